@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.encryption import Encryption
-from amqpbroker.amqp.peer import Peer
+from amqpbroker.amqp.peer import Encryption, Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config

@@ -482,7 +482,7 @@ def test_messages_expire_at_the_head_of_each_priority_from_4_3_on() -> None:
 
 def client_tag(client: Wire) -> int:
     """Return the delivery tag of the message that the client got last."""
-    return max(client.connection.channels[1].unacked)
+    return max(client.connection.channels[1].unacked.entries)
 
 
 def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> None:

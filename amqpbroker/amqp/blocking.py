@@ -41,13 +41,13 @@ class Blocking:
             self._enter(alarmed, state.blocked, state.outrun)
         else:
             self._enter(False, False, state.outrun)
-            self._tell("connection.unblocked")
+            self._notify("connection.unblocked")
             self._output.mark_dirty()
 
     def published(self) -> None:
         """A frame with content came while an alarm is on. What it completes is still published."""
         self._enter(True, True, self._status.state.outrun)
-        self._tell("connection.blocked", reason=self._alarms.reason)
+        self._notify("connection.blocked", reason=self._alarms.reason)
 
     def outran(self) -> None:
         """It has published, and too much waits for the disk."""
@@ -72,7 +72,7 @@ class Blocking:
             self._heartbeat.pause_monitor()
         self._status.stop_reading()
 
-    def _tell(self, name: str, **arguments: str) -> None:
+    def _notify(self, name: str, **arguments: str) -> None:
         """Clients are told if they announced that they want to know."""
         if self._client.knows("connection.blocked"):
             self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))

@@ -23,10 +23,10 @@ class BodyStream:
         self.left -= end - start
         return end
 
-    def take(self, data: bytes, start: int, may_keep: bool) -> int:
-        """What of `data` belongs to it, from `start` on; returns where that ends. may_keep: all of `data`, for it."""
+    def feed(self, data: bytes, start: int, may_retain: bool) -> int:
+        """What of `data` belongs to it, from `start` on; returns where that ends. may_retain: all of `data`, for it."""
         end = min(start + self.left, len(data))
-        if may_keep and end - start >= LARGE:
+        if may_retain and end - start >= LARGE:
             self.pieces.add_view(memoryview(data)[start:end])
         else:
             self.pieces.add(data[start:end])

@@ -10,32 +10,32 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 class ChannelCounters:
     """With what the channel keeps anyway, this tells all its counters.
 
-    returned, dropped: unroutable messages, told or not. got, got_no_ack, got_empty: by basic.get. got_acked: of these,
-    the acknowledged ones. given_back: deliveries to consumers that were settled in another way than by an
-    acknowledgement. redelivered: of all deliveries.
+    returned, discarded: unroutable messages. got, got_no_ack, got_empty: by basic.get. got_acked: of these, the
+    acknowledged ones. not_acked: deliveries to consumers that were settled in another way than by an acknowledgement.
+    redelivered: of all deliveries.
     """
 
     __slots__ = (
         "_outlets",
         "_published",
-        "dropped",
-        "given_back",
+        "discarded",
         "got",
         "got_acked",
         "got_empty",
         "got_no_ack",
+        "not_acked",
         "redelivered",
         "returned",
     )
 
     def __init__(self) -> None:
         self.returned: int = 0
-        self.dropped: int = 0
+        self.discarded: int = 0
         self.got: int = 0
         self.got_no_ack: int = 0
         self.got_empty: int = 0
         self.got_acked: int = 0
-        self.given_back: int = 0
+        self.not_acked: int = 0
         self.redelivered: int = 0
         self._outlets: dict[Exchange, Outlet] = {}
         self._published: int = 0
@@ -44,9 +44,9 @@ class ChannelCounters:
         """Count an unroutable message that is returned."""
         self.returned += 1
 
-    def count_dropped(self) -> None:
+    def count_discarded(self) -> None:
         """Count an unroutable message that is not."""
-        self.dropped += 1
+        self.discarded += 1
 
     def count_got(self, no_ack: bool) -> None:
         """Count a message of basic.get."""
@@ -63,9 +63,9 @@ class ChannelCounters:
         """Count acknowledged messages of basic.get."""
         self.got_acked += count
 
-    def count_given_back(self, count: int) -> None:
+    def count_not_acked(self, count: int) -> None:
         """Count deliveries that were settled in another way than by an acknowledgement."""
-        self.given_back += count
+        self.not_acked += count
 
     def count_redelivered(self) -> None:
         """Count a message that is delivered once more."""

@@ -43,7 +43,7 @@ class ChannelZero:
         self._handshake.start()
         return len(_PROTOCOL_HEADER)
 
-    def take(self, ids: int, payload: bytes) -> None:
+    def handle(self, ids: int, payload: bytes) -> None:
         """A method frame on channel 0; payload: all of it. Raises AmqpError, MalformedError."""
         state = self._status.state
         method = methods.METHODS.get(ids)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from amqpbroker import errors
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.client import Client
+from amqpbroker.amqp.connection_log import Step, run_all
 from amqpbroker.amqp.output import Output
-from amqpbroker.amqp.steps import Step, take_all
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire import methods
@@ -53,12 +53,12 @@ class Channels:
 
         Raises only before anything has changed.
         """
-        if channel.awaiting_sync:
+        if channel.answers.awaiting_sync:
             self._output.write_synced()
-            self._output.forget_sync(channel)
+            self._output.cancel_sync(channel.answers)
         del self.by_number[channel.number]
         closed = partial(self._broker.limits.channels_closed, self._client.user.name, 1)
-        take_all([closed, channel.stop, channel.release], channel.name)
+        run_all([closed, channel.stop, channel.release], channel.name)
 
     def close_and_shut(self, channel: Channel) -> None:
         """`close` from the broker's side: what comes for it is passed over from now on."""
@@ -80,7 +80,7 @@ class Channels:
         self.by_number.clear()
         # Messages that one channel gives back are not for another of this connection.
         self._output.close_room()
-        self._output.forget_all_syncs()
+        self._output.cancel_all_syncs()
         steps: list[Step] = [*[channel.stop for channel in channels], *[channel.release for channel in channels]]
         if channels:
             steps.append(partial(self._broker.limits.channels_closed, self._client.user.name, len(channels)))
@@ -89,4 +89,4 @@ class Channels:
     def forget_repeats(self) -> None:
         """Look closely at the next publish on each channel."""
         for channel in self.by_number.values():
-            channel.forget_repeats()
+            channel.publishing.forget_repeats()

@@ -85,7 +85,7 @@ class Client:
         self.payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
         self.body_max = min(int(self.payload_max), self._max_message_size)
 
-    def asked_for(self, vhost: "Vhost") -> None:
+    def requested(self, vhost: "Vhost") -> None:
         """Take the vhost of connection.open."""
         self.vhost = vhost
 

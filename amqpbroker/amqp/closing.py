@@ -7,7 +7,7 @@ from amqpbroker import errors
 from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.channels import Channels
 from amqpbroker.amqp.client import Client
-from amqpbroker.amqp.connection_log import Cause
+from amqpbroker.amqp.connection_log import Cause, Step, log_failure, run_all
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.registration import Registration
@@ -22,7 +22,6 @@ from amqpbroker.amqp.state import (
     State,
     Status,
 )
-from amqpbroker.amqp.steps import Step, log_failure, take_all
 from amqpbroker.broker.events.tap import Via
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.errors import INTERNAL_ERROR, AmqpError
@@ -189,7 +188,7 @@ class Closing:
             self._cause = cause
         if self._status.enter(CLOSED):
             steps: list[Step] = [self._log, self._release, self._registration.leave]
-            take_all([*steps, self._cancel_deadline, self._heartbeat.stop, self._output.mark_dirty], self._client.name)
+            run_all([*steps, self._cancel_deadline, self._heartbeat.stop, self._output.mark_dirty], self._client.name)
 
     def lose(self, cause: Cause | None = None) -> None:
         """The socket is gone, or is to be given up because of `cause`."""
@@ -214,7 +213,7 @@ class Closing:
         if self._holds:
             self._holds = False
             steps += self._registration.release()
-        take_all(steps, self._client.name)
+        run_all(steps, self._client.name)
 
 
 def _close(name: str, channel: int, error: AmqpError, ids: int) -> bytes:

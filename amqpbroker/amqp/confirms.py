@@ -24,14 +24,14 @@ class Confirms:
     """Numbers the publishes of a channel and says which are due.
 
     `published` is the number of the last publish, from 1, and `refused` counts the publishes answered with a nack. All
-    publishes up to `settled` are answered, and so are the runs in `ahead`, pairs of a first and a last number. A
+    publishes up to `confirmed` are answered, and so are the runs in `ahead`, pairs of a first and a last number. A
     publish is due once the store has synced everything appended up to the end of its event loop iteration. A publish
     that reached no queue is due at once, even if earlier publishes still wait (rabbit_channel:process_routing_confirm).
     """
 
     def __init__(self, channel: int, store: Store) -> None:
         self.published: int = 0
-        self.settled: int = 0
+        self.confirmed: int = 0
         self.refused: int = 0
         self._store = store
         self._head: bytes = FRAME_HEAD.pack(METHOD, channel, 13)
@@ -63,8 +63,8 @@ class Confirms:
         """
         self.published += 1
         number = self.published
-        if number - self.settled == 1:
-            self.settled = number
+        if number - self.confirmed == 1:
+            self.confirmed = number
         elif self.ahead and self.ahead[-1][1] == number - 1:
             self.ahead[-1] = (self.ahead[-1][0], number)
             self._count_ahead += 1
@@ -78,21 +78,21 @@ class Confirms:
     @property
     def outstanding(self) -> bool:
         """Whether any publish still waits for its confirm."""
-        return self.settled < self.published
+        return self.confirmed < self.published
 
     @property
     def unconfirmed(self) -> int:
         """Number of publishes that wait for their confirm."""
-        return self.published - self.settled - self._count_ahead
+        return self.published - self.confirmed - self._count_ahead
 
     @property
     def acked(self) -> int:
         """Number of publishes that were answered with an ack."""
-        return self.settled + self._count_ahead - self.refused
+        return self.confirmed + self._count_ahead - self.refused
 
     def flush(self) -> bytes:
         """The frames for everything that is due by now, in order."""
-        due = self.settled
+        due = self.confirmed
         store = self._store
         if store.appended <= store.synced:
             self._turns.clear()
@@ -104,12 +104,12 @@ class Confirms:
             self._turns.append((self.published, store.appended))
             while self._turns and self._turns[0][1] <= store.synced:
                 due = self._turns.popleft()[0]
-        if due <= self.settled:
+        if due <= self.confirmed:
             return b""
         if self._refused or self.ahead:
             return self._sort_out(due)
-        frame = self._frame(_ACK, due, _MULTIPLE if due - self.settled > 1 else 0)
-        self.settled = due
+        frame = self._frame(_ACK, due, _MULTIPLE if due - self.confirmed > 1 else 0)
+        self.confirmed = due
         return frame
 
     def _sort_out(self, due: int) -> bytes:
@@ -123,11 +123,11 @@ class Confirms:
         acks = []
         for number in refused:
             acks.append(self._acks(number - 1))
-            self.settled = number
+            self.confirmed = number
         acks.append(self._acks(due))
         # The next publishes may be confirmed already.
-        while self.ahead and self.ahead[0][0] == self.settled + 1:
-            self._take_run()
+        while self.ahead and self.ahead[0][0] == self.confirmed + 1:
+            self._confirm_run()
         if refused and not any(acks):
             return self._frame(_NACK, refused[-1], _MULTIPLE | _REQUEUE)
         frames = [acks[0]]
@@ -136,27 +136,27 @@ class Confirms:
         return b"".join(frames)
 
     def _acks(self, last: int) -> bytes:
-        """Settle all publishes up to `last`, and return the ack for those that are not confirmed already."""
+        """Confirm all publishes up to `last`, and return the ack for those that are not confirmed already."""
         count = 0
         latest = 0
         while self.ahead and self.ahead[0][0] <= last:
             first = self.ahead[0][0]
-            if first - 1 > self.settled:
-                count += first - 1 - self.settled
+            if first - 1 > self.confirmed:
+                count += first - 1 - self.confirmed
                 latest = first - 1
-            self._take_run()
-        if last > self.settled:
-            count += last - self.settled
+            self._confirm_run()
+        if last > self.confirmed:
+            count += last - self.confirmed
             latest = last
-            self.settled = last
+            self.confirmed = last
         if not count:
             return b""
         return self._frame(_ACK, latest, _MULTIPLE if count > 1 else 0)
 
-    def _take_run(self) -> None:
-        """Settle all publishes up to the end of the first run that was confirmed ahead."""
-        first, self.settled = self.ahead.popleft()
-        self._count_ahead -= self.settled - first + 1
+    def _confirm_run(self) -> None:
+        """Confirm all publishes up to the end of the first run that was confirmed ahead."""
+        first, self.confirmed = self.ahead.popleft()
+        self._count_ahead -= self.confirmed - first + 1
 
     def _frame(self, method: int, tag: int, bits: int) -> bytes:
         return self._head + _CONFIRM.pack(method, tag, bits) + b"\xce"

@@ -121,10 +121,12 @@ class Connection(Session):
         """Number of messages that came."""
         return self.frame_loop.published
 
-    def hand_back(self) -> tuple[bytes, int]:
-        """Octets that came and are not handled yet, which are to be fed again; and how many of these, or of what comes
-        next, belong to a frame that is handled in part."""
-        return self.frame_loop.hand_back()
+    def take_unhandled(self) -> tuple[bytes, int]:
+        """Take out octets that came and are not handled yet, which are to be fed again.
+
+        Also return how many of these, or of what comes next, belong to a frame that is handled in part.
+        """
+        return self.frame_loop.take_unhandled()
 
     # --- out --------------------------------------------------------------------------------------------------------
 
@@ -149,7 +151,7 @@ class Connection(Session):
         if not self.status.state.held:
             loop.read_on()
         if len(output.line):
-            output.feed_line()
+            output.serve_line()
         return parts
 
     def set_writable(self, writable: bool) -> None:
@@ -178,7 +180,7 @@ class Connection(Session):
     def lost(self) -> None:
         """The socket is gone."""
         self.closer.lose()
-        self.frame_loop.drop()
+        self.frame_loop.discard()
 
     # --- what it tells of itself ------------------------------------------------------------------------------------
 

@@ -1,9 +1,13 @@
 """Log records of a connection and its channels, in RabbitMQ's words (rabbit_reader.erl, rabbit_channel.erl).
 
+Connections and channels close in steps, of which one that raises is logged and the others still run.
+
 Each record has what it is about as attributes too: pid, connection, vhost, user, channel. No record has a password.
 """
 
+import contextlib
 import logging
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from amqpbroker.amqp.client import Client
@@ -13,6 +17,9 @@ from amqpbroker.wire.erlang import erlang_binary
 
 CONNECTION = logging.getLogger("amqpbroker.connection")
 CHANNEL = logging.getLogger("amqpbroker.channel")
+INTERNAL = logging.getLogger(__name__)
+
+Step = Callable[[], object]
 
 
 class Cause(NamedTuple):
@@ -192,3 +199,18 @@ def _duration(ms: int) -> str:
     parts = [f"{number}{unit}" for number, unit in ((days, "D"), (hours, "H"), (minutes, "M"))]
     first = next((at for at, part in enumerate(parts) if part[0] != "0"), len(parts))
     return ", ".join([*parts[first:], f"{seconds}s"])
+
+
+def run_all(steps: Iterable[Step], name: str) -> None:
+    """Run each step. Never raises: an exception is logged with `name`, and the next step follows."""
+    for step in steps:
+        try:
+            step()
+        except Exception:
+            log_failure("while closing", name)
+
+
+def log_failure(when: str, name: str) -> None:
+    """Log the exception that is being handled. Never raises, because logging itself may have failed."""
+    with contextlib.suppress(Exception):
+        INTERNAL.exception("internal error %s %s", when, name)

@@ -17,7 +17,7 @@ from amqpbroker.wire.values import INTEGER_KINDS
 _LEAST_MS = 10
 
 
-def first_look_ms(config: Config, queue: Queue, consumer: Consumer | None) -> int | None:
+def first_check_ms(config: Config, queue: Queue, consumer: Consumer | None) -> int | None:
     """Milliseconds until the first check of deliveries of the queue to a consumer, or to basic.get; None for never."""
     if not config.compat.queues_have_timeouts:
         return config.channel_tick_interval_ms
@@ -25,7 +25,7 @@ def first_look_ms(config: Config, queue: Queue, consumer: Consumer | None) -> in
     return None if timeout_ms is None else max(timeout_ms, _LEAST_MS)
 
 
-def next_look_ms(config: Config, now_ms: int, entries: Iterable[Entry], consumers: Iterable[Consumer]) -> int | None:
+def next_check_ms(config: Config, now_ms: int, entries: Iterable[Entry], consumers: Iterable[Consumer]) -> int | None:
     """Milliseconds until the next check; None if no timeout applies at present.
 
     That is when the first of the outstanding deliveries is due, or one that a consumer would get now.

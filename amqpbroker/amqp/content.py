@@ -15,7 +15,7 @@ def undecodable(arguments: bytes) -> errors.AmqpError:
 class Content:
     """A publish whose header or body is still coming in.
 
-    address, bits: see `Channel.publish`. properties: as on the wire, None before the header. size: size of the whole
+    address, bits: see `Publishing.publish`. properties: as on the wire, None before the header. size: size of the whole
     body in bytes. left: bytes of the body still to come. too_large: the body is discarded. header: the header frame, if
     all of the body may come in the next frame.
     """
@@ -42,7 +42,7 @@ class Content:
         return self._body
 
     def begin(self, header: bytes, size: int) -> None:
-        """Take a header frame that is in order, for a body of `size` octets that may come in one frame."""
+        """Handle a header frame that is in order, for a body of `size` octets that may come in one frame."""
         self.header = header
         self.properties = header[19:-1]
         self.size = self.left = size
@@ -54,8 +54,8 @@ class Content:
         """
         return self.bits < 2 and self.header == repeat.prefix and self.address == repeat.address
 
-    def take(self, kind: int, payload: bytes, size_max: int) -> bool:
-        """Take the next frame; return whether it was the last. The body of a message beyond `size_max` is discarded.
+    def feed(self, kind: int, payload: bytes, size_max: int) -> bool:
+        """Handle the next frame; return whether it was the last. The body of a message beyond `size_max` is discarded.
 
         Raises AmqpError 505 for an unexpected frame, 501 for too long a body.
         """
@@ -69,15 +69,18 @@ class Content:
             self.pieces().add(payload)
         return self.left == 0
 
-    def take_body(self, pieces: Pieces, size: int) -> bool:
-        """`take` for a body frame of `size` octets that came in pieces, when one is due."""
+    def feed_body(self, pieces: Pieces, size: int) -> bool:
+        """`feed` for a body frame of `size` octets that came in pieces, when one is due."""
         self._count(size)
         self.pieces().add_all(pieces)
         return self.left == 0
 
-    def may_keep(self, data: bytes, size: int, share: int) -> bool:
-        """Whether `data` may be kept for the `size` octets of the body that are next in it: a body keeps not much more
-        than its own octets of what came with it. share: how many of it are likely to be the body's in the end."""
+    def may_retain(self, data: bytes, size: int, share: int) -> bool:
+        """Return whether `data` may be retained for the `size` octets of the body that are next in it.
+
+        A body retains not much more than its own octets of what came with it. share: how many of it are likely to be
+        the body's in the end.
+        """
         if data is not self._last:
             if 4 * (self._beside + len(data) - share) > 5 * self.size:
                 return False

@@ -1,12 +1,15 @@
 """Frames with content that a channel sends: deliveries, get-ok and returns."""
 
 import struct
-from typing import TYPE_CHECKING, Final
+from abc import ABCMeta, abstractmethod
+from typing import Final
 
 from mypy_extensions import i64
 
+from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
 from amqpbroker.amqp.round_robin import Line, LineMember
+from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.publishing.interceptors import stamped
 from amqpbroker.broker.queues.delivery_count import counted
@@ -19,13 +22,22 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Table
 
-if TYPE_CHECKING:
-    from amqpbroker.amqp.channel import Channel
-
 _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
 UNLIMITED: Final = 1 << 62
+
+
+class ConsumerOwner(metaclass=ABCMeta):
+    """The channel of consumers, as far as they know it. unacked: what it has delivered to all of them."""
+
+    def __init__(self, context: ChannelContext, unacked: Unacked) -> None:
+        self.context = context
+        self.unacked = unacked
+
+    @abstractmethod
+    def cancelled(self, consumer: "ChannelConsumer") -> None:
+        """The queue has removed the consumer without being asked."""
 
 
 class ChannelConsumer(LineMember):
@@ -33,13 +45,13 @@ class ChannelConsumer(LineMember):
 
     prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
     cancelled consumer of its tag held. blocked: the channel-wide prefetch stopped it, and it gets nothing until
-    `Channel` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: the output buffer of its connection
+    `Unacked` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: the output buffer of its connection
     stopped it. Both are in a line.
     """
 
     def __init__(
         self,
-        channel: "Channel",
+        owner: ConsumerOwner,
         queue: Queue,
         tag: str,
         no_ack: bool,
@@ -49,9 +61,12 @@ class ChannelConsumer(LineMember):
         prefetch: int,
     ) -> None:
         super().__init__(queue, tag, no_ack, exclusive, priority, arguments)
-        self.channel = channel
-        self.output = channel.output
-        self.number: int = channel.number
+        context = owner.context
+        self._owner = owner
+        self._context = context
+        self._channel_unacked = owner.unacked
+        self.output = context.output
+        self.number: int = context.number
         self.prefetch_count: int = prefetch
         # Queues of some kinds know nothing of a limit for the whole channel that comes after the consumer.
         self._channel_limits: bool = queue.kind.channel_prefetch
@@ -61,10 +76,10 @@ class ChannelConsumer(LineMember):
         self.blocked: bool = False
         self.starved: bool = False
         self.turn: int = 0
-        self._largest: int = (channel.client.frame_max or UNLIMITED) - 8
+        self._largest: int = (context.client.frame_max or UNLIMITED) - 8
         # The first eight octets of a basic.deliver, without the size of its payload; what follows up to the delivery
         # tag; and the size of the payload without the address.
-        self._start: i64 = METHOD << 56 | channel.number << 40 | _DELIVER[0]
+        self._start: i64 = METHOD << 56 | context.number << 40 | _DELIVER[0]
         self._method: bytes = _DELIVER[1:] + methods.shortstr(tag)
         self._fixed: i64 = len(self._method) + 10
         # The latest address, and one that came twice in a row with what deliveries under it have in common.
@@ -77,12 +92,12 @@ class ChannelConsumer(LineMember):
     def can_take(self) -> bool:
         if self.unacked >= self.prefetch:
             return False
-        channel = self.channel
-        limit = channel.global_prefetch
-        if limit and (self.blocked or channel.outstanding >= limit) and self._channel_limits:
+        channel_unacked = self._channel_unacked
+        limit = channel_unacked.global_prefetch
+        if limit and (self.blocked or channel_unacked.outstanding >= limit) and self._channel_limits:
             if not self.blocked and self.registered:
                 self.blocked = True
-                channel.line.join(self)
+                channel_unacked.line.join(self)
             return False
         output = self.output
         if output.room <= 0:
@@ -96,7 +111,7 @@ class ChannelConsumer(LineMember):
         """Wait for nothing any more."""
         if self.blocked:
             self.blocked = False
-            self.channel.line.leave(self)
+            self._channel_unacked.line.leave(self)
         if self.starved:
             self.starved = False
             self.output.line.leave(self)
@@ -108,7 +123,7 @@ class ChannelConsumer(LineMember):
             self.blocked = False
 
     def delivered_on_channel(self) -> int:
-        return self.channel.delivery_tag
+        return self._channel_unacked.delivery_tag
 
     def will_take_over(self, count: int) -> None:
         """Take over so many messages of a cancelled consumer of the same tag, before the queue knows this one."""
@@ -130,22 +145,22 @@ class ChannelConsumer(LineMember):
 
     def deliver(self, entry: Entry) -> None:
         entry.consumer = self
-        self._write(self.channel.hold(entry), entry.message, entry.acquired_count, entry.delivery_count)
+        self._write(self._channel_unacked.hold(entry), entry.message, entry.acquired_count, entry.delivery_count)
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
-        self._write(self.channel.next_tag(), message, acquired_count, delivery_count)
+        self._write(self._channel_unacked.next_tag(), message, acquired_count, delivery_count)
 
     def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
         """Write the delivery with that tag."""
-        channel = self.channel
+        context = self._context
         if acquired_count:
-            channel.counts.count_redelivered()
+            context.counts.count_redelivered()
             self.queue.count_redelivery()
-            compat = channel.broker.config.compat
+            compat = context.broker.config.compat
             message = counted(message, self.queue, acquired_count, delivery_count, compat)
         address = message.address
-        if channel.vhost.taps:
-            self._tell(message, acquired_count > 0)
+        if context.vhost.taps:
+            self._notify_taps(message, acquired_count > 0)
         output = self.output
         head = output.small
         if address is self._address:
@@ -172,18 +187,18 @@ class ChannelConsumer(LineMember):
             self._again = b"\1" + address + b"\xce"
         self._latest = address
 
-    def _tell(self, message: Message, redelivered: bool) -> None:
-        """Tell the taps of a delivery. Direct replies are none."""
-        vhost = self.channel.vhost
+    def _notify_taps(self, message: Message, redelivered: bool) -> None:
+        """Notify the taps of a delivery. Direct replies are none."""
+        vhost = self._context.vhost
         if self.queue.name != PSEUDO_QUEUE:
             for tap in vhost.taps:
-                tap.delivered(vhost, message, self.queue.name, redelivered, self.channel.via())
+                tap.delivered(vhost, message, self.queue.name, redelivered, self._context.via())
 
     def info(self, active: bool, activity_status: str) -> ConsumerInfo:
-        channel, client = self.channel, self.channel.client
+        context, client = self._context, self._context.client
         return ConsumerInfo(
             queue=self.queue.name,
-            vhost=channel.vhost.name,
+            vhost=context.vhost.name,
             consumer_tag=self.tag,
             ack_required=not self.no_ack,
             exclusive=self.exclusive,
@@ -191,9 +206,9 @@ class ChannelConsumer(LineMember):
             active=active,
             activity_status=activity_status,
             arguments=self.arguments,
-            consumer_timeout=queue_timeout_ms(channel.broker.config, self.queue),
+            consumer_timeout=queue_timeout_ms(context.broker.config, self.queue),
             connection_name=client.name,
-            channel_name=channel.name,
+            channel_name=context.name,
             channel_number=self.number,
             peer_host=client.peer.host,
             peer_port=client.peer.port,
@@ -201,16 +216,16 @@ class ChannelConsumer(LineMember):
         )
 
     def cancelled(self) -> None:
-        self.channel.consumer_cancelled(self)
+        self._owner.cancelled(self)
 
 
 class StampingConsumer(ChannelConsumer):
     """Consumer whose deliveries carry the time of delivery in a header, if that is configured."""
 
     def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
-        channel = self.channel
-        if channel.broker.config.tells_sent_time:
-            message = stamped(message, channel.clock.wall_ms())
+        broker = self._context.broker
+        if broker.config.tells_sent_time:
+            message = stamped(message, broker.clock.wall_ms())
         super()._write(tag, message, acquired_count, delivery_count)
 
 

@@ -81,7 +81,7 @@ class Dispatch:
         """A body frame of `size` octets that came in pieces, when one is due."""
         self._blamed = _PUBLISH
         try:
-            self._took(channel, pending, pending.take_body(pieces, size))
+            self._content_received(channel, pending, pending.feed_body(pieces, size))
         except AmqpError as error:
             self._fail(error, channel.number)
         except MalformedError as error:
@@ -128,7 +128,7 @@ class Dispatch:
         ids = int.from_bytes(payload[:4], "big") if kind == METHOD else 0
         if number == 0 and kind == METHOD:
             self._blamed = ids
-            self._channel_zero.take(ids, payload)
+            self._channel_zero.handle(ids, payload)
         elif number == 0 or not state.open:
             raise errors.unexpected_frame(frame_text(state, kind, payload))
         elif channel is not None:
@@ -151,17 +151,18 @@ class Dispatch:
 
     def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
         """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
-        pending = channel.content
+        pending = channel.publishing.content
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         self._blamed = _PUBLISH
-        self._took(channel, pending, pending.take(kind, payload, self._max_message_size))
+        self._content_received(channel, pending, pending.feed(kind, payload, self._max_message_size))
 
-    def _took(self, channel: Channel, pending: Content, complete: bool) -> None:
+    def _content_received(self, channel: Channel, pending: Content, complete: bool) -> None:
         if self._status.state.alarmed:
             self._blocking.published()
         if complete:
-            channel.end_content()
+            publishing = channel.publishing
+            publishing.end_content()
             if pending.too_large:
-                channel.refuse(pending.bits, pending.size)
-            channel.publish(pending.address, pending.bits, pending.properties or b"", pending.pieces(), 0, None)
+                publishing.refuse(pending.bits, pending.size)
+            publishing.publish(pending.address, pending.bits, pending.properties or b"", pending.pieces(), 0, None)

@@ -11,15 +11,16 @@ from amqpbroker.amqp.channel_zero import ChannelZero
 from amqpbroker.amqp.channels import Channels
 from amqpbroker.amqp.client import TOLERANCE, Client
 from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.connection_log import log_failure
 from amqpbroker.amqp.content import Content, undecodable
 from amqpbroker.amqp.decoding import unusable
 from amqpbroker.amqp.dispatch import Dispatch
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
+from amqpbroker.amqp.publishing import Publishing
 from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.state import HEADER as HEADER_AWAITED
 from amqpbroker.amqp.state import Status
-from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.slices import Slices
 from amqpbroker.clock import Clock
 from amqpbroker.errors import AmqpError
@@ -74,9 +75,9 @@ class FrameLoop:
         self._closing = closing
         self._channel_zero = channel_zero
         self._dispatch = dispatch
-        #: Publish that the next one is likely to repeat, with its channel.
+        #: Publish that the next one is likely to repeat, and who publishes it.
         self._repeat: Repeat | None = None
-        self._repeating: Channel | None = None
+        self._repeating: Publishing | None = None
         self._waiting: list[bytes] = []
         self._waiting_size: int = 0
         self._waiting_for: int = 8
@@ -91,7 +92,7 @@ class FrameLoop:
             self._closing.hear()
         self.recv_oct += len(data)
         self.recv_cnt += 1
-        self._take(data)
+        self._handle(data)
 
     def read_on(self) -> None:
         """Read again, beginning with the frames that had to wait."""
@@ -99,20 +100,20 @@ class FrameLoop:
         if self._status.read_on():
             self._began_ms = self._clock.now_ms()
             self._waiting_for = 0
-            self._take(b"")
+            self._handle(b"")
 
     def forget_repeats(self) -> None:
         """Look closely at the next publish."""
         self._repeat = self._repeating = None
 
-    def drop(self) -> None:
-        """Forget bytes that are not handled. What leads back to the connection goes, so that it is freed at once."""
+    def discard(self) -> None:
+        """Discard bytes that are not handled. What leads back to the connection goes, so that it is freed at once."""
         self.forget_repeats()
         self._waiting = []
         self._waiting_size = 0
         self._stream = None
 
-    def _take(self, data: bytes) -> None:
+    def _handle(self, data: bytes) -> None:
         """Handle what came, together with what was left of what came before."""
         status = self._status
         if self._waiting or status.stopped:
@@ -160,7 +161,7 @@ class FrameLoop:
             head = read_i64_be(data, at) if at + 8 <= end_of_data else read_i64_be(data[at:] + b"\0", 0)
             repeat = self._repeat
             if repeat is not None and head == repeat.first:
-                end = self._repeats(repeat, cast(Channel, self._repeating), data, at, end_of_data)
+                end = self._repeats(repeat, cast(Publishing, self._repeating), data, at, end_of_data)
                 if end > at:
                     at = end
                     continue
@@ -185,7 +186,7 @@ class FrameLoop:
                 self._closing.tear(unusable(status.state, kind, data[at + 7 : end - 1], reason))
                 return end_of_data
             channel = self._channels.get(number)
-            if kind == METHOD and channel is not None and channel.content is None and size >= 4:
+            if kind == METHOD and channel is not None and channel.publishing.content is None and size >= 4:
                 ids: int = read_i32_be(data, at + 7)
                 if ids == _PUBLISH:
                     end = self._publish(channel, data, at, end, end_of_data)
@@ -194,8 +195,10 @@ class FrameLoop:
                 else:
                     self._dispatch.method(channel, ids & 0xFFFFFFFF, data[at + 7 : end - 1])
                     self._pause_if_long()
-            elif channel is not None and channel.content is not None and kind != METHOD and status.state.open:
-                self._take_content(channel, channel.content, kind, data, at, end)
+            elif (
+                channel is not None and channel.publishing.content is not None and kind != METHOD and status.state.open
+            ):
+                self._handle_content(channel, channel.publishing.content, kind, data, at, end)
             else:
                 self._dispatch.other(kind, number, channel, data[at + 7 : end - 1])
                 if channel is None:
@@ -219,13 +222,15 @@ class FrameLoop:
         if stream is None:
             return start
         channel = self._channels.get(stream.channel)
-        pending = None if channel is None else channel.content
+        pending = None if channel is None else channel.publishing.content
         if pending is not None and pending.too_large:
             end = stream.skip(data, start)
         else:
             rest = len(data) - start
-            may_keep = pending is not None and pending.may_keep(data, min(stream.left, rest), min(self.wanted, rest))
-            end = stream.take(data, start, may_keep)
+            may_retain = pending is not None and pending.may_retain(
+                data, min(stream.left, rest), min(self.wanted, rest)
+            )
+            end = stream.feed(data, start, may_retain)
         if end == len(data):
             return end
         self._stream = None
@@ -246,13 +251,15 @@ class FrameLoop:
         if stream is None:
             return 0
         channel = self._channels.get(stream.channel)
-        pending = None if channel is None else channel.content
+        pending = None if channel is None else channel.publishing.content
         # A body that is longer than this frame does not make the frame shorter.
         return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
 
-    def hand_back(self) -> tuple[bytes, int]:
-        """Octets that came and are not handled yet, which are to be fed again; and how many of these, or of what comes
-        next, belong to a frame that is handled in part."""
+    def take_unhandled(self) -> tuple[bytes, int]:
+        """Take out octets that came and are not handled yet, which are to be fed again.
+
+        Also return how many of these, or of what comes next, belong to a frame that is handled in part.
+        """
         data = b"".join(self._waiting)
         self._waiting = []
         self._waiting_size = 0
@@ -266,12 +273,13 @@ class FrameLoop:
         What is wrong closes the channel, which ends the run.
         """
         head, ids = read_i64_be(data, at), read_i32_be(data, at + 7)
+        unacked = channel.unacked
         try:
             while True:
                 tag: int = read_i64_be(data, at + 11)
                 multiple = data[at + 19] & 1 == 1
                 at += ACK_OCTETS
-                channel.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
+                unacked.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
                 if (
                     at + ACK_OCTETS > end_of_data
                     or read_i64_be(data, at) != head
@@ -283,7 +291,7 @@ class FrameLoop:
             self._closing.fail(error, channel.number, _ACK)
             return at
 
-    def _repeats(self, repeat: Repeat, channel: Channel, data: bytes, pos: i64, end_of_data: i64) -> i64:
+    def _repeats(self, repeat: Repeat, publishing: Publishing, data: bytes, pos: i64, end_of_data: i64) -> i64:
         """A run of publishes, of which the first may be like those before; returns the end of what was handled."""
         start = pos
         prefix = repeat.prefix
@@ -296,12 +304,12 @@ class FrameLoop:
             and read_i64_be(data, pos + content - 8) == repeat.last
             and data[pos : pos + length] == prefix
             and data[end - 1] == 0xCE
-            and channel.republish(repeat, data[pos + content : end])
+            and publishing.republish(repeat, data[pos + content : end])
         ):
             pos = end
             end += total
         count = (pos - start) // total
-        repeat.outlet.single += count
+        repeat.outlet.count_single(count)
         self.published += count
         return pos
 
@@ -311,12 +319,13 @@ class FrameLoop:
         If `data` also has the header and the only body frame, all three frames are taken together, without copying
         them apart.
         """
-        repeat = channel.repeat
+        publishing = channel.publishing
+        repeat = publishing.repeat
         if repeat is not None and repeat is not self._repeat:
-            stop = self._repeats(repeat, channel, data, pos, end_of_data)
+            stop = self._repeats(repeat, publishing, data, pos, end_of_data)
             if stop > pos:
                 self._repeat = repeat
-                self._repeating = channel
+                self._repeating = publishing
                 return stop
         bits_at = end - 2
         key: i64 = 0
@@ -351,22 +360,23 @@ class FrameLoop:
                 if size > 14 or data[end + 19] or data[end + 20]:
                     properties = data[end + 19 : body - 1]
                 try:
-                    channel.publish(address, bits, properties, None, body_size, data[end:stop])
+                    publishing.publish(address, bits, properties, None, body_size, data[end:stop])
                 except AmqpError as error:
                     self._closing.fail(error, channel.number, _PUBLISH)
                     return stop
                 except MalformedError as error:
                     self._closing.fail(errors.syntax_error(str(error)), channel.number, _PUBLISH)
                     return end
-                if channel.is_again(stop - pos) and body_size:
-                    self._repeat = channel.remember(properties, data[pos : body + 7], stop - pos, end - pos, body_size)
-                    self._repeating = channel
+                if publishing.is_again(stop - pos) and body_size:
+                    prefix = data[pos : body + 7]
+                    self._repeat = publishing.remember(properties, prefix, stop - pos, end - pos, body_size)
+                    self._repeating = publishing
                 return stop
-        channel.begin_content(address, bits)
+        publishing.begin_content(address, bits)
         self.published += 1
         return end
 
-    def _take_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
+    def _handle_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
         """A header or body frame of a message whose frames do not come together."""
         body_max: i64 = 0 if self._status.state.alarmed else self._client.body_max
         if kind == HEADER and end - at >= 22 and pending.properties is None:
@@ -383,23 +393,24 @@ class FrameLoop:
             and body_max
         ):
             # All of the body: the message is the same as if its frames had come one behind the other.
-            channel.end_content()
+            publishing = channel.publishing
+            publishing.end_content()
             header = pending.header
             frames = header + data[at:end]
-            repeat = channel.framed
-            if repeat is not None and pending.repeats(repeat) and channel.republish(repeat, frames):
-                repeat.outlet.single += 1
+            repeat = publishing.framed
+            if repeat is not None and pending.repeats(repeat) and publishing.republish(repeat, frames):
+                repeat.outlet.count_single(1)
                 return
             properties = pending.properties or _NONE
             try:
-                channel.publish(pending.address, pending.bits, properties, None, pending.size, frames)
+                publishing.publish(pending.address, pending.bits, properties, None, pending.size, frames)
             except AmqpError as error:
                 self._closing.fail(error, channel.number, _PUBLISH)
                 return
             except MalformedError as error:
                 self._closing.fail(errors.syntax_error(str(error)), channel.number, _PUBLISH)
                 return
-            if channel.is_again(len(frames)):
-                channel.remember_framed(properties, header, len(frames), pending.size)
+            if publishing.is_again(len(frames)):
+                publishing.remember_framed(properties, header, len(frames), pending.size)
             return
         self._dispatch.other(kind, channel.number, channel, data[at + 7 : end - 1])

@@ -9,12 +9,12 @@ from amqpbroker.amqp import connection_log
 from amqpbroker.amqp.blocking import Blocking
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.closing import Closing
+from amqpbroker.amqp.connection_log import log_failure
 from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.registration import Registration
 from amqpbroker.amqp.sasl import ANONYMOUS, EXTERNAL, MECHANISMS, Credentials, external
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, OPENING, STARTING, TUNING, State, Status
-from amqpbroker.amqp.steps import log_failure
 from amqpbroker.broker.users.auth_backend import Identified
 from amqpbroker.broker.users.logins import AMQP
 from amqpbroker.broker.users.permissions import Permissions
@@ -155,7 +155,7 @@ class Handshake:
     def _authenticate(self, name: str, identify: Callable[[Identified], None]) -> None:
         """Find out by `identify` whether the client may log in as the user with the name."""
         answer = self._answer(AUTHENTICATING, lambda user: self._identified(name, user))
-        self._ask(AUTHENTICATING, lambda: identify(answer))
+        self._request(AUTHENTICATING, lambda: identify(answer))
 
     def _identified(self, name: str, user: User | None) -> None:
         """name: as whom the client wants to log in. user: None if the login is refused."""
@@ -202,12 +202,12 @@ class Handshake:
         self._look_up(name)
         answer = self._answer(AUTHORIZING, lambda permissions: self._permitted(name, permissions))
         inside = client.peer.user is not None
-        self._ask(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
+        self._request(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
 
     def _look_up(self, vhost: str) -> None:
         """Take the vhost. Raises AmqpError if it does not exist, or as many connections are there as allowed."""
         self._registration.check_node_limit()
-        self._client.asked_for(self._broker.vhost(vhost))
+        self._client.requested(self._broker.vhost(vhost))
         self._registration.check_limits()
 
     def _permitted(self, vhost: str, permissions: Permissions | None) -> None:
@@ -225,10 +225,10 @@ class Handshake:
 
     # --- what may take a while --------------------------------------------------------------------------------------
 
-    def _ask(self, state: State, ask: Callable[[], None]) -> None:
+    def _request(self, state: State, request: Callable[[], None]) -> None:
         """Ask the backend, and handle no frame until it has answered."""
         self._status.enter(state)
-        ask()
+        request()
         if self._status.state is state:
             self._waits = True
             self._heartbeat.pause_monitor()

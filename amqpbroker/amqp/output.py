@@ -27,7 +27,7 @@ Part = bytes | memoryview
 
 
 class AwaitingSync(metaclass=ABCMeta):
-    """A channel, as far as it has confirms and answers that wait for the store.
+    """The answers of a channel, as far as confirms and others of them wait for the store.
 
     awaiting_sync: there are some, or will be at the end of the event loop iteration.
     """
@@ -193,11 +193,11 @@ class Output:
         self.room = ROOM
         return parts
 
-    def feed_line(self) -> None:
+    def serve_line(self) -> None:
         """Deliver to the consumers that found no room, until there is none again."""
         line = self.line
         while len(line) and self.room > 0:
-            line.feed()
+            line.serve()
 
     def discard(self) -> None:
         """Forget everything: the socket is gone."""
@@ -223,12 +223,12 @@ class Output:
                 waiting.append(channel)
         self.awaiting_sync = waiting
 
-    def forget_sync(self, gone: AwaitingSync) -> None:
-        """Ask a channel no more."""
+    def cancel_sync(self, gone: AwaitingSync) -> None:
+        """Ask the channel for nothing more."""
         self.awaiting_sync = [channel for channel in self.awaiting_sync if channel is not gone]
 
-    def forget_all_syncs(self) -> None:
-        """Ask no channel any more."""
+    def cancel_all_syncs(self) -> None:
+        """Ask no channel for anything more."""
         self.awaiting_sync.clear()
 
     def _close_small(self) -> None:
@@ -244,7 +244,7 @@ class Output:
 
 
 def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
-    """The message's content for one channel, kept with the message for the next delivery if it is one body frame."""
+    """The message's content for one channel, which the message has for the next delivery if it is one body frame."""
     size = message.size
     if frame_max and size > frame_max - OVERHEAD:
         return content(channel, message.properties, message.body, frame_max)
@@ -260,6 +260,5 @@ def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
             frames = b"\2%b%b\3%b%b" % (number, frames[3:body], number, frames[body + 3 :])
         else:
             frames = b"\2%b%b" % (number, frames[3:])
-    message.frames = frames
-    message.frames_channel = channel
+    message.set_frames(frames, channel)
     return frames

@@ -1,12 +1,71 @@
-"""The two ends of a connection's socket."""
+"""The two ends of a connection's socket, and what they agreed on by TLS.
+
+TLS is described in the words of RabbitMQ, which are those of Erlang's ssl application.
+"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, final
 
-from amqpbroker.amqp.encryption import Encryption
+from amqpbroker.wire.certificate import Certificate
 
 if TYPE_CHECKING:
     from amqpbroker.broker.users.users import User
+
+#: What OpenSSL calls a cipher within a suite -> what Erlang calls it.
+_CIPHERS = {
+    "AES128-GCM": "aes_128_gcm",
+    "AES256-GCM": "aes_256_gcm",
+    "AES128-CCM": "aes_128_ccm",
+    "AES256-CCM": "aes_256_ccm",
+    "AES128": "aes_128_cbc",
+    "AES256": "aes_256_cbc",
+    "CHACHA20-POLY1305": "chacha20_poly1305",
+}
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """As the connection's ssl_protocol, ssl_key_exchange, ssl_cipher and ssl_hash show it, such as tlsv1.2,
+    ecdhe_ecdsa, aes_256_gcm, aead.
+
+    certificate: the peer's, verified; None if it showed none.
+    """
+
+    protocol: str
+    key_exchange: str
+    cipher: str
+    hash: str
+    certificate: Certificate | None = None
+
+    def info(self) -> dict[str, Any]:
+        """The fields of ConnectionInfo that tell of it, but for ssl."""
+        certificate = self.certificate
+        return {
+            "ssl_protocol": self.protocol,
+            "ssl_key_exchange": self.key_exchange,
+            "ssl_cipher": self.cipher,
+            "ssl_hash": self.hash,
+            "peer_cert_subject": certificate.subject if certificate is not None else None,
+            "peer_cert_issuer": certificate.issuer if certificate is not None else None,
+            "peer_cert_validity": certificate.validity if certificate is not None else None,
+        }
+
+
+def encryption(suite: str, version: str, certificate: Certificate | None = None) -> Encryption:
+    """From OpenSSL's names, such as ECDHE-ECDSA-AES256-GCM-SHA384 and TLSv1.2."""
+    protocol = version.lower()
+    if suite.startswith("TLS_"):  # of TLS 1.3, which negotiates the exchange of keys apart
+        return Encryption(
+            protocol, "any", suite.removeprefix("TLS_").lower().rpartition("_sha")[0], "aead", certificate
+        )
+    for name, cipher in _CIPHERS.items():
+        before, found, after = suite.partition(name)
+        if found:
+            exchange = before.strip("-").replace("-", "_").lower() or "rsa"
+            aead = not cipher.endswith("_cbc")
+            return Encryption(protocol, exchange, cipher, "aead" if aead else after.strip("-").lower(), certificate)
+    return Encryption(protocol, "", suite.lower(), "", certificate)
 
 
 @dataclass(frozen=True, slots=True)

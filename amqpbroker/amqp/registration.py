@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker import errors
 from amqpbroker.amqp.client import Client
-from amqpbroker.amqp.steps import Step, take_all
+from amqpbroker.amqp.connection_log import Step, run_all
 from amqpbroker.broker.session import Session
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Registration:
         broker.limits.connection_opened(client.vhost.name, client.user.name)
         for totals in (client.vhost.octets, broker.totals.octets):
             totals.add(session)
-        broker.totals.churn.connection_created += 1
+        broker.totals.churn.count_connection_created()
 
     def announce(self) -> None:
         """Emit the event `connection.created`."""
@@ -61,9 +61,9 @@ class Registration:
 
     def release(self) -> list[Step]:
         """Return the steps that give back what an open connection holds, but for its channels, and say it is closed."""
-        return [self._tell, partial(self._client.vhost.delete_exclusive_queues, self._session)]
+        return [self._emit_closed, partial(self._client.vhost.delete_exclusive_queues, self._session)]
 
-    def _tell(self) -> None:
+    def _emit_closed(self) -> None:
         self._broker.events.connection_closed(self.session)
 
     def leave(self) -> None:
@@ -73,10 +73,10 @@ class Registration:
         if session is None or session not in broker.sessions:
             return
         del broker.sessions[session]
-        broker.totals.churn.connection_closed += 1
+        broker.totals.churn.count_connection_closed()
         steps: list[Step] = [
             partial(broker.limits.connection_closed, client.vhost.name, client.user.name),
             partial(client.vhost.octets.remove, session),
             partial(broker.totals.octets.remove, session),
         ]
-        take_all(steps, client.name)
+        run_all(steps, client.name)

@@ -31,7 +31,7 @@ class LineMember(Consumer):
     def delivered_on_channel(self) -> int:
         """Return how many deliveries the consumer's channel has made."""
 
-    def take_turn(self, turn: int) -> None:
+    def set_turn(self, turn: int) -> None:
         """Set the number by which its queue is ordered in lines that the consumer joins: lower ones come first."""
         self.turn = turn
 
@@ -71,7 +71,7 @@ class Line:
             self._heap = [each for each in self._heap if each[2] is not queue]
             heapify(self._heap)
 
-    def feed(self) -> None:
+    def serve(self) -> None:
         """Remove the consumers of the first queue, have it deliver to them, and put it last if it did.
 
         The line is not empty.
@@ -83,11 +83,11 @@ class Line:
         turns = [consumer.turn for consumer in group]
         turn = next(_TURNS)
         for consumer in group:
-            consumer.take_turn(turn)
+            consumer.set_turn(turn)
         group[0].queue.offer_all(group)
         if _delivered(group) == before:
             for i, consumer in enumerate(group):
-                consumer.take_turn(turns[i])
+                consumer.set_turn(turns[i])
 
 
 def _delivered(group: list[LineMember]) -> int:

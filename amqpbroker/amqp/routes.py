@@ -46,6 +46,15 @@ class Route:
         self.destinations = destinations
         self.outlet = outlet
 
+    def lead(
+        self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None, outlet: Outlet
+    ) -> None:
+        """Lead elsewhere from now on."""
+        self.address = address
+        self.exchange = exchange
+        self.destinations = destinations
+        self.outlet = outlet
+
 
 class _Way:
     """An exchange that the user may publish to, until the vhost's routes change.
@@ -98,7 +107,7 @@ class Routes:
         self._passing = None
 
     def _forget_known(self) -> None:
-        self.vhost.remembered -= len(self.known)
+        self.vhost.count_remembered(-len(self.known))
         self.known.clear()
 
     def find(self, address: bytes, properties: bytes, reply: DirectReply | None) -> Route:
@@ -127,17 +136,14 @@ class Routes:
         if (destinations is None or destinations) and self._admits(cold):
             # After many misses not every key is looked for, so that a route may be remembered already.
             if address not in self.known:
-                self.vhost.remembered += 1
+                self.vhost.count_remembered(1)
             route = self.known[address] = Route(address, way.exchange, destinations, way.outlet)
             return route
         passing = self._passing
         if passing is None:
             passing = self._passing = Route(address, way.exchange, destinations, way.outlet)
         else:
-            passing.address = address
-            passing.exchange = way.exchange
-            passing.destinations = destinations
-            passing.outlet = way.outlet
+            passing.lead(address, way.exchange, destinations, way.outlet)
         return passing
 
     def _admits(self, cold: i64) -> bool:

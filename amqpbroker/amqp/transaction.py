@@ -8,7 +8,7 @@ from amqpbroker.message.message import Message
 
 #: Message, where it goes, bits of basic.publish, exchange.
 Published = tuple[Message, tuple[Destination, ...], int, Exchange]
-#: Deliveries by their tags, and how they are settled: see `Channel.settle`.
+#: Deliveries by their tags, and how they are settled: see `Unacked.settle`.
 Settled = tuple[dict[int, Entry], str]
 
 

@@ -266,8 +266,16 @@ class Vhost(Host):
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
-        self.route_epoch += 1
+        self.routes_changed()
         self.events.exchange_created(self.name, exchange)
+
+    def routes_changed(self) -> None:
+        """Have channels forget the routes that they remember: one of these may lead elsewhere now."""
+        self.route_epoch += 1
+
+    def count_remembered(self, change: int) -> None:
+        """Count that so many more routes are remembered by a channel, or fewer if it is below 0."""
+        self.remembered += change
 
     def _release_to(self, name: str) -> Callable[[Message], None]:
         """For an exchange that holds messages back: where it sends them when they are due."""

@@ -95,6 +95,11 @@ class Message:
         self.cc_keys: int = 0
         self.died: bool = False
 
+    def set_frames(self, frames: bytes, channel: int) -> None:
+        """Have the content frames for the channel with that number from now on."""
+        self.frames = frames
+        self.frames_channel = channel
+
     @property
     def properties(self) -> bytes:
         if self._properties is not None:

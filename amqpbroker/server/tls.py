@@ -6,7 +6,7 @@ import ssl
 from pathlib import Path
 from typing import Any, final
 
-from amqpbroker.amqp.encryption import Encryption, encryption
+from amqpbroker.amqp.peer import Encryption, encryption
 from amqpbroker.broker.node import Certificates
 from amqpbroker.config import Tls
 from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3, is_tls_1_3

@@ -494,7 +494,7 @@ def test_who_does_not_know_it_is_not_told_that_a_consumer_is_gone(
     client.consume("q")
     other.call(1, "queue.delete", queue="q")
     assert client.receive() == []
-    assert client.connection.channels[1].consumers == {}
+    assert client.connection.channels[1].consumers.by_tag == {}
 
 
 def test_who_deletes_a_queue_of_its_own_is_answered_first(client: Wire) -> None:

@@ -146,7 +146,7 @@ def test_a_turn_that_ends_within_a_run_confirmed_ahead_settles_the_rest_of_the_r
     assert flushed(confirms) == []
     store.synced = 1
     assert flushed(confirms) == [("ack", 1, False)]
-    assert confirms.settled == 3
+    assert confirms.confirmed == 3
     store.synced = 2
     assert flushed(confirms) == [("ack", 4, False)]
     assert flushed(confirms) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.amqp.connection_log import _duration
+from amqpbroker.amqp.connection_log import _duration, run_all
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config, DefaultUser
@@ -214,3 +214,27 @@ def test_no_record_has_a_password(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_durations(ms: int, shown: str) -> None:
     assert _duration(ms) == shown
+
+
+def test_steps_follow_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+    ran = []
+
+    def fail() -> None:
+        raise LookupError("wrong")
+
+    with caplog.at_level(logging.ERROR):
+        run_all([lambda: ran.append(1), fail, lambda: ran.append(2), fail], "a channel")
+    assert ran == [1, 2]
+    assert [record.getMessage() for record in caplog.records] == ["internal error while closing a channel"] * 2
+    assert "LookupError: wrong" in caplog.text
+
+
+def test_steps_follow_one_that_cannot_even_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    def fail(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(logging.Logger, "exception", fail)
+    run_all([fail, lambda: ran.append(1)], "a channel")
+    assert ran == [1]

@@ -1,4 +1,48 @@
-from amqpbroker.amqp.peer import Peer
+import pytest
+
+from amqpbroker.amqp.peer import Peer, encryption
+from amqpbroker.wire.certificate import Certificate
+from tests.harness import Wire, make_broker
+
+CERTIFICATE = Certificate(
+    "CN=client,O=x", "CN=authority", "2024-01-01T00:00:00Z - 2044-01-01T00:00:00Z", ("client",), ()
+)
+
+
+@pytest.mark.parametrize(
+    ("suite", "shown"),
+    [
+        ("TLS_AES_128_GCM_SHA256", ("any", "aes_128_gcm", "aead")),
+        ("TLS_CHACHA20_POLY1305_SHA256", ("any", "chacha20_poly1305", "aead")),
+        ("ECDHE-RSA-AES128-GCM-SHA256", ("ecdhe_rsa", "aes_128_gcm", "aead")),
+        ("ECDHE-ECDSA-CHACHA20-POLY1305", ("ecdhe_ecdsa", "chacha20_poly1305", "aead")),
+        ("ECDHE-RSA-AES256-SHA384", ("ecdhe_rsa", "aes_256_cbc", "sha384")),
+        ("DHE-RSA-AES256-GCM-SHA384", ("dhe_rsa", "aes_256_gcm", "aead")),
+        ("AES128-SHA", ("rsa", "aes_128_cbc", "sha")),
+        ("SOMETHING-NEW", ("", "something-new", "")),
+    ],
+)
+def test_suites_are_named_as_erlang_names_them(suite, shown):
+    got = encryption(suite, "TLSv1.2")
+    assert (got.key_exchange, got.cipher, got.hash) == shown
+
+
+def shown(tls):
+    info = Wire(make_broker(), tls=tls).log_in().connection.info()
+    names = ("ssl", "ssl_protocol", "ssl_key_exchange", "ssl_cipher", "ssl_hash")
+    return [getattr(info, name) for name in (*names, "peer_cert_subject", "peer_cert_issuer", "peer_cert_validity")]
+
+
+def test_a_connection_shows_what_was_agreed_on_and_who_the_peer_is():
+    suite = "TLS_AES_256_GCM_SHA384", "TLSv1.3"
+    agreed = [True, "tlsv1.3", "any", "aes_256_gcm", "aead"]
+    assert shown(encryption(*suite)) == [*agreed, None, None, None]
+    certificate = ["CN=client,O=x", "CN=authority", "2024-01-01T00:00:00Z - 2044-01-01T00:00:00Z"]
+    assert shown(encryption(*suite, CERTIFICATE)) == [*agreed, *certificate]
+
+
+def test_a_connection_in_the_clear_shows_nothing():
+    assert shown(None) == [False, *[None] * 7]
 
 
 def test_a_connection_is_named_by_both_ends() -> None:

@@ -236,15 +236,15 @@ def test_consumers_that_come_and_go_at_a_limit_leave_nothing_behind():
     for _ in range(50):
         client.call(1, "basic.consume", queue="b", consumer_tag="b")
         client.call(1, "basic.consume", queue="b", consumer_tag="b2")
-        assert len(channel.line) == 2
+        assert len(channel.unacked.line) == 2
         client.call(1, "basic.cancel", consumer_tag="b")
-        assert len(channel.line) == 2
+        assert len(channel.unacked.line) == 2
         client.call(1, "basic.cancel", consumer_tag="b2")
-        assert len(channel.line) == 1
+        assert len(channel.unacked.line) == 1
     client.call(1, "basic.consume", queue="b", consumer_tag="b")
     client.send(1, "queue.delete", queue="a")
     assert {got.name for got in client.receive()} == {"basic.cancel", "queue.delete-ok"}
-    assert len(channel.line) == 1
+    assert len(channel.unacked.line) == 1
     client.feed(ack(1))
     assert [got.body for got in client.receive()] == [b"b"]
 

@@ -26,7 +26,7 @@ def client(broker: Broker) -> Wire:
 
 def known(client: Wire) -> int:
     """Number of routes that the client's channel remembers."""
-    return len(client.connection.channels[1].routes.known)
+    return len(client.connection.channels[1].publishing.routes.known)
 
 
 def bound(client: Wire, exchange: str, *keys: str, queue: str = "q") -> None:
@@ -92,7 +92,7 @@ def test_a_key_that_comes_again_is_remembered_among_keys_that_do_not(client: Wir
     fresh = [f"key.{i}" for i in range(4 * COLD)]
     publish(client, fresh, "amq.topic")
     publish(client, ["again"] * 2 * ADMITTED, "amq.topic")
-    assert b"\x09amq.topic\x05again" in client.connection.channels[1].routes.known
+    assert b"\x09amq.topic\x05again" in client.connection.channels[1].publishing.routes.known
     assert taken(client) == fresh + ["again"] * 2 * ADMITTED
 
 
@@ -180,7 +180,7 @@ def test_exchanges_in_turn_keep_their_routes_apart(client: Wire) -> None:
 
 def test_a_topic_that_is_not_permitted_is_refused_however_many_came_before(broker: Broker, client: Wire) -> None:
     bound(client, "amq.topic", "#")
-    permissions = client.connection.channels[1].permissions
+    permissions = client.connection.channels[1].client.permissions
     permissions.grant_topics("amq.topic", TopicGrant("^ok", ".*"))
     broker.vhosts["/"].route_epoch += 1
     keys = [f"ok.{i}" for i in range(2 * COLD)]
@@ -191,7 +191,7 @@ def test_a_topic_that_is_not_permitted_is_refused_however_many_came_before(broke
 
 
 def test_an_exchange_that_may_not_be_written_to_is_refused_for_every_key(broker: Broker, client: Wire) -> None:
-    client.connection.channels[1].permissions.grant(Grant(".*", "^amq.direct$", ".*"))
+    client.connection.channels[1].client.permissions.grant(Grant(".*", "^amq.direct$", ".*"))
     broker.vhosts["/"].route_epoch += 1
     publish(client, ["a"], "amq.direct")
     client.connection.feed(published("b", b"x", "amq.topic"))

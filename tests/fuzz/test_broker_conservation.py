@@ -168,7 +168,7 @@ class Machine(RuleBasedStateMachine):
         taken = [each for each in client.held if each == tag or (multiple and each < tag)]
         bodies = [client.held.pop(each) for each in taken]
         if how == "reject":
-            unacked = client.wire.connection.channels[1].unacked
+            unacked = client.wire.connection.channels[1].unacked.entries
             self.binned |= {
                 body for each, body in zip(taken, bodies, strict=True) if unacked[each].queue.name == "grave"
             }
@@ -243,7 +243,7 @@ class Machine(RuleBasedStateMachine):
         bodies: dict[str, list[bytes]] = {queue: [] for queue in QUEUES}
         for client in self.clients:
             channel = client.wire.connection.channels[1]
-            entries = list(channel.unacked.values())
+            entries = list(channel.unacked.entries.values())
             if channel.transaction is not None:
                 entries += [entry for taken, _ in channel.transaction._settled for entry in taken.values()]
             for entry in entries:
@@ -297,7 +297,7 @@ class Machine(RuleBasedStateMachine):
     def clients_know_what_they_hold(self) -> None:
         for client in self.clients:
             channel = client.wire.connection.channels[1]
-            assert {tag: entry.message.body for tag, entry in channel.unacked.items()} == client.held
+            assert {tag: entry.message.body for tag, entry in channel.unacked.entries.items()} == client.held
             assert not client.unconfirmed
 
     def teardown(self) -> None:

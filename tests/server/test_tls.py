@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from amqpbroker.amqp.encryption import Encryption
+from amqpbroker.amqp.peer import Encryption
 from amqpbroker.broker.node import Certificates
 from amqpbroker.config import SniHost, Tls
 from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3

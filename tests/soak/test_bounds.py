@@ -135,7 +135,7 @@ DRIVEN = {
 #: Reason -> constants that are not bounds.
 NOT_BOUNDS = {
     "of AMQP, which the broker only names": """
-        amqp.channel.IMMEDIATE amqp.channel.MANDATORY amqp.channels.CHANNEL_OPEN amqp.confirms._ACK
+        amqp.publishing.IMMEDIATE amqp.publishing.MANDATORY amqp.channels.CHANNEL_OPEN amqp.confirms._ACK
         amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE amqp.frame_loop._PUBLISH
         amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK amqp.frame_loop.ACK_OCTETS amqp.client.TOLERANCE
         amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
@@ -203,7 +203,7 @@ NOT_BOUNDS = {
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
     "an estimate or a weight, which is added to what is counted": """
-        amqp.channel.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
+        amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES message.message.MESSAGE_OCTETS broker.queues.queue_info._QUEUE_OCTETS
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT

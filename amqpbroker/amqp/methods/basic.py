@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker import errors
 from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
 from amqpbroker.amqp.methods.queue import queue_name
-from amqpbroker.amqp.takeover import held_under, remember
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.queues.declaration import check_consumer_arguments
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
@@ -22,12 +21,12 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
         raise errors.not_implemented(f"prefetch_size!=0 ({arguments['prefetch_size']})")
     channel.send("basic.qos-ok")
     if arguments["global_"] and channel.broker.config.compat.global_qos is Permission.PERMITTED:
-        channel.limit_globally(arguments["prefetch_count"])
+        channel.unacked.limit(arguments["prefetch_count"])
     else:
-        channel.limit_consumers(arguments["prefetch_count"])
+        channel.consumers.limit(arguments["prefetch_count"])
         # It also takes back a limit for the whole channel (rabbit_limiter:unlimit_prefetch/1).
-        if channel.global_prefetch:
-            channel.limit_globally(0)
+        if channel.unacked.global_prefetch:
+            channel.unacked.limit(0)
 
 
 def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
@@ -37,38 +36,39 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         _consume_replies(channel, tag, arguments)
         return
     name = queue_name(channel, name)
-    if tag in channel.consumers:
+    consumers = channel.consumers
+    if tag in consumers.by_tag:
         raise errors.consumer_tag_reused(tag)
     limit = channel.broker.config.consumer_max_per_channel
-    if limit and len(channel.consumers) >= limit:
+    if limit and len(consumers.by_tag) >= limit:
         raise errors.too_many_consumers(limit)
     queue = channel.actions().readable_queue(name)
     kind = queue.kind
-    if channel.global_prefetch and not kind.channel_prefetch:
+    if channel.unacked.global_prefetch and not kind.channel_prefetch:
         raise errors.global_qos_refused(name, channel.vhost.name)
     newest = channel.broker.config.compat.arguments_of_4_3
     check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], newest)
     priority = arguments["arguments"].get("x-priority")
-    held = held_under(channel, queue, tag)
+    held = consumers.held_under(queue, tag)
     made = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
-    if kind.merges_consumers and 0 < channel.prefetch < len(held):
+    if kind.merges_consumers and 0 < consumers.prefetch < len(held):
         made = OverfullConsumer
     consumer = made(
-        channel,
+        consumers,
         queue,
         tag,
         arguments["no_ack"],
         arguments["exclusive"] and kind.exclusive_consumers,
         priority.value if priority is not None else 0,
         arguments["arguments"],
-        channel.prefetch,
+        consumers.prefetch,
     )
     if held:
         consumer.will_take_over(len(held))
     queue.add_consumer(consumer, held)
-    channel.consumers[tag] = consumer
+    consumers.add(consumer)
     if not consumer.no_ack:
-        channel.watch_timeouts(queue, consumer)
+        channel.overdue_checks.watch(queue, consumer)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
@@ -77,10 +77,10 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
 def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:
     if not arguments["no_ack"]:
         raise errors.precondition_failed("reply consumer cannot acknowledge")
-    if channel.reply is not None:
+    if channel.publishing.reply is not None:
         raise errors.precondition_failed("reply consumer already set")
-    consumer = ChannelConsumer(channel, channel.vhost.reply_queue(), tag, True, False, 0, {}, 0)
-    channel.open_reply(consumer)
+    consumer = ChannelConsumer(channel.consumers, channel.vhost.reply_queue(), tag, True, False, 0, {}, 0)
+    channel.publishing.open_reply(consumer)
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
 
@@ -88,11 +88,10 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
 def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
     """What the consumer has not acknowledged stays outstanding."""
     tag = arguments["consumer_tag"]
-    consumer = channel.cancel(tag)
-    if consumer is not None:
-        remember(channel, consumer)
-    elif channel.reply is not None and channel.reply.consumer.tag == tag:
-        channel.close_reply()
+    if not channel.consumers.cancel(tag):
+        reply = channel.publishing.reply
+        if reply is not None and reply.consumer.tag == tag:
+            channel.publishing.close_reply()
     if not arguments["nowait"]:
         channel.send("basic.cancel-ok", consumer_tag=tag)
 
@@ -108,18 +107,18 @@ def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])
         if entry is None:
-            channel.counts.count_got_empty()
+            channel.context.counts.count_got_empty()
             channel.send("basic.get-empty")
         else:
             channel.send_got(entry, arguments["no_ack"], queue.ready_count)
 
 
 def reject(channel: "Channel", arguments: dict[str, Any]) -> None:
-    channel.reject(arguments["delivery_tag"], arguments["requeue"])
+    channel.unacked.reject(arguments["delivery_tag"], arguments["requeue"])
 
 
 def nack(channel: "Channel", arguments: dict[str, Any]) -> None:
-    channel.nack(arguments["delivery_tag"], arguments["multiple"], arguments["requeue"])
+    channel.unacked.nack(arguments["delivery_tag"], arguments["multiple"], arguments["requeue"])
 
 
 def recover(channel: "Channel", arguments: dict[str, Any]) -> None:
@@ -136,7 +135,7 @@ def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None
         raise errors.not_implemented("requeue=false")
     if reply:
         channel.send("basic.recover-ok")
-    channel.recover()
+    channel.unacked.recover()
 
 
 HANDLERS: dict[str, Callable[..., None]] = {

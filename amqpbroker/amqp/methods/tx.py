@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def select(channel: "Channel", arguments: dict[str, Any]) -> None:
-    if channel.confirms is not None:
+    if channel.answers.confirms is not None:
         raise errors.precondition_failed("cannot switch from confirm to tx mode")
     channel.select_tx()
     channel.send("tx.select-ok")
@@ -25,7 +25,7 @@ def _transaction(channel: "Channel") -> Transaction:
 
 def commit(channel: "Channel", arguments: dict[str, Any]) -> None:
     channel.commit(_transaction(channel))
-    channel.send_when_synced("tx.commit-ok")
+    channel.answers.send_when_synced("tx.commit-ok")
 
 
 def rollback(channel: "Channel", arguments: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ def rollback(channel: "Channel", arguments: dict[str, Any]) -> None:
 def select_confirms(channel: "Channel", arguments: dict[str, Any]) -> None:
     if channel.transaction is not None:
         raise errors.precondition_failed("cannot switch from tx to confirm mode")
-    channel.select_confirms()
+    channel.answers.select_confirms()
     if not arguments["nowait"]:
         channel.send("confirm.select-ok")
 

@@ -162,3 +162,12 @@ class Outlet:
         self.single: int = 0
         self.other: int = 0
         self.other_out: int = 0
+
+    def count_single(self, count: int) -> None:
+        """Count messages that went to exactly one destination."""
+        self.single += count
+
+    def count_other(self, destinations: int) -> None:
+        """Count a message that went to so many destinations."""
+        self.other += 1
+        self.other_out += destinations

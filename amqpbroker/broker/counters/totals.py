@@ -32,6 +32,18 @@ class Churn:
         self.queue_created: int = 0
         self.queue_deleted: int = 0
 
+    def count_connection_created(self) -> None:
+        self.connection_created += 1
+
+    def count_connection_closed(self) -> None:
+        self.connection_closed += 1
+
+    def count_channel_created(self) -> None:
+        self.channel_created += 1
+
+    def count_channel_closed(self) -> None:
+        self.channel_closed += 1
+
     def counters(self) -> tuple[int, ...]:
         return (
             self.channel_closed,

@@ -19,7 +19,7 @@ class Ledger:
         self.channel = channel
         self.confirms = confirms
         self.alive = True
-        self._confirmed = confirms.settled
+        self._confirmed = confirms.confirmed
         self._ahead = {number for first, last in confirms.ahead for number in range(first, last + 1)}
         self._refused: list[int] = []
         self._nacked = 0

@@ -73,7 +73,7 @@ class Line:
         self.sent = 0
         self._client = client
         self._connection = connection
-        waiting, passing = connection.hand_back()
+        waiting, passing = connection.take_unhandled()
         largest = connection.broker.config.frame_max or _LARGEST
         self._incoming = Splitter(connection.frame_loop.recv_oct == 0, passing, largest)
         self._incoming.add(waiting)
@@ -246,8 +246,8 @@ class Line:
 
     def _open_ledger(self, number: int) -> None:
         channel = self._connection.channels.get(number)
-        if channel is not None and channel.confirms is not None and number not in self._ledgers:
-            self._ledgers[number] = Ledger(number, channel.confirms)
+        if channel is not None and channel.answers.confirms is not None and number not in self._ledgers:
+            self._ledgers[number] = Ledger(number, channel.answers.confirms)
 
     # --- out --------------------------------------------------------------------------------------------------------
 

@@ -173,12 +173,12 @@ def test_cancelled_consumers_are_known_only_while_they_hold_messages(client: Wir
     declare(client, kind)
     (channel,) = client.connection.channels.values()
     hold(client, other, 2)
-    assert len(channel.former) == 1
+    assert len(channel.consumers.former) == 1
     other.call(1, "queue.purge", queue="q")
     consume(client, 1)
     client.call(1, "basic.cancel", consumer_tag="c")
-    assert len(channel.former) == 1
+    assert len(channel.consumers.former) == 1
     ack(client, 0, multiple=True)
     consume(client, 1)
     client.call(1, "basic.cancel", consumer_tag="c")
-    assert channel.former == []
+    assert channel.consumers.former == []

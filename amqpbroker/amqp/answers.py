@@ -1,0 +1,93 @@
+"""The answers of a channel: methods to the client, and those that wait until the store is synced."""
+
+from collections import deque
+from typing import Final, final
+
+from amqpbroker.amqp.confirms import Confirms
+from amqpbroker.amqp.output import AwaitingSync, Output
+from amqpbroker.store.store import Store
+from amqpbroker.wire import methods
+from amqpbroker.wire.frames import METHOD, frame
+
+#: What it takes to hold an answer back, besides its octets.
+HOLDING: Final = 128
+
+
+@final
+class Answers(AwaitingSync):
+    """Writes the answers and confirms of one channel in their order.
+
+    confirms: None until confirm.select.
+    """
+
+    def __init__(self, output: Output, store: Store, number: int) -> None:
+        super().__init__()
+        self.confirms: Confirms | None = None
+        self._output = output
+        self._store = store
+        self._number: int = number
+        self._held: deque[tuple[int, bytes]] = deque()
+
+    def send(self, name: str, **arguments: object) -> None:
+        """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
+        data = frame(METHOD, self._number, methods.encode(name, **arguments))
+        if self._held:
+            self._hold(self._held[-1][0], data)
+        else:
+            self._output.write(data)
+
+    def send_when_synced(self, name: str, **arguments: object) -> None:
+        """`send`, but not before everything appended to the store so far is safe."""
+        store = self._store
+        if store.appended <= store.synced:
+            self.send(name, **arguments)
+            return
+        self._hold(store.appended, frame(METHOD, self._number, methods.encode(name, **arguments)))
+        if not self.awaiting_sync:
+            self._await_sync()
+
+    def _hold(self, until: int, data: bytes) -> None:
+        """Write it when so much is synced; until then it counts among what waits for that."""
+        self._held.append((until, data))
+        self._store.count_answer(len(data) + HOLDING)
+
+    def _await_sync(self) -> None:
+        self.awaiting_sync = True
+        self._output.await_sync(self)
+
+    def take_synced(self) -> bytes:
+        confirms = self.confirms
+        frames = confirms.flush() if confirms is not None else b""
+        while self._held and self._held[0][0] <= self._store.synced:
+            frames += self._held.popleft()[1]
+        self.awaiting_sync = bool(self._held) or (confirms is not None and confirms.outstanding)
+        return frames
+
+    # --- confirms ---------------------------------------------------------------------------------------------------
+
+    def select_confirms(self) -> None:
+        """Confirm what is published from now on."""
+        if self.confirms is None:
+            self.confirms = Confirms(self._number, self._store)
+
+    def confirm(self, accepted: bool) -> None:
+        """Confirm, once it is safe, a publish that went to queues, of which one may have refused it."""
+        confirms = self.confirms
+        if confirms is not None:
+            confirms.number(accepted)
+            if not self.awaiting_sync:
+                self._await_sync()
+
+    def write_due_confirms(self) -> None:
+        """Write the confirms that are due already."""
+        if self.confirms is not None and self.awaiting_sync:
+            self._write(self.confirms.flush())
+
+    def confirm_unroutable(self) -> None:
+        """Confirm a publish that reached no queue, at once."""
+        if self.confirms is not None:
+            self._write(self.confirms.confirm_next())
+
+    def _write(self, frames: bytes) -> None:
+        if frames:
+            self._output.write(frames)

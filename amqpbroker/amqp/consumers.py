@@ -1,0 +1,107 @@
+"""The consumers of a channel, also cancelled ones that hold messages: a consumer of the same tag takes these over.
+
+A consumer's tag is its name. If the kind of the queue merges consumers, what was taken over counts against the prefetch
+of the new one (rabbit_fifo:merge_consumer/5); else each of their acknowledgements is room for one more, as if it had
+held them itself (rabbit_queue_consumers:subtract_acks/3).
+"""
+
+from functools import partial
+from typing import final
+
+from amqpbroker.amqp.answers import Answers
+from amqpbroker.amqp.channel_context import ChannelContext
+from amqpbroker.amqp.connection_log import Step
+from amqpbroker.amqp.delivery import ChannelConsumer, ConsumerOwner
+from amqpbroker.amqp.unacked import Unacked
+from amqpbroker.broker.infos import ConsumerInfo
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.queue import Queue
+
+
+@final
+class ChannelConsumers(ConsumerOwner):
+    """Consumers of one channel.
+
+    by_tag: the present ones. prefetch: for consumers started from now on; 0 is no limit. former: cancelled consumers
+    that hold messages.
+    """
+
+    def __init__(self, context: ChannelContext, unacked: Unacked, answers: Answers) -> None:
+        super().__init__(context, unacked)
+        self.by_tag: dict[str, ChannelConsumer] = {}
+        self.prefetch: int = 0
+        self.former: list[ChannelConsumer] = []
+        self._answers = answers
+        self._left: list[Queue] = []
+
+    def limit(self, prefetch: int) -> None:
+        """basic.qos: a limit for each consumer that is started from now on."""
+        self.prefetch = prefetch
+
+    def add(self, consumer: ChannelConsumer) -> None:
+        """Add a consumer that its queue knows."""
+        self.by_tag[consumer.tag] = consumer
+
+    def cancel(self, tag: str) -> bool:
+        """Remove the consumer with this tag from its queue; return False if there is none."""
+        consumer = self.by_tag.pop(tag, None)
+        if consumer is None:
+            return False
+        consumer.queue.remove_consumer(consumer)
+        consumer.leave_lines()
+        self.former = [each for each in (*self.former, consumer) if self._holds(each)]
+        return True
+
+    def cancelled(self, consumer: ChannelConsumer) -> None:
+        consumer.leave_lines()
+        self.notify_cancelled(consumer.tag)
+        self.by_tag.pop(consumer.tag, None)
+
+    def notify_cancelled(self, tag: str) -> bool:
+        """Send basic.cancel; return False if there is no such consumer, or the client does not know the method."""
+        if tag not in self.by_tag or not self.context.client.knows("consumer_cancel_notify"):
+            return False
+        self._answers.send("basic.cancel", consumer_tag=tag, nowait=True)
+        return True
+
+    # --- takeover ---------------------------------------------------------------------------------------------------
+
+    def held_under(self, queue: Queue, tag: str) -> list[Entry]:
+        """Return what the next consumer of that tag is to take over.
+
+        A merged consumer that has to wait until it is the active one takes over nothing.
+        """
+        if not any(each.tag == tag and each.queue is queue for each in self.former):
+            return []
+        if queue.kind.merges_consumers and queue.settings.single_active_consumer and queue.consumer_count:
+            return []
+        return [each for each in self.unacked.held() if _is_of(each, queue, tag)]
+
+    def _holds(self, consumer: ChannelConsumer) -> bool:
+        # Messages that a consumer took over without being merged are not in its count.
+        return consumer.unacked > 0 or (
+            consumer.has_taken_over and any(each.consumer is consumer for each in self.unacked.held())
+        )
+
+    # --- end --------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> list[Step]:
+        """Forget all consumers, and return the steps that remove them from their queues."""
+        consumers = list(self.by_tag.values())
+        self.by_tag.clear()
+        self._left = list({consumer.queue: None for consumer in consumers})
+        removals: list[Step] = [partial(consumer.queue.remove_consumer, consumer, True) for consumer in consumers]
+        return removals + [consumer.leave_lines for consumer in consumers]
+
+    def release(self) -> list[Step]:
+        """Return the steps that have the queues of the stopped consumers deliver to others."""
+        offers: list[Step] = [partial(queue.offer_all, []) for queue in self._left]
+        return [*offers, self.former.clear]
+
+    def infos(self) -> list[ConsumerInfo]:
+        """Return the present ones, for the management API."""
+        return [consumer.queue.consumer_info(consumer) for consumer in self.by_tag.values()]
+
+
+def _is_of(entry: Entry, queue: Queue, tag: str) -> bool:
+    return entry.queue is queue and entry.consumer is not None and entry.consumer.tag == tag

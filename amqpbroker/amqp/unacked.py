@@ -1,0 +1,212 @@
+"""The deliveries of a channel: which are unacknowledged, how they are settled, and the prefetch for all of them."""
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from typing import final
+
+from amqpbroker import errors
+from amqpbroker.amqp.channel_counters import ChannelCounters
+from amqpbroker.amqp.connection_log import run_all
+from amqpbroker.amqp.round_robin import Line
+from amqpbroker.amqp.settling import by_consumer, by_start
+from amqpbroker.amqp.taken_back import TakenBack
+from amqpbroker.amqp.transaction import Transaction
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+
+
+@final
+class Unacked:
+    """Numbers the deliveries of one channel and holds their entries until the client settles them.
+
+    entries: by delivery tag, oldest first. delivery_tag: of the latest delivery. delivered: how many went to consumers
+    that acknowledge, and settled: how many of these are not outstanding any more. global_prefetch: how many may be
+    outstanding; 0 is no limit. line: consumers that global_prefetch stopped; it is empty while fewer deliveries are
+    outstanding.
+    """
+
+    def __init__(self, counts: ChannelCounters) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.delivery_tag: int = 0
+        self.delivered: int = 0
+        self.settled: int = 0
+        self.global_prefetch: int = 0
+        self.line = Line()
+        self._counts = counts
+        self._transaction: Transaction | None = None
+        self._taken_back = TakenBack()
+        self._removed: int = 0
+
+    @property
+    def outstanding(self) -> int:
+        """How many deliveries to consumers wait for their acknowledgement."""
+        return self.delivered - self.settled
+
+    def held(self) -> Iterator[Entry]:
+        """Return all that consumers hold, also what an open transaction has settled."""
+        transaction = self._transaction
+        return chain(self.entries.values(), transaction.settled() if transaction is not None else ())
+
+    # --- deliver ----------------------------------------------------------------------------------------------------
+
+    def next_tag(self) -> int:
+        """Return the delivery tag of the delivery that is being made."""
+        tag = self.delivery_tag + 1
+        self.delivery_tag = tag
+        return tag
+
+    def hold(self, entry: Entry) -> int:
+        """Hold the entry that is being delivered until it is settled; returns the delivery tag."""
+        self.delivered += 1
+        tag = self.delivery_tag + 1
+        self.delivery_tag = tag
+        self.entries[tag] = entry
+        return tag
+
+    def hold_got(self, entry: Entry) -> int:
+        """`hold` for basic.get, whose messages the prefetch does not limit."""
+        tag = self.next_tag()
+        self.entries[tag] = entry
+        return tag
+
+    # --- settle -----------------------------------------------------------------------------------------------------
+
+    def ack(self, tag: int, multiple: bool) -> None:
+        """basic.ack. Raises AmqpError 406 for a tag that is not outstanding."""
+        if multiple or self._transaction is not None:
+            self._settle(self.take(tag, multiple), "ack")
+            return
+        entry = self.entries.pop(tag, None)
+        if entry is None:
+            self.take(tag, False)
+            return
+        from_consumer = entry.consumer is not None
+        was_full = self.global_prefetch != 0 and self._is_full()
+        entry.queue.ack(entry)
+        if from_consumer:
+            self.settled += 1
+        else:
+            self._counts.count_got_acked(1)
+        if was_full:
+            self._divide()
+
+    def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
+        """basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
+        self._settle(self.take(tag, multiple), "requeue" if requeue else "reject")
+
+    def reject(self, tag: int, requeue: bool) -> None:
+        """basic.reject, which says that the message was the trouble. Raises AmqpError 406 for an unknown tag."""
+        self._settle(self.take(tag, False), "fail" if requeue else "reject")
+
+    def recover(self) -> None:
+        """Everything outstanding goes back to its queue."""
+        self.settle(self.take(0, True), "requeue")
+
+    def take(self, tag: int, multiple: bool) -> dict[int, Entry]:
+        """Take entries out of what is outstanding; tag 0 with multiple means all (rabbit_channel:collect_acks)."""
+        entries = self.entries
+        taken_back = self._taken_back
+        if tag == 0 and multiple:
+            self.entries = {}
+            taken_back.settle(self.delivery_tag, True)
+            return entries
+        if tag not in entries and tag not in taken_back.consumers:
+            raise errors.unknown_delivery_tag(tag)
+        if taken_back.consumers:
+            taken_back.settle(tag, multiple)
+            if not multiple and tag not in entries:
+                return {}
+        if not multiple:
+            return {tag: entries.pop(tag)}
+        taken = {}
+        for number, entry in entries.items():
+            if number > tag:
+                break
+            taken[number] = entry
+        for number in taken:
+            del entries[number]
+        # A dict does not close the gap at its front until it is built anew, and is walked over it every time.
+        self._removed += len(taken)
+        if self._removed > 1024 + 2 * len(entries):
+            self.entries = dict(entries)
+            self._removed = 0
+        return taken
+
+    def take_back(self, tags: list[int], consumer: Consumer | None) -> None:
+        """Requeue deliveries without the client. Pause their consumer until the client has settled all of them."""
+        self._taken_back.add(tags, consumer)
+        self.settle({tag: self.entries.pop(tag) for tag in tags}, "requeue")
+
+    def _settle(self, entries: dict[int, Entry], how: str) -> None:
+        if self._transaction is not None:
+            self._transaction.settle(entries, how)
+        else:
+            self.settle(entries, how)
+
+    def settle(self, entries: dict[int, Entry], how: str) -> None:
+        """Settle entries that `take` returned: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
+        from_consumers = sum([entry.consumer is not None for entry in entries.values()])
+        # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can take at once.
+        was_full = self._is_full()
+        self.settled += from_consumers
+        for queue, group in by_consumer(entries.values()):
+            if how == "ack" and len(group) == 1:
+                queue.ack(group[0])
+            elif how == "ack":
+                queue.ack_all(group)
+            elif how == "reject":
+                queue.reject(group)
+            else:
+                queue.requeue(group, failed=how == "fail")
+        if how == "ack":
+            self._counts.count_got_acked(len(entries) - from_consumers)
+        else:
+            self._counts.count_not_acked(from_consumers)
+        if was_full:
+            self._divide()
+
+    def begin_transaction(self, transaction: Transaction) -> None:
+        """Leave what is settled from now on to the transaction."""
+        self._transaction = transaction
+
+    def restore(self, entries: dict[int, Entry]) -> None:
+        """Hold entries again, under their old delivery tags, that were taken out."""
+        entries.update(self.entries)
+        self.entries = dict(sorted(entries.items()))
+
+    def release(self, name: str) -> None:
+        """Return everything to its queues, even if one fails. name: of the channel, for the log. Never raises."""
+        for queue, group in by_start(self.take(0, True).values()):
+            run_all([partial(queue.reclaim, group)], f"{name}: giving back to queue {queue.name}")
+
+    # --- the prefetch for the whole channel -------------------------------------------------------------------------
+
+    def limit(self, prefetch: int) -> None:
+        """basic.qos with global: one limit for all deliveries of the channel; 0 for none."""
+        self.global_prefetch = prefetch
+        self._divide()
+
+    def _is_full(self) -> bool:
+        """Return whether the channel-wide prefetch is reached, so that no consumer can take another message."""
+        limit = self.global_prefetch
+        return limit != 0 and self.delivered - self.settled >= limit
+
+    def _divide(self) -> None:
+        """Divide the deliveries that the channel-wide prefetch allows among the queues that it stopped.
+
+        Each queue may deliver an equal part. If a queue has too few messages for its part, the rest is divided among
+        the other queues. In RabbitMQ all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
+        """
+        line, limit = self.line, self.global_prefetch
+        while len(line) and (not limit or self.outstanding < limit):
+            waiting = len(line)
+            part = max((limit - self.outstanding) // waiting, 1)
+            # A queue that is stopped by its part joins again, and is served once more if the others leave something.
+            for _ in range(waiting):
+                if limit:
+                    self.global_prefetch = min(self.outstanding + part, limit)
+                line.serve()
+                if not len(line) or (limit and self.outstanding >= limit):
+                    break
+            self.global_prefetch = limit
