@@ -47,24 +47,17 @@ class QueuePages(Pager):
                         return False
             if not entries or not (stored or wanted):
                 return True
-            page.positions = array("Q", [entry.position for entry in entries])
-            first, last = entries[0].sequence, entries[-1].sequence
-            if last - first + 1 == len(entries):
-                page.sequences = range(first, last + 1)
-            else:
-                page.sequences = array("Q", [entry.sequence for entry in entries])
-            page.entries = entries = [entry for entry in entries if not entry.position]
-        if entries and spill is not None and wanted:
-            page.spilled = spill.write(entries)
-            if page.spilled is not None:
-                page.entries = []
+            page.unload()
+        if page.entries and spill is not None and wanted:
+            spilled = spill.write(page.entries)
+            if spilled is not None:
+                page.spill(spilled)
         return True
 
     def take(self, page: Page) -> list[Entry]:
         if not page.positions:
-            entries, page.entries = page.entries, []
-            return entries
-        entries = []
+            return page.take_entries()
+        entries: list[Entry] = []
         others: list[Entry] = []
         try:
             others = self._others(page)
@@ -76,9 +69,7 @@ class QueuePages(Pager):
             stored = count - page.positions[:count].count(0)
             self._queue.ledger.read_back(stored)
             self._free(page)
-            page.entries = others[count - stored :]
-            page.positions = page.positions[count:]
-            page.sequences = page.sequences[count:]
+            page.leave_behind(count, others[count - stored :])
         return entries
 
     def load(self, page: Page) -> list[Entry]:
@@ -112,7 +103,7 @@ class QueuePages(Pager):
                 continue
             message = reading.message(position)
             entry = Entry(message, queue, sequence, reading.deadline_ms)
-            entry.position = position
+            entry.stored_at(position)
             delivery_count = store.delivery_count(position)
             if delivery_count >= 0:
                 entry.restore(1, delivery_count)
@@ -125,12 +116,12 @@ class QueuePages(Pager):
 
     def _free(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
-        if page.spilled is not None:
+        spilled = page.take_spilled()
+        if spilled is not None:
             spill = self._queue.vhost.spill
             assert spill is not None
-            spill.free(page.spilled)
-            page.spilled = None
-        page.entries = []
+            spill.free(spilled)
+        page.take_entries()
 
     def delete(self, page: Page) -> None:
         ledger = self._queue.ledger

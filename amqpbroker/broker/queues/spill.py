@@ -32,6 +32,18 @@ class _Segment:
     size: int = 0
     live: int = 0
 
+    def add(self, size: int) -> Spilled:
+        """Count a page that was written at the end; return where it is."""
+        spilled = Spilled(self.number, self.size, size)
+        self.size += size
+        self.live += 1
+        return spilled
+
+    def give_up(self) -> bool:
+        """Count a page that is not needed any more; return whether there is another."""
+        self.live -= 1
+        return self.live > 0
+
 
 class Spill:
     """The spill files of one data directory.
@@ -68,10 +80,7 @@ class Spill:
         if self._failing:
             self._failing = False
             log.info("messages are written to %s again to make room in memory", self.directory)
-        spilled = Spilled(segment.number, segment.size, len(data))
-        segment.size += len(data)
-        segment.live += 1
-        return spilled
+        return segment.add(len(data))
 
     def read(self, spilled: Spilled, queue: Queue) -> list[Entry]:
         """The entries, for that queue. Raises OSError, DamagedError."""
@@ -89,8 +98,7 @@ class Spill:
     def free(self, spilled: Spilled) -> None:
         """The page is no more."""
         segment = self._segments[spilled.number]
-        segment.live -= 1
-        if not segment.live:
+        if not segment.give_up():
             self._remove(segment)
 
     def close(self) -> None:
@@ -154,11 +162,13 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message = Message(
         content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
     )
-    message.persistent = not content.flags & record.TRANSIENT
-    message.priority = content.priority
-    message.extra_keys = content.extra_keys
-    message.cc_keys = content.cc_keys
-    message.died = content.flags & record.DEATHS != 0
+    message.restore(
+        not content.flags & record.TRANSIENT,
+        content.priority,
+        content.extra_keys,
+        content.cc_keys,
+        content.flags & record.DEATHS != 0,
+    )
     if content.frames[record.PROPERTY_FLAGS_AT] & DECODED:
         decode(message)
     entry = Entry(message, queue, sequence, deadline_ms)
