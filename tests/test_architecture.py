@@ -178,8 +178,6 @@ WRITTEN = {
     # The queue's notes about a consumer, kept in the consumer because every message reads them.
     "consumers.py": {"consumer.started", "consumer.registered", "consumer.ringed", "each.ringed"},
     "outstanding.py": {"consumer.unacked", "former.unacked", "entry.delivered_ms"},
-    # Records without methods of their own: a pager's pages.
-    "paging.py": {"page.entries", "page.positions", "page.sequences", "page.spilled"},
 }
 
 

@@ -146,6 +146,24 @@ class Message:
         else:
             self.frames = with_properties(self.frames, properties)
 
+    def restore(self, persistent: bool, priority: int, extra_keys: tuple[bytes, ...], cc_keys: int, died: bool) -> None:
+        """Set what the frames of a message do not say, as it was stored or spilled."""
+        self.persistent = persistent
+        self.priority = priority
+        self.extra_keys = extra_keys
+        self.cc_keys = cc_keys
+        self.died = died
+
+    def set_extra_keys(self, keys: tuple[bytes, ...], cc_keys: int) -> None:
+        """Set the further routing keys. cc_keys: how many of them are of CC, before those of BCC."""
+        self.extra_keys = keys
+        self.cc_keys = cc_keys
+
+    def mark_dead(self) -> None:
+        """Make the message a dead letter, which does not expire and has a record of its deaths."""
+        self.expiration_ms = -1
+        self.died = True
+
     def rewritten(self, address: bytes, properties: bytes) -> "Message":
         """Another message with this one's body and everything else that the arguments do not say."""
         if self.frames is not None:

@@ -118,15 +118,17 @@ class LogReading(Reading):
         size: i64 = i64(read_i32_be(data, at + record.SIZE_AT))
         message = Message(address, None, None, size & 0xFFFFFFFF, frames, frames[1] << 8 | frames[2])
         flags = data[at + record.FLAGS_AT]
-        message.persistent = not flags & record.TRANSIENT
-        message.priority = data[at + record.PRIORITY_AT]
+        further: tuple[bytes, ...] = ()
+        cc_keys = 0
         if keys:
             if flags & record.PIECES:
-                message.extra_keys, message.cc_keys = record.from_pieces(keys)
+                further, cc_keys = record.from_pieces(keys)
             else:
-                message.extra_keys = tuple(keys)
-                message.cc_keys = data[at + record.CC_KEYS_AT]
-        message.died = flags & record.DEATHS != 0
+                further = tuple(keys)
+                cc_keys = data[at + record.CC_KEYS_AT]
+        message.restore(
+            not flags & record.TRANSIENT, data[at + record.PRIORITY_AT], further, cc_keys, flags & record.DEATHS != 0
+        )
         if frames[record.PROPERTY_FLAGS_AT] & DECODED:
             decode(message)
         return message

@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.encryption import Encryption
+from amqpbroker.amqp.peer import Encryption
 from amqpbroker.amqp.state import AUTHENTICATING, AUTHORIZING, SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.users.users import User

@@ -87,12 +87,12 @@ def _set_extra_keys(message: Message, walk: PropertyWalk, properties: bytes) -> 
     keys: tuple[bytes, ...] = ()
     if walk.cc_at:
         keys = longstrs(properties, walk.cc_at + 1 + _CC_BYTES)
-    message.cc_keys = len(keys)
+    cc_keys = len(keys)
     if walk.bcc_at:
         keys += longstrs(properties, walk.bcc_at + 1 + _BCC_BYTES)
     if keys and not fits(keys):
         raise errors.too_many_routing_keys()
-    message.extra_keys = keys
+    message.set_extra_keys(keys, cc_keys)
 
 
 def _rewritten(walk: PropertyWalk, properties: bytes, reply: bytes | None) -> bytes:
@@ -139,7 +139,7 @@ def _inspect_fields(message: Message, properties: bytes, user: User | None, repl
             rewritten = True
     headers: Table | None = values.get("headers")
     if headers is not None:
-        message.extra_keys, message.cc_keys = extra_routing_keys(headers)
+        message.set_extra_keys(*extra_routing_keys(headers))
         if "BCC" in headers:
             headers = without_bcc(headers)
             values["headers"] = headers

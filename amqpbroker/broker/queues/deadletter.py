@@ -68,11 +68,9 @@ class Departure:
                 self.address = address
         properties = set_headers(without_expiration(message.properties), deaths.headers())
         letter = message.rewritten(self.address, properties)
-        letter.expiration_ms = -1
-        letter.died = True
+        letter.mark_dead()
         if not self._keeps_keys:
-            letter.extra_keys = ()
-            letter.cc_keys = 0
+            letter.set_extra_keys((), 0)
         return letter
 
 

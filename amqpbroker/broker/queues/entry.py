@@ -55,6 +55,10 @@ class Entry(Copy):
         """For who knows whether, and not how often."""
         self.acquired_count = int(redelivered)
 
+    def stored_at(self, position: int) -> None:
+        """Note where the copy is in the store, which it was read back from."""
+        self.position = position
+
     def assign(self, consumer: "Consumer | None") -> None:
         """Note who has the message from now on, without a delivery."""
         self.consumer = consumer

@@ -225,9 +225,6 @@ def _paged(positions: "array[int]", sequences: "array[int]", sizes: Sequence[int
     for stop, one in enumerate(sizes, 1):
         size += one
         if stop - start == PAGE_COUNT or size > PAGE_BYTES or stop == len(sizes):
-            page = Page([])
-            page.positions = positions[start:stop]
-            page.sequences = sequences[start:stop]
-            pages.append(page)
+            pages.append(Page([], positions[start:stop], sequences[start:stop]))
             start, size = stop, 0
     return pages

@@ -25,10 +25,12 @@ class Page:
 
     __slots__ = ("entries", "positions", "sequences", "spilled")
 
-    def __init__(self, entries: list[Entry]) -> None:
+    def __init__(
+        self, entries: list[Entry], positions: "array[int]" = _NOWHERE, sequences: Sequence[int] = _NOWHERE
+    ) -> None:
         self.entries: list[Entry] = entries
-        self.positions: array[int] = _NOWHERE
-        self.sequences: Sequence[int] = _NOWHERE
+        self.positions: array[int] = positions
+        self.sequences: Sequence[int] = sequences
         self.spilled: Spilled | None = None
 
     @property
@@ -39,6 +41,38 @@ class Page:
     def first(self) -> int:
         """The place of its first copy in the queue."""
         return self.sequences[0] if self.positions else self.entries[0].sequence
+
+    def unload(self) -> None:
+        """Release the stored copies from memory, all of which are safe: from now on they are numbers."""
+        entries = self.entries
+        self.positions = array("Q", [entry.position for entry in entries])
+        first, last = entries[0].sequence, entries[-1].sequence
+        if last - first + 1 == len(entries):
+            self.sequences = range(first, last + 1)
+        else:
+            self.sequences = array("Q", [entry.sequence for entry in entries])
+        self.entries = [entry for entry in entries if not entry.position]
+
+    def spill(self, spilled: Spilled) -> None:
+        """Release the entries from memory, which were written there."""
+        self.spilled = spilled
+        self.entries = []
+
+    def take_entries(self) -> list[Entry]:
+        """Remove the entries that are in memory, and return them."""
+        entries, self.entries = self.entries, []
+        return entries
+
+    def take_spilled(self) -> Spilled | None:
+        """Remove the place of entries that were written, and return it; None if there is none."""
+        spilled, self.spilled = self.spilled, None
+        return spilled
+
+    def leave_behind(self, count: int, others: list[Entry]) -> None:
+        """Remove the first `count` copies. others: the rest of those that are not stored, which are in memory now."""
+        self.entries = others
+        self.positions = self.positions[count:]
+        self.sequences = self.sequences[count:]
 
 
 class Pager(metaclass=ABCMeta):

@@ -62,24 +62,17 @@ class QueuePages(Pager):
                         return False
             if not entries or not (stored or wanted):
                 return True
-            page.positions = array("Q", [entry.position for entry in entries])
-            first, last = entries[0].sequence, entries[-1].sequence
-            if last - first + 1 == len(entries):
-                page.sequences = range(first, last + 1)
-            else:
-                page.sequences = array("Q", [entry.sequence for entry in entries])
-            page.entries = entries = [entry for entry in entries if not entry.position]
-        if entries and wanted:
-            page.spilled = spill.write(encoded(entries))
-            if page.spilled is not None:
-                page.entries = []
+            page.unload()
+        if page.entries and wanted:
+            spilled = spill.write(encoded(page.entries))
+            if spilled is not None:
+                page.spill(spilled)
         return True
 
     def take(self, page: Page) -> list[Entry]:
         if not page.positions:
-            entries, page.entries = page.entries, []
-            return entries
-        entries = []
+            return page.take_entries()
+        entries: list[Entry] = []
         others: list[Entry] = []
         try:
             others = self._others(page)
@@ -91,9 +84,7 @@ class QueuePages(Pager):
             stored = count - page.positions[:count].count(0)
             self._ledger.read_back(stored)
             self._free(page)
-            page.entries = others[count - stored :]
-            page.positions = page.positions[count:]
-            page.sequences = page.sequences[count:]
+            page.leave_behind(count, others[count - stored :])
         return entries
 
     def load(self, page: Page) -> list[Entry]:
@@ -125,7 +116,7 @@ class QueuePages(Pager):
                 continue
             message = reading.message(position)
             entry = Entry(message, queue, sequence, reading.deadline_ms)
-            entry.position = position
+            entry.stored_at(position)
             delivery_count = store.delivery_count(position)
             if delivery_count >= 0:
                 entry.restore(1, delivery_count)
@@ -138,10 +129,10 @@ class QueuePages(Pager):
 
     def _free(self, page: Page) -> None:
         """Free the page's part of the spill file and its entries in memory."""
-        if page.spilled is not None:
-            self._spill.free(page.spilled)
-            page.spilled = None
-        page.entries = []
+        spilled = page.take_spilled()
+        if spilled is not None:
+            self._spill.free(spilled)
+        page.take_entries()
 
     def delete(self, page: Page) -> None:
         ledger = self._ledger

@@ -46,11 +46,13 @@ def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
     message = Message(
         content.address, None, None, content.size, content.frames, int.from_bytes(content.frames[1:3], "big")
     )
-    message.persistent = not content.flags & record.TRANSIENT
-    message.priority = content.priority
-    message.extra_keys = content.extra_keys
-    message.cc_keys = content.cc_keys
-    message.died = content.flags & record.DEATHS != 0
+    message.restore(
+        not content.flags & record.TRANSIENT,
+        content.priority,
+        content.extra_keys,
+        content.cc_keys,
+        content.flags & record.DEATHS != 0,
+    )
     if content.frames[record.PROPERTY_FLAGS_AT] & DECODED:
         decode(message)
     entry = Entry(message, queue, sequence, deadline_ms)
