@@ -6,21 +6,15 @@ less. Each of the counts is a function of a parsed module.
 
 import ast
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 
-from tests.test_layers import LAYERS, MODULES, NOT_YET, PACKAGE, circles, layer_of
+from tests.sources import MODULES, PACKAGE, is_self, last_name, nodes, parsed, text
+from tests.test_layers import LAYERS, NOT_YET, circles, layer_of
 from tests.test_mirror import COVERED
 
 STORES = {"Store", "MemoryStore", "Persistence"}
 #: Circles that are shown; the names of a longer one are cut.
 SHOWN, NAMES = 6, 8
-
-
-@cache
-def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
-    """All nodes of a module."""
-    return tuple(ast.walk(tree))
 
 
 def compares(tree: ast.AST) -> Iterator[ast.Compare]:
@@ -39,10 +33,7 @@ def names_in(tree: ast.AST) -> set[str]:
 
 def asks_for_log(tree: ast.AST) -> int:
     """Count `log is None` and `log is not None`, also of an attribute `log`."""
-    return sum(
-        ast.unparse(node.left).rpartition(".")[2] == "log" and ast.unparse(node.comparators[0]) == "None"
-        for node in compares(tree)
-    )
+    return sum(last_name(node.left) == "log" and ast.unparse(node.comparators[0]) == "None" for node in compares(tree))
 
 
 def asks_for_quorum(tree: ast.AST) -> int:
@@ -61,7 +52,7 @@ def foreign_writes(tree: ast.AST) -> int:
         for written in (node.targets if isinstance(node, ast.Assign) else [node.target])
         for target in (written.elts if isinstance(written, ast.Tuple) else [written])
     ]
-    return sum(isinstance(target, ast.Attribute) and ast.unparse(target.value) != "self" for target in targets)
+    return sum(isinstance(target, ast.Attribute) and not is_self(target.value) for target in targets)
 
 
 def functions_that_write_others(tree: ast.AST) -> int:
@@ -73,7 +64,7 @@ def functions_that_write_others(tree: ast.AST) -> int:
 def asks_whether_heard(tree: ast.AST) -> int:
     """Count reads of `events.heard`."""
     found = [node for node in nodes(tree) if isinstance(node, ast.Attribute) and node.attr == "heard"]
-    return sum(ast.unparse(node.value).rpartition(".")[2] == "events" for node in found)
+    return sum(last_name(node.value) == "events" for node in found)
 
 
 def methods(tree: ast.AST, name: str) -> list[ast.FunctionDef]:
@@ -86,18 +77,13 @@ def fields(tree: ast.AST, name: str) -> set[str]:
     """Return the fields that a class sets in `__init__`."""
     made = [method for method in methods(tree, name) if method.name == "__init__"]
     nodes = [node for method in made for node in ast.walk(method) if isinstance(node, ast.Attribute)]
-    return {node.attr for node in nodes if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"}
+    return {node.attr for node in nodes if isinstance(node.ctx, ast.Store) and is_self(node.value)}
 
 
 def abstract(tree: ast.AST, name: str) -> int:
     """Count the abstract methods of a class."""
     decorators = [ast.unparse(one) for method in methods(tree, name) for one in method.decorator_list]
     return decorators.count("abstractmethod")
-
-
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
 
 
 def below(folder: str) -> list[Path]:
@@ -116,7 +102,7 @@ def total(count: Callable[[ast.AST], int], paths: list[Path]) -> str:
 
 
 def shorter(lines: int) -> int:
-    return sum(len(path.read_text().splitlines()) < lines for path in MODULES)
+    return sum(len(text(path).splitlines()) < lines for path in MODULES)
 
 
 def class_of(name: str, path: str) -> ast.Module:
@@ -158,7 +144,7 @@ def table() -> list[str]:
     lines = []
     for layer, may in LAYERS.items():
         own = [path for path in MODULES if layer_of(path) == layer]
-        size = sum(len(path.read_text().splitlines()) for path in own)
+        size = sum(len(text(path).splitlines()) for path in own)
         lines.append(f"{layer:13}{len(own):5}{size:7}  {', '.join(sorted(may))}")
     return lines
 

@@ -7,7 +7,7 @@ import pytest
 
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known_arguments, policy_keys
-from tests.test_layers import MODULES, PACKAGE
+from tests.sources import MODULES, PACKAGE, nodes, parsed
 
 #: File with names that RabbitMQ has given -> what these are.
 TEXTS = {
@@ -32,12 +32,12 @@ def outside():
     for path in MODULES:
         name = str(path.relative_to(PACKAGE))
         if not name.startswith("broker/queues/"):
-            yield name, ast.parse(path.read_text())
+            yield name, parsed(path)
 
 
 def docstrings(tree):
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr):
             yield node.body[0].value
 
@@ -45,7 +45,7 @@ def docstrings(tree):
 def words(tree):
     """Names, attributes, keywords and texts of a module, without its docstrings."""
     skipped = set(docstrings(tree))
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         for field in ("id", "attr", "arg", "name"):
             yield str(getattr(node, field, ""))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
@@ -60,7 +60,7 @@ def test_nothing_outside_of_queues_compares_the_name_of_a_kind():
     names = KINDS.keys()
     found = []
     for name, tree in outside():
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Compare):
                 values = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
                 found += [f"{name}:{node.lineno}" for _ in values & names]
