@@ -42,12 +42,16 @@ class Janitor:
             self.channel().qos(0)
 
     def delete_queue(self, name: str) -> None:
-        """Delete it, whether it exists or not."""
+        """Delete it, whether it exists or not, unless the broker goes with its case."""
+        if not self.target.lasting:
+            return
         with contextlib.suppress(CaseStoppedError, MalformedFrameError):
             self.channel().delete(name)
 
     def delete_exchange(self, name: str) -> None:
-        """Delete it, whether it exists or not."""
+        """Delete it, whether it exists or not, unless the broker goes with its case."""
+        if not self.target.lasting:
+            return
         with contextlib.suppress(CaseStoppedError, MalformedFrameError):
             self.channel().exchange_delete(name)
 

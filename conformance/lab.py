@@ -192,7 +192,7 @@ class Lab:
         """Close the connections and delete what the case made."""
         for connection in self.connections:
             connection.close()
-        if self._management is not None:
+        if self._management is not None and self.target.lasting:
             self._management.undo()
         for channel in self._channels:
             self._queues += [name for name in channel.queues if name and name not in self._queues]

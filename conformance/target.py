@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from conformance.client import Connection, Timing
@@ -31,6 +32,9 @@ class Target:
     user: str = "guest"
     password: str = "guest"
     management_url: str | None = None
+
+    #: Whether another case may find what one has left behind.
+    lasting: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, url: str, management_url: str | None = None) -> Target:

@@ -7,12 +7,12 @@ has what is to become less, before the work on it began and today. Nearly all co
 import ast
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.sources import MODULES, PACKAGE, is_self, last_name, nodes, parsed, text
 from tests.test_calls import Persistent
-from tests.test_layers import FOLDERS, LAYERS, MODULES, NOT_YET, PACKAGE, circles, imported, layer_of
+from tests.test_layers import FOLDERS, LAYERS, NOT_YET, circles, imported, layer_of
 from tests.test_mirror import COVERED
 
 #: What is always there, if only as one that keeps nothing.
@@ -20,12 +20,6 @@ ABSENT = {"log", "store", "journal", "spill"}
 STORES = {"Store", "MemoryStore", "Persistence"}
 #: Circles that are shown; the names of a longer one are cut.
 SHOWN, NAMES = 6, 8
-
-
-@cache
-def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
-    """All nodes of a module."""
-    return tuple(ast.walk(tree))
 
 
 def compares(tree: ast.AST) -> Iterator[ast.Compare]:
@@ -66,7 +60,7 @@ def foreign_writes(tree: ast.AST) -> int:
         for written in (node.targets if isinstance(node, ast.Assign) else [node.target])
         for target in (written.elts if isinstance(written, ast.Tuple) else [written])
     ]
-    return sum(isinstance(target, ast.Attribute) and ast.unparse(target.value) != "self" for target in targets)
+    return sum(isinstance(target, ast.Attribute) and not is_self(target.value) for target in targets)
 
 
 def writes_connection(tree: ast.AST) -> int:
@@ -84,7 +78,7 @@ def writes_argument(tree: ast.AST) -> int:
 def asks_whether_heard(tree: ast.AST) -> int:
     """Count reads of `events.heard`."""
     found = [node for node in nodes(tree) if isinstance(node, ast.Attribute) and node.attr == "heard"]
-    return sum(ast.unparse(node.value).rpartition(".")[2] == "events" for node in found)
+    return sum(last_name(node.value) == "events" for node in found)
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef]:
@@ -139,18 +133,13 @@ def fields(tree: ast.AST, name: str) -> set[str]:
     """Return the fields that a class sets in `__init__`."""
     made = [method for method in methods(tree, name) if method.name == "__init__"]
     nodes = [node for method in made for node in ast.walk(method) if isinstance(node, ast.Attribute)]
-    return {node.attr for node in nodes if isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"}
+    return {node.attr for node in nodes if isinstance(node.ctx, ast.Store) and is_self(node.value)}
 
 
 def abstract(tree: ast.AST, name: str) -> int:
     """Count the abstract methods of a class."""
     decorators = [ast.unparse(one) for method in methods(tree, name) for one in method.decorator_list]
     return decorators.count("abstractmethod")
-
-
-@cache
-def parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
 
 
 def below(folder: str) -> list[Path]:
@@ -201,7 +190,7 @@ def crossings() -> int:
 
 
 def shorter(lines: int) -> int:
-    return sum(len(path.read_text().splitlines()) < lines for path in MODULES)
+    return sum(len(text(path).splitlines()) < lines for path in MODULES)
 
 
 def class_of(name: str, path: str) -> ast.Module:
@@ -271,7 +260,7 @@ def table() -> list[str]:
 
 
 def row(name: str, paths: list[Path], may: set[str]) -> str:
-    size = sum(len(path.read_text().splitlines()) for path in paths)
+    size = sum(len(text(path).splitlines()) for path in paths)
     return f"{name:20}{len(paths):5}{size:7}  {', '.join(sorted(may))}".rstrip()
 
 

@@ -57,15 +57,15 @@ def starts_process(used: Any) -> bool:
 
 def reached(used: Any) -> list[Any]:
     """Functions, classes and modules that code names, those that they name, and so on."""
-    found: list[Any] = []
+    found: dict[int, Any] = {}
     waiting = [used]
     while waiting:
         thing = inspect.unwrap(waiting.pop())
         thing = thing.__func__ if isinstance(thing, MethodType) else thing
-        if not any(thing is seen for seen in found):
-            found.append(thing)
+        if id(thing) not in found:
+            found[id(thing)] = thing
             waiting += named(thing)
-    return found
+    return list(found.values())
 
 
 def named(thing: Any) -> list[Any]:

@@ -12,9 +12,10 @@ those that are marked `smoke`. The compiled pass has only the folders of the mod
 RUN_COMPILED. What is left out there tests tools, texts and pages that no compiled module has a part in. --rest runs the
 rest only, and adds to its summary what the quick tests came to, which were run before.
 
-Either pass has several processes, each with files of its own. Tests marked `alone` measure time, memory or CPU and are
-run afterwards, one after another, and once: compiled, as it is shipped, where that pass has them. With arguments, both
-passes run what these say, whatever the markers, in one process.
+Quick tests are run in parts (PARTS), two at a time, each by a process that collects the folders of its part only. The
+others wait for other processes and are shared out among several of xdist's, each of which has to collect all of them.
+Tests marked `alone` measure time, memory or CPU and are run afterwards, one after another, and once: compiled, as it is
+shipped, where that pass has them. With arguments, both passes run what these say, whatever the markers, in one process.
 """
 
 import json
@@ -23,6 +24,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,6 +75,15 @@ QUICK_COMPILED = (
 #: Tests that a change needs at once, by their markers.
 QUICK = "smoke or not (explore or process or alone)"
 LONG = "not smoke and (explore or process) and not alone"
+
+#: Folders whose quick tests take longest: a part each, the longest first. Everything else is one part, the first.
+PARTS = (
+    ("tests/conformance",),
+    ("tests/broker",),
+    ("tests/management",),
+    ("tests/amqp",),
+    ("tests/store", "tests/wire", "tests/message"),
+)
 
 #: Quick tests have a processor to do; many of the others wait for other processes.
 QUICK_PROCESSES = 2
@@ -159,9 +171,10 @@ def counted(output: str) -> dict[str, int]:
     return {end: int(number) for number, end in re.findall(r"(\d+) ([a-z]+)", last.rpartition(" in ")[0])}
 
 
-def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str) -> None:
-    """Run pytest, show what it says while it says it, and add it to the outcome."""
-    print(f"--- {what}", flush=True)
+def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str, live: bool = True) -> None:
+    """Run pytest, show what it says, and add it to the outcome. live: show it while pytest says it, not at the end."""
+    if live:
+        print(f"--- {what}", flush=True)
     environment = os.environ | kind.environment | {"AMQPBROKER_TESTED": kind.name}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode, each process compiles all tests anew
     command = [sys.executable, "-m", "pytest", *kind.options, *arguments]
@@ -170,7 +183,10 @@ def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str) -> Non
         assert running.stdout is not None
         for line in running.stdout:
             output.append(line)
-            print(line, end="", flush=True)
+            if live:
+                print(line, end="", flush=True)
+    if not live:
+        print(f"--- {what}\n{''.join(output)}", end="", flush=True)
     outcome.add(what, running.returncode, "".join(output))
 
 
@@ -198,16 +214,41 @@ def files_of_alone(kinds: list[Pass]) -> list[tuple[Pass, list[str]]]:
     return found[::-1]
 
 
+def parts(paths: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Split paths of tests, or all for none, into parts, each with a name."""
+    paths = list(paths) or collected()
+    found = [(part[0], [path for path in paths if path.startswith(part)]) for part in PARTS]
+    rest = [path for path in paths if not path.startswith(tuple(name for part in PARTS for name in part))]
+    return [(name, part) for name, part in [("all others", rest), *found] if part]
+
+
+def collected() -> list[str]:
+    """Return the folders and files in which pytest looks for tests."""
+    below = sorted((ROOT / "tests").iterdir())
+    return [f"tests/{path.name}" for path in below if path.match("test_*.py") or next(path.rglob("test_*.py"), None)]
+
+
+def run_parts(runs: Iterable[tuple[Pass, Iterable[str], str]], outcome: Outcome) -> None:
+    """Run quick tests, by their kind of pass, paths and name, as many parts at a time as there are processors for."""
+    jobs = [
+        (kind, ["-m", QUICK, *SHOW_SLOW, *part], outcome, f"{kind.name}, {what}: {name}", False)
+        for kind, paths, what in runs
+        for name, part in parts(paths)
+    ]
+    with ThreadPoolExecutor(QUICK_PROCESSES) as pool:
+        for done in [pool.submit(pytest, *job) for job in jobs]:
+            done.result()
+
+
 def run_quick(kinds: list[Pass], outcome: Outcome) -> None:
-    for kind in kinds:
-        pytest(kind, [*together(QUICK_PROCESSES, QUICK), *SHOW_SLOW, *kind.quick], outcome, f"{kind.name}, quick")
+    run_parts([(kind, kind.quick, "quick") for kind in kinds], outcome)
 
 
 def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
     """Run all that run_quick leaves out."""
+    left = [(kind, [path for path in kind.paths if path not in kind.quick]) for kind in kinds]
+    run_parts([(kind, paths, "other folders") for kind, paths in left if paths], outcome)
     for kind in kinds:
-        if left := [path for path in kind.paths if path not in kind.quick]:
-            pytest(kind, [*together(QUICK_PROCESSES, QUICK), *left], outcome, f"{kind.name}, other folders")
         pytest(kind, [*together(LONG_PROCESSES, LONG), *kind.paths], outcome, f"{kind.name}, long")
     for kind, files in files_of_alone(kinds):
         pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")

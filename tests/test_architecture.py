@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_layers import LAYERS, MODULES, PACKAGE
+from tests.sources import MODULES, PACKAGE, nodes, parsed, text
+from tests.test_layers import LAYERS
 
 ROOT = Path(__file__).parent.parent
 FUNCTIONS = ast.FunctionDef | ast.AsyncFunctionDef
@@ -17,20 +18,20 @@ def section(title):
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def tables(text):
+def tables(page):
     """The rows of each table, as lists of cells, without its head."""
-    found = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    found = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
     return [[row.strip("|").split("|") for row in table.splitlines()[2:]] for table in found]
 
 
-def code(text):
-    return [" ".join(name.split()) for name in re.findall(r"`([^`]+)`", text)]
+def code(page):
+    return [" ".join(name.split()) for name in re.findall(r"`([^`]+)`", page)]
 
 
 def definitions():
     """Functions as `name()`, methods as `Class.name()`, classes as `Class`."""
     for path in MODULES:
-        for node in ast.parse(path.read_text()).body:
+        for node in parsed(path).body:
             if isinstance(node, FUNCTIONS):
                 yield f"{node.name}()"
             elif isinstance(node, ast.ClassDef):
@@ -66,9 +67,9 @@ def first_line_fault(first):
     return "" if text[1].endswith((".", ":")) else "ends within a sentence"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_first_line_of_a_file_says_what_it_is(path):
-    assert first_line_fault(path.read_text().partition("\n")[0]) == ""
+def test_the_first_line_of_each_file_says_what_it_is():
+    found = {str(path.relative_to(PACKAGE)): first_line_fault(text(path).partition("\n")[0]) for path in MODULES}
+    assert {name: fault for name, fault in found.items() if fault} == {}
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ RECORDS = {
 
 def written(tree):
     """Yield the targets of all assignments, augmented ones and deletions too."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Assign | ast.Delete):
             targets = node.targets
         elif isinstance(node, ast.AugAssign | ast.AnnAssign | ast.For):
@@ -137,9 +138,9 @@ def written(tree):
             )
 
 
-def foreign(source):
+def foreign(module):
     """Return the fields of other objects than `self` that a module writes, as "object.field"."""
-    names = [ast.unparse(target) for target in written(ast.parse(source)) if isinstance(target, ast.Attribute)]
+    names = [ast.unparse(target) for target in written(module) if isinstance(target, ast.Attribute)]
     return [name.removeprefix("self.") for name in names if not re.fullmatch(r"self\.\w+", name)]
 
 
@@ -149,7 +150,7 @@ def is_record(name):
 
 
 def test_no_module_of_amqp_writes_a_field_of_another_object():
-    found = {str(path.relative_to(PACKAGE)): foreign(path.read_text()) for path in (PACKAGE / "amqp").rglob("*.py")}
+    found = {str(path.relative_to(PACKAGE)): foreign(parsed(path)) for path in (PACKAGE / "amqp").rglob("*.py")}
     faults = [f"{path}: {name}" for path, names in sorted(found.items()) for name in names if not is_record(name)]
     assert not faults, f"{len(faults)} writes of fields of other objects"
 
@@ -168,7 +169,7 @@ def test_no_module_of_amqp_writes_a_field_of_another_object():
     ],
 )
 def test_writes_of_fields_of_other_objects_are_found(source, names):
-    assert foreign(source) == names
+    assert foreign(ast.parse(source)) == names
 
 
 QUEUES = PACKAGE / "broker" / "queues"
@@ -197,7 +198,7 @@ def foreign_writes(function):
 
 
 def functions(path):
-    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, FUNCTIONS))
+    return (node for node in nodes(parsed(path)) if isinstance(node, FUNCTIONS))
 
 
 def test_no_part_of_a_queue_writes_fields_of_another():

@@ -12,6 +12,7 @@ from tests.passes import (
     AS_COMPILED,
     INTERPRETED,
     LONG,
+    PARTS,
     QUICK,
     QUICK_COMPILED,
     ROOT,
@@ -19,8 +20,10 @@ from tests.passes import (
     SHOW_SLOW,
     Outcome,
     counted,
-    together,
+    parts,
 )
+
+TEST_FILES = [path for path in (ROOT / "tests").rglob("test_*.py") if "__pycache__" not in path.parts]
 
 MARKERS = ("explore", "process", "alone", "smoke")
 
@@ -31,11 +34,12 @@ def runs(monkeypatch, tmp_path):
     made = []
     says = {"interpreted": (0, "9 passed, 1 skipped in 2.00s"), "compiled": (0, "5 passed in 1.00s")}
 
-    def run(kind, arguments, outcome, what):
+    def run(kind, arguments, outcome, what, live=True):
         made.append((kind.name, arguments))
         outcome.add(what, *says[kind.name])
 
     monkeypatch.setattr(passes, "pytest", run)
+    monkeypatch.setattr(passes, "QUICK_PROCESSES", 1)
     monkeypatch.setattr(passes, "QUICK_OUTCOME", tmp_path / "quick.json")
     monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED, AS_COMPILED])
     made.append(says)
@@ -52,25 +56,48 @@ def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_modu
     assert {Path(path).stem.removeprefix("test_") for path in QUICK_COMPILED} == hot | {"compiled", "replay"}
 
 
+def test_every_folder_and_file_with_tests_is_in_one_part():
+    both = [path for _, part in parts(()) for path in part]
+    assert len(both) == len(set(both))
+    covering = [[top for top in both if f"{path.relative_to(ROOT)}/".startswith(f"{top}/")] for path in TEST_FILES]
+    assert {len(tops) for tops in covering} == {1}
+
+
+def test_the_folders_of_a_part_are_there():
+    assert [path for part in PARTS for path in part if not (ROOT / path).is_dir()] == []
+
+
+def test_paths_are_split_into_parts():
+    assert parts(["tests/wire", "tests/broker", "tests/test_clock.py", "tests/store/test_log.py"]) == [
+        ("all others", ["tests/test_clock.py"]),
+        ("tests/broker", ["tests/broker"]),
+        ("tests/store", ["tests/wire", "tests/store/test_log.py"]),
+    ]
+
+
 def test_quick_tests_alone_by_default(runs, capsys):
     assert passes.main([]) == 0
     assert runs[1:] == [
-        ("interpreted", [*together(2, QUICK), *SHOW_SLOW]),
-        ("compiled", [*together(2, QUICK), *SHOW_SLOW, *QUICK_COMPILED]),
+        (kind, ["-m", QUICK, *SHOW_SLOW, *part])
+        for kind, paths in (("interpreted", ()), ("compiled", QUICK_COMPILED))
+        for _, part in parts(paths)
     ]
-    assert capsys.readouterr().out.startswith("14 passed, 1 skipped in ")
+    assert [kind for kind, _ in runs[1:]] == ["interpreted"] * 6 + ["compiled"] * 5
+    assert capsys.readouterr().out.startswith("79 passed, 6 skipped in ")
 
 
 def test_all_are_the_quick_ones_and_then_the_rest(runs, capsys):
     assert passes.main(["--all"]) == 0
-    _, *made = runs
-    kinds = ["interpreted", "compiled", "interpreted", "compiled", "compiled", "interpreted", "compiled"]
-    assert [name for name, _ in made] == kinds
-    assert ["-n" in arguments for _, arguments in made] == [True, True, True, True, True, False, False]
-    assert set(made[3][1]) & set(RUN_COMPILED) == set(RUN_COMPILED) - set(QUICK_COMPILED)
-    assert set(RUN_COMPILED) <= set(made[4][1])
-    assert set(made[5][1]) & set(made[6][1]) == set(ALONE)
-    assert capsys.readouterr().out.startswith("47 passed, 3 skipped in ")
+    made = runs[1:]
+    quick, others, long, alone = made[:11], made[11:13], made[13:15], made[15:]
+    assert ["-n" in arguments for _, arguments in made] == [False] * 13 + [True, True, False, False]
+    assert [name for name, _ in quick + others] == ["interpreted"] * 6 + ["compiled"] * 7
+    assert [name for name, _ in long + alone] == ["interpreted", "compiled"] * 2
+    found = {argument for _, arguments in others for argument in arguments if argument.startswith("tests/")}
+    assert found == set(RUN_COMPILED) - set(QUICK_COMPILED)
+    assert set(RUN_COMPILED) <= set(long[1][1])
+    assert set(alone[0][1]) & set(alone[1][1]) == set(ALONE)
+    assert capsys.readouterr().out.startswith("107 passed, 8 skipped in ")
 
 
 def test_the_rest_counts_the_quick_ones_that_were_run_before(runs, capsys):
@@ -81,7 +108,7 @@ def test_the_rest_counts_the_quick_ones_that_were_run_before(runs, capsys):
     capsys.readouterr()
     assert passes.main(["--rest"]) == 0
     assert runs[1:] == every
-    assert capsys.readouterr().out.startswith("47 passed, 3 skipped in ")
+    assert capsys.readouterr().out.startswith("107 passed, 8 skipped in ")
 
 
 def test_quick_tests_are_counted_once(runs):
@@ -97,7 +124,7 @@ def test_the_rest_fails_if_the_quick_ones_did(runs, capsys):
     passes.main([])
     runs[0].update(says)
     assert passes.main(["--rest"]) == 1
-    assert "FAILED: interpreted, quick\n" in capsys.readouterr().out
+    assert "FAILED: interpreted, quick: tests/broker\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("markers", [each for n in range(5) for each in combinations(MARKERS, n)], ids=" ".join)
@@ -137,7 +164,7 @@ def test_arguments_go_to_none_of_the_counts_of_quick_tests(runs):
 def test_it_fails_if_either_does(runs, capsys, kind):
     runs[0][kind] = (1, "1 failed, 3 passed in 1.00s")
     assert passes.main([]) == 1
-    assert f"FAILED: {kind}, quick\n" in capsys.readouterr().out
+    assert f"FAILED: {kind}, quick: tests/broker\n" in capsys.readouterr().out
 
 
 def test_nothing_to_run_is_no_failure_of_one_part(runs):

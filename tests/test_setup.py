@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from amqpbroker import compiled
-from tests.test_layers import EVENT_LOOP, PACKAGE, imported, layer_of
+from tests.sources import PACKAGE
+from tests.test_layers import EVENT_LOOP, imported, layer_of
 
 ROOT = Path(__file__).parent.parent
 

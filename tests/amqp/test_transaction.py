@@ -22,37 +22,6 @@ def commit(client: Wire) -> list[Received]:
     return before
 
 
-def test_nothing_is_published_before_the_commit(tx: Wire, other: Wire) -> None:
-    tx.publish("q", b"1")
-    tx.publish("q", b"2")
-    assert tx.receive() == []
-    assert other.depth("q") == 0
-    assert commit(tx) == []
-    assert other.depth("q") == 2
-    assert [other.get("q").body for _ in range(2)] == [b"1", b"2"]
-
-
-def test_a_rollback_forgets_what_was_published(tx: Wire, other: Wire) -> None:
-    tx.publish("q", b"1")
-    assert tx.call(1, "tx.rollback").name == "tx.rollback-ok"
-    tx.publish("q", b"2")
-    commit(tx)
-    assert other.get("q").body == b"2"
-    assert other.get("q").name == "basic.get-empty"
-
-
-@pytest.mark.parametrize("how", ["ack", "reject", "nack"])
-def test_nothing_is_settled_before_the_commit(tx: Wire, other: Wire, how: str) -> None:
-    other.publish("q", b"1")
-    got = tx.get("q", no_ack=False)
-    options = {} if how == "ack" else {"requeue": True}
-    tx.send(1, f"basic.{how}", delivery_tag=got.arguments["delivery_tag"], **options)
-    assert tx.receive() == []
-    assert other.depth("q") == 0
-    commit(tx)
-    assert other.depth("q") == (0 if how == "ack" else 1)
-
-
 def test_after_a_rollback_what_was_settled_is_outstanding_under_its_tag(tx: Wire, other: Wire) -> None:
     for body in (b"1", b"2", b"3"):
         other.publish("q", body)
@@ -71,12 +40,11 @@ def test_after_a_rollback_what_was_settled_is_outstanding_under_its_tag(tx: Wire
     assert other.depth("q") == 0
 
 
-@pytest.mark.parametrize("how", ["ack", "nack"])
-def test_the_same_delivery_cannot_be_settled_twice(tx: Wire, other: Wire, how: str) -> None:
+def test_a_delivery_that_is_acknowledged_cannot_be_rejected(tx: Wire, other: Wire) -> None:
     other.publish("q", b"1")
     tx.consume("q")
     tx.send(1, "basic.ack", delivery_tag=1)
-    got = tx.call(1, f"basic.{how}", delivery_tag=1)
+    got = tx.call(1, "basic.nack", delivery_tag=1)
     assert got.arguments["reply_text"] == "PRECONDITION_FAILED - unknown delivery tag 1"
 
 
@@ -91,22 +59,6 @@ def test_what_was_acknowledged_and_not_committed_goes_back_with_the_channel(tx: 
     got = [other.get("q") for _ in range(2)]
     assert [(each.body, each.arguments["redelivered"]) for each in got] == [(b"1", True), (b"2", True)]
     assert other.get("q").name == "basic.get-empty"
-
-
-def test_unroutable_messages_come_back_at_the_commit(tx: Wire) -> None:
-    tx.publish("nowhere", b"1", mandatory=True)
-    assert tx.receive() == []
-    (returned,) = commit(tx)
-    assert (returned.name, returned.body, returned.arguments["reply_code"]) == ("basic.return", b"1", 312)
-    assert commit(tx) == []
-
-
-def test_mistakes_are_told_when_they_are_made(tx: Wire, other: Wire) -> None:
-    tx.publish("q", b"1")
-    tx.publish("q", b"2", exchange="nowhere")
-    (closed,) = tx.receive()
-    assert closed.arguments["reply_text"] == "NOT_FOUND - no exchange 'nowhere' in vhost '/'"
-    assert other.depth("q") == 0
 
 
 def test_a_route_is_taken_when_published(tx: Wire, other: Wire) -> None:
@@ -164,14 +116,6 @@ def test_a_commit_that_fills_a_queue_exactly_is_taken(tx: Wire, other: Wire) -> 
     assert other.depth("small") == 2
 
 
-def test_publishes_come_before_acknowledgements(tx: Wire, other: Wire) -> None:
-    other.publish("q", b"1")
-    tx.consume("q")
-    tx.send(1, "basic.reject", delivery_tag=1, requeue=True)
-    tx.publish("q", b"2")
-    assert [got.body for got in commit(tx)] == [b"2", b"1"]
-
-
 def test_ttl_counts_from_the_commit(tx: Wire, other: Wire, clock: ManualClock) -> None:
     tx.publish("q", b"1", expiration="1000")
     clock.advance(5000)
@@ -179,24 +123,6 @@ def test_ttl_counts_from_the_commit(tx: Wire, other: Wire, clock: ManualClock) -
     assert other.depth("q") == 1
     clock.advance(1000)
     assert other.depth("q") == 0
-
-
-@pytest.mark.parametrize("name", ["tx.commit", "tx.rollback"])
-def test_without_a_transaction_there_is_nothing_to_end(client: Wire, name: str) -> None:
-    got = client.call(1, name)
-    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - channel is not transactional"
-
-
-def test_confirms_and_transactions_do_not_mix(client: Wire) -> None:
-    client.call(1, "tx.select")
-    assert client.call(1, "tx.select").name == "tx.select-ok"
-    got = client.call(1, "confirm.select")
-    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - cannot switch from tx to confirm mode"
-    client.send(1, "channel.close-ok")
-    client.call(1, "channel.open")
-    client.call(1, "confirm.select")
-    got = client.call(1, "tx.select")
-    assert got.arguments["reply_text"] == "PRECONDITION_FAILED - cannot switch from confirm to tx mode"
 
 
 def test_recover_leaves_what_was_acknowledged_alone(tx: Wire, other: Wire) -> None:

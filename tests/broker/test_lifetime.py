@@ -37,7 +37,7 @@ QUEUES = {
 def living():
     """Yield living(), which counts objects without the garbage collector; living(True) runs the collector first.
 
-    Objects from before the test are frozen: they are neither counted nor collected, which takes long.
+    Objects from before the test are frozen, and stay so: they are neither counted nor collected, which takes long.
     """
 
     def living(collected=False):
@@ -49,7 +49,6 @@ def living():
     gc.disable()
     yield living
     gc.enable()
-    gc.unfreeze()
 
 
 @pytest.fixture(params=QUEUES)

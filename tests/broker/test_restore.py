@@ -1,13 +1,12 @@
 import logging
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.restore import restore
 from amqpbroker.broker.users.permissions import Grant, TopicGrant
@@ -19,7 +18,6 @@ from amqpbroker.errors import AmqpError, not_stored
 from amqpbroker.store.definitions.definitions import (
     BindingDefinition,
     Definition,
-    Definitions,
     ExchangeDefinition,
     MemoryDefinitions,
     ParameterDefinition,
@@ -32,6 +30,7 @@ from amqpbroker.store.files import Files
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, Table, encode_table, longstr
 from tests.broker.queueing import Subscriber, clock_of
+from tests.broker.restoring import accounts, everything, exchange, queue, topology
 
 EVERY_TYPE: Table = {
     "t": Field("t", True),
@@ -80,65 +79,6 @@ def node(tmp_path: Path) -> Iterator[Node]:
     made = Node(tmp_path / "definitions.sqlite")
     yield made
     made.definitions.close()
-
-
-def exchange(
-    vhost: Vhost, name: str, durable: bool = True, auto_delete: bool = False, arguments: Table | None = None
-) -> Exchange:
-    return vhost.declare_exchange(name, "direct", durable, auto_delete, False, arguments or {})
-
-
-def queue(vhost: Vhost, name: str, durable: bool = True, arguments: Table | None = None) -> Any:
-    return vhost.declare_queue(name, durable, False, False, arguments or {})
-
-
-def topology(broker: Broker, durable_only: bool = False) -> set[tuple[Any, ...]]:
-    """All exchanges, queues and bindings, down to their arguments."""
-    found: set[tuple[Any, ...]] = set()
-    for vhost in broker.vhosts.values():
-        for x in vhost.exchanges.values():
-            if durable_only and not x.durable:
-                continue
-            found.add((vhost.name, "x", x.name, x.type.name, x.durable, x.auto_delete, x.internal, repr(x.arguments)))
-            for b in x.bindings.values():
-                if durable_only and not b.destination.durable:
-                    continue
-                to = type(b.destination).__name__, b.destination.name
-                found.add((vhost.name, "b", x.name, *to, b.routing_key, repr(b.arguments)))
-        for q in vhost.queues.values():
-            if q.durable or not durable_only:
-                found.add((vhost.name, "q", q.name, q.id, q.durable, q.auto_delete, repr(q.arguments)))
-    return found
-
-
-def accounts(broker: Broker) -> tuple[Any, ...]:
-    users = broker.users
-    return (
-        [(user.name, user.password_hash, user.tags) for user in users.list_users()],
-        users.list_permissions(),
-        users.list_topic_permissions(),
-    )
-
-
-def everything(broker: Broker) -> tuple[Any, ...]:
-    vhosts = [(vhost.definition, vhost.route_epoch) for vhost in broker.vhosts.values()]
-    policies = [*broker.policies.list(), *broker.policies.list(operator=True)]
-    limits = broker.limits.vhosts(), [broker.limits.user(user.name) for user in broker.users.list_users()]
-    applied = [
-        (thing.name, thing.effective, getattr(thing, "settings", None))
-        for vhost in broker.vhosts.values()
-        for thing in (*vhost.queues.values(), *vhost.exchanges.values())
-    ]
-    return (
-        topology(broker),
-        accounts(broker),
-        vhosts,
-        policies,
-        limits,
-        applied,
-        broker.global_parameters.list(),
-        broker.parameters.list(),
-    )
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------
@@ -544,85 +484,6 @@ def test_no_secrets_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
 # --- what cannot be stored --------------------------------------------------------------------------------------------
 
 
-class Full(MemoryDefinitions):
-    """Takes changes until `full`."""
-
-    full = False
-
-    def put(self, *definitions: Definition) -> None:
-        if self.full:
-            raise not_stored("disk is full")
-
-    remove = put
-
-    def remove_vhost(self, name: str) -> None:
-        self.put()
-
-
-def crowded(definitions: Definitions) -> Broker:
-    """A broker in which everything is bound to everything, durable and not."""
-    broker = Broker(Config(), ManualClock(), MemoryStore(), definitions)
-    vhost = broker.vhosts["/"]
-    x, auto = exchange(vhost, "x"), exchange(vhost, "auto", auto_delete=True)
-    q, transient = queue(vhost, "q"), queue(vhost, "transient", durable=False)
-    vhost.bind(x, auto, b"", {})
-    vhost.bind(x, q, b"", {})
-    vhost.bind(x, transient, b"", {})
-    vhost.bind(auto, transient, b"", {})
-    broker.users.set_topic_permissions("guest", "/", "x", ".*", ".*")
-    broker.policies.put(Policy("/", "p", "^x$", {"alternate-exchange": "auto"}))
-    broker.limits.set_vhost("/", "max-connections", 5)
-    return broker
-
-
-CHANGES: dict[str, Callable[[Broker, Vhost], object]] = {
-    "declare exchange": lambda broker, vhost: exchange(vhost, "new"),
-    "declare queue": lambda broker, vhost: queue(vhost, "new", arguments={"x-expires": Field("I", 1000)}),
-    "bind queue": lambda broker, vhost: vhost.bind(vhost.exchange("x"), vhost.queue("q", None), b"new", {}),
-    "bind exchange": lambda broker, vhost: vhost.bind(vhost.exchange("x"), vhost.exchange("auto"), b"new", {}),
-    "unbind": lambda broker, vhost: vhost.unbind(vhost.exchange("x"), vhost.queue("q", None), b"", {}),
-    "unbind last": lambda broker, vhost: vhost.unbind(vhost.exchange("auto"), vhost.queue("transient", None), b"", {}),
-    "delete exchange": lambda broker, vhost: vhost.delete_exchange("x"),
-    "delete queue": lambda broker, vhost: vhost.delete_queue(vhost.queue("q", None)),
-    "delete transient queue": lambda broker, vhost: vhost.delete_queue(vhost.queue("transient", None)),
-    "add vhost": lambda broker, vhost: broker.add_vhost("new"),
-    "add user": lambda broker, vhost: broker.users.add_user("new", "new"),
-    "delete user": lambda broker, vhost: broker.users.delete_user("guest"),
-    "change password": lambda broker, vhost: broker.users.change_password("guest", "new"),
-    "clear password": lambda broker, vhost: broker.users.clear_password("guest"),
-    "set tags": lambda broker, vhost: broker.users.set_tags("guest", []),
-    "set permissions": lambda broker, vhost: broker.users.set_permissions("guest", "/", "", "", ""),
-    "clear permissions": lambda broker, vhost: broker.users.clear_permissions("guest", "/"),
-    "set topic permissions": lambda broker, vhost: broker.users.set_topic_permissions("guest", "/", "x", "", ""),
-    "clear topic permissions": lambda broker, vhost: broker.users.clear_topic_permissions("guest", "/"),
-    "delete vhost": lambda broker, vhost: broker.delete_vhost("/"),
-    "update vhost": lambda broker, vhost: broker.update_vhost("/", "changed"),
-    "put policy": lambda broker, vhost: broker.policies.put(Policy("/", "new", "^q$", {"max-length": 1})),
-    "delete policy": lambda broker, vhost: broker.policies.delete("/", "p"),
-    "put global parameter": lambda broker, vhost: broker.global_parameters.put("new", 1),
-    "limit vhost": lambda broker, vhost: broker.limits.set_vhost("/", "max-queues", 5),
-    "free vhost": lambda broker, vhost: broker.limits.clear_vhost("/", "max-connections"),
-    "limit user": lambda broker, vhost: broker.limits.set_user("guest", "max-channels", 5),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_that_cannot_be_stored_is_refused_and_not_made(change: Callable[[Broker, Vhost], object]) -> None:
-    definitions = Full()
-    broker = crowded(definitions)
-    before = everything(broker)
-    definitions.full = True
-    with pytest.raises(AmqpError) as raised:
-        change(broker, broker.vhosts["/"])
-    assert raised.value.text == "RESOURCE_ERROR - the change cannot be stored: disk is full"
-    assert raised.value.scope == "connection"
-    clock_of(broker.vhosts["/"]).advance(10_000)
-    assert everything(broker) == before
-    definitions.full = False
-    change(broker, broker.vhosts["/"])
-    assert everything(broker) != before
-
-
 def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> None:
     users = node.broker.users
     before = accounts(node.broker)
@@ -633,35 +494,6 @@ def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> Non
     assert accounts(node.broker) == before
     node.restart()
     assert accounts(node.broker) == before
-
-
-def test_what_is_transient_needs_no_store() -> None:
-    definitions = Full()
-    vhost = crowded(definitions).vhosts["/"]
-    definitions.full = True
-    q = queue(vhost, "other", durable=False)
-    vhost.bind(vhost.exchange("x"), q, b"", {})
-    vhost.unbind(vhost.exchange("x"), q, b"", {})
-    vhost.delete_queue(q)
-    assert "other" not in vhost.queues
-
-
-def test_what_a_connection_leaves_behind_goes_even_so(caplog: pytest.LogCaptureFixture) -> None:
-    definitions = Full()
-    vhost = crowded(definitions).vhosts["/"]
-    session = object()
-    exclusive = vhost.declare_queue("exclusive", False, True, False, {}, session)
-    vhost.unbind(vhost.exchange("auto"), vhost.queue("transient", None), b"", {})
-    auto = exchange(vhost, "auto", auto_delete=True)
-    vhost.bind(auto, exclusive, b"", {})
-    definitions.full = True
-    vhost.delete_exclusive_queues(session)
-    assert "exclusive" not in vhost.queues
-    assert "auto" not in vhost.exchanges
-    assert caplog.messages == [
-        "queue 'exclusive' in vhost '/' has gone, but not from the store: RESOURCE_ERROR - the change cannot be stored:"
-        " disk is full"
-    ]
 
 
 # --- anything at all --------------------------------------------------------------------------------------------------

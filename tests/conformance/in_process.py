@@ -4,7 +4,9 @@ import asyncio
 import itertools
 import json
 from collections import deque
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
@@ -29,11 +31,12 @@ AT_ONCE = 10_000
 class InProcess(Network):
     """A broker in memory, fed with bytes. Time stands still until a case waits for something that is not there yet.
 
-    cut: the pieces in which clients' bytes arrive.
+    cut: the pieces in which clients' bytes arrive. run: runs a coroutine to its end.
     """
 
-    def __init__(self, cut: Cut = whole) -> None:
+    def __init__(self, cut: Cut = whole, run: Callable[[Coroutine], None] = asyncio.run) -> None:
         self.cut = cut
+        self.run = run
         self.clock = TravelClock()
         self.clock.freeze()
         self.broker = Broker(Config(), self.clock, MemoryStore())
@@ -205,7 +208,7 @@ class ManagementInProcess(Management):
             status = message.get("status", status)
             answer.extend(message.get("body", b""))
 
-        asyncio.run(self._app(scope, receive, send))
+        self._network.run(self._app(scope, receive, send))
         self._network.settle()
         return status, bytes(answer)
 
@@ -218,6 +221,7 @@ class TargetInProcess(Target):
     port: int = 0
     management_url: str = "http://guest:guest@localhost"
     within: InProcess = field(default_factory=InProcess)
+    lasting: ClassVar[bool] = False
 
     @property
     def network(self) -> InProcess:

@@ -1,12 +1,13 @@
 """Every recording of RabbitMQ, replayed on a broker in this process: the contract of the broker and of its queues."""
 
+import asyncio
 import zlib
-from functools import partial
 
 import pytest
 
 from conformance import kinds, registry
 from conformance.client import Timing
+from conformance.purpose import is_on_purpose
 from conformance.runner import Runner
 from tests.conformance.in_process import InProcess, TargetInProcess
 from tests.harness import random_cut, whole
@@ -17,25 +18,37 @@ CASES = {case.id: case for case in registry.load()}
 #: For each kind of queue, the cases that are recorded on queues of this kind as well.
 CONTRACT = [(kind, case_id) for kind in kinds.KINDS for case_id in kinds.suitable(kind)]
 
+#: For each kind of queue, and for queues as cases declare them, the cases that are to differ.
+ON_PURPOSE = {kind: frozenset(kinds.on_purpose(kind)) for kind in kinds.KINDS} | {
+    "": frozenset(filter(is_on_purpose, CASES))
+}
 
-def replay(case, kind="", cut=whole):
-    target = TargetInProcess(within=InProcess(cut))
-    runner = Runner(target, Timing(), 1, partial(kinds.is_on_purpose, kind), kind)
-    result = runner.judge(case, runner.run(case).transcript)
-    assert result.outcome in ("ok", "on purpose"), f"{result.outcome}:\n{result.detail}"
+
+@pytest.fixture(scope="module")
+def replay():
+    """A function that replays a case; requests to the HTTP API share an event loop."""
+    with asyncio.Runner() as loop:
+
+        def replay(case, kind="", cut=whole):
+            target = TargetInProcess(within=InProcess(cut, loop.run))
+            runner = Runner(target, Timing(), 1, ON_PURPOSE[kind].__contains__, kind)
+            result = runner.judge(case, runner.run(case).transcript)
+            assert result.outcome in ("ok", "on purpose"), f"{result.outcome}:\n{result.detail}"
+
+        yield replay
 
 
 @pytest.mark.parametrize("case_id", CASES)
-def test_recorded_case(case_id):
+def test_recorded_case(replay, case_id):
     replay(CASES[case_id])
 
 
 @pytest.mark.parametrize(("kind", "case_id"), CONTRACT)
-def test_contract_of_a_kind_of_queue(kind, case_id):
+def test_contract_of_a_kind_of_queue(replay, kind, case_id):
     replay(CASES[case_id], kind)
 
 
 @pytest.mark.explore
 @pytest.mark.parametrize("case_id", CASES)
-def test_recorded_case_with_input_cut_into_pieces(case_id):
+def test_recorded_case_with_input_cut_into_pieces(replay, case_id):
     replay(CASES[case_id], cut=random_cut(zlib.crc32(case_id.encode())))

@@ -1,6 +1,5 @@
 """The audit's table has every test of this folder, and names no others than there are."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -10,10 +9,7 @@ PAGE = TESTS.parent / "docs" / "security.md"
 
 def names_of_tests(paths):
     return {
-        node.name
-        for path in paths
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_")
+        name for path in paths for name in re.findall(r"^ *(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
 
 

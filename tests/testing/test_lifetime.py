@@ -30,10 +30,8 @@ KINDS = (Server, Instance, domain.Broker, Vhost, LocalQueue, Connection)
 
 @pytest.fixture(autouse=True)
 def _frozen():
-    """Have objects from before a test neither counted nor collected, which would take long."""
+    """Have objects from before a test neither counted nor collected from then on, which would take long."""
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def living():

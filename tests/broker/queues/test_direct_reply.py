@@ -12,7 +12,7 @@ from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import longstr
 from tests.bench.application import messages
 from tests.broker.queueing import Subscriber, make_vhost, message
-from tests.harness import CUTS, Cut, Received, Wire, make_broker
+from tests.harness import Wire, make_broker
 
 
 def requester() -> Subscriber:
@@ -100,15 +100,10 @@ def test_only_names_that_were_given_are_found() -> None:
 # --- on the wire -----------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(params=CUTS)
-def cut(request: pytest.FixtureRequest) -> Cut:
-    return CUTS[request.param]
-
-
-def request_with_answer(cut: Cut) -> tuple[Wire, Wire, str]:
+def request_with_answer() -> tuple[Wire, Wire, str]:
     """A requester that consumes replies, a responder that has its request, and where the reply is to go."""
     broker = make_broker()
-    client, server = Wire(broker, cut).log_in(), Wire(broker, cut).log_in()
+    client, server = Wire(broker).log_in(), Wire(broker).log_in()
     server.declare("requests")
     server.consume("requests", no_ack=True)
     client.consume(PSEUDO_QUEUE, "replies", no_ack=True)
@@ -118,63 +113,9 @@ def request_with_answer(cut: Cut) -> tuple[Wire, Wire, str]:
     return client, server, request.properties["reply_to"].decode()
 
 
-def test_a_request_and_its_reply(cut: Cut) -> None:
-    client, server, reply_to = request_with_answer(cut)
-    assert reply_to.startswith(PSEUDO_QUEUE + ".")
-    server.publish(reply_to, b"!", correlation_id="7")
-    assert client.receive() == [
-        Received(
-            1,
-            "basic.deliver",
-            {
-                "consumer_tag": "replies",
-                "delivery_tag": 1,
-                "redelivered": False,
-                "exchange": "",
-                "routing_key": reply_to,
-            },
-            {"correlation_id": b"7"},
-            b"!",
-        )
-    ]
-    assert server.receive() == []
-
-
-def test_a_responder_can_ask_whether_the_requester_is_still_there(cut: Cut) -> None:
-    client, server, reply_to = request_with_answer(cut)
-    got = server.call(1, "queue.declare", queue=reply_to, passive=True)
-    assert got.arguments == {"queue": reply_to, "message_count": 0, "consumer_count": 1}
-    client.call(1, "basic.cancel", consumer_tag="replies")
-    got = server.call(1, "queue.declare", queue=reply_to, passive=True)
-    assert got.name == "channel.close"
-    assert got.arguments["reply_code"] == 404
-
-
-def test_a_probe_is_the_queue_that_the_channel_declared_last(cut: Cut) -> None:
-    _, server, reply_to = request_with_answer(cut)
-    server.call(1, "queue.declare", queue=reply_to, passive=True)
-    got = server.call(1, "queue.purge")
-    assert got.arguments["reply_text"] == f"NOT_FOUND - no queue '{reply_to}' in vhost '/'"
-
-
-@pytest.mark.parametrize("passive", [True, False])
-def test_names_that_are_no_live_replies_are_not_found(cut: Cut, passive: bool) -> None:
-    _, server, reply_to = request_with_answer(cut)
-    for name in (
-        reply_to.rpartition(".")[0] + f".{22 * 'A'}==",
-        PSEUDO_QUEUE + ".",
-        PSEUDO_QUEUE + ".abc.def",
-        PSEUDO_QUEUE + "x",
-    ):
-        got = server.call(1, "queue.declare", queue=name, passive=passive)
-        assert got.arguments["reply_text"] == f"NOT_FOUND - no queue '{name}' in vhost '/'"
-        server.send(1, "channel.close-ok")
-        server.call(1, "channel.open")
-
-
 @pytest.mark.parametrize("end", ["cancel", "channel.close", "lost"])
-def test_a_reply_that_comes_too_late_is_unroutable(cut: Cut, end: str) -> None:
-    client, server, reply_to = request_with_answer(cut)
+def test_a_reply_that_comes_too_late_is_unroutable(end: str) -> None:
+    client, server, reply_to = request_with_answer()
     server.publish(reply_to, b"in time")
     if end == "cancel":
         client.send(1, "basic.cancel", consumer_tag="replies")
@@ -187,8 +128,8 @@ def test_a_reply_that_comes_too_late_is_unroutable(cut: Cut, end: str) -> None:
     assert (returned.name, returned.body) == ("basic.return", b"late")
 
 
-def test_a_second_consumer_starts_with_a_name_of_its_own(cut: Cut) -> None:
-    client, server, reply_to = request_with_answer(cut)
+def test_a_second_consumer_starts_with_a_name_of_its_own() -> None:
+    client, server, reply_to = request_with_answer()
     client.call(1, "basic.cancel", consumer_tag="replies")
     client.consume(PSEUDO_QUEUE, "again", no_ack=True)
     client.publish("requests", b"?", reply_to=PSEUDO_QUEUE)
@@ -197,29 +138,8 @@ def test_a_second_consumer_starts_with_a_name_of_its_own(cut: Cut) -> None:
     assert request.properties["reply_to"].decode() != reply_to
 
 
-@pytest.mark.parametrize(
-    ("options", "text"),
-    [
-        ({"no_ack": False}, "reply consumer cannot acknowledge"),
-        ({"no_ack": True}, "reply consumer already set"),
-    ],
-)
-def test_what_a_reply_consumer_may_not_be(cut: Cut, options: dict[str, bool], text: str) -> None:
-    client, _, _ = request_with_answer(cut)
-    got = client.call(1, "basic.consume", queue=PSEUDO_QUEUE, consumer_tag="second", **options)
-    assert got.arguments["reply_text"] == f"PRECONDITION_FAILED - {text}"
-
-
-def test_a_request_without_a_reply_consumer(cut: Cut) -> None:
-    client = Wire(make_broker(), cut).log_in()
-    client.declare("requests")
-    client.publish("requests", b"?", reply_to=PSEUDO_QUEUE)
-    (closed,) = client.receive()
-    assert closed.arguments["reply_text"] == "PRECONDITION_FAILED - fast reply consumer does not exist"
-
-
-def test_a_request_keeps_its_other_properties(cut: Cut) -> None:
-    client, server, reply_to = request_with_answer(cut)
+def test_a_request_keeps_its_other_properties() -> None:
+    client, server, reply_to = request_with_answer()
     values, _ = next(messages(count=1))
     values |= {"correlation_id": "7", "app_id": "shop", "user_id": "guest"}
     for body in b"?", b"", b"?" * 5000:
@@ -241,13 +161,6 @@ def test_a_request_and_its_headers_are_not_decoded() -> None:
         assert decode_properties(asked.properties) == {**values, "reply_to": reply.name.encode()}
         assert asked.headers == values["headers"]
         assert asked.body == b"?"
-
-
-def test_an_ordinary_reply_to_stays_as_it_is(cut: Cut) -> None:
-    client = Wire(make_broker(), cut).log_in()
-    client.declare("requests")
-    client.publish("requests", b"?", reply_to="mine")
-    assert client.get("requests").properties == {"reply_to": b"mine"}
 
 
 def test_the_errors_of_the_seam() -> None:

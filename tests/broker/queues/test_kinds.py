@@ -1,75 +1,9 @@
-"""Everything outside of `broker/queues/` asks the row of a kind of queue, never which kind it is."""
-
-import ast
-import re
+"""Rows of the table of kinds of queues."""
 
 import pytest
 
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known_arguments, policy_keys
-from tests.test_layers import MODULES, PACKAGE
-
-#: File with names that RabbitMQ has given -> what these are.
-TEXTS = {
-    "broker/policies/policies.py": "the text of an error that lists values of apply-to",
-    "cli/ctl/commands/health.py": "a command of rabbitmqctl and its output",
-    "cli/perf/load.py": "the value of the option --quorum-queue of PerfTest",
-    "cli/perf/load_options.py": "an option of PerfTest",
-    "config/environment.py": "an environment variable of RabbitMQ",
-    "config/foreign.py": "keys of rabbitmq.conf",
-    "config/rows/queues.py": "keys of rabbitmq.conf, and values of default_queue_type: config is below the broker",
-    "management/formats/nodes.py": "parts of a node's memory in the management API",
-    "management/routes/features.py": "a feature flag",
-    "management/routes/health.py": "paths of the management API",
-    "management/routes/queues.py": "a path of the management API",
-    "metrics/groups/node.py": "names of metrics",
-}
-
-KIND = re.compile("quorum", re.IGNORECASE)
-
-
-def outside():
-    for path in MODULES:
-        name = str(path.relative_to(PACKAGE))
-        if not name.startswith("broker/queues/"):
-            yield name, ast.parse(path.read_text())
-
-
-def docstrings(tree):
-    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for node in ast.walk(tree):
-        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr):
-            yield node.body[0].value
-
-
-def words(tree):
-    """Names, attributes, keywords and texts of a module, without its docstrings."""
-    skipped = set(docstrings(tree))
-    for node in ast.walk(tree):
-        for field in ("id", "attr", "arg", "name"):
-            yield str(getattr(node, field, ""))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in skipped:
-            yield node.value
-
-
-def test_only_texts_of_rabbitmq_name_the_kind_outside_of_queues():
-    assert {name for name, tree in outside() if any(map(KIND.search, words(tree)))} == TEXTS.keys()
-
-
-def test_nothing_outside_of_queues_compares_the_name_of_a_kind():
-    names = KINDS.keys()
-    found = []
-    for name, tree in outside():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Compare):
-                values = {each.value for each in ast.walk(node) if isinstance(each, ast.Constant)}
-                found += [f"{name}:{node.lineno}" for _ in values & names]
-    assert found == []
-
-
-def test_the_page_asks_its_table_for_the_types_of_queues():
-    pages = (PACKAGE / "management" / "static" / "js").rglob("*.js")
-    assert [path.name for path in pages if re.search(r"[!=]==? .(classic|quorum)", path.read_text())] == []
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

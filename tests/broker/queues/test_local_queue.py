@@ -6,7 +6,6 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.offering import ROUND
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.vhost import Vhost
-from amqpbroker.errors import AmqpError
 from tests.broker.death_tables import deaths_of
 from tests.broker.queueing import (
     Subscriber,
@@ -20,32 +19,6 @@ from tests.broker.queueing import (
 )
 
 # --- order -----------------------------------------------------------------------------------------------------------
-
-
-def test_first_in_first_out_to_one_consumer(vhost: Vhost) -> None:
-    queue = declare(vhost)
-    publish(queue, b"1", b"2")
-    one = Subscriber(queue).subscribe()
-    publish(queue, b"3", b"4")
-    assert one.got == [(b"1", False), (b"2", False), (b"3", False), (b"4", False)]
-    assert (queue.ready_count, queue.unacked_count) == (0, 4)
-
-
-def test_what_waits_is_shared_fairly(vhost: Vhost) -> None:
-    queue = declare(vhost)
-    consumers = [Subscriber(queue, tag).subscribe() for tag in "abc"]
-    publish(queue, *[b"%d" % i for i in range(9)])
-    assert [one.bodies for one in consumers] == [[b"0", b"3", b"6"], [b"1", b"4", b"7"], [b"2", b"5", b"8"]]
-
-
-def test_a_full_consumer_leaves_the_ring_and_comes_back_with_an_ack(vhost: Vhost) -> None:
-    queue = declare(vhost)
-    small, large = Subscriber(queue, "small", 1).subscribe(), Subscriber(queue, "large").subscribe()
-    publish(queue, b"1", b"2", b"3", b"4")
-    assert (small.take(), large.take()) == ([b"1"], [b"2", b"3", b"4"])
-    small.ack()
-    publish(queue, b"5", b"6", b"7")
-    assert (len(small.take()), len(large.take())) == (1, 2)
 
 
 def test_when_all_are_full_messages_wait_and_go_to_who_acks(vhost: Vhost) -> None:
@@ -205,16 +178,6 @@ def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
     assert one.bodies == [b"1", b"2", b"3"]
 
 
-def test_higher_consumers_first_and_lower_ones_while_these_are_full(vhost: Vhost) -> None:
-    queue = declare(vhost)
-    low, high = Subscriber(queue, "low").subscribe(), Subscriber(queue, "high", 1, priority=10).subscribe()
-    publish(queue, b"1", b"2", b"3")
-    assert (high.take(), low.take()) == ([b"1"], [b"2", b"3"])
-    high.ack()
-    publish(queue, b"4", b"5")
-    assert (high.take(), low.take()) == ([b"4"], [b"5"])
-
-
 def test_no_ack_leaves_nothing_outstanding(vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"1")
@@ -222,31 +185,6 @@ def test_no_ack_leaves_nothing_outstanding(vhost: Vhost) -> None:
     publish(queue, b"2")
     assert one.bodies == [b"1", b"2"]
     assert (queue.ready_count, queue.unacked_count, one.unacked) == (0, 0, 0)
-
-
-def test_messages_of_high_priority_overtake(vhost: Vhost) -> None:
-    queue = declare(vhost, max_priority=5)
-    for body, priority in ((b"a", 0), (b"b", 3), (b"c", 9), (b"d", 5), (b"e", 3)):
-        publish(queue, body, priority=priority)
-    assert Subscriber(queue).subscribe().bodies == [b"c", b"d", b"b", b"e", b"a"]
-
-
-def test_quorum_two_of_high_priority_to_one_of_normal(vhost: Vhost) -> None:
-    queue = declare(vhost, queue_type="quorum")
-    publish(queue, b"n1", b"n2")
-    publish(queue, b"h1", b"h2", b"h3", priority=5)
-    assert Subscriber(queue).subscribe().bodies == [b"h1", b"h2", b"n1", b"h3", b"n2"]
-
-
-def test_get_takes_the_head(vhost: Vhost) -> None:
-    queue = declare(vhost)
-    publish(queue, b"1", b"2", b"3")
-    assert get(queue).message.body == b"1"
-    assert get(queue, no_ack=True).message.body == b"2"
-    assert (queue.ready_count, queue.unacked_count) == (1, 1)
-    assert get(queue).message.body == b"3"
-    assert queue.get(False) is None
-    assert queue.unacked_count == 2
 
 
 def test_purge_drops_what_is_ready_only(vhost: Vhost) -> None:
@@ -260,41 +198,6 @@ def test_purge_drops_what_is_ready_only(vhost: Vhost) -> None:
 
 
 # --- exclusive, single active, auto-delete ---------------------------------------------------------------------------
-
-
-def test_an_exclusive_consumer_is_the_only_one(vhost: Vhost) -> None:
-    queue = declare(vhost)
-    one = Subscriber(queue, exclusive=True).subscribe()
-    with pytest.raises(AmqpError):
-        Subscriber(queue).subscribe()
-    publish(queue, b"1")
-    assert one.bodies == [b"1"]
-    assert queue.consumer_count == 1
-
-
-def test_classic_single_active_stays_active_until_it_goes(vhost: Vhost) -> None:
-    queue = declare(vhost, single_active_consumer=True)
-    a, b = Subscriber(queue, "a", 2).subscribe(), Subscriber(queue, "b").subscribe()
-    high = Subscriber(queue, "high", priority=9).subscribe()
-    publish(queue, *[b"%d" % i for i in range(5)])
-    a.ack()
-    assert (a.bodies, b.bodies, high.bodies) == ([b"0", b"1", b"2"], [], [])
-    assert ready(queue) == [b"3", b"4"]
-    a.cancel()
-    assert (b.bodies, high.bodies) == ([], [b"3", b"4"])
-    a.requeue(2)
-    assert high.got[2:] == [(b"1", True), (b"2", True)]
-
-
-def test_quorum_single_active_hands_over_once_everything_is_settled(vhost: Vhost) -> None:
-    queue = declare(vhost, queue_type="quorum", single_active_consumer=True)
-    a = Subscriber(queue, "a", 2).subscribe()
-    publish(queue, *[b"%d" % i for i in range(4)])
-    high = Subscriber(queue, "high", priority=9).subscribe()
-    a.ack()
-    assert (a.bodies, high.bodies) == ([b"0", b"1"], [])
-    a.ack()
-    assert (a.bodies, high.bodies) == ([b"0", b"1"], [b"2", b"3"])
 
 
 @pytest.mark.parametrize("settle", ["reject", "requeue"])
@@ -428,20 +331,6 @@ def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
     assert len(a.bodies) == 3
 
 
-@pytest.mark.parametrize("kind", ["classic", "quorum"])
-def test_what_has_expired_takes_nobodys_turn(vhost: Vhost, kind: str) -> None:
-    queue = declare(vhost, queue_type=kind)
-    holder = Subscriber(queue, "holder", 3).subscribe()
-    publish(queue, b"1")
-    publish(queue, b"expires", b"expires", expiration_ms=100)
-    a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
-    clock_of(vhost).advance(100)
-    holder.limit = 0
-    holder.requeue(3)
-    publish(queue, b"2", b"3")
-    assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2"])
-
-
 @pytest.mark.parametrize(("kind", "no_ack", "left"), [("classic", False, 0), ("quorum", False, 1), ("quorum", True, 0)])
 def test_what_has_expired_behind_what_is_got_goes_at_once_or_right_after(
     vhost: Vhost, kind: str, no_ack: bool, left: int
@@ -478,39 +367,6 @@ def test_the_smaller_of_both_times_counts(vhost: Vhost, queue_ms: int | None, me
     assert queue.ready_count == 0
 
 
-@pytest.mark.parametrize("arguments", [{"message_ttl": 0}, {}])
-def test_ttl_0_is_delivered_at_once_or_expires(vhost: Vhost, arguments: dict[str, int]) -> None:
-    queue, grave = with_graves(vhost, **arguments)
-    publish(queue, b"nobody", expiration_ms=0)
-    assert (queue.ready_count, reasons(grave)) == (0, [(b"nobody", "expired")])
-    one = Subscriber(queue, limit=1).subscribe()
-    publish(queue, b"somebody", expiration_ms=0)
-    publish(queue, b"busy", expiration_ms=0)
-    assert one.bodies == [b"somebody"]
-    assert reasons(grave)[1:] == [(b"busy", "expired")]
-
-
-def test_only_the_head_expires(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost)
-    publish(queue, b"long", expiration_ms=5000)
-    publish(queue, b"short", b"short too", expiration_ms=100)
-    clock_of(vhost).advance(4999)
-    assert (queue.ready_count, grave.ready_count) == (3, 0)
-    clock_of(vhost).advance(1)
-    assert (queue.ready_count, [body for body, _ in reasons(grave)]) == (0, [b"long", b"short", b"short too"])
-
-
-def test_an_overdue_message_behind_the_head_is_never_delivered(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost)
-    publish(queue, b"head")
-    publish(queue, b"short", expiration_ms=100)
-    publish(queue, b"tail")
-    clock_of(vhost).advance(200)
-    assert queue.ready_count == 3
-    assert Subscriber(queue).subscribe().bodies == [b"head", b"tail"]
-    assert reasons(grave) == [(b"short", "expired")]
-
-
 def test_the_timer_follows_a_head_that_was_taken(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost)
     publish(queue, b"head")
@@ -528,37 +384,6 @@ def test_the_timer_follows_a_head_that_was_overtaken(vhost: Vhost) -> None:
     assert [body for body, _ in reasons(grave)] == [b"fast"]
     clock_of(vhost).advance(4900)
     assert [body for body, _ in reasons(grave)] == [b"fast", b"slow"]
-
-
-def test_a_delivered_message_does_not_expire_and_keeps_its_deadline_when_requeued(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost, message_ttl=1000)
-    publish(queue, b"1", b"2")
-    first, second = get(queue), get(queue)
-    clock_of(vhost).advance(400)
-    queue.requeue([first])
-    clock_of(vhost).advance(599)
-    assert (queue.ready_count, grave.ready_count) == (1, 0)
-    clock_of(vhost).advance(1)
-    assert (queue.ready_count, grave.ready_count) == (0, 1)
-    queue.requeue([second])
-    assert (queue.ready_count, queue.unacked_count, grave.ready_count) == (0, 0, 2)
-
-
-def test_what_is_requeued_overdue_is_not_delivered_again(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost, message_ttl=1000)
-    one = Subscriber(queue).subscribe()
-    publish(queue, b"1")
-    clock_of(vhost).advance(1000)
-    one.requeue()
-    assert one.bodies == [b"1"]
-    assert reasons(grave) == [(b"1", "expired")]
-
-
-def test_a_dead_letter_does_not_expire_again_by_its_old_expiration(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost)
-    publish(queue, b"1", expiration_ms=10)
-    clock_of(vhost).advance(10**6)
-    assert grave.ready_count == 1
 
 
 def test_many_messages_with_a_ttl_take_one_timer(vhost: Vhost) -> None:
@@ -591,52 +416,12 @@ def test_a_ttl_that_goes_away_stays_with_the_messages_that_have_it(vhost: Vhost)
 # --- dead letters ----------------------------------------------------------------------------------------------------
 
 
-def test_rejected_messages_are_dead_lettered_in_order(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost)
-    one = Subscriber(queue).subscribe()
-    publish(queue, b"1", b"2", b"3")
-    one.ack()
-    one.reject(2)
-    assert reasons(grave) == [(b"2", "rejected"), (b"3", "rejected")]
-    assert queue.unacked_count == 0
-
-
-def test_messages_of_a_priority_queue_that_are_rejected_at_once_are_dead_lettered_highest_first(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost, max_priority=5)
-    one = Subscriber(queue).subscribe()
-    publish(queue, b"low")
-    publish(queue, b"high", b"high too", priority=9)
-    publish(queue, b"middle", priority=3)
-    one.reject(4)
-    assert ready(grave) == [b"high", b"high too", b"middle", b"low"]
-
-
 def test_without_a_dead_letter_exchange_they_are_gone(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     publish(queue, b"1")
     one.reject()
     assert (queue.ready_count, queue.unacked_count) == (0, 0)
-
-
-def test_a_missing_dead_letter_exchange_is_no_error(vhost: Vhost) -> None:
-    queue = declare(vhost, dead_letter_exchange="nowhere", max_length=1)
-    publish(queue, b"1", b"2")
-    assert ready(queue) == [b"2"]
-
-
-def test_the_delivery_limit_of_a_quorum_queue(vhost: Vhost) -> None:
-    queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=2)
-    one = Subscriber(queue, limit=1).subscribe()
-    publish(queue, b"1", b"2")
-    one.requeue()
-    one.requeue()
-    assert one.got == [(b"1", False), (b"1", True), (b"1", True)]
-    assert grave.ready_count == 0
-    one.requeue()
-    assert reasons(grave) == [(b"1", "delivery_limit")]
-    assert one.got[3:] == [(b"2", False)]
-    assert (queue.ready_count, queue.unacked_count) == (0, 1)
 
 
 def test_a_delivery_limit_of_0_allows_one_delivery(vhost: Vhost) -> None:
@@ -654,27 +439,6 @@ def test_a_classic_queue_has_no_limit(vhost: Vhost) -> None:
     for _ in range(50):
         one.requeue()
     assert one.bodies == [b"1"] * 51
-
-
-def test_rejecting_to_its_own_queue_goes_round_and_dying_of_itself_does_not(vhost: Vhost) -> None:
-    queue = declare(vhost, dead_letter_exchange="", dead_letter_routing_key="q", max_length=1)
-    one = Subscriber(queue, limit=1).subscribe()
-    publish(queue, b"1")
-    one.reject()
-    assert one.bodies == [b"1", b"1"]
-    one.relimit(0)
-    publish(queue, b"2", b"3")
-    assert ready(queue) == [b"3"]
-
-
-def test_two_queues_that_expire_into_each_other_drop_it_on_its_return(vhost: Vhost) -> None:
-    there = declare(vhost, "there", message_ttl=10, dead_letter_exchange="", dead_letter_routing_key="back")
-    back = declare(vhost, "back", message_ttl=10, dead_letter_exchange="", dead_letter_routing_key="there")
-    publish(there, b"1")
-    clock_of(vhost).advance(10)
-    assert (there.ready_count, back.ready_count) == (0, 1)
-    clock_of(vhost).advance(10)
-    assert (there.ready_count, back.ready_count) == (0, 0)
 
 
 def test_a_dead_letter_that_dies_at_once_goes_on_at_once(vhost: Vhost) -> None:

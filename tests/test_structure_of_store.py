@@ -4,9 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import amqpbroker
+from tests.sources import PACKAGE, is_self, last_name, nodes, parsed, text
 
-PACKAGE = Path(amqpbroker.__file__).parent
 STORE = PACKAGE / "store"
 
 #: Objects of the layer below, which the store makes and completes, by the names that they have in the store.
@@ -33,15 +32,14 @@ LINES = 30
 SMALL = {"__init__.py": "face", "checksum.py": "seam"}
 
 
-def parsed(root: Path) -> Iterator[tuple[Path, ast.Module]]:
-    # The sources, also where the package is compiled.
+def modules(root: Path) -> Iterator[tuple[Path, ast.Module]]:
     for path in sorted(root.rglob("*.py")):
-        yield path, ast.parse(path.read_text())
+        yield path, parsed(path)
 
 
 def written(tree: ast.AST) -> Iterator[ast.Attribute]:
     """Yield the attributes that are assigned or deleted."""
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
             yield node
 
@@ -49,15 +47,11 @@ def written(tree: ast.AST) -> Iterator[ast.Attribute]:
 def fields(root: Path) -> set[str]:
     """Return the names of the fields that objects of classes there give themselves."""
     found = set()
-    for _, tree in parsed(root):
-        for node in ast.walk(tree):
+    for _, tree in modules(root):
+        for node in nodes(tree):
             if isinstance(node, ast.ClassDef):
-                found |= {one.attr for one in written(node) if ast.unparse(one.value) == "self"}
+                found |= {one.attr for one in written(node) if is_self(one.value)}
     return found
-
-
-def last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
 
 
 def foreign_writes(root: Path) -> list[str]:
@@ -65,7 +59,7 @@ def foreign_writes(root: Path) -> list[str]:
     of_store = fields(STORE)
     elsewhere = set().union(*(fields(path) for path in root.iterdir() if path.is_dir() and path != STORE))
     found = []
-    for path, tree in parsed(root):
+    for path, tree in modules(root):
         within = path.is_relative_to(STORE)
         for one in written(tree):
             owner = last_name(one.value)
@@ -93,8 +87,8 @@ def test_a_write_of_another_objects_field_is_found(tmp_path):
 
 
 def test_no_file_of_the_store_is_tiny():
-    small = {
-        str(path.relative_to(STORE)) for path, _ in parsed(STORE) if len(path.read_text().splitlines()) < LINES
-    } - {"__init__.py"}
+    small = {str(path.relative_to(STORE)) for path, _ in modules(STORE) if len(text(path).splitlines()) < LINES} - {
+        "__init__.py"
+    }
     assert {name for name in small if SMALL.get(name, SMALL.get(Path(name).name)) is None} == set()
     assert {name for name in SMALL if "/" in name} <= small
