@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from amqpbroker.amqp.state import HANDSHAKE_TIMEOUT, HEADER, NEVER, STATES, State
+from amqpbroker.amqp.state import CONNECTED, HANDSHAKE_TIMEOUT, HEADER, LINGERING, NEVER, STATES, State
 
 PATH = Path(__file__).parent.parent / "docs" / "reference" / "connection-states.md"
 
@@ -12,8 +12,9 @@ INTRODUCTION = """\
 The states of an AMQP connection and what the broker does in each of them. The page is generated from the table that the
 broker acts on. A transition that is not listed under "Next" is not made: a connection that is closed stays closed.
 
-"State in the API" is the field `state` of `/api/connections`. "Counts" says whether a connection that has been opened
-is listed there and counts for the limits of vhosts and users.
+"State in the API" is the field `state` of `/api/connections`. "Counts" says whether the connection is listed there and
+counts for the limits of vhosts and users. A connection begins to count when it is opened, and ceases in the first state
+that does not count. An error before the opening may lead to a state in which a connection counts only if it was open.
 
 | State | The connection | State in the API | Counts | Closes after | Next |
 |---|---|---|---|---|---|
@@ -54,10 +55,22 @@ Of an open connection, an alarm and a disk that is slower than its publishers de
 """
 
 
+def is_greeted(state: State) -> bool:
+    """Return whether the protocol header has come, and what follows is frames."""
+    return state not in (CONNECTED, HEADER)
+
+
+def counts(state: State) -> str:
+    """Return when a connection in the state counts."""
+    if not state.counted:
+        return ""
+    return "yes" if state.open else "if it was open"
+
+
 def frames(state: State) -> str:
     """Return how frames of channels are treated."""
-    if state is HEADER or state.deaf:
-        return "" if state is HEADER else "discarded"
+    if not is_greeted(state) or state.deaf:
+        return "discarded" if state.deaf else ""
     if state.held:
         return "held"
     if state.open:
@@ -70,7 +83,7 @@ def errors(state: State) -> str:
     if state.says_close:
         return "connection.close"
     if state.private:
-        return "not told: `lingering`"
+        return "not told: `lingering`" if LINGERING.name in state.follows else ""
     return "none is looked for" if state.deaf else "ignored"
 
 
@@ -83,8 +96,8 @@ def silence(state: State) -> str:
 
 def others(state: State) -> str:
     """Return how methods on channel 0 that are not acted on are treated."""
-    if state is HEADER or state.deaf:
-        return "" if state is HEADER else "discarded"
+    if not is_greeted(state) or state.deaf:
+        return "discarded" if state.deaf else ""
     if state.held:
         return "held"
     return "error 504" if state.refusal else "ignored"
@@ -103,8 +116,7 @@ def page() -> str:
     for state in STATES:
         following = ", ".join(f"`{each.name}`" for each in STATES if each.name in state.follows)
         shown = f"`{state.shown}`" if state.shown else ""
-        counts = "yes" if state.counted else ""
-        cells = [f"`{state.name}`", state.meaning, shown, counts, ends_after(state), following]
+        cells = [f"`{state.name}`", state.meaning, shown, counts(state), ends_after(state), following]
         parts.append(f"| {' | '.join(cells)} |\n")
     parts.append(CHANNEL_ZERO)
     for state in STATES:

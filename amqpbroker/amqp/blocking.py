@@ -70,7 +70,7 @@ class Blocking:
             return
         if not was_held:
             self._heartbeat.pause_monitor()
-        self._status.stop_reading()
+        self._status.pause()
 
     def _notify(self, name: str, **arguments: str) -> None:
         """Clients are told if they announced that they want to know."""

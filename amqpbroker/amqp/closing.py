@@ -15,6 +15,7 @@ from amqpbroker.amqp.state import (
     CLOSED,
     CLOSED_BY_CLIENT,
     CLOSING,
+    CONNECTED,
     LINGERING,
     NEVER,
     REFUSED,
@@ -30,10 +31,11 @@ from amqpbroker.wire.frames import METHOD, frame
 
 
 class Closing:
-    """Takes a connection through its last states: see the table in state.py.
+    """Takes a connection from its opening through its last states: see the table in state.py.
 
     `fail` closes it because of an error, `force` for the broker, `agree` for the client; `finish` has the socket
-    closed. The one deadline is that of the current state.
+    closed. Each transition does what the two states say: `_enter` sets the one deadline, registers the connection,
+    releases what it holds in the broker, and ends its registration.
     """
 
     def __init__(
@@ -55,10 +57,6 @@ class Closing:
         self._registration = registration
         #: The reason for the log, as far as it is known.
         self._cause: Cause = connection_log.CLIENT_GONE
-        #: True once anything has come from the client.
-        self._heard: bool = False
-        #: True while the connection is open in the broker, and has to give back its channels and queues there.
-        self._holds: bool = False
         self._deadline: Timer | None = None
 
     # --- deadlines --------------------------------------------------------------------------------------------------
@@ -67,30 +65,43 @@ class Closing:
         """Close the connection if it is not open in time."""
         self._set_deadline(timeout_ms, connection_log.TIMED_OUT)
 
-    def opened(self) -> None:
-        """The connection is open, for as long as it may be."""
-        self._holds = True
-        self._enter(RUNNING)
-
-    def hear(self) -> None:
-        """Something has come from the client."""
-        self._heard = True
-
-    def _enter(self, state: State) -> bool:
-        """Enter the state and set its deadline; return False, and do nothing, if it may not follow."""
-        if not self._status.enter(state):
-            return False
-        self._cancel_deadline()
-        if state.ends_after_ms != NEVER:
-            self._set_deadline(state.ends_after_ms, None)
-        return True
-
     def _set_deadline(self, delay_ms: int, cause: Cause | None) -> None:
         self._deadline = self._clock.after(delay_ms, partial(self.finish, cause))
 
     def _cancel_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+
+    # --- transitions ------------------------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """The connection is open, for as long as it may be."""
+        self._enter(RUNNING)
+
+    def _enter(self, state: State) -> bool:
+        """Enter the state, and do what follows from it; return False, and do nothing, if it may not follow."""
+        left = self._status.state
+        if not self._status.enter(state):
+            return False
+        # First, because an exception in what follows leads to another transition, which does not do it again.
+        run_all(self._ending(left, state), self._client.name)
+        self._cancel_deadline()
+        if state.ends_after_ms != NEVER:
+            self._set_deadline(state.ends_after_ms, None)
+        if state.open:
+            self._registration.enter()
+        return True
+
+    def _ending(self, left: State, state: State) -> list[Step]:
+        """Return the steps of a transition that takes something from the connection."""
+        steps: list[Step] = []
+        if state is CLOSED:
+            steps.append(partial(self._log, left))
+        if left.open:
+            steps += [*self._channels.release(), *self._registration.release()]
+        if not state.counted:
+            steps.append(self._registration.leave)
+        return steps
 
     # --- saying so --------------------------------------------------------------------------------------------------
 
@@ -135,7 +146,6 @@ class Closing:
             self._cause = connection_log.IN_ORDER
             self._output.write_synced()
             self._enter(CLOSING)
-            self._release()
             self._output.write(_close("connection.close", 0, error, ids))
 
     def tear(self, error: AmqpError) -> None:
@@ -154,7 +164,6 @@ class Closing:
     def agree(self) -> None:
         """The client has sent connection.close."""
         if self._enter(CLOSED_BY_CLIENT):
-            self._release()
             self._output.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
             self._listen_no_more()
 
@@ -186,9 +195,8 @@ class Closing:
         """Stop reading, and close the socket once the output is written. Never raises."""
         if cause is not None:
             self._cause = cause
-        if self._status.enter(CLOSED):
-            steps: list[Step] = [self._log, self._release, self._registration.leave]
-            run_all([*steps, self._cancel_deadline, self._heartbeat.stop, self._output.mark_dirty], self._client.name)
+        if self._enter(CLOSED):
+            run_all([self._heartbeat.stop, self._output.mark_dirty], self._client.name)
 
     def lose(self, cause: Cause | None = None) -> None:
         """The socket is gone, or is to be given up because of `cause`."""
@@ -199,21 +207,13 @@ class Closing:
         """The client has been silent for too long."""
         self.lose(connection_log.missed_heartbeats(interval_s))
 
-    def _log(self) -> None:
+    def _log(self, left: State) -> None:
         """Log a connection that said nothing, such as a health check, for those who want all lines."""
-        if self._cause is connection_log.CLIENT_GONE and not self._heard:
+        if self._cause is connection_log.CLIENT_GONE and left is CONNECTED:
             self._cause = connection_log.NOTHING_CAME
-        if not self._heard:
+        if left is CONNECTED:
             connection_log.accepting(self._client, min(self._cause.level, logging.INFO))
         connection_log.closing(self._client, self._cause, self._clock.wall_ms())
-
-    def _release(self) -> None:
-        """Release everything that the connection holds in the broker, except its entry in the list. Never raises."""
-        steps = self._channels.release()
-        if self._holds:
-            self._holds = False
-            steps += self._registration.release()
-        run_all(steps, self._client.name)
 
 
 def _close(name: str, channel: int, error: AmqpError, ids: int) -> bytes:

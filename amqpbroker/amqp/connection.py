@@ -140,7 +140,7 @@ class Connection(Session):
         output, loop = self.output, self.frame_loop
         if not output.writable:
             output.postpone()
-            if loop.paused and not self.status.state.held and not output.is_flooded():
+            if not self.status.state.held and not output.is_flooded():
                 loop.read_on()
             return []
         if output.awaiting_sync:

@@ -45,7 +45,6 @@ class FrameLoop:
     """Handles frames until the connection's status says that no further one is to be handled.
 
     recv_cnt, recv_oct: how often anything came, and how many octets of it. published: number of messages that came.
-    paused: the rest waits for the next event loop iteration, because methods took long.
     """
 
     def __init__(
@@ -64,7 +63,6 @@ class FrameLoop:
         self.recv_oct: int = 0
         self.recv_cnt: int = 0
         self.published: int = 0
-        self.paused: bool = False
         self._clock = clock
         self._slices = slices
         self._status = status
@@ -89,14 +87,13 @@ class FrameLoop:
         self._began_ms = self._clock.now_ms()
         self._heartbeat.hear()
         if self.recv_cnt == 0:
-            self._closing.hear()
+            self._status.enter(HEADER_AWAITED)
         self.recv_oct += len(data)
         self.recv_cnt += 1
         self._handle(data)
 
     def read_on(self) -> None:
         """Read again, beginning with the frames that had to wait."""
-        self.paused = False
         if self._status.read_on():
             self._began_ms = self._clock.now_ms()
             self._waiting_for = 0
@@ -212,8 +209,7 @@ class FrameLoop:
         """Serve other clients, and continue in the next event loop iteration, if this slice has lasted long enough."""
         if self._clock.now_ms() - self._began_ms >= self._slices.length_ms:
             self._slices.use()
-            self.paused = True
-            self._status.stop_reading()
+            self._status.pause()
             self._output.mark_dirty()
 
     def _streamed(self, data: bytes, start: int) -> int:

@@ -71,8 +71,6 @@ class Handshake:
         self._blocking = blocking
         self._registration = registration
         self._closing = closing
-        #: True while frames of the client wait for an answer of the backend.
-        self._waits: bool = False
 
     def _send(self, name: str, **arguments: Any) -> None:
         self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))
@@ -216,9 +214,8 @@ class Handshake:
         if permissions is None:
             raise errors.vhost_access_refused(vhost, self._client.user.name)
         self._client.permitted(permissions)
-        self._registration.enter()
-        self._send("connection.open-ok")
         self._closing.opened()
+        self._send("connection.open-ok")
         connection_log.granted(self._client)
         self._registration.announce()
         self._blocking.alarms_changed()
@@ -230,9 +227,8 @@ class Handshake:
         self._status.enter(state)
         request()
         if self._status.state is state:
-            self._waits = True
             self._heartbeat.pause_monitor()
-            self._status.stop_reading()
+            self._status.pause()
 
     def _answer(self, state: State, act: Callable[[Any], None]) -> Callable[[Any], None]:
         """Return what the backend calls with its answer in this state."""
@@ -240,7 +236,8 @@ class Handshake:
         def answer(given: Any) -> None:
             if self._status.state is not state:
                 return
-            waited, self._waits = self._waits, False
+            # No method is handled while frames wait, so a connection that is paused here has waited for the answer.
+            waited = self._status.paused
             try:
                 act(given)
             except AmqpError as error:

@@ -106,7 +106,7 @@ class Output:
     def _wrote(self, size: int) -> None:
         self.room -= size + KEEPING
         if self.is_flooded():
-            self.status.stop_reading()
+            self.status.pause()
         if not self.dirty:
             self.mark_dirty()
 

@@ -27,9 +27,9 @@ class State:
     504 for other methods; "" if they are ignored. open: frames of channels are handled. alarmed, blocked, outrun: of an
     open connection, see `Blocking`. held: no frame is handled until the state changes. deaf: input is discarded.
     private: nobody has logged in, so errors are not told to the client, and payloads may be secrets. counted: a
-    connection that has been opened is in the list of connections and counts for limits. shown: the state in the
-    management API. phase: the state in the log. ends_after_ms: the connection closes then. follows: names of states
-    that may follow.
+    connection that has been opened stays in the list of connections and counts for limits; it leaves both with a state
+    that is not counted. shown: the state in the management API. phase: the state in the log. ends_after_ms: the
+    connection closes then. follows: names of states that may follow.
     """
 
     __slots__ = (
@@ -132,8 +132,13 @@ def _open(name: str, meaning: str, shown: str, follows: Iterable[str], alarm: st
     )
 
 
+CONNECTED: Final = _handshake("connected", "has received nothing yet", ("header", "closed"), (), held=False)
 HEADER: Final = _handshake(
-    "header", "waits for the protocol header", ("starting", "lingering", "closed"), (), held=False
+    "header",
+    "waits for the rest of the protocol header",
+    ("starting", "lingering", "closed"),
+    (),
+    held=False,
 )
 STARTING: Final = _handshake(
     "starting",
@@ -239,6 +244,7 @@ CLOSED: Final = State("closed", "writes the rest of its output, then closes the 
 
 #: All states, in the order in which a connection may go through them.
 STATES: Final = (
+    CONNECTED,
     HEADER,
     STARTING,
     AUTHENTICATING,
@@ -270,32 +276,37 @@ def open_state(alarmed: bool, blocked: bool, outrun: bool) -> State:
 class Status:
     """The current state of a connection, and whether its frames are handled.
 
-    reading: the socket is to be read. stopped: no further frame is handled until `read_on`.
+    paused: frames wait until `read_on`, at the end of an event loop iteration. No state tells that: output piles up,
+    methods have taken long, or a state that holds frames was left and the frames before it come first.
     """
 
     def __init__(self) -> None:
-        self.state: State = HEADER
-        self.reading: bool = True
-        self.stopped: bool = False
+        self.state: State = CONNECTED
+        self.paused: bool = False
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether no further frame is to be handled now."""
+        return self.paused or self.state.deaf
+
+    @property
+    def reading(self) -> bool:
+        """Return whether the socket is to be read now."""
+        return not self.paused
 
     def enter(self, state: State) -> bool:
         """Enter the state, and return True, if the table lets it follow the current one."""
         if state.name not in self.state.follows:
             return False
         self.state = state
-        if state.deaf:
-            self.stopped = True
         return True
 
-    def stop_reading(self) -> None:
-        """Handle no further frame until `read_on`."""
-        self.reading = False
-        self.stopped = True
+    def pause(self) -> None:
+        """Handle no further frame, and read nothing, until `read_on`."""
+        self.paused = True
 
     def read_on(self) -> bool:
         """Read the socket again. Return whether frames that had to wait are to be handled."""
-        self.reading = True
-        if not self.stopped or self.state.deaf:
-            return False
-        self.stopped = False
-        return True
+        waited = self.paused
+        self.paused = False
+        return waited and not self.state.deaf

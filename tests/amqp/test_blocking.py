@@ -253,6 +253,19 @@ def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, o
     assert other.depth("q") == 0
 
 
+def test_a_connection_goes_on_after_an_alarm_though_its_socket_takes_no_output(
+    client: Wire, other: Wire, broker: Broker
+) -> None:
+    broker.alarms.set("memory")
+    client.publish("q", b"x")
+    client.publish("q", b"x")
+    client.connection.set_writable(False)
+    broker.alarms.clear("memory")
+    client.turn()
+    assert client.connection.reading
+    assert other.depth("q") == 2
+
+
 class Outrun:
     """A broker whose disk takes what it is given when the test says so."""
 

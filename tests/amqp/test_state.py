@@ -15,6 +15,7 @@ from amqpbroker.amqp.state import (
     CLOSED,
     CLOSED_BY_CLIENT,
     CLOSING,
+    CONNECTED,
     FLOW,
     HANDSHAKE_TIMEOUT,
     HEADER,
@@ -96,8 +97,12 @@ class Case:
         return self.client.connection.status.state
 
 
-def header(case: Case) -> None:
+def connected(case: Case) -> None:
     pass
+
+
+def header(case: Case) -> None:
+    case.client.feed(b"AMQ")
 
 
 def starting(case: Case) -> None:
@@ -181,6 +186,7 @@ def closed(case: Case) -> None:
 
 
 REACHED: dict[State, Callable[[Case], None]] = {
+    CONNECTED: connected,
     HEADER: header,
     STARTING: starting,
     AUTHENTICATING: authenticating,
@@ -242,9 +248,9 @@ def test_methods_on_channel_0_are_acted_on_or_not_as_the_table_says(case: Case) 
 
 
 def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(case: Case) -> None:
-    if case.state is HEADER:  # nothing is a frame
-        return
     state = case.state
+    if state in (CONNECTED, HEADER):  # nothing is a frame
+        return
     case.client.send(0, "connection.secure", challenge=b"")
     received = case.client.receive()
     if state.held or state.deaf or not state.refusal:
@@ -257,9 +263,9 @@ def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(cas
 
 
 def test_frames_of_channels_are_handled_or_not_as_the_table_says(case: Case) -> None:
-    if case.state is HEADER:
-        return
     state = case.state
+    if state in (CONNECTED, HEADER):
+        return
     case.client.send(1, "basic.qos")
     received = [(got.channel, got.name) for got in case.client.receive()]
     if state.held or state.deaf or not state.refusal:
@@ -278,6 +284,57 @@ def test_the_socket_is_not_read_while_frames_are_held(case: Case) -> None:
 
 def test_a_connection_counts_as_the_table_says(case: Case) -> None:
     assert (case.client.connection in case.broker.sessions) is (case.opened and case.state.counted)
+
+
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_connection_leaves_the_list_with_the_first_state_that_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, counted: bool
+) -> None:
+    monkeypatch.setattr(CLOSING, "counted", counted)
+    case = Case()
+    closing(case)
+    assert (case.client.connection in case.broker.sessions) is counted
+    case.client.connection.lost()
+    assert not case.broker.sessions
+    assert case.broker.totals.churn.connection_closed == 1
+
+
+def never_opened_and_closing(case: Case) -> None:
+    opening(case)
+    case.client.send(0, "connection.open", virtual_host="none")
+    assert case.client.closed()[0] == 530
+
+
+def never_opened_and_closed_by_client(case: Case) -> None:
+    never_opened_and_closing(case)
+    case.client.call(0, "connection.close")
+
+
+def never_opened_and_lingering(case: Case) -> None:
+    starting(case)
+    case.client.feed(frame(BODY, 1, b"x")[:-1] + b"y")
+
+
+@pytest.mark.parametrize(
+    ("reach", "state"),
+    [
+        (never_opened_and_closing, CLOSING),
+        (never_opened_and_closed_by_client, CLOSED_BY_CLIENT),
+        (never_opened_and_lingering, LINGERING),
+    ],
+)
+def test_a_connection_that_was_never_open_does_not_count(reach: Callable[[Case], None], state: State) -> None:
+    case = Case()
+    reach(case)
+    assert (case.state, state.counted) == (state, True)
+    case.client.connection.lost()
+    churn = case.broker.totals.churn
+    assert (list(case.broker.sessions), churn.connection_created, churn.connection_closed) == ([], 0, 0)
+
+
+def test_channels_and_exclusive_queues_are_released_with_the_open_states(case: Case) -> None:
+    connection = case.client.connection
+    assert bool(connection.channels) is (case.opened and case.state.open)
 
 
 def test_the_api_shows_the_state_of_the_table(case: Case) -> None:
@@ -314,6 +371,17 @@ def ended(state: State) -> bool:
     return NEVER < state.ends_after_ms < INTERVAL_S * 3000
 
 
+def test_frames_wait_while_paused_and_are_discarded_when_deaf() -> None:
+    for state in STATES:
+        status = at(state)
+        assert (status.stopped, status.reading) == (state.deaf, True)
+        status.pause()
+        assert (status.stopped, status.reading) == (True, False)
+        assert status.read_on() is not state.deaf
+        assert (status.stopped, status.reading) == (state.deaf, True)
+        assert not status.read_on()
+
+
 def test_open_states_are_found_by_what_makes_them_wait() -> None:
     for state in STATES:
         if state.open:
@@ -337,7 +405,7 @@ def test_states_follow_as_the_table_says() -> None:
 
 def at(state: State) -> Status:
     """Return a status that has come to the state by the shortest way."""
-    ways = [[HEADER]]
+    ways = [[CONNECTED]]
     for way in ways:
         if way[-1] is state:
             break
@@ -349,7 +417,7 @@ def at(state: State) -> Status:
 
 def test_every_state_leads_to_the_end() -> None:
     assert [state.name for state in STATES if "closed" not in state.follows] == ["closed"]
-    assert {name for state in STATES for name in state.follows} == {state.name for state in STATES} - {"header"}
+    assert {name for state in STATES for name in state.follows} == {state.name for state in STATES} - {"connected"}
 
 
 def test_names_of_methods_exist() -> None:
