@@ -177,6 +177,8 @@ class Unacked:
 
     def release(self, name: str) -> None:
         """Return everything to its queues, even if one fails. name: of the channel, for the log. Never raises."""
+        # An entry leads to its consumer, and this one here: they are never freed if anything here still holds entries.
+        self._transaction = None
         for queue, group in by_start(self.take(0, True).values()):
             run_all([partial(queue.reclaim, group)], f"{name}: giving back to queue {queue.name}")
 

@@ -1,0 +1,55 @@
+"""Consumers whose deliveries were taken back pause until the client has settled all of them."""
+
+import pytest
+
+from amqpbroker.amqp.taken_back import TakenBack
+from tests.broker.queueing import Subscriber, declare, make_vhost, publish
+
+
+class Pausing(Subscriber):
+    def can_take(self) -> bool:
+        return not self.paused
+
+
+@pytest.fixture
+def taken_back() -> TakenBack:
+    return TakenBack()
+
+
+@pytest.fixture
+def subscriber() -> Subscriber:
+    return Pausing(declare(make_vhost())).subscribe()
+
+
+def test_a_consumer_pauses_until_the_last_delivery_is_settled(taken_back: TakenBack, subscriber: Subscriber) -> None:
+    taken_back.add([3, 5], subscriber)
+    assert subscriber.paused
+    taken_back.settle(5, False)
+    assert subscriber.paused
+    assert list(taken_back.consumers) == [3]
+    taken_back.settle(3, False)
+    assert not subscriber.paused
+    assert taken_back.consumers == {}
+
+
+def test_multiple_settles_all_up_to_a_tag(taken_back: TakenBack, subscriber: Subscriber) -> None:
+    taken_back.add([3, 5], subscriber)
+    taken_back.add([4], None)
+    taken_back.settle(4, True)
+    assert list(taken_back.consumers) == [5]
+    assert subscriber.paused
+
+
+def test_a_consumer_that_resumes_gets_what_waits(taken_back: TakenBack, subscriber: Subscriber) -> None:
+    taken_back.add([1], subscriber)
+    publish(subscriber.queue, b"waits")
+    assert subscriber.bodies == []
+    taken_back.settle(1, False)
+    assert subscriber.bodies == [b"waits"]
+
+
+def test_deliveries_to_get_pause_nobody(taken_back: TakenBack, subscriber: Subscriber) -> None:
+    taken_back.add([1], None)
+    assert not subscriber.paused
+    taken_back.settle(1, False)
+    assert taken_back.consumers == {}

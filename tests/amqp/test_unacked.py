@@ -1,0 +1,66 @@
+"""Tags and entries of a channel; what clients see of settling is in test_channel.py."""
+
+import pytest
+
+from amqpbroker.amqp.channel_counters import ChannelCounters
+from amqpbroker.amqp.transaction import Transaction
+from amqpbroker.amqp.unacked import Unacked
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.errors import AmqpError
+from tests.broker.queueing import declare, get, make_vhost, publish, ready
+
+
+@pytest.fixture
+def queue() -> LocalQueue:
+    queue = declare(make_vhost())
+    publish(queue, b"1", b"2", b"3", b"4")
+    return queue
+
+
+@pytest.fixture
+def unacked() -> Unacked:
+    return Unacked(ChannelCounters())
+
+
+def hold(unacked: Unacked, queue: LocalQueue, count: int) -> list[int]:
+    return [unacked.hold_got(get(queue)) for _ in range(count)]
+
+
+def test_tags_count_all_deliveries(unacked: Unacked, queue: LocalQueue) -> None:
+    assert hold(unacked, queue, 2) == [1, 2]
+    assert unacked.next_tag() == 3
+    assert hold(unacked, queue, 1) == [4]
+    assert list(unacked.entries) == [1, 2, 4]
+
+
+def test_multiple_takes_all_up_to_a_tag(unacked: Unacked, queue: LocalQueue) -> None:
+    hold(unacked, queue, 4)
+    assert list(unacked.take(3, True)) == [1, 2, 3]
+    assert list(unacked.entries) == [4]
+
+
+@pytest.mark.parametrize("multiple", [True, False])
+def test_an_unknown_tag_is_refused(unacked: Unacked, queue: LocalQueue, multiple: bool) -> None:
+    hold(unacked, queue, 1)
+    with pytest.raises(AmqpError) as caught:
+        unacked.ack(2, multiple)
+    assert caught.value.code == 406
+    assert list(unacked.entries) == [1]
+
+
+def test_a_transaction_holds_what_is_settled_until_it_is_rolled_back(unacked: Unacked, queue: LocalQueue) -> None:
+    transaction = Transaction()
+    unacked.begin_transaction(transaction)
+    hold(unacked, queue, 2)
+    unacked.ack(1, False)
+    assert list(unacked.entries) == [2]
+    assert len(list(unacked.held())) == 2
+    unacked.restore(transaction.rollback())
+    assert list(unacked.entries) == [1, 2]
+
+
+def test_release_returns_everything_to_its_queue(unacked: Unacked, queue: LocalQueue) -> None:
+    hold(unacked, queue, 3)
+    unacked.release("a channel")
+    assert unacked.entries == {}
+    assert ready(queue) == [b"1", b"2", b"3", b"4"]
