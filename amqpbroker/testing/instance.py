@@ -46,8 +46,7 @@ class Instance:
         self.recorder: Recorder = Recorder() if before is None else before.recorder
         self.broker.tap(self.recorder)
         self.faults = faults or Injector()
-        self.faults.target.restart = self.restart
-        self.faults.attach(self.server)
+        self.faults.attach(self.server, self.restart)
         self.inspector = Inspector(self.broker, self.recorder, self.faults.report)
         self.restarts: int = 0
         if before is not None:

@@ -93,7 +93,7 @@ class ConsumingChannel:
         self._idle_since = 0.0
         self._is_idle = True
         self._acked = 0
-        self._given_back = 0
+        self._requeued = 0
 
     def begin(self, now: float) -> None:
         self._free_at = self._idle_since = now
@@ -112,7 +112,7 @@ class ConsumingChannel:
         if self.done:
             if not was_done:
                 answer += cancelling("perf", self.number)
-            answer += self._giving_back(come)
+            answer += self._requeueing(come)
         return answer
 
     def finish(self) -> bytes:
@@ -144,11 +144,11 @@ class ConsumingChannel:
             return up_to(self.consumed, self.number)
         return b""
 
-    def _giving_back(self, come: int) -> bytes:
-        """Return frames that give back the deliveries beyond the limit, which are for other consumers."""
-        if self._auto_ack or come <= max(self.consumed, self._given_back):
+    def _requeueing(self, come: int) -> bytes:
+        """Return frames that requeue the deliveries beyond the limit, which are for other consumers."""
+        if self._auto_ack or come <= max(self.consumed, self._requeued):
             return b""
-        self._given_back = come
+        self._requeued = come
         return back_up_to(come, self.number)
 
 

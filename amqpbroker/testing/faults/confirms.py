@@ -24,6 +24,10 @@ class Ledger:
         self._refused: list[int] = []
         self._nacked = 0
 
+    def close(self) -> None:
+        """Send no more confirms: the channel is closed."""
+        self.alive = False
+
     def refuse(self) -> None:
         """The next publish does not get to the broker: it is nacked in its turn."""
         self._refused.append(self.confirms.published + len(self._refused) + 1)

@@ -77,6 +77,10 @@ class Fault:
         """It strikes no more."""
         return self.times is not None and self.struck >= self.times
 
+    def activate(self, number: int, target: Target) -> None:
+        """Set the fault's number and its target, before it begins."""
+        self.id, self.target = number, target
+
     def begin(self) -> None:
         """It is in force from now on; also when the broker has started again."""
 

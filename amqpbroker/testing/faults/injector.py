@@ -1,7 +1,7 @@
 """The active faults, and their place between the broker's sockets and connections."""
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import cast
 
@@ -40,10 +40,10 @@ class Injector(Tap):
 
     # --- orders -----------------------------------------------------------------------------------------------------
 
-    def attach(self, server: Server) -> None:
-        """Strike at a broker that is about to start."""
+    def attach(self, server: Server, restart: Callable[[float], None]) -> None:
+        """Strike at a broker that is about to start. restart: starts it again, after so many seconds."""
         self._server, self._direct = server, None
-        self.target.attach(server.broker)
+        self.target.attach(server.broker, restart)
         if self._faults:
             self._stand_between()
         for fault in self._faults:
@@ -56,9 +56,8 @@ class Injector(Tap):
 
     def add(self, fault: Fault) -> None:
         """Activate a fault. Raises ValueError if it does not apply to this broker."""
-        fault.target = self.target
         self._ordered += 1
-        fault.id = self._ordered
+        fault.activate(self._ordered, self.target)
         self._stand_between()
         fault.begin()
         self._faults[fault] = None

@@ -175,7 +175,7 @@ class Line:
         self._cut = self._over = True
         self._out.clear()
         for ledger in self._ledgers.values():
-            ledger.alive = False
+            ledger.close()
         self.faults.lost(self)
         self._connection.lost()
 
@@ -267,7 +267,7 @@ class Line:
                 continue
             self._send(frame)
             if ledger is not None and frame.name in ("channel.close", "channel.close-ok"):
-                self._ledgers.pop(frame.channel).alive = False
+                self._ledgers.pop(frame.channel).close()
         for ledger in self._ledgers.values():
             self._confirm_all(ledger, ledger.due())
 

@@ -51,17 +51,17 @@ class Target:
         #: How many faults have set the alarm of a resource.
         self._alarms: Counter[Resource] = Counter()
 
-    def attach(self, broker: Broker) -> None:
+    def attach(self, broker: Broker, restart: Callable[[float], None]) -> None:
         """Use a broker that is about to start."""
-        self._reset(broker)
+        self._reset(broker, restart)
 
     def detach(self) -> None:
         """Release the references to the broker, which has ended, so that its faults do not keep it alive."""
-        self.restart = _no_restart
-        self._reset(None)
+        self._reset(None, _no_restart)
 
-    def _reset(self, broker: Broker | None) -> None:
+    def _reset(self, broker: Broker | None, restart: Callable[[float], None]) -> None:
         self.broker = broker
+        self.restart = restart
         self.lines.clear()
         self._copies.clear()
         self._alarms.clear()

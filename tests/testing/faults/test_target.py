@@ -7,10 +7,14 @@ from tests.broker.queueing import message
 from tests.harness import make_broker
 
 
+def no_restart(down_s):
+    pass
+
+
 @pytest.fixture
 def target():
     target = Target()
-    target.attach(make_broker())
+    target.attach(make_broker(), no_restart)
     return target
 
 
@@ -26,7 +30,7 @@ def test_an_alarm_is_cleared_with_the_last_fault_that_set_it(target):
 
 def test_alarms_are_counted_anew_for_a_restarted_broker(target):
     target.set_alarm("disk")
-    target.attach(make_broker())
+    target.attach(make_broker(), no_restart)
     assert target.broker.alarms.resources == ()
     target.set_alarm("disk")
     target.clear_alarm("disk")
@@ -37,7 +41,7 @@ def test_alarms_without_a_broker_are_not_counted():
     target = Target()
     target.set_alarm("disk")
     target.clear_alarm("disk")
-    target.attach(make_broker())
+    target.attach(make_broker(), no_restart)
     target.set_alarm("disk")
     assert target.broker.alarms.resources == ("disk",)
 
