@@ -5,6 +5,7 @@ from functools import partial
 
 import pytest
 
+from amqpbroker.broker.queues import fifo_line, paging
 from conformance import kinds, registry
 from conformance.client import Timing
 from conformance.runner import Runner
@@ -18,8 +19,8 @@ CASES = {case.id: case for case in registry.load()}
 CONTRACT = [(kind, case_id) for kind in kinds.KINDS for case_id in kinds.suitable(kind)]
 
 
-def replay(case, kind="", cut=whole):
-    target = TargetInProcess(within=InProcess(cut))
+def replay(case, kind="", cut=whole, stored=False):
+    target = TargetInProcess(within=InProcess(cut, stored))
     runner = Runner(target, Timing(), 1, partial(kinds.is_on_purpose, kind), kind)
     result = runner.judge(case, runner.run(case).transcript)
     assert result.outcome in ("ok", "on purpose"), f"{result.outcome}:\n{result.detail}"
@@ -39,3 +40,31 @@ def test_contract_of_a_kind_of_queue(kind, case_id):
 @pytest.mark.parametrize("case_id", CASES)
 def test_recorded_case_with_input_cut_into_pieces(case_id):
     replay(CASES[case_id], cut=random_cut(zlib.crc32(case_id.encode())))
+
+
+@pytest.fixture
+def _small_pages(monkeypatch):
+    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 2)
+    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
+    monkeypatch.setattr(paging, "SLICE_COUNT", 1)
+
+
+@pytest.mark.explore
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize(("kind", "case_id"), [*(("", case_id) for case_id in CASES), *CONTRACT])
+def test_contract_of_a_kind_of_queue_whose_messages_are_stored_and_paged(kind, case_id):
+    replay(CASES[case_id], kind, stored=True)
+
+
+@pytest.fixture
+def _small_pages(monkeypatch):
+    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 2)
+    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
+    monkeypatch.setattr(paging, "SLICE_COUNT", 1)
+
+
+@pytest.mark.explore
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize(("kind", "case_id"), [*(("", case_id) for case_id in CASES), *CONTRACT])
+def test_contract_of_a_kind_of_queue_whose_messages_are_stored_and_paged(kind, case_id):
+    replay(CASES[case_id], kind, stored=True)
