@@ -27,8 +27,6 @@ from tests.memory_log import MemoryLog
 LARGE = 100_000
 #: More timers and event loop iterations than any case has at one instant.
 AT_ONCE = 10_000
-#: So small that a log has several segments, which are given up and written again.
-SEGMENT_BYTES = 4_000
 #: So small that a log has several segments, of which the oldest are given up.
 SEGMENT_BYTES = 4_000
 

@@ -44,21 +44,7 @@ def test_recorded_case_with_input_cut_into_pieces(case_id):
 
 @pytest.fixture
 def _small_pages(monkeypatch):
-    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 2)
-    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
-    monkeypatch.setattr(paging, "SLICE_COUNT", 1)
-
-
-@pytest.mark.explore
-@pytest.mark.usefixtures("_small_pages")
-@pytest.mark.parametrize(("kind", "case_id"), [*(("", case_id) for case_id in CASES), *CONTRACT])
-def test_contract_of_a_kind_of_queue_whose_messages_are_stored_and_paged(kind, case_id):
-    replay(CASES[case_id], kind, stored=True)
-
-
-@pytest.fixture
-def _small_pages(monkeypatch):
-    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 2)
+    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 1)
     monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
     monkeypatch.setattr(paging, "SLICE_COUNT", 1)
 
