@@ -15,39 +15,52 @@ from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config
 from amqpbroker.management.app import build_app
 from amqpbroker.server.tick import Tick
-from amqpbroker.store.store import MemoryStore
+from amqpbroker.store.committer import InlineCommitter
+from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.store import MemoryStore, Store
 from conformance.management import Management
 from conformance.network import Link, Network
 from conformance.target import Target
 from tests.harness import Cut, whole
 from tests.management.api import StillNode
+from tests.memory_log import MemoryLog
 
 #: Bytes that are fed whole: cutting them takes long, and a body has few states.
 LARGE = 100_000
 #: More timers and event loop iterations than any case has at one instant.
 AT_ONCE = 10_000
+#: So small that a log has several segments, of which the oldest are given up.
+SEGMENT_BYTES = 4_000
 
 
 class InProcess(Network):
-    """A broker in memory, fed with bytes. Time stands still until a case waits for something that is not there yet.
+    """A broker in this process, fed with bytes. Time stands still until a case waits for what is not there yet.
 
-    cut: the pieces in which clients' bytes arrive. run: runs a coroutine to its end.
+    cut: the pieces in which clients' bytes arrive. run: runs a coroutine to its end. stored: the broker keeps durable
+    messages, in a log; else it keeps all in memory.
     """
 
-    def __init__(self, cut: Cut = whole, run: Callable[[Coroutine], None] = asyncio.run) -> None:
+    def __init__(self, cut: Cut = whole, run: Callable[[Coroutine], None] = asyncio.run, stored: bool = False) -> None:
         self.cut = cut
         self.run = run
         self.clock = TravelClock()
         self.clock.freeze()
-        self.broker = Broker(Config(), self.clock, MemoryStore())
+        store = self._stored() if stored else MemoryStore()
+        self.broker = Broker(Config(), self.clock, store)
         self._soon: deque = deque()
         self.tick = Tick(self._soon.append, self.broker.sync, self._fail)
+        store.drive(self.tick.request)
         self.ports = itertools.count(40000)
         self._acted_ms = self._acted = 0
 
     @staticmethod
     def _fail(error: Exception) -> None:
         raise error
+
+    def _stored(self) -> Store:
+        log = MemoryLog(SEGMENT_BYTES)
+        log.recover()
+        return Persistence(log, InlineCommitter(log), self._fail, self.clock)
 
     def connect(self, timeout_s: float) -> "LinkInProcess":
         return LinkInProcess(self)

@@ -6,7 +6,7 @@ from conformance.client import CLOSED, Timing
 from conformance.errors import CaseStoppedError
 from conformance.janitor import Janitor
 from conformance.lab import Lab
-from tests.conformance.in_process import TargetInProcess
+from tests.conformance.in_process import InProcess, TargetInProcess
 
 
 @pytest.fixture
@@ -93,3 +93,13 @@ def test_the_management_api_answers(lab):
     assert [queue["name"] for queue in lab.management.call("GET", "queues")] == ["q"]
     assert lab.management.status("GET", "queues/%2F/nothing") == 404
     lab.management.undo()
+
+
+def test_durable_messages_are_stored_if_wanted():
+    network = InProcess(stored=True)
+    target = TargetInProcess(within=network)
+    ch = Lab("area/name", target, Timing(), Janitor(target, Timing())).channel()
+    ch.queue("q", durable=True)
+    ch.publish("", "q", delivery_mode=2)
+    ch.sync()
+    assert (network.broker.store.stored, TargetInProcess().within.broker.store.keeps) == (1, False)
