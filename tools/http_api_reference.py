@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from amqpbroker.management.access import Access
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.testing.routes import ROUTES

@@ -9,7 +9,7 @@ import click
 
 from amqpbroker import config
 from amqpbroker.cli.number import LISTENING_PORT
-from amqpbroker.config.log import LEVELS
+from amqpbroker.config.config import LEVELS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

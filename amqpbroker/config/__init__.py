@@ -15,12 +15,12 @@ from amqpbroker.config.config import (
     Definitions,
     Limit,
     Listener,
+    Log,
     Management,
     Prometheus,
 )
 from amqpbroker.config.files import files_of
 from amqpbroker.config.loading import Loaded, load, load_all, problems
-from amqpbroker.config.log import Log
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.table import SETTINGS, find
 from amqpbroker.config.tls import SniHost, Tls

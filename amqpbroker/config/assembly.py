@@ -9,6 +9,7 @@ from amqpbroker.compat import DEPRECATED_FEATURES
 from amqpbroker.config.accepted import LISTENER, LeftOut
 from amqpbroker.config.ciphers import CAN_CHOOSE_TLS_1_3, default_tls_1_3, is_tls_1_3
 from amqpbroker.config.config import (
+    CATEGORIES,
     GUEST,
     Config,
     DefaultLimits,
@@ -20,7 +21,6 @@ from amqpbroker.config.config import (
     Management,
     Prometheus,
 )
-from amqpbroker.config.log import CATEGORIES
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.tls import SniHost, Tls
 

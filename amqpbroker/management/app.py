@@ -21,20 +21,17 @@ from starlette.staticfiles import StaticFiles
 from amqpbroker.broker.events.events import INTERNAL
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
-from amqpbroker.management.authentication import CSRF_HEADER, Authenticator
+from amqpbroker.management.authentication import CSRF_HEADER, Authenticator, comes_from_elsewhere
 from amqpbroker.management.bodies import Bodies
 from amqpbroker.management.call import Answer, Call
-from amqpbroker.management.encoding import encoded
 from amqpbroker.management.failure import ApiError
-from amqpbroker.management.identity import Identity
+from amqpbroker.management.identity import Access, Identity
 from amqpbroker.management.listing import Listing, asked_columns, encode, only
-from amqpbroker.management.origin import comes_from_elsewhere
 from amqpbroker.management.proxies import Proxies
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import RESOURCES
 from amqpbroker.management.sessions import Sessions
-from amqpbroker.management.streamed import answer
+from amqpbroker.management.streamed import answer, encoded
 from amqpbroker.management.synced import all_written
 
 if TYPE_CHECKING:

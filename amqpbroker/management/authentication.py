@@ -1,11 +1,13 @@
-"""Logging in: basic authentication, the cookie of the page, and the token of who may read the data directory."""
+"""Senders of requests: basic authentication, the cookie of the page, the token of the data directory, other sites."""
 
 import base64
 import binascii
 import hmac
 import logging
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, final
+from urllib.parse import urlsplit
 
 from amqpbroker.broker.users.logins import HTTP
 from amqpbroker.broker.users.users import User
@@ -23,6 +25,9 @@ log = logging.getLogger(__name__)
 
 #: A request that changes something by the cookie alone needs this header, which no form of another site can send.
 CSRF_HEADER = "x-requested-with"
+
+#: What a form can send, or a script without asking first whether it may (Fetch standard, CORS-safelisted).
+_SIMPLE = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
 @final
@@ -87,3 +92,24 @@ class Authenticator:
         if request.method not in ("GET", "HEAD") and CSRF_HEADER not in request.headers:
             raise failure.not_authorised(f"a request by cookie needs the header {CSRF_HEADER}")
         return self._broker.logins.current(found)
+
+
+def comes_from_elsewhere(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+    """Whether another site sent it that is not allowed to (management.cors.allow_origins; "*" is any).
+
+    The browser says so in Sec-Fetch-Site or, where it does not send that, by an Origin that is not the Host. What has
+    neither is no page. Where any site is allowed, what a browser sends without asking first is still refused: it may
+    have a remembered password with it.
+    """
+    origin = headers.get("origin", "")
+    site = headers.get("sec-fetch-site", "")
+    if site in ("same-origin", "none") or not (site or origin):
+        return False
+    if not site and origin != "null":
+        hosts = (headers.get("host", ""), headers.get("x-forwarded-host", ""))
+        if urlsplit(origin).netloc in hosts:
+            return False
+    if origin in allowed:
+        return False
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return "*" not in allowed or kind in _SIMPLE

@@ -1,6 +1,7 @@
-"""Bodies of requests: limits of their size, alone and in total."""
+"""Bodies of requests: limits of their size, alone and in total, and the fields of forms."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import final
 
@@ -89,3 +90,15 @@ class Body:
             raise failure.bodies_full(self._bodies.most_bytes)
         self._bodies.total_bytes = total
         self._counted = size
+
+
+def form_field(body: bytes, content_type: str, name: str) -> bytes:
+    """Return the field with this name of a form with a file (RFC 7578). Raises ValueError if there is none."""
+    boundary = re.search(r'boundary="?([^";,]+)', content_type)
+    if boundary is not None:
+        for part in (b"\r\n" + body).split(b"\r\n--" + boundary[1].encode())[1:]:
+            head, found, content = part.partition(b"\r\n\r\n")
+            wanted = re.search(rb'content-disposition:[^\r\n]*[; ]name="?([^";\r\n]*)', head, re.IGNORECASE)
+            if found and wanted is not None and wanted[1] == name.encode():
+                return content
+    raise ValueError(f"the form has no field {name}")

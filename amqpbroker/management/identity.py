@@ -1,13 +1,13 @@
 """The user who asks, and what the tags of a user let it see (rabbit_mgmt_util.erl)."""
 
 import asyncio
+import enum
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, final
 
 from amqpbroker.broker.users.permissions import Grant, Permissions
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.answered import answered
 
 if TYPE_CHECKING:
@@ -17,6 +17,23 @@ if TYPE_CHECKING:
 
 #: Tags that open the API at all.
 _MANAGEMENT = frozenset({"management", "monitoring", "policymaker", "administrator"})
+
+
+class Access(enum.Enum):
+    """Levels of access to a resource (rabbit_mgmt_util: is_authorized*).
+
+    ANYBODY: without logging in. USER: any user with a tag of the management. VHOST: one with permissions in the vhost
+    of the path, or an administrator. VISIBLE: the same, or one who monitors. MONITOR: monitoring or administrator.
+    POLICYMAKER: policymaker with permissions in the vhost, or administrator. ADMIN: administrator.
+    """
+
+    ANYBODY = "anybody"
+    USER = "user"
+    VHOST = "vhost"
+    VISIBLE = "visible"
+    MONITOR = "monitor"
+    POLICYMAKER = "policymaker"
+    ADMIN = "admin"
 
 
 @final

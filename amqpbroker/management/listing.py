@@ -14,7 +14,7 @@ from typing import Any, final
 import orjson
 
 from amqpbroker.management import failure
-from amqpbroker.management.streamed import SLICE, Parts, encoded
+from amqpbroker.management.streamed import SLICE, Parts, encoded_rows
 from amqpbroker.management.values import whole_number
 from amqpbroker.patterns import Pattern
 
@@ -112,7 +112,7 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
     columns = asked_columns(query)
     show = listing.show if columns is None else listing.reduced(columns)
     yield b"[" if page.number is None else b'{"items":['
-    async for part in encoded(objects, show):
+    async for part in encoded_rows(objects, show):
         yield part
     if page.number is None:
         yield b"]"

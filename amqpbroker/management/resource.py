@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from amqpbroker.management.access import Access
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
+from amqpbroker.management.identity import Access
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call

@@ -1,14 +1,15 @@
-"""Answers in parts: a large answer is sent while it is made, at the pace of the client."""
+"""JSON of answers, whole or in parts: a large answer is sent while it is made, at the pace of the client."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, final
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from amqpbroker.management import encoding
 from amqpbroker.management.failure import ApiError
 
 log = logging.getLogger(__name__)
@@ -20,6 +21,14 @@ WHOLE_BYTES = 1024 * 1024
 SLICE = 50
 
 Parts = AsyncGenerator[bytes, None]
+
+
+def encoded(value: Any) -> bytes:
+    """Return the JSON of a value. Supports numbers of more than 64 bits and lone surrogates, which orjson refuses."""
+    try:
+        return orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str, str] | None = None) -> Response:
@@ -43,13 +52,13 @@ async def answer(parts: Parts, check: Callable[[], object], headers: Mapping[str
     return Response(b"".join(made), 200, sent, "application/json")
 
 
-async def encoded(objects: Sequence[Any], show: Callable[[Any], Any]) -> Parts:
+async def encoded_rows(objects: Sequence[Any], show: Callable[[Any], Any]) -> Parts:
     """Yield the JSON of the objects with commas between them, in slices."""
     for start in range(0, len(objects), SLICE):
         if start:
             await asyncio.sleep(0)
         some = [show(each) for each in objects[start : start + SLICE]]
-        yield (b"," if start else b"") + encoding.encoded(some)[1:-1]
+        yield (b"," if start else b"") + encoded(some)[1:-1]
 
 
 @final

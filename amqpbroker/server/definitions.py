@@ -1,4 +1,4 @@
-"""Definitions that are imported when the broker starts."""
+"""Seam to the import of definitions at start: `management` is imported only if there is something to import."""
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.config import Definitions

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from io import TextIOWrapper
 from pathlib import Path
 
-from amqpbroker.config.log import LEVELS, Log
+from amqpbroker.config.config import LEVELS, Log
 
 #: As RabbitMQ (that is, Erlang and syslog) has them; what Python lacks lies between.
 NUMBERS = dict(zip(LEVELS, (10, 20, 25, 30, 40, 50, 55, 60, 1000), strict=True))

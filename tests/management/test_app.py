@@ -3,8 +3,8 @@ import pytest
 from amqpbroker.config import Config, Management
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.errors import AmqpError
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import Answer
+from amqpbroker.management.identity import Access
 from amqpbroker.management.nesting import MAX_BODY_LEVELS
 from amqpbroker.management.resource import Resource
 from tests.management.api import Api

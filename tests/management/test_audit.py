@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from amqpbroker.management.access import Access
+from amqpbroker.management.identity import Access
 from amqpbroker.management.routes import RESOURCES
 from tests.management.api import Api
 

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.management.multipart import field
+from amqpbroker.management.bodies import form_field
 
 FORM = "multipart/form-data; boundary=xyz"
 
@@ -15,11 +15,11 @@ def part(name, content, more=b""):
 
 def test_a_field_is_found_by_its_name():
     form = body(part(b"a", b"1"), part(b"file", b'{"x":\r\n 1}', b'; filename="name.json"\r\nContent-Type: text/plain'))
-    assert field(form, FORM, "file") == b'{"x":\r\n 1}'
-    assert field(form, 'multipart/form-data; boundary="xyz"', "a") == b"1"
+    assert form_field(form, FORM, "file") == b'{"x":\r\n 1}'
+    assert form_field(form, 'multipart/form-data; boundary="xyz"', "a") == b"1"
 
 
 @pytest.mark.parametrize("content_type", [FORM, "multipart/form-data", "multipart/form-data; boundary=other"])
 def test_what_is_not_there(content_type):
     with pytest.raises(ValueError, match="no field file"):
-        field(body(part(b"other", b"1", b'; filename="file"')), content_type, "file")
+        form_field(body(part(b"other", b"1", b'; filename="file"')), content_type, "file")

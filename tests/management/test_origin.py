@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from amqpbroker.config import Config, Management
-from amqpbroker.management.origin import comes_from_elsewhere
+from amqpbroker.management.authentication import comes_from_elsewhere
 from tests.management.api import Api
 
 HOST = {"host": "broker:15672"}

@@ -20,10 +20,10 @@ from typing import Any
 from amqpbroker.clock import SystemClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Listener, Management, Prometheus
-from amqpbroker.config.log import Log
+from amqpbroker.config.config import Log
 from amqpbroker.config.tls import Tls
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.server import app, ready_file
 from amqpbroker.server.allocator import trim

@@ -7,8 +7,8 @@ is short. Neither happens by itself on the machine of a test.
 import threading
 from typing import Any
 
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.server import app
 from amqpbroker.server.data import Data

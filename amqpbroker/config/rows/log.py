@@ -1,7 +1,7 @@
 """Settings of the log: rows of the table."""
 
 from amqpbroker.config.accepted import BOOLEAN, FILE, LOG_FILE, MAX_INT, integer, one_of
-from amqpbroker.config.log import LEVELS
+from amqpbroker.config.config import LEVELS
 from amqpbroker.config.setting import Setting
 
 FORMATTER = one_of("plaintext", "json")

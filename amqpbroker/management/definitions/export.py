@@ -11,12 +11,10 @@ from amqpbroker.broker.policies.parameters import Parameter
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management.definitions.plan import IMPORTED_HASH
-from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
-from amqpbroker.management.formats.policies import shown_policy
 from amqpbroker.management.formats.tables import plain, shown_bytes
-from amqpbroker.management.formats.users import shown_user
-from amqpbroker.management.formats.vhosts import described_vhost
-from amqpbroker.management.streamed import Parts, encoded
+from amqpbroker.management.formats.users import shown_permission, shown_topic_permission, shown_user
+from amqpbroker.management.formats.vhosts import described_vhost, shown_policy
+from amqpbroker.management.streamed import Parts, encoded_rows
 
 _Row = dict[str, Any]
 
@@ -41,14 +39,14 @@ class Rows:
 
 
 async def written(document: Mapping[str, Any]) -> Parts:
-    """Yield the JSON of a document in parts. Sections are encoded in slices."""
+    """Yield the JSON of a document in parts. Sections are encoded_rows in slices."""
     separator = b"{"
     for key, value in document.items():
         yield separator + orjson.dumps(key) + b":"
         separator = b","
         if isinstance(value, Rows):
             yield b"["
-            async for part in encoded(value.objects, value.row):
+            async for part in encoded_rows(value.objects, value.row):
                 yield part
             yield b"]"
         else:

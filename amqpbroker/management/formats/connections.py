@@ -4,10 +4,9 @@ from typing import Any
 
 from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo
 from amqpbroker.broker.session import Session
-from amqpbroker.management.formats.erlang import GARBAGE_COLLECTION, NO_RATE
 from amqpbroker.management.formats.rates import Details, with_details
+from amqpbroker.management.formats.shared import GARBAGE_COLLECTION, NO_RATE, iso
 from amqpbroker.management.formats.tables import plain
-from amqpbroker.management.formats.times import iso
 
 #: What only TLS has: null in a list, and empty where one connection is shown.
 _TLS = (

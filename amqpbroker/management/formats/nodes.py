@@ -9,9 +9,9 @@ from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.node import Listening, Node
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config.identity import OWN_NAME, Identity, python
-from amqpbroker.management.formats.erlang import NO_RATE
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.rates import rates_of, with_details
+from amqpbroker.management.formats.shared import NO_RATE
 
 _MECHANISMS = {
     "AMQPLAIN": "QPid AMQPLAIN mechanism",

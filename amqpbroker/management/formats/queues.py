@@ -1,14 +1,13 @@
-"""Queues. A list of them may have tens of thousands of rows, so these are made without detours."""
+"""Queues and their consumers. Lists may have tens of thousands of rows, so these are made without detours."""
 
 from typing import Any
 
+from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.session import Session
-from amqpbroker.management.formats.consumers import consumer_row
-from amqpbroker.management.formats.erlang import GARBAGE_COLLECTION, NO_RATE
 from amqpbroker.management.formats.rates import Details, with_details
+from amqpbroker.management.formats.shared import GARBAGE_COLLECTION, NO_RATE, iso
 from amqpbroker.management.formats.tables import plain
-from amqpbroker.management.formats.times import iso
 
 
 def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str, Any]:
@@ -114,3 +113,26 @@ def bare_row(vhost: str, queue: Queue, node: str, totals: bool) -> dict[str, Any
         row["messages_ready"] = queue.ready_count
         row["messages_unacknowledged"] = queue.unacked_count
     return row
+
+
+def consumer_row(info: ConsumerInfo, node: str) -> dict[str, Any]:
+    return {
+        "arguments": plain(info.arguments),
+        "ack_required": info.ack_required,
+        "active": info.active,
+        "activity_status": info.activity_status,
+        "channel_details": {
+            "connection_name": info.connection_name,
+            "name": info.channel_name,
+            "node": node,
+            "number": info.channel_number,
+            "peer_host": info.peer_host,
+            "peer_port": info.peer_port,
+            "user": info.user,
+        },
+        "consumer_tag": info.consumer_tag,
+        "consumer_timeout": info.consumer_timeout,
+        "exclusive": info.exclusive,
+        "prefetch_count": info.prefetch_count,
+        "queue": {"name": info.queue, "vhost": info.vhost},
+    }

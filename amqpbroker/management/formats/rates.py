@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 from amqpbroker.broker.counters.rates import Rates
 from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Counted, named
 from amqpbroker.management import failure
-from amqpbroker.management.formats.erlang import NO_RATE
+from amqpbroker.management.formats.shared import NO_RATE
 
 #: How many steps a range has at most.
 MAX_STEPS = 500

@@ -1,9 +1,10 @@
-"""A user as the API and definitions write it (rabbit_mgmt_format:internal_user/1, rabbit_auth_backend_internal.erl)."""
+"""Users and permissions as the API and definitions write them (rabbit_auth_backend_internal.erl)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from amqpbroker.broker.users.passwords import NO_PASSWORD, SHA256, decode_hash, encode_hash, hash_password, matches
+from amqpbroker.broker.users.permissions import Grant, TopicGrant
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
 
@@ -66,3 +67,13 @@ def parsed_tags(given: Any) -> tuple[str, ...]:
     # Numbers and other JSON values become names, as in RabbitMQ.
     tags = ((tag if isinstance(tag, str) else failure.shown(tag)).strip() for tag in given)
     return tuple(tag for tag in tags if tag)
+
+
+def shown_permission(listed: tuple[str, str, Grant]) -> dict[str, Any]:
+    user, vhost, grant = listed
+    return {"user": user, "vhost": vhost, **grant._asdict()}
+
+
+def shown_topic_permission(listed: tuple[str, str, str, TopicGrant]) -> dict[str, Any]:
+    user, vhost, exchange, grant = listed
+    return {"user": user, "vhost": vhost, "exchange": exchange, **grant._asdict()}

@@ -1,9 +1,10 @@
-"""A vhost as the API and definitions write it (rabbit_vhost.erl)."""
+"""Vhosts and their policies as the API and definitions write them (rabbit_vhost.erl)."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
 from amqpbroker.management.formats.users import parsed_tags
@@ -70,3 +71,14 @@ def put_vhost(broker: Broker, name: str, described: Described, maker: str | None
     if created and maker is not None and broker.users.has(maker):
         broker.users.set_permissions(maker, name, ".*", ".*", ".*")
     return created
+
+
+def shown_policy(policy: Policy) -> dict[str, Any]:
+    return {
+        "vhost": policy.vhost,
+        "name": policy.name,
+        "pattern": policy.pattern,
+        "apply-to": policy.apply_to,
+        "definition": policy.definition,
+        "priority": policy.priority,
+    }

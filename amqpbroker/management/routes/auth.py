@@ -4,8 +4,8 @@ from typing import Any
 
 from amqpbroker.broker.users.passwords import encode_hash, hash_password
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 
 

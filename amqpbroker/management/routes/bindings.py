@@ -7,10 +7,10 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats.bindings import Shown, binding_row, found_by, implied, location, order, shown
 from amqpbroker.management.formats.tables import typed
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name

@@ -8,11 +8,11 @@ from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.infos import ChannelInfo
 from amqpbroker.broker.session import Session
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import connections as formats
-from amqpbroker.management.formats.consumers import consumer_row
+from amqpbroker.management.formats.queues import consumer_row
 from amqpbroker.management.formats.rates import Details, asked_ranges, listed, sampled
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import find_session, gather, sessions

@@ -7,12 +7,12 @@ from typing import Any
 from starlette.responses import Response
 
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
+from amqpbroker.management.bodies import form_field
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.definitions.export import exported, exported_vhost, written
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
-from amqpbroker.management.multipart import field
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.streamed import answer
 
@@ -41,7 +41,7 @@ async def load(call: Call) -> Answer:
     if vhost is not None and vhost not in call.broker.vhosts:
         raise failure.no_vhost()
     content_type = call.request.headers.get("content-type", "")
-    text = field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
+    text = form_field(call.raw, content_type, "file") if content_type.startswith("multipart/") else call.raw
     await imported(
         Plan(call.broker, parsed(text), vhost, call.identity.user.name), call.check, partial(_check_is_there, call)
     )

@@ -7,11 +7,11 @@ import orjson
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats.exchanges import exchange_row
 from amqpbroker.management.formats.rates import Ranges, asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean, check_name

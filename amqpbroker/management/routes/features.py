@@ -4,8 +4,8 @@ from typing import Any
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 
 #: RabbitMQ 4.0's flags that are true here, and how stable it calls them. They are all enabled, and stay so.

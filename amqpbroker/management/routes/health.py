@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import whole_number
 from amqpbroker.message.message import Message

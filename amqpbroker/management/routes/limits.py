@@ -3,8 +3,8 @@
 from typing import Any
 
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 
 _Rows = list[dict[str, Any]]

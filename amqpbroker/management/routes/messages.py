@@ -11,10 +11,10 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats.messages import published
 from amqpbroker.management.getting import ACK_MODES, SLICE, SLICE_BYTES, Getting
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.streamed import answer

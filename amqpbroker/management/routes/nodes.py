@@ -5,10 +5,10 @@ from typing import Any
 
 from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats import nodes as formats
 from amqpbroker.management.formats.rates import asked_ranges
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 
 #: How many queues are asked before the broker's other work gets its turn.

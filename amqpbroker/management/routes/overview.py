@@ -9,11 +9,11 @@ from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.nodes import contexts, listeners, runtime
 from amqpbroker.management.formats.rates import asked_ranges, sampled, with_details
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import sessions
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from amqpbroker.broker.policies.parameters import Parameter
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
-from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
+from amqpbroker.management.formats.users import shown_permission, shown_topic_permission
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
-from amqpbroker.management.formats.policies import shown_policy
+from amqpbroker.management.formats.vhosts import shown_policy
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 

@@ -6,13 +6,13 @@ from typing import Any
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
 from amqpbroker.management.formats import queues as formats
 from amqpbroker.management.formats.queue_values import value_of
 from amqpbroker.management.formats.rates import asked_ranges, listed, sampled
 from amqpbroker.management.formats.tables import typed
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean, check_name

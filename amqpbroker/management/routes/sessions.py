@@ -4,9 +4,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from amqpbroker.management.call import Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.sessions import COOKIE
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from amqpbroker.broker.shovels.shovels import SHOVEL, ShovelStatus
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 

@@ -4,10 +4,9 @@ from typing import Any
 
 from amqpbroker.broker.users.users import User
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
-from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
-from amqpbroker.management.formats.users import credentials, shown_user
+from amqpbroker.management.formats.users import credentials, shown_permission, shown_topic_permission, shown_user
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 

@@ -5,11 +5,11 @@ from typing import Any
 from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, named
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.management import failure
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import NO_CONTENT, Answer, Call, put_answer
-from amqpbroker.management.formats.permissions import shown_permission, shown_topic_permission
 from amqpbroker.management.formats.rates import Details, Ranges, asked_ranges, listed, sampled, with_details
+from amqpbroker.management.formats.users import shown_permission, shown_topic_permission
 from amqpbroker.management.formats.vhosts import described_vhost, description, put_vhost
+from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from amqpbroker.management.access import Access
 from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.tables import shown_name
+from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.testing.instance import Instance
 

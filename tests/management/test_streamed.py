@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from amqpbroker.management.encoding import encoded
+from amqpbroker.management.streamed import encoded
 
 
 @pytest.mark.parametrize(
