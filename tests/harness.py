@@ -13,6 +13,7 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.encryption import Encryption
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
+from amqpbroker.client.login import PROTOCOL_HEADER, Login, announced
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.store import MemoryStore
@@ -20,7 +21,6 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, content, frame
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.reader import FrameReader
-from amqpbroker.wire.values import Field, Table
 
 Cut = Callable[[bytes], Iterator[bytes]]
 
@@ -195,19 +195,13 @@ class Wire:
         capabilities: tuple[str, ...] = ("consumer_cancel_notify", "authentication_failure_close"),
     ) -> "Wire":
         """The whole handshake, and channel 1."""
-        self.feed(b"AMQP\0\0\x09\x01")
-        assert [got.name for got in self.receive()] == ["connection.start"]
-        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
-        got = self.call(
-            0,
-            "connection.start-ok",
-            client_properties=known,
-            mechanism="PLAIN",
-            response=f"\0{user}\0{password}",
-            locale="en_US",
-        )
-        assert got.name == "connection.tune", got
-        self.send(0, "connection.tune-ok", channel_max=2047, frame_max=frame_max, heartbeat=heartbeat)
+        login = Login(announced(capabilities), ("PLAIN",), user, password, lambda _: heartbeat, 2047, frame_max)
+        self.feed(PROTOCOL_HEADER)
+        (start,) = self.receive()
+        self.feed(login.start_ok(start.arguments))
+        (tune,) = self.receive()
+        assert tune.name == "connection.tune", tune
+        self.feed(login.tuned(tune.arguments).frame())
         got = self.call(0, "connection.open", virtual_host=vhost)
         assert got.name == "connection.open-ok", got
         got = self.call(1, "channel.open")

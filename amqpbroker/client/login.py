@@ -1,7 +1,7 @@
 """The client's side of a login: its answers to connection.start and connection.tune."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -16,16 +16,14 @@ PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 #: Largest size of a frame that a client agrees to: a frame then fits into every buffer.
 FRAME_MAX = 131072
 
-_CAPABILITIES: Table = {
-    name: Field("t", True)
-    for name in (
-        "publisher_confirms",
-        "basic.nack",
-        "consumer_cancel_notify",
-        "connection.blocked",
-        "authentication_failure_close",
-    )
-}
+#: Capabilities of clients that are built on this package.
+CAPABILITIES = (
+    "publisher_confirms",
+    "basic.nack",
+    "consumer_cancel_notify",
+    "connection.blocked",
+    "authentication_failure_close",
+)
 
 
 class Tuned(NamedTuple):
@@ -44,12 +42,11 @@ class Tuned(NamedTuple):
 class Login:
     """A user who logs in.
 
-    product, name: of the client and of the connection, as the broker shows them. mechanisms: best first. channel_max,
-    frame_max: limits of the client, 0 is none. heartbeat: returns the interval for the one that the broker suggests.
+    properties: the client announces them, see `client_properties`. mechanisms: best first. channel_max, frame_max:
+    limits of the client, 0 is none. heartbeat: returns the interval for the one that the broker suggests.
     """
 
-    product: str
-    name: str
+    properties: Table
     mechanisms: tuple[str, ...]
     user: str
     password: str = field(repr=False)
@@ -65,7 +62,7 @@ class Login:
             raise MechanismError(self.mechanisms, offered)
         method = methods.encode(
             "connection.start-ok",
-            client_properties=self._properties(),
+            client_properties=self.properties,
             mechanism=mechanism,
             response=self._response(mechanism),
             locale="en_US",
@@ -80,15 +77,6 @@ class Login:
             self.heartbeat(tune["heartbeat"]),
         )
 
-    def _properties(self) -> Table:
-        return {
-            "product": longstr(self.product),
-            "version": longstr(amqpbroker.__version__),
-            "platform": longstr(f"Python {platform.python_version()}"),
-            "connection_name": longstr(self.name),
-            "capabilities": Field("F", _CAPABILITIES),
-        }
-
     def _response(self, mechanism: str) -> bytes:
         match mechanism:
             case "PLAIN":
@@ -97,6 +85,22 @@ class Login:
                 return encode_table({"LOGIN": longstr(self.user), "PASSWORD": longstr(self.password)})[4:]
             case _:
                 return b""
+
+
+def client_properties(product: str, name: str) -> Table:
+    """Return the properties of a client and its connection, as the broker shows them."""
+    return {
+        "product": longstr(product),
+        "version": longstr(amqpbroker.__version__),
+        "platform": longstr(f"Python {platform.python_version()}"),
+        "connection_name": longstr(name),
+        **announced(CAPABILITIES),
+    }
+
+
+def announced(names: Iterable[str]) -> Table:
+    """Return the client property that announces capabilities."""
+    return {"capabilities": Field("F", {name: Field("t", True) for name in names})}
 
 
 def agreed(theirs: int, ours: int) -> int:

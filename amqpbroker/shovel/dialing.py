@@ -12,7 +12,7 @@ from typing import final
 from amqpbroker.broker.users.users import BROKER, User, Users
 from amqpbroker.client.failure import LinkError
 from amqpbroker.client.link import MAX_READ_BYTES, Link
-from amqpbroker.client.login import Login, agreed
+from amqpbroker.client.login import Login, agreed, client_properties
 from amqpbroker.client.tls import tls_context
 from amqpbroker.client.uri import AmqpUri
 from amqpbroker.shovel.uncancelled import to_the_end
@@ -100,7 +100,8 @@ def _login(uri: AmqpUri, name: str) -> Login:
     mechanisms = (_EXTERNAL,) if uri.host is None else uri.mechanisms
     heartbeat = _no_heartbeat if uri.host is None else partial(agreed, uri.heartbeat_s)
     user, password = uri.user or "", uri.password or ""
-    return Login("amqpbroker shovel", name, mechanisms, user, password, heartbeat, frame_max=uri.frame_max)
+    properties = client_properties("amqpbroker shovel", name)
+    return Login(properties, mechanisms, user, password, heartbeat, frame_max=uri.frame_max)
 
 
 def _no_heartbeat(suggested_s: int) -> int:

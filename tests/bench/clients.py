@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, MutableSequence
 from dataclasses import dataclass
 
 from amqpbroker.cli.perf.consumer import SingleAcks
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login, Tuned
 from amqpbroker.wire.frames import BODY
 from amqpbroker.wire.reader import FrameReader
 from tests.bench.deliveries import Deliveries, acknowledge, consumer_tag
@@ -177,13 +178,10 @@ def churn(port: int, cells: Cells, tls: bool = False) -> None:
 
 def login_steps() -> list[bytes]:
     """Return what a client sends until channel 1 is open; the broker answers each part with one frame."""
-    tune = request("connection.tune-ok", 0, channel_max=2047, frame_max=131072, heartbeat=0)
     return [
-        b"AMQP\0\0\x09\x01",
-        request(
-            "connection.start-ok", 0, client_properties={}, mechanism="PLAIN", response="\0guest\0guest", locale="en_US"
-        ),
-        tune + request("connection.open", 0, virtual_host="/"),
+        PROTOCOL_HEADER,
+        Login({}, ("PLAIN",), "guest", "guest", lambda _: 0).start_ok({"mechanisms": b"PLAIN"}),
+        Tuned(2047, FRAME_MAX, 0).frame() + request("connection.open", 0, virtual_host="/"),
         request("channel.open"),
     ]
 

@@ -80,7 +80,7 @@ def method(name, channel=0, **arguments):
 
 
 async def test_opening_logs_in_and_opens_a_channel(link):
-    login = Login("product", "name", ("PLAIN",), "guest", "guest", lambda suggested_s: 0, frame_max=8192)
+    login = Login({}, ("PLAIN",), "guest", "guest", lambda suggested_s: 0, frame_max=8192)
     opening = asyncio.ensure_future(link.open(login, "/v"))
     tune = {"channel_max": 10, "frame_max": 65536, "heartbeat": 60}
     start = {"mechanisms": b"PLAIN"}

@@ -1,7 +1,7 @@
 import pytest
 
 from amqpbroker.client.failure import MechanismError
-from amqpbroker.client.login import FRAME_MAX, Login, Tuned, agreed
+from amqpbroker.client.login import FRAME_MAX, Login, Tuned, agreed, announced, client_properties
 from amqpbroker.wire import methods
 from amqpbroker.wire.reader import FrameReader
 
@@ -9,7 +9,12 @@ TUNE = {"channel_max": 2047, "frame_max": FRAME_MAX, "heartbeat": 60}
 
 
 def login(**changes):
-    given = {"product": "p", "name": "n", "mechanisms": ("PLAIN", "AMQPLAIN"), "user": "ann", "password": "s3cret"}
+    given = {
+        "properties": client_properties("p", "n"),
+        "mechanisms": ("PLAIN", "AMQPLAIN"),
+        "user": "ann",
+        "password": "s3cret",
+    }
     return Login(**(given | {"heartbeat": lambda suggested: suggested} | changes))
 
 
@@ -44,6 +49,13 @@ def test_client_properties_name_the_client_and_its_connection():
     properties = answer(b"PLAIN")["client_properties"]
     assert [properties[key].value for key in ("product", "connection_name")] == [b"p", b"n"]
     assert properties["capabilities"].value["consumer_cancel_notify"].value is True
+
+
+def test_client_announces_no_more_than_the_given_properties():
+    assert answer(b"PLAIN", properties={})["client_properties"] == {}
+    properties = answer(b"PLAIN", properties=announced(["connection.blocked"]))["client_properties"]
+    assert list(properties) == ["capabilities"]
+    assert list(properties["capabilities"].value) == ["connection.blocked"]
 
 
 def test_no_mechanism_is_left():

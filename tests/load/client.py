@@ -3,13 +3,14 @@
 import resource
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from amqpbroker.client.login import PROTOCOL_HEADER, Login, announced
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import HEARTBEAT, METHOD, frame
 from amqpbroker.wire.reader import FrameReader
-from amqpbroker.wire.values import Field, Table
+from amqpbroker.wire.values import Table
 
 TIMEOUT_S = 60.0
 
@@ -17,6 +18,11 @@ TIMEOUT_S = 60.0
 def request(name: str, channel: int = 1, **arguments: Any) -> bytes:
     """The frame of a method, such as `request("queue.declare", queue="q")`."""
     return frame(METHOD, channel, methods.encode(name, **arguments))
+
+
+def guest(capabilities: Iterable[str] = (), password: str = "guest") -> Login:
+    """Return the login of guest, without heartbeats. The client announces these capabilities and nothing else."""
+    return Login(announced(capabilities), ("PLAIN",), "guest", password, lambda _: 0, channel_max=2047)
 
 
 class LoadClient:
@@ -35,7 +41,7 @@ class LoadClient:
             self._connect(port, receive_buffer_bytes)
             if tls:
                 self.socket = without_verification().wrap_socket(self.socket)
-            self.server_properties: Table = self._log_in(capabilities)
+            self.server_properties: Table = self._log_in(guest(capabilities))
         except BaseException:
             self.socket.close()
             raise
@@ -47,17 +53,16 @@ class LoadClient:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def _log_in(self, capabilities: tuple[str, ...]) -> Table:
-        """Returns what the broker says of itself."""
-        self.socket.sendall(b"AMQP\0\0\x09\x01")
-        properties: Table = self.expect("connection.start")["server_properties"]
-        login = {"mechanism": "PLAIN", "response": "\0guest\0guest", "locale": "en_US"}
-        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
-        self.call("connection.start-ok", "connection.tune", channel=0, client_properties=known, **login)
-        tune = request("connection.tune-ok", 0, channel_max=2047, frame_max=131072, heartbeat=0)
-        self.socket.sendall(tune + request("connection.open", 0, virtual_host="/") + request("channel.open"))
+    def _log_in(self, login: Login) -> Table:
+        """Return the server properties."""
+        self.send(PROTOCOL_HEADER)
+        start = self.expect("connection.start")
+        self.send(login.start_ok(start))
+        tuned = login.tuned(self.expect("connection.tune"))
+        self.send(tuned.frame() + request("connection.open", 0, virtual_host="/") + request("channel.open"))
         self.expect("connection.open-ok")
         self.expect("channel.open-ok")
+        properties: Table = start["server_properties"]
         return properties
 
     def send(self, data: bytes) -> None:

@@ -4,9 +4,10 @@ import socket
 import urllib.request
 from base64 import b64encode
 
+from amqpbroker.client.login import PROTOCOL_HEADER, Login
 from amqpbroker.wire.values import Field, Table
 from tests.harness import published
-from tests.load.client import LoadClient, request
+from tests.load.client import LoadClient, guest, request
 from tests.soak.management import Management
 from tests.soak.soak import MODES, Phase, Soak
 from tests.soak.traffic import CHUNK, alike, consume, delete, publish
@@ -28,31 +29,29 @@ class _Refused(LoadClient):
     def __init__(self, port: int, password: str = "guest") -> None:
         self._password = password
         self.reply_code = 0
-        super().__init__(port, capabilities=("authentication_failure_close",))
+        super().__init__(port)
 
-    def _log_in(self, capabilities: tuple[str, ...]) -> Table:
-        self.socket.sendall(b"AMQP\0\0\x09\x01")
-        properties: Table = self.expect("connection.start")["server_properties"]
-        self.send(_login(self._password, capabilities))
+    def _log_in(self, login: Login) -> Table:
+        login = guest(("authentication_failure_close",), self._password)
+        self.send(PROTOCOL_HEADER)
+        start = self.expect("connection.start")
+        self.send(login.start_ok(start))
         if self._password == "guest":
-            self.expect("connection.tune")
-            tune = request("connection.tune-ok", 0, channel_max=2047, frame_max=131072, heartbeat=0)
-            self.send(tune + request("connection.open", 0, virtual_host="/"))
+            tuned = login.tuned(self.expect("connection.tune"))
+            self.send(tuned.frame() + request("connection.open", 0, virtual_host="/"))
         self.reply_code = self.expect("connection.close")["reply_code"]
         self.send(request("connection.close-ok", 0))
+        properties: Table = start["server_properties"]
         return properties
 
 
-def _login(password: str, capabilities: tuple[str, ...] = ()) -> bytes:
-    """Return connection.start-ok for guest."""
-    known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
-    response = f"\0guest\0{password}"
-    login = {"mechanism": "PLAIN", "response": response, "locale": "en_US"}
-    return request("connection.start-ok", 0, client_properties=known, **login)
-
-
-#: What clients send that are gone before they have logged in. The broker is slow to answer the last.
-BEFORE_LOGIN = (b"", b"AMQP\0", b"AMQP\0\0\x09\x01", b"AMQP\0\0\x09\x01" + _login("wrong"))
+#: Bytes of clients that are gone before they have logged in. The broker is slow to answer the last.
+BEFORE_LOGIN = (
+    b"",
+    PROTOCOL_HEADER[:5],
+    PROTOCOL_HEADER,
+    PROTOCOL_HEADER + guest(password="wrong").start_ok({"mechanisms": b"PLAIN"}),
+)
 
 
 def connections(soak: Soak) -> None:

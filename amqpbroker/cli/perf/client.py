@@ -13,7 +13,7 @@ from typing import Any
 from amqpbroker.cli.perf.access import Tls, Uri, failure
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.client.failure import MechanismError
-from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login
+from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login, client_properties
 from amqpbroker.config.identity import OWN_NAME
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.reader import FrameReader, ProtocolHeaderError
@@ -127,8 +127,7 @@ class Client:
         self.server_properties = start["server_properties"]
         mechanism = "EXTERNAL" if access.external else "PLAIN"
         login = Login(
-            "amqpbroker perf",
-            name,
+            client_properties("amqpbroker perf", name),
             (mechanism,),
             access.uri.user,
             access.uri.password,

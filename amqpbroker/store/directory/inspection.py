@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +13,10 @@ from amqpbroker.store.journal.files import Files
 from amqpbroker.store.journal.journal import segment_name
 from amqpbroker.store.journal.record import OFFSET_BITS, OFFSET_MASK
 from amqpbroker.store.journal.recovery import Recovered
+from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, END, FRAME_HEAD, HEADER, OVERHEAD
 
 _SUFFIX = ".seg"
-_FRAME_HEAD = struct.Struct(">BHI")
-_CONTENT_HEAD = struct.Struct(">HHQ")
-_HEADER_FRAME, _BODY_FRAME, _FRAME_END = 2, 3, b"\xce"
-_BASIC_CLASS = 60
+_FRAME_END = bytes((END,))
 
 #: Entries are further apart than this; what the grain of an entry holds tells where in it the entry stands.
 _GRAIN_BITS = 4
@@ -347,18 +344,15 @@ def _nonsense(data: bytes, offset: int) -> str | None:
 
 def _are_frames(frames: bytes, size: int) -> bool:
     """Whether these are a content header frame and a body frame of `size` octets, or none for 0."""
-    if len(frames) < _FRAME_HEAD.size + _CONTENT_HEAD.size + 1:
+    if len(frames) <= CONTENT_HEAD.size:
         return False
-    kind, _, header_size = _FRAME_HEAD.unpack_from(frames)
-    class_id, _, body_size = _CONTENT_HEAD.unpack_from(frames, _FRAME_HEAD.size)
-    end = _FRAME_HEAD.size + header_size
-    if (kind, class_id, body_size) != (_HEADER_FRAME, _BASIC_CLASS, size) or frames[end : end + 1] != _FRAME_END:
+    kind, _, header_size, class_id, _, body_size = CONTENT_HEAD.unpack_from(frames)
+    end = FRAME_HEAD.size + header_size
+    if (kind, class_id, body_size) != (HEADER, BASIC_CLASS, size) or frames[end : end + 1] != _FRAME_END:
         return False
     body = frames[end + 1 :]
     if not size:
         return not body
     return (
-        len(body) == _FRAME_HEAD.size + size + 1
-        and _FRAME_HEAD.unpack_from(body)[::2] == (_BODY_FRAME, size)
-        and body.endswith(_FRAME_END)
+        len(body) == size + OVERHEAD and FRAME_HEAD.unpack_from(body)[::2] == (BODY, size) and body.endswith(_FRAME_END)
     )
