@@ -28,10 +28,11 @@ FEW, MORE = 10, 30
 
 
 class Trace:
-    """calls: (file, function) -> how often. order: the same, as they came."""
+    """calls: (file, function) -> how often. order: the same, as they came. callers: the file of each one's caller."""
 
     def __init__(self) -> None:
         self.order: list[tuple[str, str]] = []
+        self.callers: list[str] = []
 
     @property
     def calls(self) -> Counter[tuple[str, str]]:
@@ -45,6 +46,12 @@ class Trace:
         code = frame.f_code
         if event == "call" and code.co_filename.startswith(PACKAGE) and not code.co_filename.endswith(STAND_IN):
             self.order.append((code.co_filename.removeprefix(PACKAGE), code.co_qualname))
+            self.callers.append(_caller(frame))
+
+    def crossings(self, folder: str) -> int:
+        """Count the calls into a folder from outside of it, and out of it."""
+        ends = zip((file for file, _ in self.order), self.callers, strict=True)
+        return sum(called.startswith(folder) != caller.startswith(folder) for called, caller in ends)
 
     @contextmanager
     def on(self) -> Iterator[None]:
@@ -54,6 +61,14 @@ class Trace:
             yield
         finally:
             sys.setprofile(before)
+
+
+def _caller(frame: FrameType) -> str:
+    """Return the file of the package's function that led to a call, "" if there is none."""
+    before = frame.f_back
+    while before is not None and not before.f_code.co_filename.startswith(PACKAGE):
+        before = before.f_back
+    return "" if before is None else before.f_code.co_filename.removeprefix(PACKAGE)
 
 
 class Way:
