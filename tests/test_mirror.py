@@ -1,7 +1,8 @@
 """Tests mirror the source: `amqpbroker/store/writer.py` is tested in `tests/store/test_writer.py`.
 
 `tests/covered.txt` has a row for each source that has no test file of its own: the source below `amqpbroker`, and the
-file below `tests` that covers it. An `__init__.py` counts if it defines something.
+file below `tests` that covers it. An `__init__.py` counts if it defines something. `python -m tests.mirror` finds rows
+whose test does not run their source.
 """
 
 import ast
@@ -49,3 +50,13 @@ def test_every_row_names_a_test_file_that_is_there():
 def test_the_rows_are_sorted_and_none_is_there_twice():
     names = [name for name, _ in ROWS]
     assert names == sorted(set(names))
+
+
+def test_functions_that_a_test_should_run_are_those_that_do_something(tmp_path):
+    from tests import mirror  # imports this module
+
+    source = tmp_path / "source.py"
+    source.write_text(
+        'class A:\n def f(self): return 1\n def g(self): ...\n def h(self):\n  """Nothing."""\nasync def i(): await j'
+    )
+    assert mirror.functions(source) == {"A.f", "i"}

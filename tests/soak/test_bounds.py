@@ -162,7 +162,7 @@ NOT_BOUNDS = {
     "of the store's format": """
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
-        broker.exchanges.held._BITS broker.exchanges.held._MASK store.directory.inspection._BASIC_CLASS
+        broker.exchanges.held._BITS broker.exchanges.held._MASK
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
         store.directory.names._EXCHANGE_IDS_SINCE store.directory.names._LOG_HEAD_BYTES
         store.directory.ownership.VERSION store.record.DELIVERED

@@ -140,7 +140,7 @@ class EventExchange(Events):
         """Emit what of them is not as before."""
         if user.tags != tags:
             self._emit("user.tags.set", None, facts.plain, name=user.name, tags=user.tags)
-        if user.limits != limits:
+        if user.limits != limits and self._bindings:
             set_now = {name: value for name, value in user.limits.items() if limits.get(name) != value}
             self._emit(f"user.limits.{'set' if set_now else 'cleared'}", None, facts.user_limits, user, set_now)
 
@@ -148,15 +148,15 @@ class EventExchange(Events):
         self._emit("user.deleted", None, facts.plain, name=name)
 
     def permission_created(self, user: str, vhost: str, configure: str, write: str, read: str) -> None:
-        grants = {"configure": configure, "write": write, "read": read}
-        self._emit("permission.created", None, facts.plain, user=user, vhost=vhost, **grants)
+        make, event = facts.plain, "permission.created"
+        self._emit(event, None, make, user=user, vhost=vhost, configure=configure, write=write, read=read)
 
     def permission_deleted(self, user: str, vhost: str) -> None:
         self._emit("permission.deleted", None, facts.plain, user=user, vhost=vhost)
 
     def topic_permission_created(self, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
-        grants = {"exchange": exchange, "write": write, "read": read}
-        self._emit("topic.permission.created", None, facts.plain, user=user, vhost=vhost, **grants)
+        make, event = facts.plain, "topic.permission.created"
+        self._emit(event, None, make, user=user, vhost=vhost, exchange=exchange, write=write, read=read)
 
     def topic_permission_deleted(self, user: str, vhost: str) -> None:
         self._emit("topic.permission.deleted", None, facts.plain, user=user, vhost=vhost)
