@@ -65,7 +65,7 @@ class LocalQueue(Queue):
         compat, releases = vhost.config.compat, vhost.config.bounds.releases
         self.store: Store = vhost.store if durable else UNSTORED
         self.ledger = Ledger(settings, kind, self.store, vhost.dead_letters, vhost.totals.dead_letters, vhost.disposal)
-        pager = QueuePages(self) if self.store.keeps else None
+        pager = QueuePages(self, vhost, self.ledger) if self.store.keeps else None
         assert kind.line is not None
         assert kind.consumers is not None
         assert kind.offering is not None
@@ -358,7 +358,7 @@ class LocalQueue(Queue):
         """
         if not self.vhost.store.keeps or not self.ready.count:
             return False
-        return self.ready.page_out(QueuePages(self), keep=bool(self.consumers.all))
+        return self.ready.page_out(QueuePages(self, self.vhost, self.ledger), keep=bool(self.consumers.all))
 
     # --- change and end ---------------------------------------------------------------------------------------------
 

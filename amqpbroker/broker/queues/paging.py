@@ -2,15 +2,14 @@
 
 from array import array
 from functools import partial
-from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.host import Host
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.pages import Page, Pager
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.store.journal.record import DamagedError
 from amqpbroker.store.store import Store
-
-if TYPE_CHECKING:
-    from amqpbroker.broker.queues.local_queue import LocalQueue
 
 #: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
 #: its prefetch.
@@ -20,9 +19,11 @@ SLICE_COUNT = 128
 class QueuePages(Pager):
     """The pages of one queue. What is not stored goes where the queue's vhost says, while memory is short."""
 
-    def __init__(self, queue: "LocalQueue") -> None:
-        self._queue = queue
-        self._store: Store = queue.store
+    def __init__(self, queue: Queue, host: Host, ledger: Ledger) -> None:
+        self._queue: Queue = queue
+        self._host: Host = host
+        self._ledger: Ledger = ledger
+        self._store: Store = ledger.store
 
     def page(self, entries: list[Entry]) -> Page:
         page = Page(entries)
@@ -33,7 +34,7 @@ class QueuePages(Pager):
     def let_go(self, page: Page) -> bool:
         entries = page.entries
         store = self._store
-        spill = self._queue.vhost.spill
+        spill = self._host.spill
         wanted = spill is not None and spill.wanted
         if not page.positions:
             stored = False
@@ -67,7 +68,7 @@ class QueuePages(Pager):
         count = len(entries)
         if count:
             stored = count - page.positions[:count].count(0)
-            self._queue.ledger.read_back(stored)
+            self._ledger.read_back(stored)
             self._free(page)
             page.leave_behind(count, others[count - stored :])
         return entries
@@ -83,7 +84,7 @@ class QueuePages(Pager):
         """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
-        spill = self._queue.vhost.spill
+        spill = self._host.spill
         assert spill is not None
         return spill.read(page.spilled, self._queue)
 
@@ -118,17 +119,17 @@ class QueuePages(Pager):
         """Free the page's part of the spill file and its entries in memory."""
         spilled = page.take_spilled()
         if spilled is not None:
-            spill = self._queue.vhost.spill
+            spill = self._host.spill
             assert spill is not None
             spill.free(spilled)
         page.take_entries()
 
     def delete(self, page: Page) -> None:
-        ledger = self._queue.ledger
+        ledger = self._ledger
         for entry in page.entries:
             ledger.leave(entry)
         ledger.leave_stored(array("Q", [position for position in page.positions if position]))
         self._free(page)
 
     def delete_entry(self, entry: Entry) -> None:
-        self._queue.ledger.leave(entry)
+        self._ledger.leave(entry)
