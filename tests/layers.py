@@ -123,48 +123,6 @@ def sends_start_ok(tree: ast.AST) -> int:
     return sum(isinstance(value, ast.Constant) and value.value == "connection.start-ok" for value in given)
 
 
-def functions(tree: ast.AST) -> list[ast.FunctionDef]:
-    return [node for node in nodes(tree) if isinstance(node, ast.FunctionDef)]
-
-
-def settles(tree: ast.AST) -> int:
-    """Count functions that tell a store that copies are settled."""
-    return sum(
-        isinstance(node, ast.Attribute)
-        and node.attr in ("settle", "settle_positions")
-        and "store" in ast.unparse(node.value)
-        for function in functions(tree)
-        for node in ast.walk(function)
-    )
-
-
-def counts_unacked(tree: ast.AST) -> int:
-    """Count additions to a field whose name is that of a number of unacknowledged messages."""
-    targets = [node.target for node in nodes(tree) if isinstance(node, ast.AugAssign)]
-    return sum(isinstance(target, ast.Attribute) and "unacked" in target.attr for target in targets)
-
-
-def cuts_frames(tree: ast.AST) -> int:
-    """Count comparisons with the end octet of a frame."""
-    compared = [value for node in compares(tree) for value in (node.left, *node.comparators)]
-    called = [
-        node for node in nodes(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("endswith")
-    ]
-    return sum(is_frame_end(value) for value in (*compared, *(value for node in called for value in node.args)))
-
-
-def is_frame_end(node: ast.expr) -> bool:
-    if isinstance(node, ast.Constant):
-        return node.value in (0xCE, b"\xce")
-    return ast.unparse(node).rpartition(".")[2] in ("END", "_END", "_FRAME_END")
-
-
-def sends_start_ok(tree: ast.AST) -> int:
-    """Count calls that encode connection.start-ok."""
-    given = [value for node in nodes(tree) if isinstance(node, ast.Call) for value in node.args]
-    return sum(isinstance(value, ast.Constant) and value.value == "connection.start-ok" for value in given)
-
-
 def methods(tree: ast.AST, name: str) -> list[ast.FunctionDef]:
     """Return the methods of a class."""
     found = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and node.name == name]

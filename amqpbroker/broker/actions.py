@@ -6,8 +6,7 @@ from typing import final
 from amqpbroker import errors
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.events.tap import over_http
-from amqpbroker.broker.exchanges.arguments import alternate_exchange
-from amqpbroker.broker.exchanges.exchange import Bindable, Exchange
+from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_exchange
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.publishing.inspection import inspect

@@ -24,10 +24,16 @@ from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.events.events import INTERNAL, Events
 from amqpbroker.broker.events.tap import Tap
-from amqpbroker.broker.exchanges.arguments import ALTERNATE_EXCHANGE, alternate_exchange
 from amqpbroker.broker.exchanges.default import DefaultType
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.exchanges.exchange import Bindable, Binding, BindingIdentity, Exchange
+from amqpbroker.broker.exchanges.exchange import (
+    ALTERNATE_EXCHANGE,
+    Bindable,
+    Binding,
+    BindingIdentity,
+    Exchange,
+    alternate_exchange,
+)
 from amqpbroker.broker.exchanges.registry import (
     EXCHANGE_TYPES,
     build_exchange_type,

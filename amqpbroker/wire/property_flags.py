@@ -1,4 +1,4 @@
-"""The flags of properties, the first 16 bits of a property list (AMQP 0-9-1 section 4.2.6.1), and their order."""
+"""Table of the property flags: the first 16 bits of a property list, in their order (AMQP 0-9-1 section 4.2.6.1)."""
 
 from typing import Final
 

@@ -211,7 +211,7 @@ NOT_BOUNDS = {
         server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
-        broker.exchanges.delay.MAX_DELAY_MS broker.publishing.ttl.MAX_EXPIRY_MS
+        broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """

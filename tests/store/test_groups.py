@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.exchanges.held_copy import HeldCopy
+from amqpbroker.broker.exchanges.held import HeldCopy
 from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.groups import LONE_ENTRY, Groups

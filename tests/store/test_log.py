@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from amqpbroker.broker.exchanges.held_copy import HeldCopy
+from amqpbroker.broker.exchanges.held import HeldCopy
 from amqpbroker.clock import ManualClock
 from amqpbroker.message.message import Message
 from amqpbroker.store import record

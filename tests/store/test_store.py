@@ -5,7 +5,7 @@ from array import array
 
 import pytest
 
-from amqpbroker.broker.exchanges.held_copy import HeldCopy
+from amqpbroker.broker.exchanges.held import HeldCopy
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import UNSTORED, MemoryStore, Store

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import ClassVar
 
-from amqpbroker.broker.exchanges.default_index import DefaultIndex
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Binding, ExchangeType, Target
+from amqpbroker.broker.exchanges.key_index import DefaultIndex
 from amqpbroker.message.message import Message
 
 

@@ -1,9 +1,10 @@
-"""Exchanges, their bindings, and the seam that an exchange type fills."""
+"""Exchanges, their bindings and arguments, and the seam that an exchange type fills."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import ClassVar, Union
+from typing import ClassVar, Final, Union
 
+from amqpbroker import errors
 from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
 from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.exchanges.key_index import KeyIndex
@@ -11,7 +12,9 @@ from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Holder
-from amqpbroker.wire.values import Table
+from amqpbroker.wire.values import TYPE_NAMES, Table, text
+
+ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 
 #: What a message is routed to next.
 Target = Union["Exchange", Destination]
@@ -196,3 +199,18 @@ class Exchange:
 
 #: Looks an exchange up by its name in the vhost at hand.
 Lookup = Callable[[str], Exchange | None]
+
+
+def alternate_exchange(name: str, vhost: str, arguments: Table) -> str | None:
+    """Return the alternate exchange that exchange.declare names, if any. Raises AmqpError 406 if it is no string."""
+    return exchange_argument(ALTERNATE_EXCHANGE, "exchange", name, vhost, arguments)
+
+
+def exchange_argument(argument: str, kind: str, name: str, vhost: str, arguments: Table) -> str | None:
+    """Return an argument that names an exchange (rabbit_misc:r_arg/4). Raises AmqpError 406 if it is no string."""
+    given = arguments.get(argument)
+    if given is None:
+        return None
+    if given.kind != "S":
+        raise errors.invalid_argument_type(argument, kind, name, vhost, TYPE_NAMES[given.kind])
+    return text(given.value)

@@ -6,12 +6,13 @@ from array import array
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from amqpbroker.broker.exchanges.delay import delay_ms, released
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.exchanges.held_copy import HeldCopy
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
-from amqpbroker.message.message import NOT_STORED, Message
+from amqpbroker.message.message import NOT_STORED, Copy, Message
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Reading, Store
@@ -33,6 +34,27 @@ _SWEEP_AGAIN_MS: Final = 1000
 
 _BITS: Final = 64
 _MASK = (1 << _BITS) - 1
+
+
+# Acyclic: apart from its message a copy has only numbers. It refers to the exchange by id.
+@mypyc_attr(acyclic=True)
+class HeldCopy(Copy):
+    """Message that is held back, as the store sees it.
+
+    deadline_ms: when it is due. position: 0 unless it is stored.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, message: Message, holder_id: int, sequence: int, due_ms: int, position: int = 0) -> None:
+        super().__init__(message, holder_id, sequence, due_ms)
+        self.position = position
+
+    def __lt__(self, other: object) -> bool:
+        """Return whether it is due earlier, or as early and came earlier."""
+        assert isinstance(other, HeldCopy)
+        due_ms = other.deadline_ms
+        return self.deadline_ms < due_ms or (self.deadline_ms == due_ms and self.sequence < other.sequence)
 
 
 def _key(copy: HeldCopy) -> int:

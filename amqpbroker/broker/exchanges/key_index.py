@@ -1,6 +1,7 @@
-"""The seam for how an exchange finds the targets of a routing key, if nothing but the key decides."""
+"""The seam for how an exchange finds the targets of a routing key, if only the key decides; indexes without a table."""
 
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.exchanges.destination import Destination
@@ -39,3 +40,18 @@ class TypeIndex(KeyIndex):
     def find(self, key: bytes) -> "tuple[Target, ...]":
         """Return the targets; a target may be there more than once."""
         return tuple(self._type.route(key, Message(encode_address("", key), b"\0\0", b"")))
+
+
+class DefaultIndex(KeyIndex):
+    """Queues by their names, for the default exchange.
+
+    queue_named: returns the queue, or whatever else messages can be sent to by name.
+    """
+
+    def __init__(self, queue_named: Callable[[str], Destination | None]) -> None:
+        super().__init__()
+        self._queue_named = queue_named
+
+    def find(self, key: bytes) -> "tuple[Target, ...]":
+        queue = self._queue_named(key.decode("utf-8", "surrogateescape"))
+        return () if queue is None else (queue,)

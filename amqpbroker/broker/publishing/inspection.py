@@ -5,8 +5,13 @@ from typing import Any, Final
 from mypy_extensions import i64
 
 from amqpbroker import errors
-from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
-from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
+from amqpbroker.broker.publishing.publish_checks import (
+    MAX_EXPIRY_MS,
+    check_user_id,
+    expiration_ms,
+    extra_routing_keys,
+    without_bcc,
+)
 from amqpbroker.broker.users.users import User
 from amqpbroker.message.message import Message
 from amqpbroker.store.record import fits

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Collection
+from typing import Final
 
 from amqpbroker import errors
-from amqpbroker.broker.publishing.ttl import expiry_problem
 from amqpbroker.store.record import fits
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Table
+
+#: Longest time to live: ten years of 365 days (MAX_EXPIRY_TIMER in RabbitMQ's rabbit.hrl).
+MAX_EXPIRY_MS: Final = 315_360_000_000
 
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
@@ -23,6 +26,15 @@ def expiration_ms(raw: bytes) -> int:
     if problem is not None:
         raise errors.invalid_expiration(erlang_characters(raw), problem)
     return value
+
+
+def expiry_problem(value_ms: int) -> str | None:
+    """Return the fault of a time to live, as RabbitMQ prints it, or None (rabbit_misc:check_expiry/1)."""
+    if value_ms < 0:
+        return f"{{value_negative,{value_ms}}}"
+    if value_ms > MAX_EXPIRY_MS:
+        return f"{{value_too_large,{value_ms}}}"
+    return None
 
 
 def extra_routing_keys(headers: Table) -> tuple[tuple[bytes, ...], int]:

@@ -19,7 +19,7 @@ from amqpbroker.broker.policies.policy_keys import (
     is_text,
     operators,
 )
-from amqpbroker.broker.publishing.ttl import expiry_problem
+from amqpbroker.broker.publishing.publish_checks import expiry_problem
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
 

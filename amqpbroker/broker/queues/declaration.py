@@ -5,8 +5,8 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from amqpbroker import errors
-from amqpbroker.broker.exchanges.arguments import exchange_argument
-from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
+from amqpbroker.broker.exchanges.exchange import exchange_argument
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.queues.arguments import ARGUMENTS, DEAD_LETTER_EXCHANGE, QUEUE_TYPE, with_queue_type
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import KINDS, known_arguments, known_consumer_arguments

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
-from amqpbroker.broker.exchanges.arguments import ALTERNATE_EXCHANGE
+from amqpbroker.broker.exchanges.exchange import ALTERNATE_EXCHANGE
 from amqpbroker.broker.queues.arguments import QUEUE_TYPE, with_queue_type
 from amqpbroker.wire.erlang import erlang_characters, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table, longstr

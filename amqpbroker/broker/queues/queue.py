@@ -235,6 +235,9 @@ class Queue(BindingDestination):
     def recovered(self) -> None:
         """Start to work after the stored copies were taken in; see Holder."""
 
+    def unreadable(self, error: Exception) -> None:
+        """Note that stored messages temporarily cannot be read: they wait until they can."""
+
     def page_out(self) -> bool:
         """Move some waiting messages out of memory, because it is short; return whether there may be more to move."""
         return False

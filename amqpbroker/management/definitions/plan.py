@@ -13,8 +13,7 @@ from typing import Any, TypeVar, final
 import orjson
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.exchanges.arguments import alternate_exchange
-from amqpbroker.broker.exchanges.exchange import ExchangeType
+from amqpbroker.broker.exchanges.exchange import ExchangeType, alternate_exchange
 from amqpbroker.broker.exchanges.registry import build_exchange_type, known_exchange_types, missing_exchange_type
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, Policies, Policy
 from amqpbroker.broker.queues.declaration import parse_declaration

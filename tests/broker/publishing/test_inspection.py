@@ -8,8 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpbroker.broker.publishing.inspection import inspect
-from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
-from amqpbroker.broker.publishing.ttl import MAX_EXPIRY_MS
+from amqpbroker.broker.publishing.publish_checks import (
+    MAX_EXPIRY_MS,
+    check_user_id,
+    expiration_ms,
+    extra_routing_keys,
+    without_bcc,
+)
 from amqpbroker.broker.queues.direct_reply import DirectReply
 from amqpbroker.broker.users.users import User
 from amqpbroker.errors import AmqpError

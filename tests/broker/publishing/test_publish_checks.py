@@ -2,7 +2,14 @@
 
 import pytest
 
-from amqpbroker.broker.publishing.publish_checks import check_user_id, expiration_ms, extra_routing_keys, without_bcc
+from amqpbroker.broker.publishing.publish_checks import (
+    MAX_EXPIRY_MS,
+    check_user_id,
+    expiration_ms,
+    expiry_problem,
+    extra_routing_keys,
+    without_bcc,
+)
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, longstr
 
@@ -93,3 +100,16 @@ def test_another_user_id_is_refused(user_id: str, shown: str) -> None:
     assert refused.value.text == (
         f"PRECONDITION_FAILED - user_id property set to '{shown}' but authenticated user was 'guest'"
     )
+
+
+@pytest.mark.parametrize(
+    ("value_ms", "problem"),
+    [
+        (0, None),
+        (MAX_EXPIRY_MS, None),
+        (-1, "{value_negative,-1}"),
+        (MAX_EXPIRY_MS + 1, "{value_too_large,315360000001}"),
+    ],
+)
+def test_times_to_live_last_up_to_ten_years(value_ms: int, problem: str | None) -> None:
+    assert expiry_problem(value_ms) == problem

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.exchanges.arguments import alternate_exchange
+from amqpbroker.broker.exchanges.exchange import alternate_exchange
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, longstr
 
