@@ -7,11 +7,11 @@ import pytest
 
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known_arguments, policy_keys
+from amqpbroker.config.rows.queues import QUEUE_TYPES
 from tests.test_layers import MODULES, PACKAGE
 
 #: File with names that RabbitMQ has given -> what these are.
 TEXTS = {
-    "broker/policies/policies.py": "the text of an error that lists values of apply-to",
     "cli/ctl/commands/health.py": "a command of rabbitmqctl and its output",
     "cli/perf/load.py": "the value of the option --quorum-queue of PerfTest",
     "cli/perf/load_options.py": "an option of PerfTest",
@@ -67,9 +67,16 @@ def test_nothing_outside_of_queues_compares_the_name_of_a_kind():
     assert found == []
 
 
-def test_the_page_asks_its_table_for_the_types_of_queues():
-    pages = (PACKAGE / "management" / "static" / "js").rglob("*.js")
-    assert [path.name for path in pages if re.search(r"[!=]==? .(classic|quorum)", path.read_text())] == []
+def test_one_file_of_the_page_names_kinds_for_a_broker_that_does_not_list_them():
+    page = PACKAGE / "management" / "static" / "js"
+    named = [path for path in page.rglob("*.js") if KIND.search(path.read_text())]
+    assert [str(path.relative_to(page)) for path in named] == ["queue_types.js"]
+
+
+def test_the_default_type_of_the_settings_may_be_any_kind_that_can_be_made():
+    made = [kind for kind in KINDS.values() if kind.make is not None]
+    names = {kind.name: kind.name for kind in made}
+    assert names | {kind.module: kind.name for kind in made} == QUEUE_TYPES
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

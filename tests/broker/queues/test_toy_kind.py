@@ -239,3 +239,16 @@ def test_a_client_over_tcp_uses_it() -> None:
         assert channel.queue_declare("r", passive=True).method.message_count == 0
         with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="inequivalent arg 'x-ring-length'"):
             channel.queue_declare("r", arguments={"x-queue-type": "ring", "x-ring-length": 3})
+
+
+async def test_a_policy_may_be_for_its_queues_only_and_the_error_for_other_values_names_it() -> None:
+    api = Api()
+    body = {"pattern": "", "definition": {"ring-length": 1}, "apply-to": "ring_queues"}
+    assert (await api.put("policies/%2F/p", body)).status_code == 201
+    answer = await api.put("policies/%2F/p", {**body, "apply-to": "rings"})
+    assert "'classic_queues',  'quorum_queues', 'streams', 'ring_queues', 'exchanges', or 'all'" in answer.text
+
+
+async def test_the_overview_lists_it_for_the_page() -> None:
+    shown = (await Api().get("overview")).json()["amqpbroker"]["queue_types"]
+    assert shown[-1] == {"name": "ring", "durable_only": False, "apply_to": "ring_queues"}
