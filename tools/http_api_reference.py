@@ -27,7 +27,8 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
   channel or connection begin when it alone is first asked for, and lists show them of what has them. Nodes have none.
 - What tells of Erlang's virtual machine (`reductions`, `garbage_collection`, `context_switches` and such) is there for
   clients that read it, and is 0. `erlang_version` is that of RabbitMQ's own, or Python's where `product.identity` is
-  `amqpbroker`; the overview's `amqpbroker` has this broker's version, and Python's. `memory` is an estimate.
+  `amqpbroker`; the overview's `amqpbroker` has this broker's version, Python's, and the types of queues. `memory` is an
+  estimate.
 - `deliveries`, `incoming`, `outgoing` and `publishes` are empty, as with RabbitMQ's `rates_mode` basic. Who made an
   exchange is not kept: `user_who_performed_action` of exchanges is `unknown`.
 - Wrong bodies that RabbitMQ breaks on (500 without a reason) are answered with 400 and a reason.

@@ -49,7 +49,7 @@ from amqpbroker.broker.queues.declaration import parse_declaration, queue_settin
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, assert_queue_equivalent
 from amqpbroker.broker.queues.host import Host
-from amqpbroker.broker.queues.kinds import CLASSIC
+from amqpbroker.broker.queues.kinds import CLASSIC, CLASSIC_PARTS
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -186,7 +186,7 @@ class Vhost(Host):
 
         Each call returns a new queue, so that a deleted vhost has no reference cycle.
         """
-        return LocalQueue(CLASSIC, self, PSEUDO_QUEUE, QueueSettings())
+        return LocalQueue(CLASSIC_PARTS, CLASSIC, self, PSEUDO_QUEUE, QueueSettings())
 
     def exchange(self, name: str) -> Exchange:
         """Raises AmqpError 404."""

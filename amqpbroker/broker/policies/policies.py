@@ -276,9 +276,11 @@ def _apply_to_problem(keys: PolicyKeys, given: object) -> str | None:
     if isinstance(given, str) and keys.knows_apply_to(given):
         return None
     shown = given if isinstance(given, str) else erlang_json(given)
+    queues, first, *others, last = [f"'{name}'" for name in keys.apply_to_names]
+    # With the two spaces that RabbitMQ has there.
     return (
-        f"apply-to '{erlang_characters(shown.encode())}' unrecognised; should be one of: 'queues', 'classic_queues', "
-        " 'quorum_queues', 'streams', 'exchanges', or 'all'"
+        f"apply-to '{erlang_characters(shown.encode())}' unrecognised; should be one of: {queues}, {first}, "
+        f" {', '.join(others)}, or {last}"
     )
 
 

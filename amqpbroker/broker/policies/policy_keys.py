@@ -89,6 +89,11 @@ class PolicyKeys:
             "all": ("exchange", *queues),
         }
 
+    @property
+    def apply_to_names(self) -> list[str]:
+        """Return the values of apply-to in the order in which RabbitMQ lists them."""
+        return list(self._applies)
+
     def knows_apply_to(self, apply_to: str) -> bool:
         return apply_to in self._applies
 

@@ -55,16 +55,8 @@ class Kind:
     #: Queues may be declared again as classic ones where the configuration allows it.
     relaxed_redeclaration: bool = False
 
-    # --- messages (the first four: only for a `LocalQueue`) ---------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------------------------
 
-    #: line(max_priority, compat, pager): returns a `ReadyLine`, the order in which messages wait.
-    line: Callable[..., Any] | None = None
-    #: consumers(queue, vhost, single_active): returns `Consumers`, which divide messages among them.
-    consumers: Callable[..., Any] | None = None
-    #: Class of the `Offering`, for messages that wait.
-    offering: Callable[..., Any] | None = None
-    #: Class of the `Returns`, for messages that come back.
-    returns: Callable[..., Any] | None = None
     #: A durable queue stores transient messages, too.
     stores_all: bool = False
     #: Returns of a message are counted in its headers, and may be limited.

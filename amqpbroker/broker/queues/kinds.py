@@ -5,6 +5,7 @@ x-max-priority is a classic queue.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final
 
 from amqpbroker.broker.policies.policy_keys import PolicyKeys
@@ -21,6 +22,7 @@ from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.pages import Pager
@@ -59,9 +61,11 @@ def _complete_quorum(values: dict[str, Any]) -> None:
         values["dead_letter_strategy"] = "at-most-once"
 
 
+CLASSIC_PARTS: Final = LocalParts(_classic_line, Consumers, Offering, Returns)
+
 CLASSIC: Final = Kind(
     "classic",
-    LocalQueue,
+    partial(LocalQueue, CLASSIC_PARTS),
     arguments=(
         "x-expires",
         "x-message-ttl",
@@ -80,10 +84,6 @@ CLASSIC: Final = Kind(
     ),
     apply_to="classic_queues",
     complete=_complete_classic,
-    line=_classic_line,
-    consumers=Consumers,
-    offering=Offering,
-    returns=Returns,
     columns=classic_columns,
     detailed_columns=("exclusive_consumer_tag", "head_message_timestamp", "idle_since"),
     owner_in_events=True,
@@ -91,7 +91,7 @@ CLASSIC: Final = Kind(
 
 QUORUM: Final = Kind(
     "quorum",
-    LocalQueue,
+    partial(LocalQueue, LocalParts(_quorum_line, QuorumConsumers, RoundOffering, QuorumReturns)),
     arguments=(
         DEAD_LETTER_EXCHANGE,
         "x-dead-letter-routing-key",
@@ -123,10 +123,6 @@ QUORUM: Final = Kind(
     complete=_complete_quorum,
     durable_only=True,
     relaxed_redeclaration=True,
-    line=_quorum_line,
-    consumers=QuorumConsumers,
-    offering=RoundOffering,
-    returns=QuorumReturns,
     stores_all=True,
     counts_returns=True,
     shuts=True,

@@ -25,6 +25,7 @@ from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import REJECTED, Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
+from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.paging import QueuePages
@@ -51,6 +52,7 @@ class LocalQueue(Queue):
 
     def __init__(
         self,
+        parts: LocalParts,
         kind: Kind,
         vhost: Host,
         name: str,
@@ -67,19 +69,15 @@ class LocalQueue(Queue):
         self.store: Store = vhost.store if durable else UNSTORED
         self.ledger = Ledger(settings, kind, self.store, vhost.dead_letters, vhost.totals.dead_letters, vhost.disposal)
         pager = self._pages() if self.store.keeps else None
-        assert kind.line is not None
-        assert kind.consumers is not None
-        assert kind.offering is not None
-        assert kind.returns is not None
-        self.ready: ReadyLine = kind.line(settings.max_priority, compat, pager)
-        self.consumers: Consumers = kind.consumers(name, vhost.name, settings.single_active_consumer)
+        self.ready: ReadyLine = parts.line(settings.max_priority, compat, pager)
+        self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
         self.outstanding = Outstanding(counts_holders=kind.counts_holders)
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
-        self.offering: Offering = kind.offering(
+        self.offering: Offering = parts.offering(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
         )
         self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts)
-        self.returns: Returns = kind.returns(
+        self.returns: Returns = parts.returns(
             settings,
             compat,
             self.clock,

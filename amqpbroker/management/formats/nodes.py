@@ -7,6 +7,8 @@ from amqpbroker import __version__
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.registry import known_exchange_types
 from amqpbroker.broker.node import Listening, Node
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.compiled import how_it_runs
 from amqpbroker.config.identity import OWN_NAME, Identity, python
 from amqpbroker.management.formats.exchanges import exchange_types
@@ -104,12 +106,22 @@ BINARY_PARTS = (
 
 
 def runtime(identity: Identity) -> dict[str, Any]:
-    """Return the announced Erlang versions, and this broker's own versions under its name."""
+    """Return the announced Erlang versions, and under this broker's name its own versions and its types of queues."""
     return {
         "erlang_version": identity.runtime_version,
         "erlang_full_version": identity.runtime,
-        OWN_NAME: {"version": __version__, "python": python(), "runs": how_it_runs()},
+        OWN_NAME: {
+            "version": __version__,
+            "python": python(),
+            "runs": how_it_runs(),
+            "queue_types": [_queue_type(kind) for kind in KINDS.values() if kind.make is not None],
+        },
     }
+
+
+def _queue_type(kind: Kind) -> dict[str, Any]:
+    """Return the facts about a type of queues that a form needs. apply_to: of policies for such queues only."""
+    return {"name": kind.name, "durable_only": kind.durable_only, "apply_to": kind.apply_to}
 
 
 def is_web(listening: Listening) -> bool:

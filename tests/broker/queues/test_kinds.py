@@ -4,6 +4,13 @@ import pytest
 
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known_arguments, policy_keys
+from amqpbroker.config.rows.queues import QUEUE_TYPES
+
+
+def test_the_default_type_of_the_settings_may_be_any_kind_that_can_be_made():
+    made = [kind for kind in KINDS.values() if kind.make is not None]
+    names = {kind.name: kind.name for kind in made}
+    assert names | {kind.module: kind.name for kind in made} == QUEUE_TYPES
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)

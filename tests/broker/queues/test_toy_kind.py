@@ -259,3 +259,16 @@ def test_the_testing_api_shows_its_messages_and_keeps_them_over_a_restart() -> N
             channel.basic_publish("", "r", b"6")
             channel.basic_publish("", "r", b"7")
         assert [got.body for got in broker.messages("r")] == [b"4", b"5", b"6", b"7"]
+
+
+async def test_a_policy_may_be_for_its_queues_only_and_the_error_for_other_values_names_it() -> None:
+    api = Api()
+    body = {"pattern": "", "definition": {"ring-length": 1}, "apply-to": "ring_queues"}
+    assert (await api.put("policies/%2F/p", body)).status_code == 201
+    answer = await api.put("policies/%2F/p", {**body, "apply-to": "rings"})
+    assert "'classic_queues',  'quorum_queues', 'streams', 'ring_queues', 'exchanges', or 'all'" in answer.text
+
+
+async def test_the_overview_lists_it_for_the_page() -> None:
+    shown = (await Api().get("overview")).json()["amqpbroker"]["queue_types"]
+    assert shown[-1] == {"name": "ring", "durable_only": False, "apply_to": "ring_queues"}

@@ -23,7 +23,15 @@ async def test_what_it_is(api):
     assert (shown["product_name"], shown["rabbitmq_version"]) == ("RabbitMQ", "4.0.5")
     assert shown["erlang_version"] == "27.3.4.1"
     assert shown["erlang_full_version"].startswith("Erlang/OTP 27 [erts-15.2.7] [source] [64-bit] [smp:")
-    assert shown["amqpbroker"] == {"version": __version__, "python": python(), "runs": how_it_runs()}
+    assert shown["amqpbroker"] == {
+        "version": __version__,
+        "python": python(),
+        "runs": how_it_runs(),
+        "queue_types": [
+            {"name": "classic", "durable_only": False, "apply_to": "classic_queues"},
+            {"name": "quorum", "durable_only": True, "apply_to": "quorum_queues"},
+        ],
+    }
     assert (shown["node"], shown["cluster_name"]) == ("rabbit@test", "amqpbroker@localhost")
     assert [(each["protocol"], each["port"]) for each in shown["listeners"]] == [("amqp", 5672)]
     assert {"direct", "topic", "fanout", "headers", "x-delayed-message"} <= {

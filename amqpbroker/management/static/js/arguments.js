@@ -1,10 +1,4 @@
-// The types of queues, the arguments of queues and exchanges, and the keys of policies: names, types, and what they are called.
-
-// durableOnly: neither transient nor auto-delete.
-export const QUEUE_TYPES = {
-  classic: { durableOnly: false },
-  quorum: { durableOnly: true },
-};
+// The arguments of queues and exchanges, and the keys of policies: names, types, and what they are called.
 
 const TEXT = "string";
 const NUMBER = "number";

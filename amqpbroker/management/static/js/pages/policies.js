@@ -6,19 +6,21 @@ import { afterAsking } from "../change.js";
 import { Dialog } from "../dialog.js";
 import { Arguments, Field, Form, argumentRows, argumentTable } from "../form.js";
 import { useLive } from "../live.js";
+import { queueTargets } from "../queue_types.js";
 import { firstVhost, useSession } from "../session.js";
 import { Card, Heading, Problem, Values } from "../parts.js";
 import { Table, useOrder } from "../table.js";
 import { count } from "../format.js";
 
+// more: values of apply-to that are not for queues only.
 const KINDS = {
   "policies": {
     title: "Policies", one: "policy", keys: POLICY_KEYS,
-    targets: [["queues", "Queues"], ["classic_queues", "Classic queues"], ["quorum_queues", "Quorum queues"], ["exchanges", "Exchanges"], ["all", "Exchanges and queues"]],
+    more: [["exchanges", "Exchanges"], ["all", "Exchanges and queues"]],
   },
   "operator-policies": {
     title: "Operator policies", one: "operator policy", keys: OPERATOR_POLICY_KEYS,
-    targets: [["queues", "Queues"], ["classic_queues", "Classic queues"], ["quorum_queues", "Quorum queues"]],
+    more: [],
   },
 };
 
@@ -70,7 +72,8 @@ function Kind({ kind, editable }) {
 
 function Edit({ kind, policy, onClose, onDone }) {
   const session = useSession();
-  const { one, keys, targets } = KINDS[kind];
+  const { one, keys, more } = KINDS[kind];
+  const targets = [...queueTargets(session.overview), ...more];
   const isNew = policy.name === undefined;
   const [rows, setRows] = useState(argumentRows(policy.definition ?? {}));
   const title = isNew ? `Add ${one}` : `Change ${one} ${policy.name}`;

@@ -1,9 +1,10 @@
 import { html, useState } from "../view.js";
 import { path, put } from "../api.js";
 import { announce } from "../announce.js";
-import { QUEUE_ARGUMENTS, QUEUE_TYPES, features } from "../arguments.js";
+import { QUEUE_ARGUMENTS, features } from "../arguments.js";
 import { Dialog } from "../dialog.js";
 import { Arguments, Checkbox, Field, Form, argumentTable } from "../form.js";
+import { isDurableOnly, queueTypeNames } from "../queue_types.js";
 import { toQueue } from "../router.js";
 import { firstVhost, useSession } from "../session.js";
 import { Badge, Heading } from "../parts.js";
@@ -62,6 +63,7 @@ function AddQueue({ onClose, onAdded }) {
   const session = useSession();
   const [rows, setRows] = useState([]);
   const [type, setType] = useState("default");
+  const durableOnly = isDurableOnly(session.overview, type);
   const add = async (form) => {
     const table = argumentTable(rows);
     if (form.type !== "default") table["x-queue-type"] = form.type;
@@ -78,11 +80,11 @@ function AddQueue({ onClose, onAdded }) {
           <${Field} label="Name" name="name" required autofocus class="mono" />
           <${Field} label="Virtual host" name="vhost" options=${session.vhosts} chosen=${firstVhost(session)} />
           <${Field} label="Type" name="type" chosen="default" onChange=${(event) => setType(event.currentTarget.value)}
-            options=${[["default", "Default of the virtual host"], ...Object.keys(QUEUE_TYPES)]} />
-          ${!QUEUE_TYPES[type]?.durableOnly && html`
+            options=${[["default", "Default of the virtual host"], ...queueTypeNames(session.overview)]} />
+          ${!durableOnly && html`
             <${Field} label="Durability" name="durability" options=${[["durable", "Durable"], ["transient", "Transient"]]} chosen="durable" />`}
         </div>
-        ${!QUEUE_TYPES[type]?.durableOnly && html`<${Checkbox} name="auto_delete" label="Delete when its last consumer is gone" />`}
+        ${!durableOnly && html`<${Checkbox} name="auto_delete" label="Delete when its last consumer is gone" />`}
         <${Arguments} legend="Arguments" rows=${rows} onChange=${setRows} presets=${QUEUE_ARGUMENTS} />
       <//>
     <//>`;

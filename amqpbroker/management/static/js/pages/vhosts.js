@@ -1,10 +1,10 @@
 import { html, useState } from "../view.js";
 import { get, path, put } from "../api.js";
 import { announce } from "../announce.js";
-import { QUEUE_TYPES } from "../arguments.js";
 import { Dialog } from "../dialog.js";
 import { Field, Form } from "../form.js";
 import { useLive } from "../live.js";
+import { queueTypeNames } from "../queue_types.js";
 import { toVhost } from "../router.js";
 import { useSession } from "../session.js";
 import { Badge, Heading, Problem } from "../parts.js";
@@ -42,6 +42,7 @@ export function Vhosts() {
 }
 
 function AddVhost({ onClose, onAdded }) {
+  const { overview } = useSession();
   const add = async (form) => {
     const body = { description: form.description, tags: form.tags };
     if (form.type !== "") body.default_queue_type = form.type;
@@ -56,7 +57,7 @@ function AddVhost({ onClose, onAdded }) {
         <${Field} label="Name" name="name" required autofocus class="mono" />
         <${Field} label="Description" name="description" />
         <${Field} label="Tags" name="tags" hint="With commas between them" />
-        <${Field} label="Default queue type" name="type" options=${[["", "Default of the node"], ...Object.keys(QUEUE_TYPES)]} chosen="" />
+        <${Field} label="Default queue type" name="type" options=${[["", "Default of the node"], ...queueTypeNames(overview)]} chosen="" />
       <//>
     <//>`;
 }

@@ -1,0 +1,27 @@
+"""The parts in which local queues of one kind differ from those of another."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.pages import Pager
+from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.returns import Returns
+from amqpbroker.compat import Compat
+
+
+@final
+@dataclass(frozen=True)
+class LocalParts:
+    """The parts of a `LocalQueue` that its kind chooses.
+
+    line(max_priority, compat, pager): makes the order in which messages wait. consumers: divide messages among
+    consumers. offering: for messages that wait. returns: for messages that come back.
+    """
+
+    line: Callable[[int, Compat, Pager | None], ReadyLine]
+    consumers: type[Consumers]
+    offering: type[Offering]
+    returns: type[Returns]
