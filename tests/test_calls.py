@@ -179,11 +179,11 @@ class Fanout(Way):
 
 #: The most calls alone, calls of one more message, and files.
 MOST = {
-    Transient: (40, 17, 18),
-    Persistent: (100, 20, 30),
-    Get: (120, 50, 40),
+    Transient: (40, 17, 20),
+    Persistent: (100, 20, 33),
+    Get: (120, 50, 42),
     Rejected: (150, 100, 44),
-    Fanout: (125, 58, 33),
+    Fanout: (125, 58, 34),
 }
 
 

@@ -44,14 +44,15 @@ class Answers(AwaitingSync):
             return
         self._hold(store.appended, frame(METHOD, self._number, methods.encode(name, **arguments)))
         if not self.awaiting_sync:
-            self._await_sync()
+            self.await_sync()
 
     def _hold(self, until: int, data: bytes) -> None:
         """Write it when so much is synced; until then it counts among what waits for that."""
         self._held.append((until, data))
         self._store.count_answer(len(data) + HOLDING)
 
-    def _await_sync(self) -> None:
+    def await_sync(self) -> None:
+        """Have the output ask for what is due at the end of each event loop iteration."""
         self.awaiting_sync = True
         self._output.await_sync(self)
 
@@ -76,7 +77,7 @@ class Answers(AwaitingSync):
         if confirms is not None:
             confirms.number(accepted)
             if not self.awaiting_sync:
-                self._await_sync()
+                self.await_sync()
 
     def write_due_confirms(self) -> None:
         """Write the confirms that are due already."""

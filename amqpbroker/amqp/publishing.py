@@ -193,8 +193,13 @@ class Publishing:
         message.persistent = repeat.known > 255
         message.priority = repeat.known & 255
         accepted = repeat.destination.publish(message)
-        if self._answers.confirms is not None:
-            self._answers.confirm(accepted)
+        # The same as `Answers.confirm`, without a call for each message.
+        answers = self._answers
+        confirms = answers.confirms
+        if confirms is not None:
+            confirms.number(accepted)
+            if not answers.awaiting_sync:
+                answers.await_sync()
         return True
 
     # --- modes and the end ------------------------------------------------------------------------------------------

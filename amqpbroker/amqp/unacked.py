@@ -66,7 +66,8 @@ class Unacked:
 
     def hold_got(self, entry: Entry) -> int:
         """`hold` for basic.get, whose messages the prefetch does not limit."""
-        tag = self.next_tag()
+        tag = self.delivery_tag + 1
+        self.delivery_tag = tag
         self.entries[tag] = entry
         return tag
 
