@@ -97,7 +97,7 @@ def test_all_are_the_quick_ones_and_then_the_rest(runs, capsys):
     assert found == set(RUN_COMPILED) - set(QUICK_COMPILED)
     assert set(RUN_COMPILED) <= set(long[1][1])
     assert set(alone[0][1]) & set(alone[1][1]) == set(ALONE)
-    assert capsys.readouterr().out.startswith("107 passed, 8 skipped in ")
+    assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 
 
 def test_the_rest_counts_the_quick_ones_that_were_run_before(runs, capsys):
@@ -108,7 +108,7 @@ def test_the_rest_counts_the_quick_ones_that_were_run_before(runs, capsys):
     capsys.readouterr()
     assert passes.main(["--rest"]) == 0
     assert runs[1:] == every
-    assert capsys.readouterr().out.startswith("107 passed, 8 skipped in ")
+    assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 
 
 def test_quick_tests_are_counted_once(runs):

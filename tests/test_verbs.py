@@ -28,6 +28,10 @@ MODULES_OF = {
         "store/store.py",
     },
     "take": {
+        "amqp/answers.py",
+        "amqp/connection.py",
+        "amqp/frame_loop.py",
+        "amqp/unacked.py",
         "amqp/output.py",
         "amqp/transaction.py",
         "broker/queues/offering.py",
@@ -38,6 +42,7 @@ MODULES_OF = {
         "wire/reader.py",
     },
     "forget": {
+        "amqp/publishing.py",
         "amqp/channels.py",
         "amqp/frame_loop.py",
         "amqp/routes.py",

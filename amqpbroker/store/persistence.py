@@ -191,13 +191,13 @@ class Persistence(Gathering):
         self._counts.update(found.returned)
         self._safe_position = self.log.durable
         try:
-            count = self._give_back(found, holders, lost)
+            count = self._return_to_holders(found, holders, lost)
         except (OSError, record.DamagedError) as error:
             raise StoreError(f"{self.log.name}: {error}") from error
         self.tidy()
         return count
 
-    def _give_back(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int]) -> int:
+    def _return_to_holders(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int]) -> int:
         """Raises OSError, DamagedError."""
         count = 0
         for holder_id, copies in found.copies.items():
