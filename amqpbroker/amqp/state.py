@@ -278,16 +278,14 @@ class Status:
 
     paused: frames wait until `read_on`, at the end of an event loop iteration. No state tells that: output piles up,
     methods have taken long, or a state that holds frames was left and the frames before it come first.
+    stopped: no further frame is to be handled now, because of `paused` or of the state. A field, since it is read for
+    every frame.
     """
 
     def __init__(self) -> None:
         self.state: State = CONNECTED
         self.paused: bool = False
-
-    @property
-    def stopped(self) -> bool:
-        """Return whether no further frame is to be handled now."""
-        return self.paused or self.state.deaf
+        self.stopped: bool = CONNECTED.deaf
 
     @property
     def reading(self) -> bool:
@@ -299,14 +297,16 @@ class Status:
         if state.name not in self.state.follows:
             return False
         self.state = state
+        self.stopped = self.paused or state.deaf
         return True
 
     def pause(self) -> None:
         """Handle no further frame, and read nothing, until `read_on`."""
-        self.paused = True
+        self.paused = self.stopped = True
 
     def read_on(self) -> bool:
         """Read the socket again. Return whether frames that had to wait are to be handled."""
         waited = self.paused
         self.paused = False
-        return waited and not self.state.deaf
+        self.stopped = self.state.deaf
+        return waited and not self.stopped
