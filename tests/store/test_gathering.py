@@ -442,7 +442,7 @@ def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
         client.get("q", no_ack=False)
     client.send(1, "basic.ack", delivery_tag=3)
     client.turn()
-    entries = list(client.connection.channels[1].unacked.values())
+    entries = list(client.connection.channels[1].unacked.entries.values())
     for _ in range(30_000):
         for entry in entries:
             node.persistence.returned(entry)

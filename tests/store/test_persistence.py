@@ -235,7 +235,7 @@ def test_what_is_given_back_to_a_queue_that_cannot_be_read_is_there(caplog):
     holder.call(2, "channel.open")
     holder.get("copy", channel=2, no_ack=False)
     # As if it had been behind what is on the disk.
-    holder.connection.channels[1].unacked[1].sequence = 1 << 40
+    holder.connection.channels[1].unacked.entries[1].sequence = 1 << 40
     node.files.unreadable = True
     holder.connection.lost()
     assert "queue 'q' in vhost '/': messages cannot be read: [Errno 5] Input/output error" in caplog.text
