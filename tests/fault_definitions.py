@@ -41,6 +41,7 @@ class FaultyDefinitions(Definitions):
         self._rows, self.last_id = self.versions[-1]
         self._rows = dict(self._rows)
         self._depth = 0
+        self._on_change = lambda: None
 
     @contextmanager
     def transaction(self):
@@ -55,6 +56,7 @@ class FaultyDefinitions(Definitions):
             self._depth -= 1
         if not self._depth:
             self.versions.append((dict(self._rows), self.last_id))
+            self._on_change()
 
     def put(self, *definitions):
         with self.transaction():

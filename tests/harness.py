@@ -76,67 +76,25 @@ class LaggingStore(MemoryStore):
         pass
 
 
-class Wire:
-    """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
+class Answers:
+    """Methods with their contents out of the bytes that a broker sends. heartbeats: number of them so far."""
 
-    def __init__(
-        self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1", tls: Encryption | None = None
-    ) -> None:
-        self.broker = broker
-        self.dirty = False
-        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672, tls), self._on_dirty)
+    def __init__(self) -> None:
         self.heartbeats = 0
-        self._cut = cut
         self._reader = FrameReader(0)
         self._partial: Received | None = None
         self._left = 0
-
-    def _on_dirty(self) -> None:
-        self.dirty = True
-
-    # --- out --------------------------------------------------------------------------------------------------------
-
-    def feed(self, data: bytes) -> None:
-        for piece in self._cut(data):
-            self.connection.feed(piece)
-
-    def send(self, channel: int, name: str, **arguments: Any) -> None:
-        self.feed(method(name, channel, **arguments))
-
-    def publish(
-        self,
-        routing_key: str,
-        body: bytes = b"",
-        exchange: str = "",
-        channel: int = 1,
-        mandatory: bool = False,
-        **properties: Any,
-    ) -> None:
-        self.feed(published(routing_key, body, exchange, channel, mandatory, **properties))
+        self._begun = False
 
     @property
     def is_between(self) -> bool:
         """Return whether everything that was read is complete: no part of a frame or of a content is left."""
         return self._reader.held == 0 and self._partial is None
 
-    # --- in ---------------------------------------------------------------------------------------------------------
-
-    def turn(self) -> bytes:
-        """End turns until nothing more is written; returns the bytes."""
-        data = b""
-        self.broker.sync()
-        while self.dirty:
-            self.dirty = False
-            self.broker.sync()
-            data += b"".join(self.connection.collect())
-        return data
-
-    def receive(self) -> list[Received]:
-        return self.read(self.turn())
-
     def read(self, data: bytes) -> list[Received]:
-        """Return what the bytes, which `turn` returned, complete."""
-        if data.startswith(b"AMQP"):  # the whole answer to another version
+        """Return what these bytes complete."""
+        begun, self._begun = self._begun, True
+        if not begun and data.startswith(b"AMQP"):  # the whole answer to another version
             return [Received(0, "protocol-header", {"header": data})]
         self._reader.feed(data)
         got = [self._frame(*frame) for frame in self._reader.frames()]
@@ -168,6 +126,75 @@ class Wire:
             return None
         got, self._partial = self._partial, None
         return got
+
+
+class Wire:
+    """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
+
+    def __init__(
+        self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1", tls: Encryption | None = None
+    ) -> None:
+        self.broker = broker
+        self.dirty = False
+        self.connection = Connection(broker, Peer(host, 40000, "127.0.0.1", 5672, tls), self._on_dirty)
+        self._cut = cut
+        self._answers = Answers()
+
+    def _on_dirty(self) -> None:
+        self.dirty = True
+
+    # --- out --------------------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        for piece in self._cut(data):
+            self.connection.feed(piece)
+
+    def send(self, channel: int, name: str, **arguments: Any) -> None:
+        self.feed(method(name, channel, **arguments))
+
+    def publish(
+        self,
+        routing_key: str,
+        body: bytes = b"",
+        exchange: str = "",
+        channel: int = 1,
+        mandatory: bool = False,
+        **properties: Any,
+    ) -> None:
+        self.feed(published(routing_key, body, exchange, channel, mandatory, **properties))
+
+    @property
+    def is_between(self) -> bool:
+        """Return whether everything that was read is complete: no part of a frame or of a content is left."""
+        return self._answers.is_between
+
+    # --- in ---------------------------------------------------------------------------------------------------------
+
+    def turn(self) -> bytes:
+        """End turns until nothing more is written; returns the bytes."""
+        data = b""
+        self.broker.sync()
+        while self.dirty:
+            self.dirty = False
+            self.broker.sync()
+            data += b"".join(self.connection.collect())
+        return data
+
+    def receive(self) -> list[Received]:
+        return self.read(self.turn())
+
+    def read(self, data: bytes) -> list[Received]:
+        """Return what the bytes, which `turn` returned, complete."""
+        return self._answers.read(data)
+
+    @property
+    def heartbeats(self) -> int:
+        """Number of heartbeats that the broker has sent, since it was last set."""
+        return self._answers.heartbeats
+
+    @heartbeats.setter
+    def heartbeats(self, count: int) -> None:
+        self._answers.heartbeats = count
 
     def call(self, channel: int, name: str, **arguments: Any) -> Received:
         """Send a method and return the one answer."""
