@@ -1,0 +1,44 @@
+"""Limits of the broker as dice: what happens after 70,000 of something happens after 70 here."""
+
+import random
+
+#: Bound -> the values that it may get instead of its own.
+LOWERED = {
+    "unwritten_bytes": (2_000, 50_000),
+    "unread_bytes": (1_000, 50_000),
+    "routes": (1, 4),
+    "few_routes": (1, 2),
+    "all_routes": (1, 8),
+    "returns": (1, 5, 40),
+    "releases": (1, 3),
+    "unswept_bytes": (100, 5_000),
+    "segment_bytes": (500, 5_000, 100_000),
+    "batch_bytes": (200, 3_000),
+    "group_bytes": (200, 3_000),
+    "entries": (1, 3),
+    "positions": (1, 3, 20),
+    "spill_bytes": (500, 5_000),
+    "disposal": (1, 7),
+}
+
+#: Bounds of what no simulated world has yet.
+NOT_LOWERED = {
+    "guesses": "nobody guesses passwords",
+    "log_bytes": "definitions are in memory, not in SQLite",
+    "full_log_bytes": "definitions are in memory, not in SQLite",
+    "http_connections": "nobody asks over HTTP",
+    "handshakes": "nobody comes by TLS",
+    "accepts": "nobody comes by TLS",
+    "pages": "nobody asks for metrics",
+    "body_bytes": "nobody asks over HTTP",
+    "bodies_bytes": "nobody asks over HTTP",
+    "answers_bytes": "nobody asks over HTTP",
+    "got_bytes": "nobody asks over HTTP",
+    "sessions": "nobody asks over HTTP",
+    "user_sessions": "nobody asks over HTTP",
+}
+
+
+def lowered(chance: random.Random) -> dict[str, int]:
+    """Return bounds, some of them lowered."""
+    return {name: chance.choice(values) for name, values in LOWERED.items() if chance.random() < 0.4}

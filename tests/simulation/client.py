@@ -1,0 +1,256 @@
+"""A simulated client: logs in, calls methods one after the other, and reacts to what comes."""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from amqpbroker.wire.values import Field, Table
+from tests.harness import Answers, Received, method
+from tests.simulation.network import Connection
+from tests.simulation.scheduler import MS
+from tests.simulation.steps import Step
+from tests.simulation.world import World
+
+#: How long a client takes to read what has arrived.
+READ_NS = (1_000, 5 * MS)
+#: Pause before a client connects again.
+RECONNECT_NS = (1 * MS, 500 * MS)
+
+CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
+
+
+class Client:
+    """One client, which connects again when its connection ends, until `leave`.
+
+    name: in the transcript. On each connection `opened` is called once channel 1 is open, then `received` for each
+    method that is not the answer to a call, and `disconnected` at its end. A subclass overrides them.
+    """
+
+    def __init__(self, world: World, name: str, heartbeat: int = 0) -> None:
+        self.world = world
+        self.name = name
+        self.chance = world.chance(name)
+        self.heartbeat = heartbeat
+        self.open = False
+        self.gone = False
+        self._connection: Connection | None = None
+        self._incarnation = 0
+        self._answers = Answers()
+        self._arrived: list[bytes] = []
+        self._reading = True
+        self._unsent = b""
+        self._calls: deque[tuple[frozenset[str], Callable[[Received], None]]] = deque()
+        world.clients.append(self)
+
+    # --- what a workload overrides ----------------------------------------------------------------------------------
+
+    def opened(self) -> None:
+        """Channel 1 is open."""
+
+    def received(self, got: Received) -> None:
+        """A method that answers no call."""
+
+    def disconnected(self) -> None:
+        """The connection has ended."""
+
+    # --- what it does -----------------------------------------------------------------------------------------------
+
+    def connect(self) -> None:
+        """Connect, now or when the broker is there again."""
+        if self._connection is not None or self.gone:
+            return
+        self._incarnation += 1
+        incarnation = self._incarnation
+        self._answers = Answers()
+        self._arrived.clear()
+        self._calls.clear()
+        self._unsent = b""
+        connection = self.world.connect(self)
+        if connection is None:
+            self._connect_later()
+            return
+        self._connection = connection
+        connection.to_server.on_room = lambda: self._flush(incarnation)
+        self.write(b"AMQP\0\0\x09\x01")
+        self._expect(self._start, "connection.start")
+
+    def call(self, then: Callable[[Received], None], answers: str, channel: int, name: str, **arguments: Any) -> None:
+        """Send a method, and have `then` called with its answer: one of `answers`, which are divided by spaces."""
+        self.write(method(name, channel, **arguments))
+        self._expect(then, *answers.split())
+
+    def send(self, channel: int, name: str, **arguments: Any) -> None:
+        """Send a method that has no answer."""
+        self.write(method(name, channel, **arguments))
+
+    def write(self, data: bytes) -> None:
+        """Send bytes as soon as there is room for them."""
+        self._unsent += data
+        self._flush(self._incarnation)
+
+    @property
+    def unsent(self) -> int:
+        """Number of bytes that nobody has taken yet."""
+        return len(self._unsent)
+
+    def pause(self, duration: int) -> None:
+        """Read nothing for that long."""
+        self._reading = False
+        self.world.scheduler.after(duration, self._resume)
+
+    def drop(self) -> None:
+        """Cut the connection off."""
+        if self._connection is not None:
+            self._connection.cut()
+
+    def stall(self, upward: bool, duration: int) -> None:
+        """Have nothing arrive in one direction for that long."""
+        if self._connection is not None:
+            self._connection.stall(upward, duration)
+
+    def leave(self) -> None:
+        """End the connection, and never come back."""
+        self.gone = True
+        self.drop()
+
+    # --- steps ------------------------------------------------------------------------------------------------------
+
+    def do_drop(self) -> None:
+        """Cut the connection off."""
+        self.drop()
+
+    def do_pause(self, duration_ms: int) -> None:
+        """Read nothing for a while."""
+        self.pause(duration_ms * MS)
+
+    def do_stall(self, upward: bool, duration_ms: int) -> None:
+        """Have nothing arrive in one direction for a while."""
+        self.stall(upward, duration_ms * MS)
+
+    # --- what the network calls -------------------------------------------------------------------------------------
+
+    def received_bytes(self, data: bytes) -> None:
+        if not self._arrived:
+            self._read_later()
+        self._arrived.append(data)
+
+    def ended(self) -> None:
+        self._arrived.clear()
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        was_open, self.open = self.open, False
+        self.world.note(self.name, "ended")
+        if was_open:
+            self.disconnected()
+        if not self.gone:
+            self._connect_later()
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _connect_later(self) -> None:
+        self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)
+
+    def _flush(self, incarnation: int) -> None:
+        if self._connection is not None and incarnation == self._incarnation and self._unsent:
+            sent = self._connection.to_server.send(self._unsent)
+            self._unsent = self._unsent[sent:]
+
+    def _expect(self, then: Callable[[Received], None], *answers: str) -> None:
+        self._calls.append((frozenset(answers), then))
+
+    def _read_later(self) -> None:
+        incarnation = self._incarnation
+        self.world.scheduler.after(self.chance.randint(*READ_NS), lambda: self._read(incarnation))
+
+    def _resume(self) -> None:
+        self._reading = True
+        if self._arrived:
+            self._read_later()
+
+    def _read(self, incarnation: int) -> None:
+        if incarnation != self._incarnation or self._connection is None or not self._reading or not self._arrived:
+            return
+        data = b"".join(self._arrived)
+        self._arrived.clear()
+        self._connection.to_client.consumed(len(data))
+        for got in self._answers.read(data):
+            if self._connection is None or incarnation != self._incarnation:
+                return
+            self._act_on(got)
+
+    def _act_on(self, got: Received) -> None:
+        self.world.note(self.name, got)
+        if self._calls and got.name in self._calls[0][0]:
+            _, then = self._calls.popleft()
+            then(got)
+        elif got.name == "connection.close":
+            self.world.closed_by_broker(self.name, got)
+            self.send(0, "connection.close-ok")
+        elif got.name == "channel.close":
+            self.world.closed_by_broker(self.name, got)
+            self.drop()
+        else:
+            self.received(got)
+
+    # --- the handshake ----------------------------------------------------------------------------------------------
+
+    def _start(self, _: Received) -> None:
+        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES})}
+        self.send(
+            0,
+            "connection.start-ok",
+            client_properties=known,
+            mechanism="PLAIN",
+            response="\0guest\0guest",
+            locale="en_US",
+        )
+        self._expect(self._tune, "connection.tune")
+
+    def _tune(self, _: Received) -> None:
+        self.send(0, "connection.tune-ok", channel_max=2047, frame_max=131072, heartbeat=self.heartbeat)
+        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host="/")
+
+    def _open(self, _: Received) -> None:
+        self.call(self._opened, "channel.open-ok", 1, "channel.open")
+
+    def _opened(self, _: Received) -> None:
+        self.open = True
+        self.opened()
+
+
+class ClientEnd:
+    """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._over = False
+
+    def received(self, data: bytes) -> None:
+        if not self._over:
+            self._client.received_bytes(data)
+
+    def ended(self) -> None:
+        if not self._over:
+            self._over = True
+            self._client.ended()
+
+
+def troubles(chance: random.Random, end_ms: int, clients: list[str]) -> list[Step]:
+    """Return what happens to the connections of clients."""
+    drops = [Step(chance.randint(0, end_ms), chance.choice(clients), "drop") for _ in range(chance.choice((0, 1, 5)))]
+    pauses = [
+        Step(chance.randint(0, end_ms), chance.choice(clients), "pause", (chance.choice((50, 2000)),))
+        for _ in range(chance.choice((0, 1, 3)))
+    ]
+    stalls = [
+        Step(
+            chance.randint(0, end_ms),
+            chance.choice(clients),
+            "stall",
+            (chance.random() < 0.5, chance.choice((50, 2000))),
+        )
+        for _ in range(chance.choice((0, 1, 3)))
+    ]
+    return [*drops, *pauses, *stalls]

@@ -1,0 +1,73 @@
+"""What must be true of the messages of one queue, whatever fails."""
+
+from dataclasses import dataclass, field
+
+from tests.simulation.world import World
+
+
+@dataclass(slots=True)
+class Fate:
+    """What is known of one message. life: of the broker in which it was published last.
+
+    persistent: it outlives a broker. confirmed: the broker has promised to keep it. delivered: number of deliveries.
+    settled: (life, delivery) of a settling that the broker has certainly seen, None if none. discarded: by a client.
+    """
+
+    life: int
+    persistent: bool
+    priority: int = 0
+    confirmed: bool = False
+    delivered: int = 0
+    delivered_life: int = 0
+    settled_life: int = 0
+    settled: bool = False
+
+
+@dataclass
+class Ledger:
+    """The messages of one queue by their numbers. name: of the queue, for errors."""
+
+    world: World
+    name: str
+    fates: dict[str, Fate] = field(default_factory=dict)
+    _last: dict[tuple[object, str, int], int] = field(default_factory=dict)
+
+    def published(self, message: str, persistent: bool, priority: int = 0) -> None:
+        """A client has sent it."""
+        self.fates[message] = Fate(self.world.life, persistent, priority)
+
+    def confirmed(self, message: str) -> None:
+        """The broker has promised to keep it."""
+        self.fates[message].confirmed = True
+
+    def delivered(self, message: str, redelivered: bool, receiver: object) -> None:
+        """A client has received it on one of its connections. Raises BrokenError."""
+        fate = self.fates.get(message)
+        if fate is None:
+            raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+        if fate.settled and fate.settled_life == self.world.life:
+            raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
+        if fate.delivered and not redelivered and fate.delivered_life == self.world.life:
+            raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
+        fate.delivered += 1
+        fate.delivered_life = self.world.life
+        if not redelivered:
+            publisher, number = message.rsplit("-", 1)
+            key = (receiver, publisher, fate.priority)
+            last = self._last.get(key, -1)
+            if int(number) < last:
+                raise self.world.broken(f"{self.name}: {message} is delivered after {publisher}-{last}")
+            self._last[key] = int(number)
+
+    def settled(self, message: str) -> None:
+        """The broker has certainly seen that a client has settled it."""
+        fate = self.fates[message]
+        fate.settled, fate.settled_life = True, self.world.life
+
+    def check(self) -> None:
+        """Raise BrokenError if a message is missing that the broker has promised to keep."""
+        for message, fate in self.fates.items():
+            if fate.delivered or not fate.confirmed:
+                continue
+            if fate.persistent or fate.life == self.world.life:
+                raise self.world.broken(f"{self.name}: {message} was confirmed, and is lost")

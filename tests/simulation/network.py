@@ -1,0 +1,265 @@
+"""Connections between simulated clients and a broker: bytes take their time, come in pieces, stall, and are cut off."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from tests.simulation.event_loop import SimulatedLoop
+from tests.simulation.scheduler import MS, Scheduler
+
+#: How long bytes are on their way.
+LATENCY_NS = (20_000, 2 * MS)
+#: Sizes of what the kernels hold in each direction.
+WINDOWS = (512, 4096, 65_536, 1 << 20)
+
+
+class End(Protocol):
+    """Who receives at one end."""
+
+    def received(self, data: bytes) -> None: ...
+    def ended(self) -> None: ...
+
+
+class Pipe:
+    """One direction. window: bytes that are on their way at most, until the receiver reads them.
+
+    written: bytes that the sender's side has accepted. Bytes arrive in the order sent, whatever the latencies.
+    """
+
+    def __init__(self, scheduler: Scheduler, chance: random.Random, end: End, window: int) -> None:
+        self._scheduler = scheduler
+        self._chance = chance
+        self._end = end
+        self._window = window
+        self._on_way = 0
+        #: What is on its way; None is the end.
+        self._pieces: deque[bytes | None] = deque()
+        self._due = 0
+        self._stalled_until = 0
+        self._cut = False
+        #: Called when there is room again.
+        self.on_room: Callable[[], None] = lambda: None
+
+    @property
+    def room(self) -> int:
+        """Number of bytes that `send` takes now."""
+        return self._window - self._on_way
+
+    def send(self, data: bytes) -> int:
+        """Accept what there is room for; returns how many bytes."""
+        data = data[: self.room]
+        count = len(data)
+        self._on_way += count
+        while data:
+            size = self._chance.choice((len(data), len(data), self._chance.randint(1, len(data))))
+            self._put_on_way(data[:size])
+            data = data[size:]
+        return count
+
+    def finish(self) -> None:
+        """Nothing follows: the other end is told behind everything that was sent."""
+        self._put_on_way(None)
+
+    def stall(self, duration: int) -> None:
+        """Nothing arrives for that long."""
+        self._stalled_until = max(self._stalled_until, self._scheduler.now + duration)
+
+    def cut(self) -> None:
+        """Nothing that is on its way arrives any more."""
+        self._cut = True
+
+    def consumed(self, count: int) -> None:
+        """The receiver has read that many bytes."""
+        self._on_way -= count
+        if not self._cut:
+            self.on_room()
+
+    def _put_on_way(self, piece: bytes | None) -> None:
+        now = self._scheduler.now
+        self._pieces.append(piece)
+        self._due = max(self._due, now + self._chance.randint(*LATENCY_NS), self._stalled_until)
+        self._scheduler.after(self._due - now, self._arrive)
+
+    def _arrive(self) -> None:
+        """Hand the next piece over."""
+        if self._cut:
+            return
+        if self._scheduler.now < self._stalled_until:
+            self._scheduler.after(self._stalled_until - self._scheduler.now, self._arrive)
+            return
+        piece = self._pieces.popleft()
+        if piece is None:
+            self._end.ended()
+        else:
+            self._end.received(piece)
+
+
+class SimulatedTransport(asyncio.Transport):
+    """The broker's end of a connection: what uvloop's transport is to `ClientTransport`."""
+
+    def __init__(self, loop: SimulatedLoop, port: int, chance: random.Random) -> None:
+        super().__init__({"peername": ("127.0.0.1", port), "sockname": ("127.0.0.1", 5672), "socket": _Socket()})
+        self._loop = loop
+        self._chance = chance
+        self._protocol: Any = None
+        self._out: Pipe | None = None
+        self._in: Pipe | None = None
+        self._arrived = bytearray()
+        self._eof = False
+        self._unwritten: deque[bytes] = deque()
+        self._unwritten_bytes = 0
+        self._high, self._low = 65_536, 16_384
+        self._reading = True
+        self._paused = False
+        self._closing = False
+        self._lost = False
+
+    def open(self, protocol: Any, incoming: Pipe, outgoing: Pipe) -> None:
+        """The connection is there."""
+        self._protocol, self._in, self._out = protocol, incoming, outgoing
+        outgoing.on_room = self._flush
+        self._loop.call_soon(protocol.connection_made, self)
+
+    # --- the network's side -----------------------------------------------------------------------------------------
+
+    def received(self, data: bytes) -> None:
+        self._arrived += data
+        self._readable()
+
+    def ended(self) -> None:
+        self._eof = True
+        self._readable()
+
+    def read(self) -> None:
+        """Read once, as the loop does when the socket has data."""
+        if self._lost or self._closing or not self._reading:
+            return
+        if not self._arrived:
+            if self._eof:
+                self._lose(None)
+            return
+        buffer = self._protocol.get_buffer(-1)
+        size = min(len(buffer), len(self._arrived))
+        buffer[:size] = self._arrived[:size]
+        del self._arrived[:size]
+        self._in.consumed(size)  # type: ignore[union-attr]
+        self._protocol.buffer_updated(size)
+        self._readable()
+
+    def _readable(self) -> None:
+        if self._reading and not self._lost and (self._arrived or self._eof):
+            self._loop.set_readable(self)
+
+    # --- what the broker calls --------------------------------------------------------------------------------------
+
+    def write(self, data: Any) -> None:
+        if self._lost or self._closing:
+            return
+        self._unwritten.append(bytes(data))
+        self._unwritten_bytes += len(data)
+        self._flush()
+        if self._unwritten_bytes > self._high and not self._paused:
+            self._paused = True
+            self._protocol.pause_writing()
+
+    def writelines(self, parts: Iterable[Any]) -> None:
+        self.write(b"".join(bytes(part) for part in parts))
+
+    def pause_reading(self) -> None:
+        self._reading = False
+        self._loop.unset_readable(self)
+
+    def resume_reading(self) -> None:
+        self._reading = True
+        self._readable()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._high = high if high is not None else 65_536
+        self._low = low if low is not None else self._high // 4
+
+    def get_write_buffer_size(self) -> int:
+        return self._unwritten_bytes
+
+    def is_closing(self) -> bool:
+        return self._closing or self._lost
+
+    def close(self) -> None:
+        """Close when everything is written."""
+        if self._closing or self._lost:
+            return
+        self._closing = True
+        self._loop.unset_readable(self)
+        self._end_if_written()
+
+    def abort(self) -> None:
+        self._lose(None)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._lost or self._out is None:
+            return
+        while self._unwritten:
+            data = self._unwritten[0]
+            count = self._out.send(data)
+            self._unwritten_bytes -= count
+            if count < len(data):
+                self._unwritten[0] = data[count:]
+                break
+            self._unwritten.popleft()
+        if self._paused and self._unwritten_bytes <= self._low:
+            self._paused = False
+            self._loop.call_soon(self._resume)
+        self._end_if_written()
+
+    def _resume(self) -> None:
+        if not self._lost:
+            self._protocol.resume_writing()
+
+    def _end_if_written(self) -> None:
+        if self._closing and not self._unwritten:
+            self._lose(None)
+
+    def _lose(self, error: Exception | None) -> None:
+        if self._lost:
+            return
+        self._lost = True
+        self._loop.unset_readable(self)
+        self._unwritten.clear()
+        self._unwritten_bytes = 0
+        if self._out is not None:
+            self._out.finish()
+        self._loop.call_soon(self._protocol.connection_lost, error)
+
+
+class _Socket:
+    """What is asked of a socket."""
+
+    def setsockopt(self, *_: object) -> None:
+        pass
+
+
+class Connection:
+    """Both directions between a client and the broker. `client`: who receives at the client's end."""
+
+    def __init__(
+        self, scheduler: Scheduler, chance: random.Random, client: End, server: SimulatedTransport, protocol: Any
+    ) -> None:
+        self.to_server = Pipe(scheduler, chance, server, chance.choice(WINDOWS))
+        self.to_client = Pipe(scheduler, chance, client, chance.choice(WINDOWS))
+        self._server = server
+        self._client = client
+        server.open(protocol, self.to_server, self.to_client)
+
+    def stall(self, upward: bool, duration: int) -> None:
+        """Nothing arrives in one direction for that long; upward: at the broker."""
+        (self.to_server if upward else self.to_client).stall(duration)
+
+    def cut(self) -> None:
+        """The connection breaks. What is on its way is lost, and both ends are told."""
+        self.to_server.cut()
+        self.to_client.cut()
+        self._server.ended()
+        self._client.ended()

@@ -1,0 +1,59 @@
+"""Pipes of the simulated network keep the order of bytes, whatever happens to them."""
+
+import random
+
+from tests.simulation.network import Pipe
+from tests.simulation.scheduler import MS, SECOND, Scheduler
+
+
+class Far:
+    def __init__(self):
+        self.data = b""
+        self.over = False
+        self.pipe = None
+
+    def received(self, data):
+        assert not self.over
+        self.data += data
+        self.pipe.consumed(len(data))
+
+    def ended(self):
+        self.over = True
+
+
+def piped(seed, window=100):
+    scheduler, far = Scheduler(), Far()
+    far.pipe = Pipe(scheduler, random.Random(seed), far, window)
+    return scheduler, far, far.pipe
+
+
+def test_bytes_arrive_in_their_order_through_stalls():
+    for seed in range(200):
+        scheduler, far, pipe = piped(seed)
+        sent = b""
+        for i in range(50):
+            data = bytes([i]) * (i % 7 + 1)
+            sent += data[: pipe.send(data)]
+            if i % 10 == 3:
+                pipe.stall(30 * MS)
+            scheduler.run(scheduler.now + MS)
+        pipe.finish()
+        scheduler.run(scheduler.now + SECOND)
+        assert (far.data, far.over) == (sent, True)
+
+
+def test_no_more_is_on_its_way_than_the_window_has_room_for():
+    scheduler, far, pipe = piped(1, window=10)
+    assert pipe.send(b"x" * 25) == 10
+    assert pipe.room == 0
+    scheduler.run(SECOND)
+    assert (far.data, pipe.room) == (b"x" * 10, 10)
+
+
+def test_nothing_arrives_after_a_cut():
+    scheduler, far, pipe = piped(1)
+    pipe.send(b"lost")
+    pipe.finish()
+    pipe.cut()
+    scheduler.run(SECOND)
+    assert (far.data, far.over) == (b"", False)

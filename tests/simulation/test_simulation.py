@@ -1,0 +1,66 @@
+"""The simulator itself: the same seed gives the same world, seeds pass, and planted faults have their places."""
+
+from dataclasses import fields
+
+import pytest
+
+from amqpbroker.config.bounds import Bounds
+from tests.simulation.bounds import LOWERED, NOT_LOWERED
+from tests.simulation.planted import PLANTED, copy_with, seconds_until_found
+from tests.simulation.scenario import Scenario, run, scenario
+from tests.simulation.shrink import shrunk
+from tests.simulation.steps import Step
+
+#: Seeds whose world found a fault of the simulator or of the broker once.
+FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
+
+
+def test_every_bound_is_lowered_or_listed_with_a_reason():
+    assert {field.name for field in fields(Bounds)} == LOWERED.keys() | NOT_LOWERED.keys()
+    assert not LOWERED.keys() & NOT_LOWERED.keys()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_same_seed_gives_the_same_world(seed):
+    lines, again = [], []
+    assert run(scenario(seed), lines) == run(scenario(seed), again)
+    assert lines == again
+
+
+@pytest.mark.parametrize("seed", FOUND)
+@pytest.mark.explore
+def test_seeds_that_found_a_fault_pass(seed):
+    run(scenario(seed))
+
+
+@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.explore
+def test_seeds_pass(seed):
+    run(scenario(seed))
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
+def test_a_planted_fault_has_its_place(fault, tmp_path):
+    copy_with(fault, tmp_path)
+
+
+@pytest.mark.explore
+@pytest.mark.process
+def test_a_planted_fault_is_found():
+    (fault,) = [fault for fault in PLANTED if fault.name == "a TTL too short"]
+    assert seconds_until_found(fault, most_s=300, jobs=1, first=1) is not None
+
+
+def test_a_failing_scenario_is_made_shorter(monkeypatch):
+    """The failure is one that needs two steps of twenty."""
+    steps = [Step(i, "machine", "kill") for i in range(20)]
+    given = Scenario(1, 20, {"routes": 1, "entries": 1}, {}, {}, steps)
+
+    def failure(candidate):
+        needed = {steps[3], steps[17]}
+        return "it fails" if needed <= set(candidate.steps) and "routes" in candidate.bounds else None
+
+    monkeypatch.setattr("tests.simulation.shrink.failure_of", failure)
+    short = shrunk(given)
+    assert short.steps == [steps[3], steps[17]]
+    assert short.bounds == {"routes": 1}

@@ -1,0 +1,8 @@
+"""The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
+
+from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.transactions import Transactions
+
+WORKLOADS = {"flow": Flow, "retries": Retries, "delays": Delays, "transactions": Transactions}

@@ -1,0 +1,250 @@
+"""Publishers and consumers of one queue: nothing confirmed is lost, nothing settled comes back, order is kept."""
+
+import random
+from typing import Any
+
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import Received, published
+from tests.simulation.client import Client, troubles
+from tests.simulation.ledger import Ledger
+from tests.simulation.steps import Step
+from tests.simulation.world import World
+
+SIZES = (0, 10, 10, 10, 300, 5_000, 140_000)
+#: Settlings of a consumer: an acknowledgement of the oldest, of several, a requeue of the oldest, of all.
+SETTLINGS = ("ack", "ack", "ack_multiple", "ack_multiple", "ack_newest", "requeue", "requeue_all")
+
+
+class Flow:
+    """One queue with its clients. plan: settings of the flow, as the scenario has them."""
+
+    def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
+        self.world = world
+        self.name = name
+        self.kind: str = plan["kind"]
+        self.priorities: int = plan["priorities"] if self.kind == "classic" else 0
+        self.ledger = Ledger(world, name)
+        self.publishers = [Publisher(self, f"{name}p{i}", plan["persistent"]) for i in range(plan["publishers"])]
+        self.consumers = [Consumer(self, f"{name}c{i}", plan["prefetch"]) for i in range(plan["consumers"])]
+
+    @staticmethod
+    def settings(chance: random.Random) -> dict[str, Any]:
+        """Return the settings of a flow."""
+        return {
+            "kind": chance.choice(("classic", "quorum")),
+            "persistent": chance.choice((0.0, 0.5, 1.0, 1.0)),
+            "publishers": chance.randint(1, 3),
+            "consumers": chance.randint(1, 3),
+            "prefetch": chance.choice((0, 1, 3, 50)),
+            "priorities": chance.choice((0, 0, 3)),
+        }
+
+    @staticmethod
+    def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
+        """Return what the clients do."""
+        steps = []
+        for i in range(settings["publishers"]):
+            for _ in range(chance.choice((1, 5, 20))):
+                count = chance.choice((1, 1, 10, 200))
+                size = chance.choice(SIZES if count < 100 else SIZES[:-1])
+                steps.append(Step(chance.randint(0, end_ms), f"{name}p{i}", "publish", (count, size)))
+        for i in range(settings["consumers"]):
+            steps += [
+                Step(chance.randint(0, end_ms), f"{name}c{i}", "settle", (chance.choice(SETTLINGS),))
+                for _ in range(chance.choice((3, 30, 200)))
+            ]
+            for _ in range(chance.choice((0, 0, 1, 4))):
+                steps.append(Step(chance.randint(0, end_ms), f"{name}c{i}", "resubscribe"))
+        clients = [f"{name}p{i}" for i in range(settings["publishers"])]
+        clients += [f"{name}c{i}" for i in range(settings["consumers"])]
+        return steps + troubles(chance, end_ms, clients)
+
+    @property
+    def actors(self) -> dict[str, object]:
+        return {client.name: client for client in (*self.publishers, *self.consumers)}
+
+    def begin(self) -> None:
+        for client in (*self.publishers, *self.consumers):
+            client.connect()
+
+    def rest(self) -> None:
+        for consumer in self.consumers:
+            consumer.acknowledge_all()
+
+    def is_done(self) -> bool:
+        return (
+            all(client.open and client.idle for client in (*self.publishers, *self.consumers))
+            and not any(consumer.unsettled for consumer in self.consumers)
+            and self._is_empty()
+        )
+
+    def _is_empty(self) -> bool:
+        process = self.world.process
+        if process is None:
+            return False
+        queue = process.broker.vhosts["/"].queues.get(self.name)
+        return queue is None or queue.ready_count + queue.unacked_count == 0
+
+    def check(self) -> None:
+        self.ledger.check()
+
+    def declare(self, client: Client, then: Any) -> None:
+        """Declare the queue, which may have been lost with what was not synced."""
+        arguments: dict[str, Any] = {"x-queue-type": longstr(self.kind)}
+        if self.priorities:
+            arguments["x-max-priority"] = Field("I", self.priorities)
+        client.call(then, "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments)
+
+
+class Publisher(Client):
+    """Publishes with confirms. persistent: fraction of its messages that are."""
+
+    def __init__(self, flow: Flow, name: str, persistent: float) -> None:
+        super().__init__(flow.world, name)
+        self._flow = flow
+        self._persistent = persistent
+        self._number = 0
+        self._tag = 0
+        self._unconfirmed: dict[int, str] = {}
+        self._waiting: list[tuple[int, int]] = []
+        self._ready = False
+
+    @property
+    def idle(self) -> bool:
+        return self._ready and not self._waiting and not self._unconfirmed
+
+    def do_publish(self, count: int, size: int) -> None:
+        self._waiting.append((count, size))
+        if self._ready:
+            self._publish()
+
+    def opened(self) -> None:
+        self._flow.declare(self, self._declared)
+
+    def _declared(self, _: Received) -> None:
+        self.call(self._selected, "confirm.select-ok", 1, "confirm.select")
+
+    def _selected(self, _: Received) -> None:
+        self._tag = 0
+        self._ready = True
+        self._publish()
+
+    def _publish(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for count, size in waiting:
+            for _ in range(count):
+                message = f"{self.name}.{self._incarnation}-{self._number}"
+                self._number += 1
+                self._tag += 1
+                self._unconfirmed[self._tag] = message
+                persistent = self.chance.random() < self._persistent
+                properties: dict[str, Any] = {"delivery_mode": 2} if persistent else {}
+                priority = self.chance.randint(0, self._flow.priorities)
+                if priority:
+                    properties["priority"] = priority
+                self._flow.ledger.published(message, persistent or self._flow.kind == "quorum", priority)
+                body = message.encode() + b" " + self.chance.randbytes(size)
+                self.write(published(self._flow.name, body, **properties))
+
+    def received(self, got: Received) -> None:
+        if got.name in ("basic.ack", "basic.nack"):
+            tag = got.arguments["delivery_tag"]
+            tags = [each for each in self._unconfirmed if each <= tag] if got.arguments["multiple"] else [tag]
+            for each in tags:
+                if each not in self._unconfirmed:
+                    raise self.world.broken(f"{self.name}: {got.name} of {each}, which was not published")
+                message = self._unconfirmed.pop(each)
+                if got.name == "basic.ack":
+                    self._flow.ledger.confirmed(message)
+        else:
+            raise self.world.broken(f"{self.name} received {got}")
+
+    def disconnected(self) -> None:
+        self._ready = False
+        self._unconfirmed.clear()
+
+
+class Consumer(Client):
+    """Consumes, and settles when it is told to. prefetch: of its consumer."""
+
+    def __init__(self, flow: Flow, name: str, prefetch: int) -> None:
+        super().__init__(flow.world, name)
+        self._flow = flow
+        self._prefetch = prefetch
+        self.unsettled: dict[int, str] = {}
+        self._acknowledges_all = False
+        self._consumes = False
+        self._cancels = False
+
+    @property
+    def idle(self) -> bool:
+        return self._consumes
+
+    def opened(self) -> None:
+        self._flow.declare(self, self._declared)
+
+    def _declared(self, _: Received) -> None:
+        self.call(self._limited, "basic.qos-ok", 1, "basic.qos", prefetch_count=self._prefetch)
+
+    def _limited(self, _: Received) -> None:
+        self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=self._flow.name, consumer_tag="c")
+
+    def _consuming(self, _: Received) -> None:
+        self._consumes = True
+
+    def do_resubscribe(self) -> None:
+        """Cancel the consumer and consume again."""
+        if self.open and self._consumes:
+            self._consumes = False
+            self.call(self._limited, "basic.cancel-ok", 1, "basic.cancel", consumer_tag="c")
+
+    def do_settle(self, how: str) -> None:
+        if not self.open or not self.unsettled:
+            return
+        tags = list(self.unsettled)
+        if how == "ack":
+            self._settled("basic.ack", tags[:1], multiple=False)
+        elif how == "ack_multiple":
+            tags = tags[: self.chance.randint(1, len(tags))]
+            self._settled("basic.ack", tags, multiple=True)
+        elif how == "ack_newest":
+            self._settled("basic.ack", tags[-1:], multiple=False)
+        elif how == "requeue":
+            self._settled("basic.nack", tags[:1], multiple=False)
+        else:
+            self._settled("basic.nack", tags, multiple=True)
+
+    def acknowledge_all(self) -> None:
+        """Acknowledge what there is, and from now on everything at once."""
+        self._acknowledges_all = True
+        if self.open and self.unsettled:
+            self._settled("basic.ack", list(self.unsettled), multiple=True)
+
+    def _settled(self, name: str, tags: list[int], multiple: bool) -> None:
+        arguments = {"requeue": True} if name == "basic.nack" else {}
+        self.send(1, name, delivery_tag=tags[-1], multiple=multiple, **arguments)
+        messages = [self.unsettled.pop(tag) for tag in tags]
+        if name == "basic.ack":
+            # What is answered after it shows that the broker has seen it.
+            self.call(
+                lambda _: [self._flow.ledger.settled(message) for message in messages],
+                "basic.qos-ok",
+                1,
+                "basic.qos",
+                prefetch_count=self._prefetch,
+            )
+
+    def received(self, got: Received) -> None:
+        if got.name != "basic.deliver":
+            raise self.world.broken(f"{self.name} received {got}")
+        assert got.body is not None
+        message = got.body.split(b" ", 1)[0].decode()
+        tag = got.arguments["delivery_tag"]
+        self._flow.ledger.delivered(message, got.arguments["redelivered"], (self.name, self._incarnation))
+        self.unsettled[tag] = message
+        if self._acknowledges_all:
+            self._settled("basic.ack", [tag], multiple=False)
+
+    def disconnected(self) -> None:
+        self._consumes = False
+        self.unsettled.clear()

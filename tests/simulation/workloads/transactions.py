@@ -1,0 +1,165 @@
+"""Transactions: what is committed comes as a whole; what is rolled back, or cut off, does not come at all."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from amqpbroker.wire.values import longstr
+from tests.harness import Received, published
+from tests.simulation.client import Client, troubles
+from tests.simulation.steps import Step
+from tests.simulation.world import World
+
+
+class Transactions:
+    """A client that publishes in transactions to two queues, and a consumer of both."""
+
+    def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
+        self.world = world
+        self.name = name
+        self._kind: str = plan["kind"]
+        self.sent: dict[str, list[str]] = {}
+        self.committed: dict[str, bool] = {}
+        self.received: dict[str, int] = {}
+        self.publisher = TransactionPublisher(self)
+        self.consumer = TransactionConsumer(self)
+
+    @staticmethod
+    def settings(chance: random.Random) -> dict[str, Any]:
+        """Return the settings of such a workload."""
+        return {"kind": chance.choice(("classic", "quorum"))}
+
+    @staticmethod
+    def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
+        """Return what the clients do."""
+        steps = [
+            Step(chance.randint(0, end_ms), f"{name}p", "transact", (chance.choice((1, 3, 20)), chance.random() < 0.8))
+            for _ in range(chance.choice((1, 10, 40)))
+        ]
+        return steps + troubles(chance, end_ms, [f"{name}p", f"{name}c"])
+
+    @property
+    def queues(self) -> tuple[str, str]:
+        return f"{self.name}-a", f"{self.name}-b"
+
+    @property
+    def actors(self) -> dict[str, object]:
+        return {self.publisher.name: self.publisher, self.consumer.name: self.consumer}
+
+    def begin(self) -> None:
+        self.publisher.connect()
+        self.consumer.connect()
+
+    def rest(self) -> None:
+        """Nothing has to be ended."""
+
+    def is_done(self) -> bool:
+        process = self.world.process
+        if process is None or not self.publisher.idle or not self.consumer.consumes:
+            return False
+        found = [queue for name, queue in process.broker.vhosts["/"].queues.items() if name in self.queues]
+        return not any(queue.ready_count + queue.unacked_count for queue in found)
+
+    def check(self) -> None:
+        for transaction, messages in self.sent.items():
+            there = [message for message in messages if message in self.received]
+            if self.committed.get(transaction) is True and len(there) < len(messages):
+                raise self.world.broken(f"{self.name}: {transaction} was committed, and is lost in part")
+            if self.committed.get(transaction) is False and there:
+                raise self.world.broken(f"{self.name}: {transaction} was rolled back, and {there} came")
+            if there and len(there) < len(messages) and not self.world.tore_groups:
+                raise self.world.broken(f"{self.name}: {transaction} came in part: {there}")
+
+    def declare(self, client: Client, then: Callable[[], None]) -> None:
+        """Declare both queues."""
+        arguments = {"x-queue-type": longstr(self._kind)}
+        for name in self.queues:
+            done: Callable[[Received], None] = (lambda _: then()) if name == self.queues[1] else (lambda _: None)
+            client.call(done, "queue.declare-ok", 1, "queue.declare", queue=name, durable=True, arguments=arguments)
+
+
+class TransactionPublisher(Client):
+    """Publishes in transactions, one after the other."""
+
+    def __init__(self, workload: Transactions) -> None:
+        super().__init__(workload.world, f"{workload.name}p")
+        self._workload = workload
+        self._number = 0
+        self._waiting: list[tuple[int, bool]] = []
+        self._current: str | None = None
+        self._ready = False
+
+    @property
+    def idle(self) -> bool:
+        """Return whether every transaction is over."""
+        return self._ready and self._current is None and not self._waiting
+
+    def do_transact(self, count: int, commits: bool) -> None:
+        """Publish messages in one transaction, which is committed or rolled back."""
+        self._waiting.append((count, commits))
+        self._next()
+
+    def opened(self) -> None:
+        self._workload.declare(self, self._declared)
+
+    def _declared(self) -> None:
+        self.call(self._selected, "tx.select-ok", 1, "tx.select")
+
+    def _selected(self, _: Received) -> None:
+        self._ready = True
+        self._next()
+
+    def _next(self) -> None:
+        if not self._ready or self._current is not None or not self._waiting:
+            return
+        count, commits = self._waiting.pop(0)
+        self._number += 1
+        self._current = transaction = f"{self.name}.{self._number}"
+        messages = [f"{transaction}-{i}" for i in range(count)]
+        self._workload.sent[transaction] = messages
+        for i, message in enumerate(messages):
+            self.write(published(self._workload.queues[i % 2], message.encode(), delivery_mode=2))
+
+        def over(_: Received) -> None:
+            self._workload.committed[transaction] = commits
+            self._current = None
+            self._next()
+
+        name = "commit" if commits else "rollback"
+        self.call(over, f"tx.{name}-ok", 1, f"tx.{name}")
+
+    def disconnected(self) -> None:
+        self._ready = False
+        self._current = None
+
+
+class TransactionConsumer(Client):
+    """Acknowledges whatever comes."""
+
+    def __init__(self, workload: Transactions) -> None:
+        super().__init__(workload.world, f"{workload.name}c")
+        self._workload = workload
+        self.consumes = False
+
+    def opened(self) -> None:
+        self._workload.declare(self, self._declared)
+
+    def _declared(self) -> None:
+        first, second = self._workload.queues
+        self.call(lambda _: None, "basic.consume-ok", 1, "basic.consume", queue=first, consumer_tag="a")
+        self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=second, consumer_tag="b")
+
+    def _consuming(self, _: Received) -> None:
+        self.consumes = True
+
+    def received(self, got: Received) -> None:
+        assert got.body is not None
+        message = got.body.decode()
+        received = self._workload.received
+        if received.get(message) == self.world.life and not got.arguments["redelivered"]:
+            raise self.world.broken(f"{self.name}: {message} came twice")
+        received[message] = self.world.life
+        self.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
+
+    def disconnected(self) -> None:
+        self.consumes = False
