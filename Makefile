@@ -23,9 +23,10 @@ TESTS = all
 
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
+SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash soak bench bench-core bench-growth clean
+.PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash simulate soak bench bench-core bench-growth clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +77,9 @@ fuzz-http: $(DEV) $(BUILT) ## Ask a broker for anything over HTTP, and look for 
 
 crash: $(DEV) $(BUILT) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)
+
+simulate: $(DEV) $(BUILT) ## Run whole lives of a broker, each from one seed; SECONDS=60, SEED=n runs that one.
+	@$(SHIPPED) $(PY) -m tests.simulation --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 soak: $(DEV) $(BUILT) ## Drive each feature past twice its bounds, and look that the broker is at rest then; ARGS="delayed" picks some.
 	$(SHIPPED) $(PY) -m tests.soak $(ARGS)
