@@ -9,7 +9,7 @@ from amqpbroker.store.store import Store
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
-#: What it takes to hold an answer back, besides its octets.
+#: Memory of an answer that is held back, beside its octets.
 HOLDING: Final = 128
 
 
@@ -52,7 +52,7 @@ class Answers(AwaitingSync):
         self._store.count_answer(len(data) + HOLDING)
 
     def await_sync(self) -> None:
-        """Have the output ask for what is due at the end of each event loop iteration."""
+        """Register with the output, which asks for what is due at the end of each event loop iteration."""
         self.awaiting_sync = True
         self._output.await_sync(self)
 

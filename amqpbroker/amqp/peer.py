@@ -11,7 +11,7 @@ from amqpbroker.wire.certificate import Certificate
 if TYPE_CHECKING:
     from amqpbroker.broker.users.users import User
 
-#: What OpenSSL calls a cipher within a suite -> what Erlang calls it.
+#: OpenSSL's name of a cipher within a suite -> Erlang's name.
 _CIPHERS = {
     "AES128-GCM": "aes_128_gcm",
     "AES256-GCM": "aes_256_gcm",

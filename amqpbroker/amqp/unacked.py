@@ -40,7 +40,7 @@ class Unacked:
 
     @property
     def outstanding(self) -> int:
-        """How many deliveries to consumers wait for their acknowledgement."""
+        """Return the number of deliveries to consumers that wait for their acknowledgement."""
         return self.delivered - self.settled
 
     def held(self) -> Iterator[Entry]:

@@ -276,7 +276,7 @@ class Vhost(Host):
         self.events.exchange_created(self.name, exchange)
 
     def routes_changed(self) -> None:
-        """Have channels forget the routes that they remember: one of these may lead elsewhere now."""
+        """Make channels forget the routes that they remember: one of these may lead elsewhere now."""
         self.route_epoch += 1
 
     def count_remembered(self, change: int) -> None:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 #: A request that changes something by the cookie alone needs this header, which no form of another site can send.
 CSRF_HEADER = "x-requested-with"
 
-#: What a form can send, or a script without asking first whether it may (Fetch standard, CORS-safelisted).
+#: Types that a form can send, or a script without asking first whether it may (Fetch standard, CORS-safelisted).
 _SIMPLE = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
@@ -95,7 +95,7 @@ class Authenticator:
 
 
 def comes_from_elsewhere(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
-    """Whether another site sent it that is not allowed to (management.cors.allow_origins; "*" is any).
+    """Return whether another site sent it that is not allowed to (management.cors.allow_origins; "*" is any).
 
     The browser says so in Sec-Fetch-Site or, where it does not send that, by an Origin that is not the Host. What has
     neither is no page. Where any site is allowed, what a browser sends without asking first is still refused: it may

@@ -277,7 +277,7 @@ def _apply_to_problem(keys: PolicyKeys, given: object) -> str | None:
         return None
     shown = given if isinstance(given, str) else erlang_json(given)
     queues, first, *others, last = [f"'{name}'" for name in keys.apply_to_names]
-    # With the two spaces that RabbitMQ has there.
+    # RabbitMQ has two spaces there.
     return (
         f"apply-to '{erlang_characters(shown.encode())}' unrecognised; should be one of: {queues}, {first}, "
         f" {', '.join(others)}, or {last}"

@@ -171,7 +171,7 @@ class LocalQueue(Queue):
                     self.ledger.pass_on()
                     consumer.hand(message, 0, 0)
                     return True
-                # What `Offering.deliver` does for a message that is not written yet.
+                # The same as `Offering.deliver` does for a message that is not written yet.
                 entry = self.ledger.enter(self, message, deadline_ms)
                 self.outstanding.add(entry, consumer, self.clock.turn_ms)
                 consumer.deliver(entry)

@@ -6,7 +6,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.stored import DECODED, content_of, decode
 
-#: What a spilled record has in place of a queue's id.
+#: Stands in place of a queue's id in a spilled record.
 _REDELIVERED = 1
 
 

@@ -8,7 +8,7 @@ from amqpbroker.cli.tail.message import TailMessage
 
 _ROW = 16
 
-#: What terminals act on, and what text is written the other way round or hidden by (Unicode's format characters).
+#: Characters that terminals act on, and those that hide text or turn it round (Unicode's format characters).
 _ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 

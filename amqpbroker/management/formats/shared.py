@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import orjson
 
-#: Of a process.
+#: Garbage collection of a process.
 GARBAGE_COLLECTION = orjson.Fragment(
     orjson.dumps(
         {
@@ -20,7 +20,7 @@ GARBAGE_COLLECTION = orjson.Fragment(
     )
 )
 
-#: Of a rate that is 0, or not known.
+#: Details of a rate that is 0, or not known.
 NO_RATE = orjson.Fragment(b'{"rate":0.0}')
 
 
