@@ -33,7 +33,7 @@ class Target:
     password: str = "guest"
     management_url: str | None = None
 
-    #: Whether another case may find what one has left behind.
+    #: True if a case may find what another has left behind.
     lasting: ClassVar[bool] = True
 
     @classmethod

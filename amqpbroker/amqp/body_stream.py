@@ -24,7 +24,7 @@ class BodyStream:
         return end
 
     def feed(self, data: bytes, start: int, may_retain: bool) -> int:
-        """Add what of `data` belongs to it, from `start` on; return where that ends. may_retain: all of `data`, for it."""
+        """Add its part of `data`, from `start` on; return where that ends. may_retain: all of `data`, for it."""
         end = min(start + self.left, len(data))
         if may_retain and end - start >= LARGE:
             self.pieces.add_view(memoryview(data)[start:end])

@@ -96,7 +96,7 @@ class Message:
         self.died: bool = False
 
     def set_frames(self, frames: bytes, channel: int) -> None:
-        """Have the content frames for the channel with that number from now on."""
+        """Set the content frames, which are for the channel with that number from now on."""
         self.frames = frames
         self.frames_channel = channel
 

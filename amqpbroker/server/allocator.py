@@ -15,7 +15,7 @@ _SET_BY = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
 def retain_freed_memory() -> None:
-    """Let large messages use memory that earlier ones have freed. Does nothing unless the C library is glibc."""
+    """Reuse memory that large messages have freed for later ones. Does nothing unless the C library is glibc."""
     import ctypes  # a start does without
 
     if any(name in os.environ for name in _SET_BY):

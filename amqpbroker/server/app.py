@@ -185,7 +185,7 @@ class Server:
         self._status = 0
 
     def _watch_resources(self, watched: Iterable[Path]) -> ServerNode:
-        """Have publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
+        """Make publishers wait while memory, or disk space for storage, is short. Returns the node's facts."""
         config, clock, alarms = self._config, self._clock, self.broker.alarms
         total_bytes = config.total_memory_bytes or machine.total_memory_bytes() or UNKNOWN_MEMORY_BYTES
         memory_bytes = min(config.vm_memory_high_watermark.of(total_bytes), total_bytes)

@@ -89,7 +89,7 @@ class Clients:
 
     @property
     def gone(self) -> bool:
-        """Whether nobody is waited for any more: since all have gone after `close`, or since `stop_waiting`."""
+        """Return whether nobody is waited for any more: all have gone after `close`, or `stop_waiting` was called."""
         return self._gone.done()
 
     def _serving(self, connect: Connect) -> ClientTransport:

@@ -30,7 +30,7 @@ def in_memory(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> 
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """What is kept: in memory, unless it says otherwise.
+    """Storage of a broker: in memory, unless it says otherwise.
 
     `store(committer, clock, on_failure)`, called once, returns what keeps messages; on_failure(error) is called when
     nothing can be written any more. found: what is to be restored of them. spill: where messages go to make room in

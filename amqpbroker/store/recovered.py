@@ -65,7 +65,7 @@ class Copies:
 
 
 class Recovered(record.Visitor):
-    """What a log holds.
+    """Content of a log.
 
     copies: queue id -> its copies that live, oldest first. living: the entries of these, by segment.
     returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole

@@ -136,7 +136,7 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def drive(self, on_gathered: Callable[[], None]) -> None:
-        """Have `on_gathered` called when there is something to write after there was nothing; `sync` is to follow."""
+        """Call `on_gathered` when there is something to write after there was nothing; `sync` is to follow."""
 
     @abstractmethod
     def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
@@ -152,7 +152,7 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
-        """Have `on_stuck` called with an error when the disk takes nothing for now, and with None when it does again.
+        """Call `on_stuck` with an error when the disk takes nothing for now, and with None when it does again.
 
         There is one who watches.
         """

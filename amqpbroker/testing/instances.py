@@ -21,7 +21,7 @@ def add_routes(instance: Instance) -> None:
 
 
 def _resources(instance: Instance) -> "list[Resource]":
-    # What only an API needs is not imported before.
+    # Imported here: only an API needs it.
     from amqpbroker.testing.routes import ROUTES
 
     return [route.resource(instance) for route in ROUTES]

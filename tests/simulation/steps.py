@@ -1,6 +1,11 @@
 """What happens in a world, as a list that can be printed, shortened and run again."""
 
-from typing import Any, NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from tests.simulation.client import Client
 
 
 class Step(NamedTuple):
@@ -12,17 +17,33 @@ class Step(NamedTuple):
     arguments: tuple[Any, ...] = ()
 
 
-class Workload(Protocol):
-    """Clients that do something, and know what must come of it."""
+class Workload(ABC):
+    """Clients that do something, and know what must come of it. name: begins the names of its clients and objects."""
+
+    name: str
+
+    @property
+    @abstractmethod
+    def clients(self) -> "Sequence[Client]":
+        """Return the clients that steps name."""
+
+    @property
+    def actors(self) -> "dict[str, Client]":
+        """Return the clients by their names."""
+        return {client.name: client for client in self.clients}
 
     def begin(self) -> None:
-        """Connect, before the first step."""
+        """Connect all clients, before the first step."""
+        for client in self.clients:
+            client.connect()
 
-    def rest(self) -> None:
+    def rest(self) -> None:  # noqa: B027 - most have nothing to end
         """Do nothing new: the faults are over."""
 
+    @abstractmethod
     def is_done(self) -> bool:
         """Return whether everything has come that was to come."""
 
+    @abstractmethod
     def check(self) -> None:
         """Raise BrokenError if anything is missing that had to come, or is left over, at the end."""

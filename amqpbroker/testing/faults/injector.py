@@ -17,7 +17,7 @@ from amqpbroker.testing.faults.index import Index
 from amqpbroker.testing.faults.line import Line
 from amqpbroker.testing.faults.target import Struck, Target
 
-#: How many faults and strikes a failing test shows.
+#: Number of faults and strikes that a failing test shows.
 SHOWN = 30
 
 

@@ -182,7 +182,7 @@ class Line:
     # --- what faults do ---------------------------------------------------------------------------------------------
 
     def faults_changed(self) -> None:
-        """Let the transport ask again whether to read and write."""
+        """Make the transport ask again whether to read and write."""
         self._client.on_dirty()
 
     def cut(self, resets: bool, mute: bool = False) -> None:

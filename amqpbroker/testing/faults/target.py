@@ -14,7 +14,7 @@ from amqpbroker.testing.faults.line import Line
 
 log = logging.getLogger(__name__)
 
-#: How many strikes are remembered.
+#: Number of strikes that are remembered.
 REMEMBERED = 10_000
 
 
@@ -48,7 +48,7 @@ class Target:
         self.happened: deque[Struck] = deque(maxlen=REMEMBERED)
         #: Copies of messages that are not delivered yet.
         self._copies: dict[int, Message] = {}
-        #: How many faults have set the alarm of a resource.
+        #: Number of faults that have set the alarm of a resource.
         self._alarms: Counter[Resource] = Counter()
 
     def attach(self, broker: Broker, restart: Callable[[float], None]) -> None:

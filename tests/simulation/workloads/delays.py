@@ -8,14 +8,14 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS
-from tests.simulation.steps import Step
+from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 DELAYS_MS = (0, 1, 50, 1_000, 20_000)
 
 
-class Delays:
+class Delays(Workload):
     """An exchange of type x-delayed-message, a queue, a publisher, a consumer."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -43,15 +43,8 @@ class Delays:
         return steps + troubles(chance, end_ms, [f"{name}p", f"{name}c"])
 
     @property
-    def actors(self) -> dict[str, object]:
-        return {self.publisher.name: self.publisher, self.consumer.name: self.consumer}
-
-    def begin(self) -> None:
-        self.publisher.connect()
-        self.consumer.connect()
-
-    def rest(self) -> None:
-        """Nothing has to be ended."""
+    def clients(self) -> tuple[Client, ...]:
+        return self.publisher, self.consumer
 
     def is_done(self) -> bool:
         return self.publisher.idle and self.consumer.consumes and self._is_empty()

@@ -1,13 +1,14 @@
 """Publishers and consumers of one queue: nothing confirmed is lost, nothing settled comes back, order is kept."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.ledger import Ledger
-from tests.simulation.steps import Step
+from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
 SIZES = (0, 10, 10, 10, 300, 5_000, 140_000)
@@ -15,7 +16,7 @@ SIZES = (0, 10, 10, 10, 300, 5_000, 140_000)
 SETTLINGS = ("ack", "ack", "ack_multiple", "ack_multiple", "ack_newest", "requeue", "requeue_all")
 
 
-class Flow:
+class Flow(Workload):
     """One queue with its clients. plan: settings of the flow, as the scenario has them."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -60,12 +61,8 @@ class Flow:
         return steps + troubles(chance, end_ms, clients)
 
     @property
-    def actors(self) -> dict[str, object]:
-        return {client.name: client for client in (*self.publishers, *self.consumers)}
-
-    def begin(self) -> None:
-        for client in (*self.publishers, *self.consumers):
-            client.connect()
+    def clients(self) -> "Sequence[Publisher | Consumer]":
+        return (*self.publishers, *self.consumers)
 
     def rest(self) -> None:
         for consumer in self.consumers:
@@ -73,7 +70,7 @@ class Flow:
 
     def is_done(self) -> bool:
         return (
-            all(client.open and client.idle for client in (*self.publishers, *self.consumers))
+            all(client.open and client.idle for client in self.clients)
             and not any(consumer.unsettled for consumer in self.consumers)
             and self._is_empty()
         )

@@ -8,14 +8,14 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS
-from tests.simulation.steps import Step
+from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 TTLS_MS = (0, 1, 100, 3_000)
 
 
-class Retries:
+class Retries(Workload):
     """Two queues that dead-letter to each other, a publisher, a consumer that rejects each message `tries` times."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -51,15 +51,8 @@ class Retries:
         return steps + troubles(chance, end_ms, [f"{name}p", f"{name}c"])
 
     @property
-    def actors(self) -> dict[str, object]:
-        return {self.publisher.name: self.publisher, self.consumer.name: self.consumer}
-
-    def begin(self) -> None:
-        self.publisher.connect()
-        self.consumer.connect()
-
-    def rest(self) -> None:
-        """Nothing has to be ended."""
+    def clients(self) -> tuple[Client, ...]:
+        return self.publisher, self.consumer
 
     def is_done(self) -> bool:
         return self.publisher.idle and self.consumer.consumes and self._are_empty()

@@ -7,11 +7,11 @@ from typing import Any
 from amqpbroker.wire.values import longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
-from tests.simulation.steps import Step
+from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
 
-class Transactions:
+class Transactions(Workload):
     """A client that publishes in transactions to two queues, and a consumer of both."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -43,15 +43,8 @@ class Transactions:
         return f"{self.name}-a", f"{self.name}-b"
 
     @property
-    def actors(self) -> dict[str, object]:
-        return {self.publisher.name: self.publisher, self.consumer.name: self.consumer}
-
-    def begin(self) -> None:
-        self.publisher.connect()
-        self.consumer.connect()
-
-    def rest(self) -> None:
-        """Nothing has to be ended."""
+    def clients(self) -> tuple[Client, ...]:
+        return self.publisher, self.consumer
 
     def is_done(self) -> bool:
         process = self.world.process
