@@ -23,8 +23,8 @@ SHORT = 0.5
 SMALL_BYTES = 48 * 1024 * 1024
 WORTH_BYTES = 16 * 1024 * 1024
 #: Intervals at which the allocator returns freed memory to the operating system, which may stop everything for 0.3 s.
-#: The second one is reached while it was not worth it and nothing has changed. Above the limit it is done more often: the
-#: freed memory would block publishers though nothing is queued any more.
+#: The second one is reached while it was not worth it and nothing has changed. Above the limit it is done more often:
+#: the freed memory would block publishers though nothing is queued any more.
 TRIM_INTERVAL_MS = 10_000
 TRIM_LONGEST_INTERVAL_MS = 60_000
 TRIM_ALARMED_INTERVAL_MS = 1000

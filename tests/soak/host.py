@@ -54,7 +54,7 @@ def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: 
     """Make a server whose state can be inspected."""
     clock = SystemClock()
     server = app.Server(config, clock, loop, kept, settings)
-    levers = Levers(server, kept, int(sys.argv[2]))
+    levers = Levers(server, int(sys.argv[2]))
 
     def inspect(call: Call) -> Any:
         # Garbage and freed memory that the broker would return a little later are not leaks.

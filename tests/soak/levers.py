@@ -11,7 +11,6 @@ from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Resource
 from amqpbroker.server import app
-from amqpbroker.server.data import Data
 from amqpbroker.store.files import Files
 
 
@@ -31,10 +30,10 @@ class SlowFiles(Files):
 class Levers:
     """Holds up the disk of a server, and sets its alarms."""
 
-    def __init__(self, server: app.Server, kept: Data, divisor: int) -> None:
-        assert kept.journal is not None
+    def __init__(self, server: app.Server, divisor: int) -> None:
+        store: Any = server.broker.store
         self._server = server
-        self._files = kept.journal.files = SlowFiles(divisor)
+        self._files = store.log.files = SlowFiles(divisor)
 
     def resources(self) -> list[Resource]:
         return [
