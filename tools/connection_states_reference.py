@@ -80,7 +80,7 @@ def frames(state: State) -> str:
 
 def errors(state: State) -> str:
     """Return how the client learns of an error of the connection."""
-    if state.says_close:
+    if state.sends_close:
         return "connection.close"
     if state.private:
         return "not told: `lingering`" if LINGERING.name in state.follows else ""

@@ -111,7 +111,7 @@ class Closing:
         Never raises: an exception while closing closes the connection with 541, a second one without a close frame.
         """
         state, internal = self._status.state, error.code == INTERNAL_ERROR
-        if internal and not state.says_close and not state.private:
+        if internal and not state.sends_close and not state.private:
             self.finish()
             return
         try:
@@ -138,7 +138,7 @@ class Closing:
             connection_log.channel_failed(client, number, ids, error)
             self._channels.close_and_shut(channel)
             self._output.write(_close("channel.close", number, error, ids))
-        elif state.says_close:
+        elif state.sends_close:
             if state.open:
                 connection_log.connection_failed(client, number, ids, error)
             else:

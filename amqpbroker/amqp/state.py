@@ -89,7 +89,7 @@ class State:
         self.ends_after_ms: int = ends_after_ms
 
     @property
-    def says_close(self) -> bool:
+    def sends_close(self) -> bool:
         """Return whether an error of the connection is answered with connection.close."""
         return self.refusal != "" and not self.private
 

@@ -227,7 +227,7 @@ REFUSED: dict[str, str] = {
 _NOTHING = frozenset({"false", "none", "off", "undefined", "rabbit_credential_validator_accept_everything"})
 
 
-def asks_for_nothing(key: str, text: str) -> bool:
+def has_no_effect(key: str, text: str) -> bool:
     """Return whether a foreign key can be ignored because its value asks for the broker's normal behaviour."""
     return text in _NOTHING or (text == "true" and key.endswith(".secure_renegotiate"))
 

@@ -80,7 +80,7 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
 
 def check_foreign(assignment: Assignment, warn: files.Warn) -> None:
     """Warn of a key of RabbitMQ's that means nothing here. Raises ConfigError if it must not be left out."""
-    if foreign.asks_for_nothing(assignment.key, assignment.text):
+    if foreign.has_no_effect(assignment.key, assignment.text):
         return
     refused = foreign.reason_in(foreign.REFUSED, assignment.key)
     if refused:
