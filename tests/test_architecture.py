@@ -116,7 +116,6 @@ def test_the_glossary_is_short_and_names_what_there_is():
 #: it, or of which each delivery and publish writes a field, so that a call would cost too much.
 RECORDS = {
     "entry": {"consumer"},
-    "events": {"actor"},
     "message": {"persistent", "priority"},
 }
 

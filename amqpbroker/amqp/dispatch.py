@@ -106,11 +106,11 @@ class Dispatch:
         if handler is None:
             raise errors.command_invalid("unimplemented method")
         events = self._events
-        events.actor = self._client.user.name
+        events.act_as(self._client.user.name)
         try:
             handler(channel, arguments)
         finally:
-            events.actor = INTERNAL
+            events.act_as(INTERNAL)
 
     def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
         """Raises AmqpError, MalformedError."""

@@ -331,14 +331,14 @@ class Broker:
     def _set_taps(self, vhost: Vhost, taps: tuple[Tap, ...]) -> None:
         vhost.taps = taps
         # Channels that remember routes would pass taps by.
-        vhost.route_epoch += 1
+        vhost.routes_changed()
 
     # --- what follows from changes ----------------------------------------------------------------------------------
 
     def _on_permissions(self, vhost: str) -> None:
         """Permissions changed there: what channels remember of it is void."""
         if vhost in self.vhosts:
-            self.vhosts[vhost].route_epoch += 1
+            self.vhosts[vhost].routes_changed()
 
     def _on_user_deleted(self, name: str) -> None:
         for session in list(self.sessions):

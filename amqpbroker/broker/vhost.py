@@ -427,9 +427,10 @@ class Vhost(Host):
             self._unstore(removal, queue)
         except errors.AmqpError as error:
             log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
-        before, self.events.actor = self.events.actor, actor or INTERNAL
+        before = self.events.actor
+        self.events.act_as(actor or INTERNAL)
         consumers = self._remove_with_bindings(queue, removal)
-        self.events.actor = before
+        self.events.act_as(before)
         _cancel(consumers)
 
     def _remove_with_bindings(self, queue: Queue, removal: Removal) -> list[Consumer]:
@@ -485,7 +486,7 @@ class Vhost(Host):
         source.bindings[identity] = binding
         destination.incoming[binding] = None
         source.type.bind(binding)
-        self.route_epoch += 1
+        self.routes_changed()
         self.events.binding_created(self.name, binding)
 
     def is_bound(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> bool:
@@ -540,7 +541,7 @@ class Vhost(Host):
                 self._delete_binding(binding, actor)
                 if not binding.source.closed:
                     binding.source.type.unbind(binding)
-        self.route_epoch += 1
+        self.routes_changed()
 
     def _swept(self, binding: Binding, actor: str) -> None:
         """Remove a swept binding. Exchange types that pick a binding have unbound it already."""
@@ -562,7 +563,7 @@ class Vhost(Host):
             effective = self.policies.effective(self.name, "exchange", exchange.name)
             if effective != exchange.effective:
                 self._apply_to_exchange(exchange, effective)
-                self.route_epoch += 1
+                self.routes_changed()
         with self.dead_letters:
             for queue in list(self.queues.values()):
                 effective = self.policies.effective(self.name, queue.kind.name, queue.name)
@@ -586,7 +587,7 @@ class Vhost(Host):
         self.exchanges.clear()
         self._exclusive.clear()
         self._sweep.stop()
-        self.route_epoch += 1
+        self.routes_changed()
         for queue in queues:
             _cancel(self._close(queue))
         for exchange in exchanges:
@@ -605,7 +606,7 @@ class Vhost(Host):
         self.queues.clear()
         self.exchanges.clear()
         self._exclusive.clear()
-        self.route_epoch += 1
+        self.routes_changed()
 
     # --- publish ----------------------------------------------------------------------------------------------------
 

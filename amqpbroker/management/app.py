@@ -193,11 +193,11 @@ class _Endpoint:
                 most = resource.max_body(identity is not None, self._broker.config.bounds.body_bytes)
                 call.raw = await body.read(request, most, partial(_may_send, resource, call))
             call.check()
-            self._broker.events.actor = INTERNAL if identity is None else identity.user.name
+            self._broker.events.act_as(INTERNAL if identity is None else identity.user.name)
             try:
                 result = handler(call)
             finally:
-                self._broker.events.actor = INTERNAL
+                self._broker.events.act_as(INTERNAL)
             if inspect.isawaitable(result):
                 result = await result
             response = await _response(result, call)

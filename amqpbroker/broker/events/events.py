@@ -31,6 +31,10 @@ class Events:
     def __init__(self) -> None:
         self.actor: str = INTERNAL
 
+    def act_as(self, actor: str) -> None:
+        """Set the user whose request is handled from now on; INTERNAL for none."""
+        self.actor = actor
+
     # --- clients ----------------------------------------------------------------------------------------------------
 
     def authentication_succeeded(self, user: str, mechanism: str, peer: PeerLike) -> None:
