@@ -53,7 +53,8 @@ class Placeholders:
 
     def _entry(self, name: str, value: Any, parent: str) -> Any:
         if parent == "x-death" and name == "time":
-            return f"{value.partition(':')[0]}:<time>"
+            # Over HTTP it is a number.
+            return f"{value.partition(':')[0]}:<time>" if isinstance(value, str) else "<time>"
         if parent == "server_properties" and name == "cluster_name":
             return f"{value.partition(':')[0]}:<{name}>"
         if name == "mechanisms" and isinstance(value, str):

@@ -46,6 +46,11 @@ def test_the_time_of_a_death_is_a_placeholder_and_other_times_are_not():
     assert message["headers"] == {"time": "T:5", "x-death": [{"time": "T:<time>", "queue": "S:q"}]}
 
 
+def test_the_time_of_a_death_over_http_is_a_number():
+    headers = {"x-death": [{"time": 1_700_000_000, "queue": "q"}]}
+    assert Placeholders("rabbit@host").apply(headers) == {"x-death": [{"time": "<time>", "queue": "q"}]}
+
+
 def test_server_properties_are_compared_but_for_the_cluster_and_what_only_amqpbroker_has():
     properties = {"cluster_name": "S:a@b", "platform": "S:p", "product": "S:RabbitMQ", "amqpbroker": "S:0.1.0"}
     start = Event(1, "connection.start", {"server_properties": properties})
