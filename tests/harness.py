@@ -84,7 +84,6 @@ class Answers:
         self._reader = FrameReader(0)
         self._partial: Received | None = None
         self._left = 0
-        self._begun = False
 
     @property
     def is_between(self) -> bool:
@@ -93,8 +92,7 @@ class Answers:
 
     def read(self, data: bytes) -> list[Received]:
         """Return what these bytes complete."""
-        begun, self._begun = self._begun, True
-        if not begun and data.startswith(b"AMQP"):  # the whole answer to another version
+        if self.is_between and data.startswith(b"AMQP"):  # the whole answer to another version; no frame begins so
             return [Received(0, "protocol-header", {"header": data})]
         self._reader.feed(data)
         got = [self._frame(*frame) for frame in self._reader.frames()]
