@@ -181,7 +181,7 @@ class Fanout(Way):
 MOST = {
     Transient: (40, 17, 20),
     Persistent: (100, 20, 33),
-    Get: (120, 52, 42),
+    Get: (120, 52, 43),
     Rejected: (150, 100, 45),
     Fanout: (125, 58, 34),
 }
