@@ -15,7 +15,7 @@ from tests.test_calls import Persistent
 from tests.test_layers import FOLDERS, LAYERS, NOT_YET, circles, imported, layer_of
 from tests.test_mirror import COVERED
 
-#: What is always there, if only as one that keeps nothing.
+#: Objects that are always there, if only as one that keeps nothing.
 ABSENT = {"log", "store", "journal", "spill"}
 STORES = {"Store", "MemoryStore", "Persistence"}
 #: Circles that are shown; the names of a longer one are cut.

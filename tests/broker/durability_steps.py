@@ -42,7 +42,7 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
     )
 
 
-#: How many messages are persistent.
+#: Number of persistent messages.
 PERSISTENT = 0.8
 
 

@@ -1,4 +1,4 @@
-"""What is restored and stored of a broker, to be compared, and durable things to make."""
+"""Restored and stored objects of a broker, to be compared, and durable objects to make."""
 
 from typing import Any
 

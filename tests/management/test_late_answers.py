@@ -39,7 +39,7 @@ def api():
 
 
 async def waiting(backend, count=1):
-    """Let requests go on until so many answers are to come."""
+    """Send requests until so many answers are to come."""
     for _ in range(100):
         if len(backend.waiting) == count:
             return

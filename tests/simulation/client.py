@@ -12,7 +12,7 @@ from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
-#: How long a client takes to read what has arrived.
+#: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
 #: Pause before a client connects again.
 RECONNECT_NS = (1 * MS, 500 * MS)
@@ -105,7 +105,7 @@ class Client:
             self._connection.cut()
 
     def stall(self, upward: bool, duration: int) -> None:
-        """Have nothing arrive in one direction for that long."""
+        """Hold up all bytes in one direction for that long."""
         if self._connection is not None:
             self._connection.stall(upward, duration)
 
@@ -125,7 +125,7 @@ class Client:
         self.pause(duration_ms * MS)
 
     def do_stall(self, upward: bool, duration_ms: int) -> None:
-        """Have nothing arrive in one direction for a while."""
+        """Hold up all bytes in one direction for a while."""
         self.stall(upward, duration_ms * MS)
 
     # --- what the network calls -------------------------------------------------------------------------------------

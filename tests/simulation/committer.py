@@ -12,7 +12,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
 from tests.simulation.scheduler import MS, Scheduler
 
-#: How long one step on the disk takes; one of SLOW takes as long as a disk that is busy.
+#: Time that one step on the disk takes; one of SLOW takes as long as a disk that is busy.
 STEP_NS = (10_000, 3 * MS)
 SLOW = 100
 SLOW_NS = 400 * MS
@@ -75,7 +75,7 @@ class SimulatedCommitter(Committer):
             super().remove_freed()
 
     def _pause(self) -> None:
-        """Let others run, if it is the task that goes on the disk; the loop's own steps are made at once."""
+        """Switch to others, if it is the task that goes on the disk; the loop's own steps are made at once."""
         task = getcurrent()
         if task is self._task and task.parent is not None:
             self._go_on()

@@ -51,7 +51,7 @@ class Disk(FaultyFiles):
         if self.wedged:
             self.failures += 1
             raise OSError(errno.EIO, "simulated")
-        # What is written while it syncs may or may not be safe then.
+        # Data that is written while it syncs may or may not be safe then.
         super().sync(descriptor)
         self.pause()
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from tests.simulation.scheduler import MS, Scheduler
 
-#: How long an iteration takes at least and at most; one of SLOW takes SLOW_NS, as of a process that is not scheduled.
+#: Time that an iteration takes at least and at most; one of SLOW takes SLOW_NS, as of a process that is not scheduled.
 ITERATION_NS = (5_000, 200_000)
 SLOW = 200
 SLOW_NS = 30 * MS

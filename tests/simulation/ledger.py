@@ -1,4 +1,4 @@
-"""What must be true of the messages of one queue, whatever fails."""
+"""Promises about the messages of one queue that hold whatever fails."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from tests.simulation.world import World
 
 @dataclass(slots=True)
 class Fate:
-    """What is known of one message. life: of the broker in which it was published last.
+    """Record of one message. life: of the broker in which it was published last.
 
     persistent: it outlives a broker. confirmed: the broker has promised to keep it. delivered: number of deliveries.
     settled: (life, delivery) of a settling that the broker has certainly seen, None if none. discarded: by a client.

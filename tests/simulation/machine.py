@@ -1,4 +1,4 @@
-"""What happens to the machine: crashes, power cuts, orderly restarts, a disk that fails."""
+"""Faults of the machine: crashes, power cuts, orderly restarts, a disk that fails."""
 
 import random
 

@@ -28,7 +28,7 @@ def broker():
 
 @pytest.fixture
 def warnings(caplog):
-    """What is left out by `load` and why, made as the test asks for it."""
+    """Rows that `load` leaves out, with the reason, made as the test asks for it."""
     caplog.set_level(logging.WARNING)
     return lambda: [record.getMessage().removeprefix("left out of the definitions: ") for record in caplog.records]
 
