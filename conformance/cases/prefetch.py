@@ -481,6 +481,33 @@ def whole_channel_turn_of_who_comes_when_it_is_full(lab: Lab) -> None:
         both.deliveries(1)
 
 
+@family({f"{when}_{count}": (when, count) for count in (1, 2) for when in ("before", "between", "after")})
+def whole_channel_order_of_the_stopped(lab: Lab, when: str, count: int) -> None:
+    """Three consumers of a full channel, whose messages were published before they started, after, or in between."""
+    ch, holder = lab.channel(), lab.channel()
+    ch.queue(lab.q())
+    ch.confirm()
+
+    def publish() -> None:
+        for number in range(4):
+            ch.publish_confirmed("", lab.q(), str(number))
+
+    holder.qos(count, whole_channel=True)
+    if when == "before":
+        publish()
+    holder.consume(lab.q(), "a")
+    if when == "between":
+        publish()
+    holder.consume(lab.q(), "b")
+    holder.consume(lab.q(), "c")
+    if when == "after":
+        publish()
+    newest = holder.deliveries(count)[-1].arguments["delivery_tag"]
+    for tag in range(newest, 5):
+        holder.ack(tag)
+        lab.quiet()
+
+
 @family(
     {
         f"{how}_{who}": (how, who)

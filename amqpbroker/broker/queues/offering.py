@@ -139,14 +139,9 @@ class Offering:
         if not self.ready.count:
             self.consumers.delivered_last(consumer)
         else:
-            self._found_full(consumer)
+            self.consumers.found_full(consumer)
         if self._expiry.count:
             self._expiry.arm()
-
-    def _found_full(self, consumer: Consumer) -> None:
-        """Let a consumer that has taken what it can rest, unless it holds nothing."""
-        if not consumer.unacked:
-            self.consumers.found_full(consumer)
 
     def offer_all(self, consumers: Sequence[Consumer]) -> None:
         """`offer` to several consumers at once, which share by priority and in turn."""
@@ -192,9 +187,6 @@ class RoundOffering(Offering):
     Each consumer gets its part of a round together, who started first before the others
     (rabbit_fifo:add_delivery_effects).
     """
-
-    def _found_full(self, consumer: Consumer) -> None:
-        self.consumers.found_full(consumer)
 
     def drain(self) -> None:
         if len(self.consumers.all) <= 1:
