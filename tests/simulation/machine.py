@@ -84,11 +84,7 @@ class Machine:
 
     def do_slow_down(self, slowness: int, duration_ms: int) -> None:
         """Have everything that the broker does take longer for a while."""
-        self._world.processor.slowness = slowness
-        self._world.scheduler.after(duration_ms * MS, self._recover_speed)
-
-    def _recover_speed(self) -> None:
-        self._world.processor.slowness = 1
+        self._world.processor.slow_down(slowness, duration_ms * MS)
 
 
 def _time_steps(chance: random.Random, end_ms: int) -> list[Step]:
