@@ -86,7 +86,8 @@ class SimulatedCommitter(Committer):
 
     def _go_on(self) -> None:
         delay = SLOW_NS if self._chance.randrange(SLOW) == 0 else self._chance.randint(*STEP_NS)
-        self._scheduler.after(delay * self._processor.slowness, partial(self._resume, self._task))
+        delay = delay * self._processor.slowness + self._disk.latency
+        self._scheduler.after(delay, partial(self._resume, self._task))
 
     def _resume(self, task: greenlet) -> None:
         if self._processor.rest:

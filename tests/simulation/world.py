@@ -92,6 +92,8 @@ class World:
                 self.config, self.disk, self.scheduler, self.time, self.processor, self._chance
             )
         except (OSError, StoreError) as error:
+            if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
+                raise self.broken(f"the broker finds damage: {error}") from error
             self.note("no start", str(error))
             self.disk.end_process()
             self._boot_later()
@@ -147,7 +149,7 @@ class World:
             raise self.broken(f"the loop caught {error.get('exception')!r}") from error.get("exception")
         if process.failed is not None:
             self.note("failed", str(process.failed))
-            if not self.disk.wedged and not isinstance(process.failed, OSError):
+            if not isinstance(process.failed, OSError):
                 raise self.broken("the store failed") from process.failed
             self.crash(power=False)
             return
