@@ -7,7 +7,6 @@ from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
-
 #: Faults that end the broker, and faults of the disk.
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
