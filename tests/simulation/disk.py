@@ -46,6 +46,7 @@ class Disk(FaultyFiles):
         self.block: Callable[[int], None] = _ignore
         self.failures = 0
         self._chance = chance
+        self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
 
     def recover_faults(self) -> None:
@@ -66,13 +67,17 @@ class Disk(FaultyFiles):
         if self.full and self._chance.random() < 0.5:
             self._fail(errno.ENOSPC)
         self._may_fail("create")
+        # It opens the file that it has made.
+        self._creates = True
         descriptor: int = super().create(path)
+        self._creates = False
         self._unsynced[path] = Unsynced(self._chance)
         self.pause()
         return descriptor
 
     def open(self, path: Path, write: bool = False) -> int:
-        self._may_fail("open")
+        if not self._creates:
+            self._may_fail("open")
         descriptor: int = super().open(path, write)
         return descriptor
 

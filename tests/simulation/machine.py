@@ -124,7 +124,7 @@ def _disk_fault(chance: random.Random, at_ms: int) -> list[Step]:
     """Return a fault of the disk; one that loses data is followed by a power cut at times, which shows that."""
     verb = chance.choice(DISK_FAULTS)
     duration_ms = chance.choice((10, 1000, 5000))
-    operation = chance.choice(list(ERRORS))
+    operation = chance.choice((*ERRORS, "sync"))
     arguments: dict[str, tuple[object, ...]] = {
         "fill_disk": (duration_ms,),
         "fail_disk": (operation, chance.choice((0.05, 0.3, 1.0)), duration_ms),
@@ -133,6 +133,6 @@ def _disk_fault(chance: random.Random, at_ms: int) -> list[Step]:
         "slow_reads": (chance.choice((0.05, 0.5)), duration_ms),
     }
     steps = [Step(at_ms, "machine", verb, arguments[verb])]
-    if chance.random() < 0.3:
-        steps.append(Step(at_ms + chance.choice((10, 100, 1000, 5000)), "machine", "cut_power"))
+    if chance.random() < (0.7 if "sync" in arguments[verb] else 0.2):
+        steps.append(Step(at_ms + chance.choice((10, 1000, 3000, 10_000)), "machine", "cut_power"))
     return steps
