@@ -6,13 +6,14 @@ from pathlib import Path
 
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
+from tests.simulation.threads import pause
 
 
 class Disk(FaultyFiles):
     """Files in memory, and the definitions beside them. Both outlive a broker, and a power cut as far as synced.
 
     failing: fraction of writes, and of reads, that fail now. full: every write fails. wedged: every sync fails, which
-    ends a broker. pause: called before each step that the journal's thread makes, so that others run meanwhile.
+    ends a broker. A thread that makes a step pauses before and after it, so that others run meanwhile.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -22,7 +23,6 @@ class Disk(FaultyFiles):
         self.failing_reads = 0.0
         self.full = False
         self.wedged = False
-        self.pause = _nothing
         self.failures = 0
         self._chance = chance
 
@@ -34,31 +34,47 @@ class Disk(FaultyFiles):
     # --- what the store calls ---------------------------------------------------------------------------------------
 
     def make_directory(self, directory: Path) -> None:
-        self.pause()
+        pause()
+
+    def create(self, path: Path) -> int:
+        pause()
+        descriptor = super().create(path)
+        pause()
+        return descriptor
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        pause()
+        super().truncate(descriptor, size)
+        pause()
+
+    def remove(self, path: Path) -> None:
+        pause()
+        super().remove(path)
+        pause()
 
     def write(self, descriptor: int, *parts: bytes) -> None:
-        self.pause()
+        pause()
         if self.full or self._happens(self.failing_writes):
             self.failures += 1
             data = b"".join(parts)
             self.contents[self.open_files[descriptor]] += data[: self._chance.randint(0, len(data))]
             raise OSError(errno.ENOSPC if self.full else errno.EIO, "simulated")
         super().write(descriptor, *parts)
-        self.pause()
+        pause()
 
     def sync(self, descriptor: int) -> None:
-        self.pause()
+        pause()
         if self.wedged:
             self.failures += 1
             raise OSError(errno.EIO, "simulated")
         # Data that is written while it syncs may or may not be safe then.
         super().sync(descriptor)
-        self.pause()
+        pause()
 
     def sync_directory(self, directory: Path) -> None:
-        self.pause()
+        pause()
         super().sync_directory(directory)
-        self.pause()
+        pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         if self._happens(self.failing_reads):
@@ -77,15 +93,9 @@ class Disk(FaultyFiles):
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self.pause = _nothing
         self.definitions = self.definitions.killed()
 
     def cut_power(self) -> None:
         """The machine forgets what was not synced, wholly or in part."""
         self.power_loss(chance=self._chance)
-        self.pause = _nothing
         self.definitions = self.definitions.after_power_loss(self._chance)
-
-
-def _nothing() -> None:
-    pass

@@ -1,11 +1,11 @@
 """A world's life from one seed: what is in it, what happens, and what must be true at the end."""
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
 from tests.simulation import bounds
 from tests.simulation.broker_process import configured
+from tests.simulation.chance import Chance
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
@@ -40,7 +40,7 @@ class Outcome:
 
 def scenario(seed: int) -> Scenario:
     """Return the scenario of a seed."""
-    chance = random.Random(f"{seed} scenario")
+    chance = Chance(f"{seed} scenario")
     duration_ms = chance.choice((500, 5_000, 60_000))
     made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {})
     for i in range(chance.randint(1, 3)):
@@ -62,8 +62,7 @@ def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
         try:
             return _run(world, given)
         finally:
-            if world.process is not None:
-                world.process.kill()
+            world.close()
 
 
 def _run(world: World, given: Scenario) -> Outcome:
