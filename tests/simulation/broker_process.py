@@ -1,11 +1,11 @@
 """A broker from its start to its end, put together as a server does, but for sockets, threads and the machine."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
@@ -36,6 +36,9 @@ class Supervisor(Protocol):
     def ended(self, process: "BrokerProcess", error: Exception | None) -> None:
         """It has ended by itself: after a stop, or because it could not start or go on."""
 
+    def made_step(self) -> None:
+        """One of its threads is about to make a step on the disk, or has made it."""
+
     def erred(self, process: "BrokerProcess", error: BaseException | None) -> None:
         """Its event loop has caught an exception."""
 
@@ -59,12 +62,13 @@ class BrokerProcess:
         supervisor: Supervisor,
     ) -> None:
         self.stopping = False
+        self._ending: Coroutine[Any, Any, None] | None = None
         self.clock = SystemClock(time.monotonic_ns, time.wall_ns)
         self._config = config
         self._disk = disk
         self._scheduler = scheduler
         self._supervisor = supervisor
-        self._threads = Threads(scheduler, processor, chance)
+        self._threads = Threads(scheduler, processor, chance, supervisor.made_step)
         self.loop = SimulatedLoop(scheduler, processor, chance, self._on_error)
         self._threads.start(self._run)
 
@@ -78,15 +82,18 @@ class BrokerProcess:
 
     def kill(self) -> None:
         """The process is gone, wherever it was."""
+        self.loop.kill()  # first: asyncio goes on behind an exception that ends a thread within a task
         self._threads.kill()
-        self.loop.kill()
+        if self._ending is not None:
+            self._ending.close()
 
     def stop(self) -> None:
         """Stop in order, as a server does: the clients are notified and get their time, then the store is closed."""
         if not self.stopping:
             self.stopping = True
             self.service.clients.close()
-            self._task = self.loop.create_task(self._end())
+            self._ending = self._end()
+            self._task = self.loop.create_task(self._ending)
 
     # --- its main thread --------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import World
+from tests.simulation.world import HASTY_NS, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -150,7 +150,7 @@ class Client:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _connect_later(self) -> None:
-        self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)
+        self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:

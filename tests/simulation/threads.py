@@ -15,9 +15,12 @@ SLOW_NS = 400 * MS
 
 
 class Threads:
-    """The threads of one process."""
+    """The threads of one process. on_step: called whenever a thread pauses at a step on the disk."""
 
-    def __init__(self, scheduler: Scheduler, processor: Processor, chance: random.Random) -> None:
+    def __init__(
+        self, scheduler: Scheduler, processor: Processor, chance: random.Random, on_step: Callable[[], None]
+    ) -> None:
+        self.on_step = on_step
         self.scheduler = scheduler
         self.processor = processor
         self.chance = chance
@@ -51,6 +54,7 @@ class Thread(greenlet):
         """Let others run, for as long as a step on the disk takes. Called by the thread itself."""
         if self._killed:
             raise GreenletExit  # it has caught the first one
+        self._threads.on_step()
         self.go_on_later()
         self._leave()
 

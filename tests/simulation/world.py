@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.config import Config
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How long a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
+#: The same, and how long a client waits to connect again, in a hasty world.
+HASTY_NS = (1 * MS, 20 * MS)
 #: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
 
@@ -35,9 +38,10 @@ class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
     crash begins another one. incidents: what happened that a check has to know, as (life, text)."""
 
-    def __init__(self, seed: int, config: Config) -> None:
+    def __init__(self, seed: int, config: Config, hasty: bool = False) -> None:
         self.seed = seed
         self.config = config
+        self.hasty = hasty
         self.scheduler = Scheduler()
         self.time = MachineTime(self.scheduler)
         self.processor = Processor(self.scheduler)
@@ -46,6 +50,9 @@ class World:
         self.process: BrokerProcess | None = None
         #: The same, also while it starts.
         self._process: BrokerProcess | None = None
+        #: Number of steps on the disk until a crash, 0 if none is to come, and whether the power goes.
+        self._steps_left = 0
+        self._power = False
         self.clients: list[Client] = []
         self.life = 0
         self.crashes = 0
@@ -120,6 +127,11 @@ class World:
             self.disk.end_process()
         self._boot_later()
 
+    def crash_at_step(self, steps: int, power: bool) -> None:
+        """End the broker at its step on the disk with that number from now on, be it in another start."""
+        self._steps_left = steps
+        self._power = power
+
     def stop(self) -> None:
         """Stop the broker in order, if it serves, and start it again."""
         if self.process is not None and not self.process.stopping:
@@ -138,9 +150,15 @@ class World:
             client.drop()
 
     def _boot_later(self) -> None:
-        self.scheduler.after(self._chance.randint(*BOOT_NS), self.boot)
+        self.scheduler.after(self._chance.randint(*(HASTY_NS if self.hasty else BOOT_NS)), self.boot)
 
     # --- what a process reports -------------------------------------------------------------------------------------
+
+    def made_step(self) -> None:
+        if self._steps_left:
+            self._steps_left -= 1
+            if not self._steps_left:
+                self.scheduler.after(0, partial(self.crash, self._power))
 
     def started(self, process: BrokerProcess) -> None:
         if process is self._process:
