@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
 from tests.simulation.scheduler import SECOND
+from tests.simulation.threads import pause
 from tests.simulation.unsynced import Unsynced
 
 #: Operation that fails -> the errors it may fail with.
@@ -29,9 +30,9 @@ class Disk(FaultyFiles):
     """Files in memory, and the definitions beside them. Both outlive a broker, and a power cut as far as synced.
 
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
-    full: nothing can be written or created. latency: nanoseconds that each step of the journal's thread takes longer.
-    slow_reads: fraction of reads that take long. pause: called before each step that the journal's thread makes, so
-    that others run meanwhile. block: called with the nanoseconds for which a slow read keeps its caller.
+    full: nothing can be written or created. latency: nanoseconds that each step takes longer.
+    slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
+    run meanwhile. block: called with the nanoseconds for which a slow read keeps its caller.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -42,7 +43,6 @@ class Disk(FaultyFiles):
         self.full = False
         self.latency = 0
         self.slow_reads = 0.0
-        self.pause: Callable[[], None] = _nothing
         self.block: Callable[[int], None] = _ignore
         self.failures = 0
         self._chance = chance
@@ -60,10 +60,10 @@ class Disk(FaultyFiles):
     # --- what the store calls ---------------------------------------------------------------------------------------
 
     def make_directory(self, directory: Path) -> None:
-        self.pause()
+        self._pause()
 
     def create(self, path: Path) -> int:
-        self.pause()
+        self._pause()
         if self.full and self._chance.random() < 0.5:
             self._fail(errno.ENOSPC)
         self._may_fail("create")
@@ -72,7 +72,7 @@ class Disk(FaultyFiles):
         descriptor: int = super().create(path)
         self._creates = False
         self._unsynced[path] = Unsynced(self._chance)
-        self.pause()
+        self._pause()
         return descriptor
 
     def open(self, path: Path, write: bool = False) -> int:
@@ -82,7 +82,7 @@ class Disk(FaultyFiles):
         return descriptor
 
     def write(self, descriptor: int, *parts: bytes) -> None:
-        self.pause()
+        self._pause()
         path = self.open_files[descriptor]
         start = len(self.contents[path])
         if self.full or self._happens("write"):
@@ -92,19 +92,19 @@ class Disk(FaultyFiles):
             self._fail(errno.ENOSPC if self.full else self._chance.choice(ERRORS["write"]))
         super().write(descriptor, *parts)
         self._unsynced[path].written(start, len(self.contents[path]))
-        self.pause()
+        self._pause()
 
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
-        self.pause()
+        self._pause()
         self._may_fail("open")
         # As much as was there before, and the same, so it makes no difference how much of it a failing one writes.
         assert self.contents[path][offset : offset + len(data)] == data
         self._unsynced[path].written(offset, offset + len(data))
         self._may_fail("write")
-        self.pause()
+        self._pause()
 
     def sync(self, descriptor: int) -> None:
-        self.pause()
+        self._pause()
         path = self.open_files[descriptor]
         if self._happens("sync"):
             self._unsynced[path].sync_failed(self.synced[path], len(self.contents[path]))
@@ -112,13 +112,13 @@ class Disk(FaultyFiles):
         # Data that is written while it syncs may or may not be safe then.
         super().sync(descriptor)
         self._unsynced[path].synced()
-        self.pause()
+        self._pause()
 
     def sync_directory(self, directory: Path) -> None:
-        self.pause()
+        self._pause()
         self._may_fail("sync_directory")
         super().sync_directory(directory)
-        self.pause()
+        self._pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         if self.slow_reads and self._chance.random() < self.slow_reads:
@@ -128,21 +128,24 @@ class Disk(FaultyFiles):
         return data
 
     def truncate(self, descriptor: int, size: int) -> None:
-        self.pause()
+        self._pause()
         self._may_fail("truncate")
         path = self.open_files[descriptor]
         self._unsynced[path].cut_off(bytes(self.contents[path]))
         super().truncate(descriptor, size)
-        self.pause()
+        self._pause()
 
     def remove(self, path: Path) -> None:
-        self.pause()
+        self._pause()
         self._may_fail("remove")
         super().remove(path)
-        self.pause()
+        self._pause()
 
     def expect(self, descriptor: int, offset: int, size: int) -> None:
         """Do nothing: a simulated disk has what it has."""
+
+    def _pause(self) -> None:
+        pause(self.latency)
 
     def _may_fail(self, operation: str) -> None:
         if self._happens(operation):
@@ -164,13 +167,11 @@ class Disk(FaultyFiles):
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self.pause = _nothing
         self.definitions = self.definitions.killed()
 
     def cut_power(self) -> None:
         """The machine forgets what was not synced, wholly or in part."""
         self.kill()
-        self.pause = _nothing
         undone = self._names[self._chance.randint(0, len(self._names)) :]
         self._names = []
         for path, removed in reversed(undone):
@@ -183,10 +184,6 @@ class Disk(FaultyFiles):
             self.synced[path] = len(content)
         self._unsynced = {path: Unsynced(self._chance) for path in self.contents}
         self.definitions = self.definitions.after_power_loss(self._chance)
-
-
-def _nothing() -> None:
-    pass
 
 
 def _ignore(_: int) -> None:

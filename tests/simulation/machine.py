@@ -35,6 +35,7 @@ class Machine:
         """End all faults. The wall clock gets ahead: a message that came while it was ahead waits for that time."""
         self._world.disk.recover_faults()
         self._world.processor.recover()
+        self._world.crash_at_step(0, power=False)
         self._world.time.catch_up()
 
     # --- ends of the broker -----------------------------------------------------------------------------------------
@@ -44,6 +45,10 @@ class Machine:
 
     def do_cut_power(self) -> None:
         self._world.crash(power=True)
+
+    def do_crash_at_step(self, steps: int, power: bool) -> None:
+        """Crash at a step on the disk: in the middle of a start, of a stop, or of a batch."""
+        self._world.crash_at_step(steps, power)
 
     def do_restart(self) -> None:
         self._world.stop()

@@ -47,15 +47,16 @@ class Pipe:
         """Number of bytes that `send` takes now."""
         return self._window - self._on_way
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | bytearray) -> int:
         """Accept what there is room for; returns how many bytes."""
-        data = data[: self.room]
-        count = len(data)
+        count = min(len(data), self._window - self._on_way)
         self._on_way += count
-        while data:
-            size = self._chance.choice((len(data), len(data), self._chance.randint(1, len(data))))
-            self._put_on_way(data[:size])
-            data = data[size:]
+        start = 0
+        while start < count:
+            left = count - start
+            size = left if self._chance.randrange(3) else self._chance.randint(1, left)
+            self._put_on_way(bytes(data[start : start + size]))
+            start += size
         return count
 
     def finish(self) -> None:
