@@ -19,13 +19,13 @@ LOWERED = {
     "positions": (1, 3, 20),
     "spill_bytes": (500, 5_000),
     "disposal": (1, 7),
+    "log_bytes": (5_000, 50_000),
+    "full_log_bytes": (20_000, 100_000),
 }
 
 #: Bounds of what no simulated world has yet.
 NOT_LOWERED = {
     "guesses": "nobody guesses passwords",
-    "log_bytes": "definitions are in memory, not in SQLite",
-    "full_log_bytes": "definitions are in memory, not in SQLite",
     "http_connections": "nobody asks over HTTP",
     "handshakes": "nobody comes by TLS",
     "accepts": "nobody comes by TLS",

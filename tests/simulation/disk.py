@@ -5,9 +5,12 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+from amqpbroker.config.bounds import Bounds
+from amqpbroker.store.definitions.definitions import Definitions
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
 from tests.simulation.scheduler import SECOND
+from tests.simulation.sqlite_files import SqliteFiles
 from tests.simulation.threads import pause
 from tests.simulation.unsynced import Unsynced
 
@@ -35,9 +38,11 @@ class Disk(FaultyFiles):
     run meanwhile. block: called with the nanoseconds for which a slow read keeps its caller.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
+        """sqlite: definitions are in a real database, in files; else they are in memory."""
         super().__init__()
-        self.definitions = FaultyDefinitions()
+        self._definitions = FaultyDefinitions()
+        self._sqlite: SqliteFiles | None = None
         self.failing: dict[str, float] = {}
         self.failing_once: list[str] = []
         self.full = False
@@ -48,6 +53,17 @@ class Disk(FaultyFiles):
         self._chance = chance
         self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
+        if sqlite:
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, lambda: not self.full)
+
+    def definitions(self, bounds: Bounds) -> Definitions:
+        """Open the definitions for a process."""
+        return self._definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+
+    def serve(self) -> None:
+        """The process that has opened the definitions serves clients from now on."""
+        if self._sqlite is not None:
+            self._sqlite.serve()
 
     def recover_faults(self) -> None:
         """No fault is left."""
@@ -147,6 +163,10 @@ class Disk(FaultyFiles):
     def _pause(self) -> None:
         pause(self.latency)
 
+    def _pause_or_fail(self, operation: str) -> None:
+        self._pause()
+        self._may_fail(operation)
+
     def _may_fail(self, operation: str) -> None:
         if self._happens(operation):
             self._fail(self._chance.choice(ERRORS[operation]))
@@ -167,7 +187,9 @@ class Disk(FaultyFiles):
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self.definitions = self.definitions.killed()
+        self._definitions = self._definitions.killed()
+        if self._sqlite is not None:
+            self._sqlite.end_process()
 
     def cut_power(self) -> None:
         """The machine forgets what was not synced, wholly or in part."""
@@ -183,7 +205,14 @@ class Disk(FaultyFiles):
             content[:] = self._unsynced[path].after_power_loss(bytes(content), self.synced[path])
             self.synced[path] = len(content)
         self._unsynced = {path: Unsynced(self._chance) for path in self.contents}
-        self.definitions = self.definitions.after_power_loss(self._chance)
+        self._definitions = self._definitions.after_power_loss(self._chance)
+        if self._sqlite is not None:
+            self._sqlite.cut_power()
+
+    def release(self) -> None:
+        """Release what it holds of the real machine."""
+        if self._sqlite is not None:
+            self._sqlite.remove_all()
 
 
 def _ignore(_: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from amqpbroker.wire.values import Field
-from tests.harness import published
+from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import SECOND
 from tests.simulation.steps import Step, Workload
@@ -159,7 +159,13 @@ class Beater(ConfirmingPublisher):
         until = self.world.scheduler.now + duration + 3 * self._interval
         self._excused_until = max(self._excused_until, until)
 
+    def _act_on(self, got: Received) -> None:
+        self._leaves |= got.name == "connection.close"
+        super()._act_on(got)
+
     def ended(self) -> None:
+        process = self.world.process
+        self._leaves |= process is None or process.stopping
         if self.open and not self._leaves and not self._vanished and self.world.scheduler.now > self._excused_until:
             raise self.world.broken(f"{self.name} is dropped by the broker")
         self._vanished = False
