@@ -2,7 +2,6 @@
 
 import errno
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 from amqpbroker.config.bounds import Bounds
@@ -25,6 +24,8 @@ ERRORS = {
     "truncate": (errno.EIO,),
     "remove": (errno.EIO, errno.EACCES),
 }
+#: One of so many reads pauses its thread, which may be the loop's.
+READS = 8
 #: Time that a slow read takes.
 SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 
@@ -35,7 +36,7 @@ class Disk(FaultyFiles):
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
     full: nothing can be written or created. latency: nanoseconds that each step takes longer.
     slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
-    run meanwhile. block: called with the nanoseconds for which a slow read keeps its caller.
+    run meanwhile.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
@@ -48,7 +49,6 @@ class Disk(FaultyFiles):
         self.full = False
         self.latency = 0
         self.slow_reads = 0.0
-        self.block: Callable[[int], None] = _ignore
         self.failures = 0
         self._chance = chance
         self._creates = False
@@ -137,8 +137,10 @@ class Disk(FaultyFiles):
         self._pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        if self.slow_reads and self._chance.random() < self.slow_reads:
-            self.block(self._chance.randint(*SLOW_READ_NS))
+        slow = self.slow_reads and self._chance.random() < self.slow_reads
+        # Mostly the system has it in memory.
+        if slow or self._chance.randrange(READS) == 0:
+            pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
         self._may_fail("read")
         data: bytes = super().read(descriptor, offset, size)
         return data
@@ -213,7 +215,3 @@ class Disk(FaultyFiles):
         """Release what it holds of the real machine."""
         if self._sqlite is not None:
             self._sqlite.remove_all()
-
-
-def _ignore(_: int) -> None:
-    pass
