@@ -118,7 +118,7 @@ class World:
         if process is None:
             return
         self.crashes += 1
-        self.note("crash", power)
+        self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process)
         if power:
             self.disk.cut_power()
