@@ -50,12 +50,15 @@ class Thread(greenlet):
         self._threads = threads
         self._killed = False
 
-    def pause(self) -> None:
-        """Let others run, for as long as a step on the disk takes. Called by the thread itself."""
+    def pause(self, latency: int = 0) -> None:
+        """Let others run, for as long as a step on the disk takes. Called by the thread itself.
+
+        latency: nanoseconds that it takes longer.
+        """
         if self._killed:
             raise GreenletExit  # it has caught the first one
         self._threads.on_step()
-        self.go_on_later()
+        self.go_on_later(latency)
         self._leave()
 
     def park(self) -> None:
@@ -69,11 +72,11 @@ class Thread(greenlet):
         self.parent = getcurrent()
         self.switch()
 
-    def go_on_later(self) -> None:
+    def go_on_later(self, latency: int = 0) -> None:
         """Run the thread once its step on the disk is done."""
         chance = self._threads.chance
         delay = SLOW_NS if chance.randrange(SLOW) == 0 else chance.randint(*STEP_NS)
-        self._threads.scheduler.after(delay * self._threads.processor.slowness, self._go_on)
+        self._threads.scheduler.after(delay * self._threads.processor.slowness + latency, self._go_on)
 
     def kill(self) -> None:
         """End it where it is."""
@@ -95,8 +98,8 @@ class Thread(greenlet):
         self.parent.switch()
 
 
-def pause() -> None:
-    """Pause the thread that calls this, if it is one of a simulated process."""
+def pause(latency: int = 0) -> None:
+    """Pause the thread that calls this, if it is one of a simulated process, for `latency` nanoseconds at least."""
     thread = getcurrent()
     if isinstance(thread, Thread):
-        thread.pause()
+        thread.pause(latency)

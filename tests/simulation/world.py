@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.config import Config
+from amqpbroker.store.log import StoreError
 from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.chance import Chance
@@ -170,6 +171,8 @@ class World:
         if process is not self._process:
             return
         self.note("ended", str(error))
+        if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
+            raise self.broken(f"the broker finds damage: {error}") from error
         if self.process is not None and process.service.failure is not None and not self.disk.failures:
             raise self.broken("the store failed") from error
         self._end(process)
