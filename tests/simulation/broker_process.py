@@ -1,5 +1,6 @@
 """A broker from its start to its end, put together as a server does, but for sockets, threads and the machine."""
 
+import asyncio
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from amqpbroker.store.spill import SpillFiles
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
+from tests.simulation.http_server import HttpServer
 from tests.simulation.scheduler import MS, Scheduler
 
 DIRECTORY = Path("/simulated")
@@ -47,10 +49,17 @@ class BrokerProcess:
         self.store.definitions_changed()
         self.recovered = self.store.restore(found, self.broker.holders(), self.broker.lost_ids)
         self.clients = Clients(self.broker, self.clock, self.tick, self.loop, MOST_CLIENTS)
+        self._http: HttpServer | None = None
 
     def accept(self) -> ClientTransport:
         """Return what serves the next client."""
         return self.clients.come()
+
+    def accept_http(self) -> asyncio.BaseProtocol:
+        """Return what serves the next client of the HTTP API."""
+        if self._http is None:
+            self._http = HttpServer(self.broker, self.loop)
+        return self._http.accept()
 
     def kill(self) -> None:
         """The process is gone, wherever it was."""

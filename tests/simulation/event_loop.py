@@ -77,6 +77,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._scheduler.after(due - self._scheduler.now, self._wake)
         return handle
 
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_later(max(when - self.time(), 0), callback, *args, context=context)
+
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 

@@ -6,17 +6,14 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.disk import Disk
-from tests.simulation.network import Connection, SimulatedTransport
+from tests.simulation.network import Connection, End, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
-
-if TYPE_CHECKING:
-    from tests.simulation.client import Client
 
 #: How long a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
@@ -26,6 +23,15 @@ WHOLE_GROUP_BYTES = 1 << 24
 
 class BrokenError(Exception):
     """The broker did what it must not do; the text says what, and when."""
+
+
+class Connecting(Protocol):
+    """A client of the broker. name: in the transcript."""
+
+    name: str
+
+    def drop(self) -> None:
+        """Cut its connection off, if it has one."""
 
 
 class World:
@@ -38,7 +44,9 @@ class World:
         self.scheduler = Scheduler()
         self.disk = Disk(self.chance("disk"))
         self.process: BrokerProcess | None = None
-        self.clients: list[Client] = []
+        self.clients: list[Connecting] = []
+        #: Connections that the broker may still read from, by the names of their clients.
+        self._connections: dict[str, list[Connection]] = {}
         self.life = 0
         self.crashes = 0
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
@@ -128,6 +136,7 @@ class World:
         self.scheduler.after(self._chance.randint(*BOOT_NS), self.boot)
 
     def _disconnect(self) -> None:
+        self._connections.clear()
         for client in self.clients:
             client.drop()
 
@@ -149,10 +158,8 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: "Client") -> Connection | None:
-        """Connect a client; None if no broker is there."""
-        from tests.simulation.client import ClientEnd
-
+    def connect(self, client: Connecting, end: End, web: bool = False) -> Connection | None:
+        """Connect a client; None if no broker is there. web: to its HTTP server."""
         process = self.process
         if process is None:
             return None
@@ -160,7 +167,15 @@ class World:
         chance = self.chance(f"connection {self._ports}")
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
-        return Connection(self.scheduler, chance, ClientEnd(client), transport, process.accept())
+        protocol = process.accept_http() if web else process.accept()
+        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        earlier = self._connections.get(client.name, [])
+        self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
+        return connection
+
+    def ignores(self, client: Connecting) -> bool:
+        """Return whether the broker reads nothing more of what the client has sent on ended connections."""
+        return all(each.is_over or each.is_open for each in self._connections.get(client.name, []))
 
     def closed_by_broker(self, name: str, got: Any) -> None:
         """Note an error that the broker has answered a client with."""
