@@ -28,18 +28,23 @@ MOST_CLIENTS = 1000
 
 
 class BrokerProcess:
-    """One process. failed: the store could not go on, so that the broker ends."""
+    """One process. failed: the store could not go on, so that the broker ends.
+
+    definitions_synced_ns: when the definitions were synced last.
+    """
 
     def __init__(self, config: Config, disk: Disk, scheduler: Scheduler, chance: random.Random) -> None:
         self.failed: Exception | None = None
         self.loop = SimulatedLoop(scheduler, chance)
         self.clock = ManualClock(EPOCH_MS + scheduler.now // MS)
         self._scheduler = scheduler
+        self._disk = disk
+        self.definitions_synced_ns = 0
         self.loop.before_iteration = self._set_time
         journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
         found = journal.recover()
         spill = SpillFiles(DIRECTORY / "spill", disk, config.bounds.spill_bytes)
-        self.committer = SimulatedCommitter(journal, disk.definitions.sync, disk, self.loop, scheduler, chance)
+        self.committer = SimulatedCommitter(journal, self._sync_definitions, disk, self.loop, scheduler, chance)
         self.store = Persistence(journal, self.committer, self._fail, self.clock, bounds=config.bounds)
         self.broker = Broker(config, self.clock, self.store, disk.definitions, spill)
         self.timers = Timers(self.loop, self.clock)
@@ -73,6 +78,10 @@ class BrokerProcess:
         self.timers.close()
         if self.failed is None:
             self.store.close()
+
+    def _sync_definitions(self) -> None:
+        self._disk.definitions.sync()
+        self.definitions_synced_ns = self._scheduler.now
 
     def _set_time(self) -> None:
         self.clock._now_ms = EPOCH_MS + self._scheduler.now // MS

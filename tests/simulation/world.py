@@ -6,7 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
@@ -19,6 +19,20 @@ from tests.simulation.scheduler import MS, SECOND, Scheduler
 BOOT_NS = (10 * MS, 2 * SECOND)
 #: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
+
+
+#: Ends of a broker's process.
+KILLED = "killed"
+POWER = "power"
+STOPPED = "stopped"
+
+
+class Death(NamedTuple):
+    """An end of a broker's process. kind: KILLED, POWER or STOPPED. synced_ns: time of the last definitions sync."""
+
+    at_ns: int
+    kind: str
+    synced_ns: int
 
 
 class BrokenError(Exception):
@@ -36,7 +50,7 @@ class Connecting(Protocol):
 
 class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
-    crash begins another one. incidents: what happened that a check has to know, as (life, text)."""
+    crash begins another one. deaths: ends of its process so far."""
 
     def __init__(self, seed: int, config: Config) -> None:
         self.seed = seed
@@ -49,6 +63,7 @@ class World:
         self._connections: dict[str, list[Connection]] = {}
         self.life = 0
         self.crashes = 0
+        self.deaths: list[Death] = []
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
         self.tore_groups = False
         self.operations = 0
@@ -109,6 +124,7 @@ class World:
             return
         self.crashes += 1
         self.note("crash", power)
+        self.deaths.append(Death(self.scheduler.now, POWER if power else KILLED, process.definitions_synced_ns))
         process.kill()
         if power:
             self.disk.cut_power()
@@ -124,6 +140,7 @@ class World:
         if process is None:
             return
         self.note("stop")
+        self.deaths.append(Death(self.scheduler.now, STOPPED, self.scheduler.now))
         try:
             process.stop()
         except StoreError as error:
