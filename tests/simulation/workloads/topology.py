@@ -72,7 +72,8 @@ Change = Callable[[Topology], tuple[str | None, Topology]]
 OPERATIONS = (
     *("declare_queue", "declare_exchange", "bind") * 4,
     *("check_queue", "check_exchange", "delete_queue", "delete_exchange", "unbind") * 2,
-    *("purge", "consume", "cancel", "fill", "publish", "publish"),
+    *("consume", "cancel", "publish", "publish") * 2,
+    *("purge", "fill"),
 )
 BY_AMQP = ("consume", "cancel")
 
@@ -99,6 +100,8 @@ class Topologies(Workload):
         #: A broker that has ended may have done it.
         self._may_be_done = False
         self._operations = 0
+        #: Where messages go mostly, so that bindings change that the broker remembers.
+        self._target = (f"{name}-e0", KEYS[0])
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
@@ -289,7 +292,9 @@ class Topologies(Workload):
         self._publish_to(web, lambda state: state.fill(name), "", name)
 
     def _publish(self, web: bool) -> None:
-        name, key = self._exchange(), self._chance.choice(KEYS[:2])
+        if self._chance.random() < 0.3:
+            self._target = (self._exchange(), self._chance.choice(KEYS[:2]))
+        name, key = self._target
         self._publish_to(web, lambda state: state.publish(name, key), name, key)
 
     def _publish_to(self, web: bool, change: Change, exchange: str, key: str) -> None:
@@ -308,16 +313,18 @@ class Topologies(Workload):
             self.operator.publish(lambda answer: self._over(what, answer), exchange, key)
 
     def _consume(self, web: bool) -> None:
-        name = self._queue()
-        there = self._known.state.queues.get(name)
-        if there is None or there.consumed or name == self._last_queue:
+        queues = self._known.state.queues
+        names = [name for name, queue in queues.items() if not queue.consumed and name != self._last_queue]
+        if not names:
             self._skip()
             return
+        name = self._chance.choice(names)
         self._change = lambda state: state.consume(name)
         self.operator.consume(lambda got: self._over(f"consume {name}", got), name)
 
     def _cancel(self, web: bool) -> None:
-        name = self._queue()
+        consumed = [name for name, queue in self._known.state.queues.items() if queue.consumed]
+        name = self._chance.choice(consumed or [self._queue()])
         self._change = lambda state: state.cancel(name)
         self.operator.cancel(lambda got: self._over(f"cancel {name}", got), name)
 
@@ -388,6 +395,9 @@ class Topologies(Workload):
 
     def _unbind(self, web: bool) -> None:
         bindings = list(self._known.possible[0].bindings)
+        followed = [each for each in bindings if (each.source, each.key) == self._target]
+        if followed and self._chance.random() < 0.5:
+            bindings = followed
         made = self._chance.choice(bindings) if bindings and self._chance.random() < 0.8 else self._binding()
         method, arguments = _method(made, "unbind")
         # A key is quoted in a properties_key, which is quoted again in a path.
