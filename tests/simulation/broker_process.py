@@ -71,11 +71,15 @@ class BrokerProcess:
         self.committer.kill()
         self.loop.kill()
         self.timers.close()
+        if self._http is not None:
+            self._http.kill()
 
     def stop(self) -> None:
         """End in order, as a stop does once its clients have gone or the time for that is over."""
         self.loop.kill()
         self.timers.close()
+        if self._http is not None:
+            self._http.kill()
         if self.failed is None:
             self.store.close()
 

@@ -1,6 +1,7 @@
 """The management API of a simulated broker: the real application behind the real HTTP connections."""
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ class HttpServer:
             lambda: build_app(broker, node), Answers(loop, None, bounds.answers_bytes), bounds.http_connections
         )
         protocol: Any = server.config.http_protocol_class
+        self._state = server.server_state
         self._make = partial(protocol, server.config, server.server_state, {}, loop)
         broker.rates.start()
 
@@ -50,3 +52,13 @@ class HttpServer:
         """Return what serves the next connection."""
         made: asyncio.BaseProtocol = self._make()
         return made
+
+    def kill(self) -> None:
+        """The process is gone: end what is under way now, and not whenever its memory is freed."""
+        for connection in self._state.connections:
+            cycle: Any = getattr(connection, "cycle", None)
+            if cycle is not None:
+                cycle.disconnected = True
+        for task in self._state.tasks:
+            with contextlib.suppress(ValueError):  # one that ends the process itself
+                task.get_coro().close()  # type: ignore[union-attr]

@@ -25,6 +25,16 @@ class Knowledge(Generic[State]):
         #: Earlier states, with the time at which their successor was answered.
         self._past: list[tuple[int, State]] = []
         self._deaths = len(world.deaths)
+        self._watches: list[list[State]] = []
+
+    def watch(self) -> list[State]:
+        """Return the states that are possible, to which those are added that become so, until `unwatch`."""
+        self.outlive()
+        self._watches.append(list(self.possible))
+        return self._watches[-1]
+
+    def unwatch(self, watch: list[State]) -> None:
+        self._watches = [each for each in self._watches if each is not watch]
 
     @property
     def is_certain(self) -> bool:
@@ -43,6 +53,8 @@ class Knowledge(Generic[State]):
         self._past = [(left, old) for left, old in self._past if left >= now - SYNCED_NS]
         self._past += [(now, old) for old in self.possible if old not in after]
         self.possible = after
+        for watch in self._watches:
+            watch += [state for state in after if state not in watch]
 
     def may_have_become(self, states: Sequence[State]) -> None:
         """Add states to those that are possible."""
@@ -53,8 +65,8 @@ class Knowledge(Generic[State]):
         """Return whether the broker's process has ended since `outlive`."""
         return self._deaths < len(self.world.deaths)
 
-    def outlive(self) -> bool:
-        """Apply ends of the broker's process that have not been applied; return whether there were any."""
+    def outlive(self) -> None:
+        """Apply ends of the broker's process that have not been applied."""
         deaths = self.world.deaths[self._deaths :]
         self._deaths += len(deaths)
         for death in deaths:
@@ -63,7 +75,6 @@ class Knowledge(Generic[State]):
                 oldest = max(death.synced_ns, death.at_ns - SYNCED_NS)
                 states += [self._survives(old, True) for left, old in self._past if left >= oldest]
             self.became(states)
-        return bool(deaths)
 
 
 def unique(states: Sequence[State]) -> list[State]:

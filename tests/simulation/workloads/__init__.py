@@ -5,5 +5,13 @@ from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.users import Users
 
-WORKLOADS = {"flow": Flow, "retries": Retries, "delays": Delays, "transactions": Transactions, "topology": Topologies}
+WORKLOADS = {
+    "flow": Flow,
+    "retries": Retries,
+    "delays": Delays,
+    "transactions": Transactions,
+    "topology": Topologies,
+    "users": Users,
+}
