@@ -2,6 +2,7 @@
 
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.policies import Policies
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
@@ -14,4 +15,5 @@ WORKLOADS = {
     "transactions": Transactions,
     "topology": Topologies,
     "users": Users,
+    "policies": Policies,
 }
