@@ -194,6 +194,10 @@ class World:
         """Return whether the broker reads nothing more of what the client has sent on ended connections."""
         return all(each.is_over or each.is_open for each in self._connections.get(client.name, []))
 
+    def count_connections(self, name: str) -> int:
+        """Return how many connections of a client the broker may still have."""
+        return sum(not each.is_over for each in self._connections.get(name, []))
+
     def closed_by_broker(self, name: str, got: Any) -> None:
         """Note an error that the broker has answered a client with."""
         self.refusals.append((name, f"{got.arguments['reply_code']} {got.arguments['reply_text']}"))

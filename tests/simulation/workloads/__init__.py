@@ -7,6 +7,7 @@ from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
 from tests.simulation.workloads.users import Users
+from tests.simulation.workloads.vhosts import Vhosts
 
 WORKLOADS = {
     "flow": Flow,
@@ -16,4 +17,5 @@ WORKLOADS = {
     "topology": Topologies,
     "users": Users,
     "policies": Policies,
+    "vhosts": Vhosts,
 }
