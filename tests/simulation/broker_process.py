@@ -54,32 +54,38 @@ class BrokerProcess:
         self.store.definitions_changed()
         self.recovered = self.store.restore(found, self.broker.holders(), self.broker.lost_ids)
         self.clients = Clients(self.broker, self.clock, self.tick, self.loop, MOST_CLIENTS)
-        self._http: HttpServer | None = None
+        self._http: dict[str, HttpServer] = {}
 
     def accept(self) -> ClientTransport:
         """Return what serves the next client."""
         return self.clients.come()
 
-    def accept_http(self) -> asyncio.BaseProtocol:
-        """Return what serves the next client of the HTTP API."""
-        if self._http is None:
-            self._http = HttpServer(self.broker, self.loop)
-        return self._http.accept()
+    def accept_http(self, listener: str) -> asyncio.BaseProtocol:
+        """Return what serves the next client of an HTTP listener."""
+        if not self._http:
+            self.broker.rates.start()
+        if listener not in self._http:
+            self._http[listener] = HttpServer(self.broker, self.loop, listener)
+        return self._http[listener].accept()
+
+    def http_servers(self) -> list[HttpServer]:
+        """Return the HTTP servers that have been asked."""
+        return list(self._http.values())
 
     def kill(self) -> None:
         """The process is gone, wherever it was."""
         self.committer.kill()
         self.loop.kill()
         self.timers.close()
-        if self._http is not None:
-            self._http.kill()
+        for server in self._http.values():
+            server.kill()
 
     def stop(self) -> None:
         """End in order, as a stop does once its clients have gone or the time for that is over."""
         self.loop.kill()
         self.timers.close()
-        if self._http is not None:
-            self._http.kill()
+        for server in self._http.values():
+            server.kill()
         if self.failed is None:
             self.store.close()
 

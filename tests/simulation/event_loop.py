@@ -88,6 +88,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def create_task(self, coroutine: Any, **_: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coroutine, loop=self)
 
+    def get_task_factory(self) -> None:
+        return None
+
     def get_debug(self) -> bool:
         return False
 

@@ -10,9 +10,13 @@ from urllib.parse import quote
 import h11
 
 from tests.simulation.client import READ_NS, RECONNECT_NS, ClientEnd
+from tests.simulation.http_server import MANAGEMENT
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.world import World
+
+#: Share of the times in which a client that has nothing more to ask closes its connection.
+LEAVES = 0.3
 
 
 class Answer(NamedTuple):
@@ -55,10 +59,13 @@ class HttpClient:
         self.chance = world.chance(name)
         self.user = user
         self.password = password
+        self.listener = MANAGEMENT
         #: Beside those that each request has, such as a cookie.
         self.headers: dict[str, str] = {}
         #: Whether requests are by name and password.
         self.authorizes = True
+        #: Bytes of the largest body that it has sent.
+        self.largest_body = 0
         self._waiting: deque[Request] = deque()
         self._current: Request | None = None
         self._connection: Connection | None = None
@@ -135,6 +142,7 @@ class HttpClient:
             self._connect_later()
             return
         self._current = request = self._waiting.popleft()
+        self.largest_body = max(self.largest_body, len(request.body))
         headers = {"host": "localhost:15672", **self.headers, **request.headers}
         if self.authorizes:
             login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
@@ -156,7 +164,7 @@ class HttpClient:
         self._connects = False
         if self._connection is not None or not self._waiting:
             return
-        connection = self.world.connect(self, ClientEnd(self), web=True)
+        connection = self.world.connect(self, ClientEnd(self), self.listener)
         if connection is None:
             self._connect_later()
             return
@@ -217,5 +225,10 @@ class HttpClient:
             self.drop()
         if answer.status >= 500 and answer.status != 503:
             raise self.world.broken(f"{self.name}: {request.method} {request.path} is answered with {answer}")
+        for server in self.world.process.http_servers() if self.world.process is not None else ():
+            if server.has_too_many:
+                raise self.world.broken("more HTTP connections are served than there may be")
         request.then(answer)
         self._next()
+        if self._current is None and self.chance.random() < LEAVES:
+            self.drop()

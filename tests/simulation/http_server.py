@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Node
-from amqpbroker.management.app import build_app
+from amqpbroker.management.app import build_app as management_app
+from amqpbroker.metrics.app import build_app as metrics_app
 from amqpbroker.server.answers import Answers
 from amqpbroker.server.http import make_server
 
@@ -33,25 +34,35 @@ class SimulatedNode(Node):
         return 10, 1024
 
 
-class HttpServer:
-    """Serves HTTP connections of one broker. It is made for the first of them, as a broker does."""
+#: Listeners of a broker.
+MANAGEMENT, METRICS = "management", "metrics"
 
-    def __init__(self, broker: Broker, loop: "SimulatedLoop") -> None:
+
+class HttpServer:
+    """Serves the connections of one listener of a broker. It is made for the first of them, as a broker does."""
+
+    def __init__(self, broker: Broker, loop: "SimulatedLoop", listener: str) -> None:
         bounds = broker.config.bounds
         node = SimulatedNode()
         node.started_ms = broker.clock.now_ms()
-        server = make_server(
-            lambda: build_app(broker, node), Answers(loop, None, bounds.answers_bytes), bounds.http_connections
-        )
+        build, at_once = (management_app, None) if listener == MANAGEMENT else (metrics_app, bounds.pages)
+        answers = Answers(loop, at_once, bounds.answers_bytes)
+        server = make_server(lambda: build(broker, node), answers, bounds.http_connections)
         protocol: Any = server.config.http_protocol_class
         self._state = server.server_state
         self._make = partial(protocol, server.config, server.server_state, {}, loop)
-        broker.rates.start()
+        self._most = bounds.http_connections
 
     def accept(self) -> asyncio.BaseProtocol:
         """Return what serves the next connection."""
         made: asyncio.BaseProtocol = self._make()
         return made
+
+    @property
+    def has_too_many(self) -> bool:
+        """Return whether it serves more connections than it may."""
+        served = [each for each in self._state.connections if not each.transport.is_closing()]  # type: ignore[union-attr]
+        return len(served) > self._most
 
     def kill(self) -> None:
         """The process is gone: end what is under way now, and not whenever its memory is freed."""

@@ -266,6 +266,8 @@ class Connection:
         self._server = server
         self._client = client
         self._was_cut = False
+        #: The client's, as the broker sees it.
+        self.port: int = server.get_extra_info("peername")[1]
         server.open(protocol, self.to_server, self.to_client)
 
     @property

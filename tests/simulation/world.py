@@ -175,8 +175,8 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: Connecting, end: End, web: bool = False) -> Connection | None:
-        """Connect a client; None if no broker is there. web: to its HTTP server."""
+    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+        """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
         process = self.process
         if process is None:
             return None
@@ -184,7 +184,7 @@ class World:
         chance = self.chance(f"connection {self._ports}")
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
-        protocol = process.accept_http() if web else process.accept()
+        protocol = process.accept_http(listener) if listener else process.accept()
         connection = Connection(self.scheduler, chance, end, transport, protocol)
         earlier = self._connections.get(client.name, [])
         self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]

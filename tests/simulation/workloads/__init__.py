@@ -3,6 +3,7 @@
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.policies import Policies
+from tests.simulation.workloads.reads import Reads
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
@@ -18,4 +19,5 @@ WORKLOADS = {
     "users": Users,
     "policies": Policies,
     "vhosts": Vhosts,
+    "reads": Reads,
 }

@@ -28,7 +28,7 @@ from tests.simulation.definitions_model import (
 )
 from tests.simulation.http import Answer, HttpClient, path
 from tests.simulation.knowledge import Knowledge
-from tests.simulation.operator import Operator
+from tests.simulation.operations import Operator
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World

@@ -13,7 +13,7 @@ from tests.simulation.administrator import Administrator, Change
 from tests.simulation.client import Client, troubles
 from tests.simulation.http import Answer, HttpClient, path
 from tests.simulation.knowledge import Knowledge
-from tests.simulation.operator import MESSAGES, OPERATIONS, Operator
+from tests.simulation.operations import MESSAGES, OPERATIONS, Operator
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
@@ -147,6 +147,10 @@ class Users(Workload):
         return self.administrator.is_at_rest and all(each.is_at_rest for each in (*self._members, *self._visitors))
 
     def check(self) -> None:
+        assert self.world.process is not None
+        recorded = len(self.world.process.broker.logins._guard._records)
+        if recorded > self.world.config.bounds.guesses:
+            raise self.world.broken(f"{self.name}: {recorded} pairs of user and address are recorded")
         for member in self._members:
             member.leave()
 

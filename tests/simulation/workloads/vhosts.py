@@ -10,7 +10,7 @@ from tests.simulation.administrator import Administrator, Change
 from tests.simulation.client import Client
 from tests.simulation.http import path
 from tests.simulation.knowledge import Knowledge
-from tests.simulation.operator import MESSAGES, OPERATIONS, Operator
+from tests.simulation.operations import MESSAGES, OPERATIONS, Operator
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
