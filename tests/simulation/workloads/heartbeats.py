@@ -160,7 +160,8 @@ class Beater(ConfirmingPublisher):
         self._excused_until = max(self._excused_until, until)
 
     def ended(self) -> None:
-        if self.open and not self._leaves and not self._vanished and self.world.scheduler.now > self._excused_until:
+        leaves = self._leaves or self._vanished or self.world.is_stopping
+        if self.open and not leaves and self.world.scheduler.now > self._excused_until:
             raise self.world.broken(f"{self.name} is dropped by the broker")
         self._vanished = False
         super().ended()
