@@ -1,5 +1,6 @@
 """A broker from its start to its end, put together as a server does, but for sockets, threads and the machine."""
 
+import asyncio
 import random
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
@@ -18,6 +19,7 @@ from amqpbroker.store.log import Log, StoreError
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
+from tests.simulation.http_server import HttpServer
 from tests.simulation.machine_time import MachineTime
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import Scheduler
@@ -38,6 +40,9 @@ class Supervisor(Protocol):
 
     def made_step(self) -> None:
         """One of its threads is about to make a step on the disk, or has made it."""
+
+    def synced_definitions(self) -> None:
+        """The definitions are safe, even if the power goes."""
 
     def erred(self, process: "BrokerProcess", error: BaseException | None) -> None:
         """Its event loop has caught an exception."""
@@ -68,6 +73,7 @@ class BrokerProcess:
         self._disk = disk
         self._scheduler = scheduler
         self._supervisor = supervisor
+        self._http: dict[str, HttpServer] = {}
         self._threads = Threads(scheduler, processor, chance, supervisor.made_step)
         self.loop = SimulatedLoop(scheduler, processor, chance, self._on_error)
         self._threads.start(self._run)
@@ -80,12 +86,26 @@ class BrokerProcess:
         """Return what serves the next client."""
         return self.service.clients.come()
 
+    def accept_http(self, listener: str) -> asyncio.BaseProtocol:
+        """Return what serves the next client of an HTTP listener."""
+        if not self._http:
+            self.broker.rates.start()
+        if listener not in self._http:
+            self._http[listener] = HttpServer(self.broker, self.loop, listener)
+        return self._http[listener].accept()
+
+    def http_servers(self) -> list[HttpServer]:
+        """Return the HTTP servers that have been asked."""
+        return list(self._http.values())
+
     def kill(self) -> None:
         """The process is gone, wherever it was."""
         self.loop.kill()  # first: asyncio goes on behind an exception that ends a thread within a task
         self._threads.kill()
         if self._ending is not None:
             self._ending.close()
+        for server in self._http.values():
+            server.kill()
 
     def stop(self) -> None:
         """Stop in order, as a server does: the clients are notified and get their time, then the store is closed."""
@@ -130,7 +150,11 @@ class BrokerProcess:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _committer(self, log: Log, before: Callable[[], None]) -> SimulatedCommitter:
-        return SimulatedCommitter(log, before, self.loop, self._threads)
+        return SimulatedCommitter(log, partial(self._sync_definitions, before), self.loop, self._threads)
+
+    def _sync_definitions(self, sync: Callable[[], None]) -> None:
+        sync()
+        self._supervisor.synced_definitions()
 
     def _on_failure(self) -> None:
         self.stop()

@@ -3,7 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from amqpbroker.wire.values import Field, Table
 from tests.harness import Answers, Received, method
@@ -32,6 +32,9 @@ class Client:
         self.name = name
         self.chance = world.chance(name)
         self.heartbeat = heartbeat
+        self.user = "guest"
+        self.password = "guest"
+        self.virtual_host = "/"
         self.open = False
         self.gone = False
         self._connection: Connection | None = None
@@ -66,7 +69,7 @@ class Client:
         self._arrived.clear()
         self._calls.clear()
         self._unsent = bytearray()
-        connection = self.world.connect(self)
+        connection = self.world.connect(self, ClientEnd(self))
         if connection is None:
             self._connect_later()
             return
@@ -204,14 +207,14 @@ class Client:
             "connection.start-ok",
             client_properties=known,
             mechanism="PLAIN",
-            response="\0guest\0guest",
+            response=f"\0{self.user}\0{self.password}",
             locale="en_US",
         )
         self._expect(self._tune, "connection.tune")
 
     def _tune(self, _: Received) -> None:
         self.send(0, "connection.tune-ok", channel_max=2047, frame_max=131072, heartbeat=self.heartbeat)
-        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host="/")
+        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host=self.virtual_host)
 
     def _open(self, _: Received) -> None:
         self.call(self._opened, "channel.open-ok", 1, "channel.open")
@@ -221,10 +224,22 @@ class Client:
         self.opened()
 
 
+def is_shutdown(got: Received) -> bool:
+    """Return whether the broker closes the connection because it stops."""
+    return got.name == "connection.close" and "'shutdown'" in got.arguments["reply_text"]
+
+
+class Ending(Protocol):
+    """A client, as its connection sees it."""
+
+    def received_bytes(self, data: bytes) -> None: ...
+    def ended(self) -> None: ...
+
+
 class ClientEnd:
     """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Ending) -> None:
         self._client = client
         self._over = False
 

@@ -104,9 +104,10 @@ class Machine:
 
     def do_suspend(self, duration_ms: int, sleeps: bool) -> None:
         """Suspend the machine. sleeps: its monotonic clock stands still meanwhile."""
+        before = self._world.processor.rest
         self._world.processor.stop(duration_ms * MS)
         if sleeps:
-            self._world.time.sleep(duration_ms * MS)
+            self._world.time.sleep(self._world.processor.rest - before)
 
     def do_slow_down(self, slowness: int, duration_ms: int) -> None:
         """Have everything that the broker does take longer for a while."""

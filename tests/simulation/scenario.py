@@ -12,9 +12,6 @@ from tests.simulation.steps import Step
 from tests.simulation.workloads import WORKLOADS
 from tests.simulation.world import World, determined
 
-#: How long a world has until everything is at rest, once the faults have stopped.
-REST_NS = 600 * SECOND
-
 
 @dataclass
 class Scenario:
@@ -52,7 +49,8 @@ def scenario(seed: int) -> Scenario:
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
-        made.workloads[name] = {"workload": kind, **WORKLOADS[kind].settings(chance)}
+        settings = WORKLOADS[kind].settings(chance)
+        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(settings) if shape.slowed else settings)}
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)
     made.steps += shapes.crashes(chance, duration_ms, shape)
@@ -92,7 +90,7 @@ def _run(world: World, given: Scenario) -> Outcome:
     for workload in workloads:
         workload.rest()
     for workload in workloads:
-        if not world.run_until(workload.is_done, REST_NS):
+        if not world.run_until(workload.is_done, workload.rest_ms * MS):
             raise world.broken(f"{workload.name} does not come to rest")
         workload.check()
     return Outcome(world.digest, world.operations, world.crashes, world.scheduler.now // MS)

@@ -12,19 +12,20 @@ HOUR_MS = 3_600_000
 class Shape:
     """share: of all worlds, in parts of the sum. crashes: least and most of them, beside what the machine plans.
 
-    hasty: the broker starts, and clients connect again, at once.
+    hasty: the broker starts, and clients connect again, at once. slowed: the times in its workloads are longer.
     """
 
     share: int
     durations_ms: tuple[int, ...]
     crashes: tuple[int, int] = (0, 0)
     hasty: bool = False
+    slowed: bool = False
 
 
 SHAPES = {
     "usual": Shape(12, (500, 5_000, 60_000)),
     "crashes": Shape(7, (2_000, 10_000, 20_000), crashes=(20, 100), hasty=True),
-    "hours": Shape(1, (HOUR_MS, 4 * HOUR_MS, 24 * HOUR_MS)),
+    "hours": Shape(1, (HOUR_MS, 4 * HOUR_MS, 24 * HOUR_MS), slowed=True),
 }
 
 #: Times between two crashes.

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
@@ -16,12 +16,9 @@ from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
 from tests.simulation.machine_time import MachineTime
-from tests.simulation.network import Connection, SimulatedTransport
+from tests.simulation.network import Connection, End, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
-
-if TYPE_CHECKING:
-    from tests.simulation.client import Client
 
 #: How long a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
@@ -31,13 +28,36 @@ HASTY_NS = (1 * MS, 20 * MS)
 WHOLE_GROUP_BYTES = 1 << 24
 
 
+#: Ends of a broker's process.
+KILLED = "killed"
+POWER = "power"
+STOPPED = "stopped"
+
+
+class Death(NamedTuple):
+    """An end of a broker's process. kind: KILLED, POWER or STOPPED. synced_ns: time of the last definitions sync."""
+
+    at_ns: int
+    kind: str
+    synced_ns: int
+
+
 class BrokenError(Exception):
     """The broker did what it must not do; the text says what, and when."""
 
 
+class Connecting(Protocol):
+    """A client of the broker. name: in the transcript."""
+
+    name: str
+
+    def drop(self) -> None:
+        """Cut its connection off, if it has one."""
+
+
 class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
-    crash begins another one. incidents: what happened that a check has to know, as (life, text)."""
+    crash begins another one. deaths: ends of its process so far."""
 
     def __init__(self, seed: int, config: Config, hasty: bool = False, sqlite: bool = False) -> None:
         self.seed = seed
@@ -54,9 +74,13 @@ class World:
         #: Number of steps on the disk until a crash, 0 if none is to come, and whether the power goes.
         self._steps_left = 0
         self._power = False
-        self.clients: list[Client] = []
+        self.clients: list[Connecting] = []
+        #: Connections that the broker may still read from, by the names of their clients.
+        self._connections: dict[str, list[Connection]] = {}
+        self._synced_ns = 0
         self.life = 0
         self.crashes = 0
+        self.deaths: list[Death] = []
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
         self.tore_groups = False
         self.operations = 0
@@ -119,8 +143,8 @@ class World:
         if process is None:
             return
         self.crashes += 1
-        self.note("crash", power)
-        self._end(process)
+        self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
+        self._end(process, POWER if power else KILLED)
         if power:
             self.disk.cut_power()
             self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
@@ -139,15 +163,22 @@ class World:
             self.note("stop")
             self.process.stop()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether the broker closes its connections because it stops."""
+        return self.process is not None and self.process.stopping
+
     def close(self) -> None:
         """Release what the world holds."""
         if self._process is not None:
-            self._end(self._process)
+            self._end(self._process, KILLED)
         self.disk.release()
 
-    def _end(self, process: BrokerProcess) -> None:
+    def _end(self, process: BrokerProcess, kind: str) -> None:
         self._process = self.process = None
+        self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
         process.kill()
+        self._connections.clear()
         for client in self.clients:
             client.drop()
 
@@ -176,9 +207,12 @@ class World:
             raise self.broken(f"the broker finds damage: {error}") from error
         if self.process is not None and process.service.failure is not None and not self.disk.failures:
             raise self.broken("the store failed") from error
-        self._end(process)
+        self._end(process, KILLED if error else STOPPED)
         self.disk.end_process()
         self._boot_later()
+
+    def synced_definitions(self) -> None:
+        self._synced_ns = self.scheduler.now
 
     def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
         if process is self._process:
@@ -186,10 +220,8 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: "Client") -> Connection | None:
-        """Connect a client; None if no broker is there."""
-        from tests.simulation.client import ClientEnd
-
+    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+        """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
         process = self.process
         if process is None or process.stopping:
             return None
@@ -197,7 +229,19 @@ class World:
         chance = self.chance(f"connection {self._ports}")
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
-        return Connection(self.scheduler, chance, ClientEnd(client), transport, process.accept())
+        protocol = process.accept_http(listener) if listener else process.accept()
+        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        earlier = self._connections.get(client.name, [])
+        self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
+        return connection
+
+    def ignores(self, client: Connecting) -> bool:
+        """Return whether the broker reads nothing more of what the client has sent on ended connections."""
+        return all(each.is_over or each.is_open for each in self._connections.get(client.name, []))
+
+    def count_connections(self, name: str) -> int:
+        """Return how many connections of a client the broker may still have."""
+        return sum(not each.is_over for each in self._connections.get(name, []))
 
     def closed_by_broker(self, name: str, got: Any) -> None:
         """Note an error that the broker has answered a client with."""

@@ -3,7 +3,23 @@
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
+from tests.simulation.workloads.policies import Policies
+from tests.simulation.workloads.reads import Reads
 from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.users import Users
+from tests.simulation.workloads.vhosts import Vhosts
 
-WORKLOADS = {"flow": Flow, "retries": Retries, "delays": Delays, "heartbeats": Heartbeats, "transactions": Transactions}
+WORKLOADS = {
+    "flow": Flow,
+    "retries": Retries,
+    "delays": Delays,
+    "heartbeats": Heartbeats,
+    "transactions": Transactions,
+    "topology": Topologies,
+    "users": Users,
+    "policies": Policies,
+    "vhosts": Vhosts,
+    "reads": Reads,
+}
