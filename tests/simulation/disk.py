@@ -36,7 +36,8 @@ class Disk(FaultyFiles):
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
     full: nothing can be written or created. latency: nanoseconds that each step takes longer.
     slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
-    run meanwhile.
+    run meanwhile. failures: number of operations that have failed. refuses: definitions cannot be
+    changed either while it is full; only in a database.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
@@ -50,11 +51,12 @@ class Disk(FaultyFiles):
         self.latency = 0
         self.slow_reads = 0.0
         self.failures = 0
+        self.refuses = False
         self._chance = chance
         self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
         if sqlite:
-            self._sqlite = SqliteFiles(chance, self._pause_or_fail, lambda: not self.full)
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._takes_changes)
 
     def definitions(self, bounds: Bounds) -> Definitions:
         """Open the definitions for a process."""
@@ -64,6 +66,9 @@ class Disk(FaultyFiles):
         """The process that has opened the definitions serves clients from now on."""
         if self._sqlite is not None:
             self._sqlite.serve()
+
+    def _takes_changes(self) -> bool:
+        return not (self.refuses and self.full)
 
     def recover_faults(self) -> None:
         """No fault is left."""
