@@ -119,7 +119,8 @@ class BrokerProcess:
 
     def _run(self) -> None:
         try:
-            storage, _ = on_disk(self._config, DIRECTORY, self._disk, self._disk.definitions)
+            self._definitions = self._disk.definitions(self._config.bounds)
+            storage, _ = on_disk(self._config, DIRECTORY, self._disk, self._definitions)
             self.service = Service(
                 self._config,
                 self.clock,
@@ -134,6 +135,7 @@ class BrokerProcess:
             self._report(self._supervisor.ended, error)
             return
         self._report(self._supervisor.started)
+        self._disk.serve()
         self.loop.serve()
 
     async def _end(self) -> None:
@@ -142,6 +144,7 @@ class BrokerProcess:
             await self.service.end(STOP_MS)
         except StoreError as caught:
             error = caught
+        self._definitions.close()
         self._report(self._supervisor.ended, self.service.failure or error)
 
     # ----------------------------------------------------------------------------------------------------------------

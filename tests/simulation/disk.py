@@ -2,12 +2,14 @@
 
 import errno
 import random
-from collections.abc import Callable
 from pathlib import Path
 
+from amqpbroker.config.bounds import Bounds
+from amqpbroker.store.definitions.definitions import Definitions
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
 from tests.simulation.scheduler import SECOND
+from tests.simulation.sqlite_files import SqliteFiles
 from tests.simulation.threads import pause
 from tests.simulation.unsynced import Unsynced
 
@@ -22,6 +24,8 @@ ERRORS = {
     "truncate": (errno.EIO,),
     "remove": (errno.EIO, errno.EACCES),
 }
+#: One of so many reads pauses its thread, which may be the loop's.
+READS = 8
 #: Time that a slow read takes.
 SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 
@@ -32,22 +36,34 @@ class Disk(FaultyFiles):
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
     full: nothing can be written or created. latency: nanoseconds that each step takes longer.
     slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
-    run meanwhile. block: called with the nanoseconds for which a slow read keeps its caller.
+    run meanwhile.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
+        """sqlite: definitions are in a real database, in files; else they are in memory."""
         super().__init__()
-        self.definitions = FaultyDefinitions()
+        self._definitions = FaultyDefinitions()
+        self._sqlite: SqliteFiles | None = None
         self.failing: dict[str, float] = {}
         self.failing_once: list[str] = []
         self.full = False
         self.latency = 0
         self.slow_reads = 0.0
-        self.block: Callable[[int], None] = _ignore
         self.failures = 0
         self._chance = chance
         self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
+        if sqlite:
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, lambda: not self.full)
+
+    def definitions(self, bounds: Bounds) -> Definitions:
+        """Open the definitions for a process."""
+        return self._definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+
+    def serve(self) -> None:
+        """The process that has opened the definitions serves clients from now on."""
+        if self._sqlite is not None:
+            self._sqlite.serve()
 
     def recover_faults(self) -> None:
         """No fault is left."""
@@ -121,8 +137,10 @@ class Disk(FaultyFiles):
         self._pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        if self.slow_reads and self._chance.random() < self.slow_reads:
-            self.block(self._chance.randint(*SLOW_READ_NS))
+        slow = self.slow_reads and self._chance.random() < self.slow_reads
+        # Mostly the system has it in memory.
+        if slow or self._chance.randrange(READS) == 0:
+            pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
         self._may_fail("read")
         data: bytes = super().read(descriptor, offset, size)
         return data
@@ -147,6 +165,10 @@ class Disk(FaultyFiles):
     def _pause(self) -> None:
         pause(self.latency)
 
+    def _pause_or_fail(self, operation: str) -> None:
+        self._pause()
+        self._may_fail(operation)
+
     def _may_fail(self, operation: str) -> None:
         if self._happens(operation):
             self._fail(self._chance.choice(ERRORS[operation]))
@@ -167,7 +189,9 @@ class Disk(FaultyFiles):
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self.definitions = self.definitions.killed()
+        self._definitions = self._definitions.killed()
+        if self._sqlite is not None:
+            self._sqlite.end_process()
 
     def cut_power(self) -> None:
         """The machine forgets what was not synced, wholly or in part."""
@@ -183,8 +207,11 @@ class Disk(FaultyFiles):
             content[:] = self._unsynced[path].after_power_loss(bytes(content), self.synced[path])
             self.synced[path] = len(content)
         self._unsynced = {path: Unsynced(self._chance) for path in self.contents}
-        self.definitions = self.definitions.after_power_loss(self._chance)
+        self._definitions = self._definitions.after_power_loss(self._chance)
+        if self._sqlite is not None:
+            self._sqlite.cut_power()
 
-
-def _ignore(_: int) -> None:
-    pass
+    def release(self) -> None:
+        """Release what it holds of the real machine."""
+        if self._sqlite is not None:
+            self._sqlite.remove_all()

@@ -3,7 +3,7 @@
 import random
 
 from tests.simulation.disk import ERRORS
-from tests.simulation.scheduler import MS
+from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
@@ -11,13 +11,15 @@ from tests.simulation.world import World
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
 
+#: How long the loop may still wait for the disk when that is fast again.
+WAIT_NS = 30 * SECOND
+
 
 class Machine:
     """The actor `machine`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        world.disk.block = world.processor.stop
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int) -> list[Step]:
@@ -71,12 +73,18 @@ class Machine:
     def do_slow_disk(self, latency_ms: int, duration_ms: int) -> None:
         """Have each step on the disk take longer for a while."""
         self._world.disk.latency = latency_ms * MS
+        self._hold_up(duration_ms)
         self._recover_disk(duration_ms)
 
     def do_slow_reads(self, share: float, duration_ms: int) -> None:
         """Have a fraction of the reads take up to seconds for a while, in which the loop stands still."""
         self._world.disk.slow_reads = share
+        self._hold_up(duration_ms)
         self._recover_disk(duration_ms)
+
+    def _hold_up(self, duration_ms: int) -> None:
+        """The loop waits for its own steps on the disk: reads, and pages that it writes when memory is short."""
+        self._world.processor.hold_up(duration_ms * MS + WAIT_NS)
 
     def _recover_disk(self, duration_ms: int) -> None:
         self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)

@@ -17,7 +17,7 @@ from tests.simulation.world import World, determined
 class Scenario:
     """Everything that decides what happens. It can be printed and run again, also without some of its steps.
 
-    hasty: the broker starts, and clients connect again, at once.
+    hasty: the broker starts, and clients connect again, at once. sqlite: definitions are in a database, in files.
     """
 
     seed: int
@@ -27,6 +27,7 @@ class Scenario:
     workloads: dict[str, dict[str, Any]]
     steps: list[Step] = field(default_factory=list)
     hasty: bool = False
+    sqlite: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ def scenario(seed: int) -> Scenario:
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)
     made.steps += shapes.crashes(chance, duration_ms, shape)
+    made.sqlite = chance.random() < 0.3
     made.steps.sort(key=lambda step: step.at_ms)
     return made
 
@@ -60,7 +62,7 @@ def scenario(seed: int) -> Scenario:
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
     with determined(given.seed):
-        world = World(given.seed, configured(given.bounds, given.settings), given.hasty)
+        world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
         if lines is not None:
             world.keep_transcript(lines)
         try:

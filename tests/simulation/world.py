@@ -59,14 +59,14 @@ class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
     crash begins another one. deaths: ends of its process so far."""
 
-    def __init__(self, seed: int, config: Config, hasty: bool = False) -> None:
+    def __init__(self, seed: int, config: Config, hasty: bool = False, sqlite: bool = False) -> None:
         self.seed = seed
         self.config = config
         self.hasty = hasty
         self.scheduler = Scheduler()
         self.time = MachineTime(self.scheduler)
         self.processor = Processor(self.scheduler)
-        self.disk = Disk(self.chance("disk"))
+        self.disk = Disk(self.chance("disk"), sqlite)
         #: The broker, from when it accepts clients to its end.
         self.process: BrokerProcess | None = None
         #: The same, also while it starts.
@@ -172,6 +172,7 @@ class World:
         """Release what the world holds."""
         if self._process is not None:
             self._end(self._process, KILLED)
+        self.disk.release()
 
     def _end(self, process: BrokerProcess, kind: str) -> None:
         self._process = self.process = None

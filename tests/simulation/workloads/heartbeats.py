@@ -6,7 +6,7 @@ from typing import Any
 
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from amqpbroker.wire.values import Field
-from tests.harness import published
+from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import SECOND
 from tests.simulation.steps import Step, Workload
@@ -165,6 +165,10 @@ class Beater(ConfirmingPublisher):
     def _excuse(self, duration: int) -> None:
         until = self.world.scheduler.now + duration + 3 * self._interval
         self._excused_until = max(self._excused_until, until)
+
+    def _act_on(self, got: Received) -> None:
+        self._leaves |= got.name == "connection.close"
+        super()._act_on(got)
 
     def ended(self) -> None:
         leaves = self._leaves or self._vanished or self.world.is_stopping
