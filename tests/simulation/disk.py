@@ -43,7 +43,7 @@ class Disk(FaultyFiles):
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
         """sqlite: definitions are in a real database, in files; else they are in memory."""
         super().__init__()
-        self._definitions = FaultyDefinitions()
+        self.definitions = FaultyDefinitions()
         self._sqlite: SqliteFiles | None = None
         self.failing: dict[str, float] = {}
         self.failing_once: list[str] = []
@@ -58,9 +58,26 @@ class Disk(FaultyFiles):
         if sqlite:
             self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._takes_changes)
 
-    def definitions(self, bounds: Bounds) -> Definitions:
+    def open_definitions(self, bounds: Bounds) -> Definitions:
         """Open the definitions for a process."""
-        return self._definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+        return self.definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+
+    @property
+    def has_unsynced_definitions(self) -> bool:
+        """Return whether a power cut may undo a change of definitions."""
+        return len(self.definitions.versions) > 1 if self._sqlite is None else self._sqlite.is_unsynced
+
+    def copied(self, chance: random.Random) -> "Disk":
+        """Return another disk with the same data. It has to be released."""
+        copy = Disk(chance)
+        copy.contents = {path: bytearray(content) for path, content in self.contents.items()}
+        copy.synced = dict(self.synced)
+        copy._names = list(self._names)
+        copy._unsynced = {path: Unsynced(chance) for path in self.contents}
+        copy.definitions = self.definitions.killed()
+        if self._sqlite is not None:
+            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._takes_changes)
+        return copy
 
     def serve(self) -> None:
         """The process that has opened the definitions serves clients from now on."""
@@ -194,7 +211,7 @@ class Disk(FaultyFiles):
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self._definitions = self._definitions.killed()
+        self.definitions = self.definitions.killed()
         if self._sqlite is not None:
             self._sqlite.end_process()
 
@@ -212,7 +229,7 @@ class Disk(FaultyFiles):
             content[:] = self._unsynced[path].after_power_loss(bytes(content), self.synced[path])
             self.synced[path] = len(content)
         self._unsynced = {path: Unsynced(self._chance) for path in self.contents}
-        self._definitions = self._definitions.after_power_loss(self._chance)
+        self.definitions = self.definitions.after_power_loss(self._chance)
         if self._sqlite is not None:
             self._sqlite.cut_power()
 

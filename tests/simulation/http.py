@@ -225,6 +225,8 @@ class HttpClient:
             self.drop()
         if answer.status >= 500 and answer.status != 503:
             raise self.world.broken(f"{self.name}: {request.method} {request.path} is answered with {answer}")
+        if answer.status < 300 and len(request.body) > self.world.config.bounds.body_bytes:
+            raise self.world.broken(f"{self.name}: a body of {len(request.body)} bytes is taken")
         for server in self.world.process.http_servers() if self.world.process is not None else ():
             if server.has_too_many:
                 raise self.world.broken("more HTTP connections are served than there may be")

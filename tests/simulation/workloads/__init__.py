@@ -1,6 +1,7 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.policies import Policies
@@ -22,4 +23,5 @@ WORKLOADS = {
     "policies": Policies,
     "vhosts": Vhosts,
     "reads": Reads,
+    "expiring": Expiring,
 }
