@@ -119,7 +119,7 @@ class BrokerProcess:
 
     def _run(self) -> None:
         try:
-            self._definitions = self._disk.definitions(self._config.bounds)
+            self._definitions = self._disk.open_definitions(self._config.bounds)
             storage, _ = on_disk(self._config, DIRECTORY, self._disk, self._definitions)
             self.service = Service(
                 self._config,

@@ -36,13 +36,14 @@ class Disk(FaultyFiles):
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
     full: nothing can be written or created. latency: nanoseconds that each step takes longer.
     slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
-    run meanwhile.
+    run meanwhile. failures: number of operations that have failed. refuses: definitions cannot be
+    changed either while it is full; only in a database.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
         """sqlite: definitions are in a real database, in files; else they are in memory."""
         super().__init__()
-        self._definitions = FaultyDefinitions()
+        self.definitions = FaultyDefinitions()
         self._sqlite: SqliteFiles | None = None
         self.failing: dict[str, float] = {}
         self.failing_once: list[str] = []
@@ -50,20 +51,41 @@ class Disk(FaultyFiles):
         self.latency = 0
         self.slow_reads = 0.0
         self.failures = 0
+        self.refuses = False
         self._chance = chance
         self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
         if sqlite:
-            self._sqlite = SqliteFiles(chance, self._pause_or_fail, lambda: not self.full)
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._takes_changes)
 
-    def definitions(self, bounds: Bounds) -> Definitions:
+    def open_definitions(self, bounds: Bounds) -> Definitions:
         """Open the definitions for a process."""
-        return self._definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+        return self.definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+
+    @property
+    def has_unsynced_definitions(self) -> bool:
+        """Return whether a power cut may undo a change of definitions."""
+        return len(self.definitions.versions) > 1 if self._sqlite is None else self._sqlite.is_unsynced
+
+    def copied(self, chance: random.Random) -> "Disk":
+        """Return another disk with the same data. It has to be released."""
+        copy = Disk(chance)
+        copy.contents = {path: bytearray(content) for path, content in self.contents.items()}
+        copy.synced = dict(self.synced)
+        copy._names = list(self._names)
+        copy._unsynced = {path: Unsynced(chance) for path in self.contents}
+        copy.definitions = self.definitions.killed()
+        if self._sqlite is not None:
+            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._takes_changes)
+        return copy
 
     def serve(self) -> None:
         """The process that has opened the definitions serves clients from now on."""
         if self._sqlite is not None:
             self._sqlite.serve()
+
+    def _takes_changes(self) -> bool:
+        return not (self.refuses and self.full)
 
     def recover_faults(self) -> None:
         """No fault is left."""
@@ -189,7 +211,7 @@ class Disk(FaultyFiles):
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self._definitions = self._definitions.killed()
+        self.definitions = self.definitions.killed()
         if self._sqlite is not None:
             self._sqlite.end_process()
 
@@ -207,7 +229,7 @@ class Disk(FaultyFiles):
             content[:] = self._unsynced[path].after_power_loss(bytes(content), self.synced[path])
             self.synced[path] = len(content)
         self._unsynced = {path: Unsynced(self._chance) for path in self.contents}
-        self._definitions = self._definitions.after_power_loss(self._chance)
+        self.definitions = self.definitions.after_power_loss(self._chance)
         if self._sqlite is not None:
             self._sqlite.cut_power()
 

@@ -7,6 +7,8 @@ from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
+#: Workloads whose clients connect again, and declare again what was refused.
+REFUSABLE = {"flow", "retries", "delays", "transactions", "heartbeats"}
 #: Faults that end the broker, and faults of the disk.
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")

@@ -6,7 +6,7 @@ from typing import Any
 from tests.simulation import bounds, shapes
 from tests.simulation.broker_process import configured
 from tests.simulation.chance import Chance
-from tests.simulation.machine import Machine
+from tests.simulation.machine import REFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.workloads import WORKLOADS
@@ -77,6 +77,7 @@ def _run(world: World, given: Scenario) -> Outcome:
     actors: dict[str, Any] = {"machine": Machine(world)}
     for workload in workloads:
         actors |= workload.actors
+    world.disk.refuses = {plan["workload"] for plan in given.workloads.values()} <= REFUSABLE
     world.boot()
     for workload in workloads:
         workload.begin()

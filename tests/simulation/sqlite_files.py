@@ -57,6 +57,21 @@ class SqliteFiles(Files):
         self._definitions.takes_changes = self._takes_changes
         return self._definitions
 
+    @property
+    def is_unsynced(self) -> bool:
+        """Return whether a power cut may undo a change."""
+        return self._definitions is not None and self._definitions.is_unsynced
+
+    def copied(
+        self, chance: random.Random, may_fail: Callable[[str], None], takes_changes: Callable[[], bool]
+    ) -> "SqliteFiles":
+        """Return other files with the same data."""
+        copy = SqliteFiles(chance, may_fail, takes_changes)
+        copy._directory.rmdir()
+        shutil.copytree(self._directory, copy._directory)
+        copy._synced, copy._lost, copy._entered = self._synced, self._lost, self._entered
+        return copy
+
     def serve(self) -> None:
         """The process serves clients from now on."""
         if self._definitions is not None:
@@ -132,6 +147,11 @@ class RefusingDefinitions(SqliteDefinitions):
         self._closed = False
         super().__init__(path, files, bounds)
         self._connection.set_progress_handler(lambda: self.serves and not self.takes_changes(), STEPS)
+
+    @property
+    def is_unsynced(self) -> bool:
+        """Return whether there are changes that are not synced."""
+        return self._log._dirty
 
     def close(self) -> None:
         if not self._closed:
