@@ -61,8 +61,9 @@ def scenario(seed: int) -> Scenario:
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
-    with determined(given.seed):
+    with determined(given.seed) as logged:
         world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
+        logged.on_error = world.logged
         if lines is not None:
             world.keep_transcript(lines)
         try:

@@ -1,7 +1,6 @@
 """A world: a machine with a disk, a broker on it, clients, and a network between them, all out of one seed."""
 
 import hashlib
-import logging
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
+from tests.simulation.logged import LoggedErrors
 from tests.simulation.machine_time import MachineTime
 from tests.simulation.network import Connection, End, SimulatedTransport
 from tests.simulation.processor import Processor
@@ -214,6 +214,13 @@ class World:
     def synced_definitions(self) -> None:
         self._synced_ns = self.scheduler.now
 
+    def logged(self, error: BaseException) -> None:
+        """The broker has caught an exception and logged it."""
+        self.scheduler.after(0, partial(self._fail, f"the broker caught {error!r}", error))
+
+    def _fail(self, text: str, error: BaseException) -> None:
+        raise self.broken(text) from error
+
     def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
         if process is self._process:
             raise self.broken(f"the loop caught {error!r}") from error
@@ -265,17 +272,17 @@ class World:
 
 
 @contextmanager
-def determined(seed: int) -> Iterator[None]:
-    """Have whatever else is random in the process come out of the seed, and nothing logged."""
+def determined(seed: int) -> Iterator[LoggedErrors]:
+    """Have whatever else is random in the process come out of the seed, and nothing logged. Gives the logged errors."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
-    disabled = logging.root.manager.disable
+    logged = LoggedErrors()
     secrets.token_bytes = lambda count=32: chance.randbytes(count)  # type: ignore[assignment]
     random.seed(seed)
-    logging.disable(logging.CRITICAL)
+    logged.start()
     try:
-        yield
+        yield logged
     finally:
         secrets.token_bytes = token_bytes
         random.setstate(state)
-        logging.disable(disabled)
+        logged.stop()
