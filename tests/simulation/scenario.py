@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.simulation import bounds
 from tests.simulation.broker_process import configured
+from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
@@ -60,7 +61,10 @@ def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
         if lines is not None:
             world.keep_transcript(lines)
         try:
-            return _run(world, given)
+            with interrupted_after():
+                return _run(world, given)
+        except EndlessError:
+            raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:
             if world.process is not None:
                 world.process.kill()
