@@ -1,4 +1,4 @@
-"""Transactions: publishes take effect together or not at all, and acknowledgements that are rolled back do not count."""
+"""Transactions: publishes take effect together or not at all, and rolled back acknowledgements do not count."""
 
 import random
 from collections.abc import Callable
