@@ -80,12 +80,6 @@ AMQP = (
         "consumer.queue.remove_consumer(consumer)",
     ),
     Planted(
-        "a cancelled consumer that a channel never forgets",
-        "consumers.py",
-        "self.former = [each for each in (*self.former, consumer) if self._holds(each)]",
-        "self.former.append(consumer)",
-    ),
-    Planted(
         "a consumer not told that its queue is deleted",
         "consumers.py",
         "        self.notify_cancelled(consumer.tag)\n        self.by_tag",
@@ -126,10 +120,10 @@ AMQP = (
         "        pass",
     ),
     Planted(
-        "frames that wait for further bytes",
-        "frame_loop.py",
-        "            self._waiting_for = 0\n",
-        "",
+        "frames that waited for output left alone",
+        "connection.py",
+        "        parts = output.take()\n        if not self.status.state.held:\n            loop.read_on()\n",
+        "        parts = output.take()\n",
     ),
     Planted(
         "an iteration without an end",

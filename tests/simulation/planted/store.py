@@ -103,12 +103,6 @@ STORE = (
         "return record.settle(positions)",
     ),
     Planted(
-        "a copy that depends on nothing",
-        "gathering.py",
-        "self._open = self._open.join(group)",
-        "pass",
-    ),
-    Planted(
         "a purge of a paged queue not stored",
         "gathering.py",
         "self._open.swept.append(positions)",
