@@ -32,6 +32,7 @@ class BrokerProcess:
         self.failed: Exception | None = None
         self.loop = SimulatedLoop(scheduler, chance)
         self.clock = ManualClock(EPOCH_MS + scheduler.now // MS)
+        self.disk = disk
         self._scheduler = scheduler
         self.loop.before_iteration = self._set_time
         journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
 from tests.simulation.broker_process import BrokerProcess
+from tests.simulation.checks.watch import Watch
 from tests.simulation.disk import Disk
 from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
@@ -92,6 +93,7 @@ class World:
             return
         self.life += 1
         self.note("started", self.process.recovered)
+        self.process.loop.after_iteration = Watch(self, self.process).iterated
         self.scheduler.after(0, self._check)
 
     def crash(self, power: bool) -> None:
