@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
 from tests.simulation.broker_process import BrokerProcess
-from tests.simulation.checks.watch import Watch
 from tests.simulation.disk import Disk
 from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
@@ -40,6 +39,8 @@ class World:
         self.disk = Disk(self.chance("disk"))
         self.process: BrokerProcess | None = None
         self.clients: list[Client] = []
+        #: Called with each broker that has started.
+        self.on_started: Callable[[BrokerProcess], None] = lambda _: None
         self.life = 0
         self.crashes = 0
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
@@ -93,7 +94,7 @@ class World:
             return
         self.life += 1
         self.note("started", self.process.recovered)
-        self.process.loop.after_iteration = Watch(self, self.process).iterated
+        self.on_started(self.process)
         self.scheduler.after(0, self._check)
 
     def crash(self, power: bool) -> None:

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqpbroker.broker.exchanges.delayed import DelayedType
 from amqpbroker.clock import Timer
-from tests.simulation.checks.parts import queues
+from tests.simulation.checks.parts import delayed_exchanges, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -20,12 +19,9 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         delayed = queue.offering.delayed
         if delayed is not None and delayed.count and (delayed._timer is None or delayed._timer.callback is None):
             yield f"{queue.name} has {delayed.count} delayed messages, and no timer waits for them"
-    for vhost in process.broker.vhosts.values():
-        for exchange in vhost.exchanges.values():
-            if isinstance(exchange.type, DelayedType):
-                held = exchange.type.held
-                if held.count and (held._timer is None or held._timer.callback is None):
-                    yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
+    for exchange, held in delayed_exchanges(process):
+        if held.count and (held._timer is None or held._timer.callback is None):
+            yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
 
 
 def _fires(timer: Timer | None, by_ms: int) -> bool:

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.connection import Connection
+from amqpbroker.broker.exchanges.delayed import DelayedType
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.priority_line import PriorityLine
@@ -43,3 +46,16 @@ def fifo_lines(line: ReadyLine) -> list[FifoLine]:
         return [each for each in line.levels if each.count]
     assert isinstance(line, QuorumLine)
     return [line.high, *fifo_lines(line.normal)]
+
+
+def delayed_exchanges(process: "BrokerProcess") -> Iterator[tuple[Exchange, HeldMessages]]:
+    """Return the exchanges that hold messages back, and what they hold."""
+    for vhost in process.broker.vhosts.values():
+        for exchange in vhost.exchanges.values():
+            if isinstance(exchange.type, DelayedType):
+                yield exchange, exchange.type.held
+
+
+def held_messages(process: "BrokerProcess") -> list[HeldMessages]:
+    """Return what all delayed exchanges hold."""
+    return [held for _, held in delayed_exchanges(process)]

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.output import ROOM
-from amqpbroker.broker.exchanges.delayed import DelayedType
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.server.reading import LARGEST_READ_BYTES, LEAST_READ_BYTES, MOST_READ_BYTES, TURN_BYTES
 from amqpbroker.server.transport import ClientTransport
 from tests.simulation.checks.memory import MESSAGE_BYTES
-from tests.simulation.checks.parts import queues
+from tests.simulation.checks.parts import held_messages, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -41,7 +40,7 @@ class Shares:
                 size = LARGEST_READ_BYTES if connection.wanted else share if client._waits else MOST_READ_BYTES
                 self._read[client] = client.octets, size
                 self._written[connection] = _written(connection)
-        self._held = {held: held.count for held in _held(process)}
+        self._held = {held: held.count for held in held_messages(process)}
         self._delayed = {queue.name: queue.delayed_count for queue in queues(process)}
         self._disposed = {name: _disposed(process, name) for name in process.broker.vhosts}
 
@@ -71,13 +70,6 @@ class Shares:
 
 def _written(connection: Connection) -> int:
     return connection.output.send_oct + len(connection.output)
-
-
-def _held(process: "BrokerProcess") -> Iterator[HeldMessages]:
-    for vhost in process.broker.vhosts.values():
-        for exchange in vhost.exchanges.values():
-            if isinstance(exchange.type, DelayedType):
-                yield exchange.type.held
 
 
 def _disposed(process: "BrokerProcess", vhost: str) -> int:

@@ -37,3 +37,8 @@ class Watch:
         for fault in self._shares.check():
             raise self._world.broken(fault)
         self._left = self._chance.randint(1, 2 * INTERVAL)
+
+
+def watch(world: "World", process: "BrokerProcess") -> None:
+    """Have a process checked as long as it runs."""
+    process.loop.after_iteration = Watch(world, process).iterated
