@@ -33,7 +33,7 @@ class BrokerProcess:
         self.loop = SimulatedLoop(scheduler, chance)
         self.clock = ManualClock(EPOCH_MS + scheduler.now // MS)
         self.disk = disk
-        self._scheduler = scheduler
+        self.scheduler = scheduler
         self.loop.before_iteration = self._set_time
         journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
         found = journal.recover()
@@ -67,7 +67,7 @@ class BrokerProcess:
             self.store.close()
 
     def _set_time(self) -> None:
-        self.clock._now_ms = EPOCH_MS + self._scheduler.now // MS
+        self.clock._now_ms = EPOCH_MS + self.scheduler.now // MS
 
     def _fail(self, error: Exception) -> None:
         self.failed = error

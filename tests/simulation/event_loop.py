@@ -51,6 +51,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._timed.clear()
         self._readable.clear()
+        self.before_iteration = self.after_iteration = lambda: None
 
     # --- what a broker calls ----------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from tests.simulation.checks import (
     deadlines,
     held_memory,
     journal_files,
+    left_over,
     limit_counts,
     memory,
     new_client,
@@ -41,4 +42,5 @@ AT_REST = (
     rest.check,
     journal_files.check,
     restart.check,
+    left_over.check,
 )

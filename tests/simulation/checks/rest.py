@@ -36,6 +36,7 @@ def busy(world: "World") -> list[str]:
         "operations that are not safe": max(store.appended - store.synced, 0) + int(store._is_due),
         "batches": int(store.writer.is_busy),
         "changes of definitions that are not synced": len(files.definitions.versions) - 1,
+        "timers for definitions": int(store.writer._definitions is not None),
         "callbacks for safe copies": len(store._unsafe),
         "entries to be freed": sum(len(vhost.disposal._lines) for vhost in broker.vhosts.values()),
         "dead letters on their way": sum(vhost.dead_letters.waiting for vhost in broker.vhosts.values()),

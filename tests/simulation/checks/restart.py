@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: How long it may take until everything is on the disk.
 WITHIN_NS = 60 * SECOND
 
-#: Facts about a broker by name, such as ("message", "/", "queue", 3).
-Dump = dict[tuple[Any, ...], Any]
+#: Facts by the names of what a broker has, such as ("message", "/", "queue", 3).
+Dump = dict[tuple[Any, ...], dict[str, Any]]
 
 
 def check(world: "World") -> None:
@@ -34,16 +34,16 @@ def check(world: "World") -> None:
     assert process is not None
     before = dump(process, live=True)
     for how in ("kill", "power cut", "stop"):
-        disk = _copied(world)
+        disk = copied(world)
         if how == "power cut":
             disk.cut_power()
         else:
             disk.end_process()
-        after = _booted(world, disk)
+        after = booted(world, disk)
         if how == "stop":
             after.stop()
             disk.end_process()
-            after = _booted(world, disk)
+            after = booted(world, disk)
         found = dump(after, live=False)
         after.kill()
         for fault in differences(before, found):
@@ -60,7 +60,7 @@ def _is_synced(world: "World") -> bool:
     return not pending and len(world.disk.definitions.versions) == 1
 
 
-def _copied(world: "World") -> Disk:
+def copied(world: "World") -> Disk:
     """Return another disk with the same data."""
     disk, copy = world.disk, Disk(world.chance("copied disk"))
     copy.contents = {path: bytearray(content) for path, content in disk.contents.items()}
@@ -70,20 +70,28 @@ def _copied(world: "World") -> Disk:
     return copy
 
 
-def _booted(world: "World", disk: Disk) -> BrokerProcess:
-    """Return a broker on this disk. Its time is the beginning of the world, when nothing has expired."""
-    return BrokerProcess(world.config, disk, Scheduler(), world.chance("copied broker"))
+def booted(world: "World", disk: Disk, now: int = 0) -> BrokerProcess:
+    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired."""
+    scheduler = Scheduler()
+    scheduler.now = now
+    return BrokerProcess(world.config, disk, scheduler, world.chance("copied broker"))
 
 
 def differences(before: Dump, after: Dump) -> Iterator[str]:
     """Yield what is missing, too much, or different."""
     for key in before.keys() - after.keys():
-        yield f"{key} is missing: {before[key]}"
+        yield f"{shown(key)} is missing"
     for key in after.keys() - before.keys():
-        yield f"{key} is there: {after[key]}"
+        yield f"{shown(key)} is there"
     for key, value in before.items():
-        if after[key] != value:
-            yield f"{key} was {value} and is {after[key]}"
+        for name, fact in value.items():
+            if after[key][name] != fact:
+                yield f"{shown(key)} has another {name}"
+
+
+def shown(key: tuple[Any, ...]) -> str:
+    """Return the name of something for errors."""
+    return " ".join(map(str, key))
 
 
 def dump(process: BrokerProcess, live: bool) -> Dump:
@@ -97,19 +105,27 @@ def _definitions(process: BrokerProcess) -> Dump:
     for section in ("users", "vhosts", "permissions", "topic_permissions", "parameters", "policies"):
         rows = document[section]
         for each in rows.objects:
-            found[section, repr(rows.row(each))] = True
-    found["global parameters"] = document["global_parameters"]
+            found[section, repr(rows.row(each))] = {}
+    found["global parameters",] = {"value": document["global_parameters"]}
     for vhost in process.broker.vhosts.values():
         for queue in vhost.queues.values():
             if queue.durable and queue.owner is None:
-                found["queue", vhost.name, queue.name] = queue.kind.name, queue.auto_delete, repr(queue.arguments)
+                found["queue", vhost.name, queue.name] = {
+                    "kind": queue.kind.name,
+                    "end": queue.auto_delete,
+                    "table of arguments": repr(queue.arguments),
+                }
         for exchange in vhost.exchanges.values():
             if exchange.durable:
-                key = "exchange", vhost.name, exchange.name
-                found[key] = exchange.type.name, exchange.auto_delete, exchange.internal, repr(exchange.arguments)
+                found["exchange", vhost.name, exchange.name] = {
+                    "type": exchange.type.name,
+                    "end": exchange.auto_delete,
+                    "use": exchange.internal,
+                    "table of arguments": repr(exchange.arguments),
+                }
             for binding in exchange.live_bindings():
                 if is_durable(binding):
-                    found["binding", vhost.name, *_binding(binding)] = True
+                    found["binding", vhost.name, *_binding(binding)] = {}
     return found
 
 
@@ -139,10 +155,16 @@ def _messages(process: BrokerProcess, live: bool) -> Dump:
     return found
 
 
-def _message(queue: LocalQueue, entry: Entry, redelivered: bool) -> tuple[Any, ...]:
+def _message(queue: LocalQueue, entry: Entry, redelivered: bool) -> dict[str, Any]:
     message = entry.message
-    count = entry.delivery_count if queue.kind.counts_returns else 0
-    return message.address, message.properties, message.body, entry.deadline_ms, redelivered, count
+    return {
+        "address": message.address,
+        "header": message.properties,
+        "body": message.body,
+        "deadline": entry.deadline_ms,
+        "flag of redelivery": redelivered,
+        "delivery count": entry.delivery_count if queue.kind.counts_returns else 0,
+    }
 
 
 def _held(process: BrokerProcess) -> Dump:
@@ -153,7 +175,7 @@ def _held(process: BrokerProcess) -> Dump:
             continue
         for copy in held._recent:
             if copy.position:
-                found["held message", exchange.name, copy.sequence] = copy.deadline_ms
+                found["held message", exchange.name, copy.sequence] = {"due time": copy.deadline_ms}
         for item in held._stored:
-            found["held message", exchange.name, item >> 64 & ((1 << 64) - 1)] = item >> 128
+            found["held message", exchange.name, item >> 64 & ((1 << 64) - 1)] = {"due time": item >> 128}
     return found

@@ -66,6 +66,10 @@ class Shares:
         for name, count in self._disposed.items():
             if name in process.broker.vhosts and _disposed(process, name) < count - bounds.disposal:
                 yield f"{count - _disposed(process, name)} messages of {name} are freed in one iteration"
+        # A client that goes is not to be kept here.
+        self._read.clear()
+        self._written.clear()
+        self._held.clear()
 
 
 def _written(connection: Connection) -> int:
