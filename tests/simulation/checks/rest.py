@@ -37,6 +37,7 @@ def busy(world: "World") -> list[str]:
         "batches": int(store.writer.is_busy),
         "changes of definitions that are not synced": len(files.definitions.versions) - 1,
         "timers for definitions": int(store.writer._definitions is not None),
+        "segments to be removed": len(store.log._freed),
         "callbacks for safe copies": len(store._unsafe),
         "entries to be freed": sum(len(vhost.disposal._lines) for vhost in broker.vhosts.values()),
         "dead letters on their way": sum(vhost.dead_letters.waiting for vhost in broker.vhosts.values()),
