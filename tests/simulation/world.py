@@ -39,6 +39,8 @@ class World:
         self.disk = Disk(self.chance("disk"))
         self.process: BrokerProcess | None = None
         self.clients: list[Client] = []
+        #: Called with each broker that has started.
+        self.on_started: Callable[[BrokerProcess], None] = lambda _: None
         self.life = 0
         self.crashes = 0
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
@@ -92,6 +94,7 @@ class World:
             return
         self.life += 1
         self.note("started", self.process.recovered)
+        self.on_started(self.process)
         self.scheduler.after(0, self._check)
 
     def crash(self, power: bool) -> None:

@@ -3,6 +3,7 @@
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.transactions import Transactions
@@ -13,6 +14,7 @@ WORKLOADS = {
     "retries": Retries,
     "delays": Delays,
     "transactions": Transactions,
+    "modelled": Modelled,
     "purges": Purges,
     "channels": Channels,
     "unused": Unused,
