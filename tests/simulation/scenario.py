@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.simulation import bounds
 from tests.simulation.broker_process import configured
-from tests.simulation.checks import AT_REST, restart
+from tests.simulation.checks import AT_REST, restart, stops
 from tests.simulation.checks.watch import watch
 from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import Machine
@@ -79,6 +79,7 @@ def _run(world: World, given: Scenario) -> Outcome:
     for workload in workloads:
         actors |= workload.actors
     world.on_started = partial(watch, world)
+    world.stop_process = partial(stops.stop, world)
     world.boot()
     for workload in workloads:
         workload.begin()

@@ -12,6 +12,8 @@ from tests.simulation.checks import (
     journal_files,
     left_over,
     limit_counts,
+    lines,
+    loop_timer,
     memory,
     new_client,
     offered,
@@ -35,6 +37,8 @@ RUNNING = (
     batches.check,
     caches.check,
     limit_counts.check,
+    lines.check,
+    loop_timer.check,
 )
 
 AT_REST = (
