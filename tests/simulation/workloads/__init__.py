@@ -1,8 +1,21 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
+from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.modelled import Modelled
+from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.unused import Unused
 
-WORKLOADS = {"flow": Flow, "retries": Retries, "delays": Delays, "transactions": Transactions}
+WORKLOADS = {
+    "flow": Flow,
+    "retries": Retries,
+    "delays": Delays,
+    "transactions": Transactions,
+    "modelled": Modelled,
+    "purges": Purges,
+    "channels": Channels,
+    "unused": Unused,
+}
