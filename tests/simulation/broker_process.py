@@ -28,7 +28,7 @@ MOST_CLIENTS = 1000
 
 
 class BrokerProcess:
-    """One process. failed: the store could not go on, so that the broker ends.
+    """One process. failed: the store could not go on, so that the broker ends. began_ms: when it started.
 
     definitions_synced_ns: when the definitions were synced last.
     """
@@ -36,9 +36,10 @@ class BrokerProcess:
     def __init__(self, config: Config, disk: Disk, scheduler: Scheduler, chance: random.Random) -> None:
         self.failed: Exception | None = None
         self.loop = SimulatedLoop(scheduler, chance)
-        self.clock = ManualClock(EPOCH_MS + scheduler.now // MS)
-        self._scheduler = scheduler
-        self._disk = disk
+        self.began_ms = EPOCH_MS + scheduler.now // MS
+        self.clock = ManualClock(self.began_ms)
+        self.disk = disk
+        self.scheduler = scheduler
         self.definitions_synced_ns = 0
         self.loop.before_iteration = self._set_time
         journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
@@ -55,6 +56,7 @@ class BrokerProcess:
         self.recovered = self.store.restore(found, self.broker.holders(), self.broker.lost_ids)
         self.clients = Clients(self.broker, self.clock, self.tick, self.loop, MOST_CLIENTS)
         self._http: dict[str, HttpServer] = {}
+        self.broker.rates.start()
 
     def accept(self) -> ClientTransport:
         """Return what serves the next client."""
@@ -62,8 +64,6 @@ class BrokerProcess:
 
     def accept_http(self, listener: str) -> asyncio.BaseProtocol:
         """Return what serves the next client of an HTTP listener."""
-        if not self._http:
-            self.broker.rates.start()
         if listener not in self._http:
             self._http[listener] = HttpServer(self.broker, self.loop, listener)
         return self._http[listener].accept()
@@ -90,11 +90,11 @@ class BrokerProcess:
             self.store.close()
 
     def _sync_definitions(self) -> None:
-        self._disk.definitions.sync()
-        self.definitions_synced_ns = self._scheduler.now
+        self.disk.definitions.sync()
+        self.definitions_synced_ns = self.scheduler.now
 
     def _set_time(self) -> None:
-        self.clock._now_ms = EPOCH_MS + self._scheduler.now // MS
+        self.clock._now_ms = EPOCH_MS + self.scheduler.now // MS
 
     def _fail(self, error: Exception) -> None:
         self.failed = error

@@ -237,6 +237,7 @@ class SimulatedTransport(asyncio.Transport):
         if self._out is not None:
             self._out.finish()
         self._loop.call_soon(self._protocol.connection_lost, error)
+        self._protocol = None
 
 
 class _Socket:
