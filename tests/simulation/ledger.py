@@ -47,10 +47,12 @@ class Ledger:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
         if fate.settled and fate.settled_life == self.world.life:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
+        # The second delivery may come before the first, on another connection: then the first is no third one.
         if fate.delivered and not redelivered and fate.delivered_life == self.world.life:
             raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
         fate.delivered += 1
-        fate.delivered_life = self.world.life
+        if not redelivered:
+            fate.delivered_life = self.world.life
         if not redelivered:
             publisher, number = message.rsplit("-", 1)
             key = (receiver, publisher, fate.priority)

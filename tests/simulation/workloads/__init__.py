@@ -1,14 +1,18 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
+from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
+from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.workloads.policies import Policies
+from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.reads import Reads
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.unused import Unused
 from tests.simulation.workloads.users import Users
 from tests.simulation.workloads.vhosts import Vhosts
 
@@ -24,4 +28,8 @@ WORKLOADS = {
     "vhosts": Vhosts,
     "reads": Reads,
     "expiring": Expiring,
+    "modelled": Modelled,
+    "purges": Purges,
+    "channels": Channels,
+    "unused": Unused,
 }

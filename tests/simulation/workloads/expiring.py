@@ -131,10 +131,10 @@ class Expiring(Workload):
                 elif kind == "cancel":
                     use.is_consumed = False
                 use.first_ns, use.last_ns, use.is_known = begun, self.world.scheduler.now, True
+            elif kind == "consume":
+                self._disconnected()  # its channel was closed, with all consumers
             else:
                 use.is_known = False
-                if outcome is None:
-                    use.is_consumed = False
             self._go_on()
 
         if kind == "declare":
