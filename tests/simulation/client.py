@@ -51,6 +51,10 @@ class Client:
     def received(self, got: Received) -> None:
         """A method that answers no call."""
 
+    def cancelled(self, got: Received) -> None:
+        """The broker has cancelled a consumer. Begin again, as many clients do."""
+        self.drop()
+
     def disconnected(self) -> None:
         """The connection has ended."""
 
@@ -191,6 +195,8 @@ class Client:
         elif got.name == "channel.close":
             self.world.closed_by_broker(self.name, got)
             self.drop()
+        elif got.name == "basic.cancel":
+            self.cancelled(got)
         else:
             self.received(got)
 

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation import bounds
+from tests.simulation import bounds, settings
 from tests.simulation.broker_process import configured
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
@@ -42,7 +42,7 @@ def scenario(seed: int) -> Scenario:
     """Return the scenario of a seed."""
     chance = random.Random(f"{seed} scenario")
     duration_ms = chance.choice((500, 5_000, 60_000))
-    made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {})
+    made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {})
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
