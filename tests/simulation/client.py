@@ -66,10 +66,7 @@ class Client:
             return
         self._incarnation += 1
         incarnation = self._incarnation
-        self._answers = Answers()
-        self._arrived.clear()
-        self._calls.clear()
-        self._unsent = b""
+        self._begin_afresh()
         connection = self.world.connect(self)
         if connection is None:
             self._connect_later()
@@ -152,6 +149,13 @@ class Client:
             self._connect_later()
 
     # ----------------------------------------------------------------------------------------------------------------
+
+    def _begin_afresh(self) -> None:
+        """Leave nothing of an earlier connection."""
+        self._answers = Answers()
+        self._arrived.clear()
+        self._calls.clear()
+        self._unsent = b""
 
     def _connect_later(self) -> None:
         self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)

@@ -9,6 +9,7 @@ from tests.simulation.broker_process import configured
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
+from tests.simulation.tracebacks import caught_tracebacks
 from tests.simulation.workloads import WORKLOADS
 from tests.simulation.world import World, determined
 
@@ -55,12 +56,15 @@ def scenario(seed: int) -> Scenario:
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
-    with determined(given.seed):
+    with determined(given.seed), caught_tracebacks() as logged:
         world = World(given.seed, configured(given.bounds, given.settings))
         if lines is not None:
             world.keep_transcript(lines)
         try:
-            return _run(world, given)
+            outcome = _run(world, given)
+            if logged.first is not None:
+                raise world.broken(f"the broker logged {logged.first!r}") from logged.first
+            return outcome
         finally:
             if world.process is not None:
                 world.process.kill()

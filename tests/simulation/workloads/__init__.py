@@ -4,6 +4,14 @@ from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.strangers import Strangers
 from tests.simulation.workloads.transactions import Transactions
 
-WORKLOADS = {"flow": Flow, "retries": Retries, "delays": Delays, "transactions": Transactions, "order": Order}
+WORKLOADS = {
+    "flow": Flow,
+    "retries": Retries,
+    "delays": Delays,
+    "transactions": Transactions,
+    "order": Order,
+    "strangers": Strangers,
+}
