@@ -2,6 +2,7 @@
 
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.strangers import Strangers
@@ -13,5 +14,6 @@ WORKLOADS = {
     "delays": Delays,
     "transactions": Transactions,
     "order": Order,
+    "heartbeats": Heartbeats,
     "strangers": Strangers,
 }

@@ -13,13 +13,14 @@ from amqpbroker.wire.methods import NotUtf8Error
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, method, published
 from tests.simulation.client import CAPABILITIES, Client
+from tests.simulation.patience import Deadline
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
 PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
-#: Time that the broker may be late, as a process that is not scheduled is.
-LATE_NS = 5 * SECOND
+#: Time that the broker may be late.
+LATE_NS = 2 * SECOND
 HEARTBEAT_S = 2
 #: Bytes around the payload of a frame.
 FRAME_BYTES = 8
@@ -71,7 +72,8 @@ class Strangers(Workload):
             return
         ports = [port for stranger in self.strangers for port in stranger.ports]
         names = {f"127.0.0.1:{port}" for port in ports}
-        left = [client.name for client in process.clients.there() if client.name in names]
+        # A client without a socket has no name.
+        left = [client.name for client in process.clients.there() if client.name in (*names, "a client")]
         left += [session.name for session in process.broker.sessions if session.name.partition(" ")[0] in names]
         if left:
             raise self.world.broken(f"{self.name}: {left} are connected still")
@@ -131,7 +133,9 @@ class Stranger(Client):
         size = self.chance.choice((self.world.config.initial_frame_max, 100_000, 2**31, 2**32 - 1))
         kind = self.chance.choice((METHOD, HEADER, BODY))
         self.write(PROTOCOL_HEADER + struct.pack(">BHI", kind, 0, size) + self.chance.randbytes(min(size, 300_000)))
-        self.world.scheduler.after(LATE_NS, partial(self._check_memory, self._incarnation))
+        process = self.world.process
+        assert process is not None
+        Deadline(process, self.world.scheduler, LATE_NS, partial(self._check_memory, self._incarnation))
 
     def guess(self) -> None:
         """Log in with a wrong password."""
@@ -210,13 +214,18 @@ class Stranger(Client):
         """Connect without a word. The broker has to end the connection within that time."""
         self._incarnation += 1
         self._begin_afresh()
+        process = self.world.process
         self._connection = self.world.connect(self)
+        assert process is not None
         assert self._connection is not None
         incarnation = self._incarnation
         self._connection.to_server.on_room = lambda: self._flush(incarnation)
         self.ports.append(self._connection.port)
-        self.world.scheduler.after(
-            within + LINGER_MS * MS + LATE_NS, partial(self._check_gone, incarnation, self.world.life)
+        Deadline(
+            process,
+            self.world.scheduler,
+            within + LINGER_MS * MS + LATE_NS,
+            partial(self._check_gone, incarnation),
         )
 
     def _log_in(self) -> None:
@@ -271,9 +280,9 @@ class Stranger(Client):
         if self._way == "err" and was_open and not self._refused and self.world.process is not None:
             raise self.world.broken(f"{self.name}: the connection ends without {self._expected}")
 
-    def _check_gone(self, incarnation: int, life: int) -> None:
+    def _check_gone(self, incarnation: int) -> None:
         """The broker has to have ended that connection by now."""
-        if self._incarnation == incarnation and self._connection is not None and life == self.world.life:
+        if self._incarnation == incarnation and self._connection is not None:
             raise self.world.broken(f"{self.name}: {self._way}, and is still connected")
 
     def _check_memory(self, incarnation: int) -> None:
