@@ -4,6 +4,7 @@ from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.order import Order
+from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.strangers import Strangers
 from tests.simulation.workloads.transactions import Transactions
@@ -15,5 +16,6 @@ WORKLOADS = {
     "transactions": Transactions,
     "order": Order,
     "heartbeats": Heartbeats,
+    "poison": Poison,
     "strangers": Strangers,
 }
