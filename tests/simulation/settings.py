@@ -5,7 +5,7 @@ from typing import Any
 
 #: Setting -> the values that it may get instead of its default. Workloads ask `World.config` what holds.
 VARIED: dict[str, tuple[Any, ...]] = {
-    "compat": ("4.1", "4.2", "4.3"),
+    "compat": ("4.1", "4.2", "4.3", "4.3"),
     "consumer_timeout_ms": (500, 3_000, 30_000),
     "channel_tick_interval_ms": (50, 2_000),
     "handshake_timeout_ms": (500, 3_000),
@@ -17,4 +17,4 @@ VARIED: dict[str, tuple[Any, ...]] = {
 
 def varied(chance: random.Random) -> dict[str, Any]:
     """Return settings, some of them not as they are by default."""
-    return {name: chance.choice(values) for name, values in VARIED.items() if chance.random() < 0.25}
+    return {name: chance.choice(values) for name, values in VARIED.items() if chance.random() < 0.35}

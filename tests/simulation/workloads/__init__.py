@@ -4,6 +4,7 @@ from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.order import Order
+from tests.simulation.workloads.overdue import Overdue
 from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.strangers import Strangers
@@ -17,5 +18,6 @@ WORKLOADS = {
     "order": Order,
     "heartbeats": Heartbeats,
     "poison": Poison,
+    "overdue": Overdue,
     "strangers": Strangers,
 }
