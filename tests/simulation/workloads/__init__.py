@@ -6,6 +6,7 @@ from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.overdue import Overdue
 from tests.simulation.workloads.poison import Poison
+from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.strangers import Strangers
 from tests.simulation.workloads.transactions import Transactions
@@ -19,5 +20,6 @@ WORKLOADS = {
     "heartbeats": Heartbeats,
     "poison": Poison,
     "overdue": Overdue,
+    "requests": Requests,
     "strangers": Strangers,
 }
