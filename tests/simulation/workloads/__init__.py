@@ -9,6 +9,7 @@ from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.strangers import Strangers
+from tests.simulation.workloads.subscriptions import Subscriptions
 from tests.simulation.workloads.transactions import Transactions
 
 WORKLOADS = {
@@ -21,5 +22,6 @@ WORKLOADS = {
     "poison": Poison,
     "overdue": Overdue,
     "requests": Requests,
+    "subscriptions": Subscriptions,
     "strangers": Strangers,
 }
