@@ -118,10 +118,11 @@ class Poison(Workload):
 
     # --- what must hold ---------------------------------------------------------------------------------------------
 
-    def cut(self) -> None:
-        """The receiver's connection is gone: whatever was on its way may have come back once more."""
+    def cut(self, returning: bool) -> None:
+        """The receiver's connection is gone: whatever was on its way may have come back once more. returning: and once
+        before that, because everything was on its way back."""
         for case in self.cases.values():
-            case.most += 1
+            case.most += 1 + returning
             case.returned = None
 
     def delivered(self, message: str, headers: dict[str, Field], late: bool) -> None:
@@ -184,10 +185,9 @@ class Returner(Client):
         self._held = Held()
         self._draining = False
         self.consumes = False
-        self._was_open = False
 
     def opened(self) -> None:
-        self._was_open = True
+        self._held = Held()
         self._poison.declare(self, self._declared)
 
     def _declared(self) -> None:
@@ -200,7 +200,7 @@ class Returner(Client):
 
     def disconnected(self) -> None:
         self.consumes = False
-        self._poison.cut()
+        self._poison.cut(self._held.returning)
 
     def drain(self) -> None:
         """Acknowledge whatever comes."""
