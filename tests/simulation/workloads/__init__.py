@@ -1,6 +1,7 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.order import Order
@@ -22,6 +23,7 @@ WORKLOADS = {
     "poison": Poison,
     "overdue": Overdue,
     "requests": Requests,
+    "deletions": Deletions,
     "subscriptions": Subscriptions,
     "strangers": Strangers,
 }
