@@ -28,13 +28,15 @@ MOST_CLIENTS = 1000
 
 
 class BrokerProcess:
-    """One process. failed: the store could not go on, so that the broker ends."""
+    """One process. failed: the store could not go on, so that the broker ends. began_ms: when it started."""
 
     def __init__(self, config: Config, disk: Disk, scheduler: Scheduler, chance: random.Random) -> None:
         self.failed: Exception | None = None
         self.loop = SimulatedLoop(scheduler, chance)
-        self.clock = ManualClock(EPOCH_MS + scheduler.now // MS)
-        self._scheduler = scheduler
+        self.began_ms = EPOCH_MS + scheduler.now // MS
+        self.clock = ManualClock(self.began_ms)
+        self.disk = disk
+        self.scheduler = scheduler
         self.loop.before_iteration = self._set_time
         journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
         found = journal.recover()
@@ -68,7 +70,7 @@ class BrokerProcess:
             self.store.close()
 
     def _set_time(self) -> None:
-        self.clock._now_ms = EPOCH_MS + self._scheduler.now // MS
+        self.clock._now_ms = EPOCH_MS + self.scheduler.now // MS
 
     def _fail(self, error: Exception) -> None:
         self.failed = error

@@ -33,6 +33,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self.errors: list[dict[str, Any]] = []
         #: Called first in each iteration.
         self.before_iteration: Callable[[], None] = lambda: None
+        #: Called between two iterations.
+        self.after_iteration: Callable[[], None] = lambda: None
         self.iterations = 0
         self._scheduler = scheduler
         self._chance = chance
@@ -49,6 +51,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._timed.clear()
         self._readable.clear()
+        self.before_iteration = self.after_iteration = lambda: None
 
     # --- what a broker calls ----------------------------------------------------------------------------------------
 
@@ -136,3 +139,5 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             asyncio._set_running_loop(previous)
         if self._ready or self._readable:
             self._wake()
+        if not self._killed:
+            self.after_iteration()

@@ -2,10 +2,14 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tests.simulation import bounds, settings
 from tests.simulation.broker_process import configured
+from tests.simulation.checks import AT_REST, restart, stops
+from tests.simulation.checks.watch import watch
+from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
@@ -61,10 +65,13 @@ def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
         if lines is not None:
             world.keep_transcript(lines)
         try:
-            outcome = _run(world, given)
+            with interrupted_after():
+                outcome = _run(world, given)
             if logged.first is not None:
                 raise world.broken(f"the broker logged {logged.first!r}") from logged.first
             return outcome
+        except EndlessError:
+            raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:
             if world.process is not None:
                 world.process.kill()
@@ -75,6 +82,8 @@ def _run(world: World, given: Scenario) -> Outcome:
     actors: dict[str, Any] = {"machine": Machine(world)}
     for workload in workloads:
         actors |= workload.actors
+    world.on_started = partial(watch, world)
+    world.stop_process = partial(stops.stop, world)
     world.boot()
     for workload in workloads:
         workload.begin()
@@ -86,10 +95,13 @@ def _run(world: World, given: Scenario) -> Outcome:
 
     world.disk.recover_faults()
     world.run(10 * SECOND)
+    restart.check(world)
     for workload in workloads:
         workload.rest()
     for workload in workloads:
         if not world.run_until(workload.is_done, REST_NS):
             raise world.broken(f"{workload.name} does not come to rest")
         workload.check()
+    for check in AT_REST:
+        check(world)
     return Outcome(world.digest, world.operations, world.crashes, world.scheduler.now // MS)

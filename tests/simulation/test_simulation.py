@@ -1,4 +1,4 @@
-"""The simulator itself: the same seed gives the same world, seeds pass, and planted faults have their places."""
+"""The simulator itself: the same seed gives the same world, and seeds pass."""
 
 import random
 from dataclasses import fields
@@ -8,7 +8,6 @@ import pytest
 from amqpbroker.config.bounds import Bounds
 from tests.simulation.bounds import LOWERED, NOT_LOWERED
 from tests.simulation.broker_process import configured
-from tests.simulation.planted import PLANTED, copy_with, seconds_until_found
 from tests.simulation.scenario import Scenario, run, scenario
 from tests.simulation.settings import varied
 from tests.simulation.shrink import shrunk
@@ -59,18 +58,6 @@ def test_seeds_that_found_a_fault_pass(seed):
 @pytest.mark.explore
 def test_seeds_pass(seed):
     run(scenario(seed))
-
-
-@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
-def test_a_planted_fault_has_its_place(fault, tmp_path):
-    copy_with(fault, tmp_path)
-
-
-@pytest.mark.explore
-@pytest.mark.process
-def test_a_planted_fault_is_found():
-    (fault,) = [fault for fault in PLANTED if fault.name == "a TTL too short"]
-    assert seconds_until_found(fault, most_s=300, jobs=1, first=1) is not None
 
 
 def test_a_failing_scenario_is_made_shorter(monkeypatch):

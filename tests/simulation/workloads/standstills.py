@@ -23,7 +23,7 @@ GRAIN_NS = 2 * MS
 WORK_NS = (0, 2 * SECOND)
 
 
-class Heartbeats(Workload):
+class Standstills(Workload):
     """A queue with a publisher, and consumers that stop working now and then."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -81,7 +81,7 @@ class Worker(Client):
     interval: between heartbeats, in nanoseconds.
     """
 
-    def __init__(self, workload: Heartbeats, name: str, interval_s: int) -> None:
+    def __init__(self, workload: Standstills, name: str, interval_s: int) -> None:
         super().__init__(workload.world, name, interval_s)
         self._workload = workload
         self._interval = interval_s * SECOND

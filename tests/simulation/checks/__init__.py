@@ -1,0 +1,50 @@
+"""Conditions that hold in every world, whatever its workloads do. A new check is a file with one idea, and a row here.
+
+RUNNING: checked between two iterations of the event loop; each yields what is wrong with a process.
+AT_REST: made in this order at the end of a world, when its workloads are done; each raises BrokenError.
+"""
+
+from tests.simulation.checks import (
+    batches,
+    caches,
+    deadlines,
+    held_memory,
+    journal_files,
+    left_over,
+    limit_counts,
+    lines,
+    loop_timer,
+    memory,
+    new_client,
+    offered,
+    ready_counts,
+    rest,
+    restart,
+    unacked_counts,
+    unsent,
+    unwritten,
+)
+
+RUNNING = (
+    ready_counts.check,
+    unacked_counts.check,
+    offered.check,
+    deadlines.check,
+    unsent.check,
+    memory.check,
+    held_memory.check,
+    unwritten.check,
+    batches.check,
+    caches.check,
+    limit_counts.check,
+    lines.check,
+    loop_timer.check,
+)
+
+AT_REST = (
+    new_client.check,
+    rest.check,
+    journal_files.check,
+    restart.check,
+    left_over.check,
+)
