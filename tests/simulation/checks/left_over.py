@@ -42,6 +42,7 @@ SINCE_START = (
     "Ledger.*",
     "LocalQueue.*",
     "ManualClock.*",
+    "Offering.no_ack",
     "Outstanding.returned",
     "QuorumLine._newest",
     "QuorumLine.turn",
