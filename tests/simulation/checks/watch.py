@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 #: Mean number of iterations between two of them. Checks may add about a seventh to the time that a world takes.
-INTERVAL = 40
+INTERVAL = 60
 
 
 class Watch:

@@ -202,7 +202,9 @@ class ModelledClient(Client):
         process, before = self.world.process, self._process
         if incarnation != self._incarnation or process is None or before is None:
             return
-        failures = self.world.disk.failures
+        if self.world.disk.failing_reads:
+            self._begin()
+            return
         states = [state for state, _ in self._history]
         safe = max(i for i, (_, number) in enumerate(self._history) if number <= before.store.synced)
         found = None
@@ -215,7 +217,7 @@ class ModelledClient(Client):
             if not self._differences(model, process):
                 break
         else:
-            if self.world.disk.failing_reads or self.world.disk.failures != failures or self._is_near(process.began_ms):
+            if self._is_near(process.began_ms):
                 self._begin()
                 return
             assert found is not None
@@ -385,6 +387,9 @@ class ModelledClient(Client):
         process, now_ms = self.world.process, self._now_ms
         if process is None or process is not self._process:
             return
+        if self.world.disk.failing_reads:
+            self._begin()
+            return
         overdue = _due_ms(self._model)
         if (overdue and overdue <= now_ms) or self._expires(self._model, now_ms - LAG_MS, now_ms):
             self._advance(self._model, now_ms)
@@ -422,11 +427,8 @@ class ModelledClient(Client):
 
     def _is_near(self, began_ms: int) -> bool:
         """Return whether anything expires at about now, or when the broker started, or when that is uncertain."""
-        models = [self._model]
         return any(
-            self._expires(model, at_ms - 10 * LAG_MS, at_ms + LAG_MS)
-            for model in models
-            for at_ms in (began_ms, self._now_ms)
+            self._expires(self._model, at_ms - 10 * LAG_MS, at_ms + LAG_MS) for at_ms in (began_ms, self._now_ms)
         )
 
     def _compare_got(self, answer: Received, queue: str, no_ack: bool, expected: Copy | None) -> None:
@@ -466,13 +468,9 @@ class ModelledClient(Client):
             queue = queues.get(name)
             if queue is None:
                 return f"there is no {name}"
-            try:
-                entries = list(queue.ready_entries())
-            except OSError:
-                return ""
             found = [
                 (each.message.body.partition(b" ")[0], each.redelivered, each.delivery_count if line.spec.quorum else 0)
-                for each in entries
+                for each in queue.ready_entries()
             ]
             expected = [
                 (each.body.partition(b" ")[0], each.redelivered, each.count if line.spec.quorum else 0)
