@@ -25,7 +25,8 @@ from amqpbroker.wire.values import Table
 _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
-UNLIMITED: Final = 1 << 62
+#: Larger than any count or size, and a number that compiled code compares without an object (below 2**62).
+UNLIMITED: Final = 1 << 61
 
 
 class ConsumerOwner(metaclass=ABCMeta):

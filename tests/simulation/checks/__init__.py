@@ -13,6 +13,8 @@ from tests.simulation.checks import (
     journal_files,
     left_over,
     limit_counts,
+    lines,
+    loop_timer,
     memory,
     new_client,
     offered,
@@ -38,6 +40,8 @@ RUNNING = (
     batches.check,
     caches.check,
     limit_counts.check,
+    lines.check,
+    loop_timer.check,
 )
 
 AROUND = (Shares, Holding)

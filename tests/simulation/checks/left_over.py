@@ -38,6 +38,7 @@ SINCE_START = (
     "Group",
     "HeldMessages._sequence",
     "HeldMessages._new_bytes",
+    "HeldMessages._*_ms",
     "Ledger.*",
     "LocalQueue.*",
     "ManualClock.*",
