@@ -51,6 +51,10 @@ class Client:
     def received(self, got: Received) -> None:
         """A method that answers no call."""
 
+    def cancelled(self, got: Received) -> None:
+        """The broker has cancelled a consumer. Begin again, as many clients do."""
+        self.drop()
+
     def disconnected(self) -> None:
         """The connection has ended."""
 
@@ -62,10 +66,7 @@ class Client:
             return
         self._incarnation += 1
         incarnation = self._incarnation
-        self._answers = Answers()
-        self._arrived.clear()
-        self._calls.clear()
-        self._unsent = b""
+        self._begin_afresh()
         connection = self.world.connect(self)
         if connection is None:
             self._connect_later()
@@ -149,6 +150,13 @@ class Client:
 
     # ----------------------------------------------------------------------------------------------------------------
 
+    def _begin_afresh(self) -> None:
+        """Leave nothing of an earlier connection."""
+        self._answers = Answers()
+        self._arrived.clear()
+        self._calls.clear()
+        self._unsent = b""
+
     def _connect_later(self) -> None:
         self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)
 
@@ -191,6 +199,8 @@ class Client:
         elif got.name == "channel.close":
             self.world.closed_by_broker(self.name, got)
             self.drop()
+        elif got.name == "basic.cancel":
+            self.cancelled(got)
         else:
             self.received(got)
 

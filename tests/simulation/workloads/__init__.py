@@ -2,10 +2,18 @@
 
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
+from tests.simulation.workloads.order import Order
+from tests.simulation.workloads.overdue import Overdue
+from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.purges import Purges
+from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.standstills import Standstills
+from tests.simulation.workloads.strangers import Strangers
+from tests.simulation.workloads.subscriptions import Subscriptions
 from tests.simulation.workloads.transactions import Transactions
 from tests.simulation.workloads.unused import Unused
 
@@ -14,6 +22,14 @@ WORKLOADS = {
     "retries": Retries,
     "delays": Delays,
     "transactions": Transactions,
+    "order": Order,
+    "standstills": Standstills,
+    "poison": Poison,
+    "overdue": Overdue,
+    "requests": Requests,
+    "deletions": Deletions,
+    "subscriptions": Subscriptions,
+    "strangers": Strangers,
     "modelled": Modelled,
     "purges": Purges,
     "channels": Channels,
