@@ -4,9 +4,11 @@ import asyncio
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.tick import Tick
@@ -100,7 +102,7 @@ class BrokerProcess:
         self.failed = error
 
 
-def configured(bounds: dict[str, int], settings: dict[str, object]) -> Config:
-    """Return the settings with lowered bounds."""
-    config = Config(**settings)
+def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:
+    """Return the settings with lowered bounds. compat is the name of a release series."""
+    config = Config(**{**settings, "compat": COMPATS[settings.get("compat", "4.0")]})
     return replace(config, bounds=replace(config.bounds, **bounds))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.simulation import bounds
+from tests.simulation import bounds, settings
 from tests.simulation.broker_process import configured
 from tests.simulation.checks import AT_REST, restart, stops
 from tests.simulation.checks.watch import watch
@@ -13,6 +13,7 @@ from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
+from tests.simulation.tracebacks import caught_tracebacks
 from tests.simulation.workloads import WORKLOADS
 from tests.simulation.world import World, determined
 
@@ -46,7 +47,7 @@ def scenario(seed: int) -> Scenario:
     """Return the scenario of a seed."""
     chance = random.Random(f"{seed} scenario")
     duration_ms = chance.choice((500, 5_000, 60_000))
-    made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {})
+    made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {})
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
@@ -59,13 +60,16 @@ def scenario(seed: int) -> Scenario:
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
-    with determined(given.seed):
+    with determined(given.seed), caught_tracebacks() as logged:
         world = World(given.seed, configured(given.bounds, given.settings))
         if lines is not None:
             world.keep_transcript(lines)
         try:
             with interrupted_after():
-                return _run(world, given)
+                outcome = _run(world, given)
+            if logged.first is not None:
+                raise world.broken(f"the broker logged {logged.first!r}") from logged.first
+            return outcome
         except EndlessError:
             raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:

@@ -12,7 +12,7 @@ from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.disk import Disk
-from tests.simulation.network import Connection, End, SimulatedTransport
+from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
 #: How long a machine takes to start a broker.
@@ -45,6 +45,12 @@ class Connecting(Protocol):
     """A client of the broker. name: in the transcript."""
 
     name: str
+
+    def received_bytes(self, data: bytes) -> None:
+        """Read what has arrived."""
+
+    def ended(self) -> None:
+        """Learn that the connection has ended."""
 
     def drop(self) -> None:
         """Cut its connection off, if it has one."""
@@ -186,8 +192,10 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+    def connect(self, client: Connecting, listener: str = "") -> Connection | None:
         """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
+        from tests.simulation.client import ClientEnd
+
         process = self.process
         if process is None:
             return None
@@ -196,7 +204,7 @@ class World:
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
         protocol = process.accept_http(listener) if listener else process.accept()
-        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        connection = Connection(self.scheduler, chance, ClientEnd(client), transport, protocol)
         earlier = self._connections.get(client.name, [])
         self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
         return connection

@@ -238,9 +238,11 @@ class ModelledClient(Client):
         if self._process is None:
             return
         model = copy.deepcopy(self._model)
-        if operation is not None and self._expires(model, operation.sent_ms - LAG_MS, self._now_ms):
-            self._process = None
-            return
+        if operation is not None:
+            is_late = self._now_ms - operation.sent_ms > LAG_MS
+            if is_late or self._expires(model, operation.sent_ms - LAG_MS, self._now_ms):
+                self._process = None
+                return
         self._advance(model, self._now_ms)
         if operation is not None:
             operation.apply(model)
@@ -371,7 +373,9 @@ class ModelledClient(Client):
             return
         disk, now_ms = self.world.disk, self._now_ms
         failed = disk.failing_reads or disk.failures != operation.failures
-        if failed or self._expires(self._model, operation.sent_ms - LAG_MS, now_ms):
+        # After a long time nobody knows when the broker has done it.
+        is_late = now_ms - operation.sent_ms > LAG_MS
+        if failed or is_late or self._expires(self._model, operation.sent_ms - LAG_MS, now_ms):
             self._begin()
             return
         self._advance(self._model, now_ms)
