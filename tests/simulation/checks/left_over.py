@@ -30,6 +30,8 @@ OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Tr
 #: settings, of which queues that are alike may share one.
 SINCE_START = (
     "Churn.queue_created",
+    # A queue with a delayed retry makes it with the first message that is delayed.
+    "DelayedReturns*",
     # A queue keeps the policies in force that it has, where a new one has those of others that are equal.
     "Effective*",
     "*._started",
