@@ -53,6 +53,8 @@ SINCE_START = (
     "QuorumLine._newest",
     "QuorumLine.turn",
     "QueueSettings.*",
+    # Made with the first message that cannot be read.
+    "Rereading*",
     # Counters that were used have samples.
     "History*",
     "Rates.*",
