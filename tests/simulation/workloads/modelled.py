@@ -365,8 +365,11 @@ class ModelledClient(Client):
     def received(self, got: Received) -> None:
         if got.name == "basic.deliver":
             self._deliveries.append(got)
-        elif got.name != "basic.cancel" and not got.name.startswith("connection."):
+        elif not got.name.startswith("connection."):
             raise self.world.broken(f"{self.name} received {got}")
+
+    def cancelled(self, got: Received) -> None:
+        """Its queue has expired, as the model knows."""
 
     def _settled(self, answers: Sequence[Received]) -> None:
         operation, self._current = self._current, None
