@@ -120,8 +120,9 @@ class ModelledClient(Client):
     def __init__(self, world: World, name: str, queues: tuple[Spec, ...]) -> None:
         super().__init__(world, name)
         self._specs = queues
-        #: The model is one of RabbitMQ 4.0.
-        self._is_modelled = world.config.compat == Config().compat
+        #: The model is one of RabbitMQ 4.0, and nothing is taken back from its client.
+        config, default = world.config, Config()
+        self._is_modelled = (config.compat, config.consumer_timeout_ms) == (default.compat, default.consumer_timeout_ms)
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._model = Model(0)
         self._history: list[tuple[State, int]] = []
