@@ -45,6 +45,7 @@ SINCE_START = (
     "LocalQueue.*",
     "ManualClock.*",
     "Offering.no_ack",
+    "*Offering.no_ack",
     "Outstanding.returned",
     # Shortage of memory gives a line another one.
     "QueuePages*",
