@@ -47,6 +47,7 @@ SINCE_START = (
     "LocalQueue.*",
     "ManualClock.*",
     "Offering.no_ack",
+    "*Offering.no_ack",
     "Outstanding.returned",
     # Shortage of memory gives a line another one.
     "QueuePages*",
