@@ -10,7 +10,7 @@ from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import World
+from tests.simulation.world import Connecting, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -32,6 +32,9 @@ class Client:
         self.name = name
         self.chance = world.chance(name)
         self.heartbeat = heartbeat
+        self.user = "guest"
+        self.password = "guest"
+        self.virtual_host = "/"
         self.open = False
         self.gone = False
         self._connection: Connection | None = None
@@ -213,14 +216,14 @@ class Client:
             "connection.start-ok",
             client_properties=known,
             mechanism="PLAIN",
-            response="\0guest\0guest",
+            response=f"\0{self.user}\0{self.password}",
             locale="en_US",
         )
         self._expect(self._tune, "connection.tune")
 
     def _tune(self, _: Received) -> None:
         self.send(0, "connection.tune-ok", channel_max=2047, frame_max=131072, heartbeat=self.heartbeat)
-        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host="/")
+        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host=self.virtual_host)
 
     def _open(self, _: Received) -> None:
         self.call(self._opened, "channel.open-ok", 1, "channel.open")
@@ -233,7 +236,7 @@ class Client:
 class ClientEnd:
     """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Connecting) -> None:
         self._client = client
         self._over = False
 

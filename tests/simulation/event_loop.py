@@ -80,11 +80,19 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self._scheduler.after(due - self._scheduler.now, self._wake)
         return handle
 
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_later(max(when - self.time(), 0), callback, *args, context=context)
+
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
 
     def create_task(self, coroutine: Any, **_: Any) -> asyncio.Task[Any]:
         return asyncio.Task(coroutine, loop=self)
+
+    def get_task_factory(self) -> None:
+        return None
 
     def get_debug(self) -> bool:
         return False

@@ -100,7 +100,7 @@ class SimulatedTransport(asyncio.Transport):
     """The broker's end of a connection: what uvloop's transport is to `ClientTransport`."""
 
     def __init__(self, loop: SimulatedLoop, port: int, chance: random.Random) -> None:
-        super().__init__({"peername": ("127.0.0.1", port), "sockname": ("127.0.0.1", 5672), "socket": _Socket()})
+        super().__init__({"peername": ("127.0.0.1", port), "sockname": ("127.0.0.1", 5672), "socket": _Socket(port)})
         self._loop = loop
         self._chance = chance
         self._protocol: Any = None
@@ -151,6 +151,11 @@ class SimulatedTransport(asyncio.Transport):
     def _readable(self) -> None:
         if self._reading and not self._lost and (self._arrived or self._eof):
             self._loop.set_readable(self)
+
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the broker has closed it, or has found it closed."""
+        return self._lost
 
     # --- what the broker calls --------------------------------------------------------------------------------------
 
@@ -232,10 +237,20 @@ class SimulatedTransport(asyncio.Transport):
         if self._out is not None:
             self._out.finish()
         self._loop.call_soon(self._protocol.connection_lost, error)
+        self._protocol = None
 
 
 class _Socket:
     """What is asked of a socket."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def getpeername(self) -> tuple[str, int]:
+        return "127.0.0.1", self._port
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 5672
 
     def setsockopt(self, *_: object) -> None:
         pass
@@ -253,7 +268,20 @@ class Connection:
         self.port: int = server.get_extra_info("peername")[1]
         self._server = server
         self._client = client
+        self._was_cut = False
+        #: The client's, as the broker sees it.
+        self.port: int = server.get_extra_info("peername")[1]
         server.open(protocol, self.to_server, self.to_client)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it has neither been cut nor closed."""
+        return not self._was_cut and not self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the broker reads nothing more of it: what it has not done yet, it never does."""
+        return self._server.is_lost
 
     def stall(self, upward: bool, duration: int) -> None:
         """Nothing arrives in one direction for that long; upward: at the broker."""
@@ -261,6 +289,7 @@ class Connection:
 
     def cut(self) -> None:
         """The connection breaks. What is on its way is lost, and both ends are told."""
+        self._was_cut = True
         self.to_server.cut()
         self.to_client.cut()
         self._server.ended()

@@ -6,7 +6,7 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
@@ -14,9 +14,6 @@ from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.disk import Disk
 from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
-
-if TYPE_CHECKING:
-    from tests.simulation.client import Client
 
 #: How long a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
@@ -26,13 +23,45 @@ MISPLACED = ("octets instead of", "cannot be read back")
 WHOLE_GROUP_BYTES = 1 << 24
 
 
+#: Ends of a broker's process.
+KILLED = "killed"
+POWER = "power"
+STOPPED = "stopped"
+
+
+class Death(NamedTuple):
+    """An end of a broker's process. kind: KILLED, POWER or STOPPED. synced_ns: time of the last definitions sync."""
+
+    at_ns: int
+    kind: str
+    synced_ns: int
+
+
 class BrokenError(Exception):
     """The broker did what it must not do; the text says what, and when."""
 
 
+class Connecting(Protocol):
+    """A client of the broker. name: in the transcript."""
+
+    name: str
+
+    def received_bytes(self, data: bytes) -> None:
+        """Read what has arrived."""
+
+    def ended(self) -> None:
+        """Learn that the connection has ended."""
+
+    def drop(self) -> None:
+        """Cut its connection off, if it has one."""
+
+    def leave(self) -> None:
+        """End the connection, and never come back."""
+
+
 class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
-    crash begins another one. incidents: what happened that a check has to know, as (life, text)."""
+    crash begins another one. deaths: ends of its process so far."""
 
     def __init__(self, seed: int, config: Config) -> None:
         self.seed = seed
@@ -40,13 +69,16 @@ class World:
         self.scheduler = Scheduler()
         self.disk = Disk(self.chance("disk"))
         self.process: BrokerProcess | None = None
-        self.clients: list[Client] = []
+        self.clients: list[Connecting] = []
+        #: Connections that the broker may still read from, by the names of their clients.
+        self._connections: dict[str, list[Connection]] = {}
         #: Called with each broker that has started.
         self.on_started: Callable[[BrokerProcess], None] = lambda _: None
         #: Stops a broker in order; a check may look at it before and after.
         self.stop_process: Callable[[BrokerProcess], None] = BrokerProcess.stop
         self.life = 0
         self.crashes = 0
+        self.deaths: list[Death] = []
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
         self.tore_groups = False
         self.operations = 0
@@ -108,6 +140,7 @@ class World:
             return
         self.crashes += 1
         self.note("crash", power)
+        self.deaths.append(Death(self.scheduler.now, POWER if power else KILLED, process.definitions_synced_ns))
         process.kill()
         if power:
             self.disk.cut_power()
@@ -123,6 +156,7 @@ class World:
         if process is None:
             return
         self.note("stop")
+        self.deaths.append(Death(self.scheduler.now, STOPPED, self.scheduler.now))
         try:
             self.stop_process(process)
         except StoreError as error:
@@ -135,6 +169,7 @@ class World:
         self.scheduler.after(self._chance.randint(*BOOT_NS), self.boot)
 
     def _disconnect(self) -> None:
+        self._connections.clear()
         for client in self.clients:
             client.drop()
 
@@ -157,8 +192,8 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: "Client") -> Connection | None:
-        """Connect a client; None if no broker is there."""
+    def connect(self, client: Connecting, listener: str = "") -> Connection | None:
+        """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
         from tests.simulation.client import ClientEnd
 
         process = self.process
@@ -168,7 +203,19 @@ class World:
         chance = self.chance(f"connection {self._ports}")
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
-        return Connection(self.scheduler, chance, ClientEnd(client), transport, process.accept())
+        protocol = process.accept_http(listener) if listener else process.accept()
+        connection = Connection(self.scheduler, chance, ClientEnd(client), transport, protocol)
+        earlier = self._connections.get(client.name, [])
+        self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
+        return connection
+
+    def ignores(self, client: Connecting) -> bool:
+        """Return whether the broker reads nothing more of what the client has sent on ended connections."""
+        return all(each.is_over or each.is_open for each in self._connections.get(client.name, []))
+
+    def count_connections(self, name: str) -> int:
+        """Return how many connections of a client the broker may still have."""
+        return sum(not each.is_over for each in self._connections.get(name, []))
 
     def closed_by_broker(self, name: str, got: Any) -> None:
         """Note an error that the broker has answered a client with."""

@@ -30,6 +30,8 @@ OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Tr
 #: settings, of which queues that are alike may share one.
 SINCE_START = (
     "Churn.queue_created",
+    # A queue keeps the policies in force that it has, where a new one has those of others that are equal.
+    "Effective*",
     "*._started",
     "DirectReplies._created_s",
     # A priority line makes a line for each priority when that is first used.
@@ -42,12 +44,19 @@ SINCE_START = (
     "Ledger.*",
     "LocalQueue.*",
     "ManualClock.*",
+    "Offering.no_ack",
     "Outstanding.returned",
     # Shortage of memory gives a line another one.
     "QueuePages*",
     "QuorumLine._newest",
     "QuorumLine.turn",
     "QueueSettings.*",
+    # Counters that were used have samples.
+    "History*",
+    "Rates.*",
+    "Sample*",
+    # The last of several bindings is still counted.
+    "Targets._counts*",
 )
 
 
