@@ -1,7 +1,8 @@
-"""Faults of the machine: crashes, power cuts, orderly restarts, a disk that fails."""
+"""Faults of the machine: crashes, power cuts, orderly restarts, a disk that fails, memory that is short."""
 
 import random
 
+from amqpbroker.broker.queues.shortage import Shortage
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
 from tests.simulation.world import World
@@ -26,6 +27,9 @@ class Machine:
             steps.append(Step(at_ms, "machine", verb, arguments))
         if chance.randrange(10) == 0:
             steps.append(Step(chance.randint(0, end_ms), "machine", "wedge_disk"))
+        for _ in range(chance.choice((0, 0, 1, 3))):
+            duration_ms = chance.choice((10, 500, 5000))
+            steps.append(Step(chance.randint(0, end_ms), "machine", "short_memory", (duration_ms,)))
         return steps
 
     def do_kill(self) -> None:
@@ -56,3 +60,14 @@ class Machine:
         self._world.note("syncs fail")
         self._world.disk.wedged = True
         self._world.scheduler.after(2000 * MS, self._world.disk.recover_faults)
+
+    def do_short_memory(self, duration_ms: int) -> None:
+        """Have the queues move messages out of memory for a while."""
+        process = self._world.process
+        if process is None:
+            return
+        self._world.note("memory is short", duration_ms)
+        broker = process.broker
+        shortage = Shortage(broker.clock, broker._spill, broker.queues, lambda: None)
+        shortage.set(True)
+        self._world.scheduler.after(duration_ms * MS, lambda: shortage.set(False))

@@ -67,14 +67,14 @@ def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
         try:
             with interrupted_after():
                 outcome = _run(world, given)
-            if logged.first is not None:
-                raise world.broken(f"the broker logged {logged.first!r}") from logged.first
-            return outcome
         except EndlessError:
             raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:
             if world.process is not None:
                 world.process.kill()
+        if logged.first is not None:
+            raise world.broken(f"the broker logged {logged.first!r}") from logged.first
+        return outcome
 
 
 def _run(world: World, given: Scenario) -> Outcome:

@@ -6,7 +6,7 @@ from typing import Any
 #: Setting -> the values that it may get instead of its default. Workloads ask `World.config` what holds.
 VARIED: dict[str, tuple[Any, ...]] = {
     "compat": ("4.1", "4.2", "4.3", "4.3"),
-    "consumer_timeout_ms": (500, 3_000, 30_000),
+    "consumer_timeout_ms": (5_000, 30_000),
     "channel_tick_interval_ms": (50, 2_000),
     "handshake_timeout_ms": (500, 3_000),
     "heartbeat_s": (0, 1, 5),

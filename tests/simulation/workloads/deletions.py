@@ -8,7 +8,7 @@ from typing import Any
 from amqpbroker.wire.values import longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
-from tests.simulation.patience import Deadline
+from tests.simulation.patience import Deadlines
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
@@ -31,6 +31,7 @@ class Deletions(Workload):
         self.name = name
         self.kind: str = plan["kind"]
         self.deleted: dict[tuple[int, str], int] = {}
+        self.deadlines = Deadlines(world)
         self.owner = Owner(self)
         self.watchers = [Watcher(self, f"{name}w{i}") for i in range(plan["watchers"])]
 
@@ -55,7 +56,12 @@ class Deletions(Workload):
 
     def is_done(self) -> bool:
         process = self.world.process
-        if process is None or not self.owner.open or not all(watcher.consumes for watcher in self.watchers):
+        if (
+            process is None
+            or not self.deadlines.are_over
+            or not self.owner.open
+            or not all(watcher.consumes for watcher in self.watchers)
+        ):
             return False
         queue = process.broker.vhosts["/"].queues.get(self.name)
         return queue is None or queue.ready_count + queue.unacked_count == 0
@@ -105,11 +111,9 @@ class Owner(Client):
         consuming = [(watcher, watcher.tag) for watcher in self._workload.watchers if watcher.consumes]
 
         def deleted(_: Received) -> None:
-            process = self.world.process
             self._workload.deleted[self.world.life, generation] = self.world.scheduler.now
             for watcher, tag in consuming:
-                if process is not None:
-                    Deadline(process, self.world.scheduler, TOLD_NS, partial(watcher.check_told, tag))
+                self._workload.deadlines.after(TOLD_NS, partial(watcher.check_told, tag))
             self._workload.declare(self, self._declared)
 
         self.call(deleted, "queue.delete-ok", 1, "queue.delete", queue=self._workload.name)

@@ -9,7 +9,7 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client
 from tests.simulation.ledger import Ledger
-from tests.simulation.patience import Deadline
+from tests.simulation.patience import Deadlines
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
@@ -37,6 +37,7 @@ class Overdue(Workload):
         if world.config.compat.arguments_of_4_3 and self.kind == "quorum":
             self.timeout_ms = plan["timeout_ms"]
             self._arguments["x-consumer-timeout"] = Field("I", self.timeout_ms)
+        self.deadlines = Deadlines(world)
         self.ledger = Ledger(world, name)
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self.ledger.confirmed)
         self.workers = [SlowWorker(self, f"{name}w{i}", plan["prefetch"]) for i in range(2)]
@@ -68,7 +69,12 @@ class Overdue(Workload):
 
     def is_done(self) -> bool:
         process = self.world.process
-        if process is None or not self.publisher.idle or not all(worker.consumes for worker in self.workers):
+        if (
+            process is None
+            or not self.deadlines.are_over
+            or not self.publisher.idle
+            or not all(worker.consumes for worker in self.workers)
+        ):
             return False
         queue = process.broker.vhosts["/"].queues.get(self.name)
         return queue is None or queue.ready_count + queue.unacked_count == 0
@@ -141,11 +147,10 @@ class SlowWorker(Client):
         percent = 0 if self.hurries else self.chance.choice(HELD_PERCENT)
         held = min(self._timeout * percent // 100, LONGEST_NS)
         self.world.scheduler.after(held, partial(self._finish, self._incarnation, tag, message))
-        process = self.world.process
-        if process is not None and self._has_timeout:
+        if self._has_timeout and self._timeout <= LONGEST_NS:
             tick = 0 if self._takes_back else self.world.config.channel_tick_interval_ms * MS
             check = partial(self._check_told, self._incarnation, tag, self._takings)
-            Deadline(process, self.world.scheduler, self._timeout + tick + LATE_NS, check)
+            self._workload.deadlines.after(self._timeout + tick + LATE_NS, check)
 
     def _finish(self, incarnation: int, tag: int, message: str) -> None:
         """Acknowledge the message, even if the broker has taken it back: that is allowed."""

@@ -9,7 +9,7 @@ from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from tests.harness import Received, published
 from tests.simulation.client import Client
 from tests.simulation.ledger import Ledger
-from tests.simulation.patience import Deadline
+from tests.simulation.patience import Deadlines
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
@@ -29,6 +29,8 @@ class Standstills(Workload):
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
         self.name = name
+        self.rests = False
+        self.deadlines = Deadlines(world)
         self.ledger = Ledger(world, name)
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self.ledger.confirmed)
         self.workers = [Worker(self, f"{name}w{i}", seconds) for i, seconds in enumerate(plan["intervals"])]
@@ -56,9 +58,17 @@ class Standstills(Workload):
     def clients(self) -> tuple[Client, ...]:
         return self.publisher, *self.workers
 
+    def rest(self) -> None:
+        self.rests = True
+
     def is_done(self) -> bool:
         process = self.world.process
-        if process is None or not self.publisher.idle or not all(worker.works for worker in self.workers):
+        if (
+            process is None
+            or not self.deadlines.are_over
+            or not self.publisher.idle
+            or not all(worker.works for worker in self.workers)
+        ):
             return False
         queue = process.broker.vhosts["/"].queues.get(self.name)
         return queue is None or queue.ready_count + queue.unacked_count == 0
@@ -145,9 +155,8 @@ class Worker(Client):
         self._frozen_until = max(self._frozen_until, now + duration_ms * MS)
         self.pause(duration_ms * MS)
         silence = 3 * self._interval + LATE_NS
-        process = self.world.process
-        if process is not None and self._connection is not None and self.open and self._frozen_until > now + silence:
-            Deadline(process, self.world.scheduler, silence, partial(self._check_dropped, self._connection.port, now))
+        if self._connection is not None and self.open and self._frozen_until > now + silence:
+            self._workload.deadlines.after(silence, partial(self._check_dropped, self._connection.port, now))
 
     def _resume(self) -> None:
         if not self._is_frozen:
@@ -163,13 +172,13 @@ class Worker(Client):
 
     def _listen(self, incarnation: int, pieces: int) -> None:
         """Expect something of the broker within an interval, again and again."""
-        process = self.world.process
-        if incarnation != self._incarnation or not self.open or process is None:
+        if incarnation != self._incarnation or not self.open:
             return
         if pieces == self._pieces:
             raise self.world.broken(f"{self.name}: the broker is silent for an interval")
-        listen = partial(self._listen, incarnation, self._pieces)
-        Deadline(process, self.world.scheduler, self._interval + LATE_NS, listen)
+        if not self._workload.rests:
+            listen = partial(self._listen, incarnation, self._pieces)
+            self._workload.deadlines.after(self._interval + LATE_NS, listen)
 
     def write(self, data: bytes) -> None:
         self._sent_at = self.world.scheduler.now

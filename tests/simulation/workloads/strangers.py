@@ -13,7 +13,7 @@ from amqpbroker.wire.methods import NotUtf8Error
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, method, published
 from tests.simulation.client import CAPABILITIES, Client
-from tests.simulation.patience import Deadline
+from tests.simulation.patience import Deadlines
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
@@ -35,7 +35,8 @@ class Strangers(Workload):
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
         self.name = name
-        self.strangers = [Stranger(world, f"{name}s{i}") for i in range(plan["strangers"])]
+        self.deadlines = Deadlines(world)
+        self.strangers = [Stranger(world, f"{name}s{i}", self.deadlines) for i in range(plan["strangers"])]
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
@@ -64,7 +65,7 @@ class Strangers(Workload):
 
     def is_done(self) -> bool:
         """Return whether all have been dropped, none of whom ends a connection."""
-        return not any(stranger.is_there for stranger in self.strangers)
+        return self.deadlines.are_over and not any(stranger.is_there for stranger in self.strangers)
 
     def check(self) -> None:
         process = self.world.process
@@ -82,8 +83,9 @@ class Strangers(Workload):
 class Stranger(Client):
     """One client with at most one connection at a time, which never comes back by itself."""
 
-    def __init__(self, world: World, name: str) -> None:
+    def __init__(self, world: World, name: str, deadlines: Deadlines) -> None:
         super().__init__(world, name, HEARTBEAT_S)
+        self._deadlines = deadlines
         self.ports: list[int] = []
         self._way = ""
         self._password = "guest"
@@ -133,9 +135,7 @@ class Stranger(Client):
         size = self.chance.choice((self.world.config.initial_frame_max, 100_000, 2**31, 2**32 - 1))
         kind = self.chance.choice((METHOD, HEADER, BODY))
         self.write(PROTOCOL_HEADER + struct.pack(">BHI", kind, 0, size) + self.chance.randbytes(min(size, 300_000)))
-        process = self.world.process
-        assert process is not None
-        Deadline(process, self.world.scheduler, LATE_NS, partial(self._check_memory, self._incarnation))
+        self._deadlines.after(LATE_NS, partial(self._check_memory, self._incarnation))
 
     def guess(self) -> None:
         """Log in with a wrong password."""
@@ -214,19 +214,12 @@ class Stranger(Client):
         """Connect without a word. The broker has to end the connection within that time."""
         self._incarnation += 1
         self._begin_afresh()
-        process = self.world.process
         self._connection = self.world.connect(self)
-        assert process is not None
         assert self._connection is not None
         incarnation = self._incarnation
         self._connection.to_server.on_room = lambda: self._flush(incarnation)
         self.ports.append(self._connection.port)
-        Deadline(
-            process,
-            self.world.scheduler,
-            within + LINGER_MS * MS + LATE_NS,
-            partial(self._check_gone, incarnation),
-        )
+        self._deadlines.after(within + LINGER_MS * MS + LATE_NS, partial(self._check_gone, incarnation))
 
     def _log_in(self) -> None:
         self.write(PROTOCOL_HEADER)
