@@ -10,7 +10,7 @@ from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import Connecting, World
+from tests.simulation.world import HASTY_NS, Connecting, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -42,7 +42,7 @@ class Client:
         self._answers = Answers()
         self._arrived: list[bytes] = []
         self._reading = True
-        self._unsent = b""
+        self._unsent = bytearray()
         self._calls: deque[tuple[frozenset[str], Callable[[Received], None]]] = deque()
         world.clients.append(self)
 
@@ -158,15 +158,15 @@ class Client:
         self._answers = Answers()
         self._arrived.clear()
         self._calls.clear()
-        self._unsent = b""
+        self._unsent = bytearray()
 
     def _connect_later(self) -> None:
-        self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)
+        self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:
             sent = self._connection.to_server.send(self._unsent)
-            self._unsent = self._unsent[sent:]
+            del self._unsent[:sent]
 
     def _expect(self, then: Callable[[Received], None], *answers: str) -> None:
         self._calls.append((frozenset(answers), then))
@@ -186,13 +186,14 @@ class Client:
         data = b"".join(self._arrived)
         self._arrived.clear()
         self._connection.to_client.consumed(len(data))
+        self.world.hash_bytes(data)
         for got in self._answers.read(data):
             if self._connection is None or incarnation != self._incarnation:
                 return
             self._act_on(got)
 
     def _act_on(self, got: Received) -> None:
-        self.world.note(self.name, got)
+        self.world.note_received(self.name, got)
         if self._calls and got.name in self._calls[0][0]:
             _, then = self._calls.popleft()
             then(got)
@@ -231,6 +232,11 @@ class Client:
     def _opened(self, _: Received) -> None:
         self.open = True
         self.opened()
+
+
+def is_shutdown(got: Received) -> bool:
+    """Return whether the broker closes the connection because it stops."""
+    return got.name == "connection.close" and "'shutdown'" in got.arguments["reply_text"]
 
 
 class ClientEnd:

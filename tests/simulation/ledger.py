@@ -51,12 +51,13 @@ class Ledger:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
         if fate.settled and fate.settled_life == self.world.life and not self._may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
+        # The second delivery may come before the first, on another connection: then the first is no third one.
         is_again = fate.delivered and fate.delivered_life == self.world.life
         if is_again and not redelivered and not self._may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
         fate.delivered += 1
-        fate.delivered_life = self.world.life
         if not redelivered:
+            fate.delivered_life = self.world.life
             publisher, number = message.rsplit("-", 1)
             key = (receiver, publisher, fate.priority)
             last = self._last.get(key, -1)

@@ -5,6 +5,7 @@ from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.overdue import Overdue
@@ -27,6 +28,7 @@ WORKLOADS = {
     "flow": Flow,
     "retries": Retries,
     "delays": Delays,
+    "heartbeats": Heartbeats,
     "transactions": Transactions,
     "topology": Topologies,
     "users": Users,
