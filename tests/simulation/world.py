@@ -96,7 +96,7 @@ class World:
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []
-        #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
+        #: A crash may have left a part of what takes effect together: what has several groups, since it is too large.
         self.tore_groups = False
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
@@ -195,6 +195,8 @@ class World:
     def _end(self, process: BrokerProcess, kind: str) -> None:
         self._process = self.process = None
         self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
+        if kind != STOPPED:
+            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         process.kill()
         self._connections.clear()
         for client in self.clients:
