@@ -9,7 +9,8 @@ from tests.simulation.world import World
 class Fate:
     """Record of one message. life: of the broker in which it was published last.
 
-    persistent: it outlives a broker. confirmed: the broker has promised to keep it. delivered: number of deliveries.
+    persistent: it outlives a broker once it is confirmed. confirmed: the broker has promised to keep it, or has handled
+    it if it is not persistent. delivered: number of deliveries.
     settled: (life, delivery) of a settling that the broker has certainly seen, None if none. discarded: by a client.
     """
 
