@@ -65,6 +65,11 @@ class Ledger:
         fate = self.fates[message]
         fate.settled, fate.settled_life = True, self.world.life
 
+    def deleted(self) -> None:
+        """The queue is about to be deleted, with whatever is in it."""
+        for fate in self.fates.values():
+            fate.confirmed = False
+
     def check(self) -> None:
         """Raise BrokenError if a message is missing that the broker has promised to keep."""
         for message, fate in self.fates.items():

@@ -182,6 +182,11 @@ class SimulatedTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self._unwritten_bytes
 
+    @property
+    def lost(self) -> bool:
+        """Return whether the broker's protocol is told, or about to be told, of the end."""
+        return self._lost
+
     def is_closing(self) -> bool:
         return self._closing or self._lost
 
@@ -256,6 +261,11 @@ class Connection:
     def stall(self, upward: bool, duration: int) -> None:
         """Nothing arrives in one direction for that long; upward: at the broker."""
         (self.to_server if upward else self.to_client).stall(duration)
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the broker has seen the end, so that nothing that was sent takes effect any more."""
+        return self._server.lost
 
     def cut(self) -> None:
         """The connection breaks. What is on its way is lost, and both ends are told."""

@@ -30,7 +30,8 @@ class BrokenError(Exception):
 
 class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
-    crash begins another one. incidents: what happened that a check has to know, as (life, text)."""
+    crash begins another one. power_cuts: their times. incidents: what happened that a check has to know, as
+    (life, text)."""
 
     def __init__(self, seed: int, config: Config) -> None:
         self.seed = seed
@@ -43,6 +44,7 @@ class World:
         self.crashes = 0
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
         self.tore_groups = False
+        self.power_cuts: list[int] = []
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
         self._chance = self.chance("world")
@@ -103,6 +105,7 @@ class World:
         self.note("crash", power)
         process.kill()
         if power:
+            self.power_cuts.append(self.scheduler.now)
             self.disk.cut_power()
             self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         else:

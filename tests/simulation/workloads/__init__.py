@@ -3,6 +3,13 @@
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.routing import Routing
 from tests.simulation.workloads.transactions import Transactions
 
-WORKLOADS = {"flow": Flow, "retries": Retries, "delays": Delays, "transactions": Transactions}
+WORKLOADS = {
+    "flow": Flow,
+    "retries": Retries,
+    "delays": Delays,
+    "transactions": Transactions,
+    "routing": Routing,
+}
