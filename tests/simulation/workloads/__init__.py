@@ -2,6 +2,7 @@
 
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
 from tests.simulation.workloads.transactions import Transactions
@@ -12,4 +13,5 @@ WORKLOADS = {
     "delays": Delays,
     "transactions": Transactions,
     "routing": Routing,
+    "limits": Limits,
 }
