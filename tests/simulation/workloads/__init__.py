@@ -1,6 +1,7 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.retries import Retries
@@ -14,4 +15,5 @@ WORKLOADS = {
     "transactions": Transactions,
     "routing": Routing,
     "limits": Limits,
+    "expiry": Expiry,
 }
