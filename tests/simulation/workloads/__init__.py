@@ -1,5 +1,6 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
+from tests.simulation.workloads.alarms import Alarms
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
@@ -16,4 +17,5 @@ WORKLOADS = {
     "routing": Routing,
     "limits": Limits,
     "expiry": Expiry,
+    "alarms": Alarms,
 }
