@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.clock import ManualClock
+from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config
 from amqpbroker.server.clients import Clients
 from amqpbroker.server.tick import Tick
@@ -17,27 +17,35 @@ from amqpbroker.store.spill import SpillFiles
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
-from tests.simulation.scheduler import MS, Scheduler
+from tests.simulation.machine_time import MachineTime
+from tests.simulation.processor import Processor
+from tests.simulation.scheduler import Scheduler
 
 DIRECTORY = Path("/simulated")
-#: When a world begins, in milliseconds since the Unix epoch.
-EPOCH_MS = 1_700_000_000_000
 MOST_CLIENTS = 1000
 
 
 class BrokerProcess:
     """One process. failed: the store could not go on, so that the broker ends."""
 
-    def __init__(self, config: Config, disk: Disk, scheduler: Scheduler, chance: random.Random) -> None:
+    def __init__(
+        self,
+        config: Config,
+        disk: Disk,
+        scheduler: Scheduler,
+        time: MachineTime,
+        processor: Processor,
+        chance: random.Random,
+    ) -> None:
         self.failed: Exception | None = None
-        self.loop = SimulatedLoop(scheduler, chance)
-        self.clock = ManualClock(EPOCH_MS + scheduler.now // MS)
-        self._scheduler = scheduler
-        self.loop.before_iteration = self._set_time
+        self.loop = SimulatedLoop(scheduler, processor, chance)
+        self.clock = SystemClock(time.monotonic_ns, time.wall_ns)
         journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
         found = journal.recover()
         spill = SpillFiles(DIRECTORY / "spill", disk, config.bounds.spill_bytes)
-        self.committer = SimulatedCommitter(journal, disk.definitions.sync, disk, self.loop, scheduler, chance)
+        self.committer = SimulatedCommitter(
+            journal, disk.definitions.sync, disk, self.loop, scheduler, processor, chance
+        )
         self.store = Persistence(journal, self.committer, self._fail, self.clock, bounds=config.bounds)
         self.broker = Broker(config, self.clock, self.store, disk.definitions, spill)
         self.timers = Timers(self.loop, self.clock)
@@ -64,9 +72,6 @@ class BrokerProcess:
         self.timers.close()
         if self.failed is None:
             self.store.close()
-
-    def _set_time(self) -> None:
-        self.clock._now_ms = EPOCH_MS + self._scheduler.now // MS
 
     def _fail(self, error: Exception) -> None:
         self.failed = error

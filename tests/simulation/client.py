@@ -43,7 +43,7 @@ class Client:
         self._answers = Answers()
         self._arrived: list[bytes] = []
         self._reading = True
-        self._unsent = b""
+        self._unsent = bytearray()
         self._calls: deque[tuple[frozenset[str], Callable[[Received], None]]] = deque()
         world.clients.append(self)
 
@@ -72,7 +72,7 @@ class Client:
         self._answers = Answers()
         self._arrived.clear()
         self._calls.clear()
-        self._unsent = b""
+        self._unsent = bytearray()
         connection = self.world.connect(self)
         if connection is None:
             self._connect_later()
@@ -161,8 +161,9 @@ class Client:
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:
-            sent = self._connection.to_server.send(self._unsent)
-            self._unsent = self._unsent[sent:]
+            pipe = self._connection.to_server
+            sent = pipe.send(bytes(self._unsent[: pipe.room]))
+            del self._unsent[:sent]
 
     def _expect(self, then: Callable[[Received], None], *answers: str) -> None:
         self._calls.append((frozenset(answers), then))

@@ -10,6 +10,7 @@ from amqpbroker.store.committer import Committer, OnDone
 from amqpbroker.store.log import Batch, Log
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
+from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, Scheduler
 
 #: Time that one step on the disk takes; one of SLOW takes as long as a disk that is busy.
@@ -28,12 +29,14 @@ class SimulatedCommitter(Committer):
         disk: Disk,
         loop: SimulatedLoop,
         scheduler: Scheduler,
+        processor: Processor,
         chance: random.Random,
     ) -> None:
         super().__init__(log, before)
         self._disk = disk
         self._loop = loop
         self._scheduler = scheduler
+        self._processor = processor
         self._chance = chance
         self._task: greenlet | None = None
         self._failure: OSError | None = None
@@ -83,9 +86,11 @@ class SimulatedCommitter(Committer):
 
     def _go_on(self) -> None:
         delay = SLOW_NS if self._chance.randrange(SLOW) == 0 else self._chance.randint(*STEP_NS)
-        self._scheduler.after(delay, partial(self._resume, self._task))
+        self._scheduler.after(delay * self._processor.slowness, partial(self._resume, self._task))
 
     def _resume(self, task: greenlet) -> None:
-        if task is self._task and not self._killed:
+        if self._processor.rest:
+            self._scheduler.after(self._processor.rest, partial(self._resume, task))
+        elif task is self._task and not self._killed:
             task.parent = getcurrent()
             task.switch()

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, Scheduler
 
 #: Time that an iteration takes at least and at most; one of SLOW takes SLOW_NS, as of a process that is not scheduled.
@@ -29,12 +30,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     that are due, and reads each socket that has data once, as libuv does.
     """
 
-    def __init__(self, scheduler: Scheduler, chance: random.Random) -> None:
+    def __init__(self, scheduler: Scheduler, processor: Processor, chance: random.Random) -> None:
         self.errors: list[dict[str, Any]] = []
-        #: Called first in each iteration.
-        self.before_iteration: Callable[[], None] = lambda: None
         self.iterations = 0
         self._scheduler = scheduler
+        self._processor = processor
         self._chance = chance
         self._ready: deque[asyncio.Handle] = deque()
         self._timed: list[tuple[int, int, asyncio.TimerHandle]] = []
@@ -109,14 +109,16 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if not self._awake and not self._killed:
             self._awake = True
             delay = SLOW_NS if self._chance.randrange(SLOW) == 0 else self._chance.randint(*ITERATION_NS)
-            self._scheduler.after(delay, self._iterate)
+            self._scheduler.after(delay * self._processor.slowness, self._iterate)
 
     def _iterate(self) -> None:
+        if self._processor.rest:
+            self._scheduler.after(self._processor.rest, self._iterate)
+            return
         self._awake = False
         if self._killed:
             return
         self.iterations += 1
-        self.before_iteration()
         previous = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:

@@ -80,7 +80,7 @@ def _run(world: World, given: Scenario) -> Outcome:
         getattr(actors[step.actor], f"do_{step.verb}")(*step.arguments)
     world.run(max(given.duration_ms * MS - world.scheduler.now, 0))
 
-    world.disk.recover_faults()
+    actors["machine"].recover()
     world.run(10 * SECOND)
     for workload in workloads:
         workload.rest()

@@ -12,7 +12,9 @@ from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.disk import Disk
+from tests.simulation.machine_time import MachineTime
 from tests.simulation.network import Connection, SimulatedTransport
+from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ class World:
         self.seed = seed
         self.config = config
         self.scheduler = Scheduler()
+        self.time = MachineTime(self.scheduler)
+        self.processor = Processor(self.scheduler)
         self.disk = Disk(self.chance("disk"))
         self.process: BrokerProcess | None = None
         self.clients: list[Client] = []
@@ -86,7 +90,9 @@ class World:
         if self.process is not None:
             return
         try:
-            self.process = BrokerProcess(self.config, self.disk, self.scheduler, self._chance)
+            self.process = BrokerProcess(
+                self.config, self.disk, self.scheduler, self.time, self.processor, self._chance
+            )
         except (OSError, StoreError) as error:
             self.note("no start", str(error))
             self.disk.end_process()

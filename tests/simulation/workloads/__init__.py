@@ -4,6 +4,7 @@ from tests.simulation.workloads.alarms import Alarms
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
@@ -13,6 +14,7 @@ WORKLOADS = {
     "flow": Flow,
     "retries": Retries,
     "delays": Delays,
+    "heartbeats": Heartbeats,
     "transactions": Transactions,
     "routing": Routing,
     "limits": Limits,

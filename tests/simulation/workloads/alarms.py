@@ -129,7 +129,8 @@ class Alarms(Workload):
         queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
         if queue is None or since is None or self.alarmed is None:
             return
-        if min(now - since, now - self.alarmed[0]) > DRAINED_NS and queue.ready_count:
+        began = max(since, self.alarmed[0], self.world.processor.troubled_until)
+        if now - began > DRAINED_NS and queue.ready_count:
             raise self.world.broken(f"{self.name}: consumers wait for {queue.ready_count} messages during an alarm")
 
     # --- messages ---------------------------------------------------------------------------------------------------

@@ -22,7 +22,8 @@ class Delays(Workload):
         self.world = world
         self.name = name
         self._longest_ms: int = plan["longest_ms"]
-        self._due: dict[str, int] = {}
+        #: Message -> when it was published, and its delay in milliseconds.
+        self._delays: dict[str, tuple[int, int]] = {}
         self._confirmed: dict[str, bool] = {}
         self._received: dict[str, int] = {}
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self._on_confirmed)
@@ -85,7 +86,7 @@ class Delays(Workload):
 
     def _made(self, message: str) -> bytes:
         delay_ms = self.publisher.chance.randint(0, self._longest_ms)
-        self._due[message] = self.world.scheduler.now + delay_ms * MS
+        self._delays[message] = self.world.scheduler.now, delay_ms
         self._confirmed[message] = False
         return published("k", message.encode(), self.name, delivery_mode=2, headers={"x-delay": Field("I", delay_ms)})
 
@@ -94,10 +95,11 @@ class Delays(Workload):
 
     def delivered(self, message: str, redelivered: bool) -> None:
         """Check one delivery. Raises BrokenError."""
-        if message not in self._due:
+        if message not in self._delays:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+        published, delay_ms = self._delays[message]
         # The broker's clock counts whole milliseconds.
-        if self.world.scheduler.now < self._due[message] - MS:
+        if self.world.time.rise(published) < (delay_ms - 1) * MS:
             raise self.world.broken(f"{self.name}: {message} is delivered early")
         if self._received.get(message) == self.world.life and not redelivered:
             raise self.world.broken(f"{self.name}: {message} is delivered twice")

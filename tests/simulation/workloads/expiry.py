@@ -204,9 +204,10 @@ class Expiry(Workload):
         expiration = got.properties.get("expiration")
         if expiration != (None if stage or sent.ttl_ms is None else b"%d" % sent.ttl_ms):
             raise self.world.broken(f"{self.name}: {message} comes out of queue {stage} with TTL {expiration!r}")
-        if stage:
+        time = self.world.time
+        if stage == 1 or (stage and time.is_steady(sent.at)):
             stays_ns = self._ttl_ns(sent) + sum(ttl_ms or 0 for ttl_ms in self._ttls_ms[1:stage]) * MS
-            if self.world.scheduler.now < sent.at + stays_ns - GRAIN_NS:
+            if time.rise(sent.at) < stays_ns - GRAIN_NS:
                 raise self.world.broken(f"{self.name}: {message} comes out of queue {stage} too early")
         if sent.settled_life == self.world.life:
             raise self.world.broken(f"{self.name}: {message} was acknowledged, and comes out of queue {stage}")
@@ -215,7 +216,7 @@ class Expiry(Workload):
     def fetched(self, stage: int, got: Received, asked_at: int) -> Sent:
         """Check a message that was fetched from a queue. asked_at: when its client asked for it."""
         sent = self.came(stage, got)
-        if stage == 0 and sent.confirmed_at >= 0:
+        if stage == 0 and sent.confirmed_at >= 0 and self.world.time.is_steady(sent.at):
             due = sent.confirmed_at + self._ttl_ns(sent)
             if asked_at > due + GRAIN_NS:
                 raise self.world.broken(f"{self.name}: {name_of(got.body)} is fetched {asked_at - due} ns too late")
@@ -224,10 +225,10 @@ class Expiry(Workload):
 
     def found_nothing(self, asked_at: int) -> None:
         """Check that there was nothing to be fetched from the first queue. Raises BrokenError."""
-        now = self.world.scheduler.now
+        time = self.world.time
         for message, sent in self._sent.items():
             lives = sent.persistent or sent.life == self.world.life
-            there = 0 <= sent.confirmed_at < asked_at and now < sent.at + self._ttl_ns(sent) - GRAIN_NS
+            there = 0 <= sent.confirmed_at < asked_at and time.rise(sent.at) < self._ttl_ns(sent) - GRAIN_NS
             if there and lives and not sent.taken:
                 raise self.world.broken(f"{self.name}: {message} has not expired, and cannot be fetched")
 

@@ -110,7 +110,7 @@ class Retries(Workload):
         elif deaths > before or (deaths < before and not crashed):  # a crash takes back what was not stored
             if rejection is None or deaths != rejection[0] + 1:
                 raise self.world.broken(f"{self.name}: {message} died {deaths} times, {before} before")
-            if self.world.scheduler.now < rejection[1] + (self._ttl_ms - 1) * MS:
+            if self.world.time.rise(rejection[1]) < (self._ttl_ms - 1) * MS:
                 raise self.world.broken(f"{self.name}: {message} comes back early")
         self._deaths[message] = deaths
         if deaths >= self._tries:
