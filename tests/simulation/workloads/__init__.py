@@ -8,6 +8,7 @@ from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
+from tests.simulation.workloads.slow_readers import SlowReaders
 from tests.simulation.workloads.transactions import Transactions
 
 WORKLOADS = {
@@ -20,4 +21,5 @@ WORKLOADS = {
     "limits": Limits,
     "expiry": Expiry,
     "alarms": Alarms,
+    "slow_readers": SlowReaders,
 }

@@ -108,9 +108,10 @@ class Expiry(Workload):
     def is_done(self) -> bool:
         waiting = self._waiting()
         idle = self.publisher.idle and self.fetcher.idle and self.heir.idle
-        if not (idle and waiting == 0) and self._rested_at is not None:
+        if waiting and self._rested_at is not None:
             longest_ms = sum(ttl_ms or 0 for ttl_ms in self._ttls_ms) + self._longest_ms
-            if self.world.scheduler.now > self._rested_at + longest_ms * MS + SLACK_NS:
+            began = max(self._rested_at, self.world.processor.troubled_until)
+            if self.world.scheduler.now > began + longest_ms * MS + SLACK_NS:
                 raise self.world.broken(f"{self.name}: {waiting} messages have not expired")
         return idle and waiting == 0
 
