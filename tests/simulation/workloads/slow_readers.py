@@ -19,8 +19,8 @@ from tests.simulation.workloads.publisher import ConfirmingPublisher, Unconfirme
 from tests.simulation.world import World
 
 #: (count, size) of what is published at a time.
-BATCHES = ((1, 10), (100, 1000), (20, 20_000), (8, 140_000), (2, 600_000))
-LARGEST = 600_000
+BATCHES = ((1, 10), (100, 1000), (50, 20_000), (14, 140_000))
+LARGEST = 140_000
 #: Octets of a message beside its body.
 HEAD = 10_000
 #: Time in which the broker has certainly answered a client that reads.
