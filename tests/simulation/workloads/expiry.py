@@ -21,6 +21,9 @@ GRAIN_NS = 2 * MS
 SLACK_NS = 30 * SECOND
 #: Time within which the broker has certainly seen that a connection is over.
 LIMBO_NS = 5 * SECOND
+#: Fraction of messages about whose deadline the first queue is fetched from, and how long before or after that.
+FETCHED_WHEN_DUE = 0.2
+FETCHES_NS = (-20 * MS, -10 * MS, 5 * MS, 50 * MS, 300 * MS)
 #: Uses of a message that was fetched: acknowledge it, return it, or keep it for a while.
 USES = ("ack", "requeue", "keep", "keep")
 
@@ -47,6 +50,7 @@ class Expiry(Workload):
 
     plan["after"]: where messages go from the last queue: to a consumer, nowhere, or to the first queue, which none may
     reach again. plan["keeps_keys"]: the queues dead-letter to exchanges of their own, with the message's routing key.
+    plan["cc"]: messages have a CC header.
     """
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -59,6 +63,7 @@ class Expiry(Workload):
         self._persistent: float = plan["persistent"]
         self._after: str = plan["after"]
         self._keeps_keys: bool = plan["keeps_keys"]
+        self._cc: tuple[str, ...] = (f"{name}-nobody",) if plan["cc"] else ()
         self._sent: dict[str, Sent] = {}
         self._rested_at: int | None = None
         self.queues = [f"{name}-{i}" for i in range(len(self._ttls_ms))]
@@ -82,6 +87,7 @@ class Expiry(Workload):
             "persistent": chance.choice((0.5, 1.0)),
             "after": chance.choice(("consumer", "consumer", "nowhere", "first")),
             "keeps_keys": chance.random() < 0.5,
+            "cc": chance.random() < 0.3,
         }
 
     @staticmethod
@@ -166,7 +172,7 @@ class Expiry(Workload):
         deaths = []
         for i in range(stage):
             exchange = f"{self.queues[i]}-x" if self._keeps_keys and i else ""
-            keys = (self.queues[0] if self._keeps_keys else self.queues[i],)
+            keys = (self.queues[0], *self._cc) if self._keeps_keys or not i else (self.queues[i],)
             expiration = str(ttl_ms) if i == 0 and ttl_ms is not None else None
             deaths.append(Death(self.queues[i], "expired", 1, exchange, keys, expiration))
         return deaths[::-1]
@@ -182,10 +188,16 @@ class Expiry(Workload):
         properties: dict[str, Any] = {"delivery_mode": 2} if persistent else {}
         if ttl_ms is not None:
             properties["expiration"] = str(ttl_ms)
+        if self._cc:
+            properties["headers"] = {"CC": Field("A", [longstr(key) for key in self._cc])}
         return published(self.queues[0], message.encode(), **properties)
 
     def _on_confirmed(self, message: str) -> None:
-        self._sent[message].confirmed_at = self.world.scheduler.now
+        sent = self._sent[message]
+        sent.confirmed_at = self.world.scheduler.now
+        if self.fetcher.chance.random() < FETCHED_WHEN_DUE:
+            just_due = max(sent.at + self._ttl_ns(sent) - sent.confirmed_at, 0) + self.fetcher.chance.choice(FETCHES_NS)
+            self.world.scheduler.after(just_due, lambda: self.fetcher.do_fetch(0, "requeue"))
 
     def _ttl_ns(self, sent: Sent) -> int:
         """Return how long a message stays in the first queue."""

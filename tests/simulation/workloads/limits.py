@@ -58,6 +58,7 @@ class Limits(Workload):
         self._largest = 0
         #: Nobody has taken anything out of the queue.
         self._untouched = True
+        self._finished_untouched = False
         self._ledger = Ledger(world, name)
         self._dead = Ledger(world, self.dead_queue)
         self.publishers = [self._publisher(f"{name}p{i}") for i in range(plan["publishers"])]
@@ -107,6 +108,8 @@ class Limits(Workload):
 
     def rest(self) -> None:
         self._check_rest()
+        # After this nothing is dropped any more.
+        self._finished_untouched = self._untouched and all(publisher.idle for publisher in self.publishers)
         self.consumer.acknowledge_all()
 
     def is_done(self) -> bool:
@@ -236,7 +239,7 @@ class Limits(Workload):
             raise self.world.broken(f"{self.name}: {queue.ready.size} of {sum(sizes)} bytes are left")
 
     def check(self) -> None:
-        untouched = not self.consumes and not self.world.tore_groups
+        untouched = self._finished_untouched and not self.world.tore_groups
         buries = self._dlx and self._overflow == "reject-publish-dlx"
         first_left: dict[str, int] = {}
         for message, sent in self._sent.items():
