@@ -56,8 +56,8 @@ class Limits(Workload):
         self.consumes: bool = plan["consumes"]
         self._sent: dict[str, Sent] = {}
         self._largest = 0
-        #: Nobody has taken anything out of the queue.
-        self._untouched = True
+        #: Nobody has consumed from the queue.
+        self._untouched = not self.consumes
         self._finished_untouched = False
         self._ledger = Ledger(world, name)
         self._dead = Ledger(world, self.dead_queue)
@@ -110,6 +110,7 @@ class Limits(Workload):
         self._check_rest()
         # After this nothing is dropped any more.
         self._finished_untouched = self._untouched and all(publisher.idle for publisher in self.publishers)
+        self._untouched = False
         self.consumer.acknowledge_all()
 
     def is_done(self) -> bool:
@@ -185,7 +186,6 @@ class Limits(Workload):
             raise self.world.broken(f"{self.name}: {message} is dead, and is delivered")
         sent.delivered = True
         sent.out_life = self.world.life
-        self._untouched = False
 
     def returned(self, message: str) -> None:
         """The message is, or may be, in the queue again."""
@@ -231,6 +231,8 @@ class Limits(Workload):
         queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
         self._check_length()
         if queue is None or not self._untouched or self.world.tore_groups or self._overflow != "drop-head":
+            return
+        if self._persistent < 1.0 and self.world.crashes:  # others have taken the place of those that are left
             return
         sizes = [sent.size for sent in self._sent.values() if sent.confirmed and sent.persistent]
         if self._counts:
