@@ -31,6 +31,9 @@ class Alarms(Workload):
         self.ledger = Ledger(world, name)
         #: Since when, in which life of the broker, there is an alarm all the time; None without one.
         self.alarmed: tuple[int, int] | None = None
+        #: Alarms that are on in that life of the broker; the first of such workloads in a world has them for all.
+        self._on: tuple[Resource, ...] = ()
+        self._life = 0
         self._sent_at: dict[str, int] = {}
         self._taken: dict[str, set[str]] = {}
         self.publishers = [BlockedPublisher(self, f"{name}p{i}") for i in range(plan["publishers"])]
@@ -69,11 +72,11 @@ class Alarms(Workload):
 
     def do_set(self, resource: Resource) -> None:
         """Set an alarm, as a monitor does."""
-        self._change(lambda alarms: alarms.set(resource))
+        self._change(resource, on=True)
 
     def do_clear(self, resource: Resource) -> None:
         """Clear an alarm."""
-        self._change(lambda alarms: alarms.clear(resource))
+        self._change(resource, on=False)
 
     def rest(self) -> None:
         for resource in RESOURCES:
@@ -95,23 +98,33 @@ class Alarms(Workload):
         """Declare the queue."""
         client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
 
-    def _change(self, change: Callable[[Any], None]) -> None:
+    def _change(self, resource: Resource, on: bool) -> None:
         process, life = self.world.process, self.world.life
         if process is None:
             return
 
         def changed() -> None:
-            alarms = process.broker.alarms
-            was_on = bool(alarms.resources)
-            change(alarms)
-            self.world.note(self.name, alarms.resources)
-            for workload in self._all():
-                if was_on and not alarms.resources:
+            alarms, workloads = process.broker.alarms, self._all()
+            before, after = workloads[0].change(life, resource, on)
+            (alarms.set if on else alarms.clear)(resource)
+            self.world.note(self.name, after)
+            if alarms.resources != after:
+                raise self.world.broken(f"{self.name}: the broker is short of {alarms.resources}, not of {after}")
+            for workload in workloads:
+                if before and not after:
                     workload.cleared()
-                elif alarms.resources and not was_on:
+                elif after and not before:
                     workload.alarmed = self.world.scheduler.now, life
 
         process.loop.call_soon(changed)
+
+    def change(self, life: int, resource: Resource, on: bool) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
+        """Set or clear an alarm of the broker in one life; return those that were on before, and are after it."""
+        if life != self._life:  # a broker starts without alarms
+            self._life, self._on = life, ()
+        before = self._on
+        self._on = tuple(one for one in RESOURCES if (on if one == resource else one in before))
+        return before, self._on
 
     def _all(self) -> "list[Alarms]":
         """Return all such workloads of this world, which have the alarms in common."""
