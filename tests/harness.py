@@ -105,7 +105,7 @@ class Answers:
         if kind == METHOD:
             assert self._partial is None, "a method within a content"
             method = methods.METHODS[int.from_bytes(payload[:4], "big")]
-            got = Received(channel, method.name, methods.decode(method, payload))
+            got = Received(channel, method.name, methods.decode(method, payload, any_bytes=True))
             if method.name not in ("basic.deliver", "basic.return", "basic.get-ok"):
                 return got
             self._partial = got._replace(body=b"")

@@ -162,7 +162,7 @@ class Client:
         method = methods.METHODS.get(ids)
         if method is None:
             raise MalformedError(f"a method {ids:#x}")
-        arguments = methods.decode(method, payload)
+        arguments = methods.decode(method, payload, any_bytes=True)
         name = method.name
         awaited, future = self._waiting.get(channel, ("", None))
         if name == awaited and future is not None:

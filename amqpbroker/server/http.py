@@ -85,7 +85,7 @@ class HttpListener:
 
     async def _serve(self) -> None:
         try:
-            server = await self._loop.run_in_executor(None, _make_server, self._build, self._answers, self._most)
+            server = await self._loop.run_in_executor(None, make_server, self._build, self._answers, self._most)
             if self._stopped:
                 return
             self._server = server
@@ -120,7 +120,8 @@ class HttpListener:
                 sock.close()
 
 
-def _make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvicorn.Server":
+def make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvicorn.Server":
+    """Return a server that does not listen yet. most: the most connections at a time."""
     import uvicorn
 
     from amqpbroker.server.http_protocol import READ_BYTES, HttpProtocol, HttpSocket

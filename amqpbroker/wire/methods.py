@@ -67,11 +67,14 @@ BY_NAME: dict[str, Method] = {method.name: method for method in METHODS.values()
 CLASS_IDS = frozenset(method.class_id for method in METHODS.values())
 
 
-def decode(method: Method, payload: bytes) -> dict[str, Any]:
-    """The method's arguments from a method frame's payload (which starts with the two ids).
+def decode(method: Method, payload: bytes, any_bytes: bool = False) -> dict[str, Any]:
+    """Return the method's arguments from a method frame's payload (which starts with the two ids).
 
-    shortstr comes as str (must be UTF-8, as RabbitMQ demands), longstr as bytes, table as Table, bit as bool, the
-    integers as int. Raises MalformedError if the bytes do not fit the fields.
+    shortstr comes as str, longstr as bytes, table as Table, bit as bool, the integers as int. any_bytes: take a
+    shortstr that is not UTF-8 as surrogates. A client needs that for routing keys, in which a broker accepts any bytes;
+    from clients it demands UTF-8 in everything that this function decodes.
+
+    Raises MalformedError if the bytes do not fit the fields, NotUtf8Error for a shortstr that is not UTF-8.
     """
     values: dict[str, Any] = {}
     offset = 4
@@ -86,13 +89,15 @@ def decode(method: Method, payload: bytes) -> dict[str, Any]:
             bit = (bit + 1) % 8
             continue
         bit = 0
-        values[name], offset = _decode_argument(method, name, kind, payload, offset)
+        values[name], offset = _decode_argument(method, name, kind, payload, offset, any_bytes)
     if offset != len(payload):
         raise MalformedError(f"{method.name}: bytes left behind its fields")
     return values
 
 
-def _decode_argument(method: Method, name: str, kind: str, payload: bytes, offset: int) -> tuple[Any, int]:
+def _decode_argument(
+    method: Method, name: str, kind: str, payload: bytes, offset: int, any_bytes: bool
+) -> tuple[Any, int]:
     left = len(payload) - offset
     if kind in _INTEGERS:
         size, layout = _INTEGERS[kind]
@@ -104,7 +109,7 @@ def _decode_argument(method: Method, name: str, kind: str, payload: bytes, offse
         if not offset < stop <= len(payload):
             raise MalformedError(f"{method.name}: ends within {name}")
         try:
-            return payload[offset + 1 : stop].decode(), stop
+            return payload[offset + 1 : stop].decode("utf-8", "surrogateescape" if any_bytes else "strict"), stop
         except UnicodeDecodeError:
             raise NotUtf8Error(f"{method.name}: {name} is not UTF-8") from None
     stop = offset + 4 + int.from_bytes(payload[offset : offset + 4], "big")

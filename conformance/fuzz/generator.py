@@ -130,6 +130,8 @@ class Generator:
         self.exchanges = [self._plan_exchange(f"x{at}") for at in range(1, self.random.randint(1, 3) + 1)]
         self.queues = [self._plan_queue(f"q{at}") for at in range(1, self.random.randint(2, 4) + 1)]
         self._operations = self._weighted()
+        #: Quorum queues on which a tag was taken up again, and that have no further consumers therefore.
+        self._taken_up: set[str] = set()
 
     def script(self) -> Script:
         """The script: what it declares first, then operations at random."""
@@ -529,11 +531,13 @@ class Generator:
         plan = next((one for one in self.queues if one.name == queue), None)
         if plan is not None and plan.is_quorum and "whole_channel_limit" in self.has and not self._fatal(0.1):
             return
-        if len(channel.consumers) > 2:
+        if len(channel.consumers) > 2 or queue in self._taken_up:
             return
         free = [tag for tag in ("t1", "t2", "t3", "t4") if tag not in channel.consumers]
         used = channel.consumers if self._may_take_up(queue) else []
         tag = rng.choice(used) if used and self._fatal(MISTAKE) else rng.choice(free)
+        if tag in used and plan is not None and plan.is_quorum:
+            self._taken_up.add(queue)
         self._add(
             channel.on,
             "consume",
@@ -564,6 +568,7 @@ class Generator:
         if tag in channel.consumers and "whole_channel_limit" not in self.has and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
+            self._taken_up |= {one.name for one in self.queues if one.is_quorum and one.name == channel.consumes}
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.
 
     def _may_take_up(self, queue: str) -> bool:

@@ -1,32 +1,60 @@
 """A broker from its start to its end, put together as a server does, but for sockets, threads and the machine."""
 
+import asyncio
 import random
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
 from amqpbroker.config import Config
-from amqpbroker.server.clients import Clients
-from amqpbroker.server.tick import Tick
-from amqpbroker.server.timers import Timers
+from amqpbroker.server.app import STOP_MS
+from amqpbroker.server.data import on_disk
+from amqpbroker.server.service import Service
 from amqpbroker.server.transport import ClientTransport
-from amqpbroker.store.journal.journal import Journal
-from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.spill import SpillFiles
+from amqpbroker.store.log import Log, StoreError
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
+from tests.simulation.http_server import HttpServer
 from tests.simulation.machine_time import MachineTime
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import Scheduler
+from tests.simulation.threads import Threads
 
 DIRECTORY = Path("/simulated")
 MOST_CLIENTS = 1000
 
 
+class Supervisor(Protocol):
+    """Notified of a process by calls of the scheduler."""
+
+    def started(self, process: "BrokerProcess") -> None:
+        """It accepts clients."""
+
+    def ended(self, process: "BrokerProcess", error: Exception | None) -> None:
+        """It has ended by itself: after a stop, or because it could not start or go on."""
+
+    def made_step(self) -> None:
+        """One of its threads is about to make a step on the disk, or has made it."""
+
+    def synced_definitions(self) -> None:
+        """The definitions are safe, even if the power goes."""
+
+    def erred(self, process: "BrokerProcess", error: BaseException | None) -> None:
+        """Its event loop has caught an exception."""
+
+
 class BrokerProcess:
-    """One process. failed: the store could not go on, so that the broker ends."""
+    """One process, which starts at once. Its main thread recovers, serves, and closes the store at the end.
+
+    service: there once it has started. stopping: it accepts no client any more.
+    """
+
+    service: Service
 
     def __init__(
         self,
@@ -36,45 +64,106 @@ class BrokerProcess:
         time: MachineTime,
         processor: Processor,
         chance: random.Random,
+        supervisor: Supervisor,
     ) -> None:
-        self.failed: Exception | None = None
-        self.loop = SimulatedLoop(scheduler, processor, chance)
+        self.stopping = False
+        self._ending: Coroutine[Any, Any, None] | None = None
         self.clock = SystemClock(time.monotonic_ns, time.wall_ns)
-        journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
-        found = journal.recover()
-        spill = SpillFiles(DIRECTORY / "spill", disk, config.bounds.spill_bytes)
-        self.committer = SimulatedCommitter(
-            journal, disk.definitions.sync, disk, self.loop, scheduler, processor, chance
-        )
-        self.store = Persistence(journal, self.committer, self._fail, self.clock, bounds=config.bounds)
-        self.broker = Broker(config, self.clock, self.store, disk.definitions, spill)
-        self.timers = Timers(self.loop, self.clock)
-        self.tick = Tick(self.loop.call_soon, self.broker.sync, self._fail)
-        self.store.drive(self.tick.request)
-        disk.definitions.watch(self.store.definitions_changed)
-        self.store.definitions_changed()
-        self.recovered = self.store.restore(found, self.broker.holders(), self.broker.lost_ids)
-        self.clients = Clients(self.broker, self.clock, self.tick, self.loop, MOST_CLIENTS)
+        self._config = config
+        self._disk = disk
+        self._scheduler = scheduler
+        self._supervisor = supervisor
+        self._http: dict[str, HttpServer] = {}
+        self._threads = Threads(scheduler, processor, chance, supervisor.made_step)
+        self.loop = SimulatedLoop(scheduler, processor, chance, self._on_error)
+        self._threads.start(self._run)
+
+    @property
+    def broker(self) -> Broker:
+        return self.service.broker
 
     def accept(self) -> ClientTransport:
         """Return what serves the next client."""
-        return self.clients.come()
+        return self.service.clients.come()
+
+    def accept_http(self, listener: str) -> asyncio.BaseProtocol:
+        """Return what serves the next client of an HTTP listener."""
+        if not self._http:
+            self.broker.rates.start()
+        if listener not in self._http:
+            self._http[listener] = HttpServer(self.broker, self.loop, listener)
+        return self._http[listener].accept()
+
+    def http_servers(self) -> list[HttpServer]:
+        """Return the HTTP servers that have been asked."""
+        return list(self._http.values())
 
     def kill(self) -> None:
         """The process is gone, wherever it was."""
-        self.committer.kill()
-        self.loop.kill()
-        self.timers.close()
+        self.loop.kill()  # first: asyncio goes on behind an exception that ends a thread within a task
+        self._threads.kill()
+        if self._ending is not None:
+            self._ending.close()
+        for server in self._http.values():
+            server.kill()
 
     def stop(self) -> None:
-        """End in order, as a stop does once its clients have gone or the time for that is over."""
-        self.loop.kill()
-        self.timers.close()
-        if self.failed is None:
-            self.store.close()
+        """Stop in order, as a server does: the clients are notified and get their time, then the store is closed."""
+        if not self.stopping:
+            self.stopping = True
+            self.service.clients.close()
+            self._ending = self._end()
+            self._task = self.loop.create_task(self._ending)
 
-    def _fail(self, error: Exception) -> None:
-        self.failed = error
+    # --- its main thread --------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            self._definitions = self._disk.open_definitions(self._config.bounds)
+            storage, _ = on_disk(self._config, DIRECTORY, self._disk, self._definitions)
+            self.service = Service(
+                self._config,
+                self.clock,
+                self.clock,
+                self.loop,
+                storage,
+                self._committer,
+                MOST_CLIENTS,
+                self._on_failure,
+            )
+        except (OSError, StoreError) as error:
+            self._report(self._supervisor.ended, error)
+            return
+        self._report(self._supervisor.started)
+        self._disk.serve()
+        self.loop.serve()
+
+    async def _end(self) -> None:
+        error: Exception | None = None
+        try:
+            await self.service.end(STOP_MS)
+        except StoreError as caught:
+            error = caught
+        self._definitions.close()
+        self._report(self._supervisor.ended, self.service.failure or error)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _committer(self, log: Log, before: Callable[[], None]) -> SimulatedCommitter:
+        return SimulatedCommitter(log, partial(self._sync_definitions, before), self.loop, self._threads)
+
+    def _sync_definitions(self, sync: Callable[[], None]) -> None:
+        sync()
+        self._supervisor.synced_definitions()
+
+    def _on_failure(self) -> None:
+        self.stop()
+
+    def _on_error(self, error: BaseException | None) -> None:
+        self._report(self._supervisor.erred, error)
+
+    def _report(self, call: Callable[..., None], *arguments: object) -> None:
+        self._scheduler.after(0, partial(call, self, *arguments))
 
 
 def configured(bounds: dict[str, int], settings: dict[str, object]) -> Config:

@@ -3,14 +3,14 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from amqpbroker.wire.values import Field, Table
 from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import World
+from tests.simulation.world import HASTY_NS, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -36,6 +36,9 @@ class Client:
         self.chance = world.chance(name)
         self.heartbeat = heartbeat
         self.capabilities: tuple[str, ...] = CAPABILITIES
+        self.user = "guest"
+        self.password = "guest"
+        self.virtual_host = "/"
         self.open = False
         self.gone = False
         self._connection: Connection | None = None
@@ -73,7 +76,7 @@ class Client:
         self._arrived.clear()
         self._calls.clear()
         self._unsent = bytearray()
-        connection = self.world.connect(self)
+        connection = self.world.connect(self, ClientEnd(self))
         if connection is None:
             self._connect_later()
             return
@@ -157,7 +160,7 @@ class Client:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _connect_later(self) -> None:
-        self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)
+        self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:
@@ -183,13 +186,14 @@ class Client:
         data = b"".join(self._arrived)
         self._arrived.clear()
         self._connection.to_client.consumed(len(data))
+        self.world.hash_bytes(data)
         for got in self._answers.read(data):
             if self._connection is None or incarnation != self._incarnation:
                 return
             self._act_on(got)
 
     def _act_on(self, got: Received) -> None:
-        self.world.note(self.name, got)
+        self.world.note_received(self.name, got)
         if self._calls and got.name in self._calls[0][0]:
             _, then = self._calls.popleft()
             then(got)
@@ -213,14 +217,14 @@ class Client:
             "connection.start-ok",
             client_properties=known,
             mechanism="PLAIN",
-            response="\0guest\0guest",
+            response=f"\0{self.user}\0{self.password}",
             locale="en_US",
         )
         self._expect(self._tune, "connection.tune")
 
     def _tune(self, _: Received) -> None:
         self.send(0, "connection.tune-ok", channel_max=2047, frame_max=131072, heartbeat=self.heartbeat)
-        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host="/")
+        self.call(self._open, "connection.open-ok", 0, "connection.open", virtual_host=self.virtual_host)
 
     def _open(self, _: Received) -> None:
         self.call(self._opened, "channel.open-ok", 1, "channel.open")
@@ -230,10 +234,22 @@ class Client:
         self.opened()
 
 
+def is_shutdown(got: Received) -> bool:
+    """Return whether the broker closes the connection because it stops."""
+    return got.name == "connection.close" and "'shutdown'" in got.arguments["reply_text"]
+
+
+class Ending(Protocol):
+    """A client, as its connection sees it."""
+
+    def received_bytes(self, data: bytes) -> None: ...
+    def ended(self) -> None: ...
+
+
 class ClientEnd:
     """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Ending) -> None:
         self._client = client
         self._over = False
 

@@ -47,15 +47,16 @@ class Pipe:
         """Number of bytes that `send` takes now."""
         return self._window - self._on_way
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | bytearray) -> int:
         """Accept what there is room for; returns how many bytes."""
-        data = data[: self.room]
-        count = len(data)
+        count = min(len(data), self._window - self._on_way)
         self._on_way += count
-        while data:
-            size = self._chance.choice((len(data), len(data), self._chance.randint(1, len(data))))
-            self._put_on_way(data[:size])
-            data = data[size:]
+        start = 0
+        while start < count:
+            left = count - start
+            size = left if self._chance.randrange(3) else self._chance.randint(1, left)
+            self._put_on_way(bytes(data[start : start + size]))
+            start += size
         return count
 
     def finish(self) -> None:
@@ -100,7 +101,7 @@ class SimulatedTransport(asyncio.Transport):
     """The broker's end of a connection: what uvloop's transport is to `ClientTransport`."""
 
     def __init__(self, loop: SimulatedLoop, port: int, chance: random.Random) -> None:
-        super().__init__({"peername": ("127.0.0.1", port), "sockname": ("127.0.0.1", 5672), "socket": _Socket()})
+        super().__init__({"peername": ("127.0.0.1", port), "sockname": ("127.0.0.1", 5672), "socket": _Socket(port)})
         self._loop = loop
         self._chance = chance
         self._protocol: Any = None
@@ -152,6 +153,11 @@ class SimulatedTransport(asyncio.Transport):
         if self._reading and not self._lost and (self._arrived or self._eof):
             self._loop.set_readable(self)
 
+    @property
+    def is_lost(self) -> bool:
+        """Return whether the broker has closed it, or has found it closed."""
+        return self._lost
+
     # --- what the broker calls --------------------------------------------------------------------------------------
 
     def write(self, data: Any) -> None:
@@ -181,11 +187,6 @@ class SimulatedTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         return self._unwritten_bytes
-
-    @property
-    def lost(self) -> bool:
-        """Return whether the broker's protocol is told, or about to be told, of the end."""
-        return self._lost
 
     def is_closing(self) -> bool:
         return self._closing or self._lost
@@ -242,6 +243,15 @@ class SimulatedTransport(asyncio.Transport):
 class _Socket:
     """What is asked of a socket."""
 
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    def getpeername(self) -> tuple[str, int]:
+        return "127.0.0.1", self._port
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 5672
+
     def setsockopt(self, *_: object) -> None:
         pass
 
@@ -256,19 +266,28 @@ class Connection:
         self.to_client = Pipe(scheduler, chance, client, chance.choice(WINDOWS))
         self._server = server
         self._client = client
+        self._was_cut = False
+        #: The client's, as the broker sees it.
+        self.port: int = server.get_extra_info("peername")[1]
         server.open(protocol, self.to_server, self.to_client)
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it has neither been cut nor closed."""
+        return not self._was_cut and not self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Return whether the broker reads nothing more of it: what it has not done yet, it never does."""
+        return self._server.is_lost
 
     def stall(self, upward: bool, duration: int) -> None:
         """Nothing arrives in one direction for that long; upward: at the broker."""
         (self.to_server if upward else self.to_client).stall(duration)
 
-    @property
-    def is_over(self) -> bool:
-        """Return whether the broker has seen the end, so that nothing that was sent takes effect any more."""
-        return self._server.lost
-
     def cut(self) -> None:
         """The connection breaks. What is on its way is lost, and both ends are told."""
+        self._was_cut = True
         self.to_server.cut()
         self.to_client.cut()
         self._server.ended()

@@ -18,13 +18,17 @@ class Processor:
     def stop(self, duration: int) -> None:
         """Run nothing of the broker for that many nanoseconds, as SIGSTOP and SIGCONT do."""
         self._stopped_until = max(self._stopped_until, self._scheduler.now + duration)
-        self.troubled_until = max(self.troubled_until, self._stopped_until)
+        self.hold_up(duration)
 
     def slow_down(self, slowness: int, duration: int) -> None:
         """Have everything take `slowness` times as long for that many nanoseconds."""
         self.slowness = slowness
-        self.troubled_until = max(self.troubled_until, self._scheduler.now + duration)
+        self.hold_up(duration)
         self._scheduler.after(duration, self._speed_up)
+
+    def hold_up(self, duration: int) -> None:
+        """Note that something else may keep the broker's threads waiting for that many nanoseconds."""
+        self.troubled_until = max(self.troubled_until, self._scheduler.now + duration)
 
     @property
     def rest(self) -> int:

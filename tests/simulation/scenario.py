@@ -1,24 +1,24 @@
 """A world's life from one seed: what is in it, what happens, and what must be true at the end."""
 
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation import bounds
+from tests.simulation import bounds, shapes
 from tests.simulation.broker_process import configured
-from tests.simulation.machine import Machine
+from tests.simulation.chance import Chance
+from tests.simulation.machine import REFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.workloads import WORKLOADS
 from tests.simulation.world import World, determined
 
-#: How long a world has until everything is at rest, once the faults have stopped.
-REST_NS = 600 * SECOND
-
 
 @dataclass
 class Scenario:
-    """Everything that decides what happens. It can be printed and run again, also without some of its steps."""
+    """Everything that decides what happens. It can be printed and run again, also without some of its steps.
+
+    hasty: the broker starts, and clients connect again, at once. sqlite: definitions are in a database, in files.
+    """
 
     seed: int
     duration_ms: int
@@ -26,6 +26,8 @@ class Scenario:
     settings: dict[str, Any]
     workloads: dict[str, dict[str, Any]]
     steps: list[Step] = field(default_factory=list)
+    hasty: bool = False
+    sqlite: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,15 +42,19 @@ class Outcome:
 
 def scenario(seed: int) -> Scenario:
     """Return the scenario of a seed."""
-    chance = random.Random(f"{seed} scenario")
-    duration_ms = chance.choice((500, 5_000, 60_000))
-    made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {})
+    chance = Chance(f"{seed} scenario")
+    shape = shapes.shape(chance)
+    duration_ms = chance.choice(shape.durations_ms)
+    made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {}, hasty=shape.hasty)
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
-        made.workloads[name] = {"workload": kind, **WORKLOADS[kind].settings(chance)}
+        settings = WORKLOADS[kind].settings(chance)
+        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(settings) if shape.slowed else settings)}
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)
+    made.steps += shapes.crashes(chance, duration_ms, shape)
+    made.sqlite = chance.random() < 0.3
     made.steps.sort(key=lambda step: step.at_ms)
     return made
 
@@ -56,14 +62,13 @@ def scenario(seed: int) -> Scenario:
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
     with determined(given.seed):
-        world = World(given.seed, configured(given.bounds, given.settings))
+        world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
         if lines is not None:
             world.keep_transcript(lines)
         try:
             return _run(world, given)
         finally:
-            if world.process is not None:
-                world.process.kill()
+            world.close()
 
 
 def _run(world: World, given: Scenario) -> Outcome:
@@ -71,6 +76,7 @@ def _run(world: World, given: Scenario) -> Outcome:
     actors: dict[str, Any] = {"machine": Machine(world)}
     for workload in workloads:
         actors |= workload.actors
+    world.disk.refuses = {plan["workload"] for plan in given.workloads.values()} <= REFUSABLE
     world.boot()
     for workload in workloads:
         workload.begin()
@@ -85,7 +91,7 @@ def _run(world: World, given: Scenario) -> Outcome:
     for workload in workloads:
         workload.rest()
     for workload in workloads:
-        if not world.run_until(workload.is_done, REST_NS):
+        if not world.run_until(workload.is_done, workload.rest_ms * MS):
             raise world.broken(f"{workload.name} does not come to rest")
         workload.check()
     return Outcome(world.digest, world.operations, world.crashes, world.scheduler.now // MS)

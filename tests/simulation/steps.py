@@ -8,6 +8,10 @@ if TYPE_CHECKING:
     from tests.simulation.client import Client
 
 
+#: How long a workload has to come to rest, beside the times that messages have to wait for.
+REST_MS = 600_000
+
+
 class Step(NamedTuple):
     """One thing that somebody does. at_ms: since the world began. verb: the actor's method `do_<verb>`."""
 
@@ -21,6 +25,16 @@ class Workload(ABC):
     """Clients that do something, and know what must come of it. name: begins the names of its clients and objects."""
 
     name: str
+
+    @staticmethod
+    def slowed(settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings for a world of hours, with longer times in place of theirs."""
+        return settings
+
+    @property
+    def rest_ms(self) -> int:
+        """Return how long a world has until everything has come, once its faults have stopped."""
+        return REST_MS
 
     @property
     @abstractmethod

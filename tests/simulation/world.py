@@ -6,49 +6,83 @@ import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
+from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
+from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
 from tests.simulation.machine_time import MachineTime
-from tests.simulation.network import Connection, SimulatedTransport
+from tests.simulation.network import Connection, End, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
-if TYPE_CHECKING:
-    from tests.simulation.client import Client
-
 #: How long a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
+#: The same, and how long a client waits to connect again, in a hasty world.
+HASTY_NS = (1 * MS, 20 * MS)
 #: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
+
+
+#: Ends of a broker's process.
+KILLED = "killed"
+POWER = "power"
+STOPPED = "stopped"
+
+
+class Death(NamedTuple):
+    """An end of a broker's process. kind: KILLED, POWER or STOPPED. synced_ns: time of the last definitions sync."""
+
+    at_ns: int
+    kind: str
+    synced_ns: int
 
 
 class BrokenError(Exception):
     """The broker did what it must not do; the text says what, and when."""
 
 
+class Connecting(Protocol):
+    """A client of the broker. name: in the transcript."""
+
+    name: str
+
+    def drop(self) -> None:
+        """Cut its connection off, if it has one."""
+
+
 class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
-    crash begins another one. power_cuts: their times. incidents: what happened that a check has to know, as
-    (life, text)."""
+    crash begins another one. deaths: ends of its process so far."""
 
-    def __init__(self, seed: int, config: Config) -> None:
+    def __init__(self, seed: int, config: Config, hasty: bool = False, sqlite: bool = False) -> None:
         self.seed = seed
         self.config = config
+        self.hasty = hasty
         self.scheduler = Scheduler()
         self.time = MachineTime(self.scheduler)
         self.processor = Processor(self.scheduler)
-        self.disk = Disk(self.chance("disk"))
+        self.disk = Disk(self.chance("disk"), sqlite)
+        #: The broker, from when it accepts clients to its end.
         self.process: BrokerProcess | None = None
-        self.clients: list[Client] = []
+        #: The same, also while it starts.
+        self._process: BrokerProcess | None = None
+        #: Number of steps on the disk until a crash, 0 if none is to come, and whether the power goes.
+        self._steps_left = 0
+        self._power = False
+        self.clients: list[Connecting] = []
+        #: Connections that the broker may still read from, by the names of their clients.
+        self._connections: dict[str, list[Connection]] = {}
+        self._synced_ns = 0
         self.life = 0
         self.crashes = 0
+        self.deaths: list[Death] = []
         #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
         self.tore_groups = False
-        self.power_cuts: list[int] = []
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
         self._chance = self.chance("world")
@@ -58,7 +92,7 @@ class World:
 
     def chance(self, purpose: str) -> random.Random:
         """Return numbers of their own for one purpose, so that what one does never changes the luck of another."""
-        return random.Random(f"{self.seed} {purpose}")
+        return Chance(f"{self.seed} {purpose}")
 
     # --- the transcript ---------------------------------------------------------------------------------------------
 
@@ -69,6 +103,16 @@ class World:
         self.operations += 1
         if self._lines is not None:
             self._lines.append(line)
+
+    def hash_bytes(self, data: bytes) -> None:
+        """Have the digest depend on bytes of the broker. They are cheaper to hash than the methods in them."""
+        self._transcript.update(b"%d " % self.scheduler.now + data)
+
+    def note_received(self, name: str, got: Received) -> None:
+        """Write a line about a method that a client has received, whose bytes are hashed."""
+        self.operations += 1
+        if self._lines is not None:
+            self._lines.append(f"{self.scheduler.now} {(name, got)!r}")
 
     def keep_transcript(self, lines: list[str]) -> None:
         """Append all further lines to a list."""
@@ -87,89 +131,117 @@ class World:
 
     def boot(self) -> None:
         """Start the broker, unless it runs. A start that a fault of the disk prevents is tried again."""
-        if self.process is not None:
-            return
-        try:
-            self.process = BrokerProcess(
-                self.config, self.disk, self.scheduler, self.time, self.processor, self._chance
+        if self._process is None:
+            self._process = BrokerProcess(
+                self.config, self.disk, self.scheduler, self.time, self.processor, self._chance, self
             )
-        except (OSError, StoreError) as error:
-            self.note("no start", str(error))
-            self.disk.end_process()
-            self._boot_later()
-            return
-        self.life += 1
-        self.note("started", self.process.recovered)
-        self.scheduler.after(0, self._check)
 
     def crash(self, power: bool) -> None:
-        """End the broker wherever it is; with `power` the machine forgets what was not synced."""
-        process, self.process = self.process, None
+        """End the broker wherever it is, also while it starts or stops; with `power` the machine forgets what was not
+        synced."""
+        process = self._process
         if process is None:
             return
         self.crashes += 1
-        self.note("crash", power)
-        process.kill()
+        self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
+        self._end(process, POWER if power else KILLED)
         if power:
-            self.power_cuts.append(self.scheduler.now)
             self.disk.cut_power()
             self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         else:
             self.disk.end_process()
-        self._disconnect()
         self._boot_later()
+
+    def crash_at_step(self, steps: int, power: bool) -> None:
+        """End the broker at its step on the disk with that number from now on, be it in another start."""
+        self._steps_left = steps
+        self._power = power
 
     def stop(self) -> None:
-        """Stop the broker in order, and start it again."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        self.note("stop")
-        try:
-            process.stop()
-        except StoreError as error:
-            self.note("stop failed", str(error))
-        self.disk.end_process()
-        self._disconnect()
-        self._boot_later()
+        """Stop the broker in order, if it serves, and start it again."""
+        if self.process is not None and not self.process.stopping:
+            self.note("stop")
+            self.process.stop()
 
-    def _boot_later(self) -> None:
-        self.scheduler.after(self._chance.randint(*BOOT_NS), self.boot)
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether the broker closes its connections because it stops."""
+        return self.process is not None and self.process.stopping
 
-    def _disconnect(self) -> None:
+    def close(self) -> None:
+        """Release what the world holds."""
+        if self._process is not None:
+            self._end(self._process, KILLED)
+        self.disk.release()
+
+    def _end(self, process: BrokerProcess, kind: str) -> None:
+        self._process = self.process = None
+        self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
+        process.kill()
+        self._connections.clear()
         for client in self.clients:
             client.drop()
 
-    def _check(self) -> None:
-        """Look at the broker every now and then: an error in its loop is a fault of it."""
-        process = self.process
-        if process is None:
+    def _boot_later(self) -> None:
+        self.scheduler.after(self._chance.randint(*(HASTY_NS if self.hasty else BOOT_NS)), self.boot)
+
+    # --- what a process reports -------------------------------------------------------------------------------------
+
+    def made_step(self) -> None:
+        if self._steps_left:
+            self._steps_left -= 1
+            if not self._steps_left:
+                self.scheduler.after(0, partial(self.crash, self._power))
+
+    def started(self, process: BrokerProcess) -> None:
+        if process is self._process:
+            self.process = process
+            self.life += 1
+            self.note("started", process.service.recovered)
+
+    def ended(self, process: BrokerProcess, error: Exception | None) -> None:
+        if process is not self._process:
             return
-        if process.loop.errors:
-            error = process.loop.errors[0]
-            raise self.broken(f"the loop caught {error.get('exception')!r}") from error.get("exception")
-        if process.failed is not None:
-            self.note("failed", str(process.failed))
-            if not self.disk.wedged and not isinstance(process.failed, OSError):
-                raise self.broken("the store failed") from process.failed
-            self.crash(power=False)
-            return
-        self.scheduler.after(100 * MS, self._check)
+        self.note("ended", str(error))
+        if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
+            raise self.broken(f"the broker finds damage: {error}") from error
+        if self.process is not None and process.service.failure is not None and not self.disk.failures:
+            raise self.broken("the store failed") from error
+        self._end(process, KILLED if error else STOPPED)
+        self.disk.end_process()
+        self._boot_later()
+
+    def synced_definitions(self) -> None:
+        self._synced_ns = self.scheduler.now
+
+    def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
+        if process is self._process:
+            raise self.broken(f"the loop caught {error!r}") from error
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: "Client") -> Connection | None:
-        """Connect a client; None if no broker is there."""
-        from tests.simulation.client import ClientEnd
-
+    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+        """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
         process = self.process
-        if process is None:
+        if process is None or process.stopping:
             return None
         self._ports += 1
         chance = self.chance(f"connection {self._ports}")
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
-        return Connection(self.scheduler, chance, ClientEnd(client), transport, process.accept())
+        protocol = process.accept_http(listener) if listener else process.accept()
+        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        earlier = self._connections.get(client.name, [])
+        self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
+        return connection
+
+    def ignores(self, client: Connecting) -> bool:
+        """Return whether the broker reads nothing more of what the client has sent on ended connections."""
+        return all(each.is_over or each.is_open for each in self._connections.get(client.name, []))
+
+    def count_connections(self, name: str) -> int:
+        """Return how many connections of a client the broker may still have."""
+        return sum(not each.is_over for each in self._connections.get(name, []))
 
     def closed_by_broker(self, name: str, got: Any) -> None:
         """Note an error that the broker has answered a client with."""
@@ -187,7 +259,8 @@ class World:
         while not reached():
             if self.scheduler.now >= end:
                 return False
-            self.run(min(50 * MS, end - self.scheduler.now))
+            # What is to be reached is looked at again once something has happened, and not too often.
+            self.scheduler.run(min(max(self.scheduler.next_due, self.scheduler.now + 50 * MS), end))
         return True
 
 

@@ -74,6 +74,12 @@ def test_a_shortstr_that_is_no_utf_8_is_told_apart() -> None:
         decode(BY_NAME["queue.declare"], encode("queue.declare", queue=b"\xff"))
 
 
+def test_a_client_takes_a_routing_key_of_any_bytes() -> None:
+    """A broker accepts them with a publish; recorded as trace/bytes_that_are_no_text."""
+    got = encode("basic.get-ok", routing_key=b"k\xff", message_count=1)
+    assert decode(BY_NAME["basic.get-ok"], got, any_bytes=True)["routing_key"] == "k\udcff"
+
+
 def test_an_unknown_argument_is_a_mistake_of_ours() -> None:
     with pytest.raises(TypeError, match="queu"):
         encode("queue.declare", queu="q")

@@ -158,7 +158,7 @@ class Client:
             if kind == frames.METHOD:
                 method = methods.METHODS.get(int.from_bytes(payload[:4], "big"))
                 if method is not None:
-                    return method.name, methods.decode(method, payload)
+                    return method.name, methods.decode(method, payload, any_bytes=True)
 
     def _frame(self, deadline: float) -> tuple[int, bytes]:
         while True:

@@ -77,7 +77,7 @@ class LoadConnection(ABC):
         method = methods.METHODS.get(int.from_bytes(payload[:4], "big"))
         if method is None:
             return
-        arguments = methods.decode(method, payload)
+        arguments = methods.decode(method, payload, any_bytes=True)
         if method.name in ("connection.close", "channel.close"):
             raise PerfError(f"{self.link.client.access.uri.address}: {refusal(method.name, arguments)}")
         if method.name == "connection.blocked":

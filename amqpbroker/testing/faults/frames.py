@@ -69,7 +69,7 @@ class Frame:
     def arguments(self) -> dict[str, Any]:
         """Of its method; none if they do not fit it, which is for the connection to say."""
         try:
-            return methods.decode(methods.BY_NAME[self.name], self.payload)
+            return methods.decode(methods.BY_NAME[self.name], self.payload, any_bytes=True)
         except MalformedError:
             return {}
 

@@ -2,14 +2,20 @@
 
 from tests.simulation.workloads.alarms import Alarms
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.limits import Limits
+from tests.simulation.workloads.policies import Policies
+from tests.simulation.workloads.reads import Reads
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
 from tests.simulation.workloads.slow_readers import SlowReaders
+from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.users import Users
+from tests.simulation.workloads.vhosts import Vhosts
 
 WORKLOADS = {
     "flow": Flow,
@@ -22,4 +28,10 @@ WORKLOADS = {
     "expiry": Expiry,
     "alarms": Alarms,
     "slow_readers": SlowReaders,
+    "topology": Topologies,
+    "users": Users,
+    "policies": Policies,
+    "vhosts": Vhosts,
+    "reads": Reads,
+    "expiring": Expiring,
 }

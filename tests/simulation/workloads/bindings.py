@@ -4,11 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from amqpbroker.wire.values import Field, longstr
-from tests.simulation.scheduler import SECOND
-
-#: A power cut may take back changes of definitions that are younger, unless a confirmed message needs them: the broker
-#: syncs them after 100 ms, and a simulated disk may be slow.
-UNSAFE_NS = 5 * SECOND
+from tests.simulation.world import POWER, Death
 
 
 @dataclass(eq=False)
@@ -42,14 +38,14 @@ class Binding:
         """Take note of what a client knows of the binding from now on."""
         self.present, self.since = present, now
 
-    def was_present(self, since: int, power_cuts: list[int]) -> bool | None:
+    def was_present(self, since: int, deaths: list[Death]) -> bool | None:
         """Return whether it was there, or was not, from `since` up to now; None if either may be."""
-        return self.present if self.since < since and is_safe(self.since, power_cuts) else None
+        return self.present if self.since < since and is_safe(self.since, deaths) else None
 
 
-def is_safe(changed_at: int, power_cuts: list[int]) -> bool:
-    """Return whether a change of definitions has certainly outlived all power cuts."""
-    return not any(cut_at - UNSAFE_NS < changed_at <= cut_at for cut_at in power_cuts)
+def is_safe(changed_at: int, deaths: list[Death]) -> bool:
+    """Return whether a change of definitions that a client knows of since `changed_at` has outlived all power cuts."""
+    return not any(death.kind == POWER and death.synced_ns <= changed_at <= death.at_ns for death in deaths)
 
 
 @dataclass(frozen=True)
@@ -70,26 +66,24 @@ class Reached:
 
 class Topology:
     """Exchanges and their bindings. types: of the exchanges. alternates: exchange -> its alternate exchange.
-    power_cuts: times of them, which grows."""
+    deaths: of the broker, a list that grows."""
 
     def __init__(
         self,
         types: dict[str, str],
         alternates: dict[str, str],
         bindings: Sequence[Binding],
-        power_cuts: list[int],
+        deaths: list[Death],
     ) -> None:
         self.types = types
         self.alternates = alternates
         self.bindings = bindings
-        self._power_cuts = power_cuts
+        self._deaths = deaths
 
     @property
     def unsettled(self) -> list[Binding]:
         """Bindings that may not be as wanted."""
-        return [
-            one for one in self.bindings if one.present is not one.wanted or not is_safe(one.since, self._power_cuts)
-        ]
+        return [one for one in self.bindings if one.present is not one.wanted or not is_safe(one.since, self._deaths)]
 
     def reached(self, exchange: str, address: Address, since: int) -> Reached:
         """Return where a message goes that was published, and routed, at any time from `since` up to now."""
@@ -115,7 +109,7 @@ class Topology:
     def _targets(self, exchange: str, address: Address, since: int, certainly: bool) -> list[tuple[str, bool]]:
         """Return (name, is an exchange) of whatever the exchange leads to."""
         matching = [
-            (binding, binding.was_present(since, self._power_cuts))
+            (binding, binding.was_present(since, self._deaths))
             for binding in self.bindings
             if binding.source == exchange and self._matches(binding, address)
         ]

@@ -8,11 +8,12 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS
-from tests.simulation.steps import Step, Workload
+from tests.simulation.steps import REST_MS, Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 DELAYS_MS = (0, 1, 50, 1_000, 20_000)
+HOUR_MS = 3_600_000
 
 
 class Delays(Workload):
@@ -33,6 +34,14 @@ class Delays(Workload):
     def settings(chance: random.Random) -> dict[str, Any]:
         """Return the settings of such a workload."""
         return {"longest_ms": chance.choice(DELAYS_MS[1:])}
+
+    @staticmethod
+    def slowed(settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "longest_ms": max(settings["longest_ms"], HOUR_MS)}
+
+    @property
+    def rest_ms(self) -> int:
+        return self._longest_ms + REST_MS
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from amqpbroker.wire.frames import HEARTBEAT_FRAME
 from amqpbroker.wire.values import Field
-from tests.harness import published
+from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import SECOND
 from tests.simulation.steps import Step, Workload
@@ -15,6 +15,9 @@ from tests.simulation.world import World
 
 #: How long the broker may not read a publisher since the disk takes nothing; then it notices no silence.
 FLOW_NS = 20 * SECOND
+
+#: How many times as long an interval is in a world of hours.
+SLOWER = 60
 
 
 class Heartbeats(Workload):
@@ -39,6 +42,10 @@ class Heartbeats(Workload):
             "interval_s": chance.choice((1, 2, 5)),
             "tenths": chance.choice((5, 10, 15)),
         }
+
+    @staticmethod
+    def slowed(settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "interval_s": settings["interval_s"] * SLOWER}
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
@@ -159,8 +166,13 @@ class Beater(ConfirmingPublisher):
         until = self.world.scheduler.now + duration + 3 * self._interval
         self._excused_until = max(self._excused_until, until)
 
+    def _act_on(self, got: Received) -> None:
+        self._leaves |= got.name == "connection.close"
+        super()._act_on(got)
+
     def ended(self) -> None:
-        if self.open and not self._leaves and not self._vanished and self.world.scheduler.now > self._excused_until:
+        leaves = self._leaves or self._vanished or self.world.is_stopping
+        if self.open and not leaves and self.world.scheduler.now > self._excused_until:
             raise self.world.broken(f"{self.name} is dropped by the broker")
         self._vanished = False
         super().ended()

@@ -12,7 +12,6 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.ledger import Ledger
-from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.bindings import Address, Binding, Reached, Topology, is_safe
@@ -62,7 +61,7 @@ class Routing(Workload):
         types = {self.entry: plan["type"], inner: plan["inner_type"], spare: "fanout"}
         alternates = {self.entry: spare} if plan["alternate"] else {}
         bindings = self._bindings(world.chance(f"{name} bindings"), types, plan["bindings"])
-        self.topology = Topology(types, alternates, bindings, world.power_cuts)
+        self.topology = Topology(types, alternates, bindings, world.deaths)
         self.ledgers = {queue: Ledger(world, queue) for queue in self.queues}
         self.deleted = {queue: Deleted() for queue in self.queues}
         self._sent: dict[str, Sent] = {}
@@ -229,7 +228,7 @@ class Routing(Workload):
         if queue not in self._reached(sent).may:
             raise self.world.broken(f"{self.name}: {message} is in {queue}, to which nothing leads it")
         deleted = self.deleted[queue]
-        gone = deleted.done < consumed_at and is_safe(deleted.done, self.world.power_cuts)
+        gone = deleted.done < consumed_at and is_safe(deleted.done, self.world.deaths)
         if 0 <= sent.confirmed_at < deleted.asked and gone:
             raise self.world.broken(f"{self.name}: {message} is in {queue} that was deleted since")
         assert got.properties is not None
@@ -251,7 +250,6 @@ class Binder(Client):
         self._waiting: list[Callable[[], None]] = []
         self._ready = False
         self._busy = False
-        self._last: tuple[int, Connection] | None = None
 
     @property
     def idle(self) -> bool:
@@ -280,32 +278,22 @@ class Binder(Client):
         self._act(lambda: self._delete(exchange, is_exchange=True))
 
     def opened(self) -> None:
-        life, self._last = self._last, None
-        self._connected_life = self.world.life
-        if life is not None and life[0] == self.world.life and not life[1].is_over:
-            # What was sent on the last connection may still take effect.
-            self._last = life
-            self.world.scheduler.after(LOOK_NS, self._look_again(self._incarnation))
+        if self.world.ignores(self):
+            self._routing.declare(self, self._settle)
             return
-        self._routing.declare(self, self._settle)
+        # What was sent on the last connection may still take effect.
+        incarnation = self._incarnation
+        self.world.scheduler.after(LOOK_NS, lambda: self._look_again(incarnation))
 
     def received(self, got: Received) -> None:
         raise self.world.broken(f"{self.name} received {got}")
 
-    def ended(self) -> None:
-        if self._connection is not None and self.open and self._last is None:
-            self._last = (self._connected_life, self._connection)
-        super().ended()
-
     def disconnected(self) -> None:
         self._ready = self._busy = False
 
-    def _look_again(self, incarnation: int) -> Callable[[], None]:
-        def look() -> None:
-            if self.open and incarnation == self._incarnation:
-                self.opened()
-
-        return look
+    def _look_again(self, incarnation: int) -> None:
+        if self.open and incarnation == self._incarnation:
+            self.opened()
 
     def _settle(self) -> None:
         """Bind or unbind whatever may be either."""

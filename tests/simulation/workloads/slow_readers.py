@@ -89,7 +89,7 @@ class SlowReaders(Workload):
             return
         # Deliveries fill the room, others' answers the room of answers; each last one may be large.
         most = 2 * (ROOM + LARGEST + HEAD) + process.broker.config.bounds.unread_bytes + LARGEST + WRITE_HIGH_BYTES
-        for client in process.clients.there():
+        for client in process.service.clients.there():
             connection = client._connection
             if isinstance(connection, Connection):
                 waiting = len(connection.output) + client.unwritten

@@ -47,6 +47,11 @@ def test_a_method_that_does_not_fit_its_fields_has_no_arguments():
     assert frame.name == ""
 
 
+def test_a_routing_key_that_is_not_utf_8_leaves_the_other_arguments():
+    (frame,) = split(method(1, "basic.get-ok", routing_key=b"k\xff", exchange="e"), 100)
+    assert frame.arguments()["exchange"] == "e"
+
+
 @pytest.mark.parametrize("wrong", [b"\x04\0\1\0\0\0\0\xce", b"\1\0\1\0\0\0\0\xcd"])
 @pytest.mark.parametrize("cut", [1, 8, 100])
 def test_frame_of_an_unknown_type_or_without_its_end_goes_to_the_connection_as_it_is(wrong, cut):

@@ -1,0 +1,75 @@
+"""The management API of a simulated broker: the real application behind the real HTTP connections."""
+
+import asyncio
+import contextlib
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.node import Node
+from amqpbroker.management.app import build_app as management_app
+from amqpbroker.metrics.app import build_app as metrics_app
+from amqpbroker.server.answers import Answers
+from amqpbroker.server.http import make_server
+
+if TYPE_CHECKING:
+    from tests.simulation.event_loop import SimulatedLoop
+
+
+class SimulatedNode(Node):
+    """A machine that is the same in each run."""
+
+    name = "rabbit@simulated"
+    memory_limit_bytes = 1 << 30
+    disk_free_limit_bytes = 50_000_000
+    data_directory = "/simulated"
+
+    def memory_bytes(self) -> int:
+        return 100_000_000
+
+    def disk_free_bytes(self) -> int | None:
+        return 1 << 40
+
+    def files(self) -> tuple[int, int]:
+        return 10, 1024
+
+
+#: Listeners of a broker.
+MANAGEMENT, METRICS = "management", "metrics"
+
+
+class HttpServer:
+    """Serves the connections of one listener of a broker. It is made for the first of them, as a broker does."""
+
+    def __init__(self, broker: Broker, loop: "SimulatedLoop", listener: str) -> None:
+        bounds = broker.config.bounds
+        node = SimulatedNode()
+        node.started_ms = broker.clock.now_ms()
+        build, at_once = (management_app, None) if listener == MANAGEMENT else (metrics_app, bounds.pages)
+        answers = Answers(loop, at_once, bounds.answers_bytes)
+        server = make_server(lambda: build(broker, node), answers, bounds.http_connections)
+        protocol: Any = server.config.http_protocol_class
+        self._state = server.server_state
+        self._make = partial(protocol, server.config, server.server_state, {}, loop)
+        self._most = bounds.http_connections
+
+    def accept(self) -> asyncio.BaseProtocol:
+        """Return what serves the next connection."""
+        made: asyncio.BaseProtocol = self._make()
+        return made
+
+    @property
+    def has_too_many(self) -> bool:
+        """Return whether it serves more connections than it may."""
+        served = [each for each in self._state.connections if not each.transport.is_closing()]  # type: ignore[union-attr]
+        return len(served) > self._most
+
+    def kill(self) -> None:
+        """The process is gone: end what is under way now, and not whenever its memory is freed."""
+        for connection in self._state.connections:
+            cycle: Any = getattr(connection, "cycle", None)
+            if cycle is not None:
+                cycle.disconnected = True
+        for task in self._state.tasks:
+            with contextlib.suppress(ValueError):  # one that ends the process itself
+                task.get_coro().close()  # type: ignore[union-attr]

@@ -1,0 +1,86 @@
+"""Definitions that a broker must have: exactly one state, or one of several while nobody can know which."""
+
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from tests.simulation.scheduler import SECOND
+from tests.simulation.world import POWER, World
+
+State = TypeVar("State")
+
+#: A change is synced within that time, whatever else happens on the disk.
+SYNCED_NS = 30 * SECOND
+
+
+class Knowledge(Generic[State]):
+    """possible: the states that the broker may be in. A single one is certain.
+
+    survives(state, is_old): state after the broker's process ended; is_old: a power cut has taken back later changes.
+    """
+
+    def __init__(self, world: World, initial: State, survives: Callable[[State, bool], State]) -> None:
+        self.world = world
+        self.possible: list[State] = [initial]
+        self._survives = survives
+        #: Earlier states, with the time at which their successor was answered.
+        self._past: list[tuple[int, State]] = []
+        self._deaths = len(world.deaths)
+        self._watches: list[list[State]] = []
+
+    def watch(self) -> list[State]:
+        """Return the states that are possible, to which those are added that become so, until `unwatch`."""
+        self.outlive()
+        self._watches.append(list(self.possible))
+        return self._watches[-1]
+
+    def unwatch(self, watch: list[State]) -> None:
+        self._watches = [each for each in self._watches if each is not watch]
+
+    @property
+    def is_certain(self) -> bool:
+        return len(self.possible) == 1
+
+    @property
+    def state(self) -> State:
+        """Return the only state that is possible."""
+        (state,) = self.possible
+        return state
+
+    def became(self, states: Sequence[State]) -> None:
+        """Replace the states that are possible by others, at least one."""
+        now = self.world.scheduler.now
+        after = unique(states)
+        self._past = [(left, old) for left, old in self._past if left >= now - SYNCED_NS]
+        self._past += [(now, old) for old in self.possible if old not in after]
+        self.possible = after
+        for watch in self._watches:
+            watch += [state for state in after if state not in watch]
+
+    def may_have_become(self, states: Sequence[State]) -> None:
+        """Add states to those that are possible."""
+        self.became([*self.possible, *states])
+
+    @property
+    def is_outdated(self) -> bool:
+        """Return whether the broker's process has ended since `outlive`."""
+        return self._deaths < len(self.world.deaths)
+
+    def outlive(self) -> None:
+        """Apply ends of the broker's process that have not been applied."""
+        deaths = self.world.deaths[self._deaths :]
+        self._deaths += len(deaths)
+        for death in deaths:
+            states = [self._survives(state, False) for state in self.possible]
+            if death.kind == POWER:
+                oldest = max(death.synced_ns, death.at_ns - SYNCED_NS)
+                states += [self._survives(old, True) for left, old in self._past if left >= oldest]
+            self.became(states)
+
+
+def unique(states: Sequence[State]) -> list[State]:
+    """Return the states without repetitions, in their order."""
+    found: list[State] = []
+    for state in states:
+        if state not in found:
+            found.append(state)
+    return found

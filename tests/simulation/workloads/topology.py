@@ -1,0 +1,533 @@
+"""Exchanges, queues and bindings that come and go by AMQP and HTTP: each answer is right, and exactly those exist."""
+
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from amqpbroker.wire.values import Field, longstr
+from tests.simulation.client import Client, troubles
+from tests.simulation.definitions_model import (
+    ABSENT,
+    CREATED,
+    EMPTY,
+    FILLED,
+    LOCKED,
+    NOT_FOUND,
+    OK,
+    PRECONDITION,
+    PURGED,
+    RETURNED,
+    ROUTED,
+    SAME,
+    UNKNOWN,
+    Binding,
+    Exchange,
+    Queue,
+    Topology,
+)
+from tests.simulation.http import Answer, HttpClient, path
+from tests.simulation.knowledge import Knowledge
+from tests.simulation.operations import Operator
+from tests.simulation.scheduler import MS
+from tests.simulation.steps import Step, Workload
+from tests.simulation.world import World
+
+#: Types of exchanges; a binding key is good for each of them.
+KINDS = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random", "x-delayed-message")
+KEYS = ("1", "2", "#")
+#: Number of names of each kind. Nothing is bound to the last queue, so that its contents are known.
+NAMES = 4
+#: How long the broker may still work on a request whose connection has ended.
+QUIET_NS = 300 * MS
+
+#: Outcome -> how it is answered by AMQP, and over HTTP.
+AMQP = {
+    OK: ("ok",),
+    CREATED: ("ok",),
+    SAME: ("ok",),
+    ABSENT: ("ok",),
+    NOT_FOUND: ("404",),
+    PRECONDITION: ("406",),
+    LOCKED: ("405",),
+    ROUTED: ("ok",),
+    RETURNED: ("returned",),
+}
+HTTP = {
+    OK: ("200", "201", "204"),
+    CREATED: ("201",),
+    SAME: ("204",),
+    ABSENT: ("404",),
+    NOT_FOUND: ("404",),
+    PRECONDITION: ("400",),
+    LOCKED: ("400",),
+    ROUTED: ("routed",),
+    RETURNED: ("returned",),
+}
+
+#: Returns what an operation does to a state, and its outcome; None for one that the model does not tell.
+Change = Callable[[Topology], tuple[str | None, Topology]]
+
+#: Names of operations as often as they are chosen. Those of BY_AMQP are made by AMQP alone.
+OPERATIONS = (
+    *("declare_queue", "declare_exchange", "bind") * 4,
+    *("check_queue", "check_exchange", "delete_queue", "delete_exchange", "unbind") * 2,
+    *("consume", "cancel", "publish", "publish") * 2,
+    *("purge", "fill"),
+)
+BY_AMQP = ("consume", "cancel")
+
+
+class Topologies(Workload):
+    """Names of its own, an AMQP client that makes operations and has all consumers and exclusive queues, and another
+    client that makes them over HTTP. Operations are made one after another."""
+
+    def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
+        self.world = world
+        self.name = name
+        self.operator = Operator(world, f"{name}a", self._disconnected)
+        self.web = HttpClient(world, f"{name}h")
+        self._known = Knowledge(world, Topology({}, {}, {}), Topology.outlived)
+        self._chance = world.chance(name)
+        self._waiting: deque[tuple[str, bool]] = deque()
+        self._is_busy = False
+        #: The state has to be read before anything else is done.
+        self._is_dirty = False
+        #: A connection has ended since everything was read.
+        self._was_cut = False
+        #: The operation that is under way.
+        self._change: Change | None = None
+        #: A broker that has ended may have done it.
+        self._may_be_done = False
+        self._operations = 0
+        #: Where messages go mostly, so that bindings change that the broker remembers.
+        self._target = (f"{name}-e0", KEYS[0])
+
+    @staticmethod
+    def settings(chance: random.Random) -> dict[str, Any]:
+        """Return the settings of such a workload."""
+        return {"web": chance.choice((0.0, 0.5, 1.0))}
+
+    @staticmethod
+    def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
+        """Return what the clients do."""
+        steps = [
+            Step(chance.randint(0, end_ms), name, "operate", (kind, chance.random() < settings["web"]))
+            for kind in chance.choices(OPERATIONS, k=chance.choice((10, 40, 150)))
+        ]
+        return steps + troubles(chance, end_ms, [f"{name}a", f"{name}h"])
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        return (self.operator,)
+
+    @property
+    def actors(self) -> dict[str, Any]:
+        return {self.name: self, self.operator.name: self.operator, self.web.name: self.web}
+
+    def do_operate(self, kind: str, web: bool) -> None:
+        """Make an operation, over HTTP or by AMQP, once those before are over."""
+        self._waiting.append((kind, web and kind not in BY_AMQP))
+        self._go_on()
+
+    def rest(self) -> None:
+        self._is_dirty = True
+        self._go_on()
+
+    def is_done(self) -> bool:
+        return not self._waiting and not self._is_busy and not self._is_dirty and self._known.is_certain
+
+    def check(self) -> None:
+        """Do nothing: everything was checked on the way."""
+
+    # --- one operation after another --------------------------------------------------------------------------------
+
+    def _outlive(self) -> None:
+        """Learn of ends of the broker; what was under way then may have been done before."""
+        if self._known.is_outdated:
+            self._is_dirty = True
+            if self._change is not None:
+                self._known.may_have_become([self._change(state)[1] for state in self._known.possible])
+                self._may_be_done = True
+            self._known.outlive()
+
+    def _disconnected(self) -> None:
+        """The connection has ended, or the broker: some queues are gone now or soon."""
+        self._outlive()
+        self._known.may_have_become([state.disconnected() for state in self._known.possible])
+        self._is_dirty = self._was_cut = True
+
+    def _go_on(self) -> None:
+        if self._is_busy:
+            return
+        self._outlive()
+        if self._is_dirty:
+            self._is_busy = True
+            self._read_soon()
+        elif self._waiting:
+            self._is_busy = True
+            self._operate(*self._waiting.popleft())
+
+    def _operate(self, kind: str, web: bool) -> None:
+        make: Callable[[bool], None] = getattr(self, f"_{kind}")
+        self._operations += 1
+        make(web)
+
+    def _skip(self) -> None:
+        self._is_busy = False
+        self.world.scheduler.after(0, self._go_on)
+
+    def _over(self, what: str, answer: str | None) -> None:
+        """The operation under way is over. answer: None if it is lost."""
+        self._outlive()
+        change, self._change = self._change, None
+        assert change is not None
+        if answer is None:
+            self._is_dirty = True
+            if not self._may_be_done:
+                self._known.may_have_become([change(state)[1] for state in self._known.possible])
+        else:
+            answers = HTTP if what.endswith("http") else AMQP
+            results = [change(state) for state in self._known.possible]
+            fitting = [after for outcome, after in results if outcome is None or answer in answers[outcome]]
+            if not fitting:
+                expected = [outcome for outcome, _ in results]
+                raise self.world.broken(f"{self.name}: {what} is answered with {answer}, and not as {expected}")
+            if self._was_cut:
+                fitting += [state.disconnected() for state in fitting]
+            self._known.became(fitting)
+        self._is_busy = self._may_be_done = False
+        # Everything is read every third time, and before anything else while it is uncertain.
+        self._is_dirty |= self._operations % 3 == 0
+        self._go_on()
+
+    def _send(
+        self,
+        web: bool,
+        change: Change,
+        name: str,
+        arguments: dict[str, Any],
+        request: tuple[str, str, Any],
+    ) -> None:
+        """Make an operation by AMQP, as the method of that name with arguments, or as an HTTP request."""
+        what = f"{name} {arguments} by {'http' if web else 'amqp'}"
+        self._change = change
+        if web:
+            method, target, body = request
+            self.web.request(method, target, lambda answer: self._over(what, _status(answer)), body)
+        else:
+            self.operator.ask(lambda answer: self._over(what, answer), name, **arguments)
+
+    # --- operations -------------------------------------------------------------------------------------------------
+
+    def _queue(self) -> str:
+        return f"{self.name}-q{self._chance.randrange(NAMES)}"
+
+    def _exchange(self) -> str:
+        return f"{self.name}-e{self._chance.randrange(NAMES)}"
+
+    @property
+    def _last_queue(self) -> str:
+        return f"{self.name}-q{NAMES - 1}"
+
+    def _declare_queue(self, web: bool) -> None:
+        name, chance = self._queue(), self._chance
+        durable, auto_delete = chance.random() < 0.6, chance.random() < 0.3
+        exclusive = not web and not durable and chance.random() < 0.3
+        wanted = Queue(durable, exclusive, auto_delete, chance.choice((0, 0, 0, 7)))
+        there = self._known.possible[0].queues.get(name)
+        if there is not None and chance.random() < 0.6:
+            wanted = there._replace(exclusive=there.exclusive and not web)
+        limit = {"x-max-length": wanted.limit} if wanted.limit else {}
+        flags = {"durable": wanted.durable, "auto_delete": wanted.auto_delete}
+        wanted = wanted._replace(contents=EMPTY, consumed=False)
+        self._send(
+            web,
+            lambda state: state.declare_queue(name, wanted, not web),
+            "queue.declare",
+            {
+                "queue": name,
+                "exclusive": wanted.exclusive,
+                "arguments": {each: Field("I", value) for each, value in limit.items()},
+                **flags,
+            },
+            ("PUT", path("queues", "/", name), {**flags, "arguments": limit}),
+        )
+
+    def _check_queue(self, web: bool) -> None:
+        name = self._queue()
+        self._send(
+            web,
+            lambda state: state.check_queue(name),
+            "queue.declare",
+            {"queue": name, "passive": True},
+            ("GET", path("queues", "/", name), None),
+        )
+
+    def _delete_queue(self, web: bool) -> None:
+        name, if_unused = self._queue(), self._chance.random() < 0.3
+        if_empty = name == self._last_queue and self._chance.random() < 0.5
+        conditions = {"if_unused": if_unused, "if_empty": if_empty}
+        query = {condition: "true" for condition, holds in conditions.items() if holds}
+        self._send(
+            web,
+            lambda state: state.delete_queue(name, if_unused, if_empty, not web),
+            "queue.delete",
+            {"queue": name, **conditions},
+            ("DELETE", path("queues", "/", name, **query), None),
+        )
+
+    def _purge(self, web: bool) -> None:
+        name = self._queue()
+        self._send(
+            web,
+            lambda state: state.purge(name, not web),
+            "queue.purge",
+            {"queue": name},
+            ("DELETE", path("queues", "/", name, "contents"), None),
+        )
+
+    def _fill(self, web: bool) -> None:
+        name = self._last_queue
+        self._publish_to(web, lambda state: state.fill(name), "", name)
+
+    def _publish(self, web: bool) -> None:
+        if self._chance.random() < 0.3:
+            self._target = (self._exchange(), self._chance.choice(KEYS[:2]))
+        name, key = self._target
+        self._publish_to(web, lambda state: state.publish(name, key), name, key)
+
+    def _publish_to(self, web: bool, change: Change, exchange: str, key: str) -> None:
+        what = f"publish to {exchange!r} with {key!r} by {'http' if web else 'amqp'}"
+        self._change = change
+        if web:
+            body = {
+                "routing_key": key,
+                "properties": {"delivery_mode": 2},
+                "payload": "x",
+                "payload_encoding": "string",
+            }
+            target = path("exchanges", "/", exchange or "amq.default", "publish")
+            self.web.request("POST", target, lambda answer: self._over(what, _routed(answer)), body)
+        else:
+            self.operator.publish(lambda answer: self._over(what, answer), exchange, key)
+
+    def _consume(self, web: bool) -> None:
+        queues = self._known.state.queues
+        names = [name for name, queue in queues.items() if not queue.consumed and name != self._last_queue]
+        if not names:
+            self._skip()
+            return
+        name = self._chance.choice(names)
+        self._change = lambda state: state.consume(name)
+        self.operator.consume(lambda got: self._over(f"consume {name}", got), name)
+
+    def _cancel(self, web: bool) -> None:
+        consumed = [name for name, queue in self._known.state.queues.items() if queue.consumed]
+        name = self._chance.choice(consumed or [self._queue()])
+        self._change = lambda state: state.cancel(name)
+        self.operator.cancel(lambda got: self._over(f"cancel {name}", got), name)
+
+    def _declare_exchange(self, web: bool) -> None:
+        name, chance = self._exchange(), self._chance
+        wanted = Exchange(chance.choice(KINDS), chance.random() < 0.6, chance.random() < 0.3)
+        there = self._known.possible[0].exchanges.get(name)
+        if there is not None and chance.random() < 0.6:
+            wanted = there
+        delays = wanted.kind == "x-delayed-message"
+        flags = {"durable": wanted.durable, "auto_delete": wanted.auto_delete}
+        self._send(
+            web,
+            lambda state: state.declare_exchange(name, wanted),
+            "exchange.declare",
+            {
+                "exchange": name,
+                "exchange_type": wanted.kind,
+                "arguments": {"x-delayed-type": longstr("fanout")} if delays else {},
+                **flags,
+            },
+            (
+                "PUT",
+                path("exchanges", "/", name),
+                {"type": wanted.kind, "arguments": {"x-delayed-type": "fanout"} if delays else {}, **flags},
+            ),
+        )
+
+    def _check_exchange(self, web: bool) -> None:
+        name = self._exchange()
+        self._send(
+            web,
+            lambda state: state.check_exchange(name),
+            "exchange.declare",
+            {"exchange": name, "exchange_type": "direct", "passive": True},
+            ("GET", path("exchanges", "/", name), None),
+        )
+
+    def _delete_exchange(self, web: bool) -> None:
+        name, if_unused = self._exchange(), self._chance.random() < 0.5
+        query = {"if_unused": "true"} if if_unused else {}
+        self._send(
+            web,
+            lambda state: state.delete_exchange(name, if_unused),
+            "exchange.delete",
+            {"exchange": name, "if_unused": if_unused},
+            ("DELETE", path("exchanges", "/", name, **query), None),
+        )
+
+    def _binding(self) -> Binding:
+        to_queue = self._chance.random() < 0.7
+        destination = f"{self.name}-q{self._chance.randrange(NAMES - 1)}" if to_queue else self._exchange()
+        source = self._exchange()
+        there = self._known.possible[0].exchanges.get(source)
+        hashes = there is not None and there.kind == "x-consistent-hash"
+        return Binding(source, to_queue, destination, self._chance.choice(KEYS[:2] if hashes else KEYS))
+
+    def _bind(self, web: bool) -> None:
+        made = self._binding()
+        method, arguments = _method(made, "bind")
+        self._send(
+            web,
+            lambda state: state.bind(made, not web),
+            method,
+            arguments,
+            ("POST", _between(made), {"routing_key": made.key}),
+        )
+
+    def _unbind(self, web: bool) -> None:
+        bindings = list(self._known.possible[0].bindings)
+        followed = [each for each in bindings if (each.source, each.key) == self._target]
+        if followed and self._chance.random() < 0.5:
+            bindings = followed
+        made = self._chance.choice(bindings) if bindings and self._chance.random() < 0.8 else self._binding()
+        method, arguments = _method(made, "unbind")
+        # A key is quoted in a properties_key, which is quoted again in a path.
+        properties_key = "%23" if made.key == "#" else made.key
+        self._send(
+            web,
+            lambda state: state.unbind(made, not web),
+            method,
+            arguments,
+            ("DELETE", f"{_between(made)}/{path(properties_key).removeprefix('/api/')}", None),
+        )
+
+    # --- reading everything -----------------------------------------------------------------------------------------
+
+    def _read_soon(self) -> None:
+        """Read once the broker does nothing more of what was lost."""
+        if not (self.world.ignores(self.operator) and self.world.ignores(self.web)) or self.world.process is None:
+            self.world.scheduler.after(50 * MS, self._read_soon)
+            return
+        self.world.scheduler.after(QUIET_NS, self._read)
+
+    def _read(self) -> None:
+        quiet = self.world.ignores(self.operator) and self.world.ignores(self.web)
+        if not quiet or self.world.process is None:
+            self._read_soon()
+            return
+        self._is_dirty = False
+        found: list[Any] = []
+
+        def answered(answer: Answer | None) -> None:
+            found.append(None if answer is None else answer.json)
+            if len(found) == 3:
+                self._on_read(found)
+
+        columns = "name,durable,exclusive,auto_delete,arguments,messages,consumers"
+        self.web.request("GET", path("queues", "/", columns=columns), answered)
+        self.web.request("GET", path("exchanges", "/"), answered)
+        self.web.request("GET", path("bindings", "/"), answered)
+
+    def _on_read(self, found: list[Any]) -> None:
+        self._outlive()
+        if self._is_dirty or None in found:
+            self._is_dirty = True
+            self._read_soon()
+            return
+        there = self._topology(*found)
+        if self._was_cut:
+            # The broker reads nothing more of the connection that held queues, so these must have gone.
+            self._known.became([state.disconnected() for state in self._known.possible])
+            self._was_cut = False
+        fitting = [self._resolved(state, there) for state in self._known.possible if self._fits(state, there)]
+        if not fitting:
+            raise self.world.broken(
+                f"{self.name}: there is {_shown(there)}, and not {[_shown(state) for state in self._known.possible]}"
+            )
+        self._known.became(fitting[:1])
+        self._is_busy = False
+        self._go_on()
+
+    def _fits(self, state: Topology, there: Topology) -> bool:
+        """Return whether the broker says to have this state. Contents are compared of the last queue alone."""
+        expected = state.copy()
+        for name, queue in state.queues.items():
+            contents = queue.contents if name == self._last_queue else EMPTY
+            if contents == UNKNOWN and name in there.queues:
+                contents = there.queues[name].contents
+            expected.queues[name] = queue._replace(contents=FILLED if contents == FILLED else EMPTY)
+        return expected == there
+
+    def _resolved(self, state: Topology, there: Topology) -> Topology:
+        """Return the state with the contents that it turned out to have."""
+        after = state.copy()
+        for name, queue in state.queues.items():
+            if queue.contents == UNKNOWN:
+                is_filled = there.queues[name].contents == FILLED
+                after.queues[name] = queue._replace(contents=FILLED if is_filled else PURGED)
+        return after
+
+    def _topology(self, queues: Any, exchanges: Any, bindings: Any) -> Topology:
+        """Return what the broker says to have, of this workload."""
+        begin = f"{self.name}-"
+        return Topology(
+            {
+                row["name"]: Queue(
+                    row["durable"],
+                    row["exclusive"],
+                    row["auto_delete"],
+                    row["arguments"].get("x-max-length", 0),
+                    FILLED if row["name"] == self._last_queue and row["messages"] else EMPTY,
+                    row["consumers"] > 0,
+                )
+                for row in queues
+                if row["name"].startswith(begin)
+            },
+            {
+                row["name"]: Exchange(row["type"], row["durable"], row["auto_delete"])
+                for row in exchanges
+                if row["name"].startswith(begin)
+            },
+            {
+                Binding(row["source"], row["destination_type"] == "queue", row["destination"], row["routing_key"]): None
+                for row in bindings
+                if row["source"].startswith(begin)
+            },
+        )
+
+
+def _method(binding: Binding, verb: str) -> tuple[str, dict[str, Any]]:
+    """Return the method and arguments that bind or unbind."""
+    if binding.to_queue:
+        ends = {"queue": binding.destination, "exchange": binding.source}
+        return f"queue.{verb}", {**ends, "routing_key": binding.key}
+    ends = {"destination": binding.destination, "source": binding.source}
+    return f"exchange.{verb}", {**ends, "routing_key": binding.key}
+
+
+def _between(binding: Binding) -> str:
+    return path("bindings", "/", "e", binding.source, "q" if binding.to_queue else "e", binding.destination)
+
+
+def _status(answer: Answer | None) -> str | None:
+    return None if answer is None else str(answer.status)
+
+
+def _routed(answer: Answer | None) -> str | None:
+    """Return whether a message that was published over HTTP was routed, or the status of an error."""
+    if answer is None or answer.status != 200:
+        return _status(answer)
+    return "routed" if answer.json["routed"] else "returned"
+
+
+def _shown(state: Topology) -> str:
+    return f"{state.queues} {state.exchanges} {list(state.bindings)}"
