@@ -142,9 +142,12 @@ class World:
         self.note("crash", power)
         self.deaths.append(Death(self.scheduler.now, POWER if power else KILLED, process.definitions_synced_ns))
         process.kill()
+        bounds = self.config.bounds
+        # Of a process that ends, batches are whole.
+        size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
+        self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
             self.disk.cut_power()
-            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         else:
             self.disk.end_process()
         self._disconnect()

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from amqpbroker.config import Config
+from tests.simulation.ledger import TIMEOUT_MS
 from tests.simulation.world import World
-
-DEFAULT_TIMEOUT_MS = Config().consumer_timeout_ms
 
 
 @dataclass(slots=True)
@@ -145,7 +143,7 @@ class Line:
     def _may_be_overdue(self) -> bool:
         """Return whether the broker may take back what the client holds. It closes the channel only afterwards."""
         config = self.world.config
-        return config.consumer_timeout_ms < DEFAULT_TIMEOUT_MS and not config.compat.queues_have_timeouts
+        return config.consumer_timeout_ms < TIMEOUT_MS and not config.compat.queues_have_timeouts
 
     def _broken(self, message: str, text: str) -> Exception:
         return self.world.broken(f"{self.name}: {message} {text}")
