@@ -3,14 +3,14 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from amqpbroker.wire.values import Field, Table
 from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import HASTY_NS, World
+from tests.simulation.world import HASTY_NS, Connecting, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -18,13 +18,16 @@ READ_NS = (1_000, 5 * MS)
 RECONNECT_NS = (1 * MS, 500 * MS)
 
 CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
+#: What tells a client that it is blocked by an alarm, and that it is no more.
+BLOCKINGS = ("connection.blocked", "connection.unblocked")
 
 
 class Client:
     """One client, which connects again when its connection ends, until `leave`.
 
-    name: in the transcript. On each connection `opened` is called once channel 1 is open, then `received` for each
-    method that is not the answer to a call, and `disconnected` at its end. A subclass overrides them.
+    name: in the transcript. capabilities: those that it announces. On each connection `opened` is called once channel 1
+    is open, then `received` for each method that is not the answer to a call, and `disconnected` at its end. A subclass
+    overrides them.
     """
 
     def __init__(self, world: World, name: str, heartbeat: int = 0) -> None:
@@ -32,6 +35,7 @@ class Client:
         self.name = name
         self.chance = world.chance(name)
         self.heartbeat = heartbeat
+        self.capabilities: tuple[str, ...] = CAPABILITIES
         self.user = "guest"
         self.password = "guest"
         self.virtual_host = "/"
@@ -54,8 +58,15 @@ class Client:
     def received(self, got: Received) -> None:
         """A method that answers no call."""
 
+    def cancelled(self, got: Received) -> None:
+        """The broker has cancelled a consumer. Begin again, as many clients do."""
+        self.drop()
+
     def disconnected(self) -> None:
         """The connection has ended."""
+
+    def blocked(self, reason: str | None) -> None:
+        """The broker is short of something, and reads no publishes; None when it does again."""
 
     # --- what it does -----------------------------------------------------------------------------------------------
 
@@ -65,11 +76,8 @@ class Client:
             return
         self._incarnation += 1
         incarnation = self._incarnation
-        self._answers = Answers()
-        self._arrived.clear()
-        self._calls.clear()
-        self._unsent = bytearray()
-        connection = self.world.connect(self, ClientEnd(self))
+        self._begin_afresh()
+        connection = self.world.connect(self)
         if connection is None:
             self._connect_later()
             return
@@ -152,12 +160,20 @@ class Client:
 
     # ----------------------------------------------------------------------------------------------------------------
 
+    def _begin_afresh(self) -> None:
+        """Leave nothing of an earlier connection."""
+        self._answers = Answers()
+        self._arrived.clear()
+        self._calls.clear()
+        self._unsent = bytearray()
+
     def _connect_later(self) -> None:
         self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:
-            sent = self._connection.to_server.send(self._unsent)
+            pipe = self._connection.to_server
+            sent = pipe.send(bytes(self._unsent[: pipe.room]))
             del self._unsent[:sent]
 
     def _expect(self, then: Callable[[Received], None], *answers: str) -> None:
@@ -195,13 +211,17 @@ class Client:
         elif got.name == "channel.close":
             self.world.closed_by_broker(self.name, got)
             self.drop()
+        elif got.name == "basic.cancel":
+            self.cancelled(got)
+        elif got.name in BLOCKINGS:
+            self.blocked(got.arguments.get("reason"))
         else:
             self.received(got)
 
     # --- the handshake ----------------------------------------------------------------------------------------------
 
     def _start(self, _: Received) -> None:
-        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES})}
+        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in self.capabilities})}
         self.send(
             0,
             "connection.start-ok",
@@ -229,17 +249,10 @@ def is_shutdown(got: Received) -> bool:
     return got.name == "connection.close" and "'shutdown'" in got.arguments["reply_text"]
 
 
-class Ending(Protocol):
-    """A client, as its connection sees it."""
-
-    def received_bytes(self, data: bytes) -> None: ...
-    def ended(self) -> None: ...
-
-
 class ClientEnd:
     """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
 
-    def __init__(self, client: Ending) -> None:
+    def __init__(self, client: Connecting) -> None:
         self._client = client
         self._over = False
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.simulation import bounds, shapes
+from tests.simulation import bounds, settings, shapes
 from tests.simulation.broker_process import configured
 from tests.simulation.chance import Chance
 from tests.simulation.checks import AT_REST, restart, stops
@@ -49,13 +49,13 @@ def scenario(seed: int) -> Scenario:
     chance = Chance(f"{seed} scenario")
     shape = shapes.shape(chance)
     duration_ms = chance.choice(shape.durations_ms)
-    made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {}, hasty=shape.hasty)
+    made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {}, hasty=shape.hasty)
     unbearable: set[str] = set()
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
-        settings = WORKLOADS[kind].settings(chance)
-        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(settings) if shape.slowed else settings)}
+        own = WORKLOADS[kind].settings(chance)
+        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(own) if shape.slowed else own)}
         unbearable |= WORKLOADS[kind].unbearable
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)

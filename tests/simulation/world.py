@@ -16,7 +16,7 @@ from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
 from tests.simulation.logged import LoggedErrors
 from tests.simulation.machine_time import MachineTime
-from tests.simulation.network import Connection, End, SimulatedTransport
+from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
@@ -52,6 +52,12 @@ class Connecting(Protocol):
     """A client of the broker. name: in the transcript."""
 
     name: str
+
+    def received_bytes(self, data: bytes) -> None:
+        """Read what has arrived."""
+
+    def ended(self) -> None:
+        """Learn that the connection has ended."""
 
     def drop(self) -> None:
         """Cut its connection off, if it has one."""
@@ -154,6 +160,10 @@ class World:
         self.crashes += 1
         self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process, POWER if power else KILLED)
+        bounds = self.config.bounds
+        # Of a process that ends, batches are whole.
+        size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
+        self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
             self.disk.cut_power()
         else:
@@ -241,8 +251,10 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+    def connect(self, client: Connecting, listener: str = "") -> Connection | None:
         """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
+        from tests.simulation.client import ClientEnd
+
         process = self.process
         if process is None or process.stopping:
             return None
@@ -251,7 +263,7 @@ class World:
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
         protocol = process.accept_http(listener) if listener else process.accept()
-        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        connection = Connection(self.scheduler, chance, ClientEnd(client), transport, protocol)
         earlier = self._connections.get(client.name, [])
         self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
         return connection
