@@ -20,7 +20,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         if delayed is not None and delayed.count and (delayed._timer is None or delayed._timer.callback is None):
             yield f"{queue.name} has {delayed.count} delayed messages, and no timer waits for them"
     for exchange, held in delayed_exchanges(process):
-        if held.count and (held._timer is None or held._timer.callback is None):
+        # Messages that could not be read wait for another timer.
+        if held.count > len(held._unread) and (held._timer is None or held._timer.callback is None):
             yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
 
 

@@ -171,6 +171,6 @@ def _held(process: BrokerProcess) -> Dump:
         for copy in held._recent:
             if copy.position:
                 found["held message", exchange.name, copy.sequence] = {"due time": copy.deadline_ms}
-        for item in held._stored:
+        for item in (*held._stored, *held._unread):
             found["held message", exchange.name, item >> 64 & ((1 << 64) - 1)] = {"due time": item >> 128}
     return found
