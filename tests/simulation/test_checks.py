@@ -32,7 +32,15 @@ from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.world import BrokenError, World, determined
 
-FLOW = {"kind": "classic", "persistent": 1.0, "publishers": 1, "consumers": 1, "prefetch": 3, "priorities": 0}
+FLOW = {
+    "kind": "classic",
+    "persistent": 1.0,
+    "unconfirmed": 0,
+    "publishers": 1,
+    "consumers": 1,
+    "prefetch": 3,
+    "priorities": 0,
+}
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ FLOW = {
         "workload": "flow",
         "kind": "classic",
         "persistent": 1.0,
+        "unconfirmed": 0,
         "publishers": 1,
         "consumers": 1,
         "prefetch": 0,
