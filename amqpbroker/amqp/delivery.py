@@ -19,7 +19,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.message.message import Message
 from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire import methods
-from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.frames import METHOD, OVERHEAD, frame
 from amqpbroker.wire.values import Table
 
 _U64 = struct.Struct(">Q").pack
@@ -170,7 +170,7 @@ class ChannelConsumer(LineMember):
             head.write(self._again if acquired_count else self._first)
         else:
             self._begin(head, address, tag, acquired_count)
-        output.deliver(message, self.number, self._largest)
+        output.deliver(message, self.number, self._largest, self._fixed + len(address) + OVERHEAD)
 
     def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
         """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""

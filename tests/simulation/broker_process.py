@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.server.app import STOP_MS
 from amqpbroker.server.data import on_disk
@@ -180,7 +181,9 @@ def _nothing() -> None:
     pass
 
 
-def configured(bounds: dict[str, int], settings: dict[str, object]) -> Config:
-    """Return the settings with lowered bounds."""
-    config = Config(**settings)
+def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:
+    """Return the settings with lowered bounds. compat is the name of a release series; transient queues are permitted
+    in each."""
+    compat = COMPATS[settings.get("compat", "4.0")].configured({"transient_nonexcl_queues": True})
+    config = Config(**{**settings, "compat": compat})
     return replace(config, bounds=replace(config.bounds, **bounds))

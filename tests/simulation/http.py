@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import h11
 
-from tests.simulation.client import READ_NS, RECONNECT_NS, ClientEnd
+from tests.simulation.client import READ_NS, RECONNECT_NS
 from tests.simulation.http_server import MANAGEMENT
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
@@ -171,7 +171,7 @@ class HttpClient:
         self._connects = False
         if self._connection is not None or not self._waiting:
             return
-        connection = self.world.connect(self, ClientEnd(self), self.listener)
+        connection = self.world.connect(self, self.listener)
         if connection is None:
             self._connect_later()
             return

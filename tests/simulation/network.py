@@ -272,6 +272,8 @@ class Connection:
     ) -> None:
         self.to_server = Pipe(scheduler, chance, server, chance.choice(WINDOWS))
         self.to_client = Pipe(scheduler, chance, client, chance.choice(WINDOWS))
+        #: Of the client.
+        self.port: int = server.get_extra_info("peername")[1]
         self._server = server
         self._client = client
         self._was_cut = False

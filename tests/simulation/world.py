@@ -1,6 +1,7 @@
 """A world: a machine with a disk, a broker on it, clients, and a network between them, all out of one seed."""
 
 import hashlib
+import logging
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -14,9 +15,8 @@ from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
-from tests.simulation.logged import LoggedErrors
 from tests.simulation.machine_time import MachineTime
-from tests.simulation.network import Connection, End, SimulatedTransport
+from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
@@ -52,6 +52,12 @@ class Connecting(Protocol):
     """A client of the broker. name: in the transcript."""
 
     name: str
+
+    def received_bytes(self, data: bytes) -> None:
+        """Read what has arrived."""
+
+    def ended(self) -> None:
+        """Learn that the connection has ended."""
 
     def drop(self) -> None:
         """Cut its connection off, if it has one."""
@@ -154,9 +160,12 @@ class World:
         self.crashes += 1
         self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process, POWER if power else KILLED)
+        bounds = self.config.bounds
+        # Of a process that ends, batches are whole.
+        size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
+        self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
             self.disk.cut_power()
-            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         else:
             self.disk.end_process()
         self._boot_later()
@@ -227,21 +236,16 @@ class World:
     def synced_definitions(self) -> None:
         self._synced_ns = self.scheduler.now
 
-    def logged(self, error: BaseException) -> None:
-        """The broker has caught an exception and logged it."""
-        self.scheduler.after(0, partial(self._fail, f"the broker caught {error!r}", error))
-
-    def _fail(self, text: str, error: BaseException) -> None:
-        raise self.broken(text) from error
-
     def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
         if process is self._process:
             raise self.broken(f"the loop caught {error!r}") from error
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+    def connect(self, client: Connecting, listener: str = "") -> Connection | None:
         """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
+        from tests.simulation.client import ClientEnd
+
         process = self.process
         if process is None or process.stopping:
             return None
@@ -250,7 +254,7 @@ class World:
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
         protocol = process.accept_http(listener) if listener else process.accept()
-        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        connection = Connection(self.scheduler, chance, ClientEnd(client), transport, protocol)
         earlier = self._connections.get(client.name, [])
         self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
         return connection
@@ -285,17 +289,17 @@ class World:
 
 
 @contextmanager
-def determined(seed: int) -> Iterator[LoggedErrors]:
-    """Have whatever else is random in the process come out of the seed, and nothing logged. Gives the logged errors."""
+def determined(seed: int) -> Iterator[None]:
+    """Have whatever else is random in the process come out of the seed, and nothing logged."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
-    logged = LoggedErrors()
+    disabled = logging.root.manager.disable
     secrets.token_bytes = lambda count=32: chance.randbytes(count)  # type: ignore[assignment]
     random.seed(seed)
-    logged.start()
+    logging.disable(logging.CRITICAL)
     try:
-        yield logged
+        yield
     finally:
         secrets.token_bytes = token_bytes
         random.setstate(state)
-        logged.stop()
+        logging.disable(disabled)

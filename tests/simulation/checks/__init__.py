@@ -1,6 +1,7 @@
 """Conditions that hold in every world, whatever its workloads do. A new check is a file with one idea, and a row here.
 
 RUNNING: checked between two iterations of the event loop; each yields what is wrong with a process.
+AROUND: what one iteration does; each looks at a process before it, and yields what was wrong after it.
 AT_REST: made in this order at the end of a world, when its workloads are done; each raises BrokenError.
 """
 
@@ -24,6 +25,8 @@ from tests.simulation.checks import (
     unsent,
     unwritten,
 )
+from tests.simulation.checks.holding import Holding
+from tests.simulation.checks.shares import Shares
 
 RUNNING = (
     ready_counts.check,
@@ -40,6 +43,8 @@ RUNNING = (
     lines.check,
     loop_timer.check,
 )
+
+AROUND = (Shares, Holding)
 
 AT_REST = (
     new_client.check,

@@ -31,6 +31,8 @@ OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Tr
 #: settings, of which queues that are alike may share one.
 SINCE_START = (
     "Churn.queue_created",
+    # A queue with a delayed retry makes it with the first message that is delayed.
+    "DelayedReturns*",
     # A queue keeps the policies in force that it has, where a new one has those of others that are equal.
     "Effective*",
     "*._started",
@@ -44,12 +46,18 @@ SINCE_START = (
     "HeldMessages._*_ms",
     "Ledger.*",
     "LocalQueue.*",
+    "Offering.no_ack",
+    "*Offering.no_ack",
     "Service.recovered",
     "SystemClock.*",
     "Outstanding.returned",
+    # Shortage of memory gives a line another one.
+    "QueuePages*",
     "QuorumLine._newest",
     "QuorumLine.turn",
     "QueueSettings.*",
+    # Made with the first message that cannot be read.
+    "Rereading*",
     # Counters that were used have samples.
     "History*",
     "Rates.*",

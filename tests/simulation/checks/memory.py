@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.output import ROOM
 from amqpbroker.server.reading import LARGEST_READ_BYTES
 from amqpbroker.server.transport import WRITE_HIGH_BYTES
 
@@ -19,7 +18,8 @@ FRAME_BYTES = 131_072 + 8
 
 def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each client that takes more memory than it may."""
-    most = ROOM + process.broker.config.bounds.unread_bytes + MESSAGE_BYTES
+    bounds = process.broker.config.bounds
+    most = bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES
     for client in process.service.clients.there():
         connection = client._connection
         if not isinstance(connection, Connection):

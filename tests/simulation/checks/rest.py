@@ -35,7 +35,7 @@ def busy(world: "World") -> list[str]:
         "bytes for the disk": store.waiting_bytes,
         "operations that are not safe": max(store.appended - store.synced, 0) + int(store._is_due),
         "batches": int(store.writer.is_busy),
-        "changes of definitions that are not synced": len(files.definitions.versions) - 1,
+        "changes of definitions that are not synced": int(files.has_unsynced_definitions),
         "timers for definitions": int(store.writer._definitions is not None),
         "segments to be removed": len(store.log._freed),
         "callbacks for safe copies": len(store._unsafe),

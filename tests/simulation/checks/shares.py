@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.output import ROOM
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.server.reading import LARGEST_READ_BYTES, LEAST_READ_BYTES, MOST_READ_BYTES, TURN_BYTES
 from amqpbroker.server.transport import ClientTransport
@@ -52,7 +51,7 @@ class Shares:
             if client.octets - before > size:
                 yield f"{client.octets - before} bytes of {client.name} are read in one iteration, of {size}"
         # Deliveries go on once the output was taken; answers stop at their own bound, before and after that.
-        most = 2 * (ROOM + bounds.unread_bytes + MESSAGE_BYTES)
+        most = 2 * (bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES)
         for connection, before in self._written.items():
             if _written(connection) - before > most:
                 yield f"{_written(connection) - before} bytes are made for {connection.name} in one iteration"

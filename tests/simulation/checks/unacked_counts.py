@@ -34,8 +34,10 @@ def check(process: "BrokerProcess") -> Iterator[str]:
                 overtaken[consumer] = None
                 continue
             of_consumer.setdefault(consumer, 0)
-            if consumer.unacked > consumer.prefetch and consumer.registered:
-                yield f"{consumer.tag} of {channel.name} has {consumer.unacked}, more than {consumer.prefetch}"
+            # While a consumer pauses, its prefetch is 0.
+            most = consumer._prefetch_before if consumer.paused else consumer.prefetch
+            if consumer.unacked > most and consumer.registered:
+                yield f"{consumer.tag} of {channel.name} has {consumer.unacked}, more than {most}"
     for consumer, count in of_consumer.items():
         if consumer.unacked != count and consumer not in overtaken:
             yield f"consumer {consumer.tag} of {consumer.queue.name} counts {consumer.unacked} and has {count}"

@@ -2,8 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from tests.simulation.checks import RUNNING
-from tests.simulation.checks.shares import Shares
+from tests.simulation.checks import AROUND, RUNNING
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -20,7 +19,7 @@ class Watch:
         self._world = world
         self._process = process
         self._chance = world.chance(f"checks {world.life}")
-        self._shares = Shares(process)
+        self._around = [check(process) for check in AROUND]
         self._left = 1
 
     def iterated(self) -> None:
@@ -32,10 +31,12 @@ class Watch:
             for check in RUNNING:
                 for fault in check(self._process):
                     raise self._world.broken(fault)
-            self._shares.begin()
+            for each in self._around:
+                each.begin()
             return
-        for fault in self._shares.check():
-            raise self._world.broken(fault)
+        for each in self._around:
+            for fault in each.check():
+                raise self._world.broken(fault)
         self._left = self._chance.randint(1, 2 * INTERVAL)
 
 

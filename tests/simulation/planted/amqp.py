@@ -105,7 +105,10 @@ AMQP = (
     ),
     # --- sockets ----------------------------------------------------------------------------------------------------
     Planted(
-        "room never made again", "output.py", "        self.room = ROOM\n        return parts", "        return parts"
+        "room never made again",
+        "output.py",
+        "        self.room = self._room_bytes\n        return parts",
+        "        return parts",
     ),
     Planted(
         "output left when the socket was full",

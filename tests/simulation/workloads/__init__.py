@@ -2,14 +2,22 @@
 
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.modelled import Modelled
+from tests.simulation.workloads.order import Order
+from tests.simulation.workloads.overdue import Overdue
+from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.policies import Policies
 from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.reads import Reads
+from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.standstills import Standstills
+from tests.simulation.workloads.strangers import Strangers
+from tests.simulation.workloads.subscriptions import Subscriptions
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
 from tests.simulation.workloads.unused import Unused
@@ -28,6 +36,14 @@ WORKLOADS = {
     "vhosts": Vhosts,
     "reads": Reads,
     "expiring": Expiring,
+    "order": Order,
+    "standstills": Standstills,
+    "poison": Poison,
+    "overdue": Overdue,
+    "requests": Requests,
+    "deletions": Deletions,
+    "subscriptions": Subscriptions,
+    "strangers": Strangers,
     "modelled": Modelled,
     "purges": Purges,
     "channels": Channels,

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from amqpbroker.compat import Permission
 from amqpbroker.wire.values import Field, longstr
 from tests.simulation.client import Client, troubles
 from tests.simulation.definitions_model import (
@@ -137,7 +138,7 @@ class Topologies(Workload):
         self._go_on()
 
     def is_done(self) -> bool:
-        return self._is_over and not self._is_dirty
+        return self._is_over
 
     def check(self) -> None:
         """Do nothing: everything was checked on the way."""
@@ -251,6 +252,8 @@ class Topologies(Workload):
         name, chance = self._queue(), self._chance
         durable, auto_delete = chance.random() < 0.6, chance.random() < 0.3
         exclusive = not web and not durable and chance.random() < 0.3
+        if self.world.config.compat.transient_nonexcl_queues is Permission.DENIED:
+            durable |= not exclusive
         wanted = Queue(durable, exclusive, auto_delete, chance.choice((0, 0, 0, 7)))
         there = self._known.possible[0].queues.get(name)
         if there is not None and chance.random() < 0.6:

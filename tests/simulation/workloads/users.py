@@ -315,6 +315,7 @@ class UserClient(Operator):
             if kind.startswith("publish"):
                 exchange, routing_key = ("amq.topic", key) if kind == "publish_topic" else ("", queue)
                 self._returned = False
+                self._channel = MESSAGES
                 self.write(published(routing_key, b"x", exchange, MESSAGES))
                 self._expect(self._confirmed, "basic.ack", "channel.close")
             elif kind == "bind":

@@ -262,6 +262,7 @@ class Member(Operator):
             watch.append(self._vhosts.known.watch())
             if kind == "fill":
                 self._returned = False
+                self._channel = MESSAGES
                 self.write(published(queue, b"x" * 100, "", MESSAGES, delivery_mode=2))
                 self._expect(self._confirmed, "basic.ack", "channel.close")
             elif kind == "delete":
