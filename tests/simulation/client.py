@@ -18,13 +18,16 @@ READ_NS = (1_000, 5 * MS)
 RECONNECT_NS = (1 * MS, 500 * MS)
 
 CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
+#: What tells a client that it is blocked by an alarm, and that it is no more.
+BLOCKINGS = ("connection.blocked", "connection.unblocked")
 
 
 class Client:
     """One client, which connects again when its connection ends, until `leave`.
 
-    name: in the transcript. On each connection `opened` is called once channel 1 is open, then `received` for each
-    method that is not the answer to a call, and `disconnected` at its end. A subclass overrides them.
+    name: in the transcript. capabilities: those that it announces. On each connection `opened` is called once channel 1
+    is open, then `received` for each method that is not the answer to a call, and `disconnected` at its end. A subclass
+    overrides them.
     """
 
     def __init__(self, world: World, name: str, heartbeat: int = 0) -> None:
@@ -32,6 +35,7 @@ class Client:
         self.name = name
         self.chance = world.chance(name)
         self.heartbeat = heartbeat
+        self.capabilities: tuple[str, ...] = CAPABILITIES
         self.user = "guest"
         self.password = "guest"
         self.virtual_host = "/"
@@ -60,6 +64,9 @@ class Client:
 
     def disconnected(self) -> None:
         """The connection has ended."""
+
+    def blocked(self, reason: str | None) -> None:
+        """The broker is short of something, and reads no publishes; None when it does again."""
 
     # --- what it does -----------------------------------------------------------------------------------------------
 
@@ -165,7 +172,8 @@ class Client:
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:
-            sent = self._connection.to_server.send(self._unsent)
+            pipe = self._connection.to_server
+            sent = pipe.send(bytes(self._unsent[: pipe.room]))
             del self._unsent[:sent]
 
     def _expect(self, then: Callable[[Received], None], *answers: str) -> None:
@@ -205,13 +213,15 @@ class Client:
             self.drop()
         elif got.name == "basic.cancel":
             self.cancelled(got)
+        elif got.name in BLOCKINGS:
+            self.blocked(got.arguments.get("reason"))
         else:
             self.received(got)
 
     # --- the handshake ----------------------------------------------------------------------------------------------
 
     def _start(self, _: Received) -> None:
-        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES})}
+        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in self.capabilities})}
         self.send(
             0,
             "connection.start-ok",

@@ -101,6 +101,17 @@ class Machine:
         """Step the wall clock, as NTP does."""
         self._world.time.step(by_ms * MS)
 
+    def do_short_memory(self, duration_ms: int) -> None:
+        """Have the queues move messages out of memory for a while."""
+        process = self._world.process
+        if process is None:
+            return
+        self._world.note("memory is short", duration_ms)
+        broker = process.broker
+        shortage = Shortage(broker.clock, broker._spill, broker.queues, lambda: None)
+        shortage.set(True)
+        self._world.scheduler.after(duration_ms * MS, lambda: shortage.set(False))
+
     def do_set_clock_right(self) -> None:
         self._world.time.set_right()
 
@@ -118,17 +129,6 @@ class Machine:
     def do_slow_down(self, slowness: int, duration_ms: int) -> None:
         """Have everything that the broker does take longer for a while."""
         self._world.processor.slow_down(slowness, duration_ms * MS)
-
-    def do_short_memory(self, duration_ms: int) -> None:
-        """Have the queues move messages out of memory for a while."""
-        process = self._world.process
-        if process is None:
-            return
-        self._world.note("memory is short", duration_ms)
-        broker = process.broker
-        shortage = Shortage(broker.clock, broker._spill, broker.queues, lambda: None)
-        shortage.set(True)
-        self._world.scheduler.after(duration_ms * MS, lambda: shortage.set(False))
 
 
 def _time_steps(chance: random.Random, end_ms: int) -> list[Step]:

@@ -49,6 +49,10 @@ class MachineTime:
         """Let the monotonic clock miss the next `duration` nanoseconds, in which nothing reads it."""
         self._asleep += duration
 
+    def is_steady(self, since: int) -> bool:
+        """Return whether the wall clock was not stepped from `since` (`Scheduler.now`) to now."""
+        return not self._steps or self._steps[-1][0] < since
+
     def rise(self, since: int) -> int:
         """Return by how much the wall clock has risen between any two instants from `since` (`Scheduler.now`) to now.
 

@@ -13,7 +13,6 @@ from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import REFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
-from tests.simulation.tracebacks import caught_tracebacks
 from tests.simulation.workloads import WORKLOADS
 from tests.simulation.world import World, determined
 
@@ -55,8 +54,8 @@ def scenario(seed: int) -> Scenario:
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
-        plan = WORKLOADS[kind].settings(chance)
-        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(plan) if shape.slowed else plan)}
+        own = WORKLOADS[kind].settings(chance)
+        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(own) if shape.slowed else own)}
         unbearable |= WORKLOADS[kind].unbearable
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)
@@ -69,20 +68,18 @@ def scenario(seed: int) -> Scenario:
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
-    with determined(given.seed), caught_tracebacks() as logged:
+    with determined(given.seed) as logged:
         world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
+        logged.on_error = world.logged
         if lines is not None:
             world.keep_transcript(lines)
         try:
             with interrupted_after():
-                outcome = _run(world, given)
+                return _run(world, given)
         except EndlessError:
             raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:
             world.close()
-        if logged.first is not None:
-            raise world.broken(f"the broker logged {logged.first!r}") from logged.first
-        return outcome
 
 
 def _run(world: World, given: Scenario) -> Outcome:

@@ -1,7 +1,6 @@
 """A world: a machine with a disk, a broker on it, clients, and a network between them, all out of one seed."""
 
 import hashlib
-import logging
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
+from tests.simulation.logged import LoggedErrors
 from tests.simulation.machine_time import MachineTime
 from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
@@ -96,7 +96,7 @@ class World:
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []
-        #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
+        #: A crash may have left a part of what takes effect together: what has several groups, since it is too large.
         self.tore_groups = False
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
@@ -195,6 +195,8 @@ class World:
     def _end(self, process: BrokerProcess, kind: str) -> None:
         self._process = self.process = None
         self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
+        if kind != STOPPED:
+            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         process.kill()
         self._connections.clear()
         for client in self.clients:
@@ -235,6 +237,13 @@ class World:
 
     def synced_definitions(self) -> None:
         self._synced_ns = self.scheduler.now
+
+    def logged(self, error: BaseException) -> None:
+        """The broker has caught an exception and logged it."""
+        self.scheduler.after(0, partial(self._fail, f"the broker caught {error!r}", error))
+
+    def _fail(self, text: str, error: BaseException) -> None:
+        raise self.broken(text) from error
 
     def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
         if process is self._process:
@@ -289,17 +298,17 @@ class World:
 
 
 @contextmanager
-def determined(seed: int) -> Iterator[None]:
-    """Have whatever else is random in the process come out of the seed, and nothing logged."""
+def determined(seed: int) -> Iterator[LoggedErrors]:
+    """Have whatever else is random in the process come out of the seed, and nothing logged. Gives the logged errors."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
-    disabled = logging.root.manager.disable
+    logged = LoggedErrors()
     secrets.token_bytes = lambda count=32: chance.randbytes(count)  # type: ignore[assignment]
     random.seed(seed)
-    logging.disable(logging.CRITICAL)
+    logged.start()
     try:
-        yield
+        yield logged
     finally:
         secrets.token_bytes = token_bytes
         random.setstate(state)
-        logging.disable(disabled)
+        logged.stop()

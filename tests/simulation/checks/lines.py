@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from amqpbroker.amqp.delivery import ChannelConsumer
+from amqpbroker.amqp.delivery import UNLIMITED, ChannelConsumer
 from amqpbroker.amqp.round_robin import Line
 from tests.simulation.checks.parts import connections, queues
 
@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each consumer in a line that has gone or does not wait, and each former one that holds nothing."""
+    """Yield each consumer in a line that has gone, or waits for nothing, and each former one that holds nothing."""
     for connection in connections(process):
         for consumer in _members(connection.output.line):
             if not consumer.registered or not consumer.starved:
                 yield f"{consumer.tag} of {connection.name} is in the line for output, and does not wait for any"
         for channel in connection.channels.values():
-            for consumer in _members(channel.unacked.line):
+            unacked = channel.unacked
+            if len(unacked.line) and unacked.outstanding < (unacked.global_prefetch or UNLIMITED):
+                yield f"{channel.name} has room for deliveries, and consumers wait for it"
+            for consumer in _members(unacked.line):
                 if not consumer.registered or not consumer.blocked:
                     yield f"{consumer.tag} of {channel.name} is in the line for the prefetch, and does not wait for it"
     for queue in queues(process):

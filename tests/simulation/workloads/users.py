@@ -380,7 +380,9 @@ class UserClient(Operator):
         """The broker closes the connection: there must be a reason for it."""
         since = self._since
         assert since is not None
-        if self._is_in or reason.startswith("320"):
+        if "node connection limit" in reason:
+            explained = self.world.config.max_connections > 0
+        elif self._is_in or reason.startswith("320"):
             explained = any(self.user not in state.by_name for state in since)
         elif reason.startswith("403"):
             explained = any(state.of(self.user, self.password) is None for state in since)
