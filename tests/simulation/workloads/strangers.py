@@ -12,7 +12,7 @@ from amqpbroker.wire.frames import BODY, HEADER, HEARTBEAT, METHOD, frame
 from amqpbroker.wire.methods import NotUtf8Error
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, method, published
-from tests.simulation.client import CAPABILITIES, Client
+from tests.simulation.client import CAPABILITIES, Client, is_shutdown
 from tests.simulation.patience import Deadlines
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
@@ -103,7 +103,7 @@ class Stranger(Client):
     def do_come(self, way: str) -> None:
         """Connect, if it is not connected, and go one of the ways."""
         process = self.world.process
-        if self.is_there or process is None:
+        if self.is_there or process is None or process.stopping:
             return
         self.gone = False
         self._way = way
@@ -256,9 +256,7 @@ class Stranger(Client):
             self.world.note(self.name, got)
             code = got.arguments["reply_code"]
             full = code == 530 and "node connection limit" in got.arguments["reply_text"]
-            # The broker may have ended since it wrote that.
-            stops = code == 320 and (self.world.is_stopping or self.world.process is None)
-            if code not in self._expected and not full and not stops:
+            if code not in self._expected and not full and not is_shutdown(got):
                 raise self.world.broken(f"{self.name}: {self._way} is refused with {got}, not {self._expected}")
             self._refused = True
             if got.name == "connection.close" and self.chance.random() < 0.5:
