@@ -47,7 +47,7 @@ class Connection(Session):
         self.broker = broker
         self.status = Status()
         self.client = Client(peer, config, broker.clock.wall_ms())
-        self.output = Output(self.status, on_dirty, config.bounds.unread_bytes)
+        self.output = Output(self.status, on_dirty, config.bounds)
         self.heartbeat = Heartbeat(broker.clock, self.output)
         self.blocking = Blocking(broker.alarms, self.status, self.client, self.output, self.heartbeat)
         self._channels = Channels(broker, self.client, self.output)

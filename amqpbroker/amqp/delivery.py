@@ -19,13 +19,14 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.message.message import Message
 from amqpbroker.octets import BytesWriter, write_i64_be
 from amqpbroker.wire import methods
-from amqpbroker.wire.frames import METHOD, frame
+from amqpbroker.wire.frames import METHOD, OVERHEAD, frame
 from amqpbroker.wire.values import Table
 
 _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
-UNLIMITED: Final = 1 << 62
+#: Larger than any count or size, and a number that compiled code compares without an object (below 2**62).
+UNLIMITED: Final = 1 << 61
 
 
 class ConsumerOwner(metaclass=ABCMeta):
@@ -169,7 +170,7 @@ class ChannelConsumer(LineMember):
             head.write(self._again if acquired_count else self._first)
         else:
             self._begin(head, address, tag, acquired_count)
-        output.deliver(message, self.number, self._largest)
+        output.deliver(message, self.number, self._largest, self._fixed + len(address) + OVERHEAD)
 
     def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
         """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""

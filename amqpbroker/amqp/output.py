@@ -4,8 +4,11 @@ from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Final, final
 
+from mypy_extensions import i64
+
 from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.state import Status
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Octets
 from amqpbroker.octets import BytesWriter
@@ -17,8 +20,6 @@ LARGE: Final = 16 * 1024
 SMALL: Final = LARGE // 2
 #: A buffer that has grown beyond this is not kept.
 _KEPT: Final = 4 * 1024
-#: Octets of deliveries that may be added between two calls of `take` before consumers have to wait.
-ROOM: Final = 512 * 1024
 #: Memory that an answer takes besides its own octets: most are short.
 KEEPING: Final = 48
 
@@ -50,10 +51,9 @@ class Output:
     answers wait for the store. status: of the connection.
     """
 
-    def __init__(self, status: Status, on_dirty: Callable[[], None], unread_bytes: int) -> None:
-        """unread_bytes: with so many octets that the client has not read, its frames have to wait."""
+    def __init__(self, status: Status, on_dirty: Callable[[], None], bounds: Bounds = BOUNDS) -> None:
         self.small = BytesWriter()
-        self.room: int = ROOM
+        self.room: int = bounds.room_bytes
         self.dirty: bool = False
         self.line = Line()
         self.writable: bool = True
@@ -65,7 +65,8 @@ class Output:
         self._size: int = 0
         self.status = status
         self._on_dirty = on_dirty
-        self._unread_bytes: int = unread_bytes
+        self._room_bytes: int = bounds.room_bytes
+        self._unread_bytes: int = bounds.unread_bytes
 
     def __len__(self) -> int:
         """Octets."""
@@ -89,17 +90,20 @@ class Output:
         self.add_content(message, channel, self._frame_max)
         self._wrote(len(self) - size)
 
-    def deliver(self, message: Message, channel: int, largest: int) -> None:
-        """Add the content of a delivery, whose method is in `small`. largest: size of a body that fits in a frame."""
+    def deliver(self, message: Message, channel: int, largest: int, head: i64) -> None:
+        """Add the content of a delivery. head: size of its method, which is in `small`.
+
+        largest: size of a body that fits in a frame.
+        """
         if message.size < SMALL:
             frames = message.frames
             if frames is None or message.frames_channel != channel or message.size > largest:
                 frames = content_frames(message, channel, self._frame_max)
             self.small.write(frames)
-            self.room -= len(frames)
+            self.room -= len(frames) + head
         else:
             self.add_content(message, channel, self._frame_max)
-            self.room -= message.size
+            self.room -= message.size + head
         if not self.dirty:
             self.mark_dirty()
 
@@ -190,7 +194,7 @@ class Output:
             self.send_cnt += 1
         self._parts = []
         self._size = 0
-        self.room = ROOM
+        self.room = self._room_bytes
         return parts
 
     def serve_line(self) -> None:

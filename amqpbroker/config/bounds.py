@@ -9,6 +9,7 @@ class Bounds:
 
     unwritten_bytes: memory of operations and answers that wait for the disk; above it, clients that add to it are not
     read. unread_bytes: answers that wait for a client that does not read; above it, the client is not read either.
+    room_bytes: deliveries that are added to the output of a connection at a time; beyond them, its consumers wait.
     routes: routes that a channel caches. few_routes: routes that a channel caches in any case. all_routes: routes that
     the channels of a vhost cache together, before a channel with more than `few_routes` drops its own.
     returns: returned copies that are collected while the disk is stuck, before each is kept only once.
@@ -40,6 +41,7 @@ class Bounds:
 
     unwritten_bytes: int = 16 * 1024 * 1024
     unread_bytes: int = 8 * 1024 * 1024
+    room_bytes: int = 512 * 1024
     routes: int = 16_384
     few_routes: int = 256
     all_routes: int = 131_072

@@ -16,7 +16,7 @@ READ_MESSAGES = 800
 TURN_BYTES = 256 * 1024
 LEAST_READ_BYTES = 8 * 1024
 #: While a large body is incomplete, the rest of it and READ_BYTES are read, within these bounds. The minimum is less
-#: than a consumer is sent in an iteration (amqp.connection.ROOM): with more the consumer would fall behind.
+#: than a consumer is sent in an iteration (Bounds.room_bytes): with more the consumer would fall behind.
 LARGE_READ_BYTES = 256 * 1024
 LARGEST_READ_BYTES = 512 * 1024
 

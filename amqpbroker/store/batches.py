@@ -191,7 +191,10 @@ class Encoder:
                 copy.position = first + i * record.ENTRY_OCTETS
             self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
             if delivered and len(delivered) < len(copies):
-                self._append(record.returned([(copy.position, copy.delivery_count) for copy in delivered]))
+                back = [(copy.position, copy.delivery_count) for copy in delivered]
+                # The flag is not set, so that compaction would not know.
+                self._counts.update(back)
+                self._append(record.returned(back))
         self._add_rest(group)
 
     def _add_rest(self, group: Group) -> None:

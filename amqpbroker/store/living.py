@@ -68,6 +68,11 @@ class Living:
         self.count -= len(octets) - octets.count(0)
         self.octets -= sum(octets)
 
+    def has(self, offset: int) -> bool:
+        """Return whether an entry there lives."""
+        index = bisect_left(self._offsets, offset)
+        return index < len(self._offsets) and self._offsets[index] == offset and self._octets[index] > 0
+
     def between(self, start: int, stop: int) -> list[int]:
         """Where those stand that live from one offset on and before another."""
         first = bisect_left(self._offsets, start)
@@ -95,6 +100,11 @@ class LivingBySegment:
     def set(self, number: int, living: Living) -> None:
         """Set what lives in a segment."""
         self._segments[number] = living
+
+    def has(self, position: int) -> bool:
+        """Return whether an entry at this position lives."""
+        living = self._segments.get(position >> OFFSET_BITS)
+        return living is not None and living.has(position & OFFSET_MASK)
 
     def remove(self, number: int) -> None:
         """Remove a segment that does not exist any more."""

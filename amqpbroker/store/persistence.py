@@ -207,6 +207,8 @@ class Persistence(Gathering):
                 count += len(copies.positions)
             elif holder_id not in lost:
                 self.log.living.settle(list(copies.positions))
+                for position in copies.positions:
+                    self._counts.pop(position, None)
         for holder in holders.values():
             holder.recovered()
         return count

@@ -68,8 +68,8 @@ class Recovered(record.Visitor):
     """Content of a log.
 
     copies: queue id -> its copies that live, oldest first. living: the entries of these, by segment.
-    returned: position -> delivery count of copies that were delivered before. batches: the number of the last whole
-    batch.
+    returned: position -> delivery count of copies that live and were delivered before. batches: the number of the last
+    whole batch.
     """
 
     def __init__(self) -> None:
@@ -136,3 +136,5 @@ class Recovered(record.Visitor):
             if living.positions:
                 self.copies[queue_id] = living
         self._settled = {}
+        if self.returned:
+            self.returned = {position: count for position, count in self.returned.items() if self.living.has(position)}

@@ -4,7 +4,6 @@ from collections.abc import Callable
 import pytest
 
 from amqpbroker.amqp.methods import HANDLERS
-from amqpbroker.amqp.output import ROOM
 from amqpbroker.amqp.state import SILENT_CLOSE_DELAY_MS
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
@@ -159,7 +158,7 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_any_more(broker: Broker) -
         client.turn()
         asked += 1
         assert asked < 1000
-    assert BOUNDS.unread_bytes // 2 <= len(client.connection.output) < BOUNDS.unread_bytes + ROOM + 100_000
+    assert BOUNDS.unread_bytes // 2 <= len(client.connection.output) < BOUNDS.unread_bytes + BOUNDS.room_bytes + 100_000
     client.connection.set_writable(True)
     data = client.turn()
     assert data.count(methods.encode("basic.get-empty")) == asked * 100
@@ -183,7 +182,7 @@ def test_replies_to_a_requester_that_does_not_read_are_bounded(broker: Broker) -
     client.connection.set_writable(False)
     for _ in range(30):
         server.publish(reply_to, b"x" * 1_000_000)
-    assert len(client.connection.output) < BOUNDS.unread_bytes + ROOM + 2_000_000
+    assert len(client.connection.output) < BOUNDS.unread_bytes + BOUNDS.room_bytes + 2_000_000
     assert server.connection.reading
 
 

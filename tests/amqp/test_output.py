@@ -1,16 +1,18 @@
 import random
+from dataclasses import replace
 
 import pytest
 
 from amqpbroker.amqp.output import LARGE, Output
 from amqpbroker.amqp.state import Status
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import content
 
 
 def make_output():
-    return Output(Status(), lambda: None, 0)
+    return Output(Status(), lambda: None, replace(BOUNDS, unread_bytes=0))
 
 
 def test_small_frames_become_one_part_and_large_ones_stay_what_they_are():

@@ -5,6 +5,7 @@ import random
 #: Bound -> the values that it may get instead of its own.
 LOWERED = {
     "unwritten_bytes": (2_000, 50_000),
+    "room_bytes": (500, 20_000),
     "unread_bytes": (1_000, 50_000),
     "routes": (1, 4),
     "few_routes": (1, 2),

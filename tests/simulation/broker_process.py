@@ -10,12 +10,14 @@ from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import SystemClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.server.app import STOP_MS
 from amqpbroker.server.data import on_disk
 from amqpbroker.server.service import Service
 from amqpbroker.server.transport import ClientTransport
 from amqpbroker.store.log import Log, StoreError
+from amqpbroker.store.persistence import Persistence
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
@@ -51,7 +53,7 @@ class Supervisor(Protocol):
 class BrokerProcess:
     """One process, which starts at once. Its main thread recovers, serves, and closes the store at the end.
 
-    service: there once it has started. stopping: it accepts no client any more.
+    service: there once it has started. began_ms: time of the wall clock then. stopping: it accepts no client any more.
     """
 
     service: Service
@@ -69,8 +71,12 @@ class BrokerProcess:
         self.stopping = False
         self._ending: Coroutine[Any, Any, None] | None = None
         self.clock = SystemClock(time.monotonic_ns, time.wall_ns)
+        self.disk = disk
+        self.began_ms = self.clock.wall_ms()
+        #: Called when only the store is left to be closed, and when it is closed.
+        self.before_close: Callable[[], None] = _nothing
+        self.after_stop: Callable[[], None] = _nothing
         self._config = config
-        self._disk = disk
         self._scheduler = scheduler
         self._supervisor = supervisor
         self._http: dict[str, HttpServer] = {}
@@ -82,14 +88,18 @@ class BrokerProcess:
     def broker(self) -> Broker:
         return self.service.broker
 
+    @property
+    def store(self) -> Persistence:
+        store = self.broker.store
+        assert isinstance(store, Persistence)
+        return store
+
     def accept(self) -> ClientTransport:
         """Return what serves the next client."""
         return self.service.clients.come()
 
     def accept_http(self, listener: str) -> asyncio.BaseProtocol:
         """Return what serves the next client of an HTTP listener."""
-        if not self._http:
-            self.broker.rates.start()
         if listener not in self._http:
             self._http[listener] = HttpServer(self.broker, self.loop, listener)
         return self._http[listener].accept()
@@ -119,8 +129,8 @@ class BrokerProcess:
 
     def _run(self) -> None:
         try:
-            self._definitions = self._disk.open_definitions(self._config.bounds)
-            storage, _ = on_disk(self._config, DIRECTORY, self._disk, self._definitions)
+            self._definitions = self.disk.open_definitions(self._config.bounds)
+            storage, _ = on_disk(self._config, DIRECTORY, self.disk, self._definitions)
             self.service = Service(
                 self._config,
                 self.clock,
@@ -135,7 +145,7 @@ class BrokerProcess:
             self._report(self._supervisor.ended, error)
             return
         self._report(self._supervisor.started)
-        self._disk.serve()
+        self.disk.serve()
         self.loop.serve()
 
     async def _end(self) -> None:
@@ -150,7 +160,8 @@ class BrokerProcess:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _committer(self, log: Log, before: Callable[[], None]) -> SimulatedCommitter:
-        return SimulatedCommitter(log, partial(self._sync_definitions, before), self.loop, self._threads)
+        sync = partial(self._sync_definitions, before)
+        return SimulatedCommitter(log, sync, self.loop, self._threads, lambda: self.before_close())
 
     def _sync_definitions(self, sync: Callable[[], None]) -> None:
         sync()
@@ -166,7 +177,13 @@ class BrokerProcess:
         self._scheduler.after(0, partial(call, self, *arguments))
 
 
-def configured(bounds: dict[str, int], settings: dict[str, object]) -> Config:
-    """Return the settings with lowered bounds."""
-    config = Config(**settings)
+def _nothing() -> None:
+    pass
+
+
+def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:
+    """Return the settings with lowered bounds. compat is the name of a release series; transient queues are permitted
+    in each."""
+    compat = COMPATS[settings.get("compat", "4.0")].configured({"transient_nonexcl_queues": True})
+    config = Config(**{**settings, "compat": compat})
     return replace(config, bounds=replace(config.bounds, **bounds))

@@ -3,14 +3,14 @@
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from amqpbroker.wire.values import Field, Table
 from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import HASTY_NS, World
+from tests.simulation.world import HASTY_NS, Connecting, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -58,6 +58,10 @@ class Client:
     def received(self, got: Received) -> None:
         """A method that answers no call."""
 
+    def cancelled(self, got: Received) -> None:
+        """The broker has cancelled a consumer. Begin again, as many clients do."""
+        self.drop()
+
     def disconnected(self) -> None:
         """The connection has ended."""
 
@@ -72,11 +76,8 @@ class Client:
             return
         self._incarnation += 1
         incarnation = self._incarnation
-        self._answers = Answers()
-        self._arrived.clear()
-        self._calls.clear()
-        self._unsent = bytearray()
-        connection = self.world.connect(self, ClientEnd(self))
+        self._begin_afresh()
+        connection = self.world.connect(self)
         if connection is None:
             self._connect_later()
             return
@@ -159,6 +160,13 @@ class Client:
 
     # ----------------------------------------------------------------------------------------------------------------
 
+    def _begin_afresh(self) -> None:
+        """Leave nothing of an earlier connection."""
+        self._answers = Answers()
+        self._arrived.clear()
+        self._calls.clear()
+        self._unsent = bytearray()
+
     def _connect_later(self) -> None:
         self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
 
@@ -203,6 +211,8 @@ class Client:
         elif got.name == "channel.close":
             self.world.closed_by_broker(self.name, got)
             self.drop()
+        elif got.name == "basic.cancel":
+            self.cancelled(got)
         elif got.name in BLOCKINGS:
             self.blocked(got.arguments.get("reason"))
         else:
@@ -239,17 +249,10 @@ def is_shutdown(got: Received) -> bool:
     return got.name == "connection.close" and "'shutdown'" in got.arguments["reply_text"]
 
 
-class Ending(Protocol):
-    """A client, as its connection sees it."""
-
-    def received_bytes(self, data: bytes) -> None: ...
-    def ended(self) -> None: ...
-
-
 class ClientEnd:
     """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
 
-    def __init__(self, client: Ending) -> None:
+    def __init__(self, client: Connecting) -> None:
         self._client = client
         self._over = False
 

@@ -12,8 +12,11 @@ from tests.simulation.threads import Thread, Threads, pause
 class SimulatedCommitter(Committer):
     """Writes and syncs on a thread, and removes on another, as `ThreadCommitter` does."""
 
-    def __init__(self, log: Log, before: Callable[[], None], loop: SimulatedLoop, threads: Threads) -> None:
+    def __init__(
+        self, log: Log, before: Callable[[], None], loop: SimulatedLoop, threads: Threads, on_close: Callable[[], None]
+    ) -> None:
         super().__init__(log, before)
+        self._on_close = on_close
         self._loop = loop
         self._threads = threads
         self._writer: Thread | None = None
@@ -25,6 +28,7 @@ class SimulatedCommitter(Committer):
         self._writer = self._threads.start(partial(self._run, batch, on_done))
 
     def close(self) -> OSError | None:
+        self._on_close()
         while self._writer is not None or self._remover is not None:
             pause()
         return self._failure

@@ -73,11 +73,16 @@ class Disk(FaultyFiles):
         copy.contents = {path: bytearray(content) for path, content in self.contents.items()}
         copy.synced = dict(self.synced)
         copy._names = list(self._names)
-        copy._unsynced = {path: Unsynced(chance) for path in self.contents}
+        copy._unsynced = {path: Unsynced(chance) for path in (*self.contents, *(path for path, _ in self._names))}
         copy.definitions = self.definitions.killed()
         if self._sqlite is not None:
             copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._takes_changes)
         return copy
+
+    @property
+    def is_failing(self) -> bool:
+        """Return whether reads may fail or take long now."""
+        return bool(self.failing or self.failing_once or self.slow_reads)
 
     def serve(self) -> None:
         """The process that has opened the definitions serves clients from now on."""

@@ -41,6 +41,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         chance: random.Random,
         on_error: Callable[[BaseException | None], None],
     ) -> None:
+        #: Called between two iterations.
+        self.after_iteration: Callable[[], None] = lambda: None
         self.iterations = 0
         self._on_error = on_error
         self._scheduler = scheduler
@@ -68,13 +70,19 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 self._wake()
             thread.park()
             self._iterate()
+            if not self._killed:
+                self.after_iteration()
 
     def kill(self) -> None:
         """The process is gone."""
         self._killed = True
+        # Calls that are still to come keep the loop, and it keeps nothing of the process.
+        self._on_error = self.after_iteration = _nothing
+        self._thread = None
         self._ready.clear()
         self._timed.clear()
         self._readable.clear()
+        self.before_iteration = self.after_iteration = lambda: None
 
     # --- what a broker calls ----------------------------------------------------------------------------------------
 
@@ -184,6 +192,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 handle.context.run(callback, *handle.arguments)
         except Exception as error:
             self._on_error(error)
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 class Call:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import h11
 
-from tests.simulation.client import READ_NS, RECONNECT_NS, ClientEnd
+from tests.simulation.client import READ_NS, RECONNECT_NS
 from tests.simulation.http_server import MANAGEMENT
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
@@ -70,6 +70,7 @@ class HttpClient:
         self._current: Request | None = None
         self._connection: Connection | None = None
         self._connects = False
+        self.gone = False
         self._incarnation = 0
         self._parser = h11.Connection(h11.CLIENT)
         self._status = 0
@@ -97,6 +98,12 @@ class HttpClient:
         """Cut the connection off."""
         if self._connection is not None:
             self._connection.cut()
+
+    def leave(self) -> None:
+        """End the connection, and never come back."""
+        self.gone = True
+        self._waiting.clear()
+        self.drop()
 
     # --- steps ------------------------------------------------------------------------------------------------------
 
@@ -136,7 +143,7 @@ class HttpClient:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _next(self) -> None:
-        if self._current is not None or not self._waiting:
+        if self._current is not None or not self._waiting or self.gone:
             return
         if self._connection is None:
             self._connect_later()
@@ -164,7 +171,7 @@ class HttpClient:
         self._connects = False
         if self._connection is not None or not self._waiting:
             return
-        connection = self.world.connect(self, ClientEnd(self), self.listener)
+        connection = self.world.connect(self, self.listener)
         if connection is None:
             self._connect_later()
             return

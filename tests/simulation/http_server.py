@@ -1,7 +1,7 @@
 """The management API of a simulated broker: the real application behind the real HTTP connections."""
 
 import asyncio
-import contextlib
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,8 @@ class SimulatedNode(Node):
         return 10, 1024
 
 
+#: Logs nothing.
+SILENT = logging.Logger("silent", logging.CRITICAL + 1)
 #: Listeners of a broker.
 MANAGEMENT, METRICS = "management", "metrics"
 
@@ -51,6 +53,7 @@ class HttpServer:
         protocol: Any = server.config.http_protocol_class
         self._state = server.server_state
         self._make = partial(protocol, server.config, server.server_state, {}, loop)
+        self._loop = loop
         self._most = bounds.http_connections
 
     def accept(self) -> asyncio.BaseProtocol:
@@ -65,11 +68,15 @@ class HttpServer:
         return len(served) > self._most
 
     def kill(self) -> None:
-        """The process is gone: end what is under way now, and not whenever its memory is freed."""
-        for connection in self._state.connections:
-            cycle: Any = getattr(connection, "cycle", None)
-            if cycle is not None:
-                cycle.disconnected = True
-        for task in self._state.tasks:
-            with contextlib.suppress(ValueError):  # one that ends the process itself
-                task.get_coro().close()  # type: ignore[union-attr]
+        """The process is gone: end what is under way now and in silence, not whenever its memory is freed."""
+        previous = asyncio._get_running_loop()
+        asyncio._set_running_loop(self._loop)
+        for task in list(self._state.tasks):
+            coroutine: Any = task.get_coro()
+            if coroutine is None or coroutine.cr_frame is None or coroutine.cr_running:
+                continue
+            cycle = coroutine.cr_frame.f_locals["self"]
+            cycle.disconnected = True
+            cycle.logger = SILENT
+            coroutine.close()
+        asyncio._set_running_loop(previous)

@@ -1,7 +1,8 @@
-"""Faults of the machine: crashes, power cuts, orderly restarts, a disk that fails."""
+"""Faults of the machine: crashes, power cuts, orderly restarts, a disk that fails, memory that is short."""
 
 import random
 
+from amqpbroker.broker.queues.shortage import Shortage
 from tests.simulation.disk import ERRORS
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
@@ -33,6 +34,9 @@ class Machine:
                 steps.append(Step(at_ms, "machine", chance.choice(ENDS)))
             else:
                 steps += _disk_fault(chance, at_ms)
+        for _ in range(chance.choice((0, 0, 1, 3))):
+            duration_ms = chance.choice((10, 500, 5000))
+            steps.append(Step(chance.randint(0, end_ms), "machine", "short_memory", (duration_ms,)))
         return steps + _time_steps(chance, end_ms)
 
     def recover(self) -> None:
@@ -96,6 +100,17 @@ class Machine:
     def do_step_clock(self, by_ms: int) -> None:
         """Step the wall clock, as NTP does."""
         self._world.time.step(by_ms * MS)
+
+    def do_short_memory(self, duration_ms: int) -> None:
+        """Have the queues move messages out of memory for a while."""
+        process = self._world.process
+        if process is None:
+            return
+        self._world.note("memory is short", duration_ms)
+        broker = process.broker
+        shortage = Shortage(broker.clock, broker._spill, broker.queues, lambda: None)
+        shortage.set(True)
+        self._world.scheduler.after(duration_ms * MS, lambda: shortage.set(False))
 
     def do_set_clock_right(self) -> None:
         self._world.time.set_right()

@@ -109,6 +109,8 @@ class SimulatedTransport(asyncio.Transport):
         self._in: Pipe | None = None
         self._arrived = bytearray()
         self._eof = False
+        #: The protocol knows of the connection, so that it may read.
+        self._is_made = False
         self._unwritten: deque[bytes] = deque()
         self._unwritten_bytes = 0
         self._high, self._low = 65_536, 16_384
@@ -121,7 +123,12 @@ class SimulatedTransport(asyncio.Transport):
         """The connection is there."""
         self._protocol, self._in, self._out = protocol, incoming, outgoing
         outgoing.on_room = self._flush
-        self._loop.call_soon(protocol.connection_made, self)
+        self._loop.call_soon(self._connected)
+
+    def _connected(self) -> None:
+        self._protocol.connection_made(self)
+        self._is_made = True
+        self._readable()
 
     # --- the network's side -----------------------------------------------------------------------------------------
 
@@ -150,7 +157,7 @@ class SimulatedTransport(asyncio.Transport):
         self._readable()
 
     def _readable(self) -> None:
-        if self._reading and not self._lost and (self._arrived or self._eof):
+        if self._is_made and self._reading and not self._lost and (self._arrived or self._eof):
             self._loop.set_readable(self)
 
     @property
@@ -238,6 +245,7 @@ class SimulatedTransport(asyncio.Transport):
         if self._out is not None:
             self._out.finish()
         self._loop.call_soon(self._protocol.connection_lost, error)
+        self._protocol = None
 
 
 class _Socket:
@@ -264,6 +272,8 @@ class Connection:
     ) -> None:
         self.to_server = Pipe(scheduler, chance, server, chance.choice(WINDOWS))
         self.to_client = Pipe(scheduler, chance, client, chance.choice(WINDOWS))
+        #: Of the client.
+        self.port: int = server.get_extra_info("peername")[1]
         self._server = server
         self._client = client
         self._was_cut = False

@@ -28,6 +28,8 @@ class Operator(Client):
         self._waiting: Callable[[], None] | None = None
         self._then: Then | None = None
         self._returned = False
+        #: That of the call under way.
+        self._channel = OPERATIONS
 
     def ask(self, then: Then, name: str, **arguments: Any) -> None:
         """Call a method that is answered by its own -ok, or by an error of its channel."""
@@ -48,6 +50,7 @@ class Operator(Client):
 
         def send() -> None:
             self._returned = False
+            self._channel = MESSAGES
             self.write(data)
             self._expect(self._confirmed, "basic.ack", "channel.close")
 
@@ -62,7 +65,16 @@ class Operator(Client):
         else:
             self._waiting = send
 
+    def _act_on(self, got: Received) -> None:
+        if got.name == "channel.close" and got.channel != self._channel:
+            # It answers nothing; its consumer may have been too slow.
+            self.world.closed_by_broker(self.name, got)
+            self.drop()
+        else:
+            super()._act_on(got)
+
     def _call(self, channel: int, name: str, arguments: dict[str, Any]) -> None:
+        self._channel = channel
         self.call(self._answered, f"{name}-ok channel.close", channel, name, **arguments)
 
     def _answered(self, got: Received) -> None:
@@ -106,8 +118,11 @@ class Operator(Client):
             self._returned = True
         elif got.name == "basic.deliver":
             self.delivered += 1
-        elif got.name != "basic.cancel":
+        else:
             raise self.world.broken(f"{self.name} received {got}")
+
+    def cancelled(self, got: Received) -> None:
+        """Its queue is gone, as the model knows."""
 
     def disconnected(self) -> None:
         was_sent = self._waiting is None

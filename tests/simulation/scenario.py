@@ -1,11 +1,15 @@
 """A world's life from one seed: what is in it, what happens, and what must be true at the end."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from tests.simulation import bounds, shapes
+from tests.simulation import bounds, settings, shapes
 from tests.simulation.broker_process import configured
 from tests.simulation.chance import Chance
+from tests.simulation.checks import AT_REST, restart, stops
+from tests.simulation.checks.watch import watch
+from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import REFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
@@ -45,28 +49,35 @@ def scenario(seed: int) -> Scenario:
     chance = Chance(f"{seed} scenario")
     shape = shapes.shape(chance)
     duration_ms = chance.choice(shape.durations_ms)
-    made = Scenario(seed, duration_ms, bounds.lowered(chance), {}, {}, hasty=shape.hasty)
+    made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {}, hasty=shape.hasty)
+    unbearable: set[str] = set()
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
-        settings = WORKLOADS[kind].settings(chance)
-        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(settings) if shape.slowed else settings)}
+        own = WORKLOADS[kind].settings(chance)
+        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(own) if shape.slowed else own)}
+        unbearable |= WORKLOADS[kind].unbearable
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)
     made.steps += shapes.crashes(chance, duration_ms, shape)
     made.sqlite = chance.random() < 0.3
+    made.steps = [step for step in made.steps if step.verb not in unbearable]
     made.steps.sort(key=lambda step: step.at_ms)
     return made
 
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
-    with determined(given.seed):
+    with determined(given.seed) as logged:
         world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
+        logged.on_error = world.logged
         if lines is not None:
             world.keep_transcript(lines)
         try:
-            return _run(world, given)
+            with interrupted_after():
+                return _run(world, given)
+        except EndlessError:
+            raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:
             world.close()
 
@@ -76,6 +87,8 @@ def _run(world: World, given: Scenario) -> Outcome:
     actors: dict[str, Any] = {"machine": Machine(world)}
     for workload in workloads:
         actors |= workload.actors
+    world.on_started = partial(watch, world)
+    world.stop_process = partial(stops.stop, world)
     world.disk.refuses = {plan["workload"] for plan in given.workloads.values()} <= REFUSABLE
     world.boot()
     for workload in workloads:
@@ -88,10 +101,13 @@ def _run(world: World, given: Scenario) -> Outcome:
 
     actors["machine"].recover()
     world.run(10 * SECOND)
+    restart.check(world)
     for workload in workloads:
         workload.rest()
     for workload in workloads:
         if not world.run_until(workload.is_done, workload.rest_ms * MS):
             raise world.broken(f"{workload.name} does not come to rest")
         workload.check()
+    for check in AT_REST:
+        check(world)
     return Outcome(world.digest, world.operations, world.crashes, world.scheduler.now // MS)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from tests.simulation.client import Client
@@ -25,6 +25,8 @@ class Workload(ABC):
     """Clients that do something, and know what must come of it. name: begins the names of its clients and objects."""
 
     name: str
+    #: Verbs of the machine that the checks do not allow for; no world with such a workload has them.
+    unbearable: ClassVar[frozenset[str]] = frozenset()
 
     @staticmethod
     def slowed(settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""The simulator itself: the same seed gives the same world, seeds pass, and planted faults have their places."""
+"""The simulator itself: the same seed gives the same world, and seeds pass."""
 
+import random
 from dataclasses import fields
 
 import pytest
 
 from amqpbroker.config.bounds import Bounds
 from tests.simulation.bounds import LOWERED, NOT_LOWERED
-from tests.simulation.planted import PLANTED, copy_with, seconds_until_found
+from tests.simulation.broker_process import configured
 from tests.simulation.scenario import Scenario, run, scenario
+from tests.simulation.settings import varied
 from tests.simulation.shrink import shrunk
 from tests.simulation.steps import Step
+from tests.simulation.workloads import WORKLOADS
 
 #: Seeds whose world found a fault of the simulator or of the broker once.
 FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
@@ -18,6 +21,24 @@ FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
 def test_every_bound_is_lowered_or_listed_with_a_reason():
     assert {field.name for field in fields(Bounds)} == LOWERED.keys() | NOT_LOWERED.keys()
     assert not LOWERED.keys() & NOT_LOWERED.keys()
+
+
+def test_every_setting_that_is_varied_exists():
+    chance = random.Random(1)
+    for _ in range(100):
+        configured({}, varied(chance))
+    assert configured({}, {"compat": "4.3"}).compat.version.startswith("4.3")
+
+
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_each_workload_gives_the_same_world_twice(name):
+    chance = random.Random(name)
+    settings = {"workload": name, **WORKLOADS[name].settings(chance)}
+    steps = sorted(WORKLOADS[name].plan(chance, 2_000, name, settings), key=lambda step: step.at_ms)
+    given = Scenario(1, 2_000, {}, {"compat": "4.3"}, {name: settings}, steps)
+    lines, again = [], []
+    assert run(given, lines) == run(given, again)
+    assert lines == again
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -37,18 +58,6 @@ def test_seeds_that_found_a_fault_pass(seed):
 @pytest.mark.explore
 def test_seeds_pass(seed):
     run(scenario(seed))
-
-
-@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
-def test_a_planted_fault_has_its_place(fault, tmp_path):
-    copy_with(fault, tmp_path)
-
-
-@pytest.mark.explore
-@pytest.mark.process
-def test_a_planted_fault_is_found():
-    (fault,) = [fault for fault in PLANTED if fault.name == "a TTL too short"]
-    assert seconds_until_found(fault, most_s=300, jobs=1, first=1) is not None
 
 
 def test_a_failing_scenario_is_made_shorter(monkeypatch):

@@ -72,11 +72,11 @@ class Unsynced:
 def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
     """Have some sectors of what was not synced not be written, in any order.
 
-    A file's first sector is not one of them before it is synced: that a file's beginning comes first is relied on
+    Of a file that has less than a sector, and was never synced, the beginning comes first: that is relied on
     (docs/store-format.md, "Recovery").
     """
     for start in range(synced // SECTOR_BYTES * SECTOR_BYTES, len(content), SECTOR_BYTES):
-        if chance.random() < 0.3 and (start or synced):
+        if chance.random() < 0.3 and (start or synced or len(content) > SECTOR_BYTES):
             _scribble(content, max(start, synced), start + SECTOR_BYTES, chance)
 
 

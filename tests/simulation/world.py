@@ -1,7 +1,6 @@
 """A world: a machine with a disk, a broker on it, clients, and a network between them, all out of one seed."""
 
 import hashlib
-import logging
 import random
 import secrets
 from collections.abc import Callable, Iterator
@@ -15,8 +14,9 @@ from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
+from tests.simulation.logged import LoggedErrors
 from tests.simulation.machine_time import MachineTime
-from tests.simulation.network import Connection, End, SimulatedTransport
+from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
@@ -24,6 +24,8 @@ from tests.simulation.scheduler import MS, SECOND, Scheduler
 BOOT_NS = (10 * MS, 2 * SECOND)
 #: The same, and how long a client waits to connect again, in a hasty world.
 HASTY_NS = (1 * MS, 20 * MS)
+#: Texts of errors that this disk gives no reason for: it has what was written where it was written.
+MISPLACED = ("octets instead of", "cannot be read back")
 #: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
 
@@ -51,8 +53,17 @@ class Connecting(Protocol):
 
     name: str
 
+    def received_bytes(self, data: bytes) -> None:
+        """Read what has arrived."""
+
+    def ended(self) -> None:
+        """Learn that the connection has ended."""
+
     def drop(self) -> None:
         """Cut its connection off, if it has one."""
+
+    def leave(self) -> None:
+        """End the connection, and never come back."""
 
 
 class World:
@@ -78,10 +89,14 @@ class World:
         #: Connections that the broker may still read from, by the names of their clients.
         self._connections: dict[str, list[Connection]] = {}
         self._synced_ns = 0
+        #: Called with each broker that has started.
+        self.on_started: Callable[[BrokerProcess], None] = lambda _: None
+        #: Stops a broker in order; a check may look at it before and after.
+        self.stop_process: Callable[[BrokerProcess], None] = BrokerProcess.stop
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []
-        #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
+        #: A crash may have left a part of what takes effect together: what has several groups, since it is too large.
         self.tore_groups = False
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
@@ -145,9 +160,12 @@ class World:
         self.crashes += 1
         self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process, POWER if power else KILLED)
+        bounds = self.config.bounds
+        # Of a process that ends, batches are whole.
+        size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
+        self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
             self.disk.cut_power()
-            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         else:
             self.disk.end_process()
         self._boot_later()
@@ -161,7 +179,7 @@ class World:
         """Stop the broker in order, if it serves, and start it again."""
         if self.process is not None and not self.process.stopping:
             self.note("stop")
-            self.process.stop()
+            self.stop_process(self.process)
 
     @property
     def is_stopping(self) -> bool:
@@ -177,6 +195,8 @@ class World:
     def _end(self, process: BrokerProcess, kind: str) -> None:
         self._process = self.process = None
         self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
+        if kind != STOPPED:
+            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
         process.kill()
         self._connections.clear()
         for client in self.clients:
@@ -198,6 +218,7 @@ class World:
             self.process = process
             self.life += 1
             self.note("started", process.service.recovered)
+            self.on_started(process)
 
     def ended(self, process: BrokerProcess, error: Exception | None) -> None:
         if process is not self._process:
@@ -205,14 +226,24 @@ class World:
         self.note("ended", str(error))
         if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
             raise self.broken(f"the broker finds damage: {error}") from error
-        if self.process is not None and process.service.failure is not None and not self.disk.failures:
+        failure = process.service.failure if self.process is not None else None
+        if failure is not None and (not self.disk.failures or any(text in str(failure) for text in MISPLACED)):
             raise self.broken("the store failed") from error
         self._end(process, KILLED if error else STOPPED)
+        if error is None:
+            process.after_stop()
         self.disk.end_process()
         self._boot_later()
 
     def synced_definitions(self) -> None:
         self._synced_ns = self.scheduler.now
+
+    def logged(self, error: BaseException) -> None:
+        """The broker has caught an exception and logged it."""
+        self.scheduler.after(0, partial(self._fail, f"the broker caught {error!r}", error))
+
+    def _fail(self, text: str, error: BaseException) -> None:
+        raise self.broken(text) from error
 
     def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
         if process is self._process:
@@ -220,8 +251,10 @@ class World:
 
     # --- the network ------------------------------------------------------------------------------------------------
 
-    def connect(self, client: Connecting, end: End, listener: str = "") -> Connection | None:
+    def connect(self, client: Connecting, listener: str = "") -> Connection | None:
         """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
+        from tests.simulation.client import ClientEnd
+
         process = self.process
         if process is None or process.stopping:
             return None
@@ -230,7 +263,7 @@ class World:
         transport = SimulatedTransport(process.loop, self._ports, chance)
         self.note(client.name, "connects", self._ports)
         protocol = process.accept_http(listener) if listener else process.accept()
-        connection = Connection(self.scheduler, chance, end, transport, protocol)
+        connection = Connection(self.scheduler, chance, ClientEnd(client), transport, protocol)
         earlier = self._connections.get(client.name, [])
         self._connections[client.name] = [each for each in earlier if not each.is_over] + [connection]
         return connection
@@ -265,17 +298,17 @@ class World:
 
 
 @contextmanager
-def determined(seed: int) -> Iterator[None]:
-    """Have whatever else is random in the process come out of the seed, and nothing logged."""
+def determined(seed: int) -> Iterator[LoggedErrors]:
+    """Have whatever else is random in the process come out of the seed, and nothing logged. Gives the logged errors."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
-    disabled = logging.root.manager.disable
+    logged = LoggedErrors()
     secrets.token_bytes = lambda count=32: chance.randbytes(count)  # type: ignore[assignment]
     random.seed(seed)
-    logging.disable(logging.CRITICAL)
+    logged.start()
     try:
-        yield
+        yield logged
     finally:
         secrets.token_bytes = token_bytes
         random.setstate(state)
-        logging.disable(disabled)
+        logged.stop()

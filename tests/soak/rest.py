@@ -234,30 +234,36 @@ class Rest:
         return balanced(found)
 
     def _found(self) -> Iterator[str]:
-        for name, value in sorted(self._census().items()):
-            before = self._before.get(name, 0)
-            bound = self._bound(name, before)
-            if bound is not None:
-                if value > bound:
-                    yield f"{name} was {before} and is {value}, more than its bound of {bound}"
-            elif (value > before or (value != before and _is_integer(name))) and not any(
-                fnmatchcase(name, pattern) for pattern in COUNT_UP
-            ):
-                yield f"{name} was {before} and is {value}"
+        yield from grown(self._before, self._census(), self._remembered)
         memory, most = resident_bytes(self._pid), peak_bytes(self._pid)
         if memory > self._memory * GROWTH + self._fragments_bytes:
             now, before, top = memory / MB, self._memory / MB, most / MB
             yield f"memory was {before:.1f} MB and is {now:.1f} MB; at most it was {top:.1f} MB"
 
-    def _bound(self, name: str, before: int) -> int | None:
-        """Return the highest value of what may grow, or None if the name is of something that may not."""
-        if name == BLOCKS:
-            return int(before * GROWTH)
-        if name == HEAP:
-            return int(before * GROWTH) + HEAP_BYTES
-        if name == "Timer" or fnmatchcase(name, "*Clock._heap[[]]"):
-            return before + CANCELLED
-        return next((bound for pattern, bound in self._remembered.items() if fnmatchcase(name, pattern)), None)
+
+def grown(before: dict[str, int], now: dict[str, int], remembered: dict[str, int]) -> Iterator[str]:
+    """Yield whatever has grown between two balanced censuses and may not have. remembered: as `remembered` returns."""
+    for name, value in sorted(now.items()):
+        former = before.get(name, 0)
+        bound = _bound(name, former, remembered)
+        if bound is not None:
+            if value > bound:
+                yield f"{name} was {former} and is {value}, more than its bound of {bound}"
+        elif (value > former or (value != former and _is_integer(name))) and not any(
+            fnmatchcase(name, pattern) for pattern in COUNT_UP
+        ):
+            yield f"{name} was {former} and is {value}"
+
+
+def _bound(name: str, before: int, remembered: dict[str, int]) -> int | None:
+    """Return the highest value of what may grow, or None if the name is of something that may not."""
+    if name == BLOCKS:
+        return int(before * GROWTH)
+    if name == HEAP:
+        return int(before * GROWTH) + HEAP_BYTES
+    if name == "Timer" or fnmatchcase(name, "*Clock._heap[[]]"):
+        return before + CANCELLED
+    return next((bound for pattern, bound in remembered.items() if fnmatchcase(name, pattern)), None)
 
 
 def balanced(found: dict[str, int]) -> dict[str, int]:

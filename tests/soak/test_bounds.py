@@ -70,7 +70,7 @@ DRIVEN = {
     "config.bounds.few_routes": "exchanges",
     "config.bounds.all_routes": "routes",
     "config.bounds.unread_bytes": "unread messages",
-    "amqp.output.ROOM": "large",
+    "config.bounds.room_bytes": "large",
     "amqp.output.LARGE": "large",
     "server.reading.REQUEST_BYTES": "large",
     "amqp.output._KEPT": "large",

@@ -210,3 +210,23 @@ def test_a_flagged_message_that_is_written_again_is_still_redelivered():
         client.turn()
     assert node.persistence.log.oldest > 1
     assert redelivered(node.crash()) == {"stays": True, "stays too": True}
+
+
+def test_a_message_delivered_by_one_of_its_queues_that_is_written_again_is_still_redelivered_there():
+    node = Node(q={}, other={})
+    node.persistence.log.segment_bytes = 2_000
+    client, consumer = node.client(), node.client()
+    for name in ("q", "other"):
+        client.call(1, "queue.bind", queue=name, exchange="amq.fanout")
+    consumer.call(1, "basic.qos", prefetch_count=1)
+    consumer.consume("q", no_ack=False)
+    client.publish("", b"stays", exchange="amq.fanout", delivery_mode=2)
+    client.turn()
+    for number in range(200):
+        publish(client, f"{number:0100}")
+        client.turn()
+        client.get("q")
+        client.turn()
+    assert node.persistence.log.oldest > 1
+    after = node.crash()
+    assert (redelivered(after), redelivered(after, "other")) == ({"stays": True}, {"stays": False})

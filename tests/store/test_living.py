@@ -2,7 +2,8 @@ import random
 
 import pytest
 
-from amqpbroker.store.living import Living
+from amqpbroker.store.living import Living, LivingBySegment
+from amqpbroker.store.record import OFFSET_BITS
 
 
 @pytest.mark.parametrize("order", ["as they came", "backwards", "any"])
@@ -41,3 +42,19 @@ def test_it_tells_what_lives_between_offsets():
     assert living.between(20, 50) == [20, 40]
     assert living.between(21, 40) == []
     assert living.between(95, 1000) == []
+
+
+def test_it_has_what_was_added_and_not_settled():
+    living = LivingBySegment()
+    living.add([1 << OFFSET_BITS | 40, 1 << OFFSET_BITS | 80], [7, 9])
+    living.settle([1 << OFFSET_BITS | 40])
+    asked = [1 << OFFSET_BITS | offset for offset in (39, 40, 79, 80, 81)]
+    assert [living.has(position) for position in (*asked, 80, 2 << OFFSET_BITS | 80)] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -15,6 +15,7 @@ from tests.broker.storing import (
     publish,
 )
 from tests.fault_files import FaultyFiles
+from tests.soak.census import census
 
 
 def test_confirmed_persistent_messages_survive_in_order():
@@ -255,6 +256,7 @@ def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
     assert node.broker.vhosts["/"].queues["q"].ready_count == 10_000
     assert bodies(node) == [str(i) for i in range(10_000)]
     assert node.persistence.log.living.of(1).count == 0
+    assert "Page" not in census(node.broker)
 
 
 def test_what_is_requeued_goes_before_what_is_paged():
@@ -347,6 +349,27 @@ def test_what_was_settled_in_an_earlier_life_is_not_written_again():
     after = node.crash()
     assert (bodies(after, "keep"), bodies(after)) == (["h"], [])
     assert min(node.persistence.log.segments) > 1
+
+
+@pytest.mark.parametrize("queue_is_lost", [False, True])
+def test_delivery_counts_of_settled_messages_are_not_kept_after_a_restart(queue_is_lost):
+    node = Node(keep={}, q={})
+    client = node.client()
+    publish(client, *"ab", queue="keep")
+    publish(client, *map(str, range(100)))
+    client.turn()
+    client.get("keep", no_ack=False)
+    for _ in range(100):
+        client.get("q", no_ack=False)
+    client.send(1, "basic.nack", delivery_tag=1, requeue=True)
+    if queue_is_lost:
+        del node.queues["q"]
+    else:
+        client.send(1, "basic.ack", delivery_tag=101, multiple=True)
+    client.turn()
+    after = node.crash()
+    assert len(after.persistence._counts) == 1
+    assert after.client().get("keep").arguments["redelivered"]
 
 
 def test_paged_messages_are_found_after_they_were_written_again():

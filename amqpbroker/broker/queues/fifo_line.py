@@ -158,6 +158,8 @@ class FifoLine(ReadyLine):
         if page.is_empty:
             self._pages.popleft()
             behind = 0
+            if page is self._expected:
+                self._expected = None
         # A page ahead of the one that is being taken, so that the disk has time.
         if len(self._pages) > behind and self._pages[behind] is not self._expected:
             self._expected = self._pages[behind]

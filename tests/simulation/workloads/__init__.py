@@ -1,19 +1,31 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.alarms import Alarms
+from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.limits import Limits
+from tests.simulation.workloads.modelled import Modelled
+from tests.simulation.workloads.order import Order
+from tests.simulation.workloads.overdue import Overdue
+from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.policies import Policies
+from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.reads import Reads
+from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
 from tests.simulation.workloads.slow_readers import SlowReaders
+from tests.simulation.workloads.standstills import Standstills
+from tests.simulation.workloads.strangers import Strangers
+from tests.simulation.workloads.subscriptions import Subscriptions
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
+from tests.simulation.workloads.unused import Unused
 from tests.simulation.workloads.users import Users
 from tests.simulation.workloads.vhosts import Vhosts
 
@@ -34,4 +46,16 @@ WORKLOADS = {
     "vhosts": Vhosts,
     "reads": Reads,
     "expiring": Expiring,
+    "order": Order,
+    "standstills": Standstills,
+    "poison": Poison,
+    "overdue": Overdue,
+    "requests": Requests,
+    "deletions": Deletions,
+    "subscriptions": Subscriptions,
+    "strangers": Strangers,
+    "modelled": Modelled,
+    "purges": Purges,
+    "channels": Channels,
+    "unused": Unused,
 }

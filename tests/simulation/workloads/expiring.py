@@ -96,7 +96,11 @@ class Expiring(Workload):
         self.web.request("GET", path("queues", "/", f"{self.name}-{number}", columns="name"), over)
 
     def is_done(self) -> bool:
-        return not self._todo and not self._is_busy and self.web.idle
+        if self._todo or self._is_busy or not self.web.idle or self.world.process is None:
+            return False
+        self.user.leave()
+        queues = self.world.process.broker.vhosts["/"].queues
+        return not any(f"{self.name}-{number}" in queues for number in range(NAMES))
 
     def check(self) -> None:
         """Do nothing: everything was checked on the way."""
@@ -131,10 +135,10 @@ class Expiring(Workload):
                 elif kind == "cancel":
                     use.is_consumed = False
                 use.first_ns, use.last_ns, use.is_known = begun, self.world.scheduler.now, True
+            elif kind == "consume":
+                self._disconnected()  # its channel was closed, with all consumers
             else:
                 use.is_known = False
-                if outcome is None:
-                    use.is_consumed = False
             self._go_on()
 
         if kind == "declare":

@@ -15,6 +15,8 @@ from tests.simulation.world import World
 
 #: How long the broker may not read a publisher since the disk takes nothing; then it notices no silence.
 FLOW_NS = 20 * SECOND
+#: How long an iteration takes that began on a slow processor.
+SLOWEST_NS = 3 * SECOND
 
 #: How many times as long an interval is in a world of hours.
 SLOWER = 60
@@ -142,7 +144,7 @@ class Beater(ConfirmingPublisher):
             return
         now = self.world.scheduler.now
         silence = now - self._heard_at
-        excused_until = max(self._excused_until, self.world.processor.troubled_until + 2 * self._interval)
+        excused_until = max(self._excused_until, self.world.processor.troubled_until + SLOWEST_NS + 2 * self._interval)
         if silence > 2 * self._interval + SECOND and now > excused_until:
             raise self.world.broken(f"{self.name} has heard nothing for {silence / SECOND} s")
         self.write(HEARTBEAT_FRAME)

@@ -321,7 +321,8 @@ class Reads(Workload):
                 raise self.world.broken(f"{self.name}: there are {len(self._there)} messages, and {answer.json}")
             self._over()
 
-        self.web.request("GET", path("overview"), over)
+        # Other columns say how the broker runs.
+        self.web.request("GET", path("overview", columns="queue_totals,object_totals"), over)
 
     # --- connections ------------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from amqpbroker.compat import Permission
 from amqpbroker.wire.values import Field, longstr
 from tests.simulation.client import Client, troubles
 from tests.simulation.definitions_model import (
@@ -93,6 +94,8 @@ class Topologies(Workload):
         self._is_busy = False
         #: The state has to be read before anything else is done.
         self._is_dirty = False
+        self._is_at_end = False
+        self._is_over = False
         #: A connection has ended since everything was read.
         self._was_cut = False
         #: The operation that is under way.
@@ -131,11 +134,11 @@ class Topologies(Workload):
         self._go_on()
 
     def rest(self) -> None:
-        self._is_dirty = True
+        self._is_dirty = self._is_at_end = True
         self._go_on()
 
     def is_done(self) -> bool:
-        return not self._waiting and not self._is_busy and not self._is_dirty and self._known.is_certain
+        return self._is_over
 
     def check(self) -> None:
         """Do nothing: everything was checked on the way."""
@@ -167,6 +170,21 @@ class Topologies(Workload):
         elif self._waiting:
             self._is_busy = True
             self._operate(*self._waiting.popleft())
+        elif self._is_at_end:
+            self._remove_transient()
+
+    def _remove_transient(self) -> None:
+        """Leave nothing that a restart would not find."""
+        state = self._known.state
+        queues = [name for name, queue in state.queues.items() if not queue.durable]
+        exchanges = [name for name, exchange in state.exchanges.items() if not exchange.durable]
+        self._is_busy = bool(queues or exchanges)
+        if queues:
+            self._delete_one_queue(queues[0], web=False)
+        elif exchanges:
+            self._delete_one_exchange(exchanges[0], web=False)
+        else:
+            self._is_over = True
 
     def _operate(self, kind: str, web: bool) -> None:
         make: Callable[[bool], None] = getattr(self, f"_{kind}")
@@ -234,6 +252,8 @@ class Topologies(Workload):
         name, chance = self._queue(), self._chance
         durable, auto_delete = chance.random() < 0.6, chance.random() < 0.3
         exclusive = not web and not durable and chance.random() < 0.3
+        if self.world.config.compat.transient_nonexcl_queues is Permission.DENIED:
+            durable |= not exclusive
         wanted = Queue(durable, exclusive, auto_delete, chance.choice((0, 0, 0, 7)))
         there = self._known.possible[0].queues.get(name)
         if there is not None and chance.random() < 0.6:
@@ -267,6 +287,9 @@ class Topologies(Workload):
     def _delete_queue(self, web: bool) -> None:
         name, if_unused = self._queue(), self._chance.random() < 0.3
         if_empty = name == self._last_queue and self._chance.random() < 0.5
+        self._delete_one_queue(name, web, if_unused, if_empty)
+
+    def _delete_one_queue(self, name: str, web: bool, if_unused: bool = False, if_empty: bool = False) -> None:
         conditions = {"if_unused": if_unused, "if_empty": if_empty}
         query = {condition: "true" for condition, holds in conditions.items() if holds}
         self._send(
@@ -364,7 +387,9 @@ class Topologies(Workload):
         )
 
     def _delete_exchange(self, web: bool) -> None:
-        name, if_unused = self._exchange(), self._chance.random() < 0.5
+        self._delete_one_exchange(self._exchange(), web, self._chance.random() < 0.5)
+
+    def _delete_one_exchange(self, name: str, web: bool, if_unused: bool = False) -> None:
         query = {"if_unused": "true"} if if_unused else {}
         self._send(
             web,

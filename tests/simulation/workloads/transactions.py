@@ -1,4 +1,4 @@
-"""Transactions: what is committed comes as a whole; what is rolled back, or cut off, does not come at all."""
+"""Transactions: publishes take effect together or not at all, and rolled back acknowledgements do not count."""
 
 import random
 from collections.abc import Callable
@@ -23,13 +23,15 @@ class Transactions(Workload):
         self.lives: dict[str, int] = {}
         self.committed: dict[str, bool] = {}
         self.received: dict[str, int] = {}
+        #: Life of the broker in which a message was settled for good.
+        self.settled: dict[str, int] = {}
         self.publisher = TransactionPublisher(self)
-        self.consumer = TransactionConsumer(self)
+        self.consumer = SettlingConsumer(self) if plan["settles"] else TransactionConsumer(self)
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
         """Return the settings of such a workload."""
-        return {"kind": chance.choice(("classic", "quorum"))}
+        return {"kind": chance.choice(("classic", "quorum")), "settles": chance.random() < 0.5}
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
@@ -67,6 +69,15 @@ class Transactions(Workload):
             survived = any(self.received[message] > self.lives[transaction] for message in there)
             if there and len(there) < len(messages) and (last_life or survived) and not self.world.tore_groups:
                 raise self.world.broken(f"{self.name}: {transaction} came in part: {there}")
+
+    def delivered(self, message: str, redelivered: bool) -> None:
+        """Check a delivery. Raises BrokenError."""
+        life = self.world.life
+        if self.settled.get(message) == life:
+            raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
+        if self.received.get(message) == life and not redelivered:
+            raise self.world.broken(f"{self.name}: {message} came twice")
+        self.received[message] = life
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare both queues."""
@@ -154,11 +165,53 @@ class TransactionConsumer(Client):
     def received(self, got: Received) -> None:
         assert got.body is not None
         message = got.body.decode()
-        received = self._workload.received
-        if received.get(message) == self.world.life and not got.arguments["redelivered"]:
-            raise self.world.broken(f"{self.name}: {message} came twice")
-        received[message] = self.world.life
-        self.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
+        self._workload.delivered(message, got.arguments["redelivered"])
+        self._settle(got.arguments["delivery_tag"], message)
+
+    def _settle(self, tag: int, message: str) -> None:
+        self.send(1, "basic.ack", delivery_tag=tag)
 
     def disconnected(self) -> None:
         self.consumes = False
+
+
+class SettlingConsumer(TransactionConsumer):
+    """Acknowledges in transactions, some of which it rolls back: then the same delivery tags are outstanding again."""
+
+    def __init__(self, workload: Transactions) -> None:
+        super().__init__(workload)
+        self._outstanding: dict[int, str] = {}
+        self._acknowledged: dict[int, str] = {}
+
+    def opened(self) -> None:
+        self._outstanding.clear()
+        self._acknowledged.clear()
+        self.call(lambda _: None, "tx.select-ok", 1, "tx.select")
+        super().opened()
+
+    def _settle(self, tag: int, message: str) -> None:
+        self._outstanding[tag] = message
+        self._next()
+
+    def _next(self) -> None:
+        """Acknowledge all or some of what is outstanding in one transaction, unless one is under way."""
+        if self._acknowledged or not self._outstanding:
+            return
+        tags = sorted(self._outstanding)[: self.chance.choice((1, 3, 1000))]
+        self._acknowledged = {tag: self._outstanding.pop(tag) for tag in tags}
+        if self.chance.random() < 0.5:
+            self.send(1, "basic.ack", delivery_tag=tags[-1], multiple=True)
+        else:
+            for tag in tags:
+                self.send(1, "basic.ack", delivery_tag=tag)
+        name = "commit" if self.chance.random() < 0.6 else "rollback"
+        self.call(lambda _: self._over(name), f"tx.{name}-ok", 1, f"tx.{name}")
+
+    def _over(self, name: str) -> None:
+        acknowledged, self._acknowledged = self._acknowledged, {}
+        if name == "commit":
+            for message in acknowledged.values():
+                self._workload.settled[message] = self.world.life
+        else:
+            self._outstanding |= acknowledged
+        self._next()

@@ -315,6 +315,7 @@ class UserClient(Operator):
             if kind.startswith("publish"):
                 exchange, routing_key = ("amq.topic", key) if kind == "publish_topic" else ("", queue)
                 self._returned = False
+                self._channel = MESSAGES
                 self.write(published(routing_key, b"x", exchange, MESSAGES))
                 self._expect(self._confirmed, "basic.ack", "channel.close")
             elif kind == "bind":
@@ -379,7 +380,9 @@ class UserClient(Operator):
         """The broker closes the connection: there must be a reason for it."""
         since = self._since
         assert since is not None
-        if self._is_in or reason.startswith("320"):
+        if "node connection limit" in reason:
+            explained = self.world.config.max_connections > 0
+        elif self._is_in or reason.startswith("320"):
             explained = any(self.user not in state.by_name for state in since)
         elif reason.startswith("403"):
             explained = any(state.of(self.user, self.password) is None for state in since)

@@ -262,6 +262,7 @@ class Member(Operator):
             watch.append(self._vhosts.known.watch())
             if kind == "fill":
                 self._returned = False
+                self._channel = MESSAGES
                 self.write(published(queue, b"x" * 100, "", MESSAGES, delivery_mode=2))
                 self._expect(self._confirmed, "basic.ack", "channel.close")
             elif kind == "delete":
@@ -338,7 +339,7 @@ class Member(Operator):
             assert self._since is not None
             if self._is_in and all(self.virtual_host in state.vhosts for state in self._since):
                 raise self.world.broken(f"{self.name} is closed with {reason}: {self._since}")
-            if "limit" in reason:
+            if "limit" in reason and "node connection limit" not in reason:
                 self._check_refusal(reason)
             if not self._is_in:
                 # What waits for the connection is not tried again.

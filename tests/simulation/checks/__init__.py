@@ -1,0 +1,55 @@
+"""Conditions that hold in every world, whatever its workloads do. A new check is a file with one idea, and a row here.
+
+RUNNING: checked between two iterations of the event loop; each yields what is wrong with a process.
+AROUND: what one iteration does; each looks at a process before it, and yields what was wrong after it.
+AT_REST: made in this order at the end of a world, when its workloads are done; each raises BrokenError.
+"""
+
+from tests.simulation.checks import (
+    batches,
+    caches,
+    deadlines,
+    held_memory,
+    journal_files,
+    left_over,
+    limit_counts,
+    lines,
+    loop_timer,
+    memory,
+    new_client,
+    offered,
+    ready_counts,
+    rest,
+    restart,
+    unacked_counts,
+    unsent,
+    unwritten,
+)
+from tests.simulation.checks.holding import Holding
+from tests.simulation.checks.shares import Shares
+
+RUNNING = (
+    ready_counts.check,
+    unacked_counts.check,
+    offered.check,
+    deadlines.check,
+    unsent.check,
+    memory.check,
+    held_memory.check,
+    unwritten.check,
+    batches.check,
+    caches.check,
+    limit_counts.check,
+    lines.check,
+    loop_timer.check,
+)
+
+AROUND = (Shares, Holding)
+
+AT_REST = (
+    new_client.check,
+    rest.check,
+    journal_files.check,
+    restart.check,
+    left_over.check,
+)

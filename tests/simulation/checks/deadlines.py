@@ -1,0 +1,28 @@
+"""Timers of what is to happen by itself: the head of a queue that may expire, and the first delayed message."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.clock import Timer
+from tests.simulation.checks.parts import delayed_exchanges, queues
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield whatever has a time, and no timer that fires by then."""
+    for queue in queues(process):
+        head = queue.ready.peek()
+        if head is not None and head.deadline_ms and not _fires(queue.expiry._timer, head.deadline_ms):
+            yield f"the head of {queue.name} expires at {head.deadline_ms}, and no timer waits for it"
+        delayed = queue.offering.delayed
+        if delayed is not None and delayed.count and (delayed._timer is None or delayed._timer.callback is None):
+            yield f"{queue.name} has {delayed.count} delayed messages, and no timer waits for them"
+    for exchange, held in delayed_exchanges(process):
+        if held.count and (held._timer is None or held._timer.callback is None):
+            yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
+
+
+def _fires(timer: Timer | None, by_ms: int) -> bool:
+    return timer is not None and timer.callback is not None and timer.due_ms <= by_ms

@@ -1,0 +1,44 @@
+"""Files of the store at rest: no segment that nothing lives in, none that nobody knows, nothing spilled."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.store.journal.journal import segment_name
+from amqpbroker.store.spill import SpillFiles
+from tests.simulation.broker_process import DIRECTORY
+from tests.simulation.checks.parts import held_messages, queues
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+def check(world: "World") -> None:
+    """Raise BrokenError for a file that is there for nothing."""
+    process = world.process
+    assert process is not None
+    log, disk = process.store.log, world.disk
+    names = disk.names(DIRECTORY / "journal")
+    expected = [segment_name(number) for number in range(log.oldest, log.newest + 1) if number]
+    if names != expected and names != expected[:-1]:  # the newest has its file with its first batch
+        raise world.broken(f"the journal has {expected}; there are {names}")
+    if log.newest > log.oldest and not log.living.of(log.oldest).count:
+        raise world.broken(f"nothing lives in the oldest of {len(names)} segments")
+    if process.store._compaction.is_due():
+        raise world.broken(f"compaction of {len(names)} segments is due, and does not go on")
+    living = sum(log.living.of(number).count for number in range(log.oldest, log.newest + 1))
+    stored = sum(queue.ledger.persistent for queue in queues(process)) + sum(map(_stored, held_messages(process)))
+    if living != stored:
+        raise world.broken(f"{living} copies live in the journal; queues and exchanges have {stored}")
+    spilled = disk.names(DIRECTORY / "spill")
+    spill = process.broker._spill
+    assert isinstance(spill, SpillFiles)
+    if len(spilled) != len(spill._segments):
+        raise world.broken(f"spill files are left: {spilled}")
+    open_files = [path for path in disk.open_files.values() if path.parent.name == "journal"]
+    if len(open_files) > len(names):
+        raise world.broken(f"{len(open_files)} files are open, of {len(names)} segments")
+
+
+def _stored(held: HeldMessages) -> int:
+    """Return the number of stored messages of a delayed exchange."""
+    return len(held._stored) + sum(copy.position != 0 for copy in held._recent)

@@ -1,0 +1,122 @@
+"""Objects, timers and files that a broker has at rest: those that a new one on the same disk has, and no others."""
+
+import gc
+from collections import Counter
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.queues.expiry import Expiry
+from amqpbroker.clock import SystemClock
+from tests.simulation.broker_process import BrokerProcess
+from tests.simulation.checks.parts import held_messages, queues
+from tests.simulation.checks.rest import WITHIN_NS, busy
+from tests.simulation.checks.restart import booted, copied
+from tests.simulation.scheduler import SECOND
+from tests.soak.census import census
+from tests.soak.rest import balanced, grown, remembered
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: A census takes as long as a fifth of a world. It is made in one of so many.
+ONE_OF = 16
+#: How long the new broker has to come to rest.
+REST_NS = 60 * SECOND
+
+#: Kinds of objects that a client leaves nothing of, wherever they are referred to.
+OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Transaction", "Entry")
+
+#: Whatever a new broker has fewer of, as patterns: totals since the start, assigned numbers, times, and sums over
+#: settings, of which queues that are alike may share one.
+SINCE_START = (
+    "Churn.queue_created",
+    # A queue with a delayed retry makes it with the first message that is delayed.
+    "DelayedReturns*",
+    # A queue keeps the policies in force that it has, where a new one has those of others that are equal.
+    "Effective*",
+    "*._started",
+    "DirectReplies._created_s",
+    # A priority line makes a line for each priority when that is first used.
+    "FifoLine*",
+    # One is kept for the next.
+    "Group",
+    "HeldMessages._sequence",
+    "HeldMessages._new_bytes",
+    "HeldMessages._*_ms",
+    "Ledger.*",
+    "LocalQueue.*",
+    "Offering.no_ack",
+    "*Offering.no_ack",
+    "Service.recovered",
+    "SystemClock.*",
+    "Outstanding.returned",
+    # Shortage of memory gives a line another one.
+    "QueuePages*",
+    "QuorumLine._newest",
+    "QuorumLine.turn",
+    "QueueSettings.*",
+    # Made with the first message that cannot be read.
+    "Rereading*",
+    # Counters that were used have samples.
+    "History*",
+    "Rates.*",
+    "Sample*",
+    # The last of several bindings is still counted.
+    "Targets._counts*",
+)
+
+
+def check(world: "World") -> None:
+    """Compare with a new broker, in some worlds. Raises BrokenError."""
+    if world.chance("census").randrange(ONE_OF):
+        return
+    process = world.process
+    assert process is not None
+    if any(held.count for held in held_messages(process)):
+        return  # they are in memory here, and on the disk only there
+    for queue in queues(process):
+        queue.purge()  # likewise
+    if not world.run_until(lambda: not busy(world), WITHIN_NS):
+        raise world.broken(f"after a purge the broker does not come to rest: {', '.join(busy(world))}")
+    gc.collect()
+    objects = gc.get_objects()
+    alive: Counter[str] = Counter(
+        type(each).__name__ for each in objects if type(each).__module__.startswith("amqpbroker.")
+    )
+    if sum(type(each) is type(world) for each in objects) > 1:
+        alive.clear()  # a world that failed before is kept by its error
+    del objects
+    disk = copied(world)
+    disk.end_process()
+    new = booted(world, disk, world.scheduler.now)
+    new.run(REST_NS)
+    before, now = taken(new.process), taken(process)
+    new.process.kill()
+    disk.release()
+    for fault in grown(before, now, remembered(world.config.bounds)):
+        if not any(fnmatchcase(fault.split()[0], pattern) for pattern in SINCE_START):
+            raise world.broken(f"left over: {fault}")
+    for kind in OF_CLIENTS:
+        if alive[kind] > now.get(kind, 0):
+            raise world.broken(f"{alive[kind]} objects of {kind} are alive; the broker has {now.get(kind, 0)}")
+
+
+def taken(process: BrokerProcess) -> dict[str, int]:
+    """Return the census of a process, with the timers that will fire."""
+    service = process.service
+    parts = process.broker, service.clients, process.store, service.timers, service.tick
+    timers = sum(_is_for_something(item[2].callback) for item in process.clock._heap)
+    # One call of the loop waits for the earliest timer, also if that is cancelled by now.
+    calls = max(sum(not handle.cancelled() for _, _, handle in process.loop._timed), 1)
+    # An attribute that was never set is its class's, which a census leaves out.
+    found = balanced({"Persistence.synced": 0, "Persistence.appended": 0} | census(parts))
+    return found | {"timers to fire": timers, "calls of the loop": calls + len(process.loop._ready)}
+
+
+def _is_for_something(callback: Callable[[], None] | None) -> bool:
+    """Return whether a timer is set, but for one for a message that left its queue before it expired."""
+    owner = getattr(callback, "__self__", None)
+    if isinstance(owner, SystemClock):  # it looks for steps once anything has waited by the wall clock
+        return False
+    return callback is not None and not (isinstance(owner, Expiry) and not owner._ready.count)

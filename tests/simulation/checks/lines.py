@@ -1,0 +1,37 @@
+"""Consumers that wait in lines, and former ones that queues know: none of them is kept for longer than it counts."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.amqp.delivery import UNLIMITED, ChannelConsumer
+from amqpbroker.amqp.round_robin import Line
+from tests.simulation.checks.parts import connections, queues
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield each consumer in a line that has gone, or waits for nothing, and each former one that holds nothing."""
+    for connection in connections(process):
+        for consumer in _members(connection.output.line):
+            if not consumer.registered or not consumer.starved:
+                yield f"{consumer.tag} of {connection.name} is in the line for output, and does not wait for any"
+        for channel in connection.channels.values():
+            unacked = channel.unacked
+            if len(unacked.line) and unacked.outstanding < (unacked.global_prefetch or UNLIMITED):
+                yield f"{channel.name} has room for deliveries, and consumers wait for it"
+            for consumer in _members(unacked.line):
+                if not consumer.registered or not consumer.blocked:
+                    yield f"{consumer.tag} of {channel.name} is in the line for the prefetch, and does not wait for it"
+    for queue in queues(process):
+        for former in queue.outstanding._former:
+            if not former.unacked:
+                yield f"{queue.name} remembers the cancelled consumer {former.tag}, which holds nothing"
+
+
+def _members(line: Line) -> Iterator[ChannelConsumer]:
+    for group in line._groups.values():
+        for consumer in group:
+            assert isinstance(consumer, ChannelConsumer)
+            yield consumer

@@ -1,0 +1,33 @@
+"""Memory for one client: its output, what the kernel has not taken, and what it has sent that is not handled yet."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.server.reading import LARGEST_READ_BYTES
+from amqpbroker.server.transport import WRITE_HIGH_BYTES
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+#: Slack of one message: frames of the largest message in any workload, and some heads.
+MESSAGE_BYTES = 300_000
+#: What a client may send in one frame.
+FRAME_BYTES = 131_072 + 8
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield each client that takes more memory than it may."""
+    bounds = process.broker.config.bounds
+    most = bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES
+    for client in process.service.clients.there():
+        connection = client._connection
+        if not isinstance(connection, Connection):
+            continue
+        output = connection.output
+        if len(output) > most:
+            yield f"{client.name} has {len(output)} bytes of output"
+        if client.unwritten > WRITE_HIGH_BYTES + most:
+            yield f"{client.name} has {client.unwritten} bytes that the kernel has not taken"
+        if connection.frame_loop._waiting_size > FRAME_BYTES + LARGEST_READ_BYTES:
+            yield f"{client.name} has sent {connection.frame_loop._waiting_size} bytes that are not handled"

@@ -1,0 +1,102 @@
+"""A new client at the end of a world: the broker does for it whatever it asks, and what is left of it goes."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.wire.values import longstr
+from tests.harness import Received, published
+from tests.simulation.client import Client
+from tests.simulation.scheduler import SECOND
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: How long all that it does may take.
+WITHIN_NS = 60 * SECOND
+SIZES = (0, 10, 300, 20_000)
+
+
+def check(world: "World") -> None:
+    """Have a new client declare, publish, consume, acknowledge and delete. Raises BrokenError."""
+    client = NewClient(world)
+    client.connect()
+    if not world.run_until(lambda: client.is_done, WITHIN_NS):
+        raise world.broken(f"a new client gets no further than: {client.awaits}")
+    client.leave()
+
+
+class NewClient(Client):
+    """awaits: what it waits for. is_done: it has waited for everything."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world, "new")
+        self.awaits = "the connection"
+        self.is_done = False
+        self._queues = ("new-classic", "new-quorum")
+        self._published = 0
+        self._confirmed = 0
+        self._unsettled: dict[str, None] = {}
+
+    def opened(self) -> None:
+        self.awaits = "its declarations"
+        for name in self._queues:
+            kind = name.removeprefix("new-")
+            self._ask("queue.declare", queue=name, durable=True, arguments={"x-queue-type": longstr(kind)})
+        self._ask("confirm.select", self._publish)
+
+    def _publish(self) -> None:
+        self.awaits = "its confirms"
+        for name in self._queues:
+            for i in range(4):
+                size = self.chance.choice(SIZES)
+                self._published += 1
+                self._unsettled[f"{name}-{i}"] = None
+                body = f"{name}-{i} ".encode() + self.chance.randbytes(size)
+                self.write(published(name, body, delivery_mode=1 + i % 2))
+
+    def received(self, got: Received) -> None:
+        if got.name == "basic.ack":
+            self._confirmed = got.arguments["delivery_tag"]
+            if self._confirmed == self._published:
+                self._consume()
+        elif got.name == "basic.deliver":
+            assert got.body is not None
+            message = got.body.split(b" ", 1)[0].decode()
+            if message not in self._unsettled:
+                raise self.world.broken(f"a new client gets {message!r} again, or what it has not published")
+            del self._unsettled[message]
+            self.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
+            if not self._unsettled:
+                self._delete()
+        else:
+            raise self.world.broken(f"a new client received {got}")
+
+    def _consume(self) -> None:
+        self.awaits = "its messages"
+        self._ask("basic.qos", prefetch_count=self.chance.choice((0, 1, 3)))
+        for name in self._queues:
+            self._ask("basic.consume", queue=name, consumer_tag=name)
+
+    def _delete(self) -> None:
+        self.awaits = "the end of its queues"
+        for name in self._queues:
+            self._ask("basic.cancel", consumer_tag=name)
+            self.call(self._deleted, "queue.delete-ok", 1, "queue.delete", queue=name)
+        self._ask("channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+        self.awaits = "the end of its connection"
+        close: dict[str, Any] = {"reply_code": 200, "reply_text": "", "class_id": 0, "method_id": 0}
+        self.call(self._closed, "connection.close-ok", 0, "connection.close", **close)
+
+    def _deleted(self, got: Received) -> None:
+        if got.arguments["message_count"]:
+            raise self.world.broken(f"a new client's queue has {got.arguments['message_count']} messages left")
+
+    def _closed(self, _: Received) -> None:
+        self.is_done = True
+
+    def _ask(self, name: str, then: Callable[[], None] = lambda: None, **arguments: Any) -> None:
+        self.call(lambda _: then(), f"{name}-ok", 1, name, **arguments)
+
+    def disconnected(self) -> None:
+        if not self.is_done:
+            raise self.world.broken(f"a new client is cut off while it waits for {self.awaits}")

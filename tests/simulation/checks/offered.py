@@ -1,0 +1,33 @@
+"""The invariant of queues: if a message is ready, no consumer can take it."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.amqp.delivery import ChannelConsumer
+from tests.simulation.checks.parts import queues
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield each queue that has a message for a consumer, and does not deliver it."""
+    for queue in queues(process):
+        if not queue.ready.count or queue.ready.peek() is None:
+            continue  # what cannot be read now is tried again
+        consumers = queue.consumers
+        able = [consumers.active] if consumers.single_active else consumers.all
+        if consumers.single_active and consumers._successor() is not consumers.active:
+            continue  # the active one is to hand over
+        for consumer in able:
+            if isinstance(consumer, ChannelConsumer) and _can_take(consumer):
+                yield f"{queue.name} has {queue.ready.count} messages, and {consumer.tag} gets none"
+
+
+def _can_take(consumer: ChannelConsumer) -> bool:
+    """`ChannelConsumer.can_take`, which joins no line."""
+    unacked = consumer._channel_unacked
+    limit = unacked.global_prefetch
+    if limit and (consumer.blocked or unacked.outstanding >= limit) and consumer._channel_limits:
+        return False
+    return consumer.unacked < consumer.prefetch and consumer.output.room > 0 and not consumer.paused

@@ -1,0 +1,61 @@
+"""Parts of a broker process that several checks look at."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.amqp.channel import Channel
+from amqpbroker.amqp.connection import Connection
+from amqpbroker.broker.exchanges.delayed import DelayedType
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.priority_line import PriorityLine
+from amqpbroker.broker.queues.quorum_lines import QuorumLine
+from amqpbroker.broker.queues.ready_line import ReadyLine
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def connections(process: "BrokerProcess") -> list[Connection]:
+    """Return all connections, also those that are not open yet."""
+    served = [client._connection for client in process.service.clients.there()]
+    return [connection for connection in served if isinstance(connection, Connection)]
+
+
+def channels(process: "BrokerProcess") -> Iterator[Channel]:
+    """Return the open channels of all connections."""
+    for connection in connections(process):
+        yield from connection.channels.values()
+
+
+def queues(process: "BrokerProcess") -> Iterator[LocalQueue]:
+    """Return the queues of all vhosts."""
+    for vhost in process.broker.vhosts.values():
+        for queue in vhost.queues.values():
+            if isinstance(queue, LocalQueue):
+                yield queue
+
+
+def fifo_lines(line: ReadyLine) -> list[FifoLine]:
+    """Return the first-in-first-out lines that a ready line is made of."""
+    if isinstance(line, FifoLine):
+        return [line]
+    if isinstance(line, PriorityLine):
+        return [each for each in line.levels if each.count]
+    assert isinstance(line, QuorumLine)
+    return [line.high, *fifo_lines(line.normal)]
+
+
+def delayed_exchanges(process: "BrokerProcess") -> Iterator[tuple[Exchange, HeldMessages]]:
+    """Return the exchanges that hold messages back, and what they hold."""
+    for vhost in process.broker.vhosts.values():
+        for exchange in vhost.exchanges.values():
+            if isinstance(exchange.type, DelayedType):
+                yield exchange, exchange.type.held
+
+
+def held_messages(process: "BrokerProcess") -> list[HeldMessages]:
+    """Return what all delayed exchanges hold."""
+    return [held for _, held in delayed_exchanges(process)]

@@ -1,0 +1,52 @@
+"""A broker at rest, once its clients have gone: nothing of them is left."""
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.scheduler import SECOND
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+    from tests.simulation.world import World
+
+#: How long the broker may need once all have gone: a connection waits 30 seconds for its client to close.
+WITHIN_NS = 60 * SECOND
+
+
+def check(world: "World") -> None:
+    """Have all clients leave; then everything that is counted is none. Raises BrokenError."""
+    for client in world.clients:
+        client.leave()
+    if not world.run_until(lambda: not busy(world), WITHIN_NS):
+        raise world.broken(f"without clients the broker does not come to rest: {', '.join(busy(world))}")
+
+
+def busy(world: "World") -> list[str]:
+    """Return whatever is going on."""
+    process = world.process
+    if process is None:
+        return ["the broker does not run"]
+    broker, store, files = process.broker, process.store, world.disk
+    figures = {
+        "clients": len(process.service.clients.there()),
+        "sessions": len(broker.sessions),
+        "connections that wait for the disk": len(broker.awaiting_sync),
+        "ends of turns": int(process.service.tick.pending),
+        "calls of the loop": len(process.loop._ready) + len(process.loop._readable),
+        "bytes for the disk": store.waiting_bytes,
+        "operations that are not safe": max(store.appended - store.synced, 0) + int(store._is_due),
+        "batches": int(store.writer.is_busy),
+        "changes of definitions that are not synced": len(files.definitions.versions) - 1,
+        "timers for definitions": int(store.writer._definitions is not None),
+        "segments to be removed": len(store.log._freed),
+        "callbacks for safe copies": len(store._unsafe),
+        "entries to be freed": sum(len(vhost.disposal._lines) for vhost in broker.vhosts.values()),
+        "dead letters on their way": sum(vhost.dead_letters.waiting for vhost in broker.vhosts.values()),
+        **{f"unacknowledged of {name}": count for name, count in _unacked(process).items()},
+    }
+    return [f"{count} {name}" for name, count in figures.items() if count]
+
+
+def _unacked(process: "BrokerProcess") -> dict[str, int]:
+    return {
+        queue.name: queue.unacked_count for vhost in process.broker.vhosts.values() for queue in vhost.queues.values()
+    }

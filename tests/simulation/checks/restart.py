@@ -1,0 +1,176 @@
+"""Restarts of a broker whose disk is up to date: the next one finds the same objects and the same messages.
+
+They are made on copies of the disk, so that the world goes on as if nothing had happened.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from amqpbroker.broker.durable import is_durable
+from amqpbroker.broker.exchanges.exchange import Binding
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.management.definitions.export import exported
+from tests.simulation.alone import Alone
+from tests.simulation.broker_process import BrokerProcess
+from tests.simulation.checks.parts import channels, delayed_exchanges, queues
+from tests.simulation.disk import Disk
+from tests.simulation.scheduler import SECOND
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+#: How long it may take until everything is on the disk.
+WITHIN_NS = 60 * SECOND
+
+#: Facts by the names of what a broker has, such as ("message", "/", "queue", 3).
+Dump = dict[tuple[Any, ...], dict[str, Any]]
+
+
+def check(world: "World") -> None:
+    """Compare what a kill, a power cut or an orderly stop leaves with what is there now. Raises BrokenError."""
+    if not world.run_until(lambda: _is_synced(world), WITHIN_NS):
+        raise world.broken("not everything comes to the disk")
+    process = world.process
+    assert process is not None
+    before = dump(process, live=True)
+    how = world.chance(f"restart at {world.scheduler.now}").choice(("kill", "power cut", "stop"))
+    disk = copied(world)
+    if how == "power cut":
+        disk.cut_power()
+    else:
+        disk.end_process()
+    after = booted(world, disk)
+    if how == "stop":
+        after.stop()
+        disk.end_process()
+        after = booted(world, disk)
+    found = dump(after.process, live=False)
+    after.process.kill()
+    disk.release()
+    for fault in differences(before, found):
+        raise world.broken(f"after a {how} {fault}")
+
+
+def _is_synced(world: "World") -> bool:
+    """Return whether everything that is to be stored is safe."""
+    process = world.process
+    if process is None:
+        return False
+    store = process.store
+    pending = store._is_due or store.writer.is_busy or store.appended > store.synced
+    return not pending and not world.disk.has_unsynced_definitions
+
+
+def copied(world: "World") -> Disk:
+    """Return another disk with the same data."""
+    return world.disk.copied(world.chance("copied disk"))
+
+
+def booted(world: "World", disk: Disk, now: int = 0) -> Alone:
+    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired."""
+    return Alone(world.config, disk, world.chance("copied broker"), now)
+
+
+def differences(before: Dump, after: Dump) -> Iterator[str]:
+    """Yield what is missing, too much, or different."""
+    for key in before.keys() - after.keys():
+        yield f"{shown(key)} is missing"
+    for key in after.keys() - before.keys():
+        yield f"{shown(key)} is there"
+    for key, value in before.items():
+        for name, fact in value.items() if key in after else ():
+            if after[key][name] != fact:
+                yield f"{shown(key)} has another {name}"
+
+
+def shown(key: tuple[Any, ...]) -> str:
+    """Return the name of something for errors."""
+    return " ".join(map(str, key))
+
+
+def dump(process: BrokerProcess, live: bool) -> Dump:
+    """Return all that outlives a broker. live: what is not to outlive it is left out, and what is held is put back."""
+    return {**_definitions(process), **_messages(process, live), **_held(process)}
+
+
+def _definitions(process: BrokerProcess) -> Dump:
+    found: Dump = {}
+    document = exported(process.broker)
+    for section in ("users", "vhosts", "permissions", "topic_permissions", "parameters", "policies"):
+        rows = document[section]
+        for each in rows.objects:
+            found[section, repr(rows.row(each))] = {}
+    found["global parameters",] = {"value": document["global_parameters"]}
+    for vhost in process.broker.vhosts.values():
+        for queue in vhost.queues.values():
+            if queue.durable and queue.owner is None:
+                found["queue", vhost.name, queue.name] = {
+                    "kind": queue.kind.name,
+                    "end": queue.auto_delete,
+                    "table of arguments": repr(queue.arguments),
+                }
+        for exchange in vhost.exchanges.values():
+            if exchange.durable:
+                found["exchange", vhost.name, exchange.name] = {
+                    "type": exchange.type.name,
+                    "end": exchange.auto_delete,
+                    "use": exchange.internal,
+                    "table of arguments": repr(exchange.arguments),
+                }
+            for binding in exchange.live_bindings():
+                if is_durable(binding):
+                    found["binding", vhost.name, *_binding(binding)] = {}
+    return found
+
+
+def _binding(binding: Binding) -> tuple[str, ...]:
+    ends = binding.source.name, type(binding.destination).__name__, binding.destination.name
+    return *ends, binding.routing_key, repr(binding.arguments)
+
+
+def _messages(process: BrokerProcess, live: bool) -> Dump:
+    """Return the stored messages of each queue by their places in it."""
+    found: Dump = {}
+    unacked: dict[LocalQueue, list[Entry]] = {}
+    for channel in channels(process):
+        for entry in channel.unacked.held():
+            if isinstance(entry.queue, LocalQueue):
+                unacked.setdefault(entry.queue, []).append(entry)
+    for queue in queues(process):
+        if not queue.durable or queue.owner is not None:
+            continue
+        key = "message", queue.vhost.name, queue.name
+        for entry in (*queue.ready_entries(), *queue.delayed_entries()):
+            if entry.position:
+                found[*key, entry.sequence] = _message(queue, entry, entry.acquired_count > 0)
+        for entry in unacked.get(queue, ()):
+            if entry.position:
+                found[*key, entry.sequence] = _message(queue, entry, live)
+    return found
+
+
+def _message(queue: LocalQueue, entry: Entry, redelivered: bool) -> dict[str, Any]:
+    message = entry.message
+    return {
+        "address": message.address,
+        "header": message.properties,
+        "body": message.body,
+        "deadline": entry.deadline_ms,
+        "flag of redelivery": redelivered,
+        "delivery count": entry.delivery_count if queue.kind.counts_returns else 0,
+    }
+
+
+def _held(process: BrokerProcess) -> Dump:
+    """Return the stored messages of each delayed exchange by their numbers: when they are due."""
+    found: Dump = {}
+    for exchange, held in delayed_exchanges(process):
+        if not exchange.durable:
+            continue
+        for copy in held._recent:
+            if copy.position:
+                found["held message", exchange.name, copy.sequence] = {"due time": copy.deadline_ms}
+        for item in held._stored:
+            found["held message", exchange.name, item >> 64 & ((1 << 64) - 1)] = {"due time": item >> 128}
+    return found

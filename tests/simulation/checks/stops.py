@@ -1,0 +1,42 @@
+"""Orderly stops in the middle of everything: the next broker has all that this one had, confirmed or not."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.store.record import DamagedError
+from tests.simulation.checks.restart import Dump, booted, copied, differences, dump
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+    from tests.simulation.world import World
+
+
+def stop(world: "World", process: "BrokerProcess") -> None:
+    """Stop a broker, and compare with the next one: what it has once its clients have gone. That raises BrokenError."""
+    had: list[Dump | None] = []
+    process.before_close = lambda: had.append(_had(process))
+    process.after_stop = lambda: _compare(world, had)
+    process.stop()
+
+
+def _compare(world: "World", had: list[Dump | None]) -> None:
+    before = had[0] if had else None
+    if before is None:
+        return
+    disk = copied(world)
+    disk.end_process()
+    after = booted(world, disk)
+    found = dump(after.process, live=False)
+    after.process.kill()
+    disk.release()
+    for fault in differences(before, found):
+        raise world.broken(f"after an orderly stop {fault}")
+
+
+def _had(process: "BrokerProcess") -> Dump | None:
+    """Return what a broker has, None if it cannot be read now, or the store has ended."""
+    if process.service.failure is not None or process.store.writer.has_failed:
+        return None
+    try:
+        return dump(process, live=True)
+    except (OSError, DamagedError):
+        return None

@@ -1,0 +1,48 @@
+"""Counters of unacknowledged messages: what the channels hold."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.queue import Queue
+from tests.simulation.checks.parts import channels, queues
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield each counter of a queue, a consumer or a channel that differs from what is there."""
+    of_queue: Counter[Queue] = Counter()
+    sizes: Counter[Queue] = Counter()
+    of_consumer: Counter[Consumer] = Counter()
+    overtaken: dict[Consumer, None] = {}
+    for channel in channels(process):
+        delivered = 0
+        for entry in channel.unacked.held():
+            of_queue[entry.queue] += 1
+            sizes[entry.queue] += entry.message.size
+            if entry.consumer is not None:
+                of_consumer[entry.consumer] += 1
+                delivered += 1
+        if delivered != channel.unacked.outstanding:
+            yield f"{channel.name} counts {channel.unacked.outstanding} deliveries and holds {delivered}"
+        for consumer in (*channel.consumers.by_tag.values(), *channel.consumers.former):
+            if consumer.has_taken_over and not consumer.queue.kind.merges_consumers:
+                # What it took over does not count, and makes room all the same when it is settled.
+                overtaken[consumer] = None
+                continue
+            of_consumer.setdefault(consumer, 0)
+            # While a consumer pauses, its prefetch is 0.
+            most = consumer._prefetch_before if consumer.paused else consumer.prefetch
+            if consumer.unacked > most and consumer.registered:
+                yield f"{consumer.tag} of {channel.name} has {consumer.unacked}, more than {most}"
+    for consumer, count in of_consumer.items():
+        if consumer.unacked != count and consumer not in overtaken:
+            yield f"consumer {consumer.tag} of {consumer.queue.name} counts {consumer.unacked} and has {count}"
+    for queue in queues(process):
+        if queue.outstanding.count != of_queue[queue]:
+            yield f"{queue.name} counts {queue.outstanding.count} unacknowledged messages; {of_queue[queue]} are"
+        if queue.outstanding.size != sizes[queue]:
+            yield f"{queue.name} counts {queue.outstanding.size} unacknowledged bytes; {sizes[queue]} are"

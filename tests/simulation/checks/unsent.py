@@ -1,0 +1,29 @@
+"""Output of connections: whatever can be written is going to be, at the end of an event loop iteration."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from amqpbroker.amqp.connection import Connection
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+
+
+def check(process: "BrokerProcess") -> Iterator[str]:
+    """Yield each client with output, or with frames to handle, that nobody comes back to."""
+    for client in process.service.clients.there():
+        connection = client._connection
+        if not isinstance(connection, Connection) or client._transport is None:
+            continue
+        output = connection.output
+        if len(output) and output.writable and not output.dirty:
+            yield f"{client.name} has {len(output)} bytes of output that nobody writes"
+        if output.dirty and not client.marked:
+            yield f"{client.name} has output, and no turn ends for it"
+        if client.marked and not process.service.tick.pending:
+            yield f"{client.name} waits for the end of a turn that nobody ends"
+        status = connection.status
+        if status.paused and not status.state.held and output.writable and not output.dirty:
+            yield f"{client.name} is not read, and nothing that it waits for happens"
+        if status.state.outrun and connection not in process.broker.awaiting_sync:
+            yield f"{client.name} waits for the disk, and is not told"

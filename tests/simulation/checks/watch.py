@@ -1,0 +1,45 @@
+"""When the checks of a running broker are made: between two iterations of its loop, now and then."""
+
+from typing import TYPE_CHECKING
+
+from tests.simulation.checks import AROUND, RUNNING
+
+if TYPE_CHECKING:
+    from tests.simulation.broker_process import BrokerProcess
+    from tests.simulation.world import World
+
+#: Mean number of iterations between two of them. Checks may add about a seventh to the time that a world takes.
+INTERVAL = 60
+
+
+class Watch:
+    """Checks of one process. The seed decides after which iterations they are made, and nothing else depends on it."""
+
+    def __init__(self, world: "World", process: "BrokerProcess") -> None:
+        self._world = world
+        self._process = process
+        self._chance = world.chance(f"checks {world.life}")
+        self._around = [check(process) for check in AROUND]
+        self._left = 1
+
+    def iterated(self) -> None:
+        """Check whatever there is to check after this iteration."""
+        self._left -= 1
+        if self._left > 0 or self._process.stopping:
+            return
+        if self._left == 0:
+            for check in RUNNING:
+                for fault in check(self._process):
+                    raise self._world.broken(fault)
+            for each in self._around:
+                each.begin()
+            return
+        for each in self._around:
+            for fault in each.check():
+                raise self._world.broken(fault)
+        self._left = self._chance.randint(1, 2 * INTERVAL)
+
+
+def watch(world: "World", process: "BrokerProcess") -> None:
+    """Have a process checked as long as it runs."""
+    process.loop.after_iteration = Watch(world, process).iterated

@@ -1,0 +1,8 @@
+"""Faults planted into a copy of the broker, one at a time, that the simulator has to find."""
+
+from tests.simulation.planted.amqp import AMQP
+from tests.simulation.planted.broker import BROKER
+from tests.simulation.planted.queues import QUEUES
+from tests.simulation.planted.store import STORE
+
+PLANTED = (*STORE, *QUEUES, *AMQP, *BROKER)

@@ -1,0 +1,252 @@
+"""Planted faults of queues: lines, paging, expiry, limits, returns, consumers, dead letters."""
+
+from tests.simulation.planted.fault import Planted
+
+QUEUES = (
+    # --- lines and pages --------------------------------------------------------------------------------------------
+    Planted("a requeued message at the end", "fifo_line.py", "merge(self.line, entries)", "self.line.extend(entries)"),
+    Planted(
+        "an off-by-one in a page",
+        "fifo_line.py",
+        "pages.append(Page([], positions[start:stop], sequences[start:stop]))",
+        "pages.append(Page([], positions[start : stop - 1], sequences[start : stop - 1]))",
+    ),
+    Planted(
+        "a page dropped before it is read",
+        "fifo_line.py",
+        "if page.is_empty:\n            self._pages.popleft()",
+        "if True:\n            self._pages.popleft()",
+    ),
+    Planted(
+        "a tail before its pages",
+        "fifo_line.py",
+        "if self.line or self._pages:\n                self._page_tail(self._pager)\n            else:",
+        "if True:\n                self._page_in()\n            else:",
+    ),
+    Planted(
+        "a page behind a returned message",
+        "fifo_line.py",
+        "        self._open(max([entry.sequence for entry in entries]))\n",
+        "",
+    ),
+    Planted(
+        "a returned priority that is never delivered",
+        "priority_line.py",
+        "self._line(level).requeue(group)\n            self.mask |= 1 << level",
+        "self._line(level).requeue(group)",
+    ),
+    Planted(
+        "priorities lost by a restart",
+        "priority_line.py",
+        "level = level_of(priority)",
+        "level = level_of(-1)",
+    ),
+    Planted(
+        "bytes of a quorum queue that stay counted",
+        "quorum_lines.py",
+        "self._advance(1)\n        self.count -= 1\n        self.size -= entry.message.size",
+        "self._advance(1)\n        self.count -= 1",
+    ),
+    Planted(
+        "a queue that is read once more, and not again",
+        "rereading.py",
+        "if self._failed:\n            self._arm(read_again)",
+        "if self._failed:\n            pass",
+    ),
+    Planted(
+        "a large purge freed in part",
+        "disposal.py",
+        "self._timer = self._clock.after(0, self._go_on) if self._lines else None",
+        "self._timer = None",
+    ),
+    Planted(
+        "messages that outlive their queue",
+        "local_queue.py",
+        "        self.returns.close()\n        self.purge()\n",
+        "        self.returns.close()\n",
+    ),
+    # --- expiry -----------------------------------------------------------------------------------------------------
+    Planted("a TTL too short", "expiry.py", "<= now_ms:", "<= now_ms + 500:"),
+    Planted(
+        "a TTL kept for the head before",
+        "expiry.py",
+        "if not due_ms or (timer is not None and timer.due_ms <= due_ms):",
+        "if not due_ms or timer is not None:",
+    ),
+    Planted(
+        "a returned message that never expires",
+        "offering.py",
+        "                self._expiry.added()\n        self.ready.requeue(entries)",
+        "                pass\n        self.ready.requeue(entries)",
+    ),
+    Planted(
+        "a restored message that never expires",
+        "local_queue.py",
+        "self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
+        "pass",
+    ),
+    Planted("a delay too short", "held.py", "+ delay_ms(message.properties))", "+ delay_ms(message.properties) // 2)"),
+    Planted(
+        "a delayed message that waits for another after a restart",
+        "held.py",
+        "    def recovered(self) -> None:\n        self._arm()",
+        "    def recovered(self) -> None:\n        pass",
+    ),
+    Planted(
+        "a delayed message that is released and kept",
+        "held.py",
+        "            self._release(message)\n            self._store.settle(copy)",
+        "            self._release(message)",
+    ),
+    Planted(
+        "delayed messages out of their order",
+        "held.py",
+        "        heapq.heapify(rest)\n",
+        "        rest.reverse()\n",
+    ),
+    Planted(
+        "a used queue that expires",
+        "queue_expiry.py",
+        "if due_ms > self._clock.now_ms():",
+        "if False:",
+    ),
+    Planted(
+        "a queue that expires under its consumer",
+        "local_queue.py",
+        "if not self.closed and not self.consumers.all:",
+        "if not self.closed:",
+    ),
+    Planted(
+        "an unused queue that never expires",
+        "local_queue.py",
+        "            self.vhost.remove_queue(self)\n        else:\n            self.touch()",
+        "            self.vhost.remove_queue(self)",
+    ),
+    # --- limits -----------------------------------------------------------------------------------------------------
+    Planted(
+        "a queue one message too short",
+        "length_limit.py",
+        "(0 <= settings.max_length < ready.count + more_count)",
+        "(0 <= settings.max_length <= ready.count + more_count)",
+    ),
+    Planted(
+        "a full queue that stays shut", "length_limit.py", "                self.shut = False", "                pass"
+    ),
+    Planted(
+        "a limit that returned messages pass",
+        "returns.py",
+        'deliver what these and other consumers can take."""\n        self._limit.trim()\n',
+        'deliver what these and other consumers can take."""\n',
+    ),
+    Planted(
+        "a delivery limit one too low",
+        "returns.py",
+        "0 <= self._settings.delivery_limit < entry.delivery_count",
+        "0 <= self._settings.delivery_limit <= entry.delivery_count",
+    ),
+    Planted(
+        "a delivery that is not counted",
+        "entry.py",
+        "self.delivery_count += failed",
+        "pass",
+    ),
+    # --- consumers --------------------------------------------------------------------------------------------------
+    Planted(
+        "an acknowledgement not counted",
+        "outstanding.py",
+        "consumer.unacked -= 1\n        if self._counts_holders",
+        "if self._counts_holders",
+    ),
+    Planted(
+        "a return not counted",
+        "outstanding.py",
+        "            else:\n                consumer.unacked -= 1\n                consumers[consumer] = None",
+        "            else:\n                consumers[consumer] = None",
+    ),
+    Planted(
+        "bytes of an acknowledged message that stay counted",
+        "outstanding.py",
+        "self.count -= 1\n        self.size -= entry.message.size\n",
+        "self.count -= 1\n",
+    ),
+    Planted(
+        "a cancelled consumer that a queue never forgets",
+        "outstanding.py",
+        "self._former = [each for each in self._former if each.unacked]",
+        "pass",
+    ),
+    Planted(
+        "nobody offered what came back",
+        "returns.py",
+        "self._limit.trim()\n        self._offering.share(consumers)",
+        "self._limit.trim()",
+    ),
+    Planted(
+        "a lost wake-up of a consumer",
+        "local_queue.py",
+        "                self.offering.offer(consumer)\n            elif not consumer.ringed:\n"
+        "                self.consumers.settled(consumer)\n\n    def ack_all",
+        "                pass\n\n    def ack_all",
+    ),
+    Planted(
+        "a consumer believed to be in the ring",
+        "consumers.py",
+        "ring.popleft()\n                consumer.ringed = False",
+        "ring.popleft()",
+    ),
+    Planted(
+        "nobody active after the active consumer",
+        "consumers.py",
+        "            self.active = None\n        if self.single_active:\n            self._elect()",
+        "            self.active = None",
+    ),
+    Planted(
+        "an active consumer that shares",
+        "consumers.py",
+        "            self.active = None\n        if self.single_active:\n            self._elect()",
+        "            self.active = None\n            self.single_active = False\n            self.revive(self.all)",
+    ),
+    Planted(
+        "a message got without acknowledgement that comes back",
+        "local_queue.py",
+        "self.got_no_ack += 1\n                self.ledger.leave(entry)",
+        "self.got_no_ack += 1",
+    ),
+    # --- dead letters -----------------------------------------------------------------------------------------------
+    Planted(
+        "a dead letter that leaves before it enters",
+        "deadletter.py",
+        "stored = entry.position != NOT_STORED",
+        "stored = False",
+    ),
+    Planted(
+        "a dead letter to the first of several queues",
+        "deadletter.py",
+        "for destination in found.destinations:",
+        "for destination in found.destinations[:1]:",
+    ),
+    Planted(
+        "a rejection taken for a cycle",
+        "deaths.py",
+        '== b"rejected":\n                return False',
+        '== b"rejected":\n                pass',
+    ),
+    Planted(
+        "a second death that is not counted",
+        "deaths.py",
+        "count: int = read_i64_be(tables, behind - 8) + 1",
+        "count: int = read_i64_be(tables, behind - 8)",
+    ),
+    Planted(
+        "a dead letter that expires again",
+        "deadletter.py",
+        "set_headers(without_expiration(message.properties), deaths.headers())",
+        "set_headers(message.properties, deaths.headers())",
+    ),
+    Planted(
+        "a dropped message without its dead letter",
+        "length_limit.py",
+        "        self._ledger.dead_letter(dropped, MAXLEN)\n        self._expiry.expire()",
+        "        self._ledger.discard(dropped)\n        self._expiry.expire()",
+    ),
+)

@@ -1,0 +1,23 @@
+"""Settings of the broker as dice: timeouts that are short enough to pass, limits that are reached, other releases."""
+
+import random
+from typing import Any
+
+#: Setting -> the values that it may get instead of its default. Workloads ask `World.config` what holds.
+VARIED: dict[str, tuple[Any, ...]] = {
+    "compat": ("4.1", "4.2", "4.3", "4.3"),
+    "consumer_timeout_ms": (5_000, 30_000),
+    "channel_tick_interval_ms": (50, 2_000),
+    "handshake_timeout_ms": (500, 3_000),
+    "heartbeat_s": (0, 1, 5),
+    "max_message_size": (200_000,),
+    "max_connections": (12, 25),
+}
+
+#: Share of worlds in which a setting varies, if that makes less of others.
+RARER = {"consumer_timeout_ms": 0.2}
+
+
+def varied(chance: random.Random) -> dict[str, Any]:
+    """Return settings, some of them not as they are by default."""
+    return {name: chance.choice(values) for name, values in VARIED.items() if chance.random() < RARER.get(name, 0.35)}

@@ -1,0 +1,237 @@
+"""The checks of every world: each says nothing of a broker that works, and something of one that is damaged by hand."""
+
+import pytest
+
+from amqpbroker.clock import Timer
+from amqpbroker.config import Config
+from tests.simulation.broker_process import DIRECTORY
+from tests.simulation.checks import (
+    RUNNING,
+    batches,
+    caches,
+    deadlines,
+    held_memory,
+    journal_files,
+    left_over,
+    limit_counts,
+    memory,
+    new_client,
+    offered,
+    ready_counts,
+    rest,
+    restart,
+    unacked_counts,
+    unsent,
+    unwritten,
+)
+from tests.simulation.checks.shares import Shares
+from tests.simulation.checks.watch import watch
+from tests.simulation.scheduler import SECOND
+from tests.simulation.workloads.delays import Delays
+from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.modelled import Modelled
+from tests.simulation.world import BrokenError, World, determined
+
+FLOW = {"kind": "classic", "persistent": 1.0, "publishers": 1, "consumers": 1, "prefetch": 3, "priorities": 0}
+
+
+@pytest.fixture
+def world():
+    """A broker with 20 messages in a queue, three of them delivered, and 20 that are delayed."""
+    with determined(1):
+        world = World(1, Config())
+        workloads = [Flow(world, "flow", FLOW), Delays(world, "delays", {"longest_ms": 100_000})]
+        world.boot()
+        for workload in workloads:
+            workload.begin()
+        workloads[0].publishers[0].do_publish(20, 10)
+        workloads[1].publisher.do_publish(20)
+        world.run(2 * SECOND)
+        yield world
+        if world.process is not None:
+            world.process.kill()
+
+
+def queue_of(process):
+    return process.broker.vhosts["/"].queues["flow"]
+
+
+def held_by(process):
+    return process.broker.vhosts["/"].exchanges["delays"].type.held
+
+
+def channel_of(process):
+    (consumer,) = queue_of(process).consumers.all
+    return consumer._owner
+
+
+def connection_of(process):
+    return next(iter(process.broker.sessions))
+
+
+def one_more(owner, attribute):
+    setattr(owner, attribute, getattr(owner, attribute) + 1)
+
+
+def lose_timer(process):
+    held = held_by(process)
+    held._timer = Timer(process.clock, held._timer.due_ms, None, True)
+
+
+def forget_output(process):
+    connection_of(process).output.small.write(b"x")
+
+
+def pile_up_output(process):
+    connection_of(process).output.small.write(bytes(20 << 20))
+
+
+DAMAGES = [
+    (ready_counts, lambda process: one_more(queue_of(process).ready, "count")),
+    (ready_counts, lambda process: one_more(queue_of(process).ready, "size")),
+    (ready_counts, lambda process: one_more(queue_of(process).expiry, "count")),
+    (ready_counts, lambda process: one_more(queue_of(process).ready, "_tail_size")),
+    (unacked_counts, lambda process: one_more(queue_of(process).outstanding, "count")),
+    (unacked_counts, lambda process: one_more(queue_of(process).outstanding, "size")),
+    (unacked_counts, lambda process: one_more(queue_of(process).consumers.all[0], "unacked")),
+    (unacked_counts, lambda process: one_more(channel_of(process).unacked, "settled")),
+    (unacked_counts, lambda process: setattr(queue_of(process).consumers.all[0], "prefetch", 2)),
+    (offered, lambda process: one_more(queue_of(process).consumers.all[0], "prefetch")),
+    (deadlines, lose_timer),
+    (unsent, forget_output),
+    (memory, pile_up_output),
+    (held_memory, lambda process: one_more(held_by(process), "_recent_bytes")),
+    (unwritten, lambda process: setattr(process.store, "waiting_bytes", 1 << 40)),
+    (caches, lambda process: one_more(process.broker.vhosts["/"], "remembered")),
+    (limit_counts, lambda process: one_more(process.broker.limits, "_channels")),
+]
+
+
+def test_a_broker_that_works_passes(world):
+    assert [fault for check in RUNNING for fault in check(world.process)] == []
+
+
+@pytest.mark.parametrize(("check", "damage"), DAMAGES)
+def test_a_damage_is_found(world, check, damage):
+    damage(world.process)
+    assert list(check.check(world.process))
+
+
+def test_a_file_that_is_too_large_is_found(world):
+    world.process.disk.contents[DIRECTORY / "journal" / "x"] = range(1 << 40)
+    assert list(batches.check(world.process))
+
+
+def test_too_much_in_one_iteration_is_found(world):
+    shares = Shares(world.process)
+    shares.begin()
+    assert list(shares.check()) == []
+    shares.begin()
+    connection_of(world.process).output.send_oct += 1 << 30
+    assert list(shares.check())
+
+
+def test_a_running_broker_is_watched(world):
+    watch(world, world.process)
+    one_more(queue_of(world.process).ready, "size")
+    with pytest.raises(BrokenError, match="a line of flow counts"):
+        world.run(100 * SECOND)
+
+
+def test_rest_has_no_clients_and_no_unacknowledged_messages(world):
+    assert {text.split(" ", 1)[1] for text in rest.busy(world)} == {"clients", "sessions", "unacknowledged of flow"}
+    rest.check(world)
+    assert rest.busy(world) == []
+
+
+def test_a_broker_that_keeps_a_session_does_not_come_to_rest(world):
+    world.process.broker.sessions[object()] = None
+    with pytest.raises(BrokenError, match="sessions"):
+        rest.check(world)
+
+
+def test_a_new_client_that_gets_no_answer_is_found(world):
+    world.process.loop.kill()
+    with pytest.raises(BrokenError, match="a new client gets no further than: the connection"):
+        new_client.check(world)
+
+
+def test_a_new_client_gets_everything(world):
+    new_client.check(world)
+
+
+def test_restarts_find_the_same(world):
+    for _ in range(6):
+        restart.check(world)
+        world.run(SECOND)
+
+
+@pytest.mark.parametrize("how", ["a message more", "a message less", "another body", "another user"])
+def test_a_restart_that_finds_something_else_is_found(world, how):
+    before = restart.dump(world.process, live=True)
+    key = next(key for key in before if key[0] == "message")
+    after = {each: dict(facts) for each, facts in before.items()}
+    if how == "a message more":
+        after["message", "/", "flow", 1000] = after[key]
+    elif how == "a message less":
+        del after[key]
+    elif how == "another body":
+        after[key]["body"] = b"other"
+    else:
+        del after[next(each for each in after if each[0] == "users")]
+    assert list(restart.differences(before, before)) == []
+    assert len(list(restart.differences(before, after))) == 1
+
+
+def test_a_file_that_nobody_needs_is_found(world):
+    rest.check(world)
+    journal_files.check(world)
+    world.disk.contents[DIRECTORY / "spill" / "x.spill"] = bytearray()
+    with pytest.raises(BrokenError, match="spill"):
+        journal_files.check(world)
+
+
+def test_whatever_is_left_over_is_found(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    rest.check(world)
+    held_by(world.process).close()
+    left_over.check(world)
+    world.process.service.clients._insiders = {"left": "over"}
+    with pytest.raises(BrokenError, match=r"Clients\._insiders"):
+        left_over.check(world)
+
+
+def test_what_differs_from_the_model_is_found():
+    with determined(1):
+        world = World(2, Config())
+        modelled = Modelled(world, "modelled", {"queues": 1})
+        world.boot()
+        modelled.begin()
+        for _ in range(3):
+            modelled.client.do_operate("publish", "modelled-plain", True, 0, -1, 10)
+        assert world.run_until(modelled.is_done, 60 * SECOND)
+        assert modelled.client.compared == 3
+        world.process.broker.vhosts["/"].queues["modelled-plain"].ready.head().acquired_count = 1
+        modelled.client.do_operate("publish", "modelled-plain", True, 0, -1, 10)
+        with pytest.raises(BrokenError, match="modelled-plain"):
+            world.run(60 * SECOND)
+        world.process.kill()
+
+
+def test_a_crash_leaves_what_the_model_allows():
+    with determined(1):
+        world = World(3, Config())
+        modelled = Modelled(world, "modelled", {"queues": 1})
+        world.boot()
+        modelled.begin()
+        for power in (False, True):
+            for _ in range(5):
+                modelled.client.do_operate("publish", "modelled-plain", True, 0, -1, 10)
+            modelled.client.do_operate("get", "modelled-plain", False)
+            assert world.run_until(modelled.is_done, 60 * SECOND)
+            world.run(SECOND)
+            world.crash(power)
+            assert world.run_until(modelled.is_done, 60 * SECOND)
+        assert modelled.client.begun == 1
+        assert len(modelled.client._model.lines["modelled-plain"]) == 10
+        world.process.kill()

@@ -1,0 +1,43 @@
+"""A world with a loop without an end fails."""
+
+import signal
+
+import pytest
+
+from tests.simulation import scenario
+from tests.simulation.endless import EndlessError, interrupted_after
+from tests.simulation.world import BrokenError, World
+
+
+def endless(*_):
+    while True:
+        pass
+
+
+def test_a_loop_without_an_end_is_interrupted():
+    with pytest.raises(EndlessError), interrupted_after(0.05):
+        endless()
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
+
+
+def test_an_interruption_that_is_caught_comes_again(monkeypatch):
+    monkeypatch.setattr("tests.simulation.endless.AGAIN_S", 0.05)
+    caught = []
+
+    def careless():
+        try:
+            endless()
+        except BaseException as error:
+            caught.append(error)
+        endless()
+
+    with pytest.raises(EndlessError), interrupted_after(0.05):
+        careless()
+    assert [type(error) for error in caught] == [EndlessError]
+
+
+def test_a_world_with_such_a_loop_fails_with_the_time_in_it(monkeypatch):
+    monkeypatch.setattr("tests.simulation.endless.MOST_CPU_S", 0.05)
+    monkeypatch.setattr(World, "boot", endless)
+    with pytest.raises(BrokenError, match=r"at 0\.000000 s: does not come to an end"):
+        scenario.run(scenario.scenario(1))

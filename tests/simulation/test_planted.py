@@ -1,0 +1,91 @@
+"""Planted faults have their places, and the simulator finds them."""
+
+import pytest
+
+from tests.simulation.planted import PLANTED
+from tests.simulation.planted.fault import ROOT, Planted, changed, copy_with
+from tests.simulation.planted.finding import Finding
+
+#: Faults that are found soon: of the store, of a queue, and of a connection.
+THREE = ("a settling not stored", "a TTL too short", "output left when the socket was full")
+
+
+def test_names_of_faults_are_unique_and_there_are_enough():
+    assert len({fault.name for fault in PLANTED}) == len(PLANTED) >= 56
+
+
+@pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
+def test_a_planted_fault_has_its_place(fault):
+    path, source = changed(fault)
+    assert path.name == fault.file
+    assert source != path.read_text()
+
+
+def test_a_copy_has_the_fault_and_nothing_else(tmp_path):
+    copy_with(PLANTED[0], tmp_path)
+    package = ROOT / "amqpbroker"
+    differing = [
+        path for path in package.rglob("*.py") if path.read_text() != (tmp_path / path.relative_to(ROOT)).read_text()
+    ]
+    assert [path.name for path in differing] == [PLANTED[0].file]
+
+
+@pytest.mark.parametrize(("old", "times"), [("nowhere at all", 0), ("return", "several")])
+def test_a_fault_without_exactly_one_place_is_refused(old, times):
+    with pytest.raises(ValueError, match="instead of once; change the fault's `old`") as refused:
+        changed(Planted("a fault", "tick.py", old, "pass"))
+    assert (" 0 times" in str(refused.value)) is (times == 0)
+
+
+def test_a_fault_that_is_no_python_is_refused():
+    with pytest.raises(SyntaxError):
+        changed(Planted("a fault", "expiry.py", "<= now_ms:", "<= now + 500_ms:"))
+
+
+def result_of(monkeypatch, *outputs, seconds=60.0, jobs=1):
+    """Return the result of a search in which the simulator prints these, one after the other, and what it was given."""
+    given = []
+    outputs = list(outputs)
+
+    def simulate(before, arguments):
+        given.append((bool(before), *arguments))
+        return outputs.pop(0)
+
+    finding = Finding(seconds, jobs, first=7)
+    monkeypatch.setattr(finding, "_simulate", simulate)
+    return finding.find(PLANTED[0]), given
+
+
+FAILS_AT_9 = ("seeds from 7: 2 seeds\nseed 9 fails: BrokenError: at 1.0 s: q: m-1 is lost\n", 1)
+PASSES = ("seed 9 passes", 0)
+
+
+def test_a_fault_is_found_by_the_seed_that_passes_without_it(monkeypatch):
+    found, given = result_of(monkeypatch, FAILS_AT_9, PASSES)
+    assert (found.seed, found.failure) == (9, "BrokenError: at 1.0 s: q: m-1 is lost")
+    assert given[1] == (False, "--seed", "9")
+    assert "seed 9" in str(found)
+
+
+def test_a_seed_that_fails_without_the_fault_does_not_count(monkeypatch):
+    found, given = result_of(monkeypatch, FAILS_AT_9, ("seed 9 fails: ...", 1), ("seeds from 10: ...", 0))
+    assert (found.seed, found.failure) == (None, "")
+    assert given[2][given[2].index("--first") + 1] == "10"
+    assert "NOT FOUND" in str(found)
+
+
+def test_a_simulator_that_ends_without_a_failing_seed_is_an_error(monkeypatch):
+    """The fault has broken the simulator's own start, or the simulator itself is broken."""
+    with pytest.raises(RuntimeError, match="ImportError"):
+        result_of(monkeypatch, ("ImportError: no module", 1))
+
+
+@pytest.mark.explore
+@pytest.mark.process
+def test_three_planted_faults_are_found():
+    faults = [fault for fault in PLANTED if fault.name in THREE]
+    reported = []
+    results = Finding(most_s=300, jobs=1, first=1).find_all(faults, at_once=2, report=reported.append)
+    assert [result.fault.name for result in results] == [fault.name for fault in faults]
+    assert all(result.seed is not None and "Error: " in result.failure for result in results), results
+    assert sorted(reported) == sorted(results)

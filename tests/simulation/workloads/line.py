@@ -1,0 +1,155 @@
+"""Model of one classic queue whose messages all go to one client: which may come next, and which must not."""
+
+from dataclasses import dataclass, field
+
+from tests.simulation.ledger import TIMEOUT_MS
+from tests.simulation.world import World
+
+
+@dataclass(slots=True)
+class Copy:
+    """Record of one message. published: the life of the broker in which it was sent. received, settled: the life in
+    which it was last received, and in which the broker has certainly seen its settling; 0 for never. excused: it may
+    have been delivered without acknowledgement on a connection that broke."""
+
+    published: int
+    persistent: bool
+    priority: int
+    confirmed: bool = False
+    received: int = 0
+    settled: int = 0
+    excused: bool = False
+
+
+@dataclass
+class Line:
+    """Messages of one queue by their names. The client receives all of them on one connection, so it sees their order.
+
+    held: messages that the client has, and has not settled. Those that it has returned are possibly in the queue, until
+    an answer to a later method proves it: then they are certainly ready, and nothing behind them may come first.
+    """
+
+    world: World
+    name: str
+    copies: dict[str, Copy] = field(default_factory=dict)
+    held: dict[str, None] = field(default_factory=dict)
+    _possible: dict[str, object] = field(default_factory=dict)
+    _certain: dict[str, None] = field(default_factory=dict)
+    _last: dict[tuple[int, str, int], int] = field(default_factory=dict)
+    _was_cut: bool = False
+
+    # --- what the clients do ----------------------------------------------------------------------------------------
+
+    def published(self, message: str, persistent: bool, priority: int) -> None:
+        """A client has sent it."""
+        self.copies[message] = Copy(self.world.life, persistent, priority)
+
+    def confirmed(self, message: str) -> None:
+        """The broker has promised to keep it."""
+        self.copies[message].confirmed = True
+
+    def returned(self, messages: list[str], proof: object) -> None:
+        """The client gives messages back, and will call `proven` once the broker has certainly seen it."""
+        for message in messages:
+            self.held.pop(message, None)
+            self._possible[message] = proof
+
+    def proven(self, proof: object) -> None:
+        """The broker has seen what was returned with this proof. What came again meanwhile has another fate."""
+        for message in [each for each, given in self._possible.items() if given is proof]:
+            del self._possible[message]
+            self._certain[message] = None
+
+    def acknowledged(self, messages: list[str]) -> None:
+        """The client settles messages."""
+        for message in messages:
+            self.held.pop(message, None)
+
+    def settled(self, messages: list[str]) -> None:
+        """The broker has certainly seen that they are settled."""
+        for message in messages:
+            self.copies[message].settled = self.world.life
+
+    def cut(self) -> None:
+        """The connection is gone with what was on its way; what the client held returns when the broker sees it."""
+        self._was_cut = True
+        self.held.clear()
+        self._possible.clear()
+        self._certain.clear()
+
+    def excuse(self) -> None:
+        """What has been sent so far, and was not received, may have been delivered without acknowledgement."""
+        for copy in self.copies.values():
+            copy.excused |= not copy.received
+
+    # --- what must hold ---------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> list[str]:
+        """Return the messages that are certainly ready."""
+        return list(self._certain)
+
+    def received(self, message: str, redelivered: bool, holds: bool) -> None:
+        """The client receives a message. holds: until it acknowledges it. Raises BrokenError."""
+        life = self.world.life
+        copy = self.copies.get(message)
+        if copy is None:
+            raise self._broken(message, "is delivered, which nobody has published")
+        if copy.settled == life:
+            raise self._broken(message, "is delivered although it was settled")
+        if message in self.held and not self._may_be_overdue:
+            raise self._broken(message, "is delivered while the client holds it")
+        if copy.received == life and not redelivered:
+            raise self._broken(message, "is delivered again, and not as redelivered")
+        if redelivered and not copy.received and not self._was_cut and self.world.life == 1:
+            raise self._broken(message, "is delivered as redelivered for the first time")
+        for other in self._certain:
+            if self._precedes(other, message):
+                raise self._broken(message, f"overtakes {other}, which was returned before")
+        if not redelivered:
+            publisher, number = _parts(message)
+            key = (life, publisher, copy.priority)
+            if number < self._last.get(key, -1):
+                raise self._broken(message, f"is delivered after {publisher}-{self._last[key]}")
+            self._last[key] = number
+        self._certain.pop(message, None)
+        self._possible.pop(message, None)
+        copy.received = life
+        if holds:
+            self.held[message] = None
+        else:
+            copy.settled = life
+
+    def check(self) -> None:
+        """Raise BrokenError if a message is missing that the broker has promised to keep."""
+        for message, copy in self.copies.items():
+            if copy.received or copy.excused or not copy.confirmed:
+                continue
+            if copy.persistent or copy.published == self.world.life:
+                raise self._broken(message, "was confirmed, and is lost")
+
+    def _precedes(self, one: str, other: str) -> bool:
+        """Return whether `one` stands before the other in the queue. Of several connections of a publisher the last
+        bytes of an earlier one may be read late."""
+        if one == other:
+            return False
+        first, second = self.copies[one], self.copies[other]
+        if first.priority != second.priority:
+            return first.priority > second.priority
+        (publisher, number), (other_publisher, other_number) = _parts(one), _parts(other)
+        return publisher == other_publisher and number < other_number
+
+    @property
+    def _may_be_overdue(self) -> bool:
+        """Return whether the broker may take back what the client holds. It closes the channel only afterwards."""
+        config = self.world.config
+        return config.consumer_timeout_ms < TIMEOUT_MS and not config.compat.queues_have_timeouts
+
+    def _broken(self, message: str, text: str) -> Exception:
+        return self.world.broken(f"{self.name}: {message} {text}")
+
+
+def _parts(message: str) -> tuple[str, int]:
+    """Return the publisher's connection, and the number of the message."""
+    publisher, number = message.rsplit("-", 1)
+    return publisher, int(number)

@@ -1,0 +1,202 @@
+"""Consumers that take too long to acknowledge: told so after consumer_timeout, not before, and the message returns."""
+
+import random
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import Received, published
+from tests.simulation.client import Client
+from tests.simulation.ledger import Ledger
+from tests.simulation.patience import Deadlines
+from tests.simulation.scheduler import MS, SECOND
+from tests.simulation.steps import Step, Workload
+from tests.simulation.workloads.publisher import ConfirmingPublisher
+from tests.simulation.world import World
+
+#: Time that the broker may be late.
+LATE_NS = 2 * SECOND
+#: Time that a delivery is on its way at most, as nothing stalls here.
+ON_WAY_NS = 300 * MS
+#: How long a message is held at most.
+LONGEST_NS = 60 * SECOND
+#: Share of the timeout for which a message is held, in percent.
+HELD_PERCENT = (0, 20, 20, 90, 150, 300)
+
+
+class Overdue(Workload):
+    """A queue with a publisher, and two consumers, which are slow now and then."""
+
+    def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
+        self.world = world
+        self.name = name
+        self.kind: str = plan["kind"]
+        self.timeout_ms = world.config.consumer_timeout_ms
+        self._arguments = {"x-queue-type": longstr(self.kind)}
+        if world.config.compat.arguments_of_4_3 and self.kind == "quorum":
+            self.timeout_ms = plan["timeout_ms"]
+            self._arguments["x-consumer-timeout"] = Field("I", self.timeout_ms)
+        self.deadlines = Deadlines(world)
+        self.ledger = Ledger(world, name)
+        self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self.ledger.confirmed)
+        self.workers = [SlowWorker(self, f"{name}w{i}", plan["prefetch"]) for i in range(2)]
+
+    @staticmethod
+    def settings(chance: random.Random) -> dict[str, Any]:
+        """Return the settings of such a workload. timeout_ms: for queues that have a timeout of their own."""
+        return {
+            "kind": chance.choice(("classic", "quorum")),
+            "prefetch": chance.choice((1, 3, 10)),
+            "timeout_ms": chance.choice((300, 2_000, 10_000)),
+        }
+
+    @staticmethod
+    def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
+        """Return what the clients do."""
+        return [
+            Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 3, 10)),))
+            for _ in range(chance.choice((1, 5, 10)))
+        ]
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        return self.publisher, *self.workers
+
+    def rest(self) -> None:
+        for worker in self.workers:
+            worker.hurries = True
+
+    def is_done(self) -> bool:
+        process = self.world.process
+        if (
+            process is None
+            or not self.deadlines.are_over
+            or not self.publisher.idle
+            or not all(worker.consumes for worker in self.workers)
+        ):
+            return False
+        queue = process.broker.vhosts["/"].queues.get(self.name)
+        return queue is None or queue.ready_count + queue.unacked_count == 0
+
+    def check(self) -> None:
+        self.ledger.check()
+
+    def declare(self, client: Client, then: Callable[[], None]) -> None:
+        """Declare the queue."""
+        client.call(
+            lambda _: then(),
+            "queue.declare-ok",
+            1,
+            "queue.declare",
+            queue=self.name,
+            durable=True,
+            arguments=self._arguments,
+        )
+
+    def _made(self, message: str) -> bytes:
+        self.ledger.published(message, persistent=True)
+        return published(self.name, message.encode(), delivery_mode=2)
+
+
+class SlowWorker(Client):
+    """Acknowledges each message after a while, which may be longer than it may take. hurries: it does not any more."""
+
+    def __init__(self, workload: Overdue, name: str, prefetch: int) -> None:
+        super().__init__(workload.world, name)
+        self._workload = workload
+        self._prefetch = prefetch
+        self._timeout = workload.timeout_ms * MS
+        #: Up to RabbitMQ 4.2 the channel closes; then the queue takes messages back.
+        self._takes_back = self.world.config.compat.queues_have_timeouts
+        self._has_timeout = not self._takes_back or workload.kind == "quorum"
+        self.hurries = False
+        self.consumes = False
+        #: When messages came, by their delivery tags: those that it holds, and those that the broker may wait for.
+        self._held: dict[int, int] = {}
+        self._outstanding: dict[int, int] = {}
+        #: Messages that the broker has certainly taken back, and that are not settled yet.
+        self._taken_back: dict[int, None] = {}
+        self._takings = 0
+
+    def opened(self) -> None:
+        self._held.clear()
+        self._outstanding.clear()
+        self._taken_back.clear()
+        self._workload.declare(self, self._declared)
+
+    def _declared(self) -> None:
+        self.call(lambda _: None, "basic.qos-ok", 1, "basic.qos", prefetch_count=self._prefetch)
+        self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=self._workload.name, consumer_tag="w")
+
+    def _consuming(self, _: Received) -> None:
+        self.consumes = True
+
+    def disconnected(self) -> None:
+        self.consumes = False
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def received(self, got: Received) -> None:
+        assert got.body is not None
+        message, tag, now = got.body.decode(), got.arguments["delivery_tag"], self.world.scheduler.now
+        self._workload.ledger.delivered(message, got.arguments["redelivered"], (self.name, self._incarnation))
+        if self._taken_back:
+            raise self.world.broken(f"{self.name}: {message} comes, and {list(self._taken_back)} are not settled yet")
+        self._held[tag] = self._outstanding[tag] = now
+        percent = 0 if self.hurries else self.chance.choice(HELD_PERCENT)
+        held = min(self._timeout * percent // 100, LONGEST_NS)
+        self.world.scheduler.after(held, partial(self._finish, self._incarnation, tag, message))
+        if self._has_timeout and self._timeout <= LONGEST_NS:
+            tick = 0 if self._takes_back else self.world.config.channel_tick_interval_ms * MS
+            check = partial(self._check_told, self._incarnation, tag, self._takings)
+            self._workload.deadlines.after(self._timeout + tick + LATE_NS, check)
+
+    def _finish(self, incarnation: int, tag: int, message: str) -> None:
+        """Acknowledge the message, even if the broker has taken it back: that is allowed."""
+        if incarnation != self._incarnation or not self.open:
+            return
+        del self._held[tag]
+        self._taken_back.pop(tag, None)
+        self.send(1, "basic.ack", delivery_tag=tag)
+        takings = self._takings
+        # Nobody knows whether the acknowledgement was in time.
+        late = self._takes_back and self.world.scheduler.now >= self._outstanding[tag] + self._timeout - ON_WAY_NS
+
+        def proven(_: Received) -> None:
+            self._outstanding.pop(tag, None)
+            if not late and takings == self._takings:
+                self._workload.ledger.settled(message)
+
+        self.call(proven, "channel.flow-ok", 1, "channel.flow", active=True)
+
+    # --- the timeout ------------------------------------------------------------------------------------------------
+
+    def cancelled(self, got: Received) -> None:
+        """The queue has taken messages back. The consumer stays, and gets nothing until they are settled."""
+        if not self._takes_back:
+            raise self.world.broken(f"{self.name} received {got}")
+        self._check_due()
+        self._takings += 1
+        now = self.world.scheduler.now
+        self._taken_back = {tag: None for tag, since in self._held.items() if since + self._timeout < now - ON_WAY_NS}
+
+    def _act_on(self, got: Received) -> None:
+        if got.name == "channel.close":
+            if got.arguments["reply_code"] != 406 or "timed out" not in got.arguments["reply_text"]:
+                raise self.world.broken(f"{self.name} received {got}")
+            self._check_due()
+        super()._act_on(got)
+
+    def _check_due(self) -> None:
+        """One of the messages has to be overdue. It was delivered a little earlier than it came."""
+        now = self.world.scheduler.now
+        if not self._has_timeout or now < min(self._outstanding.values(), default=now) + self._timeout - ON_WAY_NS:
+            raise self.world.broken(f"{self.name}: nothing is overdue of {self._outstanding}")
+
+    def _check_told(self, incarnation: int, tag: int, takings: int) -> None:
+        """The broker has to have done something about the message by now."""
+        if incarnation != self._incarnation or not self.open or tag not in self._held:
+            return
+        if self._takings == takings:
+            raise self.world.broken(f"{self.name}: delivery {tag} is overdue, and nothing happens")
