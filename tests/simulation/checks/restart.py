@@ -33,6 +33,8 @@ def check(world: "World") -> None:
         raise world.broken("not everything comes to the disk")
     process = world.process
     assert process is not None
+    if any(_may_overflow(queue) for queue in queues(process)):
+        return
     before = dump(process, live=True)
     how = world.chance(f"restart at {world.scheduler.now}").choice(("kill", "power cut", "stop"))
     disk = copied(world)
@@ -60,6 +62,12 @@ def _is_synced(world: "World") -> bool:
     store = process.store
     pending = store._is_due or store.writer.is_busy or store.appended > store.synced
     return not pending and not world.disk.has_unsynced_definitions
+
+
+def _may_overflow(queue: LocalQueue) -> bool:
+    """Return whether a restart may put more back into a queue than its length limit allows, and drop the rest."""
+    settings = queue.settings
+    return queue.unacked_count > 0 and (settings.max_length >= 0 or settings.max_length_bytes >= 0)
 
 
 def copied(world: "World") -> Disk:

@@ -221,6 +221,8 @@ class Limits(Workload):
         queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
         if queue is None or (self._overflow != "drop-head" and not self._untouched):
             return  # what comes back to a queue that rejects is kept
+        if queue._rereading is not None and queue._rereading._timer is not None:
+            return  # its head cannot be read, and is dropped once it can
         held, unit = (queue.ready_count, 1) if self._counts else (queue.ready.size, self._largest)
         # A quorum queue that rejects takes the message that exceeds its limit.
         most = self._limit + (unit if self._kind == "quorum" and self._overflow != "drop-head" else 0)

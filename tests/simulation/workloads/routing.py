@@ -401,16 +401,17 @@ class RoutingConsumer(Client):
 
     def received(self, got: Received) -> None:
         queue, number, asked = got.arguments["consumer_tag"].split(" ")
-        if got.name == "basic.cancel":
-            self._consumes.pop(queue, None)
-            self._routing.declare_queue(self, queue, lambda: self._consume(queue))
-            return
         self._routing.delivered(queue, got, int(asked), (self.name, number))
         tag = got.arguments["delivery_tag"]
         if self.chance.random() < 0.1:
             self.send(1, "basic.reject", delivery_tag=tag, requeue=True)
         else:
             self.send(1, "basic.ack", delivery_tag=tag)
+
+    def cancelled(self, got: Received) -> None:
+        queue = got.arguments["consumer_tag"].split(" ")[0]
+        self._consumes.pop(queue, None)
+        self._routing.declare_queue(self, queue, lambda: self._consume(queue))
 
     def disconnected(self) -> None:
         self._consumes.clear()
