@@ -2,7 +2,8 @@
 
 from tests.simulation.planted.amqp import AMQP
 from tests.simulation.planted.broker import BROKER
+from tests.simulation.planted.management import MANAGEMENT
 from tests.simulation.planted.queues import QUEUES
 from tests.simulation.planted.store import STORE
 
-PLANTED = (*STORE, *QUEUES, *AMQP, *BROKER)
+PLANTED = (*STORE, *QUEUES, *AMQP, *BROKER, *MANAGEMENT)
