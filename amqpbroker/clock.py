@@ -149,18 +149,23 @@ class SystemClock(Clock):
     """The machine's time: the wall clock at creation, moved on by the monotonic clock. A step of the wall clock moves
     only the timers that follow the wall clock."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, monotonic_ns: Callable[[], int] = time.monotonic_ns, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """monotonic_ns, wall_ns: the machine's two clocks."""
         super().__init__()
-        self._offset_ns: int = time.time_ns() - time.monotonic_ns()
+        self._monotonic_ns: Callable[[], int] = monotonic_ns
+        self._wall_ns: Callable[[], int] = wall_ns
+        self._offset_ns: int = wall_ns() - monotonic_ns()
         self._looks: bool = False
 
     def now_ms(self) -> int:
-        now_ms = (time.monotonic_ns() + self._offset_ns) // 1_000_000
+        now_ms = (self._monotonic_ns() + self._offset_ns) // 1_000_000
         self.turn_ms = now_ms
         return now_ms
 
     def wall_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return self._wall_ns() // 1_000_000
 
     def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
         if not self._looks:
@@ -170,9 +175,9 @@ class SystemClock(Clock):
 
     def _check_wall_clock(self) -> None:
         """Check now, and every `STEP_LOOK_MS` from now on, whether the wall clock was stepped."""
-        before_ns = time.monotonic_ns()
-        ahead_ns = time.time_ns() - before_ns - self._offset_ns
-        if time.monotonic_ns() - before_ns < _READ_WITHIN_NS and abs(ahead_ns - self.ahead_ms * 1_000_000) > _STEP_NS:
+        before_ns = self._monotonic_ns()
+        ahead_ns = self._wall_ns() - before_ns - self._offset_ns
+        if self._monotonic_ns() - before_ns < _READ_WITHIN_NS and abs(ahead_ns - self.ahead_ms * 1_000_000) > _STEP_NS:
             self.stepped(ahead_ns // 1_000_000)
         self.after(STEP_LOOK_MS, self._check_wall_clock)
 

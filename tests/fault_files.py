@@ -16,14 +16,16 @@ class FaultyFiles:
     """The methods of `amqpbroker.store.files.Files`, without a disk.
 
     fail_write, fail_sync: the number, from 1, of the write or sync that fails (0: none does); a failed write leaves
-    half its data behind. cut_at: the number of the step, which is whatever changes something, in which `PowerCut` is
-    raised. `power_loss` forgets what was not synced; what `kill`, the end of the process, takes with it is only what is
-    open.
+    half its data behind. After a failed sync the kernel takes what was not synced as written: no later sync writes it,
+    unless it is written over. cut_at: the number of the step, which is whatever changes something, in which `PowerCut`
+    is raised. `power_loss` forgets what was not synced; what `kill`, the end of the process, takes with it is only what
+    is open.
     """
 
     def __init__(self):
         self.contents: dict[Path, bytearray] = {}
         self.synced: dict[Path, int] = {}
+        self.dropped: dict[Path, tuple[int, int]] = {}
         self.open_files: dict[int, Path] = {}
         self.fail_write = 0
         self.fail_sync = 0
@@ -66,12 +68,20 @@ class FaultyFiles:
         content += data
         self._step()
 
+    def overwrite(self, path, offset, data):
+        assert self.contents[path][offset : offset + len(data)] == data
+        self._step()
+        start, stop = self.dropped.get(path, (0, 0))
+        if offset <= start and stop <= offset + len(data):
+            self.dropped.pop(path, None)
+
     def sync(self, descriptor):
         self.syncs += 1
+        path = self.open_files[descriptor]
         if self.syncs == self.fail_sync:
+            self.dropped[path] = self.synced[path], len(self.contents[path])
             raise OSError(errno.EIO, "Input/output error")
         self._step()
-        path = self.open_files[descriptor]
         self.synced[path] = len(self.contents[path])
 
     def sync_directory(self, directory):
@@ -127,6 +137,8 @@ class FaultyFiles:
             else:
                 self.contents[path], self.synced[path] = removed
         for path, content in self.contents.items():
+            start, stop = self.dropped.get(path, (0, 0))
+            content[start:stop] = bytes(len(content[start:stop]))
             synced = self.synced[path]
             if chance is not None and len(content) > synced:
                 keep = chance.choice((0, chance.randint(0, len(content) - synced), len(content)))
@@ -134,6 +146,7 @@ class FaultyFiles:
             if chance is not None:
                 _tear(content, synced, chance)
             self.synced[path] = len(content)
+        self.dropped.clear()
 
     def _mend(self):
         self.fail_write = self.fail_sync = self.cut_at = 0

@@ -168,11 +168,12 @@ def test_who_drives_the_clock_is_told_of_what_comes_earlier_by_a_step():
 class Machine:
     """Both clocks of a machine, in nanoseconds."""
 
-    def __init__(self, monkeypatch):
+    def __init__(self):
         self.monotonic = 5_000_000_000
         self.wall = 1_700_000_000_000_000_000
-        monkeypatch.setattr("time.monotonic_ns", lambda: self.monotonic)
-        monkeypatch.setattr("time.time_ns", lambda: self.wall)
+
+    def clock(self):
+        return SystemClock(lambda: self.monotonic, lambda: self.wall)
 
     def passes(self, clock, ms):
         """Advance both clocks, and drive the clock meanwhile."""
@@ -182,9 +183,9 @@ class Machine:
             clock.fire_due()
 
 
-def test_the_machines_clock_notices_a_step_within_a_second(monkeypatch):
-    machine = Machine(monkeypatch)
-    clock = SystemClock()
+def test_the_machines_clock_notices_a_step_within_a_second():
+    machine = Machine()
+    clock = machine.clock()
     began_ms = clock.now_ms()
     fired = []
     clock.at_wall(clock.wall_ms() + HOUR_MS, lambda: fired.append("due"))
@@ -204,9 +205,9 @@ def test_the_machines_clock_notices_a_step_within_a_second(monkeypatch):
     assert fired == ["due", "after", "much later"]
 
 
-def test_what_the_two_clocks_differ_in_by_being_read_one_after_the_other_is_no_step(monkeypatch):
-    machine = Machine(monkeypatch)
-    clock = SystemClock()
+def test_what_the_two_clocks_differ_in_by_being_read_one_after_the_other_is_no_step():
+    machine = Machine()
+    clock = machine.clock()
     clock.at_wall(clock.wall_ms() + HOUR_MS, lambda: None)
     machine.wall += 4_000_000
     machine.passes(clock, 2 * STEP_LOOK_MS)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from amqpbroker import __version__
-from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.node import Listening as Listening  # cli looks no further down than here
 from amqpbroker.broker.queues.shortage import Shortage
 from amqpbroker.clock import Clock, SystemClock, TravelClock
@@ -22,7 +21,6 @@ from amqpbroker.config import Config
 from amqpbroker.patterns import PatternError as PatternError
 from amqpbroker.server import data, machine
 from amqpbroker.server.allocator import retain_freed_memory, trim
-from amqpbroker.server.clients import Clients
 from amqpbroker.server.control import ControlFile
 from amqpbroker.server.definitions import import_definitions
 from amqpbroker.server.http import App, HttpListener
@@ -30,9 +28,8 @@ from amqpbroker.server.listeners import shown
 from amqpbroker.server.node import ServerNode
 from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS, bind, tls_contexts
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
+from amqpbroker.server.service import Service
 from amqpbroker.server.shovels import LazyShovels
-from amqpbroker.server.tick import Tick
-from amqpbroker.server.timers import Timers
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.log import Log
@@ -154,25 +151,21 @@ class Server:
         self._embedded = embedded
         self._stop_ms = stop_ms
         self._tls = tls_contexts(config)
-        self._store = storage.store(self._committer, self._clock, self._fail)
-        self.broker = Broker(config, clock, self._store, storage.definitions, storage.spill)
+        self._max_files = machine.file_limit(raised=not embedded)
+        most_clients = self._max_files - RESERVED_FILES
+        self._service = Service(
+            config, clock, self._clock, loop, storage, self._committer, most_clients, self._on_failure
+        )
+        self.broker = self._service.broker
+        self.timers = self._service.timers
+        self.tick = self._service.tick
+        self.clients = self._service.clients
         # Told with `set` when memory is short and when it is no more.
         self._shortage = Shortage(self._clock, storage.spill, self.broker.queues, trim)
         self._directory = storage.directory
-        self.timers = Timers(loop, clock)
-        self._own_timers = self.timers if self._clock is clock else Timers(loop, self._clock)
-        self.tick = Tick(loop.call_soon, self.broker.sync, self._fail)
-        self._store.drive(self.tick.request)
-        storage.definitions.watch(self._store.definitions_changed)
-        self._store.definitions_changed()
-        count = self._store.restore(storage.found, self.broker.holders(), self.broker.lost_ids)
-        if count:
-            log.info("%d messages recovered", count)
-        self._max_files = machine.file_limit(raised=not embedded)
         self._node = self._watch_resources(storage.watched)
         self._node.settings.update(settings)
         self._update_certificates()
-        self.clients = Clients(self.broker, self._clock, self.tick, loop, self._max_files - RESERVED_FILES)
         self._amqps: list[TlsListener] = []
         self._web: list[HttpListener] = []
         #: With what another is to take its place, and when that may start (as the loop's clock says).
@@ -180,7 +173,6 @@ class Server:
         #: What the management API has beside RabbitMQ's resources.
         self.more_resources: Callable[[], Iterable[Resource]] = tuple
         self._shovels = LazyShovels(self.broker, self._clock, loop, self.clients.come_inside)
-        self._failed = False
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._status = 0
 
@@ -199,7 +191,7 @@ class Server:
             log.info("disk free limit set to %d bytes", disk_bytes)
             disk = DiskMonitor(clock, alarms, disk_bytes, directory, machine.free_bytes)
             disk.check()
-            self._store.watch_disk(disk.on_stuck)
+            self.broker.store.watch_disk(disk.on_stuck)
         started_ms = self.broker.clock.now_ms()
         return ServerNode(config.cluster_name, started_ms, memory_bytes, disk_bytes, self._max_files, self._directory)
 
@@ -261,11 +253,7 @@ class Server:
             await listener.stop()
         if control is not None:
             control.remove()
-        await self.clients.drain(self._stop_ms)
-        self.timers.close()
-        self._own_timers.close()
-        if not self._failed:
-            self._store.close()
+        await self._service.end(self._stop_ms)
         return self._status
 
     def _applications(self) -> list[tuple[str, Callable[[], App]]]:
@@ -362,13 +350,9 @@ class Server:
             self._config.bounds,
         )
 
-    def _fail(self, error: Exception) -> None:
-        """What was published may not be safe, so nothing more is confirmed, and the broker ends."""
-        log.critical("the store failed; the broker stops", exc_info=error)
-        self._failed = True
+    def _on_failure(self) -> None:
         self._status = 1
         self._stop()
-        self.clients.stop_waiting()
 
     def _stop(self) -> None:
         self.clients.close()

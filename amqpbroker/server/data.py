@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
@@ -15,6 +16,9 @@ from amqpbroker.store.log import StoreError as StoreError  # cli looks no furthe
 from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.spill import NO_SPILL, Spill, SpillFiles
 from amqpbroker.store.store import MemoryStore, Store
+
+if TYPE_CHECKING:
+    from amqpbroker.store.files import Files
 
 log = logging.getLogger(__name__)
 
@@ -59,30 +63,40 @@ def opened(config: Config) -> Iterator[Data]:
     from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
     from amqpbroker.store.directory.ownership import Ownership
     from amqpbroker.store.files import Files
-    from amqpbroker.store.journal.journal import Journal
-    from amqpbroker.store.persistence import Persistence
 
     files = Files()
     with (
         closing(Ownership(_directory(config), files)) as owned,
         closing(SqliteDefinitions(owned.directory / "definitions.sqlite", files, config.bounds)) as definitions,
     ):
-        directory = owned.directory / "journal"
-        try:
-            files.make_directory(directory)
-            journal = Journal(directory, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
-            found = journal.recover()
-            spill = SpillFiles(owned.directory / "spill", files, config.bounds.spill_bytes)
-        except OSError as error:
-            raise StoreError(f"{directory}: {error.strerror}") from error
+        storage, spill = on_disk(config, owned.directory, files, definitions)
         log.info("data directory %s", owned.directory)
-
-        def store(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
-            made, waits = committer(journal, definitions.sync), config.durability != "none"
-            return Persistence(journal, made, on_failure, clock, waits, config.bounds)
-
         with closing(spill):
-            yield Data(definitions, store, found, spill, owned.directory, (directory,))
+            yield storage
+
+
+def on_disk(config: Config, directory: Path, files: "Files", definitions: Definitions) -> tuple[Data, SpillFiles]:
+    """Recover the messages in a data directory. Returns the storage, and its spill, which the caller closes.
+
+    Raises StoreError if the directory cannot be used, or is damaged.
+    """
+    from amqpbroker.store.journal.journal import Journal
+    from amqpbroker.store.persistence import Persistence
+
+    messages = directory / "journal"
+    try:
+        files.make_directory(messages)
+        journal = Journal(messages, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
+        found = journal.recover()
+        spill = SpillFiles(directory / "spill", files, config.bounds.spill_bytes)
+    except OSError as error:
+        raise StoreError(f"{messages}: {error.strerror}") from error
+
+    def store(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
+        made, waits = committer(journal, definitions.sync), config.durability != "none"
+        return Persistence(journal, made, on_failure, clock, waits, config.bounds)
+
+    return Data(definitions, store, found, spill, directory, (messages,)), spill
 
 
 def _directory(config: Config) -> Path:

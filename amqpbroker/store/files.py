@@ -42,6 +42,17 @@ class Files:
             if written:
                 left[0] = memoryview(left[0])[written:]
 
+    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
+        """Write over bytes that are there. Linux appends to a file that is open for appending, hence another one."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            left = memoryview(data)
+            while left:
+                written = os.pwrite(descriptor, left, offset)
+                left, offset = left[written:], offset + written
+        finally:
+            os.close(descriptor)
+
     def sync(self, descriptor: int) -> None:
         """What was written is on the disk when this returns. Never call it again after it has failed."""
         os.fdatasync(descriptor)

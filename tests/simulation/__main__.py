@@ -1,10 +1,12 @@
 """Whole lives of a broker, each from one seed: `make simulate`.
 
 usage: python -m tests.simulation [--seconds N] [--first SEED] [--jobs N] [--as-found] [--seed SEED [--transcript]]
+                                  [--twice N | --digests N]
 
 Runs new seeds until the time is over or one fails. A failing seed is made as short as it still fails, and printed as a
-scenario that `tests/simulation/test_failures.py` takes. With --seed only that one runs; --transcript prints all that
-happens in it.
+script that replays it; `tests/simulation/test_failures.py` takes the scenario in it. With --seed only that one runs;
+--transcript prints all that happens in it. --twice runs N seeds twice each, and fails if one gives two transcripts.
+--digests prints a hash of each transcript, to compare an interpreted broker with a compiled one.
 """
 
 import argparse
@@ -12,10 +14,12 @@ import os
 import random
 import sys
 
+from tests.simulation.digests import print_digests, run_twice
 from tests.simulation.scenario import run, scenario
-from tests.simulation.seeds import many
+from tests.simulation.seeds import many, shorten
 
 HASH_SEED = "0"
+TRANSCRIPT_LINES = 30
 
 
 def main() -> int:
@@ -26,21 +30,29 @@ def main() -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--transcript", action="store_true")
     parser.add_argument("--as-found", action="store_true", help="do not make a failing seed shorter")
+    parser.add_argument("--twice", type=int, metavar="N")
+    parser.add_argument("--digests", type=int, metavar="N")
     given = parser.parse_args()
     if given.seed is not None:
-        return one(given.seed, given.transcript)
+        return one(given.seed, given.transcript, shortens=not given.as_found)
     first = given.first if given.first is not None else random.SystemRandom().randrange(1 << 40)
+    if given.twice is not None:
+        return run_twice(range(first, first + given.twice))
+    if given.digests is not None:
+        return print_digests(range(first, first + given.digests))
     return many(first, given.seconds, given.jobs, shortens=not given.as_found)
 
 
-def one(seed: int, transcript: bool) -> int:
-    """Run one seed; returns the exit status."""
+def one(seed: int, transcript: bool, shortens: bool) -> int:
+    """Run one seed; returns the exit status. shortens: make it shorter if it fails."""
     lines: list[str] = []
     try:
         outcome = run(scenario(seed), lines)
     except Exception as error:
-        print("\n".join(lines if transcript else lines[-30:]))
-        print(f"seed {seed} fails: {type(error).__name__}: {error}")
+        print("\n".join(lines if transcript else lines[-TRANSCRIPT_LINES:]))
+        print(f"seed {seed} fails: {type(error).__name__}: {error}", flush=True)
+        if shortens and not transcript:
+            shorten(seed)
         return 1
     if transcript:
         print("\n".join(lines))

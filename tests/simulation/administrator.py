@@ -13,6 +13,8 @@ State = TypeVar("State")
 
 #: How long the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
+#: Status of a change that the disk does not take: nothing has changed.
+UNSTORED = 503
 
 
 class Change(NamedTuple, Generic[State]):
@@ -89,7 +91,8 @@ class Administrator(HttpClient, Generic[State]):
         return self._deaths > deaths
 
     def _begin(self, made: Change[State]) -> None:
-        results = [made.change(state) for state in self.known.possible]
+        before = list(self.known.possible)
+        results = [made.change(state) for state in before]
         self.known.may_have_become([after for _, after in results])
 
         def over(answer: Answer | None) -> None:
@@ -100,6 +103,8 @@ class Administrator(HttpClient, Generic[State]):
                 self.known.may_have_become([made.change(state)[1] for state in self.known.possible])
             elif answer is not None:
                 fitting = [after for statuses, after in results if answer.status in statuses]
+                if answer.status == UNSTORED:
+                    fitting = before
                 if not fitting:
                     what = f"{made.method} {made.target} {made.body}"
                     expected = [statuses for statuses, _ in results]

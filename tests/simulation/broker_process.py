@@ -2,67 +2,101 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.clock import ManualClock
+from amqpbroker.clock import SystemClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
-from amqpbroker.server.clients import Clients
-from amqpbroker.server.tick import Tick
-from amqpbroker.server.timers import Timers
+from amqpbroker.server.app import STOP_MS
+from amqpbroker.server.data import on_disk
+from amqpbroker.server.service import Service
 from amqpbroker.server.transport import ClientTransport
-from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.store.spill import SpillFiles
 from tests.simulation.committer import SimulatedCommitter
 from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
 from tests.simulation.http_server import HttpServer
-from tests.simulation.scheduler import MS, Scheduler
+from tests.simulation.machine_time import MachineTime
+from tests.simulation.processor import Processor
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.threads import Threads
 
 DIRECTORY = Path("/simulated")
-#: When a world begins, in milliseconds since the Unix epoch.
-EPOCH_MS = 1_700_000_000_000
 MOST_CLIENTS = 1000
 
 
-class BrokerProcess:
-    """One process. failed: the store could not go on, so that the broker ends. began_ms: when it started.
+class Supervisor(Protocol):
+    """Notified of a process by calls of the scheduler."""
 
-    definitions_synced_ns: when the definitions were synced last.
+    def started(self, process: "BrokerProcess") -> None:
+        """It accepts clients."""
+
+    def ended(self, process: "BrokerProcess", error: Exception | None) -> None:
+        """It has ended by itself: after a stop, or because it could not start or go on."""
+
+    def made_step(self) -> None:
+        """One of its threads is about to make a step on the disk, or has made it."""
+
+    def synced_definitions(self) -> None:
+        """The definitions are safe, even if the power goes."""
+
+    def erred(self, process: "BrokerProcess", error: BaseException | None) -> None:
+        """Its event loop has caught an exception."""
+
+
+class BrokerProcess:
+    """One process, which starts at once. Its main thread recovers, serves, and closes the store at the end.
+
+    service: there once it has started. began_ms: time of the wall clock then. stopping: it accepts no client any more.
     """
 
-    def __init__(self, config: Config, disk: Disk, scheduler: Scheduler, chance: random.Random) -> None:
-        self.failed: Exception | None = None
-        self.loop = SimulatedLoop(scheduler, chance)
-        self.began_ms = EPOCH_MS + scheduler.now // MS
-        self.clock = ManualClock(self.began_ms)
+    service: Service
+
+    def __init__(
+        self,
+        config: Config,
+        disk: Disk,
+        scheduler: Scheduler,
+        time: MachineTime,
+        processor: Processor,
+        chance: random.Random,
+        supervisor: Supervisor,
+    ) -> None:
+        self.stopping = False
+        self._ending: Coroutine[Any, Any, None] | None = None
+        self.clock = SystemClock(time.monotonic_ns, time.wall_ns)
         self.disk = disk
-        self.scheduler = scheduler
-        self.definitions_synced_ns = 0
-        self.loop.before_iteration = self._set_time
-        journal = Journal(DIRECTORY / "journal", disk, config.bounds.segment_bytes)
-        found = journal.recover()
-        spill = SpillFiles(DIRECTORY / "spill", disk, config.bounds.spill_bytes)
-        self.committer = SimulatedCommitter(journal, self._sync_definitions, disk, self.loop, scheduler, chance)
-        self.store = Persistence(journal, self.committer, self._fail, self.clock, bounds=config.bounds)
-        self.broker = Broker(config, self.clock, self.store, disk.definitions, spill)
-        self.timers = Timers(self.loop, self.clock)
-        self.tick = Tick(self.loop.call_soon, self.broker.sync, self._fail)
-        self.store.drive(self.tick.request)
-        disk.definitions.watch(self.store.definitions_changed)
-        self.store.definitions_changed()
-        self.recovered = self.store.restore(found, self.broker.holders(), self.broker.lost_ids)
-        self.clients = Clients(self.broker, self.clock, self.tick, self.loop, MOST_CLIENTS)
+        self.began_ms = self.clock.wall_ms()
+        #: Called when only the store is left to be closed, and when it is closed.
+        self.before_close: Callable[[], None] = _nothing
+        self.after_stop: Callable[[], None] = _nothing
+        self._config = config
+        self._scheduler = scheduler
+        self._supervisor = supervisor
         self._http: dict[str, HttpServer] = {}
-        self.broker.rates.start()
+        self._threads = Threads(scheduler, processor, chance, supervisor.made_step)
+        self.loop = SimulatedLoop(scheduler, processor, chance, self._on_error)
+        self._threads.start(self._run)
+
+    @property
+    def broker(self) -> Broker:
+        return self.service.broker
+
+    @property
+    def store(self) -> Persistence:
+        store = self.broker.store
+        assert isinstance(store, Persistence)
+        return store
 
     def accept(self) -> ClientTransport:
         """Return what serves the next client."""
-        return self.clients.come()
+        return self.service.clients.come()
 
     def accept_http(self, listener: str) -> asyncio.BaseProtocol:
         """Return what serves the next client of an HTTP listener."""
@@ -76,30 +110,75 @@ class BrokerProcess:
 
     def kill(self) -> None:
         """The process is gone, wherever it was."""
-        self.committer.kill()
-        self.loop.kill()
-        self.timers.close()
+        self.loop.kill()  # first: asyncio goes on behind an exception that ends a thread within a task
+        self._threads.kill()
+        if self._ending is not None:
+            self._ending.close()
         for server in self._http.values():
             server.kill()
 
     def stop(self) -> None:
-        """End in order, as a stop does once its clients have gone or the time for that is over."""
-        self.loop.kill()
-        self.timers.close()
-        for server in self._http.values():
-            server.kill()
-        if self.failed is None:
-            self.store.close()
+        """Stop in order, as a server does: the clients are notified and get their time, then the store is closed."""
+        if not self.stopping:
+            self.stopping = True
+            self.service.clients.close()
+            self._ending = self._end()
+            self._task = self.loop.create_task(self._ending)
 
-    def _sync_definitions(self) -> None:
-        self.disk.definitions.sync()
-        self.definitions_synced_ns = self.scheduler.now
+    # --- its main thread --------------------------------------------------------------------------------------------
 
-    def _set_time(self) -> None:
-        self.clock._now_ms = EPOCH_MS + self.scheduler.now // MS
+    def _run(self) -> None:
+        try:
+            self._definitions = self.disk.open_definitions(self._config.bounds)
+            storage, _ = on_disk(self._config, DIRECTORY, self.disk, self._definitions)
+            self.service = Service(
+                self._config,
+                self.clock,
+                self.clock,
+                self.loop,
+                storage,
+                self._committer,
+                MOST_CLIENTS,
+                self._on_failure,
+            )
+        except (OSError, StoreError) as error:
+            self._report(self._supervisor.ended, error)
+            return
+        self._report(self._supervisor.started)
+        self.disk.serve()
+        self.loop.serve()
 
-    def _fail(self, error: Exception) -> None:
-        self.failed = error
+    async def _end(self) -> None:
+        error: Exception | None = None
+        try:
+            await self.service.end(STOP_MS)
+        except StoreError as caught:
+            error = caught
+        self._definitions.close()
+        self._report(self._supervisor.ended, self.service.failure or error)
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    def _committer(self, log: Log, before: Callable[[], None]) -> SimulatedCommitter:
+        sync = partial(self._sync_definitions, before)
+        return SimulatedCommitter(log, sync, self.loop, self._threads, lambda: self.before_close())
+
+    def _sync_definitions(self, sync: Callable[[], None]) -> None:
+        sync()
+        self._supervisor.synced_definitions()
+
+    def _on_failure(self) -> None:
+        self.stop()
+
+    def _on_error(self, error: BaseException | None) -> None:
+        self._report(self._supervisor.erred, error)
+
+    def _report(self, call: Callable[..., None], *arguments: object) -> None:
+        self._scheduler.after(0, partial(call, self, *arguments))
+
+
+def _nothing() -> None:
+    pass
 
 
 def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:

@@ -10,7 +10,7 @@ from tests.harness import Answers, Received, method
 from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step
-from tests.simulation.world import Connecting, World
+from tests.simulation.world import HASTY_NS, Connecting, World
 
 #: Time that a client takes to read what has arrived.
 READ_NS = (1_000, 5 * MS)
@@ -18,13 +18,16 @@ READ_NS = (1_000, 5 * MS)
 RECONNECT_NS = (1 * MS, 500 * MS)
 
 CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
+#: What tells a client that it is blocked by an alarm, and that it is no more.
+BLOCKINGS = ("connection.blocked", "connection.unblocked")
 
 
 class Client:
     """One client, which connects again when its connection ends, until `leave`.
 
-    name: in the transcript. On each connection `opened` is called once channel 1 is open, then `received` for each
-    method that is not the answer to a call, and `disconnected` at its end. A subclass overrides them.
+    name: in the transcript. capabilities: those that it announces. On each connection `opened` is called once channel 1
+    is open, then `received` for each method that is not the answer to a call, and `disconnected` at its end. A subclass
+    overrides them.
     """
 
     def __init__(self, world: World, name: str, heartbeat: int = 0) -> None:
@@ -32,6 +35,7 @@ class Client:
         self.name = name
         self.chance = world.chance(name)
         self.heartbeat = heartbeat
+        self.capabilities: tuple[str, ...] = CAPABILITIES
         self.user = "guest"
         self.password = "guest"
         self.virtual_host = "/"
@@ -42,7 +46,7 @@ class Client:
         self._answers = Answers()
         self._arrived: list[bytes] = []
         self._reading = True
-        self._unsent = b""
+        self._unsent = bytearray()
         self._calls: deque[tuple[frozenset[str], Callable[[Received], None]]] = deque()
         world.clients.append(self)
 
@@ -60,6 +64,9 @@ class Client:
 
     def disconnected(self) -> None:
         """The connection has ended."""
+
+    def blocked(self, reason: str | None) -> None:
+        """The broker is short of something, and reads no publishes; None when it does again."""
 
     # --- what it does -----------------------------------------------------------------------------------------------
 
@@ -158,15 +165,16 @@ class Client:
         self._answers = Answers()
         self._arrived.clear()
         self._calls.clear()
-        self._unsent = b""
+        self._unsent = bytearray()
 
     def _connect_later(self) -> None:
-        self.world.scheduler.after(self.chance.randint(*RECONNECT_NS), self.connect)
+        self.world.scheduler.after(self.chance.randint(*(HASTY_NS if self.world.hasty else RECONNECT_NS)), self.connect)
 
     def _flush(self, incarnation: int) -> None:
         if self._connection is not None and incarnation == self._incarnation and self._unsent:
-            sent = self._connection.to_server.send(self._unsent)
-            self._unsent = self._unsent[sent:]
+            pipe = self._connection.to_server
+            sent = pipe.send(bytes(self._unsent[: pipe.room]))
+            del self._unsent[:sent]
 
     def _expect(self, then: Callable[[Received], None], *answers: str) -> None:
         self._calls.append((frozenset(answers), then))
@@ -186,13 +194,14 @@ class Client:
         data = b"".join(self._arrived)
         self._arrived.clear()
         self._connection.to_client.consumed(len(data))
+        self.world.hash_bytes(data)
         for got in self._answers.read(data):
             if self._connection is None or incarnation != self._incarnation:
                 return
             self._act_on(got)
 
     def _act_on(self, got: Received) -> None:
-        self.world.note(self.name, got)
+        self.world.note_received(self.name, got)
         if self._calls and got.name in self._calls[0][0]:
             _, then = self._calls.popleft()
             then(got)
@@ -204,13 +213,15 @@ class Client:
             self.drop()
         elif got.name == "basic.cancel":
             self.cancelled(got)
+        elif got.name in BLOCKINGS:
+            self.blocked(got.arguments.get("reason"))
         else:
             self.received(got)
 
     # --- the handshake ----------------------------------------------------------------------------------------------
 
     def _start(self, _: Received) -> None:
-        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in CAPABILITIES})}
+        known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in self.capabilities})}
         self.send(
             0,
             "connection.start-ok",
@@ -231,6 +242,11 @@ class Client:
     def _opened(self, _: Received) -> None:
         self.open = True
         self.opened()
+
+
+def is_shutdown(got: Received) -> bool:
+    """Return whether the broker closes the connection because it stops."""
+    return got.name == "connection.close" and "'shutdown'" in got.arguments["reply_text"]
 
 
 class ClientEnd:

@@ -1,63 +1,42 @@
-"""The journal's thread as a task of the scheduler: each step on the disk is a call, at a time that the seed decides."""
+"""The journal's threads in a simulated process."""
 
-import random
 from collections.abc import Callable
 from functools import partial
 
-from greenlet import getcurrent, greenlet
-
 from amqpbroker.store.committer import Committer, OnDone
 from amqpbroker.store.log import Batch, Log
-from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
-from tests.simulation.scheduler import MS, Scheduler
-
-#: Time that one step on the disk takes; one of SLOW takes as long as a disk that is busy.
-STEP_NS = (10_000, 3 * MS)
-SLOW = 100
-SLOW_NS = 400 * MS
+from tests.simulation.threads import Thread, Threads, pause
 
 
 class SimulatedCommitter(Committer):
-    """Runs `commit` in a greenlet that pauses before and after each step on the disk."""
+    """Writes and syncs on a thread, and removes on another, as `ThreadCommitter` does."""
 
     def __init__(
-        self,
-        log: Log,
-        before: Callable[[], None],
-        disk: Disk,
-        loop: SimulatedLoop,
-        scheduler: Scheduler,
-        chance: random.Random,
+        self, log: Log, before: Callable[[], None], loop: SimulatedLoop, threads: Threads, on_close: Callable[[], None]
     ) -> None:
         super().__init__(log, before)
-        self._disk = disk
+        self._on_close = on_close
         self._loop = loop
-        self._scheduler = scheduler
-        self._chance = chance
-        self._task: greenlet | None = None
+        self._threads = threads
+        self._writer: Thread | None = None
+        self._remover: Thread | None = None
+        self._removals = 0
         self._failure: OSError | None = None
-        self._killed = False
-        disk.pause = self._pause
-
-    def kill(self) -> None:
-        """The process is gone: what is under way is never finished."""
-        self._killed = True
-        if self._task is not None:
-            self._task.throw()
-            self._task = None
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
-        self._task = greenlet(partial(self._run, batch, on_done))
-        self._go_on()
+        self._writer = self._threads.start(partial(self._run, batch, on_done))
 
     def close(self) -> OSError | None:
-        while self._task is not None:
-            self._task.switch()
+        self._on_close()
+        while self._writer is not None or self._remover is not None:
+            pause()
         return self._failure
 
     def remove_freed(self) -> None:
-        self._scheduler.after(self._chance.randint(*STEP_NS), self._remove_freed)
+        self._removals += 1
+        if self._remover is None:
+            self._remover = self._threads.start(self._remove)
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -67,25 +46,11 @@ class SimulatedCommitter(Committer):
             self.commit(batch)
         except OSError as error:
             self._failure = error
-        self._task = None
+        self._writer = None
         self._loop.call_soon_threadsafe(partial(on_done, self._failure))
 
-    def _remove_freed(self) -> None:
-        if not self._killed:
+    def _remove(self) -> None:
+        while self._removals:
+            self._removals -= 1
             super().remove_freed()
-
-    def _pause(self) -> None:
-        """Switch to others, if it is the task that goes on the disk; the loop's own steps are made at once."""
-        task = getcurrent()
-        if task is self._task and task.parent is not None:
-            self._go_on()
-            task.parent.switch()
-
-    def _go_on(self) -> None:
-        delay = SLOW_NS if self._chance.randrange(SLOW) == 0 else self._chance.randint(*STEP_NS)
-        self._scheduler.after(delay, partial(self._resume, self._task))
-
-    def _resume(self, task: greenlet) -> None:
-        if task is self._task and not self._killed:
-            task.parent = getcurrent()
-            task.switch()
+        self._remover = None

@@ -1,91 +1,244 @@
-"""The disk of a simulated machine: it forgets what was not synced, tears writes, fails at random, and fills up."""
+"""The disk of a simulated machine: it forgets what was not synced, tears writes, fails, fills up, and is slow."""
 
 import errno
 import random
 from pathlib import Path
 
+from amqpbroker.config.bounds import Bounds
+from amqpbroker.store.definitions.definitions import Definitions
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
+from tests.simulation.scheduler import SECOND
+from tests.simulation.sqlite_files import SqliteFiles
+from tests.simulation.threads import pause
+from tests.simulation.unsynced import Unsynced
+
+#: Operation that fails -> the errors it may fail with.
+ERRORS = {
+    "create": (errno.EIO, errno.EMFILE, errno.ENOSPC),
+    "open": (errno.EIO, errno.EMFILE),
+    "write": (errno.EIO, errno.ENOSPC, errno.EDQUOT),
+    "read": (errno.EIO,),
+    "sync": (errno.EIO, errno.ENOSPC),
+    "sync_directory": (errno.EIO, errno.EMFILE),
+    "truncate": (errno.EIO,),
+    "remove": (errno.EIO, errno.EACCES),
+}
+#: One of so many reads pauses its thread, which may be the loop's.
+READS = 8
+#: Time that a slow read takes.
+SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 
 
 class Disk(FaultyFiles):
     """Files in memory, and the definitions beside them. Both outlive a broker, and a power cut as far as synced.
 
-    failing: fraction of writes, and of reads, that fail now. full: every write fails. wedged: every sync fails, which
-    ends a broker. pause: called before each step that the journal's thread makes, so that others run meanwhile.
+    failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
+    full: nothing can be written or created. latency: nanoseconds that each step takes longer.
+    slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
+    run meanwhile. failures: number of operations that have failed. refuses: definitions cannot be
+    changed either while it is full; only in a database.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
+        """sqlite: definitions are in a real database, in files; else they are in memory."""
         super().__init__()
         self.definitions = FaultyDefinitions()
-        self.failing_writes = 0.0
-        self.failing_reads = 0.0
+        self._sqlite: SqliteFiles | None = None
+        self.failing: dict[str, float] = {}
+        self.failing_once: list[str] = []
         self.full = False
-        self.wedged = False
-        self.pause = _nothing
+        self.latency = 0
+        self.slow_reads = 0.0
         self.failures = 0
+        self.refuses = False
         self._chance = chance
+        self._creates = False
+        self._unsynced: dict[Path, Unsynced] = {}
+        if sqlite:
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._takes_changes)
+
+    def open_definitions(self, bounds: Bounds) -> Definitions:
+        """Open the definitions for a process."""
+        return self.definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+
+    @property
+    def has_unsynced_definitions(self) -> bool:
+        """Return whether a power cut may undo a change of definitions."""
+        return len(self.definitions.versions) > 1 if self._sqlite is None else self._sqlite.is_unsynced
+
+    def copied(self, chance: random.Random) -> "Disk":
+        """Return another disk with the same data. It has to be released."""
+        copy = Disk(chance)
+        copy.contents = {path: bytearray(content) for path, content in self.contents.items()}
+        copy.synced = dict(self.synced)
+        copy._names = list(self._names)
+        copy._unsynced = {path: Unsynced(chance) for path in (*self.contents, *(path for path, _ in self._names))}
+        copy.definitions = self.definitions.killed()
+        if self._sqlite is not None:
+            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._takes_changes)
+        return copy
+
+    @property
+    def is_failing(self) -> bool:
+        """Return whether reads may fail or take long now."""
+        return bool(self.failing or self.failing_once or self.slow_reads)
+
+    def serve(self) -> None:
+        """The process that has opened the definitions serves clients from now on."""
+        if self._sqlite is not None:
+            self._sqlite.serve()
+
+    def _takes_changes(self) -> bool:
+        return not (self.refuses and self.full)
 
     def recover_faults(self) -> None:
         """No fault is left."""
-        self.failing_writes = self.failing_reads = 0.0
-        self.full = self.wedged = False
+        self.failing.clear()
+        self.failing_once.clear()
+        self.full = False
+        self.latency = 0
+        self.slow_reads = 0.0
 
     # --- what the store calls ---------------------------------------------------------------------------------------
 
     def make_directory(self, directory: Path) -> None:
-        self.pause()
+        self._pause()
+
+    def create(self, path: Path) -> int:
+        self._pause()
+        if self.full and self._chance.random() < 0.5:
+            self._fail(errno.ENOSPC)
+        self._may_fail("create")
+        # It opens the file that it has made.
+        self._creates = True
+        descriptor: int = super().create(path)
+        self._creates = False
+        self._unsynced[path] = Unsynced(self._chance)
+        self._pause()
+        return descriptor
+
+    def open(self, path: Path, write: bool = False) -> int:
+        if not self._creates:
+            self._may_fail("open")
+        descriptor: int = super().open(path, write)
+        return descriptor
 
     def write(self, descriptor: int, *parts: bytes) -> None:
-        self.pause()
-        if self.full or self._happens(self.failing_writes):
-            self.failures += 1
+        self._pause()
+        path = self.open_files[descriptor]
+        start = len(self.contents[path])
+        if self.full or self._happens("write"):
             data = b"".join(parts)
-            self.contents[self.open_files[descriptor]] += data[: self._chance.randint(0, len(data))]
-            raise OSError(errno.ENOSPC if self.full else errno.EIO, "simulated")
+            self.contents[path] += data[: self._chance.randint(0, len(data))]
+            self._unsynced[path].written(start, len(self.contents[path]))
+            self._fail(errno.ENOSPC if self.full else self._chance.choice(ERRORS["write"]))
         super().write(descriptor, *parts)
-        self.pause()
+        self._unsynced[path].written(start, len(self.contents[path]))
+        self._pause()
+
+    def overwrite(self, path: Path, offset: int, data: bytes) -> None:
+        self._pause()
+        self._may_fail("open")
+        # As much as was there before, and the same, so it makes no difference how much of it a failing one writes.
+        assert self.contents[path][offset : offset + len(data)] == data
+        self._unsynced[path].written(offset, offset + len(data))
+        self._may_fail("write")
+        self._pause()
 
     def sync(self, descriptor: int) -> None:
-        self.pause()
-        if self.wedged:
-            self.failures += 1
-            raise OSError(errno.EIO, "simulated")
+        self._pause()
+        path = self.open_files[descriptor]
+        if self._happens("sync"):
+            self._unsynced[path].sync_failed(self.synced[path], len(self.contents[path]))
+            self._fail(self._chance.choice(ERRORS["sync"]))
         # Data that is written while it syncs may or may not be safe then.
         super().sync(descriptor)
-        self.pause()
+        self._unsynced[path].synced()
+        self._pause()
 
     def sync_directory(self, directory: Path) -> None:
-        self.pause()
+        self._pause()
+        self._may_fail("sync_directory")
         super().sync_directory(directory)
-        self.pause()
+        self._pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        if self._happens(self.failing_reads):
-            self.failures += 1
-            raise OSError(errno.EIO, "simulated")
-        return super().read(descriptor, offset, size)
+        slow = self.slow_reads and self._chance.random() < self.slow_reads
+        # Mostly the system has it in memory.
+        if slow or self._chance.randrange(READS) == 0:
+            pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
+        self._may_fail("read")
+        data: bytes = super().read(descriptor, offset, size)
+        return data
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        self._pause()
+        self._may_fail("truncate")
+        path = self.open_files[descriptor]
+        self._unsynced[path].cut_off(bytes(self.contents[path]))
+        super().truncate(descriptor, size)
+        self._pause()
+
+    def remove(self, path: Path) -> None:
+        self._pause()
+        self._may_fail("remove")
+        super().remove(path)
+        self._pause()
 
     def expect(self, descriptor: int, offset: int, size: int) -> None:
         """Do nothing: a simulated disk has what it has."""
 
-    def _happens(self, share: float) -> bool:
+    def _pause(self) -> None:
+        pause(self.latency)
+
+    def _pause_or_fail(self, operation: str) -> None:
+        self._pause()
+        self._may_fail(operation)
+
+    def _may_fail(self, operation: str) -> None:
+        if self._happens(operation):
+            self._fail(self._chance.choice(ERRORS[operation]))
+
+    def _happens(self, operation: str) -> bool:
+        if operation in self.failing_once:
+            self.failing_once.remove(operation)
+            return True
+        share = self.failing.get(operation, 0.0)
         return share > 0 and self._chance.random() < share
+
+    def _fail(self, number: int) -> None:
+        self.failures += 1
+        raise OSError(number, "simulated")
 
     # --- what happens to machines -----------------------------------------------------------------------------------
 
     def end_process(self) -> None:
         """The process is gone; the operating system has what was written."""
         self.kill()
-        self.pause = _nothing
         self.definitions = self.definitions.killed()
+        if self._sqlite is not None:
+            self._sqlite.end_process()
 
     def cut_power(self) -> None:
         """The machine forgets what was not synced, wholly or in part."""
-        self.power_loss(chance=self._chance)
-        self.pause = _nothing
+        self.kill()
+        undone = self._names[self._chance.randint(0, len(self._names)) :]
+        self._names = []
+        for path, removed in reversed(undone):
+            if removed is None:
+                del self.contents[path], self.synced[path]
+            else:
+                self.contents[path], self.synced[path] = removed
+        for path, content in self.contents.items():
+            content[:] = self._unsynced[path].after_power_loss(bytes(content), self.synced[path])
+            self.synced[path] = len(content)
+        self._unsynced = {path: Unsynced(self._chance) for path in self.contents}
         self.definitions = self.definitions.after_power_loss(self._chance)
+        if self._sqlite is not None:
+            self._sqlite.cut_power()
 
-
-def _nothing() -> None:
-    pass
+    def release(self) -> None:
+        """Release what it holds of the real machine."""
+        if self._sqlite is not None:
+            self._sqlite.remove_all()

@@ -8,7 +8,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from greenlet import getcurrent
+
+from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, Scheduler
+from tests.simulation.threads import Thread
 
 #: Time that an iteration takes at least and at most; one of SLOW takes SLOW_NS, as of a process that is not scheduled.
 ITERATION_NS = (5_000, 200_000)
@@ -25,29 +29,56 @@ class Readable(Protocol):
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """One loop in the life of one process; nothing of it runs any more after `kill`.
 
-    errors: what callbacks raised. iterations: how many there were. An iteration fires timers, makes the calls
-    that are due, and reads each socket that has data once, as libuv does.
+    on_error: called with each exception of a callback. iterations: how many there were. An iteration fires timers,
+    makes the calls that are due, and reads each socket that has data once, as libuv does. `serve` runs iterations in
+    the thread that calls it; while the thread waits for the disk, there are none.
     """
 
-    def __init__(self, scheduler: Scheduler, chance: random.Random) -> None:
-        self.errors: list[dict[str, Any]] = []
-        #: Called first in each iteration.
-        self.before_iteration: Callable[[], None] = lambda: None
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        processor: Processor,
+        chance: random.Random,
+        on_error: Callable[[BaseException | None], None],
+    ) -> None:
         #: Called between two iterations.
         self.after_iteration: Callable[[], None] = lambda: None
         self.iterations = 0
+        self._on_error = on_error
         self._scheduler = scheduler
+        self._processor = processor
         self._chance = chance
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timed: list[tuple[int, int, asyncio.TimerHandle]] = []
+        self._ready: deque[Call] = deque()
+        self._timed: list[tuple[int, int, Call]] = []
         self._readable: dict[Readable, None] = {}
         self._sequence = 0
         self._awake = False
         self._killed = False
+        self._thread: Thread | None = None
+        #: An iteration was due while the thread was busy.
+        self._missed = False
+
+    def serve(self) -> None:
+        """Iterate until the process is gone, in the thread that calls this."""
+        thread = getcurrent()
+        assert isinstance(thread, Thread)
+        self._thread = thread
+        self._missed = True
+        while not self._killed:
+            if self._missed or self._ready or self._readable:
+                self._missed = False
+                self._wake()
+            thread.park()
+            self._iterate()
+            if not self._killed:
+                self.after_iteration()
 
     def kill(self) -> None:
         """The process is gone."""
         self._killed = True
+        # Calls that are still to come keep the loop, and it keeps nothing of the process.
+        self._on_error = self.after_iteration = _nothing
+        self._thread = None
         self._ready.clear()
         self._timed.clear()
         self._readable.clear()
@@ -60,8 +91,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon(
         self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+    ) -> "Call":
+        handle = Call(callback, args, context)
         if not self._killed:
             self._ready.append(handle)
             self._wake()
@@ -71,9 +102,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> "Call":
         due = self._scheduler.now + round(delay * 1e9)
-        handle = asyncio.TimerHandle(due / 1e9, callback, args, self, context)
+        handle = Call(callback, args, context, due / 1e9)
         if not self._killed:
             self._sequence += 1
             heapq.heappush(self._timed, (due, self._sequence, handle))
@@ -98,10 +129,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return False
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.errors.append(context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Asyncio calls this; a cancelled handle is skipped when it is due."""
+        if not self._killed:  # tasks end with their process
+            self._on_error(context.get("exception"))
 
     # --- what the network calls -------------------------------------------------------------------------------------
 
@@ -120,14 +149,22 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if not self._awake and not self._killed:
             self._awake = True
             delay = SLOW_NS if self._chance.randrange(SLOW) == 0 else self._chance.randint(*ITERATION_NS)
-            self._scheduler.after(delay, self._iterate)
+            self._scheduler.after(delay * self._processor.slowness, self._due)
 
-    def _iterate(self) -> None:
-        self._awake = False
+    def _due(self) -> None:
         if self._killed:
             return
+        if self._processor.rest:
+            self._scheduler.after(self._processor.rest, self._due)
+            return
+        self._awake = False
+        if self._thread is not None and self._thread.parked:
+            self._thread.go_on()
+        else:
+            self._missed = True
+
+    def _iterate(self) -> None:
         self.iterations += 1
-        self.before_iteration()
         previous = asyncio._get_running_loop()
         asyncio._set_running_loop(self)
         try:
@@ -136,16 +173,54 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             for _ in range(len(self._ready)):
                 if not self._ready:  # the process ended
                     break
-                handle = self._ready.popleft()
-                if not handle.cancelled():
-                    handle._run()
+                self._call(self._ready.popleft())
             sockets, self._readable = self._readable, {}
             for socket in sockets:
                 if not self._killed:
                     socket.read()
         finally:
             asyncio._set_running_loop(previous)
-        if self._ready or self._readable:
-            self._wake()
-        if not self._killed:
-            self.after_iteration()
+
+    def _call(self, handle: "Call") -> None:
+        callback = handle.callback
+        if callback is None:
+            return
+        try:
+            if handle.context is None:
+                callback(*handle.arguments)
+            else:
+                handle.context.run(callback, *handle.arguments)
+        except Exception as error:
+            self._on_error(error)
+
+
+def _nothing(*_: object) -> None:
+    pass
+
+
+class Call:
+    """What asyncio's handles are to a loop."""
+
+    __slots__ = ("_when", "arguments", "callback", "context")
+
+    def __init__(
+        self,
+        callback: Callable[..., object],
+        arguments: tuple[Any, ...],
+        context: contextvars.Context | None,
+        when: float = 0.0,
+    ) -> None:
+        self.callback: Callable[..., object] | None = callback
+        self.arguments = arguments
+        self.context = context
+        self._when = when
+
+    def cancel(self) -> None:
+        self.callback = None
+        self.arguments = ()
+
+    def cancelled(self) -> bool:
+        return self.callback is None
+
+    def when(self) -> float:
+        return self._when

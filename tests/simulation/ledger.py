@@ -13,7 +13,8 @@ TIMEOUT_MS = Config().consumer_timeout_ms
 class Fate:
     """Record of one message. life: of the broker in which it was published last.
 
-    persistent: it outlives a broker. confirmed: the broker has promised to keep it. delivered: number of deliveries.
+    persistent: it outlives a broker once it is confirmed. confirmed: the broker has promised to keep it, or has handled
+    it if it is not persistent. delivered: number of deliveries.
     settled: (life, delivery) of a settling that the broker has certainly seen, None if none. discarded: by a client.
     """
 
@@ -51,12 +52,13 @@ class Ledger:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
         if fate.settled and fate.settled_life == self.world.life and not self._may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
+        # The second delivery may come before the first, on another connection: then the first is no third one.
         is_again = fate.delivered and fate.delivered_life == self.world.life
         if is_again and not redelivered and not self._may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
         fate.delivered += 1
-        fate.delivered_life = self.world.life
         if not redelivered:
+            fate.delivered_life = self.world.life
             publisher, number = message.rsplit("-", 1)
             key = (receiver, publisher, fate.priority)
             last = self._last.get(key, -1)
@@ -74,6 +76,11 @@ class Ledger:
         """The broker has certainly seen that a client has settled it."""
         fate = self.fates[message]
         fate.settled, fate.settled_life = True, self.world.life
+
+    def deleted(self) -> None:
+        """The queue is about to be deleted, with whatever is in it."""
+        for fate in self.fates.values():
+            fate.confirmed = False
 
     def check(self) -> None:
         """Raise BrokenError if a message is missing that the broker has promised to keep."""

@@ -3,9 +3,19 @@
 import random
 
 from amqpbroker.broker.queues.shortage import Shortage
-from tests.simulation.scheduler import MS
+from tests.simulation.disk import ERRORS
+from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
+
+#: Workloads whose clients connect again, and declare again what was refused.
+REFUSABLE = {"flow", "retries", "delays", "transactions", "heartbeats"}
+#: Faults that end the broker, and faults of the disk.
+ENDS = ("kill", "cut_power", "restart")
+DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
+
+#: How long the loop may still wait for the disk when that is fast again.
+WAIT_NS = 30 * SECOND
 
 
 class Machine:
@@ -20,17 +30,23 @@ class Machine:
         steps = []
         for _ in range(chance.choice((0, 1, 2, 4, 8))):
             at_ms = chance.randint(0, end_ms)
-            verb = chance.choice(
-                ("kill", "kill", "cut_power", "cut_power", "restart", "fill_disk", "fail_writes", "fail_reads")
-            )
-            arguments = () if verb in ("kill", "cut_power", "restart") else (chance.choice((10, 1000, 5000)),)
-            steps.append(Step(at_ms, "machine", verb, arguments))
-        if chance.randrange(10) == 0:
-            steps.append(Step(chance.randint(0, end_ms), "machine", "wedge_disk"))
+            if chance.random() < 0.5:
+                steps.append(Step(at_ms, "machine", chance.choice(ENDS)))
+            else:
+                steps += _disk_fault(chance, at_ms)
         for _ in range(chance.choice((0, 0, 1, 3))):
             duration_ms = chance.choice((10, 500, 5000))
             steps.append(Step(chance.randint(0, end_ms), "machine", "short_memory", (duration_ms,)))
-        return steps
+        return steps + _time_steps(chance, end_ms)
+
+    def recover(self) -> None:
+        """End all faults. The wall clock gets ahead: a message that came while it was ahead waits for that time."""
+        self._world.disk.recover_faults()
+        self._world.processor.recover()
+        self._world.crash_at_step(0, power=False)
+        self._world.time.catch_up()
+
+    # --- ends of the broker -----------------------------------------------------------------------------------------
 
     def do_kill(self) -> None:
         self._world.crash(power=False)
@@ -38,28 +54,52 @@ class Machine:
     def do_cut_power(self) -> None:
         self._world.crash(power=True)
 
+    def do_crash_at_step(self, steps: int, power: bool) -> None:
+        """Crash at a step on the disk: in the middle of a start, of a stop, or of a batch."""
+        self._world.crash_at_step(steps, power)
+
     def do_restart(self) -> None:
         self._world.stop()
 
+    # --- the disk ---------------------------------------------------------------------------------------------------
+
     def do_fill_disk(self, duration_ms: int) -> None:
-        self._world.note("disk full", duration_ms)
         self._world.disk.full = True
+        self._recover_disk(duration_ms)
+
+    def do_fail_disk(self, operation: str, share: float, duration_ms: int) -> None:
+        """Have a fraction of the operations fail for a while."""
+        self._world.disk.failing[operation] = share
+        self._recover_disk(duration_ms)
+
+    def do_fail_once(self, operation: str) -> None:
+        """Have the next such operation fail."""
+        self._world.disk.failing_once.append(operation)
+
+    def do_slow_disk(self, latency_ms: int, duration_ms: int) -> None:
+        """Have each step on the disk take longer for a while."""
+        self._world.disk.latency = latency_ms * MS
+        self._hold_up(duration_ms)
+        self._recover_disk(duration_ms)
+
+    def do_slow_reads(self, share: float, duration_ms: int) -> None:
+        """Have a fraction of the reads take up to seconds for a while, in which the loop stands still."""
+        self._world.disk.slow_reads = share
+        self._hold_up(duration_ms)
+        self._recover_disk(duration_ms)
+
+    def _hold_up(self, duration_ms: int) -> None:
+        """The loop waits for its own steps on the disk: reads, and pages that it writes when memory is short."""
+        self._world.processor.hold_up(duration_ms * MS + WAIT_NS)
+
+    def _recover_disk(self, duration_ms: int) -> None:
         self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)
 
-    def do_fail_writes(self, duration_ms: int) -> None:
-        self._world.note("writes fail", duration_ms)
-        self._world.disk.failing_writes = 0.3
-        self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)
+    # --- time -------------------------------------------------------------------------------------------------------
 
-    def do_fail_reads(self, duration_ms: int) -> None:
-        self._world.note("reads fail", duration_ms)
-        self._world.disk.failing_reads = 0.3
-        self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)
-
-    def do_wedge_disk(self) -> None:
-        self._world.note("syncs fail")
-        self._world.disk.wedged = True
-        self._world.scheduler.after(2000 * MS, self._world.disk.recover_faults)
+    def do_step_clock(self, by_ms: int) -> None:
+        """Step the wall clock, as NTP does."""
+        self._world.time.step(by_ms * MS)
 
     def do_short_memory(self, duration_ms: int) -> None:
         """Have the queues move messages out of memory for a while."""
@@ -71,3 +111,59 @@ class Machine:
         shortage = Shortage(broker.clock, broker._spill, broker.queues, lambda: None)
         shortage.set(True)
         self._world.scheduler.after(duration_ms * MS, lambda: shortage.set(False))
+
+    def do_set_clock_right(self) -> None:
+        self._world.time.set_right()
+
+    def do_stop_process(self, duration_ms: int) -> None:
+        """Run nothing of the broker for a while (SIGSTOP)."""
+        self._world.processor.stop(duration_ms * MS)
+
+    def do_suspend(self, duration_ms: int, sleeps: bool) -> None:
+        """Suspend the machine. sleeps: its monotonic clock stands still meanwhile."""
+        before = self._world.processor.rest
+        self._world.processor.stop(duration_ms * MS)
+        if sleeps:
+            self._world.time.sleep(self._world.processor.rest - before)
+
+    def do_slow_down(self, slowness: int, duration_ms: int) -> None:
+        """Have everything that the broker does take longer for a while."""
+        self._world.processor.slow_down(slowness, duration_ms * MS)
+
+
+def _time_steps(chance: random.Random, end_ms: int) -> list[Step]:
+    """Return steps of the wall clock, and times in which the broker is slow or does not run."""
+    steps = []
+    for _ in range(chance.choice((0, 0, 0, 1, 3))):
+        by_ms = chance.choice((1, 4, 7, 60, 900, 5_000, 3_600_000)) * chance.choice((1, -1))
+        steps.append(Step(chance.randint(0, end_ms), "machine", "step_clock", (by_ms,)))
+    if chance.randrange(3) == 0:
+        steps.append(Step(chance.randint(0, end_ms), "machine", "set_clock_right"))
+    for _ in range(chance.choice((0, 0, 0, 1, 2))):
+        verb = chance.choice(("stop_process", "suspend", "slow_down"))
+        duration_ms = chance.choice((20, 700, 6_000, 40_000))
+        arguments: tuple[object, ...] = (duration_ms,)
+        if verb == "suspend":
+            arguments = duration_ms, chance.random() < 0.7
+        elif verb == "slow_down":
+            arguments = chance.choice((10, 100)), duration_ms
+        steps.append(Step(chance.randint(0, end_ms), "machine", verb, arguments))
+    return steps
+
+
+def _disk_fault(chance: random.Random, at_ms: int) -> list[Step]:
+    """Return a fault of the disk; one that loses data is followed by a power cut at times, which shows that."""
+    verb = chance.choice(DISK_FAULTS)
+    duration_ms = chance.choice((10, 1000, 5000))
+    operation = chance.choice((*ERRORS, "sync"))
+    arguments: dict[str, tuple[object, ...]] = {
+        "fill_disk": (duration_ms,),
+        "fail_disk": (operation, chance.choice((0.05, 0.3, 1.0)), duration_ms),
+        "fail_once": (operation,),
+        "slow_disk": (chance.choice((5, 100, 3_000)), duration_ms),
+        "slow_reads": (chance.choice((0.05, 0.5)), duration_ms),
+    }
+    steps = [Step(at_ms, "machine", verb, arguments[verb])]
+    if chance.random() < (0.7 if "sync" in arguments[verb] else 0.2):
+        steps.append(Step(at_ms + chance.choice((10, 1000, 3000, 10_000)), "machine", "cut_power"))
+    return steps

@@ -47,15 +47,16 @@ class Pipe:
         """Number of bytes that `send` takes now."""
         return self._window - self._on_way
 
-    def send(self, data: bytes) -> int:
+    def send(self, data: bytes | bytearray) -> int:
         """Accept what there is room for; returns how many bytes."""
-        data = data[: self.room]
-        count = len(data)
+        count = min(len(data), self._window - self._on_way)
         self._on_way += count
-        while data:
-            size = self._chance.choice((len(data), len(data), self._chance.randint(1, len(data))))
-            self._put_on_way(data[:size])
-            data = data[size:]
+        start = 0
+        while start < count:
+            left = count - start
+            size = left if self._chance.randrange(3) else self._chance.randint(1, left)
+            self._put_on_way(bytes(data[start : start + size]))
+            start += size
         return count
 
     def finish(self) -> None:
@@ -108,6 +109,8 @@ class SimulatedTransport(asyncio.Transport):
         self._in: Pipe | None = None
         self._arrived = bytearray()
         self._eof = False
+        #: The protocol knows of the connection, so that it may read.
+        self._is_made = False
         self._unwritten: deque[bytes] = deque()
         self._unwritten_bytes = 0
         self._high, self._low = 65_536, 16_384
@@ -120,7 +123,12 @@ class SimulatedTransport(asyncio.Transport):
         """The connection is there."""
         self._protocol, self._in, self._out = protocol, incoming, outgoing
         outgoing.on_room = self._flush
-        self._loop.call_soon(protocol.connection_made, self)
+        self._loop.call_soon(self._connected)
+
+    def _connected(self) -> None:
+        self._protocol.connection_made(self)
+        self._is_made = True
+        self._readable()
 
     # --- the network's side -----------------------------------------------------------------------------------------
 
@@ -149,7 +157,7 @@ class SimulatedTransport(asyncio.Transport):
         self._readable()
 
     def _readable(self) -> None:
-        if self._reading and not self._lost and (self._arrived or self._eof):
+        if self._is_made and self._reading and not self._lost and (self._arrived or self._eof):
             self._loop.set_readable(self)
 
     @property

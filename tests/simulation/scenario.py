@@ -1,29 +1,28 @@
 """A world's life from one seed: what is in it, what happens, and what must be true at the end."""
 
-import random
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.simulation import bounds, settings
+from tests.simulation import bounds, settings, shapes
 from tests.simulation.broker_process import configured
+from tests.simulation.chance import Chance
 from tests.simulation.checks import AT_REST, restart, stops
 from tests.simulation.checks.watch import watch
 from tests.simulation.endless import EndlessError, interrupted_after
-from tests.simulation.machine import Machine
+from tests.simulation.machine import REFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
-from tests.simulation.tracebacks import caught_tracebacks
 from tests.simulation.workloads import WORKLOADS
 from tests.simulation.world import World, determined
-
-#: How long a world has until everything is at rest, once the faults have stopped.
-REST_NS = 600 * SECOND
 
 
 @dataclass
 class Scenario:
-    """Everything that decides what happens. It can be printed and run again, also without some of its steps."""
+    """Everything that decides what happens. It can be printed and run again, also without some of its steps.
+
+    hasty: the broker starts, and clients connect again, at once. sqlite: definitions are in a database, in files.
+    """
 
     seed: int
     duration_ms: int
@@ -31,6 +30,8 @@ class Scenario:
     settings: dict[str, Any]
     workloads: dict[str, dict[str, Any]]
     steps: list[Step] = field(default_factory=list)
+    hasty: bool = False
+    sqlite: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,36 +46,40 @@ class Outcome:
 
 def scenario(seed: int) -> Scenario:
     """Return the scenario of a seed."""
-    chance = random.Random(f"{seed} scenario")
-    duration_ms = chance.choice((500, 5_000, 60_000))
-    made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {})
+    chance = Chance(f"{seed} scenario")
+    shape = shapes.shape(chance)
+    duration_ms = chance.choice(shape.durations_ms)
+    made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {}, hasty=shape.hasty)
+    unbearable: set[str] = set()
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))
         name = f"{kind}{i}"
-        made.workloads[name] = {"workload": kind, **WORKLOADS[kind].settings(chance)}
+        own = WORKLOADS[kind].settings(chance)
+        made.workloads[name] = {"workload": kind, **(WORKLOADS[kind].slowed(own) if shape.slowed else own)}
+        unbearable |= WORKLOADS[kind].unbearable
         made.steps += WORKLOADS[kind].plan(chance, duration_ms, name, made.workloads[name])
     made.steps += Machine.plan(chance, duration_ms)
+    made.steps += shapes.crashes(chance, duration_ms, shape)
+    made.sqlite = chance.random() < 0.3
+    made.steps = [step for step in made.steps if step.verb not in unbearable]
     made.steps.sort(key=lambda step: step.at_ms)
     return made
 
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
     """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
-    with determined(given.seed), caught_tracebacks() as logged:
-        world = World(given.seed, configured(given.bounds, given.settings))
+    with determined(given.seed) as logged:
+        world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
+        logged.on_error = world.logged
         if lines is not None:
             world.keep_transcript(lines)
         try:
             with interrupted_after():
-                outcome = _run(world, given)
+                return _run(world, given)
         except EndlessError:
             raise world.broken("does not come to an end: a loop takes all of the processor") from None
         finally:
-            if world.process is not None:
-                world.process.kill()
-        if logged.first is not None:
-            raise world.broken(f"the broker logged {logged.first!r}") from logged.first
-        return outcome
+            world.close()
 
 
 def _run(world: World, given: Scenario) -> Outcome:
@@ -84,6 +89,7 @@ def _run(world: World, given: Scenario) -> Outcome:
         actors |= workload.actors
     world.on_started = partial(watch, world)
     world.stop_process = partial(stops.stop, world)
+    world.disk.refuses = {plan["workload"] for plan in given.workloads.values()} <= REFUSABLE
     world.boot()
     for workload in workloads:
         workload.begin()
@@ -93,13 +99,13 @@ def _run(world: World, given: Scenario) -> Outcome:
         getattr(actors[step.actor], f"do_{step.verb}")(*step.arguments)
     world.run(max(given.duration_ms * MS - world.scheduler.now, 0))
 
-    world.disk.recover_faults()
+    actors["machine"].recover()
     world.run(10 * SECOND)
     restart.check(world)
     for workload in workloads:
         workload.rest()
     for workload in workloads:
-        if not world.run_until(workload.is_done, REST_NS):
+        if not world.run_until(workload.is_done, workload.rest_ms * MS):
             raise world.broken(f"{workload.name} does not come to rest")
         workload.check()
     for check in AT_REST:

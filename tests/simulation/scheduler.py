@@ -21,6 +21,11 @@ class Scheduler:
         self._sequence += 1
         heapq.heappush(self._heap, (self.now + max(delay, 0), self._sequence, call))
 
+    @property
+    def next_due(self) -> int:
+        """Return when the next call is made, 0 if there is none."""
+        return self._heap[0][0] if self._heap else 0
+
     def run(self, until: int) -> None:
         """Make every call that is due by `until`, and move the time there."""
         heap = self._heap

@@ -1,32 +1,63 @@
 """Many seeds in several processes, until the time is over or one fails."""
 
 import multiprocessing
-import pprint
 import queue
 import time
+from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.printed import script
 from tests.simulation.scenario import Outcome, run, scenario
 from tests.simulation.shrink import failure_of, shrunk
 
 #: Interval of the lines that say how far it is.
 PROGRESS_S = 10.0
+HOUR_MS = 3_600_000
+
+
+@dataclass
+class Totals:
+    """Sums over worlds."""
+
+    seeds: int = 0
+    operations: int = 0
+    crashes: int = 0
+    simulated_ms: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        """Add one world."""
+        self.seeds += 1
+        self.operations += outcome.operations
+        self.crashes += outcome.crashes
+        self.simulated_ms += outcome.simulated_ms
+
+    def __str__(self) -> str:
+        hours = self.simulated_ms / HOUR_MS
+        return f"{self.seeds} seeds, {self.operations} operations, {self.crashes} crashes, {hours:.1f} simulated hours"
+
+    def rates(self, seconds: float) -> str:
+        """Return the same for each second of so many."""
+        hours = self.simulated_ms / HOUR_MS / seconds
+        return (
+            f"{self.seeds / seconds:.1f} seeds, {self.operations / seconds:.0f} operations, "
+            f"{self.crashes / seconds:.1f} crashes, {hours:.2f} simulated hours"
+        )
 
 
 def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
     """Run seeds from `first` on, in several processes; return the exit status. shortens: make a failing one shorter."""
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[tuple[int, Outcome | str]] = context.Queue()
-    end = time.monotonic() + seconds
+    began = said = time.monotonic()
+    end = began + seconds
     workers = [
         context.Process(target=work, args=(first + job, jobs, end - time.monotonic(), results), daemon=True)
         for job in range(jobs)
     ]
     for worker in workers:
         worker.start()
-    seeds = operations = crashes = simulated_ms = 0
+    totals = Totals()
     failed: tuple[int, str] | None = None
-    said = time.monotonic()
     while failed is None and (any(worker.is_alive() for worker in workers) or not results.empty()):
         try:
             seed, outcome = results.get(timeout=0.5)
@@ -35,32 +66,29 @@ def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
         if isinstance(outcome, str):
             failed = seed, outcome
             break
-        seeds += 1
-        operations += outcome.operations
-        crashes += outcome.crashes
-        simulated_ms += outcome.simulated_ms
+        totals.add(outcome)
         if time.monotonic() - said > PROGRESS_S:
             said = time.monotonic()
-            print(progress(seeds, operations, crashes, simulated_ms), flush=True)
+            print(totals, flush=True)
     for worker in workers:
         if failed is not None:
             worker.terminate()
         worker.join()
-    print(f"seeds from {first}: {progress(seeds, operations, crashes, simulated_ms)}", flush=True)
+    print(f"seeds from {first}: {totals}")
+    print(f"each second, with {jobs} jobs: {totals.rates(time.monotonic() - began)}", flush=True)
     if failed is None:
         return 0
     print(f"seed {failed[0]} fails: {failed[1]}", flush=True)
-    if not shortens:
-        return 1
-    print("It is made shorter ...", flush=True)
-    short = shrunk(scenario(failed[0]))
-    print(f"{failure_of(short)}:")
-    pprint.pprint(short, width=120)
+    if shortens:
+        shorten(failed[0])
     return 1
 
 
-def progress(seeds: int, operations: int, crashes: int, simulated_ms: int) -> str:
-    return f"{seeds} seeds, {operations} operations, {crashes} crashes, {simulated_ms / 3_600_000:.1f} simulated hours"
+def shorten(seed: int) -> None:
+    """Make a failing scenario shorter, and print a script that replays it."""
+    print("It is made shorter ...", flush=True)
+    short = shrunk(scenario(seed))
+    print(f"{failure_of(short)}:\n\n{script(short)}", flush=True)
 
 
 def work(seed: int, step: int, seconds: float, results: Any) -> None:

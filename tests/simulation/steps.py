@@ -2,10 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from tests.simulation.client import Client
+
+
+#: How long a workload has to come to rest, beside the times that messages have to wait for.
+REST_MS = 600_000
 
 
 class Step(NamedTuple):
@@ -21,6 +25,18 @@ class Workload(ABC):
     """Clients that do something, and know what must come of it. name: begins the names of its clients and objects."""
 
     name: str
+    #: Verbs of the machine that the checks do not allow for; no world with such a workload has them.
+    unbearable: ClassVar[frozenset[str]] = frozenset()
+
+    @staticmethod
+    def slowed(settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the settings for a world of hours, with longer times in place of theirs."""
+        return settings
+
+    @property
+    def rest_ms(self) -> int:
+        """Return how long a world has until everything has come, once its faults have stopped."""
+        return REST_MS
 
     @property
     @abstractmethod

@@ -228,7 +228,7 @@ def test_whatever_is_left_over_is_found(world, monkeypatch):
     rest.check(world)
     held_by(world.process).close()
     left_over.check(world)
-    world.process.clients._insiders = {"left": "over"}
+    world.process.service.clients._insiders = {"left": "over"}
     with pytest.raises(BrokenError, match=r"Clients\._insiders"):
         left_over.check(world)
 

@@ -19,8 +19,7 @@ def asked(seed, *requests, cuts=False, **bounds):
             assert world.run_until(lambda: client._current is not None, SECOND)
             client.drop()
         assert world.run_until(lambda: client.idle, 10 * SECOND)
-        assert not world.process.loop.errors
-        world.process.kill()
+        world.close()
     return answers, world.digest
 
 

@@ -61,15 +61,45 @@ def test_seeds_pass(seed):
 
 
 def test_a_failing_scenario_is_made_shorter(monkeypatch):
-    """The failure is one that needs two steps of twenty."""
-    steps = [Step(i, "machine", "kill") for i in range(20)]
-    given = Scenario(1, 20, {"routes": 1, "entries": 1}, {}, {}, steps)
+    """The failure is one that needs two steps of twenty, the first with an argument of at least 3."""
+    steps = [Step(i, "machine", "fill_disk", (1000,)) for i in range(20)]
+    plan = {"flow0": {"workload": "flow", "publishers": 3}, "flow1": {"workload": "flow", "publishers": 3}}
+    given = Scenario(1, 20, {"routes": 1, "entries": 1}, {"a": 1, "b": 2}, plan, steps)
 
     def failure(candidate):
-        needed = {steps[3], steps[17]}
-        return "it fails" if needed <= set(candidate.steps) and "routes" in candidate.bounds else None
+        found = {step.at_ms: step.arguments[0] for step in candidate.steps}
+        fails = found.get(3, 0) >= 3 and 17 in found and "routes" in candidate.bounds and "b" in candidate.settings
+        return "it fails" if fails else None
 
     monkeypatch.setattr("tests.simulation.shrink.failure_of", failure)
     short = shrunk(given)
-    assert short.steps == [steps[3], steps[17]]
-    assert short.bounds == {"routes": 1}
+    assert [step.at_ms for step in short.steps] == [3, 17]
+    assert 3 <= short.steps[0].arguments[0] <= 6
+    assert short.steps[1].arguments == (0,)
+    assert (short.bounds, short.settings) == ({"routes": 1}, {"b": 2})
+    assert short.workloads == {"flow1": {"workload": "flow", "publishers": 0}}
+    assert short.duration_ms == 0
+
+
+def test_a_scenario_that_passes_stays_as_it_is(monkeypatch):
+    monkeypatch.setattr("tests.simulation.shrink.failure_of", lambda _: None)
+    given = scenario(1)
+    assert shrunk(given) == given
+
+
+def test_shrinking_ends_in_time(monkeypatch):
+    """Of the runs, each of which takes a second, no more are made than there is time for."""
+    now = [0.0]
+    runs = []
+
+    def failure(candidate):
+        now[0] += 1
+        runs.append(candidate)
+        return "it fails" if len(candidate.steps) > 900 else None
+
+    monkeypatch.setattr("tests.simulation.shrink.failure_of", failure)
+    monkeypatch.setattr("tests.simulation.shrink.time.monotonic", lambda: now[0])
+    steps = [Step(i, "machine", "kill") for i in range(1000)]
+    short = shrunk(Scenario(1, 1000, {}, {}, {}, steps), within_s=100)
+    assert len(runs) <= 102
+    assert 900 < len(short.steps) <= 1000

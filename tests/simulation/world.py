@@ -1,22 +1,29 @@
 """A world: a machine with a disk, a broker on it, clients, and a network between them, all out of one seed."""
 
 import hashlib
-import logging
 import random
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from amqpbroker.config import Config
 from amqpbroker.store.log import StoreError
+from tests.harness import Received
 from tests.simulation.broker_process import BrokerProcess
+from tests.simulation.chance import Chance
 from tests.simulation.disk import Disk
+from tests.simulation.logged import LoggedErrors
+from tests.simulation.machine_time import MachineTime
 from tests.simulation.network import Connection, SimulatedTransport
+from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
 #: How long a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
+#: The same, and how long a client waits to connect again, in a hasty world.
+HASTY_NS = (1 * MS, 20 * MS)
 #: Texts of errors that this disk gives no reason for: it has what was written where it was written.
 MISPLACED = ("octets instead of", "cannot be read back")
 #: Groups of workloads are smaller than that.
@@ -63,15 +70,25 @@ class World:
     """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
     crash begins another one. deaths: ends of its process so far."""
 
-    def __init__(self, seed: int, config: Config) -> None:
+    def __init__(self, seed: int, config: Config, hasty: bool = False, sqlite: bool = False) -> None:
         self.seed = seed
         self.config = config
+        self.hasty = hasty
         self.scheduler = Scheduler()
-        self.disk = Disk(self.chance("disk"))
+        self.time = MachineTime(self.scheduler)
+        self.processor = Processor(self.scheduler)
+        self.disk = Disk(self.chance("disk"), sqlite)
+        #: The broker, from when it accepts clients to its end.
         self.process: BrokerProcess | None = None
+        #: The same, also while it starts.
+        self._process: BrokerProcess | None = None
+        #: Number of steps on the disk until a crash, 0 if none is to come, and whether the power goes.
+        self._steps_left = 0
+        self._power = False
         self.clients: list[Connecting] = []
         #: Connections that the broker may still read from, by the names of their clients.
         self._connections: dict[str, list[Connection]] = {}
+        self._synced_ns = 0
         #: Called with each broker that has started.
         self.on_started: Callable[[BrokerProcess], None] = lambda _: None
         #: Stops a broker in order; a check may look at it before and after.
@@ -79,7 +96,7 @@ class World:
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []
-        #: A power cut may have stored a part of what takes effect together: of groups that are too large for that.
+        #: A crash may have left a part of what takes effect together: what has several groups, since it is too large.
         self.tore_groups = False
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
@@ -90,7 +107,7 @@ class World:
 
     def chance(self, purpose: str) -> random.Random:
         """Return numbers of their own for one purpose, so that what one does never changes the luck of another."""
-        return random.Random(f"{self.seed} {purpose}")
+        return Chance(f"{self.seed} {purpose}")
 
     # --- the transcript ---------------------------------------------------------------------------------------------
 
@@ -101,6 +118,16 @@ class World:
         self.operations += 1
         if self._lines is not None:
             self._lines.append(line)
+
+    def hash_bytes(self, data: bytes) -> None:
+        """Have the digest depend on bytes of the broker. They are cheaper to hash than the methods in them."""
+        self._transcript.update(b"%d " % self.scheduler.now + data)
+
+    def note_received(self, name: str, got: Received) -> None:
+        """Write a line about a method that a client has received, whose bytes are hashed."""
+        self.operations += 1
+        if self._lines is not None:
+            self._lines.append(f"{self.scheduler.now} {(name, got)!r}")
 
     def keep_transcript(self, lines: list[str]) -> None:
         """Append all further lines to a list."""
@@ -119,29 +146,20 @@ class World:
 
     def boot(self) -> None:
         """Start the broker, unless it runs. A start that a fault of the disk prevents is tried again."""
-        if self.process is not None:
-            return
-        try:
-            self.process = BrokerProcess(self.config, self.disk, self.scheduler, self._chance)
-        except (OSError, StoreError) as error:
-            self.note("no start", str(error))
-            self.disk.end_process()
-            self._boot_later()
-            return
-        self.life += 1
-        self.note("started", self.process.recovered)
-        self.on_started(self.process)
-        self.scheduler.after(0, self._check)
+        if self._process is None:
+            self._process = BrokerProcess(
+                self.config, self.disk, self.scheduler, self.time, self.processor, self._chance, self
+            )
 
     def crash(self, power: bool) -> None:
-        """End the broker wherever it is; with `power` the machine forgets what was not synced."""
-        process, self.process = self.process, None
+        """End the broker wherever it is, also while it starts or stops; with `power` the machine forgets what was not
+        synced."""
+        process = self._process
         if process is None:
             return
         self.crashes += 1
-        self.note("crash", power)
-        self.deaths.append(Death(self.scheduler.now, POWER if power else KILLED, process.definitions_synced_ns))
-        process.kill()
+        self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
+        self._end(process, POWER if power else KILLED)
         bounds = self.config.bounds
         # Of a process that ends, batches are whole.
         size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
@@ -150,48 +168,86 @@ class World:
             self.disk.cut_power()
         else:
             self.disk.end_process()
-        self._disconnect()
         self._boot_later()
+
+    def crash_at_step(self, steps: int, power: bool) -> None:
+        """End the broker at its step on the disk with that number from now on, be it in another start."""
+        self._steps_left = steps
+        self._power = power
 
     def stop(self) -> None:
-        """Stop the broker in order, and start it again."""
-        process, self.process = self.process, None
-        if process is None:
-            return
-        self.note("stop")
-        self.deaths.append(Death(self.scheduler.now, STOPPED, self.scheduler.now))
-        try:
-            self.stop_process(process)
-        except StoreError as error:
-            self.note("stop failed", str(error))
-        self.disk.end_process()
-        self._disconnect()
-        self._boot_later()
+        """Stop the broker in order, if it serves, and start it again."""
+        if self.process is not None and not self.process.stopping:
+            self.note("stop")
+            self.stop_process(self.process)
 
-    def _boot_later(self) -> None:
-        self.scheduler.after(self._chance.randint(*BOOT_NS), self.boot)
+    @property
+    def is_stopping(self) -> bool:
+        """Return whether the broker closes its connections because it stops."""
+        return self.process is not None and self.process.stopping
 
-    def _disconnect(self) -> None:
+    def close(self) -> None:
+        """Release what the world holds."""
+        if self._process is not None:
+            self._end(self._process, KILLED)
+        self.disk.release()
+
+    def _end(self, process: BrokerProcess, kind: str) -> None:
+        self._process = self.process = None
+        self.deaths.append(Death(self.scheduler.now, kind, self._synced_ns))
+        if kind != STOPPED:
+            self.tore_groups |= self.config.bounds.group_bytes < WHOLE_GROUP_BYTES
+        process.kill()
         self._connections.clear()
         for client in self.clients:
             client.drop()
 
-    def _check(self) -> None:
-        """Look at the broker every now and then: an error in its loop is a fault of it."""
-        process = self.process
-        if process is None:
+    def _boot_later(self) -> None:
+        self.scheduler.after(self._chance.randint(*(HASTY_NS if self.hasty else BOOT_NS)), self.boot)
+
+    # --- what a process reports -------------------------------------------------------------------------------------
+
+    def made_step(self) -> None:
+        if self._steps_left:
+            self._steps_left -= 1
+            if not self._steps_left:
+                self.scheduler.after(0, partial(self.crash, self._power))
+
+    def started(self, process: BrokerProcess) -> None:
+        if process is self._process:
+            self.process = process
+            self.life += 1
+            self.note("started", process.service.recovered)
+            self.on_started(process)
+
+    def ended(self, process: BrokerProcess, error: Exception | None) -> None:
+        if process is not self._process:
             return
-        if process.loop.errors:
-            error = process.loop.errors[0]
-            raise self.broken(f"the loop caught {error.get('exception')!r}") from error.get("exception")
-        if process.failed is not None:
-            self.note("failed", str(process.failed))
-            excused = self.disk.wedged or isinstance(process.failed, OSError)
-            if not excused or any(text in str(process.failed) for text in MISPLACED):
-                raise self.broken("the store failed") from process.failed
-            self.crash(power=False)
-            return
-        self.scheduler.after(100 * MS, self._check)
+        self.note("ended", str(error))
+        if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
+            raise self.broken(f"the broker finds damage: {error}") from error
+        failure = process.service.failure if self.process is not None else None
+        if failure is not None and (not self.disk.failures or any(text in str(failure) for text in MISPLACED)):
+            raise self.broken("the store failed") from error
+        self._end(process, KILLED if error else STOPPED)
+        if error is None:
+            process.after_stop()
+        self.disk.end_process()
+        self._boot_later()
+
+    def synced_definitions(self) -> None:
+        self._synced_ns = self.scheduler.now
+
+    def logged(self, error: BaseException) -> None:
+        """The broker has caught an exception and logged it."""
+        self.scheduler.after(0, partial(self._fail, f"the broker caught {error!r}", error))
+
+    def _fail(self, text: str, error: BaseException) -> None:
+        raise self.broken(text) from error
+
+    def erred(self, process: BrokerProcess, error: BaseException | None) -> None:
+        if process is self._process:
+            raise self.broken(f"the loop caught {error!r}") from error
 
     # --- the network ------------------------------------------------------------------------------------------------
 
@@ -200,7 +256,7 @@ class World:
         from tests.simulation.client import ClientEnd
 
         process = self.process
-        if process is None:
+        if process is None or process.stopping:
             return None
         self._ports += 1
         chance = self.chance(f"connection {self._ports}")
@@ -236,22 +292,23 @@ class World:
         while not reached():
             if self.scheduler.now >= end:
                 return False
-            self.run(min(50 * MS, end - self.scheduler.now))
+            # What is to be reached is looked at again once something has happened, and not too often.
+            self.scheduler.run(min(max(self.scheduler.next_due, self.scheduler.now + 50 * MS), end))
         return True
 
 
 @contextmanager
-def determined(seed: int) -> Iterator[None]:
-    """Have whatever else is random in the process come out of the seed, and nothing logged."""
+def determined(seed: int) -> Iterator[LoggedErrors]:
+    """Have whatever else is random in the process come out of the seed, and nothing logged. Gives the logged errors."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
-    disabled = logging.root.manager.disable
+    logged = LoggedErrors()
     secrets.token_bytes = lambda count=32: chance.randbytes(count)  # type: ignore[assignment]
     random.seed(seed)
-    logging.disable(logging.CRITICAL)
+    logged.start()
     try:
-        yield
+        yield logged
     finally:
         secrets.token_bytes = token_bytes
         random.setstate(state)
-        logging.disable(disabled)
+        logged.stop()

@@ -38,3 +38,16 @@ def test_what_the_system_took_only_in_part_is_written_on(written, monkeypatch):
     parts = [choose.randbytes(choose.choice([0, 1, 10, 100])) for _ in range(100)]
     monkeypatch.setattr(module.os, "writev", few)
     assert written(*parts) == b"".join(parts)
+
+
+def test_bytes_are_written_over_where_they_are(tmp_path, monkeypatch):
+    """Linux appends to a file that is open for appending, wherever one writes. Few bytes are taken at a time."""
+    pwrite = os.pwrite
+    monkeypatch.setattr(module.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:2], at))
+    files = Files()
+    descriptor = files.create(tmp_path / "file")
+    files.write(descriptor, b"0123456789")
+    files.overwrite(tmp_path / "file", 3, b"abcde")
+    files.write(descriptor, b"end")
+    files.close(descriptor)
+    assert (tmp_path / "file").read_bytes() == b"012abcde89end"

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 #: Time until the next check whether the disk has caught up.
 _BUSY_MS: Final = 10
-#: Delay before a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all messages
-#: that must be read wait that long.
+#: Time within which a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all
+#: messages that must be read wait that long.
 _REREAD_MS: Final = 1000
 _FAILURES: Final = 100
 #: Minimum time between two log messages about such failures.
@@ -87,18 +87,19 @@ class HeldMessages(Destination):
         # is all that memory keeps of the message: about 60 octets.
         self._recent: list[HeldCopy] = []
         self._stored: list[int] = []
+        #: Items of the second heap that wait until they are read again.
+        self._unread: list[int] = []
         self._sequence = 0
         self._recent_bytes = 0
         self._new_bytes = 0
         self._timer: Timer | None = None
         self._sweeps_again = False
         self._failures = 0
-        self._rereads_at_ms = 0
         self._tells_at_ms = 0
 
     @property
     def count(self) -> int:
-        return len(self._recent) + len(self._stored)
+        return len(self._recent) + len(self._stored) + len(self._unread)
 
     def recent(self) -> list[HeldCopy]:
         """Return the copies in memory by due time. Only stored copies may be elsewhere."""
@@ -161,7 +162,7 @@ class HeldMessages(Destination):
     def close(self) -> None:
         """Drop everything."""
         recent, self._recent = self._recent, []
-        stored, self._stored = self._stored, []
+        stored, self._stored, self._unread = self._stored + self._unread, [], []
         self._recent_bytes = self._new_bytes = 0
         for copy in recent:
             self._store.settle(copy)
@@ -170,14 +171,14 @@ class HeldMessages(Destination):
         self._arm()
 
     def discard(self) -> None:
-        self._recent, self._stored = [], []
+        self._recent, self._stored, self._unread = [], [], []
         self._recent_bytes = self._new_bytes = 0
         self._arm()
 
     def _due_ms(self) -> int | None:
         """Time when the earliest message can be released; None if there is no message."""
         if self._is_stored_next():
-            return max(self._stored[0] >> 2 * _BITS, self._rereads_at_ms)
+            return self._stored[0] >> 2 * _BITS
         return self._recent[0].deadline_ms if self._recent else None
 
     def _is_stored_next(self) -> bool:
@@ -185,8 +186,7 @@ class HeldMessages(Destination):
         stored, recent = self._stored, self._recent
         if not stored or not recent:
             return bool(stored)
-        first = recent[0]
-        return self._rereads_at_ms <= first.deadline_ms and stored[0] >> _BITS < _key(first)
+        return stored[0] >> _BITS < _key(recent[0])
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -227,28 +227,36 @@ class HeldMessages(Destination):
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
             return copy
         item = self._stored[0]
-        position = item & _MASK
-        sequence = item >> _BITS & _MASK
         try:
-            message = reading.message(position)
+            message = reading.message(item & _MASK)
         except (OSError, DamagedError) as error:
-            self._postpone(sequence << _BITS | position, error)
+            self._postpone(error)
             return None
         self._failures = max(self._failures - 1, 0)
         heapq.heappop(self._stored)
-        return HeldCopy(message, self.id, sequence, reading.deadline_ms, position)
+        return HeldCopy(message, self.id, item >> _BITS & _MASK, reading.deadline_ms, item & _MASK)
 
-    def _postpone(self, item: int, error: Exception) -> None:
+    def _postpone(self, error: Exception) -> None:
         """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""
-        now_ms = self._clock.wall_ms()
-        heapq.heapreplace(self._stored, now_ms + _REREAD_MS << 2 * _BITS | item)
+        if not self._unread:
+            self._clock.after(_REREAD_MS, self._read_again)
+        self._unread.append(heapq.heappop(self._stored))
         self._failures += 1
         if self._failures >= _FAILURES:
             self._failures = 0
-            self._rereads_at_ms = now_ms + _REREAD_MS
+            self._unread += self._stored
+            self._stored = []
+        now_ms = self._clock.now_ms()
         if now_ms >= self._tells_at_ms:
             self._tells_at_ms = now_ms + _TELL_MS
             log.error("delayed messages that are due cannot be read: %s; each is tried again every second", error)
+
+    def _read_again(self) -> None:
+        """Put the postponed messages back."""
+        self._stored += self._unread
+        self._unread = []
+        heapq.heapify(self._stored)
+        self._arm()
 
     def _let_go(self, copy: HeldCopy) -> None:
         message = released(copy.message)

@@ -23,7 +23,8 @@ _SUFFIX = ".seg"
 
 #: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
-_FOR_NOW = _TOO_MANY_FILES | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FOR_NOW = _TOO_MANY_FILES | _FULL | {errno.EFBIG, errno.EIO}
 
 
 class Segment:
@@ -96,13 +97,16 @@ class Journal(Log):
         found = Recovered()
         files = self.files
         numbers = _segment_numbers(self.directory, files)
+        last = Span(0, 0)
+        data = b""
         for number in numbers:
             path = self.directory / segment_name(number)
             descriptor = files.open(path, write=repair)
             data = files.read(descriptor, 0, files.size(descriptor))
             segment = Segment(number, path, descriptor, len(data))
             self._adopt(segment)
-            end = _read_segment(found, segment, data, last=number == numbers[-1])
+            last = _read_segment(found, segment, data, last=number == numbers[-1])
+            end = last.stop
             if end == len(data) and end:
                 continue
             log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
@@ -113,8 +117,10 @@ class Journal(Log):
                     files.write(descriptor, record.segment_head(number, segment.mark))
                 files.sync(descriptor)
         if repair and numbers:
+            newest = self.segments[numbers[-1]]
+            self._write_again(newest, last.start, data[last.start : last.stop])
             # The last batch may be with the operating system only, and what it replaces is about to be given up.
-            files.sync(self.segments[numbers[-1]].descriptor)
+            files.sync(newest.descriptor)
             files.sync_directory(self.directory)
         found.finish()
         self.batches = found.batches
@@ -122,6 +128,19 @@ class Journal(Log):
         if self.segments:
             self.durable = self.batches_in(self.newest).stop
         return found
+
+    def _write_again(self, segment: Segment, offset: int, data: bytes) -> None:
+        """Write the last batch over itself, or the header of a segment without one.
+
+        If an earlier process could not sync it, the system may take it as written, and would not write it with the next
+        sync. On a full disk, a file system may refuse that which never writes in place: then the start goes on.
+        """
+        try:
+            self.files.overwrite(segment.path, offset, data)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            log.warning("%s: the last batch cannot be written again: %s", segment.path, error.strerror)
 
     # --- append -----------------------------------------------------------------------------------------------------
 
@@ -282,17 +301,22 @@ def _segment_numbers(directory: Path, files: Files) -> list[int]:
     return numbers
 
 
-def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> int:
-    """Take in every whole batch; returns where the first that is not whole starts. Raises StoreError for damage."""
+def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> Span:
+    """Take in every whole batch. Raises StoreError for damage.
+
+    Returns where the last of them starts, 0 if there is none, and where it ends: the first that is not whole starts
+    there.
+    """
     head = record.SEGMENT_HEAD.size
     mark = record.read_mark(data, segment.number)
     # A new file may have got its length, but none of its contents.
     if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
-        return 0
+        return Span(0, 0)
     if mark is None:
         raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")
     segment.know(mark)
     found.start_segment(segment.number, len(data))
+    start_of_last = 0
     offset = head
     while offset < len(data):
         batch = record.read_batch(data, offset, mark)
@@ -310,7 +334,7 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
                 except record.DamagedError as error:
                     raise StoreError(f"{segment.path}: {error}") from None
                 found.read_batch(number)
-                offset = end
+                start_of_last, offset = offset, end
                 continue
             problem = wrong
         if not last or record.find_batch(data, offset + 1, mark, found.batches + 1) >= 0:
@@ -318,5 +342,5 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
                 f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
                 " `amqpbroker store check` shows more"
             )
-        return offset
-    return offset
+        break
+    return Span(start_of_last, offset)

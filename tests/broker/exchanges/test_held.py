@@ -463,6 +463,21 @@ def test_none_is_lost_while_nothing_can_be_read_and_all_come_after_that(
     assert flaky.failures == []
 
 
+def test_unreadable_messages_do_not_wait_for_a_wall_clock_that_was_set_back(
+    flaky: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are due for two hours when the clock is set back by one."""
+    flaky.clock.stepped(7_200_000)
+    flaky.files.share = 1.0
+    flaky.advance(2_000)
+    flaky.clock.stepped(3_600_000)
+    flaky.advance(100_000)
+    assert caplog.text.count("delayed messages that are due cannot be read") == 2
+    flaky.files.share = 0.0
+    flaky.advance(1_000)
+    assert numbers(flaky) == list(range(2_000))
+
+
 def test_those_that_could_not_be_read_are_there_after_a_crash(flaky: Node) -> None:
     flaky.files.share = 0.9
     flaky.advance(2_100)

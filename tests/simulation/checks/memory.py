@@ -20,7 +20,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each client that takes more memory than it may."""
     bounds = process.broker.config.bounds
     most = bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES
-    for client in process.clients.there():
+    for client in process.service.clients.there():
         connection = client._connection
         if not isinstance(connection, Connection):
             continue

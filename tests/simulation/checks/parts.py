@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def connections(process: "BrokerProcess") -> list[Connection]:
     """Return all connections, also those that are not open yet."""
-    served = [client._connection for client in process.clients.there()]
+    served = [client._connection for client in process.service.clients.there()]
     return [connection for connection in served if isinstance(connection, Connection)]
 
 

@@ -27,10 +27,10 @@ def busy(world: "World") -> list[str]:
         return ["the broker does not run"]
     broker, store, files = process.broker, process.store, world.disk
     figures = {
-        "clients": len(process.clients.there()),
+        "clients": len(process.service.clients.there()),
         "sessions": len(broker.sessions),
         "connections that wait for the disk": len(broker.awaiting_sync),
-        "ends of turns": int(process.tick.pending),
+        "ends of turns": int(process.service.tick.pending),
         "calls of the loop": len(process.loop._ready) + len(process.loop._readable),
         "bytes for the disk": store.waiting_bytes,
         "operations that are not safe": max(store.appended - store.synced, 0) + int(store._is_due),

@@ -11,10 +11,11 @@ from amqpbroker.broker.exchanges.exchange import Binding
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.definitions.export import exported
+from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.parts import channels, delayed_exchanges, queues
 from tests.simulation.disk import Disk
-from tests.simulation.scheduler import SECOND, Scheduler
+from tests.simulation.scheduler import SECOND
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -44,8 +45,9 @@ def check(world: "World") -> None:
         after.stop()
         disk.end_process()
         after = booted(world, disk)
-    found = dump(after, live=False)
-    after.kill()
+    found = dump(after.process, live=False)
+    after.process.kill()
+    disk.release()
     for fault in differences(before, found):
         raise world.broken(f"after a {how} {fault}")
 
@@ -57,24 +59,17 @@ def _is_synced(world: "World") -> bool:
         return False
     store = process.store
     pending = store._is_due or store.writer.is_busy or store.appended > store.synced
-    return not pending and len(world.disk.definitions.versions) == 1
+    return not pending and not world.disk.has_unsynced_definitions
 
 
 def copied(world: "World") -> Disk:
     """Return another disk with the same data."""
-    disk, copy = world.disk, Disk(world.chance("copied disk"))
-    copy.contents = {path: bytearray(content) for path, content in disk.contents.items()}
-    copy.synced = dict(disk.synced)
-    copy._names = list(disk._names)
-    copy.definitions = disk.definitions.killed()
-    return copy
+    return world.disk.copied(world.chance("copied disk"))
 
 
-def booted(world: "World", disk: Disk, now: int = 0) -> BrokerProcess:
+def booted(world: "World", disk: Disk, now: int = 0) -> Alone:
     """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired."""
-    scheduler = Scheduler()
-    scheduler.now = now
-    return BrokerProcess(world.config, disk, scheduler, world.chance("copied broker"))
+    return Alone(world.config, disk, world.chance("copied broker"), now)
 
 
 def differences(before: Dump, after: Dump) -> Iterator[str]:

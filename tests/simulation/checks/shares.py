@@ -28,7 +28,7 @@ class Shares:
     def begin(self) -> None:
         """Note how much there is."""
         process = self._process
-        clients = process.clients.there()
+        clients = process.service.clients.there()
         waiting = sum(client._waits for client in clients)
         share = max(LEAST_READ_BYTES, min(MOST_READ_BYTES, TURN_BYTES // max(waiting, 1)))
         self._read.clear()

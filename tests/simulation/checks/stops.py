@@ -11,23 +11,30 @@ if TYPE_CHECKING:
 
 
 def stop(world: "World", process: "BrokerProcess") -> None:
-    """Stop a broker, and compare with the next one. Raises BrokenError, and StoreError as `BrokerProcess.stop`."""
-    before = _had(process)
+    """Stop a broker, and compare with the next one: what it has once its clients have gone. That raises BrokenError."""
+    had: list[Dump | None] = []
+    process.before_close = lambda: had.append(_had(process))
+    process.after_stop = lambda: _compare(world, had)
     process.stop()
+
+
+def _compare(world: "World", had: list[Dump | None]) -> None:
+    before = had[0] if had else None
     if before is None:
         return
     disk = copied(world)
     disk.end_process()
     after = booted(world, disk)
-    found = dump(after, live=False)
-    after.kill()
+    found = dump(after.process, live=False)
+    after.process.kill()
+    disk.release()
     for fault in differences(before, found):
         raise world.broken(f"after an orderly stop {fault}")
 
 
 def _had(process: "BrokerProcess") -> Dump | None:
     """Return what a broker has, None if it cannot be read now, or the store has ended."""
-    if process.failed is not None or process.store.writer.has_failed:
+    if process.service.failure is not None or process.store.writer.has_failed:
         return None
     try:
         return dump(process, live=True)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each client with output, or with frames to handle, that nobody comes back to."""
-    for client in process.clients.there():
+    for client in process.service.clients.there():
         connection = client._connection
         if not isinstance(connection, Connection) or client._transport is None:
             continue
@@ -20,7 +20,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             yield f"{client.name} has {len(output)} bytes of output that nobody writes"
         if output.dirty and not client.marked:
             yield f"{client.name} has output, and no turn ends for it"
-        if client.marked and not process.tick.pending:
+        if client.marked and not process.service.tick.pending:
             yield f"{client.name} waits for the end of a turn that nobody ends"
         status = connection.status
         if status.paused and not status.state.held and output.writable and not output.dirty:

@@ -25,7 +25,7 @@ class Watch:
     def iterated(self) -> None:
         """Check whatever there is to check after this iteration."""
         self._left -= 1
-        if self._left > 0:
+        if self._left > 0 or self._process.stopping:
             return
         if self._left == 0:
             for check in RUNNING:

@@ -1,10 +1,14 @@
 """The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
 
+from tests.simulation.workloads.alarms import Alarms
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.expiring import Expiring
+from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.heartbeats import Heartbeats
+from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.overdue import Overdue
@@ -14,6 +18,8 @@ from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.reads import Reads
 from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
+from tests.simulation.workloads.routing import Routing
+from tests.simulation.workloads.slow_readers import SlowReaders
 from tests.simulation.workloads.standstills import Standstills
 from tests.simulation.workloads.strangers import Strangers
 from tests.simulation.workloads.subscriptions import Subscriptions
@@ -27,7 +33,13 @@ WORKLOADS = {
     "flow": Flow,
     "retries": Retries,
     "delays": Delays,
+    "heartbeats": Heartbeats,
     "transactions": Transactions,
+    "routing": Routing,
+    "limits": Limits,
+    "expiry": Expiry,
+    "alarms": Alarms,
+    "slow_readers": SlowReaders,
     "topology": Topologies,
     "users": Users,
     "policies": Policies,

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from tests.harness import Received, published
-from tests.simulation.client import Client, troubles
+from tests.simulation.client import Client, is_shutdown, troubles
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
@@ -123,7 +123,7 @@ class Opener(Client):
         self.send(0, "connection.close-ok")
 
     def _act_on(self, got: Received) -> None:
-        if got.name == "connection.close" and not self._exceeds:
+        if got.name == "connection.close" and not self._exceeds and not is_shutdown(got):
             raise self.world.broken(f"{self.name}: the broker closes the connection: {got.arguments['reply_text']}")
         super()._act_on(got)
 

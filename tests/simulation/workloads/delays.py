@@ -8,11 +8,12 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS
-from tests.simulation.steps import Step, Workload
+from tests.simulation.steps import REST_MS, Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 DELAYS_MS = (0, 1, 50, 1_000, 20_000)
+HOUR_MS = 3_600_000
 
 
 class Delays(Workload):
@@ -22,7 +23,8 @@ class Delays(Workload):
         self.world = world
         self.name = name
         self._longest_ms: int = plan["longest_ms"]
-        self._due: dict[str, int] = {}
+        #: Message -> when it was published, and its delay in milliseconds.
+        self._delays: dict[str, tuple[int, int]] = {}
         self._confirmed: dict[str, bool] = {}
         self._received: dict[str, int] = {}
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self._on_confirmed)
@@ -32,6 +34,14 @@ class Delays(Workload):
     def settings(chance: random.Random) -> dict[str, Any]:
         """Return the settings of such a workload."""
         return {"longest_ms": chance.choice(DELAYS_MS[1:])}
+
+    @staticmethod
+    def slowed(settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "longest_ms": max(settings["longest_ms"], HOUR_MS)}
+
+    @property
+    def rest_ms(self) -> int:
+        return self._longest_ms + REST_MS
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
@@ -85,7 +95,7 @@ class Delays(Workload):
 
     def _made(self, message: str) -> bytes:
         delay_ms = self.publisher.chance.randint(0, self._longest_ms)
-        self._due[message] = self.world.scheduler.now + delay_ms * MS
+        self._delays[message] = self.world.scheduler.now, delay_ms
         self._confirmed[message] = False
         return published("k", message.encode(), self.name, delivery_mode=2, headers={"x-delay": Field("I", delay_ms)})
 
@@ -94,10 +104,11 @@ class Delays(Workload):
 
     def delivered(self, message: str, redelivered: bool) -> None:
         """Check one delivery. Raises BrokenError."""
-        if message not in self._due:
+        if message not in self._delays:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+        published, delay_ms = self._delays[message]
         # The broker's clock counts whole milliseconds.
-        if self.world.scheduler.now < self._due[message] - MS:
+        if self.world.time.rise(published) < (delay_ms - 1) * MS:
             raise self.world.broken(f"{self.name}: {message} is delivered early")
         if self._received.get(message) == self.world.life and not redelivered:
             raise self.world.broken(f"{self.name}: {message} is delivered twice")

@@ -96,7 +96,11 @@ class Expiring(Workload):
         self.web.request("GET", path("queues", "/", f"{self.name}-{number}", columns="name"), over)
 
     def is_done(self) -> bool:
-        return not self._todo and not self._is_busy and self.web.idle
+        if self._todo or self._is_busy or not self.web.idle or self.world.process is None:
+            return False
+        self.user.leave()
+        queues = self.world.process.broker.vhosts["/"].queues
+        return not any(f"{self.name}-{number}" in queues for number in range(NAMES))
 
     def check(self) -> None:
         """Do nothing: everything was checked on the way."""

@@ -1,7 +1,8 @@
 """Publishers and consumers of one queue: nothing confirmed is lost, nothing settled comes back, order is kept."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from amqpbroker.wire.values import Field, longstr
@@ -9,6 +10,7 @@ from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.ledger import Ledger
 from tests.simulation.steps import Step, Workload
+from tests.simulation.workloads.publisher import ConfirmingPublisher, Publisher, UnconfirmedPublisher, name_of
 from tests.simulation.world import World
 
 SIZES = (0, 10, 10, 10, 300, 5_000, 140_000)
@@ -25,7 +27,9 @@ class Flow(Workload):
         self.kind: str = plan["kind"]
         self.priorities: int = plan["priorities"] if self.kind == "classic" else 0
         self.ledger = Ledger(world, name)
-        self.publishers = [Publisher(self, f"{name}p{i}", plan["persistent"]) for i in range(plan["publishers"])]
+        self._persistent: float = plan["persistent"]
+        self._unconfirmed: int = plan["unconfirmed"]
+        self.publishers = [self._publisher(i) for i in range(plan["publishers"])]
         self.consumers = [Consumer(self, f"{name}c{i}", plan["prefetch"]) for i in range(plan["consumers"])]
 
     @staticmethod
@@ -35,6 +39,7 @@ class Flow(Workload):
             "kind": chance.choice(("classic", "quorum")),
             "persistent": chance.choice((0.0, 0.5, 1.0, 1.0)),
             "publishers": chance.randint(1, 3),
+            "unconfirmed": chance.choice((0, 0, 1)),
             "consumers": chance.randint(1, 3),
             "prefetch": chance.choice((0, 1, 3, 50)),
             "priorities": chance.choice((0, 0, 3)),
@@ -85,80 +90,32 @@ class Flow(Workload):
     def check(self) -> None:
         self.ledger.check()
 
-    def declare(self, client: Client, then: Any) -> None:
+    def _publisher(self, i: int) -> Publisher:
+        """Return a publisher, the first ones without confirms."""
+        name = f"{self.name}p{i}"
+        confirms = i >= self._unconfirmed
+        kind = ConfirmingPublisher if confirms else UnconfirmedPublisher
+        make = partial(self._made, self.world.chance(f"{name} messages"), confirms)
+        return kind(self.world, name, self.declare, make, self.ledger.confirmed)
+
+    def _made(self, chance: random.Random, confirms: bool, message: str, size: int) -> bytes:
+        """Return the frames of a message. confirms: its publisher is told when it survives a crash."""
+        persistent = chance.random() < self._persistent
+        properties: dict[str, Any] = {"delivery_mode": 2} if persistent else {}
+        priority = chance.randint(0, self.priorities)
+        if priority:
+            properties["priority"] = priority
+        self.ledger.published(message, confirms and (persistent or self.kind == "quorum"), priority)
+        return published(self.name, message.encode() + b" " + chance.randbytes(size), **properties)
+
+    def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue, which may have been lost with what was not synced."""
         arguments: dict[str, Any] = {"x-queue-type": longstr(self.kind)}
         if self.priorities:
             arguments["x-max-priority"] = Field("I", self.priorities)
-        client.call(then, "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments)
-
-
-class Publisher(Client):
-    """Publishes with confirms. persistent: fraction of its messages that are."""
-
-    def __init__(self, flow: Flow, name: str, persistent: float) -> None:
-        super().__init__(flow.world, name)
-        self._flow = flow
-        self._persistent = persistent
-        self._number = 0
-        self._tag = 0
-        self._unconfirmed: dict[int, str] = {}
-        self._waiting: list[tuple[int, int]] = []
-        self._ready = False
-
-    @property
-    def idle(self) -> bool:
-        return self._ready and not self._waiting and not self._unconfirmed
-
-    def do_publish(self, count: int, size: int) -> None:
-        self._waiting.append((count, size))
-        if self._ready:
-            self._publish()
-
-    def opened(self) -> None:
-        self._flow.declare(self, self._declared)
-
-    def _declared(self, _: Received) -> None:
-        self.call(self._selected, "confirm.select-ok", 1, "confirm.select")
-
-    def _selected(self, _: Received) -> None:
-        self._tag = 0
-        self._ready = True
-        self._publish()
-
-    def _publish(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for count, size in waiting:
-            for _ in range(count):
-                message = f"{self.name}.{self._incarnation}-{self._number}"
-                self._number += 1
-                self._tag += 1
-                self._unconfirmed[self._tag] = message
-                persistent = self.chance.random() < self._persistent
-                properties: dict[str, Any] = {"delivery_mode": 2} if persistent else {}
-                priority = self.chance.randint(0, self._flow.priorities)
-                if priority:
-                    properties["priority"] = priority
-                self._flow.ledger.published(message, persistent or self._flow.kind == "quorum", priority)
-                body = message.encode() + b" " + self.chance.randbytes(size)
-                self.write(published(self._flow.name, body, **properties))
-
-    def received(self, got: Received) -> None:
-        if got.name in ("basic.ack", "basic.nack"):
-            tag = got.arguments["delivery_tag"]
-            tags = [each for each in self._unconfirmed if each <= tag] if got.arguments["multiple"] else [tag]
-            for each in tags:
-                if each not in self._unconfirmed:
-                    raise self.world.broken(f"{self.name}: {got.name} of {each}, which was not published")
-                message = self._unconfirmed.pop(each)
-                if got.name == "basic.ack":
-                    self._flow.ledger.confirmed(message)
-        else:
-            raise self.world.broken(f"{self.name} received {got}")
-
-    def disconnected(self) -> None:
-        self._ready = False
-        self._unconfirmed.clear()
+        client.call(
+            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
+        )
 
 
 class Consumer(Client):
@@ -180,7 +137,7 @@ class Consumer(Client):
     def opened(self) -> None:
         self._flow.declare(self, self._declared)
 
-    def _declared(self, _: Received) -> None:
+    def _declared(self) -> None:
         self.call(self._limited, "basic.qos-ok", 1, "basic.qos", prefetch_count=self._prefetch)
 
     def _limited(self, _: Received) -> None:
@@ -234,8 +191,7 @@ class Consumer(Client):
     def received(self, got: Received) -> None:
         if got.name != "basic.deliver":
             raise self.world.broken(f"{self.name} received {got}")
-        assert got.body is not None
-        message = got.body.split(b" ", 1)[0].decode()
+        message = name_of(got.body)
         tag = got.arguments["delivery_tag"]
         self._flow.ledger.delivered(message, got.arguments["redelivered"], (self.name, self._incarnation))
         self.unsettled[tag] = message

@@ -17,7 +17,7 @@ from tests.broker.durability import seen, shown, wanted
 from tests.broker.durability_steps import arguments, specs
 from tests.harness import Received, method, published
 from tests.model import NONE, Copy, Line, Model, Spec, State, allowed
-from tests.simulation.broker_process import EPOCH_MS, BrokerProcess
+from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.client import Client
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
@@ -34,6 +34,8 @@ OPERATIONS = {"publish": 40, "get": 20, "consume": 6, "cancel": 4, "ack": 20, "n
 
 class Modelled(Workload):
     """One client with ten queues: of both kinds, with priorities, TTLs, limits and dead letters."""
+
+    unbearable = frozenset(("step_clock", "set_clock_right", "stop_process", "suspend", "slow_down"))
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
@@ -149,7 +151,7 @@ class ModelledClient(Client):
 
     @property
     def _now_ms(self) -> int:
-        return EPOCH_MS + self.world.scheduler.now // MS
+        return self.world.time.wall_ns() // MS
 
     # --- beginnings -------------------------------------------------------------------------------------------------
 
@@ -190,7 +192,7 @@ class ModelledClient(Client):
         process = self.world.process
         if process is None:
             return
-        if self.world.disk.definitions.versions[1:]:
+        if self.world.disk.has_unsynced_definitions:
             self._later(self._begun)
             return
         self._deliveries.clear()
@@ -210,7 +212,7 @@ class ModelledClient(Client):
         process, before = self.world.process, self._process
         if incarnation != self._incarnation or process is None or before is None:
             return
-        if self.world.disk.failing_reads:
+        if self.world.disk.is_failing:
             self._begin()
             return
         states = [state for state, _ in self._history]
@@ -270,7 +272,7 @@ class ModelledClient(Client):
         if not self._ready or is_busy or not self._waiting or self._process is None:
             return
         now_ms = self._now_ms
-        if self.world.disk.failing_reads or self._expires(self._model, now_ms - LAG_MS, now_ms + LAG_MS):
+        if self.world.disk.is_failing or self._expires(self._model, now_ms - LAG_MS, now_ms + LAG_MS):
             self._later(self._next)
             return
         name, *details = self._waiting.popleft()
@@ -385,7 +387,7 @@ class ModelledClient(Client):
         if operation is None or process is None or process is not self._process:
             return
         disk, now_ms = self.world.disk, self._now_ms
-        failed = disk.failing_reads or disk.failures != operation.failures
+        failed = disk.is_failing or disk.failures != operation.failures
         # After a long time nobody knows when the broker has done it.
         is_late = now_ms - operation.sent_ms > LAG_MS
         if failed or is_late or self._expires(self._model, operation.sent_ms - LAG_MS, now_ms):
@@ -409,7 +411,7 @@ class ModelledClient(Client):
         process, now_ms = self.world.process, self._now_ms
         if process is None or process is not self._process:
             return
-        if self.world.disk.failing_reads:
+        if self.world.disk.is_failing:
             self._begin()
             return
         overdue = _due_ms(self._model)

@@ -8,11 +8,13 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS
-from tests.simulation.steps import Step, Workload
+from tests.simulation.steps import REST_MS, Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 TTLS_MS = (0, 1, 100, 3_000)
+#: How many times as long messages wait in a world of hours.
+SLOWER = 1200
 
 
 class Retries(Workload):
@@ -40,6 +42,14 @@ class Retries(Workload):
             "ttl_ms": chance.choice(TTLS_MS),
             "tries": chance.choice((1, 2, 4)),
         }
+
+    @staticmethod
+    def slowed(settings: dict[str, Any]) -> dict[str, Any]:
+        return {**settings, "ttl_ms": settings["ttl_ms"] * SLOWER}
+
+    @property
+    def rest_ms(self) -> int:
+        return (self._tries + 1) * self._ttl_ms + REST_MS
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
@@ -110,7 +120,7 @@ class Retries(Workload):
         elif deaths > before or (deaths < before and not crashed):  # a crash takes back what was not stored
             if rejection is None or deaths != rejection[0] + 1:
                 raise self.world.broken(f"{self.name}: {message} died {deaths} times, {before} before")
-            if self.world.scheduler.now < rejection[1] + (self._ttl_ms - 1) * MS:
+            if self.world.time.rise(rejection[1]) < (self._ttl_ms - 1) * MS:
                 raise self.world.broken(f"{self.name}: {message} comes back early")
         self._deaths[message] = deaths
         if deaths >= self._tries:

@@ -208,7 +208,7 @@ class Worker(Client):
         process = self.world.process
         if process is None or self._sent_at > since:
             return
-        names = [client.name for client in process.clients.there()]
+        names = [client.name for client in process.service.clients.there()]
         names += [session.name.partition(" ")[0] for session in process.broker.sessions]
         if f"127.0.0.1:{port}" in names:
             raise self.world.broken(f"{self.name}: silent for three intervals, and still connected")

@@ -74,7 +74,7 @@ class Strangers(Workload):
         ports = [port for stranger in self.strangers for port in stranger.ports]
         names = {f"127.0.0.1:{port}" for port in ports}
         # A client without a socket has no name.
-        left = [client.name for client in process.clients.there() if client.name in (*names, "a client")]
+        left = [client.name for client in process.service.clients.there() if client.name in (*names, "a client")]
         left += [session.name for session in process.broker.sessions if session.name.partition(" ")[0] in names]
         if left:
             raise self.world.broken(f"{self.name}: {left} are connected still")
@@ -283,7 +283,7 @@ class Stranger(Client):
         process = self.world.process
         if incarnation != self._incarnation or process is None or not self.ports:
             return
-        for client in process.clients.there():
+        for client in process.service.clients.there():
             if client.name == f"127.0.0.1:{self.ports[-1]}":
                 held = sum(map(len, client._connection.frame_loop._waiting))  # type: ignore[union-attr]
                 if held > self.world.config.initial_frame_max + FRAME_BYTES:

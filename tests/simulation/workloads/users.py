@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from amqpbroker.broker.users.passwords import matches
 from tests.harness import Received, published
 from tests.simulation.administrator import Administrator, Change
-from tests.simulation.client import Client, troubles
+from tests.simulation.client import Client, is_shutdown, troubles
 from tests.simulation.http import Answer, HttpClient, path
 from tests.simulation.knowledge import Knowledge
 from tests.simulation.operations import MESSAGES, OPERATIONS, Operator
@@ -371,7 +371,8 @@ class UserClient(Operator):
         return account is not None and account.permissions is not None
 
     def _act_on(self, got: Received) -> None:
-        if got.name == "connection.close" and not (self._calls and got.name in self._calls[0][0]):
+        closes = got.name == "connection.close" and not (self._calls and got.name in self._calls[0][0])
+        if closes and not is_shutdown(got):
             self._closed(f"{got.arguments['reply_code']} {got.arguments['reply_text']}")
         super()._act_on(got)
 
@@ -379,7 +380,9 @@ class UserClient(Operator):
         """The broker closes the connection: there must be a reason for it."""
         since = self._since
         assert since is not None
-        if self._is_in or reason.startswith("320"):
+        if "node connection limit" in reason:
+            explained = self.world.config.max_connections > 0
+        elif self._is_in or reason.startswith("320"):
             explained = any(self.user not in state.by_name for state in since)
         elif reason.startswith("403"):
             explained = any(state.of(self.user, self.password) is None for state in since)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tests.harness import Received, published
 from tests.simulation.administrator import Administrator, Change
-from tests.simulation.client import Client
+from tests.simulation.client import Client, is_shutdown
 from tests.simulation.http import path
 from tests.simulation.knowledge import Knowledge
 from tests.simulation.operations import MESSAGES, OPERATIONS, Operator
@@ -333,12 +333,13 @@ class Member(Operator):
         super()._opened(got)
 
     def _act_on(self, got: Received) -> None:
-        if got.name == "connection.close" and not (self._calls and got.name in self._calls[0][0]):
+        closes = got.name == "connection.close" and not (self._calls and got.name in self._calls[0][0])
+        if closes and not is_shutdown(got):
             reason = f"{got.arguments['reply_code']} {got.arguments['reply_text']}"
             assert self._since is not None
             if self._is_in and all(self.virtual_host in state.vhosts for state in self._since):
                 raise self.world.broken(f"{self.name} is closed with {reason}: {self._since}")
-            if "limit" in reason:
+            if "limit" in reason and "node connection limit" not in reason:
                 self._check_refusal(reason)
             if not self._is_in:
                 # What waits for the connection is not tried again.

@@ -121,6 +121,47 @@ def test_what_is_found_is_synced(files):
     assert sequences(recovered(files)[0]) == [1]
 
 
+@pytest.mark.parametrize("failed", [2, 3])
+def test_a_batch_whose_sync_failed_is_safe_once_it_is_found(files, failed):
+    """The kernel shows what the failed sync did not write, and takes it as written. Sync 1 is of the header."""
+    writer = Writer(files)
+    for sequence in range(1, failed - 1):
+        writer.write(publish(sequence=sequence))
+    files.fail_sync = failed
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.write(publish(sequence=failed - 1))
+    files.kill()
+    found, journal = recovered(files)
+    assert sequences(found) == list(range(1, failed))
+    writer.journal = journal
+    writer.write(publish(sequence=9))
+    files.power_loss()
+    assert sequences(recovered(files)[0]) == [*range(1, failed), 9]
+
+
+def test_a_header_whose_sync_failed_is_safe_once_it_is_found(files):
+    writer = Writer(files)
+    files.fail_sync = 1
+    with pytest.raises(OSError, match="Input/output error"):
+        writer.write(publish(sequence=1))
+    files.kill()
+    _, writer.journal = recovered(files)
+    writer.write(publish(sequence=9))
+    files.power_loss()
+    assert sequences(recovered(files)[0]) == [9]
+
+
+def test_a_full_disk_does_not_keep_a_journal_from_being_recovered(files, monkeypatch):
+    """File systems that never write in place need space for writing the last batch again."""
+
+    def full(path, offset, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    Writer(files).write(publish(sequence=1))
+    monkeypatch.setattr(files, "overwrite", full)
+    assert sequences(recovered(files)[0]) == [1]
+
+
 def test_what_is_found_of_a_fan_out_shares_the_octets_of_its_record(files):
     writer = Writer(files)
     entries = [(number, 1, 0, 0) for number in range(4)]

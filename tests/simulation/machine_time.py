@@ -1,0 +1,68 @@
+"""The two clocks of a simulated machine: a wall clock that is stepped, and a monotonic one that may sleep."""
+
+from tests.simulation.scheduler import Scheduler
+
+#: The wall clock when a world begins, in nanoseconds since the Unix epoch.
+EPOCH_NS = 1_700_000_000_000_000_000
+#: The monotonic clock when a world begins.
+UPTIME_NS = 5_000_000_000
+
+
+class MachineTime:
+    """Clocks as `SystemClock` reads them.
+
+    A step moves the wall clock, forward or back. While the machine is suspended, the monotonic clock may stand still:
+    Linux stops CLOCK_MONOTONIC, Windows goes on.
+    """
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        #: Steps of the wall clock: when, and by how many nanoseconds.
+        self._steps: list[tuple[int, int]] = []
+        self._ahead = 0
+        self._most_ahead = 0
+        self._asleep = 0
+
+    def monotonic_ns(self) -> int:
+        return UPTIME_NS + self._scheduler.now - self._asleep
+
+    def wall_ns(self) -> int:
+        return EPOCH_NS + self._scheduler.now + self._ahead
+
+    def step(self, by: int) -> None:
+        """Step the wall clock by that many nanoseconds."""
+        self._steps.append((self._scheduler.now, by))
+        self._ahead += by
+        self._most_ahead = max(self._most_ahead, self._ahead)
+
+    def set_right(self) -> None:
+        """Step the wall clock to where it would be without any step."""
+        if self._ahead:
+            self.step(-self._ahead)
+
+    def catch_up(self) -> None:
+        """Step the wall clock to where it is no earlier than it ever was, so that nothing has to wait for that."""
+        if self._ahead < self._most_ahead:
+            self.step(self._most_ahead - self._ahead)
+
+    def sleep(self, duration: int) -> None:
+        """Let the monotonic clock miss the next `duration` nanoseconds, in which nothing reads it."""
+        self._asleep += duration
+
+    def is_steady(self, since: int) -> bool:
+        """Return whether the wall clock was not stepped from `since` (`Scheduler.now`) to now."""
+        return not self._steps or self._steps[-1][0] < since
+
+    def rise(self, since: int) -> int:
+        """Return by how much the wall clock has risen between any two instants from `since` (`Scheduler.now`) to now.
+
+        Without steps that is the time since then. What waits by the wall clock may have waited that long.
+        """
+        most = rise = 0
+        for at, by in self._steps:
+            if at >= since:
+                most = max(most, rise + at - since)
+                rise = max(rise + at - since + by, 0)
+                most = max(most, rise)
+                since = at
+        return max(most, rise + self._scheduler.now - since)

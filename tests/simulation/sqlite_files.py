@@ -1,0 +1,159 @@
+"""Definitions of a simulated machine in a real SQLite database, whose files outlive a broker as far as synced."""
+
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from amqpbroker.config.bounds import Bounds
+from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
+from amqpbroker.store.files import Files
+
+#: Where files are in memory.
+MEMORY = Path("/dev/shm")
+#: Number of steps of SQLite's virtual machine after which it is asked whether the disk takes a change.
+STEPS = 20
+
+
+class SqliteFiles(Files):
+    """The directory of one database, and the way in which the broker syncs it.
+
+    may_fail: called with the name of each operation; it pauses, and raises OSError for one that fails. takes_changes:
+    returns whether the disk does.
+
+    A crash copies the files as they are: nothing of the old process writes to the copies. A power cut leaves all of the
+    database, which SQLite syncs itself before it empties the log, and of the log what was synced and any part of what
+    follows.
+    """
+
+    def __init__(
+        self, chance: random.Random, may_fail: Callable[[str], None], takes_changes: Callable[[], bool]
+    ) -> None:
+        self._chance = chance
+        self._may_fail = may_fail
+        self._takes_changes = takes_changes
+        self._root = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if MEMORY.exists() else None))
+        self._number = 0
+        self._directory.mkdir()
+        self._definitions: RefusingDefinitions | None = None
+        #: Length of the log that is on the disk, and what of that a failed sync has lost; see `Unsynced`.
+        self._synced = 0
+        self._lost = -1
+        self._entered = False
+
+    @property
+    def _directory(self) -> Path:
+        return self._root / str(self._number)
+
+    @property
+    def _log(self) -> Path:
+        return self._directory / "definitions.sqlite-wal"
+
+    def definitions(self, bounds: Bounds) -> "RefusingDefinitions":
+        """Open the database for a process."""
+        self._definitions = RefusingDefinitions(self._directory / "definitions.sqlite", self, bounds)
+        self._definitions.takes_changes = self._takes_changes
+        return self._definitions
+
+    @property
+    def is_unsynced(self) -> bool:
+        """Return whether a power cut may undo a change."""
+        return self._definitions is not None and self._definitions.is_unsynced
+
+    def copied(
+        self, chance: random.Random, may_fail: Callable[[str], None], takes_changes: Callable[[], bool]
+    ) -> "SqliteFiles":
+        """Return other files with the same data."""
+        copy = SqliteFiles(chance, may_fail, takes_changes)
+        copy._directory.rmdir()
+        shutil.copytree(self._directory, copy._directory)
+        copy._synced, copy._lost, copy._entered = self._synced, self._lost, self._entered
+        return copy
+
+    def serve(self) -> None:
+        """The process serves clients from now on."""
+        if self._definitions is not None:
+            self._definitions.serves = True
+
+    # --- what the broker calls --------------------------------------------------------------------------------------
+
+    def size(self, descriptor: int) -> int:
+        size = super().size(descriptor)
+        if size < self._synced:  # SQLite has emptied it
+            self._synced, self._lost = 0, -1
+        return size
+
+    def sync(self, descriptor: int) -> None:
+        try:
+            self._may_fail("sync")
+        except OSError:
+            if self._lost < 0 and self._chance.random() < 0.7:
+                self._lost = self._synced
+            raise
+        self._synced = self.size(descriptor)
+
+    def sync_directory(self, directory: Path) -> None:
+        self._may_fail("sync_directory")
+        self._entered = True
+
+    # --- what happens to machines -----------------------------------------------------------------------------------
+
+    def end_process(self) -> None:
+        """The process is gone; the operating system has what was written."""
+        before = self._directory
+        self._number += 1
+        shutil.copytree(before, self._directory)
+        self._release(before)
+
+    def cut_power(self) -> None:
+        """The machine forgets what was not synced, wholly or in part."""
+        self.end_process()
+        size = self._log.stat().st_size if self._log.exists() else 0
+        if not self._entered and self._chance.random() < 0.5:
+            shutil.rmtree(self._directory)
+            self._directory.mkdir()
+        elif size < self._synced or not size:
+            pass  # it was emptied, and all that was in it is in the database
+        elif self._lost >= 0:
+            os.truncate(self._log, self._lost)
+        elif size > self._synced:
+            os.truncate(self._log, self._chance.choice((self._synced, self._chance.randint(self._synced, size), size)))
+        self._synced, self._lost = self._log.stat().st_size if self._log.exists() else 0, -1
+
+    def remove_all(self) -> None:
+        """Remove all files."""
+        self._release(self._directory)
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _release(self, directory: Path) -> None:
+        if self._definitions is not None:
+            self._definitions.close()
+            self._definitions = None
+        shutil.rmtree(directory)
+
+
+class RefusingDefinitions(SqliteDefinitions):
+    """Refuses changes while the disk takes none, as SQLite does on a full disk. takes_changes: returns whether it does.
+
+    serves: a broker serves clients; before that, nothing is refused, since a start is to succeed on a full disk.
+    """
+
+    takes_changes: Callable[[], bool]
+
+    def __init__(self, path: Path, files: Files, bounds: Bounds) -> None:
+        self.serves = False
+        self._closed = False
+        super().__init__(path, files, bounds)
+        self._connection.set_progress_handler(lambda: self.serves and not self.takes_changes(), STEPS)
+
+    @property
+    def is_unsynced(self) -> bool:
+        """Return whether there are changes that are not synced."""
+        return self._log._dirty
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            super().close()

@@ -1,0 +1,58 @@
+"""The clocks of a simulated machine."""
+
+import pytest
+
+from tests.simulation.machine_time import EPOCH_NS, UPTIME_NS, MachineTime
+from tests.simulation.scheduler import Scheduler
+
+
+@pytest.fixture
+def scheduler():
+    return Scheduler()
+
+
+@pytest.fixture
+def time(scheduler):
+    return MachineTime(scheduler)
+
+
+def test_a_step_moves_the_wall_clock_only(scheduler, time):
+    scheduler.run(1000)
+    time.step(-300)
+    assert time.wall_ns() == EPOCH_NS + 700
+    assert time.monotonic_ns() == UPTIME_NS + 1000
+    time.set_right()
+    assert time.wall_ns() == EPOCH_NS + 1000
+
+
+def test_the_monotonic_clock_may_stand_still(scheduler, time):
+    time.sleep(400)
+    scheduler.run(1000)
+    assert time.monotonic_ns() == UPTIME_NS + 600
+    assert time.wall_ns() == EPOCH_NS + 1000
+
+
+def test_catching_up_never_steps_back(scheduler, time):
+    time.step(500)
+    time.step(-2000)
+    time.catch_up()
+    assert time.wall_ns() == EPOCH_NS + 500
+    time.step(100)
+    time.catch_up()
+    assert time.wall_ns() == EPOCH_NS + 600
+
+
+def test_a_rise_is_the_largest_between_any_two_instants(scheduler, time):
+    scheduler.run(1000)
+    assert time.rise(0) == 1000
+    time.step(5000)
+    assert time.rise(0) == 6000
+    assert time.rise(1000) == 5000
+    scheduler.run(1100)
+    time.step(-9000)
+    scheduler.run(1300)
+    assert time.rise(0) == 6100
+    assert time.rise(1100) == 200
+    assert time.rise(1200) == 100
+    time.step(9000)
+    assert time.rise(1200) == 9100

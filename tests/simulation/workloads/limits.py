@@ -1,0 +1,354 @@
+"""A queue with a length limit: it keeps the limit, and whatever does not fit in goes where it is to go."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import Received, published
+from tests.simulation.client import Client, troubles
+from tests.simulation.ledger import Ledger
+from tests.simulation.steps import Step, Workload
+from tests.simulation.workloads.deaths import Death, deaths_of
+from tests.simulation.workloads.publisher import ConfirmingPublisher, name_of
+from tests.simulation.world import World
+
+SIZES = (0, 0, 50, 1000)
+LIMITS = {"x-max-length": (0, 1, 5, 30), "x-max-length-bytes": (40, 300, 5000)}
+#: Quorum queues do not know this, and drop their head.
+REJECT_DLX = ("quorum", "reject-publish-dlx")
+SETTLINGS = ("ack", "ack_all", "requeue", "requeue_all")
+
+
+@dataclass
+class Sent:
+    """One published message. life: of the broker. size: of the body. persistent: it outlives a broker.
+
+    out_life: in which it was delivered, and not returned since. dead_life: in which its dead letter was delivered.
+    """
+
+    life: int
+    size: int
+    persistent: bool
+    confirmed: bool = False
+    refused: bool = False
+    delivered: bool = False
+    out_life: int = 0
+    dead_life: int = 0
+
+
+class Limits(Workload):
+    """Publishers with confirms, a queue with a limit, a consumer of it, and one of the dead letters.
+
+    plan["consumes"]: its consumer comes before everything else is over.
+    """
+
+    def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
+        self.world = world
+        self.name = name
+        self._kind: str = plan["kind"]
+        self._overflow: str = "drop-head" if (self._kind, plan["overflow"]) == REJECT_DLX else plan["overflow"]
+        self._asked_overflow: str = plan["overflow"]
+        self._limit_name, self._limit = plan["limit"]
+        self._dlx: bool = plan["dlx"]
+        self._persistent: float = plan["persistent"]
+        self.consumes: bool = plan["consumes"]
+        self._sent: dict[str, Sent] = {}
+        self._largest = 0
+        #: Nobody has consumed from the queue.
+        self._untouched = not self.consumes
+        self._finished_untouched = False
+        self._ledger = Ledger(world, name)
+        self._dead = Ledger(world, self.dead_queue)
+        self.publishers = [self._publisher(f"{name}p{i}") for i in range(plan["publishers"])]
+        self.consumer = LimitConsumer(self, plan["prefetch"])
+        self.undertaker = Undertaker(self)
+
+    @staticmethod
+    def settings(chance: random.Random) -> dict[str, Any]:
+        """Return the settings of such a workload."""
+        limit = chance.choice(list(LIMITS))
+        return {
+            "kind": chance.choice(("classic", "classic", "quorum")),
+            "overflow": chance.choice(("drop-head", "reject-publish", "reject-publish-dlx")),
+            "limit": (limit, chance.choice(LIMITS[limit])),
+            "dlx": chance.random() < 0.7,
+            "persistent": chance.choice((0.5, 1.0, 1.0)),
+            "consumes": chance.random() < 0.5,
+            "prefetch": chance.choice((0, 1, 10)),
+            "publishers": chance.randint(1, 2),
+        }
+
+    @staticmethod
+    def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
+        """Return what the clients do."""
+        steps = []
+        for i in range(settings["publishers"]):
+            for _ in range(chance.choice((1, 5, 30))):
+                arguments = (chance.choice((1, 1, 10, 50)), chance.choice(SIZES))
+                steps.append(Step(chance.randint(0, end_ms), f"{name}p{i}", "publish", arguments))
+        if settings["consumes"]:
+            steps += [
+                Step(chance.randint(0, end_ms), f"{name}c", "settle", (chance.choice(SETTLINGS),))
+                for _ in range(chance.choice((3, 30)))
+            ]
+        clients = [f"{name}d", *(f"{name}p{i}" for i in range(settings["publishers"]))]
+        if settings["consumes"]:
+            clients.append(f"{name}c")
+        return steps + troubles(chance, end_ms, clients)
+
+    @property
+    def dead_queue(self) -> str:
+        return f"{self.name}-dead"
+
+    @property
+    def clients(self) -> tuple[Client, ...]:
+        return *self.publishers, self.consumer, self.undertaker
+
+    def rest(self) -> None:
+        self._check_rest()
+        # After this nothing is dropped any more.
+        self._finished_untouched = self._untouched and all(publisher.idle for publisher in self.publishers)
+        self._untouched = False
+        self.consumer.acknowledge_all()
+
+    def is_done(self) -> bool:
+        idle = all(publisher.idle for publisher in self.publishers)
+        return idle and self.consumer.idle and self.undertaker.idle and self._are_empty()
+
+    def _are_empty(self) -> bool:
+        process = self.world.process
+        if process is None:
+            return False
+        queues = process.broker.vhosts["/"].queues
+        found = [queues[name] for name in (self.name, self.dead_queue) if name in queues]
+        return not any(queue.ready_count + queue.unacked_count for queue in found)
+
+    def declare(self, client: Client, then: Callable[[], None]) -> None:
+        """Declare both queues."""
+        arguments = {
+            "x-queue-type": longstr(self._kind),
+            "x-overflow": longstr(self._asked_overflow),
+            self._limit_name: Field("I", self._limit),
+        }
+        if self._dlx:
+            arguments |= {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(self.dead_queue)}
+        for name, given in ((self.dead_queue, {}), (self.name, arguments)):
+            done: Callable[[Received], None] = (lambda _: then()) if name == self.name else (lambda _: None)
+            client.call(done, "queue.declare-ok", 1, "queue.declare", queue=name, durable=True, arguments=given)
+
+    # --- messages ---------------------------------------------------------------------------------------------------
+
+    def _publisher(self, name: str) -> ConfirmingPublisher:
+        chance = self.world.chance(f"{name} messages")
+
+        def made(message: str, size: int) -> bytes:
+            persistent = chance.random() < self._persistent
+            # A quorum queue stores every message; the queue of dead letters is a classic queue.
+            lasts = persistent or (self._kind == "quorum" and self._overflow != "drop-head")
+            body = message.encode() + b" " * size
+            self._sent[message] = Sent(self.world.life, len(body), lasts)
+            self._largest = max(self._largest, len(body))
+            for ledger in (self._ledger, self._dead):
+                ledger.published(message, lasts)
+            return published(self.name, body, **({"delivery_mode": 2} if persistent else {}))
+
+        return ConfirmingPublisher(self.world, name, self.declare, made, self._on_confirmed, self._on_refused)
+
+    def _on_confirmed(self, message: str) -> None:
+        self._sent[message].confirmed = True
+        self._check_length()
+
+    def _on_refused(self, message: str) -> None:
+        sent = self._sent[message]
+        if self._overflow == "drop-head":
+            raise self.world.broken(f"{self.name}: {message} is refused by a queue that drops its head")
+        before = [one for one in self._sent.values() if not one.refused and one is not sent]
+        count, size = len(before), sum(one.size for one in before)
+        fits = count < self._limit if self._counts else size + sent.size <= self._limit
+        if fits:
+            raise self.world.broken(f"{self.name}: {message} is refused, and {count} messages of {size} bytes came")
+        sent.refused = True
+        self._check_length()
+
+    @property
+    def _counts(self) -> bool:
+        return self._limit_name == "x-max-length"
+
+    def delivered(self, message: str, redelivered: bool, receiver: object) -> None:
+        """Check one delivery from the queue. Raises BrokenError."""
+        self._ledger.delivered(message, redelivered, receiver)
+        sent = self._sent[message]
+        if sent.refused:
+            raise self.world.broken(f"{self.name}: {message} was refused, and is delivered")
+        if sent.dead_life == self.world.life and not self.world.tore_groups:
+            raise self.world.broken(f"{self.name}: {message} is dead, and is delivered")
+        sent.delivered = True
+        sent.out_life = self.world.life
+
+    def returned(self, message: str) -> None:
+        """The message is, or may be, in the queue again."""
+        self._sent[message].out_life = 0
+
+    def buried(self, got: Received, receiver: object) -> None:
+        """Check one dead letter. Raises BrokenError."""
+        message = name_of(got.body)
+        # After returns the order is theirs. Of several that are dropped at once, as after a crash that took back drops,
+        # a quorum queue dead-letters the last one first.
+        one_by_one = self._counts and not self.world.crashes
+        if self._untouched and (one_by_one or self._kind == "classic"):
+            self._dead.delivered(message, got.arguments["redelivered"], receiver)
+        sent = self._sent[message]
+        told = deaths_of(got.properties)
+        if told != [Death(self.name, "maxlen", 1, "", (self.name,), None)]:
+            raise self.world.broken(f"{self.name}: {message} comes as a dead letter with {told}")
+        if not self._dlx or self._overflow == "reject-publish":
+            raise self.world.broken(f"{self.name}: {message} comes as a dead letter, which there are none of")
+        if self._overflow == "reject-publish-dlx" and sent.confirmed:
+            raise self.world.broken(f"{self.name}: {message} was confirmed, and comes as a dead letter")
+        # A broker that stops takes back what is delivered before its client knows of that.
+        is_out = sent.out_life == self.world.life and not self.world.is_stopping
+        if is_out and not self.world.tore_groups:
+            raise self.world.broken(f"{self.name}: {message} is delivered, and comes as a dead letter meanwhile")
+        sent.dead_life = self.world.life
+
+    # --- checks -----------------------------------------------------------------------------------------------------
+
+    def _check_length(self) -> None:
+        """Raise BrokenError if the queue holds more than its limit."""
+        process = self.world.process
+        queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
+        if queue is None or (self._overflow != "drop-head" and not self._untouched):
+            return  # what comes back to a queue that rejects is kept
+        held, unit = (queue.ready_count, 1) if self._counts else (queue.ready.size, self._largest)
+        # A quorum queue that rejects takes the message that exceeds its limit.
+        most = self._limit + (unit if self._kind == "quorum" and self._overflow != "drop-head" else 0)
+        if held > most:
+            raise self.world.broken(f"{self.name}: {held} are ready in a queue with {self._limit_name} {self._limit}")
+
+    def _check_rest(self) -> None:
+        """Raise BrokenError if a queue that nobody has consumed from has dropped more than it had to."""
+        process = self.world.process
+        queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
+        self._check_length()
+        if queue is None or not self._untouched or self.world.tore_groups or self._overflow != "drop-head":
+            return
+        if self._persistent < 1.0 and self.world.crashes:  # others have taken the place of those that are left
+            return
+        sizes = [sent.size for sent in self._sent.values() if sent.confirmed and sent.persistent]
+        if self._counts:
+            if queue.ready_count < min(len(sizes), self._limit):
+                raise self.world.broken(f"{self.name}: {queue.ready_count} of {len(sizes)} are left")
+        elif sizes and queue.ready.size < min(sum(sizes), self._limit - self._largest + 1):
+            raise self.world.broken(f"{self.name}: {queue.ready.size} of {sum(sizes)} bytes are left")
+
+    def check(self) -> None:
+        untouched = self._finished_untouched and not self.world.tore_groups
+        buries = self._dlx and self._overflow == "reject-publish-dlx"
+        first_left: dict[str, int] = {}
+        for message, sent in self._sent.items():
+            lives = sent.persistent or sent.life == self.world.life
+            publisher, number = message.rsplit("-", 1)
+            if sent.delivered:
+                first_left.setdefault(publisher, int(number))
+            elif sent.confirmed and lives:
+                drops = self._overflow == "drop-head"
+                if not drops or (self._dlx and not sent.dead_life):
+                    raise self.world.broken(f"{self.name}: {message} was confirmed, and is lost")
+                if untouched and publisher in first_left and sent.persistent:
+                    left = first_left[publisher]
+                    raise self.world.broken(f"{self.name}: {message} was dropped, and {publisher}-{left} was not")
+            elif sent.refused and sent.life == self.world.life and buries and not sent.dead_life:
+                raise self.world.broken(f"{self.name}: {message} was refused, and is no dead letter")
+
+
+class LimitConsumer(Client):
+    """Consumes from the queue, from the start or once all is over, and settles when it is told to."""
+
+    def __init__(self, limits: Limits, prefetch: int) -> None:
+        super().__init__(limits.world, f"{limits.name}c")
+        self._limits = limits
+        self._prefetch = prefetch
+        self._unsettled: dict[int, str] = {}
+        self._acknowledges_all = False
+        self._declared = False
+        self._consumes = False
+
+    @property
+    def idle(self) -> bool:
+        return self._consumes and not self._unsettled
+
+    def opened(self) -> None:
+        self._limits.declare(self, self._on_declared)
+
+    def _on_declared(self) -> None:
+        self._declared = True
+        if self._limits.consumes or self._acknowledges_all:
+            self._consume()
+
+    def _consume(self) -> None:
+        self.call(lambda _: None, "basic.qos-ok", 1, "basic.qos", prefetch_count=self._prefetch)
+        self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=self._limits.name, consumer_tag="c")
+
+    def _consuming(self, _: Received) -> None:
+        self._consumes = True
+
+    def do_settle(self, how: str) -> None:
+        if not self.open or not self._unsettled:
+            return
+        tags = list(self._unsettled) if how.endswith("_all") else list(self._unsettled)[:1]
+        if how.startswith("ack"):
+            self.send(1, "basic.ack", delivery_tag=tags[-1], multiple=True)
+        else:
+            self.send(1, "basic.nack", delivery_tag=tags[-1], multiple=True, requeue=True)
+        for tag in tags:
+            message = self._unsettled.pop(tag)
+            if not how.startswith("ack"):
+                self._limits.returned(message)
+
+    def acknowledge_all(self) -> None:
+        """Consume, and acknowledge everything from now on."""
+        self._acknowledges_all = True
+        self.do_settle("ack_all")
+        if self.open and self._declared and not self._limits.consumes:
+            self._consume()
+
+    def received(self, got: Received) -> None:
+        message = name_of(got.body)
+        self._limits.delivered(message, got.arguments["redelivered"], (self.name, self._incarnation))
+        self._unsettled[got.arguments["delivery_tag"]] = message
+        if self._acknowledges_all:
+            self.do_settle("ack")
+
+    def disconnected(self) -> None:
+        self._consumes = self._declared = False
+        for message in self._unsettled.values():
+            self._limits.returned(message)
+        self._unsettled.clear()
+
+
+class Undertaker(Client):
+    """Acknowledges dead letters."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__(limits.world, f"{limits.name}d")
+        self._limits = limits
+        self.idle = False
+
+    def opened(self) -> None:
+        self._limits.declare(self, self._declared)
+
+    def _declared(self) -> None:
+        dead = self._limits.dead_queue
+        self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=dead, consumer_tag="d")
+
+    def _consuming(self, _: Received) -> None:
+        self.idle = True
+
+    def received(self, got: Received) -> None:
+        self._limits.buried(got, (self.name, self._incarnation))
+        self.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
+
+    def disconnected(self) -> None:
+        self.idle = False
