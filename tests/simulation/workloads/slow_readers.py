@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from amqpbroker.amqp.connection import Connection
-from amqpbroker.amqp.output import ROOM
 from amqpbroker.server.transport import WRITE_HIGH_BYTES
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
@@ -88,7 +87,8 @@ class SlowReaders(Workload):
         if process is None:
             return
         # Deliveries fill the room, others' answers the room of answers; each last one may be large.
-        most = 2 * (ROOM + LARGEST + HEAD) + process.broker.config.bounds.unread_bytes + LARGEST + WRITE_HIGH_BYTES
+        bounds = process.broker.config.bounds
+        most = 2 * (bounds.room_bytes + LARGEST + HEAD) + bounds.unread_bytes + LARGEST + WRITE_HIGH_BYTES
         for client in process.service.clients.there():
             connection = client._connection
             if isinstance(connection, Connection):
