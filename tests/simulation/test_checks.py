@@ -40,7 +40,15 @@ from tests.simulation.world import BrokenError, World, determined
 #: A cancelled consumer that holds nothing.
 FORMER = SimpleNamespace(tag="former", unacked=0)
 
-FLOW = {"kind": "classic", "persistent": 1.0, "publishers": 1, "consumers": 1, "prefetch": 3, "priorities": 0}
+FLOW = {
+    "kind": "classic",
+    "persistent": 1.0,
+    "publishers": 1,
+    "unconfirmed": 0,
+    "consumers": 1,
+    "prefetch": 3,
+    "priorities": 0,
+}
 
 
 @pytest.fixture
@@ -100,7 +108,7 @@ def join_line(process, of):
 
 
 def fire_late(process):
-    process.timers._due_ms = process.clock.next_due_ms() + 1
+    process.service.timers._due_ms = process.clock.next_due_ms() + 1
 
 
 DAMAGES = [
@@ -125,7 +133,7 @@ DAMAGES = [
     (lines, lambda process: join_line(process, lambda channel: channel.context.output)),
     (lines, lambda process: queue_of(process).outstanding._former.append(FORMER)),
     (loop_timer, fire_late),
-    (loop_timer, lambda process: setattr(process.timers, "_handle", None)),
+    (loop_timer, lambda process: setattr(process.service.timers, "_handle", None)),
 ]
 
 
@@ -189,13 +197,17 @@ def test_restarts_find_the_same(world):
 
 
 def test_an_orderly_stop_leaves_everything(world):
-    stops.stop(world, world.process)
+    process = world.process
+    stops.stop(world, process)
+    world.run(100 * SECOND)
+    assert world.process is not process
 
 
 def test_an_orderly_stop_that_loses_a_message_is_found(world, monkeypatch):
     monkeypatch.setattr(stops, "dump", lambda process, live: {("message", "/", "flow", 1000): {}} if live else {})
+    stops.stop(world, world.process)
     with pytest.raises(BrokenError, match="after an orderly stop message / flow 1000 is missing"):
-        stops.stop(world, world.process)
+        world.run(100 * SECOND)
 
 
 @pytest.mark.parametrize("how", ["a message more", "a message less", "another body", "another user"])
