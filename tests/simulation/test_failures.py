@@ -11,6 +11,7 @@ FLOW = {
         "kind": "classic",
         "persistent": 1.0,
         "publishers": 1,
+        "unconfirmed": 0,
         "consumers": 1,
         "prefetch": 0,
         "priorities": 0,
