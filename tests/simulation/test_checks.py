@@ -1,5 +1,7 @@
 """The checks of every world: each says nothing of a broker that works, and something of one that is damaged by hand."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from amqpbroker.clock import Timer
@@ -14,12 +16,15 @@ from tests.simulation.checks import (
     journal_files,
     left_over,
     limit_counts,
+    lines,
+    loop_timer,
     memory,
     new_client,
     offered,
     ready_counts,
     rest,
     restart,
+    stops,
     unacked_counts,
     unsent,
     unwritten,
@@ -32,11 +37,14 @@ from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.world import BrokenError, World, determined
 
+#: A cancelled consumer that holds nothing.
+FORMER = SimpleNamespace(tag="former", unacked=0)
+
 FLOW = {
     "kind": "classic",
     "persistent": 1.0,
-    "unconfirmed": 0,
     "publishers": 1,
+    "unconfirmed": 0,
     "consumers": 1,
     "prefetch": 3,
     "priorities": 0,
@@ -94,6 +102,15 @@ def pile_up_output(process):
     connection_of(process).output.small.write(bytes(20 << 20))
 
 
+def join_line(process, of):
+    """Have a consumer wait in a line without a reason. of: gets the line of the channel, or of the connection."""
+    of(channel_of(process)).line.join(queue_of(process).consumers.all[0])
+
+
+def fire_late(process):
+    process.service.timers._due_ms = process.clock.next_due_ms() + 1
+
+
 DAMAGES = [
     (ready_counts, lambda process: one_more(queue_of(process).ready, "count")),
     (ready_counts, lambda process: one_more(queue_of(process).ready, "size")),
@@ -112,6 +129,11 @@ DAMAGES = [
     (unwritten, lambda process: setattr(process.store, "waiting_bytes", 1 << 40)),
     (caches, lambda process: one_more(process.broker.vhosts["/"], "remembered")),
     (limit_counts, lambda process: one_more(process.broker.limits, "_channels")),
+    (lines, lambda process: join_line(process, lambda channel: channel.unacked)),
+    (lines, lambda process: join_line(process, lambda channel: channel.context.output)),
+    (lines, lambda process: queue_of(process).outstanding._former.append(FORMER)),
+    (loop_timer, fire_late),
+    (loop_timer, lambda process: setattr(process.service.timers, "_handle", None)),
 ]
 
 
@@ -172,6 +194,20 @@ def test_restarts_find_the_same(world):
     for _ in range(6):
         restart.check(world)
         world.run(SECOND)
+
+
+def test_an_orderly_stop_leaves_everything(world):
+    process = world.process
+    stops.stop(world, process)
+    world.run(100 * SECOND)
+    assert world.process is not process
+
+
+def test_an_orderly_stop_that_loses_a_message_is_found(world, monkeypatch):
+    monkeypatch.setattr(stops, "dump", lambda process, live: {("message", "/", "flow", 1000): {}} if live else {})
+    stops.stop(world, world.process)
+    with pytest.raises(BrokenError, match="after an orderly stop message / flow 1000 is missing"):
+        world.run(100 * SECOND)
 
 
 @pytest.mark.parametrize("how", ["a message more", "a message less", "another body", "another user"])
