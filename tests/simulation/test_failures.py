@@ -12,7 +12,6 @@ FLOW = {
         "persistent": 1.0,
         "unconfirmed": 0,
         "publishers": 1,
-        "unconfirmed": 0,
         "consumers": 1,
         "prefetch": 0,
         "priorities": 0,
