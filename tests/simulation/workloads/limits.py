@@ -107,7 +107,7 @@ class Limits(Workload):
         return *self.publishers, self.consumer, self.undertaker
 
     def rest(self) -> None:
-        self._check_rest()
+        self._look(self._check_rest, self._untouched)
         # After this nothing is dropped any more.
         self._finished_untouched = self._untouched and all(publisher.idle for publisher in self.publishers)
         self._untouched = False
@@ -216,10 +216,24 @@ class Limits(Workload):
     # --- checks -----------------------------------------------------------------------------------------------------
 
     def _check_length(self) -> None:
-        """Raise BrokenError if the queue holds more than its limit."""
+        """Have the broker's loop look whether the queue holds more than its limit."""
+        self._look(self._check_length_of, self._untouched)
+
+    def _look(self, check: Callable[[Any, bool], None], untouched: bool) -> None:
+        """Check the queue between two calls of the broker's loop, which may wait for the disk now."""
         process = self.world.process
-        queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
-        if queue is None or (self._overflow != "drop-head" and not self._untouched):
+        if process is None:
+            return
+
+        def look() -> None:
+            queue = process.broker.vhosts["/"].queues.get(self.name)
+            if queue is not None:
+                check(queue, untouched)
+
+        process.loop.call_soon(look)
+
+    def _check_length_of(self, queue: Any, untouched: bool) -> None:
+        if self._overflow != "drop-head" and not untouched:
             return  # what comes back to a queue that rejects is kept
         if queue._rereading is not None and queue._rereading._timer is not None:
             return  # its head cannot be read, and is dropped once it can
@@ -229,12 +243,10 @@ class Limits(Workload):
         if held > most:
             raise self.world.broken(f"{self.name}: {held} are ready in a queue with {self._limit_name} {self._limit}")
 
-    def _check_rest(self) -> None:
+    def _check_rest(self, queue: Any, untouched: bool) -> None:
         """Raise BrokenError if a queue that nobody has consumed from has dropped more than it had to."""
-        process = self.world.process
-        queue = None if process is None else process.broker.vhosts["/"].queues.get(self.name)
-        self._check_length()
-        if queue is None or not self._untouched or self.world.tore_groups or self._overflow != "drop-head":
+        self._check_length_of(queue, untouched)
+        if not untouched or self.world.tore_groups or self._overflow != "drop-head":
             return
         if self._persistent < 1.0 and self.world.crashes:  # others have taken the place of those that are left
             return
