@@ -177,8 +177,8 @@ class Stranger(Client):
         self._come(LATE_NS)
         life = b"".join(LIFE)
         self.write(life[: self.chance.randint(0, len(life))])
-        assert self._connection is not None
-        self._connection.to_server.finish()
+        if self._connection is not None:
+            self._connection.to_server.finish()
 
     def _vanish(self, incarnation: int) -> None:
         if incarnation == self._incarnation:
@@ -215,7 +215,8 @@ class Stranger(Client):
         self._incarnation += 1
         self._begin_afresh()
         self._connection = self.world.connect(self)
-        assert self._connection is not None
+        if self._connection is None:
+            return
         incarnation = self._incarnation
         self._connection.to_server.on_room = lambda: self._flush(incarnation)
         self.ports.append(self._connection.port)
