@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from amqpbroker.config import Config
 from tests.simulation.world import World
 
-#: The timeout that no world is long enough for.
+#: The timeout that is over for no message on its way to a client; with a shorter one, deliveries may be late.
 TIMEOUT_MS = Config().consumer_timeout_ms
 
 

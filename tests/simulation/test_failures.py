@@ -94,6 +94,34 @@ SCENARIOS = {
         ],
         sqlite=True,
     ),
+    # A slow broker drops a client for a silence that has just ended.
+    "a silence in a slow broker": Scenario(
+        seed=100036,
+        duration_ms=60000,
+        bounds={},
+        settings={"handshake_timeout_ms": 3000},
+        workloads={
+            "standstills0": {"workload": "standstills", "intervals": [5, 1]},
+            "expiry1": {
+                "workload": "expiry",
+                "kind": "quorum",
+                "ttls_ms": [50, 50],
+                "own_ttls": 0.0,
+                "longest_ms": 0,
+                "persistent": 1.0,
+                "after": "first",
+                "keeps_keys": True,
+                "cc": True,
+            },
+        },
+        steps=[
+            Step(20891, "standstills0w0", "freeze", (22128,)),
+            Step(23052, "expiry1p", "publish", (5,)),
+            Step(31778, "expiry1p", "publish", (10,)),
+            Step(31938, "machine", "slow_down", (50, 3000)),
+            Step(32605, "standstills0w1", "freeze", (2000,)),
+        ],
+    ),
 }
 
 #: Scenarios that end a broker in an unusual place -> the place.
