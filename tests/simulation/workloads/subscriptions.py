@@ -8,8 +8,8 @@ from typing import Any
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
-from tests.simulation.ledger import TIMEOUT_MS, Ledger
-from tests.simulation.scheduler import MS, SECOND
+from tests.simulation.ledger import IN_TIME_NS, TIMEOUT_MS, Ledger
+from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
@@ -19,9 +19,6 @@ PREFETCHES = (0, 1, 2, 10)
 VERBS = ("subscribe", "subscribe", "cancel", "ack", "ack", "ack", "requeue")
 #: Pause before a client that was refused tries again, once everything is to come to rest.
 TRY_AGAIN_NS = 200 * MS
-#: How long a message may have been with a consumer that certainly has not exceeded the timeout: deliveries, and what
-#: settles them, are on their way for less than a minute.
-IN_TIME_NS = TIMEOUT_MS * MS - 60 * SECOND
 
 
 class Subscriptions(Workload):
