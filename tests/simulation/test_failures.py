@@ -122,6 +122,39 @@ SCENARIOS = {
             Step(32605, "standstills0w1", "freeze", (2000,)),
         ],
     ),
+    # The broker returns the messages of an overdue channel before it closes the channel.
+    "a single active consumer that is overdue": Scenario(
+        seed=100084,
+        duration_ms=0,
+        bounds={},
+        settings={"channel_tick_interval_ms": 50},
+        workloads={
+            "subscriptions0": {
+                "workload": "subscriptions",
+                "rule": "single_active",
+                "kind": "classic",
+                "subscribers": 1,
+            }
+        },
+        steps=[
+            Step(1000, "subscriptions0c0", "subscribe", (3, 2, 0, True)),
+            Step(2000, "subscriptions0p", "publish", (1,)),
+            Step(3000, "subscriptions0c0", "subscribe", (1, 2, 1, True)),
+            Step(1_900_000, "subscriptions0p", "publish", (1,)),
+        ],
+    ),
+    "a client that keeps a message for too long": Scenario(
+        seed=510561,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"order2": {"workload": "order", "priorities": 0, "persistent": 0.5}},
+        steps=[
+            Step(9187185, "order2p", "publish", (1,)),
+            Step(9201413, "order2c", "consume", (3, 0, False)),
+            Step(10992209, "order2c", "consume", (1, 0, False)),
+        ],
+    ),
 }
 
 #: Scenarios that end a broker in an unusual place -> the place.
