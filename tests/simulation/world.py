@@ -224,7 +224,8 @@ class World:
         if process is not self._process:
             return
         self.note("ended", str(error))
-        if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
+        # mypyc knows no `raise ... from`, so that a compiled broker's error has a context, but no cause.
+        if isinstance(error, StoreError) and not isinstance(error.__context__, OSError):
             raise self.broken(f"the broker finds damage: {error}") from error
         failure = process.service.failure if self.process is not None else None
         if failure is not None and (not self.disk.failures or any(text in str(failure) for text in MISPLACED)):
