@@ -36,6 +36,10 @@ SINCE_START = (
     # A queue keeps the policies in force that it has, where a new one has those of others that are equal.
     "Effective*",
     "*._started",
+    # Numbers of messages, as headers exchanges have met them.
+    "Condition.met",
+    "HeaderIndex._number",
+    "_Header.seen",
     "DirectReplies._created_s",
     # A priority line makes a line for each priority when that is first used.
     "FifoLine*",
@@ -62,7 +66,9 @@ SINCE_START = (
     "History*",
     "Rates.*",
     "Sample*",
-    # The last of several bindings is still counted.
+    # The last of several bindings is still counted, and the tuple of all is made with the first message. A target that
+    # is left in either is a queue or an exchange too many.
+    "Targets._all*",
     "Targets._counts*",
 )
 
