@@ -141,6 +141,19 @@ def test_a_broker_that_works_passes(world):
     assert [fault for check in RUNNING for fault in check(world.process)] == []
 
 
+def test_messages_that_were_taken_over_need_not_be_counted_when_their_queue_is_gone(world):
+    (client,) = (each for each in world.clients if each.name == "flowc0")
+    client.cancelled = lambda got: None
+    (consumer,) = queue_of(world.process).consumers.all
+    channel = channel_of(world.process)
+    client.send(1, "basic.cancel", consumer_tag=consumer.tag, nowait=True)
+    client.send(1, "basic.consume", queue="flow", consumer_tag=consumer.tag, nowait=True)
+    client.send(1, "queue.delete", queue="flow", nowait=True)
+    world.run(SECOND)
+    assert [entry.consumer.unacked for entry in channel.unacked.held()] == [3] * 6
+    assert list(unacked_counts.check(world.process)) == []
+
+
 @pytest.mark.parametrize(("check", "damage"), DAMAGES)
 def test_a_damage_is_found(world, check, damage):
     damage(world.process)
@@ -243,6 +256,16 @@ def test_whatever_is_left_over_is_found(world, monkeypatch):
     world.process.service.clients._insiders = {"left": "over"}
     with pytest.raises(BrokenError, match=r"Clients\._insiders"):
         left_over.check(world)
+
+
+def test_cleared_permissions_are_not_left_over(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    rest.check(world)
+    held_by(world.process).close()
+    world.process.broker.users.set_permissions("guest", "/", "", "", "")
+    world.process.broker.users.clear_permissions("guest", "/")
+    world.run(SECOND)
+    left_over.check(world)
 
 
 def test_what_differs_from_the_model_is_found():

@@ -83,6 +83,7 @@ def check(world: "World") -> None:
         return  # they are in memory here, and on the disk only there
     for queue in queues(process):
         queue.purge()  # likewise
+    _remove_cleared_permissions(process)
     if not world.run_until(lambda: not busy(world), WITHIN_NS):
         raise world.broken(f"after a purge the broker does not come to rest: {', '.join(busy(world))}")
     gc.collect()
@@ -106,6 +107,14 @@ def check(world: "World") -> None:
     for kind in OF_CLIENTS:
         if alive[kind] > now.get(kind, 0):
             raise world.broken(f"{alive[kind]} objects of {kind} are alive; the broker has {now.get(kind, 0)}")
+
+
+def _remove_cleared_permissions(process: BrokerProcess) -> None:
+    """Remove what a broker has for connections that are open, and would see new permissions: now there are none."""
+    permissions = process.broker.users._permissions
+    for key, each in list(permissions.items()):
+        if each.grants is None and not each.topic_grants:
+            del permissions[key]
 
 
 def taken(process: BrokerProcess) -> dict[str, int]:
