@@ -258,12 +258,15 @@ def test_whatever_is_left_over_is_found(world, monkeypatch):
         left_over.check(world)
 
 
-def test_cleared_permissions_are_not_left_over(world, monkeypatch):
+def test_what_ends_with_the_broker_is_not_left_over(world, monkeypatch):
     monkeypatch.setattr(left_over, "ONE_OF", 1)
     rest.check(world)
     held_by(world.process).close()
     world.process.broker.users.set_permissions("guest", "/", "", "", "")
     world.process.broker.users.clear_permissions("guest", "/")
+    vhost = world.process.broker.vhosts["/"]
+    vhost.declare_exchange("transient", "topic", False, False, False, {})
+    vhost.declare_queue("transient", False, False, False, {})
     world.run(SECOND)
     left_over.check(world)
 

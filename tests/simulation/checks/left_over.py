@@ -81,11 +81,9 @@ def check(world: "World") -> None:
     assert process is not None
     if any(held.count for held in held_messages(process)):
         return  # they are in memory here, and on the disk only there
-    for queue in queues(process):
-        queue.purge()  # likewise
-    _remove_cleared_permissions(process)
+    _remove_what_ends(process)
     if not world.run_until(lambda: not busy(world), WITHIN_NS):
-        raise world.broken(f"after a purge the broker does not come to rest: {', '.join(busy(world))}")
+        raise world.broken(f"emptied, the broker does not come to rest: {', '.join(busy(world))}")
     gc.collect()
     objects = gc.get_objects()
     alive: Counter[str] = Counter(
@@ -109,8 +107,18 @@ def check(world: "World") -> None:
             raise world.broken(f"{alive[kind]} objects of {kind} are alive; the broker has {now.get(kind, 0)}")
 
 
-def _remove_cleared_permissions(process: BrokerProcess) -> None:
-    """Remove what a broker has for connections that are open, and would see new permissions: now there are none."""
+def _remove_what_ends(process: BrokerProcess) -> None:
+    """Remove whatever ends with a broker: messages, which may be in memory, and what is transient.
+
+    Permissions that were cleared are there for connections that are open, and would see new ones; now there are none.
+    """
+    for queue in list(queues(process)):
+        queue.purge()
+        if not queue.durable:
+            queue.vhost.delete_queue(queue)
+    for vhost in process.broker.vhosts.values():
+        for name in [name for name, exchange in vhost.exchanges.items() if not exchange.durable]:
+            vhost.delete_exchange(name)
     permissions = process.broker.users._permissions
     for key, each in list(permissions.items()):
         if each.grants is None and not each.topic_grants:
