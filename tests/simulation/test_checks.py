@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from anyio._backends._asyncio import _task_states
 
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
@@ -31,7 +32,9 @@ from tests.simulation.checks import (
 )
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.watch import watch
-from tests.simulation.scheduler import SECOND
+from tests.simulation.http import HttpClient
+from tests.simulation.http_server import METRICS
+from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
@@ -268,6 +271,21 @@ def test_what_ends_with_the_broker_is_not_left_over(world, monkeypatch):
     vhost.declare_exchange("transient", "topic", False, False, False, {})
     vhost.declare_queue("transient", False, False, False, {})
     world.run(SECOND)
+    left_over.check(world)
+
+
+def test_what_a_killed_broker_was_answering_is_not_left_over(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    scraper = HttpClient(world, "scraper")
+    scraper.listener = METRICS
+    scraper.request("GET", "/metrics/per-object", lambda answer: None)
+    while not any(task.get_loop() is world.process.loop for task in _task_states):
+        world.run(MS // 100)
+    world.crash(power=False)
+    assert world.run_until(lambda: world.process is not None, 10 * SECOND)
+    world.run(SECOND)
+    rest.check(world)
+    held_by(world.process).close()
     left_over.check(world)
 
 
