@@ -109,6 +109,8 @@ class SimulatedTransport(asyncio.Transport):
         self._in: Pipe | None = None
         self._arrived = bytearray()
         self._eof = False
+        #: Nothing can be written any more.
+        self._is_reset = False
         #: The protocol knows of the connection, so that it may read.
         self._is_made = False
         self._unwritten: deque[bytes] = deque()
@@ -139,6 +141,15 @@ class SimulatedTransport(asyncio.Transport):
     def ended(self) -> None:
         self._eof = True
         self._readable()
+
+    def reset(self) -> None:
+        """The connection breaks: what has arrived can be read, and what is not written fails at once.
+
+        A loop learns of that also while it does not read.
+        """
+        self._is_reset = True
+        self.ended()
+        self._flush()
 
     def read(self) -> None:
         """Read once, as the loop does when the socket has data."""
@@ -213,6 +224,9 @@ class SimulatedTransport(asyncio.Transport):
 
     def _flush(self) -> None:
         if self._lost or self._out is None:
+            return
+        if self._is_reset and self._unwritten:
+            self._loop.call_soon(self._lose, ConnectionResetError())
             return
         while self._unwritten:
             data = self._unwritten[0]
@@ -300,5 +314,5 @@ class Connection:
         self._was_cut = True
         self.to_server.cut()
         self.to_client.cut()
-        self._server.ended()
+        self._server.reset()
         self._client.ended()

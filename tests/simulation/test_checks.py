@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+from anyio._backends._asyncio import _task_states
 
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
@@ -31,7 +32,9 @@ from tests.simulation.checks import (
 )
 from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.watch import watch
-from tests.simulation.scheduler import SECOND
+from tests.simulation.http import HttpClient
+from tests.simulation.http_server import METRICS
+from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
@@ -141,6 +144,19 @@ def test_a_broker_that_works_passes(world):
     assert [fault for check in RUNNING for fault in check(world.process)] == []
 
 
+def test_messages_that_were_taken_over_need_not_be_counted_when_their_queue_is_gone(world):
+    (client,) = (each for each in world.clients if each.name == "flowc0")
+    client.cancelled = lambda got: None
+    (consumer,) = queue_of(world.process).consumers.all
+    channel = channel_of(world.process)
+    client.send(1, "basic.cancel", consumer_tag=consumer.tag, nowait=True)
+    client.send(1, "basic.consume", queue="flow", consumer_tag=consumer.tag, nowait=True)
+    client.send(1, "queue.delete", queue="flow", nowait=True)
+    world.run(SECOND)
+    assert [entry.consumer.unacked for entry in channel.unacked.held()] == [3] * 6
+    assert list(unacked_counts.check(world.process)) == []
+
+
 @pytest.mark.parametrize(("check", "damage"), DAMAGES)
 def test_a_damage_is_found(world, check, damage):
     damage(world.process)
@@ -243,6 +259,34 @@ def test_whatever_is_left_over_is_found(world, monkeypatch):
     world.process.service.clients._insiders = {"left": "over"}
     with pytest.raises(BrokenError, match=r"Clients\._insiders"):
         left_over.check(world)
+
+
+def test_what_ends_with_the_broker_is_not_left_over(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    rest.check(world)
+    held_by(world.process).close()
+    world.process.broker.users.set_permissions("guest", "/", "", "", "")
+    world.process.broker.users.clear_permissions("guest", "/")
+    vhost = world.process.broker.vhosts["/"]
+    vhost.declare_exchange("transient", "topic", False, False, False, {})
+    vhost.declare_queue("transient", False, False, False, {})
+    world.run(SECOND)
+    left_over.check(world)
+
+
+def test_what_a_killed_broker_was_answering_is_not_left_over(world, monkeypatch):
+    monkeypatch.setattr(left_over, "ONE_OF", 1)
+    scraper = HttpClient(world, "scraper")
+    scraper.listener = METRICS
+    scraper.request("GET", "/metrics/per-object", lambda answer: None)
+    while not any(task.get_loop() is world.process.loop for task in _task_states):
+        world.run(MS // 100)
+    world.crash(power=False)
+    assert world.run_until(lambda: world.process is not None, 10 * SECOND)
+    world.run(SECOND)
+    rest.check(world)
+    held_by(world.process).close()
+    left_over.check(world)
 
 
 def test_what_differs_from_the_model_is_found():

@@ -155,6 +155,42 @@ SCENARIOS = {
             Step(10992209, "order2c", "consume", (1, 0, False)),
         ],
     ),
+    # What had counted up was taken for a leak.
+    "a headers exchange has met messages": Scenario(
+        seed=100797,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={
+            "routing2": {
+                "workload": "routing",
+                "kind": "quorum",
+                "persistent": 0.0,
+                "type": "headers",
+                "inner_type": "headers",
+                "alternate": True,
+                "queues": 1,
+                "bindings": 0,
+                "publishers": 2,
+            }
+        },
+        steps=[Step(90, "routing2p1", "publish", (5, False))],
+    ),
+    # The simulated connection stayed for ever.
+    "a connection breaks that is written to and not read": Scenario(
+        seed=100899,
+        duration_ms=0,
+        bounds={"unread_bytes": 50_000},
+        settings={},
+        workloads={"slow_readers1": {"workload": "slow_readers", "automatic": True}},
+        steps=[
+            Step(2651, "slow_readers1c", "drop"),
+            Step(3546, "slow_readers1r", "drop"),
+            Step(4586, "slow_readers1r", "publish", (50, 20_000)),
+            Step(4736, "slow_readers1r", "drop"),
+        ],
+        sqlite=True,
+    ),
 }
 
 #: Scenarios that end a broker in an unusual place -> the place.

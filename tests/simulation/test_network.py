@@ -1,8 +1,12 @@
 """Pipes of the simulated network keep the order of bytes, whatever happens to them."""
 
 import random
+from functools import partial
+from types import SimpleNamespace
 
-from tests.simulation.network import Pipe
+import pytest
+
+from tests.simulation.network import Connection, Pipe, SimulatedTransport
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
 
@@ -57,3 +61,43 @@ def test_nothing_arrives_after_a_cut():
     pipe.cut()
     scheduler.run(SECOND)
     assert (far.data, far.over) == (b"", False)
+
+
+class Loop:
+    def __init__(self):
+        self._calls = []
+
+    def call_soon(self, callback, *args):
+        self._calls.append(partial(callback, *args))
+
+    def set_readable(self, transport):
+        pass
+
+    unset_readable = set_readable
+
+    def run(self):
+        while self._calls:
+            self._calls.pop(0)()
+
+
+@pytest.mark.parametrize("is_written_before", [True, False])
+def test_a_cut_is_noticed_by_who_writes_and_does_not_read(is_written_before):
+    loop, lost = Loop(), []
+    server = SimulatedTransport(loop, 1, random.Random(1))
+    protocol = SimpleNamespace(
+        connection_made=lambda transport: transport.pause_reading(),
+        connection_lost=lost.append,
+        pause_writing=lambda: None,
+    )
+    connection = Connection(Scheduler(), random.Random(1), Far(), server, protocol)
+    loop.run()
+    if is_written_before:
+        server.write(bytes(2 << 20))
+    connection.cut()
+    loop.run()
+    if not is_written_before:
+        assert lost == []
+        server.write(b"x")
+        loop.run()
+    assert [type(error) for error in lost] == [ConnectionResetError]
+    assert connection.is_over

@@ -164,7 +164,10 @@ class Policies:
     def _rank(self, operator: bool, vhost: str) -> None:
         self._effective.clear()
         ranked = sorted(self.list(vhost, operator), key=lambda policy: (-policy.priority, policy.name))
-        self._ranked[operator, vhost] = [_Ranked(policy, self._keys) for policy in ranked]
+        if ranked:
+            self._ranked[operator, vhost] = [_Ranked(policy, self._keys) for policy in ranked]
+        else:
+            self._ranked.pop((operator, vhost), None)
 
     # --- look-ups ---------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, declare, get, publish, ready
 from tests.harness import Wire, make_broker
+from tests.soak.census import census
 
 
 @pytest.fixture
@@ -52,6 +53,14 @@ def test_a_policy_is_there_until_it_is_deleted(broker: Broker) -> None:
     for look in (broker.policies.get, broker.policies.delete):
         with pytest.raises(LookupError, match="policy 'p' in vhost '/' does not exist"):
             look("/", "p")
+
+
+@pytest.mark.parametrize("operator", [False, True])
+def test_nothing_is_left_of_a_deleted_policy(broker: Broker, operator: bool) -> None:
+    before = census(broker.policies)
+    put(broker, {"max-length": 5}, operator=operator)
+    broker.policies.delete("/", "p", operator)
+    assert census(broker.policies) == before
 
 
 def test_a_policy_belongs_to_a_vhost(broker: Broker) -> None:
