@@ -382,6 +382,8 @@ class ModelledClient(Client):
         """Its queue has expired, as the model knows."""
 
     def _settled(self, answers: Sequence[Received]) -> None:
+        if self.world.is_stopping:
+            return  # what this client holds is, or will be, in its queues again: `_recover` finds out
         operation, self._current = self._current, None
         process = self.world.process
         if operation is None or process is None or process is not self._process:
@@ -409,7 +411,7 @@ class ModelledClient(Client):
     def _compare_all(self) -> None:
         """Compare everything, once nothing expires just now."""
         process, now_ms = self.world.process, self._now_ms
-        if process is None or process is not self._process:
+        if process is None or process is not self._process or process.stopping:
             return
         if self.world.disk.is_failing:
             self._begin()
