@@ -24,6 +24,8 @@ LIMBO_NS = 5 * SECOND
 #: Fraction of messages about whose deadline the first queue is fetched from, and how long before or after that.
 FETCHED_WHEN_DUE = 0.2
 FETCHES_NS = (-20 * MS, -10 * MS, 5 * MS, 50 * MS, 300 * MS)
+#: Messages expire before they are returned that often: those that exceed the limit would die of that.
+DELIVERY_LIMIT = 10_000
 #: Uses of a message that was fetched: acknowledge it, return it, or keep it for a while.
 USES = ("ack", "requeue", "keep", "keep")
 
@@ -144,6 +146,8 @@ class Expiry(Workload):
         client.call(lambda _: None, "queue.declare-ok", 1, "queue.declare", queue=self.end_queue, durable=True)
         for queue, heir, ttl_ms in reversed(list(zip(self.queues, heirs, self._ttls_ms, strict=True))):
             arguments: dict[str, Any] = {"x-queue-type": longstr(self._kind)}
+            if self._kind == "quorum":
+                arguments["x-delivery-limit"] = Field("I", DELIVERY_LIMIT)
             if ttl_ms is not None:
                 arguments["x-message-ttl"] = Field("I", ttl_ms)
             if heir is not None:
