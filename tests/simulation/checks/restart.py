@@ -76,8 +76,9 @@ def copied(world: "World") -> Disk:
 
 
 def booted(world: "World", disk: Disk, now: int = 0) -> Alone:
-    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired."""
-    return Alone(world.config, disk, world.chance("copied broker"), now)
+    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired, by a wall clock
+    that is as late as it ever was."""
+    return Alone(world.config, disk, world.chance("copied broker"), now, 0 if now else world.time.most_behind)
 
 
 def differences(before: Dump, after: Dump) -> Iterator[str]:
