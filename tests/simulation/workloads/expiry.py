@@ -10,7 +10,7 @@ from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
-from tests.simulation.workloads.deaths import Death, deaths_of
+from tests.simulation.workloads.deaths import MANY_RETURNS, Death, deaths_of
 from tests.simulation.workloads.publisher import ConfirmingPublisher, name_of
 from tests.simulation.world import World
 
@@ -24,8 +24,6 @@ LIMBO_NS = 5 * SECOND
 #: Fraction of messages about whose deadline the first queue is fetched from, and how long before or after that.
 FETCHED_WHEN_DUE = 0.2
 FETCHES_NS = (-20 * MS, -10 * MS, 5 * MS, 50 * MS, 300 * MS)
-#: Messages expire before they are returned that often: those that exceed the limit would die of that.
-DELIVERY_LIMIT = 10_000
 #: Uses of a message that was fetched: acknowledge it, return it, or keep it for a while.
 USES = ("ack", "requeue", "keep", "keep")
 
@@ -147,7 +145,7 @@ class Expiry(Workload):
         for queue, heir, ttl_ms in reversed(list(zip(self.queues, heirs, self._ttls_ms, strict=True))):
             arguments: dict[str, Any] = {"x-queue-type": longstr(self._kind)}
             if self._kind == "quorum":
-                arguments["x-delivery-limit"] = Field("I", DELIVERY_LIMIT)
+                arguments["x-delivery-limit"] = MANY_RETURNS
             if ttl_ms is not None:
                 arguments["x-message-ttl"] = Field("I", ttl_ms)
             if heir is not None:
