@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from tests.simulation.ledger import TIMEOUT_MS
 from tests.simulation.world import World
 
 
@@ -142,8 +141,7 @@ class Line:
     @property
     def _may_be_overdue(self) -> bool:
         """Return whether the broker may take back what the client holds. It closes the channel only afterwards."""
-        config = self.world.config
-        return config.consumer_timeout_ms < TIMEOUT_MS and not config.compat.queues_have_timeouts
+        return self.world.may_have_timed_out and not self.world.config.compat.queues_have_timeouts
 
     def _broken(self, message: str, text: str) -> Exception:
         return self.world.broken(f"{self.name}: {message} {text}")
