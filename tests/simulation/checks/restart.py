@@ -14,6 +14,7 @@ from amqpbroker.management.definitions.export import exported
 from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.parts import channels, delayed_exchanges, queues
+from tests.simulation.checks.pushed_out import crowded, faults, is_unknown
 from tests.simulation.disk import Disk
 from tests.simulation.scheduler import SECOND
 
@@ -33,7 +34,8 @@ def check(world: "World") -> None:
         raise world.broken("not everything comes to the disk")
     process = world.process
     assert process is not None
-    if any(_may_overflow(queue) for queue in queues(process)):
+    full = crowded(process)
+    if any(is_unknown(queue) for queue in full):
         return
     before = dump(process, live=True)
     how = world.chance(f"restart at {world.scheduler.now}").choice(("kill", "power cut", "stop"))
@@ -48,9 +50,10 @@ def check(world: "World") -> None:
         disk.end_process()
         after = booted(world, disk)
     found = dump(after.process, live=False)
+    lost = [fault for queue in full for fault in faults(before, found, queue, after.process)]
     after.process.kill()
     disk.release()
-    for fault in differences(before, found):
+    for fault in (*lost, *differences(before, found)):
         raise world.broken(f"after a {how} {fault}")
 
 
@@ -62,12 +65,6 @@ def _is_synced(world: "World") -> bool:
     store = process.store
     pending = store._is_due or store.writer.is_busy or store.appended > store.synced
     return not pending and not world.disk.has_unsynced_definitions
-
-
-def _may_overflow(queue: LocalQueue) -> bool:
-    """Return whether a restart may put more back into a queue than its length limit allows, and drop the rest."""
-    settings = queue.settings
-    return queue.unacked_count > 0 and (settings.max_length >= 0 or settings.max_length_bytes >= 0)
 
 
 def copied(world: "World") -> Disk:
