@@ -252,6 +252,10 @@ class ModelledClient(Client):
         operation, self._current = self._current, None
         if self._process is None:
             return
+        if self.world.is_stopping and any(line.spec.quorum and line.held for line in self._model.lines.values()):
+            # A broker that stops returns what its clients hold, which counts as a failed delivery there.
+            self._process = None
+            return
         model = copy.deepcopy(self._model)
         if operation is not None:
             is_late = self._now_ms - operation.sent_ms > LAG_MS
