@@ -51,7 +51,38 @@ SCENARIOS = {
         ],
         hasty=True,
     ),
+    "a clock that was stepped back before an orderly end": Scenario(
+        seed=500134,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"policies0": {"workload": "policies"}},
+        steps=[
+            Step(2473, "policies0", "administer", ("put",)),
+            Step(3802, "machine", "step_clock", (-3600000,)),
+            Step(4468, "policies0p", "publish", (2,)),
+            Step(4782, "machine", "restart"),
+        ],
+        hasty=True,
+    ),
+    "an answer from a broker that is about to go": Scenario(
+        seed=3,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"modelled0": {"workload": "modelled", "queues": 600}},
+        steps=[
+            Step(1000, "modelled0m", "operate", ("publish", "modelled0-loose", True, 0, -1, 0)),
+            Step(1001, "modelled0m", "operate", ("get", "modelled0-loose", False)),
+            Step(1002, "modelled0m", "operate", ("publish", "modelled0-plain", True, 0, -1, 0)),
+            Step(1008, "machine", "restart"),
+        ],
+        hasty=True,
+    ),
 }
+
+#: Those that end a broker while it starts or stops.
+ENDS = ("power cuts in starts", "a kill in a stop")
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -59,7 +90,7 @@ def test_scenario_passes(name):
     run(SCENARIOS[name])
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ENDS)
 def test_scenario_ends_a_broker_where_its_name_says(name):
     lines: list[str] = []
     run(SCENARIOS[name], lines)
