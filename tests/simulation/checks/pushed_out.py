@@ -70,7 +70,7 @@ def _heir(queue: LocalQueue) -> LocalQueue | None:
     settings = queue.settings
     if settings.dead_letter_exchange != "" or settings.dead_letter_routing_key is None:
         return None
-    heir = queue.vhost.queues.get(settings.dead_letter_routing_key)
+    heir = queue.vhost.queues.get(settings.dead_letter_routing_key.decode())
     return heir if isinstance(heir, LocalQueue) and heir.durable else None
 
 
