@@ -204,6 +204,10 @@ class StrictQuorumLine(QuorumLine):
         self.count += 1
         self.size += entry.message.size
 
+    def start_after(self, newest: int) -> None:
+        # There are no turns.
+        pass
+
     def recover(self, copies: "Copies") -> None:
         self.normal.recover(copies)
         self.count += len(copies.positions)
