@@ -191,6 +191,34 @@ SCENARIOS = {
         ],
         sqlite=True,
     ),
+    "a clock that was stepped back before an orderly end": Scenario(
+        seed=500134,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"policies0": {"workload": "policies"}},
+        steps=[
+            Step(2473, "policies0", "administer", ("put",)),
+            Step(3802, "machine", "step_clock", (-3600000,)),
+            Step(4468, "policies0p", "publish", (2,)),
+            Step(4782, "machine", "restart"),
+        ],
+        hasty=True,
+    ),
+    "an answer from a broker that is about to go": Scenario(
+        seed=3,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"modelled0": {"workload": "modelled", "queues": 600}},
+        steps=[
+            Step(1000, "modelled0m", "operate", ("publish", "modelled0-loose", True, 0, -1, 0)),
+            Step(1001, "modelled0m", "operate", ("get", "modelled0-loose", False)),
+            Step(1002, "modelled0m", "operate", ("publish", "modelled0-plain", True, 0, -1, 0)),
+            Step(1008, "machine", "restart"),
+        ],
+        hasty=True,
+    ),
 }
 
 #: Scenarios that end a broker in an unusual place -> the place.

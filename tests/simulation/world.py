@@ -186,6 +186,11 @@ class World:
         """Return whether the broker closes its connections because it stops."""
         return self.process is not None and self.process.stopping
 
+    @property
+    def may_have_timed_out(self) -> bool:
+        """Return whether the broker may have taken an unacknowledged message back: the world is that old."""
+        return self.scheduler.now >= self.config.consumer_timeout_ms * MS
+
     def close(self) -> None:
         """Release what the world holds."""
         if self._process is not None:
