@@ -102,7 +102,7 @@ class QuorumLine(ReadyLine):
                 self._pager.delete_entry(entry)
         dropped = [self.returned, *self.high.clear(), *self.normal.clear()]
         self.returned = deque()
-        self.count = self.size = 0
+        self.count = self.size = self.turn = 0
         return dropped
 
     def start_after(self, newest: int) -> None:
