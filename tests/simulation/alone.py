@@ -15,14 +15,16 @@ WITHIN_NS = 600 * SECOND
 
 
 class Alone:
-    """One process with time of its own, and without clients. now: when it starts."""
+    """One process with time of its own, and without clients. now: when it starts. behind: its wall clock, by so many
+    nanoseconds."""
 
-    def __init__(self, config: Config, disk: Disk, chance: random.Random, now: int = 0) -> None:
+    def __init__(self, config: Config, disk: Disk, chance: random.Random, now: int = 0, behind: int = 0) -> None:
         self.scheduler = Scheduler()
         self.scheduler.now = now
         self._has_started = self._has_ended = False
         self._error: BaseException | None = None
         time, processor = MachineTime(self.scheduler), Processor(self.scheduler)
+        time.step(-behind)
         self.process = BrokerProcess(config, disk, self.scheduler, time, processor, chance, self)
         self._run_until(lambda: self._has_started)
 

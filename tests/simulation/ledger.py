@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 
 from amqpbroker.config import Config
+from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.world import World
 
-#: The timeout that no world is long enough for.
+#: The timeout that is over for no message on its way to a client; with a shorter one, deliveries may be late.
 TIMEOUT_MS = Config().consumer_timeout_ms
+#: How long a client may have a message that certainly has not exceeded this timeout: deliveries, and what settles them,
+#: are on their way for less than a minute.
+IN_TIME_NS = TIMEOUT_MS * MS - 60 * SECOND
 
 
 @dataclass(slots=True)
@@ -46,15 +50,19 @@ class Ledger:
         self.fates[message].confirmed = True
 
     def delivered(self, message: str, redelivered: bool, receiver: object) -> None:
-        """A client has received it on one of its connections. Raises BrokenError."""
+        """A client has received it on one of its connections. Raises BrokenError.
+
+        Deliveries may come when somebody else has settled their messages if the broker has taken them back: they are
+        still on their way.
+        """
         fate = self.fates.get(message)
         if fate is None:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
-        if fate.settled and fate.settled_life == self.world.life and not self._may_be_late:
+        if fate.settled and fate.settled_life == self.world.life and not self.world.may_have_timed_out:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
         # The second delivery may come before the first, on another connection: then the first is no third one.
         is_again = fate.delivered and fate.delivered_life == self.world.life
-        if is_again and not redelivered and not self._may_be_late:
+        if is_again and not redelivered and not self.world.may_have_timed_out:
             raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
         fate.delivered += 1
         if not redelivered:
@@ -65,12 +73,6 @@ class Ledger:
             if int(number) < last:
                 raise self.world.broken(f"{self.name}: {message} is delivered after {publisher}-{last}")
             self._last[key] = int(number)
-
-    @property
-    def _may_be_late(self) -> bool:
-        """Return whether deliveries may come when somebody else has settled their messages: where consumers have little
-        time, the broker takes messages back that are still on their way."""
-        return self.world.config.consumer_timeout_ms < TIMEOUT_MS
 
     def settled(self, message: str) -> None:
         """The broker has certainly seen that a client has settled it."""

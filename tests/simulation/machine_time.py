@@ -21,6 +21,8 @@ class MachineTime:
         self._steps: list[tuple[int, int]] = []
         self._ahead = 0
         self._most_ahead = 0
+        #: By how many nanoseconds it was behind at most.
+        self.most_behind = 0
         self._asleep = 0
 
     def monotonic_ns(self) -> int:
@@ -34,6 +36,7 @@ class MachineTime:
         self._steps.append((self._scheduler.now, by))
         self._ahead += by
         self._most_ahead = max(self._most_ahead, self._ahead)
+        self.most_behind = max(self.most_behind, -self._ahead)
 
     def set_right(self) -> None:
         """Step the wall clock to where it would be without any step."""

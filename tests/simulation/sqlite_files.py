@@ -81,7 +81,7 @@ class SqliteFiles(Files):
 
     def size(self, descriptor: int) -> int:
         size = super().size(descriptor)
-        if size < self._synced:  # SQLite has emptied it
+        if size < self._synced or not size:  # SQLite has emptied it
             self._synced, self._lost = 0, -1
         return size
 

@@ -51,6 +51,110 @@ SCENARIOS = {
         ],
         hasty=True,
     ),
+    # Compiled, the error of a stop on a full disk has no cause, and looked like damage.
+    "a stop on a full disk": Scenario(
+        seed=100769,
+        duration_ms=15000,
+        bounds={},
+        settings={},
+        workloads={"poison0": {"workload": "poison", "limit": 0, "prefetch": 0, "retry": ("all", 100, 1000)}},
+        steps=[
+            Step(5015, "poison0p", "publish", (1,)),
+            Step(6224, "machine", "fill_disk", (5000,)),
+            Step(10535, "machine", "restart"),
+        ],
+        sqlite=True,
+    ),
+    # Pages of an empty log were taken as lost for good, so that a power cut took synced definitions back.
+    "a power cut after a failed sync of definitions": Scenario(
+        seed=100421,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={
+            "vhosts0": {"workload": "vhosts"},
+            "expiry1": {
+                "workload": "expiry",
+                "kind": "classic",
+                "ttls_ms": [50, 1],
+                "own_ttls": 0.5,
+                "longest_ms": 0,
+                "persistent": 1.0,
+                "after": "consumer",
+                "keeps_keys": False,
+                "cc": False,
+            },
+        },
+        steps=[
+            Step(14929, "machine", "restart"),
+            Step(16361, "machine", "fail_once", ("sync",)),
+            Step(18030, "vhosts0", "administer", ("delete", 0)),
+            Step(25924, "machine", "cut_power"),
+            Step(26060, "vhosts0c0", "act", ("delete",)),
+        ],
+        sqlite=True,
+    ),
+    # A slow broker drops a client for a silence that has just ended.
+    "a silence in a slow broker": Scenario(
+        seed=100036,
+        duration_ms=60000,
+        bounds={},
+        settings={"handshake_timeout_ms": 3000},
+        workloads={
+            "standstills0": {"workload": "standstills", "intervals": [5, 1]},
+            "expiry1": {
+                "workload": "expiry",
+                "kind": "quorum",
+                "ttls_ms": [50, 50],
+                "own_ttls": 0.0,
+                "longest_ms": 0,
+                "persistent": 1.0,
+                "after": "first",
+                "keeps_keys": True,
+                "cc": True,
+            },
+        },
+        steps=[
+            Step(20891, "standstills0w0", "freeze", (22128,)),
+            Step(23052, "expiry1p", "publish", (5,)),
+            Step(31778, "expiry1p", "publish", (10,)),
+            Step(31938, "machine", "slow_down", (50, 3000)),
+            Step(32605, "standstills0w1", "freeze", (2000,)),
+        ],
+    ),
+    # The broker returns the messages of an overdue channel before it closes the channel.
+    "a single active consumer that is overdue": Scenario(
+        seed=100084,
+        duration_ms=0,
+        bounds={},
+        settings={"channel_tick_interval_ms": 50},
+        workloads={
+            "subscriptions0": {
+                "workload": "subscriptions",
+                "rule": "single_active",
+                "kind": "classic",
+                "subscribers": 1,
+            }
+        },
+        steps=[
+            Step(1000, "subscriptions0c0", "subscribe", (3, 2, 0, True)),
+            Step(2000, "subscriptions0p", "publish", (1,)),
+            Step(3000, "subscriptions0c0", "subscribe", (1, 2, 1, True)),
+            Step(1_900_000, "subscriptions0p", "publish", (1,)),
+        ],
+    ),
+    "a client that keeps a message for too long": Scenario(
+        seed=510561,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"order2": {"workload": "order", "priorities": 0, "persistent": 0.5}},
+        steps=[
+            Step(9187185, "order2p", "publish", (1,)),
+            Step(9201413, "order2c", "consume", (3, 0, False)),
+            Step(10992209, "order2c", "consume", (1, 0, False)),
+        ],
+    ),
     # What had counted up was taken for a leak.
     "a headers exchange has met messages": Scenario(
         seed=100797,
@@ -86,6 +190,34 @@ SCENARIOS = {
             Step(4736, "slow_readers1r", "drop"),
         ],
         sqlite=True,
+    ),
+    "a clock that was stepped back before an orderly end": Scenario(
+        seed=500134,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"policies0": {"workload": "policies"}},
+        steps=[
+            Step(2473, "policies0", "administer", ("put",)),
+            Step(3802, "machine", "step_clock", (-3600000,)),
+            Step(4468, "policies0p", "publish", (2,)),
+            Step(4782, "machine", "restart"),
+        ],
+        hasty=True,
+    ),
+    "an answer from a broker that is about to go": Scenario(
+        seed=3,
+        duration_ms=0,
+        bounds={},
+        settings={},
+        workloads={"modelled0": {"workload": "modelled", "queues": 600}},
+        steps=[
+            Step(1000, "modelled0m", "operate", ("publish", "modelled0-loose", True, 0, -1, 0)),
+            Step(1001, "modelled0m", "operate", ("get", "modelled0-loose", False)),
+            Step(1002, "modelled0m", "operate", ("publish", "modelled0-plain", True, 0, -1, 0)),
+            Step(1008, "machine", "restart"),
+        ],
+        hasty=True,
     ),
 }
 

@@ -42,6 +42,15 @@ def test_catching_up_never_steps_back(scheduler, time):
     assert time.wall_ns() == EPOCH_NS + 600
 
 
+def test_the_wall_clock_was_behind_by_the_most_that_it_ever_was(scheduler, time):
+    assert time.most_behind == 0
+    time.step(500)
+    assert time.most_behind == 0
+    time.step(-2000)
+    time.set_right()
+    assert time.most_behind == 1500
+
+
 def test_a_rise_is_the_largest_between_any_two_instants(scheduler, time):
     scheduler.run(1000)
     assert time.rise(0) == 1000

@@ -186,6 +186,11 @@ class World:
         """Return whether the broker closes its connections because it stops."""
         return self.process is not None and self.process.stopping
 
+    @property
+    def may_have_timed_out(self) -> bool:
+        """Return whether the broker may have taken an unacknowledged message back: the world is that old."""
+        return self.scheduler.now >= self.config.consumer_timeout_ms * MS
+
     def close(self) -> None:
         """Release what the world holds."""
         if self._process is not None:
@@ -224,7 +229,8 @@ class World:
         if process is not self._process:
             return
         self.note("ended", str(error))
-        if isinstance(error, StoreError) and not isinstance(error.__cause__, OSError):
+        # mypyc knows no `raise ... from`, so that a compiled broker's error has a context, but no cause.
+        if isinstance(error, StoreError) and not isinstance(error.__context__, OSError):
             raise self.broken(f"the broker finds damage: {error}") from error
         failure = process.service.failure if self.process is not None else None
         if failure is not None and (not self.disk.failures or any(text in str(failure) for text in MISPLACED)):

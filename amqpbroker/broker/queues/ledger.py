@@ -77,6 +77,11 @@ class Ledger:
         return self.entered - self.before
 
     @property
+    def newest(self) -> int:
+        """Highest sequence number so far."""
+        return self.entered + self.passed
+
+    @property
     def persistent(self) -> int:
         """Number of entries that are in the store."""
         return self.recovered + self.stored - self.unstored

@@ -342,6 +342,7 @@ class LocalQueue(Queue):
                 self.expiry.added()
         if entries:
             self.ledger.start(len(entries), entries[-1].sequence)
+            self.ready.start_after(entries[-1].sequence)
         self.recovered()
 
     def unreadable(self, error: Exception) -> None:

@@ -96,6 +96,7 @@ class Offering:
         """Delete all messages. Return their number."""
         count = self.ready.count
         lines = self.ready.clear()
+        self.ready.start_after(self._ledger.newest)
         self._expiry.cleared()
         if count:
             self.emptied()

@@ -102,14 +102,19 @@ class QuorumLine(ReadyLine):
                 self._pager.delete_entry(entry)
         dropped = [self.returned, *self.high.clear(), *self.normal.clear()]
         self.returned = deque()
-        self.count = self.size = self.turn = 0
+        self.count = self.size = 0
         return dropped
+
+    def start_after(self, newest: int) -> None:
+        # What went to consumers before takes no turn.
+        self._newest = newest
+        self.turn = 0
 
     def recover(self, copies: "Copies") -> None:
         normal = self.normal
         assert isinstance(normal, FifoLine)
         recover_by_level(copies, lambda priority: priority > 4, lambda high: self.high if high else normal)
-        self._newest = copies.sequences[-1]
+        self.start_after(copies.sequences[-1])
         self.count += len(copies.positions)
         self.size += copies.size
 
@@ -198,6 +203,10 @@ class StrictQuorumLine(QuorumLine):
         self.normal.push(entry)
         self.count += 1
         self.size += entry.message.size
+
+    def start_after(self, newest: int) -> None:
+        # There are no turns.
+        pass
 
     def recover(self, copies: "Copies") -> None:
         self.normal.recover(copies)

@@ -79,6 +79,9 @@ class ReadyLine(metaclass=ABCMeta):
     def clear(self) -> list[deque[Entry]]:
         """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
 
+    def start_after(self, newest: int) -> None:  # noqa: B027 - most lines need nothing
+        """Note that this is the queue's highest sequence number so far, and start anew otherwise."""
+
     @abstractmethod
     def recover(self, copies: "Copies") -> None:
         """Take in stored copies, in the order of their sequences, before any others. No message is read for it."""

@@ -321,6 +321,40 @@ def test_what_a_quorum_queue_hands_to_a_consumer_takes_a_turn(vhost: Vhost, no_a
     assert [get(queue).message.body for _ in range(3)] == [b"high", b"normal", b"high"]
 
 
+@pytest.mark.parametrize("no_ack", [False, True])
+def test_what_a_quorum_queue_handed_to_a_consumer_before_a_purge_takes_no_turn(vhost: Vhost, no_ack: bool) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    one = Subscriber(queue, no_ack=no_ack).subscribe()
+    publish(queue, b"1", b"2")
+    one.cancel()
+    queue.purge()
+    publish(queue, b"normal")
+    publish(queue, b"high", b"high", priority=5)
+    assert [get(queue).message.body for _ in range(3)] == [b"high", b"high", b"normal"]
+
+
+def test_what_a_quorum_queue_hands_to_a_consumer_after_a_purge_takes_a_turn(vhost: Vhost) -> None:
+    queue = declare(vhost, queue_type="quorum")
+    one = Subscriber(queue).subscribe()
+    publish(queue, b"1")
+    queue.purge()
+    publish(queue, b"2", b"3")
+    one.cancel()
+    publish(queue, b"normal")
+    publish(queue, b"high", b"high", priority=5)
+    assert [get(queue).message.body for _ in range(3)] == [b"normal", b"high", b"high"]
+
+
+def test_what_a_quorum_queue_inherits_takes_no_turn_for_what_is_gone(vhost: Vhost) -> None:
+    queue, heir = declare(vhost, queue_type="quorum"), declare(vhost, name="heir", queue_type="quorum")
+    publish(queue, b"1")
+    queue.ack(get(queue))
+    publish(queue, b"normal")
+    publish(queue, b"high", b"high", priority=5)
+    heir.inherit(list(queue.ready_entries()))
+    assert [get(heir).message.body for _ in range(3)] == [b"high", b"high", b"normal"]
+
+
 def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
     queue = declare(vhost)
     a = Subscriber(queue, "a").subscribe()

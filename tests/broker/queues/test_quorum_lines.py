@@ -48,6 +48,7 @@ def test_quorum_a_purge_starts_the_turns_anew():
         line.push(entry(sequence))
     line.pop()
     line.clear()
+    line.start_after(2)
     for sequence, priority in ((3, 0), (4, 5), (5, 5)):
         line.push(entry(sequence, priority))
     assert drain(line) == [4, 5, 3]

@@ -14,6 +14,7 @@ from amqpbroker.management.definitions.export import exported
 from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.parts import channels, delayed_exchanges, queues
+from tests.simulation.checks.pushed_out import crowded, faults, is_unknown
 from tests.simulation.disk import Disk
 from tests.simulation.scheduler import SECOND
 
@@ -33,7 +34,8 @@ def check(world: "World") -> None:
         raise world.broken("not everything comes to the disk")
     process = world.process
     assert process is not None
-    if any(_may_overflow(queue) for queue in queues(process)):
+    full = crowded(process)
+    if any(is_unknown(queue) for queue in full):
         return
     before = dump(process, live=True)
     how = world.chance(f"restart at {world.scheduler.now}").choice(("kill", "power cut", "stop"))
@@ -48,9 +50,10 @@ def check(world: "World") -> None:
         disk.end_process()
         after = booted(world, disk)
     found = dump(after.process, live=False)
+    lost = [fault for queue in full for fault in faults(before, found, queue, after.process)]
     after.process.kill()
     disk.release()
-    for fault in differences(before, found):
+    for fault in (*lost, *differences(before, found)):
         raise world.broken(f"after a {how} {fault}")
 
 
@@ -64,20 +67,15 @@ def _is_synced(world: "World") -> bool:
     return not pending and not world.disk.has_unsynced_definitions
 
 
-def _may_overflow(queue: LocalQueue) -> bool:
-    """Return whether a restart may put more back into a queue than its length limit allows, and drop the rest."""
-    settings = queue.settings
-    return queue.unacked_count > 0 and (settings.max_length >= 0 or settings.max_length_bytes >= 0)
-
-
 def copied(world: "World") -> Disk:
     """Return another disk with the same data."""
     return world.disk.copied(world.chance("copied disk"))
 
 
 def booted(world: "World", disk: Disk, now: int = 0) -> Alone:
-    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired."""
-    return Alone(world.config, disk, world.chance("copied broker"), now)
+    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired, by a wall clock
+    that is as late as it ever was."""
+    return Alone(world.config, disk, world.chance("copied broker"), now, 0 if now else world.time.most_behind)
 
 
 def differences(before: Dump, after: Dump) -> Iterator[str]:

@@ -2,6 +2,11 @@
 
 from typing import Any, NamedTuple
 
+from amqpbroker.wire.values import Field
+
+#: Delivery limit of quorum queues whose messages die of something else, however often clients return them.
+MANY_RETURNS = Field("I", 10_000)
+
 
 class Death(NamedTuple):
     """One entry of x-death. expiration: original-expiration, None without one."""

@@ -10,7 +10,7 @@ from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
-from tests.simulation.workloads.deaths import Death, deaths_of
+from tests.simulation.workloads.deaths import MANY_RETURNS, Death, deaths_of
 from tests.simulation.workloads.publisher import ConfirmingPublisher, name_of
 from tests.simulation.world import World
 
@@ -144,6 +144,8 @@ class Expiry(Workload):
         client.call(lambda _: None, "queue.declare-ok", 1, "queue.declare", queue=self.end_queue, durable=True)
         for queue, heir, ttl_ms in reversed(list(zip(self.queues, heirs, self._ttls_ms, strict=True))):
             arguments: dict[str, Any] = {"x-queue-type": longstr(self._kind)}
+            if self._kind == "quorum":
+                arguments["x-delivery-limit"] = MANY_RETURNS
             if ttl_ms is not None:
                 arguments["x-message-ttl"] = Field("I", ttl_ms)
             if heir is not None:

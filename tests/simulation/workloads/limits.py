@@ -10,7 +10,7 @@ from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.ledger import Ledger
 from tests.simulation.steps import Step, Workload
-from tests.simulation.workloads.deaths import Death, deaths_of
+from tests.simulation.workloads.deaths import MANY_RETURNS, Death, deaths_of
 from tests.simulation.workloads.publisher import ConfirmingPublisher, name_of
 from tests.simulation.world import World
 
@@ -132,6 +132,8 @@ class Limits(Workload):
             "x-overflow": longstr(self._asked_overflow),
             self._limit_name: Field("I", self._limit),
         }
+        if self._kind == "quorum":
+            arguments["x-delivery-limit"] = MANY_RETURNS
         if self._dlx:
             arguments |= {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(self.dead_queue)}
         for name, given in ((self.dead_queue, {}), (self.name, arguments)):
@@ -207,9 +209,10 @@ class Limits(Workload):
             raise self.world.broken(f"{self.name}: {message} comes as a dead letter, which there are none of")
         if self._overflow == "reject-publish-dlx" and sent.confirmed:
             raise self.world.broken(f"{self.name}: {message} was confirmed, and comes as a dead letter")
-        # A broker that stops takes back what is delivered before its client knows of that.
+        # A broker that stops, or for which the client takes too long, takes back what is delivered before the client
+        # knows of that.
         is_out = sent.out_life == self.world.life and not self.world.is_stopping
-        if is_out and not self.world.tore_groups:
+        if is_out and not self.world.may_have_timed_out and not self.world.tore_groups:
             raise self.world.broken(f"{self.name}: {message} is delivered, and comes as a dead letter meanwhile")
         sent.dead_life = self.world.life
 

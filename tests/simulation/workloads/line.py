@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.simulation.ledger import TIMEOUT_MS
+from tests.simulation.ledger import IN_TIME_NS, TIMEOUT_MS
 from tests.simulation.world import World
 
 
@@ -25,18 +25,20 @@ class Copy:
 class Line:
     """Messages of one queue by their names. The client receives all of them on one connection, so it sees their order.
 
-    held: messages that the client has, and has not settled. Those that it has returned are possibly in the queue, until
-    an answer to a later method proves it: then they are certainly ready, and nothing behind them may come first.
+    held: messages that the client has, and has not settled, with the time of each, the oldest first. Those that it has
+    returned are possibly in the queue, until an answer to a later method proves it: then they are certainly ready, and
+    nothing behind them may come first.
     """
 
     world: World
     name: str
     copies: dict[str, Copy] = field(default_factory=dict)
-    held: dict[str, None] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=dict)
     _possible: dict[str, object] = field(default_factory=dict)
     _certain: dict[str, None] = field(default_factory=dict)
     _last: dict[tuple[int, str, int], int] = field(default_factory=dict)
     _was_cut: bool = False
+    _is_overdue: bool = False
 
     # --- what the clients do ----------------------------------------------------------------------------------------
 
@@ -73,6 +75,7 @@ class Line:
     def cut(self) -> None:
         """The connection is gone with what was on its way; what the client held returns when the broker sees it."""
         self._was_cut = True
+        self._is_overdue = False
         self.held.clear()
         self._possible.clear()
         self._certain.clear()
@@ -97,8 +100,11 @@ class Line:
             raise self._broken(message, "is delivered, which nobody has published")
         if copy.settled == life:
             raise self._broken(message, "is delivered although it was settled")
-        if message in self.held and not self._may_be_overdue:
-            raise self._broken(message, "is delivered while the client holds it")
+        if message in self.held:
+            # With the oldest, everything goes back that was delivered on its channel.
+            self._is_overdue |= self._may_be_overdue
+            if not self._is_overdue:
+                raise self._broken(message, "is delivered while the client holds it")
         if copy.received == life and not redelivered:
             raise self._broken(message, "is delivered again, and not as redelivered")
         if redelivered and not copy.received and not self._was_cut and self.world.life == 1:
@@ -115,8 +121,9 @@ class Line:
         self._certain.pop(message, None)
         self._possible.pop(message, None)
         copy.received = life
+        self.held.pop(message, None)
         if holds:
-            self.held[message] = None
+            self.held[message] = self.world.scheduler.now
         else:
             copy.settled = life
 
@@ -141,9 +148,13 @@ class Line:
 
     @property
     def _may_be_overdue(self) -> bool:
-        """Return whether the broker may take back what the client holds. It closes the channel only afterwards."""
+        """Return whether the broker may take back what the client holds. It closes the channel only afterwards, and
+        then the client leaves."""
         config = self.world.config
-        return config.consumer_timeout_ms < TIMEOUT_MS and not config.compat.queues_have_timeouts
+        if config.compat.queues_have_timeouts:
+            return False  # not of classic queues
+        now = self.world.scheduler.now
+        return config.consumer_timeout_ms < TIMEOUT_MS or now - next(iter(self.held.values()), now) > IN_TIME_NS
 
     def _broken(self, message: str, text: str) -> Exception:
         return self.world.broken(f"{self.name}: {message} {text}")

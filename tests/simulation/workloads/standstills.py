@@ -97,6 +97,9 @@ class Worker(Client):
         self._interval = interval_s * SECOND
         self._frozen_until = 0
         self._sent_at = 0
+        #: Number of silences of two intervals for which the broker may still drop it, although they are over: one that
+        #: stood still, or is slow, looks at the time before it reads.
+        self._silences = 0
         #: Number of pieces of data that came.
         self._pieces = 0
         self._was_ended = False
@@ -114,6 +117,7 @@ class Worker(Client):
 
     def opened(self) -> None:
         self._was_ended = False
+        self._silences = 0
         self._beat(self._incarnation)
         self._listen(self._incarnation, -1)
         self._workload.declare(self, self._declared)
@@ -181,8 +185,20 @@ class Worker(Client):
             self._workload.deadlines.after(self._interval + LATE_NS, listen)
 
     def write(self, data: bytes) -> None:
+        if self.open and self._is_long(self.world.scheduler.now - self._sent_at):
+            self._silences += 1
+            self._workload.deadlines.after(LATE_NS, partial(self._noticed, self._incarnation))
         self._sent_at = self.world.scheduler.now
         super().write(data)
+
+    def _noticed(self, incarnation: int) -> None:
+        """The broker has read since the silence."""
+        if incarnation == self._incarnation:
+            self._silences -= 1
+
+    def _is_long(self, silence: int) -> bool:
+        """Return whether the broker may drop the client for it."""
+        return silence >= 2 * self._interval - GRAIN_NS
 
     def received_bytes(self, data: bytes) -> None:
         self._pieces += 1
@@ -201,7 +217,7 @@ class Worker(Client):
     def disconnected(self) -> None:
         self._consumes = False
         silence = self.world.scheduler.now - self._sent_at
-        if not self._was_ended and silence < 2 * self._interval - GRAIN_NS:
+        if not self._was_ended and not self._silences and not self._is_long(silence):
             raise self.world.broken(f"{self.name}: dropped after a silence of {silence // MS} ms")
 
     def _check_dropped(self, port: int, since: int) -> None:

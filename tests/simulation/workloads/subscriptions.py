@@ -8,7 +8,7 @@ from typing import Any
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
-from tests.simulation.ledger import TIMEOUT_MS, Ledger
+from tests.simulation.ledger import IN_TIME_NS, TIMEOUT_MS, Ledger
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
@@ -95,7 +95,8 @@ class Subscriptions(Workload):
 
 class Subscription:
     """One consumer. since: when the client asked for it, and when it was there; 0 before. received, settled: number of
-    messages that came, and of those that are certainly settled. held: the others, by their delivery tags."""
+    messages that came, and of those that are certainly settled. held: those of the others that the client has not
+    settled, by their delivery tags. came: when those came that are not certainly settled, by their delivery tags."""
 
     def __init__(self, tag: str, channel: int, priority: int, prefetch: int, exclusive: bool, asked: int) -> None:
         self.tag = tag
@@ -109,6 +110,12 @@ class Subscription:
         self.received = 0
         self.settled = 0
         self.held: dict[int, str] = {}
+        self.came: dict[int, int] = {}
+
+    def may_be_overdue(self, now: int) -> bool:
+        """Return whether the broker may have removed it, since it has had a message for too long."""
+        oldest = next(iter(self.came.values()), now)
+        return now - oldest > IN_TIME_NS
 
     @property
     def certainly_has_room(self) -> bool:
@@ -277,14 +284,16 @@ class Subscriber(Client):
     def _settle(self, subscription: Subscription, name: str) -> None:
         if not subscription.held:
             return
-        messages, tag = list(subscription.held.values()), max(subscription.held)
+        messages, tags = list(subscription.held.values()), list(subscription.held)
         subscription.held.clear()
         requeues = {"requeue": True} if name == "basic.nack" else {}
-        self.send(subscription.channel, name, delivery_tag=tag, multiple=True, **requeues)
+        self.send(subscription.channel, name, delivery_tag=max(tags), multiple=True, **requeues)
         sent_at = self.world.scheduler.now
 
         def proven(_: Received) -> None:
             subscription.settled += len(messages)
+            for tag in tags:
+                subscription.came.pop(tag, None)
             if not requeues:
                 for message in messages:
                     self._workload.ledger.settled(message)
@@ -305,6 +314,7 @@ class Subscriber(Client):
         self._check_rule(message, to, got.arguments["redelivered"])
         to.received += 1
         to.held[got.arguments["delivery_tag"]] = message
+        to.came[got.arguments["delivery_tag"]] = self.world.scheduler.now
         if to.prefetch and len(to.held) > to.prefetch:
             raise self.world.broken(f"{self.name}: {len(to.held)} unacknowledged with a prefetch of {to.prefetch}")
         if self._draining:
@@ -314,14 +324,17 @@ class Subscriber(Client):
         """Check that it was this consumer's turn. The answers of one connection show the order of what happened."""
         if self.world.config.consumer_timeout_ms < TIMEOUT_MS:
             return  # the broker removes overdue consumers, and tells it afterwards
+        # As RabbitMQ does, it returns the messages of an overdue channel before it closes the channel.
+        now = self.world.scheduler.now
+        there = [each for each in self._subscriptions if not each.may_be_overdue(now)]
         if self._workload.rule == "priority":
-            for other in self._subscriptions:
+            for other in there:
                 if other.priority > to.priority and other.certainly_has_room:
                     raise self.world.broken(f"{self.name}: {message} goes to {to.tag}, and {other.tag} has room")
         elif self._workload.rule == "single_active":
             before = self._subscriptions[: self._subscriptions.index(to)]
             for other in before:
-                if not other.leaves:
+                if other in there and not other.leaves:
                     raise self.world.broken(f"{self.name}: {message} goes to {to.tag}, and {other.tag} is active")
             if not redelivered:
                 self._workload.shares.delivered(message, to)

@@ -1,0 +1,89 @@
+import errno
+import random
+
+import pytest
+
+from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.store.definitions.definitions import VhostDefinition
+from tests.simulation.sqlite_files import SqliteFiles
+
+
+class FirstChance(random.Random):
+    """Whatever may happen, does."""
+
+    def random(self):
+        return 0.0
+
+    def choice(self, values):
+        return values[0]
+
+
+class Machine:
+    """A database whose next sync can be made to fail."""
+
+    def __init__(self):
+        self.fails = False
+        self.files = SqliteFiles(FirstChance(), self._may_fail, lambda: True)
+        self.start()
+
+    def _may_fail(self, operation):
+        if self.fails and operation == "sync":
+            self.fails = False
+            raise OSError(errno.EIO, "simulated")
+
+    def start(self):
+        self.definitions = self.files.definitions(BOUNDS)
+
+    def fail_sync(self):
+        self.fails = True
+        with pytest.raises(OSError, match="simulated"):
+            self.definitions.sync()
+
+    def restart(self):
+        self.files.end_process()
+        self.start()
+
+    def cut_power(self):
+        self.files.cut_power()
+        self.start()
+
+    def add(self, name):
+        self.definitions.put(VhostDefinition(name))
+
+    @property
+    def vhosts(self):
+        return [vhost.name for vhost in self.definitions.all(VhostDefinition)]
+
+
+@pytest.fixture
+def machine():
+    machine = Machine()
+    yield machine
+    machine.files.remove_all()
+
+
+def test_a_power_cut_takes_back_what_was_not_synced(machine):
+    machine.add("synced")
+    machine.definitions.sync()
+    machine.add("not synced")
+    machine.cut_power()
+    assert machine.vhosts == ["synced"]
+
+
+def test_a_power_cut_takes_back_what_a_failed_sync_has_lost(machine):
+    machine.add("synced")
+    machine.definitions.sync()
+    machine.add("lost")
+    machine.fail_sync()
+    machine.cut_power()
+    assert machine.vhosts == ["synced"]
+
+
+def test_what_a_failed_sync_has_lost_of_an_empty_log_is_safe_once_it_is_in_the_database(machine):
+    machine.add("first")
+    machine.fail_sync()
+    machine.restart()
+    machine.add("second")
+    machine.definitions.sync()
+    machine.cut_power()
+    assert machine.vhosts == ["first", "second"]
