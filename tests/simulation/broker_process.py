@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.queues.shortage import Shortage
 from amqpbroker.clock import SystemClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
@@ -80,6 +81,7 @@ class BrokerProcess:
         self._scheduler = scheduler
         self._supervisor = supervisor
         self._http: dict[str, HttpServer] = {}
+        self._short_until = 0
         self._threads = Threads(scheduler, processor, chance, supervisor.made_step)
         self.loop = SimulatedLoop(scheduler, processor, chance, self._on_error)
         self._threads.start(self._run)
@@ -103,6 +105,12 @@ class BrokerProcess:
         if listener not in self._http:
             self._http[listener] = HttpServer(self.broker, self.loop, listener)
         return self._http[listener].accept()
+
+    def shorten_memory(self, duration: int) -> None:
+        """Have the queues move messages out of memory for that long at least."""
+        self._short_until = max(self._short_until, self._scheduler.now + duration)
+        self._shortage.set(True)
+        self._scheduler.after(duration, self._end_shortage)
 
     def http_servers(self) -> list[HttpServer]:
         """Return the HTTP servers that have been asked."""
@@ -141,12 +149,17 @@ class BrokerProcess:
                 MOST_CLIENTS,
                 self._on_failure,
             )
+            self._shortage = Shortage(self.clock, storage.spill, self.broker.queues, _nothing)
         except (OSError, StoreError) as error:
             self._report(self._supervisor.ended, error)
             return
         self._report(self._supervisor.started)
         self.disk.serve()
         self.loop.serve()
+
+    def _end_shortage(self) -> None:
+        if self._scheduler.now >= self._short_until:
+            self._shortage.set(False)
 
     async def _end(self) -> None:
         error: Exception | None = None

@@ -2,7 +2,6 @@
 
 import random
 
-from amqpbroker.broker.queues.shortage import Shortage
 from tests.simulation.disk import ERRORS
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
@@ -107,10 +106,7 @@ class Machine:
         if process is None:
             return
         self._world.note("memory is short", duration_ms)
-        broker = process.broker
-        shortage = Shortage(broker.clock, broker._spill, broker.queues, lambda: None)
-        shortage.set(True)
-        self._world.scheduler.after(duration_ms * MS, lambda: shortage.set(False))
+        process.shorten_memory(duration_ms * MS)
 
     def do_set_clock_right(self) -> None:
         self._world.time.set_right()

@@ -274,6 +274,18 @@ def test_what_ends_with_the_broker_is_not_left_over(world, monkeypatch):
     left_over.check(world)
 
 
+def test_memory_that_was_short_several_times_at_once_is_not_short_for_ever(world):
+    process = world.process
+    for duration_ms in (5_000, 500, 500):
+        process.shorten_memory(duration_ms * MS)
+        world.run(MS)
+    world.processor.stop(10_000 * MS)
+    world.run(SECOND)
+    assert process.broker._spill.short
+    world.run(20 * SECOND)
+    assert not process.broker._spill.short
+
+
 def test_what_a_killed_broker_was_answering_is_not_left_over(world, monkeypatch):
     monkeypatch.setattr(left_over, "ONE_OF", 1)
     scraper = HttpClient(world, "scraper")

@@ -89,8 +89,9 @@ def check(world: "World") -> None:
         raise world.broken(f"emptied, the broker does not come to rest: {', '.join(busy(world))}")
     _discard_killed_tasks(process)
     objects = gc.get_objects()
+    # Whatever else is in this process may have a type with any __module__, or without one.
     alive: Counter[str] = Counter(
-        type(each).__name__ for each in objects if type(each).__module__.startswith("amqpbroker.")
+        type(each).__name__ for each in objects if str(getattr(type(each), "__module__", "")).startswith("amqpbroker.")
     )
     if sum(type(each) is type(world) for each in objects) > 1:
         alive.clear()  # a world that failed before is kept by its error
