@@ -7,7 +7,7 @@ from typing import Any
 from tests.simulation import bounds, settings, shapes
 from tests.simulation.broker_process import configured
 from tests.simulation.chance import Chance
-from tests.simulation.checks import AT_REST, restart, stops
+from tests.simulation.checks import AT_REST, left_over, restart, stops
 from tests.simulation.checks.watch import watch
 from tests.simulation.endless import EndlessError, interrupted_after
 from tests.simulation.machine import REFUSABLE, Machine
@@ -90,6 +90,8 @@ def _run(world: World, given: Scenario) -> Outcome:
     world.on_started = partial(watch, world)
     world.stop_process = partial(stops.stop, world)
     world.disk.refuses = {plan["workload"] for plan in given.workloads.values()} <= REFUSABLE
+    if left_over.is_compared(world):
+        world.alive_before = left_over.alive()
     world.boot()
     for workload in workloads:
         workload.begin()

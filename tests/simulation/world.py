@@ -3,6 +3,7 @@
 import hashlib
 import random
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -93,6 +94,8 @@ class World:
         self.on_started: Callable[[BrokerProcess], None] = lambda _: None
         #: Stops a broker in order; a check may look at it before and after.
         self.stop_process: Callable[[BrokerProcess], None] = BrokerProcess.stop
+        #: Objects of other brokers in this process, by their types, in worlds that count them.
+        self.alive_before: Counter[str] = Counter()
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []

@@ -76,9 +76,22 @@ SINCE_START = (
 )
 
 
+def is_compared(world: "World") -> bool:
+    """Return whether it is one of the worlds that are compared with a new broker."""
+    return not world.chance("census").randrange(ONE_OF)
+
+
+def alive() -> Counter[str]:
+    """Count the broker's objects in this process by their types, which may have any __module__, or none."""
+    objects = gc.get_objects()
+    return Counter(
+        type(each).__name__ for each in objects if str(getattr(type(each), "__module__", "")).startswith("amqpbroker.")
+    )
+
+
 def check(world: "World") -> None:
     """Compare with a new broker, in some worlds. Raises BrokenError."""
-    if world.chance("census").randrange(ONE_OF):
+    if not is_compared(world):
         return
     process = world.process
     assert process is not None
@@ -88,14 +101,7 @@ def check(world: "World") -> None:
     if not world.run_until(lambda: not busy(world), WITHIN_NS):
         raise world.broken(f"emptied, the broker does not come to rest: {', '.join(busy(world))}")
     _discard_killed_tasks(process)
-    objects = gc.get_objects()
-    # Whatever else is in this process may have a type with any __module__, or without one.
-    alive: Counter[str] = Counter(
-        type(each).__name__ for each in objects if str(getattr(type(each), "__module__", "")).startswith("amqpbroker.")
-    )
-    if sum(type(each) is type(world) for each in objects) > 1:
-        alive.clear()  # a world that failed before is kept by its error
-    del objects
+    there = alive() - world.alive_before
     disk = copied(world)
     disk.end_process()
     new = booted(world, disk, world.scheduler.now)
@@ -107,8 +113,8 @@ def check(world: "World") -> None:
         if not any(fnmatchcase(fault.split()[0], pattern) for pattern in SINCE_START):
             raise world.broken(f"left over: {fault}")
     for kind in OF_CLIENTS:
-        if alive[kind] > now.get(kind, 0):
-            raise world.broken(f"{alive[kind]} objects of {kind} are alive; the broker has {now.get(kind, 0)}")
+        if there[kind] > now.get(kind, 0):
+            raise world.broken(f"{there[kind]} objects of {kind} are alive; the broker has {now.get(kind, 0)}")
 
 
 def _remove_what_ends(process: BrokerProcess) -> None:
