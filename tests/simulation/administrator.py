@@ -11,7 +11,7 @@ from tests.simulation.world import World
 
 State = TypeVar("State")
 
-#: How long the broker may still work on a request whose connection has ended.
+#: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
 #: Status of a change that the disk does not take: nothing has changed.
 UNSTORED = 503

@@ -10,7 +10,7 @@ from tests.simulation.machine_time import MachineTime
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import SECOND, Scheduler
 
-#: How long a start, and a stop, may take.
+#: Time that a start, and a stop, may take.
 WITHIN_NS = 600 * SECOND
 
 
@@ -35,7 +35,7 @@ class Alone:
         self.process.kill()
 
     def run(self, duration: int) -> None:
-        """Let the process run for so many nanoseconds."""
+        """Run the process for so many nanoseconds."""
         self.scheduler.run(self.scheduler.now + duration)
 
     def _run_until(self, reached: Callable[[], bool]) -> None:

@@ -107,7 +107,7 @@ class BrokerProcess:
         return self._http[listener].accept()
 
     def shorten_memory(self, duration: int) -> None:
-        """Have the queues move messages out of memory for that long at least."""
+        """Make the queues move messages out of memory for that long at least."""
         self._short_until = max(self._short_until, self._scheduler.now + duration)
         self._shortage.set(True)
         self._scheduler.after(duration, self._end_shortage)

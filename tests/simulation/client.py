@@ -18,7 +18,7 @@ READ_NS = (1_000, 5 * MS)
 RECONNECT_NS = (1 * MS, 500 * MS)
 
 CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
-#: What tells a client that it is blocked by an alarm, and that it is no more.
+#: Methods that tell a client that it is blocked by an alarm, and that it is no more.
 BLOCKINGS = ("connection.blocked", "connection.unblocked")
 
 

@@ -199,7 +199,7 @@ def _nothing(*_: object) -> None:
 
 
 class Call:
-    """What asyncio's handles are to a loop."""
+    """Handle of a call, as asyncio's are to a loop."""
 
     __slots__ = ("_when", "arguments", "callback", "context")
 

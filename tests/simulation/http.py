@@ -62,7 +62,7 @@ class HttpClient:
         self.listener = MANAGEMENT
         #: Beside those that each request has, such as a cookie.
         self.headers: dict[str, str] = {}
-        #: Whether requests are by name and password.
+        #: True if requests are by name and password.
         self.authorizes = True
         #: Bytes of the largest body that it has sent.
         self.largest_body = 0

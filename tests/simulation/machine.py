@@ -13,7 +13,7 @@ REFUSABLE = {"flow", "retries", "delays", "transactions", "heartbeats"}
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
 
-#: How long the loop may still wait for the disk when that is fast again.
+#: Time that the loop may still wait for the disk when that is fast again.
 WAIT_NS = 30 * SECOND
 
 
@@ -67,22 +67,22 @@ class Machine:
         self._recover_disk(duration_ms)
 
     def do_fail_disk(self, operation: str, share: float, duration_ms: int) -> None:
-        """Have a fraction of the operations fail for a while."""
+        """Make a fraction of the operations fail for a while."""
         self._world.disk.failing[operation] = share
         self._recover_disk(duration_ms)
 
     def do_fail_once(self, operation: str) -> None:
-        """Have the next such operation fail."""
+        """Make the next such operation fail."""
         self._world.disk.failing_once.append(operation)
 
     def do_slow_disk(self, latency_ms: int, duration_ms: int) -> None:
-        """Have each step on the disk take longer for a while."""
+        """Make each step on the disk take longer for a while."""
         self._world.disk.latency = latency_ms * MS
         self._hold_up(duration_ms)
         self._recover_disk(duration_ms)
 
     def do_slow_reads(self, share: float, duration_ms: int) -> None:
-        """Have a fraction of the reads take up to seconds for a while, in which the loop stands still."""
+        """Make a fraction of the reads take up to seconds for a while, in which the loop stands still."""
         self._world.disk.slow_reads = share
         self._hold_up(duration_ms)
         self._recover_disk(duration_ms)
@@ -101,7 +101,7 @@ class Machine:
         self._world.time.step(by_ms * MS)
 
     def do_short_memory(self, duration_ms: int) -> None:
-        """Have the queues move messages out of memory for a while."""
+        """Make the queues move messages out of memory for a while."""
         process = self._world.process
         if process is None:
             return
@@ -123,7 +123,7 @@ class Machine:
             self._world.time.sleep(self._world.processor.rest - before)
 
     def do_slow_down(self, slowness: int, duration_ms: int) -> None:
-        """Have everything that the broker does take longer for a while."""
+        """Make everything that the broker does take longer for a while."""
         self._world.processor.slow_down(slowness, duration_ms * MS)
 
 

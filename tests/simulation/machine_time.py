@@ -49,7 +49,7 @@ class MachineTime:
             self.step(self._most_ahead - self._ahead)
 
     def sleep(self, duration: int) -> None:
-        """Let the monotonic clock miss the next `duration` nanoseconds, in which nothing reads it."""
+        """Make the monotonic clock miss the next `duration` nanoseconds, in which nothing reads it."""
         self._asleep += duration
 
     def is_steady(self, since: int) -> bool:

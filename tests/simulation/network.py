@@ -9,14 +9,14 @@ from typing import Any, Protocol
 from tests.simulation.event_loop import SimulatedLoop
 from tests.simulation.scheduler import MS, Scheduler
 
-#: How long bytes are on their way.
+#: Time of bytes on their way.
 LATENCY_NS = (20_000, 2 * MS)
 #: Sizes of what the kernels hold in each direction.
 WINDOWS = (512, 4096, 65_536, 1 << 20)
 
 
 class End(Protocol):
-    """Who receives at one end."""
+    """Receiver at one end."""
 
     def received(self, data: bytes) -> None: ...
     def ended(self) -> None: ...
@@ -34,7 +34,7 @@ class Pipe:
         self._end = end
         self._window = window
         self._on_way = 0
-        #: What is on its way; None is the end.
+        #: Pieces on their way; None is the end.
         self._pieces: deque[bytes | None] = deque()
         self._due = 0
         self._stalled_until = 0
@@ -263,7 +263,7 @@ class SimulatedTransport(asyncio.Transport):
 
 
 class _Socket:
-    """What is asked of a socket."""
+    """Socket with what is asked of it."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -286,7 +286,7 @@ class Connection:
     ) -> None:
         self.to_server = Pipe(scheduler, chance, server, chance.choice(WINDOWS))
         self.to_client = Pipe(scheduler, chance, client, chance.choice(WINDOWS))
-        #: Of the client.
+        #: Port of the client.
         self.port: int = server.get_extra_info("peername")[1]
         self._server = server
         self._client = client

@@ -28,7 +28,7 @@ class Operator(Client):
         self._waiting: Callable[[], None] | None = None
         self._then: Then | None = None
         self._returned = False
-        #: That of the call under way.
+        #: Channel of the call under way.
         self._channel = OPERATIONS
 
     def ask(self, then: Then, name: str, **arguments: Any) -> None:

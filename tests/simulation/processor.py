@@ -21,7 +21,7 @@ class Processor:
         self.hold_up(duration)
 
     def slow_down(self, slowness: int, duration: int) -> None:
-        """Have everything take `slowness` times as long for that many nanoseconds."""
+        """Make everything take `slowness` times as long for that many nanoseconds."""
         self.slowness = slowness
         self.hold_up(duration)
         self._scheduler.after(duration, self._speed_up)

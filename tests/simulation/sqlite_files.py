@@ -11,7 +11,7 @@ from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
 from amqpbroker.store.files import Files
 
-#: Where files are in memory.
+#: Directory whose files are in memory.
 MEMORY = Path("/dev/shm")
 #: Number of steps of SQLite's virtual machine after which it is asked whether the disk takes a change.
 STEPS = 20

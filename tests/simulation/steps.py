@@ -1,4 +1,4 @@
-"""What happens in a world, as a list that can be printed, shortened and run again."""
+"""Steps of a world, as a list that can be printed, shortened and run again."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tests.simulation.client import Client
 
 
-#: How long a workload has to come to rest, beside the times that messages have to wait for.
+#: Time for a workload to come to rest, beside the times that messages have to wait for.
 REST_MS = 600_000
 
 

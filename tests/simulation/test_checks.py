@@ -106,7 +106,7 @@ def pile_up_output(process):
 
 
 def join_line(process, of):
-    """Have a consumer wait in a line without a reason. of: gets the line of the channel, or of the connection."""
+    """Make a consumer wait in a line without a reason. of: gets the line of the channel, or of the connection."""
     of(channel_of(process)).line.join(queue_of(process).consumers.all[0])
 
 

@@ -88,7 +88,7 @@ def test_a_scenario_that_passes_stays_as_it_is(monkeypatch):
 
 
 def test_shrinking_ends_in_time(monkeypatch):
-    """Of the runs, each of which takes a second, no more are made than there is time for."""
+    """Runs take a second each here; no more are made than there is time for."""
     now = [0.0]
     runs = []
 

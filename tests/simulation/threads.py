@@ -51,7 +51,7 @@ class Thread(greenlet):
         self._killed = False
 
     def pause(self, latency: int = 0) -> None:
-        """Let others run, for as long as a step on the disk takes. Called by the thread itself.
+        """Run others, for as long as a step on the disk takes. Called by the thread itself.
 
         latency: nanoseconds that it takes longer.
         """

@@ -7,7 +7,7 @@ SECTOR_BYTES = 512
 
 
 class Unsynced:
-    """What a power cut leaves of a file.
+    """Rest of a file after a power cut.
 
     After a sync has failed, the kernel takes the pages that were not written as written (Linux; "fsyncgate"): they are
     read back from memory, and no later sync writes them, unless they are written to again.
@@ -70,7 +70,7 @@ class Unsynced:
 
 
 def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
-    """Have some sectors of what was not synced not be written, in any order.
+    """Leave some sectors of what was not synced unwritten, in any order.
 
     Of a file that has less than a sector, and was never synced, the beginning comes first: that is relied on
     (docs/store-format.md, "Recovery").

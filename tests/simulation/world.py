@@ -21,7 +21,7 @@ from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
-#: How long a machine takes to start a broker.
+#: Time that a machine takes to start a broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
 #: The same, and how long a client waits to connect again, in a hasty world.
 HASTY_NS = (1 * MS, 20 * MS)
@@ -123,7 +123,7 @@ class World:
             self._lines.append(line)
 
     def hash_bytes(self, data: bytes) -> None:
-        """Have the digest depend on bytes of the broker. They are cheaper to hash than the methods in them."""
+        """Make the digest depend on bytes of the broker. They are cheaper to hash than the methods in them."""
         self._transcript.update(b"%d " % self.scheduler.now + data)
 
     def note_received(self, name: str, got: Received) -> None:
@@ -292,7 +292,7 @@ class World:
     # --- time -------------------------------------------------------------------------------------------------------
 
     def run(self, duration: int) -> None:
-        """Let everything happen that is due within `duration` nanoseconds."""
+        """Make every call that is due within `duration` nanoseconds."""
         self.scheduler.run(self.scheduler.now + duration)
 
     def run_until(self, reached: Callable[[], bool], within: int) -> bool:
@@ -308,7 +308,7 @@ class World:
 
 @contextmanager
 def determined(seed: int) -> Iterator[LoggedErrors]:
-    """Have whatever else is random in the process come out of the seed, and nothing logged. Gives the logged errors."""
+    """Make whatever else is random in the process come out of the seed, and log nothing. Gives the logged errors."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
     logged = LoggedErrors()

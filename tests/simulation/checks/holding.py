@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Holding:
-    """What there was before an iteration."""
+    """Figures before an iteration."""
 
     def __init__(self, process: "BrokerProcess") -> None:
         self._process = process

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: A census takes as long as a fifth of a world. It is made in one of so many.
 ONE_OF = 16
-#: How long the new broker has to come to rest.
+#: Time for the new broker to come to rest.
 REST_NS = 60 * SECOND
 
 #: Kinds of objects that a client leaves nothing of, wherever they are referred to.

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 #: Slack of one message: frames of the largest message in any workload, and some heads.
 MESSAGE_BYTES = 300_000
-#: What a client may send in one frame.
+#: Largest frame that a client may send.
 FRAME_BYTES = 131_072 + 8
 
 

@@ -11,13 +11,13 @@ from tests.simulation.scheduler import SECOND
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: How long all that it does may take.
+#: Time for everything that it does.
 WITHIN_NS = 60 * SECOND
 SIZES = (0, 10, 300, 20_000)
 
 
 def check(world: "World") -> None:
-    """Have a new client declare, publish, consume, acknowledge and delete. Raises BrokenError."""
+    """Make a new client declare, publish, consume, acknowledge and delete. Raises BrokenError."""
     most = world.config.max_connections
     if most:
         # Clients of workloads may have taken all connections that there may be.

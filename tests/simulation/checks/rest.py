@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
     from tests.simulation.world import World
 
-#: How long the broker may need once all have gone: a connection waits 30 seconds for its client to close.
+#: Time that the broker may need once all have gone: a connection waits 30 seconds for its client to close.
 WITHIN_NS = 60 * SECOND
 
 
 def check(world: "World") -> None:
-    """Have all clients leave; then everything that is counted is none. Raises BrokenError."""
+    """Make all clients leave; then everything that is counted is none. Raises BrokenError."""
     for client in world.clients:
         client.leave()
     if not world.run_until(lambda: not busy(world), WITHIN_NS):

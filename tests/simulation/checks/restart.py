@@ -21,7 +21,7 @@ from tests.simulation.scheduler import SECOND
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: How long it may take until everything is on the disk.
+#: Time until everything is on the disk, at most.
 WITHIN_NS = 60 * SECOND
 
 #: Facts by the names of what a broker has, such as ("message", "/", "queue", 3).

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Shares:
-    """What had been done before an iteration."""
+    """Figures before an iteration."""
 
     def __init__(self, process: "BrokerProcess") -> None:
         self._process = process

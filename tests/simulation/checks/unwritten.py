@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 #: Memory of an operation over the bytes of its frames, for each queue: of the shortest publish.
 AMPLIFIED = 6
-#: What timers may add beyond it: messages that are dead-lettered.
+#: Bytes that timers may add beyond it: messages that are dead-lettered.
 TIMERS_BYTES = 1_000_000
 
 

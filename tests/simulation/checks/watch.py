@@ -1,4 +1,4 @@
-"""When the checks of a running broker are made: between two iterations of its loop, now and then."""
+"""Times at which the checks of a running broker are made: between two iterations of its loop, now and then."""
 
 from typing import TYPE_CHECKING
 
@@ -41,5 +41,5 @@ class Watch:
 
 
 def watch(world: "World", process: "BrokerProcess") -> None:
-    """Have a process checked as long as it runs."""
+    """Check a process as long as it runs."""
     process.loop.after_iteration = Watch(world, process).iterated

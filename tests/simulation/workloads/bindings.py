@@ -50,7 +50,7 @@ def is_safe(changed_at: int, deaths: list[Death]) -> bool:
 
 @dataclass(frozen=True)
 class Address:
-    """Where a message is published to. keys: the routing key, then those of CC and of BCC."""
+    """Address that a message is published to. keys: the routing key, then those of CC and of BCC."""
 
     keys: tuple[str, ...]
     headers: dict[str, str]

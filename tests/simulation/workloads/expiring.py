@@ -14,7 +14,7 @@ from tests.simulation.world import World
 EXPIRES_MS = (1, 100, 2_000, 20_000)
 #: Number of queues.
 NAMES = 3
-#: How late a queue may go: an iteration of a slow event loop, and what holds the loop up.
+#: Delay of the end of a queue, at most: an iteration of a slow event loop, and what holds the loop up.
 LATE_NS = 2 * SECOND
 
 

@@ -13,12 +13,12 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
-#: How long the broker may not read a publisher since the disk takes nothing; then it notices no silence.
+#: Time that the broker may not read a publisher since the disk takes nothing; then it notices no silence.
 FLOW_NS = 20 * SECOND
-#: How long an iteration takes that began on a slow processor.
+#: Duration of an iteration that began on a slow processor.
 SLOWEST_NS = 3 * SECOND
 
-#: How many times as long an interval is in a world of hours.
+#: Factor of an interval in a world of hours.
 SLOWER = 60
 
 

@@ -219,7 +219,7 @@ class Limits(Workload):
     # --- checks -----------------------------------------------------------------------------------------------------
 
     def _check_length(self) -> None:
-        """Have the broker's loop look whether the queue holds more than its limit."""
+        """Make the broker's loop look whether the queue holds more than its limit."""
         self._look(self._check_length_of, self._untouched)
 
     def _look(self, check: Callable[[Any, bool], None], untouched: bool) -> None:

@@ -81,7 +81,7 @@ class Line:
         self._certain.clear()
 
     def excuse(self) -> None:
-        """What has been sent so far, and was not received, may have been delivered without acknowledgement."""
+        """Messages sent so far, and not received, may have been delivered without acknowledgement."""
         for copy in self.copies.values():
             copy.excused |= not copy.received
 

@@ -25,9 +25,9 @@ from tests.simulation.world import World
 
 #: The queues of that module expire within milliseconds, which is too soon beside delays of a network.
 SLOWER = 20
-#: How late a timer may fire, or a delivery that it causes may come.
+#: Delay of a timer, or of a delivery that it causes, at most.
 LAG_MS = 200
-#: How long deliveries may wait for room on the connection, which others are sent before.
+#: Time that deliveries may wait for room on the connection, which others are sent before.
 ROOM_MS = 10_000
 SIZES = (0, 10, 100, 700, 3000)
 #: Operations and how often each is chosen.
@@ -304,7 +304,7 @@ class ModelledClient(Client):
         self.call(lambda _: then(), f"{name}-ok", channel, name, **parameters)
 
     def _await_answer(self, answers: Sequence[Received] = ()) -> None:
-        """Have `_settled` called with these answers when the broker has certainly done everything so far."""
+        """Call `_settled` with these answers when the broker has certainly done everything so far."""
         self.call(lambda _: self._settled(answers), "basic.qos-ok", 1, "basic.qos", prefetch_count=0)
 
     def _publish(
@@ -459,7 +459,7 @@ class ModelledClient(Client):
         del self._history[:safe]
 
     def _advance(self, model: Model, now_ms: int) -> None:
-        """Let time pass, from one expiry to the next: each may be stored without the next."""
+        """Advance, from one expiry to the next: each may be stored without the next."""
         while (due_ms := _due_ms(model)) and due_ms <= now_ms:
             model.advance(max(due_ms - model.now_ms, 0))
             self._append(model.state())

@@ -16,7 +16,7 @@ from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 CHANNELS = (1, 2, 3)
-#: What the receiver does, the more interesting more often.
+#: Acts of the receiver, the more interesting more often.
 VERBS = (
     "consume",
     "consume",
@@ -208,7 +208,7 @@ class Receiver(Client):
         self._consume_at_least()
 
     def _consume_at_least(self) -> None:
-        """Have a consumer, if everything is to be acknowledged now."""
+        """Start a consumer, if everything is to be acknowledged now."""
         if self._draining and not any(each.tag for each in self._channels.values()):
             self.do_consume(1, 0, False)
 
@@ -288,7 +288,7 @@ class Receiver(Client):
         self._gone(number, [channel.held.pop(tag)[0] for tag in tags], verb == "ack")
 
     def _gone(self, number: int, messages: list[str], acknowledged: bool) -> None:
-        """Have the next answer of the channel prove what was just sent on it."""
+        """Make the next answer of the channel prove what was just sent on it."""
         line, proof = self._line, object()
         if acknowledged:
             line.acknowledged(messages)
@@ -402,7 +402,7 @@ class Receiver(Client):
             channel.held[number] = (message, tag)
 
     def _check_limits(self, channel: Deliveries, tag: str) -> None:
-        """What the client knows to be unacknowledged is never more than what the broker counts."""
+        """The client never knows more to be unacknowledged than the broker counts."""
         held = channel.of_consumer(tag)
         if channel.prefetch and held > channel.prefetch:
             raise self.world.broken(f"{self.name}: {held} unacknowledged with a prefetch of {channel.prefetch}")

@@ -19,7 +19,7 @@ from tests.simulation.world import World
 LATE_NS = 2 * SECOND
 #: Time that a delivery is on its way at most, as nothing stalls here.
 ON_WAY_NS = 300 * MS
-#: How long a message is held at most.
+#: Longest time that a message is held.
 LONGEST_NS = 60 * SECOND
 #: Share of the timeout for which a message is held, in percent.
 HELD_PERCENT = (0, 20, 20, 90, 150, 300)
@@ -112,7 +112,7 @@ class SlowWorker(Client):
         self._has_timeout = not self._takes_back or workload.kind == "quorum"
         self.hurries = False
         self.consumes = False
-        #: When messages came, by their delivery tags: those that it holds, and those that the broker may wait for.
+        #: Times at which messages came, by their delivery tags: those that it holds, and that the broker may wait for.
         self._held: dict[int, int] = {}
         self._outstanding: dict[int, int] = {}
         #: Messages that the broker has certainly taken back, and that are not settled yet.

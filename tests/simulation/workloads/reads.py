@@ -19,9 +19,9 @@ KINDS = (
     *("publish", "publish", "get") * 4,
     *("count", "purge", "import_definitions", "export", "overview", "log_in", "whoami", "close", "metrics"),
 )
-#: How long the broker may still work on a request whose connection has ended.
+#: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
-#: How long a connection that was closed over HTTP may take to end.
+#: Time that a connection that was closed over HTTP may take to end.
 CLOSED_NS = 60 * SECOND
 
 

@@ -13,7 +13,7 @@ from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 TTLS_MS = (0, 1, 100, 3_000)
-#: How many times as long messages wait in a world of hours.
+#: Factor of the time that messages wait in a world of hours.
 SLOWER = 1200
 
 

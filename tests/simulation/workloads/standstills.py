@@ -19,7 +19,7 @@ from tests.simulation.world import World
 LATE_NS = 2 * SECOND
 #: The broker's clock counts whole milliseconds.
 GRAIN_NS = 2 * MS
-#: How long a client works on a message.
+#: Time that a client works on a message.
 WORK_NS = (0, 2 * SECOND)
 
 

@@ -90,7 +90,7 @@ class Stranger(Client):
         self._way = ""
         self._password = "guest"
         self._abilities = ABILITIES
-        #: What follows the login, once it is there.
+        #: Bytes that follow the login, once it is there.
         self._mistake = b""
         #: Codes of which one has to come; none: the broker says nothing.
         self._expected: tuple[int, ...] = ()

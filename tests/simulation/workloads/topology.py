@@ -39,7 +39,7 @@ KINDS = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random"
 KEYS = ("1", "2", "#")
 #: Number of names of each kind. Nothing is bound to the last queue, so that its contents are known.
 NAMES = 4
-#: How long the broker may still work on a request whose connection has ended.
+#: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
 
 #: Outcome -> how it is answered by AMQP, and over HTTP.
@@ -103,7 +103,7 @@ class Topologies(Workload):
         #: A broker that has ended may have done it.
         self._may_be_done = False
         self._operations = 0
-        #: Where messages go mostly, so that bindings change that the broker remembers.
+        #: Addresses that messages go to mostly, so that bindings change that the broker remembers.
         self._target = (f"{name}-e0", KEYS[0])
 
     @staticmethod

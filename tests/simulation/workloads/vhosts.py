@@ -122,7 +122,7 @@ class Vhosts(Workload):
         return Change("PUT", path("users", f"{self.name}-u"), {"password": "guest", "tags": ""}, change)
 
     def _let_in(self, vhost: str) -> None:
-        """Have the user permitted in a vhost that is there now."""
+        """Permit the user in a vhost that is there now."""
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         target = path("permissions", vhost, f"{self.name}-u")
         self.administrator.request("PUT", target, lambda _: None, everything)
