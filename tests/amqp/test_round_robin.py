@@ -2,11 +2,13 @@
 
 import collections
 import time
+from dataclasses import replace
 
 import pytest
 
 from amqpbroker.clock import ManualClock
-from amqpbroker.wire.values import Field
+from amqpbroker.config.bounds import Bounds
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker, method, published
 
 
@@ -322,3 +324,19 @@ def test_a_full_output_costs_as_much_with_many_consumers_that_do_not_wait_for_it
             client.connection.collect()
         spent[count] = time.process_time() - started
     assert spent[2_000] < 3 * spent[4]
+
+
+@pytest.mark.parametrize("room_bytes", [Bounds().room_bytes, 10_000])
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_consumer_that_starts_while_the_output_is_full_gets_messages_later(kind, room_bytes):
+    wire = Wire(make_broker(bounds=replace(Bounds(), room_bytes=room_bytes))).log_in()
+    wire.declare("q", durable=True, arguments={"x-queue-type": longstr(kind)})
+    size = room_bytes // 100
+    for _ in range(400):
+        wire.feed(published("q", b"x" * size))
+    wire.feed(method("basic.qos", 1, prefetch_count=150))
+    wire.feed(b"".join(method("basic.consume", 1, queue="q", consumer_tag=tag) for tag in "ab"))
+    delivered = collections.Counter()
+    for _ in range(20):
+        delivered.update(got.arguments["consumer_tag"] for got in wire.receive() if got.name == "basic.deliver")
+    assert delivered == {"a": 150, "b": 150}

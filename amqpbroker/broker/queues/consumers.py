@@ -86,6 +86,8 @@ class Consumers:
         chosen = set(consumers)
         for consumer in [each for each in self._resting if each in chosen]:
             self.wake(consumer)
+        for consumer in consumers:  # one that was full when it came, or settled what filled it, does not rest
+            self.wake(consumer)
 
     def delivered_last(self, consumer: Consumer) -> None:
         """The consumer, which is in the ring, took the last of what waited; who could not comes after it."""
