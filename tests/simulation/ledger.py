@@ -2,15 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from amqpbroker.config import Config
-from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.world import World
-
-#: The timeout that is over for no message on its way to a client; with a shorter one, deliveries may be late.
-TIMEOUT_MS = Config().consumer_timeout_ms
-#: Time that a client may have a message that certainly has not exceeded this timeout: deliveries, and what settles
-#: them, are on their way for less than a minute.
-IN_TIME_NS = TIMEOUT_MS * MS - 60 * SECOND
 
 
 @dataclass(slots=True)

@@ -155,7 +155,7 @@ SCENARIOS = {
             Step(10992209, "order2c", "consume", (1, 0, False)),
         ],
     ),
-    # What had counted up was taken for a leak.
+    # A number that had counted up was taken for a leak.
     "a headers exchange has met messages": Scenario(
         seed=100797,
         duration_ms=0,

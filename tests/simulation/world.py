@@ -29,6 +29,11 @@ HASTY_NS = (1 * MS, 20 * MS)
 MISPLACED = ("octets instead of", "cannot be read back")
 #: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
+#: Default consumer timeout. With a shorter one, deliveries on their way may be late.
+TIMEOUT_MS = Config().consumer_timeout_ms
+#: Time that a client may have a message that certainly has not exceeded the default timeout: deliveries, and what
+#: settles them, are on their way for less than a minute.
+IN_TIME_NS = TIMEOUT_MS * MS - 60 * SECOND
 
 
 #: Ends of a broker's process.
@@ -141,6 +146,14 @@ class World:
         """Hash of everything that happened so far."""
         return self._transcript.hexdigest()
 
+    def are_empty(self, *queues: str) -> bool:
+        """Return whether a broker serves, and none of these queues in vhost / has a message."""
+        process = self.process
+        if process is None:
+            return False
+        there = process.broker.vhosts["/"].queues
+        return not any(there[name].ready_count + there[name].unacked_count for name in queues if name in there)
+
     def broken(self, text: str) -> BrokenError:
         """Return the error for a broken promise."""
         return BrokenError(f"at {self.scheduler.now / SECOND:.6f} s: {text}")
@@ -164,7 +177,7 @@ class World:
         self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process, POWER if power else KILLED)
         bounds = self.config.bounds
-        # Of a process that ends, batches are whole.
+        # Batches of a process that ends are whole.
         size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
         self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
@@ -301,7 +314,7 @@ class World:
         while not reached():
             if self.scheduler.now >= end:
                 return False
-            # What is to be reached is looked at again once something has happened, and not too often.
+            # The condition is checked again once something has happened, and not too often.
             self.scheduler.run(min(max(self.scheduler.next_due, self.scheduler.now + 50 * MS), end))
         return True
 

@@ -89,6 +89,7 @@ class HeldMessages(Destination):
         self._stored: list[int] = []
         #: Items of the second heap that wait until they are read again.
         self._unread: list[int] = []
+        self._reread_timer: Timer | None = None
         self._sequence = 0
         self._recent_bytes = 0
         self._new_bytes = 0
@@ -162,7 +163,8 @@ class HeldMessages(Destination):
     def close(self) -> None:
         """Drop everything."""
         recent, self._recent = self._recent, []
-        stored, self._stored, self._unread = self._stored + self._unread, [], []
+        stored, self._stored = self._stored + self._unread, []
+        self._discard_unread()
         self._recent_bytes = self._new_bytes = 0
         for copy in recent:
             self._store.settle(copy)
@@ -171,7 +173,8 @@ class HeldMessages(Destination):
         self._arm()
 
     def discard(self) -> None:
-        self._recent, self._stored, self._unread = [], [], []
+        self._recent, self._stored = [], []
+        self._discard_unread()
         self._recent_bytes = self._new_bytes = 0
         self._arm()
 
@@ -239,7 +242,7 @@ class HeldMessages(Destination):
     def _postpone(self, error: Exception) -> None:
         """Postpone the earliest message, which cannot be read; after many failures postpone all stored messages."""
         if not self._unread:
-            self._clock.after(_REREAD_MS, self._read_again)
+            self._reread_timer = self._clock.after(_REREAD_MS, self._read_again)
         self._unread.append(heapq.heappop(self._stored))
         self._failures += 1
         if self._failures >= _FAILURES:
@@ -250,6 +253,12 @@ class HeldMessages(Destination):
         if now_ms >= self._tells_at_ms:
             self._tells_at_ms = now_ms + _TELL_MS
             log.error("delayed messages that are due cannot be read: %s; each is tried again every second", error)
+
+    def _discard_unread(self) -> None:
+        """Postpone nothing any more."""
+        self._unread = []
+        if self._reread_timer is not None:
+            self._reread_timer.cancel()
 
     def _read_again(self) -> None:
         """Put the postponed messages back."""

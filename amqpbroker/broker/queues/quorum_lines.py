@@ -106,7 +106,7 @@ class QuorumLine(ReadyLine):
         return dropped
 
     def start_after(self, newest: int) -> None:
-        # What went to consumers before takes no turn.
+        # Messages that went to consumers before take no turn.
         self._newest = newest
         self.turn = 0
 

@@ -491,6 +491,16 @@ def test_those_that_could_not_be_read_are_there_after_a_crash(flaky: Node) -> No
     assert sorted(came + numbers(flaky)) == list(range(2_000))
 
 
+def test_messages_that_cannot_be_read_leave_no_timer_behind(flaky: Node) -> None:
+    flaky.files.share = 1.0
+    flaky.advance(2_500)
+    timer = flaky.held._reread_timer
+    assert timer is not None
+    assert timer.callback is not None
+    flaky.client.call(1, "exchange.delete", exchange="late")
+    assert timer.callback is None
+
+
 def test_deleting_the_exchange_settles_those_that_cannot_be_read(flaky: Node) -> None:
     flaky.files.share = 1.0
     flaky.advance(2_500)

@@ -46,7 +46,7 @@ def faults(before: Dump, after: Dump, queue: LocalQueue, process: "BrokerProcess
     heir = _heir(queue)
     letters = set()
     if heir is not None:
-        # Of a quorum queue also transient messages may be left, whose dead letters are not stored.
+        # A quorum queue may have transient messages, too, whose dead letters are not stored.
         there = process.broker.vhosts[heir.vhost.name].queues[heir.name]
         assert isinstance(there, LocalQueue)
         letters = {entry.message.body for entry in there.ready_entries()}

@@ -18,7 +18,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     of_queue: Counter[Queue] = Counter()
     sizes: Counter[Queue] = Counter()
     of_consumer: Counter[Consumer] = Counter()
-    # What these took over does not count, and makes room all the same when it is settled.
+    # Messages that these took over do not count, and make room all the same when they are settled.
     uncounted: dict[Consumer, None] = {}
     for channel in channels(process):
         delivered = 0
@@ -28,7 +28,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             if entry.consumer is not None:
                 of_consumer[entry.consumer] += 1
                 delivered += 1
-                # Of a deleted queue, channels have the messages and no consumer.
+                # Channels have the messages of a deleted queue, and no consumer.
                 if _has_uncounted(entry.consumer):
                     uncounted[entry.consumer] = None
         if delivered != channel.unacked.outstanding:

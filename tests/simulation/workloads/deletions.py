@@ -55,16 +55,8 @@ class Deletions(Workload):
         return self.owner, *self.watchers
 
     def is_done(self) -> bool:
-        process = self.world.process
-        if (
-            process is None
-            or not self.deadlines.are_over
-            or not self.owner.open
-            or not all(watcher.consumes for watcher in self.watchers)
-        ):
-            return False
-        queue = process.broker.vhosts["/"].queues.get(self.name)
-        return queue is None or queue.ready_count + queue.unacked_count == 0
+        consume = all(watcher.consumes for watcher in self.watchers)
+        return self.deadlines.are_over and self.owner.open and consume and self.world.are_empty(self.name)
 
     def check(self) -> None:
         """Nothing is left over: deliveries and notifications are checked as they come."""

@@ -77,15 +77,8 @@ class Flow(Workload):
         return (
             all(client.open and client.idle for client in self.clients)
             and not any(consumer.unsettled for consumer in self.consumers)
-            and self._is_empty()
+            and self.world.are_empty(self.name)
         )
-
-    def _is_empty(self) -> bool:
-        process = self.world.process
-        if process is None:
-            return False
-        queue = process.broker.vhosts["/"].queues.get(self.name)
-        return queue is None or queue.ready_count + queue.unacked_count == 0
 
     def check(self) -> None:
         self.ledger.check()

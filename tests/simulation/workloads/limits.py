@@ -115,15 +115,7 @@ class Limits(Workload):
 
     def is_done(self) -> bool:
         idle = all(publisher.idle for publisher in self.publishers)
-        return idle and self.consumer.idle and self.undertaker.idle and self._are_empty()
-
-    def _are_empty(self) -> bool:
-        process = self.world.process
-        if process is None:
-            return False
-        queues = process.broker.vhosts["/"].queues
-        found = [queues[name] for name in (self.name, self.dead_queue) if name in queues]
-        return not any(queue.ready_count + queue.unacked_count for queue in found)
+        return idle and self.consumer.idle and self.undertaker.idle and self.world.are_empty(self.name, self.dead_queue)
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare both queues."""

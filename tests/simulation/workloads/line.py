@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from tests.simulation.ledger import IN_TIME_NS, TIMEOUT_MS
-from tests.simulation.world import World
+from tests.simulation.world import IN_TIME_NS, TIMEOUT_MS, World
 
 
 @dataclass(slots=True)
@@ -101,7 +100,7 @@ class Line:
         if copy.settled == life:
             raise self._broken(message, "is delivered although it was settled")
         if message in self.held:
-            # With the oldest, everything goes back that was delivered on its channel.
+            # The oldest goes back with everything that was delivered on its channel.
             self._is_overdue |= self._may_be_overdue
             if not self._is_overdue:
                 raise self._broken(message, "is delivered while the client holds it")

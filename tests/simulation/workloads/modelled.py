@@ -168,7 +168,7 @@ class ModelledClient(Client):
         if self._process is None or self._is_unsure():
             self._begin()
         else:
-            # What has expired since the start is gone by then.
+            # Messages that have expired since the start are gone by then.
             self.world.scheduler.after(LAG_MS * MS, lambda: self._recover(incarnation))
 
     def _is_unsure(self) -> bool:
@@ -239,7 +239,7 @@ class ModelledClient(Client):
         last, _, self._model = found
         self._adopt_deadlines(process)
         number = process.store._number
-        # What the end of the process has left may still go with the machine.
+        # A message that the end of the process has left may still go with the machine.
         self._history = [(each, 0) for each in states[safe : last + 1]]
         self._history[1:] = [(each, number) for each, _ in self._history[1:]]
         self._history.append((self._model.state(), number))
@@ -405,7 +405,7 @@ class ModelledClient(Client):
             self._begin()
             return
         self._advance(self._model, now_ms)
-        # What has expired behind others may go a little later than what it was behind.
+        # A message that has expired behind others may go a little later than these.
         overdue = self._expires(self._model, 0, now_ms)
         expected = operation.apply(self._model)
         self._append(self._model.state())

@@ -81,11 +81,8 @@ class Order(Workload):
         self.receiver.drain()
 
     def is_done(self) -> bool:
-        process = self.world.process
-        if process is None or not self.publisher.idle or not self.receiver.drains or self.line.held:
-            return False
-        queue = process.broker.vhosts["/"].queues.get(self.name)
-        return queue is None or queue.ready_count + queue.unacked_count == 0
+        at_rest = self.publisher.idle and self.receiver.drains and not self.line.held
+        return at_rest and self.world.are_empty(self.name)
 
     def check(self) -> None:
         self.line.check()

@@ -68,16 +68,8 @@ class Overdue(Workload):
             worker.hurries = True
 
     def is_done(self) -> bool:
-        process = self.world.process
-        if (
-            process is None
-            or not self.deadlines.are_over
-            or not self.publisher.idle
-            or not all(worker.consumes for worker in self.workers)
-        ):
-            return False
-        queue = process.broker.vhosts["/"].queues.get(self.name)
-        return queue is None or queue.ready_count + queue.unacked_count == 0
+        works = all(worker.consumes for worker in self.workers)
+        return self.deadlines.are_over and self.publisher.idle and works and self.world.are_empty(self.name)
 
     def check(self) -> None:
         self.ledger.check()

@@ -53,11 +53,7 @@ class Requests(Workload):
 
     def is_done(self) -> bool:
         """Return whether every request is answered whose connection is there still."""
-        process = self.world.process
-        if process is None or not all(client.is_ready for client in (*self.requesters.values(), *self.servers)):
-            return False
-        queue = process.broker.vhosts["/"].queues.get(self.name)
-        if queue is not None and queue.ready_count + queue.unacked_count:
+        if not all(client.is_ready for client in self.clients) or not self.world.are_empty(self.name):
             return False
         return not any(requester.waits for requester in self.requesters.values())
 

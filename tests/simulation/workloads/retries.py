@@ -65,15 +65,7 @@ class Retries(Workload):
         return self.publisher, self.consumer
 
     def is_done(self) -> bool:
-        return self.publisher.idle and self.consumer.consumes and self._are_empty()
-
-    def _are_empty(self) -> bool:
-        process = self.world.process
-        if process is None:
-            return False
-        queues = process.broker.vhosts["/"].queues
-        found = [queues[name] for name in (self.name, f"{self.name}-wait") if name in queues]
-        return not any(queue.ready_count + queue.unacked_count for queue in found)
+        return self.publisher.idle and self.consumer.consumes and self.world.are_empty(self.name, f"{self.name}-wait")
 
     def check(self) -> None:
         for message, confirmed in self._confirmed.items():

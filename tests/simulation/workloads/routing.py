@@ -103,14 +103,7 @@ class Routing(Workload):
 
     def is_done(self) -> bool:
         idle = all(publisher.idle for publisher in self.publishers)
-        return idle and self.binder.idle and self.consumer.idle and self._are_empty()
-
-    def _are_empty(self) -> bool:
-        process = self.world.process
-        if process is None:
-            return False
-        found = [queue for name, queue in process.broker.vhosts["/"].queues.items() if name in self.ledgers]
-        return not any(queue.ready_count + queue.unacked_count for queue in found)
+        return idle and self.binder.idle and self.consumer.idle and self.world.are_empty(*self.ledgers)
 
     def check(self) -> None:
         for ledger in self.ledgers.values():
@@ -281,7 +274,7 @@ class Binder(Client):
         if self.world.ignores(self):
             self._routing.declare(self, self._settle)
             return
-        # What was sent on the last connection may still take effect.
+        # Methods that were sent on the last connection may still take effect.
         incarnation = self._incarnation
         self.world.scheduler.after(LOOK_NS, lambda: self._look_again(incarnation))
 

@@ -8,11 +8,11 @@ from typing import Any
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
-from tests.simulation.ledger import IN_TIME_NS, TIMEOUT_MS, Ledger
+from tests.simulation.ledger import Ledger
 from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
-from tests.simulation.world import World
+from tests.simulation.world import IN_TIME_NS, TIMEOUT_MS, World
 
 CHANNELS = (1, 2, 3)
 PREFETCHES = (0, 1, 2, 10)
@@ -68,11 +68,7 @@ class Subscriptions(Workload):
             subscriber.drain()
 
     def is_done(self) -> bool:
-        process = self.world.process
-        if process is None or not self.publisher.idle:
-            return False
-        queue = process.broker.vhosts["/"].queues.get(self.name)
-        return queue is None or queue.ready_count + queue.unacked_count == 0
+        return self.publisher.idle and self.world.are_empty(self.name)
 
     def check(self) -> None:
         self.ledger.check()

@@ -51,11 +51,7 @@ class Transactions(Workload):
         return self.publisher, self.consumer
 
     def is_done(self) -> bool:
-        process = self.world.process
-        if process is None or not self.publisher.idle or not self.consumer.consumes:
-            return False
-        found = [queue for name, queue in process.broker.vhosts["/"].queues.items() if name in self.queues]
-        return not any(queue.ready_count + queue.unacked_count for queue in found)
+        return self.publisher.idle and self.consumer.consumes and self.world.are_empty(*self.queues)
 
     def check(self) -> None:
         for transaction, messages in self.sent.items():

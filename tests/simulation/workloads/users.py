@@ -391,7 +391,7 @@ class UserClient(Operator):
         if not explained:
             raise self.world.broken(f"{self.name}: {self.user} with {self.password} is closed with {reason}: {since}")
         if not self._is_in:
-            # What waits for the connection is not tried again.
+            # An act that waits for the connection is not tried again.
             self._waiting = None
             self._over(None)
 

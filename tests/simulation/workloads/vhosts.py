@@ -342,7 +342,7 @@ class Member(Operator):
             if "limit" in reason and "node connection limit" not in reason:
                 self._check_refusal(reason)
             if not self._is_in:
-                # What waits for the connection is not tried again.
+                # An act that waits for the connection is not tried again.
                 self._waiting = None
                 self._over(None)
         super()._act_on(got)
@@ -355,7 +355,7 @@ class Member(Operator):
         """Check that there were as many connections as there may be when another one was refused."""
         assert self._since is not None
         limits = [min(state.limit(self.virtual_host, CONNECTIONS), state.user or NO_LIMIT) for state in self._since]
-        # That of the client itself is one of them, and one may have gone meanwhile.
+        # The client's own connection is one of them, and one may have gone meanwhile.
         most = max(self._others, self._lingering()) - 1
         if min(limits) > most + 1:
             raise self.world.broken(f"{self.name}: {reason}, with {most} connections and limits {limits}")
