@@ -443,3 +443,24 @@ def automatic_after_connection(lab: Lab) -> None:
     ch.consume(lab.q(), "automatic", no_ack=True)
     holder.connection.close()
     ch.deliveries(1)
+
+
+@family({"acked": (False,), "no_ack": (True,)})
+def turns_after_a_purge(lab: Lab, no_ack: bool) -> None:
+    """A message went straight to a consumer before a purge: does it take a turn of those of normal priority?"""
+    ch, consumer = lab.channel(), lab.channel()
+    ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
+    ch.confirm()
+    consumer.consume(lab.q(), "c", no_ack=no_ack)
+    for body in ("1", "2"):
+        ch.publish_confirmed("", lab.q(), body)
+        consumer.deliveries(1)
+    if not no_ack:
+        consumer.ack(2, multiple=True)
+    consumer.cancel("c")
+    ch.purge(lab.q())
+    ch.publish_confirmed("", lab.q(), "normal")
+    for body in ("high 1", "high 2"):
+        ch.publish_confirmed("", lab.q(), body, priority=5)
+    for _ in range(3):
+        ch.get(lab.q(), no_ack=True)
