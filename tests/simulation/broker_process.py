@@ -24,6 +24,7 @@ from tests.simulation.disk import Disk
 from tests.simulation.event_loop import SimulatedLoop
 from tests.simulation.http_server import HttpServer
 from tests.simulation.machine_time import MachineTime
+from tests.simulation.parts import channels
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.threads import Threads
@@ -124,6 +125,8 @@ class BrokerProcess:
             self._ending.close()
         for server in self._http.values():
             server.kill()
+        if hasattr(self, "service"):
+            self._release()
 
     def stop(self) -> None:
         """Stop in order, as a server does: the clients are notified and get their time, then the store is closed."""
@@ -156,6 +159,16 @@ class BrokerProcess:
         self._report(self._supervisor.started)
         self.disk.serve()
         self.loop.serve()
+
+    def _release(self) -> None:
+        """Break the reference cycles with entries, which the garbage collector does not see in the compiled broker."""
+        for channel in channels(self):
+            channel.unacked.entries.clear()
+            if channel.transaction is not None:
+                channel.transaction._publishes.clear()
+                channel.transaction._settled.clear()
+        self.broker.discard()
+        self.store.take()
 
     def _end_shortage(self) -> None:
         if self._scheduler.now >= self._short_until:

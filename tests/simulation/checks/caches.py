@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tests.simulation.checks.parts import channels
+from tests.simulation.parts import channels
 
 if TYPE_CHECKING:
     from amqpbroker.broker.vhost import Vhost

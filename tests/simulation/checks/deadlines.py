@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.clock import Timer
-from tests.simulation.checks.parts import delayed_exchanges, queues
+from tests.simulation.parts import delayed_exchanges, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.exchanges.held import _MESSAGE_BYTES
-from tests.simulation.checks.parts import delayed_exchanges
+from tests.simulation.parts import delayed_exchanges
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

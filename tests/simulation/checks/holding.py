@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
-from tests.simulation.checks.parts import connections
+from tests.simulation.parts import connections
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -7,7 +7,7 @@ from amqpbroker.store.journal.journal import segment_name
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.spill import SpillFiles
 from tests.simulation.broker_process import DIRECTORY
-from tests.simulation.checks.parts import held_messages, queues
+from tests.simulation.parts import held_messages, queues
 from tests.simulation.scheduler import SECOND
 
 if TYPE_CHECKING:

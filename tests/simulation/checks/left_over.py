@@ -12,9 +12,9 @@ from anyio._backends._asyncio import _task_states
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.clock import SystemClock
 from tests.simulation.broker_process import BrokerProcess
-from tests.simulation.checks.parts import held_messages, queues
 from tests.simulation.checks.rest import WITHIN_NS, busy
 from tests.simulation.checks.restart import booted, copied
+from tests.simulation.parts import held_messages, queues
 from tests.simulation.scheduler import SECOND
 from tests.soak.census import census
 from tests.soak.rest import balanced, grown, remembered

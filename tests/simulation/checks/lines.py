@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import UNLIMITED, ChannelConsumer
 from amqpbroker.amqp.round_robin import Line
-from tests.simulation.checks.parts import connections, queues
+from tests.simulation.parts import connections, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.delivery import ChannelConsumer
-from tests.simulation.checks.parts import queues
+from tests.simulation.parts import queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

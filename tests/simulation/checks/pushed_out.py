@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from tests.simulation.checks.parts import queues
+from tests.simulation.parts import queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine
-from tests.simulation.checks.parts import fifo_lines, queues
+from tests.simulation.parts import fifo_lines, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

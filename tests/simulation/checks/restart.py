@@ -13,9 +13,9 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.definitions.export import exported
 from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
-from tests.simulation.checks.parts import channels, delayed_exchanges, queues
 from tests.simulation.checks.pushed_out import crowded, faults, is_unknown
 from tests.simulation.disk import Disk
+from tests.simulation.parts import channels, delayed_exchanges, queues
 from tests.simulation.scheduler import SECOND
 
 if TYPE_CHECKING:

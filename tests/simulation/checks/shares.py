@@ -8,7 +8,7 @@ from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.server.reading import LARGEST_READ_BYTES, LEAST_READ_BYTES, MOST_READ_BYTES, TURN_BYTES
 from amqpbroker.server.transport import ClientTransport
 from tests.simulation.checks.memory import MESSAGE_BYTES
-from tests.simulation.checks.parts import held_messages, queues
+from tests.simulation.parts import held_messages, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.amqp.delivery import ChannelConsumer
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.queue import Queue
-from tests.simulation.checks.parts import channels, queues
+from tests.simulation.parts import channels, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

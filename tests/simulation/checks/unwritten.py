@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.server.reading import LARGE_READ_BYTES
-from tests.simulation.checks.parts import connections, queues
+from tests.simulation.parts import connections, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess

@@ -1,4 +1,4 @@
-"""Parts of a broker process that several checks look at."""
+"""Parts of a broker process: its connections, channels, queues and what they hold."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
