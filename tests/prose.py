@@ -19,26 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("amqpbroker", "tests", "conformance", "interop", "tools", "docs", "packages", ".github")
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "setup.py")
 
-#: A docstring begins with a verb ("Return") or a noun of the field ("Publisher confirms of one channel"), not with these.
-NO_BEGINNING = frozenset(
-    [
-        "what",
-        "whatever",
-        "who",
-        "whoever",
-        "whose",
-        "how",
-        "whether",
-        "those",
-        "that",
-        "of",
-        "have",
-        "has",
-        "let",
-        "with",
-        "where",
-    ]
-)
+#: A docstring begins with a verb ("Return") or a noun of the field ("Publisher confirms of one channel").
+NO_BEGINNING = {"what", "whatever", "who", "whoever", "whose", "how", "whether", "those", "that", "of", "have", "has"}
+NO_BEGINNING |= {"let", "with", "where"}
 
 #: Subjects without a noun. A question may have one.
 HEADLESS = re.compile(
@@ -47,8 +30,11 @@ HEADLESS = re.compile(
 )
 #: Ends of sentences. An abbreviation is none.
 _END = re.compile(
-    r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!vs)(?<=[.!?])[\"')*_]*\s+(?=[\"'(*_`]*[A-Z])|\n\s*\n|\n\s*(?:[-*|]|\d+\.)\s+|\|"
+    r"(?<!e\.g)(?<!i\.e)(?<!etc)(?<!vs)(?<=[.!?])[\"')*_]*\s+(?=[\"'(*_`]*[A-Z])"
+    r"|\n\s*\n|\n\s*(?:[-*|]|\d+\.)\s+|\|"
 )
+
+Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class Finding(NamedTuple):
@@ -86,7 +72,7 @@ def in_python(path: str, source: str) -> Iterator[Finding]:
     """Check docstrings, comments, and messages of errors and logs."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(node, Documented):
             yield from _in_docstring(path, node)
         elif isinstance(node, ast.Call):
             yield from _in_messages(path, node)
