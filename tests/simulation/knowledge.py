@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from tests.simulation.scheduler import SECOND
-from tests.simulation.world import POWER, World
+from tests.simulation.world import POWER, STOPPED, World
 
 State = TypeVar("State")
 
@@ -64,6 +64,11 @@ class Knowledge(Generic[State]):
     def is_outdated(self) -> bool:
         """Return whether the broker's process has ended since `outlive`."""
         return self._deaths < len(self.world.deaths)
+
+    @property
+    def was_stopped(self) -> bool:
+        """Return whether one of the ends that `outlive` has not applied yet was an orderly stop."""
+        return any(death.kind == STOPPED for death in self.world.deaths[self._deaths :])
 
     def outlive(self) -> None:
         """Apply ends of the broker's process that have not been applied."""

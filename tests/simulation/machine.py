@@ -42,6 +42,7 @@ class Machine:
         """End all faults. The wall clock gets ahead: a message that came while it was ahead waits for that time."""
         self._world.disk.recover_faults()
         self._world.processor.recover()
+        self._world.time.wake()
         self._world.crash_at_step(0, power=False)
         self._world.time.catch_up()
 
@@ -117,10 +118,9 @@ class Machine:
 
     def do_suspend(self, duration_ms: int, sleeps: bool) -> None:
         """Suspend the machine. sleeps: its monotonic clock stands still meanwhile."""
-        before = self._world.processor.rest
         self._world.processor.stop(duration_ms * MS)
         if sleeps:
-            self._world.time.sleep(self._world.processor.rest - before)
+            self._world.time.sleep(duration_ms * MS)
 
     def do_slow_down(self, slowness: int, duration_ms: int) -> None:
         """Make everything that the broker does take longer for a while."""

@@ -24,6 +24,7 @@ class MachineTime:
         #: By how many nanoseconds it was behind at most.
         self.most_behind = 0
         self._asleep = 0
+        self._wakes_at = 0
 
     def monotonic_ns(self) -> int:
         return UPTIME_NS + self._scheduler.now - self._asleep
@@ -49,8 +50,15 @@ class MachineTime:
             self.step(self._most_ahead - self._ahead)
 
     def sleep(self, duration: int) -> None:
-        """Make the monotonic clock miss the next `duration` nanoseconds, in which nothing reads it."""
-        self._asleep += duration
+        """Stop the monotonic clock for so many nanoseconds, in which nothing reads it, unless it is stopped already."""
+        if self._wakes_at <= self._scheduler.now:
+            self._asleep += duration
+            self._wakes_at = self._scheduler.now + duration
+
+    def wake(self) -> None:
+        """Let the monotonic clock run from now on, although the time of its sleep is not over."""
+        self._asleep -= max(self._wakes_at - self._scheduler.now, 0)
+        self._wakes_at = 0
 
     def is_steady(self, since: int) -> bool:
         """Return whether the wall clock was not stepped from `since` (`Scheduler.now`) to now."""

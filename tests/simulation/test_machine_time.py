@@ -32,6 +32,15 @@ def test_the_monotonic_clock_may_stand_still(scheduler, time):
     assert time.wall_ns() == EPOCH_NS + 1000
 
 
+def test_a_monotonic_clock_that_is_woken_never_goes_back(scheduler, time):
+    time.sleep(400)
+    scheduler.run(100)
+    time.wake()
+    assert time.monotonic_ns() == UPTIME_NS
+    scheduler.run(1100)
+    assert time.monotonic_ns() == UPTIME_NS + 1000
+
+
 def test_catching_up_never_steps_back(scheduler, time):
     time.step(500)
     time.step(-2000)
