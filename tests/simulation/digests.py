@@ -6,10 +6,15 @@ from tests.simulation.scenario import run, scenario
 
 
 def print_digests(seeds: range) -> int:
-    """Print a line for each seed, for a comparison of two builds; return the exit status."""
+    """Print a line for each seed, for a comparison of two builds; return the exit status, 1 if a seed fails."""
+    failed = 0
     for seed in seeds:
-        print(seed, run(scenario(seed)).digest, flush=True)
-    return 0
+        try:
+            print(seed, run(scenario(seed)).digest, flush=True)
+        except Exception as error:
+            print(seed, f"fails: {type(error).__name__}: {error}", flush=True)
+            failed = 1
+    return failed
 
 
 def run_twice(seeds: range) -> int:

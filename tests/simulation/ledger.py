@@ -7,7 +7,7 @@ from tests.simulation.world import World
 
 @dataclass(slots=True)
 class Fate:
-    """Record of one message. life: of the broker in which it was published last.
+    """Record of one message. life: of the broker in which it was published last. published_ns: when that was.
 
     persistent: it outlives a broker once it is confirmed. confirmed: the broker has promised to keep it, or has handled
     it if it is not persistent. delivered: number of deliveries.
@@ -15,6 +15,7 @@ class Fate:
     """
 
     life: int
+    published_ns: int
     persistent: bool
     priority: int = 0
     confirmed: bool = False
@@ -35,7 +36,7 @@ class Ledger:
 
     def published(self, message: str, persistent: bool, priority: int = 0) -> None:
         """A client has sent it."""
-        self.fates[message] = Fate(self.world.life, persistent, priority)
+        self.fates[message] = Fate(self.world.life, self.world.scheduler.now, persistent, priority)
 
     def confirmed(self, message: str) -> None:
         """The broker has promised to keep it."""
@@ -50,11 +51,12 @@ class Ledger:
         fate = self.fates.get(message)
         if fate is None:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
-        if fate.settled and fate.settled_life == self.world.life and not self.world.may_have_timed_out:
+        may_be_late = self.world.may_have_timed_out(fate.published_ns)
+        if fate.settled and fate.settled_life == self.world.life and not may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
         # The second delivery may come before the first, on another connection: then the first is no third one.
         is_again = fate.delivered and fate.delivered_life == self.world.life
-        if is_again and not redelivered and not self.world.may_have_timed_out:
+        if is_again and not redelivered and not may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
         fate.delivered += 1
         if not redelivered:

@@ -202,10 +202,9 @@ class World:
         """Return whether the broker closes its connections because it stops."""
         return self.process is not None and self.process.stopping
 
-    @property
-    def may_have_timed_out(self) -> bool:
-        """Return whether the broker may have taken an unacknowledged message back: the world is that old."""
-        return self.scheduler.now >= self.config.consumer_timeout_ms * MS
+    def may_have_timed_out(self, since: int) -> bool:
+        """Return whether the broker may have taken back a message that was published at `since`: it is that old."""
+        return self.scheduler.now - since >= self.config.consumer_timeout_ms * MS
 
     def close(self) -> None:
         """Release what the world holds."""

@@ -23,12 +23,14 @@ SETTLINGS = ("ack", "ack_all", "requeue", "requeue_all")
 
 @dataclass
 class Sent:
-    """One published message. life: of the broker. size: of the body. persistent: it outlives a broker.
+    """One published message. life: of the broker. published_ns: time. size: of the body.
 
-    out_life: in which it was delivered, and not returned since. dead_life: in which its dead letter was delivered.
+    persistent: it outlives a broker. out_life: in which it was delivered, and not returned since.
+    dead_life: in which its dead letter was delivered.
     """
 
     life: int
+    published_ns: int
     size: int
     persistent: bool
     confirmed: bool = False
@@ -142,7 +144,7 @@ class Limits(Workload):
             # A quorum queue stores every message; the queue of dead letters is a classic queue.
             lasts = persistent or (self._kind == "quorum" and self._overflow != "drop-head")
             body = message.encode() + b" " * size
-            self._sent[message] = Sent(self.world.life, len(body), lasts)
+            self._sent[message] = Sent(self.world.life, self.world.scheduler.now, len(body), lasts)
             self._largest = max(self._largest, len(body))
             for ledger in (self._ledger, self._dead):
                 ledger.published(message, lasts)
@@ -204,7 +206,7 @@ class Limits(Workload):
         # A broker that stops, or for which the client takes too long, takes back what is delivered before the client
         # knows of that.
         is_out = sent.out_life == self.world.life and not self.world.is_stopping
-        if is_out and not self.world.may_have_timed_out and not self.world.tore_groups:
+        if is_out and not self.world.may_have_timed_out(sent.published_ns) and not self.world.tore_groups:
             raise self.world.broken(f"{self.name}: {message} is delivered, and comes as a dead letter meanwhile")
         sent.dead_life = self.world.life
 
