@@ -209,7 +209,9 @@ class Worker(Client):
     def disconnected(self) -> None:
         self._consumes = False
         silence = self.world.scheduler.now - self._sent_at
-        if not self._was_ended and not self._silences and not self._is_long(silence):
+        # A broker that stops waits for its clients for a limited time.
+        ended = self._was_ended or self.world.is_stopping
+        if not ended and not self._silences and not self._is_long(silence):
             raise self.world.broken(f"{self.name}: dropped after a silence of {silence // MS} ms")
 
     def _check_dropped(self, port: int, since: int) -> None:
