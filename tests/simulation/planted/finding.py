@@ -100,7 +100,7 @@ class Finding:
         return None, ""
 
     def _fails_without(self, seed: int) -> bool:
-        return self._simulate([], ["--seed", str(seed)])[1] != 0
+        return self._simulate([], ["--seed", str(seed), "--as-found"])[1] != 0
 
     def _simulate(self, before: list[str], arguments: list[str]) -> tuple[str, int]:
         """Run the simulator with a package from `before`, if there is one; return its output and its exit status."""
