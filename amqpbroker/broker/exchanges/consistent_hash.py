@@ -42,7 +42,7 @@ class ConsistentHashType(ExchangeType):
         self.keyed = self._header is None and self._property is None
         self._bindings: dict[Binding, None] = {}
         self._targets: list[Target] = []
-        self._ends: list[int] | None = []
+        self._ends: list[int] | None = None
 
     def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         if not _INTEGER.fullmatch(routing_key):
@@ -52,16 +52,15 @@ class ConsistentHashType(ExchangeType):
 
     def bind(self, binding: Binding) -> None:
         self._bindings[binding] = None
-        self._ends = None
+        self._forget_layout()
 
     def unbind(self, binding: Binding) -> None:
         del self._bindings[binding]
-        self._ends = None
+        self._forget_layout()
 
     def close(self) -> None:
         self._bindings.clear()
-        self._targets = []
-        self._ends = []
+        self._forget_layout()
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         ends = self._ends
@@ -71,6 +70,11 @@ class ConsistentHashType(ExchangeType):
             return []
         bucket = jump_hash(self._hashed(routing_key, message), ends[-1])
         return [self._targets[bisect_right(ends, bucket)]]
+
+    def _forget_layout(self) -> None:
+        """Forget the targets, which may be deleted, until the next message needs the layout."""
+        self._targets = []
+        self._ends = None
 
     def _lay_out(self) -> list[int]:
         """Lay the targets' buckets out side by side; returns where each target's buckets end."""

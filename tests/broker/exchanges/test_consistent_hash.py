@@ -1,3 +1,4 @@
+import gc
 from collections import Counter
 
 import pytest
@@ -37,6 +38,15 @@ def test_without_bindings_there_is_no_route() -> None:
     assert routed(exchange_type, b"k") == ["a"]
     exchange_type.unbind(binding)
     assert routed(exchange_type, b"k") == []
+
+
+def test_an_unbound_target_is_not_kept() -> None:
+    exchange_type = ConsistentHashType({})
+    box = Box("a")
+    binding = bind(exchange_type, box, b"1")
+    assert routed(exchange_type, b"k") == ["a"]
+    exchange_type.unbind(binding)
+    assert gc.get_referrers(box) == [binding]
 
 
 def test_shares_follow_the_weights() -> None:

@@ -67,6 +67,9 @@ SINCE_START = (
     "QueueSettings.*",
     # Made with the first message that cannot be read.
     "Rereading*",
+    # Made with the first message after a change of the bindings.
+    "ConsistentHashType._ends*",
+    "ConsistentHashType._targets*",
     # Counters that were used have samples.
     "History*",
     "Rates.*",
