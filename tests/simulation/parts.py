@@ -38,6 +38,11 @@ def queues(process: "BrokerProcess") -> Iterator[LocalQueue]:
                 yield queue
 
 
+def is_reading_again(queue: LocalQueue) -> bool:
+    """Return whether the queue waits until it tries again to read messages."""
+    return queue._rereading is not None and queue._rereading._timer is not None
+
+
 def fifo_lines(line: ReadyLine) -> list[FifoLine]:
     """Return the first-in-first-out lines that a ready line is made of."""
     if isinstance(line, FifoLine):
