@@ -21,6 +21,10 @@ class Bounds:
     it is written as several groups; a machine failure may then store only its first groups. At most 1 GiB, so that the
     last batch of a segment begins and ends within what a position can express. entries: queues in one publish record;
     its index has 16 bits. positions: positions in one settle or return record.
+    page_count: messages that a queue keeps in memory at each of its ends, and messages of the pages between them.
+    page_bytes: the same for the bytes of their bodies. least_page_count, least_page_bytes: when memory is short, fewer
+    messages than that, with fewer bytes, stay in memory. read_count: messages of a page that are read back at once;
+    all clients wait meanwhile, and a consumer needs no more than its prefetch.
     spill_bytes: size from which another spill file is begun.
     log_bytes: size of the write-ahead log of the definitions from which it is moved into the database. full_log_bytes:
     size from which a change waits for that.
@@ -54,6 +58,11 @@ class Bounds:
     group_bytes: int = 1024 * 1024 * 1024
     entries: int = 60_000
     positions: int = 100_000
+    page_count: int = 1024
+    page_bytes: int = 2 * 1024 * 1024
+    least_page_count: int = 64
+    least_page_bytes: int = 64 * 1024
+    read_count: int = 128
     spill_bytes: int = 64 * 1024 * 1024
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues import fifo_line, paging
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
@@ -71,6 +71,8 @@ class Disk(Committer):
 class Node:
     """A broker on files and definitions that outlive it."""
 
+    config = Config()
+
     def __init__(self, files, definitions, now_ms, segment_bytes, on_start=lambda: None, on_written=lambda: None):
         self.clock = ManualClock(now_ms)
         self.failures: list[Exception] = []
@@ -78,7 +80,7 @@ class Node:
         found = journal.recover()
         self.disk = Disk(journal, definitions, on_start, on_written)
         self.persistence = Persistence(journal, self.disk, self.failures.append, self.clock)
-        self.broker = Broker(Config(), self.clock, self.persistence, definitions)
+        self.broker = Broker(self.config, self.clock, self.persistence, definitions)
         self.persistence.restore(found, self.broker.holders(), self.broker.lost_ids)
         self.clock.advance(0)
         self.broker.sync()
@@ -575,8 +577,7 @@ def report(seed: int, failing: list[Step]) -> str:
 
 def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
     """Have queues page after a few messages, and read pages back in parts."""
-    set_attribute(fifo_line, "PAGE_COUNT", 3)
-    set_attribute(paging, "SLICE_COUNT", 2)
+    set_attribute(Node, "config", Config(bounds=Bounds(page_count=3, read_count=2)))
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import TravelClock
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.app import build_app
 from amqpbroker.server.tick import Tick
 from amqpbroker.store.committer import InlineCommitter
@@ -40,13 +41,19 @@ class InProcess(Network):
     messages, in a log; else it keeps all in memory.
     """
 
-    def __init__(self, cut: Cut = whole, run: Callable[[Coroutine], None] = asyncio.run, stored: bool = False) -> None:
+    def __init__(
+        self,
+        cut: Cut = whole,
+        run: Callable[[Coroutine], None] = asyncio.run,
+        stored: bool = False,
+        bounds: Bounds = BOUNDS,
+    ) -> None:
         self.cut = cut
         self.run = run
         self.clock = TravelClock()
         self.clock.freeze()
         store = self._stored() if stored else MemoryStore()
-        self.broker = Broker(Config(), self.clock, store)
+        self.broker = Broker(Config(bounds=bounds), self.clock, store)
         self._soon: deque = deque()
         self.tick = Tick(self._soon.append, self.broker.sync, self._fail)
         store.drive(self.tick.request)

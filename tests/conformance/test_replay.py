@@ -5,7 +5,7 @@ import zlib
 
 import pytest
 
-from amqpbroker.broker.queues import fifo_line, paging
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from conformance import kinds, registry
 from conformance.client import Timing
 from conformance.purpose import is_on_purpose
@@ -24,14 +24,16 @@ ON_PURPOSE = {kind: frozenset(kinds.on_purpose(kind)) for kind in kinds.KINDS} |
     "": frozenset(filter(is_on_purpose, CASES))
 }
 
+SMALL_PAGES = Bounds(page_count=1, least_page_count=1, read_count=1)
+
 
 @pytest.fixture(scope="module")
 def replay():
     """A function that replays a case; requests to the HTTP API share an event loop."""
     with asyncio.Runner() as loop:
 
-        def replay(case, kind="", cut=whole, stored=False):
-            target = TargetInProcess(within=InProcess(cut, loop.run, stored))
+        def replay(case, kind="", cut=whole, stored=False, bounds=BOUNDS):
+            target = TargetInProcess(within=InProcess(cut, loop.run, stored, bounds))
             runner = Runner(target, Timing(), 1, ON_PURPOSE[kind].__contains__, kind)
             result = runner.judge(case, runner.run(case).transcript)
             assert result.outcome in ("ok", "on purpose"), f"{result.outcome}:\n{result.detail}"
@@ -55,15 +57,7 @@ def test_recorded_case_with_input_cut_into_pieces(replay, case_id):
     replay(CASES[case_id], cut=random_cut(zlib.crc32(case_id.encode())))
 
 
-@pytest.fixture
-def _small_pages(monkeypatch):
-    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 1)
-    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
-    monkeypatch.setattr(paging, "SLICE_COUNT", 1)
-
-
 @pytest.mark.explore
-@pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize(("kind", "case_id"), [*(("", case_id) for case_id in CASES), *CONTRACT])
 def test_contract_of_a_kind_of_queue_whose_messages_are_stored_and_paged(replay, kind, case_id):
-    replay(CASES[case_id], kind, stored=True)
+    replay(CASES[case_id], kind, stored=True, bounds=SMALL_PAGES)

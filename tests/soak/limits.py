@@ -7,7 +7,6 @@ from amqpbroker.broker.counters.rates import HISTORIES
 from amqpbroker.broker.publishing.inspection import _KNOWN_COUNT
 from amqpbroker.broker.queues.kinds import DEFAULT_DELIVERY_LIMIT
 from amqpbroker.broker.queues.offering import ROUND, ROUND_BYTES
-from amqpbroker.broker.queues.pages import PAGE_COUNT
 from amqpbroker.broker.shovels.definition import _PREFETCH
 from amqpbroker.broker.sweep import MANY
 from amqpbroker.broker.users.login_guard import FREE_GUESSES
@@ -232,7 +231,7 @@ def _ranked(priority: int, kept: int) -> bytes:
 
 def delayed_retries(soak: Soak) -> None:
     """Return more messages to a queue with a delayed retry than two pages, and than it releases at once."""
-    count = max(4 * PAGE_COUNT, 2 * soak.bounds.releases, 2 * soak.bounds.returns) + 100
+    count = max(4 * soak.bounds.page_count, 2 * soak.bounds.releases, 2 * soak.bounds.returns) + 100
     arguments: Table = {
         **QUORUM,
         "x-delivery-limit": Field("l", -1),

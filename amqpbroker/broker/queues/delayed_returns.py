@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT, Page, Pager
+from amqpbroker.broker.queues.pages import Page, Pager
 from amqpbroker.clock import Clock, Timer
 
 
@@ -156,9 +156,11 @@ class DelayedReturns:
     def _page_out(self) -> None:
         """Page out all but the first page of entries to become due, if there are many in memory."""
         pager, count = self._pager, len(self._heap)
-        if pager is None or (count <= 2 * PAGE_COUNT and (self._heap_size <= 2 * PAGE_BYTES or count < 2)):
+        if pager is None:
             return
-        first, *others = _runs(sorted(self._heap))
+        if count <= 2 * pager.page_count and (self._heap_size <= 2 * pager.page_bytes or count < 2):
+            return
+        first, *others = _runs(pager, sorted(self._heap))
         self._heap = first
         self._heap_size = sum([entry.message.size for _, _, entry in first])
         for items in others:
@@ -198,13 +200,13 @@ class _Run:
         self.acquired_counts = self.acquired_counts[count:]
 
 
-def _runs(items: list[tuple[int, int, Entry]]) -> list[list[tuple[int, int, Entry]]]:
+def _runs(pager: Pager, items: list[tuple[int, int, Entry]]) -> list[list[tuple[int, int, Entry]]]:
     """Divide items into lists of at most one page."""
     runs = []
     start = size = 0
     for stop, item in enumerate(items, 1):
         size += item[2].message.size
-        if stop - start == PAGE_COUNT or size > PAGE_BYTES or stop == len(items):
+        if stop - start == pager.page_count or size > pager.page_bytes or stop == len(items):
             runs.append(items[start:stop])
             start, size = stop, 0
     return runs

@@ -6,15 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT, Page, Pager
+from amqpbroker.broker.queues.pages import Page, Pager
 from amqpbroker.broker.queues.ready_line import ReadyLine
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
-
-#: When memory is short, fewer messages than so many, with fewer octets, stay where they are.
-_WORTH_COUNT = 64
-_WORTH_BYTES = 64 * 1024
 
 
 def merge(line: deque[Entry], entries: list[Entry]) -> None:
@@ -54,14 +50,16 @@ class FifoLine(ReadyLine):
     def push(self, entry: Entry) -> None:
         self.count += 1
         self.size += entry.message.size
-        if self._pager is None:
+        pager = self._pager
+        if pager is None:
             self.line.append(entry)
             return
         self._tail.append(entry)
         self._tail_size += entry.message.size
-        if len(self._tail) > 2 * PAGE_COUNT or (self._tail_size > 2 * PAGE_BYTES and len(self._tail) > 1):
+        count = len(self._tail)
+        if count > 2 * pager.page_count or (self._tail_size > 2 * pager.page_bytes and count > 1):
             if self.line or self._pages:
-                self._page_tail(self._pager)
+                self._page_tail(pager)
             else:
                 self._page_in()
 
@@ -124,17 +122,18 @@ class FifoLine(ReadyLine):
 
     def add_stored(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
         """`recover` copies of which these are the positions, sequences and octets of bodies."""
-        self._pages.extend(_paged(positions, sequences, sizes))
+        assert self._pager is not None
+        self._pages.extend(_paged(self._pager, positions, sequences, sizes))
         self.count += len(positions)
         self.size += sum(sizes)
 
     def page_out(self, pager: Pager, keep: bool) -> bool:
         self._pager = pager
-        least = _first_page(self.line) if keep else 0
-        if _is_worth(self.line, least):
+        least = _first_page(pager, self.line) if keep else 0
+        if _is_worth(pager, self.line, least):
             self._page_head(pager, least)
             return True
-        if not keep and _is_worth(self._tail, 0):
+        if not keep and _is_worth(pager, self._tail, 0):
             self._page_tail(pager)
             return True
         for page in self._pages:
@@ -185,7 +184,7 @@ class FifoLine(ReadyLine):
         """Make the older part of the tail a page."""
         entries: list[Entry] = []
         size = 0
-        while self._tail and len(entries) < PAGE_COUNT and size <= PAGE_BYTES:
+        while self._tail and len(entries) < pager.page_count and size <= pager.page_bytes:
             entry = self._tail.popleft()
             size += entry.message.size
             entries.append(entry)
@@ -196,7 +195,7 @@ class FifoLine(ReadyLine):
         """Make the end of the head a page, but for the first `least` messages."""
         entries: list[Entry] = []
         size = 0
-        while len(self.line) > least and len(entries) < PAGE_COUNT and size <= PAGE_BYTES:
+        while len(self.line) > least and len(entries) < pager.page_count and size <= pager.page_bytes:
             entry = self.line.pop()
             size += entry.message.size
             entries.append(entry)
@@ -205,28 +204,30 @@ class FifoLine(ReadyLine):
         self._pages.appendleft(pager.page(entries))
 
 
-def _is_worth(line: deque[Entry], least: int) -> bool:
+def _is_worth(pager: Pager, line: deque[Entry], least: int) -> bool:
     """Return whether the entries beyond the first `least` are worth a page of their own."""
     more = len(line) - least
-    return more >= _WORTH_COUNT or (more > 0 and sum([entry.message.size for entry in line]) >= _WORTH_BYTES)
+    if more >= pager.least_page_count:
+        return True
+    return more > 0 and sum([entry.message.size for entry in line]) >= pager.least_page_bytes
 
 
-def _first_page(line: deque[Entry]) -> int:
+def _first_page(pager: Pager, line: deque[Entry]) -> int:
     """Return how many of the entries fill a page."""
     size = 0
     for count, entry in enumerate(line, 1):
         size += entry.message.size
-        if count == PAGE_COUNT or size > PAGE_BYTES:
+        if count == pager.page_count or size > pager.page_bytes:
             return count
     return len(line)
 
 
-def _paged(positions: "array[int]", sequences: "array[int]", sizes: Sequence[int]) -> list[Page]:
+def _paged(pager: Pager, positions: "array[int]", sequences: "array[int]", sizes: Sequence[int]) -> list[Page]:
     pages = []
     start = size = 0
     for stop, one in enumerate(sizes, 1):
         size += one
-        if stop - start == PAGE_COUNT or size > PAGE_BYTES or stop == len(sizes):
+        if stop - start == pager.page_count or size > pager.page_bytes or stop == len(sizes):
             pages.append(Page([], positions[start:stop], sequences[start:stop]))
             start, size = stop, 0
     return pages

@@ -367,7 +367,8 @@ class LocalQueue(Queue):
         return self.ready.page_out(self._pages(), keep=bool(self.consumers.all))
 
     def _pages(self) -> QueuePages:
-        return QueuePages(self, self.ledger, self.store, self.vhost.spill, self.unreadable)
+        bounds = self.vhost.config.bounds
+        return QueuePages(self, self.ledger, self.store, self.vhost.spill, bounds, self.unreadable)
 
     # --- change and end ---------------------------------------------------------------------------------------------
 

@@ -5,12 +5,8 @@ from array import array
 from collections.abc import Sequence
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.spill import Spilled
-
-#: A fifo keeps about so many messages, and so many octets of bodies, at each of its ends; what is in between is dropped
-#: from memory, in pages of as much.
-PAGE_COUNT = 1024
-PAGE_BYTES = 2 * 1024 * 1024
 
 _NOWHERE = array("Q")
 
@@ -76,7 +72,16 @@ class Page:
 
 
 class Pager(metaclass=ABCMeta):
-    """Where the pages of a line go, and come back from."""
+    """Storage of a line's pages.
+
+    page_count, page_bytes, least_page_count, least_page_bytes: see `Bounds`.
+    """
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.page_count: int = bounds.page_count
+        self.page_bytes: int = bounds.page_bytes
+        self.least_page_count: int = bounds.least_page_count
+        self.least_page_bytes: int = bounds.least_page_bytes
 
     @abstractmethod
     def page(self, entries: list[Entry]) -> Page:

@@ -9,20 +9,17 @@ from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.pages import Page, Pager
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.spilled import decoded, encoded
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.spill import Spill
 from amqpbroker.store.store import Store
-
-#: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
-#: its prefetch.
-SLICE_COUNT = 128
 
 
 class QueuePages(Pager):
     """Pages of one queue.
 
     queue: named by entries that are read back. spill: where messages that are not stored go while memory is short.
-    unreadable(error): called if copies temporarily cannot be read.
+    bounds: limits of its pages. unreadable(error): called if copies temporarily cannot be read.
     """
 
     def __init__(
@@ -31,8 +28,11 @@ class QueuePages(Pager):
         ledger: Ledger,
         store: Store,
         spill: Spill,
+        bounds: Bounds,
         unreadable: Callable[[Exception], None],
     ) -> None:
+        super().__init__(bounds)
+        self._read_count: int = bounds.read_count
         self._queue: Queue = queue
         self._ledger: Ledger = ledger
         self._store: Store = store
@@ -76,7 +76,7 @@ class QueuePages(Pager):
         others: list[Entry] = []
         try:
             others = self._others(page)
-            self._read(page, others, entries, SLICE_COUNT)
+            self._read(page, others, entries, self._read_count)
         except (OSError, DamagedError) as error:
             self._unreadable(error)
         count = len(entries)

@@ -8,13 +8,12 @@ import pytest
 from amqpbroker.broker.queues.delayed_returns import DelayedReturns
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.pages import PAGE_BYTES, PAGE_COUNT
 from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
-from amqpbroker.config.bounds import Bounds
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from tests.broker.queueing import (
     Subscriber,
     clock_of,
@@ -467,7 +466,7 @@ def test_what_is_gone_does_not_come_back(how: str) -> None:
     assert bodies(node.crash()) == []
 
 
-DEEP = 6 * PAGE_COUNT + 10
+DEEP = 6 * BOUNDS.page_count + 10
 
 
 def stored_queue(node: Node) -> LocalQueue:
@@ -476,7 +475,7 @@ def stored_queue(node: Node) -> LocalQueue:
     return queue
 
 
-def delaying(node: Node, count: int = DEEP, size: int = 0, gap: int = PAGE_COUNT) -> LocalQueue:
+def delaying(node: Node, count: int = DEEP, size: int = 0, gap: int = BOUNDS.page_count) -> LocalQueue:
     """Create a queue whose messages are all returned and delayed, `gap` of them in each millisecond."""
     queue = stored_queue(node)
     for number in range(count):
@@ -499,7 +498,7 @@ def test_many_that_are_delayed_leave_memory_and_come_back_in_order() -> None:
     queue = delaying(node)
     assert queue.offering.delayed is not None
     assert (queue.delayed_count, queue.offering.delayed_size) == (DEEP, 6 * DEEP)
-    assert DEEP - 2 * PAGE_COUNT <= queue.offering.delayed.paged_out < DEEP
+    assert DEEP - 2 * BOUNDS.page_count <= queue.offering.delayed.paged_out < DEEP
     info = queue.info()
     assert (info.messages, info.message_bytes) == (DEEP, 6 * DEEP)
     assert (info.messages_ram, info.messages_paged_out) == (
@@ -517,7 +516,7 @@ def test_different_delays_come_in_order_though_they_left_memory() -> None:
     """Pages overlap if longer delays were given before shorter ones."""
     node = RetryNode(q=table(**RETRY, delayed_retry_max=100_000, delivery_limit=-1))
     queue = stored_queue(node)
-    count = 5 * PAGE_COUNT
+    count = 5 * BOUNDS.page_count
     publish(queue, *[b"%06d" % number for number in range(count)])
     node.broker.sync()
     due: dict[int, int] = {}
@@ -533,7 +532,7 @@ def test_different_delays_come_in_order_though_they_left_memory() -> None:
     for _ in range(50):
         node.clock.advance(100)
         node.broker.sync()
-        assert queue.delayed_count - queue.offering.delayed.paged_out <= 2 * PAGE_COUNT
+        assert queue.delayed_count - queue.offering.delayed.paged_out <= 2 * BOUNDS.page_count
     assert numbers(queue) == sorted(range(count), key=lambda number: (due[number], number))
     assert [entry.acquired_count for entry in queue.ready] == [
         int(entry.message.body) * 7 % 50 + 1 for entry in queue.ready
@@ -542,7 +541,7 @@ def test_different_delays_come_in_order_though_they_left_memory() -> None:
 
 def test_large_messages_leave_memory_by_their_octets() -> None:
     node = RetryNode(q=table(**RETRY))
-    queue = delaying(node, 40, size=PAGE_BYTES // 4, gap=1)
+    queue = delaying(node, 40, size=BOUNDS.page_bytes // 4, gap=1)
     assert queue.offering.delayed is not None
     assert queue.offering.delayed.paged_out >= 28
     node.clock.advance(100)

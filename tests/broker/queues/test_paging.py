@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
-from amqpbroker.broker.queues import fifo_line, paging
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
@@ -27,6 +27,8 @@ from tests.fault_files import FaultyFiles
 class Node:
     """A broker with one queue "q"."""
 
+    bounds = BOUNDS
+
     def __init__(self, files=None, committer=InlineCommitter, durable=True, compat=COMPATS["4.0"], **arguments):
         self.arguments = {"durable": durable, "compat": compat, **arguments}
         self.files = files or FaultyFiles()
@@ -36,7 +38,7 @@ class Node:
         self.committer: Committer = committer(journal)
         self.log = Persistence(journal, self.committer, pytest.fail, self.clock)
         self.spill = SpillFiles(Path("/spill"), self.files)
-        broker = Broker(Config(compat=compat), self.clock, self.log, spill=self.spill)
+        broker = Broker(Config(compat=compat, bounds=self.bounds), self.clock, self.log, spill=self.spill)
         self.queue = broker.vhosts["/"].declare_queue("q", durable, False, False, table(**arguments))
         if durable:
             self.queue.id = 1
@@ -77,9 +79,7 @@ class Node:
 
 @pytest.fixture
 def _small_pages(monkeypatch):
-    monkeypatch.setattr(fifo_line, "PAGE_COUNT", 4)
-    monkeypatch.setattr(paging, "SLICE_COUNT", 3)
-    monkeypatch.setattr(fifo_line, "_WORTH_COUNT", 1)
+    monkeypatch.setattr(Node, "bounds", Bounds(page_count=4, read_count=3, least_page_count=1))
 
 
 def texts(count, start=0):
@@ -152,7 +152,7 @@ def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(
 
 
 def test_recovered_pages_are_bounded_by_octets(monkeypatch):
-    monkeypatch.setattr(fifo_line, "PAGE_BYTES", 100)
+    monkeypatch.setattr(Node, "bounds", Bounds(page_bytes=100))
     node = Node()
     node.publish(*[b"%d" % i * 60 for i in range(10)])
     after = node.restarted()
@@ -409,14 +409,14 @@ def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
 @pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "quorum"}])
 def test_the_first_message_of_a_long_queue_is_delivered_when_a_slice_of_a_page_was_read(arguments):
     node = Node(**arguments)
-    sent = texts(3 * fifo_line.PAGE_COUNT + 1)
+    sent = texts(3 * BOUNDS.page_count + 1)
     node.publish(*sent)
     node = node.restarted()
     (first,) = node.take(1)
     assert (first.message.body, node.log.loaded, node.in_memory) == (
         sent[0],
-        paging.SLICE_COUNT,
-        paging.SLICE_COUNT - 1,
+        BOUNDS.read_count,
+        BOUNDS.read_count - 1,
     )
     assert [entry.message.body for entry in node.take(len(sent))] == sent[1:]
     assert node.log.loaded == len(sent)

@@ -33,6 +33,7 @@ class Purges(Workload):
         self._delivered: dict[str, int] = {}
         #: Life of the broker that may still handle a removal of a connection that has ended.
         self._haunted = 0
+        self._confirmed_ns = -1
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self._on_confirmed)
         self.getter = Getter(self)
 
@@ -67,7 +68,7 @@ class Purges(Workload):
         self.getter.empty()
 
     def is_done(self) -> bool:
-        return self.publisher.idle and self.getter.is_done
+        return self.publisher.idle and self.getter.is_done(self._confirmed_ns)
 
     def check(self) -> None:
         life = self.world.life
@@ -98,6 +99,7 @@ class Purges(Workload):
         return published(self.name, message.encode(), **properties)
 
     def _on_confirmed(self, message: str) -> None:
+        self._confirmed_ns = self.world.scheduler.now
         if self._fates[message] == "sent":
             self._fates[message] = "doubtful" if self._haunted == self.world.life else "present"
             self._confirmed[message] = self.world.life
@@ -152,11 +154,13 @@ class Getter(Client):
         self._ready = False
         self._empties = False
         self._is_empty = False
+        #: Time of the latest request.
+        self._requested_ns = 0
 
-    @property
-    def is_done(self) -> bool:
-        """Return whether the queue is empty, and all is answered."""
-        return self._ready and self._is_empty and not self._verb and not self._waiting
+    def is_done(self, since: int) -> bool:
+        """Return whether the queue was found empty by a request after that time, and all is answered."""
+        is_empty = self._is_empty and self._requested_ns > since
+        return self._ready and is_empty and not self._verb and not self._waiting
 
     def do_get(self) -> None:
         self._request("get")
@@ -197,6 +201,7 @@ class Getter(Client):
         if not self._ready or self._verb or not (self._waiting or self._empties):
             return
         self._verb = verb = self._waiting.pop(0) if self._waiting else "get"
+        self._requested_ns = self.world.scheduler.now
         queue = self._purges.name
         if verb in ("get", "got"):
             answers = "basic.get-ok basic.get-empty"
