@@ -50,6 +50,8 @@ def scenario(seed: int) -> Scenario:
     shape = shapes.shape(chance)
     duration_ms = chance.choice(shape.durations_ms)
     made = Scenario(seed, duration_ms, bounds.lowered(chance), settings.varied(chance), {}, hasty=shape.hasty)
+    if shape.slowed:
+        made.settings = {name: value for name, value in made.settings.items() if name not in settings.FREQUENT}
     unbearable: set[str] = set()
     for i in range(chance.randint(1, 3)):
         kind = chance.choice(list(WORKLOADS))

@@ -18,6 +18,10 @@ VARIED: dict[str, tuple[Any, ...]] = {
 RARER = {"consumer_timeout_ms": 0.2}
 
 
+#: Settings whose lowered values make something happen every second, which would take a world of hours too long.
+FREQUENT = ("channel_tick_interval_ms", "consumer_timeout_ms", "heartbeat_s")
+
+
 def varied(chance: random.Random) -> dict[str, Any]:
     """Return settings, some of them not as they are by default."""
     return {name: chance.choice(values) for name, values in VARIED.items() if chance.random() < RARER.get(name, 0.35)}
