@@ -606,6 +606,7 @@ class Vhost(Host):
         self.queues.clear()
         self.exchanges.clear()
         self._exclusive.clear()
+        self.disposal.discard()
         self.routes_changed()
 
     # --- publish ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.queueing import message, table
 from tests.broker.storing import LaterCommitter, Node
@@ -190,3 +191,16 @@ def test_what_a_broker_that_has_ended_held_is_freed_at_once(living, arguments, c
     client = None
     broker.discard()
     assert living()["LocalQueue"] == before
+
+
+def test_a_broker_that_ends_while_it_frees_purged_messages_is_freed(living):
+    before = living()
+    broker = make_broker(bounds=Bounds(disposal=1))
+    client = Wire(broker).log_in()
+    client.declare("q")
+    fill(client)
+    client.call(1, "queue.purge", queue="q")
+    client.connection.lost()
+    broker.discard()
+    client = broker = None
+    assert living(True) == before

@@ -169,6 +169,7 @@ class BrokerProcess:
                 channel.transaction._settled.clear()
         self.broker.discard()
         self.store.take()
+        self.store._unsafe.clear()
 
     def _end_shortage(self) -> None:
         if self._scheduler.now >= self._short_until:

@@ -25,6 +25,13 @@ class Disposal:
         if self._timer is None:
             self._timer = self._clock.after(0, self._go_on)
 
+    def discard(self) -> None:
+        """Free all entries now, after the broker has ended."""
+        self._lines.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _go_on(self) -> None:
         line = self._lines[0]
         for _ in range(min(self._most, len(line))):
