@@ -100,6 +100,8 @@ class Topology:
         return OK, self._with_queue(name, contents=EMPTY if there.contents == EMPTY else PURGED)
 
     def consume(self, name: str) -> tuple[str, "Topology"]:
+        if name not in self.queues:
+            return NOT_FOUND, self
         return OK, self._with_queue(name, consumed=True)
 
     def cancel(self, name: str) -> tuple[str, "Topology"]:

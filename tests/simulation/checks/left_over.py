@@ -59,6 +59,7 @@ SINCE_START = (
     "SystemClock.*",
     # Counted by the check of the journal's files.
     "Journal.segments*",
+    "Living*",
     "Outstanding.returned",
     # Shortage of memory gives a line another one.
     "QueuePages*",
