@@ -138,6 +138,9 @@ class ModelledClient(Client):
         self._comparing = False
         self._waited_ms = 0
         self._bodies = 0
+        self._consumers = 0
+        #: Tag of the present consumer of each queue.
+        self._tags: dict[str, str] = {}
         self._deliveries: list[Received] = []
         self._due: dict[str, deque[tuple[Line, Copy]]] = {}
         self._held: dict[int, tuple[str, int]] = {}
@@ -333,14 +336,17 @@ class ModelledClient(Client):
         if self._model.lines[queue].prefetch != NONE:
             return None
         self._ask("basic.qos", prefetch_count=prefetch)
-        self._ask("basic.consume", queue=queue, consumer_tag=queue)
+        # With the tag of a cancelled consumer it would take over what that one holds, which the model does not know.
+        self._consumers += 1
+        self._tags[queue] = f"{queue} {self._consumers}"
+        self._ask("basic.consume", queue=queue, consumer_tag=self._tags[queue])
         self._await_answer()
         return lambda model: model.subscribe(queue, prefetch)
 
     def _cancel(self, queue: str) -> Callable[[Model], Any] | None:
         if self._model.lines[queue].prefetch == NONE:
             return None
-        self._ask("basic.cancel", consumer_tag=queue)
+        self._ask("basic.cancel", consumer_tag=self._tags[queue])
         self._await_answer()
         return lambda model: model.cancel(queue)
 
@@ -492,7 +498,7 @@ class ModelledClient(Client):
             self._due.setdefault(line.spec.name, deque()).append((line, each))
         arrived, self._deliveries = self._deliveries, []
         for got in arrived:
-            queue = got.arguments["consumer_tag"]
+            queue = got.arguments["consumer_tag"].split()[0]
             if not self._due.get(queue):
                 raise self.world.broken(f"{self.name}: a delivery from {queue} that is not due")
             line, each = self._due[queue].popleft()
