@@ -63,7 +63,7 @@ PASSES = ("seed 9 passes", 0)
 def test_a_fault_is_found_by_the_seed_that_passes_without_it(monkeypatch):
     found, given = result_of(monkeypatch, FAILS_AT_9, PASSES)
     assert (found.seed, found.failure) == (9, "BrokenError: at 1.0 s: q: m-1 is lost")
-    assert given[1] == (False, "--seed", "9")
+    assert given[1] == (False, "--seed", "9", "--as-found")
     assert "seed 9" in str(found)
 
 

@@ -37,7 +37,7 @@ def check(world: "World") -> None:
     spilled = disk.names(DIRECTORY / "spill")
     spill = process.broker._spill
     assert isinstance(spill, SpillFiles)
-    if len(spilled) != len(spill._segments):
+    if len(spilled) != len(spill._segments) or not all(segment.live for segment in spill._segments.values()):
         raise world.broken(f"spill files are left: {spilled}")
     open_files = [path for path in disk.open_files.values() if path.parent.name == "journal"]
     if len(open_files) > len(names):

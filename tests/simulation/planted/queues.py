@@ -20,7 +20,7 @@ QUEUES = (
     Planted(
         "a tail before its pages",
         "fifo_line.py",
-        "if self.line or self._pages:\n                self._page_tail(self._pager)\n            else:",
+        "if self.line or self._pages:\n                self._page_tail(pager)\n            else:",
         "if True:\n                self._page_in()\n            else:",
     ),
     Planted(
