@@ -62,5 +62,5 @@ class Alone:
     def made_step(self) -> None:
         pass
 
-    def synced_definitions(self) -> None:
+    def synced_definitions(self, since: int) -> None:
         pass

@@ -45,8 +45,8 @@ class Supervisor(Protocol):
     def made_step(self) -> None:
         """One of its threads is about to make a step on the disk, or has made it."""
 
-    def synced_definitions(self) -> None:
-        """The definitions are safe, even if the power goes."""
+    def synced_definitions(self, since: int) -> None:
+        """The definitions of that time (`Scheduler.now`) are safe, even if the power goes."""
 
     def erred(self, process: "BrokerProcess", error: BaseException | None) -> None:
         """Its event loop has caught an exception."""
@@ -191,8 +191,9 @@ class BrokerProcess:
         return SimulatedCommitter(log, sync, self.loop, self._threads, lambda: self.before_close())
 
     def _sync_definitions(self, sync: Callable[[], None]) -> None:
+        began = self._scheduler.now
         sync()
-        self._supervisor.synced_definitions()
+        self._supervisor.synced_definitions(began)
 
     def _on_failure(self) -> None:
         self.stop()

@@ -256,8 +256,8 @@ class World:
         self.disk.end_process()
         self._boot_later()
 
-    def synced_definitions(self) -> None:
-        self._synced_ns = self.scheduler.now
+    def synced_definitions(self, since: int) -> None:
+        self._synced_ns = since
 
     def logged(self, error: BaseException) -> None:
         """The broker has caught an exception and logged it."""
