@@ -86,6 +86,7 @@ def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
 
 def _run(world: World, given: Scenario) -> Outcome:
     workloads = [WORKLOADS[plan["workload"]](world, name, plan) for name, plan in given.workloads.items()]
+    world.limit_connections(sum(workload.connections for workload in workloads))
     actors: dict[str, Any] = {"machine": Machine(world)}
     for workload in workloads:
         actors |= workload.actors

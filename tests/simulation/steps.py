@@ -48,6 +48,11 @@ class Workload(ABC):
         """Return the clients by their names."""
         return {client.name: client for client in self.clients}
 
+    @property
+    def connections(self) -> int:
+        """Return the number of connections without which the workload does not come to rest."""
+        return len(self.clients)
+
     def begin(self) -> None:
         """Connect all clients, before the first step."""
         for client in self.clients:

@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -117,6 +118,11 @@ class World:
         """Return numbers of their own for one purpose, so that what one does never changes the luck of another."""
         return Chance(f"{self.seed} {purpose}")
 
+    def limit_connections(self, least: int) -> None:
+        """Raise the broker's limit of connections, if there is one, to a number. Called before it starts."""
+        if 0 < self.config.max_connections < least:
+            self.config = replace(self.config, max_connections=least)
+
     # --- the transcript ---------------------------------------------------------------------------------------------
 
     def note(self, *what: object) -> None:
@@ -199,8 +205,10 @@ class World:
 
     @property
     def is_stopping(self) -> bool:
-        """Return whether the broker closes its connections because it stops."""
-        return self.process is not None and self.process.stopping
+        """Return whether the broker closes, or has closed, its connections because it stops."""
+        if self.process is None:
+            return bool(self.deaths) and self.deaths[-1].kind == STOPPED
+        return self.process.stopping
 
     def may_have_timed_out(self, since: int) -> bool:
         """Return whether the broker may have taken back a message that was published at `since`: it is that old."""

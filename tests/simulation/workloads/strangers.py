@@ -61,6 +61,10 @@ class Strangers(Workload):
     def clients(self) -> "tuple[Stranger, ...]":
         return tuple(self.strangers)
 
+    @property
+    def connections(self) -> int:
+        return 0
+
     def begin(self) -> None:
         """Nobody comes by himself."""
 
