@@ -282,6 +282,8 @@ class LimitConsumer(Client):
         self._limits = limits
         self._prefetch = prefetch
         self._unsettled: dict[int, str] = {}
+        #: Whatever came on this connection: an acknowledgement may be lost with it.
+        self._received: list[str] = []
         self._acknowledges_all = False
         self._declared = False
         self._consumes = False
@@ -329,13 +331,15 @@ class LimitConsumer(Client):
         message = name_of(got.body)
         self._limits.delivered(message, got.arguments["redelivered"], (self.name, self._incarnation))
         self._unsettled[got.arguments["delivery_tag"]] = message
+        self._received.append(message)
         if self._acknowledges_all:
             self.do_settle("ack")
 
     def disconnected(self) -> None:
         self._consumes = self._declared = False
-        for message in self._unsettled.values():
+        for message in self._received:
             self._limits.returned(message)
+        self._received.clear()
         self._unsettled.clear()
 
 
