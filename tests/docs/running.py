@@ -98,19 +98,26 @@ class Reader:
     # --- languages ----------------------------------------------------------------------------------------------------
 
     def do_python(self, block: Block, later: list[str]) -> None:
-        """A block with a title is a file, and run by what is typed later. One with tests is for pytest. Blocks without
-        either are one program."""
+        """A block with a title is a file, which another block uses. One with tests is for pytest. Blocks without either
+        are one program."""
         # The lines' numbers are those of the page.
         code = compile("\n" * (block.line - 1) + self._here(block.text), str(self._section), "exec")
         if block.title:
-            known = re.match(r"(test_.*|conftest)\.py$", block.title) or any(block.title in text for text in later)
-            assert known, f"nothing runs {block.title}"
+            assert self._is_used(block) or any(block.title in text for text in later), f"nothing runs {block.title}"
         elif TESTS.search(block.text):
             (self._directory / f"test_of_line_{block.line}.py").write_text(self._here(block.text))
         else:
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(code, self._namespace)
             self._printed = self._written(printed.getvalue())
+
+    def _is_used(self, block: Block) -> bool:
+        """Return whether a file is a test, or another block imports it or names it as a command."""
+        if re.match(r"(test_.*|conftest)\.py$", block.title):
+            return True
+        module = block.title.removesuffix(".py").replace("/", ".")
+        names = re.compile(rf"\b{re.escape(module)}\b|\"{re.escape(Path(block.title).stem)}\"")
+        return any(names.search(other.text) for other in self._section.blocks if other != block)
 
     def do_console(self, block: Block, later: list[str]) -> None:
         terminal.run(block.text, self._directory, self._environment, self._here, self._written)
