@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 SIZE = (40, 120)
 
 #: Printed by the shell after each command, with its exit status; nothing else prints it.
