@@ -1,4 +1,4 @@
-"""The first screen of the README works as written."""
+"""The README works as written, in a checkout and on the package index."""
 
 import re
 import subprocess
@@ -11,6 +11,7 @@ import amqpbroker
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+REPOSITORY = "https://github.com/amqpbroker/amqpbroker/blob/main/"
 
 
 def blocks(language):
@@ -28,8 +29,24 @@ def test_hello_world(broker):
 
 def test_the_commands_it_opens_with_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert re.findall(r"^make ([a-z]+)", blocks("sh")[0], re.MULTILINE) == ["run", "test"]
+    commands = re.findall(r"^(.+?)(?: +#.*)?$", blocks("sh")[0], re.MULTILINE)
+    assert commands == ["uvx amqpbroker", "pipx run amqpbroker", "make run", "make test"]
     assert set(re.findall(r"\bmake ([a-z]+)[` ]", README)) <= targets
+
+
+def test_the_package_has_the_command_that_uvx_and_pipx_run():
+    project = (ROOT / "pyproject.toml").read_text()
+    assert 'name = "amqpbroker"' in project
+    assert 'amqpbroker = "amqpbroker.cli.main:main"' in project
+
+
+def test_links_are_absolute_and_lead_to_files_of_the_repository():
+    """The package index shows the README, too, where a relative link leads nowhere."""
+    links = re.findall(r"\]\(([^)]+)\)", README)
+    assert [link for link in links if not link.startswith("https://")] == []
+    paths = [link.removeprefix(REPOSITORY) for link in links if link.startswith(REPOSITORY)]
+    assert len(paths) > 20
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
 
 
 def test_the_version_is_one():

@@ -1,5 +1,5 @@
-"""A section of the documentation is worked through as a reader would: its blocks in order, in a directory of its own,
-with a broker of its own, which is where the section says that the reader's is.
+"""Works through a section of the documentation as a reader would: its blocks in order, in a directory of its own, with
+a broker of its own at the address that the section names.
 """
 
 import contextlib
@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Container
 from pathlib import Path
+from xml.etree import ElementTree
 
 import httpx
 import yaml
@@ -24,10 +25,11 @@ from tests.docs import terminal, words
 from tests.docs.blocks import OUTPUT, ROOT, Block, Section
 from tests.process import ENVIRONMENT
 
-#: Languages whose blocks are not looked into: what is printed, and drawings.
-SHOWN = {"", "text"}
+#: Languages whose blocks are not checked: output and drawings, and languages whose tools this project does not need. A
+#: page says which of its programs have been run.
+SHOWN = {"", "text", "csharp", "dockerfile", "java", "powershell", "properties", "typescript"}
 
-#: What a program printed that could not be run here.
+#: Stands for the output of a program that could not be run here.
 UNKNOWN = "\0"
 
 #: Where `make interop` puts modules for Node.js.
@@ -37,7 +39,7 @@ TESTS = re.compile(r"^(async )?def test_", re.MULTILINE)
 
 
 class Reader:
-    """Works through `section`; what it writes is in `directory`."""
+    """Works through `section`; its files are in `directory`."""
 
     def __init__(self, section: Section, broker: Broker, directory: Path) -> None:
         self._section = section
@@ -96,19 +98,26 @@ class Reader:
     # --- languages ----------------------------------------------------------------------------------------------------
 
     def do_python(self, block: Block, later: list[str]) -> None:
-        """A block with a title is a file, and run by what is typed later. One with tests is for pytest. Blocks without
-        either are one program."""
+        """A block with a title is a file, which another block uses. One with tests is for pytest. Blocks without either
+        are one program."""
         # The lines' numbers are those of the page.
         code = compile("\n" * (block.line - 1) + self._here(block.text), str(self._section), "exec")
         if block.title:
-            known = re.match(r"(test_.*|conftest)\.py$", block.title) or any(block.title in text for text in later)
-            assert known, f"nothing runs {block.title}"
+            assert self._is_used(block) or any(block.title in text for text in later), f"nothing runs {block.title}"
         elif TESTS.search(block.text):
             (self._directory / f"test_of_line_{block.line}.py").write_text(self._here(block.text))
         else:
             with contextlib.redirect_stdout(io.StringIO()) as printed:
                 exec(code, self._namespace)
             self._printed = self._written(printed.getvalue())
+
+    def _is_used(self, block: Block) -> bool:
+        """Return whether a file is a test, or another block imports it or names it as a command."""
+        if re.match(r"(test_.*|conftest)\.py$", block.title):
+            return True
+        module = block.title.removesuffix(".py").replace("/", ".")
+        names = re.compile(rf"\b{re.escape(module)}\b|\"{re.escape(Path(block.title).stem)}\"")
+        return any(names.search(other.text) for other in self._section.blocks if other != block)
 
     def do_console(self, block: Block, later: list[str]) -> None:
         terminal.run(block.text, self._directory, self._environment, self._here, self._written)
@@ -142,6 +151,17 @@ class Reader:
             )
             assert done.returncode == 0, done.stdout
 
+    def do_go(self, block: Block, later: list[str]) -> None:
+        """Check the syntax, where Go is installed."""
+        gofmt = shutil.which("gofmt")
+        self._printed = UNKNOWN
+        if gofmt is not None:
+            done = subprocess.run([gofmt, "-l"], input=block.text, capture_output=True, text=True, check=False)
+            assert (done.returncode, done.stdout) == (0, ""), done.stderr or "run gofmt on it"
+
+    def do_xml(self, block: Block, later: list[str]) -> None:
+        ElementTree.fromstring(block.text)
+
     def do_ini(self, block: Block, later: list[str]) -> None:
         """RabbitMQ's configuration; with sections, systemd's."""
         if block.text.startswith("["):
@@ -154,7 +174,7 @@ class Reader:
         json.loads(block.text)
 
     def do_yaml(self, block: Block, later: list[str]) -> None:
-        """Metrics that it names have to be there."""
+        """Check that the metrics in it exist."""
         yaml.safe_load(block.text)
         metrics = set(re.findall(r"\brabbitmq_\w+", block.text))
         if metrics:
@@ -167,7 +187,7 @@ class Reader:
     # --- where it is --------------------------------------------------------------------------------------------------
 
     def _here(self, text: str) -> str:
-        """With the addresses of this broker."""
+        """Return the text with the addresses of this broker."""
         amqp = self._ports[0][1]
         text = re.sub(r"(amqp://(?:\w+:\w+@)?)(?:localhost|127\.0\.0\.1)(?=[/?\"'\s])", rf"\g<1>127.0.0.1:{amqp}", text)
         for written, here in self._ports:
@@ -175,7 +195,7 @@ class Reader:
         return text
 
     def _written(self, text: str) -> str:
-        """What is printed, with the ports that a page has."""
+        """Return printed text with the ports that pages have."""
         for written, here in self._ports:
             text = re.sub(rf"\b{here}\b", written, text)
         return text
@@ -193,7 +213,7 @@ class Reader:
         return programs
 
     def _pytest(self) -> None:
-        """With the plugin as pytest finds it, and no others, which take longer than the tests."""
+        """Run the tests with the plugin as pytest finds it, but no other plugins, which take longer than the tests."""
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "amqpbroker"],
             cwd=self._directory,

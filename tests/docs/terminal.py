@@ -1,4 +1,4 @@
-"""What a `console` block shows is typed into a shell, and what comes is compared with what stands there."""
+"""Types the commands of a `console` block into a shell and compares the output with the block."""
 
 import contextlib
 import os
@@ -11,10 +11,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 SIZE = (40, 120)
 
-#: What the shell prints after each command, with its exit status, and nothing else prints.
+#: Printed by the shell after each command, with its exit status; nothing else prints it.
 END = "\x1e"
 AFTER_EACH = f"_status=$?; printf '{END}%s{END}' $_status; (exit $_status)"
 AT_THE_END = "kill $(jobs -p) 2>/dev/null; wait 2>/dev/null"
@@ -27,7 +27,7 @@ def run(text: str, directory: Path, environment: dict[str, str], here: Change = 
     """Type the commands of a block. Raises AssertionError at the first one that fails or prints something else.
 
     here: makes a command what it is to be on this machine; written: makes what is printed what a page would show. A
-    command that is to fail is followed by `echo $?`, and `...` stands for anything. What was begun with `&` is ended.
+    command that is to fail is followed by `echo $?`, and `...` stands for anything. Background jobs are stopped.
     """
     commands = typed(text)
     printed = type_in([here(command) for command, _ in commands], directory, environment)
@@ -57,7 +57,7 @@ def typed(text: str) -> list[tuple[str, str]]:
 
 
 def same(output: str, expected: str) -> bool:
-    """Whether it is what was expected, but for spaces at the ends of lines."""
+    """Return whether the output is the expected one, ignoring spaces at the ends of lines."""
     pattern = ".*?".join(re.escape(part) for part in trimmed(expected).split("..."))
     return re.fullmatch(pattern, trimmed(output), re.DOTALL) is not None
 
@@ -67,7 +67,7 @@ def trimmed(text: str) -> str:
 
 
 def type_in(commands: list[str], directory: Path, environment: dict[str, str]) -> str:
-    """All that a shell prints on a terminal, until the last command has ended."""
+    """Return the output of a shell on a terminal, until the last command has ended."""
     script = "\n".join([*(f"{{ {command}\n}}; {AFTER_EACH}" for command in commands), AT_THE_END])
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, SIZE)

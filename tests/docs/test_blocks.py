@@ -1,5 +1,7 @@
 """Every code block of the documentation is run or checked."""
 
+import importlib.util
+
 import httpx
 import pika
 import pytest
@@ -8,13 +10,13 @@ from amqpbroker.testing import Broker
 from tests.docs.blocks import PAGES, ROOT, Section, sections
 from tests.docs.running import Reader
 
-#: What other tests run, which know the page better.
+#: Blocks that other tests run, which know the page better.
 ELSEWHERE = {"docs/examples/README.md": {"console"}}  # tests/examples
 
-#: Where pages say that their programs leave nothing behind.
+#: Pages whose programs leave nothing behind.
 LEAVE_NOTHING = "docs/features/"
 
-#: How many blocks may say why they are not run.
+#: Number of blocks that may state why they are not run.
 MOST_NOT_RUN = 10
 
 SECTIONS = [section for page in PAGES for section in sections(page)]
@@ -41,12 +43,35 @@ def left(broker):
 
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
 def test_section(section, tmp_path, monkeypatch):
+    missing = {name for block in section.blocks for name in block.needs if importlib.util.find_spec(name) is None}
+    if missing:
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
     work_through(section, tmp_path, monkeypatch)
 
 
 def test_few_are_not_run():
     marked = [block for section in SECTIONS for block in section.blocks if block.not_run is not None]
     assert len(marked) <= MOST_NOT_RUN
+
+
+def test_python_that_is_not_run_compiles():
+    """Programs whose frameworks are not installed, too."""
+    for section in SECTIONS:
+        for block in section.blocks:
+            if block.language == "python" and block.not_run is None:
+                compile(block.text, f"{section.page}, line {block.line}", "exec")
+
+
+def test_marks(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "<!-- read as a whole: steps -->\n\n## One\n\n<!-- needs: django celery -->\n```python\n1\n```\n\n## Two\n\n"
+        "    <!-- not run: why -->\n    ```python\n    2\n    ```\n"
+    )
+    (section,) = sections(page)
+    needing, indented = section.blocks
+    assert (needing.needs, needing.not_run, needing.text) == (("django", "celery"), None, "1\n")
+    assert (indented.needs, indented.not_run, indented.text) == ((), " why ", "2\n")
 
 
 def section_of(directory, info, text):
@@ -76,6 +101,7 @@ WRONG = [
     ("json", "{'a': 1}"),
     ("yaml", "a: b: c"),
     ("ini", "heartbeet = 30"),
+    ("xml", "<a><b></a>"),
     ("toml", "a = "),
     ("pyton", "1"),
 ]

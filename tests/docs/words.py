@@ -1,4 +1,4 @@
-"""What a `sh` block says to do is checked without doing it: there are such commands, options, targets and files."""
+"""Checks a `sh` block without running it: its commands, options, make targets and files exist."""
 
 import importlib.util
 import re
