@@ -41,14 +41,14 @@ APPLICATION_CHART = page.CHARTS / "application.svg"
 REPEATED_CHART = page.CHARTS / "ratios.svg"
 
 APPLICATION = """\
-**Messages of an application.** 4,000 different messages in turn, 40,000 in app-topic-keys: random bodies of 20 to 2,000
-bytes and, in each, a content type, three headers, a message id, a timestamp and a type, in three of ten a correlation
-id. Messages are transient and consumers use auto-ack unless a row says otherwise.
+**Messages of an application.** Publishers send 4,000 different messages in a cycle (40,000 in app-topic-keys). Each has
+a random body of 20 to 2,000 bytes, a content type, three headers, a message id, a timestamp and a type; three of ten
+have a correlation id. Messages are transient and consumers use auto-ack unless the row says otherwise.
 """
 REPEATED = """\
-**One repeated message.** A publisher sends the same message again and again, as many benchmarks do. It has no
-properties but its delivery mode. Caches help here: a publish like the one before it is recognised in one comparison.
-The table above says what to expect of a broker that an application uses.
+**One repeated message.** A publisher sends the same message again and again, as many benchmarks do. Its only property
+is the delivery mode. Caches help here, because a publish like the previous one is recognised with one comparison. To
+estimate the performance of an application, use the table above.
 """
 
 
@@ -148,9 +148,9 @@ def run(given: argparse.Namespace) -> None:
     began, load = time.monotonic(), page.load()
     named = given.shapes or NAMES
     if loads := [name for name in named if name in LOADS]:
-        text = run_loads(given, load, loads)
-        print(text, end="\n\n", flush=True)
-        write(given, "side by side", text)
+        for name, text in run_loads(given, load, loads).items():
+            print(text, end="\n\n", flush=True)
+            write(given, name, text)
     if measurements := [name for name in named if name in operation.MEASUREMENTS]:
         found = [f"{page.machine()}. `make bench`; {load}.\n"]
         for name in measurements:
@@ -167,8 +167,8 @@ def write(given: argparse.Namespace, part: str, text: str) -> None:
         page.write(part, text)
 
 
-def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> str:
-    """Measure shapes; return what was found, and draw the charts if it is to be written."""
+def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> dict[str, str]:
+    """Measure shapes; return the parts of the page by name, and draw the charts if they are to be written."""
     starts = Starts()
     for _ in range(given.rounds - 1):
         with contextlib.ExitStack() as stack:
@@ -190,7 +190,7 @@ def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> str:
         for path, drawn in ((APPLICATION_CHART, application(rows)), (REPEATED_CHART, repeated(rows))):
             wanted = {row.name: row.target for row in drawn if row.target is not None}
             charts.ratios(path, {row.name: row.ratio for row in drawn if row.ratio is not None}, wanted)
-    return part(given, load, starts, rows, latencies)
+    return {"results": results(starts, rows, latencies), "side by side": part(given, load, starts, rows, latencies)}
 
 
 def application(rows: list[Row]) -> list[Row]:
@@ -199,6 +199,12 @@ def application(rows: list[Row]) -> list[Row]:
 
 def repeated(rows: list[Row]) -> list[Row]:
     return [row for row in rows if row.name not in application_shapes.SHAPES]
+
+
+def results(starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
+    """Return the results at the top of the page."""
+    start_s, rest_bytes = starts.pair(lambda each: each.start_s), starts.pair(lambda each: float(each.rest_bytes))
+    return report.results(rows, start_s, rest_bytes, latencies)
 
 
 def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
