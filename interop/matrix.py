@@ -15,8 +15,8 @@ BEGIN, END = "<!-- interop matrix: begin -->", "<!-- interop matrix: end -->"
 
 INTRODUCTION = """# Tested clients
 
-Unmodified clients, each tested against its own broker process. `python -m interop --write-docs` runs the tests and writes
-this table. [interop/README.md](../interop/README.md) describes the checks; the same scripts pass on RabbitMQ.
+Unmodified clients, each tested against its own broker process. `python -m interop --write-docs` runs the tests and
+writes this table. [interop/README.md](../interop/README.md) describes the checks; the same scripts pass on RabbitMQ.
 """
 
 _MARKS = {"PASS": "ok", "FAIL": "FAIL", "NA": "n/a"}

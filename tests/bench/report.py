@@ -31,7 +31,10 @@ RESULTS = {
     "app-request-10": "Requests with direct reply-to, 10 clients",
 }
 #: Percentiles in the results, by the beginnings of their names.
-RESULTS_LATENCIES = {"lat:": "Latency at 2,000 messages/s", "lat-persist:": "Latency of persistent messages at 500/s"}
+RESULTS_LATENCIES = {
+    "lat:": "Latency of a repeated message, 2,000/s",
+    "lat-persist:": "Latency of a repeated persistent message, 500/s",
+}
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ def test_results_show_rates_and_figures_of_which_less_is_better():
     latencies = {"lat: transient, 2,000/s, p99": Pair(2.0, 0.5), "lat: transient, 2,000/s, p50": Pair(1.0, 1.0)}
     assert report.results(rows, Pair(4.0, 0.25), Pair(1.2e8, 3e7), latencies).splitlines()[2:] == [
         "| Transient messages, each acknowledged | 10/s | 25/s | 2.50 |",
-        "| Latency at 2,000 messages/s, p99 | 2.00 ms | 0.50 ms | 4.00 |",
+        "| Latency of a repeated message, 2,000/s, p99 | 2.00 ms | 0.50 ms | 4.00 |",
         "| Startup time | 4.00 s | 0.25 s | 16.0 |",
         "| Memory without load | 120 MB | 30 MB | 4.00 |",
     ]

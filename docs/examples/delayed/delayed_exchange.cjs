@@ -9,7 +9,7 @@ const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 async function remind(channel, text, delayMs) {
   channel.publish('later', 'reminders', Buffer.from(text), { persistent: true, headers: { 'x-delay': delayMs } });
   await channel.waitForConfirms();
-  console.log(`asked for: ${text}`);
+  console.log(`requested: ${text}`);
 }
 
 async function main(delayMs) {

@@ -17,7 +17,7 @@ URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 def remind(channel, text, delay_s):
     properties = pika.BasicProperties(delivery_mode=2, headers={"x-delay": round(delay_s * 1000)})
     channel.basic_publish("later", "reminders", text.encode(), properties)
-    print(f"asked for: {text}")
+    print(f"requested: {text}")
 
 
 def main(url=URL, delay_s=2.0):

@@ -17,7 +17,7 @@ async function remind(channel, text, delayMs) {
   });
   channel.sendToQueue(wait, Buffer.from(text), { persistent: true });
   await channel.waitForConfirms();
-  console.log(`asked for: ${text}`);
+  console.log(`requested: ${text}`);
   return wait;
 }
 

@@ -26,7 +26,7 @@ def remind(channel, text, delay_s):
     }
     channel.queue_declare(wait, durable=True, arguments=arguments)
     channel.basic_publish("", wait, text.encode(), pika.BasicProperties(delivery_mode=2))
-    print(f"asked for: {text}")
+    print(f"requested: {text}")
 
 
 def main(url=URL, delay_s=2.0):

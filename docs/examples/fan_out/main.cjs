@@ -7,7 +7,7 @@ const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 const PHOTOS = ['beach.jpg', 'cat.jpg'];
 
 const WORKERS = {
-  thumbnail: 'makes a small one of',
+  thumbnail: 'resizes',
   metadata: 'reads time and place of',
   recognition: 'looks for faces in',
 };

@@ -14,7 +14,7 @@ URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 PHOTOS = ["beach.jpg", "cat.jpg"]
 
 WORKERS = {
-    "thumbnail": "makes a small one of",
+    "thumbnail": "resizes",
     "metadata": "reads time and place of",
     "recognition": "looks for faces in",
 }

@@ -67,7 +67,7 @@ async function main() {
   const accepted = await fetch(`${base}/documents`, { method: 'POST', body: '##Hello World!##' });
   const ask = async () => (await fetch(base + accepted.headers.get('location'))).json();
   console.log(`sent: ${accepted.status}`);
-  console.log(`nobody works yet: ${(await ask()).status}`);
+  console.log(`no worker yet: ${(await ask()).status}`);
   await worker(connection);
   let answer = await ask();
   while (answer.status === 'waiting') answer = await ask(); // a real client waits a second here

@@ -28,7 +28,7 @@ def client(base):
     status, headers, _ = request(f"{base}/documents", b"##Hello World!##")
     document = base + headers["Location"]
     print(f"sent: {status}")
-    print(f"nobody works yet: {request(document)[2]['status']}")
+    print(f"no worker yet: {request(document)[2]['status']}")
 
     command = [sys.executable, str(WORKER)]
     with subprocess.Popen(command, env=os.environ | {"AMQP_URL": URL}, stdout=subprocess.PIPE, text=True) as worker:

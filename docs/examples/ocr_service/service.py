@@ -58,9 +58,7 @@ async def post(request):
         reply_to="ocr.results",
     )
     try:
-        await images.publish(
-            message, routing_key="ocr.images"
-        )  # 202 only after the confirm
+        await images.publish(message, routing_key="ocr.images")  # 202 only after the confirm
     except aio_pika.exceptions.DeliveryError:
         documents.forget(name)
         return JSONResponse({"error": "too many wait already"}, status_code=503, headers={"Retry-After": "60"})

@@ -28,7 +28,7 @@ async function work(channel, call) {
     const attempt = failures(message) + 1;
     try {
       call(String(message.content));
-      console.log(`attempt ${attempt}: told ${message.content}`);
+      console.log(`attempt ${attempt}: called ${message.content}`);
     } catch (error) {
       console.log(`attempt ${attempt}: ${error.message}`);
       if (attempt < ATTEMPTS) {

@@ -44,7 +44,7 @@ def work(channel, call):
             # Publish first, then acknowledge: a crash in between duplicates the message, but does not lose it.
             channel.basic_publish("", "webhooks.failed", body, properties)
         else:
-            print(f"attempt {attempt}: told {body.decode()}")
+            print(f"attempt {attempt}: called {body.decode()}")
         channel.basic_ack(method.delivery_tag)
         break
     channel.cancel()

@@ -22,7 +22,7 @@ async function work(channel, call, attempts) {
     const attempt = (message.properties.headers['x-delivery-count'] ?? 0) + 1;
     try {
       call(String(message.content));
-      console.log(`attempt ${attempt}: told ${message.content}`);
+      console.log(`attempt ${attempt}: called ${message.content}`);
       channel.ack(message);
     } catch (error) {
       console.log(`attempt ${attempt}: ${error.message}`);

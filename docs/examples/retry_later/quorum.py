@@ -36,7 +36,7 @@ def work(channel, call):
             print(f"attempt {attempt}: {error}")
             channel.basic_nack(method.delivery_tag)
         else:
-            print(f"attempt {attempt}: told {body.decode()}")
+            print(f"attempt {attempt}: called {body.decode()}")
             channel.basic_ack(method.delivery_tag)
     channel.cancel()
 
