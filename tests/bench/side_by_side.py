@@ -2,12 +2,12 @@
 
 usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--no-write]
 
-There are two kinds of shapes. Those whose names begin with `app-` send what applications send: thousands of different
-messages with properties, headers and bodies of their own (application_shapes.py). The others repeat one message
-(shapes.py), which a broker's caches make quicker. `restart` and `management` are no shapes of load, but what users see
-beside their messages (operation.py).
+There are two kinds of shapes. Shapes whose names begin with `app-` send messages like applications: thousands of
+different ones with their own properties, headers and bodies (application_shapes.py). The others repeat one message
+(shapes.py), which is faster because of a broker's caches. `restart` and `management` are not shapes of load, but other
+effects that users notice (operation.py).
 
-RabbitMQ is Debian's, installed if it is missing. amqpbroker is what this Python imports: `make bench` has it be the
+RabbitMQ is Debian's, installed if it is missing. amqpbroker is the one that this Python imports: `make bench` uses the
 compiled one. LavinMQ is measured too if the environment variable LAVINMQ has the path of its binary. Only a run of all
 shapes is written.
 """
