@@ -40,12 +40,12 @@ def definitions():
 
 
 def test_the_table_of_layers_is_the_one_that_is_enforced():
-    table = tables(section("The layers"))[0]
+    table = tables(section("Layers"))[0]
     assert {code(layer)[0]: set(code(below)) for layer, below in table} == LAYERS
 
 
 def test_the_map_has_a_row_for_every_folder():
-    rows = [code(row[0])[0].rstrip("/") for table in tables(section("The map")) for row in table]
+    rows = [code(row[0])[0].rstrip("/") for table in tables(section("Folders")) for row in table]
     folders = {str(path.parent.relative_to(PACKAGE)) for path in MODULES}
     assert len(rows) == len(set(rows))
     assert set(rows) == (folders - {"."}) | {"amqpbroker", "management/static"}
@@ -88,7 +88,7 @@ def test_a_first_line_that_does_not_say_what_a_file_is_for_is_found(first, fault
 
 
 def test_thirty_features_have_their_files():
-    features = [row for table in tables(section("To change")) for row in table]
+    features = [row for table in tables(section("Files by feature")) for row in table]
     assert len(features) >= 30
     assert [row for row in features if not code(row[1])] == []
 

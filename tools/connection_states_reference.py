@@ -9,24 +9,24 @@ PATH = Path(__file__).parent.parent / "docs" / "reference" / "connection-states.
 INTRODUCTION = """\
 # Connection states
 
-The states of an AMQP connection and what the broker does in each of them. The page is generated from the table that the
-broker acts on. A transition that is not listed under "Next" is not made: a connection that is closed stays closed.
+This page lists the states of an AMQP connection and the broker's behaviour in each of them. It is generated from the
+broker's own table. A transition that is not listed under "Next" does not exist: a closed connection stays closed.
 
-"State in the API" is the field `state` of `/api/connections`. "Counts" says whether the connection is listed there and
-counts for the limits of vhosts and users. A connection begins to count when it is opened, and ceases in the first state
-that does not count. An error before the opening may lead to a state in which a connection counts only if it was open.
+"State in the API" is the field `state` of `/api/connections`. "Counts" shows whether the connection is listed there and
+counts towards the limits of vhosts and users. A connection counts from its opening until the first state that does not
+count. After an error before the opening, a connection can be in a state in which it counts only if it was open.
 
-| State | The connection | State in the API | Counts | Closes after | Next |
+| State | Description: the connection ... | State in the API | Counts | Closes after | Next |
 |---|---|---|---|---|---|
 """
 
 CHANNEL_ZERO = """
 ## Methods on channel 0
 
-The error 504 for a method that is not acted on is "unexpected method during the handshake" before the connection is
-open, and "unexpected method in connection state running" afterwards.
+A method that is not handled gets the error 504 "unexpected method during the handshake" before the connection is open,
+and "unexpected method in connection state running" afterwards.
 
-| State | Acted on | Other methods |
+| State | Handled methods | Other methods |
 |---|---|---|
 """
 
@@ -35,9 +35,9 @@ INPUT = """
 
 - Frames that are *held* are handled when the state changes. The socket is not read meanwhile, so TCP slows the client
   down, and its silence does not count as missed heartbeats.
-- Frames that are *refused* are error 505.
-- Before the protocol header, nothing is taken for a frame. Eight bytes that are no header of AMQP 0-9-1 are answered
-  with the broker's own header, and the socket is closed.
+- Frames that are *refused* get error 505.
+- Data before the protocol header is not parsed as frames. If the first eight bytes are not a header of AMQP 0-9-1, the
+  broker answers with its own header and closes the socket.
 - Heartbeats begin with connection.tune-ok. A client that is silent for two intervals is disconnected.
 - Output is written in every state. In `closed`, the socket is closed once the rest is written.
 
@@ -48,7 +48,7 @@ INPUT = """
 ALARMS = """
 ## Alarms and the disk
 
-Of an open connection, an alarm and a disk that is slower than its publishers decide the state:
+The state of an open connection depends on alarms and on whether the disk is slower than its publishers:
 
 | State | Alarm | Blocked | Waits for the disk |
 |---|---|---|---|
@@ -56,7 +56,7 @@ Of an open connection, an alarm and a disk that is slower than its publishers de
 
 
 def is_greeted(state: State) -> bool:
-    """Return whether the protocol header has come, and what follows is frames."""
+    """Return whether the protocol header has arrived, so that frames follow."""
     return state not in (CONNECTED, HEADER)
 
 
@@ -83,15 +83,15 @@ def errors(state: State) -> str:
     if state.sends_close:
         return "connection.close"
     if state.private:
-        return "not told: `lingering`" if LINGERING.name in state.follows else ""
-    return "none is looked for" if state.deaf else "ignored"
+        return "not sent: `lingering`" if LINGERING.name in state.follows else ""
+    return "not detected" if state.deaf else "ignored"
 
 
 def silence(state: State) -> str:
     """Return whether the silence of the client ends the connection."""
     if state.deaf or state.private:
         return "no heartbeats"
-    return "allowed" if state.held else "ends it"
+    return "allowed" if state.held else "closes it"
 
 
 def others(state: State) -> str:
@@ -111,7 +111,7 @@ def ends_after(state: State) -> str:
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [INTRODUCTION]
     for state in STATES:
         following = ", ".join(f"`{each.name}`" for each in STATES if each.name in state.follows)

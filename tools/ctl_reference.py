@@ -9,8 +9,8 @@ PATH = Path(__file__).parent.parent / "docs" / "reference" / "ctl.md"
 INTRODUCTION = """\
 # amqpbroker ctl
 
-rabbitmqctl's and rabbitmq-diagnostics' commands, for what exists here, with their names, arguments, columns and exit
-statuses. They ask the management API of a running broker.
+The commands of rabbitmqctl and rabbitmq-diagnostics for all features that exist here, with the same names, arguments,
+columns and exit statuses. They use the management API of a running broker.
 
 ```sh
 amqpbroker ctl list_queues name messages consumers
@@ -19,37 +19,39 @@ amqpbroker ctl set_permissions -p / worker '.*' '.*' '.*'
 amqpbroker ctl list_connections --formatter json
 ```
 
-## Which broker
+## Choose the broker
 
-- `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: that one, as that user.
-  `--username` and `--password` may stand apart, `--cacertfile` says whose certificates are trusted with `https`.
-- `--data-dir DIR`: the one that owns this data directory, as its owner. A running broker leaves a file `control.json`
-  there, which only its own user may read; who can read it may do everything, as with RabbitMQ's cookie.
-- Without either the one of your own data directory, else the one on port 15672 of this machine, as `guest` or as
-  RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS say.
+- `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: the broker at this address, with
+  this user. `--username` and `--password` can be given separately; `--cacertfile` names trusted certificates for
+  `https`.
+- `--data-dir DIR`: the broker that uses this data directory, with the rights of its owner. A running broker writes a
+  file `control.json` there, which only its own user can read; as with RabbitMQ's cookie, a user who can read it has all
+  rights.
+- By default, the broker of your own data directory; if there is none, the broker on port 15672 of this machine, with
+  the user `guest` or RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS.
 
 ## Options
 
-They may stand anywhere, as with rabbitmqctl.
+Options can be anywhere in the command line, as with rabbitmqctl.
 
-| Option | |
+| Option | Meaning |
 |---|---|
-| `-p`, `--vhost NAME` | The virtual host; `/` unless given. |
+| `-p`, `--vhost NAME` | Virtual host; default `/`. |
 | `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal), `json`, `json_stream`, `csv`. |
-| `-q`, `--quiet` | Only the results, without the line that says what is being done. |
-| `-s`, `--silent` | Without the table's head, too; `--no-table-headers` leaves out just that. |
-| `-t`, `--timeout SECONDS` | How long it may take; 60 unless given, or 0. |
-| `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Are taken, and mean nothing. |
+| `-q`, `--quiet` | Print only results, without the line that announces the command. |
+| `-s`, `--silent` | Also omit the table's header; `--no-table-headers` omits only the header. |
+| `-t`, `--timeout SECONDS` | Time limit; default 60, also for 0. |
+| `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Accepted without effect. |
 
-A table that is far too wide for the terminal is shown a row at a time.
+A table that is far too wide for the terminal is shown one row at a time.
 
-Exit status: 0 if all went well, 64 for a mistake in the command line, 65 for something that is not there, 67 for a user
-that is not there, 69 where the broker cannot be reached or refuses, 70 for a user that is there already.
+Exit status: 0 for success, 64 for an error in the command line, 65 if an object does not exist, 67 if a user does not
+exist, 69 if the broker cannot be reached or refuses the command, 70 if a user already exists.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [INTRODUCTION]
     groups: dict[str, list[str]] = {}
     for command in COMMANDS.values():
@@ -57,7 +59,7 @@ def page() -> str:
         words = " ".join(part for part in (command.name, command.words) if part)
         groups.setdefault(command.group, []).append(f"| `{words}` | {command.about} | {options} |\n")
     for group, rows in groups.items():
-        parts.append(f"\n## {group}\n\n| Command | | Its options |\n|---|---|---|\n" + "".join(rows))
+        parts.append(f"\n## {group}\n\n| Command | Effect | Options |\n|---|---|---|\n" + "".join(rows))
     return "".join(parts)
 
 

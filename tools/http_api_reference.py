@@ -13,82 +13,84 @@ PATH = Path(__file__).parent.parent / "docs" / "reference" / "http-api.md"
 INTRODUCTION = """\
 # HTTP API
 
-The management API of RabbitMQ 4.0.5: its paths, JSON keys, status codes and error texts, so that what is made for
-RabbitMQ's works with this one. RabbitMQ's own documentation of it holds; [how to use it](../guide/http-api.md). All
-paths are below `/api` on port 15672, in which `/` in a name is written `%2F`; `amq.default` is the exchange without a
-name.
+The broker implements the management API of RabbitMQ 4.0.5: its paths, JSON keys, status codes and error texts, so that
+tools for RabbitMQ work. RabbitMQ's own documentation applies; the guide shows [how to use the
+API](../guide/http-api.md). All paths are below `/api` on port 15672. A `/` in a name is written `%2F`; `amq.default` is
+the default exchange.
 
-Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as `%2E%2E`).
+Names that cannot be used with RabbitMQ's server, such as `..`, can be used here (as `%2E%2E`).
 
-## What is different
+## Differences from RabbitMQ
 
-- Counts are exact when they are asked for. Rates are those of the last interval of `collect_statistics_interval`.
-  Samples (`msg_rates_age`, `msg_rates_incr` and the like) reach back 10 minutes; those of one vhost, queue, exchange,
-  channel or connection begin when it alone is first asked for, and lists show them of what has them. Nodes have none.
-- What tells of Erlang's virtual machine (`reductions`, `garbage_collection`, `context_switches` and such) is there for
-  clients that read it, and is 0. `erlang_version` is that of RabbitMQ's own, or Python's where `product.identity` is
-  `amqpbroker`; the overview's `amqpbroker` has this broker's version, Python's, and the types of queues. `memory` is an
-  estimate.
-- `deliveries`, `incoming`, `outgoing` and `publishes` are empty, as with RabbitMQ's `rates_mode` basic. Who made an
-  exchange is not kept: `user_who_performed_action` of exchanges is `unknown`.
-- Wrong bodies that RabbitMQ breaks on (500 without a reason) are answered with 400 and a reason.
-- Lists, definitions and messages of more than 1 MiB are sent in chunks while they are made, without `content-length`.
-- `POST /api/queues/VHOST/NAME/get` keeps at most 64 MiB of stored messages out of the queue at a time, for each of
-  which 500 bytes are counted beside its body: a list of messages that go back (every `ackmode` but `ack_requeue_false`)
-  ends there. RabbitMQ takes all of them into memory.
-- At most 66 objects and lists may be inside one another in a body (70 in definitions), and names of arguments have at
-  most 255 bytes: what is deeper or longer is answered with 400.
-- `/api/` and `/cli/` lead to their `index.html` as in RabbitMQ, but these pages are not there.
-- There are no streams, federation links and traces: their paths are 404, as where RabbitMQ's plugins are not
-  enabled. A quorum queue has one replica.
+- Counts are exact at the time of the response. Rates are those of the last interval of `collect_statistics_interval`.
+  Samples (`msg_rates_age`, `msg_rates_incr` and similar) go back 10 minutes. The samples of a single vhost, queue,
+  exchange, channel or connection begin with the first request for that object; lists include the samples of such
+  objects. Nodes have none.
+- Data about Erlang's virtual machine (`reductions`, `garbage_collection`, `context_switches` and similar) is present
+  for clients that read it, and is 0. `erlang_version` is that of RabbitMQ's release, or Python's version if
+  `product.identity` is `amqpbroker`. `amqpbroker` in the overview has the versions of this broker and of Python, and
+  the types of queues. `memory` is an estimate.
+- `deliveries`, `incoming`, `outgoing` and `publishes` are empty, as with RabbitMQ's `rates_mode` basic. The user who
+  created an exchange is not stored: `user_who_performed_action` of exchanges is `unknown`.
+- Invalid bodies that crash RabbitMQ's API (500 without a reason) get 400 with a reason.
+- Lists, definitions and messages of more than 1 MiB are sent in chunks while they are generated, without
+  `content-length`.
+- `POST /api/queues/VHOST/NAME/get` takes at most 64 MiB of stored messages out of the queue at a time; each counts with
+  the size of its body plus 500 bytes. If the messages are to be requeued (every `ackmode` but `ack_requeue_false`), the
+  list ends there. RabbitMQ takes all of them into memory.
+- Objects and lists in a body can be nested at most 66 levels deep (70 in definitions), and names of arguments have at
+  most 255 bytes; other bodies get 400.
+- `/api/` and `/cli/` redirect to their `index.html` as in RabbitMQ, but these pages do not exist.
+- Streams, federation links and traces do not exist: their paths return 404, as in RabbitMQ without the plugins. A
+  quorum queue has one replica.
 - `POST /api/queues/VHOST/NAME/move` is an extension.
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 
 ## Moving messages
 
-`POST /api/queues/VHOST/NAME/move` with `{"destination": "other"}` moves the messages that are ready in a queue to
-another one and answers `{"moved": N}`. `destination_vhost` names another vhost, and `count` the most that are to move.
+`POST /api/queues/VHOST/NAME/move` with `{"destination": "other"}` moves the ready messages of a queue to another queue
+and returns `{"moved": N}`. `destination_vhost` names another vhost, and `count` is the maximum number of messages.
 
-They move in order, past any exchange, with all that their publishers gave them. To the store each leaves the one queue
-and enters the other at once, so that none is lost or doubled, whatever ends the broker. What is published meanwhile
-stays, and so does what is unacknowledged. The other queue's limits, TTL and dead letters hold as for any message; one
-that refuses messages gets no more, and the rest stays where it is. It takes read permission for the queue and write
-permission for the other, by its name.
+Messages move in order, directly to the queue without an exchange, with all their properties. In the store, leaving the
+source and entering the destination is one operation for each message, so that no message is lost or duplicated even if
+the broker crashes. Messages that are published meanwhile and unacknowledged messages stay. The destination applies its
+limits, TTL and dead-lettering as for any message. If it refuses a message, moving stops and the remaining messages
+stay. The user needs read permission for the source and write permission for the destination queue.
 
 ## Paths
 
 """
 
 _WHO = {
-    Access.ANYBODY: "anybody",
-    Access.USER: "any user with a tag of the management",
-    Access.VHOST: "one with permissions in the vhost, or administrator",
-    Access.VISIBLE: "the same, or monitoring",
-    Access.MONITOR: "monitoring",
-    Access.POLICYMAKER: "policymaker with permissions in the vhost",
-    Access.ADMIN: "administrator",
+    Access.ANYBODY: "no login needed",
+    Access.USER: "any user with a management tag",
+    Access.VHOST: "a user with permissions in the vhost, or an administrator",
+    Access.VISIBLE: "a user with permissions in the vhost or the tag monitoring, or an administrator",
+    Access.MONITOR: "the tag monitoring",
+    Access.POLICYMAKER: "the tag policymaker, and permissions in the vhost",
+    Access.ADMIN: "an administrator",
 }
 
 _LEGEND = """\
-Who may, in the table:
+The last two columns of the table contain the required rights:
 
 """
 
 
 TESTING = """
-## For tests
+## Paths for tests
 
-`amqpbroker serve --testing` has these paths as well, and so has `Broker(management=True)` of
-[`amqpbroker.testing`](../guide/testing.md). They are for administrators. Bodies and answers are JSON objects.
+`amqpbroker serve --testing` and `Broker(management=True)` of [`amqpbroker.testing`](../guide/testing.md) also have
+these paths. Only administrators can use them. Bodies and responses are JSON objects.
 
-| Path | Method | |
+| Path | Method | Effect |
 |---|---|---|
 """
 
 
 def page(resources: tuple[Resource, ...] = RESOURCES) -> str:
-    """The whole page."""
+    """Return the whole page."""
     legend = "".join(f"- `{access.value}`: {who}\n" for access, who in _WHO.items())
     rows = "".join(_row(resource) for resource in sorted(resources, key=lambda resource: resource.path))
     table = "| Path | Methods | To read | To change |\n|---|---|---|---|\n" + rows
@@ -96,7 +98,7 @@ def page(resources: tuple[Resource, ...] = RESOURCES) -> str:
 
 
 def _testing_rows(route: Route) -> str:
-    """A row for each method, which its handler's docstring documents."""
+    """Return a row for each method, documented by the docstring of its handler."""
     handlers = {"GET": route.get, "PUT": route.put, "POST": route.post, "DELETE": route.delete}
     there = [(method, handler) for method, handler in handlers.items() if handler is not None]
     rows = [(method, " ".join((handler.__doc__ or "").split())) for method, handler in there]

@@ -72,6 +72,6 @@ with check("broker-page"):
 
 assert urlsplit(MANAGEMENT_URL).port
 for name in ("topology", "messages", "purge-delete", "users", "policies", "definitions", "errors"):
-    not_applicable(name, "it only looks")
+    not_applicable(name, "read-only")
 
 finish()

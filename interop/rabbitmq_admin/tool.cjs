@@ -66,7 +66,7 @@ async function main() {
     await admin.deleteVhost("v");
   });
 
-  console.log("NA policies it has no call for them");
+  console.log("NA policies no method for it");
 
   await check("definitions", async () => {
     assert.ok((await names((await admin.getDefinitions()).users)).includes("guest"));

@@ -260,7 +260,7 @@ SHAPES = {
         {"": 8},
         Flow(REJECTING, prefetch=PREFETCH, rejecting=True).run,
     ),
-    "app-requeue": Shape("2,000 messages, given back 200 at a time and delivered again", {"": None}, run_requeue),
+    "app-requeue": Shape("2,000 messages, requeued 200 at a time and delivered again", {"": None}, run_requeue),
     "app-delayed": Shape("delayed by 200 ms (x-delayed-message), confirms", {"": None}, run_delayed),
     "app-request-1": Shape("requests with direct reply-to, 1 client", {"": 4}, Requests(1).run),
     "app-request-10": Shape("requests with direct reply-to, 10 clients", {"": 4}, Requests(10).run),

@@ -228,7 +228,7 @@ AXES = {
         log=False,
     ),
     "spread": Axis(
-        "octets between the smallest and the largest body",
+        "bytes between the smallest and the largest body",
         SPREADS,
         {"": _one_queue(lambda step: Varied(size=SIZE, spread=step))},
         log=False,

@@ -6,7 +6,7 @@ from tests.bench.charts import Panel
 from tests.bench.client_processes import Measured
 from tests.bench.report import cpu
 
-RISE = "The largest rise of the CPU of a message from any step to a later step"
+RISE = "The largest increase in CPU per message from any step to a later step"
 
 Found = dict[int, dict[str, Measured]]
 

@@ -55,7 +55,7 @@ def grown_text(name: str, found: dict[int, Measured], how: str) -> str:
     head = (along, "messages/s", "CPU", "memory")
     rows = [(f"{step:,}", *shown(figures)) for step, figures in found.items()]
     if name == "sizes":
-        head = (*head, "octets/s", "CPU per kB")
+        head = (*head, "bytes/s", "CPU per kB")
         rows = [
             (*row, f"{step * figures.rate / MB:,.0f} MB/s", f"{figures.cpu_us / step * 1000:.3f} us")
             for row, (step, figures) in zip(rows, found.items(), strict=True)
@@ -69,7 +69,7 @@ def times(name: str, found: dict[int, Measured]) -> str:
     steps = list(found.items())
     (least, first), (most, last) = steps[0], steps[-1]
     if name == "sizes":
-        each = f"{first.cpu_us / least * 1000:.2f} us in messages of {least:,} octets"
+        each = f"{first.cpu_us / least * 1000:.2f} us in messages of {least:,} bytes"
         return f"A kB costs {each} and {last.cpu_us / most * 1000:.2f} us in messages of {most:,}."
     at_last = f"with {most:,} {GROWTHS[name].along} {cpu(last.cpu_us)}"
     rise = dearest([figures.cpu_us for figures in found.values()])
@@ -160,7 +160,7 @@ def churn_panels(found: list[Churned]) -> list[Panel]:
 
 
 def picture(name: str) -> str:
-    return f"![What it costs as this grows: {name}](performance/{name}.svg)"
+    return f"![Charts of the cost of a message: {name}](performance/{name}.svg)"
 
 
 def options(arguments: list[str] | None = None) -> argparse.Namespace:

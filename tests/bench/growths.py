@@ -75,5 +75,5 @@ GROWTHS = {
     "queues": Growth("queues", (1, 2, 10, 100, 1_000, 10_000, 20_000, 40_000), many_queues),
     "connections": Growth("connections", (10, 100, 1_000, 5_000), many_connections, lambda step: step + 200),
     "bindings": Growth("bindings", (10, 100, 1_000, 10_000, 100_000), many_bindings),
-    "sizes": Growth("octets", (16, 256, 4_000, 64_000, 1_000_000, 16_000_000), large_messages),
+    "sizes": Growth("bytes", (16, 256, 4_000, 64_000, 1_000_000, 16_000_000), large_messages),
 }

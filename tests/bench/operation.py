@@ -1,6 +1,6 @@
-"""What users of a broker see beside its messages, of RabbitMQ and of this one: a restart, and the management page.
+"""Effects that users of a broker notice, of RabbitMQ and of this one: a restart, and the management UI.
 
-Each broker is started for it, because a restart kills it and 10,000 queues stay in it. RabbitMQ and amqpbroker only.
+Each broker is started for it, because a restart kills it and 10,000 queues remain in it. RabbitMQ and amqpbroker only.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from tests.bench.report import MB
 from tests.bench.restart import Backlog, Restarted, restarted
 from tests.bench.restartable import RESTARTABLE
 
-HEAD = ("", THEIRS, OURS)
+HEAD = ("figure", THEIRS, OURS)
 
 
 def measure_restart(seconds: float) -> str:
-    """Takes as long as it takes."""
+    """Measure a restart, which has no fixed duration."""
     del seconds
     found = {}
     for name, start in RESTARTABLE.items():
@@ -39,7 +39,7 @@ def restart_text(found: dict[str, Restarted]) -> str:
     ]
     rows = [(name, shown(theirs), shown(ours)) for name, shown in figures]
     return (
-        f"**A restart under clients that reconnect.** The broker is killed with {backlog.messages:,} persistent"
+        f"**A restart with reconnecting clients.** The broker is killed with {backlog.messages:,} persistent"
         f" messages of an application in {backlog.queues} durable queues. It is started again while"
         f" {backlog.publishers} publishers (confirms, one message at a time) and {backlog.consumers} consumers"
         f" (prefetch 100) try to connect every 50 ms. One run.\n\n{page.table(HEAD, rows)}"
@@ -55,13 +55,16 @@ def measure_management(seconds: float) -> str:
 
 
 def management_text(found: dict[str, dict[str, Refreshed]]) -> str:
-    head = ("", *(f"{name}: {what}" for name in (THEIRS, OURS) for what in ("CPU", "messages/s", "p99", "longest")))
+    head = (
+        "refreshed",
+        *(f"{name}: {what}" for name in (THEIRS, OURS) for what in ("CPU", "messages/s", "p99", "longest")),
+    )
     rows = [(kind, *(cell for name in (THEIRS, OURS) for cell in shown(found[name][kind]))) for kind in found[OURS]]
     return (
-        f"**The management page is open, with {QUEUES:,} queues.** Each second the page asks for what it shows, or a"
-        " monitoring tool asks for all queues (`GET /api/queues`). CPU is that of the broker for one refresh, without a"
-        " load. Then the refreshes go on beside a publisher and a consumer that never stop: the messages of these, and"
-        f" the round trips of a message of another client. One run.\n\n{page.table(head, rows)}"
+        f"**The management UI is open, with {QUEUES:,} queues.** Each second the UI requests the data that it shows, or"
+        " a monitoring tool requests all queues (`GET /api/queues`). CPU is that of the broker for one refresh, without"
+        " load. Then the refreshes continue beside a publisher and a consumer that send without pause: the table has"
+        f" their messages, and the round trips of a message of another client. One run.\n\n{page.table(head, rows)}"
     )
 
 
@@ -70,5 +73,5 @@ def shown(figures: Refreshed) -> tuple[str, ...]:
     return cpu, f"{figures.rate:,.0f}/s", f"{figures.p99_ms:.1f} ms", f"{figures.longest_ms:.0f} ms"
 
 
-#: What is measured: returns its text, given the seconds for each step.
+#: Measurements: each returns its text, given the seconds for each step.
 MEASUREMENTS: dict[str, Callable[[float], str]] = {"restart": measure_restart, "management": measure_management}

@@ -48,7 +48,7 @@ def machine() -> str:
 def load() -> str:
     """Return the load of the last minute, marked if it was high. A bench reads it before it makes load itself."""
     busy = os.getloadavg()[0]
-    return f"load before it {busy:.1f}" + (" (**not a quiet machine**)" if busy > BUSY_LOAD else "")
+    return f"load average before the run {busy:.1f}" + (" (**not a quiet machine**)" if busy > BUSY_LOAD else "")
 
 
 BUSY_LOAD = 0.5

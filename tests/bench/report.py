@@ -1,4 +1,4 @@
-"""What the comparison with RabbitMQ found, as a part of docs/performance.md."""
+"""Results of the comparison with RabbitMQ, as a part of docs/performance.md."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,20 +7,39 @@ from tests.bench.client_processes import Measured
 from tests.bench.page import table
 
 MB = 1_000_000
-#: The targets that are not a ratio of rates.
+#: Targets that are not a ratio of rates.
 START_TIMES_QUICKER = 10.0
 REST_MB = 60.0
-#: By the name of the shape.
+#: Targets by name of the shape.
 MOST_CPU_US = {"app-transient": 1.2, "transient": 0.8}
 #: A percentile that is shown and has no target.
 WITHOUT_TARGET = "p99.9"
-#: In place of the figures of a broker that cannot do something.
+#: Replaces the figures of a broker that does not support a shape.
 CANNOT = ("cannot", "", "")
+#: Rows of the results at the top of the page, by the names of their shapes.
+RESULTS = {
+    "app-transient": "Transient messages, one publisher, one consumer",
+    "app-acks": "Transient messages, each acknowledged",
+    "app-topic": "Topic exchange with 204 bindings",
+    "app-headers": "Headers exchange with 1,000 bindings",
+    "app-durable": "Persistent messages with confirms, each acknowledged",
+    "app-quorum": "Quorum queue with confirms, each acknowledged",
+    "app-reject": "Rejected messages, consumed as dead letters",
+    "app-tls": "Transient messages over TLS",
+    "app-1-MiB": "Messages of 1 MiB",
+    "app-1-MB-confirmed": "Persistent messages of 1 MB, one at a time with confirms",
+    "app-request-10": "Requests with direct reply-to, 10 clients",
+}
+#: Percentiles in the results, by the beginnings of their names.
+RESULTS_LATENCIES = {
+    "lat:": "Latency of a repeated message, 2,000/s",
+    "lat-persist:": "Latency of a repeated persistent message, 500/s",
+}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One figure of RabbitMQ and of amqpbroker, and of LavinMQ if that was measured too."""
+    """One figure of RabbitMQ and of amqpbroker, and of LavinMQ if it was measured too."""
 
     theirs: float
     ours: float
@@ -33,9 +52,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """A shape, or a half of one: what was measured, and the ratio to RabbitMQ's rate that is wanted.
+    """A shape, or half of one: the results, and the target ratio to RabbitMQ's rate.
 
-    theirs: None if RabbitMQ cannot do this.
+    theirs: None if RabbitMQ does not support it.
     """
 
     name: str
@@ -86,7 +105,7 @@ def cpu(microseconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """With two places where they can decide whether a target is met."""
+    """Format a ratio, with two decimals if they determine whether a target is met."""
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
 
 
@@ -97,8 +116,31 @@ def met(yes: bool) -> str:
 Shown = Callable[[float], str]
 
 
+def results(rows: list[Row], start_s: Pair, rest_bytes: Pair, latencies_ms: dict[str, Pair]) -> str:
+    """Return the table of results: rates, and figures of which less is better. A ratio above 1 favours amqpbroker."""
+    lines = []
+    by_name = {row.name: row for row in rows}
+    for name, workload in RESULTS.items():
+        row = by_name.get(name)
+        if row is not None and row.theirs is not None and row.ratio is not None:
+            lines.append((workload, f"{row.theirs.rate:,.0f}/s", f"{row.ours.rate:,.0f}/s", times(row.ratio)))
+    further: list[tuple[str, Pair, Shown]] = []
+    for beginning, name in RESULTS_LATENCIES.items():
+        for each, pair in latencies_ms.items():
+            if each.startswith(beginning) and each.endswith("p99"):
+                further.append((f"{name}, p99", pair, lambda value: f"{value:.2f} ms"))
+    further.append(("Startup time", start_s, lambda value: f"{value:.2f} s"))
+    further.append(("Memory without load", rest_bytes, lambda value: f"{value / MB:.0f} MB"))
+    for name, pair, shown in further:
+        lines.append((name, shown(pair.theirs), shown(pair.ours), times(pair.theirs / pair.ours)))
+    return table(("Workload", "RabbitMQ 4.0.5", "amqpbroker", "ratio"), lines)
+
+
 def others(start_s: Pair, rest_bytes: Pair, latencies_ms: dict[str, Pair], cpu_us: dict[str, Pair]) -> str:
-    """Return the table of what is no rate. latencies_ms: by names such as "lat p99". cpu_us: of the shapes measured."""
+    """Return the table of figures that are not rates.
+
+    latencies_ms: by names such as "lat p99". cpu_us: of the measured shapes.
+    """
     rows = [
         (
             "start to ready",
@@ -129,7 +171,7 @@ def others(start_s: Pair, rest_bytes: Pair, latencies_ms: dict[str, Pair], cpu_u
 def _compared(rows: Iterable[tuple[str, Pair, Shown, str, str]]) -> str:
     rows = list(rows)
     lavinmq = any(pair.lavinmq is not None for _, pair, *_ in rows)
-    head = ("", "RabbitMQ", "amqpbroker", "target", "met", *(("LavinMQ",) if lavinmq else ()))
+    head = ("figure", "RabbitMQ", "amqpbroker", "target", "met", *(("LavinMQ",) if lavinmq else ()))
     lines = []
     for name, pair, shown, wanted, verdict in rows:
         further = ("" if pair.lavinmq is None else shown(pair.lavinmq),) if lavinmq else ()

@@ -32,7 +32,7 @@ def test_the_text_has_a_column_and_a_factor_for_each_kind():
 
 def test_an_axis_of_one_kind_does_without_its_name():
     text = axes_report.text("spread", {0: {"": Measured(1, 1.0, 0)}, 2: {"": Measured(1, 2.0, 0)}}, "Today.", "")
-    assert "later step: x2.00.\n\n| octets between the smallest and the largest body | CPU |" in text
+    assert "later step: x2.00.\n\n| bytes between the smallest and the largest body | CPU |" in text
 
 
 @pytest.mark.parametrize("name", AXES)
@@ -71,7 +71,7 @@ def test_what_is_measured_is_written(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(growth, "exit_on_sigterm", lambda: None)
     monkeypatch.setattr("sys.argv", ["growth", "keys"])
     growth.main()
-    assert "![What it costs as this grows: keys](performance/keys.svg)" in copy.read_text()
+    assert "![Charts of the cost of a message: keys](performance/keys.svg)" in copy.read_text()
     assert (tmp_path / "keys.svg").exists()
 
 
@@ -84,5 +84,5 @@ def test_all_parts_of_a_run_tell_the_load_before_the_first(monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["growth", "--no-write", "keys", "keys"])
     growth.main()
     printed = capsys.readouterr().out
-    assert printed.count("load before it 0.2.") == 2
+    assert printed.count("load average before the run 0.2.") == 2
     assert "not a quiet machine" not in printed

@@ -62,7 +62,7 @@ def test_a_step_in_between_that_costs_more_is_told(name):
 
 def test_sizes_are_compared_by_the_octet():
     text = growth.grown_text("sizes", {100: Measured(1000, 1, 0), 10_000: Measured(10, 50, 0)}, "Today.")
-    assert "A kB costs 10.00 us in messages of 100 octets and 5.00 us in messages of 10,000." in text
+    assert "A kB costs 10.00 us in messages of 100 bytes and 5.00 us in messages of 10,000." in text
     assert "| 10,000 | 10/s | 50.0 us | 0 MB | 0 MB/s | 5.000 us |" in text
 
 

@@ -27,7 +27,7 @@ def test_a_page_without_the_markers_is_left_alone(tmp_path, text):
 
 
 def test_the_page_has_all_parts():
-    for name in ("side by side", "operation", *(f"growth: {name}" for name in growth.NAMES)):
+    for name in ("results", "side by side", "operation", *(f"growth: {name}" for name in growth.NAMES)):
         page.replaced(page.PAGE.read_text(), name, "")
 
 

@@ -67,3 +67,15 @@ def test_lavinmq_has_columns_if_it_was_measured():
     assert "LavinMQ" not in report.rates(rows)
     text = report.others(Pair(3.0, 0.3, 0.5), Pair(1e8, 1e7, 2e7), {}, {"transient": Pair(15, 0.5)})
     assert [line.split(" | ")[-1].rstrip(" |") for line in text.splitlines()[2:]] == ["0.50 s", "20 MB", ""]
+
+
+def test_results_show_rates_and_figures_of_which_less_is_better():
+    figures = Measured(10.0, 1.0, 1), Measured(25.0, 1.0, 1)
+    rows = [Row("app-acks", "what", *figures), Row("transient", "16 B", *figures), Row("app-tls", "", None, figures[1])]
+    latencies = {"lat: transient, 2,000/s, p99": Pair(2.0, 0.5), "lat: transient, 2,000/s, p50": Pair(1.0, 1.0)}
+    assert report.results(rows, Pair(4.0, 0.25), Pair(1.2e8, 3e7), latencies).splitlines()[2:] == [
+        "| Transient messages, each acknowledged | 10/s | 25/s | 2.50 |",
+        "| Latency of a repeated message, 2,000/s, p99 | 2.00 ms | 0.50 ms | 4.00 |",
+        "| Startup time | 4.00 s | 0.25 s | 16.0 |",
+        "| Memory without load | 120 MB | 30 MB | 4.00 |",
+    ]

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from tests.bench import charts, operation, processes
+from tests.bench import application_shapes, charts, operation, processes, report
 from tests.bench.brokers import Running
 from tests.bench.client_processes import Measured, medians
 from tests.bench.report import Pair, Row
 from tests.bench.shapes import LATENCIES, SHAPES, Flow, percentiles_ms
-from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, rows_of, run, shown, turn_about
+from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, results, rows_of, run, shown, turn_about
 
 
 def test_each_figure_has_its_own_median():
@@ -100,6 +100,14 @@ def test_the_shapes_of_an_application_come_first():
     brokers["LavinMQ"] = Running("LavinMQ", "2.0", 1, [1], 1.0, 10)
     assert text.count("ratio to LavinMQ") == 0
     assert part(options([]), "load", Starts([brokers]), rows, {}).count("ratio to LavinMQ") == 2
+    assert "| Transient messages, one publisher, one consumer | 10/s | 10/s | 1.00 |" in results(
+        Starts([brokers]), rows, {}
+    )
+
+
+def test_the_results_are_of_shapes_that_exist():
+    assert set(report.RESULTS) <= set(application_shapes.SHAPES)
+    assert {name.removesuffix(":") for name in report.RESULTS_LATENCIES} <= set(LATENCIES)
 
 
 def test_every_shape_with_a_target_of_the_project_is_there():

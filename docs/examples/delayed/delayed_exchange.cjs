@@ -1,4 +1,4 @@
-// Do something later, by an exchange that holds messages back: what delayed_exchange.py does, with amqplib.
+// Delay messages with an exchange: delayed_exchange.py with amqplib.
 //
 // usage: delayed_exchange.cjs [SECONDS]
 
@@ -9,13 +9,13 @@ const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 async function remind(channel, text, delayMs) {
   channel.publish('later', 'reminders', Buffer.from(text), { persistent: true, headers: { 'x-delay': delayMs } });
   await channel.waitForConfirms();
-  console.log(`asked for: ${text}`);
+  console.log(`requested: ${text}`);
 }
 
 async function main(delayMs) {
   const connection = await amqp.connect(URL);
   const channel = await connection.createConfirmChannel();
-  // How it routes once the time is over: as a direct exchange.
+  // When the delay is over, route like a direct exchange.
   await channel.assertExchange('later', 'x-delayed-message', { arguments: { 'x-delayed-type': 'direct' } });
   await channel.assertQueue('reminders');
   await channel.bindQueue('reminders', 'later', 'reminders');

@@ -1,7 +1,7 @@
-"""Do something later: an exchange holds each message back for as long as its header x-delay says, in milliseconds.
+"""Delay messages with an exchange that holds each message for the milliseconds in its header x-delay.
 
-Any delay, whatever waits already. In RabbitMQ the exchange type x-delayed-message is a plugin
-(rabbitmq_delayed_message_exchange); here it is always there.
+Each message can have any delay. In RabbitMQ the exchange type x-delayed-message is a plugin
+(rabbitmq_delayed_message_exchange); in amqpbroker it is built in.
 
 usage: delayed_exchange.py [SECONDS]
 """
@@ -17,14 +17,14 @@ URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 def remind(channel, text, delay_s):
     properties = pika.BasicProperties(delivery_mode=2, headers={"x-delay": round(delay_s * 1000)})
     channel.basic_publish("later", "reminders", text.encode(), properties)
-    print(f"asked for: {text}")
+    print(f"requested: {text}")
 
 
 def main(url=URL, delay_s=2.0):
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        # How it routes once the time is over: as a direct exchange.
+        # When the delay is over, route like a direct exchange.
         channel.exchange_declare("later", "x-delayed-message", durable=True, arguments={"x-delayed-type": "direct"})
         channel.queue_declare("reminders", durable=True)
         channel.queue_bind("reminders", "later", routing_key="reminders")

@@ -1,4 +1,4 @@
-// Do something later, by queues that reminders wait in: what wait_queue.py does, with amqplib.
+// Delay messages with a queue: wait_queue.py with amqplib.
 //
 // usage: wait_queue.cjs [SECONDS]
 
@@ -6,18 +6,18 @@ const amqp = require('amqplib');
 
 const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 
-/** Only the first message of a queue expires, so each delay has a queue of its own. */
+/** Only the first message of a queue expires, so each delay has its own queue. */
 async function remind(channel, text, delayMs) {
   const wait = `reminders.in.${delayMs}ms`;
   await channel.assertQueue(wait, {
     messageTtl: delayMs,
     deadLetterExchange: '',
     deadLetterRoutingKey: 'reminders',
-    expires: delayMs + 60_000, // the queue goes a while after its last use
+    expires: delayMs + 60_000, // the queue is deleted some time after its last use
   });
   channel.sendToQueue(wait, Buffer.from(text), { persistent: true });
   await channel.waitForConfirms();
-  console.log(`asked for: ${text}`);
+  console.log(`requested: ${text}`);
   return wait;
 }
 

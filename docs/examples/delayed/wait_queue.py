@@ -1,8 +1,8 @@
-"""Do something later: reminders wait in a queue that nobody consumes, until their time is over.
+"""Delay messages with a queue: reminders wait in a queue without consumers until they expire.
 
-What expires there goes to its dead letter exchange: the default one, which puts it into the queue `reminders`. A queue
-lets only its first message expire, so a short delay behind a long one would wait for that: each delay has a queue of
-its own. That needs no plugin; for delays of any length see delayed_exchange.py.
+An expired message goes to the queue's dead-letter exchange, here the default exchange, which routes it to the queue
+`reminders`. Only the first message of a queue expires, so a short delay behind a long one would last as long as the
+long one: each delay has its own queue. This needs no plugin; for arbitrary delays see delayed_exchange.py.
 
 usage: wait_queue.py [SECONDS]
 """
@@ -22,11 +22,11 @@ def remind(channel, text, delay_s):
         "x-message-ttl": delay_ms,
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": "reminders",
-        "x-expires": delay_ms + 60_000,  # the queue goes a while after its last use
+        "x-expires": delay_ms + 60_000,  # the queue is deleted some time after its last use
     }
     channel.queue_declare(wait, durable=True, arguments=arguments)
     channel.basic_publish("", wait, text.encode(), pika.BasicProperties(delivery_mode=2))
-    print(f"asked for: {text}")
+    print(f"requested: {text}")
 
 
 def main(url=URL, delay_s=2.0):

@@ -1,4 +1,4 @@
-// One upload, three workers: what main.py does, with amqplib.
+// Fan-out, one upload for three workers: main.py with amqplib.
 
 const amqp = require('amqplib');
 
@@ -7,19 +7,19 @@ const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 const PHOTOS = ['beach.jpg', 'cat.jpg'];
 
 const WORKERS = {
-  thumbnail: 'makes a small one of',
+  thumbnail: 'resizes',
   metadata: 'reads time and place of',
   recognition: 'looks for faces in',
 };
 
-/** What the web site does once a photo is stored. Resolves when the broker has confirmed it. */
+/** Announces a stored photo. Resolves when the broker has confirmed the message. */
 async function upload(channel, photo) {
   channel.publish('uploads', '', Buffer.from(photo), { persistent: true });
   await channel.waitForConfirms();
   console.log(`uploaded ${photo}`);
 }
 
-/** A queue for this task alone, so that each task sees every upload; workers for one task would share its queue. */
+/** Declares a queue for this task, so that each task gets every upload. Several workers of a task share its queue. */
 async function subscribe(channel, task) {
   await channel.assertExchange('uploads', 'fanout');
   const { queue } = await channel.assertQueue(`uploads.${task}`);
@@ -27,7 +27,7 @@ async function subscribe(channel, task) {
   return queue;
 }
 
-/** Resolves after so many photos; a real worker goes on for ever. */
+/** Resolves after this many photos; a real worker runs forever. */
 function work(channel, queue, task, photos) {
   return new Promise((done) => channel.consume(queue, (message) => {
     if (message === null) return; // the queue was deleted

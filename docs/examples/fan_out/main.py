@@ -1,7 +1,7 @@
-"""One upload, three workers: each photo is made small, has its metadata read and is looked at for faces.
+"""Fan-out: one upload for three workers, which make a thumbnail, read metadata and recognise faces.
 
-The web site that takes uploads knows one exchange, and nothing of who listens. A fourth worker is one more queue: no
-line of the others changes.
+The web site that receives uploads knows one exchange, and none of the workers. A fourth worker needs only one more
+queue: the other code does not change.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 PHOTOS = ["beach.jpg", "cat.jpg"]
 
 WORKERS = {
-    "thumbnail": "makes a small one of",
+    "thumbnail": "resizes",
     "metadata": "reads time and place of",
     "recognition": "looks for faces in",
 }
 
 
 async def upload(connection, photo):
-    """What the web site does once a photo is stored. Publishing returns when the broker has confirmed it."""
+    """Announce a stored photo. Returns when the broker has confirmed the message."""
     async with connection.channel() as channel:
         uploads = await channel.get_exchange("uploads", ensure=False)
         message = aio_pika.Message(photo.encode(), delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
@@ -30,7 +30,7 @@ async def upload(connection, photo):
 
 
 async def subscribe(channel, task):
-    """A queue for this task alone, so that each task sees every upload; workers for one task would share its queue."""
+    """Declare a queue for this task, so that each task gets every upload. Several workers of a task share its queue."""
     uploads = await channel.declare_exchange("uploads", "fanout", durable=True)
     queue = await channel.declare_queue(f"uploads.{task}", durable=True)
     await queue.bind(uploads)
@@ -40,10 +40,10 @@ async def subscribe(channel, task):
 async def work(queue, task, photos):
     async with queue.iterator() as messages:
         async for message in messages:
-            async with message.process():  # acknowledges at its end; an exception would reject
+            async with message.process():  # acknowledges at the end, rejects on an exception
                 print(f"{task} {WORKERS[task]} {message.body.decode()}")
             photos -= 1
-            if not photos:  # a real worker goes on for ever
+            if not photos:  # a real worker runs forever
                 return
 
 

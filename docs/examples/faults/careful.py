@@ -1,4 +1,4 @@
-"""A shop that loses no order and books none twice, whatever happens to its connections."""
+"""A shop that loses no order and books none twice, even if its connections fail."""
 
 import contextlib
 import uuid
@@ -17,7 +17,7 @@ def connect(url):
 
 
 class Till:
-    """Takes orders. An order is taken when the broker has confirmed it; until then it is sent again."""
+    """Accepts orders. Sends each order again until the broker has confirmed it."""
 
     def __init__(self, url):
         self._url = url
@@ -48,7 +48,7 @@ class Till:
 
 
 class Books:
-    """Books orders. One that comes again, as its acknowledgement or its confirm was lost, is known by its id."""
+    """Books orders. Recognises a repeated order, whose acknowledgement or confirm was lost, by its id."""
 
     def __init__(self, url):
         self.booked = []
@@ -56,7 +56,7 @@ class Books:
         self._url = url
 
     def book_all(self):
-        """Until the queue is empty."""
+        """Book orders until the queue is empty."""
         for _ in range(ATTEMPTS):
             with contextlib.suppress(AMQPConnectionError):
                 channel = connect(self._url)

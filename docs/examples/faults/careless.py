@@ -1,4 +1,4 @@
-"""The same shop with two mistakes, which do not show until something goes wrong."""
+"""The same shop with two mistakes, which go unnoticed until a fault occurs."""
 
 import contextlib
 
@@ -7,7 +7,7 @@ from pika.exceptions import NackError
 
 
 class Till(careful.Till):
-    """Takes an order for taken when the broker has answered, whatever that has said."""
+    """Treats an order as accepted when the broker has answered, even if the answer is a refusal."""
 
     def _publish(self, body, properties):
         with contextlib.suppress(NackError):
@@ -15,7 +15,7 @@ class Till(careful.Till):
 
 
 class Books(careful.Books):
-    """Takes every delivery for a new order."""
+    """Treats every delivery as a new order."""
 
     def _is_known(self, message_id):
         return False

@@ -1,4 +1,4 @@
-"""Tests of the shop, in which things go wrong. `SHOP=careless pytest test_shop.py` fails, SHOP=careful passes."""
+"""Tests of the shop with injected faults. `SHOP=careless pytest test_shop.py` fails, SHOP=careful passes."""
 
 import importlib
 import os

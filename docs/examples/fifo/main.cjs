@@ -1,4 +1,4 @@
-// Strictly first in, first out, with a second consumer that stands by: what main.py does, with amqplib.
+// Strict order with a second consumer in standby: main.py with amqplib.
 
 const amqp = require('amqplib');
 
@@ -6,18 +6,18 @@ const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 
 const BOOKINGS = ['open the account', 'deposit 100', 'withdraw 80', 'withdraw 20', 'close the account'];
 
-/** A cashier on a connection of her own. `gone` resolves when she has died, or closed the account. */
+/** A cashier with her own connection. `gone` resolves when she has crashed or closed the account. */
 async function cashier(name, diesOver) {
   const connection = await amqp.connect(URL);
-  connection.on('error', () => {}); // a connection that was cut tells so
+  connection.on('error', () => {}); // a lost connection raises an error
   const channel = await connection.createChannel();
-  await channel.prefetch(1); // the next one only when this one is acknowledged
+  await channel.prefetch(1); // no next booking until this one is acknowledged
   const gone = new Promise((resolve) => {
     channel.consume('bookings', async (message) => {
       const booking = String(message.content);
       if (booking === diesOver) {
-        console.log(`${name}: dies over '${booking}'`);
-        connection.connection.stream.destroy(); // as when the power goes
+        console.log(`${name}: crashes at '${booking}'`);
+        connection.connection.stream.destroy(); // as in a power failure
         resolve();
         return;
       }
@@ -29,7 +29,7 @@ async function cashier(name, diesOver) {
       }
     }).then(() => console.log(`${name}: here`));
   });
-  await channel.checkQueue('bookings'); // answered after the consumer is there
+  await channel.checkQueue('bookings'); // answered after the consumer is registered
   return { gone };
 }
 
@@ -39,7 +39,7 @@ async function main() {
   await channel.assertQueue('bookings', { arguments: { 'x-single-active-consumer': true } });
 
   const ann = await cashier('Ann', 'withdraw 80');
-  const bob = await cashier('Bob'); // consumes as well, and gets nothing as long as Ann is there
+  const bob = await cashier('Bob'); // consumes too, and receives nothing while Ann is connected
   for (const booking of BOOKINGS) channel.sendToQueue('bookings', Buffer.from(booking), { persistent: true });
   await channel.waitForConfirms();
   await ann.gone;
@@ -49,4 +49,4 @@ async function main() {
   await connection.close();
 }
 
-main().then(() => process.exit()); // Ann's connection would still see to its heartbeats
+main().then(() => process.exit()); // Ann's connection would keep the process running

@@ -1,8 +1,8 @@
-"""Strictly first in, first out, with a second consumer that stands by.
+"""Strict order with a second consumer in standby.
 
-A queue keeps the order, but two consumers at once would not: the second message may be done before the first. With a
-single active consumer only one of them gets messages. When it dies, what it had not acknowledged goes back to the
-front, and the next consumer continues right there.
+A queue keeps the order, but two concurrent consumers might finish the second message before the first. With a single
+active consumer, only one of them receives messages. When it crashes, its unacknowledged messages return to the front,
+and the next consumer continues from there.
 """
 
 import os
@@ -25,7 +25,7 @@ def start_cashier(*arguments):
 
 
 def listen(cashier, *, until):
-    """Show what the cashier says, up to what is waited for."""
+    """Print the cashier's output up to the expected line."""
     for line in cashier.stdout:
         print(line, end="")
         if until in line:
@@ -42,10 +42,10 @@ def main():
         with start_cashier("Ann", "withdraw 80") as ann:
             listen(ann, until="here")
             with start_cashier("Bob") as bob:
-                listen(bob, until="here")  # consumes as well, and gets nothing as long as Ann is there
+                listen(bob, until="here")  # consumes too, and receives nothing while Ann is connected
                 for booking in BOOKINGS:
                     channel.basic_publish("", "bookings", booking.encode(), pika.BasicProperties(delivery_mode=2))
-                listen(ann, until="dies")
+                listen(ann, until="crashes")
                 listen(bob, until=BOOKINGS[-1])
                 bob.kill()
 

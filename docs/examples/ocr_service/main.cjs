@@ -1,5 +1,4 @@
-// The OCR service with amqplib and node:http: the service, a worker and a client, which are service.py, worker.py and
-// main.py, in one file.
+// The OCR service with amqplib and node:http: service.py, worker.py and main.py in one file.
 
 const http = require('node:http');
 const { once } = require('node:events');
@@ -9,7 +8,7 @@ const amqp = require('amqplib');
 
 const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 
-/** The front: takes images by HTTP, answers at once, and tells the text when it is there. */
+/** HTTP front end: accepts images, responds at once, and returns the text when it is available. */
 async function service(connection) {
   const texts = new Map();
   const channel = await connection.createConfirmChannel();
@@ -27,7 +26,7 @@ async function service(connection) {
       texts.set(name, null);
       const properties = { persistent: true, correlationId: name, replyTo: 'ocr.results' };
       channel.sendToQueue('ocr.images', await buffer(request), properties);
-      await channel.waitForConfirms(); // the broker has it: then 202 is no lie
+      await channel.waitForConfirms(); // the broker has confirmed it, so that 202 is true
       return [202, { Location: `/documents/${name}` }, { status: 'waiting' }];
     }
     const text = texts.get(request.url.replace('/documents/', ''));
@@ -44,7 +43,7 @@ async function service(connection) {
   return server;
 }
 
-/** Stands in for real text recognition, such as tesseract. */
+/** Replaces a real text recognition such as tesseract. */
 const recognise = (image) => String(image).replaceAll('#', ' ').trim();
 
 async function worker(connection) {
@@ -54,7 +53,7 @@ async function worker(connection) {
     if (message === null) return; // the queue was deleted
     const { correlationId, replyTo } = message.properties;
     channel.sendToQueue(replyTo, Buffer.from(recognise(message.content)), { persistent: true, correlationId });
-    await channel.waitForConfirms(); // the result is safe before the image is acknowledged
+    await channel.waitForConfirms(); // the result is confirmed before the image is acknowledged
     channel.ack(message);
   });
   console.log('worker: waiting for images');
@@ -68,10 +67,10 @@ async function main() {
   const accepted = await fetch(`${base}/documents`, { method: 'POST', body: '##Hello World!##' });
   const ask = async () => (await fetch(base + accepted.headers.get('location'))).json();
   console.log(`sent: ${accepted.status}`);
-  console.log(`nobody works yet: ${(await ask()).status}`);
+  console.log(`no worker yet: ${(await ask()).status}`);
   await worker(connection);
   let answer = await ask();
-  while (answer.status === 'waiting') answer = await ask(); // over the internet, wait a second here
+  while (answer.status === 'waiting') answer = await ask(); // a real client waits a second here
   console.log(`later: ${answer.status}, '${answer.text}'`);
 
   server.close();

@@ -1,4 +1,4 @@
-"""Starts the OCR service and a worker, and does what a client does: sends an image, asks until the text is there."""
+"""Start the OCR service and a worker, and act as a client: send an image, and poll until its text is available."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ WORKER = Path(__file__).with_name("worker.py")
 
 
 def request(url, body=None):
-    """The status, the headers and the JSON of the answer."""
+    """Return the status, the headers and the JSON of the response."""
     with urllib.request.urlopen(urllib.request.Request(url, data=body)) as response:
         return response.status, response.headers, json.load(response)
 
@@ -28,13 +28,13 @@ def client(base):
     status, headers, _ = request(f"{base}/documents", b"##Hello World!##")
     document = base + headers["Location"]
     print(f"sent: {status}")
-    print(f"nobody works yet: {request(document)[2]['status']}")
+    print(f"no worker yet: {request(document)[2]['status']}")
 
     command = [sys.executable, str(WORKER)]
     with subprocess.Popen(command, env=os.environ | {"AMQP_URL": URL}, stdout=subprocess.PIPE, text=True) as worker:
         print(f"worker: {worker.stdout.readline().strip()}")
         while (answer := request(document)[2])["status"] == "waiting":
-            pass  # over the internet, wait a second here
+            pass  # a real client waits a second here
         print(f"later: {answer['status']}, '{answer['text']}'")
         worker.kill()
 

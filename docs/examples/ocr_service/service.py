@@ -1,10 +1,10 @@
-"""The front of the OCR service: takes images by HTTP, answers at once, and tells the text when it is there.
+"""HTTP front end of the OCR service: accepts images, responds at once, and returns the text when it is available.
 
     POST /documents         202, Location: /documents/7f3a
     GET  /documents/7f3a    {"status": "waiting"}, later {"status": "done", "text": "..."}
 
-Reading an image takes longer than a client likes to wait, so the request only puts it into a queue. However many come
-at once, the workers get them one by one; more workers make the queue shorter.
+Reading an image takes longer than a client wants to wait, so the request only adds it to a queue. The workers process
+one image at a time, however many arrive at once; more workers empty the queue faster.
 
 usage: service.py [PORT]
 """
@@ -27,7 +27,7 @@ MAX_WAITING = 1000
 
 
 class Documents:
-    """What is known of each document. Here a dictionary; a real service would take a database."""
+    """Status of each document, in a dictionary; a real service would use a database."""
 
     def __init__(self):
         self.texts = {}
@@ -41,7 +41,7 @@ class Documents:
         del self.texts[name]
 
     async def collect(self, results):
-        """Take the workers' results, for ever."""
+        """Receive the workers' results, forever."""
         async with results.iterator() as messages:
             async for message in messages:
                 async with message.process():
@@ -58,7 +58,7 @@ async def post(request):
         reply_to="ocr.results",
     )
     try:
-        await images.publish(message, routing_key="ocr.images")  # back when the broker has it: then 202 is no lie
+        await images.publish(message, routing_key="ocr.images")  # 202 only after the confirm
     except aio_pika.exceptions.DeliveryError:
         documents.forget(name)
         return JSONResponse({"error": "too many wait already"}, status_code=503, headers={"Retry-After": "60"})
@@ -87,7 +87,7 @@ async def connected(app):
         yield
         collecting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await collecting  # it ends its subscription, for which it needs the connection
+            await collecting  # cancels its consumer, for which it needs the connection
 
 
 app = Starlette(

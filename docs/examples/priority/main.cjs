@@ -1,4 +1,4 @@
-// Premium customers first: what main.py does, with amqplib.
+// Premium customers first: main.py with amqplib.
 
 const amqp = require('amqplib');
 
@@ -19,7 +19,7 @@ async function main() {
   }
   await channel.waitForConfirms();
 
-  await channel.prefetch(1); // what a consumer has been sent already is not overtaken
+  await channel.prefetch(1); // a message that was already sent is not overtaken
   let served = 0;
   await new Promise((done) => channel.consume('orders', (message) => {
     if (message === null) return; // the queue was deleted

@@ -1,6 +1,7 @@
-"""Premium customers first: orders with a higher priority leave the queue before those that came earlier.
+"""Premium customers first: orders with a higher priority leave the queue before orders that arrived earlier.
 
-Priority counts among messages that wait. What a consumer has been sent already is not overtaken, so its prefetch is 1.
+Priority affects only messages that wait in the queue. A message that was already sent to a consumer is not overtaken,
+so the prefetch is 1.
 """
 
 import os
@@ -18,7 +19,7 @@ def main(url=URL):
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
-        # As many levels as are used: each one costs a little, and RabbitMQ advises against more than 10.
+        # Only the levels in use: each level costs a little, and RabbitMQ advises against more than 10.
         channel.queue_declare("orders", durable=True, arguments={"x-max-priority": PREMIUM})
         for customer, priority in ORDERS:
             properties = pika.BasicProperties(delivery_mode=2, priority=priority)

@@ -1,5 +1,4 @@
-// After so many failures a message is put aside and tried again later, counted by the worker: what classic.py does, with
-// amqplib.
+// Retry a few times, then put aside, counted by the worker: classic.py with amqplib.
 //
 // usage: classic.cjs [SECONDS BETWEEN ATTEMPTS]
 
@@ -16,27 +15,27 @@ async function declare(channel, pauseMs) {
   await channel.assertQueue('webhooks.failed');
 }
 
-/** How often the worker has rejected this message. */
+/** Returns how often the worker has rejected this message. */
 function failures(message) {
   const deaths = message.properties.headers['x-death'] ?? [];
   return deaths.filter((death) => death.reason === 'rejected').reduce((sum, death) => sum + death.count, 0);
 }
 
-/** Make one call, with as many attempts as it may have. */
+/** Makes one call, with up to ATTEMPTS attempts. */
 async function work(channel, call) {
   const consumerTag = 'worker';
   await new Promise((done) => channel.consume('webhooks', async (message) => {
     const attempt = failures(message) + 1;
     try {
       call(String(message.content));
-      console.log(`attempt ${attempt}: told ${message.content}`);
+      console.log(`attempt ${attempt}: called ${message.content}`);
     } catch (error) {
       console.log(`attempt ${attempt}: ${error.message}`);
       if (attempt < ATTEMPTS) {
         channel.reject(message, false); // to webhooks.wait
         return;
       }
-      // First there, then gone from here: a crash in between makes two of it, not none.
+      // Publish first, then acknowledge: a crash in between duplicates the message, but does not lose it.
       channel.sendToQueue('webhooks.failed', message.content, message.properties);
       await channel.waitForConfirms();
     }
@@ -46,7 +45,7 @@ async function work(channel, call) {
   await channel.cancel(consumerTag);
 }
 
-/** The later process: everything that failed, once more. Without its headers, for the count begins anew. */
+/** Retries all failed messages, as a later process does. Drops their headers, so that the count starts again. */
 async function retryFailed(channel) {
   for (let message = await channel.get('webhooks.failed'); message; message = await channel.get('webhooks.failed')) {
     console.log('back to webhooks');

@@ -1,7 +1,7 @@
-"""After so many failures a message is put aside, and tried again when somebody says so: counted by the worker.
+"""Retry a message a few times, then put it aside until another program retries it. The worker counts the attempts.
 
-Between two attempts the message waits in another queue, so that a host which is down is not called a thousand times a
-second. Each round trip is noted in the header x-death, which is where the worker reads how many there were.
+Between two attempts the message waits in another queue, so that a host that is down is not called a thousand times a
+second. The header x-death counts the round trips, and the worker reads the count there.
 
 usage: classic.py [SECONDS BETWEEN ATTEMPTS]
 """
@@ -25,13 +25,13 @@ def declare(channel, pause_s):
 
 
 def failures(properties):
-    """How often the worker has rejected this message."""
+    """Return how often the worker has rejected this message."""
     deaths = (properties.headers or {}).get("x-death", [])
     return sum(death["count"] for death in deaths if death["reason"] == "rejected")
 
 
 def work(channel, call):
-    """Make one call, with as many attempts as it may have."""
+    """Make one call, with up to ATTEMPTS attempts."""
     for method, properties, body in channel.consume("webhooks"):
         attempt = failures(properties) + 1
         try:
@@ -41,17 +41,17 @@ def work(channel, call):
             if attempt < ATTEMPTS:
                 channel.basic_reject(method.delivery_tag, requeue=False)  # to webhooks.wait
                 continue
-            # First there, then gone from here: a crash in between makes two of it, not none.
+            # Publish first, then acknowledge: a crash in between duplicates the message, but does not lose it.
             channel.basic_publish("", "webhooks.failed", body, properties)
         else:
-            print(f"attempt {attempt}: told {body.decode()}")
+            print(f"attempt {attempt}: called {body.decode()}")
         channel.basic_ack(method.delivery_tag)
         break
     channel.cancel()
 
 
 def retry_failed(channel):
-    """The later process: everything that failed, once more. Without its headers, for the count begins anew."""
+    """Retry all failed messages, as a later process does. Drops their headers, so that the count starts again."""
     while True:
         method, _properties, body = channel.basic_get("webhooks.failed")
         if method is None:

@@ -1,5 +1,4 @@
-// After so many failures a message is put aside and tried again later, counted by the queue: what quorum.py does, with
-// amqplib.
+// Retry a few times, then put aside, counted by the queue: quorum.py with amqplib.
 
 const amqp = require('amqplib');
 
@@ -11,19 +10,19 @@ async function declare(channel) {
   await channel.assertQueue('webhooks', {
     deadLetterExchange: '',
     deadLetterRoutingKey: 'webhooks.failed',
-    arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': ATTEMPTS - 1 }, // so many times it may come back
+    arguments: { 'x-queue-type': 'quorum', 'x-delivery-limit': ATTEMPTS - 1 }, // the number of times that a message may return
   });
   await channel.assertQueue('webhooks.failed', { arguments: { 'x-queue-type': 'quorum' } });
 }
 
-/** Make the calls that wait, until `attempts` were made. A failed one goes back to the queue, which counts it. */
+/** Makes queued calls, up to `attempts`. A failed call returns to the queue, which counts it. */
 async function work(channel, call, attempts) {
   const consumerTag = 'worker';
   await new Promise((done) => channel.consume('webhooks', (message) => {
     const attempt = (message.properties.headers['x-delivery-count'] ?? 0) + 1;
     try {
       call(String(message.content));
-      console.log(`attempt ${attempt}: told ${message.content}`);
+      console.log(`attempt ${attempt}: called ${message.content}`);
       channel.ack(message);
     } catch (error) {
       console.log(`attempt ${attempt}: ${error.message}`);
@@ -35,7 +34,7 @@ async function work(channel, call, attempts) {
   await channel.cancel(consumerTag);
 }
 
-/** The later process: everything that failed, once more. It is acknowledged here only when it is safe there. */
+/** Retries all failed messages, as a later process does. Acknowledges each after its publish is confirmed. */
 async function retryFailed(channel) {
   const consumerTag = 'retry';
   const message = await new Promise((come) => channel.consume('webhooks.failed', come, { consumerTag }));

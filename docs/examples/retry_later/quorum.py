@@ -1,7 +1,7 @@
-"""After so many failures a message is put aside, and tried again when somebody says so: counted by the queue.
+"""Retry a message a few times, then put it aside until another program retries it. The queue counts the attempts.
 
-A quorum queue counts how often it has delivered a message in vain. Past x-delivery-limit the message goes to the dead
-letter queue instead of coming back. That covers workers which die, too: they cannot count.
+A quorum queue counts failed deliveries of each message. Beyond x-delivery-limit, the message goes to the dead-letter
+queue. This includes deliveries to workers that crash, which could not count them.
 """
 
 import os
@@ -16,7 +16,7 @@ ATTEMPTS = 3
 def declare(channel):
     arguments = {
         "x-queue-type": "quorum",
-        "x-delivery-limit": ATTEMPTS - 1,  # so many times it may come back
+        "x-delivery-limit": ATTEMPTS - 1,  # the number of times that a message may return
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": "webhooks.failed",
     }
@@ -25,7 +25,7 @@ def declare(channel):
 
 
 def work(channel, call):
-    """Make the calls that wait, until none comes for a moment. A failed one goes back to the queue, which counts it."""
+    """Make all queued calls, until the queue stays empty. A failed call returns to the queue, which counts it."""
     for method, properties, body in channel.consume("webhooks", inactivity_timeout=1):
         if method is None:
             break
@@ -36,13 +36,13 @@ def work(channel, call):
             print(f"attempt {attempt}: {error}")
             channel.basic_nack(method.delivery_tag)
         else:
-            print(f"attempt {attempt}: told {body.decode()}")
+            print(f"attempt {attempt}: called {body.decode()}")
             channel.basic_ack(method.delivery_tag)
     channel.cancel()
 
 
 def retry_failed(channel):
-    """The later process: everything that failed, once more. It is acknowledged here only when it is safe there."""
+    """Retry all failed messages, as a later process does. Acknowledges each after its publish is confirmed."""
     while True:
         method, properties, body = channel.basic_get("webhooks.failed")
         if method is None:

@@ -1,8 +1,8 @@
-"""The shop's programs.
+"""Programs of the shop.
 
 usage: main.py work                           payments and mails, until Ctrl-C
        main.py order NUMBER CUSTOMER CENTS
-       main.py retry payments|mails           what failed, once more
+       main.py retry payments|mails           retry all failed messages
 """
 
 import contextlib
@@ -22,7 +22,7 @@ URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 
 
 class Gateway:
-    """Stands in for a real one. Nobody has more than 1000."""
+    """Replace a real gateway. No customer has more than 1000."""
 
     def charge(self, number, customer, cents):
         if cents > 1000_00:

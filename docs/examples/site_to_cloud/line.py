@@ -1,4 +1,4 @@
-"""A line that can be cut: a way to a host and port, by a port of this machine."""
+"""A link that can be interrupted: forwards a port of this machine to a host and port."""
 
 import contextlib
 import socket
@@ -15,7 +15,7 @@ class Line:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self):
-        """What is on its way is gone, and nobody gets through."""
+        """Lose data in transit, and refuse connections."""
         self._is_cut = True
         for end in list(self._sockets):
             self._close(end)

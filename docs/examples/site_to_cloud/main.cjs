@@ -1,4 +1,4 @@
-// A site keeps on working while its line to the cloud is down, and nothing is lost: what main.py does, with amqplib.
+// A site keeps working while its link to the cloud is down, and no reading is lost: main.py with amqplib.
 
 const net = require('node:net');
 const { once } = require('node:events');
@@ -14,7 +14,7 @@ async function request(method, path, body) {
   if (!answer.ok) throw new Error(await answer.text());
 }
 
-/** A line that can be cut: a way to the cloud's broker, by a port of this machine. */
+/** A link that can be interrupted: forwards a port of this machine to the cloud's broker. */
 class Line {
   isCut = false;
   sockets = new Set();
@@ -48,12 +48,12 @@ class Line {
   }
 }
 
-/** It takes what is in outbox to readings; a reading leaves the site only when the cloud's broker has confirmed it. */
+/** Forwards outbox to readings; a reading leaves the site only when the cloud's broker has confirmed it. */
 async function setUpShovel(linePort) {
   const byLine = new URL(CLOUD_URL);
   byLine.hostname = '127.0.0.1';
   byLine.port = linePort;
-  if (byLine.pathname.length < 2) byLine.pathname = '/%2F'; // by / RabbitMQ's shovel means a vhost without a name
+  if (byLine.pathname.length < 2) byLine.pathname = '/%2F'; // RabbitMQ's shovel takes / as a vhost without a name
   const shovel = {
     'src-uri': 'amqp://', // the broker that it runs in
     'src-queue': 'outbox',
@@ -65,7 +65,7 @@ async function setUpShovel(linePort) {
   await request('PUT', 'parameters/shovel/%2F/to-cloud', { value: shovel });
 }
 
-/** At the site. The broker is near, so it waits for confirms, and does not know what is beyond. */
+/** Publishes readings at the site. It waits for confirms, since the broker is local. */
 class Sensor {
   count = 0;
 
@@ -79,15 +79,15 @@ class Sensor {
   }
 }
 
-/** In the cloud. */
+/** Collects readings in the cloud. */
 class Archive {
   ids = new Set();
 
   async read(channel, until) {
     const consumerTag = 'archive';
     await new Promise((done) => channel.consume('readings', (message) => {
-      if (this.ids.size === until) return; // for the next time: it goes back when the channel closes
-      this.ids.add(message.properties.messageId); // a second time, it is nothing new
+      if (this.ids.size === until) return; // the message is requeued when the channel closes
+      this.ids.add(message.properties.messageId); // a duplicate changes nothing
       channel.ack(message);
       if (this.ids.size === until) done();
     }, { consumerTag }));

@@ -1,12 +1,12 @@
-"""A site keeps on working while its line to the cloud is down, and nothing is lost.
+"""A site keeps working while its link to the cloud is down, and no reading is lost.
 
-The sensors at the site know the broker there, and nothing of the cloud. A shovel, which runs within that broker, takes
-what is in the queue `outbox` to the queue `readings` of the cloud's broker. A reading leaves the site only when the
-cloud's broker has confirmed it. What was on its way when the line broke is sent again, so it may come twice; whoever
-reads tells by the message's id.
+The sensors at the site know only the local broker. A shovel in that broker forwards messages from the queue `outbox` to
+the queue `readings` of the cloud's broker. A reading leaves the site only when the cloud's broker has confirmed it.
+Readings that were in transit when the link failed are sent again and may arrive twice; the archive recognises them by
+their message id.
 
-The shovel is set up by the management API, at http://localhost:15672 or where MANAGEMENT_URL says. The cloud's broker
-is at CLOUD_URL; without that, one broker plays both parts.
+The shovel is created with the management API, at http://localhost:15672 or the address in MANAGEMENT_URL. CLOUD_URL is
+the cloud's broker; without it, one broker plays both roles.
 """
 
 import json
@@ -39,10 +39,10 @@ def request(method, path, body=None):
 def set_up_shovel(line):
     cloud = urlsplit(CLOUD_URL)
     netloc = f"{cloud.username}:{cloud.password}@127.0.0.1:{line.port}"
-    path = cloud.path.strip("/") or "%2F"  # the vhost; by "/" alone RabbitMQ's shovel means one without a name
+    path = cloud.path.strip("/") or "%2F"  # the vhost; RabbitMQ's shovel takes "/" alone as a vhost without a name
     by_line = cloud._replace(netloc=netloc, path=path).geturl()
     shovel = {
-        "src-uri": "amqp://",  # the broker that it runs in
+        "src-uri": "amqp://",  # the broker that runs the shovel
         "src-queue": "outbox",
         "dest-uri": by_line,
         "dest-queue": "readings",
@@ -53,7 +53,7 @@ def set_up_shovel(line):
 
 
 class Sensor:
-    """At the site. The broker is near, so it waits for each confirm, and does not know what is beyond."""
+    """Publishes readings at the site. It waits for each confirm, since the broker is local."""
 
     def __init__(self, channel):
         self._channel = channel
@@ -70,7 +70,7 @@ class Sensor:
 
 
 class Archive:
-    """In the cloud."""
+    """Collects readings in the cloud."""
 
     def __init__(self, channel):
         self._channel = channel
@@ -78,9 +78,9 @@ class Archive:
         channel.queue_declare("readings", durable=True)
 
     def read(self, until):
-        """Until so many are there."""
+        """Read until this many readings have arrived."""
         for method, properties, _ in self._channel.consume("readings"):
-            self._ids.add(properties.message_id)  # a second time, it is nothing new
+            self._ids.add(properties.message_id)  # a duplicate changes nothing
             self._channel.basic_ack(method.delivery_tag)
             if len(self._ids) == until:
                 break

@@ -1,16 +1,16 @@
-// A message is locked while a worker works on it, and goes to another one when the first dies: what main.py does, with
-// amqplib. Ann's connection is cut, which is all that a broker sees of a power failure.
+// A message goes to another worker when the first one crashes: main.py with amqplib. Ann's connection is cut, which is
+// all that a broker sees of a power failure.
 
 const amqp = require('amqplib');
 
 const URL = process.env.AMQP_URL ?? 'amqp://guest:guest@localhost:5672/';
 
-/** A worker on a connection of its own. `begun` and `finished` resolve when it has, for the first time. */
+/** A worker with its own connection. `begun` and `finished` resolve for its first report. */
 async function worker(name, report) {
   const connection = await amqp.connect(URL);
-  connection.on('error', () => {}); // a connection that was cut tells so
+  connection.on('error', () => {}); // a lost connection raises an error
   const channel = await connection.createChannel();
-  await channel.prefetch(1); // takes no report that another worker could begin now
+  await channel.prefetch(1); // leaves other reports to other workers
   console.log(`${name}: here`);
   let begins;
   let finishes;
@@ -34,9 +34,9 @@ async function main() {
   channel.sendToQueue('reports', Buffer.from('the yearly report'), { persistent: true });
   await channel.waitForConfirms();
 
-  const ann = await worker('Ann', () => new Promise(() => {})); // never done
+  const ann = await worker('Ann', () => new Promise(() => {})); // never finishes
   await ann.begun;
-  const bob = await worker('Bob', async () => {}); // has nothing to do
+  const bob = await worker('Bob', async () => {}); // receives nothing yet
   ann.connection.connection.stream.destroy();
   console.log('Ann is gone');
   await bob.finished;
@@ -46,4 +46,4 @@ async function main() {
   await connection.close();
 }
 
-main().then(() => process.exit()); // Ann's connection would still see to its heartbeats
+main().then(() => process.exit()); // Ann's connection would keep the process running

@@ -1,7 +1,7 @@
-"""A message is locked while a worker works on it, and goes to another worker when the first one dies.
+"""A message belongs to the worker that processes it, and goes to another worker when the first one crashes.
 
-Ann is killed in the middle of a report, as if the power had gone. She had not acknowledged it, so the broker gives it
-to Bob. He is told that it is a redelivery: part of the work may be done already.
+Ann is killed in the middle of a report, as in a power failure. She had not acknowledged it, so the broker delivers it
+to Bob, marked as redelivered: part of the work may be done already.
 """
 
 import os
@@ -23,7 +23,7 @@ def start_worker(name, seconds_per_report):
 
 
 def listen(worker, *, until):
-    """Show what the worker says, up to what is waited for."""
+    """Print the worker's output up to the expected line."""
     for line in worker.stdout:
         print(line, end="")
         if until in line:
@@ -46,7 +46,7 @@ def main():
         ann = start_worker("Ann", seconds_per_report=600)
         listen(ann, until="begins")
         bob = start_worker("Bob", seconds_per_report=0)
-        listen(bob, until="here")  # and has nothing to do
+        listen(bob, until="here")  # receives nothing yet
         end(ann)
         print("Ann is gone")
         listen(bob, until="finished")

@@ -1,4 +1,4 @@
-"""Makes the reports of the queue `reports`, for ever.
+"""Write the reports of the queue `reports`, forever.
 
 usage: worker.py NAME SECONDS_PER_REPORT
 """
@@ -15,10 +15,10 @@ URL = os.environ.get("AMQP_URL", "amqp://guest:guest@localhost:5672/")
 def main(name, seconds):
     with pika.BlockingConnection(pika.URLParameters(URL)) as connection:
         channel = connection.channel()
-        channel.basic_qos(prefetch_count=1)  # takes no report that another worker could begin now
+        channel.basic_qos(prefetch_count=1)  # leaves other reports to other workers
         print(f"{name}: here", flush=True)
         for method, _properties, body in channel.consume("reports"):
-            # From now on nobody else gets this report, as long as this connection lives or until it is acknowledged.
+            # No other worker receives this report while this connection is open and the report is unacknowledged.
             again = " again" if method.redelivered else ""
             print(f"{name}: begins {body.decode()}{again}", flush=True)
             time.sleep(seconds)

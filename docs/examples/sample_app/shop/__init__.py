@@ -1,1 +1,1 @@
-"""A shop: orders are taken, paid for, and confirmed by mail. Each of these tells the next by a broker."""
+"""A shop: orders are placed, paid for, and confirmed by mail. Each step notifies the next through a broker."""

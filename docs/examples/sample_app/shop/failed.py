@@ -1,4 +1,4 @@
-"""What failed for good, once more: for when the reason is gone."""
+"""Retry failed messages once the cause is fixed."""
 
 import pika
 
@@ -6,7 +6,7 @@ from shop import topology
 
 
 def retry(channel, queue):
-    """Put all that failed back into the queue, and count its attempts anew. Returns how many there were."""
+    """Move all failed messages back to the queue, and reset their attempts. Returns how many there were."""
     failed = topology.failed(queue)
     number = 0
     while (message := channel.basic_get(failed))[0] is not None:

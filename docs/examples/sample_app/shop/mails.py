@@ -1,4 +1,4 @@
-"""Writes to customers."""
+"""Mails to customers."""
 
 from shop.order import tell
 
@@ -12,11 +12,11 @@ REVIEW_IN_DAYS = 3
 
 
 class Mails:
-    """send: called with the customer and a text; raises TryAgainLater if that does not work now."""
+    """send: called with the customer and a text; raises TryAgainLater if the mail cannot be sent now."""
 
     def __init__(self, send):
         self._send = send
-        self._sent = set()  # a real shop would take its database
+        self._sent = set()  # a real shop would use its database
 
     def __call__(self, channel, what, order):
         if (what, order.number) not in self._sent:

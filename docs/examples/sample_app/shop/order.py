@@ -1,4 +1,4 @@
-"""An order, and how it goes through the broker."""
+"""An order, and the messages about it."""
 
 import dataclasses
 import json
@@ -24,14 +24,14 @@ class Order:
 
 
 def tell(channel, what, order, *, in_days=0):
-    """Tell everybody whom it concerns, such as tell(channel, "order.paid", order), now or in some days.
+    """Publish an event such as tell(channel, "order.paid", order), now or in some days.
 
-    Returns once the broker is answerable for it. Raises UnroutableError when it concerns nobody, NackError when the
-    broker refuses it, AMQPConnectionError when nobody knows.
+    Returns once the broker has confirmed it. Raises UnroutableError if no queue is bound for it, NackError if the
+    broker refuses it, AMQPConnectionError if the result is unknown.
     """
     properties = pika.BasicProperties(delivery_mode=2, message_id=f"{what} {order.number}")
     if not in_days:
         channel.basic_publish(SHOP, what, order.to_bytes(), properties, mandatory=True)
     else:
         properties.headers = {"x-delay": in_days * 24 * 60 * 60 * 1000}
-        channel.basic_publish(LATER, what, order.to_bytes(), properties)  # where it goes is looked up when it is due
+        channel.basic_publish(LATER, what, order.to_bytes(), properties)  # it is routed when it is due

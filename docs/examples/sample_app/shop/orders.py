@@ -1,4 +1,4 @@
-"""Where orders come in."""
+"""Place orders."""
 
 import contextlib
 
@@ -11,23 +11,23 @@ ATTEMPTS = 3
 
 
 class NotPlacedError(Exception):
-    """The order is not in the shop; the customer is to be told."""
+    """The shop did not receive the order; notify the customer."""
 
 
 class Orders:
-    """Takes orders, on a connection that is made when there is none."""
+    """Places orders. Opens a connection if there is none."""
 
     def __init__(self, url):
         self._url = url
         self._channel = None
 
     def place(self, order):
-        """Returns when it is certain that the order will be worked on. Raises NotPlacedError."""
+        """Return when the broker has confirmed the order. Raises NotPlacedError."""
         for _ in range(ATTEMPTS):
             try:
                 return self._place(order)
             except pika.exceptions.AMQPConnectionError:
-                # It may have arrived or not. So it is sent again, and may be there twice: its number tells.
+                # It may have arrived or not, so it is sent again. The order number identifies duplicates.
                 self._channel = None
             except (pika.exceptions.NackError, pika.exceptions.UnroutableError) as error:
                 raise NotPlacedError(f"order {order.number}: {error!r}") from error
@@ -41,6 +41,6 @@ class Orders:
         tell(self._channel, "order.placed", order)
 
     def close(self):
-        with contextlib.suppress(pika.exceptions.AMQPError):  # it was lost, and nobody has noticed until now
+        with contextlib.suppress(pika.exceptions.AMQPError):  # the connection was lost unnoticed
             if self._channel is not None and self._channel.is_open:
                 self._channel.connection.close()

@@ -1,17 +1,16 @@
-"""Has orders paid for."""
+"""Payments for orders."""
 
 from shop.order import tell
 
 
 class DeclinedError(Exception):
-    """The customer's bank says no, and would say so again."""
+    """The customer's bank declined, and a retry would not help."""
 
 
 class Payments:
     """gateway: charge(number, customer, cents), which raises DeclinedError, or TryAgainLater if it cannot be reached.
 
-    The gateway is told the order's number. It charges for a number once, however often it is asked: that makes it
-    harmless that an order can come twice.
+    The gateway receives the order's number and charges each number only once, so a duplicate of an order is harmless.
     """
 
     def __init__(self, gateway):

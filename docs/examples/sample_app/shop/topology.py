@@ -1,7 +1,7 @@
-"""The exchanges and queues of the shop, in one place. Whoever connects declares them all, so nobody has to be first.
+"""The exchanges and queues of the shop, in one place. Every program declares them, so the start order is free.
 
-What happened is told to the topic exchange `shop`. A queue is named after who works on it; beside it is one for each
-pause between two attempts, and one for what failed for good:
+Events are published to the topic exchange `shop`. Each queue has the name of its worker; beside it there is a queue for
+each pause between two attempts, and a queue for messages that failed for good:
 
     shop --order.placed--> payments    payments.wait.1, payments.wait.2, ...    payments.failed
     shop --order.paid, order.declined, order.review--> mails    mails.wait.1, ...    mails.failed
@@ -9,10 +9,10 @@ pause between two attempts, and one for what failed for good:
 
 SHOP = "shop"
 
-#: Holds what is to be told only later.
+#: Exchange for delayed events.
 LATER = "shop.later"
 
-#: How long a message waits before it is tried again, each time.
+#: Pauses before each retry, in seconds.
 PAUSES_S = (60, 10 * 60, 60 * 60)
 
 QUEUES = {
@@ -22,7 +22,7 @@ QUEUES = {
 
 
 def waiting(queue, attempt):
-    """The queue in which a message waits after that attempt at it failed; None if it was the last one."""
+    """Return the queue in which a message waits after this attempt failed; None after the last attempt."""
     return f"{queue}.wait.{attempt}" if attempt <= len(PAUSES_S) else None
 
 

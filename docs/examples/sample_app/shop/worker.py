@@ -1,4 +1,4 @@
-"""What all workers of the shop have in common: connecting, acknowledging, trying again, giving up."""
+"""Base of all workers of the shop: connecting, acknowledging, retrying, giving up."""
 
 import logging
 import threading
@@ -13,15 +13,15 @@ log = logging.getLogger(__name__)
 RECONNECT_S = 1.0
 
 
-class TryAgainLater(Exception):  # noqa: N818 - no error of the program
-    """It does not work now, and may work later: a host that is down, a mailbox that is full."""
+class TryAgainLater(Exception):  # noqa: N818 - not an error of the program
+    """A temporary failure: a host that is down, a mailbox that is full."""
 
 
 class Worker:
-    """Takes what comes into a queue, one at a time, until it is stopped.
+    """Processes the messages of a queue, one at a time, until it is stopped.
 
-    work: called with a channel, the routing key and an Order. What it raises TryAgainLater for is tried again after
-    each of the pauses. Then it is put into the queue of what failed; for any other exception, at once.
+    work: called with a channel, the routing key and an Order. If it raises TryAgainLater, the message is retried after
+    each of the pauses and then moved to the queue of failed messages; after any other exception, it is moved at once.
     """
 
     def __init__(self, url, queue, work):
@@ -32,7 +32,7 @@ class Worker:
         self._channel = None
 
     def run(self):
-        """Until `stop` is called from another thread. When the connection is lost, there is soon another."""
+        """Work until `stop` is called from another thread. Reconnects when the connection is lost."""
         while not self._stopping.is_set():
             try:
                 self._consume()
@@ -60,8 +60,10 @@ class Worker:
                 channel.start_consuming()
 
     def _on_message(self, channel, method, properties, body):
-        """What follows from a message is safe with the broker before the message is acknowledged. If this process dies
-        in between, some of it happens twice, but never not at all."""
+        """Acknowledge a message after all messages that result from it are confirmed.
+
+        If this process crashes in between, some of the work is done twice, but none is lost.
+        """
         self._handle(channel, method, properties, body)
         channel.basic_ack(method.delivery_tag)
 

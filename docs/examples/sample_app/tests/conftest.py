@@ -1,4 +1,4 @@
-"""A shop for each test: its vhost, its workers, and in place of the bank and the mail something that a test can ask."""
+"""A shop for each test: its vhost, its workers, and fakes of the bank and the mail server."""
 
 import queue
 import threading
@@ -14,7 +14,7 @@ from shop.worker import TryAgainLater, Worker
 
 
 class Bank:
-    """down: how many more times it cannot be reached. charged: what was taken for each order."""
+    """Fake bank. down: the number of further calls that fail. charged: the amount charged for each order."""
 
     def __init__(self):
         self.down = 0
@@ -30,7 +30,7 @@ class Bank:
 
 
 class Shop:
-    """Whoever works in it, and what it has to do with. broker: the test's vhost of the broker."""
+    """The shop's workers, bank and mails. broker: the test's vhost of the broker."""
 
     def __init__(self, broker):
         self.broker = broker
@@ -40,7 +40,7 @@ class Shop:
         self._workers = {}
 
     def open(self, payments_worker=Worker):
-        """Returns when everybody is at work."""
+        """Start the workers. Returns when all of them consume."""
         for who in (
             payments_worker(self.broker.url, "payments", Payments(self.bank)),
             Worker(self.broker.url, "mails", Mails(lambda customer, text: self._mails.put(f"{customer}: {text}"))),
@@ -54,12 +54,15 @@ class Shop:
         self.orders.place(Order(number, customer, cents))
 
     def mail(self):
-        """The next one; waits for it."""
+        """Wait for the next mail and return it."""
         return self._mails.get(timeout=5)
 
     def rest(self):
-        """Returns when everything is done. Before time moves on: else somebody holds a message for days, as the broker
-        sees it, and runs into the consumer timeout."""
+        """Return when all work is done.
+
+        Call it before the clock moves: a worker that holds a message for days of the broker's time would run into the
+        consumer timeout.
+        """
         for name in topology.QUEUES:
             self.broker.wait_until(queue=name, ready=0, unacked=0, consumers=1)
 

@@ -1,4 +1,4 @@
-"""What the shop does while something breaks: no order is lost, and nobody pays twice."""
+"""The shop under faults: no order is lost, and no customer pays twice."""
 
 import pytest
 from shop.orders import NotPlacedError
@@ -42,13 +42,13 @@ def test_what_waits_outlives_the_broker(shop, amqp_broker):
     shop.broker.wait_until(queue="payments.wait.1", ready=1)
     shop.rest()
     amqp_broker.restart()
-    shop.rest()  # everybody is back at work
+    shop.rest()  # all workers are consuming again
     amqp_broker.clock.advance(minutes=1)
     assert "Order 1" in shop.mail()
 
 
 class HastyWorker(Worker):
-    """Acknowledges first and works then. Everything goes well with it, until something breaks."""
+    """Acknowledges first and then works, which goes unnoticed until a fault occurs."""
 
     def _on_message(self, channel, method, properties, body):
         channel.basic_ack(method.delivery_tag)
@@ -57,8 +57,11 @@ class HastyWorker(Worker):
 
 @pytest.mark.parametrize(("payments_worker", "mails"), [(Worker, ["Order 1", "Order 2"]), (HastyWorker, ["Order 2"])])
 def test_an_order_survives_the_connection_on_which_it_came(shop, amqp_broker, payments_worker, mails):
-    """It was charged, and telling so fails. Who has not acknowledged yet gets it again; with the hasty worker the
-    customer has paid and never hears of it."""
+    """The bank charged the customer, and the event is lost with the connection.
+
+    A worker that has not acknowledged yet gets the order again. With the hasty worker, the customer has paid and
+    gets no mail.
+    """
     shop.open(payments_worker)
     amqp_broker.faults.only(connection="payments").reset(on="basic.publish")
     shop.order("1")

@@ -1,4 +1,4 @@
-"""What the shop does while nothing breaks. Days pass in no time."""
+"""The shop without faults. The tests advance the broker's clock by days."""
 
 import pika
 import pytest

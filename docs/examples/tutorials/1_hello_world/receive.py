@@ -1,4 +1,4 @@
-"""Shows what comes into the queue `hello`, until Ctrl-C."""
+"""Print the messages of the queue `hello`, until Ctrl-C."""
 
 import contextlib
 import os

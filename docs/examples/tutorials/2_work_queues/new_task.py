@@ -1,4 +1,4 @@
-"""Puts a task into the queue `tasks`; each dot in it is a second of work.
+"""Add a task to the queue `tasks`; each dot in it is a second of work.
 
 usage: new_task.py WORD...
 """
@@ -14,7 +14,7 @@ task = " ".join(sys.argv[1:]) or "Hello World..."
 
 with pika.BlockingConnection(pika.URLParameters(URL)) as connection:
     channel = connection.channel()
-    # Durable queue, persistent message: a broker that starts again has them still.
+    # A durable queue and a persistent message survive a restart of the broker.
     channel.queue_declare("tasks", durable=True)
     persistent = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
     channel.basic_publish(exchange="", routing_key="tasks", body=task.encode(), properties=persistent)

@@ -1,4 +1,4 @@
-"""Does the tasks of the queue `tasks`, until Ctrl-C. Start several: they share the work.
+"""Process the tasks of the queue `tasks`, until Ctrl-C. Several workers share the tasks.
 
 usage: worker.py [SECONDS PER DOT]
 """
@@ -19,14 +19,14 @@ def on_task(channel, method, properties, body):
     print(f"received: {body.decode()}", flush=True)
     time.sleep(body.count(b".") * seconds_per_dot)
     print("done", flush=True)
-    # Only now: a task whose worker dies goes to another one.
+    # Acknowledge only now: if a worker crashes, its task goes to another worker.
     channel.basic_ack(method.delivery_tag)
 
 
 with contextlib.suppress(KeyboardInterrupt), pika.BlockingConnection(pika.URLParameters(URL)) as connection:
     channel = connection.channel()
     channel.queue_declare("tasks", durable=True)
-    # One task at a time; the next goes to whoever is free, not to everyone in turn.
+    # One task at a time: the next task goes to an idle worker.
     channel.basic_qos(prefetch_count=1)
     channel.basic_consume("tasks", on_task)
     print("waiting for tasks, Ctrl-C ends", flush=True)

@@ -1,4 +1,4 @@
-"""Sends a line of a log to everybody who listens right now.
+"""Publish a log line to all current subscribers.
 
 usage: emit_log.py WORD...
 """
@@ -15,6 +15,6 @@ line = " ".join(sys.argv[1:]) or "info: Hello World!"
 with pika.BlockingConnection(pika.URLParameters(URL)) as connection:
     channel = connection.channel()
     channel.exchange_declare("logs", "fanout", durable=True)
-    # A fanout exchange looks at no routing key. Where nobody listens, the line is gone.
+    # A fanout exchange ignores the routing key. Without subscribers, the line is lost.
     channel.basic_publish(exchange="logs", routing_key="", body=line.encode())
     print(f"sent: {line}")

@@ -1,4 +1,4 @@
-"""Shows the log from now on, until Ctrl-C. Everyone who runs this gets every line."""
+"""Print log lines, until Ctrl-C. Each subscriber receives every line."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ def on_line(channel, method, properties, body):
 with contextlib.suppress(KeyboardInterrupt), pika.BlockingConnection(pika.URLParameters(URL)) as connection:
     channel = connection.channel()
     channel.exchange_declare("logs", "fanout", durable=True)
-    # A queue of our own: the broker thinks of a name, and removes it when we go.
+    # An exclusive queue: the broker generates its name, and deletes it with this connection.
     queue = channel.queue_declare("", exclusive=True).method.queue
     channel.queue_bind(queue, "logs")
     channel.basic_consume(queue, on_line, auto_ack=True)

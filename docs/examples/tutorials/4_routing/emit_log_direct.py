@@ -1,4 +1,4 @@
-"""Sends a line of a log under its severity.
+"""Publish a log line with its severity as the routing key.
 
 usage: emit_log_direct.py SEVERITY WORD...
 """

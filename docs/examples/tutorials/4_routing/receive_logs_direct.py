@@ -1,4 +1,4 @@
-"""Shows the lines of some severities, until Ctrl-C.
+"""Print the log lines of the given severities, until Ctrl-C.
 
 usage: receive_logs_direct.py SEVERITY...
 """
@@ -24,7 +24,7 @@ with contextlib.suppress(KeyboardInterrupt), pika.BlockingConnection(pika.URLPar
     channel = connection.channel()
     channel.exchange_declare("direct_logs", "direct", durable=True)
     queue = channel.queue_declare("", exclusive=True).method.queue
-    # A queue may have many bindings; a message that several of them ask for comes once.
+    # A queue can have many bindings; a message that matches several of them is delivered once.
     for severity in severities:
         channel.queue_bind(queue, "direct_logs", routing_key=severity)
     channel.basic_consume(queue, on_line, auto_ack=True)

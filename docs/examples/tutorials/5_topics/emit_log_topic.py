@@ -1,4 +1,4 @@
-"""Sends a line of a log under a topic: words with dots between them, such as `kern.critical`.
+"""Publish a log line with a topic: words separated by dots, such as `kern.critical`.
 
 usage: emit_log_topic.py TOPIC WORD...
 """

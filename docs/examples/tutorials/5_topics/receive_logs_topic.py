@@ -1,4 +1,4 @@
-"""Shows the lines whose topic fits a pattern, until Ctrl-C. `*` stands for one word, `#` for any number of them.
+"""Print the log lines whose topic matches a pattern, until Ctrl-C. `*` is one word, `#` any number of words.
 
 usage: receive_logs_topic.py PATTERN...     such as "kern.*" "*.critical", or "#" for everything
 """

@@ -1,4 +1,4 @@
-"""Asks the server for a Fibonacci number.
+"""Request a Fibonacci number from the server.
 
 usage: rpc_client.py [N]
 """
@@ -21,7 +21,7 @@ class Client:
         self.asked = self.answer = None
 
     def on_reply(self, channel, method, properties, body):
-        if properties.correlation_id == self.asked:  # and not the late answer to an earlier question
+        if properties.correlation_id == self.asked:  # not a late reply to an earlier request
             self.answer = int(body)
 
     def fibonacci(self, n):

@@ -1,4 +1,4 @@
-"""Answers which Fibonacci number is asked for, until Ctrl-C. Start several: they share the questions."""
+"""Calculate the requested Fibonacci numbers, until Ctrl-C. Several servers share the requests."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ def fibonacci(n):
 
 def on_question(channel, method, properties, body):
     print(f"fibonacci({body.decode()})", flush=True)
-    # Where the answer goes and which question it belongs to, the client has said.
+    # The client has named the queue for the reply and the id of the request.
     answer = pika.BasicProperties(correlation_id=properties.correlation_id)
     channel.basic_publish("", properties.reply_to, str(fibonacci(int(body))).encode(), answer)
     channel.basic_ack(method.delivery_tag)
