@@ -125,7 +125,9 @@ class FrameLoop:
             if status.state is HEADER_AWAITED:
                 left = self._greet(data)
             else:
-                left = self._frames(data, self._streamed(data, 0))
+                left = self._streamed(data, 0)
+                if not status.stopped:
+                    left = self._frames(data, left)
         except Exception:
             log_failure("on connection", self._client.name)
             self._closing.fail(errors.unforeseen(), 0, 0)

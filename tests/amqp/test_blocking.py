@@ -51,6 +51,19 @@ def test_publishing_during_an_alarm_blocks_until_it_clears(client: Wire, other: 
     assert [other.get("q").body for _ in range(2)] == [b"one", b"two"]
 
 
+def test_an_alarm_in_the_middle_of_a_large_message_is_announced_once(client: Wire, other: Wire, broker: Broker) -> None:
+    """The end of one body frame blocks the connection, and the next one comes with it."""
+    data = published("q", b"x" * 60_000, frame_max=20_000)
+    client.feed(data[:1_000])
+    broker.alarms.set("memory")
+    client.feed(data[1_000:])
+    assert names(client.receive()) == ["connection.blocked"]
+    assert other.depth("q") == 0
+    broker.alarms.clear("memory")
+    assert names(client.receive()) == ["connection.unblocked"]
+    assert other.get("q").body == b"x" * 60_000
+
+
 def test_a_large_answer_to_what_waited_during_an_alarm_comes_once(connect: Callable[..., Wire], broker: Broker) -> None:
     """For who is not told of alarms, so that nothing else is written when it is over."""
     client = connect()
