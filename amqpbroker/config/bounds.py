@@ -11,32 +11,27 @@ class Bounds:
     read. unread_bytes: answers that wait for a client that does not read; above it, the client is not read either.
     room_bytes: deliveries that are added to the output of a connection at a time; beyond them, its consumers wait.
     routes: routes that a channel caches. few_routes: routes that a channel caches in any case. all_routes: routes that
-    the channels of a vhost cache together, before a channel with more than `few_routes` drops its own.
-    returns: returned copies that are collected while the disk is stuck, before each is kept only once.
-    releases: messages that a delayed exchange releases in one event loop iteration.
-    unswept_bytes: delayed messages that come in before a delayed exchange looks which of its messages can leave memory.
-    segment_bytes: size from which the journal begins another segment.
-    guesses: pairs of user and address whose failed logins are remembered.
-    batch_bytes: size from which a batch of the journal takes no further group. group_bytes: size of a group from which
-    it is written as several groups; a machine failure may then store only its first groups. At most 1 GiB, so that the
-    last batch of a segment begins and ends within what a position can express. entries: queues in one publish record;
-    its index has 16 bits. positions: positions in one settle or return record.
-    spill_bytes: size from which another spill file is begun.
-    log_bytes: size of the write-ahead log of the definitions from which it is moved into the database. full_log_bytes:
-    size from which a change waits for that.
-    disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
-    http_connections: connections of an HTTP listener; further ones are dropped.
-    handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
-    accepts: clients that a TLS listener accepts in one event loop iteration.
-    pages: metrics pages that a listener generates and sends at a time. A page holds the labels of its objects until it
-    is read.
-    body_bytes: largest body of an HTTP request. The largest bodies in practice are the definitions of a large broker.
-    bodies_bytes: memory of all large bodies of an HTTP listener, from their first byte until the end of their requests.
-    answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
-    unless they read on. A single answer may be larger.
-    got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
-    sessions: logins to the page of a listener. user_sessions: those of one user. A further login ends the oldest of
-    these.
+    the channels of a vhost cache together, before a channel with more than `few_routes` drops its own. returns:
+    returned copies that are collected while the disk does not respond, before duplicates are removed. releases:
+    messages that a delayed exchange releases in one event loop iteration. unswept_bytes: bytes of new delayed messages
+    after which a delayed exchange checks which of its messages can leave memory. segment_bytes: size from which the
+    journal begins another segment. guesses: pairs of user and address whose failed logins are remembered. batch_bytes:
+    size from which a batch of the journal takes no further group. group_bytes: size of a group from which it is written
+    as several groups; a machine failure may then store only its first groups. At most 1 GiB, so that the last batch of
+    a segment begins and ends within what a position can express. entries: queues in one publish record, whose index has
+    16 bits. positions: positions in one settle or return record. spill_bytes: size from which another spill file is
+    begun. log_bytes: size of the write-ahead log of the definitions from which it is moved into the database.
+    full_log_bytes: size from which a change waits for that. disposal: messages of a purged or deleted queue that are
+    freed in one event loop iteration. http_connections: connections of an HTTP listener; further ones are dropped.
+    handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog. accepts: clients
+    that a TLS listener accepts in one event loop iteration. pages: metrics pages that a listener generates and sends at
+    a time. A page holds the labels of its objects until it is read. body_bytes: largest body of an HTTP request. The
+    largest bodies in practice are the definitions of a large broker. bodies_bytes: memory of all large bodies of an
+    HTTP listener, from their first byte until the end of their requests. answers_bytes: unread HTTP answers of a
+    listener; above it, the connections that have waited longest are dropped unless they read on. A single answer may be
+    larger. got_bytes: bytes of stored messages that one HTTP request may take from their queue, because they are in
+    memory meanwhile. sessions: logins to the management UI of a listener. user_sessions: logins of one user. A further
+    login ends the oldest one.
     """
 
     unwritten_bytes: int = 16 * 1024 * 1024

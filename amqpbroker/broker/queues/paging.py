@@ -1,4 +1,4 @@
-"""Pages of a queue outside of memory: stored messages and, while memory is short, others."""
+"""Pages of a queue outside of memory: stored messages and, while memory is low, others."""
 
 from array import array
 from collections.abc import Callable
@@ -13,15 +13,15 @@ from amqpbroker.store.record import DamagedError
 from amqpbroker.store.spill import Spill
 from amqpbroker.store.store import Store
 
-#: The most copies of a page that are read back at once. All clients wait meanwhile, and a consumer wants no more than
-#: its prefetch.
+#: The largest number of copies of a page that are read back at once. All clients wait meanwhile, and a consumer needs
+#: no more than its prefetch.
 SLICE_COUNT = 128
 
 
 class QueuePages(Pager):
     """Pages of one queue.
 
-    queue: named by entries that are read back. spill: where messages that are not stored go while memory is short.
+    queue: the queue of entries that are read back. spill: holds messages that are not stored while memory is low.
     unreadable(error): called if copies temporarily cannot be read.
     """
 
