@@ -24,7 +24,7 @@ _STYLES = {"PASS": "green", "FAIL": "bold red", "NA": "dim"}
 
 
 def show(results: list[Result], broker: str, console: Console) -> None:
-    """Print the matrix, and under it the reason of each failure and of each thing a client cannot express."""
+    """Print the matrix, and the reasons of failures and of checks that are not applicable."""
     for title, checks, group in _groups(results):
         table = Table(title=f"{title} on {broker}", show_lines=False)
         table.add_column("client")
@@ -45,7 +45,7 @@ def show(results: list[Result], broker: str, console: Console) -> None:
 
 
 def markdown(results: list[Result], broker: str) -> str:
-    """The matrix as Markdown, with the clients' versions and what is n/a and why."""
+    """Return the matrix as Markdown, with the clients' versions and the reasons of checks that are n/a."""
     rows: list[str] = []
     for title, checks, group in _groups(results):
         head = ["client", "version", *checks, "also"]
@@ -59,19 +59,19 @@ def markdown(results: list[Result], broker: str) -> str:
         for name, (status, reason) in result.checks.items()
         if status == "NA"
     ]
-    shown = ["n/a is what a client cannot express:", "", *reasons, ""] if reasons else []
+    shown = ["Checks that a client cannot express are n/a:", "", *reasons, ""] if reasons else []
     return "\n".join([f"Run against {broker}.", *rows, "", *shown])
 
 
 def _groups(results: list[Result]) -> list[tuple[str, tuple[str, ...], list[Result]]]:
-    """Clients of AMQP, tools of the management API, and examples: each with its checks, if any was run."""
+    """Return AMQP clients, tools of the management API, and examples: each with its checks, if any was run."""
     kinds = (("Clients", CHECKS), ("Tools of the management API", MANAGEMENT_CHECKS), ("Examples", ()))
     groups = [(title, checks, [r for r in results if r.client.checks == checks]) for title, checks in kinds]
     return [group for group in groups if group[2]]
 
 
 def write(results: list[Result], broker: str, page: Path = PAGE) -> None:
-    """Put the Markdown matrix between the two marks of the page; the page is made if there is none."""
+    """Write the Markdown matrix between the two marks of the page; the page is created if it does not exist."""
     text = page.read_text() if page.exists() else f"{INTRODUCTION}\n{BEGIN}\n{END}\n"
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
@@ -80,7 +80,7 @@ def write(results: list[Result], broker: str, page: Path = PAGE) -> None:
 
 
 def _more(result: Result, *, styled: bool = False) -> str:
-    """The checks that only this client makes."""
+    """Return the checks that only this client performs."""
     names = [name for name in result.checks if name not in result.client.checks]
     if not styled:
         return ", ".join(name if result.checks[name][0] == "PASS" else f"{name} FAIL" for name in names)

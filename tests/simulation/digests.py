@@ -1,4 +1,4 @@
-"""Digests of worlds: the same seed gives the same, again and in another build."""
+"""Digests of worlds: a seed has the same digest in each run and in each build."""
 
 from itertools import zip_longest
 
@@ -6,7 +6,7 @@ from tests.simulation.scenario import run, scenario
 
 
 def print_digests(seeds: range) -> int:
-    """Print a line for each seed, for a comparison of two builds; return the exit status."""
+    """Print a line for each seed, to compare two builds; return the exit status."""
     for seed in seeds:
         print(seed, run(scenario(seed)).digest, flush=True)
     return 0
@@ -23,7 +23,7 @@ def run_twice(seeds: range) -> int:
 
 
 def first_difference(seed: int) -> str:
-    """Return the lines in which two transcripts of a seed differ first."""
+    """Return the first lines in which two transcripts of a seed differ."""
     lines: list[str] = []
     again: list[str] = []
     run(scenario(seed), lines)
