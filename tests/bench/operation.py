@@ -1,6 +1,6 @@
-"""What users of a broker see beside its messages, of RabbitMQ and of this one: a restart, and the management page.
+"""Effects that users of a broker notice, of RabbitMQ and of this one: a restart, and the management UI.
 
-Each broker is started for it, because a restart kills it and 10,000 queues stay in it. RabbitMQ and amqpbroker only.
+Each broker is started for it, because a restart kills it and 10,000 queues remain in it. RabbitMQ and amqpbroker only.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ HEAD = ("", THEIRS, OURS)
 
 
 def measure_restart(seconds: float) -> str:
-    """Takes as long as it takes."""
+    """Measure a restart, which has no fixed duration."""
     del seconds
     found = {}
     for name, start in RESTARTABLE.items():
@@ -70,5 +70,5 @@ def shown(figures: Refreshed) -> tuple[str, ...]:
     return cpu, f"{figures.rate:,.0f}/s", f"{figures.p99_ms:.1f} ms", f"{figures.longest_ms:.0f} ms"
 
 
-#: What is measured: returns its text, given the seconds for each step.
+#: Measurements: each returns its text, given the seconds for each step.
 MEASUREMENTS: dict[str, Callable[[float], str]] = {"restart": measure_restart, "management": measure_management}

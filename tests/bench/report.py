@@ -1,4 +1,4 @@
-"""What the comparison with RabbitMQ found, as a part of docs/performance.md."""
+"""Results of the comparison with RabbitMQ, as a part of docs/performance.md."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from tests.bench.client_processes import Measured
 from tests.bench.page import table
 
 MB = 1_000_000
-#: The targets that are not a ratio of rates.
+#: Targets that are not a ratio of rates.
 START_TIMES_QUICKER = 10.0
 REST_MB = 60.0
-#: By the name of the shape.
+#: Targets by name of the shape.
 MOST_CPU_US = {"app-transient": 1.2, "transient": 0.8}
 #: A percentile that is shown and has no target.
 WITHOUT_TARGET = "p99.9"
-#: In place of the figures of a broker that cannot do something.
+#: Replaces the figures of a broker that does not support a shape.
 CANNOT = ("cannot", "", "")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One figure of RabbitMQ and of amqpbroker, and of LavinMQ if that was measured too."""
+    """One figure of RabbitMQ and of amqpbroker, and of LavinMQ if it was measured too."""
 
     theirs: float
     ours: float
@@ -33,9 +33,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Row:
-    """A shape, or a half of one: what was measured, and the ratio to RabbitMQ's rate that is wanted.
+    """A shape, or half of one: the results, and the target ratio to RabbitMQ's rate.
 
-    theirs: None if RabbitMQ cannot do this.
+    theirs: None if RabbitMQ does not support it.
     """
 
     name: str
@@ -86,7 +86,7 @@ def cpu(microseconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """With two places where they can decide whether a target is met."""
+    """Format a ratio, with two decimals if they determine whether a target is met."""
     return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}"
 
 
@@ -98,7 +98,10 @@ Shown = Callable[[float], str]
 
 
 def others(start_s: Pair, rest_bytes: Pair, latencies_ms: dict[str, Pair], cpu_us: dict[str, Pair]) -> str:
-    """Return the table of what is no rate. latencies_ms: by names such as "lat p99". cpu_us: of the shapes measured."""
+    """Return the table of figures that are not rates.
+
+    latencies_ms: by names such as "lat p99". cpu_us: of the measured shapes.
+    """
     rows = [
         (
             "start to ready",

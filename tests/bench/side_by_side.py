@@ -1,13 +1,13 @@
-"""amqpbroker beside RabbitMQ: the same load on both, turn about, as tables and charts in docs/performance.md.
+"""amqpbroker beside RabbitMQ: the same load on both, alternating, as tables and charts in docs/performance.md.
 
 usage: python -m tests.bench.side_by_side [SHAPE ...] [--rounds N] [--seconds S] [--no-write]
 
-There are two kinds of shapes. Those whose names begin with `app-` send what applications send: thousands of different
-messages with properties, headers and bodies of their own (application_shapes.py). The others repeat one message
-(shapes.py), which a broker's caches make quicker. `restart` and `management` are no shapes of load, but what users see
-beside their messages (operation.py).
+There are two kinds of shapes. Shapes whose names begin with `app-` send messages like applications: thousands of
+different ones with their own properties, headers and bodies (application_shapes.py). The others repeat one message
+(shapes.py), which is faster because of a broker's caches. `restart` and `management` are not shapes of load, but other
+effects that users notice (operation.py).
 
-RabbitMQ is Debian's, installed if it is missing. amqpbroker is what this Python imports: `make bench` has it be the
+RabbitMQ is Debian's, installed if it is missing. amqpbroker is the one that this Python imports: `make bench` uses the
 compiled one. LavinMQ is measured too if the environment variable LAVINMQ has the path of its binary. Only a run of all
 shapes is written.
 """
@@ -54,7 +54,7 @@ The table above says what to expect of a broker that an application uses.
 
 @dataclass
 class Starts:
-    """All brokers, started several times: for each time, the running brokers by their names."""
+    """All brokers, started several times: for each time, the running brokers by name."""
 
     brokers: list[dict[str, Running]] = field(default_factory=list)
 
@@ -70,9 +70,9 @@ class Starts:
 def turn_about(
     brokers: list[Running], given: argparse.Namespace, run: Callable[[Running, float], dict[K, T]]
 ) -> dict[str, list[dict[K, T]]]:
-    """Return what `run` gives for each broker, by name, round by round; the order is turned round every time.
+    """Return the results of `run` for each broker, by name, round by round; the order is reversed each time.
 
-    It is empty where LavinMQ refuses a shape, since the shapes are made for what RabbitMQ understands.
+    The result is empty if LavinMQ refuses a shape, because the shapes are made for RabbitMQ.
     """
     found: dict[str, list[dict[K, T]]] = {broker.name: [] for broker in brokers}
     for turn in range(given.rounds):
@@ -89,7 +89,7 @@ def turn_about(
 
 
 def rows_of(name: str, found: dict[str, list[dict[str, Measured]]]) -> list[Row]:
-    """Return the rows of a shape. found: what was measured in each round, by the name of the broker."""
+    """Return the rows of a shape. found: the results of each round, by name of the broker."""
     shape = SHAPES[name]
     rows = []
     for part, target in shape.targets.items():
@@ -104,7 +104,7 @@ def rows_of(name: str, found: dict[str, list[dict[str, Measured]]]) -> list[Row]
 
 
 def latency_of(name: str, found: dict[str, list[dict[float, float]]]) -> dict[str, Pair]:
-    """Return the percentiles of a latency. found: what was measured in each round, by the name of the broker."""
+    """Return the percentiles of a latency. found: the results of each round, by name of the broker."""
     what = LATENCIES[name][0]
     pairs = {}
     for each in found[OURS][0]:
@@ -155,7 +155,7 @@ def run(given: argparse.Namespace) -> None:
         found = [f"{page.machine()}. `make bench`; {load}.\n"]
         for name in measurements:
             found.append(operation.MEASUREMENTS[name](given.seconds))
-            # At once, so that it is not lost if the next one fails.
+            # Printed at once, so that it is not lost if the next measurement fails.
             print(found[-1], flush=True)
         write(given, "operation", "\n".join(found))
     print(f"took {time.monotonic() - began:.0f} s")
@@ -168,7 +168,7 @@ def write(given: argparse.Namespace, part: str, text: str) -> None:
 
 
 def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> str:
-    """Measure shapes; return what was found, and draw the charts if it is to be written."""
+    """Measure shapes; return the text, and draw the charts if it will be written."""
     starts = Starts()
     for _ in range(given.rounds - 1):
         with contextlib.ExitStack() as stack:
@@ -202,7 +202,7 @@ def repeated(rows: list[Row]) -> list[Row]:
 
 
 def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:
-    """Return all that was found, as the page has it."""
+    """Return the complete text of the results for the page."""
     brokers = starts.brokers[0]
     versions = "; ".join(f"{name} {broker.version}" for name, broker in brokers.items())
     how = f"`make bench`: {given.rounds} rounds of {given.seconds:g} s for each shape, medians; {load}"
@@ -221,7 +221,7 @@ def part(given: argparse.Namespace, load: str, starts: Starts, rows: list[Row], 
 
 
 def shown(row: Row) -> str:
-    """Return one line, to be printed while the run goes on."""
+    """Return one line to print during the run."""
     figures = "  ".join(_rate(each) for each in (row.theirs, row.ours, row.lavinmq) if each or each is row.theirs)
     ratio = "" if row.ratio is None else f"  x{report.times(row.ratio)}"
     wanted = "" if row.target is None else f"  target {row.target:g}"

@@ -277,8 +277,11 @@ def test_missing_exchange_loses_no_message(site):
     site.publish(1)
     site.set(dest_queue=None, dest_exchange="nix")
     site.until("terminated", "no exchange 'nix'")
-    site.channel(site.far, "in").exchange_declare("nix", "fanout")
-    site.connections[-1].channel().queue_bind("in", "nix")
+    channel = site.channel(site.far, "in")
+    channel.exchange_declare("bound", "fanout")
+    channel.queue_bind("in", "bound")
+    # The new exchange routes from the start: the shovel may connect again before a binding is added.
+    channel.exchange_declare("nix", "fanout", arguments={"alternate-exchange": "bound"})
     site.until_count(site.far, "in", 1)
 
 
