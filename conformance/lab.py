@@ -110,7 +110,7 @@ class Lab:
     # time and observation
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass. Use it only for effects of time itself."""
+        """Wait. Use it only for effects of time itself."""
         self.slept = True
         self.network.sleep(seconds)
 

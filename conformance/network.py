@@ -51,7 +51,7 @@ class Network(ABC):
 
     @abstractmethod
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait for that time."""
 
 
 class SocketLink(Link):

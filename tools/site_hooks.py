@@ -1,4 +1,4 @@
-"""What mkdocs does not do by itself for the site: links that lead out of docs/, as they do in the repository.
+"""Hooks of mkdocs for links from docs/ to other files of the repository.
 
 Some pages outside docs/ are on the site as well. Another file that a page links to is put there as it is. A link to a
 folder becomes plain text, since a site has no folders. In the nav of mkdocs.yml a folder stands for all its pages.
@@ -74,7 +74,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def published(source: Path) -> str:
-    """Where a file of the repository is on the site."""
+    """Return the path of a repository file on the site."""
     if source.is_relative_to(DOCS):
         return source.relative_to(DOCS).as_posix()
     return PAGES.get(source) or f"files/{source.relative_to(ROOT).as_posix()}"

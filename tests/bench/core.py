@@ -195,7 +195,7 @@ class Shape:
         return spent + self._release_delayed()
 
     def _release_delayed(self) -> float:
-        """Let all delayed messages become due; return the CPU seconds."""
+        """Make all delayed messages due; return the CPU seconds."""
         start = time.process_time()
         for _ in range(0, LONGEST_DELAY_MS if self.name == "app-delayed" else 0, CHUNK_MS):
             self.clock.advance(CHUNK_MS)

@@ -88,9 +88,7 @@ class Different:
 
 
 def most_at_once(in_flight: int) -> int:
-    """Return the number of messages to send in one write, so that some of those in flight can be confirmed
-    meanwhile.
-    """
+    """Return the number of messages per write, so that some of those in flight can be confirmed meanwhile."""
     return max(1, in_flight // 4) if in_flight else CHUNK_MESSAGES
 
 

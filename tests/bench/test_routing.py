@@ -17,9 +17,7 @@ from tests.bench.routing import (
 
 
 def expression(bindings):
-    """Return a regular expression for keys that match any of these patterns, in which `#` is the last word or
-    missing.
-    """
+    """Return a regular expression for keys that match a pattern, in which `#` is the last word or missing."""
     patterns = [re.escape(pattern).replace(r"\.\#", r"(\..+)?").replace(r"\*", "[^.]+") for _, pattern in bindings]
     return re.compile("|".join(patterns))
 

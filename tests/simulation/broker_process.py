@@ -208,8 +208,7 @@ def _nothing() -> None:
 
 
 def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:
-    """Return the settings with lowered bounds. compat is the name of a release series; transient queues are permitted
-    in each."""
+    """Return the settings with lowered bounds. compat: a release series; transient queues are permitted in each."""
     compat = COMPATS[settings.get("compat", "4.0")].configured({"transient_nonexcl_queues": True})
     config = Config(**{**settings, "compat": compat})
     return replace(config, bounds=replace(config.bounds, **bounds))

@@ -59,7 +59,7 @@ class MachineTime:
     def rise(self, since: int) -> int:
         """Return the largest rise of the wall clock between any two times from `since` (`Scheduler.now`) to now.
 
-        Without steps that is the time since then. Anything that waits by the wall clock may have waited that long.
+        Without steps that is the time since then. A timer by the wall clock may have waited that long.
         """
         most = rise = 0
         for at, by in self._steps:

@@ -19,7 +19,7 @@ from tests.simulation.world import World, determined
 
 @dataclass
 class Scenario:
-    """Everything that determines the events. It can be printed and run again, also without some of its steps.
+    """All data that determine the events. It can be printed and run again, also without some of its steps.
 
     hasty: the broker starts, and clients connect again, at once. sqlite: definitions are in a database, in files.
     """

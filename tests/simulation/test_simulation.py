@@ -88,7 +88,7 @@ def test_passing_scenario_is_not_changed(monkeypatch):
 
 
 def test_shrinking_ends_in_time(monkeypatch):
-    """Let each run take a second; no more runs are made than the time allows."""
+    """Test with runs of a second each: no more runs are made than the time allows."""
     now = [0.0]
     runs = []
 

@@ -263,7 +263,7 @@ def elections(soak: Soak, mode: Mode, quorum: bool) -> None:
 
 
 def overdue(soak: Soak, mode: Mode) -> None:
-    """Let deliveries of a quorum queue exceed the timeout of their consumer, so that another consumer gets them."""
+    """Exceed the timeout of a quorum queue's consumer with its deliveries, so that another consumer gets them."""
     count = soak.count(OVERDUE)
     arguments: Table = {"x-queue-type": longstr("quorum"), "x-consumer-timeout": number(100)}
     with soak.client() as client, SoakClient(soak.port, ("consumer_cancel_notify",)) as idle:

@@ -160,7 +160,7 @@ class Shares:
 
 
 class Subscriber(Client):
-    """Has up to one consumer on each of its channels."""
+    """Runs up to one consumer on each of its channels."""
 
     def __init__(self, workload: Subscriptions, name: str) -> None:
         super().__init__(workload.world, name)

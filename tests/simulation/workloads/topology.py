@@ -69,7 +69,7 @@ HTTP = {
 #: Returns the outcome of an operation and the new state; None for one that the model cannot predict.
 Change = Callable[[Topology], tuple[str | None, Topology]]
 
-#: Names of operations, repeated by frequency. Those of BY_AMQP are made by AMQP only.
+#: Names of operations, repeated by frequency. Operations in BY_AMQP are made by AMQP only.
 OPERATIONS = (
     *("declare_queue", "declare_exchange", "bind") * 4,
     *("check_queue", "check_exchange", "delete_queue", "delete_exchange", "unbind") * 2,
