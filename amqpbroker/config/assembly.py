@@ -156,8 +156,8 @@ def _versions_with_ciphers(
     further = default_tls_1_3() - set(ciphers)
     if "tlsv1.3" in left and further and not CAN_CHOOSE_TLS_1_3:
         warn(
-            f"{prefix}.ciphers: TLS 1.3 also uses {', '.join(sorted(further))}, since this Python cannot choose its"
-            f" suites; leave tlsv1.3 out of {prefix}.versions if that must not be"
+            f"{prefix}.ciphers: TLS 1.3 also uses {', '.join(sorted(further))}, because this Python cannot"
+            f" choose its suites; remove tlsv1.3 from {prefix}.versions to prevent that"
         )
     return left
 

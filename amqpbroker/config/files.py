@@ -115,6 +115,6 @@ def _refuse_advanced(path: Path) -> None:
     terms = re.sub(r"%[^\n]*", "", text)
     if re.sub(r"\s", "", terms) not in ("", "[]."):
         raise ConfigError(
-            f"{path}: advanced.config is Erlang, which is not read; write what it sets as KEY = VALUE lines of"
-            " rabbitmq.conf, and remove it or name another by RABBITMQ_ADVANCED_CONFIG_FILE"
+            f"{path}: advanced.config is not supported; write its settings as KEY = VALUE lines of rabbitmq.conf, and"
+            " remove it or set RABBITMQ_ADVANCED_CONFIG_FILE to another file"
         )

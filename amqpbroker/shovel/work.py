@@ -87,8 +87,8 @@ class _Ends(Ends):
         self._destination = destination
         self._changes = changes
         target = definition.destination
-        self._exchange = b"" if target.queue is not None else _octets(target.exchange)
-        self._routing_key = _octets(target.exchange_key if target.queue is None else target.queue)
+        self._exchange = b"" if target.queue is not None else _encoded(target.exchange)
+        self._routing_key = _encoded(target.exchange_key if target.queue is None else target.queue)
         self._retrying: Timer | None = None
 
     def publish(self, delivery: Delivery) -> None:
@@ -152,5 +152,5 @@ class _AtDestination(_Receiver):
         self.work.transfer.full(full)
 
 
-def _octets(text: str | None) -> bytes | None:
+def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode("utf-8", "surrogateescape")

@@ -70,7 +70,7 @@ def test_erlang_configuration_is_refused(put, tmp_path, warned):
     advanced = put("advanced.config", "%% nothing yet\n[\n].\n")
     assert in_place({}, warned.append, tmp_path) == []
     advanced.write_text("[{rabbit, [{auth_backends, [ldap]}]}].")
-    with pytest.raises(ConfigError, match=r"advanced\.config: advanced\.config is Erlang, which is not read; write"):
+    with pytest.raises(ConfigError, match=r"advanced\.config: advanced\.config is not supported; write"):
         in_place({}, warned.append, tmp_path)
     put("other.config", "[].")
     assert in_place({"RABBITMQ_ADVANCED_CONFIG_FILE": str(tmp_path / "other")}, warned.append, tmp_path) == []

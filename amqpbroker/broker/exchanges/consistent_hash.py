@@ -89,7 +89,7 @@ class ConsistentHashType(ExchangeType):
     def _hashed(self, routing_key: bytes, message: Message) -> bytes:
         if self._header is not None:
             field = header(message.properties, self._header.encode("utf-8", "surrogateescape"))
-            return b"" if field is None else _octets(field)
+            return b"" if field is None else _hashed_bytes(field)
         if self._property is not None:
             value = decode_properties(message.properties).get(self._property, b"")
             return b"%d" % value if isinstance(value, int) else bytes(value)
@@ -111,7 +111,7 @@ def jump_hash(key: bytes, buckets: int) -> int:
     return bucket
 
 
-def _octets(field: Field) -> bytes:
+def _hashed_bytes(field: Field) -> bytes:
     """Return the bytes of a header to be hashed, which are the same for equal values of any width."""
     kind, value = field
     if kind in "Sx":

@@ -149,7 +149,7 @@ class Offering:
         self.consumers.revive(consumers)
         self.drain()
 
-    def share(self, consumers: Iterable[Consumer]) -> None:
+    def offer_after_settling(self, consumers: Iterable[Consumer]) -> None:
         """Deliver to these consumers, which have settled messages, and to all others."""
         for consumer in consumers:
             self.consumers.settled(consumer)

@@ -123,7 +123,7 @@ class Returns:
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
         """Drop exhausted messages and messages over the limit, then deliver messages to consumers."""
         self._limit.trim()
-        self._offering.share(consumers)
+        self._offering.offer_after_settling(consumers)
 
 
 class QuorumReturns(Returns):
@@ -155,7 +155,7 @@ class QuorumReturns(Returns):
         """
         with self._dead_letters as letters:
             self._ledger.dead_letter(exhausted, DELIVERY_LIMIT)
-            self._offering.share(consumers)
+            self._offering.offer_after_settling(consumers)
             before = letters.waiting
             self._limit.trim()
             letters.postpone(before)

@@ -50,7 +50,7 @@ class Firehose(Tap):
         exchange = self._vhost.exchanges.get(EXCHANGE)
         if exchange is None or not exchange.bindings or message.exchange == EXCHANGE:
             return
-        told: Table = {
+        facts: Table = {
             "channel": Field("I", via.channel),
             "connection": longstr(via.connection),
             "exchange_name": longstr(message.exchange),
@@ -63,25 +63,25 @@ class Firehose(Tap):
         }
         # A routing key that is too long is cut.
         key = f"{verb}.{name}".encode("utf-8", "surrogateescape")[:_KEY_BYTES]
-        trace = Message(encode_address(EXCHANGE, key), self._encoded(told), message.body)
-        trace.headers = told
+        trace = Message(encode_address(EXCHANGE, key), self._encoded(facts), message.body)
+        trace.headers = facts
         if not self._pending:
             self._vhost.clock.after(0, self.publish_pending)
         self._pending.append(trace)
 
-    def _encoded(self, told: Table) -> bytes:
-        """Return `told` as encoded properties, without entries that do not fit."""
+    def _encoded(self, facts: Table) -> bytes:
+        """Return `facts` as encoded properties, without entries that do not fit."""
         left_out = iter(_DISPENSABLE)
         while True:
             try:
-                encoded = encode_properties({"headers": told})
+                encoded = encode_properties({"headers": facts})
                 if len(encoded) <= self._largest:
                     return encoded
             except MalformedError:
                 pass  # nested too deeply, because they are within headers here
             name = next(left_out)
-            told["properties"].value.pop(name, None)
-            told.pop(name, None)
+            facts["properties"].value.pop(name, None)
+            facts.pop(name, None)
 
     def publish_pending(self) -> None:
         """Publish the traces of this event loop iteration. Only at the end of an operation."""
@@ -163,15 +163,15 @@ class Tracing:
 def _shown_properties(message: Message) -> Table:
     """Return the message's properties: headers with their types, numbers in 32 bits, others as strings."""
     values = decode_properties(message.properties)
-    told: Table = {}
+    facts: Table = {}
     for name, shown, kind in _TOLD:
         if name not in values:
             continue
         value = values[name]
         if kind == "table":
-            told[shown] = Field("F", value)
+            facts[shown] = Field("F", value)
         elif kind == "shortstr":
-            told[shown] = longstr(value)
+            facts[shown] = longstr(value)
         else:
-            told[shown] = Field("I", (value + 2**31) % 2**32 - 2**31)
-    return told
+            facts[shown] = Field("I", (value + 2**31) % 2**32 - 2**31)
+    return facts

@@ -47,7 +47,7 @@ def decode_hash(encoded: str) -> bytes:
     try:
         return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
-        raise ValueError("a password hash is written in base64") from None
+        raise ValueError("the password hash is not valid base64") from None
 
 
 def encode_hash(stored: bytes) -> str:

@@ -178,7 +178,7 @@ QUEUES = (
     Planted(
         "nobody offered what came back",
         "returns.py",
-        "self._limit.trim()\n        self._offering.share(consumers)",
+        "self._limit.trim()\n        self._offering.offer_after_settling(consumers)",
         "self._limit.trim()",
     ),
     Planted(
