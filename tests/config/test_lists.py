@@ -84,8 +84,8 @@ def test_unavoidable_suites_of_tls_1_3_cause_a_warning(monkeypatch):
     config, warned = loaded(ssl_options__ciphers=NEWEST[:1])
     assert (config.tls.ciphers, config.tls.versions) == (tuple(NEWEST[:1]), ("tlsv1.3",))
     assert warned[-1] == (
-        "ssl_options.ciphers: TLS 1.3 also uses TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, because this Python"
-        " cannot choose its suites; remove tlsv1.3 from ssl_options.versions to prevent that"
+        "ssl_options.ciphers: TLS 1.3 also uses TLS_AES_128_GCM_SHA256, TLS_CHACHA20_POLY1305_SHA256, because this"
+        " Python cannot choose its suites; remove tlsv1.3 from ssl_options.versions to prevent that"
     )
     monkeypatch.setattr("amqpbroker.config.assembly.CAN_CHOOSE_TLS_1_3", True)
     assert "TLS 1.3 also uses" not in "".join(loaded(ssl_options__ciphers=NEWEST[:1])[1])
