@@ -147,7 +147,7 @@ def test_start_and_end_of_read_errors_are_logged_once(caplog):
     node.files.share = 0.0
     node.clock.advance(10 * RETRY_MS)
     assert [record.getMessage() for record in caplog.records if "rereading" in record.name] == [
-        "queue 'q' in vhost '/': messages cannot be read: [Errno 5] Input/output error; they wait until that works",
+        "queue 'q' in vhost '/': messages cannot be read and wait until they can be: [Errno 5] Input/output error",
         "queue 'q' in vhost '/': messages can be read again",
     ]
     assert taken(node) == list(range(COUNT))
