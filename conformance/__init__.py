@@ -1,1 +1,1 @@
-"""One behaviour a case, its expectation recorded from a real RabbitMQ, replayed against any broker."""
+"""One behaviour per case, recorded from a real RabbitMQ and replayed against any broker."""

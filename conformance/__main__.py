@@ -1,4 +1,4 @@
-"""`python -m conformance`: replay the recordings on a broker, or record them anew from RabbitMQ."""
+"""`python -m conformance`: replay the recordings on a broker, or record them again from RabbitMQ."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from conformance.target import Target, own_amqpbroker
 
 TARGET = click.option("--target", metavar="URL", help="amqp://[user:password@]host[:port] of a running broker.")
 MANAGEMENT = click.option("--management", metavar="URL", help="http://[user:password@]host:port of its HTTP API.")
-WORKERS = click.option("--workers", default=8, show_default=True, help="How many cases run at a time.")
+WORKERS = click.option("--workers", default=8, show_default=True, help="Number of cases that run at the same time.")
 KIND = click.option(
     "--kind", default="", type=click.Choice(["", *kinds.KINDS]), help="Declare all queues as this kind."
 )
@@ -48,16 +48,16 @@ def _readable_errors() -> Iterator[None]:
 
 @click.group()
 def main() -> None:
-    """Behaviours recorded from a real RabbitMQ, replayed on any broker."""
+    """Replay behaviours recorded from a real RabbitMQ on any broker."""
 
 
 @main.command()
 @TARGET
 @MANAGEMENT
 @WORKERS
-@click.option("--quiet-s", default=0.1, show_default=True, help="Silence after which nothing more is expected.")
+@click.option("--quiet-s", default=0.1, show_default=True, help="Time without events after which a case is complete.")
 @KIND
-@click.option("--reply-s", default=8.0, show_default=True, help="How long to wait for something that should come.")
+@click.option("--reply-s", default=8.0, show_default=True, help="Maximum time to wait for an expected event.")
 @click.option("--brief", is_flag=True, help="Names only, no differences.")
 @NAMES
 def replay(
@@ -104,10 +104,10 @@ def replay(
 @TARGET
 @MANAGEMENT
 @WORKERS
-@click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
-@click.option("--quiet-s", default=0.4, show_default=True, help="Silence after which nothing more is expected.")
+@click.option("--times", default=3, show_default=True, help="Number of runs that must have the same transcript.")
+@click.option("--quiet-s", default=0.4, show_default=True, help="Time without events after which a case is complete.")
 @KIND
-@click.option("--prune", is_flag=True, help="Delete recordings whose case is gone.")
+@click.option("--prune", is_flag=True, help="Delete recordings without a case.")
 @NAMES
 def record(
     target: str | None,
@@ -119,7 +119,10 @@ def record(
     prune: bool,
     names: tuple[str, ...],
 ) -> None:
-    """Record the cases from RabbitMQ and show what changed; without --target it is installed and started first."""
+    """Record the cases from RabbitMQ and show the changes.
+
+    Without --target, RabbitMQ is installed and started first.
+    """
     cases = _selected(names)
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_rabbitmq())
@@ -140,7 +143,7 @@ def record(
 
 
 def _shown(results: Iterator[Result]) -> list[Result]:
-    """Print what came of each recording, as it comes."""
+    """Print the result of each recording as it arrives."""
     shown = []
     words = {"ok": "same", "differs": "changed", "broken": "refused", "not run": "not run"}
     for result in results:
@@ -155,9 +158,9 @@ def _shown(results: Iterator[Result]) -> list[Result]:
 @main.command()
 @WORKERS
 @KIND
-@click.option("--times", default=3, show_default=True, help="How often each case must give the same transcript.")
+@click.option("--times", default=3, show_default=True, help="Number of runs that must have the same transcript.")
 def meant(workers: int, kind: str, times: int) -> None:
-    """Record from this checkout's amqpbroker what docs/compatibility.md says is different, and show what changed."""
+    """Record the documented differences from this checkout's amqpbroker, and show the changes."""
     cases = [found for found in registry.load() if kinds.is_on_purpose(kind, found.id)]
     with _readable_errors(), own_amqpbroker() as target:
         results = _shown(Runner(target, Timing(), workers, kind=kind).record_all(cases, times, meant=True))
@@ -173,7 +176,7 @@ def meant(workers: int, kind: str, times: int) -> None:
 @MANAGEMENT
 @NAMES
 def show(target: str | None, management: str | None, names: tuple[str, ...]) -> None:
-    """Run cases and print all that goes over the wire, then the transcript."""
+    """Run cases and print all traffic, then the transcript."""
     with _readable_errors(), contextlib.ExitStack() as stack:
         chosen = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
         runner = Runner(chosen, Timing(), 1)
@@ -204,10 +207,10 @@ def definitions() -> None:
 )
 @TARGET
 @MANAGEMENT
-@click.option("--seconds", default=600.0, show_default=True, help="How long to go on with further seeds.")
-@click.option("--seed", type=int, help="Only this one, with its script.")
-@click.option("--first-seed", type=int, help="Where to begin; without it at a seed that the clock gives.")
-@click.option("--workers", default=4, show_default=True, help="How many scripts run at a time.")
+@click.option("--seconds", default=600.0, show_default=True, help="Time for which further seeds are run.")
+@click.option("--seed", type=int, help="Run only this seed, and print its script.")
+@click.option("--first-seed", type=int, help="First seed; by default a seed from the clock.")
+@click.option("--workers", default=4, show_default=True, help="Number of scripts that run at the same time.")
 @click.option("--go-on", is_flag=True, help="Do not stop at the first difference.")
 def fuzz(
     judge: str | None,
@@ -220,7 +223,7 @@ def fuzz(
     workers: int,
     go_on: bool,
 ) -> None:
-    """Run random scripts on a RabbitMQ and on this checkout's amqpbroker, and compare what they give."""
+    """Run random scripts on a RabbitMQ and on this checkout's amqpbroker, and compare the results."""
     with _readable_errors(), contextlib.ExitStack() as stack:
         real = Target.parse(judge, judge_management) if judge else stack.enter_context(own_rabbitmq())
         other = Target.parse(target, management) if target else stack.enter_context(own_amqpbroker())
@@ -254,7 +257,7 @@ def fuzz(
 @main.command("list")
 @NAMES
 def list_cases(names: tuple[str, ...]) -> None:
-    """The cases, with what each is about."""
+    """List the cases, with their subjects."""
     for case in _selected(names):
         click.echo(f"{case.id:60} {case.about.splitlines()[0] if case.about else ''}")
 

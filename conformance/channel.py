@@ -1,4 +1,4 @@
-"""The verbs of a channel: each sends one method and, where the protocol has a reply, waits for it."""
+"""The methods of a channel: each sends one method and, if the protocol has a reply, waits for it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ Arguments = Mapping[str, Any] | None
 
 
 class Channel:
-    """One channel number of a connection. Everything received on it goes into the transcript by itself.
+    """One channel number of a connection. Everything received on it is recorded in the transcript.
 
-    Verbs return the reply event, or the channel.close / connection.close that came instead, so that a case can use
-    a server-made name; a case never checks them. kind: what queues are declared as, "" for what the case says.
+    Methods return the reply event, or the channel.close / connection.close that was received instead, so that a case
+    can use a server-generated name; a case never checks them. kind: type of declared queues, "" for the type in the
+    case.
     """
 
     def __init__(self, connection: Connection, number: int, kind: str = "") -> None:
@@ -43,7 +44,7 @@ class Channel:
         self.connection.send_method(self.number, method, **arguments)
 
     def wait(self, method: str, count: int = 1) -> list[Event]:
-        """Wait until `count` further events of this method have come, or an error has."""
+        """Wait until `count` further events of this method, or an error, are received."""
         events = []
         for _ in range(count):
             event = self.connection.wait(self.number, method)
@@ -61,7 +62,7 @@ class Channel:
         return self.connection.wait(self.number, "channel.close")
 
     def sync(self) -> None:
-        """A round trip that changes nothing and leaves nothing in the transcript: all sent before has been handled."""
+        """Make a round trip without effect and without a transcript; everything sent before has then been handled."""
         event = self.call("exchange.declare", "exchange.declare-ok", exchange="amq.direct", passive=True)
         if event.name == "exchange.declare-ok":
             self.connection.events.remove(event)

@@ -1,4 +1,4 @@
-"""A raw blocking AMQP 0-9-1 client: sends whatever a case asks for and keeps every frame it receives."""
+"""A raw blocking AMQP 0-9-1 client, which sends any bytes and stores every frame that it receives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_CAPABILITIES: Mapping[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long the harness waits: `reply_s` for something awaited, `quiet_s` of silence to believe nothing comes."""
+    """Timeouts of the harness. `reply_s`: for an expected event. `quiet_s`: silence that means no event follows."""
 
     reply_s: float = 8.0
     quiet_s: float = 0.1
@@ -66,7 +66,7 @@ class Connection:
             self.send(data)
 
     def send(self, data: bytes) -> None:
-        """Send raw bytes. A socket the broker has closed meanwhile is no error: the loss shows in the transcript."""
+        """Send raw bytes. A socket that the broker has closed is not an error: the transcript shows the loss."""
         if self._gathered is not None:
             self._gathered += data
             return
@@ -86,7 +86,7 @@ class Connection:
         self.send(methods.frame(methods.METHOD, channel, methods.encode_method(name, arguments)))
 
     def send_content(self, channel: int, body: bytes, properties: Mapping[str, Any]) -> None:
-        """Send a content header and the body in as many frames as frame_max asks for."""
+        """Send a content header, and the body in as many frames as frame_max requires."""
         self.trace(f"{self.label}/{channel} > content {dict(properties)} {body[:60]!r}")
         header = methods.encode_header(len(body), properties)
         step = self.frame_max - 8
@@ -97,7 +97,7 @@ class Connection:
     # receiving
 
     def pump(self, wait_s: float) -> bool:
-        """Take in what arrives within `wait_s`; False when nothing did."""
+        """Read data that arrives within `wait_s`; return False if there was none."""
         if self.lost:
             return False
         data = self.link.receive(wait_s)
@@ -111,10 +111,10 @@ class Connection:
         return True
 
     def wait(self, channel: int, *names: str, within_s: float | None = None) -> Event:
-        """The next event on the channel with one of these names that no earlier wait returned.
+        """Return the next event on the channel with one of these names that no earlier wait returned.
 
-        An error closing the channel or the connection is returned instead, when that comes. Raises CaseStoppedError
-        when the channel was closed before, or (leaving a note in the transcript) when nothing arrives in time.
+        If an error closes the channel or the connection, it is returned instead. Raises CaseStoppedError if the channel
+        was closed before, or (with a note in the transcript) if nothing arrives in time.
         """
         limit_s = within_s or self.timing.reply_s
         deadline = self.network.now_s() + limit_s
@@ -146,7 +146,7 @@ class Connection:
         return event.channel == channel and event.name == "channel.close"
 
     def forget(self, event: Event) -> Event:
-        """Leave a received event out of the transcript."""
+        """Omit a received event from the transcript."""
         self.events.remove(event)
         return event
 
@@ -156,7 +156,7 @@ class Connection:
             self.wait(0, CLOSED, within_s=within_s)
 
     def is_open(self, channel: int = 0) -> bool:
-        """Whether neither the connection nor (last) the channel was closed by the broker, as far as received."""
+        """Return whether, by the events so far, the broker closed neither the connection nor (last) the channel."""
         if self.lost:
             return False
         for event in reversed(self.events):
@@ -185,11 +185,11 @@ class Connection:
         self._add(Event(0, CLOSED))
 
     def shut(self) -> None:
-        """Tell the broker that nothing more will be sent, and go on reading."""
+        """Shut down the sending side, and continue reading."""
         self.link.shut()
 
     def drop(self) -> None:
-        """Close the socket without a word, as a crashing client does."""
+        """Close the socket without notice, as a crashing client does."""
         self.trace(f"{self.label} > closes the socket")
         self.lost = True
         self.link.close()
@@ -207,9 +207,9 @@ class Connection:
         heartbeat_s: int = 0,
         capabilities: Mapping[str, Any] = DEFAULT_CAPABILITIES,
     ) -> Event:
-        """Log in with PLAIN and open the vhost; returns connection.open-ok, or what came in its place.
+        """Log in with PLAIN and open the vhost; return connection.open-ok, or the event received instead.
 
-        The frames of an orderly handshake are dropped from `events`; those of one that failed are kept.
+        The frames of a successful handshake are removed from `events`; those of a failed one are retained.
         """
         self.vhost = vhost
         self.send(b"AMQP\x00\x00\x09\x01")
@@ -243,12 +243,12 @@ class Connection:
         return opened
 
     def next_channel(self) -> int:
-        """The lowest channel number this connection has not handed out yet."""
+        """Return the lowest channel number that this connection has not used yet."""
         self._channels += 1
         return self._channels
 
     def close(self) -> None:
-        """Close in order, unrecorded; whatever state it is in."""
+        """Close in order, in any state, without a transcript."""
         if not self.lost:
             with contextlib.suppress(CaseStoppedError, MalformedFrameError):
                 self.send_method(0, "connection.close", reply_code=200, reply_text="OK")
@@ -258,7 +258,7 @@ class Connection:
 
 
 def pump_all(connections: Sequence[Connection], quiet_s: float) -> None:
-    """Take in what arrives on any of the connections until none has received anything for `quiet_s`."""
+    """Read what arrives on any of the connections until none has received anything for `quiet_s`."""
     while True:
         live = {one.link: one for one in connections if not one.lost}
         if not live:

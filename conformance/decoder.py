@@ -1,4 +1,4 @@
-"""Bytes a broker sent, as events: whole methods with their content, heartbeats, a protocol header."""
+"""Decodes the bytes of a broker to events: whole methods with their content, heartbeats, a protocol header."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from conformance.values import show_long
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """What was received: a method with its content, or (channel 0) a heartbeat, a protocol header, the lost socket."""
+    """A received event: a method with its content or, on channel 0, a heartbeat, a protocol header or the end."""
 
     channel: int
     name: str
@@ -24,7 +24,10 @@ class Event:
     taken: bool = False
 
     def shown(self) -> dict[str, Any]:
-        """JSON form for the transcript. A long body is its length and SHA-256; several body frames show their sizes."""
+        """Return the JSON form for the transcript.
+
+        A long body is shown as its length and SHA-256; several body frames show their sizes.
+        """
         shown: dict[str, Any] = {"method": self.name, **self.arguments}
         if self.properties is not None:
             shown["properties"] = self.properties
@@ -45,7 +48,7 @@ class _Content:
 
 
 class Decoder:
-    """Takes bytes in any pieces and gives the events they complete."""
+    """Accepts bytes in any pieces and returns the events that they complete."""
 
     def __init__(self) -> None:
         self._first = True
@@ -53,7 +56,7 @@ class Decoder:
         self._contents: dict[int, _Content] = {}
 
     def feed(self, data: bytes) -> list[Event]:
-        """The events that `data` completes, in order. Raises MalformedFrameError."""
+        """Return the events that `data` completes, in order. Raises MalformedFrameError."""
         buffer = self._buffer + data
         at = 0
         events = []
@@ -76,7 +79,7 @@ class Decoder:
         return events
 
     def _take(self, kind: int, channel: int, payload: bytes) -> Event | None:
-        """The event that one frame completes, if it completes one."""
+        """Return the event that one frame completes, if any."""
         if kind == methods.HEARTBEAT:
             return Event(channel, "heartbeat")
         if kind == methods.METHOD:

@@ -1,4 +1,4 @@
-"""Definitions that go from amqpbroker to RabbitMQ and back: what is exported is to stay the same."""
+"""Passes definitions from amqpbroker to RabbitMQ and back; the export must stay the same."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from conformance.errors import SetupError
 from conformance.management import Management
 
-#: What a RabbitMQ 4.0.5 once exported, with some of everything.
+#: Definitions that a RabbitMQ 4.0.5 has exported, with objects of every kind.
 SAMPLE = Path(__file__).parent.parent / "tests" / "management" / "definitions" / "rabbitmq-4.0.5.json"
 
-#: Sections that are compared, in any order of what is in them.
+#: Sections that are compared, in any order of their elements.
 SECTIONS = (
     "users",
     "vhosts",
@@ -28,9 +28,9 @@ SECTIONS = (
 
 
 def passed_on(document: dict[str, Any], urls: list[str]) -> list[str]:
-    """Import into the first, what that exports into the next, and so on; the differences between what they export.
+    """Import into the first broker, its export into the next, and so on; return the differences between the exports.
 
-    They are blank brokers, by the URLs of their management APIs. Raises SetupError if one refuses.
+    urls: management APIs of blank brokers. Raises SetupError if one refuses.
     """
     differences: list[str] = []
     first: dict[str, Any] = {}
@@ -44,7 +44,7 @@ def passed_on(document: dict[str, Any], urls: list[str]) -> list[str]:
 
 
 def sample() -> dict[str, Any]:
-    """Raises SetupError."""
+    """Return the sample. Raises SetupError."""
     try:
         document: dict[str, Any] = json.loads(SAMPLE.read_text())
     except OSError as error:

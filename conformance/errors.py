@@ -1,19 +1,22 @@
-"""What can stop a case."""
+"""Errors that stop a case."""
 
 from __future__ import annotations
 
 
 class MalformedFrameError(Exception):
-    """The broker sent bytes that are no AMQP 0-9-1 frame."""
+    """The broker sent bytes that are not an AMQP 0-9-1 frame."""
 
 
 class CaseStoppedError(Exception):
-    """A case cannot go on: what it waited for never came, or its channel is gone. Its transcript still counts."""
+    """A case cannot continue: an expected event was not received, or its channel is closed.
+
+    Its transcript is still used.
+    """
 
 
 class SetupError(Exception):
-    """The harness itself could not do its part (target unreachable, management API refuses)."""
+    """The harness itself failed (target unreachable, management API refuses)."""
 
 
 class UnsuitableCaseError(Exception):
-    """A case cannot be run on another kind of queue: it says itself of what kind its queues are, or has none."""
+    """A case cannot run on another kind of queue: it sets the kind of its queues itself, or has no queues."""

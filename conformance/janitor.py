@@ -1,4 +1,4 @@
-"""The harness's own look at a broker, outside of every transcript: deletes what cases made, counts what is left."""
+"""The harness's own access to a broker, outside of every transcript: deletes objects of cases, counts what is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MESSAGES_SHOWN = 50
 
 
 class Janitor:
-    """One connection, reopened when an operation cost it. Its failures never fail a case."""
+    """One connection, reopened if an operation closed it. Its failures never fail a case."""
 
     def __init__(self, target: Target, timing: Timing) -> None:
         self.target = target
@@ -23,7 +23,7 @@ class Janitor:
         self._channel: Channel | None = None
 
     def channel(self, vhost: str = "/") -> Channel:
-        """An open channel."""
+        """Return an open channel."""
         channel = self._channel
         if channel is None or not channel.connection.is_open():
             connection = Connection("janitor", self.target.network, self.timing, lambda _: None)
@@ -37,30 +37,33 @@ class Janitor:
         return channel
 
     def ask(self) -> None:
-        """Something that changes nothing, and wait for the answer."""
+        """Make a round trip without effect."""
         with contextlib.suppress(CaseStoppedError, MalformedFrameError):
             self.channel().qos(0)
 
     def delete_queue(self, name: str) -> None:
-        """Delete it, whether it exists or not, unless the broker goes with its case."""
+        """Delete the queue, if it exists, unless the broker ends with its case."""
         if not self.target.lasting:
             return
         with contextlib.suppress(CaseStoppedError, MalformedFrameError):
             self.channel().delete(name)
 
     def delete_exchange(self, name: str) -> None:
-        """Delete it, whether it exists or not, unless the broker goes with its case."""
+        """Delete the exchange, if it exists, unless the broker ends with its case."""
         if not self.target.lasting:
             return
         with contextlib.suppress(CaseStoppedError, MalformedFrameError):
             self.channel().exchange_delete(name)
 
     def count(self, queue: str) -> Event:
-        """A passive declare's reply, or the error."""
+        """Return the reply to a passive declaration, or the error."""
         return self.channel().queue(queue, passive=True)
 
     def left_in(self, queue: str) -> dict[str, Any]:
-        """What the queue holds: ready and consumer counts, then (taking them out) its messages; or the error."""
+        """Return the content of the queue: ready and consumer counts, then its messages, which are removed.
+
+        Or the error.
+        """
         counted = self.count(queue)
         if counted.name != "queue.declare-ok":
             return {"queue": queue, "error": _error(counted)}

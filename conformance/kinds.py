@@ -1,13 +1,13 @@
-"""Kinds of queue that cases are run on beside the one that they were written for, and what is recorded of that.
+"""Kinds of queues that cases also run on, other than the one they were written for, and their recordings.
 
-A case is suitable if it names all of its queues itself and says nothing of what they are: it is run with the kind as
-`x-queue-type`, durable. `kinds/<kind>.txt` has a row for each case that RabbitMQ does the same way every time:
+A case is suitable if it names all of its queues itself and does not set their type: it is run with the kind as
+`x-queue-type`, durable. `kinds/<kind>.txt` has a row for each case whose result on RabbitMQ is always the same:
 
     area/case                   amqpbroker does the same
     area/case = area/other      amqpbroker differs on purpose; docs/compatibility.md shows that by the other case
     area/case ! REASON          it is left out
 
-A case whose transcript is the same as without the kind has no recording of its own.
+A case whose transcript is the same as without the kind has no separate recording.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def declared(
 
 
 def rows(kind: str) -> dict[str, tuple[str, str]]:
-    """Return the rows of the list: the mark and what follows it, by case id; the mark is "" for most."""
+    """Return the rows of the list by case id: the mark, which is usually "", and the text after it."""
     file = FOLDER / f"{kind}.txt"
     found = {}
     for line in file.read_text().splitlines() if file.exists() else ():
@@ -54,30 +54,30 @@ def suitable(kind: str) -> list[str]:
 
 
 def on_purpose(kind: str) -> dict[str, str]:
-    """Return the cases that differ on purpose, each with the case by which docs/compatibility.md shows it."""
+    """Return the cases that differ on purpose, each with the case that documents it in docs/compatibility.md."""
     return {case_id: text for case_id, (mark, text) in rows(kind).items() if mark == SHOWN_BY}
 
 
 def is_on_purpose(kind: str, case_id: str) -> bool:
-    """Return whether amqpbroker is to differ in a case; kind: "" for queues as the case declares them."""
+    """Return whether amqpbroker intentionally differs in a case. kind: "" for queues as the case declares them."""
     return case_id in on_purpose(kind) if kind else purpose.is_on_purpose(case_id)
 
 
 def folder(kind: str, meant: bool) -> Path:
-    """Return where recordings are kept; meant: of what amqpbroker does where it differs on purpose."""
+    """Return the folder of recordings. meant: of amqpbroker's intentional differences."""
     if kind:
         return FOLDER / (f"{kind}.meant" if meant else kind)
     return transcript.MEANT if meant else transcript.GOLDEN
 
 
 def load(kind: str, case_id: str, meant: bool = False) -> tuple[str, Transcript] | None:
-    """The version a case was recorded from and its transcript, which is that without a kind if it has none."""
+    """Return the recorded version and the transcript of a case, by default that without a kind."""
     found = transcript.load(case_id, folder(kind, meant))
     return load("", case_id) if found is None and kind and not meant else found
 
 
 def store(kind: str, case_id: str, version: str, found: Transcript, meant: bool = False) -> None:
-    """Keep a recording, unless it is the same without a kind."""
+    """Store a recording, unless it is the same as without a kind."""
     plain = None if meant or not kind else load("", case_id)
     if plain is not None and not transcript.difference(plain[1], found):
         transcript.path(case_id, folder(kind, meant)).unlink(missing_ok=True)
@@ -86,7 +86,7 @@ def store(kind: str, case_id: str, version: str, found: Transcript, meant: bool 
 
 
 def update(kind: str, found: Mapping[str, bool]) -> None:
-    """List the cases that were found to be suitable, and take the others from the list, with their recordings."""
+    """Add the cases that were found to be suitable to the list, and remove the others with their recordings."""
     before = rows(kind)
     after = {name: row for name, row in before.items() if found.get(name, True)}
     after |= {name: before.get(name, ("", "")) for name, is_suitable in found.items() if is_suitable}

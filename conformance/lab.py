@@ -1,4 +1,4 @@
-"""What a case works with: connections, channels and names of its own."""
+"""The tools of a case: connections, channels and names of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DROP_WITHIN_S = 1.5
 
 
 class Lab:
-    """The bench of one run of one case; what it received becomes the transcript."""
+    """The environment of one run of one case; everything received becomes the transcript."""
 
     def __init__(self, case_id: str, target: Target, timing: Timing, janitor: Janitor, kind: str = "") -> None:
         self.target = target
@@ -38,13 +38,13 @@ class Lab:
 
     @property
     def network(self) -> Network:
-        """The way to the target, and the time that its cases wait by."""
+        """The connection to the target, and the clock of its cases."""
         return self.target.network
 
     # names
 
     def q(self, short: str = "q") -> str:
-        """A queue name of this case, the same in every run. Nothing of that name exists when it is first asked for."""
+        """Return a queue name of this case, the same in every run. No queue of that name exists at the first call."""
         name = f"{self._prefix}.{short}"
         if name not in self._queues:
             self.janitor.delete_queue(name)
@@ -52,7 +52,10 @@ class Lab:
         return name
 
     def x(self, short: str = "x") -> str:
-        """An exchange name of this case, the same in every run. None of that name exists when first asked for."""
+        """Return an exchange name of this case, the same in every run.
+
+        No exchange of that name exists at the first call.
+        """
         name = f"{self._prefix}.{short}"
         if name not in self._exchanges:
             self.janitor.delete_exchange(name)
@@ -60,17 +63,17 @@ class Lab:
         return name
 
     def name(self, short: str) -> str:
-        """A name of this case for anything else: a user, a vhost, a policy."""
+        """Return a name of this case for another object: a user, a vhost, a policy."""
         return f"{self._prefix}.{short}"
 
     def hide(self, queue: str) -> None:
-        """Leave the queue out of "left": what it holds is not decided by the protocol."""
+        """Omit the queue from "left", because the protocol does not determine its content."""
         self._hidden.add(queue)
 
     # connections and channels
 
     def raw(self) -> Connection:
-        """A connection on which nothing has been said yet."""
+        """Return a connection on which nothing has been sent yet."""
         try:
             connection = Connection(f"c{len(self.connections) + 1}", self.network, self.timing, self.trace_lines.append)
         except OSError as error:
@@ -79,26 +82,26 @@ class Lab:
         return connection
 
     def connect(self, **handshake: Any) -> Connection:
-        """A further connection, logged in; keywords are those of Connection.handshake."""
+        """Return a further connection, logged in; keywords are those of Connection.handshake."""
         connection = self.raw()
         connection.handshake(**({"user": self.target.user, "password": self.target.password} | handshake))
         return connection
 
     @property
     def connection(self) -> Connection:
-        """The case's main connection; a fresh one after the broker has closed it."""
+        """Return the case's main connection, or a new one after the broker has closed it."""
         if self._default is None or not self._default.is_open():
             self._default = self.connect()
         return self._default
 
     def channel(self, connection: Connection | None = None, number: int | None = None) -> Channel:
-        """An open channel: on the main connection, with the next number, unless told otherwise."""
+        """Return an open channel, by default on the main connection and with the next number."""
         channel = self.unopened_channel(connection, number)
         channel.open()
         return channel
 
     def unopened_channel(self, connection: Connection | None = None, number: int | None = None) -> Channel:
-        """A channel on which channel.open was not sent."""
+        """Return a channel for which channel.open was not sent."""
         connection = connection or self.connection
         channel = Channel(connection, connection.next_channel() if number is None else number, self.kind)
         self._channels.append(channel)
@@ -107,14 +110,15 @@ class Lab:
     # time and observation
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass: only for what time itself causes."""
+        """Wait. Use it only for effects of time itself."""
         self.slept = True
         self.network.sleep(seconds)
 
     def quiet(self) -> None:
-        """Take in what comes on all connections until none has received anything for the quiet period.
+        """Read events on all connections until none has received anything for the quiet period.
 
-        A broker that stands still is quiet, too: silence counts once it has answered, and nothing has come before that.
+        A broker that hangs is quiet, too: silence counts only after it has answered and nothing was received before
+        that.
         """
         while True:
             pump_all(self.connections, self.timing.quiet_s)
@@ -125,7 +129,7 @@ class Lab:
                 return
 
     def _received(self) -> list[tuple[int, bool]]:
-        """How much each connection has received, and whether it is lost."""
+        """Return the number of events of each connection, and whether it is lost."""
         return [(len(connection.events), connection.lost) for connection in self.connections]
 
     def observe(self, what: str, value: Any) -> None:
@@ -133,16 +137,16 @@ class Lab:
         self.observed[what] = value
 
     def ready(self, queue: str) -> int:
-        """How many messages are ready in a queue (-1 when it does not exist), unrecorded."""
+        """Return the number of ready messages of a queue (-1 if it does not exist), without a transcript."""
         count: int = self.janitor.count(queue).arguments.get("message_count", -1)
         return count
 
     def wait_ready(self, queue: str, count: int) -> None:
-        """Wait until `count` messages are ready in a queue (-1: until it does not exist), unrecorded."""
+        """Wait until `count` messages are ready in a queue (-1: until it does not exist), without a transcript."""
         self.wait_ready_in_all([queue], count)
 
     def wait_ready_in_all(self, queues: list[str], count: int) -> None:
-        """Wait until `count` messages are ready in these queues together, unrecorded."""
+        """Wait until `count` messages are ready in these queues together, without a transcript."""
         deadline = self.network.now_s() + self.timing.reply_s
         while (found := sum(self.ready(queue) for queue in queues)) != count:
             if self.network.now_s() > deadline:
@@ -160,9 +164,9 @@ class Lab:
     # the end
 
     def finish(self) -> tuple[dict[str, list[Event]], list[dict[str, Any]]]:
-        """Everything received, by `connection/channel`, and what is left in the queues the case declared.
+        """Return everything received, by `connection/channel`, and the content left in the case's queues.
 
-        Raises UnsuitableCaseError if it declared none and is to be run on a kind of queue.
+        Raises UnsuitableCaseError if it declared no queue and is to run on a kind of queue.
         """
         if self.kind and not any(channel.queues for channel in self._channels):
             raise UnsuitableCaseError("it declares no queue")
@@ -189,7 +193,7 @@ class Lab:
         return received, left
 
     def clean(self) -> None:
-        """Close the connections and delete what the case made."""
+        """Close the connections and delete the objects of the case."""
         for connection in self.connections:
             connection.close()
         if self._management is not None and self.target.lasting:

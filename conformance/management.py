@@ -1,4 +1,4 @@
-"""The HTTP management API, for the set-up that AMQP itself cannot do: vhosts, users, permissions, limits, policies."""
+"""The HTTP management API, for set-up that AMQP cannot do: vhosts, users, permissions, limits, policies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from conformance.errors import SetupError
 
 
 class Management:
-    """One target's API. What a case makes here is taken back by `undo`."""
+    """The API of one target. `undo` removes the objects that a case creates here."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -24,14 +24,14 @@ class Management:
         self._undo: list[Callable[[], object]] = []
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
-        """One request below /api; the decoded JSON of the answer. Raises SetupError above status 399."""
+        """Send one request below /api; return the decoded JSON. Raises SetupError if the status is 400 or more."""
         status, answer = self._request(method, path, body, headers or {})
         if status >= 400:
             raise SetupError(f"{method} /api/{path}: {status} {answer[:300]!r}")
         return json.loads(answer) if answer else None
 
     def status(self, method: str, path: str, body: Any = None) -> int:
-        """The status of one request below /api, whatever it is."""
+        """Return the status of one request below /api, also for errors."""
         return self._request(method, path, body, {})[0]
 
     def answer(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
@@ -58,45 +58,45 @@ class Management:
         self._undo.append(partial(self._request, "DELETE", path, None, {}))
 
     def vhost(self, name: str, **settings: Any) -> None:
-        """A fresh vhost; keywords: description, tags, default_queue_type."""
+        """Create a vhost; keywords: description, tags, default_queue_type."""
         self._make(f"vhosts/{quote(name, safe='')}", settings)
         self.permissions("guest", name)
 
     def user(self, name: str, password: str, tags: str = "") -> None:
-        """A fresh user without permissions."""
+        """Create a user without permissions."""
         self._make(f"users/{quote(name, safe='')}", {"password": password, "tags": tags})
 
     def permissions(self, user: str, vhost: str, configure: str = ".*", write: str = ".*", read: str = ".*") -> None:
-        """What a user may do in a vhost."""
+        """Set a user's permissions in a vhost."""
         rights = {"configure": configure, "write": write, "read": read}
         self.call("PUT", f"permissions/{quote(vhost, safe='')}/{quote(user, safe='')}", rights)
 
     def topic_permissions(self, user: str, vhost: str, exchange: str, write: str = ".*", read: str = ".*") -> None:
-        """Which routing keys of a topic exchange a user may write and read."""
+        """Set the routing keys of a topic exchange that a user may write and read."""
         rights = {"exchange": exchange, "write": write, "read": read}
         self.call("PUT", f"topic-permissions/{quote(vhost, safe='')}/{quote(user, safe='')}", rights)
 
     def vhost_limit(self, vhost: str, name: str, value: int) -> None:
-        """max-connections or max-queues of a vhost."""
+        """Set max-connections or max-queues of a vhost."""
         self._make(f"vhost-limits/{quote(vhost, safe='')}/{name}", {"value": value})
 
     def user_limit(self, user: str, name: str, value: int) -> None:
-        """max-connections or max-channels of a user."""
+        """Set max-connections or max-channels of a user."""
         self._make(f"user-limits/{quote(user, safe='')}/{name}", {"value": value})
 
     def policy(self, vhost: str, name: str, pattern: str, definition: dict[str, Any], **more: Any) -> None:
-        """A policy; keywords: priority, apply-to (as `apply_to`)."""
+        """Set a policy; keywords: priority, apply-to (as `apply_to`)."""
         body = {"pattern": pattern, "definition": definition}
         body |= {key.replace("_", "-"): value for key, value in more.items()}
         self._make(f"policies/{quote(vhost, safe='')}/{quote(name, safe='')}", body)
 
     def operator_policy(self, vhost: str, name: str, pattern: str, definition: dict[str, Any], **more: Any) -> None:
-        """An operator policy; keywords as for a policy."""
+        """Set an operator policy; keywords as for a policy."""
         body = {"pattern": pattern, "definition": definition}
         body |= {key.replace("_", "-"): value for key, value in more.items()}
         self._make(f"operator-policies/{quote(vhost, safe='')}/{quote(name, safe='')}", body)
 
     def undo(self) -> None:
-        """Take back what was made, last first."""
+        """Remove the created objects, last first."""
         while self._undo:
             self._undo.pop()()

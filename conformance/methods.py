@@ -64,7 +64,10 @@ def frame(kind: int, channel: int, payload: bytes) -> bytes:
 
 
 def encode_method(name: str, arguments: Mapping[str, Any]) -> bytes:
-    """Payload of a method frame; arguments left out are zero, empty or false. Raises KeyError for an unknown one."""
+    """Encode the payload of a method frame; missing arguments are zero, empty or false.
+
+    Raises KeyError for unknown ones.
+    """
     method = BY_NAME[name]
     unknown = set(arguments) - {argument for argument, _ in method.arguments}
     if unknown:
@@ -97,7 +100,7 @@ def _encode(kind: str, value: Any) -> bytes:
 
 
 def decode_method(payload: bytes) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of a method frame, the arguments in the form transcripts show."""
+    """Decode name and arguments of a method frame, the arguments in the form of transcripts."""
     reader = Reader(payload)
     ids = (reader.unpack(">H"), reader.unpack(">H"))
     method = BY_IDS.get(ids)
@@ -130,7 +133,7 @@ def _decode(reader: Reader, kind: str) -> Any:
 
 
 def encode_header(body_size: int, properties: Mapping[str, Any], class_id: int = 60) -> bytes:
-    """Payload of a content header frame. Raises KeyError for an unknown property."""
+    """Encode the payload of a content header frame. Raises KeyError for an unknown property."""
     unknown = set(properties) - {name for name, _, _ in PROPERTIES}
     if unknown:
         raise KeyError(f"no property {sorted(unknown)}")
@@ -143,7 +146,7 @@ def encode_header(body_size: int, properties: Mapping[str, Any], class_id: int =
 
 
 def decode_header(payload: bytes) -> tuple[int, dict[str, Any]]:
-    """Body size and properties of a content header frame, the properties in the form transcripts show."""
+    """Decode body size and properties of a content header frame, the properties in the form of transcripts."""
     reader = Reader(payload)
     class_id, weight, body_size = reader.unpack(">H"), reader.unpack(">H"), reader.unpack(">Q")
     flags = reader.unpack(">H")

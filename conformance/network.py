@@ -1,4 +1,4 @@
-"""The way to a broker, and the time that passes meanwhile: sockets and the machine's clock, or a broker in process."""
+"""Connections to a broker and the time of a run: sockets and the system clock, or a broker in the same process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Link(ABC):
 
     @abstractmethod
     def receive(self, wait_s: float) -> bytes | None:
-        """Return bytes that arrive within `wait_s`: none at all (b"") once the broker closed, None if nothing came."""
+        """Return bytes that arrive within `wait_s`: b"" if the broker closed, None if nothing was received."""
 
     @abstractmethod
     def shut(self) -> None:
@@ -27,11 +27,11 @@ class Link(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Close without a word. Can be called twice."""
+        """Close without notice. Can be called twice."""
 
 
 class Network(ABC):
-    """Connections to one broker, its HTTP API, and the time by which all of them wait."""
+    """Connections to one broker, its HTTP API, and the clock for all waits."""
 
     @abstractmethod
     def connect(self, timeout_s: float) -> Link:
@@ -39,7 +39,7 @@ class Network(ABC):
 
     @abstractmethod
     def readable(self, links: Iterable[Link], wait_s: float) -> list[Link]:
-        """Wait until one of the links has something to receive; return all that have, or none after `wait_s`."""
+        """Wait until a link has data; return all links that have, or none after `wait_s`."""
 
     @abstractmethod
     def now_s(self) -> float:
@@ -51,11 +51,11 @@ class Network(ABC):
 
     @abstractmethod
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait for that time."""
 
 
 class SocketLink(Link):
-    """A TCP connection. Receiving fails like closing: the loss is what counts."""
+    """A TCP connection. An error of receiving counts as a close."""
 
     def __init__(self, address: tuple[str, int], timeout_s: float) -> None:
         self.socket = socket.create_connection(address, timeout=timeout_s)

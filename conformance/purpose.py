@@ -1,4 +1,4 @@
-"""The differences that are meant: docs/compatibility.md names the cases that show them."""
+"""Intentional differences: docs/compatibility.md names the cases that show them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CASES = re.compile(r"`([a-z_]+/[a-z0-9_*]+)`")
 
 
 def patterns(page: str) -> list[str]:
-    """`area/case` of every case that the page's table names in its last column; * stands for any characters."""
+    """Return `area/case` of every case that the page's table names in its last column; * stands for any characters."""
     found = []
     for line in page.splitlines():
         if line.startswith("|"):
@@ -27,5 +27,5 @@ def _listed() -> list[str]:
 
 
 def is_on_purpose(case_id: str) -> bool:
-    """Whether the page says that this case differs."""
+    """Return whether the page documents that this case differs."""
     return any(fnmatchcase(case_id, pattern) for pattern in _listed())

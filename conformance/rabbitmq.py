@@ -1,4 +1,4 @@
-"""Installs Debian's rabbitmq-server and runs it, on loopback only and out of the way of any other."""
+"""Installs Debian's rabbitmq-server and runs it, on loopback only and separate from any other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def install() -> None:
-    """`apt-get install rabbitmq-server` where it is missing, without the package starting a server. Needs root."""
+    """Run `apt-get install rabbitmq-server` if it is missing, without starting a server. Requires root."""
     if shutil.which("rabbitmq-server"):
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]:
-    """A RabbitMQ with blank state, its management API, and the plugins that have exchanges; gone with the block.
+    """Run a blank RabbitMQ with its management API and plugins for exchanges, and stop it at the end of the block.
 
     settings: further lines of its rabbitmq.conf.
     """
@@ -70,7 +70,7 @@ def own_rabbitmq(plugins: str = PLUGINS, settings: str = "") -> Iterator[Target]
 
 @contextlib.contextmanager
 def own_node(plugins: str = PLUGINS, settings: str = "") -> Iterator[Node]:
-    """A RabbitMQ with blank state as `own_rabbitmq` gives it, but not started yet. It is stopped with the block."""
+    """Create a blank RabbitMQ like `own_rabbitmq`, but without starting it. It is stopped at the end of the block."""
     install()
     with tempfile.TemporaryDirectory(prefix="rabbitmq-", ignore_cleanup_errors=True) as folder:
         node = Node(Path(folder), plugins, settings)
@@ -81,7 +81,7 @@ def own_node(plugins: str = PLUGINS, settings: str = "") -> Iterator[Node]:
 
 
 class Node:
-    """One RabbitMQ node, whose data stay in `base` from one start to the next."""
+    """One RabbitMQ node, whose data stay in `base` between starts."""
 
     def __init__(self, base: Path, plugins: str, settings: str) -> None:
         self._base = base
@@ -122,13 +122,13 @@ class Node:
         self._end(signal.SIGTERM, signal.SIGKILL)
 
     def kill(self) -> None:
-        """End the server as a crash does, if it runs."""
+        """End the server like a crash, if it runs."""
         self._end(signal.SIGKILL)
 
     def _end(self, *numbers: signal.Signals) -> None:
         """Send one signal after the other until the server has ended.
 
-        Run by root the start script changes user and session, so the server is known only by the pid it wrote down.
+        If root runs it, the start script changes user and session, so the server is known only by its pid file.
         """
         process, self._process = self._process, None
         if process is None:
@@ -151,4 +151,4 @@ def _wait_listening(process: subprocess.Popen[bytes], ports: tuple[int, ...], ou
                 break
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SetupError(f"RabbitMQ did not start:\n{output.read_text(errors='replace')[-2000:]}")
-            time.sleep(0.02)  # how long it takes is measured, too
+            time.sleep(0.02)  # the duration of the start is measured, too

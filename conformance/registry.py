@@ -1,4 +1,4 @@
-"""The cases: which exist, and what each needs from a target."""
+"""The registry of cases, and the requirements of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MANAGEMENT = "management"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One behaviour: `area` is its module, `requires` names what a target may lack ("management")."""
+    """One behaviour. `area`: its module. `requires`: features that a target may lack ("management")."""
 
     area: str
     name: str
@@ -28,7 +28,7 @@ class Case:
 
     @property
     def id(self) -> str:
-        """`area/name`"""
+        """The id `area/name`."""
         return f"{self.area}/{self.name}"
 
 
@@ -59,7 +59,7 @@ def case(*, requires: Iterable[str] = ()) -> Callable[[Script], Script]:
 
 
 def family(rows: dict[str, tuple[Any, ...]], *, requires: Iterable[str] = ()) -> Callable[[Any], Any]:
-    """Register a function once a row, called `<function>_<key>`, with the row's values as further arguments."""
+    """Register a function once per row, as `<function>_<key>`, with the row's values as further arguments."""
 
     def register(script: Callable[..., None]) -> Callable[..., None]:
         for key, values in rows.items():
@@ -70,14 +70,14 @@ def family(rows: dict[str, tuple[Any, ...]], *, requires: Iterable[str] = ()) ->
 
 
 def load() -> list[Case]:
-    """Every case, sorted by id."""
+    """Return every case, sorted by id."""
     for module in pkgutil.iter_modules(cases.__path__):
         importlib.import_module(f"{cases.__name__}.{module.name}")
     return [_CASES[key] for key in sorted(_CASES)]
 
 
 def select(wanted: Iterable[str]) -> list[Case]:
-    """The cases named by area, by `area/name` or by a prefix ending in `*`; all without names. Raises LookupError."""
+    """Return cases by area, by `area/name` or by a prefix ending in `*`; all without names. Raises LookupError."""
     every = load()
     chosen: dict[str, Case] = {}
     for name in wanted:

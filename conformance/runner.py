@@ -1,4 +1,4 @@
-"""Runs cases, several at a time, and tells what came of each."""
+"""Runs cases, several at a time, and reports the result of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conformance.registry import MANAGEMENT, Case
 from conformance.target import Target
 from conformance.transcript import Transcript
 
-#: How often a case is run whose outcome time has a part in: a busy machine may let too much of it pass.
+#: Number of runs of a case whose result depends on time: a busy machine may delay it.
 TIMED_TRIES = 3
 
 
@@ -32,8 +32,9 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one case: `trace` is all that went over the wire, `stopped` why it could not go on to its end, `timed`
-    whether time was let pass.
+    """One run of one case.
+
+    trace: all traffic. stopped: the reason if it could not complete. timed: it waited for time.
     """
 
     transcript: Transcript
@@ -43,10 +44,10 @@ class Run:
 
 
 class Runner:
-    """Runs cases against one target; each worker thread keeps a janitor connection. Raises SetupError without one.
+    """Runs cases against one target; each worker thread has a janitor connection. Raises SetupError without one.
 
-    is_meant: whether the target may differ in a case, in the way that is recorded. kind: that of all queues, "" for
-    those that the cases say.
+    is_meant: returns whether the target may differ in a case, in the way that is recorded. kind: type of all queues, ""
+    for that of the cases.
     """
 
     def __init__(
@@ -74,15 +75,15 @@ class Runner:
         return found
 
     def lacks(self, case: Case) -> str:
-        """Why the target cannot run the case; empty when it can."""
+        """Return the reason why the target cannot run the case; empty if it can."""
         if MANAGEMENT in case.requires and self.target.management_url is None:
             return "needs management API"
         return ""
 
     def run(self, case: Case) -> Run:
-        """Run one case. One stopped half-way still has a transcript.
+        """Run one case. A case that stops early still has a transcript.
 
-        Raises SetupError, UnsuitableCaseError, and whatever a faulty script raises.
+        Raises SetupError, UnsuitableCaseError, and the errors of a faulty script.
         """
         stopped = ""
         lab = Lab(case.id, self.target, self.timing, self._janitor(), self.kind)
@@ -101,7 +102,7 @@ class Runner:
             lab.clean()
 
     def replay(self, case: Case) -> Result:
-        """Run one case and compare it with its recording; again, if it differs and time has a part in it."""
+        """Run one case and compare it with its recording; repeat it if it differs and depends on time."""
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
         for _ in range(TIMED_TRIES):
@@ -117,7 +118,7 @@ class Runner:
         return result
 
     def judge(self, case: Case, got: Transcript) -> Result:
-        """Compare what a run gave with the recording, or with what is recorded of a target that is to differ."""
+        """Compare the result of a run with the recording, or with the recording of an intentional difference."""
         recorded = kinds.load(self.kind, case.id)
         if recorded is None:
             return Result(case, "not recorded")
@@ -127,17 +128,19 @@ class Runner:
         return Result(case, "differs" if difference else "ok", difference)
 
     def _as_meant(self, case: Case, got: Transcript, difference: str) -> Result:
-        """It is to differ: in one way and no other."""
+        """Check an intentional difference: the target must differ in exactly the recorded way."""
         if not difference:
             return Result(case, "differs", "it is as recorded, but docs/compatibility.md lists it as a difference")
         meant = kinds.load(self.kind, case.id, meant=True)
         if meant is None:
-            return Result(case, "differs", f"what is meant is not recorded:\n{difference}")
+            return Result(case, "differs", f"the intended difference is not recorded:\n{difference}")
         other = transcript.difference(meant[1], got)
-        return Result(case, "differs", f"not as it is meant to:\n{other}") if other else Result(case, "on purpose")
+        return (
+            Result(case, "differs", f"not the intended difference:\n{other}") if other else Result(case, "on purpose")
+        )
 
     def record(self, case: Case, times: int, meant: bool = False) -> Result:
-        """Run one case `times` times and keep the transcript if they agree; `detail`: what changed, or the doubt."""
+        """Run one case `times` times and store the transcript if they agree; `detail`: the changes, or the doubt."""
         if lacking := self.lacks(case):
             return Result(case, "not run", lacking)
         try:
@@ -160,13 +163,13 @@ class Runner:
         return Result(case, "ok" if recorded and not changed else "differs", changed or "" if recorded else "new")
 
     def replay_all(self, cases: Sequence[Case]) -> Iterator[Result]:
-        """Results in the order of `cases`."""
+        """Return the results in the order of `cases`."""
         with ThreadPoolExecutor(self.workers) as pool:
             yield from pool.map(self.replay, cases)
         self._close()
 
     def record_all(self, cases: Sequence[Case], times: int, meant: bool = False) -> Iterator[Result]:
-        """Results in the order of `cases`."""
+        """Return the results in the order of `cases`."""
         with ThreadPoolExecutor(self.workers) as pool:
             yield from pool.map(lambda case: self.record(case, times, meant), cases)
         self._close()

@@ -1,4 +1,4 @@
-"""The broker a run is made against."""
+"""The broker that a run uses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_WITHIN_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A running broker; `management_url` (http://user:password@host:port) is None where it has no management API."""
+    """A running broker. `management_url` (http://user:password@host:port): None if it has no management API."""
 
     host: str
     port: int
@@ -33,12 +33,12 @@ class Target:
     password: str = "guest"
     management_url: str | None = None
 
-    #: True if a case may find what another has left behind.
+    #: True if the objects of one case may be visible to another.
     lasting: ClassVar[bool] = True
 
     @classmethod
     def parse(cls, url: str, management_url: str | None = None) -> Target:
-        """From `amqp://user:password@host:port`, every part but the host optional. Raises SetupError."""
+        """Parse `amqp://user:password@host:port`, every part except the host optional. Raises SetupError."""
         parts = urlsplit(url if "://" in url else f"amqp://{url}")
         if parts.scheme != "amqp" or not parts.hostname:
             raise SetupError(f"a target is written amqp://[user:password@]host[:port], not {url!r}")
@@ -47,11 +47,11 @@ class Target:
 
     @property
     def network(self) -> Network:
-        """The way to it."""
+        """Return the connection to the target."""
         return Sockets((self.host, self.port))
 
     def management(self) -> Management:
-        """Its HTTP API. Raises SetupError if it has none."""
+        """Return the HTTP API. Raises SetupError if there is none."""
         if self.management_url is None:
             raise SetupError("this case needs a management API")
         return Management(self.management_url)
@@ -78,7 +78,7 @@ class Target:
 
 @contextlib.contextmanager
 def own_amqpbroker() -> Iterator[Target]:
-    """This checkout's broker and its management API on free ports, in a process that ends with the block."""
+    """Start this checkout's broker and its management API on free ports, in a process that ends with the block."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         ready, log = Path(folder, "ready.json"), Path(folder, "log")
         command = [

@@ -1,4 +1,4 @@
-"""Transcripts: what a run of a case received and left, with what the server invents replaced by placeholders."""
+"""Transcripts: the events of a case and the remaining messages, with placeholders for server-generated values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from conformance.decoder import Event
 
-#: What RabbitMQ did, and what amqpbroker does where it differs on purpose.
+#: Recordings of RabbitMQ, and of amqpbroker's intentional differences.
 GOLDEN = Path(__file__).parent / "golden"
 MEANT = Path(__file__).parent / "meant"
 Transcript = dict[str, Any]
@@ -24,7 +24,7 @@ OWN_PROPERTY = "amqpbroker"
 
 
 class Placeholders:
-    """Numbers each server-made name in order of first appearance."""
+    """Numbers each server-generated name in order of first appearance."""
 
     def __init__(self, cluster_name: str) -> None:
         self._node = re.compile(re.escape(cluster_name.partition("@")[0]) + r"@[\w.-]+")
@@ -32,7 +32,7 @@ class Placeholders:
         self._seen: dict[str, str] = {}
 
     def name(self, match: re.Match[str]) -> str:
-        """The placeholder of one server-made name."""
+        """Return the placeholder of one server-generated name."""
         found = match[0]
         if found not in self._seen:
             prefix = match["prefix"] or match["reply"] or "connection "
@@ -41,7 +41,7 @@ class Placeholders:
         return self._seen[found]
 
     def apply(self, value: Any, key: str = "") -> Any:
-        """The value with placeholders inside."""
+        """Return the value with placeholders."""
         if isinstance(value, str):
             return self._node.sub("<node>", _INVENTED.sub(self.name, value))
         if isinstance(value, list):
@@ -53,7 +53,7 @@ class Placeholders:
 
     def _entry(self, name: str, value: Any, parent: str) -> Any:
         if parent == "x-death" and name == "time":
-            # Over HTTP it is a number.
+            # Over HTTP the value is a number.
             return f"{value.partition(':')[0]}:<time>" if isinstance(value, str) else "<time>"
         if parent == "server_properties" and name == "cluster_name":
             return f"{value.partition(':')[0]}:<{name}>"
@@ -65,7 +65,7 @@ class Placeholders:
 def build(
     received: dict[str, list[Event]], observed: dict[str, Any], left: list[dict[str, Any]], cluster_name: str
 ) -> Transcript:
-    """The normalised transcript of a run; the name of its node is replaced like the names it makes."""
+    """Return the normalised transcript of a run; the name of its node is replaced like generated names."""
     ordered = {label: [event.shown() for event in received[label]] for label in sorted(received, key=_order)}
     raw = {"received": ordered, "observed": observed, "left": left}
     present = {key: value for key, value in raw.items() if value}
@@ -79,12 +79,12 @@ def _order(label: str) -> tuple[int, int]:
 
 
 def path(case_id: str, folder: Path = GOLDEN) -> Path:
-    """Where a case's recording is kept."""
+    """Return the path of a case's recording."""
     return folder / f"{case_id}.json"
 
 
 def load(case_id: str, folder: Path = GOLDEN) -> tuple[str, Transcript] | None:
-    """The version a case was recorded from and its transcript; None when it was never recorded."""
+    """Return the version a case was recorded from and its transcript; None if it was never recorded."""
     try:
         stored = json.loads(path(case_id, folder).read_text())
     except FileNotFoundError:
@@ -94,14 +94,14 @@ def load(case_id: str, folder: Path = GOLDEN) -> tuple[str, Transcript] | None:
 
 
 def store(case_id: str, version: str, transcript: Transcript, folder: Path = GOLDEN) -> None:
-    """Keep a recording."""
+    """Store a recording."""
     file = path(case_id, folder)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(dump({"recorded_from": version} | transcript))
 
 
 def dump(value: Any, depth: int = 0) -> str:
-    """JSON with one line a frame: the three outer levels are spread over lines, deeper ones are not."""
+    """Return JSON with one line per frame: the three outer levels are spread over lines, deeper ones are not."""
     pad, inner = " " * depth, " " * (depth + 1)
     if depth < 2 and isinstance(value, dict) and value:
         rows = [f"{inner}{_json(key)}: {dump(one, depth + 1)}" for key, one in value.items()]
@@ -116,7 +116,7 @@ def _json(value: Any) -> str:
 
 
 def difference(expected: Transcript, got: Transcript) -> str:
-    """A unified diff that a person can read; empty when both are the same."""
+    """Return a readable unified diff; empty if both are the same."""
     if expected == got and _json(expected) == _json(got):
         return ""
     lines = difflib.unified_diff(_lines(expected), _lines(got), "recorded", "this broker", lineterm="", n=3)
@@ -124,7 +124,7 @@ def difference(expected: Transcript, got: Transcript) -> str:
 
 
 def _lines(value: Any, indent: str = "") -> list[str]:
-    """One scalar a line, so that a diff points at the very field."""
+    """Return one line per scalar, so that a diff shows the exact field."""
     if isinstance(value, dict):
         return [line for key, one in value.items() for line in _under(f"{indent}{key}:", one, indent)]
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Field table values that keep their wire type: encoding, decoding and the way transcripts print them."""
+"""Field table values that retain their wire type: encoding, decoding and their form in transcripts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _FIXED = {
 
 
 def typed(value: Any) -> Value:
-    """The value with the wire type clients commonly choose for a Python value; a `Value` is returned as it is."""
+    """Return the value with the wire type that clients commonly choose; a `Value` is returned as it is."""
     if isinstance(value, Value):
         return value
     if value is None:
@@ -67,7 +67,7 @@ def typed(value: Any) -> Value:
 
 
 def encode_value(value: Any) -> bytes:
-    """Type letter and payload of one value."""
+    """Encode type letter and payload of one value."""
     it = typed(value)
     letter = it.type.encode()
     if it.type in _FIXED:
@@ -92,27 +92,27 @@ def encode_value(value: Any) -> bytes:
 
 
 def encode_table(table: Table) -> bytes:
-    """A field table with its length prefix. Pairs instead of a mapping allow a key twice and any order."""
+    """Encode a field table with its length. Pairs instead of a mapping allow duplicate keys and any order."""
     pairs = table.items() if isinstance(table, Mapping) else table
     data = b"".join(encode_shortstr(key) + encode_value(value) for key, value in pairs)
     return struct.pack(">I", len(data)) + data
 
 
 def encode_shortstr(text: str | bytes) -> bytes:
-    """A short string with its length octet."""
+    """Encode a short string with its length octet."""
     data = text.encode() if isinstance(text, str) else text
     return bytes([len(data)]) + data
 
 
 class Reader:
-    """Reads wire values from `data`, one after the other; raises MalformedFrameError when the bytes run out."""
+    """Reads wire values from `data`, one after the other; raises MalformedFrameError at the end of the bytes."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.at = 0
 
     def take(self, count: int) -> bytes:
-        """The next `count` bytes."""
+        """Return the next `count` bytes."""
         end = self.at + count
         if end > len(self.data):
             raise MalformedFrameError(f"{count} bytes wanted at {self.at} of {len(self.data)}")
@@ -121,19 +121,19 @@ class Reader:
         return piece
 
     def unpack(self, layout: str) -> Any:
-        """The next value of a one-item struct layout."""
+        """Return the next value of a one-item struct layout."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def shortstr(self) -> bytes:
-        """The next short string."""
+        """Return the next short string."""
         return self.take(self.take(1)[0])
 
     def longstr(self) -> bytes:
-        """The next long string."""
+        """Return the next long string."""
         return self.take(self.unpack(">I"))
 
     def table(self) -> Pairs:
-        """The next field table, as (key, value) pairs in wire order."""
+        """Return the next field table, as (key, value) pairs in wire order."""
         inner = Reader(self.longstr())
         pairs = []
         while inner.at < len(inner.data):
@@ -142,7 +142,7 @@ class Reader:
         return pairs
 
     def value(self) -> Value:
-        """The next field table value."""
+        """Return the next field table value."""
         letter = chr(self.take(1)[0])
         if letter in _FIXED:
             return Value(letter, self.unpack(_FIXED[letter]))
@@ -167,14 +167,14 @@ class Reader:
 
 
 def show_long(data: bytes) -> str:
-    """As `show_bytes`, but what is longer than 100 bytes is its length and SHA-256."""
+    """Show bytes like `show_bytes`, or length and SHA-256 if there are more than 100."""
     if len(data) > LONG_BYTES:
         return f"{len(data)} bytes, sha256 {hashlib.sha256(data).hexdigest()}"
     return show_bytes(data)
 
 
 def show_bytes(data: bytes) -> str:
-    """Printable text as it is, anything else as `hex:...`."""
+    """Return printable text as it is, anything else as `hex:...`."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -183,7 +183,7 @@ def show_bytes(data: bytes) -> str:
 
 
 def show_value(value: Value) -> Any:
-    """JSON form: an object for a table, a list for an array, `"<type>:<value>"` for everything else."""
+    """Return the JSON form: an object for a table, a list for an array, `"<type>:<value>"` for everything else."""
     match value.type:
         case "F":
             return show_table(value.value)
@@ -202,7 +202,7 @@ def show_value(value: Value) -> Any:
 
 
 def show_table(pairs: Pairs) -> dict[str, Any]:
-    """JSON object in wire order; the second occurrence of a key is shown as `key (2)`."""
+    """Return a JSON object in wire order; the second occurrence of a key is shown as `key (2)`."""
     shown: dict[str, Any] = {}
     for key, value in pairs:
         name, count = key, 1

@@ -1,1 +1,1 @@
-"""Real AMQP clients, each run against a broker process of its own. See README.md."""
+"""Real AMQP clients, each run against its own broker process. See README.md."""

@@ -1,4 +1,4 @@
-"""`python -m interop`: run real clients, each against a broker process of its own, and print the matrix."""
+"""`python -m interop`: run real clients, each against its own broker process, and print the matrix."""
 
 from __future__ import annotations
 
@@ -21,15 +21,19 @@ from interop.run import run_client
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", metavar="[CLIENT]...", nargs=-1, type=click.Choice([client.name for client in CLIENTS]))
-@click.option("--install", "must_install", is_flag=True, help="First install what the clients need (Debian, as root).")
+@click.option(
+    "--install", "must_install", is_flag=True, help="First install the dependencies of the clients (Debian, as root)."
+)
 @click.option(
     "--target-command",
     metavar="COMMAND",
     help="The broker's command, to which `serve --port ...` is appended.  [default: python -m amqpbroker]",
 )
-@click.option("--rabbitmq", is_flag=True, help="Run against Debian's RabbitMQ instead, the judge of the scripts.")
-@click.option("--write-docs", is_flag=True, help="Put the matrix into docs/interop.md.")
-@click.option("--verbose", is_flag=True, help="Show what the script of a client that fails wrote to standard error.")
+@click.option(
+    "--rabbitmq", is_flag=True, help="Run against Debian's RabbitMQ instead, which is the reference for the scripts."
+)
+@click.option("--write-docs", is_flag=True, help="Write the matrix to docs/interop.md.")
+@click.option("--verbose", is_flag=True, help="Show the standard error output of failing clients.")
 def main(
     names: tuple[str, ...],
     must_install: bool,
@@ -38,8 +42,9 @@ def main(
     write_docs: bool,
     verbose: bool,
 ) -> None:
-    """Run the clients named (all, if none is) and exit with 1 if any check failed or a client could not run."""
-    # A shell lets programs in the background ignore the signal, and they pass that on. The examples end by it.
+    """Run the named clients, by default all; exit with 1 if any check failed or a client could not run."""
+    # A shell makes background programs ignore the signal, and their children inherit that. The examples end by the
+    # signal.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     clients = [client for client in CLIENTS if not names or client.name in names]

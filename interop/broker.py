@@ -1,4 +1,4 @@
-"""A broker process that a client is run against: started, restarted on the same port, and stopped by its pid."""
+"""The broker process for a client: started, restarted on the same port, and stopped by its pid."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ STOP_TIMEOUT_S = 30.0
 
 
 class BrokerError(Exception):
-    """The broker did not start, or did not live and end as it should; the text says what its log ends with."""
+    """The broker did not start, run or end as it should; the text includes the end of its log."""
 
 
 class Broker(ABC):
-    """One broker process on a port of 127.0.0.1, in a directory of its own that is removed with it.
+    """One broker process on a port of 127.0.0.1, in its own directory, which is removed with it.
 
-    Subclasses say how it is started and how it tells that it is ready.
+    Subclasses define the command and the check for readiness.
     """
 
     def __init__(self) -> None:
@@ -39,15 +39,15 @@ class Broker(ABC):
     @property
     @abstractmethod
     def version(self) -> str:
-        """Name and version, as the documentation's table shows them."""
+        """Return name and version for the table in the documentation."""
 
     @abstractmethod
     def _command(self) -> tuple[list[str], dict[str, str]]:
-        """The command line to start with, and the environment variables to add."""
+        """Return the command line, and additional environment variables."""
 
     @abstractmethod
     def _ready(self) -> bool:
-        """True once clients can connect; sets the ports where the broker chose them."""
+        """Return True when clients can connect; sets the ports if the broker chose them."""
 
     @property
     def url(self) -> str:
@@ -87,7 +87,10 @@ class Broker(ABC):
             time.sleep(0.02)
 
     def stop(self) -> None:
-        """End it with SIGTERM and wait. Raises BrokerError if it does not exit with 0 or logged a traceback."""
+        """Stop the broker with SIGTERM and wait.
+
+        Raises BrokerError if it does not exit with 0 or logged a traceback.
+        """
         process = self._process
         if process is None:
             return
@@ -104,14 +107,14 @@ class Broker(ABC):
             raise BrokerError(f"logged a traceback: {self._log_end()}")
 
     def restart(self) -> None:
-        """End it and start it again on the same port."""
+        """Stop the broker and start it again on the same port."""
         self.stop()
         self.start()
 
     def kill(self) -> None:
-        """End it and its children at once, whatever state it is in."""
+        """Kill the broker and its children at once, in any state."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            with contextlib.suppress(ProcessLookupError):  # it has ended already
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
@@ -126,11 +129,13 @@ class Broker(ABC):
 
 
 class AmqpBroker(Broker):
-    """`amqpbroker serve` with its state in memory, so a restart loses what was declared and published."""
+    """`amqpbroker serve` with its state in memory, so a restart loses declarations and messages."""
 
     def __init__(self, command: list[str] | None = None, options: Sequence[str] = ()) -> None:
-        """`command` is what `serve` is appended to, in place of this Python's own `python -m amqpbroker`; `options` are
-        further ones of that."""
+        """command: the command before `serve`, by default `python -m amqpbroker` of this Python.
+
+        options: further options.
+        """
         super().__init__()
         self.options = options
         self.command = command or [sys.executable, "-m", "amqpbroker"]
@@ -155,7 +160,7 @@ class AmqpBroker(Broker):
     def _ready(self) -> bool:
         try:
             ready = json.loads(self._ready_file.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or being written
+        except (FileNotFoundError, json.JSONDecodeError):  # missing, or being written
             return False
         self.port, self.management_port = ready["amqp"][0][1], ready["http"][0][1]
         return True

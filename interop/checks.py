@@ -1,8 +1,8 @@
-"""What the Python clients' scripts share: naming a check, and having the broker restarted.
+"""Common parts of the Python clients' scripts: names of checks, and restarts of the broker.
 
-A script tells its results on standard output, one a line: `PASS name`, `FAIL name reason` or `NA name reason`, and
-`VERSION text` for the client's own version. The line `RESTART` asks for a new broker process on the same port; the line
-`RESTARTED` on standard input is the answer. Scripts in other languages speak the same lines.
+A script prints its results to standard output, one per line: `PASS name`, `FAIL name reason` or `NA name reason`, and
+`VERSION text` for the client's own version. The line `RESTART` requests a new broker process on the same port; the line
+`RESTARTED` on standard input is the answer. Scripts in other languages use the same lines.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _failures = 0
 
 
 def version(package: str) -> None:
-    """Say which version of an installed package is at work."""
+    """Print the version of an installed package."""
     version_is(f"{package} {importlib.metadata.version(package)}")
 
 
 def version_is(text: str) -> None:
-    """Say which version is at work, for what is no package."""
+    """Print a version that is not that of a package."""
     _say(f"VERSION {text}")
 
 
 def not_applicable(name: str, reason: str) -> None:
-    """The client cannot express the check `name`."""
+    """Report that the client cannot express the check `name`."""
     _say(f"NA {name} {reason}")
 
 
@@ -55,7 +55,7 @@ def check(name: str) -> Iterator[None]:
 
 
 class expect(Generic[E]):  # noqa: N801 - used like a function, as pytest.raises is
-    """The block must raise an error of this type; `.error` is that error afterwards."""
+    """A block that must raise an error of this type; `.error` is that error afterwards."""
 
     error: E
 
@@ -75,7 +75,7 @@ class expect(Generic[E]):  # noqa: N801 - used like a function, as pytest.raises
 
 
 def restart_broker() -> None:
-    """Return when a new broker process listens where the old one did."""
+    """Return when a new broker process listens on the port of the old one."""
     _say("RESTART")
     if sys.stdin.readline().strip() != "RESTARTED":
         raise EOFError("the broker was not restarted")

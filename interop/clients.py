@@ -1,4 +1,4 @@
-"""The clients of the matrix, as a table: what each is, what it needs installed, and how its script is started."""
+"""The table of clients: their descriptions, their dependencies, and the commands of their scripts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
-WORK = HERE / ".work"  # what is built; not under version control
+WORK = HERE / ".work"  # build results; not under version control
 
-# What every client does, or says that it cannot express.
+# Checks that every client performs, or reports as not applicable.
 CHECKS = (
     "topology",
     "confirms",
@@ -26,7 +26,7 @@ CHECKS = (
     "channel-error",
 )
 
-# What every tool of the management API does, or says that it cannot express.
+# Checks that every tool of the management API performs, or reports as not applicable.
 MANAGEMENT_CHECKS = (
     "lists",
     "topology",
@@ -43,11 +43,11 @@ MANAGEMENT_CHECKS = (
 class Client:
     """One row of the matrix.
 
-    `command` is run in the repository's root; `build` before it, untimed. `environment` is added to both.
-    `apt` and `npm` (a folder with a package.json) are what `--install` installs; Python clients have requirements.txt.
-    `apt_file` is a (package, file) that is taken out of a Debian package without installing that, into `WORK`.
-    `checks` are those of a client of AMQP, or of a tool of the management API, or none of either for examples.
-    `broker_options` are those of `amqpbroker serve` that it needs.
+    `command` is run in the repository's root; `build` before it, without a time limit. `environment` is added to both.
+    `--install` installs `apt` and `npm` (a folder with a package.json); Python clients have requirements.txt.
+    `apt_file` is a (package, file) that is extracted from a Debian package to `WORK`, without installing it. `checks`
+    are those of an AMQP client, or of a tool of the management API, or empty for examples. `broker_options` are further
+    options of `amqpbroker serve`.
     """
 
     name: str
@@ -106,7 +106,7 @@ CLIENTS = (
         "Go",
         (str(WORK / "amqp091_go"),),
         build=("go", "build", "-o", str(WORK / "amqp091_go"), "./interop/amqp091_go"),
-        # GOPATH mode: Debian puts the source of its Go libraries under /usr/share/gocode, so nothing is downloaded.
+        # GOPATH mode: Debian has the source of its Go libraries in /usr/share/gocode, so nothing is downloaded.
         environment={"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOTOOLCHAIN": "local"},
         apt=("golang-go", "golang-github-rabbitmq-amqp091-go-dev"),
     ),
@@ -130,7 +130,7 @@ CLIENTS = (
         "examples",
         "Python and Node.js",
         (sys.executable, "-m", "interop.examples.programs"),
-        # Whoever follows docs/examples has amqplib in a folder above; here it is where the client of that name has it.
+        # Users of docs/examples have amqplib in a parent folder; here it is in the folder of the client of that name.
         environment={"NODE_PATH": str(HERE / "amqplib" / "node_modules")},
         apt=("nodejs", "npm"),
         npm="interop/amqplib",

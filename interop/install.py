@@ -1,4 +1,7 @@
-"""Install what the clients need, on a Debian machine as root. Only `python -m interop --install` calls this."""
+"""Install the dependencies of the clients, on a Debian machine as root.
+
+Only `python -m interop --install` calls this.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from interop.clients import HERE, ROOT, WORK, Client
 
 
 def install(clients: Iterable[Client], *, rabbitmq: bool = False) -> list[str]:
-    """Install the packages of these clients, each kind in one go; what failed, as one line each.
+    """Install the packages of these clients, each kind in one command; return one line for each failure.
 
     A failure is not raised: the client that lacks the package then fails in the matrix, and the others still run.
     """
@@ -49,7 +52,7 @@ def _rabbitmq() -> list[str]:
 
 
 def _take_out(package: str, file: str) -> list[str]:
-    """Put one file of a Debian package into `WORK`, without installing the package (which may start a server)."""
+    """Extract one file of a Debian package to `WORK`, without installing the package (which may start a server)."""
     WORK.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="interop-") as folder:
         failures = _run("apt-get", "download", "-q", package, cwd=folder)
@@ -63,7 +66,7 @@ def _take_out(package: str, file: str) -> list[str]:
 
 
 def _has_program(package: str) -> bool:
-    """True for a package that is only wanted for its program, when that is there from elsewhere (nodejs, npm)."""
+    """Return True for a package that is only needed for its program, if that is installed otherwise (nodejs, npm)."""
     program = {"nodejs": "node", "npm": "npm"}.get(package)
     return program is not None and subprocess.run(["which", program], capture_output=True, check=False).returncode == 0
 

@@ -1,7 +1,7 @@
-"""Debian's RabbitMQ as the broker to run against: the judge of what a client's script expects.
+"""Debian's RabbitMQ as the broker to run against: the reference for the expectations of the scripts.
 
-Needs the package `rabbitmq-server`. Everything the node writes is in a directory of its own, on ports of its own, so
-it disturbs no other node (Erlang's port mapper `epmd`, which all nodes of a machine share, is started if none runs).
+Requires the package `rabbitmq-server`. All files of the node are in its own directory, and it has its own ports, so it
+does not disturb other nodes (Erlang's port mapper `epmd`, which all nodes of a machine use, is started if none runs).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 
 
 class RabbitMQ(Broker):
-    """One RabbitMQ node; durable state lives across a restart."""
+    """One RabbitMQ node; durable state survives a restart."""
 
     def __init__(self, extra_config: str = "") -> None:
         """`extra_config` is appended to the node's rabbitmq.conf."""
@@ -54,7 +54,7 @@ class RabbitMQ(Broker):
         }
 
     def _ready(self) -> bool:
-        """RabbitMQ opens its listeners last, so accepted connections mean ready."""
+        """Return True if it is ready. RabbitMQ opens its listeners last, so an accepted connection means ready."""
         try:
             for port in (self.port, self.management_port):
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()

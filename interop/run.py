@@ -1,4 +1,4 @@
-"""Run one client's script against a broker and collect what it says of each check."""
+"""Run one client's script against a broker and collect the results of its checks."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _STATUSES: dict[str, Status] = {"PASS": "PASS", "FAIL": "FAIL", "NA": "NA"}
 
 @dataclass
 class Result:
-    """What came of one client: a status and a reason by check name, in the order they were told."""
+    """Result of one client: a status and a reason by check name, in the order in which they were reported."""
 
     client: Client
     version: str = ""
     seconds: float = 0.0
-    output: str = ""  # what the script wrote to standard error
+    output: str = ""  # standard error output of the script
     checks: dict[str, tuple[Status, str]] = field(default_factory=dict)
 
     @property
     def failures(self) -> dict[str, str]:
-        """The reason by name of each check that failed; empty when the client passed."""
+        """The reasons of failed checks by name; empty if the client passed."""
         return {name: reason for name, (status, reason) in self.checks.items() if status == "FAIL"}
 
 
 def run_client(client: Client, start_broker: Callable[[], Broker]) -> Result:
-    """Build the client, run its script against a broker of its own, and return all it told.
+    """Build the client, run its script against its own broker, and return all results.
 
-    Never raises for what the client or the broker do: a check that was not told of has failed, and so has the check
-    `broker` when the broker does not start, restart or end cleanly.
+    Never raises for errors of the client or the broker: a check without a result has failed, and so has the check
+    `broker` if the broker does not start, restart or end cleanly.
     """
     result = Result(client)
     started = time.monotonic()
@@ -59,13 +59,13 @@ def run_client(client: Client, start_broker: Callable[[], Broker]) -> Result:
     if reason and not result.failures:
         result.checks["script"] = ("FAIL", reason)
     for name in client.checks:
-        result.checks.setdefault(name, ("FAIL", "the script told nothing of it"))
+        result.checks.setdefault(name, ("FAIL", "the script reported no result"))
     result.seconds = time.monotonic() - started
     return result
 
 
 def _build(client: Client) -> str:
-    """Do what must be done before the script can run; the reason if it cannot."""
+    """Run the build before the script; return the reason if it fails."""
     if client.missing:
         return f"{client.missing} is not installed (see --install)"
     if not client.build:
@@ -84,7 +84,7 @@ def _build(client: Client) -> str:
 
 
 def _run_script(client: Client, broker: Broker, result: Result) -> str:
-    """Run the script to its end or its time limit; the reason if it did not end well."""
+    """Run the script to its end or its time limit; return the reason if it did not end well."""
     urls = {"AMQP_URL": broker.url, "MANAGEMENT_URL": broker.management_url}
     environment = os.environ | client.environment | urls | {"PYTHONPATH": str(ROOT)}
     with tempfile.TemporaryFile("w+") as errors:
@@ -121,14 +121,14 @@ def _run_script(client: Client, broker: Broker, result: Result) -> str:
 
 
 def _converse(process: subprocess.Popen[str], broker: Broker, result: Result) -> None:
-    """Note what the script tells, and restart the broker when it asks, until it closes its output."""
+    """Record the reported results, and restart the broker on request, until the script closes its output."""
     assert process.stdin is not None
     assert process.stdout is not None
     for line in process.stdout:
         word, _, rest = line.strip().partition(" ")
         if word == "RESTART":
             broker.restart()
-            with contextlib.suppress(BrokenPipeError):  # the script is gone; its exit status will tell
+            with contextlib.suppress(BrokenPipeError):  # the script has ended; its exit status shows the reason
                 os.write(process.stdin.fileno(), b"RESTARTED\n")
         elif word == "VERSION":
             result.version = rest
@@ -138,7 +138,7 @@ def _converse(process: subprocess.Popen[str], broker: Broker, result: Result) ->
 
 
 def _kill(process: subprocess.Popen[str]) -> None:
-    """End the script and whatever processes it started (it leads a process group of its own)."""
+    """Kill the script and the processes it started (it leads a process group of its own)."""
     try:
         os.killpg(process.pid, 9)
     except ProcessLookupError:

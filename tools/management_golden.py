@@ -26,7 +26,7 @@ SETTLE_S = 12.0
 Keys = dict[str, str]
 
 _SAMPLES = "msg_rates_age=10&msg_rates_incr=5&lengths_age=10&lengths_incr=5&data_rates_age=10&data_rates_incr=5"
-#: What is asked; CONNECTION and NODE stand for names.
+#: Requested paths; CONNECTION and NODE stand for names.
 ASKED = (
     "overview",
     f"overview?{_SAMPLES}",

@@ -18,7 +18,7 @@ PATH = Path(__file__).parent.parent / "tests" / "metrics" / "golden.json"
 
 PLUGINS = "[rabbitmq_management,rabbitmq_prometheus]."
 
-#: What /metrics/detailed can be asked for.
+#: Groups of /metrics/detailed.
 FAMILIES = (
     "auth_attempt_detailed_metrics",
     "auth_attempt_metrics",
@@ -53,7 +53,7 @@ SHOWN_AFTER_S = 7
 
 
 def described(text: str) -> dict[str, dict[str, Any]]:
-    """Of each family its type, its help, and the sets of labels that its samples have."""
+    """Return the type, help and sets of sample labels of each family."""
     found: dict[str, dict[str, Any]] = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name

@@ -8,23 +8,23 @@ from amqpbroker.metrics.groups import GROUPS
 
 PATH = Path(__file__).parent.parent / "docs" / "reference" / "metrics.md"
 
-#: RabbitMQ's metrics that are left out, by how their names begin or, with a *, end; and why.
+#: Prefixes (or with a *, suffixes) of RabbitMQ's metrics that are not available -> the reason.
 LEFT_OUT = {
-    "erlang_": "There is no Erlang.",
-    "rabbitmq_erlang_": "Nor here; but for `rabbitmq_erlang_uptime_seconds`, which is the broker's.",
-    "*_process_reductions_total": "Erlang's measure of work.",
-    "telemetry_": "What RabbitMQ's library for metrics tells of itself.",
-    "rabbitmq_raft_": "A quorum queue is one queue on one node.",
-    "rabbitmq_stream_": "There are no streams.",
-    "rabbitmq_io_": "Operations on files are not counted. RabbitMQ 4.0 has these, and always 0.",
-    "rabbitmq_queue_index_": "There is none. RabbitMQ 4.0 has these, and always 0.",
-    "rabbitmq_schema_db_": "There is none. RabbitMQ 4.0 has these, and always 0.",
-    "rabbitmq_auth_attempts_detailed_": "Where attempts to log in came from is not kept; RabbitMQ keeps it if told to.",
-    "rabbitmq_global_messages_dead_lettered_confirmed_total": "Not counted apart from what was dead-lettered.",
-    "rabbitmq_memory_": "Parts of an Erlang node, but for three that add up to what the process takes.",
+    "erlang_": "The broker does not use the Erlang runtime.",
+    "rabbitmq_erlang_": "The same, except for `rabbitmq_erlang_uptime_seconds`, which is the broker's uptime.",
+    "*_process_reductions_total": "A measure of work in the Erlang runtime.",
+    "telemetry_": "Metrics of RabbitMQ's metrics library.",
+    "rabbitmq_raft_": "A quorum queue is a single queue on one node.",
+    "rabbitmq_stream_": "Streams are not supported.",
+    "rabbitmq_io_": "File operations are not counted. In RabbitMQ 4.0 these metrics are always 0.",
+    "rabbitmq_queue_index_": "There is no queue index. In RabbitMQ 4.0 these metrics are always 0.",
+    "rabbitmq_schema_db_": "There is no schema database. In RabbitMQ 4.0 these metrics are always 0.",
+    "rabbitmq_auth_attempts_detailed_": "Sources of login attempts are not recorded. RabbitMQ records them on request.",
+    "rabbitmq_global_messages_dead_lettered_confirmed_total": "Included in the other counters of dead letters.",
+    "rabbitmq_memory_": "Parts of an Erlang node, except for three that add up to the memory of the process.",
 }
 
-#: What is counted of each alone here, and of each pair in RabbitMQ: by group, the labels that are not there.
+#: Groups that RabbitMQ counts for pairs of objects, and this broker for single ones -> labels that are missing.
 NOT_IN_PAIRS = {
     "channel_exchange_metrics": {"exchange"},
     "channel_queue_metrics": {"queue"},
@@ -35,19 +35,19 @@ NOT_IN_PAIRS = {
 INTRODUCTION = """\
 # Metrics
 
-What [Prometheus](https://prometheus.io) reads, on port 15692 (the setting `prometheus.tcp.port`), under the names,
-types, labels and help texts of RabbitMQ 4.0.5, so that dashboards and alerts made for that work:
+The broker serves metrics for [Prometheus](https://prometheus.io) on port 15692 (setting `prometheus.tcp.port`). Names,
+types, labels and help texts are those of RabbitMQ 4.0.5, so dashboards and alerts for RabbitMQ work unchanged.
 
-| Path | |
+| Path | Content |
 |---|---|
-| `/metrics` | all of the broker, with totals of queues, channels, connections and exchanges |
-| `/metrics/per-object` | the same of each queue, channel, connection and exchange |
-| `/metrics/detailed` | some groups, in some vhosts: `?family=queue_coarse_metrics&family=queue_metrics&vhost=%2F` |
-| `/metrics/memory-breakdown` | what takes how much memory |
+| `/metrics` | all metrics of the broker, with totals for queues, channels, connections and exchanges |
+| `/metrics/per-object` | the same for each queue, channel, connection and exchange |
+| `/metrics/detailed` | selected groups and vhosts: `?family=queue_coarse_metrics&family=queue_metrics&vhost=%2F` |
+| `/metrics/memory-breakdown` | memory use by component |
 
-`prometheus.path` puts all of it somewhere else, and `prometheus.return_per_object_metrics` has /metrics tell what
-/metrics/per-object does. Nobody has to log in, as in RabbitMQ; so the address is 127.0.0.1 unless `prometheus.tcp.ip`
-says another one. Clients that prefer OpenMetrics by their Accept header get that.
+`prometheus.path` changes the first part of these paths. `prometheus.return_per_object_metrics` makes /metrics return
+the metrics of /metrics/per-object. As in RabbitMQ, no login is required; therefore the address is 127.0.0.1 unless you
+set `prometheus.tcp.ip`. Clients whose Accept header prefers OpenMetrics get that format.
 
 ```yaml
 scrape_configs:
@@ -56,42 +56,44 @@ scrape_configs:
       - targets: ["localhost:15692"]
 ```
 
-Counters of /metrics never go down while the broker runs, also when queues are deleted and connections close; RabbitMQ's
-totals of channels do.
+Counters of /metrics never decrease while the broker runs, even if queues are deleted and connections are closed. In
+RabbitMQ, totals of channels do.
 """
 
 AFTER_TABLES = """
-## Where this is not as in RabbitMQ
+## Differences from RabbitMQ
 
-- The label `channel` is the name of a channel or a connection, such as `127.0.0.1:50000 -> 127.0.0.1:5672 (1)`, where
-  RabbitMQ has the id of an Erlang process.
-- What each channel did with each queue and each exchange is not counted, only what each of them did. The labels that
-  would tell these pairs apart are not there:
+- The label `channel` is the name of a channel or a connection, such as `127.0.0.1:50000 -> 127.0.0.1:5672 (1)`. In
+  RabbitMQ it is the id of an Erlang process.
+- Messages are counted for each channel, queue and exchange, but not for pairs of these. The labels of the second object
+  are missing:
 {pairs}
-- Of an exchange alone it is not counted what was confirmed, returned or dropped; of all together it is.
-- `erlang_version` in `rabbitmq_build_info` is that of Python where `product.identity` is `amqpbroker`.
-- `rabbitmq_queue_consumer_capacity` is known of all queues, also of those without a consumer.
-- `rabbitmq_disk_space_available_bytes` is there if there is a data directory.
-- AMQP 1.0 is not spoken, so nothing has the protocol `amqp10`; nor is there anything of the type `rabbit_stream_queue`.
+- For a single exchange, confirmed, returned and dropped messages are not counted. They are counted for all exchanges
+  together.
+- `erlang_version` in `rabbitmq_build_info` is the version of Python if `product.identity` is `amqpbroker`.
+- `rabbitmq_queue_consumer_capacity` exists for all queues, including queues without a consumer.
+- `rabbitmq_disk_space_available_bytes` exists only if there is a data directory.
+- AMQP 1.0 and streams are not supported, so there are no metrics with the protocol `amqp10` or the queue type
+  `rabbit_stream_queue`.
 
-## What is left out
+## Metrics that are not available
 
-| RabbitMQ's | |
+| RabbitMQ's metrics | Reason |
 |---|---|
 """
 
 
 def left_out(name: str) -> bool:
-    """Whether RabbitMQ's metric is one of those that are known not to be there. name: without `detailed_`."""
+    """Return whether RabbitMQ's metric is known not to be available. name: without `detailed_`."""
     return any(name.endswith(key[1:]) if key[0] == "*" else name.startswith(key) for key in LEFT_OUT)
 
 
 def page() -> str:
-    """The whole page."""
-    parts = [INTRODUCTION, "\n## Of each object\n"]
+    """Return the page."""
+    parts = [INTRODUCTION, "\n## Metrics of objects\n"]
     parts += [_table(group) for group in GROUPS if group.name]
-    parts.append("\n## Of the broker\n\nThese are in no group of /metrics/detailed.\n")
-    parts += [_rows("| Name | Type | Labels | |", [group for group in GROUPS if not group.name])]
+    parts.append("\n## Metrics of the broker\n\nThese metrics are in no group of /metrics/detailed.\n")
+    parts += [_rows("| Name | Type | Labels | Help |", [group for group in GROUPS if not group.name])]
     pairs = [f"  - `{name}` has no {_names(sorted(labels))}" for name, labels in NOT_IN_PAIRS.items()]
     parts.append(AFTER_TABLES.format(pairs="\n".join(pairs)))
     for key, why in LEFT_OUT.items():
@@ -107,9 +109,9 @@ def _names(names: Iterable[str]) -> str:
 def _table(group: Group) -> str:
     labels = _names(group.label_names) or "none"
     other = "rabbitmq_cluster_" if group.cluster else "rabbitmq_detailed_"
-    only = "" if group.pages else " It is in /metrics/detailed only."
+    only = "" if group.pages else " The group is available in /metrics/detailed only."
     head = f"\n### `{group.name}`\n\nLabels: {labels}. In /metrics/detailed names begin with `{other}`.{only}\n"
-    return head + _rows("| Name | Type | |", [group])
+    return head + _rows("| Name | Type | Help |", [group])
 
 
 def _rows(head: str, groups: list[Group]) -> str:

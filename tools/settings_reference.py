@@ -10,36 +10,44 @@ INTRODUCTION = """\
 # Settings
 
 Keys, values and defaults are those of RabbitMQ's `rabbitmq.conf`. A `$word` in a key stands for a name of your choice,
-in which a dot is written `\\.`. An unknown key or a value that is not accepted ends the start with a line that says
-where it is and what would do.
+in which a dot is written `\\.`. The broker refuses to start on an unknown key or an invalid value; the error gives its
+location and the accepted values.
 
-## Where they come from
+## Sources and precedence
 
-Of several values for one key the last one wins, in this order:
+If a key has several values, the last one in this order is used:
 
-1. RABBITMQ_NODE_PORT, RABBITMQ_NODE_IP_ADDRESS and RABBITMQ_NODENAME, which in RabbitMQ too are weaker than files.
-2. Files: `/etc/rabbitmq/rabbitmq.conf`, then those of `/etc/rabbitmq/conf.d` whose names end in `.conf`, in the order
-   of their names. RABBITMQ_CONFIG_FILE names another file, with or without `.conf`, and RABBITMQ_CONFIG_FILES another
-   directory (all of its files) or pattern. `--config FILE` has only that file or directory read.
-3. The other environment variables that the table names.
-4. Flags: `--set KEY=VALUE`, then the flags of a setting's own, such as `--port`.
+1. The environment variables RABBITMQ_NODE_PORT, RABBITMQ_NODE_IP_ADDRESS and RABBITMQ_NODENAME. Files override them, as
+   in RabbitMQ.
+2. Configuration files: `/etc/rabbitmq/rabbitmq.conf`, then files in `/etc/rabbitmq/conf.d` whose names end in `.conf`,
+   sorted by name. RABBITMQ_CONFIG_FILE sets another file, with or without the extension `.conf`, and
+   RABBITMQ_CONFIG_FILES another directory or pattern. `--config FILE` reads only that file or directory.
+3. All other environment variables in the table.
+4. Flags: `--set KEY=VALUE`, then the flag of a single setting, such as `--port`.
 
-The format is RabbitMQ's: `KEY = VALUE` lines, comments behind `#`. A value with a `#` or blanks at its ends stands in
-single quotes, which nothing escapes; double quotes are part of the value. `include FILE` takes in another file, or
-several by a pattern. `$(NAME)` in a value is the environment variable, or the value of that key.
-Erlang terms (`advanced.config`, `rabbitmq.config`) and encrypted values are refused, not ignored. RabbitMQ's keys and
-environment variables that mean nothing here are left out, with a warning that says why; those that its container image
-refuses, such as RABBITMQ_SSL_CERTFILE, are refused. `rabbitmq-env.conf` is not read, which is warned of, too.
+## File format
 
-## The table
+The format is RabbitMQ's: lines of the form `KEY = VALUE`, and comments that begin with `#`.
+
+- Write a value in single quotes if it contains `#`, or begins or ends with a blank. There are no escapes within quotes.
+  Double quotes are part of the value.
+- `include FILE` includes another file, or several files by a pattern.
+- `$(NAME)` in a value is replaced by the environment variable `NAME`, or by the value of the key `NAME`.
+
+The broker refuses to start on Erlang terms (`advanced.config`, `rabbitmq.config`) and encrypted values. Keys and
+environment variables of RabbitMQ that have no effect here are ignored, with a warning that states the reason. Variables
+that RabbitMQ's container image refuses, such as RABBITMQ_SSL_CERTFILE, are refused. `rabbitmq-env.conf` is not read,
+but causes a warning.
+
+## All settings
 
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page."""
     rows = (_row(setting) for setting in SETTINGS)
-    return INTRODUCTION + "| Key | Accepts | Default | |\n|---|---|---|---|\n" + "".join(rows)
+    return INTRODUCTION + "| Key | Accepted values | Default | Description |\n|---|---|---|---|\n" + "".join(rows)
 
 
 def _row(setting: Setting) -> str:

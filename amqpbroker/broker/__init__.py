@@ -1,1 +1,1 @@
-"""The domain: virtual hosts, exchanges, queues. No frames, no I/O."""
+"""The broker's domain: virtual hosts, exchanges and queues, without frames and without I/O."""

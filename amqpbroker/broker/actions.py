@@ -1,4 +1,4 @@
-"""Operations of users on a vhost, with the permissions that they need: the same by AMQP and over HTTP."""
+"""Operations of a user on a vhost, with permission checks. AMQP and the HTTP API share them."""
 
 from collections.abc import Callable, Iterable
 from typing import final
@@ -21,9 +21,9 @@ from amqpbroker.wire.values import Table, text
 
 @final
 class Actions:
-    """One user's in one vhost. session: the connection that owns exclusive queues, None for one that owns none.
+    """Operations of one user in one vhost. session: the connection that owns exclusive queues; None if there is none.
 
-    Everything raises AmqpError: 403 where a permission is missing, and what `Vhost` raises.
+    Every method raises AmqpError: 403 if a permission is missing, and the errors of `Vhost`.
     """
 
     __slots__ = ("permissions", "session", "vhost")
@@ -33,10 +33,10 @@ class Actions:
         self.permissions = permissions
         self.session = session
 
-    # --- queues -----------------------------------------------------------------------------------------------------
+    # --- queues -------------------------------------------------------------------------------------------------------
 
     def declare_queue(self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: Table) -> Queue:
-        """Without a name it gets one that nobody else has."""
+        """Declare a queue. An empty name stands for a new, unique name."""
         vhost = self.vhost
         name = without_line_breaks(name)
         server_named = not name
@@ -61,7 +61,7 @@ class Actions:
     def delete_queue(
         self, name: str, if_unused: bool, if_empty: bool, answer: Callable[[int], None] | None = None
     ) -> None:
-        """answer: as in `Vhost.delete_queue`; a queue that is not there had no messages."""
+        """Delete a queue. answer: as in `Vhost.delete_queue`; if the queue does not exist, it is called with 0."""
         name = without_line_breaks(name)
         vhost = self.vhost
         self.permissions.check("configure", "queue", name)
@@ -75,27 +75,27 @@ class Actions:
         vhost.delete_queue(queue, if_unused, if_empty, answer)
 
     def purge_queue(self, name: str) -> int:
-        """Returns how many messages it had ready."""
+        """Purge a queue. Return the number of ready messages that it had."""
         return self.readable_queue(name).purge()
 
     def readable_queue(self, name: str) -> Queue:
-        """One that the user may take messages from."""
+        """Return a queue that the user may consume from."""
         self.permissions.check("read", "queue", name)
         return self.vhost.queue(name, self.session)
 
     def queue_to_get_from(self, name: str) -> Queue:
-        """One that basic.get is allowed on."""
+        """Return a queue that the user may use basic.get on."""
         queue = self.readable_queue(name)
         if queue.settings.single_active_consumer and not queue.kind.get_beside_single_active:
             raise errors.get_on_single_active(name, self.vhost.name, queue.kind.name)
         return queue
 
     def writable_queue(self, name: str) -> Queue:
-        """One that the user may put messages into, past any exchange."""
+        """Return a queue that the user may publish to without an exchange."""
         self.permissions.check("write", "queue", name)
         return self.vhost.queue(name, self.session)
 
-    # --- exchanges --------------------------------------------------------------------------------------------------
+    # --- exchanges ----------------------------------------------------------------------------------------------------
 
     def declare_exchange(
         self, name: str, kind: str, durable: bool, auto_delete: bool, internal: bool, arguments: Table
@@ -122,22 +122,22 @@ class Actions:
         self.permissions.check("configure", "exchange", name)
         self.vhost.delete_exchange(name, if_unused)
 
-    # --- bindings ---------------------------------------------------------------------------------------------------
+    # --- bindings -----------------------------------------------------------------------------------------------------
 
     def bind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
-        """What is missing is an error."""
+        """Bind a queue or exchange. Raises an error if the source or the destination does not exist."""
         source, destination = without_line_breaks(source), without_line_breaks(destination)
         self._check_binding(source, destination, to_queue)
         known = self.vhost.exchanges.get(source)
         if to_queue and known is not None and destination in self.vhost.queues:
-            # That the arguments are good comes before whose the queue is (rabbit_binding:add/4).
+            # RabbitMQ checks the arguments before the owner of the queue (rabbit_binding:add/4).
             key = routing_key.encode("utf-8", "surrogateescape")
             known.type.validate_binding(key, arguments, self.vhost.config.compat)
         exchange, target, key = self._ends(source, destination, to_queue, routing_key)
         self.vhost.bind(exchange, target, key, arguments)
 
     def unbind(self, source: str, destination: str, to_queue: bool, routing_key: str, arguments: Table) -> None:
-        """Where there is no such binding there is nothing to do."""
+        """Remove a binding. Does nothing if the binding does not exist."""
         source, destination = without_line_breaks(source), without_line_breaks(destination)
         self._check_binding(source, destination, to_queue)
         vhost = self.vhost
@@ -165,10 +165,13 @@ class Actions:
         target = vhost.queue(destination, self.session) if to_queue else vhost.exchange(destination)
         return exchange, target, routing_key.encode("utf-8", "surrogateescape")
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message, user: User) -> tuple[bool, bool]:
-        """As `user`, who comes without a channel. Returns whether it went anywhere, and whether all took it."""
+        """Publish as `user`, without a channel.
+
+        Return whether the message was routed, and whether all queues accepted it.
+        """
         vhost = self.vhost
         limit = vhost.config.max_message_size
         if message.size > limit:
@@ -188,7 +191,7 @@ class Actions:
 def exchange_to_publish_to(
     vhost: Vhost, permissions: Permissions, name: str, routing_keys: Iterable[bytes]
 ) -> Exchange:
-    """The exchange, if the user may publish to it under these keys. Raises AmqpError 403 or 404."""
+    """Return the exchange if the user may publish to it with these keys. Raises AmqpError 403 or 404."""
     permissions.check("write", "exchange", name)
     exchange = vhost.exchange(name)
     if exchange.internal:
@@ -198,12 +201,12 @@ def exchange_to_publish_to(
 
 
 def check_topics(permissions: Permissions, exchange: Exchange, routing_keys: Iterable[bytes]) -> None:
-    """Raises AmqpError 403 if the exchange is a topic exchange and not all of these keys may be used there."""
+    """Check topic permissions. Raises AmqpError 403 if the user may not use all of these keys on a topic exchange."""
     if exchange.type.name == "topic":
         for key in routing_keys:
             permissions.check_topic("write", exchange.name, text(key))
 
 
 def without_line_breaks(name: str) -> str:
-    """Names of queues and exchanges are taken without CR and LF (rabbit_channel:strip_cr_lf)."""
+    """Return a name of a queue or exchange without CR and LF (rabbit_channel:strip_cr_lf)."""
     return name.replace("\n", "").replace("\r", "")

@@ -1,4 +1,4 @@
-"""Resource alarms: what the broker is short of, so that publishers have to wait (rabbit_alarm.erl)."""
+"""Resource alarms, which block publishers while a resource of the broker is low (rabbit_alarm.erl)."""
 
 import logging
 from collections.abc import Callable
@@ -12,9 +12,10 @@ Resource = Literal["disk", "memory"]
 
 
 class Alarms:
-    """The alarms that are on. Whoever watches a resource sets and clears its alarm, as often as it likes.
+    """The active resource alarms. The monitor of a resource sets and clears its alarm; repeated calls have no effect.
 
-    resources: what the broker is short of, in alphabetical order. `on_change()` is called when that has changed.
+    resources: names of the resources that are low, in alphabetical order. `on_change()` is called when they have
+    changed.
     """
 
     def __init__(self, node: str, on_change: Callable[[], None], events: Events = UNHEARD) -> None:
@@ -25,7 +26,7 @@ class Alarms:
 
     @property
     def reason(self) -> str:
-        """What publishers are told, such as `low on disk & memory`; empty while there is no alarm."""
+        """Return the reason that publishers are told, such as `low on disk & memory`; empty while there is no alarm."""
         return f"low on {' & '.join(self.resources)}" if self.resources else ""
 
     def set(self, resource: Resource) -> None:

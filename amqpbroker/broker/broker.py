@@ -1,4 +1,4 @@
-"""The broker: the vhosts, the users, and what belongs to all of them."""
+"""The broker: its vhosts, its users, and the state that all of them share."""
 
 import base64
 import logging
@@ -46,18 +46,19 @@ from amqpbroker.store.store import Holder, Store
 
 log = logging.getLogger(__name__)
 
-#: What a content header has beside its properties: the frame's head and end, class, weight and body size.
+#: Bytes of a content header frame other than its properties: frame header and end, class, weight and body size.
 CONTENT_HEAD = 20
 
 
 class Broker:
-    """One broker node. Whoever runs it feeds connections, moves the clock, and calls `sync` at the end of each turn.
+    """One broker node.
 
-    It starts with what `definitions` tell or, where these are blank, with the vhost and the users of the configuration,
-    unless definitions are to be imported and the configuration names neither.
-    totals: what is counted of it as a whole. taps: those that look on in all vhosts. lost_ids: of durable queues and
-    exchanges that could not be restored; their messages are to be kept all the same. slices: how long
-    the methods of each client may take.
+    Its caller feeds connections, runs the clock, and calls `sync` at the end of each loop iteration.
+
+    A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
+    configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
+    whole broker. taps: observers of all vhosts. lost_ids: ids of durable queues and exchanges that could not be
+    restored; their messages are retained. slices: time limits for the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -120,35 +121,38 @@ class Broker:
                 self.permit_default_users()
         self.events.start()
 
-    # --- what a blank one gets --------------------------------------------------------------------------------------
+    # --- defaults of a blank broker -----------------------------------------------------------------------------------
 
     @property
     def blank(self) -> bool:
-        """Whether there is no vhost and no user. What an administrator has deleted does not come back."""
+        """Return whether there is no vhost and no user.
+
+        Objects that an administrator has deleted are not created again.
+        """
         return not self.vhosts and not self.users.list_users()
 
     def add_default_vhost(self) -> None:
-        """That of the configuration."""
+        """Add the vhost of the configuration."""
         self.add_vhost(self.config.default_vhost, "Default virtual host")
 
     def add_default_users(self) -> None:
-        """Those of the configuration, still without permissions."""
+        """Add the users of the configuration, without permissions."""
         for user in self.config.default_users:
             self.users.add_user(user.name, user.password, user.tags)
 
     def permit_default_users(self) -> None:
-        """Permissions for those of them who are there and have none, in the vhosts of their patterns."""
+        """Grant the configured permissions to default users who have none, in the vhosts of their patterns."""
         for user in self.config.default_users:
             if self.users.has(user.name) and not self.users.list_permissions(user.name):
                 self.users.permit_default(user, self.vhosts)
 
     @property
     def cluster_name(self) -> str:
-        """That of the global parameter, or else of the configuration."""
+        """The cluster name: the global parameter, or else the name of the configuration."""
         name = self.global_parameters.value("cluster_name", self.config.cluster_name)
         return name if isinstance(name, str) else self.config.cluster_name
 
-    # --- vhosts -----------------------------------------------------------------------------------------------------
+    # --- vhosts -------------------------------------------------------------------------------------------------------
 
     def add_vhost(
         self,
@@ -158,11 +162,11 @@ class Broker:
         default_queue_type: str | None = None,
         protected: bool = False,
     ) -> Vhost:
-        """The vhost of that name, made if it is not there, else as it is.
+        """Return the vhost of that name, and create it if it does not exist.
 
-        default_queue_type: None for the one that is configured now. A new vhost gets the limits and operator policies
-        that are configured for it. Raises ValueError if the type is none or there are as many vhosts as there may be,
-        AmqpError 506.
+        default_queue_type: None for the configured type. A new vhost gets the limits and operator policies that are
+        configured for it. Raises ValueError if the queue type is unknown or the maximum number of vhosts is reached,
+        and AmqpError 506.
         """
         vhost = self.vhosts.get(name)
         if vhost is None:
@@ -183,7 +187,7 @@ class Broker:
         return vhost
 
     def _add_vhost_defaults(self, vhost: str) -> None:
-        """The first limits that are for it, and all operator policies (rabbit_db_vhost_defaults.erl)."""
+        """Set the first matching configured limits, and all operator policies (rabbit_db_vhost_defaults.erl)."""
         for limits in self.config.default_limits:
             if Pattern(limits.pattern).found_in(vhost):
                 given = {MAX_CONNECTIONS: limits.max_connections, MAX_QUEUES: limits.max_queues}
@@ -202,7 +206,7 @@ class Broker:
         default_queue_type: str | None = None,
         protected: bool | None = None,
     ) -> None:
-        """Change what is not None. Raises LookupError, ValueError, AmqpError 506."""
+        """Change each property that is not None. Raises LookupError, ValueError, AmqpError 506."""
         vhost = self._existing_vhost(name)
         old = vhost.definition
         definition = VhostDefinition(
@@ -217,7 +221,7 @@ class Broker:
         self.events.vhost_updated(vhost, name in self.tracing)
 
     def restore_vhost(self, definition: VhostDefinition) -> Vhost:
-        """A vhost that the definitions have."""
+        """Restore a vhost from its stored definition."""
         vhost = Vhost(
             definition,
             self.clock,
@@ -240,9 +244,9 @@ class Broker:
         return sum(len(vhost.exchanges) for vhost in self.vhosts.values())
 
     def delete_vhost(self, name: str) -> None:
-        """With all that is in it or said of it; its connections are closed.
+        """Delete a vhost with its queues, exchanges, permissions, policies and limits, and close its connections.
 
-        Raises LookupError, ValueError if it is protected, and AmqpError 506, after which all is as before.
+        Raises LookupError, ValueError if the vhost is protected, and AmqpError 506, after which nothing has changed.
         """
         vhost = self._existing_vhost(name)
         if vhost.protected:
@@ -271,7 +275,7 @@ class Broker:
         return (*totals.traffic.counters(), *totals.octets.counters(), *self.gauges(), store.loaded, store.stored)
 
     def gauges(self) -> tuple[int, int]:
-        """How many messages are ready, and how many unacknowledged, in all queues."""
+        """Return the number of ready and of unacknowledged messages in all queues."""
         ready, unacked = summed((0, 0), [vhost.gauges() for vhost in self.vhosts.values()])
         return ready, unacked
 
@@ -281,14 +285,14 @@ class Broker:
         return message_stats(names, (*totals.counters(), store.loaded, store.stored))
 
     def queue_totals(self) -> dict[str, int]:
-        """messages, messages_ready, messages_unacknowledged: in all queues."""
+        """Return messages, messages_ready and messages_unacknowledged of all queues."""
         return named(GAUGES, self.gauges())
 
     def queues(self) -> list[Queue]:
         return [queue for vhost in self.vhosts.values() for queue in vhost.queues.values()]
 
     def holders(self) -> dict[int, Holder]:
-        """All that may have messages in the store, by id: durable queues, and durable exchanges that hold some back."""
+        """Return the owners of stored messages by id: durable queues, and durable exchanges that hold messages back."""
         found: dict[int, Holder] = {}
         for vhost in self.vhosts.values():
             held = [exchange.type.held for exchange in vhost.exchanges.values()]
@@ -298,23 +302,23 @@ class Broker:
         return found
 
     def vhost(self, name: str) -> Vhost:
-        """Raises AmqpError 530."""
+        """Return the vhost. Raises AmqpError 530 if it does not exist."""
         vhost = self.vhosts.get(name)
         if vhost is None:
             raise errors.vhost_not_found(name)
         return vhost
 
-    # --- who looks on -----------------------------------------------------------------------------------------------
+    # --- observers ----------------------------------------------------------------------------------------------------
 
     def tap(self, tap: Tap, vhost: Vhost | None = None) -> None:
-        """Have it told what happens from now on, on open channels too: in one vhost, or in all that ever are."""
+        """Add an observer of one vhost, or of all present and future vhosts. It sees open channels too, from now on."""
         if vhost is None:
             self.taps += (tap,)
         for tapped in self._tapped(vhost):
             self._set_taps(tapped, (*tapped.taps, tap))
 
     def untap(self, tap: Tap, vhost: Vhost | None = None) -> None:
-        """Undo the same `tap`."""
+        """Remove an observer that `tap` added with the same arguments."""
         if vhost is None:
             self.taps = tuple([each for each in self.taps if each is not tap])
         for tapped in self._tapped(vhost):
@@ -330,13 +334,13 @@ class Broker:
 
     def _set_taps(self, vhost: Vhost, taps: tuple[Tap, ...]) -> None:
         vhost.taps = taps
-        # Channels that remember routes would pass taps by.
+        # Channels publish along cached routes without calling taps, so the caches are cleared.
         vhost.routes_changed()
 
-    # --- what follows from changes ----------------------------------------------------------------------------------
+    # --- effects of changes -------------------------------------------------------------------------------------------
 
     def _on_permissions(self, vhost: str) -> None:
-        """Permissions changed there: what channels remember of it is void."""
+        """Invalidate the permissions that channels cache for this vhost, because they have changed."""
         if vhost in self.vhosts:
             self.vhosts[vhost].routes_changed()
 
@@ -355,9 +359,9 @@ class Broker:
             session.synced()
 
     def discard(self) -> None:
-        """Drop all vhosts and messages from memory, without changing the store, after the broker has ended.
+        """Discard all vhosts and messages from memory, without changing the store, after the broker has ended.
 
-        Then a test that still refers to the broker keeps little memory, and the reference cycles between messages and
+        A test that still refers to the broker then holds little memory, and the reference cycles between messages and
         their queues are broken.
         """
         for vhost in self.vhosts.values():
@@ -366,18 +370,18 @@ class Broker:
         self.awaiting_sync.clear()
 
     def sync(self) -> None:
-        """The end of a loop turn: what was appended becomes safe, now or soon."""
+        """End an event loop iteration: appended records become durable, now or soon."""
         self.slices.renew()
         self.store.sync()
 
 
 def _checked_queue_type(name: str) -> str:
-    """A default queue type as it is kept: empty for that of the configuration. Raises ValueError."""
+    """Return a default queue type as it is stored: empty for the configured one. Raises ValueError."""
     if name not in (*KINDS, "undefined", ""):
         raise ValueError(f"Unsupported queue type '{name}'")
     return "" if name == "undefined" else name
 
 
 def generated_name(prefix: str) -> str:
-    """A server-made name such as `amq.gen-` and 22 characters (rabbit_guid:string/2)."""
+    """Return a server-generated name, such as `amq.gen-` and 22 characters (rabbit_guid:string/2)."""
     return prefix + base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")

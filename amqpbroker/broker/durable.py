@@ -1,4 +1,4 @@
-"""Durable things as the store keeps them."""
+"""Definitions of durable objects, as the store holds them."""
 
 from amqpbroker.broker.exchanges.exchange import Binding, Exchange
 from amqpbroker.broker.queues.queue import Queue
@@ -23,7 +23,7 @@ def queue_definition(vhost: str, queue: Queue) -> QueueDefinition:
 
 
 def is_durable(binding: Binding) -> bool:
-    """Whether the binding outlives the broker: both its ends do."""
+    """Return whether the binding survives a restart, which it does if its source and its destination do."""
     return binding.source.durable and binding.destination.durable
 
 
@@ -39,5 +39,5 @@ def binding_definition(vhost: str, binding: Binding) -> BindingDefinition:
 
 
 def stored_arguments(encoded: bytes) -> Table:
-    """The table that was stored. Raises MalformedError."""
+    """Decode a stored table. Raises MalformedError."""
     return decode_table(encoded, 4, len(encoded))

@@ -11,8 +11,9 @@ from amqpbroker.wire.values import Table
 class ConnectionInfo:
     """A connection as the management API shows it, under RabbitMQ's names.
 
-    host, port: the broker's end. channels: how many are open. connected_at: milliseconds since the epoch. timeout: the
-    heartbeat, in seconds. state: running, blocking (an alarm is on), blocked (by it), flow (by the disk), closing.
+    host, port: the broker's end. channels: number of open channels. connected_at: milliseconds since the epoch.
+    timeout: the heartbeat, in seconds. state: running, blocking (an alarm is on), blocked (by the alarm), flow
+    (throttled by the disk), closing.
     """
 
     name: str
@@ -53,8 +54,8 @@ class ConnectionInfo:
 class ChannelInfo:
     """A channel as the management API shows it, under RabbitMQ's names.
 
-    idle_since: milliseconds since the epoch, to within a sample; None while something happens. counted: what `Rates`
-    knows the channel as.
+    idle_since: milliseconds since the epoch, accurate to one sample interval; None while the channel is in use.
+    counted: the object under which `Rates` samples the channel.
     """
 
     name: str
@@ -84,8 +85,8 @@ class ChannelInfo:
 class ConsumerInfo:
     """A consumer as the management API shows it, under RabbitMQ's names.
 
-    channel_name, channel_number, connection_name, peer_host, peer_port, user: its `channel_details`. activity_status:
-    up, single_active, or waiting to be that. consumer_timeout: in milliseconds, 0 for none.
+    channel_name, channel_number, connection_name, peer_host, peer_port, user: the `channel_details`. activity_status:
+    up, single_active or waiting. consumer_timeout: in milliseconds, 0 for none.
     """
 
     queue: str
@@ -111,8 +112,8 @@ class QueueInfo(NamedTuple):
 
     message_bytes_*: bytes of bodies. *_ram: in memory. messages_paged_out: messages not in memory. message_bytes_ram,
     message_bytes_paged_out, message_bytes_persistent: estimates, exact if all messages have the same size. memory: in
-    bytes, an estimate. idle_since: milliseconds since the epoch, to within a sample; None while the queue is in use.
-    consumer_capacity: fraction of the time in which consumers could take more, 0 to 1; also known as
+    bytes, an estimate. idle_since: milliseconds since the epoch, accurate to one sample interval; None while the queue
+    is in use. consumer_capacity: fraction of the time in which consumers could take more, 0 to 1; also known as
     consumer_utilisation. single_active_consumer_tag: also set to a quorum queue's first consumer if all of its
     consumers are active (rabbit_fifo.erl). head_message_timestamp: seconds since the epoch, as set by the publisher;
     None if not set or if the head is paged out. messages_by_priority: number of ready messages of each priority,

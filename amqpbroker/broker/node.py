@@ -1,11 +1,11 @@
-"""The node seam: what the machine and the process around the broker are, for those who show it."""
+"""The node interface: facts about the machine and the broker's process, for the management API and metrics."""
 
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 
 class Listening(NamedTuple):
-    """A listener that is open. protocol: as RabbitMQ names it, such as amqp, amqp/ssl, http, http/prometheus."""
+    """An open listener. protocol: RabbitMQ's name, such as amqp, amqp/ssl, http, http/prometheus."""
 
     protocol: str
     host: str
@@ -13,7 +13,7 @@ class Listening(NamedTuple):
 
 
 class Certificates(NamedTuple):
-    """The certificates of a kind of listener: the files, and when each that is in them ends, since the Unix epoch."""
+    """The certificate files of one kind of listener, and the expiry time of each certificate, since the Unix epoch."""
 
     certfile: str
     cacertfile: str
@@ -24,9 +24,9 @@ class Certificates(NamedTuple):
 class Node(ABC):
     """Facts of this node. Sizes are in bytes.
 
-    name: as RabbitMQ names nodes, such as rabbit@host. listeners: those open now. certificates: of those by TLS, by
-    their protocol. started_ms: since the Unix epoch. settings: those in force, without secrets.
-    token: what whoever can read the data directory may do everything with; empty where there is none.
+    name: in RabbitMQ's form, such as rabbit@host. listeners: the open listeners. certificates: those of TLS listeners,
+    by protocol. started_ms: milliseconds since the Unix epoch. settings: the effective settings, without secrets.
+    token: a token with all permissions, readable by users who can read the data directory; empty if there is none.
     """
 
     name: str
@@ -40,27 +40,27 @@ class Node(ABC):
 
     @abstractmethod
     def memory_bytes(self) -> int:
-        """What this process takes; 0 where the system does not say."""
+        """Return the memory that this process uses; 0 if the system does not report it."""
 
     @property
     @abstractmethod
     def memory_limit_bytes(self) -> int:
-        """What it may take before publishers are blocked."""
+        """Return the memory use at which publishers are blocked."""
 
     @abstractmethod
     def disk_free_bytes(self) -> int | None:
-        """What is free where the data directory is; None if there is none."""
+        """Return the free disk space of the data directory; None if there is no data directory."""
 
     @property
     @abstractmethod
     def disk_free_limit_bytes(self) -> int:
-        """What must be free there, or publishers are blocked."""
+        """Return the free disk space below which publishers are blocked."""
 
     @abstractmethod
     def files(self) -> tuple[int, int]:
-        """How many files are open, and how many may be."""
+        """Return the number of open files, and the maximum number."""
 
     @property
     @abstractmethod
     def data_directory(self) -> str:
-        """Where what is kept is kept; empty if it is nowhere."""
+        """Return the path of the data directory; empty if nothing is stored."""

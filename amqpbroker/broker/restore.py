@@ -1,4 +1,4 @@
-"""Restore of everything durable when a broker starts, as it was declared."""
+"""Restore all durable objects when a broker starts, as they were declared."""
 
 import logging
 from collections.abc import Callable
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The fields of definitions that name a thing.
+#: Fields of definitions that identify an object.
 _NAMES = ("vhost", "name", "user", "exchange", "source", "destination", "routing_key")
 
 
 def restore(broker: "Broker") -> frozenset[int]:
-    """Make everything that the broker's definitions tell of, through the functions that clients' declarations take.
+    """Restore all stored definitions through the functions that clients' declarations use.
 
-    What can be made no more (it is refused by now, or its row is damaged) is logged and left out, but stays stored.
-    Returns the ids of such queues and exchanges. Raises StoreError if the definitions cannot be read.
+    A definition that can no longer be restored (it is refused now, or its row is damaged) is logged and skipped, but
+    stays stored. Return the ids of such queues and exchanges. Raises StoreError if the definitions cannot be read.
     """
     users, definitions = broker.users, broker.definitions
 
@@ -81,7 +81,7 @@ def restore(broker: "Broker") -> frozenset[int]:
             broker.shovels.restore(stored)
 
     _each(definitions.all(GlobalParameterDefinition), broker.global_parameters.restore)
-    # Vhosts have exchanges, for which there may be policies.
+    # Exchanges of the vhosts are restored after the policies, which may apply to them.
     _each(definitions.all(ParameterDefinition), parameter)
     _each(definitions.all(VhostDefinition), broker.restore_vhost)
     _each(definitions.all(UserDefinition), users.restore_user)
@@ -117,14 +117,14 @@ def _without_strays(definitions: Definitions) -> list[BindingDefinition]:
         try:
             definitions.remove(*stray)
         except AmqpError as error:
-            log.warning("bindings of what is deleted are still stored: %s", error)
+            log.warning("cannot remove the stored bindings of deleted queues and exchanges: %s", error)
         gone = set(stray)
         found = [stored for stored in found if stored not in gone]
     return found
 
 
 def _each(stored: list[D], make: Callable[[D], object]) -> list[D]:
-    """Make each one; returns those that cannot be made."""
+    """Restore each definition; return the definitions that cannot be restored."""
     lost = []
     for definition in stored:
         try:
@@ -136,6 +136,6 @@ def _each(stored: list[D], make: Callable[[D], object]) -> list[D]:
 
 
 def _named(definition: Definition) -> str:
-    """What it is, without secrets and arguments."""
+    """Describe a definition, without secrets and arguments."""
     kind = type(definition).__name__.removesuffix("Definition").lower()
     return " ".join((kind, *(f"{name} {value!r}" for name, value in definition._asdict().items() if name in _NAMES)))

@@ -1,4 +1,4 @@
-"""The session seam: what the broker may ask of a connection."""
+"""The session interface: the operations that the broker uses on a connection."""
 
 from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Synced(Protocol):
-    """Whoever waits for the store in `Broker.awaiting_sync`."""
+    """An object in `Broker.awaiting_sync` that waits for the store."""
 
     def synced(self) -> None:
-        """The store has come further; called once for each time it was put there."""
+        """Called once for each time that the object was added, when the store has made progress."""
 
 
 class Session(metaclass=ABCMeta):
-    """One client connection as the domain sees it: an owner of exclusive queues, and something to close."""
+    """One client connection as the domain sees it: it owns exclusive queues, and the broker can close it."""
 
     counter_names: ClassVar[tuple[str, ...]] = CONNECTION_COUNTERS
 
@@ -30,21 +30,21 @@ class Session(metaclass=ABCMeta):
     @property
     @abstractmethod
     def user(self) -> "User":
-        """The user who opened it, once it is open."""
+        """The user who opened the connection, once it is open."""
 
     @property
     @abstractmethod
     def vhost(self) -> "Vhost":
-        """The vhost where it was opened, once it is open."""
+        """The vhost of the connection, once it is open."""
 
     @abstractmethod
     def counters(self) -> tuple[int, ...]:
-        """The present numbers, in the order of `counter_names`."""
+        """Return the current counters, in the order of `counter_names`."""
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """As RabbitMQ names connections: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
+        """The name in RabbitMQ's form: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
 
     @abstractmethod
     def synced(self) -> None:
@@ -52,20 +52,20 @@ class Session(metaclass=ABCMeta):
 
     @abstractmethod
     def alarms_changed(self) -> None:
-        """An alarm went on or off: see `Broker.alarms`."""
+        """Called when an alarm was set or cleared: see `Broker.alarms`."""
 
     @abstractmethod
     def force_close(self, error: AmqpError) -> None:
-        """Close from the broker's side, with connection.close."""
+        """Close the connection from the broker's side, with connection.close."""
 
     @abstractmethod
     def info(self) -> ConnectionInfo:
-        """The connection at present."""
+        """Describe the connection."""
 
     @abstractmethod
     def channel_infos(self) -> list[ChannelInfo]:
-        """Its open channels, by number."""
+        """Describe the open channels, in the order of their numbers."""
 
     @abstractmethod
     def consumer_infos(self) -> list[ConsumerInfo]:
-        """The consumers on its channels."""
+        """Describe the consumers on the channels."""

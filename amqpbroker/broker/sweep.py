@@ -101,7 +101,9 @@ class Sweep:
         try:
             self._delete(job, list(islice(job.bindings, SLICE)))
         except errors.AmqpError as error:
-            log.warning("bindings of what was deleted in vhost '%s' are still stored: %s", self._vhost, error)
+            log.warning(
+                "cannot remove stored bindings of deleted objects in vhost '%s', will try again: %s", self._vhost, error
+            )
             delay_ms = RETRY_MS
         if not job.bindings:
             self._jobs.popleft()

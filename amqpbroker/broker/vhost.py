@@ -1,7 +1,7 @@
-"""A virtual host: its exchanges, queues and bindings, and what declaring and deleting them means.
+"""A virtual host: its exchanges, queues and bindings, and their declaration and deletion.
 
-Permissions are the caller's business; what the objects themselves forbid is checked here, with RabbitMQ's texts.
-A change of something durable is stored first: where that fails, AmqpError 506 is raised and nothing has changed.
+Callers check permissions; this module checks the restrictions of the objects themselves, with RabbitMQ's error texts. A
+change of a durable object is stored first: if that fails, AmqpError 506 is raised and nothing has changed.
 """
 
 import logging
@@ -64,10 +64,10 @@ from amqpbroker.wire.values import Table, encode_table
 
 log = logging.getLogger(__name__)
 
-#: Only the vhost that the configuration names has it, durable and internal.
+#: Name of the event exchange, which is durable and internal and exists only in the configured vhost.
 EVENT_EXCHANGE = "amq.rabbitmq.event"
 
-#: Every vhost has these from the start, durable (rabbit_vhost.erl). The trace exchange is internal.
+#: Exchanges that every vhost has from the start, all durable (rabbit_vhost.erl). The trace exchange is internal.
 PREDECLARED = (
     ("amq.direct", "direct"),
     ("amq.fanout", "fanout"),
@@ -131,7 +131,7 @@ class Vhost(Host):
         if name == (config.event_exchange_vhost or config.default_vhost):
             self._add_exchange(self._make_exchange(EVENT_EXCHANGE, "topic", True, False, True, {}))
 
-    # --- what is said of it -----------------------------------------------------------------------------------------
+    # --- properties ---------------------------------------------------------------------------------------------------
 
     @property
     def description(self) -> str:
@@ -143,26 +143,26 @@ class Vhost(Host):
 
     @property
     def default_queue_type(self) -> str:
-        """Of queues that are declared without one and that it suits."""
+        """The type of queues that are declared without a type, unless they need another type."""
         return self.definition.default_queue_type or self.config.default_queue_type
 
     @property
     def protected(self) -> bool:
-        """Whether it must not be deleted."""
+        """True if the vhost is protected from deletion."""
         return self.definition.protected
 
-    # --- what is counted --------------------------------------------------------------------------------------------
+    # --- counters -----------------------------------------------------------------------------------------------------
 
     def counters(self) -> tuple[int, ...]:
         return (*self.traffic.counters(), *self.octets.counters(), *self.gauges())
 
     def gauges(self) -> tuple[int, int]:
-        """How many messages are ready, and how many unacknowledged, in all its queues."""
+        """Return the number of ready and of unacknowledged messages in all queues of the vhost."""
         queues = self.queues.values()
         return sum([queue.ready_count for queue in queues]), sum([queue.unacked_count for queue in queues])
 
     def count(self, **counts: int) -> None:
-        """Count what was done here without a channel, under the names of CHANNEL_COUNTERS."""
+        """Count messages that were handled without a channel, under the names of CHANNEL_COUNTERS."""
         for totals in (self.traffic, self.totals.traffic):
             totals.count(**counts)
 
@@ -170,7 +170,7 @@ class Vhost(Host):
         return message_stats(CHANNEL_COUNTERS, self.traffic.counters())
 
     def queue_totals(self) -> dict[str, int]:
-        """messages, messages_ready, messages_unacknowledged: in all its queues."""
+        """Return messages, messages_ready and messages_unacknowledged of all queues of the vhost."""
         return named(GAUGES, self.gauges())
 
     def _queue_named(self, name: str) -> Destination | None:
@@ -179,7 +179,7 @@ class Vhost(Host):
             return self.direct_replies.find(name)
         return queue
 
-    # --- look-ups ---------------------------------------------------------------------------------------------------
+    # --- look-ups -----------------------------------------------------------------------------------------------------
 
     def reply_queue(self) -> Queue:
         """Return a new pseudo queue for a direct reply-to consumer: it is in no table and never holds messages.
@@ -189,14 +189,14 @@ class Vhost(Host):
         return LocalQueue(CLASSIC_PARTS, CLASSIC, self, PSEUDO_QUEUE, QueueSettings())
 
     def exchange(self, name: str) -> Exchange:
-        """Raises AmqpError 404."""
+        """Return the exchange. Raises AmqpError 404."""
         exchange = self.exchanges.get(name)
         if exchange is None:
             raise errors.no_exchange(name, self.name)
         return exchange
 
     def queue(self, name: str, session: object | None) -> Queue:
-        """The queue, for a connection. Raises AmqpError 404, or 405 if it is another connection's exclusive queue."""
+        """Return the queue. Raises AmqpError 404, or 405 if it is another connection's exclusive queue."""
         queue = self.queues.get(name)
         if queue is None:
             raise errors.no_queue(name, self.name)
@@ -204,7 +204,7 @@ class Vhost(Host):
             raise errors.queue_locked(name, self.name)
         return queue
 
-    # --- exchanges --------------------------------------------------------------------------------------------------
+    # --- exchanges ----------------------------------------------------------------------------------------------------
 
     def declare_exchange(
         self,
@@ -217,9 +217,9 @@ class Vhost(Host):
         *,
         stored_id: int | None = None,
     ) -> Exchange:
-        """Declare, or check that what exists is equivalent. Raises AmqpError 403, 406 or 506.
+        """Declare an exchange, or check that the existing exchange is equivalent. Raises AmqpError 403, 406 or 506.
 
-        stored_id: it is being restored, from definitions that have it under this id (0 if it needs none).
+        stored_id: id of the stored definition that is being restored (0 if the exchange needs no id); None otherwise.
         """
         existing = self.exchanges.get(name)
         kinds = known_exchange_types(self.config.compat) if stored_id is None else EXCHANGE_TYPES
@@ -276,15 +276,15 @@ class Vhost(Host):
         self.events.exchange_created(self.name, exchange)
 
     def routes_changed(self) -> None:
-        """Make channels forget the routes that they remember: one of these may lead elsewhere now."""
+        """Invalidate the routes that channels cache, because some of them may have changed."""
         self.route_epoch += 1
 
     def count_remembered(self, change: int) -> None:
-        """Count that so many more routes are remembered by a channel, or fewer if it is below 0."""
+        """Add to the number of routes that channels cache; a negative change subtracts."""
         self.remembered += change
 
     def _release_to(self, name: str) -> Callable[[Message], None]:
-        """For an exchange that holds messages back: where it sends them when they are due."""
+        """Return the function that an exchange which holds messages back calls with each message that is due."""
 
         def release(message: Message) -> None:
             exchange = self.exchanges.get(name)
@@ -294,7 +294,7 @@ class Vhost(Host):
         return release
 
     def delete_exchange(self, name: str, if_unused: bool = False) -> None:
-        """Delete if it exists, with all its bindings. Raises AmqpError 403, 406 or 506."""
+        """Delete an exchange, if it exists, with all its bindings. Raises AmqpError 403, 406 or 506."""
         exchange = self.exchanges.get(name)
         if name == "":
             raise errors.default_exchange_refused()
@@ -308,7 +308,7 @@ class Vhost(Host):
         self._unstore(removal)
         self._remove(removal)
 
-    # --- queues -----------------------------------------------------------------------------------------------------
+    # --- queues -------------------------------------------------------------------------------------------------------
 
     def declare_queue(
         self,
@@ -323,11 +323,11 @@ class Vhost(Host):
         stored_id: int = 0,
         unlimited: bool = False,
     ) -> Queue:
-        """Declare, or check that what exists is equivalent. Raises AmqpError 405, 406 or 506.
+        """Declare a queue, or check that the existing queue is equivalent. Raises AmqpError 405, 406 or 506.
 
-        An exclusive queue counts as transient: it goes with its connection anyway. Reserved names are the caller's to
-        refuse: the broker's own names come through here as well. stored_id: it is being restored, from definitions that
-        have it under this id. unlimited: the vhost's limit does not count.
+        An exclusive queue counts as transient, because it is deleted with its connection anyway. The caller refuses
+        reserved names; this method accepts them for the broker's own queues. stored_id: id of the stored definition
+        that is being restored. unlimited: ignore the queue limits of the vhost.
         """
         existing = self.queues.get(name)
         if existing is not None:
@@ -382,7 +382,7 @@ class Vhost(Host):
         return queue
 
     def _check_queue_limits(self, name: str) -> None:
-        """Raises AmqpError 406 where there may be no further queue."""
+        """Check the queue limits. Raises AmqpError 406 if the vhost may have no further queue."""
         self.limits.check_queues(self.name, name, len(self.queues))
         limit = self.config.cluster_queue_limit
         if limit and sum(len(queues.members) for queues in self.totals.queues.values()) >= limit:
@@ -395,10 +395,11 @@ class Vhost(Host):
         if_empty: bool = False,
         answer: Callable[[int], None] | None = None,
     ) -> None:
-        """Delete, unless it is gone; its bindings go, its consumers are cancelled.
+        """Delete a queue, unless it is deleted already. Its bindings are removed and its consumers are cancelled.
 
-        answer(count): called when it is deleted and its consumers are still to be told; `count` messages were ready.
-        Raises AmqpError 406 if it is in use or not empty and must not be, 506.
+        answer(count): called when the queue is deleted, before its consumers are notified; `count` is the number of
+        ready messages that it had. Raises AmqpError 406 if the queue is in use or not empty although the caller
+        required that, and 506.
         """
         if if_empty and queue.ready_count + queue.delayed_count:
             raise errors.queue_not_empty(queue.name, self.name)
@@ -416,9 +417,10 @@ class Vhost(Host):
         _cancel(consumers)
 
     def remove_queue(self, queue: Queue, actor: str = "") -> None:
-        """Delete because its time is over, and nobody is there to be told that this cannot be stored.
+        """Delete a queue that has expired or lost its last user.
 
-        Where it cannot, that is logged, and the next start brings back what was durable, the queue without messages.
+        No client waits for the result. If the deletion cannot be stored, that is logged, and the next start restores a
+        durable queue without its messages.
         """
         if self.queues.get(queue.name) is not queue:
             return
@@ -426,7 +428,12 @@ class Vhost(Host):
         try:
             self._unstore(removal, queue)
         except errors.AmqpError as error:
-            log.warning("queue '%s' in vhost '%s' has gone, but not from the store: %s", queue.name, self.name, error)
+            log.warning(
+                "queue '%s' in vhost '%s' is deleted, but its stored definition cannot be removed: %s",
+                queue.name,
+                self.name,
+                error,
+            )
         before = self.events.actor
         self.events.act_as(actor or INTERNAL)
         consumers = self._remove_with_bindings(queue, removal)
@@ -434,14 +441,14 @@ class Vhost(Host):
         _cancel(consumers)
 
     def _remove_with_bindings(self, queue: Queue, removal: Removal) -> list[Consumer]:
-        """Returns the consumers to be told."""
+        """Remove the queue and its bindings. Return the consumers to be cancelled."""
         del self.queues[queue.name]
         if queue.owner is not None:
             owned = self._exclusive[queue.owner]
             del owned[queue]
             if not owned:
                 del self._exclusive[queue.owner]
-        # Whoever deletes a queue, its bindings are RabbitMQ's own to remove.
+        # RabbitMQ itself is the user in the events of these bindings, regardless of who deletes the queue.
         self._remove(removal, INTERNAL, queue.name)
         return self._close(queue)
 
@@ -456,18 +463,18 @@ class Vhost(Host):
         return consumers
 
     def delete_exclusive_queues(self, session: object) -> None:
-        """The connection is gone: its exclusive queues go with it."""
+        """Delete the exclusive queues of a connection that is closed."""
         for queue in list(self._exclusive.get(session, ())):
             self.remove_queue(queue)
 
-    # --- bindings ---------------------------------------------------------------------------------------------------
+    # --- bindings -----------------------------------------------------------------------------------------------------
 
     def bind(
         self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table, *, stored: bool = False
     ) -> None:
-        """Add the binding unless it is there. Raises AmqpError 403 (default exchange), 406 or 506.
+        """Add the binding unless it exists. Raises AmqpError 403 (default exchange), 406 or 506.
 
-        stored: it is being restored, from definitions that have it.
+        stored: the binding is being restored from the stored definitions.
         """
         if source.name == "" or (isinstance(destination, Exchange) and destination.name == ""):
             raise errors.default_exchange_refused()
@@ -494,7 +501,7 @@ class Vhost(Host):
         return binding is not None and binding.lives
 
     def unbind(self, source: Exchange, destination: Bindable, routing_key: bytes, arguments: Table) -> None:
-        """Remove the binding if it is there; the last one takes an auto-delete exchange with it.
+        """Remove the binding if it exists; an auto-delete exchange is deleted with its last binding.
 
         Raises AmqpError 403 (default exchange) or 506.
         """
@@ -506,7 +513,7 @@ class Vhost(Host):
             self._unstore(removal)
             self._remove(removal)
 
-    # --- what goes --------------------------------------------------------------------------------------------------
+    # --- removal ------------------------------------------------------------------------------------------------------
 
     def _unstore(self, removal: Removal, queue: Queue | None = None) -> None:
         """Remove the definitions of everything to be removed, except bindings to be swept. Raises AmqpError 506."""
@@ -555,10 +562,10 @@ class Vhost(Host):
         destination.incoming.pop(binding, None)
         self.events.binding_deleted(self.name, binding, actor)
 
-    # --- policies ---------------------------------------------------------------------------------------------------
+    # --- policies -----------------------------------------------------------------------------------------------------
 
     def apply_policies(self) -> None:
-        """Policies have changed: have every exchange and queue work by those that are now in force for it."""
+        """Apply the policies that are now in force to every exchange and queue."""
         for exchange in self.exchanges.values():
             effective = self.policies.effective(self.name, "exchange", exchange.name)
             if effective != exchange.effective:
@@ -572,15 +579,18 @@ class Vhost(Host):
                     queue.apply_settings(queue_settings(queue.kind, queue.arguments, effective.definition))
 
     def _apply_to_exchange(self, exchange: Exchange, effective: Effective) -> None:
-        """An alternate exchange of its own comes before that of a policy. The default exchange never has one."""
+        """Apply a policy to an exchange.
+
+        Its own alternate exchange has precedence. The default exchange never has one.
+        """
         exchange.effective = effective
         if exchange.name and ALTERNATE_EXCHANGE not in exchange.arguments:
             exchange.alternate = effective.definition.get(ALTERNATE_EXCHANGE)
 
     def close(self) -> None:
-        """Drop everything in the vhost, which is deleted already from the definitions.
+        """Close everything in the vhost, which is deleted already from the definitions.
 
-        The caller closes its connections next; their consumers are cancelled before that, as in RabbitMQ.
+        The caller closes the connections next; their consumers are cancelled before that, as in RabbitMQ.
         """
         queues, exchanges = list(self.queues.values()), list(self.exchanges.values())
         self.queues.clear()
@@ -595,7 +605,7 @@ class Vhost(Host):
             self.events.exchange_deleted(self.name, exchange)
 
     def discard(self) -> None:
-        """Drop everything from memory, without changing store and definitions, after the broker has ended."""
+        """Discard everything from memory, without changing store and definitions, after the broker has ended."""
         for queue in self.queues.values():
             queue.discard()
             self.totals.queues[queue.kind.name].remove(queue)
@@ -609,10 +619,13 @@ class Vhost(Host):
         self.disposal.discard()
         self.routes_changed()
 
-    # --- publish ----------------------------------------------------------------------------------------------------
+    # --- publish ------------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message, destinations: Iterable[Destination]) -> bool:
-        """Give a message to all of these, and only then send the dead letters that come of it; False if one refuses."""
+        """Publish a message to all destinations, and then send the dead letters that result.
+
+        Return False if one refuses it.
+        """
         accepted = True
         with self.dead_letters:
             for destination in destinations:
@@ -621,19 +634,19 @@ class Vhost(Host):
         return accepted
 
     def publish_to(self, queue: str, message: Message) -> None:
-        """Put a message into a queue, past any exchange, unless the queue is gone."""
+        """Publish a message to a queue without an exchange, unless the queue is deleted."""
         destination = self.queues.get(queue)
         if destination is not None:
             self.publish(message, (destination,))
 
 
 def _cancel(consumers: list[Consumer]) -> None:
-    """Tell them, in the order of their tags, as RabbitMQ's channels do."""
+    """Notify consumers of their cancellation, in the order of their tags, as RabbitMQ's channels do."""
     for consumer in sorted(consumers, key=lambda consumer: consumer.tag):
         consumer.cancelled()
 
 
 def _identity(destination: Bindable, routing_key: bytes, arguments: Table) -> BindingIdentity:
-    """What makes a binding the same as another of its source."""
+    """Return the identity of a binding, by which a source recognises an equal one."""
     sorted_arguments = {name: arguments[name] for name in sorted(arguments)}
     return isinstance(destination, Exchange), destination.name, routing_key, encode_table(sorted_arguments)

@@ -1,8 +1,8 @@
-"""Every setting, once: RabbitMQ's key, what it accepts, where it comes from and one line about it.
+"""The settings: RabbitMQ's key of each, the accepted values, the sources and a short description.
 
-`SETTINGS` is the table. `load` reads assignments by it, the reference page and the tests read it too. Key names and
-defaults are RabbitMQ's (deps/rabbit/priv/schema/rabbit.schema); a `$name` in a key stands for any word, in which a dot
-is written `\\.`.
+`SETTINGS` is the table of settings. `load` parses assignments by it; the reference page and the tests use it too. Key
+names and defaults are RabbitMQ's (deps/rabbit/priv/schema/rabbit.schema). A `$name` in a key stands for any word, in
+which a dot is written `\\.`.
 """
 
 from amqpbroker.config.accepted import Accepted

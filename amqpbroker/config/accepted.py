@@ -1,4 +1,4 @@
-"""Kinds of value: what a setting accepts, and what it makes of it."""
+"""Kinds of values: the accepted texts of a setting, and their parsing."""
 
 import ipaddress
 import re
@@ -12,7 +12,7 @@ from amqpbroker.compat import COMPATS, Compat
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A kind of value: `parse` raises ValueError for anything but what `text` describes."""
+    """A kind of values: `parse` raises ValueError for a text that `text` does not describe."""
 
     text: str
     parse: Callable[[str], Any]
@@ -20,18 +20,18 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """List item that RabbitMQ accepts and this broker leaves out with a warning; `reason` says why."""
+    """A list item that RabbitMQ accepts and this broker ignores with a warning, which states `reason`."""
 
     reason: str
 
 
 MAX_INT = 2**31 - 1
-#: As far as JSON's numbers are exact for everybody.
+#: Largest integer that is exact in every implementation of JSON.
 MOST_BYTES = 2**53
 
 
 def integer(low: int, high: int, unit: str = "", **words: int) -> Accepted:
-    """A whole number from `low` to `high`; `words` are spelled values, such as infinity for no limit."""
+    """Return the kind of integers from `low` to `high`; `words` are accepted words, such as infinity for no limit."""
 
     def parse(text: str) -> int:
         if text in words:
@@ -48,7 +48,7 @@ _BYTE_UNITS = {"": 1, "kb": 1024, "mb": 1024**2, "gb": 1024**3}
 
 
 def bytesize(low: int, high: int, **words: int) -> Accepted:
-    """A number of bytes, as cuttlefish reads it: the units are powers of 1024."""
+    """Return the kind of numbers of bytes as cuttlefish reads them: units are powers of 1024."""
 
     def parse(text: str) -> int:
         if text in words:
@@ -73,12 +73,12 @@ _DURATION_UNITS_MS = {
 }
 
 
-#: Ten years, as long as a TTL may be.
+#: Ten years, the maximum of a TTL.
 _LONGEST_MS = 315_360_000_000
 
 
 def duration_ms(least_ms: int) -> Accepted:
-    """As cuttlefish reads it: numbers with units, such as 1h30m; one without is in ms."""
+    """Return the kind of durations as cuttlefish reads them, such as 1h30m; a number without a unit is in ms."""
 
     def parse(text: str) -> int:
         if re.fullmatch("[0-9]{1,18}", text):
@@ -99,7 +99,7 @@ _INFORMATION_UNITS = ("", "k", "m", "g", "t", "p")
 
 
 def _information(text: str) -> int:
-    """A number of bytes, as rabbit_resource_monitor_misc reads it: the units are powers of 1000, with an i of 1024."""
+    """Parse a number of bytes as rabbit_resource_monitor_misc does: 1 kB is 1000 bytes, 1 KiB is 1024 bytes."""
     match = re.fullmatch("([0-9]{1,18})(?:([kmgtp])(i?)b?)?", text.lower())
     if match is None:
         raise ValueError(text)
@@ -109,7 +109,7 @@ def _information(text: str) -> int:
     return size
 
 
-def share(high: float) -> Accepted:
+def fraction(high: float) -> Accepted:
     def parse(text: str) -> float:
         if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text) or float(text) > high:
             raise ValueError(text)
@@ -119,7 +119,7 @@ def share(high: float) -> Accepted:
 
 
 def or_none(accepted: Accepted) -> Accepted:
-    """The same or `none`, which is None."""
+    """Return the kind that also accepts `none`, which is None."""
     return Accepted(f"{accepted.text}, or none", lambda text: None if text == "none" else accepted.parse(text))
 
 
@@ -128,7 +128,7 @@ def one_of(*words: str) -> Accepted:
 
 
 def some_of(*words: str, left_out: Mapping[str, str]) -> Accepted:
-    """Accept one of the words; leave out RabbitMQ's words in `left_out`, each for the reason it is mapped to."""
+    """Accept one of the words; ignore RabbitMQ's words in `left_out`, each for the reason it is mapped to."""
 
     def parse(text: str) -> str | LeftOut:
         return LeftOut(left_out[text]) if text in left_out else words[words.index(text)]
@@ -137,7 +137,7 @@ def some_of(*words: str, left_out: Mapping[str, str]) -> Accepted:
 
 
 def choice(values: Mapping[str, Any]) -> Accepted:
-    """One of the words, which stands for what it is mapped to."""
+    """Accept one of the words, and return the value that it is mapped to."""
 
     def parse(text: str) -> Any:
         if text not in values:
@@ -174,7 +174,7 @@ def _is_number(text: str) -> bool:
 
 
 def _listener(text: str) -> tuple[str, int | None]:
-    """(host or "", port or None). An IPv6 address may go without brackets, as RabbitMQ writes it: `:::5672`."""
+    """Return (host or "", port or None). An IPv6 address needs no brackets, as in RabbitMQ: `:::5672`."""
     if bracketed := re.fullmatch(r"\[([^\[\]]+)\](?::([0-9]{1,5}))?", text):
         host, port = bracketed[1], bracketed[2] or ""
     else:
@@ -207,7 +207,7 @@ def _file(text: str) -> str:
 
 
 def _log_file(text: str) -> str:
-    """RabbitMQ takes `-` in its environment for no file."""
+    """Return the file, without one for `-`, as in RabbitMQ's environment."""
     return "" if text in ("false", "-") else _file(text)
 
 

@@ -1,4 +1,4 @@
-"""Values made of several settings: listeners, users, limits, and defaults that depend on others."""
+"""Values that depend on several settings: listeners, users, limits, and some defaults."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from amqpbroker.config.config import (
 from amqpbroker.config.setting import ConfigError, Setting
 from amqpbroker.config.tls import SniHost, Tls
 
-#: By key of the row, and what stood for its `$` ("" where there is none): the parsed value.
+#: Parsed values by key of the row, and by the word in place of its `$` ("" without one).
 Values = Mapping[str, Mapping[str, Any]]
 Warn = Callable[[str], None]
 
@@ -34,7 +34,7 @@ _LISTENER_DEFAULT = Config().listeners[0]
 
 
 def merged(setting: Setting, earlier: Any, value: Any) -> Any:
-    """What a further assignment of the same key makes: it replaces the value, but for the half that it leaves out."""
+    """Merge a further assignment of the same key, which replaces the value except for an omitted half of a listener."""
     if setting.accepted is not LISTENER or earlier is None:
         return value
     (host, port), (earlier_host, earlier_port) = value, earlier
@@ -42,7 +42,10 @@ def merged(setting: Setting, earlier: Any, value: Any) -> Any:
 
 
 def assembled(config: Config, values: Values, warn: Warn) -> Config:
-    """`config`, which has the values of single settings, with all that takes several. Raises ConfigError."""
+    """Return `config`, which has the values of single settings, with those that depend on several.
+
+    Raises ConfigError.
+    """
     _check_frame_max(config)
     _check_backends(values)
     listeners = _listeners(values, "tcp", config.listeners)
@@ -78,14 +81,14 @@ def assembled(config: Config, values: Values, warn: Warn) -> Config:
 
 
 def _check_frame_max(config: Config) -> None:
-    """Raises ConfigError where no client could agree on a frame size."""
+    """Raise ConfigError if no client could agree on a frame size."""
     for key, size in (("frame_max", config.frame_max), ("initial_frame_max", config.initial_frame_max)):
         if 0 < size < config.compat.frame_min:
             raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}", key)
 
 
 def _check_backends(values: Values) -> None:
-    """Raises ConfigError unless the broker's own users and permissions are used, without a further restriction."""
+    """Raise ConfigError unless the broker's own users and permissions are used, without further restrictions."""
     whole, passwords, rights = (values.get(f"auth_backends.$n{half}", {}) for half in ("", ".authn", ".authz"))
     for n, value in rights.items():
         if isinstance(value, LeftOut) and not isinstance(passwords.get(n), LeftOut):
@@ -99,7 +102,7 @@ def _check_backends(values: Values) -> None:
     }
     if left_out and not {*whole, *passwords, *rights} - {*left_out}:
         key, reason = left_out[max(left_out)]
-        raise ConfigError(f"auth_backends has no value that can be used: {reason}", key.replace("$n", max(left_out)))
+        raise ConfigError(f"auth_backends has no supported value: {reason}", key.replace("$n", max(left_out)))
 
 
 def _permit(values: Values) -> Mapping[str, bool]:
@@ -107,14 +110,14 @@ def _permit(values: Values) -> Mapping[str, bool]:
     for name in permit:
         if name not in DEPRECATED_FEATURES:
             raise ConfigError(
-                f"deprecated_features.permit.{name}: there is no such feature, only {', '.join(DEPRECATED_FEATURES)}",
+                f"deprecated_features.permit.{name}: unknown feature; choose from {', '.join(DEPRECATED_FEATURES)}",
                 f"deprecated_features.permit.{name}",
             )
     return permit
 
 
 def _listeners(values: Values, kind: str, default: tuple[Listener, ...]) -> tuple[Listener, ...]:
-    """The listeners of a kind; without a host they have that of the default one for TCP."""
+    """Return the listeners of a kind; one without a host has that of the default TCP listener."""
     if f"listeners.{kind}" in values:
         return ()
     default_host = values.get("listeners.tcp.default", {}).get("", ("", None))[0] or _LISTENER_DEFAULT.host
@@ -149,12 +152,12 @@ def _versions_with_ciphers(
         raise ConfigError(f"{prefix}.ciphers has no suite of {' or '.join(versions)}", f"{prefix}.ciphers.1")
     for version in versions:
         if version not in left:
-            warn(f"{version} is not spoken, as {prefix}.ciphers has none of its suites")
+            warn(f"{version} is disabled, because {prefix}.ciphers has none of its suites")
     further = default_tls_1_3() - set(ciphers)
     if "tlsv1.3" in left and further and not CAN_CHOOSE_TLS_1_3:
         warn(
-            f"{prefix}.ciphers: TLS 1.3 also uses {', '.join(sorted(further))}, since this Python cannot choose its"
-            f" suites; leave tlsv1.3 out of {prefix}.versions if that must not be"
+            f"{prefix}.ciphers: TLS 1.3 also uses {', '.join(sorted(further))}, because this Python cannot"
+            f" choose its suites; remove tlsv1.3 from {prefix}.versions to prevent that"
         )
     return left
 
@@ -191,7 +194,7 @@ def _prometheus(values: Values, prometheus: Prometheus, free: bool, warn: Warn) 
 
 
 def _http_port(values: Values, prefix: str, port: int | None, free: bool) -> int | None:
-    """As in RabbitMQ, options for TLS alone make it the only listener."""
+    """Return the TCP port. As in RabbitMQ, options for TLS alone disable the TCP listener."""
     if f"{prefix}.tcp.port" in values:
         return port
     if _any(values, f"{prefix}.ssl.") and not _any(values, f"{prefix}.tcp."):
@@ -217,7 +220,7 @@ def _definitions(values: Values, definitions: Definitions) -> Definitions:
 
 
 def _gathered(values: Values, prefix: str) -> dict[str, dict[str, Any]]:
-    """By the word behind the prefix, what was assigned to what is behind that."""
+    """Return the assigned values below the prefix: by the next word, then by the rest of the key."""
     gathered: dict[str, dict[str, Any]] = {}
     for key, named in values.items():
         if key.startswith(f"{prefix}.$"):
@@ -227,7 +230,7 @@ def _gathered(values: Values, prefix: str) -> dict[str, dict[str, Any]]:
 
 
 def _operator_policies(values: Values) -> tuple[DefaultOperatorPolicy, ...]:
-    """Whatever is not a pattern is a key of the definition, which policies spell with hyphens."""
+    """Return the operator policies. All keys except patterns belong to the definition, which has hyphens."""
     patterns = ("vhost_pattern", "queue_pattern")
     return tuple(
         DefaultOperatorPolicy(
@@ -251,7 +254,7 @@ def _log_levels(values: Values) -> tuple[tuple[str, str], ...]:
     for name in levels:
         if name not in CATEGORIES:
             raise ConfigError(
-                f"log.{name}.level: there is no such category, only {', '.join(CATEGORIES)}", f"log.{name}.level"
+                f"log.{name}.level: unknown category; choose from {', '.join(CATEGORIES)}", f"log.{name}.level"
             )
     return tuple(levels.items())
 
@@ -265,21 +268,21 @@ def _loopback_users(values: Values, default: frozenset[str]) -> frozenset[str]:
 
 
 def _listed(values: Values, key: str) -> tuple[str, ...]:
-    """Return the distinct values of numbered keys in the order of the numbers, without those left out.
+    """Return the distinct values of numbered keys in the order of the numbers, without ignored ones.
 
-    Raises ConfigError if values were assigned and all of them are left out.
+    Raises ConfigError if values were assigned and all of them are ignored.
     """
     numbered = values.get(key, {})
     ordered = [numbered[n] for n in sorted(numbered, key=lambda n: (len(n), n))]
     kept = tuple(dict.fromkeys(value for value in ordered if not isinstance(value, LeftOut)))
     if ordered and not kept:
         last = key.replace("$n", list(numbered)[-1])
-        raise ConfigError(f"{key.removesuffix('.$n')} has no value that can be used: {ordered[-1].reason}", last)
+        raise ConfigError(f"{key.removesuffix('.$n')} has no supported value: {ordered[-1].reason}", last)
     return kept
 
 
 def _limit(values: Values, key: str, default: Limit) -> Limit:
-    """Either half replaces the default; of both, the absolute one wins."""
+    """Return a limit. Either half replaces the default, and if both are set, the absolute one is used."""
     if f"{key}.absolute" in values:
         return Limit(absolute_bytes=values[f"{key}.absolute"][""])
     if f"{key}.relative" in values:

@@ -1,4 +1,4 @@
-"""One value for one key, and where it comes from."""
+"""The assignment of a value to a key, and its source."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -7,7 +7,7 @@ from amqpbroker.config.setting import ConfigError
 
 
 class Kind(Enum):
-    """What a value comes from, from the weakest to the strongest."""
+    """The kinds of sources, from the weakest to the strongest."""
 
     DEFAULT = "default"
     FILE = "file"
@@ -17,7 +17,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """`name` is the file, the variable or the flag; `line` is that in the file, else 0."""
+    """The source of an assignment. name: the file, the variable or the flag. line: the line of a file, else 0."""
 
     kind: Kind
     name: str = ""
@@ -27,13 +27,13 @@ class Origin:
         return f"{self.name}:{self.line}" if self.line else self.name or self.kind.value
 
     def error(self, text: str) -> ConfigError:
-        """What is wrong there. A flag's error needs no place: what was typed is in front of whoever typed it."""
+        """Return an error with the source. For a flag it is left out, because the user has just typed it."""
         return ConfigError(text if self.kind in (Kind.DEFAULT, Kind.FLAG) else f"{self}: {text}")
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """`text` is to be the value of `key`."""
+    """The assignment of `text` to `key`."""
 
     key: str
     text: str

@@ -18,9 +18,9 @@ _EXCHANGES = {"kx-rsa", "kx-ecdhe"}
 _AUTHENTICATIONS = {"auth-rsa", "auth-ecdsa"}
 
 _UNKNOWN = "OpenSSL does not have this cipher suite"
-_NOT_OFFERED = "TLS 1.3 is spoken with the suites that OpenSSL offers by default, and this is none of them"
-_PARAMETERS = "it needs Diffie-Hellman parameters, which cannot be set; the suites that begin with ECDHE do not"
-_UNSAFE = "it does not encrypt, or does not show the server's certificate"
+_NOT_OFFERED = "TLS 1.3 uses the suites that OpenSSL offers by default, and this suite is not one of them"
+_PARAMETERS = "it needs Diffie-Hellman parameters, which cannot be set; use a suite that begins with ECDHE"
+_UNSAFE = "it does not encrypt, or does not authenticate the server"
 
 
 def is_tls_1_3(suite: str) -> bool:

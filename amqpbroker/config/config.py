@@ -7,7 +7,7 @@ from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.config.identity import RABBITMQ, Identity, own, rabbitmq
 from amqpbroker.config.tls import Tls
 
-#: As RabbitMQ has them; what a category is for says the log's set-up.
+#: RabbitMQ's log categories. The set-up of the log describes them.
 CATEGORIES = ("default", "connection", "channel", "queue", "mirroring", "federation", "shovel", "upgrade", "ra")
 LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency", "none")
 
@@ -18,9 +18,9 @@ NO_TLS = Tls()
 class Log:
     """RabbitMQ's log settings. `file` is a name or "" for none, in `dir` unless it is absolute.
 
-    An output's level of "" is its own default: `warning` for the console, `info` for a file. `levels` has those of
-    categories. A file of more than `file_rotation_size_bytes` is put away, unless that is 0, and that many old ones are
-    kept.
+    An output's level of "" stands for its default: `warning` for the console, `info` for a file. `levels` has the
+    levels of categories. A file of more than `file_rotation_size_bytes` is rotated, unless that is 0, and
+    `file_rotation_count` old files are retained.
     """
 
     console: bool = True
@@ -41,7 +41,7 @@ DEFAULT_LOG = Log()
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Where to listen: a host name or address, and a port (0 takes a free one)."""
+    """A listening address: a host name or address, and a port (0 chooses a free one)."""
 
     host: str
     port: int
@@ -49,7 +49,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class DefaultUser:
-    """A user of a new broker, with permissions on every vhost whose name `vhost_pattern` is found in.
+    """A user of a new broker, with permissions on every vhost whose name matches `vhost_pattern`.
 
     A user without a password cannot log in with one.
     """
@@ -65,7 +65,7 @@ class DefaultUser:
 
 @dataclass(frozen=True, slots=True)
 class DefaultLimits:
-    """Limits that a new vhost gets whose name `pattern` is found in; None is no limit."""
+    """Limits of a new vhost whose name matches `pattern`; None means no limit."""
 
     pattern: str = ".*"
     max_connections: int | None = None
@@ -74,9 +74,9 @@ class DefaultLimits:
 
 @dataclass(frozen=True, slots=True)
 class DefaultOperatorPolicy:
-    """An operator policy that a new vhost gets whose name `vhost_pattern` is found in.
+    """An operator policy of a new vhost whose name matches `vhost_pattern`.
 
-    `definition` is of (policy key, value) pairs.
+    `definition` consists of (policy key, value) pairs.
     """
 
     name: str
@@ -87,19 +87,19 @@ class DefaultOperatorPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A number of bytes or, where that is None, a share of the memory."""
+    """A number of bytes or, if that is None, a fraction of the memory."""
 
     absolute_bytes: int | None = None
     relative: float = 0.0
 
     def of(self, total_bytes: int) -> int:
-        """The limit in bytes, given how much memory there is."""
+        """Return the limit in bytes for this amount of memory."""
         return int(self.relative * total_bytes) if self.absolute_bytes is None else self.absolute_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Management:
-    """The management API and page. A port of None is no listener, 0 takes a free one."""
+    """The management API and UI. A port of None means no listener, 0 chooses a free one."""
 
     port: int | None = 15672
     host: str = "127.0.0.1"
@@ -119,7 +119,7 @@ class Management:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """The metrics. A port of None is no listener, 0 takes a free one."""
+    """The metrics. A port of None means no listener, 0 chooses a free one."""
 
     port: int | None = 15692
     host: str = "127.0.0.1"
@@ -132,7 +132,7 @@ class Prometheus:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """Definitions that are imported at start, in this order: files, or directories of them."""
+    """Definitions that are imported at startup, in this order: files, or directories of files."""
 
     paths: tuple[str, ...] = ()
     skip_if_unchanged: bool = False

@@ -17,7 +17,7 @@ HIDDEN = "********"
 DEFAULT = Origin(Kind.DEFAULT)
 _LISTENER = Config().listeners[0]
 
-#: Of a limit that can be given in two ways, the default is nothing once the other way is used.
+#: Limits that can be set in two ways, which have no default if the other way is used.
 _INSTEAD = {
     "vm_memory_high_watermark.relative": "vm_memory_high_watermark.absolute",
     "disk_free_limit.absolute": "disk_free_limit.relative",
@@ -27,7 +27,7 @@ _INSTEAD = {
 
 
 class Effective(NamedTuple):
-    """One key, its value as it would be written, and what it was set by. A secret is hidden."""
+    """A key, its value as it would be written, and its source. A secret value is hidden."""
 
     key: str
     value: str
@@ -35,7 +35,7 @@ class Effective(NamedTuple):
 
 
 def effective(loaded: Loaded) -> Iterator[Effective]:
-    """Everything that has a value, in the table's order; what RabbitMQ's foreign keys say has none."""
+    """Return all settings that have a value, in the table's order, without RabbitMQ's foreign keys."""
     assigned: dict[str, dict[str, list[Assignment]]] = {}
     for assignment in loaded.assignments:
         if not foreign.is_foreign(assignment.key):
@@ -49,12 +49,12 @@ def effective(loaded: Loaded) -> Iterator[Effective]:
 
 
 def written(value: str) -> str:
-    """A value as a line of rabbitmq.conf has it."""
+    """Return a value as it is written in rabbitmq.conf."""
     return f"'{value}'" if value != value.strip() or not value or re.search(r"[#\n]|^'", value) else value
 
 
 def _assigned(setting: Setting, assignments: Sequence[Assignment]) -> Effective:
-    """The last one, but a listener's halves may be of two."""
+    """Return the last assignment; the host and the port of a listener may come from two."""
     last = assignments[-1]
     if setting.secret:
         return Effective(last.key, HIDDEN, (last.origin,))
@@ -75,7 +75,7 @@ def _assigned(setting: Setting, assignments: Sequence[Assignment]) -> Effective:
 def _default(setting: Setting, config: Config) -> Iterator[Effective]:
     value: Any = attrgetter(setting.attribute)(config) if setting.attribute else None
     if setting.attribute and (not setting.default or value != setting.accepted.parse(setting.default)):
-        # Another setting decides.
+        # Another setting determines the value.
         if value != "":
             yield Effective(setting.key, _shown(value), (DEFAULT,))
     elif " = " in setting.default:

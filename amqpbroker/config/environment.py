@@ -6,12 +6,12 @@ from amqpbroker.config.assignment import Assignment, Kind, Origin
 from amqpbroker.config.setting import ConfigError
 from amqpbroker.config.table import SETTINGS
 
-_ERLANG = "this is no Erlang"
-_NO_NODES = "there are no other nodes"
+_ERLANG = "it configures the Erlang runtime, which is not used"
+_NO_NODES = "there is only one node"
 _DIRECTORIES = "all files are in the data directory"
-_FILE = "write it into rabbitmq.conf, as"
+_FILE = "set this key in rabbitmq.conf:"
 
-#: Variable -> reason that ignoring it loses nothing.
+#: Variable -> the reason why it can be ignored.
 _LEFT_OUT = {
     "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": _ERLANG,
     "RABBITMQ_SERVER_ERL_ARGS": _ERLANG,
@@ -21,16 +21,16 @@ _LEFT_OUT = {
     "RABBITMQ_ERLANG_COOKIE": _NO_NODES,
     "RABBITMQ_USE_LONGNAME": _NO_NODES,
     "RABBITMQ_DIST_PORT": _NO_NODES,
-    "RABBITMQ_PLUGINS": "all plugins that there are, are on",
-    "RABBITMQ_ENABLED_PLUGINS": "all plugins that there are, are on",
-    "RABBITMQ_ENABLED_PLUGINS_FILE": "all plugins that there are, are on",
-    "RABBITMQ_PLUGINS_DIR": "there are no further plugins",
+    "RABBITMQ_PLUGINS": "all supported plugins are enabled",
+    "RABBITMQ_ENABLED_PLUGINS": "all supported plugins are enabled",
+    "RABBITMQ_ENABLED_PLUGINS_FILE": "all supported plugins are enabled",
+    "RABBITMQ_PLUGINS_DIR": "plugins cannot be added",
     "RABBITMQ_MNESIA_BASE": _DIRECTORIES,
     "RABBITMQ_MNESIA_DIR": _DIRECTORIES,
     "RABBITMQ_QUORUM_DIR": _DIRECTORIES,
     "RABBITMQ_STREAM_DIR": _DIRECTORIES,
     "RABBITMQ_FEATURE_FLAGS": "all feature flags are enabled",
-    "RABBITMQ_CONF_ENV_FILE": "the file is not read; set its variables themselves",
+    "RABBITMQ_CONF_ENV_FILE": "the file is not read; set its variables in the environment",
 }
 
 #: Variable -> alternative. RabbitMQ's container image, which used to read these variables, refuses to start with them.
@@ -47,10 +47,10 @@ _REFUSED = {
 
 
 def assigned(environ: Mapping[str, str], over_files: bool) -> Iterator[Assignment]:
-    """What variables assign that are stronger than files are (`over_files`), or weaker.
+    """Return the assignments by variables that override files (`over_files`), or that files override.
 
-    As in RabbitMQ, that is by setting: RABBITMQ_DEFAULT_USER wins over a file's default_user, and a file's listener
-    over RABBITMQ_NODE_PORT. An empty variable is none.
+    As in RabbitMQ, this depends on the setting: RABBITMQ_DEFAULT_USER overrides a file's default_user, and a file's
+    listener overrides RABBITMQ_NODE_PORT. An empty variable has no effect.
     """
     for setting in SETTINGS:
         if setting.over_files == over_files:
@@ -66,14 +66,14 @@ def check(environ: Mapping[str, str], warn: Callable[[str], None]) -> None:
     """Warn of RabbitMQ's variables that are set and have no effect. Raises ConfigError if one must not be ignored."""
     for variable, instead in _REFUSED.items():
         if environ.get(variable):
-            raise ConfigError(f"{variable}: this variable is not read; {instead}")
+            raise ConfigError(f"{variable}: this variable is not supported; {instead}")
     for variable, reason in _LEFT_OUT.items():
         if environ.get(variable):
             warn(f"{variable} has no effect: {reason}")
 
 
 def _log_levels(text: str) -> Iterator[tuple[str, str]]:
-    """`debug,channel=error`: a level for everything, and those of categories. `+color` and the like do nothing."""
+    """Parse levels such as `debug,channel=error`: a general one, and those of categories. `+color` etc. is ignored."""
     for item in filter(None, text.split(",")):
         category, equals, level = item.partition("=")
         if equals:

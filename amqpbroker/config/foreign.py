@@ -7,28 +7,28 @@ In a pattern `*` matches anything. The keys are those of RabbitMQ 3.13 to 4.3 an
 
 from fnmatch import fnmatchcase
 
-_NO_NODES = "there are no other nodes"
-_ERLANG = "this is no Erlang"
-_STORE = "this store works in another way"
-_SOCKETS = "sockets are set up in another way"
-_LOG = "the log does not go there, or look so"
+_NO_NODES = "there is only one node"
+_ERLANG = "it configures the Erlang runtime, which is not used"
+_STORE = "the message store of this broker works differently"
+_SOCKETS = "sockets are configured differently"
+_LOG = "this log output or format is not supported"
 _OBSOLETE = "RabbitMQ does not use it any more"
-_TLS = "OpenSSL decides about that"
-_HTTP = "the HTTP server is another one"
+_TLS = "OpenSSL determines this"
+_HTTP = "this broker uses a different HTTP server"
 
 _TLS_PREFIXES = ("ssl_options", "management.ssl", "management.listener.ssl_opts", "prometheus.ssl")
 
-#: Pattern -> why nothing is lost.
+#: Pattern -> the reason why the key can be ignored.
 LEFT_OUT: dict[str, str] = {
     "raft.*": _STORE,
     "metadata_store.*": _STORE,
     "prevent_startup_if_node_was_reset": _STORE,
-    "classic_queue.default_version": "there is one version of classic queues",
+    "classic_queue.default_version": "classic queues have only one version",
     "quorum_queue.continuous_membership_reconciliation.*": _NO_NODES,
     "quorum_queue.initial_cluster_size": _NO_NODES,
     "quorum_queue.commands_soft_limit": _STORE,
     **{
-        f"quorum_queue.{part}compute_checksums": "what is stored always has checksums"
+        f"quorum_queue.{part}compute_checksums": "stored messages always have checksums"
         for part in ("", "wal_", "segment_")
     },
     **{
@@ -50,16 +50,16 @@ LEFT_OUT: dict[str, str] = {
     "mnesia_table_loading_retry_limit": _STORE,
     "vhost_restart_strategy": _STORE,
     "vm_memory_high_watermark_paging_ratio": _OBSOLETE,
-    "vm_memory_calculation_strategy": "what counts is what the system says",
-    "memory_monitor_interval": "how often the memory is looked at depends on how near it is to being short",
-    "runtime_parameters.limits.*": "the features that it limits are not there",
-    "stream.*": "there are no streams",
-    "queue_types.stream.enabled": "there are no streams",
-    "shovel.operating_mode": "shovels are there as long as their definitions",
-    "shovel.local.*": "shovels speak AMQP 0-9-1, to this broker as well",
-    "shovel.delete_after_duration_floor": "shovels end by the number of messages only",
-    "consumer_disconnected_timeout": "with one node no consumer is unreachable",
-    "event_exchange.protocol": "events are messages of AMQP 0-9-1",
+    "vm_memory_calculation_strategy": "the memory use that the system reports is used",
+    "memory_monitor_interval": "the interval depends on how close memory use is to the limit",
+    "runtime_parameters.limits.*": "the features that it limits are not supported",
+    "stream.*": "streams are not supported",
+    "queue_types.stream.enabled": "streams are not supported",
+    "shovel.operating_mode": "shovels run as long as their definitions exist",
+    "shovel.local.*": "shovels use AMQP 0-9-1, also for this broker",
+    "shovel.delete_after_duration_floor": "shovels can only end after a number of messages",
+    "consumer_disconnected_timeout": "there is only one node, so every consumer is reachable",
+    "event_exchange.protocol": "events are AMQP 0-9-1 messages",
     "cluster_formation.*": _NO_NODES,
     "cluster_partition_handling": _NO_NODES,
     "cluster_partition_handling.*": _NO_NODES,
@@ -85,19 +85,19 @@ LEFT_OUT: dict[str, str] = {
     "num_acceptors.*": _SOCKETS,
     "tcp_listen_options": _SOCKETS,
     "tcp_listen_options.*": _SOCKETS,
-    "ranch_connection_max": "connection_max is the limit",
-    "reverse_dns_lookups": "clients are called by their addresses",
-    "session_max_per_connection": "AMQP 1.0 is not spoken",
-    "link_max_per_session": "AMQP 1.0 is not spoken",
-    "collect_statistics": "management.rates_mode is what decides",
+    "ranch_connection_max": "set connection_max instead",
+    "reverse_dns_lookups": "clients are identified by their addresses",
+    "session_max_per_connection": "AMQP 1.0 is not supported",
+    "link_max_per_session": "AMQP 1.0 is not supported",
+    "collect_statistics": "set management.rates_mode instead",
     "log.summarize_process_state": _LOG,
     "log.error_logger_format_depth": _LOG,
-    "management.require_auth_for_api_reference": "there is no such page",
-    "motd_file": "nothing is printed at the start",
-    "definitions.hashing.algorithm": "definitions are compared in another way",
-    "ssl_allow_poodle_attack": "the versions of TLS that it is about are not spoken",
-    "management.listener.ssl_opts": "TLS is used where a listener asks for it",
-    "ssl_options": "TLS is used where a listener asks for it",
+    "management.require_auth_for_api_reference": "the API reference is not served",
+    "motd_file": "no banner is printed at startup",
+    "definitions.hashing.algorithm": "definitions are compared differently",
+    "ssl_allow_poodle_attack": "the affected versions of TLS are not supported",
+    "management.listener.ssl_opts": "TLS is used if a TLS listener is configured",
+    "ssl_options": "TLS is used if a TLS listener is configured",
     "log.exchange": _LOG,
     "log.exchange.*": _LOG,
     "log.syslog": _LOG,
@@ -144,16 +144,16 @@ LEFT_OUT: dict[str, str] = {
     },
     "management.listener.server.*": _HTTP,
     "management.delegate_count": _ERLANG,
-    "management.credential_encryption_secret": "sessions are kept by the server",
-    "management.definitions.require_json_extension": "a file is taken by what is in it",
+    "management.credential_encryption_secret": "sessions are stored on the server",
+    "management.definitions.require_json_extension": "a file is recognised by its content",
     "management.db_cache_multiplier": "counts are not cached",
-    "management.sample_retention_policies.*": "how long samples are kept is fixed",
-    "management.headers.*": "the page's headers are fixed",
-    "management.csp.policy": "the page's headers are fixed",
-    "management.hsts.policy": "the page's headers are fixed",
+    "management.sample_retention_policies.*": "the retention of samples is fixed",
+    "management.headers.*": "the HTTP headers of the management UI are fixed",
+    "management.csp.policy": "the HTTP headers of the management UI are fixed",
+    "management.hsts.policy": "the HTTP headers of the management UI are fixed",
     "management.restrictions.quorum_queue_replica_operations.disabled": _NO_NODES,
-    "management_agent.*": "the management API asks the broker itself",
-    "prometheus.filter_aggregated_queue_metrics_pattern": "all queues are counted",
+    "management_agent.*": "the management API reads from the broker directly",
+    "prometheus.filter_aggregated_queue_metrics_pattern": "all queues are aggregated",
     **{
         f"{prefix}.{option}": _TLS
         for prefix in _TLS_PREFIXES
@@ -170,7 +170,7 @@ LEFT_OUT: dict[str, str] = {
         )
     },
     **{
-        f"{plugin}.*": "there is no such plugin"
+        f"{plugin}.*": "this plugin is not supported"
         for plugin in (
             "amqp1_0",
             "auth_cache",
@@ -188,42 +188,42 @@ LEFT_OUT: dict[str, str] = {
     },
 }
 
-_SHOVELS = "write the options of TLS into the URI of each shovel"
-_FILES_ONLY = "definitions are imported from files only, by load_definitions"
+_SHOVELS = "set the TLS options in the URI of each shovel"
+_FILES_ONLY = "definitions can only be imported from files; set load_definitions"
 
-#: Pattern -> why it cannot be left out.
+#: Pattern -> the reason why the key cannot be ignored.
 REFUSED: dict[str, str] = {
-    "http_dispatch.auth_backends.*": "the broker itself is the only one that knows users",
-    "proxy_protocol": "clients' addresses cannot be taken from a proxy, and users would not be held to theirs",
-    "credential_validator.*": "passwords are not held to rules, and weak ones would be let in",
+    "http_dispatch.auth_backends.*": "only the internal backend is supported",
+    "proxy_protocol": "the proxy protocol is not supported, so restrictions by client address would not apply",
+    "credential_validator.*": "password rules are not supported, so weak passwords would be accepted",
     "definitions.https.*": _FILES_ONLY,
     "definitions.tls.*": _FILES_ONLY,
-    "management.disable_basic_auth": "basic authentication cannot be turned off",
-    "management.oauth_enabled": "there is no OAuth 2, and passwords would be asked for",
-    "management.oauth_disable_basic_auth": "there is no OAuth 2",
-    "management.oauth_*": "there is no OAuth 2",
-    "management.enable_uaa": "there is no OAuth 2",
-    "management.uaa_*": "there is no OAuth 2",
-    "default_policies.operator.*.apply_to": "operator policies of the settings are for queues of every type",
+    "management.disable_basic_auth": "basic authentication cannot be disabled",
+    "management.oauth_enabled": "OAuth 2 is not supported, so passwords would be accepted",
+    "management.oauth_disable_basic_auth": "OAuth 2 is not supported",
+    "management.oauth_*": "OAuth 2 is not supported",
+    "management.enable_uaa": "OAuth 2 is not supported",
+    "management.uaa_*": "OAuth 2 is not supported",
+    "default_policies.operator.*.apply_to": "configured operator policies apply to queues of every type",
     "amqp_client.ssl_options*": _SHOVELS,
     "amqp10_client.ssl_options*": _SHOVELS,
-    "prometheus.authentication.enabled": "metrics are told to whoever asks, and would be told unasked",
-    "prometheus.tcp.listener": "write prometheus.tcp.ip and prometheus.tcp.port",
+    "prometheus.authentication.enabled": "metrics have no authentication, so everybody could read them",
+    "prometheus.tcp.listener": "set prometheus.tcp.ip and prometheus.tcp.port instead",
     **{
         f"{prefix}.{option}": reason
         for prefix in _TLS_PREFIXES
         for option, reason in {
-            "crl_sources.*": "lists of revoked certificates are not looked at, and revoked ones would be let in",
-            "crl_check": "lists of revoked certificates are not looked at, and revoked ones would be let in",
-            "cacerts.*": "name a PEM file by cacertfile",
-            "cert": "name a PEM file by certfile",
-            "key.*": "name a PEM file by keyfile",
-            "psk_identity": "there are no pre-shared keys",
+            "crl_sources.*": "revocation lists are not supported, so revoked certificates would be accepted",
+            "crl_check": "revocation lists are not supported, so revoked certificates would be accepted",
+            "cacerts.*": "set cacertfile to a PEM file",
+            "cert": "set certfile to a PEM file",
+            "key.*": "set keyfile to a PEM file",
+            "psk_identity": "pre-shared keys are not supported",
         }.items()
     },
 }
 
-#: Values that ask for nothing, so that nothing is to be said of them.
+#: Values that request no change, so that no warning is needed.
 _NOTHING = frozenset({"false", "none", "off", "undefined", "rabbit_credential_validator_accept_everything"})
 
 
@@ -233,12 +233,12 @@ def has_no_effect(key: str, text: str) -> bool:
 
 
 def is_foreign(key: str) -> bool:
-    """Whether the key is in one of the tables."""
+    """Return whether the key is in one of the tables."""
     return bool(reason_in(LEFT_OUT, key) or reason_in(REFUSED, key))
 
 
 def reason_in(table: dict[str, str], key: str) -> str:
-    """What a table has for a key, or "" where it has nothing."""
+    """Return the reason that a table has for a key, "" if there is none."""
     for pattern, reason in table.items():
         if fnmatchcase(key, pattern):
             return reason

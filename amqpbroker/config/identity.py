@@ -16,7 +16,7 @@ from amqpbroker.compat import Compat
 OWN_NAME = "amqpbroker"
 RABBITMQ = "rabbitmq"
 
-#: Erlang release of Debian's RabbitMQ 4.0.5, which suits the other series as well.
+#: Erlang release of Debian's RabbitMQ 4.0.5, which is plausible for the other series, too.
 _OTP = "27.3.4.1"
 _ERTS = "15.2.7"
 

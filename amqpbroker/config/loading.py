@@ -1,4 +1,4 @@
-"""From keys and values to a Config."""
+"""Makes a Config from keys and values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from amqpbroker.config.table import SETTINGS, find
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration, what made it (weakest first), the files that were read, and what to warn of."""
+    """A configuration, its assignments (weakest first), the files that were read, and warnings."""
 
     config: Config
     assignments: tuple[Assignment, ...]
@@ -24,7 +24,7 @@ class Loaded:
 
 
 def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> Config:
-    """The configuration that `assignments`, (key, value) pairs of which the last one wins, make.
+    """Return the configuration of `assignments`, (key, value) pairs of which the last one wins.
 
     Variables of `environ` that the table names count as if they were assigned first. Raises ConfigError.
     """
@@ -34,14 +34,17 @@ def load(assignments: Iterable[tuple[str, str]], environ: Mapping[str, str]) -> 
 
 
 def load_all(paths: Sequence[Path] | None, environ: Mapping[str, str], flags: Iterable[Assignment]) -> Loaded:
-    """Files, environment and flags together. Without `paths`, files are read from their places. Raises ConfigError."""
+    """Load files, environment and flags together.
+
+    Without `paths`, files are read from their standard locations. Raises ConfigError.
+    """
     warnings: list[str] = []
     found = files.in_place(environ, warnings.append) if paths is None else paths
     from_files = files.read(found, environ, warnings.append)
     environment.check(environ, warnings.append)
     weak = list(environment.assigned(environ, over_files=False))
     if any(_is_named_listener(a.key) for a in from_files):
-        # RABBITMQ_NODE_PORT is that of the listener there is when a file has none.
+        # RABBITMQ_NODE_PORT is the port of the default listener, which exists only if a file has none.
         weak = [a for a in weak if a.key != "listeners.tcp.default"]
     assignments = (*weak, *from_files, *environment.assigned(environ, over_files=True), *flags)
     config = made(assignments, warnings.append)
@@ -49,7 +52,7 @@ def load_all(paths: Sequence[Path] | None, environ: Mapping[str, str], flags: It
 
 
 def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
-    """The configuration that the assignments make, of which the last one wins. Raises ConfigError."""
+    """Return the configuration of the assignments, of which the last one wins. Raises ConfigError."""
     values: dict[str, dict[str, Any]] = {}
     for assignment in assignments:
         if foreign.is_foreign(assignment.key):
@@ -79,7 +82,7 @@ def made(assignments: Sequence[Assignment], warn: files.Warn) -> Config:
 
 
 def check_foreign(assignment: Assignment, warn: files.Warn) -> None:
-    """Warn of a key of RabbitMQ's that means nothing here. Raises ConfigError if it must not be left out."""
+    """Warn of a RabbitMQ key that has no effect here. Raises ConfigError if it cannot be ignored."""
     if foreign.has_no_effect(assignment.key, assignment.text):
         return
     refused = foreign.reason_in(foreign.REFUSED, assignment.key)
@@ -90,7 +93,7 @@ def check_foreign(assignment: Assignment, warn: files.Warn) -> None:
 
 
 def problems(path: Path, environ: Mapping[str, str], warn: files.Warn) -> list[str]:
-    """All that is wrong in a file, or in those of a directory."""
+    """Return all errors in a file, or in the files of a directory."""
     try:
         assignments = files.read(files.files_of(str(path)) if path.is_dir() else [path], environ, warn)
     except ConfigError as error:
@@ -113,14 +116,14 @@ def problems(path: Path, environ: Mapping[str, str], warn: files.Warn) -> list[s
 
 
 def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:
-    """The row, the word in place of its `$`, and the value. Raises ConfigError."""
+    """Return the row, the word in place of its `$`, and the value. Raises ConfigError."""
     key, text, origin = assignment.key, assignment.text, assignment.origin
     try:
         setting, name = find(key)
     except ConfigError as error:
         raise origin.error(str(error)) from None
     if setting.secret and text.startswith("encrypted:"):
-        raise origin.error(f"{key}: encrypted values are not read; write $(VARIABLE) for one of the environment's")
+        raise origin.error(f"{key}: encrypted values are not supported; write $(NAME) to use an environment variable")
     try:
         return setting, name, setting.accepted.parse(text)
     except ValueError:
@@ -129,10 +132,10 @@ def parsed(assignment: Assignment) -> tuple[Setting, str, Any]:
 
 
 def _kept(assignment: Assignment, warn: files.Warn) -> tuple[Setting, str, Any]:
-    """Return the result of `parsed`; warn if the value is left out."""
+    """Return the result of `parsed`; warn if the value is ignored."""
     setting, name, value = parsed(assignment)
     if isinstance(value, LeftOut):
-        warn(f"{assignment.origin}: {assignment.key} = {assignment.text} is left out: {value.reason}")
+        warn(f"{assignment.origin}: {assignment.key} = {assignment.text} is ignored: {value.reason}")
     return setting, name, value
 
 
@@ -141,7 +144,7 @@ def _is_named_listener(key: str) -> bool:
 
 
 def _set(attributes: dict[str, Any], attribute: str, value: Any) -> None:
-    """Put a value into nested dicts by its dotted name."""
+    """Set a value in nested dicts by its dotted name."""
     *outer, last = attribute.split(".")
     for name in outer:
         attributes = attributes.setdefault(name, {})
@@ -149,7 +152,7 @@ def _set(attributes: dict[str, Any], attribute: str, value: Any) -> None:
 
 
 def _with(instance: Any, attributes: Mapping[str, Any]) -> Any:
-    """A frozen dataclass with attributes replaced, and attributes of its attributes."""
+    """Return a frozen dataclass with attributes replaced, including attributes of its attributes."""
     return replace(
         instance,
         **{

@@ -1,8 +1,8 @@
 r"""The format of rabbitmq.conf, as cuttlefish reads it: `KEY = VALUE` lines, `#` comments, `include FILE`.
 
-A value ends at a `#` or at the end of its line, without the blanks around it. Within single quotes it may have all of
-that, even several lines; nothing is an escape in there. Double quotes are part of the value. In a key `\.` is a dot
-that does not end a word.
+A value ends at a `#` or at the end of its line, without surrounding blanks. In single quotes it may contain all of
+these, even several lines; there are no escapes. Double quotes are part of the value. In a key, `\.` is a dot that does
+not end a word.
 """
 
 import re
@@ -13,14 +13,14 @@ from amqpbroker.config.setting import ConfigError
 
 
 class Entry(NamedTuple):
-    """One directive. The key of an `include` is empty, and its value the file or the pattern that it names."""
+    """One directive. An `include` has an empty key, and the file or pattern as its value."""
 
     key: str
     value: str
     line: int
 
 
-NOT_READ = "these are Erlang terms, which are not read; write them as KEY = VALUE lines"
+NOT_READ = "these are Erlang terms, which are not supported; write them as KEY = VALUE lines"
 
 _BLANK = re.compile(r"[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
 _INCLUDE = re.compile(r"[ \t]*include[ \t]+([^\n#]*[^\s#])[ \t]*(?:#[^\n]*)?(?:\n|\Z)")
@@ -31,7 +31,7 @@ _ERLANG = re.compile(r"(?:\s|%[^\n]*\n)*\[")
 
 
 def parse(text: str, name: str) -> Iterator[Entry]:
-    """The directives of a file's text. Raises ConfigError, which names the file and the line but no value."""
+    """Return the directives of a file's text. Raises ConfigError, which names the file and the line but no value."""
     text = text.replace("\r\n", "\n").removeprefix("\ufeff")
     if _ERLANG.match(text):
         raise ConfigError(f"{name}: {NOT_READ}")
@@ -49,11 +49,11 @@ def parse(text: str, name: str) -> Iterator[Entry]:
                 match = _PLAIN.match(text, match.end())
                 value = match[1].strip() if match is not None else ""
                 if not value:
-                    raise ConfigError(f"{name}:{line}: {key} has no value; an empty one is written ''")
+                    raise ConfigError(f"{name}:{line}: {key} has no value; write '' for an empty value")
             if match is None:
-                raise ConfigError(f"{name}:{line}: there is more behind the quotes that end the value of {key}")
+                raise ConfigError(f"{name}:{line}: unexpected text after the quoted value of {key}")
             yield Entry(key, value, line)
         else:
-            raise ConfigError(f"{name}:{line}: this line is not KEY = VALUE, nor a comment that begins with #")
+            raise ConfigError(f"{name}:{line}: the line is neither KEY = VALUE nor a comment that begins with #")
         line += text.count("\n", at, match.end())
         at = match.end()

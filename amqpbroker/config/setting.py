@@ -6,9 +6,9 @@ from amqpbroker.config.accepted import Accepted
 
 
 class ConfigError(ValueError):
-    """A setting that does not exist or a value that it cannot take; the text says what would do.
+    """An unknown setting or an invalid value; the text states the valid ones.
 
-    `key` is that of a value which does not go with others, where the text does not say where it comes from.
+    key: the setting whose value does not fit others, if the text does not name its source.
     """
 
     def __init__(self, text: str, key: str = "") -> None:
@@ -20,9 +20,9 @@ class ConfigError(ValueError):
 class Setting:
     """One row of the table.
 
-    `attribute` is the Config attribute that the value becomes, `management.port` one of an attribute; a setting that
-    only together with others makes an attribute has none. `default` is the default as it would be written. What is
-    `secret` is never shown. Variables of `environment` are stronger than files unless `over_files` is False.
+    attribute: the Config attribute that the value sets, such as `management.port`; empty for a setting that sets an
+    attribute only together with others. default: the default as it would be written. secret: the value is never shown.
+    environment: variables, which override files unless `over_files` is False.
     """
 
     key: str

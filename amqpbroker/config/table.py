@@ -1,4 +1,4 @@
-"""The table of settings, and the row of a key."""
+"""The table of settings, and look-up of keys."""
 
 import re
 
@@ -31,7 +31,7 @@ SETTINGS: tuple[Setting, ...] = (
 
 
 def find(key: str) -> tuple[Setting, str]:
-    """The row for a key, and the word that stands where the row has a `$`, or "". Raises ConfigError if unknown."""
+    """Return the row of a key, and the word in place of the row's `$`, or "". Raises ConfigError if unknown."""
     words = [word.replace("\\.", ".") for word in re.split(r"(?<!\\)\.", key)]
     for setting in SETTINGS:
         for pattern in (setting.key, *setting.aliases):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class SniHost:
-    """The certificate for clients that ask for this host name."""
+    """The certificate for clients that request this host name."""
 
     host: str
     certfile: str = ""

@@ -1,1 +1,1 @@
-"""The metrics under RabbitMQ's names, in Prometheus's formats."""
+"""Metrics under RabbitMQ's names, in Prometheus's formats."""

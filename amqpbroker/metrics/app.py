@@ -1,4 +1,4 @@
-"""The ASGI application of the metrics. Whoever reaches it may read them, and there is nothing else."""
+"""The ASGI application of the metrics. It has no authentication and serves nothing else."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ NOT_FOUND = b'{"error":"Object Not Found","reason":"Not Found"}'
 
 
 def build_app(broker: "Broker", node: "Node") -> Starlette:
-    """The application, under prometheus.path."""
+    """Return the application, under prometheus.path."""
     config = broker.config.prometheus
     path = config.path.rstrip("/")
     default = PER_OBJECT if config.return_per_object_metrics else METRICS

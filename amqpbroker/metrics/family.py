@@ -1,4 +1,4 @@
-"""A family of metrics, and a group of families that have the same objects."""
+"""Families of metrics, and groups of families that have the same objects."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,15 +12,18 @@ UNTYPED = "unknown"
 
 #: Names and values.
 Labels = tuple[tuple[str, str], ...]
-#: None where there is nothing to tell.
+#: None if there is no value.
 Value = float | None
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Family:
-    """name: RabbitMQ's, without a prefix; that of a counter ends in _total. of: the value of one object; None where it
-    is only known of all together. total: that of all together; None where that is the sum."""
+    """A family of metrics. name: RabbitMQ's, without a prefix; the name of a counter ends in _total.
+
+    of: returns the value of one object; None if only the total is known. total: returns the total of all objects; None
+    if it is the sum.
+    """
 
     name: str
     kind: str
@@ -42,10 +45,10 @@ def _one(snapshot: Snapshot) -> Sequence[Any]:
 class Group:
     """Families with the same objects.
 
-    name: what /metrics/detailed calls it; empty where that does not have it. needs: what the snapshot must have for it.
-    rows: the objects; the snapshot is the only one unless it is said. labels: of an object. summed: /metrics has totals
-    rather than objects. filtered: /metrics/detailed can be asked for those of some vhosts. cluster: that has another
-    prefix for them. pages: which pages have it, beside /metrics/detailed.
+    name: name in /metrics/detailed; empty if the group does not occur there. needs: objects that the snapshot must
+    have. rows: returns the objects; by default the snapshot is the only one. labels: returns the labels of an object.
+    summed: /metrics has totals instead of objects. filtered: /metrics/detailed can select the objects of some vhosts.
+    cluster: /metrics/detailed has another prefix for them. pages: other pages with this group.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The pages of metrics: which groups each has, under which names, and their text."""
+"""The pages of metrics: the groups of each page, their names and their text."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -18,12 +18,12 @@ PER_OBJECT = "per-object"
 DETAILED = "detailed"
 MEMORY_BREAKDOWN = "memory-breakdown"
 
-#: How many samples are made before the broker's other work gets its turn.
+#: Number of samples that are written before other work of the broker runs.
 SLICE = 500
 
 
 class Page:
-    """One page as somebody asked for it. names: of the groups of /metrics/detailed. vhosts: none are all."""
+    """One page, as requested. names: groups of /metrics/detailed. vhosts: empty for all."""
 
     def __init__(self, name: str, names: Iterable[str] = (), vhosts: Iterable[str] = ()) -> None:
         self._name = name
@@ -40,13 +40,13 @@ class Page:
         return group.name in self._names and not covered
 
     def prefix(self, group: Group) -> str:
-        """What the names of its families begin with here."""
+        """Return the prefix of the family names of a group on this page."""
         if self._name != DETAILED or not group.name:
             return group.prefix
         return f"{group.prefix}{'cluster' if group.cluster else 'detailed'}_"
 
     async def text(self, broker: "Broker", node: "Node", style: Format) -> AsyncIterator[bytes]:
-        """Piece by piece."""
+        """Iterate over the pieces of the text."""
         wanted = [need for group in self.groups for need in group.needs]
         snapshot = await collect(broker, node, wanted)
         for group in self.groups:
@@ -64,7 +64,7 @@ class Page:
 
 
 async def _rows(group: Group, vhosts: frozenset[str], snapshot: Snapshot) -> list[tuple[str, Any]]:
-    """The objects, and their labels as text."""
+    """Return the objects, and their labels as text."""
     rows: Sequence[Any] = group.rows(snapshot)
     if vhosts and group.filtered:
         rows = [row for row in rows if row.vhost in vhosts]

@@ -1,4 +1,4 @@
-"""The state that metrics are made of, collected a few objects at a time so that the broker goes on meanwhile."""
+"""The state that metrics are made of, collected a few objects at a time so that the broker can work in between."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.node import Node
     from amqpbroker.broker.queues.queue import Queue
 
-#: Objects that are collected in one event loop iteration.
+#: Number of objects that are collected in one event loop iteration.
 SLICE = 100
 
 Member = TypeVar("Member")
@@ -47,7 +47,7 @@ class ConnectionRow(NamedTuple):
 
 
 class ExchangeRow(NamedTuple):
-    """An exchange, how many messages were published to it, and how many bindings lead out of it."""
+    """An exchange, with the number of messages published to it and the number of its bindings."""
 
     vhost: str
     name: str
@@ -70,10 +70,10 @@ class NodeRow(NamedTuple):
 
 
 class Snapshot:
-    """What some metrics are made of; what was not asked for is empty.
+    """The state for some metrics; parts that were not requested are empty.
 
-    traffic, octets, by_type: what all channels, all connections and all queues of each type have done since the broker
-    started, by the names of their counters. They never go down.
+    traffic, octets, by_type: counters of all channels, all connections and all queues of each type since the broker
+    started, by name. They never decrease.
     """
 
     def __init__(self, broker: "Broker", node: "Node") -> None:
@@ -88,7 +88,7 @@ class Snapshot:
         self.by_type: dict[str, dict[str, int]] = {}
 
     def of_queues(self, name: str) -> int:
-        """A counter of all queues."""
+        """Return the sum of a counter over all queues."""
         return sum([counters[name] for counters in self.by_type.values()])
 
     def node_row(self) -> NodeRow:
@@ -104,7 +104,7 @@ class Snapshot:
 
 
 async def collect(broker: "Broker", node: "Node", wanted: Iterable[str]) -> Snapshot:
-    """Return a snapshot with these of `queues`, `channels`, `connections` and `exchanges`."""
+    """Return a snapshot with the requested ones of `queues`, `channels`, `connections` and `exchanges`."""
     snapshot = Snapshot(broker, node)
     for name in sorted(set(wanted)):
         await _COLLECTORS[name](snapshot)
@@ -167,9 +167,10 @@ _COLLECTORS: dict[str, Callable[[Snapshot], Awaitable[None]]] = {
 
 
 async def _totalled(totals: Totals, seen: Sequence[tuple[Counted, tuple[int, ...]]]) -> dict[str, int]:
-    """What those that are gone have counted, and those that are still there had when they were seen.
+    """Return the sum of the counters of deleted objects and of objects that were seen.
 
-    What went since it was seen is counted as gone, and what came meanwhile next time: so no total ever goes down.
+    An object that was deleted since it was seen counts as deleted, and an object that was created meanwhile counts next
+    time, so no total ever decreases.
     """
     sums: tuple[int, ...] = (0,) * len(totals.counter_names)
     for some in _sliced(seen):

@@ -1,1 +1,1 @@
-"""Moves messages from broker to broker."""
+"""Moves messages from one broker to another."""

@@ -1,4 +1,4 @@
-"""Changes of a shovel to a message: properties, and headers that tell its way (rabbit_shovel_util.erl)."""
+"""Changes of a message by a shovel: properties, and headers that record its path (rabbit_shovel_util.erl)."""
 
 from collections.abc import Callable, Mapping
 from typing import final
@@ -14,7 +14,7 @@ TIMESTAMP_HEADER = "x-shovelled-timestamp"
 
 @final
 class Changes:
-    """Made to the octets of properties, so that all else stays as the publisher wrote it.
+    """Changes the encoded properties, so that everything else stays as the publisher wrote it.
 
     now_ms: the time since the Unix epoch.
     """
@@ -30,7 +30,7 @@ class Changes:
         self._none = not properties and way is None and now_ms is None
 
     def made(self, properties: bytes) -> bytes:
-        """Raises MalformedError for properties that cannot be read."""
+        """Return the changed properties. Raises MalformedError if they cannot be read."""
         if self._none:
             return properties
         if self._properties:
@@ -45,7 +45,7 @@ class Changes:
 
 
 def _prepended(headers: Table, entry: Field) -> Table:
-    """The latest way comes first; what is no list of them is put aside (rabbit_basic:prepend_table_header/3)."""
+    """Insert an entry at the start of x-shovelled (rabbit_basic:prepend_table_header/3)."""
     before = headers.get(FORWARD_HEADER)
     if before is None:
         return {FORWARD_HEADER: Field("A", [entry])}
@@ -60,7 +60,7 @@ def _prepended(headers: Table, entry: Field) -> Table:
 def way(
     cluster: str, vhost: str, name: str, source: Source, destination: Destination, from_uri: str, to_uri: str
 ) -> Table:
-    """One entry of the header x-shovelled. from_uri, to_uri: without credentials."""
+    """Return one entry of the header x-shovelled. from_uri, to_uri: without credentials."""
     entries: dict[str, str | None] = {
         "shovelled-by": cluster,
         "shovel-type": "dynamic",

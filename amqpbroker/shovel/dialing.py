@@ -1,4 +1,4 @@
-"""Connecting to the broker of a URI: another one by TCP or TLS, or this one within the process."""
+"""Connects to the broker of a URI: another one by TCP or TLS, or this one within the process."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 _EXTERNAL = "EXTERNAL"
 
-#: Gives one end of a socket whose other end this broker serves, as a connection of that user.
+#: Returns one end of a socket whose other end this broker serves, as a connection of that user.
 OpenInside = Callable[[User], Awaitable[socket.socket]]
 
 
@@ -36,12 +36,12 @@ class Dialer:
         self._buffer = memoryview(bytearray(MAX_READ_BYTES))
 
     async def dial(self, uris: Sequence[AmqpUri], name: str) -> tuple[Link, AmqpUri]:
-        """A link to one of them, any; the others are tried if it cannot be had. Raises LinkError.
+        """Connect to one of the URIs, which are tried in random order. Raises LinkError.
 
-        name: of the connection, as the broker shows it.
+        name: name of the connection that the broker shows.
         """
-        # Only the text is kept: a raised error in a variable of the frame that raises it is a reference cycle, which
-        # keeps all objects of the frame and its callers alive until the garbage collector runs.
+        # Only the text is retained: a raised error in a variable of the frame that raises it is a reference cycle,
+        # which keeps all objects of the frame and its callers alive until the garbage collector runs.
         reason = "there is no URI to connect to"
         for uri in random.sample(uris, len(uris)):
             try:
@@ -63,10 +63,10 @@ class Dialer:
         except TimeoutError:
             raise LinkError(f"no answer within {uri.connection_timeout_ms} ms") from None
         except ssl.SSLCertVerificationError as error:
-            raise LinkError(f"the certificate will not do: {error.verify_message}") from None
+            raise LinkError(f"the server's certificate is not valid: {error.verify_message}") from None
         except OSError as error:
             raise LinkError(f"{error.strerror or error}".lower()) from None
-        except ValueError as error:  # a host that can be none
+        except ValueError as error:  # the text cannot be a host name
             raise LinkError(str(error)) from None
         finally:
             if not done:
@@ -74,7 +74,7 @@ class Dialer:
         return link
 
     async def _connect(self, link: Link, uri: AmqpUri) -> None:
-        """Raises LinkError, OSError."""
+        """Connect a link. Raises LinkError, OSError."""
         loop = asyncio.get_running_loop()
         if uri.host is None:
             sock = await self._open_inside(self._user(uri))
@@ -85,13 +85,16 @@ class Dialer:
         await loop.create_connection(lambda: link, uri.host, uri.port, ssl=context, server_hostname=server_name)
 
     def _user(self, uri: AmqpUri) -> User:
-        """Who a connection within the process is; a password is looked at only if there is one. Raises LinkError."""
+        """Return the user of a connection within the process, and check the password if there is one.
+
+        Raises LinkError.
+        """
         if uri.user is None:
             return BROKER
         if not self._users.has(uri.user):
             raise LinkError(f"there is no user '{uri.user}'")
         if uri.password is not None and self._users.authenticate(uri.user, uri.password.encode()) is None:
-            raise LinkError(f"this is not the password of user '{uri.user}'")
+            raise LinkError(f"wrong password for user '{uri.user}'")
         return self._users.user(uri.user)
 
 
@@ -126,4 +129,4 @@ async def to_the_end(coroutine: Coroutine[Any, Any, T]) -> T:
     try:
         return task.result()
     finally:
-        del task  # the task holds the raised error, which refers to this frame
+        del task  # the task refers to the raised error, which refers to this frame

@@ -21,14 +21,14 @@ _Key = tuple[str, str]
 
 @final
 class Runner(ShovelRunner):
-    """clock: of what shovels wait for. open_inside: connects to the broker itself."""
+    """Runs each shovel as a task. clock: for delays of shovels. open_inside: connects to the broker itself."""
 
     def __init__(self, broker: Broker, clock: Clock, open_inside: OpenInside) -> None:
         self._broker = broker
         self._clock = clock
         self._dialer = Dialer(broker.users, open_inside)
         self._running: dict[_Key, tuple[Shovel, asyncio.Task[None]]] = {}
-        #: Tasks that were cancelled and are not done yet, and whose they are.
+        #: Cancelled tasks that are not done yet, and the shovels they belong to.
         self._ending: dict[asyncio.Task[None], _Key] = {}
 
     def start(self, vhost: str, name: str, definition: ShovelDefinition) -> None:
@@ -54,12 +54,12 @@ class Runner(ShovelRunner):
         return None if running is None else running[0].status
 
     async def close(self, timeout_s: float) -> None:
-        """Stop all, in order; those that take longer at once."""
+        """Stop all shovels in order. Shovels that take longer than `timeout_s` are cancelled."""
         for key in list(self._running):
             self._cancel(key)
         if self._ending:
             _, late = await asyncio.wait(self._ending, timeout=timeout_s)
-            while late:  # what a shovel does at its end is cut short one by one
+            while late:  # each operation at the end of a shovel is cancelled separately
                 for task in late:
                     task.cancel()
                 await asyncio.sleep(0)
@@ -81,7 +81,7 @@ class Runner(ShovelRunner):
 
 
 async def _after(before: "list[asyncio.Task[None]]", run: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Two of one name never take messages side by side, which would mix their order."""
+    """Run after the end of earlier tasks: two shovels of the same name would mix the order of messages."""
     if before:
         await asyncio.wait(before)
     await run()

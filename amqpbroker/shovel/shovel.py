@@ -1,4 +1,4 @@
-"""One shovel: connects both ends, has messages go from one to the other, and begins anew when that ends."""
+"""One shovel: connects both ends, moves messages from one to the other, and reconnects when a connection ends."""
 
 import asyncio
 import contextlib
@@ -22,9 +22,9 @@ log = logging.getLogger(__name__)
 
 @final
 class Shovel:
-    """Runs until its task is cancelled, or it has taken what it was to take; then `on_finished` is called.
+    """Runs until its task is cancelled, or it has moved the defined number of messages; then `on_finished` is called.
 
-    clock: of waiting; broker_now_ms: the broker's time. cluster: how the broker is called.
+    clock: for delays. broker_now_ms: the broker's time. cluster: name of the broker.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class Shovel:
         self._status = ShovelStatus(self.vhost, self.name, state, self._now_ms(), reason, ends or {})
 
     def _report_running(self, state: State) -> None:
-        """How it runs, since it does."""
+        """Report the state of a running shovel."""
         self._status = replace(self._status, state=state)
 
     def __str__(self) -> str:
         return f"shovel '{self.name}' in vhost '{self.vhost}'"
 
     async def run(self) -> None:
-        """Raises nothing but CancelledError."""
+        """Run the shovel. Raises only CancelledError."""
         delay_s = self.definition.reconnect_delay_s
         while True:
             self._report("starting")
@@ -75,14 +75,14 @@ class Shovel:
                 log.exception("%s: internal error", self)
                 reason = "internal error, see the broker's log"
             else:
-                log.info("%s has transferred what it was to transfer, and is deleted", self)
+                log.info("%s has transferred all messages that it was defined for, and is deleted", self)
                 self._on_finished()
                 return
             self._report("terminated", reason)
             if delay_s is None:
                 log.warning("%s is terminated: %s", self, reason)
                 return
-            log.warning("%s is terminated, and tried again in %g s: %s", self, delay_s, reason)
+            log.warning("%s is terminated, and will be tried again in %g s: %s", self, delay_s, reason)
             await self._pause(delay_s)
 
     async def _pause(self, delay_s: float) -> None:
@@ -94,11 +94,11 @@ class Shovel:
             timer.cancel()
 
     async def _once(self) -> None:
-        """Transfer, until all that was to be transferred is. Raises LinkError, MalformedError."""
+        """Transfer until all messages are transferred. Raises LinkError, MalformedError."""
         source, destination = self.definition.source, self.definition.destination
         connection = f"Shovel {self.name}"
-        # Ended from the last to the first, and each whatever becomes of the others. The destination goes before the
-        # source: what was published there is to be taken before the source is done with.
+        # The ends are closed in reverse order, each regardless of errors in the others. The destination is closed
+        # before the source, because its last confirms are acknowledged at the source.
         async with contextlib.AsyncExitStack() as ends:
             from_link, from_uri = await self._dialer.dial(source.uris, connection)
             ends.push_async_callback(from_link.close)

@@ -1,4 +1,4 @@
-"""The queues of a shovel: declared if they are not there, or only looked for."""
+"""The queues of a shovel, which are declared if they do not exist, or only checked."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,14 +7,14 @@ from amqpbroker.broker.shovels.definition import Destination, Source
 from amqpbroker.client.protocol import ChannelClosedError, Client
 from amqpbroker.wire.values import Field, Table, longstr
 
-#: Channels for what may fail.
+#: Channels for operations that may fail.
 _LOOKING, _DECLARING = 2, 3
 
 _NOT_FOUND = 404
 
 
 async def prepare_source(client: Client, source: Source) -> str:
-    """The name of the queue to consume from, "" for the one declared last on channel 1. Raises LinkError."""
+    """Return the queue to consume from, "" for the one declared last on channel 1. Raises LinkError."""
     if source.queue is not None:
         await _prepare_queue(client, source.queue, source.predeclared, source.queue_arguments)
         return source.queue
@@ -24,13 +24,13 @@ async def prepare_source(client: Client, source: Source) -> str:
 
 
 async def prepare_destination(client: Client, destination: Destination) -> None:
-    """Raises LinkError."""
+    """Declare or check the destination queue. Raises LinkError."""
     if destination.queue is not None:
         await _prepare_queue(client, destination.queue, destination.predeclared, destination.queue_arguments)
 
 
 async def message_count(client: Client, queue: str) -> int:
-    """Raises LinkError."""
+    """Return the number of messages in a queue. Raises LinkError."""
     count: int = (await client.call("queue.declare", queue=queue, passive=True))["message_count"]
     return count
 
@@ -50,7 +50,7 @@ async def _prepare_queue(client: Client, queue: str, predeclared: bool, argument
 
 
 def table(arguments: Mapping[str, Any]) -> Table:
-    """Decoded JSON as arguments (rabbit_misc:to_amqp_table/1)."""
+    """Convert decoded JSON to arguments (rabbit_misc:to_amqp_table/1)."""
     return {name: _field(value) for name, value in arguments.items()}
 
 

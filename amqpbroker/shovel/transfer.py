@@ -1,6 +1,6 @@
-"""Transfer of a shovel's messages: published, confirmed, acknowledged, within the limit of unconfirmed ones.
+"""Transfer of a shovel's messages, which are published, confirmed and acknowledged within a limit of unconfirmed ones.
 
-No I/O: `Ends` does what is to be done at both ends.
+Without I/O: `Ends` acts on both connections.
 """
 
 from abc import ABC, abstractmethod
@@ -11,38 +11,38 @@ from typing import Literal, final
 from amqpbroker.broker.shovels.definition import AckMode
 from amqpbroker.client.protocol import Delivery
 
-#: Octets of messages that may be on their way before no more are read.
+#: Bytes of unconfirmed messages above which no more are read.
 WINDOW = 16 * 1024 * 1024
-#: What it takes to keep one, besides its octets.
+#: Memory of one message, in addition to its bytes.
 KEEPING = 500
 
 
 class Ends(ABC):
-    """What a transfer does at the source and at the destination."""
+    """Operations of a transfer on the source and the destination."""
 
     @abstractmethod
     def publish(self, delivery: Delivery) -> None:
-        """At the destination. `Transfer.full` may be called meanwhile."""
+        """Publish at the destination. `Transfer.full` may be called meanwhile."""
 
     @abstractmethod
     def ack(self, tag: int, multiple: bool) -> None:
-        """At the source."""
+        """Acknowledge at the source."""
 
     @abstractmethod
     def read(self, reading: bool) -> None:
-        """Whether more is to be read from the source."""
+        """Start or stop reading from the source."""
 
     @abstractmethod
     def retry_later(self, retry: Callable[[], None]) -> None:
-        """Call `retry()` after a delay, since the destination has refused a message."""
+        """Call `retry()` after a delay, because the destination has refused a message."""
 
     @abstractmethod
     def changed(self, status: "Status") -> None:
-        """The transfer's status is another."""
+        """Called when the transfer's status has changed."""
 
     @abstractmethod
     def finished(self) -> None:
-        """All that was to be transferred is."""
+        """Called when all messages are transferred."""
 
 
 #: Status of a transfer.
@@ -54,8 +54,8 @@ class Transfer:
     """The messages of one shovel while both its connections last.
 
     remaining: number of messages to take, after which `Ends.finished` is called once; None for no end. Messages are
-    published in the order of their arrival. A message that the destination refuses is kept and published again, ahead
-    of later messages, so that the source does not count it as returned.
+    published in the order of their arrival. A message that the destination refuses is retained and published again,
+    ahead of later messages, so that the source does not count it as returned.
 
     The ends must not refer to the transfer, or reference counting frees neither.
     """
@@ -67,7 +67,8 @@ class Transfer:
         self._to_take = remaining
         self._to_transfer = remaining
         self._sequence = 0
-        #: Published and not confirmed, by the number of the publish; in order of both number and delivery tag.
+        #: Messages that are published and not confirmed, by the number of the publish, in order of both number and
+        #: delivery tag.
         self._unconfirmed: dict[int, Delivery] = {}
         self._refused: list[Delivery] = []
         self._pending: deque[Delivery] = deque()
@@ -76,13 +77,13 @@ class Transfer:
         self._blocked = self._full = self._waiting = self._forwarding = False
         self._ended = False
 
-    # --- what happens -----------------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def delivered(self, delivery: Delivery) -> None:
-        """By the source."""
+        """Handle a message of the source."""
         if self._to_take is not None:
             if self._to_take == 0:
-                return  # it goes back to the queue when the connection ends
+                return  # it returns to the queue when the connection ends
             self._to_take -= 1
         self._octets += _size(delivery)
         self._pending.append(delivery)
@@ -90,7 +91,7 @@ class Transfer:
         self._throttle()
 
     def confirmed(self, number: int, multiple: bool, taken: bool) -> None:
-        """By the destination."""
+        """Handle a confirm of the destination."""
         confirmed = self._remove_confirmed(number, multiple)
         if not confirmed:
             return
@@ -122,11 +123,11 @@ class Transfer:
         return [self._unconfirmed.pop(each) for each in numbers]
 
     def retry(self) -> None:
-        """Publish again what was refused; `Ends.retry_later` was called a while ago."""
+        """Publish refused messages again, some time after `Ends.retry_later`."""
         if self._ended:
             return
         if self._unconfirmed:
-            self._ends.retry_later(self.retry)  # unconfirmed messages may be refused too, and belong in between
+            self._ends.retry_later(self.retry)  # wait for unconfirmed ones, which may be refused too
             return
         self._pending.extendleft(sorted(self._refused, key=_tag, reverse=True))
         self._refused = []
@@ -135,22 +136,22 @@ class Transfer:
         self._forward()
 
     def blocked(self, blocked: bool) -> None:
-        """The destination wants nothing to be published, or again something."""
+        """Stop or resume publishing, because the destination has blocked or unblocked the connection."""
         self._blocked = blocked
         self._update_status()
         self._forward()
 
     @property
     def all_confirmed(self) -> bool:
-        """Return whether no published message waits to be confirmed."""
+        """Return whether all published messages are confirmed."""
         return not self._unconfirmed
 
     def end(self) -> None:
-        """Publish nothing more; what is confirmed is still acknowledged."""
+        """Stop publishing. Confirmed messages are still acknowledged."""
         self._ended = True
 
     def full(self, full: bool) -> None:
-        """The network to the destination takes no more, or again some."""
+        """Pause or resume publishing, because the output buffer to the destination is full or has space again."""
         self._full = full
         self._update_status()
         self._forward()

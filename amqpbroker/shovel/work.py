@@ -1,4 +1,4 @@
-"""A shovel's two links at work: what comes of either goes to the transfer, and what that wants done is done."""
+"""The two links of a running shovel: passes their messages to the transfer, and performs its operations."""
 
 import asyncio
 import contextlib
@@ -15,19 +15,19 @@ from amqpbroker.shovel.changes import Changes
 from amqpbroker.shovel.transfer import Ends, Status, Transfer
 from amqpbroker.wire.values import MalformedError
 
-#: How long a shovel that is to end waits for what is on its way.
+#: Time for which a shovel that is stopped waits for outstanding confirms.
 DRAIN_S = 1.0
 
-#: How long what the destination refused is kept before it is published again.
+#: Delay before refused messages are published again.
 RETRY_MS = 1000
 
 
 @final
 class Work:
-    """A transfer over two links, as long as both last. done: ends with the reason once one fails, or with None.
+    """A transfer over two links, as long as both exist. done: completes with the reason when one fails, or with None.
 
-    Reference counting frees it once both links are closed: the links refer to it until then, and the transfer's `_Ends`
-    refer to neither.
+    Reference counting frees it after both links are closed: the links refer to it until then, and the transfer's
+    `_Ends` refer to neither.
     """
 
     def __init__(
@@ -51,7 +51,8 @@ class Work:
     def failed(self, error: Exception) -> None:
         self.transfer.end()
         if not self.done.done():
-            # Only the text is kept: a raised error refers to its stack frames, and so would create a reference cycle.
+            # Only the text is retained: a raised error refers to its stack frames, and so would create a reference
+            # cycle.
             self.done.set_result(str(error))
 
     async def drain(self) -> None:
@@ -86,8 +87,8 @@ class _Ends(Ends):
         self._destination = destination
         self._changes = changes
         target = definition.destination
-        self._exchange = b"" if target.queue is not None else _octets(target.exchange)
-        self._routing_key = _octets(target.exchange_key if target.queue is None else target.queue)
+        self._exchange = b"" if target.queue is not None else _encoded(target.exchange)
+        self._routing_key = _encoded(target.exchange_key if target.queue is None else target.queue)
         self._retrying: Timer | None = None
 
     def publish(self, delivery: Delivery) -> None:
@@ -117,7 +118,7 @@ class _Ends(Ends):
 
 
 class _Receiver(LinkReceiver):
-    """At one end."""
+    """Receives messages and confirms of one link."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -130,11 +131,11 @@ class _Receiver(LinkReceiver):
 @final
 class _AtSource(_Receiver):
     def delivered(self, delivery: Delivery) -> None:
-        if not self.work.done.done():  # else it goes back to the queue when the connection ends
+        if not self.work.done.done():  # otherwise the message returns to the queue when the connection ends
             try:
                 self.work.transfer.delivered(delivery)
             except MalformedError as error:
-                self.work.failed(MalformedError(f"a message that cannot be read: {error}"))
+                self.work.failed(MalformedError(f"a message cannot be read: {error}"))
 
 
 @final
@@ -151,5 +152,5 @@ class _AtDestination(_Receiver):
         self.work.transfer.full(full)
 
 
-def _octets(text: str | None) -> bytes | None:
+def _encoded(text: str | None) -> bytes | None:
     return None if text is None else text.encode("utf-8", "surrogateescape")

@@ -430,7 +430,7 @@ def limited_vhost(lab: Lab, limit: str, value: int) -> str:
 
 @family({"0": (0,), "1": (1,), "minus_1": (-1,)}, requires=NEEDS)
 def vhost_max_connections(lab: Lab, value: int) -> None:
-    """How many connections a vhost takes."""
+    """The number of connections that a vhost accepts."""
     vhost = limited_vhost(lab, "max-connections", value)
     for _ in range(2):
         lab.connect(vhost=vhost)
@@ -439,7 +439,7 @@ def vhost_max_connections(lab: Lab, value: int) -> None:
 
 @family({"0": (0,), "2": (2,), "minus_1": (-1,)}, requires=NEEDS)
 def vhost_max_queues(lab: Lab, value: int) -> None:
-    """How many queues a vhost takes."""
+    """The number of queues that a vhost accepts."""
     vhost = limited_vhost(lab, "max-queues", value)
     ch = lab.channel(lab.connect(vhost=vhost))
     for name in ("q1", "q2", "q1", "q3"):
@@ -450,7 +450,7 @@ def vhost_max_queues(lab: Lab, value: int) -> None:
 
 @family({"0": (0,), "1": (1,)}, requires=NEEDS)
 def user_max_connections(lab: Lab, value: int) -> None:
-    """How many connections a user may have."""
+    """The number of connections that a user may have."""
     user = member(lab)
     lab.management.user_limit(user, "max-connections", value)
     for _ in range(2):
@@ -460,7 +460,7 @@ def user_max_connections(lab: Lab, value: int) -> None:
 
 @case(requires=NEEDS)
 def user_max_channels(lab: Lab) -> None:
-    """How many channels a user may have."""
+    """The number of channels that a user may have."""
     user = member(lab)
     lab.management.user_limit(user, "max-channels", 2)
     connection = lab.connect(user=user, password="secret")
@@ -657,7 +657,7 @@ def queue_type_is_stored(lab: Lab, kind: str | None) -> None:
 
 @case(requires=NEEDS)
 def max_priority_by_policy(lab: Lab) -> None:
-    """What the API says of a policy that would make queues have priorities: it is no key of policies."""
+    """The API's answer to a policy that would set priorities, which is not a key of policies."""
     path = f"policies/%2F/{lab.name('p')}"
     body = {"pattern": "^" + lab.q() + "$", "definition": {"max-priority": 5}}
     lab.observe("status", lab.management.status("PUT", path, body))

@@ -396,7 +396,7 @@ def redelivered_stays(lab: Lab, kind: str) -> None:
     }
 )
 def several_consumers(lab: Lab, how: str, order: str) -> None:
-    """What two consumers of one channel held is settled at once: in the order of their tags."""
+    """Messages of two consumers of one channel are settled at once, in the order of the consumers' tags."""
     ch, other = lab.channel(), lab.channel()
     ch.queue(lab.q("dead"))
     dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
@@ -423,7 +423,9 @@ def several_consumers(lab: Lab, how: str, order: str) -> None:
 
 @family({f"{kind}_{tags}": (kind, tags) for kind in KINDS for tags in ("123", "213", "312")})
 def several_consumers_tx(lab: Lab, kind: str, tags: str) -> None:
-    """What a transaction rejects one by one is rejected at once at its commit: in the order of consumers' tags."""
+    """Messages that a transaction rejects one by one are rejected at once at its commit, in the order of consumers'
+    tags.
+    """
     ch, other = lab.channel(), lab.channel()
     dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": lab.q("dead")}
     ch.queue(lab.q("dead"))
@@ -443,7 +445,9 @@ def several_consumers_tx(lab: Lab, kind: str, tags: str) -> None:
 
 @family({f"{kind}_{order}": (kind, order) for kind in KINDS for order in ("ab", "ba")})
 def several_consumers_acked(lab: Lab, kind: str, order: str) -> None:
-    """What two consumers of one channel held is acknowledged at once: who gets what waits."""
+    """Messages of two consumers of one channel are acknowledged at once: the order in which they get waiting
+    messages.
+    """
     ch, other = lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
     other.qos(2)
@@ -459,7 +463,7 @@ def several_consumers_acked(lab: Lab, kind: str, order: str) -> None:
 
 @family({"classic": ("classic",), "quorum": ("quorum",)})
 def holders_that_count_as_consumers(lab: Lab, kind: str) -> None:
-    """How many consumers the queue tells of, while channels hold messages of basic.get and of a cancelled consumer."""
+    """The consumer count of a queue while channels hold messages of basic.get and of a cancelled consumer."""
     ch, one, two = lab.channel(), lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
     ch.confirm()

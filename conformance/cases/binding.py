@@ -52,7 +52,7 @@ def bind_with_other_arguments(lab: Lab) -> None:
     }
 )
 def unbind_arguments(lab: Lab, bind: dict[str, Any], unbind: dict[str, Any]) -> None:
-    """How exactly unbind must repeat the arguments."""
+    """The arguments that unbind must repeat."""
     ch = bound(lab)
     ch.bind(lab.q(), lab.x(), "k", arguments=bind)
     ch.unbind(lab.q(), lab.x(), "k", arguments=unbind)

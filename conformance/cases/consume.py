@@ -286,7 +286,7 @@ def round_robin_skips_full(lab: Lab) -> None:
     }
 )
 def priority_value(lab: Lab, value: Any) -> None:
-    """What x-priority may hold."""
+    """Valid values of x-priority."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.consume(lab.q(), "a", arguments={"x-priority": value})
@@ -494,7 +494,7 @@ def get_is_outside_prefetch(lab: Lab) -> None:
 
 @family({"consume": ("basic.consume",), "get": ("basic.get",), "purge": ("queue.purge",)})
 def stream_refuses(lab: Lab, method: str) -> None:
-    """What a stream does not do."""
+    """Methods that a stream refuses."""
     ch = lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "stream"})
     lab.hide(lab.q())
@@ -553,7 +553,7 @@ def single_active_on_a_closing_channel(lab: Lab, how: str) -> None:
 
 @family({"classic": ("classic",), "quorum": ("quorum",)})
 def single_active_count(lab: Lab, kind: str) -> None:
-    """How many consumers a queue with a single active one tells of, and once that is cancelled and holds a message."""
+    """The consumer count of a queue with a single active consumer, also after that is cancelled and holds a message."""
     ch, one = lab.channel(), lab.channel()
     arguments = {"x-queue-type": kind, "x-single-active-consumer": True}
     ch.queue(lab.q(), durable=True, arguments=arguments)

@@ -261,7 +261,7 @@ def copies(lab: Lab, arguments: dict[str, Any], headers: dict[str, Any]) -> None
 
 @case()
 def back_ahead_of_others(lab: Lab) -> None:
-    """What is rejected comes back to its queue, ahead of others by its priority: after what its room was given to."""
+    """A rejected message returns to its queue, ahead of others by priority, but behind those that replaced it."""
     ch, other = lab.channel(), lab.channel()
     ch.queue(lab.q(), arguments={"x-max-priority": 1, "x-dead-letter-exchange": ""})
     other.publish("", lab.q(), "high", priority=1)

@@ -9,7 +9,7 @@ from conformance.registry import MANAGEMENT, case, family
 
 NEEDS = (MANAGEMENT,)
 
-#: What names processes, nodes and moments, which the broker makes up.
+#: Fields with names of processes and nodes, and with times, which the broker generates.
 _INVENTED: tuple[str, ...] = (
     "channel",
     "cluster_state",
@@ -233,7 +233,7 @@ def global_parameter(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def vhost_updated(lab: Lab) -> None:
-    """What is said of a vhost changes."""
+    """The properties of a vhost change."""
     events = Events(lab)
     events.api("PUT", "vhosts/{v}", {"description": "d", "tags": "a,b"})
     events.observe(1)

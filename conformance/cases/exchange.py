@@ -39,7 +39,7 @@ def kind(lab: Lab, name: Any) -> None:
 
 @case()
 def declare_nowait(lab: Lab) -> None:
-    """With nowait there is no reply."""
+    """A declaration with nowait has no reply."""
     ch = lab.channel()
     ch.exchange(lab.x(), "fanout", nowait=True)
     ch.exchange(lab.x(), passive=True)
@@ -47,7 +47,7 @@ def declare_nowait(lab: Lab) -> None:
 
 @case()
 def declare_nowait_error(lab: Lab) -> None:
-    """With nowait an error is still told."""
+    """A declaration with nowait reports an error."""
     ch = lab.channel()
     ch.exchange(lab.x(), "foo", nowait=True)
     ch.closed()
@@ -346,7 +346,7 @@ def publish_deleted(lab: Lab) -> None:
     }
 )
 def line_ends(lab: Lab, method: str, names: dict[str, str]) -> None:
-    """Where else CR and LF are taken out of an exchange's name."""
+    """Further methods that remove CR and LF from an exchange's name."""
     ch = lab.channel()
     for short in ("a\r\nb", "ab", "other"):
         lab.x(short)

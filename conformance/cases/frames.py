@@ -671,7 +671,7 @@ def sudden_death(lab: Lab) -> None:
 
 @family({verb: (verb,) for verb in ("flow", "ack", "recover_async")})
 def behind_a_channel_error(lab: Lab, verb: str) -> None:
-    """What a client sent behind its mistake, before it knew of it, has no answer; the next channel works."""
+    """Methods that a client sent after its error, before it knew of it, have no answer; the next channel works."""
     connection = lab.connection
     connection.answer_close = False
     ch = lab.channel(connection)

@@ -68,7 +68,7 @@ def reject_publish_reopens(lab: Lab, kind: str, limit: int) -> None:
 
 @family({f"{kind}_{when}": (kind, when) for kind in ("classic", "quorum") for when in ("full", "below", "above")})
 def reject_publish_and_requeue(lab: Lab, kind: str, when: str) -> None:
-    """What a consumer holds comes back to a queue that is full, has been full, or gets too full by it."""
+    """Messages of a consumer return to a queue that is full, has been full, or exceeds its limit by them."""
     ch = limited(lab, kind, max_length=5, overflow="reject-publish")
     other = lab.channel()
     publish(ch, lab.q(), 5)
@@ -133,7 +133,7 @@ def reject_publish_without_confirms(lab: Lab) -> None:
 
 @case()
 def reject_publish_does_not_dead_letter(lab: Lab) -> None:
-    """What is refused is not dead-lettered."""
+    """Refused messages are not dead-lettered."""
     ch = limited(lab, dead=True, max_length=1, overflow="reject-publish")
     publish(ch, lab.q(), 2)
     lab.quiet()
@@ -141,7 +141,7 @@ def reject_publish_does_not_dead_letter(lab: Lab) -> None:
 
 @case()
 def reject_publish_dlx(lab: Lab) -> None:
-    """With reject-publish-dlx it is, and still refused."""
+    """Messages refused by reject-publish-dlx are dead-lettered."""
     ch = limited(lab, dead=True, max_length=1, overflow="reject-publish-dlx")
     publish(ch, lab.q(), 3)
     lab.wait_ready(lab.q("dead"), 2)
@@ -208,7 +208,7 @@ def zero(lab: Lab, kind: str) -> None:
 
 @case()
 def zero_with_consumer(lab: Lab) -> None:
-    """With a limit of 0 a ready consumer still gets messages."""
+    """A queue with a limit of 0 delivers messages to a ready consumer."""
     ch = limited(lab, max_length=0)
     consumer = lab.channel()
     consumer.consume(lab.q(), "a")
@@ -373,7 +373,7 @@ def given_back_expired(lab: Lab) -> None:
 
 @family(KINDS)
 def given_back_expired_and_too_many(lab: Lab, kind: str) -> None:
-    """Of what is given back one has expired and the others are too many: the order of the dead letters."""
+    """One returned message has expired and the others exceed the limit: the order of the dead letters."""
     ch = limited(lab, kind, dead=True, max_length=0)
     holder = lab.channel()
     holder.consume(lab.q(), "a")
@@ -387,7 +387,7 @@ def given_back_expired_and_too_many(lab: Lab, kind: str) -> None:
 
 @family({how: (how,) for how in ("nack", "reject", "recover", "channel", "connection")})
 def given_back_dies_of_everything(lab: Lab, how: str) -> None:
-    """Of what is given back at once some comes back too often, some too late, some is too much: the order of these."""
+    """Returned messages exceed the delivery limit, the TTL and the length limit: the order of the dead letters."""
     ch = limited(lab, "quorum", dead=True, max_length=1, delivery_limit=1)
     holder = lab.channel(lab.connect())
     holder.consume(lab.q(), "a")

@@ -1,4 +1,4 @@
-"""How long queues live: exclusive, auto-delete, x-expires (2.4)."""
+"""The lifetime of queues: exclusive, auto-delete, x-expires (2.4)."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def max_length_later(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def max_length_smaller_argument_wins(lab: Lab) -> None:
-    """Of a policy's and an argument's limit the smaller counts."""
+    """The smaller limit of a policy and an argument is used."""
     policy(lab, {"max-length": 3})
     publish(confirming(lab, max_length=2), lab.q(), 5)
 
@@ -192,7 +192,7 @@ def highest_priority_only(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def operator_smaller_wins(lab: Lab) -> None:
-    """Of a policy and an operator policy the smaller number counts."""
+    """The smaller number of a policy and an operator policy is used."""
     policy(lab, {"max-length": 4})
     operator_policy(lab, {"max-length": 2})
     publish(confirming(lab), lab.q(), 5)

@@ -126,7 +126,7 @@ def whole_channel_lifted(lab: Lab) -> None:
 
 @case()
 def whole_channel_and_per_consumer(lab: Lab) -> None:
-    """With both, the narrower one holds."""
+    """The lower one of both limits applies."""
     ch = lab.channel()
     ch.queue(lab.q())
     fill(ch, lab.q(), 6)
@@ -212,7 +212,7 @@ def requeue_makes_room(lab: Lab) -> None:
 
 @case()
 def cancel_keeps_the_held(lab: Lab) -> None:
-    """What a cancelled consumer holds does not count against a new one."""
+    """Messages of a cancelled consumer do not count against a new one."""
     ch = lab.channel()
     ch.queue(lab.q())
     fill(ch, lab.q(), 3)
@@ -326,7 +326,7 @@ def turns_after_settling(lab: Lab, kind: str, prefetch: int) -> None:
 
 @family({"classic": ("classic",), "quorum": ("quorum",)})
 def turn_of_who_settles_first(lab: Lab, kind: str) -> None:
-    """Of two consumers on one channel the one that was full settles while the other has had nothing yet."""
+    """The blocked one of two consumers on one channel settles before the other has received anything."""
     ch, both = lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
     ch.confirm()
@@ -517,7 +517,9 @@ def whole_channel_order_of_the_stopped(lab: Lab, when: str, count: int) -> None:
     | {"nack_one_refused": ("nack_one", "refused")}
 )
 def whole_channel_given_back(lab: Lab, how: str, who: str) -> None:
-    """Who gets what a channel gives back, that is as full as its limit lets it, or refused something, or has room."""
+    """The consumers that get messages which a channel returns: the channel is at its limit, has refused one, or is
+    below.
+    """
     ch, holder, other = lab.channel(), lab.channel(lab.connect()), lab.channel(lab.connect())
     ch.queue(lab.q())
     ch.confirm()
@@ -655,7 +657,7 @@ def whole_channel_set_within_a_transaction(lab: Lab) -> None:
 
 @family({"classic": ("classic",), "quorum": ("quorum",)})
 def no_ack_is_dealt(lab: Lab, kind: str) -> None:
-    """What comes back at once goes to a consumer without acks, first by its priority, and with a count of 1."""
+    """Messages that are returned together go to a consumer without acks, by priority, and with a count of 1."""
     ch, holder, first, second = lab.channel(), lab.channel(), lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
     ch.confirm()

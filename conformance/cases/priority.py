@@ -48,7 +48,7 @@ def consumed(lab: Lab) -> None:
 
 @case()
 def prefetched_stay(lab: Lab) -> None:
-    """What was prefetched is not reordered."""
+    """Prefetched messages are not reordered."""
     ch = ranked(lab, 10)
     consumer = lab.channel()
     consumer.qos(2)
@@ -74,7 +74,7 @@ def requeued(lab: Lab) -> None:
 
 @case()
 def drop_head(lab: Lab) -> None:
-    """With a length limit the head is dropped, which is the highest priority."""
+    """A length limit drops the head, which is the highest priority."""
     ch = ranked(lab, 10, max_length=2)
     publish(ch, lab.q(), 1, 9, 5, 0)
 
@@ -212,7 +212,7 @@ def quorum_turns(lab: Lab, order: str) -> None:
     }
 )
 def quorum_turn_goes_on(lab: Lab, how: str, order: str) -> None:
-    """What was taken before counts for whose turn it is: one message taken (and given back), then these."""
+    """Earlier deliveries count for the order of priorities: one message was consumed (and returned), then these."""
     ch, other = lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
     ch.confirm()

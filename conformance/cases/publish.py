@@ -1,4 +1,4 @@
-"""What basic.publish refuses, and what is returned (2.7)."""
+"""Messages that basic.publish refuses, and messages that are returned (2.7)."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def order_of_checks(lab: Lab, properties: dict[str, Any], missing: bool, _: str)
 
 @family({"reply_to": ({"reply_to": "amq.rabbitmq.reply-to"},), "expiration": ({"expiration": "abc"},)})
 def order_of_checks_internal_before(lab: Lab, properties: dict[str, Any]) -> None:
-    """That the exchange is internal is told before what is wrong with the properties."""
+    """The error for an internal exchange precedes errors in the properties."""
     ch = lab.channel()
     ch.exchange(lab.x(), internal=True)
     ch.publish(lab.x(), "k", **properties)
@@ -100,7 +100,7 @@ def order_of_checks_internal_before(lab: Lab, properties: dict[str, Any]) -> Non
 
 @case()
 def after_error_further_publishes_are_ignored(lab: Lab) -> None:
-    """What was sent behind a publish that closed the channel is dropped."""
+    """Methods sent after a publish that closed the channel are ignored."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.connection.answer_close = False

@@ -53,7 +53,7 @@ def declare_counts_quorum(lab: Lab) -> None:
 
 @case()
 def declare_nowait(lab: Lab) -> None:
-    """With nowait there is no reply."""
+    """A declaration with nowait has no reply."""
     ch = lab.channel()
     ch.queue(lab.q(), nowait=True)
     ch.queue(lab.q(), passive=True)
@@ -61,7 +61,7 @@ def declare_nowait(lab: Lab) -> None:
 
 @case()
 def declare_nowait_error(lab: Lab) -> None:
-    """With nowait an error is still told."""
+    """A declaration with nowait reports an error."""
     ch = lab.channel()
     ch.queue(lab.q())
     ch.queue(lab.q(), durable=True, nowait=True)
@@ -509,7 +509,7 @@ def missing_with_many_wide_letters(lab: Lab, letter: str) -> None:
 
 @family({verb: (verb,) for verb in ("bind", "unbind", "consume", "get", "delete", "publish")})
 def line_ends(lab: Lab, verb: str) -> None:
-    """Where else CR and LF are taken out of a queue's name."""
+    """Further methods that remove CR and LF from a queue's name."""
     ch = lab.channel()
     for short in ("a\r\nb", "ab"):
         lab.q(short)
@@ -535,7 +535,7 @@ def line_ends(lab: Lab, verb: str) -> None:
 
 @case()
 def declare_nowait_server_named(lab: Lab) -> None:
-    """With nowait nobody tells the name that the server makes, and yet it is the last declared one."""
+    """A declaration with nowait does not report the generated name, but it is the last declared queue."""
     ch = lab.channel()
     ch.call("queue.declare", queue="", exclusive=True, nowait=True)
     ch.bind("", "amq.fanout", "")

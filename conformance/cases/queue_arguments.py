@@ -64,7 +64,7 @@ def integer(lab: Lab, argument: str, value: Any) -> None:
 
 @family({"256": (256,), "255": (255,), "1000": (1000,), "10": (10,)})
 def max_priority(lab: Lab, value: int) -> None:
-    """How many priorities a classic queue may have."""
+    """The number of priorities that a classic queue may have."""
     lab.channel().queue(lab.q(), arguments={"x-max-priority": value})
 
 

@@ -432,7 +432,7 @@ def returned_without_limit_counts(lab: Lab) -> None:
 
 @case()
 def automatic_after_connection(lab: Lab) -> None:
-    """What a connection held that ends goes to a consumer with automatic acknowledgements, and is gone."""
+    """Messages of a connection that ends go to a consumer with automatic acknowledgements, and are removed."""
     ch = lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": "quorum"})
     ch.confirm()

@@ -191,7 +191,7 @@ def other_reply_to_is_kept(lab: Lab) -> None:
 
 @family({"get": ("basic.get",), "purge": ("queue.purge",), "delete": ("queue.delete",)})
 def pseudo_queue(lab: Lab, method: str) -> None:
-    """What else can be asked of the pseudo-queue."""
+    """Other methods for the pseudo-queue."""
     lab.channel().call(method, queue=PSEUDO)
 
 

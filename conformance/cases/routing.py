@@ -12,7 +12,7 @@ from conformance.values import Value
 
 @case()
 def alternate(lab: Lab) -> None:
-    """What finds no queue goes to the alternate exchange, with exchange and key unchanged."""
+    """Messages without a queue go to the alternate exchange, with exchange and key unchanged."""
     ch = lab.channel()
     ch.exchange(lab.x("alt"), "fanout")
     ch.exchange(lab.x(), "direct", arguments={"alternate-exchange": lab.x("alt")})
@@ -184,7 +184,7 @@ def copies_only(lab: Lab) -> None:
 
 @case()
 def copies_returned(lab: Lab) -> None:
-    """What a return shows of CC and BCC."""
+    """The CC and BCC headers of a returned message."""
     ch = three_queues(lab)
     ch.publish(lab.x(), "nobody", headers={"CC": ["nowhere"], "BCC": ["secret"], "z": 1}, mandatory=True)
     ch.wait("basic.return")
@@ -313,7 +313,7 @@ def hash_arguments(lab: Lab, arguments: dict[str, Any]) -> None:
 
 @case()
 def hash_one_queue(lab: Lab) -> None:
-    """With one queue everything goes there."""
+    """All messages go to the only queue."""
     ch = lab.channel()
     ch.exchange(lab.x(), HASH)
     ch.queue(lab.q())

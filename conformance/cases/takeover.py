@@ -28,7 +28,7 @@ def _publish(lab: Lab, ch: Channel, first: int, last: int) -> None:
 
 
 def _see(lab: Lab, ch: Channel) -> None:
-    """What came of the step before."""
+    """Record the results of the step before."""
     lab.quiet()
     ch.queue(lab.q(), passive=True)
 
@@ -42,7 +42,7 @@ def _see(lab: Lab, ch: Channel) -> None:
     }
 )
 def with_fewer(lab: Lab, kind: str, prefetch: int, how: str) -> None:
-    """What is held is more than the new one's prefetch, and is settled: one message, several or all."""
+    """The held messages exceed the new consumer's prefetch, and are settled: one message, several or all."""
     ch, other = _holding(lab, kind, 4)
     other.qos(prefetch)
     other.consume(lab.q(), "a")
@@ -67,7 +67,7 @@ def with_fewer(lab: Lab, kind: str, prefetch: int, how: str) -> None:
 
 @family({f"{kind}_{prefetch}": (kind, prefetch) for kind in ("classic", "quorum") for prefetch in (0, 3)})
 def with_more(lab: Lab, kind: str, prefetch: int) -> None:
-    """What is held is less than the new one's prefetch (0 is no limit)."""
+    """The held messages are fewer than the new consumer's prefetch (0 is no limit)."""
     ch, other = _holding(lab, kind, 2)
     other.qos(prefetch)
     other.consume(lab.q(), "a")
@@ -200,7 +200,7 @@ def by_way_of_another_queue(lab: Lab, kind: str) -> None:
 
 @family(KINDS)
 def single_active_alone(lab: Lab, kind: str) -> None:
-    """Of a queue with one active consumer, which is the only one."""
+    """A queue with a single active consumer has only that consumer."""
     ch, other = _holding(lab, kind, 3, single_active=True)
     other.qos(1)
     other.consume(lab.q(), "a")
@@ -262,7 +262,7 @@ def single_active_that_waits(lab: Lab) -> None:
     }
 )
 def place(lab: Lab, kind: str, before: int, after: int) -> None:
-    """Where among others the new one comes, with and without another priority."""
+    """The place of the new consumer among others, with and without another priority."""
     ch, other, third = lab.channel(), lab.channel(), lab.channel()
     ch.queue(lab.q(), durable=True, arguments={"x-queue-type": kind})
     ch.confirm()

@@ -97,7 +97,7 @@ def unroutable(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def refused(lab: Lab) -> None:
-    """What is refused is not traced, what a full queue refuses is."""
+    """Messages that a full queue refuses are traced, other refused messages are not."""
     bench = Bench(lab)
     other = lab.channel(bench.connection)
     other.publish("nope", "k")
@@ -200,7 +200,7 @@ def dead_lettered(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def committed(lab: Lab) -> None:
-    """What is published in a transaction is told when that is committed, and not when it is rolled back."""
+    """Publishes in a transaction are traced when it is committed, and not when it is rolled back."""
     bench = Bench(lab)
     bench.ch.queue("q")
     bench.ch.tx()
@@ -301,7 +301,7 @@ def switched(lab: Lab, on: Any) -> None:
 
 @case(requires=NEEDS)
 def shown(lab: Lab) -> None:
-    """What the API says of it, also where other things of the vhost change."""
+    """The API shows tracing, also when other properties of the vhost change."""
     bench = Bench(lab, on=False)
     bodies = ({"description": "d"}, {"tracing": True}, {"tracing": True}, {"tracing": False}, {"tracing": False})
     said = [_tracing(bench)]
@@ -336,7 +336,7 @@ def trace_exchange(lab: Lab) -> None:
 
 @case(requires=NEEDS)
 def by_two_channels(lab: Lab) -> None:
-    """Whoever did it is named: connection, channel, user."""
+    """Traces name their connection, channel and user."""
     bench = Bench(lab)
     user = lab.name("user")
     lab.management.user(user, "secret")

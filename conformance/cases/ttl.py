@@ -47,7 +47,7 @@ def message_ttl(lab: Lab, kind: str) -> None:
 
 @family({"queue_shorter": (150, "60000"), "message_shorter": (60000, "150")})
 def shorter_wins(lab: Lab, queue_ttl_ms: int, expiration: str) -> None:
-    """Of the two the shorter counts."""
+    """The shorter one of both times is used."""
     ch = timed(lab, "classic", queue_ttl_ms)
     ch.publish("", lab.q(), expiration=expiration)
     lab.sleep(0.6)

@@ -34,10 +34,10 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What came of one seed. `difference` is of `script`, the shortest that shows one.
+    """The result of one seed. `difference` is that of `script`, the shortest script that shows one.
 
-    unsteady: RabbitMQ does not do the same each time. fickle: it does, and the other broker does not. hasty: what
-    differed at first does not when both are given time.
+    unsteady: RabbitMQ's results vary. fickle: only the other broker's results vary. hasty: the first difference does
+    not occur when both have more time.
     """
 
     seed: int
@@ -84,17 +84,17 @@ class SideBySide:
         return _first_difference(expected, got), frames
 
     def _played(self, script: Script, pace: Pace, ours: Pace) -> tuple[list[Outcome], list[Outcome], int]:
-        """What RabbitMQ gave and what the other broker did, and how many frames that were."""
+        """Return the outcomes of RabbitMQ and of the other broker, and the number of frames."""
         got = Player(self._other, ours, self._other_cluster).play(script)
         player = Player(self._judge, pace, self._judge_cluster)
         return player.play(script, got), got, player.frames
 
     def _differs(self, script: Script) -> bool:
-        """Whether there is a difference, and still is when it is looked at again."""
+        """Return whether there is a difference that also occurs in a second run."""
         return all(self.compare(script, STEADY)[0] is not None for _ in range(2))
 
     def look_again(self, seed: int, operations: int, frames: int, script: Script) -> Found:
-        """What three more runs with time to settle say of a script that differed."""
+        """Return the result of three more runs, with more time, of a script that differed."""
         runs = [self._played(script, CAREFUL, OURS_CAREFUL)[:2] for _ in range(3)]
         if any(expected != runs[0][0] for expected, _ in runs):
             return Found(seed, operations, frames, unsteady=True)
@@ -131,7 +131,7 @@ def _first_difference(expected: list[Outcome], got: list[Outcome]) -> Difference
 
 
 def campaign(explore: Callable[[int], Found], first_seed: int, seconds: float, workers: int) -> Iterator[Found]:
-    """What the seeds from `first_seed` on give, in the order in which they are done, until the time is over."""
+    """Yield the results of seeds from `first_seed` on, in the order of their completion, until the time is over."""
     deadline = time.monotonic() + seconds
     seeds = itertools.count(first_seed)
     with ThreadPoolExecutor(workers) as pool:

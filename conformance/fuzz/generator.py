@@ -77,12 +77,12 @@ class _Queue:
 
     @property
     def is_quorum(self) -> bool:
-        """Whether its type is quorum."""
+        """Return whether the type of the queue is quorum."""
         return self.arguments.get("x-queue-type") == "quorum"
 
     @property
     def has_one_active(self) -> bool:
-        """Whether RabbitMQ may lose a consumer there, under whose tag another one starts or which another replaces."""
+        """Return whether RabbitMQ may lose a consumer whose tag another one uses, or that another one replaces."""
         return self.is_quorum and bool(self.arguments.get("x-single-active-consumer"))
 
 
@@ -98,7 +98,7 @@ class _Exchange:
 
 @dataclass(slots=True)
 class _Channel:
-    """What a script believes of one of its channels: its mode, the queue it consumes, its consumer tags."""
+    """The expected state of one of the script's channels: its mode, the queue it consumes, its consumer tags."""
 
     on: str
     mode: str = ""
@@ -167,11 +167,11 @@ class Generator:
         return self.random.choice([channel for channel in self._channels if self._may_hold(channel)])
 
     def _may_hold(self, channel: _Channel) -> bool:
-        """Whether it consumes: one channel of each connection, or all where no connection ends while they do."""
+        """Return whether the channel consumes: one of each connection, or all if no connection ends meanwhile."""
         return "both_channels" in self.has or channel.on.endswith("/1")
 
     def _fatal(self, share: float) -> bool:
-        """Whether to do what costs a connection."""
+        """Return whether to make an operation that closes a connection."""
         return "both_channels" not in self.has and self._may(share)
 
     def _settling_channel(self) -> _Channel:
@@ -572,7 +572,7 @@ class Generator:
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.
 
     def _may_take_up(self, queue: str) -> bool:
-        """Whether a tag may be taken up again there: on a quorum queue the turn of several consumers differs then."""
+        """Return whether a tag may be reused, which changes the order of several consumers on a quorum queue."""
         plan = next((one for one in self.queues if one.name == queue), None)
         if plan is None or not plan.is_quorum:
             return True
@@ -643,7 +643,7 @@ class Generator:
     def _settle_transaction(self) -> None:
         transactional = [channel for channel in self._channels if channel.mode == "tx"]
         channel = self.random.choice(transactional or self._channels)
-        # What the transaction publishes may expire after a short while, as from now.
+        # Messages that the transaction publishes may expire after a short while, counted from now.
         pause_ms = PAUSE_MS if "ttl" in self.has else 0
         self._add(channel.on, "commit" if self._may(0.7) else "rollback", pause_ms=pause_ms)
 
@@ -682,7 +682,7 @@ class Generator:
                 self._restart(channel)
 
     def _oddity(self) -> None:
-        """What a client hardly ever does."""
+        """Make an operation that clients hardly ever make."""
         rng = self.random
         on = self._any_channel().on
         queue = rng.choice(self.queues).name

@@ -32,8 +32,10 @@ SETTLING = ("ack", "nack", "reject")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """When a step's outcome is complete: after `quiet_s` without a change; or, when it is already the one that the
-    other broker gave, after `matched_s`. What would still come then shows in the next outcome."""
+    """The time at which a step's outcome is complete: after `quiet_s` without a change.
+
+    Or, if it equals that of the other broker, after `matched_s`. Later events are part of the next outcome.
+    """
 
     quiet_s: float
     matched_s: float = 0.0
@@ -183,7 +185,7 @@ class Player:
     # outcomes
 
     def _watch(self, look: Callable[[], Outcome], expected: Outcome | None) -> Outcome:
-        """What `look` sees when it no longer changes, or is what is expected."""
+        """Return the result of `look` when it no longer changes, or equals the expected one."""
         started = changed = time.monotonic()
         before: Outcome | None = None
         while True:
@@ -199,7 +201,7 @@ class Player:
                 time.sleep(0.004)
 
     def _look(self, notes: set[str]) -> Outcome:
-        """What was received since the last outcome, and what every queue holds: ready messages and consumers."""
+        """Return the events since the last outcome, and the ready messages and consumers of every queue."""
         counts: dict[str, str] = {}
         with _noted(notes):
             self._round_trips()
@@ -217,7 +219,7 @@ class Player:
         return outcome
 
     def _round_trips(self) -> None:
-        """All that was sent on the open channels has been handled, and what this made them send has come."""
+        """Wait until all methods on the open channels are handled, and their effects have arrived."""
         asked = [one for one in self._channels.values() if one.connection.is_open(one.number)]
         for channel in asked:
             channel.cast("exchange.declare", exchange="amq.direct", passive=True)
@@ -267,9 +269,12 @@ class Player:
         return []
 
     def _received(self, connection: Connection) -> dict[str, Any]:
-        """By channel, in order. Returns and confirms stand beside the rest: they do not come from where deliveries
-        come from, so that their place among these is nobody's promise. What a channel of a connection that ends is
-        still delivered, because its other channels have given back what they held, is left out: it is a race."""
+        """Return the events by channel, in order.
+
+        Returns and confirms are listed separately: their order relative to deliveries is not guaranteed. Messages that
+        a channel still receives because other channels of its ending connection have returned theirs are omitted: they
+        are a race.
+        """
         found: dict[str, Any] = {}
         ends = not connection.is_open()
         for on, events in self._new(connection).items():
@@ -288,7 +293,7 @@ class Player:
         return found
 
     def _new(self, connection: Connection) -> dict[str, list[Event]]:
-        """What came since the last outcome, by channel."""
+        """Return the events since the last outcome, by channel."""
         found: dict[str, list[Event]] = {}
         for event in connection.events[self._reported[connection.label] :]:
             if event.channel != CONTROL:
@@ -296,7 +301,7 @@ class Player:
         return dict(sorted(found.items()))
 
     def _take_note(self) -> None:
-        """All that has come is in an outcome; the next is about what comes from here on."""
+        """Mark all received events as part of an outcome; the next one begins here."""
         for connection in self._connections.values():
             for on, events in self._new(connection).items():
                 self.frames += len(events)
@@ -359,7 +364,7 @@ class Player:
 
 @contextlib.contextmanager
 def _noted(notes: set[str]) -> Any:
-    """What stops a case is a part of its outcome."""
+    """Include the error that stops a case in its outcome."""
     try:
         yield
     except CaseStoppedError as reason:

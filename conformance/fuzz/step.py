@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-#: What is done to a whole connection; every other verb is a method of `conformance.channel.Channel`.
+#: Verbs for a whole connection; every other verb is a method of `conformance.channel.Channel`.
 CONNECTION_VERBS = ("close_connection", "drop_connection")
 
 #: The `on` of steps that are HTTP requests, with the arguments `method`, `path` below /api and `body`.

@@ -1,4 +1,4 @@
-"""What a script's channel holds: the delivery tags it may settle, and the publishes that are confirmed."""
+"""State of a script's channel: the delivery tags it may settle, and the confirmed publishes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tags:
         self._confirmed: set[int] = set()
 
     def consumes_without_acks(self, consumer_tag: str) -> None:
-        """What this consumer is delivered is never held."""
+        """Note a consumer without acknowledgements, whose messages are never held."""
         self._consumers_without_acks.add(consumer_tag)
 
     def got_without_ack(self, tag: int) -> None:

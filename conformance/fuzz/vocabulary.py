@@ -23,7 +23,7 @@ HEADERS: tuple[dict[str, Any], ...] = (
     {"h": None},
     {"x-h": "w"},
 )
-#: What a message may carry beside these: headers that the broker itself writes.
+#: Further headers that a message may have, which the broker itself writes.
 BROKER_HEADERS: tuple[dict[str, Any], ...] = (
     {"x-death": [{"queue": "elsewhere", "reason": "rejected", "count": Value("l", 3)}]},
     {"x-death": "no list"},

@@ -152,7 +152,7 @@ async def wait_and_retry(channel: AbstractChannel) -> None:
 
 
 def death_count(message: AbstractIncomingMessage, queue: str, reason: str) -> int:
-    """How often a message has died in `queue` for `reason`, as its x-death header tells."""
+    """Return the number of deaths of a message in `queue` for `reason`, by its x-death header."""
     deaths = message.headers.get("x-death", [])
     return sum(death["count"] for death in deaths if (death["queue"], death["reason"]) == (queue, reason))
 

@@ -170,7 +170,7 @@ def chords() -> None:
 
 
 def delay_in_broker() -> None:
-    """With a quorum queue a countdown is spent in the broker, in queues whose TTLs add up to it."""
+    """A countdown with a quorum queue is spent in the broker, in queues whose TTLs add up to it."""
     sent_at = time.time()
     executed_at = durable.now.apply_async(countdown=1).get(timeout=GET_TIMEOUT_S)
     assert 1 <= executed_at - sent_at < 30, executed_at - sent_at

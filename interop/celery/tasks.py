@@ -72,7 +72,7 @@ def x_death(task: Task) -> list[dict[str, Any]]:
 
 @app.task(bind=True)
 def deaths(self: Task) -> list[tuple[str, str, int]]:
-    """How the message of this task was dead-lettered: queue, reason and count."""
+    """Return the deaths of this task's message: queue, reason and count."""
     return [(death["queue"], death["reason"], death["count"]) for death in x_death(self)]
 
 

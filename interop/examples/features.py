@@ -6,7 +6,7 @@ from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicab
 from interop.examples import snippets
 from interop.examples.target import has_delayed_exchange, is_for_testing
 
-#: What a program has in it that does not work with every broker.
+#: Features of a program that are not supported by every broker.
 DELAY = "x-delayed-message"
 TESTING = "testing/"  # the paths of the API for tests
 

@@ -44,7 +44,7 @@ def read(page: Path) -> Iterator[Snippet]:
 
 
 def run(snippet: Snippet, amqp_url: str, management_url: str) -> None:
-    """With the broker there in place of the one on this machine. Raises RuntimeError with what the program says."""
+    """Run with this broker in place of the local one. Raises RuntimeError with the output of the program."""
     program = _there(snippet.text, amqp_url, management_url)
     ran = subprocess.run(
         INTERPRETERS[snippet.language],

@@ -1,4 +1,4 @@
-"""What the broker at hand can do of what not every one can."""
+"""Features of the tested broker that not every broker has."""
 
 import urllib.error
 import urllib.request
@@ -21,7 +21,7 @@ def has_delayed_exchange() -> bool:
 
 
 def is_for_testing() -> bool:
-    """Whether its API has the paths for tests. RabbitMQ's has not."""
+    """Return whether its API has the paths for tests, which RabbitMQ does not have."""
     request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")
     request.add_header("Authorization", "Basic Z3Vlc3Q6Z3Vlc3Q=")  # guest:guest
     try:

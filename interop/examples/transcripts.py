@@ -26,7 +26,7 @@ ANY_ORDER = re.compile(r"in\s+any\s+order")
 
 
 class DifferenceError(Exception):
-    """What was to be seen was not, or something else was."""
+    """The output is missing, or differs from the expected one."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,9 @@ def read() -> list[Transcript]:
 def run(transcript: Transcript, where: Mapping[str, str]) -> None:
     """Type the commands. Raises DifferenceError.
 
-    where: variables that say where the broker is, such as AMQP_URL.
+    where: variables with the addresses of the broker, such as AMQP_URL.
 
-    What ends with `&` runs beside the others, from when it has printed its first line to the end.
+    A command that ends with `&` runs in the background after it has printed its first line.
     """
     # As in a reader's shell, where programs find the modules beside them.
     environment = os.environ | where | {"PYTHONWARNINGS": "error", "PYTHONSAFEPATH": ""}

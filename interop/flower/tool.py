@@ -25,7 +25,7 @@ app = Celery("interop", broker=AMQP_URL)
 
 
 def queues(*names: str) -> list[dict[str, object]]:
-    """What Flower's client of the API finds of these queues."""
+    """Return the properties of these queues that Flower's API client finds."""
     broker = Broker(AMQP_URL.rstrip("/") + "/%2F" if AMQP_URL.endswith("5672/") else AMQP_URL, http_api=API)
     found: list[dict[str, object]] = asyncio.run(broker.queues(list(names)))
     return found

@@ -45,7 +45,7 @@ def bodies(connection: Connection, queue: Queue, count: int) -> list[Any]:
 
 
 def death_count(message: Message, queue: str, reason: str) -> int:
-    """How often a message has died in `queue` for `reason`, as its x-death header tells."""
+    """Return the number of deaths of a message in `queue` for `reason`, by its x-death header."""
     deaths = message.headers.get("x-death", [])
     return sum(death["count"] for death in deaths if (death["queue"], death["reason"]) == (queue, reason))
 
@@ -98,7 +98,7 @@ def mandatory_return(connection: Connection) -> None:
 
 
 def acks(connection: Connection) -> None:
-    """What is requeued comes again and says so; what is acknowledged does not."""
+    """A requeued message is redelivered with the flag; an acknowledged one is not."""
     work = Queue("work")
     for number in range(3):
         connection.Producer().publish(number, routing_key="work", declare=[work])

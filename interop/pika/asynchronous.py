@@ -163,7 +163,7 @@ async def mandatory_return(channel: Channel) -> None:
 
 
 async def acks(connection: AsyncioConnection) -> None:
-    """With a prefetch of 3 the fourth message waits for an ack; what is never acked is redelivered."""
+    """The fourth message with a prefetch of 3 waits for an ack; unacknowledged messages are redelivered."""
     channel = await open_channel(connection)
     await call(channel.basic_qos, prefetch_count=3)
     await call(channel.queue_declare, "window")
@@ -231,7 +231,7 @@ async def wait_and_retry(channel: Channel) -> None:
 
 
 def death_count(properties: pika.BasicProperties, queue: str, reason: str) -> int:
-    """How often a message has died in `queue` for `reason`, as its x-death header tells."""
+    """Return the number of deaths of a message in `queue` for `reason`, by its x-death header."""
     deaths = (properties.headers or {}).get("x-death", [])
     return sum(death["count"] for death in deaths if (death["queue"], death["reason"]) == (queue, reason))
 

@@ -190,7 +190,7 @@ def wait_and_retry(channel: BlockingChannel) -> None:
 
 
 def death_count(properties: pika.BasicProperties, queue: str, reason: str) -> int:
-    """How often a message has died in `queue` for `reason`, as its x-death header tells."""
+    """Return the number of deaths of a message in `queue` for `reason`, by its x-death header."""
     deaths = (properties.headers or {}).get("x-death", [])
     return sum(death["count"] for death in deaths if (death["queue"], death["reason"]) == (queue, reason))
 

@@ -20,7 +20,7 @@ PARTS = urlsplit(MANAGEMENT_URL)
 
 
 def run(*words: str, login: tuple[str, str] = ("guest", "guest"), fails: bool = False) -> str:
-    """What it prints; with `fails` it has to exit with an error, and that is returned."""
+    """Return the output; with `fails` the tool must exit with an error, which is returned."""
     command = [sys.executable, PROGRAM, "--host", str(PARTS.hostname), "--port", str(PARTS.port)]
     command += ["-u", login[0], "-p", login[1], *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -26,7 +26,7 @@ HEADERS = {"int": -5, "long": 2**40, "bool": True, "text": "ü", "none": None, "
 
 LEAST = {"src-uri": "amqp://", "dest-uri": "amqp://", "src-queue": "a", "dest-queue": "b"}
 
-#: What is refused as the value of a shovel.
+#: Values of a shovel that are refused.
 WRONG: tuple[Any, ...] = (
     {},
     [],
@@ -116,7 +116,7 @@ def eventually(holds: Callable[[], bool], told: Callable[[], object]) -> None:
 
 
 def moved(source: End, source_queue: str, destination: End, destination_queue: str, count: int = 100) -> None:
-    """What is published at one end arrives in order at the other, as it was."""
+    """Messages published at one end arrive unchanged and in order at the other."""
     properties = pika.BasicProperties("text/plain", "utf-8", HEADERS, 2, 5, "c", "r", None, "m", 1_700_000_000, "t")
     source.publish(source_queue, count, properties)
     found = destination.take(destination_queue, count)
@@ -201,7 +201,7 @@ def _has(end: End, name: str) -> bool:
 
 
 def _count(end: End, queue: str) -> int:
-    """How many messages a queue has, unacknowledged ones too."""
+    """Return the number of messages of a queue, including unacknowledged ones."""
     count: int = end.api("GET", f"queues/%2F/{queue}").get("messages", -1)
     return count
 

@@ -1,4 +1,4 @@
-"""`python -m tests.bench` measures the core; see core.py, and scale.py for what can be had many times over."""
+"""`python -m tests.bench` measures the core; see core.py, and scale.py for many connections and queues."""
 
 from tests.bench.core import main
 

@@ -1,4 +1,4 @@
-"""Messages as applications send them: each with properties, headers and a body of its own, from a seed."""
+"""Messages as applications send them, each with its own properties, headers and body, from a seed."""
 
 import random
 import uuid

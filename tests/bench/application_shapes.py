@@ -1,4 +1,4 @@
-"""Shapes of load with messages of an application, 4,000 different ones in turn; see application.py for what is in them.
+"""Shapes of load with messages of an application, 4,000 different ones in rotation; application.py has their content.
 
 Their names begin with `app-`. Bodies have 20 to 2,000 bytes, and messages are transient, unless a shape says otherwise.
 """
@@ -28,7 +28,7 @@ from tests.load.client import LoadClient
 
 KB, MB = 1_000, 1_000_000
 OWN_KEYS = 40_000
-#: What keeps the publisher of persistent messages from being ahead without bound.
+#: Limit for the publisher of persistent messages, so that it is not ahead without bound.
 IN_FLIGHT = 1_000
 PREFETCH = 1_000
 REJECTED_AT_ONCE = 200
@@ -59,7 +59,7 @@ DELAYED = Topology(
 
 @dataclass(frozen=True)
 class Content:
-    """What publishers send, see `Different`."""
+    """Messages of a publisher, see `Different`."""
 
     different: int = DIFFERENT
     smallest: int = SMALLEST_BYTES
@@ -71,10 +71,10 @@ class Content:
 class Flow:
     """Publishers and consumers that never stop.
 
-    keys: routing keys, the names of the queues by default. own_keys: a routing key of its own for that many messages.
-    in_flight: messages that may wait for their confirm, 0 for no confirms. prefetch: 0 for auto-ack.
-    consumers: number of connections, which share the queues. They count what is measured, unless there is none, or
-    `dead_letters` of the topology is set: then a further consumer does, which takes the dead letters.
+    keys: routing keys, the names of the queues by default. own_keys: number of messages with a unique routing key.
+    in_flight: messages that may wait for their confirm, 0 for no confirms. prefetch: 0 for auto-ack. consumers: number
+    of connections, among which the queues are divided. They count the measured messages, unless there is none, or
+    `dead_letters` of the topology is set: then a further consumer counts the dead letters.
     """
 
     topology: Topology = PLAIN
@@ -97,7 +97,7 @@ class Flow:
             return {"": measure(takers or senders, broker.pids, seconds)}
 
     def _consume(self, processes: ClientProcesses, names: list[str]) -> list[Client]:
-        """Add the consumers; returns those that count what is measured."""
+        """Add the consumers; return those that count the measured messages."""
         every, answer = (REJECTED_AT_ONCE, reject) if self.rejecting else (1, acknowledge)
         takers = [
             processes.add(
@@ -111,7 +111,7 @@ class Flow:
         return takers
 
     def _sending(self, names: list[str], number: int) -> Different:
-        """Return what a publisher sends, by its number: each has messages of its own."""
+        """Return the messages of a publisher by its number: each publisher has its own."""
         return Different(
             tuple(own_keys(self.own_keys)) or self.keys or tuple(names),
             self.topology.exchange,
@@ -127,7 +127,7 @@ class Flow:
 
 
 def run_requeue(broker: Running, seconds: float) -> dict[str, Measured]:
-    """Messages that are given back to their queue when 200 of them were delivered, for ever."""
+    """Measure messages that are requeued when 200 of them were delivered, without end."""
     with PLAIN.declared(broker) as names, ClientProcesses(broker.port) as processes:
         processes.add(publish, Different(tuple(names), different=GIVEN_BACK, count=GIVEN_BACK))
         what = Consuming(tuple(names), REJECTED_AT_ONCE, REJECTED_AT_ONCE, answer=requeue)
@@ -142,7 +142,7 @@ def run_delayed(broker: Running, seconds: float) -> dict[str, Measured]:
 
 
 def has_delayed_exchanges(port: int) -> bool:
-    """Return whether the broker knows the exchange type. RabbitMQ does if its plugin is enabled."""
+    """Return whether the broker supports the exchange type. RabbitMQ does if its plugin is enabled."""
     arguments = DELAYED.exchange_arguments
     with LoadClient(port) as client:
         try:
@@ -162,7 +162,7 @@ def has_delayed_exchanges(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Requests:
-    """Requests to one server over direct reply-to, of clients that have one request at a time in flight."""
+    """Requests to one server over direct reply-to, by clients with one outstanding request each."""
 
     clients: int
 
@@ -175,7 +175,7 @@ class Requests:
 
 @dataclass(frozen=True)
 class Beside:
-    """The round trip of a message, one at a time, beside publishers that send without pause to another queue."""
+    """Round trips of a message, one at a time, beside publishers that send continuously to another queue."""
 
     publishers: int
 
@@ -203,7 +203,7 @@ def run_tls_connects(broker: Running, seconds: float) -> dict[str, Measured]:
         return {"": measure([processes.add(churn, True)], broker.pids, seconds)}
 
 
-#: 248 MB of 4,000 would not stay in a processor's cache anyway, and take seconds to make.
+#: 248 MB of 4,000 messages would not stay in a processor's cache anyway, and take seconds to create.
 MEDIUM = Content(400, 4 * KB, 120 * KB)
 LARGE = Content(16, MIB, MIB)
 

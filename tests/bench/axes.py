@@ -1,7 +1,7 @@
-"""Everything along which the messages of an application differ from one message that is repeated.
+"""The differences among the messages of an application, compared with one message that is repeated.
 
-Each axis is measured in several kinds of load, step by step; no kind may have a step that costs much more CPU a message
-than another one.
+Each axis is measured in several kinds of load, step by step; no step may need much more CPU per message than another
+one.
 """
 
 import contextlib
@@ -16,12 +16,12 @@ from tests.bench.shapes import queues
 from tests.bench.varied import FURTHER, Varied, bind, declare_with_alternate, lead_on, publish_varied
 
 EXCHANGE = "bench.varied"
-#: Exchanges before that one.
+#: Exchanges before the measured one.
 LEADING, ALTERNATE = "bench.leading", "bench.alternate"
-#: Number of keys of a direct exchange that are sent in turn where keys hardly ever repeat.
+#: Number of keys of a direct exchange that are sent in rotation, so that keys hardly ever repeat.
 POOL = 100_000
 SHARES = (0, 1, 10, 50, 90, 100)
-#: Octets between the smallest and the largest body, around 1,000 octets.
+#: Difference between the smallest and the largest body in bytes, around 1,000 bytes.
 SIZE, SPREADS = 1_000, (0, 2, 20, 200, 1_000, 2_000)
 
 Run = Callable[[Running, int, float], Measured]
@@ -29,7 +29,10 @@ Run = Callable[[Running, int, float], Measured]
 
 @dataclass(frozen=True)
 class Axis:
-    """along: what grows. steps: how many of it. kinds: by name, how a broker is measured at a step."""
+    """One axis.
+
+    along: the varied property. steps: its values. kinds: by name, the measurement of a broker at a step.
+    """
 
     along: str
     steps: tuple[int, ...]
@@ -37,7 +40,7 @@ class Axis:
     log: bool = True
 
     def measured(self, seconds: float, rounds: int) -> Iterator[tuple[int, dict[str, Measured]]]:
-        """Step by step, with a broker for each step. Kinds take turns, and the median of the rounds counts."""
+        """Measure step by step, with a new broker for each. Kinds alternate, and the median of the rounds is used."""
         for step in self.steps:
             with amqpbroker() as broker:
                 found: dict[str, list[Measured]] = {kind: [] for kind in self.kinds}
@@ -48,7 +51,7 @@ class Axis:
 
 
 def dearest(costs: list[float]) -> float:
-    """Return by what factor a step costs more than a step before it, at most."""
+    """Return the largest factor by which a step costs more than an earlier step."""
     least, found = costs[0], 1.0
     for cost in costs:
         found = max(found, cost / least)
@@ -93,7 +96,7 @@ def _topic(pattern: str, varied: Callable[[int], Varied]) -> Run:
 
 
 def _behind(prepare: Callable[[int], str]) -> Run:
-    """Return the load of a topic exchange that is reached by way of another exchange."""
+    """Return the load of a topic exchange that is bound to another exchange."""
 
     def run(broker: Running, step: int, seconds: float) -> Measured:
         return flow(broker, Varied(fresh_keys=step, key="a.{}"), seconds, "topic", "a.*", prepare=prepare)
@@ -112,7 +115,7 @@ def _alternate(port: int) -> str:
 
 
 def _permitted(write: str) -> Run:
-    """Return the load of a topic exchange whose keys the user may use as far as the pattern says."""
+    """Return the load of a topic exchange whose keys are restricted by a permission pattern."""
 
     def run(broker: Running, step: int, seconds: float) -> Measured:
         with contextlib.closing(Api(broker.management_port)) as api:
@@ -127,7 +130,7 @@ def _permitted(write: str) -> Run:
 
 
 def _further(name: str) -> Run:
-    """Return the load of a queue whose messages all differ, some of them with `FURTHER`, from an impersonator."""
+    """Return the load of a queue with different messages, some of them with `FURTHER`, from an impersonator."""
 
     def run(broker: Running, step: int, seconds: float) -> Measured:
         what = Varied(properties=1, fresh_properties=100, further=step, further_name=name)
@@ -157,7 +160,7 @@ def _one_queue(varied: Callable[[int], Varied], connections: Callable[[int], int
 
 
 def _nowhere(broker: Running, step: int, seconds: float) -> Measured:
-    """Through the default exchange, with the names of queues that do not exist."""
+    """Measure the default exchange with names of queues that do not exist."""
     with ClientProcesses(broker.port) as processes:
         sender = processes.add(publish_varied, Varied(fresh_keys=step))
         processes.ready()
@@ -165,7 +168,7 @@ def _nowhere(broker: Running, step: int, seconds: float) -> Measured:
 
 
 def _consuming(prefetch: int, channel_wide: bool = False) -> Run:
-    """Return the load of one connection that consumes from all queues, to which one publisher sends in turn."""
+    """Return the load of one connection that consumes from all queues, to which one publisher sends in rotation."""
 
     def run(broker: Running, step: int, seconds: float) -> Measured:
         with queues(broker, step) as names, ClientProcesses(broker.port) as processes:

@@ -12,7 +12,7 @@ Found = dict[int, dict[str, Measured]]
 
 
 def measured(name: str, seconds: float, rounds: int) -> Found:
-    """Measure an axis, and print each step as soon as it is known."""
+    """Measure an axis, and print each step when it is known."""
     axis = AXES[name]
     found: Found = {}
     for step, kinds in axis.measured(seconds, rounds):
@@ -23,7 +23,7 @@ def measured(name: str, seconds: float, rounds: int) -> Found:
 
 
 def costs(found: Found) -> dict[str, list[float]]:
-    """Return CPU microseconds a message by kind, step by step."""
+    """Return CPU microseconds per message by kind, step by step."""
     kinds = next(iter(found.values()))
     return {kind: [step[kind].cpu_us for step in found.values()] for kind in kinds}
 

@@ -1,7 +1,7 @@
-"""A backlog that grows to millions and is consumed again: what each message costs, and how long others have to wait.
+"""A backlog that grows to millions and is consumed: the cost of each message, and the delay of other clients.
 
-Meanwhile another connection asks for the depth of a queue of its own every millisecond: its longest round trip is the
-longest time for which the broker did not come round to it.
+Meanwhile another connection queries the depth of its own queue every millisecond: its longest round trip is the longest
+time for which the broker did not respond.
 """
 
 import time
@@ -26,7 +26,7 @@ SIZE = 100
 
 @dataclass(frozen=True)
 class Stretch:
-    """Between two depths: what a message cost, what was resident at its end, the longest round trip within it."""
+    """The part between two depths: cost per message, resident memory at its end, longest round trip."""
 
     depth: int
     rate: float
@@ -38,7 +38,10 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Backlog:
-    """empty: before any message. filled: up to each level. rest: with all of it there. drained: from each level."""
+    """Results.
+
+    empty: before any message. filled: up to each level. rest: with all messages. drained: from each level.
+    """
 
     empty: Stretch
     filled: list[Stretch]
@@ -47,7 +50,7 @@ class Backlog:
 
 
 class Watch:
-    """Cuts what goes on into stretches."""
+    """Divides the measurement into stretches."""
 
     def __init__(self, pids: list[int], prober: Client, samples_ns: Cells) -> None:
         self.pids = pids
@@ -61,7 +64,7 @@ class Watch:
         self.sample = self.prober.count
 
     def stretch(self, depth: int, messages: int) -> Stretch:
-        """What was since the last one."""
+        """Return the measurement since the last stretch."""
         took_s = time.monotonic() - self.since
         spent_s = cpu_s(self.pids) - self.cpu_s
         trips = sorted(self.samples_ns[self.sample : self.prober.count]) or [0]
@@ -73,7 +76,7 @@ class Watch:
 
 
 def typical(rounds: list[Backlog]) -> Backlog:
-    """The medians of several rounds of the same levels, with the longest stall of all."""
+    """Return the medians of several rounds of the same levels, with the longest stall of all."""
 
     def of(stretches: Iterable[Stretch]) -> Stretch:
         same = list(stretches)
@@ -92,7 +95,7 @@ def typical(rounds: list[Backlog]) -> Backlog:
 
 
 def measured(persistent: bool, levels: tuple[int, ...], show: Callable[[str, Stretch], None]) -> Backlog:
-    """With a broker of its own. Raises TimeoutError where it takes too long."""
+    """Measure with a new broker. Raises TimeoutError if it takes too long."""
     deadline = time.monotonic() + ALL_WITHIN_S
     samples_ns = CONTEXT.RawArray("Q", SAMPLES)
     filled: list[Stretch] = []

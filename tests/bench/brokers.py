@@ -1,4 +1,4 @@
-"""The brokers that are compared, each a process of its own on loopback with a data directory of its own."""
+"""The compared brokers, each in its own process on loopback with its own data directory."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from tests.process import ENVIRONMENT, BrokerProcess
 OURS = "amqpbroker"
 THEIRS = "RabbitMQ"
 
-#: RabbitMQ's plugin for delayed messages, which Debian does not have, and where users put it.
+#: RabbitMQ's plugin for delayed messages, which Debian does not include, and its usual directory.
 DELAYING = "rabbitmq_delayed_message_exchange"
 LIBRARY = Path("/usr/lib/rabbitmq")
 PLUGIN_FOLDERS = ("plugins", "lib/*/plugins")
@@ -34,7 +34,7 @@ class Running:
     """A running broker. `start_s`: seconds from its start until AMQP and management accepted connections.
 
     directory: its data directory, empty if unknown. tls_port: its port for AMQP over TLS, 0 if it has none.
-    management_port: that of its management API, 0 if it is not asked.
+    management_port: the port of its management API, 0 if unused.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Running:
 
 @contextlib.contextmanager
 def certificate() -> Iterator[Issued]:
-    """A certificate of a server and its key, which processes of other users can read."""
+    """Yield a server certificate and its key, which processes of other users can read."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         directory = Path(folder)
         directory.chmod(0o755)
@@ -80,7 +80,7 @@ def tls_settings(port: int, issued: Issued) -> dict[str, str]:
 
 @contextlib.contextmanager
 def amqpbroker() -> Iterator[Running]:
-    """This checkout's, with fsync, on free ports."""
+    """Start the broker of this checkout, with fsync, on free ports."""
     tls_port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, certificate() as issued:
         directory = Path(folder)
@@ -98,7 +98,7 @@ def amqpbroker() -> Iterator[Running]:
 
 
 def own_version() -> str:
-    """As `amqpbroker --version` says it: with whatever else there is to say of how it was built."""
+    """Return the text of `amqpbroker --version`, which includes the kind of build."""
     command = [sys.executable, "-m", "amqpbroker", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
     return done.stdout.strip().removeprefix("amqpbroker ")
@@ -112,7 +112,7 @@ def plugins(library: Path = LIBRARY) -> str:
 
 @contextlib.contextmanager
 def rabbitmq() -> Iterator[Running]:
-    """Debian's, installed if it is missing."""
+    """Start Debian's RabbitMQ, and install it if it is missing."""
     install()
     tls_port = free_port()
     with certificate() as issued:
@@ -127,7 +127,7 @@ def rabbitmq() -> Iterator[Running]:
 
 @contextlib.contextmanager
 def lavinmq(binary: str) -> Iterator[Running]:
-    """The one of this binary, with its own defaults."""
+    """Start the LavinMQ of this binary, with its own defaults."""
     with certificate() as issued, own_lavinmq(binary, issued) as started:
         yield Running.now(LAVINMQ, started.port, started.pid, started.start_s, tls_port=started.tls_port)
 
@@ -136,7 +136,7 @@ Start = Callable[[], AbstractContextManager[Running]]
 
 
 def compared() -> dict[str, Start]:
-    """Return how to start each broker: RabbitMQ, this one, and LavinMQ if the variable LAVINMQ names its binary."""
+    """Return the start functions: RabbitMQ, this broker, and LavinMQ if the variable LAVINMQ names its binary."""
     brokers: dict[str, Start] = {THEIRS: rabbitmq, OURS: amqpbroker}
     if binary := os.environ.get("LAVINMQ"):
         brokers[LAVINMQ] = lambda: lavinmq(binary)

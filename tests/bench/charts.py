@@ -1,4 +1,4 @@
-"""Charts as SVG: readable on light and on dark pages, the same file for the same figures."""
+"""Charts as SVG: readable on light and on dark pages, and the same file for the same figures."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Becomes the page's own text colour; the others stand out from white and from black.
+#: Replaced by the page's own text colour; the other colours are visible on white and on black.
 INK = "#123456"
 COLOURS = ("#2f81f7", "#db6d28", "#3fa34d", "#a371f7")
 LIGHT, DARK = "#1f2328", "#e6edf3"
@@ -32,7 +32,7 @@ SETTINGS = {
 
 
 def adapted(svg: str) -> str:
-    """The drawing with the reader's colour of text."""
+    """Return the drawing with the reader's text colour."""
     head, opening, rest = svg.partition("<svg")
     attributes, closing, drawing = rest.partition(">")
     return f"{head}{opening}{attributes}{closing}\n {STYLE}{drawing.replace(INK, 'currentColor')}"
@@ -40,7 +40,7 @@ def adapted(svg: str) -> str:
 
 @contextmanager
 def chart(path: Path, height: float, rows: int = 1, columns: int = 1) -> Iterator[Any]:
-    """The panels of a new chart, one after the other, which is written when the `with` ends."""
+    """Yield the panels of a new chart, which is written at the end of the block."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -53,7 +53,7 @@ def chart(path: Path, height: float, rows: int = 1, columns: int = 1) -> Iterato
 
 
 def ratios(path: Path, ratios: dict[str, float], targets: dict[str, float]) -> None:
-    """A bar for each row, and a mark where its target is."""
+    """Draw a bar for each row, and a mark at its target."""
     names = {name: f"{name}  {ratio:.1f}" for name, ratio in ratios.items()}
     with chart(path, height=0.9 + 0.28 * len(names)) as (axes,):
         axes.barh(list(names.values()), list(ratios.values()), height=0.6, color=COLOURS[0])
@@ -68,7 +68,7 @@ def ratios(path: Path, ratios: dict[str, float], targets: dict[str, float]) -> N
 
 @dataclass(frozen=True)
 class Panel:
-    """A line, or several by name, over what grows."""
+    """One line, or several by name, over the steps."""
 
     title: str
     lines: dict[str, list[float]]
@@ -76,7 +76,7 @@ class Panel:
 
 
 def growth(path: Path, along: str, steps: list[float], panels: list[Panel], log: bool = True) -> None:
-    """Panels in rows of up to three; four are two and two."""
+    """Draw panels in rows of up to three; four are drawn two and two."""
     columns = 2 if len(panels) == 4 else min(len(panels), 3)
     rows = -(-len(panels) // columns)
     with chart(path, 3 * rows, rows, columns) as drawn:
@@ -111,7 +111,7 @@ def _draw(axes: "Axes", steps: list[float], panel: Panel, line: str = "o-") -> N
 
 
 def short(value: float) -> str:
-    """As on an axis: 1.5M, 20k, 0.5."""
+    """Format a value as on an axis: 1.5M, 20k, 0.5."""
     for unit, letter in ((1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:g}{letter}"

@@ -1,4 +1,4 @@
-"""The processes that put load on a broker, and what is measured while they do."""
+"""Processes that put load on a broker, and their measurements."""
 
 import multiprocessing
 import statistics
@@ -21,7 +21,7 @@ LOOK_EVERY_S = 0.01
 
 @dataclass(frozen=True)
 class Measured:
-    """Of a time in which clients counted messages."""
+    """Result of a time in which clients counted messages."""
 
     rate: float
     cpu_us: float
@@ -29,7 +29,7 @@ class Measured:
 
 
 class Client:
-    """One process; see clients.py for what they run."""
+    """One client process; clients.py has their functions."""
 
     def __init__(self, work: Callable[..., None], port: int, *arguments: Any) -> None:
         self.cells: Cells = CONTEXT.RawArray("Q", CELLS)
@@ -42,11 +42,11 @@ class Client:
 
     @property
     def took_s(self) -> float:
-        """From its first message to its last one."""
+        """Return the time from its first message to its last one."""
         return (self.cells[LAST_NS] - self.cells[FIRST_NS]) / 1e9
 
     def wait(self, until: Callable[["Client"], bool], within_s: float) -> None:
-        """Raises TimeoutError, and RuntimeError if it has ended meanwhile."""
+        """Wait for a condition. Raises TimeoutError, and RuntimeError if the process has ended meanwhile."""
         deadline = time.monotonic() + within_s
         while not until(self):
             if not self.process.is_alive():
@@ -57,7 +57,7 @@ class Client:
 
 
 class ClientProcesses:
-    """Clients of one broker. Leaving its `with` ends them all."""
+    """Clients of one broker, which are ended with the block."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -72,7 +72,7 @@ class ClientProcesses:
         deadline = time.monotonic() + END_WITHIN_S
         for client in self.clients:
             client.process.join(max(0.0, deadline - time.monotonic()))
-            # One that is in the middle of sending to a broker which does not read.
+            # A client that is sending to a broker which does not read.
             client.process.terminate()
             client.process.join()
 
@@ -81,19 +81,19 @@ class ClientProcesses:
         return self.clients[-1]
 
     def ready(self) -> None:
-        """Wait until all of them are connected and have what they need."""
+        """Wait until all of them are connected and set up."""
         for client in self.clients:
             client.wait(lambda each: bool(each.cells[READY]), BEGIN_WITHIN_S)
 
 
 def measure(counting: list[Client], pids: list[int], seconds: float) -> Measured:
-    """What these clients count in so many seconds, once all of them have begun, and what it costs those processes."""
+    """Return the counts of these clients in `seconds`, after all have begun, and the cost for the processes."""
     for client in counting:
         client.wait(lambda each: each.count > 0, BEGIN_WITHIN_S)
     time.sleep(min(WARM_UP_S, seconds))
     start, count, cpu = time.monotonic(), _sum(counting), cpu_s(pids)
     time.sleep(seconds)
-    # Seldom, where the machine has better things to do.
+    # Seldom, to leave the machine to the measured processes.
     while _sum(counting) == count and time.monotonic() < start + BEGIN_WITHIN_S:
         time.sleep(LOOK_EVERY_S)
     took, counted, spent = time.monotonic() - start, _sum(counting) - count, cpu_s(pids) - cpu
@@ -101,7 +101,7 @@ def measure(counting: list[Client], pids: list[int], seconds: float) -> Measured
 
 
 def measure_all(client: Client, pids: list[int], within_s: float) -> Measured:
-    """What it costs until a client has counted all that it is to count."""
+    """Return the cost until a client has counted all messages."""
     cpu = cpu_s(pids)
     client.wait(lambda each: bool(each.cells[LAST_NS]), within_s)
     spent = cpu_s(pids) - cpu
@@ -109,7 +109,7 @@ def measure_all(client: Client, pids: list[int], within_s: float) -> Measured:
 
 
 def medians(rounds: list[Measured]) -> Measured:
-    """Each figure's own median."""
+    """Return the median of each figure."""
     return Measured(
         statistics.median(each.rate for each in rounds),
         statistics.median(each.cpu_us for each in rounds),

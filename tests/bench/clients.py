@@ -1,10 +1,10 @@
-"""Clients that cost next to nothing: their messages are encoded beforehand, deliveries are counted by their tags.
+"""Clients that need almost no CPU: their messages are encoded beforehand, and deliveries are counted by their tags.
 
-Each runs in a process of its own and is given cells that it shares with the process that measures: it writes there
-what it has counted, and looks there whether it is to end.
+Each runs in its own process with shared memory cells of the measuring process: it writes its counts there, and reads
+there whether it must end.
 
-`amqpbroker perf` is not this: it has to be right about whatever a broker sends, which costs its consumers two to three
-times the CPU a message, and here they share the cores with what is measured.
+`amqpbroker perf` is different: it must handle anything that a broker sends correctly, which takes its consumers two to
+three times the CPU per message, and here they run on the same cores as the measured broker.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from tests.bench.sending import Load, Repeated
 from tests.harness import published
 from tests.load.client import LoadClient, allow_open_files, request, without_verification
 
-#: What the cells hold: messages counted, when the first and the last one was (ns), ready, to end, samples kept.
+#: Meaning of the cells: messages counted, time of the first and the last one (ns), ready, end, number of samples.
 COUNT, FIRST_NS, LAST_NS, READY, END = range(5)
 CELLS = 5
 
@@ -36,11 +36,11 @@ Cells = MutableSequence[int]
 
 @dataclass(frozen=True)
 class Consuming:
-    """What a consumer takes: messages of each of `queues`.
+    """Parameters of a consumer: messages of each of `queues`.
 
-    prefetch: 0 for auto-ack. ack_every: number of messages that are answered together. answer: makes the frame that
-    answers everything up to a delivery tag. count: where to end; 0 for never. tls: whether the connection is encrypted.
-    channel_wide: the prefetch is that of the channel, not of each consumer.
+    prefetch: 0 for auto-ack. ack_every: number of messages that are answered together. answer: returns the frame that
+    answers everything up to a delivery tag. count: number of messages after which it ends; 0 for no end. tls: the
+    connection is encrypted. channel_wide: the prefetch is that of the channel, not of each consumer.
     """
 
     queues: tuple[str, ...]
@@ -100,7 +100,7 @@ def _publish_confirmed(sock: socket.socket, cells: Cells, what: Load, chunks: li
         data = pending + sock.recv(1 << 16)
         whole = len(data) // CONFIRM.size * CONFIRM.size
         if whole:
-            # Confirms of several queues come in any order. That matters at the end only.
+            # Confirms of several queues arrive in any order, which matters only at the end.
             for at in range(0 if what.count and sent >= until else whole - CONFIRM.size, whole, CONFIRM.size):
                 head, tag, _, _ = CONFIRM.unpack_from(data, at)
                 assert head[7:] == b"\0\x3c\0\x50", "not a basic.ack"
@@ -156,7 +156,7 @@ def _count(client: LoadClient, cells: Cells, what: Consuming) -> None:
 
 
 def churn(port: int, cells: Cells, tls: bool = False) -> None:
-    """Connect, open a channel, declare a queue that the broker names, close: each step waits for its answer.
+    """Connect, open a channel, declare a server-named queue, close; each step waits for its answer.
 
     tls: encrypt the connection, and declare nothing.
     """
@@ -177,7 +177,7 @@ def churn(port: int, cells: Cells, tls: bool = False) -> None:
 
 
 def login_steps() -> list[bytes]:
-    """Return what a client sends until channel 1 is open; the broker answers each part with one frame."""
+    """Return the data that a client sends until channel 1 is open; the broker answers each part with one frame."""
     return [
         PROTOCOL_HEADER,
         Login({}, ("PLAIN",), "guest", "guest", lambda _: 0).start_ok({"mechanisms": b"PLAIN"}),
@@ -193,7 +193,7 @@ def _connected(port: int, context: ssl.SSLContext | None) -> socket.socket:
 
 
 def _answer(sock: socket.socket) -> None:
-    """Take one frame."""
+    """Receive one frame."""
     reader = FrameReader(0)
     while next(reader.frames(), None) is None:
         data = sock.recv(1 << 16)
@@ -203,7 +203,7 @@ def _answer(sock: socket.socket) -> None:
 
 
 def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) -> None:
-    """Many connections, each with a queue of its own: sends a batch there, and the next one when it has it back."""
+    """Run many connections, each with its own queue: each sends a batch, and the next one when it has received it."""
     allow_open_files(connections + 100)
     clients = [LoadClient(port) for _ in range(connections)]
     answers = select.epoll()
@@ -236,7 +236,7 @@ def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) 
 
 
 def _bytes_of_deliveries(client: LoadClient, count: int) -> int:
-    """Receive that many messages, each with a body of one frame; returns the number of bytes."""
+    """Receive that many messages, each with a body of one frame; return the number of bytes."""
     octets = bodies = 0
     for kind, payload in client.frames():
         octets += len(payload) + 8
@@ -247,7 +247,7 @@ def _bytes_of_deliveries(client: LoadClient, count: int) -> int:
 
 
 def publish_paced(port: int, cells: Cells, what: Repeated, rate: int) -> None:
-    """So many messages a second, each beginning with the time at which it was sent."""
+    """Publish `rate` messages per second, each beginning with the time at which it was sent."""
     message = what.chunks()[0]
     frames = message[0][: len(message[0]) // message[1]]
     head, tail = frames[: -what.size - 1], frames[8 - what.size - 1 :]
@@ -266,7 +266,7 @@ def publish_paced(port: int, cells: Cells, what: Repeated, rate: int) -> None:
 
 
 def consume_timed(port: int, cells: Cells, queue: str, samples_ns: Cells) -> None:
-    """Notes for each message how long ago it was sent, as long as there is room."""
+    """Record the age of each received message, while there is space for samples."""
     with LoadClient(port) as client:
         client.call("basic.consume", "basic.consume-ok", queue=queue, no_ack=True)
         cells[READY] = 1
@@ -277,7 +277,7 @@ def consume_timed(port: int, cells: Cells, queue: str, samples_ns: Cells) -> Non
 
 
 def probe(port: int, cells: Cells, queue: str, samples_ns: Cells, every_s: float) -> None:
-    """Asks for the depth of a queue, again and again, and notes how long each answer took."""
+    """Query the depth of a queue repeatedly, and record the time of each answer."""
     question = request("queue.declare", queue=queue, passive=True)
     with LoadClient(port) as client:
         client.declare(queue)
@@ -305,13 +305,13 @@ def _frames_until_end(client: LoadClient, cells: Cells) -> Iterator[tuple[int, b
 
 
 def wake_for_the_end(sock: socket.socket) -> None:
-    """Have receiving raise BlockingIOError now and then: a timeout of Python's would cost a further call each time."""
+    """Make receiving raise BlockingIOError now and then: a timeout of Python would need another call each time."""
     sock.settimeout(None)
     seconds, rest = divmod(LOOK_EVERY_S, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", int(seconds), int(rest * 1e6)))
 
 
 def _wait_for_end(cells: Cells) -> None:
-    """Keep the connection: what closing it costs the broker is not measured."""
+    """Keep the connection open: the cost of its close is not measured."""
     while not cells[END]:
         time.sleep(LOOK_EVERY_S / 4)

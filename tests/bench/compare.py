@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Two checkouts of this project beside each other: CPU per message of the core, in runs that take turns.
+"""Compare two checkouts of this project: CPU per message of the core, in alternating runs.
 
 usage: tests/bench/compare.py REF [REF2] [--shapes a,b] [--pairs N] [-n MESSAGES] [--compiled]
 
-REF and REF2 are whatever git knows as a commit; without REF2 it is this checkout as it is, with what is not committed.
-Each is checked out into a directory of its own, which is gone at the end. Each run is a process of its own, of
-the bench and the code of its checkout; who is first changes with every pair. It prints the median of each, that of
-the ratios of pairs (below 1: the second is faster) and the range in which the latter lies with at least 95 %
-confidence, whatever the distribution; where 1 is in it, the difference is within the noise.
+REF and REF2 are commits; without REF2 it is this checkout, including uncommitted changes. Each is checked out into its
+own directory, which is removed at the end. Each run is a process with the bench and the code of its checkout; the order
+alternates with every pair. Prints the median of each, the median of the ratios of pairs (below 1: the second is faster)
+and the range of the latter with at least 95 % confidence for any distribution; if 1 is in the range, the difference is
+within the noise.
 """
 
 import argparse
@@ -24,15 +24,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: Shapes that every checkout has, and shapes to be named with `--shapes` if both checkouts have them.
+#: Shapes that every checkout has, and shapes for `--shapes` if both checkouts have them.
 REPEATED = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
 STORED = ("stored", "stored-publish", "stored-backlog")
 APPLICATION = ("app", "app-topic", "app-headers", "app-delayed", "app-reply", "app-expired", "app-rejected")
 SHAPES = (*REPEATED, *STORED, *APPLICATION, "app-expired-keys", "app-rejected-keys")
 CONFIDENCE = 0.95
 RUN_WITHIN_S = 120.0
-#: The bounds of glibc that a broker sets (server/allocator.py), for benches of commits that do not set them. By its own
-#: bounds glibc gives the end of the heap back and takes it again, or does not, by chance: half of a message's time.
+#: The bounds of glibc that a broker sets (server/allocator.py), for benches of commits that do not set them. With its
+#: own bounds, glibc may or may not release and reallocate the end of the heap by chance, which takes half of a
+#: message's time.
 MALLOC = {
     "MALLOC_TRIM_THRESHOLD_": str(64 * 1024 * 1024),
     "MALLOC_MMAP_THRESHOLD_": str(8 * 1024 * 1024),
@@ -52,7 +53,7 @@ class Shape:
 
 
 def confident_range(ordered: list[float]) -> tuple[float, float] | None:
-    """Between which of them the median they stand for lies with CONFIDENCE; None if they are too few to say."""
+    """Return the range of the median with CONFIDENCE; None if there are too few values."""
     pairs = len(ordered)
     cut, outside = -1, 0.0
     while True:
@@ -64,10 +65,10 @@ def confident_range(ordered: list[float]) -> tuple[float, float] | None:
 
 
 def verdict(ordered: list[float]) -> str:
-    """What the ratios of pairs say."""
+    """Describe the ratios of pairs."""
     found = confident_range(ordered)
     if found is None:
-        return "too few pairs to tell"
+        return "too few pairs for a result"
     least, most = found
     ranged = f"{least:.3f} to {most:.3f}"
     if least <= 1 <= most:
@@ -82,7 +83,7 @@ def line(name: str, shape: Shape) -> str:
 
 @contextlib.contextmanager
 def checkout(ref: str | None, compiled: bool) -> Iterator[Path]:
-    """A directory with that commit; this one without a ref."""
+    """Yield a directory with that commit; this checkout without a ref."""
     if ref is None:
         if compiled:
             build(ROOT)
@@ -100,7 +101,7 @@ def checkout(ref: str | None, compiled: bool) -> Iterator[Path]:
 
 
 def git(*arguments: str) -> None:
-    """Raises SystemExit with git's words."""
+    """Run git. Raises SystemExit with git's output."""
     done = subprocess.run(
         ["git", "-C", str(ROOT), *arguments], check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True
     )
@@ -109,7 +110,7 @@ def git(*arguments: str) -> None:
 
 
 def check(*refs: str | None) -> None:
-    """Before anything is compiled for one of them. Raises SystemExit if git knows one not as a commit."""
+    """Check commits before anything is compiled. Raises SystemExit if git does not know one."""
     asked = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "--end-of-options"]
     for ref in filter(None, refs):
         commit = f"{ref}^{{commit}}"
@@ -128,15 +129,15 @@ def build(path: Path) -> None:
 
 
 def python() -> str:
-    """The project's own interpreter, which has what it needs, however this program was started."""
+    """Return the project's own interpreter, which has its dependencies."""
     own = ROOT / ".venv" / "bin" / "python"
     return str(own) if own.exists() else sys.executable
 
 
 def run(path: Path, shape: str, messages: int, compiled: bool = False) -> float | None:
-    """CPU microseconds per message; None if that checkout has no such shape."""
+    """Return CPU microseconds per message; None if that checkout does not have the shape."""
     command = [python(), "-m", "tests.bench", shape, "-n", str(messages), "--rounds", "1"]
-    # Not what is in the directory in which it runs, but what comes first here.
+    # The code is found here first, and not in the current directory.
     where = [str(path / "build" / "compiled"), str(path)] if compiled else [str(path)]
     environment = os.environ | MALLOC | {"PYTHONPATH": os.pathsep.join(where), "PYTHONSAFEPATH": "1"}
     done = subprocess.run(
@@ -149,13 +150,13 @@ def run(path: Path, shape: str, messages: int, compiled: bool = False) -> float 
 
 
 def parsed(output: str, shape: str) -> float:
-    """Out of a line such as `transient       1.27 us/message`."""
+    """Parse a line such as `transient 1.27 us/message`."""
     words = next(words for words in map(str.split, output.splitlines()) if words and words[0] == shape)
     return float(words[1])
 
 
 def measured(first: Path, second: Path, name: str, given: argparse.Namespace) -> Shape | None:
-    """As many pairs of runs as are asked for; None if one of the two cannot run it."""
+    """Run the requested number of pairs; None if one of the two cannot run it."""
     shape = Shape()
     sides = [(first, shape.first), (second, shape.second)]
     for _ in range(given.pairs):
@@ -169,7 +170,7 @@ def measured(first: Path, second: Path, name: str, given: argparse.Namespace) ->
 
 
 def within(low: float, high: float) -> Callable[[str], float]:
-    """What argparse takes a number with these bounds by; a whole one if both are."""
+    """Return the argparse type of a number with these bounds; an integer if both are."""
     kind = int if isinstance(low, int) and isinstance(high, int) else float
 
     def parse(text: str) -> float:
@@ -190,7 +191,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("ref")
     parser.add_argument("ref2", nargs="?")
     parser.add_argument("--shapes", type=lambda text: text.split(","), default=list(REPEATED), metavar="A,B")
-    parser.add_argument("--pairs", type=within(1, 1000), default=9, help="six are the least that can tell anything")
+    parser.add_argument("--pairs", type=within(1, 1000), default=9, help="at least six are needed for a result")
     parser.add_argument("-n", type=within(1, 100_000_000), default=50_000, metavar="MESSAGES")
     parser.add_argument(
         "--compiled", action="store_true", help="compile the hot path of both first, which takes a minute each"
@@ -204,7 +205,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     given = options()
     check(given.ref, given.ref2)
-    # Ended by a signal it still has to remove what it checked out.
+    # The program still removes its checkouts if it is ended by a signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with checkout(given.ref, given.compiled) as first, checkout(given.ref2, given.compiled) as second:
         how = "compiled" if given.compiled else "interpreted"

@@ -5,12 +5,11 @@ usage: python -m tests.bench.core [SHAPE ...] [-n MESSAGES] [--rounds N]
 Shapes: transient (auto-ack), single-ack, multiple-ack, confirm, priority, fanout10, ready (publish to a queue without
 consumer), backlog (consume ready messages); with a journal in a temporary directory: stored (persistent, with confirms,
 250 acknowledged at once), stored-publish (without consumer), stored-backlog (ready messages consumed, 250 acknowledged
-at once; only that is measured); with messages of an application, all of them different: app (auto-ack),
-app-topic (a routing key of its own for each), app-headers (1,000 bindings of a headers exchange to 10 queues),
-app-delayed (through a delayed exchange, held for 1 to 1,000 ms), app-reply (requests for a direct reply, and replies),
-app-expired (from a queue with a TTL of 0 to its dead letter queue), app-rejected (250 at a time to a dead letter
-queue), app-expired-keys and app-rejected-keys (the same, with a routing key of its own for each). Prints the median
-over the rounds.
+at once; only that is measured); with messages of an application, all of them different: app (auto-ack), app-topic (a
+unique routing key for each), app-headers (1,000 bindings of a headers exchange to 10 queues), app-delayed (through a
+delayed exchange, held for 1 to 1,000 ms), app-reply (requests for a direct reply, and replies), app-expired (from a
+queue with a TTL of 0 to its dead letter queue), app-rejected (250 at a time to a dead letter queue), app-expired-keys
+and app-rejected-keys (the same, with a unique routing key for each). Prints the median over the rounds.
 """
 
 import argparse
@@ -48,7 +47,7 @@ def _acks(first: int, count: int) -> bytes:
 
 
 def _messages(shape: str) -> Iterator[tuple[dict[str, Any], bytes]]:
-    """Yield an application's messages with what the shape needs: a delay, or the name of direct replies."""
+    """Yield an application's messages with the requirements of the shape: a delay, or the name of direct replies."""
     chance = random.Random(1)
     for properties, body in messages():
         if shape == "app-delayed":
@@ -73,7 +72,7 @@ def _fail(error: Exception) -> NoReturn:
 
 
 class Shape:
-    """A publisher, consumers, and what happens to `CHUNK` messages."""
+    """A publisher, consumers, and the handling of `CHUNK` messages."""
 
     def __init__(self, name: str, directory: Path) -> None:
         self.clock = ManualClock()
@@ -127,7 +126,7 @@ class Shape:
             self.replies = self._replies()
 
     def _replies(self) -> list[bytes]:
-        """Consume replies, and return the chunks of what the replying client publishes."""
+        """Consume replies, and return the chunks of publishes of the replying client."""
         self.publisher.consume(REPLY_TO, no_ack=True)
         self.publisher.publish("q", b"request", reply_to=REPLY_TO)
         self.broker.sync()
@@ -137,7 +136,7 @@ class Shape:
         return _chunks([published(name, body, **values) for values, body in messages(seed=2)])
 
     def _with_dead_letters(self, name: str) -> str:
-        """Declare a queue whose dead letters go to a consumer; returns the exchange to publish to."""
+        """Declare a queue whose dead letters go to a consumer; return the exchange to publish to."""
         dead = self._consumer("dead", no_ack=True)
         keeps_keys = name.endswith("-keys")
         arguments: Table = {"x-dead-letter-exchange": longstr("letters" if keeps_keys else "")}
@@ -166,7 +165,7 @@ class Shape:
         return consumer
 
     def run(self, messages: int) -> float:
-        """CPU seconds for that many messages."""
+        """Return the CPU seconds for that many messages."""
         spent = 0.0
         for i in range(messages // CHUNK):
             chunk = self.chunks[i % len(self.chunks)]
@@ -196,7 +195,7 @@ class Shape:
         return spent + self._release_delayed()
 
     def _release_delayed(self) -> float:
-        """Let all delayed messages become due; returns the CPU seconds."""
+        """Make all delayed messages due; return the CPU seconds."""
         start = time.process_time()
         for _ in range(0, LONGEST_DELAY_MS if self.name == "app-delayed" else 0, CHUNK_MS):
             self.clock.advance(CHUNK_MS)
@@ -226,7 +225,7 @@ SHAPES += ("app-expired-keys", "app-rejected-keys")
 
 
 def measure(name: str, messages: int) -> float:
-    """Microseconds per message (per copy for fanout10) of one round."""
+    """Return the microseconds per message (per copy for fanout10) of one round."""
     with tempfile.TemporaryDirectory(prefix="bench-core-") as directory:
         shape = Shape(name, Path(directory))
         shape.run(CHUNK * 4)
@@ -245,7 +244,7 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    retain_freed_memory()  # as a broker does: else glibc gives the end of its heap back, and takes it again, by chance
+    retain_freed_memory()  # as in a broker: otherwise glibc releases and reallocates the end of its heap by chance
     for name in options.shapes:
         times = [measure(name, options.n) for _ in range(options.rounds)]
         print(f"{name:17s} {statistics.median(times):7.3f} us/message")

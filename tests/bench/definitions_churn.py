@@ -12,7 +12,7 @@ from tests.bench.brokers import Running, amqpbroker
 from tests.bench.processes import cpu_s, resident_bytes
 from tests.load.client import LoadClient, request
 
-#: Interval between two looks at the log, whose size goes up and down within seconds.
+#: Interval between two checks of the log, whose size changes within seconds.
 LOOK_EVERY_S = 0.05
 #: Maximum number of queues that are declared and deleted in one write.
 BATCH = 50
@@ -20,7 +20,7 @@ BATCH = 50
 
 @dataclass(frozen=True)
 class Churned:
-    """A sample after so many seconds; log_bytes is the maximum since the previous sample.
+    """A sample. log_bytes is the maximum since the previous sample.
 
     declared: number of queues declared and deleted so far.
     """

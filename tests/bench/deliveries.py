@@ -1,7 +1,6 @@
-"""Count of the deliveries on a channel, for next to no CPU: the delivery tag of the newest one is their number.
+"""Counts deliveries on a channel with almost no CPU: the delivery tag of the newest one is their number.
 
-The newest delivery is searched for from the end of what was received, so that nearly all bytes are received and not
-looked at.
+The newest delivery is searched for from the end of the received data, so that nearly all bytes are not inspected.
 """
 
 import socket
@@ -14,12 +13,12 @@ from tests.load.client import LoadClient
 BUFFER_BYTES = 1 << 20
 
 _DELIVER = next(code for code, method in METHODS.items() if method.name == "basic.deliver").to_bytes(4, "big")
-#: Consumer tags are as long as those that RabbitMQ makes, and begin with what no random body has in it.
+#: Consumer tags are as long as those of RabbitMQ, and begin with text that no random body contains.
 _TAG_BYTES = 31
 _TAG_START = "amq.ctag-bench-"
 _NEEDLE = _DELIVER + bytes((_TAG_BYTES,)) + _TAG_START.encode()
 _DELIVERY_TAG_AT = len(_DELIVER) + 1 + _TAG_BYTES
-#: How far a delivery is looked at.
+#: Number of inspected bytes of a delivery.
 REACH = _DELIVERY_TAG_AT + 8
 
 
@@ -34,13 +33,13 @@ def newest(data: bytes | bytearray, end: int) -> int:
 
 
 class Deliveries:
-    """What a client receives once its consumers, which have tags of `consumer_tag`, are on its only channel."""
+    """The received data of a client whose consumers, with tags of `consumer_tag`, are on its only channel."""
 
     def __init__(self, client: LoadClient) -> None:
         self._socket: socket.socket = client.socket
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
-        #: Bytes at the beginning that were looked at already, but may have a part of a delivery.
+        #: Bytes at the beginning that were inspected already, but may have a part of a delivery.
         self._kept = 0
         self.count = 0
         early = client.take_unread()
@@ -48,7 +47,7 @@ class Deliveries:
         self._count(len(early))
 
     def receive(self) -> int:
-        """Receive once and count; returns the number of bytes, 0 if the broker has closed the connection."""
+        """Receive once and count; return the number of bytes, 0 if the broker has closed the connection."""
         kept = self._kept
         received = self._socket.recv_into(self._view[kept:] if kept else self._buffer)
         if received:
@@ -73,7 +72,7 @@ def reject(tag: int) -> bytes:
 
 
 def requeue(tag: int) -> bytes:
-    """Return the frame that gives everything up to the tag back to its queue."""
+    """Return the frame that requeues everything up to the tag."""
     return _nack(tag, requeue=True)
 
 

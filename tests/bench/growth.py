@@ -33,7 +33,7 @@ NAMES = [*GROWTHS, *AXES, "backlog"]
 #: Measurement that takes too long to be made by default.
 DEFINITIONS = "definitions"
 SAMPLES = 120
-#: As many as are worth waiting for.
+#: The largest value that is worth waiting for.
 MOST = 1_000_000_000
 KINDS = {"persistent": True, "transient": False}
 
@@ -65,7 +65,7 @@ def grown_text(name: str, found: dict[int, Measured], how: str) -> str:
 
 
 def times(name: str, found: dict[int, Measured]) -> str:
-    """Compare the last step with the first, and each step with those before it."""
+    """Compare the last step with the first, and each step with earlier ones."""
     steps = list(found.items())
     (least, first), (most, last) = steps[0], steps[-1]
     if name == "sizes":
@@ -182,7 +182,7 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def count(text: str) -> int:
-    """Out of 500000, 500k or 5M. Raises ArgumentTypeError."""
+    """Parse 500000, 500k or 5M. Raises ArgumentTypeError."""
     units = {"k": 1_000, "M": 1_000_000}
     try:
         number = float(text[:-1]) * units[text[-1]] if text[-1:] in units else float(text)
@@ -194,12 +194,12 @@ def count(text: str) -> int:
 
 
 def levels(most: int) -> tuple[int, ...]:
-    """LEVELS as far as they go, and the last one."""
+    """Return LEVELS up to the maximum, and the maximum."""
     return (*(level for level in LEVELS if level < most), most)
 
 
 def backlogs(most: int, rounds: int) -> dict[str, Backlog]:
-    """The kinds take turns, so that what the machine does meanwhile is not one's alone."""
+    """Measure both kinds alternately, so that other load on the machine affects both."""
     found: dict[str, list[Backlog]] = {kind: [] for kind in KINDS}
     for _ in range(rounds):
         for kind, persistent in KINDS.items():
@@ -209,7 +209,7 @@ def backlogs(most: int, rounds: int) -> dict[str, Backlog]:
 
 def main() -> None:
     given = options()
-    # The parts make load themselves, so it is read before the first one.
+    # The measurements cause load themselves, so it is read before the first one.
     began, load = time.monotonic(), page.load()
     exit_on_sigterm()
     for name in given.what or NAMES:

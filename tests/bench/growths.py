@@ -1,4 +1,4 @@
-"""Broker processes under work that grows: what a message costs beside more queues, connections, bindings, octets."""
+"""Broker processes under growing work: cost of a message with more queues, connections, bindings, bytes."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ MOST_KEYS = 1_000
 
 @dataclass(frozen=True)
 class Growth:
-    """along: what grows. steps: how many of it. run: measures a broker, which is new for each step."""
+    """One growth.
+
+    along: the growing quantity. steps: its values. run: measures a broker, which is new for each step.
+    """
 
     along: str
     steps: tuple[int, ...]
@@ -26,7 +29,7 @@ class Growth:
     open_files: Callable[[int], int] = lambda step: 0
 
     def measured(self, seconds: float) -> Iterator[tuple[int, Measured]]:
-        """Step by step, those left out that take more open files than this process may have."""
+        """Measure step by step, without steps that need more open files than this process may have."""
         for step in self.steps:
             wanted = self.open_files(step)
             if wanted and not allow_open_files(wanted):
@@ -37,7 +40,7 @@ class Growth:
 
 
 def many_queues(broker: Running, count: int, seconds: float) -> Measured:
-    """One publisher that takes them in turn, one connection that consumes from all of them."""
+    """Measure one publisher that uses the queues in rotation, and one connection that consumes from all of them."""
     with queues(broker, count) as names, ClientProcesses(broker.port) as processes:
         taker = processes.add(consume, Consuming(tuple(names)))
         processes.ready()
@@ -46,7 +49,7 @@ def many_queues(broker: Running, count: int, seconds: float) -> Measured:
 
 
 def many_connections(broker: Running, count: int, seconds: float) -> Measured:
-    """Each with a queue of its own, through which it sends 20 messages at a time."""
+    """Measure connections that each have a queue, through which they send 20 messages at a time."""
     with ClientProcesses(broker.port) as processes:
         ring = processes.add(circulate, count, CIRCULATING, 100)
         processes.ready()
@@ -54,7 +57,7 @@ def many_connections(broker: Running, count: int, seconds: float) -> Measured:
 
 
 def many_bindings(broker: Running, count: int, seconds: float) -> Measured:
-    """Of one queue, half of them with `*` and half with `#`; keys that match one of them each."""
+    """Measure bindings of one queue, half of them with `*` and half with `#`; keys match one of them each."""
     endings = (".*.created", ".#")
     with queues(broker, 1) as (queue,), ClientProcesses(broker.port) as processes:
         patterns = [f"{i:06}{endings[i % 2]}" for i in range(count)]
@@ -67,7 +70,7 @@ def many_bindings(broker: Running, count: int, seconds: float) -> Measured:
 
 
 def large_messages(broker: Running, size: int, seconds: float) -> Measured:
-    """One publisher, one auto-ack consumer."""
+    """Measure one publisher and one auto-ack consumer."""
     return Flow(size=size).run(broker, seconds)[""]
 
 

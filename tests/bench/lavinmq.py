@@ -1,4 +1,4 @@
-"""A LavinMQ from a binary that the user has: on loopback, with a data directory and ports of its own."""
+"""A LavinMQ from a binary of the user: on loopback, with its own data directory and ports."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ class Started:
 
 
 def configuration(directory: Path, issued: Issued, port: int, tls_port: int, management_port: int) -> str:
-    """Return its configuration file. MQTT and the metrics are off: they would be on ports that others may have."""
+    """Return its configuration file. MQTT and the metrics are off, because their ports may be in use."""
     return f"""\
 [main]
 data_dir = {directory / "data"}

@@ -1,9 +1,9 @@
-"""What backlogs cost in resident memory, and how fast they are taken again, as a Markdown table.
+"""Resident memory of backlogs, and the rate at which they are consumed, as a Markdown table.
 
 usage: python -m tests.bench.memory [--small N] [--large N]
 
-Starts a broker of its own for each row: persistent messages of 100 octets, and of 1 MB, published without waiting for
-confirms. `peak` is the most that was resident while they came in.
+Starts a new broker for each row: persistent messages of 100 bytes, and of 1 MB, published without waiting for confirms.
+`peak` is the largest resident memory while they are published.
 """
 
 import argparse

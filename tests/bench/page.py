@@ -1,4 +1,4 @@
-"""Parts of docs/performance.md that programs write, each between two comments with its name."""
+"""Generated parts of docs/performance.md, each between two comments with its name."""
 
 import datetime
 import os
@@ -11,7 +11,7 @@ CHARTS = PAGE.parent / "performance"
 
 
 def write(name: str, text: str, page: Path = PAGE) -> None:
-    """Put the text where the page has this part. Raises LookupError if it has none."""
+    """Replace the named part of the page. Raises LookupError if the page does not have it."""
     page.write_text(replaced(page.read_text(), name, text))
 
 
@@ -25,13 +25,13 @@ def replaced(page: str, name: str, text: str) -> str:
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Markdown; all columns but the first are figures."""
+    """Return a Markdown table; all columns except the first are figures."""
     lines = [head, ("---", *["--:"] * (len(head) - 1)), *rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def machine() -> str:
-    """The day, the machine and the versions, for a sentence."""
+    """Return the day, the machine and the versions, for a sentence."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -46,7 +46,7 @@ def machine() -> str:
 
 
 def load() -> str:
-    """Return the load of the last minute, marked if it was high. A bench reads it before it makes load itself."""
+    """Return the load of the last minute, marked if it was high. A bench reads it before it causes load itself."""
     busy = os.getloadavg()[0]
     return f"load average before the run {busy:.1f}" + (" (**not a quiet machine**)" if busy > BUSY_LOAD else "")
 

@@ -1,4 +1,4 @@
-"""What a process and those it started have taken of the machine, as Linux tells in /proc."""
+"""Resource use of a process and its descendants, from Linux's /proc."""
 
 import os
 import signal
@@ -13,12 +13,12 @@ IDLE_WITHIN_S = 6.0
 
 
 def exit_on_sigterm() -> None:
-    """Have SIGTERM end this program as an exception would, so that what it has started is ended too."""
+    """Make SIGTERM end this program like an exception, so that its child processes are ended too."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 
 def stat(process: Path) -> list[str]:
-    """The fields of /proc/PID/stat behind the name: state, parent, ... Empty if the process is gone."""
+    """Return the fields of /proc/PID/stat after the name: state, parent, ... Empty if the process has ended."""
     try:
         return (process / "stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -26,7 +26,7 @@ def stat(process: Path) -> list[str]:
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that descend from it."""
+    """Return the process and all its descendants."""
     parents = {int(path.name): int(fields[1]) for path in PROC.glob("[0-9]*") if (fields := stat(path))}
     found = [pid]
     for member in found:
@@ -35,13 +35,13 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_s(pids: list[int]) -> float:
-    """Seconds of CPU that all threads of these have taken so far, in user space and in the kernel."""
+    """Return the CPU seconds of all their threads so far, in user space and in the kernel."""
     fields = [stat(PROC / str(pid)) for pid in pids]
     return sum(int(each[11]) + int(each[12]) for each in fields if each) / TICKS_PER_S
 
 
 def memory_bytes(pids: list[int]) -> int:
-    """Their proportional set size: what is resident, shared pages divided among those who share them."""
+    """Return the proportional set size: resident memory, with shared pages divided among their users."""
     total = 0
     for pid in pids:
         try:
@@ -53,16 +53,17 @@ def memory_bytes(pids: list[int]) -> int:
 
 
 def resident_bytes(pids: list[int]) -> int:
-    """What is resident of them, at no cost to them.
+    """Return the resident memory, at no cost to the processes.
 
-    For `memory_bytes` the kernel walks through all their memory, for 15 ms a gigabyte, and they get no more meanwhile.
+    For `memory_bytes` the kernel walks through all their memory, for 15 ms per gigabyte, and they cannot allocate
+    meanwhile.
     """
     found = [(PROC / str(pid) / "statm").read_text().split()[1] for pid in pids]
     return sum(int(pages) for pages in found) * os.sysconf("SC_PAGE_SIZE")
 
 
 def wait_until_idle(pids: list[int], check_every_s: float = 0.1) -> None:
-    """Wait until they take next to no CPU any more, or for some seconds if they go on."""
+    """Wait until they use almost no CPU, or for some seconds if they continue."""
     deadline = time.monotonic() + IDLE_WITHIN_S
     before = cpu_s(pids)
     while time.monotonic() < deadline:
@@ -74,7 +75,7 @@ def wait_until_idle(pids: list[int], check_every_s: float = 0.1) -> None:
 
 
 def with_environment(program: str, variable: str) -> int:
-    """The pid of the process that runs `program` and was given `variable`, as NAME=VALUE. Raises LookupError."""
+    """Return the pid of the process that runs `program` with `variable`, as NAME=VALUE. Raises LookupError."""
     for process in PROC.glob("[0-9]*"):
         try:
             if (process / "comm").read_text().strip() != program:

@@ -1,4 +1,4 @@
-"""Clients of an application that connect as soon as the broker is there, and try every 50 ms until then.
+"""Clients of an application that connect when the broker is running, and try every 50 ms until then.
 
 Publishers publish persistent messages, one at a time, and wait for each confirm. Consumers have a prefetch of 100, and
 work for some milliseconds on each message. All publishers are one process, and all consumers are another one.
@@ -27,15 +27,15 @@ LOOK_EVERY_S = 0.05
 DIFFERENT = 16
 CONFIRM_BYTES = 21
 
-#: Work of one client by its number, once it is logged in.
+#: The work of one client, by its number, after it is logged in.
 Work = Callable[[int, asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 def publish_again(port: int, cells: Cells, logged_in_ns: Cells, queues: tuple[str, ...], samples: Cells) -> None:
-    """Publish by as many clients as `logged_in_ns` has cells for.
+    """Publish with as many clients as `logged_in_ns` has cells for.
 
-    logged_in_ns: when each client had its channel, 0 before. samples: for each message when it was published and how
-    long its confirm took, one after the other, in nanoseconds.
+    logged_in_ns: time when each client had its channel, 0 before. samples: for each message the time of its publish and
+    the duration until its confirm, one after the other, in nanoseconds.
     """
     clients = len(logged_in_ns)
     kept: list[list[bytes]] = []
@@ -63,9 +63,9 @@ def publish_again(port: int, cells: Cells, logged_in_ns: Cells, queues: tuple[st
 
 
 def consume_again(port: int, cells: Cells, logged_in_ns: Cells, queues: tuple[str, ...], received_ns: Cells) -> None:
-    """Consume by as many clients as `logged_in_ns` has cells for, which divide the queues among them.
+    """Consume with as many clients as `logged_in_ns` has cells for, which divide the queues among them.
 
-    received_ns: when each client received its first message, 0 before.
+    received_ns: time when each client received its first message, 0 before.
     """
     clients = len(logged_in_ns)
 
@@ -118,7 +118,7 @@ async def _until_the_end(port: int, cells: Cells, logged_in_ns: Cells, work: Wor
 
 
 async def _connect_and(port: int, number: int, logged_in_ns: Cells, work: Work) -> None:
-    """Connect and work, over and over."""
+    """Connect and work, repeatedly."""
     steps = login_steps()
     while True:
         try:

@@ -1,6 +1,6 @@
-"""Requests that a management page and monitoring tools make of a broker with many queues, beside a load.
+"""Requests of management UIs and monitoring tools to a broker with many queues, beside a load.
 
-A page's requests are its own: RabbitMQ's page asks for what the page of RabbitMQ 4.0.5 shows, ours for what ours does.
+The requests of RabbitMQ's UI are those of RabbitMQ 4.0.5; the requests of this UI are its own.
 """
 
 import base64
@@ -26,17 +26,17 @@ from tests.load.client import LoadClient
 QUEUES = 10_000
 #: Name of the measurement without refreshes.
 NOTHING = "nothing"
-#: A page refreshes itself every 5 seconds, and several people look at it.
+#: The UI refreshes every 5 seconds, and several people use it.
 EVERY_S = 1.0
 WITHIN_S = 60.0
 ATTEMPTS = 5
 PAUSE_S = 0.1
-#: A queue has its number modulo so many messages.
+#: The number of messages of a queue is its number modulo this.
 DEPTHS = 5
 #: Queues of the load and of the round trips.
 BESIDE = Topology(2, prefix="beside")
 
-#: What the list of our page shows (management/static/js/pages/queues.js).
+#: Columns of the list in this UI (management/static/js/pages/queues.js).
 COLUMNS = (
     "name,vhost,type,state,idle_since,durable,auto_delete,exclusive,arguments,policy,operator_policy,"
     "effective_policy_definition,messages,messages_ready,messages_unacknowledged,consumers,"
@@ -47,7 +47,7 @@ _SAMPLES = {f"{kind}_{what}": s for kind in ("lengths", "msg_rates", "data_rates
 
 
 def page(broker: str, **query: str) -> list[str]:
-    """Return the paths that the list of queues of the broker's page asks for, sorted and filtered as `query` says."""
+    """Return the paths that the broker's list of queues requests, sorted and filtered as `query` says."""
     wanted = {"page": "1", "page_size": "100", "name": "", "use_regex": "false", "pagination": "true"} | query
     if broker != OURS:
         return [f"queues?{urlencode(wanted)}", "vhosts"]
@@ -76,7 +76,7 @@ class Api:
         self._connection.close()
 
     def refresh(self, paths: list[str]) -> None:
-        """Make the requests, one after the other. Raises RuntimeError if one is refused again and again."""
+        """Make the requests, one after the other. Raises RuntimeError if one is refused repeatedly."""
         for path in paths:
             # A RabbitMQ that lacks open files, or is busy, may answer a request with 401.
             for patience in reversed(range(ATTEMPTS)):
@@ -98,7 +98,7 @@ class Api:
             raise RuntimeError(f"{method} /api/{path} was answered with {response.status}: {body[:200]!r}")
 
     def repeat(self, paths: list[str], seconds: float) -> int:
-        """Refresh every second for about that time; return how many refreshes there were."""
+        """Refresh every second for about that time; return the number of refreshes."""
         self.close()  # the broker may have closed an idle connection; a request opens another one
         start = time.monotonic()
         count = 0
@@ -111,7 +111,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Refreshed:
-    """Cost of refreshes of one kind, nothing but the load for `NOTHING`.
+    """Cost of refreshes of one kind; for `NOTHING` only the load.
 
     cpu_ms: CPU of the broker for one refresh, without a load. rate: messages of the load per second. p99_ms,
     longest_ms: round trips of a message of another client beside that load.
@@ -124,7 +124,7 @@ class Refreshed:
 
 
 def refreshed(broker: Running, seconds: float, queues: int = QUEUES) -> dict[str, Refreshed]:
-    """Measure each kind of refresh for a broker with so many queues, which it keeps."""
+    """Measure each kind of refresh for a broker, in which it creates this number of queues."""
     topology = Topology(queues, durable=True)
     busy, asked = BESIDE.names
     with LoadClient(broker.port) as client:

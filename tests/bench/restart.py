@@ -1,4 +1,4 @@
-"""A broker that is killed with a backlog, and started again while its clients try to reconnect."""
+"""A broker that is killed with a backlog, and restarted while its clients try to reconnect."""
 
 import time
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ from tests.load.client import LoadClient
 
 FILL_WITHIN_S = RECONNECT_WITHIN_S = 120.0
 IN_FLIGHT = 5_000
-#: Room for the round trips of a run: 100 publishers make at most 5,000 a second.
+#: Capacity for the round trips of a run: 100 publishers make at most 5,000 per second.
 SAMPLES = 400_000
 LOOK_EVERY_S = 0.05
-#: Time for the first confirms of clients that came last.
+#: Time for the first confirms of the last clients.
 AFTER_S = 2.0
 
 
@@ -88,7 +88,7 @@ def _fill(broker: Restartable, topology: Topology, count: int) -> None:
 
 
 def _wait_until_all_are_set(*several: Sequence[int]) -> None:
-    """Raises TimeoutError."""
+    """Wait until all cells are set. Raises TimeoutError."""
     deadline = time.monotonic() + RECONNECT_WITHIN_S
     while not all(all(each) for each in several):
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Brokers that are killed, and started again with the data that they had: RabbitMQ and this one."""
+"""Brokers that are killed, and restarted with their data: RabbitMQ and this one."""
 
 import contextlib
 import signal
@@ -15,7 +15,7 @@ from tests.process import BrokerProcess
 
 
 class Restartable(Protocol):
-    """A broker with a data directory, on a port that stays the same. It does not run at first."""
+    """A broker with a data directory and a fixed port. It does not run at first."""
 
     @property
     def port(self) -> int: ...
@@ -27,7 +27,7 @@ class Restartable(Protocol):
         """Start the broker, and wait until it accepts connections."""
 
     def kill(self) -> None:
-        """End the broker as a crash does."""
+        """Kill the broker, like a crash."""
 
 
 class RestartableRabbitMq:

@@ -18,13 +18,13 @@ REPLY_TO = "amq.rabbitmq.reply-to"
 DIFFERENT = 64
 FRAME_MAX = 131072
 
-#: The correlation id and the name to reply to, which are next to each other in the properties. The message id follows,
+#: The correlation id and the reply address, which are next to each other in the properties. The message id follows,
 #: whose first byte, its length, is not in the last class.
 _REQUEST = re.compile(rb"\x24([0-9a-f-]{36}).(amq\.rabbitmq\.reply-to\.[A-Za-z0-9+/=_.-]+)", re.DOTALL)
 
 
 def whole_delivery(data: bytes) -> bool:
-    """Return whether the data end with a whole message: a method, a header and as many body frames as that says."""
+    """Return whether the data end with a whole message: a method, a header and all its body frames."""
     at = 0
     missing = -1
     while len(data) >= at + 7:
@@ -38,7 +38,7 @@ def whole_delivery(data: bytes) -> bool:
 
 
 def serve(port: int, cells: Cells, queue: str) -> None:
-    """Reply to each request in the queue, with its correlation id, to the name that it gives."""
+    """Reply to each request in the queue, with its correlation id, to its reply address."""
     with LoadClient(port) as client:
         client.call("basic.consume", "basic.consume-ok", queue=queue, no_ack=True)
         cells[READY] = 1
@@ -59,7 +59,7 @@ def serve(port: int, cells: Cells, queue: str) -> None:
 
 
 class Replies:
-    """Replies to requests, encoded beforehand but for the correlation id and the name that they go to."""
+    """Replies to requests, encoded beforehand except for the correlation id and the reply address."""
 
     def __init__(self) -> None:
         self._contents: list[tuple[bytes, bytes]] = []
@@ -72,12 +72,12 @@ class Replies:
         self._count = 0
 
     def to(self, requests: bytes) -> tuple[bytes, bytes]:
-        """Return the bytes behind the last request, and the replies to all of them."""
+        """Return the bytes after the last request, and the replies to all of them."""
         parts = []
         end = 0
         for match in _REQUEST.finditer(requests):
             correlation_id, name = match.groups()
-            # The name may go on in what was not received yet.
+            # The address may continue in data that was not received yet.
             if match.end() == len(requests):
                 break
             end = match.end()
@@ -93,7 +93,7 @@ class Replies:
 
 
 def run_clients(port: int, cells: Cells, queue: str, clients: int) -> None:
-    """Clients with a connection each that send a request and, when they have the reply, the next one."""
+    """Run clients with a connection each that send a request and, after the reply, the next one."""
     allow_open_files(clients + 100)
     answers = select.epoll()
     asking: dict[int, tuple[LoadClient, list[bytes]]] = {}
@@ -125,7 +125,7 @@ def run_clients(port: int, cells: Cells, queue: str, clients: int) -> None:
 
 
 def requests(queue: str, seed: int) -> list[bytes]:
-    """Return the frames of requests, each a message of an application with a correlation id and a name to reply to."""
+    """Return the frames of requests, each a message of an application with a correlation id and a reply address."""
     chance = random.Random(seed)
     return [
         published(queue, body, **properties | {"correlation_id": unique_id(chance), "reply_to": REPLY_TO})
@@ -134,7 +134,7 @@ def requests(queue: str, seed: int) -> list[bytes]:
 
 
 def echo(port: int, cells: Cells, queue: str, samples_ns: Cells) -> None:
-    """Publish a message, wait until it is delivered, and note how long that took, again and again."""
+    """Publish a message, wait until it is delivered, and record the time, repeatedly."""
     frames = [published(queue, body, **properties) for properties, body in messages(DIFFERENT)]
     with LoadClient(port) as client:
         client.call("basic.consume", "basic.consume-ok", queue=queue, no_ack=True)
@@ -149,7 +149,7 @@ def echo(port: int, cells: Cells, queue: str, samples_ns: Cells) -> None:
 
 
 def commit(port: int, cells: Cells, what: Different, each: int) -> None:
-    """Publish that many messages and commit them, again and again. Counts the commits."""
+    """Publish that many messages and commit them, repeatedly. Counts the commits."""
     transactions = [frames + request("tx.commit") for frames, _ in chunked(what.frames(), each)]
     with LoadClient(port) as client:
         client.call("tx.select", "tx.select-ok")

@@ -35,7 +35,7 @@ def topic_bindings() -> Iterator[tuple[int, str]]:
 
 
 def own_keys(count: int, seed: int = 1) -> Iterator[str]:
-    """Yield different keys of 20 to 200 bytes, each a key of TOPIC_KEYS with a number and letters behind it."""
+    """Yield different keys of 20 to 200 bytes, each a key of TOPIC_KEYS followed by a number and letters."""
     chance = random.Random(seed)
     for number in range(count):
         start = f"{TOPIC_KEYS[number % len(TOPIC_KEYS)]}.{number:x}."

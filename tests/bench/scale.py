@@ -1,9 +1,9 @@
-"""What one more connection, channel, queue or binding costs a broker, in memory and time, as a Markdown table.
+"""Cost of one more connection, channel, queue or binding in a broker, in memory and time, as a Markdown table.
 
 usage: python -m tests.bench.scale [--connections N] [--queues N] [--port PORT --pid PID]
 
-Starts a broker of its own, unless the port and the process id of another one are given. The time is from the first
-request to the last answer, two hundred requests on their way at a time (connections: one by one).
+Starts a new broker, unless the port and the process id of another one are given. The time is from the first request to
+the last answer, with two hundred outstanding requests (connections: one by one).
 """
 
 import argparse
@@ -23,7 +23,7 @@ CHANNELS_PER_CONNECTION = 100
 
 
 class Scale:
-    """Measures on the broker at `port`, whose process is `pid`, and prints a row for each thing."""
+    """Measures the broker at `port`, whose process is `pid`, and prints a row for each kind of object."""
 
     def __init__(self, port: int, pid: int) -> None:
         self.port = port
@@ -31,7 +31,7 @@ class Scale:
 
     @contextlib.contextmanager
     def row(self, what: str, count: int) -> Iterator[None]:
-        """One row: what the `with` block makes `count` of."""
+        """Print one row for the `count` objects that the block creates."""
         before = resident_bytes(self.pid)
         start = time.monotonic()
         yield
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--pid", type=int, help="of that broker's process")
     options = parser.parse_args()
     if not allow_open_files(options.connections + 100):
-        parser.error("not so many files may be open at once: see ulimit -n")
+        parser.error("too few files may be open: raise ulimit -n")
     print("| what | memory | time | memory each | time each |\n|---|--:|--:|--:|--:|")
     for measure in (
         lambda scale: scale.connections(options.connections),
@@ -102,7 +102,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _broker(port: int | None, pid: int | None) -> Iterator[Scale]:
-    """The broker there is, or else a new one: what others have freed must not be what the next ones use."""
+    """Yield the given broker, or else a new one: memory freed by others must not be reused."""
     with contextlib.ExitStack() as started:
         if port is None or pid is None:
             directory = Path(started.enter_context(tempfile.TemporaryDirectory()))

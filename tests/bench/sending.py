@@ -13,10 +13,10 @@ CHUNK_MESSAGES = 500
 
 
 class Load(Protocol):
-    """Frames to be sent over and over.
+    """Frames to be sent repeatedly.
 
-    in_flight: how many messages may wait for their confirm, 0 for publishing without confirms.
-    count: how many messages to send, 0 for no end. tls: whether the connection is encrypted.
+    in_flight: maximum number of messages that wait for their confirm, 0 for publishing without confirms. count: number
+    of messages to send, 0 for no end. tls: the connection is encrypted.
     """
 
     @property
@@ -31,7 +31,7 @@ class Load(Protocol):
 
 @dataclass(frozen=True)
 class Repeated:
-    """The same message over and over, to each of `keys` in turn. See `Load` for the other attributes."""
+    """One repeated message, with the routing keys of `keys` in rotation. See `Load` for the other attributes."""
 
     keys: tuple[str, ...]
     exchange: str = ""
@@ -54,10 +54,10 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Different:
-    """Messages of an application, as many different ones as `different` says. See `Load` for the other attributes.
+    """Messages of an application, with `different` different ones. See `Load` for the other attributes.
 
-    keys: routing keys, used in turn; with more of them than messages, every key is used, and messages are sent
-    with several keys. headers: are added to those of each message.
+    keys: routing keys, used in rotation; if there are more keys than messages, every key is used, and messages are sent
+    with several keys. headers: added to those of each message.
     """
 
     keys: tuple[str, ...]
@@ -88,12 +88,12 @@ class Different:
 
 
 def most_at_once(in_flight: int) -> int:
-    """Return how many messages to send in one write, so that some of those in flight can be confirmed meanwhile."""
+    """Return the number of messages per write, so that some of those in flight can be confirmed meanwhile."""
     return max(1, in_flight // 4) if in_flight else CHUNK_MESSAGES
 
 
 def chunked(frames: list[bytes], most: int) -> list[tuple[bytes, int]]:
-    """Join frames to chunks of about `CHUNK_BYTES`, and of no more messages than `most`."""
+    """Join frames to chunks of about `CHUNK_BYTES`, with at most `most` messages each."""
     chunks: list[tuple[bytes, int]] = []
     part: list[bytes] = []
     size = 0

@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Flow:
-    """Publishers and consumers that never stop, on queues that are made for it and deleted afterwards.
+    """Publishers and consumers that never stop, on queues that are created for it and deleted afterwards.
 
     in_flight: messages that may wait for their confirm. prefetch: 0 for auto-ack.
     """
@@ -59,7 +59,7 @@ def run_churn(broker: Running, seconds: float) -> dict[str, Measured]:
 
 
 def run_backlog(broker: Running, seconds: float, count: int = BACKLOG) -> dict[str, Measured]:
-    """Takes as long as it takes."""
+    """Measure a backlog, which has no fixed duration."""
     del seconds
     with queues(broker, 1, persistent=True) as names:
         with ClientProcesses(broker.port) as processes:
@@ -73,7 +73,7 @@ def run_backlog(broker: Running, seconds: float, count: int = BACKLOG) -> dict[s
 
 @dataclass(frozen=True)
 class Latency:
-    """A publisher at a rate, and how old messages are when they are received, in ms by percentile."""
+    """A publisher at a rate, and the age of messages when they are received, in ms by percentile."""
 
     rate: int
     persistent: bool
@@ -88,7 +88,7 @@ class Latency:
 
 
 def measure_latency(client: Client, samples_ns: Cells, broker: Running, seconds: float) -> dict[float, float]:
-    """Return the percentiles of what a client noted in so many seconds."""
+    """Return the percentiles of a client's samples in `seconds`."""
     measured = measure([client], broker.pids, seconds)
     count = min(int(measured.rate * seconds), client.count)
     return percentiles_ms(samples_ns[client.count - count : client.count])
@@ -106,7 +106,7 @@ def percentiles_ms(samples_ns: Sequence[int]) -> dict[float, float]:
 class Shape:
     """A load, and for each row the target as a multiple of RabbitMQ's rate, None for no target.
 
-    run: returns what was measured, by row; no rows if the broker cannot do it.
+    run: returns the results by row; no rows if the broker does not support it.
     """
 
     what: str

@@ -13,7 +13,7 @@ def test_another_seed_makes_other_messages():
     assert not {each["message_id"] for each, _ in first} & {each["message_id"] for each, _ in second}
 
 
-def test_all_messages_differ_in_what_applications_make_anew():
+def test_messages_differ_like_those_of_applications():
     made = list(messages())
     assert len(made) == DIFFERENT == 4_000
     assert len({properties["message_id"] for properties, _ in made}) == DIFFERENT
@@ -32,7 +32,7 @@ def test_each_message_has_its_properties_and_three_headers():
     assert {each["tenant"].value.decode() for each in headers} == set(TENANTS)
 
 
-def test_bodies_are_as_large_as_asked_for():
+def test_sizes_of_bodies():
     sizes = [len(body) for _, body in messages()]
     assert SMALLEST_BYTES <= min(sizes) < 2 * SMALLEST_BYTES
     assert 0.95 * LARGEST_BYTES < max(sizes) <= LARGEST_BYTES

@@ -1,4 +1,4 @@
-"""Shapes of load with messages of an application: their targets, and some of them for a moment."""
+"""Shapes of load with messages of an application: their targets, and short runs of some of them."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from tests.bench.application_shapes import LATENCIES, SHAPES, Flow, has_delayed_
 from tests.bench.brokers import Running, amqpbroker
 
 
-def test_every_shape_with_a_target_of_the_project_is_there():
+def test_shapes_with_a_target_exist():
     assert {name: shape.targets[""] for name, shape in SHAPES.items()} == {
         "app-transient": 20,
         "app-acks": 12,
@@ -49,12 +49,12 @@ def running(broker):
 @pytest.mark.parametrize(
     "name", ["app-durable-topic", "app-headers", "app-reject", "app-wait", "app-requeue", "app-delayed"]
 )
-def test_a_shape_with_queues_of_its_own_is_measured(running, name):
+def test_shape_with_its_own_queues_is_measured(running, name):
     assert SHAPES[name].run(running, 0.1)[""].rate > 0
 
 
 @pytest.mark.parametrize("name", ["app-request-10", "app-commit"])
-def test_a_shape_whose_clients_wait_for_answers_is_measured(running, name):
+def test_shape_whose_clients_wait_for_answers_is_measured(running, name):
     assert SHAPES[name].run(running, 0.1)[""].rate > 0
 
 
@@ -63,7 +63,7 @@ def test_round_trips_beside_publishers_are_measured(running):
     assert 0 < found[50] <= found[99]
 
 
-def test_a_broker_without_delayed_exchanges_is_left_out(running, monkeypatch):
+def test_broker_without_delayed_exchanges_is_skipped(running, monkeypatch):
     assert has_delayed_exchanges(running.port)
     unknown = replace(application_shapes.DELAYED, kind="x-no-such-type")
     monkeypatch.setattr(application_shapes, "DELAYED", unknown)

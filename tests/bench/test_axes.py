@@ -1,4 +1,4 @@
-"""Axes: what is told of them, and each kind of load for a moment."""
+"""Axes: their text, and a short run of each kind of load."""
 
 import pytest
 
@@ -18,7 +18,7 @@ FOUND = {
     ("costs", "factor"),
     [([1.0], 1.0), ([3.0, 2.0, 1.0], 1.0), ([1.0, 2.0, 1.5], 2.0), ([4.0, 1.0, 3.0], 3.0), ([2.0, 5.0, 1.0], 2.5)],
 )
-def test_the_largest_rise_is_that_from_any_step_to_a_later_one(costs, factor):
+def test_largest_rise_is_from_any_step_to_a_later_one(costs, factor):
     assert dearest(costs) == factor
 
 
@@ -30,7 +30,7 @@ def test_the_text_has_a_column_and_a_factor_for_each_kind():
     assert text.endswith("PICTURE")
 
 
-def test_an_axis_of_one_kind_does_without_its_name():
+def test_axis_of_one_kind_omits_its_name():
     text = axes_report.text("spread", {0: {"": Measured(1, 1.0, 0)}, 2: {"": Measured(1, 2.0, 0)}}, "Today.", "")
     assert "later step: x2.00.\n\n| bytes between the smallest and the largest body | CPU |" in text
 
@@ -61,7 +61,7 @@ def test_a_step_of_each_kind_is_measured(name, broker):
         assert run(running, axis.steps[1], 0.05).rate > 100
 
 
-def test_what_is_measured_is_written(monkeypatch, tmp_path, capsys):
+def test_results_are_written(monkeypatch, tmp_path, capsys):
     copy = tmp_path / "performance.md"
     copy.write_text(page.PAGE.read_text())
     monkeypatch.setattr(page, "CHARTS", tmp_path)
@@ -75,7 +75,7 @@ def test_what_is_measured_is_written(monkeypatch, tmp_path, capsys):
     assert (tmp_path / "keys.svg").exists()
 
 
-def test_all_parts_of_a_run_tell_the_load_before_the_first(monkeypatch, capsys):
+def test_all_parts_of_a_run_have_the_load_before_the_first(monkeypatch, capsys):
     loads = iter((0.25, 2.0, 3.0))
     monkeypatch.setattr(page.os, "getloadavg", lambda: (next(loads), 0.0, 0.0))
     monkeypatch.setattr(axes_report, "measured", lambda name, seconds, rounds: FOUND)

@@ -1,4 +1,4 @@
-"""How the compared brokers are started."""
+"""Start of the compared brokers."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from conformance.rabbitmq import PLUGINS
 from tests.bench.brokers import DELAYING, plugins
 
 
-def test_rabbitmq_delays_messages_only_if_the_plugin_is_there(tmp_path):
+def test_rabbitmq_delays_messages_only_if_the_plugin_exists(tmp_path):
     assert plugins(tmp_path) == PLUGINS
     assert DELAYING not in PLUGINS
 

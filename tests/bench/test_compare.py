@@ -1,4 +1,4 @@
-"""Comparing two checkouts: what is told apart from noise, and that nothing is left behind."""
+"""Comparison of two checkouts: distinction from noise, and removal of checkouts."""
 
 import subprocess
 
@@ -16,17 +16,17 @@ def test_the_range_is_that_of_the_sign_test(pairs, cut):
     assert confident_range(ordered) == (None if cut is None else (float(cut), float(pairs - 1 - cut)))
 
 
-def test_a_difference_that_every_pair_shows_is_one():
+def test_difference_in_every_pair_is_reported():
     assert verdict([0.8, 0.82, 0.85, 0.9, 0.91, 0.93]).endswith("faster")
     assert verdict([1.01, 1.02, 1.03, 1.1, 1.2, 1.3]).endswith("SLOWER")
 
 
-def test_a_difference_that_goes_both_ways_is_noise():
+def test_difference_in_both_directions_is_noise():
     assert verdict([0.9, 0.95, 0.99, 1.0, 1.01, 1.1]).endswith("within the noise")
-    assert verdict([0.5, 0.6, 0.7]) == "too few pairs to tell"
+    assert verdict([0.5, 0.6, 0.7]) == "too few pairs for a result"
 
 
-def test_one_odd_pair_of_nine_does_not_hide_a_difference():
+def test_one_outlier_of_nine_does_not_hide_a_difference():
     assert verdict([0.5, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.9, 1.4]).endswith("faster")
 
 
@@ -40,7 +40,7 @@ def test_the_line_has_both_medians_and_the_ratio_of_pairs():
 THREE = compare.options(["HEAD", "--pairs", "3"])
 
 
-def test_who_is_first_changes_with_every_pair(monkeypatch):
+def test_order_alternates_with_every_pair(monkeypatch):
     order = []
     monkeypatch.setattr(compare, "run", lambda path, *_: order.append(path) or len(order))
     shape = compare.measured("a", "b", "transient", THREE)
@@ -48,12 +48,12 @@ def test_who_is_first_changes_with_every_pair(monkeypatch):
     assert (shape.first, shape.second) == ([1, 4, 5], [2, 3, 6])
 
 
-def test_a_shape_that_one_of_them_lacks_is_no_comparison(monkeypatch):
+def test_shape_that_one_checkout_lacks_is_not_compared(monkeypatch):
     monkeypatch.setattr(compare, "run", lambda path, *_: None if path == "b" else 1.0)
     assert compare.measured("a", "b", "transient", THREE) is None
 
 
-def test_the_output_of_the_core_bench_is_read():
+def test_output_of_the_core_bench_is_parsed():
     assert compare.parsed("transient       1.27 us/message\n", "transient") == 1.27
 
 
@@ -70,7 +70,7 @@ def test_the_compiled_package_comes_before_the_source(monkeypatch, compiled, whe
     assert seen == [where]
 
 
-def test_what_cannot_be_compiled_says_so(tmp_path):
+def test_checkout_that_cannot_be_compiled_is_an_error(tmp_path):
     with pytest.raises(SystemExit, match=r"has no setup\.py"):
         compare.build(tmp_path)
 
@@ -81,7 +81,7 @@ def worktrees():
 
 
 @pytest.mark.skipif(not (compare.ROOT / ".git").exists(), reason="not a git checkout")
-def test_a_checkout_is_gone_however_it_ends():
+def test_checkout_is_always_removed():
     paths = []
 
     def interrupted():
@@ -103,7 +103,7 @@ def test_this_checkout_is_used_where_it_is():
         assert path == compare.ROOT
 
 
-def test_shapes_that_there_are_not_are_refused(capsys):
+def test_unknown_shapes_are_refused(capsys):
     with pytest.raises(SystemExit):
         compare.options(["HEAD", "--shapes", "transient,x"])
     assert "no such shape: x" in capsys.readouterr().err
@@ -118,23 +118,23 @@ def test_shapes_that_there_are_not_are_refused(capsys):
         (["HEAD", "-n", "1e3"], "'1e3' is not a whole number from 1 to"),
     ],
 )
-def test_arguments_that_are_none_are_told(arguments, said, capsys):
+def test_invalid_arguments_are_refused(arguments, said, capsys):
     with pytest.raises(SystemExit) as ended:
         compare.options(arguments)
     assert ended.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_a_commit_that_there_is_not_is_told():
+def test_unknown_commit_is_refused():
     compare.check(None)
     with pytest.raises(SystemExit, match=r"^git knows no commit no-such-ref$"):
         compare.check(None, "no-such-ref")
 
 
-def test_what_git_refuses_is_told_in_its_words():
+def test_error_of_git_is_shown():
     with pytest.raises(SystemExit, match="git worktree: fatal: "):
         compare.git("worktree", "remove", "/nowhere")
 
 
-def test_it_knows_the_shapes_of_the_core_bench():
+def test_shapes_of_the_core_bench_are_known():
     assert compare.SHAPES == core.SHAPES

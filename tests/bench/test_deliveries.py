@@ -1,4 +1,4 @@
-"""Deliveries are counted by their tags, wherever what is received was cut."""
+"""Deliveries are counted by their tags, however the received data are divided."""
 
 import random
 import socket
@@ -32,7 +32,7 @@ def pair():
 
 
 def delivered(count, first=1, consumers=1):
-    """The frames of messages that are delivered to consumers in turn."""
+    """Return the frames of messages that are delivered to consumers in rotation."""
     parts = []
     for tag, (properties, body) in enumerate(messages(count), first):
         values = {name: value.encode() if isinstance(value, str) else value for name, value in properties.items()}
@@ -48,7 +48,7 @@ def delivered(count, first=1, consumers=1):
     return parts
 
 
-def test_every_delivery_is_counted_once_however_it_is_cut(pair):
+def test_every_delivery_is_counted_once_for_any_division(pair):
     broker, client = pair
     parts = delivered(40, consumers=3)
     chance = random.Random(1)
@@ -65,11 +65,11 @@ def test_every_delivery_is_counted_once_however_it_is_cut(pair):
 
 
 def tag_end(parts, tag):
-    """Where the delivery tag of a message ends among the bytes of all of them."""
+    """Return the position after the delivery tag of a message in the bytes of all messages."""
     return sum(map(len, parts[: tag - 1])) + 7 + 4 + 1 + len(consumer_tag(0)) + 8
 
 
-def test_a_delivery_that_came_octet_by_octet_is_counted(pair):
+def test_delivery_received_byte_by_byte_is_counted(pair):
     broker, client = pair
     counted = Deliveries(Client(client))
     (part,) = delivered(1)
@@ -80,7 +80,7 @@ def test_a_delivery_that_came_octet_by_octet_is_counted(pair):
     assert counted.count == 1
 
 
-def test_what_came_with_the_answer_before_is_counted_too(pair):
+def test_deliveries_received_with_an_answer_are_counted(pair):
     broker, client = pair
     data = b"".join(delivered(3))
     counted = Deliveries(Client(client, data[:1_500]))
@@ -89,7 +89,7 @@ def test_what_came_with_the_answer_before_is_counted_too(pair):
     assert counted.count == 3
 
 
-def test_large_deliveries_do_not_end_what_is_counted(pair, monkeypatch):
+def test_large_deliveries_are_counted(pair, monkeypatch):
     monkeypatch.setattr(deliveries, "BUFFER_BYTES", 128)
     broker, client = pair
     counted = Deliveries(Client(client))
@@ -101,13 +101,13 @@ def test_large_deliveries_do_not_end_what_is_counted(pair, monkeypatch):
     assert counted.count == 3
 
 
-def test_answers_take_all_up_to_a_tag():
+def test_answers_include_all_up_to_a_tag():
     assert acknowledge(7) == frame(METHOD, 1, methods.encode("basic.ack", delivery_tag=7, multiple=True))
     for made, back in ((reject(7), False), (requeue(7), True)):
         decoded = methods.decode(methods.METHODS[int.from_bytes(made[7:11], "big")], made[7:-1])
         assert decoded == {"delivery_tag": 7, "multiple": True, "requeue": back}
 
 
-def test_tags_are_as_long_as_those_that_rabbitmq_makes():
+def test_tags_have_the_length_of_those_of_rabbitmq():
     assert {len(consumer_tag(number)) for number in (0, 9, 10, 99_999)} == {len("amq.ctag-0123456789abcdefghijAB")}
     assert consumer_tag(1) != consumer_tag(10)

@@ -1,4 +1,4 @@
-"""What grows: arguments, tables and charts, and one step of each kind for a moment."""
+"""Growth: arguments, tables and charts, and a short run of one step of each kind."""
 
 import pytest
 
@@ -24,19 +24,19 @@ def test_counts_have_units(text, number):
 
 
 @pytest.mark.parametrize("text", ["", "k", "0", "-1", "1.5", "5G", "inf", "1e300"])
-def test_what_is_no_count_is_refused(text, capsys):
+def test_invalid_count_is_refused(text, capsys):
     with pytest.raises(SystemExit):
         growth.options(["--most", text])
     assert "--most" in capsys.readouterr().err
 
 
-def test_what_there_is_not_is_refused(capsys):
+def test_unknown_measurement_is_refused(capsys):
     with pytest.raises(SystemExit):
         growth.options(["queues", "exchanges"])
     assert "there is no exchanges" in capsys.readouterr().err
 
 
-def test_the_backlog_ends_where_it_is_told_to():
+def test_levels_end_at_the_maximum():
     assert growth.levels(LEVELS[-1]) == LEVELS
     assert growth.levels(1_500_000) == (100_000, 500_000, 1_000_000, 1_500_000)
     assert growth.levels(10) == (10,)
@@ -53,14 +53,14 @@ def test_the_text_compares_the_last_step_with_the_first():
 
 
 @pytest.mark.parametrize("name", ["queues", "connections", "bindings"])
-def test_a_step_in_between_that_costs_more_is_told(name):
+def test_more_expensive_intermediate_step_is_reported(name):
     found = {step: Measured(1000, cpu_us, 0) for step, cpu_us in {1: 2.0, 10: 1.0, 100: 3.0, 1_000: 2.0}.items()}
     assert growth.times(name, found).endswith(
         ": x1.0. The largest rise of the CPU of a message from any step to a later step: x3.00."
     )
 
 
-def test_sizes_are_compared_by_the_octet():
+def test_sizes_are_compared_per_byte():
     text = growth.grown_text("sizes", {100: Measured(1000, 1, 0), 10_000: Measured(10, 50, 0)}, "Today.")
     assert "A kB costs 10.00 us in messages of 100 bytes and 5.00 us in messages of 10,000." in text
     assert "| 10,000 | 10/s | 50.0 us | 0 MB | 0 MB/s | 5.000 us |" in text
@@ -80,7 +80,7 @@ def test_the_longest_stall_is_that_of_the_worst_stretch():
     ]
 
 
-def test_several_rounds_give_medians_and_the_longest_stall():
+def test_several_rounds_have_medians_and_the_longest_stall():
     rounds = [
         Backlog(stretch(0), [Stretch(5, rate, cpu, memory, stall, p99)], stretch(5), [stretch(5, stall)])
         for rate, cpu, memory, stall, p99 in [
@@ -95,7 +95,7 @@ def test_several_rounds_give_medians_and_the_longest_stall():
     assert (found.empty, found.rest) == (stretch(0), stretch(5))
 
 
-def test_several_lines_are_told_apart_in_a_chart(tmp_path):
+def test_lines_of_a_chart_are_distinguishable(tmp_path):
     assert [panel.title for panel in growth.grown_panels("queues", FOUND)][-1] == "memory, MB"
     panels = growth.backlog_panels({"persistent": BACKLOG, "transient": BACKLOG})
     assert panels[-1].lines["transient, filled"] == [7.25, 3.0]
@@ -109,7 +109,7 @@ def sample(minutes, log_bytes):
     return Churned(minutes * 60, minutes * 18_000, log_bytes, 81_920, 66_000_000, minutes * 3.6)
 
 
-def test_the_log_of_definitions_is_told_at_its_largest(tmp_path):
+def test_largest_size_of_the_definitions_log_is_reported(tmp_path):
     found = [sample(minutes, 4_000_000 + (minutes == 7) * 2_500_000) for minutes in range(1, 13)]
     text = growth.churn_text(found, "Today.")
     assert text.startswith(
@@ -123,7 +123,7 @@ def test_the_log_of_definitions_is_told_at_its_largest(tmp_path):
     assert ">minutes<" in (tmp_path / "a.svg").read_text()
 
 
-def test_definitions_are_changed_and_their_files_looked_at():
+def test_definitions_are_changed_and_their_files_measured():
     found = list(churned(0.6, 50, 0.3))
     assert len(found) == 2
     assert 0 < found[0].declared <= found[1].declared
@@ -136,7 +136,7 @@ def test_numbers_on_axes_are_short(value, text):
     assert charts.short(value) == text
 
 
-def test_a_step_is_left_out_where_too_few_files_may_be_open(monkeypatch, capsys):
+def test_step_is_skipped_if_too_few_files_may_be_open(monkeypatch, capsys):
     monkeypatch.setattr(growths, "allow_open_files", lambda wanted: False)
     assert list(growths.GROWTHS["connections"].measured(1.0)) == []
     assert "5,000 connections: left out, 5,200 files may not be open here" in capsys.readouterr().out

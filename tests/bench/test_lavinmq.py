@@ -1,4 +1,4 @@
-"""LavinMQ beside the others, with a program in its place that listens where the configuration says."""
+"""LavinMQ beside the others. A program that listens as configured replaces it in these tests."""
 
 import configparser
 import os
@@ -29,7 +29,7 @@ def program(directory, text):
     return str(path)
 
 
-def test_it_is_started_on_ports_of_its_own_and_ended(tmp_path):
+def test_lavinmq_is_started_on_its_own_ports_and_ended(tmp_path):
     with lavinmq.own_lavinmq(program(tmp_path, LISTENING), ISSUED) as started:
         socket.create_connection(("127.0.0.1", started.port)).close()
         os.kill(started.pid, 0)
@@ -38,7 +38,7 @@ def test_it_is_started_on_ports_of_its_own_and_ended(tmp_path):
         os.kill(started.pid, 0)
 
 
-def test_the_configuration_has_nothing_that_others_share(tmp_path):
+def test_configuration_has_no_common_ports_or_directories(tmp_path):
     file = configparser.ConfigParser()
     file.read_string(lavinmq.configuration(tmp_path, ISSUED, 1001, 1002, 1003))
     assert file["main"]["data_dir"].startswith(str(tmp_path))
@@ -52,13 +52,13 @@ def test_the_configuration_has_nothing_that_others_share(tmp_path):
     ("text", "said"),
     [("raise SystemExit('no such option')", "LavinMQ did not start:\nno such option"), (None, "cannot be run: ")],
 )
-def test_a_program_that_does_not_start_is_told(tmp_path, text, said):
+def test_program_that_does_not_start_is_an_error(tmp_path, text, said):
     binary = program(tmp_path, text) if text else str(tmp_path / "missing")
     with pytest.raises(SetupError, match=said), lavinmq.own_lavinmq(binary, ISSUED):
         pass
 
 
-def test_it_is_compared_only_if_its_binary_is_named(monkeypatch):
+def test_lavinmq_is_compared_only_if_its_binary_is_named(monkeypatch):
     monkeypatch.delenv("LAVINMQ", raising=False)
     assert list(brokers.compared()) == ["RabbitMQ", "amqpbroker"]
     monkeypatch.setenv("LAVINMQ", "/opt/lavinmq")

@@ -1,4 +1,4 @@
-"""The tables of a restart and of the management page."""
+"""The tables of a restart and of the management UI."""
 
 from tests.bench.brokers import OURS, THEIRS
 from tests.bench.operation import MEASUREMENTS, management_text, restart_text

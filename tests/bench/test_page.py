@@ -1,4 +1,4 @@
-"""The parts of docs/performance.md that programs write."""
+"""The generated parts of docs/performance.md."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tests.bench import growth, page
 TEXT = "before\n<!-- a: begin -->\nold\n<!-- a: end -->\nbetween\n<!-- b: begin -->\n<!-- b: end -->\nafter\n"
 
 
-def test_only_what_is_between_the_markers_changes():
+def test_only_the_text_between_the_markers_changes():
     assert page.replaced(TEXT, "a", "new\n\n") == TEXT.replace("old", "new")
     assert page.replaced(TEXT, "b", "new") == TEXT.replace("<!-- b: end", "new\n<!-- b: end")
 
@@ -18,7 +18,7 @@ def test_writing_the_same_again_changes_nothing():
 
 
 @pytest.mark.parametrize("text", ["", "<!-- a: begin -->\n", "<!-- a: end -->", TEXT.replace("a: begin", "c: begin")])
-def test_a_page_without_the_markers_is_left_alone(tmp_path, text):
+def test_page_without_the_markers_is_not_changed(tmp_path, text):
     path = tmp_path / "page.md"
     path.write_text(text)
     with pytest.raises(LookupError):

@@ -1,4 +1,4 @@
-"""Requests of management pages and monitoring tools: of this broker, with few queues."""
+"""Requests of management UIs and monitoring tools, for this broker with few queues."""
 
 import re
 from contextlib import closing
@@ -17,7 +17,7 @@ def test_the_columns_are_those_of_the_page():
     assert re.findall(r'"([^"]+)"', wanted) == COLUMNS.split(",")
 
 
-def test_each_page_asks_for_its_own_sorted_and_filtered():
+def test_paths_of_each_ui_are_sorted_and_filtered():
     assert len(page(OURS)) == 4
     assert page(THEIRS) == ["queues?page=1&page_size=100&name=&use_regex=false&pagination=true", "vhosts"]
     for name in (OURS, THEIRS):

@@ -18,11 +18,11 @@ def test_a_row_has_both_and_their_ratio_beside_the_target():
     )
 
 
-def test_a_target_is_met_from_its_value_on():
+def test_target_is_met_at_its_value():
     assert [report.rates([row(ratio, 8)]).endswith("| yes |\n") for ratio in (7.99, 8, 8.1)] == [False, True, True]
 
 
-def test_without_a_target_there_is_no_verdict():
+def test_no_verdict_without_a_target():
     assert report.rates([row(8, None)]).endswith("| 8.00 |  |  |\n")
 
 
@@ -47,12 +47,12 @@ def test_the_other_targets_are_judged():
     assert verdicts(bad) == ["**no**"] * 5
 
 
-def test_p99_9_is_shown_and_not_judged():
+def test_p99_9_is_shown_without_a_verdict():
     text = report.others(Pair(3.0, 0.3), Pair(1.0, 1.0), {"lat p99.9": Pair(1.0, 2.0)}, {})
     assert text.splitlines()[-1] == "| lat p99.9 | 1.00 ms | 2.00 ms |  |  |"
 
 
-def test_a_broker_that_cannot_do_something_has_no_figures_and_there_is_no_ratio():
+def test_unsupported_shape_has_no_figures_and_no_ratio():
     line = report.rates([Row("app-delayed", "delays", None, Measured(10, 2, 3_000_000), 4)]).splitlines()[2]
     assert line == "| app-delayed: delays | cannot |  |  | 10/s | 2.00 us | 3 MB |  | 4 |  |"
 

@@ -1,4 +1,4 @@
-"""A broker that is killed and started again under clients that reconnect: this one, with a small backlog."""
+"""A broker that is killed and restarted while clients reconnect: this one, with a small backlog."""
 
 import pytest
 
@@ -11,7 +11,7 @@ BACKLOG = Backlog(messages=400, queues=4, publishers=3, consumers=2)
 
 
 @pytest.mark.alone
-def test_clients_are_served_again_and_messages_are_there(monkeypatch):
+def test_clients_are_served_again_and_messages_are_restored(monkeypatch):
     monkeypatch.setattr(restart, "AFTER_S", 0.2)
     with own_broker() as broker:
         found = restarted(broker, BACKLOG)
@@ -25,13 +25,13 @@ def test_clients_are_served_again_and_messages_are_there(monkeypatch):
     assert left < 200
 
 
-def test_a_client_that_is_not_served_again_is_told(monkeypatch):
+def test_client_that_is_not_served_again_is_reported(monkeypatch):
     monkeypatch.setattr(restart, "RECONNECT_WITHIN_S", 0.0)
     said = "1 publishers and 0 consumers had not logged in again, and 2 consumers had no message"
     with pytest.raises(TimeoutError, match=said):
         restart._wait_until_all_are_set([0, 5], [5, 5], [0, 0])
 
 
-def test_a_broker_that_was_never_started_is_left_alone():
+def test_kill_of_a_broker_that_was_never_started():
     with own_broker() as broker:
         assert broker.port

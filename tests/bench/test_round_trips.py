@@ -1,4 +1,4 @@
-"""Requests and replies: which are answered, to which name, wherever what is received was cut."""
+"""Requests and replies: answered requests and reply addresses, however the received data are divided."""
 
 import pytest
 
@@ -9,7 +9,7 @@ NAME = f"{REPLY_TO}.g1h3FGFtcUBob3N0AAAEbwAAAABl+/=.abc_def-ghi=="
 
 
 def as_delivered(request, name=NAME):
-    """A request with the name that the broker puts in place of amq.rabbitmq.reply-to."""
+    """Return a request with the broker's name in place of amq.rabbitmq.reply-to."""
     short, long = (bytes((len(each),)) + each.encode() for each in (REPLY_TO, name))
     assert request.count(short) == 1
     return request.replace(short, long)
@@ -27,12 +27,12 @@ def test_each_request_is_answered_with_its_correlation_id():
 
 
 def correlated(request):
-    """From the correlation id of a request on."""
+    """Return the request from its correlation id on."""
     at = request.index(REPLY_TO.encode())
     return request[at - 1 - 36 - 1 :]
 
 
-def test_replies_differ_and_go_to_who_asked():
+def test_replies_differ_and_go_to_the_requester():
     replies = Replies()
     made = requests("q", 1)
     names = [f"{REPLY_TO}.{letter * 20}.{letter * 10}" for letter in "ab"]
@@ -43,7 +43,7 @@ def test_replies_differ_and_go_to_who_asked():
 
 
 @pytest.mark.parametrize("size", [1, 50, 999])
-def test_requests_are_answered_once_however_they_are_cut(size):
+def test_requests_are_answered_once_for_any_division(size):
     data = b"".join(map(as_delivered, requests("q", 1)[:6]))
     replies = Replies()
     unread, answered = b"", b""
@@ -54,7 +54,7 @@ def test_requests_are_answered_once_however_they_are_cut(size):
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\xce\3\1" * 100_000])
-def test_a_delivery_is_whole_with_its_last_octet(body):
+def test_delivery_is_whole_with_its_last_byte(body):
     data = published("q", body, message_id="1")
     assert whole_delivery(data)
     assert not any(whole_delivery(data[:cut]) for cut in (0, 5, 12, len(data) // 2, len(data) - 1))

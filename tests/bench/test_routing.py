@@ -1,4 +1,4 @@
-"""Keys and bindings of an application: how many there are, and that each message reaches a queue."""
+"""Keys and bindings of an application: their numbers, and a queue for each message."""
 
 import re
 
@@ -17,7 +17,7 @@ from tests.bench.routing import (
 
 
 def expression(bindings):
-    """A regular expression for keys that match any of these patterns, in which `#` is the last word or missing."""
+    """Return a regular expression for keys that match a pattern, in which `#` is the last word or missing."""
     patterns = [re.escape(pattern).replace(r"\.\#", r"(\..+)?").replace(r"\*", "[^.]+") for _, pattern in bindings]
     return re.compile("|".join(patterns))
 

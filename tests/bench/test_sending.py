@@ -1,10 +1,10 @@
-"""What publishers send: chunks of frames that are encoded beforehand."""
+"""Messages of publishers: chunks of frames that are encoded beforehand."""
 
 from amqpbroker.wire.values import Field
 from tests.bench.sending import CHUNK_BYTES, Different, Repeated
 
 
-def test_chunks_take_the_keys_in_turn():
+def test_chunks_use_the_keys_in_rotation():
     one = Repeated(("a",)).chunks()
     assert [messages for _, messages in one] == [500]
     many = Repeated(tuple(f"q{i:04}" for i in range(1200))).chunks()
@@ -13,7 +13,7 @@ def test_chunks_take_the_keys_in_turn():
     assert b"q0500" in many[1][0]
 
 
-def test_a_chunk_is_neither_large_nor_more_than_may_be_in_flight():
+def test_chunks_are_limited_by_size_and_messages_in_flight():
     assert [messages for _, messages in Repeated(("a",), size=1 << 20).chunks()] == [1]
     assert [messages for _, messages in Repeated(("a",), in_flight=100).chunks()] == [25]
     assert {messages for _, messages in Different(("a",), different=8, in_flight=1).chunks()} == {1}
@@ -34,7 +34,7 @@ def test_each_publisher_has_messages_of_its_own():
     assert not set(first) & set(second)
 
 
-def test_keys_are_used_in_turn_and_all_of_them():
+def test_all_keys_are_used_in_rotation():
     keys = tuple(f"key-{number:03}" for number in range(30))
     frames = Different(keys, different=7).frames()
     assert len(frames) == 30
@@ -50,5 +50,5 @@ def test_further_headers_and_the_delivery_mode_are_added():
     )
     assert b"x-delay" not in plain
     assert b"x-delay" in further
-    # A delivery mode, and a header: the name's length, its name, the type and four octets.
+    # A delivery mode, and a header: the length of the name, the name, the type and four bytes.
     assert len(further) == len(plain) + 1 + 1 + len("x-delay") + 1 + 4

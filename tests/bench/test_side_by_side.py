@@ -1,4 +1,4 @@
-"""The comparison with RabbitMQ, without RabbitMQ: its parts, and one shape for a moment."""
+"""The comparison with RabbitMQ, without RabbitMQ: its parts, and a short run of one shape."""
 
 import os
 import time
@@ -23,7 +23,7 @@ def test_percentiles_are_in_milliseconds():
     assert percentiles_ms([5_000_000]) == {50: 5, 99: 5, 99.9: 5}
 
 
-def test_the_one_that_is_first_changes():
+def test_order_alternates():
     brokers = [Running(name, "1", 1, [1], 0.0, 0) for name in ("a", "b")]
     order = []
 
@@ -55,7 +55,7 @@ def test_only_lavinmq_may_refuse_a_shape(capsys):
 
 
 def measured(*rates):
-    """Rounds of a shape with one row."""
+    """Return rounds of a shape with one row."""
     return [{"": Measured(rate, 1.0, 1)} for rate in rates]
 
 
@@ -67,7 +67,7 @@ def test_a_row_has_the_medians_of_each_broker():
     assert (row.ratio, row.lavinmq) == (10, None)
 
 
-def test_a_shape_that_rabbitmq_cannot_do_has_no_ratio():
+def test_shape_that_rabbitmq_does_not_support_has_no_ratio():
     (row,) = rows_of("app-delayed", {"RabbitMQ": [{}, {}], "amqpbroker": measured(10, 20)})
     assert (row.theirs, row.ratio, row.ours.rate) == (None, None, 15)
     assert shown(row).split()[:3] == ["app-delayed", "cannot", "15/s"]
@@ -110,7 +110,7 @@ def test_the_results_are_of_shapes_that_exist():
     assert {name.removesuffix(":") for name in report.RESULTS_LATENCIES} <= set(LATENCIES)
 
 
-def test_every_shape_with_a_target_of_the_project_is_there():
+def test_shapes_with_a_target_exist():
     targets = {
         f"{name} {part}".strip(): target for name, shape in SHAPES.items() for part, target in shape.targets.items()
     }
@@ -132,7 +132,7 @@ def test_every_shape_with_a_target_of_the_project_is_there():
 
 
 @pytest.mark.parametrize("arguments", [["no-such-shape"], ["--rounds", "0"], ["--seconds", "0"], ["--seconds", "nan"]])
-def test_arguments_that_make_no_sense_are_refused(arguments, capsys):
+def test_invalid_arguments_are_refused(arguments, capsys):
     with pytest.raises(SystemExit) as error:
         options(arguments)
     assert error.value.code == 2
@@ -149,7 +149,7 @@ def test_shapes_are_picked_by_name():
     )
 
 
-def test_a_process_is_found_with_its_children_and_what_they_take():
+def test_resources_of_a_process_and_its_children():
     mine = processes.family(os.getpid())
     assert mine[0] == os.getpid()
     before = processes.cpu_s(mine[:1])
@@ -166,7 +166,7 @@ def test_a_program_that_does_not_run_is_not_found():
         processes.with_environment("no-such-program", "A=B")
 
 
-def test_the_drawing_takes_the_colour_of_the_page_and_is_the_same_again(tmp_path):
+def test_drawing_uses_the_colour_of_the_page_and_is_reproducible(tmp_path):
     paths = [tmp_path / "first" / "a.svg", tmp_path / "b.svg"]
     for path in paths:
         charts.ratios(path, {"transient": 8.0, "own": 2.0}, {"transient": 18})
@@ -182,14 +182,14 @@ def test_a_shape_and_a_latency_of_a_broker_are_measured(broker):
     running = Running("amqpbroker", "", broker.port, [broker.process.pid], 0.0, 0)
     measured = Flow(prefetch=100, ack_every=10, in_flight=100).run(running, 0.2)[""]
     assert measured.rate > 0
-    # In ticks of 10 ms: a busy machine may give the broker less than one in so short a time.
+    # CPU is measured in ticks of 10 ms: a busy machine may give the broker less than one in such a short time.
     assert 0 <= measured.cpu_us < 1_000_000
     assert measured.memory_bytes > 1_000_000
     found = LATENCIES["lat"][1](running, 0.2)
     assert 0 < found[50] <= found[99] <= found[99.9]
 
 
-def test_what_was_measured_is_printed_if_the_next_measurement_fails(monkeypatch, capsys):
+def test_results_are_printed_if_the_next_measurement_fails(monkeypatch, capsys):
     def fail(seconds):
         raise RuntimeError("GET /api/vhosts was answered with 401")
 

@@ -1,4 +1,4 @@
-"""Messages that differ as far as they are asked to, as frames."""
+"""Messages that vary as configured, as frames."""
 
 import struct
 from collections import Counter
@@ -11,7 +11,7 @@ from tests.bench.varied import CHUNK_MESSAGES, MARK, Varied
 
 
 def frames(data: bytes) -> list[tuple[int, int, bytes]]:
-    """Type, channel and payload of each frame."""
+    """Return type, channel and payload of each frame."""
     reader = FrameReader(0)
     reader.feed(data)
     found = list(reader.frames())
@@ -20,7 +20,7 @@ def frames(data: bytes) -> list[tuple[int, int, bytes]]:
 
 
 def payloads(what: Varied, kind: int, sent: int = 1) -> list[bytes]:
-    """Payloads of the frames of a type in the first chunks, as they are sent."""
+    """Return the payloads of the frames of a type in the first chunks, as they are sent."""
     chunks = what.chunks()
     data = b"".join(chunks[i % len(chunks)].replace(MARK.encode(), b"%06d" % (i + 1)) for i in range(sent))
     return [payload for each, _, payload in frames(data) if each == kind]
@@ -30,20 +30,20 @@ def keys(what: Varied, sent: int = 1) -> Counter[bytes]:
     return Counter(payload[8 + payload[6] : -1] for payload in payloads(what, METHOD, sent))
 
 
-def test_a_repeated_message_is_the_same_throughout():
+def test_repeated_message_never_changes():
     for kind in (METHOD, HEADER, BODY):
         assert len(set(payloads(Varied(), kind))) == 1
 
 
 @pytest.mark.parametrize("count", [1, 2, 500, 700])
-def test_keys_come_in_turn(count):
+def test_keys_are_used_in_rotation(count):
     what = Varied(keys=count, key="a.{}")
     assert sorted(keys(what, 2)) == [key.encode() for key in what.all_keys()]
     assert len(what.all_keys()) == count
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 100])
-def test_so_many_keys_never_repeat(percent):
+def test_percentage_of_keys_that_never_repeat(percent):
     found = keys(Varied(fresh_keys=percent), sent=3)
     common = found.pop(b"0000000000", 0)
     assert common == 3 * CHUNK_MESSAGES * (100 - percent) // 100
@@ -58,12 +58,12 @@ def test_keys_of_a_pool_are_all_bound(percent):
 
 
 @pytest.mark.parametrize(("what", "different"), [(Varied(properties=20), 20), (Varied(properties=1), 1)])
-def test_properties_come_in_turn(what, different):
+def test_properties_are_used_in_rotation(what, different):
     assert len(set(payloads(what, HEADER))) == different
 
 
 @pytest.mark.parametrize("percent", [0, 10, 100])
-def test_so_many_properties_never_repeat(percent):
+def test_percentage_of_properties_that_never_repeat(percent):
     found = Counter(payloads(Varied(properties=1, fresh_properties=percent), HEADER, sent=2))
     assert sum(count == 1 for count in found.values()) == 2 * CHUNK_MESSAGES * percent // 100
 
@@ -75,7 +75,7 @@ def test_sizes_are_spread_around_their_average(spread):
     assert sum(sizes) / len(sizes) == pytest.approx(1000, abs=1)
 
 
-def test_channels_take_turns_with_messages_or_with_frames():
+def test_channels_alternate_by_messages_or_frames():
     whole = frames(Varied(channels=2).chunks()[0])
     assert [each[:2] for each in whole[:6]] == [(1, 1), (2, 1), (3, 1), (1, 2), (2, 2), (3, 2)]
     split = frames(Varied(channels=2, by_frame=True).chunks()[0])

@@ -26,9 +26,9 @@ class Binding:
 
 @dataclass(frozen=True)
 class Topology:
-    """Queues that are alike, and an exchange if `kind` is the type of one.
+    """Equal queues, and an exchange if `kind` is the type of one.
 
-    dead_letters: give the queues a dead letter exchange, behind which is the queue `DEAD`.
+    dead_letters: the queues have a dead letter exchange that routes to the queue `DEAD`.
     """
 
     queues: int = 1
@@ -51,9 +51,9 @@ class Topology:
 
     @contextlib.contextmanager
     def declared(self, broker: Running) -> Iterator[list[str]]:
-        """Yield the names of the queues, without any message in them; delete them afterwards and let the broker rest.
+        """Yield the names of the empty queues; delete them afterwards and let the broker rest.
 
-        They are left if the block raises, because the broker may be gone too.
+        They are not deleted if the block raises, because the broker may have ended too.
         """
         self._delete(broker.port)
         with LoadClient(broker.port) as client:
@@ -64,7 +64,7 @@ class Topology:
         wait_until_idle(broker.pids)
 
     def declare(self, client: LoadClient) -> None:
-        """Declare everything; it stays until somebody deletes it."""
+        """Declare everything, without deleting it later."""
         arguments = dict(self.arguments)
         if self.dead_letters:
             client.declare(DEAD, durable=self.durable)

@@ -1,7 +1,7 @@
-"""A publisher whose messages differ from each other: keys, properties, sizes and channels, each as far as is asked for.
+"""A publisher of different messages: keys, properties, sizes and channels vary as configured.
 
-As in clients.py, all frames are encoded beforehand. What never repeats has a mark in its place, which is replaced by
-the number of the chunk when the chunk is sent.
+As in clients.py, all frames are encoded beforehand. Parts that never repeat contain a mark, which is replaced by the
+number of the chunk when the chunk is sent.
 """
 
 import contextlib
@@ -24,23 +24,23 @@ CHUNK_MESSAGES = 500
 AHEAD = 4_000
 LOOK_EVERY_S = 0.0005
 
-#: Stands for the number of the chunk within whatever never repeats.
+#: Placeholder of the chunk's number in parts that never repeat.
 MARK = "~~~~~~"
 MOST_CHUNKS = 999_999
-#: Stands for a number within the template of the properties.
+#: Placeholder of a number in the template of the properties.
 NUMBER = "##########"
 
 
 @dataclass(frozen=True)
 class Varied:
-    """Messages in turn, over and over.
+    """Messages in rotation.
 
-    key: routing key, with `{}` for a number of so many digits. keys: number of different keys in turn. fresh_keys:
-    percentage of messages whose key is not among these: it never repeats, or comes again after `pool` others.
-    properties: number of different properties in turn, 0 for none. fresh_properties: percentage of messages whose
+    key: routing key, with `{}` for a number with a fixed number of digits. keys: number of different keys in rotation.
+    fresh_keys: percentage of messages with another key, which never repeats, or repeats after `pool` others.
+    properties: number of different properties in rotation, 0 for none. fresh_properties: percentage of messages whose
     properties never repeat. further: percentage of messages that also have the properties and headers of `FURTHER` with
-    the name `further_name`. size: octets of a body, on average; spread: difference of largest and smallest.
-    channels: number of channels in turn. by_frame: the frames of their messages come in turn, not whole messages.
+    the name `further_name`. size: average bytes of a body; spread: difference of largest and smallest. channels: number
+    of channels in rotation. by_frame: channels alternate by frames, not by whole messages.
     """
 
     exchange: str = ""
@@ -64,11 +64,11 @@ class Varied:
 
     @property
     def chunk_numbers(self) -> int:
-        """After so many chunks their numbers begin again, at 1."""
+        """Number of chunks after which their numbers begin again, at 1."""
         return self.pool // self._fresh_in_chunk if self.pool else MOST_CHUNKS
 
     def all_keys(self) -> list[str]:
-        """Return all keys that come again."""
+        """Return all repeated keys."""
         keys = [self._key(i) for i in range(self.keys)]
         if self.pool and self.fresh_keys:
             fresh = range(self._fresh_in_chunk)
@@ -76,7 +76,7 @@ class Varied:
         return keys
 
     def chunks(self) -> list[bytes]:
-        """Return frames of `CHUNK_MESSAGES` messages each, with all that differs at least once."""
+        """Return frames of `CHUNK_MESSAGES` messages each, with every variation at least once."""
         chunks = max(1, -(-max(self.keys, self.properties) // CHUNK_MESSAGES))
         return [b"".join(self._frames(i * CHUNK_MESSAGES)) for i in range(chunks)]
 
@@ -118,7 +118,7 @@ def _is_among(place: int, percentage: int) -> bool:
     return place * percentage % 100 < percentage
 
 
-#: Properties that the broker acts on, by name: properties, and headers. The further routing keys lead nowhere.
+#: Properties that the broker acts on, by name: properties, and headers. The further routing keys have no bindings.
 FURTHER: dict[str, tuple[dict[str, Any], Table]] = {
     "": ({}, {}),
     "CC": ({}, {"CC": Field("A", [longstr("nowhere")])}),
@@ -150,7 +150,7 @@ def _encoded(name: str) -> bytes:
 
 
 def publish_varied(port: int, cells: Cells, what: Varied, taken: Cells | None = None, connections: int = 1) -> None:
-    """Send a chunk at a time on each of the connections in turn, at most `AHEAD` messages beyond those `taken`."""
+    """Send a chunk at a time on each connection in rotation, at most `AHEAD` messages beyond those `taken`."""
     chunks = what.chunks()
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(LoadClient(port)) for _ in range(connections)]
@@ -182,7 +182,7 @@ def bind(port: int, exchange: str, kind: str, queue: str, keys: list[str]) -> No
 
 
 def lead_on(port: int, exchange: str, to: str) -> None:
-    """Declare a topic exchange from which each key goes to the exchange `to`. It is deleted with that one."""
+    """Declare a topic exchange that routes each key to the exchange `to`. It is deleted with that one."""
     with LoadClient(port) as client:
         client.call(
             "exchange.declare", "exchange.declare-ok", exchange=exchange, exchange_type="topic", auto_delete=True

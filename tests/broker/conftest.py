@@ -6,5 +6,5 @@ from tests.broker.queueing import make_vhost
 
 @pytest.fixture
 def vhost() -> Vhost:
-    """An empty vhost, whose clock is moved by hand."""
+    """An empty vhost, whose clock is advanced by the test."""
     return make_vhost()

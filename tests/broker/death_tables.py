@@ -1,4 +1,4 @@
-"""A message's deaths as tables of plain values: what `Deaths` keeps and writes in bytes, made the slow way."""
+"""A message's deaths as tables of plain values: a slow equivalent of `Deaths`, which stores and encodes bytes."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ from amqpbroker.wire.values import Field, Table, longstr, text
 
 @dataclass(frozen=True)
 class Death:
-    """All the deaths in one queue for one reason: the first one's particulars, and their number."""
+    """All deaths in one queue for one reason: the properties of the first one, and the number of all."""
 
     queue: str
     reason: str
@@ -58,7 +58,7 @@ class History:
 
 
 def history(*deaths: Death) -> History:
-    """The deaths in the order in which they happened."""
+    """Return the history of deaths in the order in which they happened."""
     entries: tuple[Death, ...] = ()
     for death in deaths:
         known = [entry for entry in entries if (entry.queue, entry.reason) == (death.queue, death.reason)]
@@ -68,7 +68,7 @@ def history(*deaths: Death) -> History:
 
 
 def deaths_of(message: Message) -> list[Death]:
-    """What x-death says, the most recent death first."""
+    """Return the deaths in x-death, the most recent death first."""
     tables = [field.value for field in decode_properties(message.properties)["headers"]["x-death"].value]
     return [
         Death(

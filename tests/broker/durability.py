@@ -1,7 +1,7 @@
-"""A broker and its model side by side, through operations and crashes that a seed chooses.
+"""A broker and its model, compared through operations and crashes that a seed chooses.
 
-A run is a list of steps, plain tuples that stay valid when others are left out, so that what fails can be made short.
-`python -m tests.broker.durability --seconds 600` tries new ones for that long.
+A run is a list of steps: plain tuples that stay valid if others are removed, so that a failing run can be shortened.
+`python -m tests.broker.durability --seconds 600` tries new runs for that time.
 """
 
 import argparse
@@ -35,7 +35,7 @@ CLIENTS = ("publisher", "transaction", "consumer", "admin")
 
 
 class Disk(Committer):
-    """Does what it was given when it is told to. on_start(), on_written(): a batch is closed, and is safe."""
+    """Writes batches only when it is told to. on_start(), on_written(): called when a batch is closed, or durable."""
 
     def __init__(self, journal, definitions, on_start, on_written):
         super().__init__(journal, definitions.sync)
@@ -90,7 +90,7 @@ class Node:
 
 
 def seen(got: Received, quorum: bool) -> tuple[Any, ...]:
-    """What a client sees of a message that it gets."""
+    """Return what a client sees of a message that it gets."""
     assert got.properties is not None
     headers = got.properties.get("headers", {})
     deaths = tuple(
@@ -114,7 +114,7 @@ def seen(got: Received, quorum: bool) -> tuple[Any, ...]:
 
 
 def wanted(copy: Copy, quorum: bool) -> tuple[Any, ...]:
-    """What it should see."""
+    """Return what a client should see of a copy."""
     expiration = str(copy.expiration_ms).encode() if copy.expiration_ms >= 0 else None
     count = copy.count if quorum else 0
     return (
@@ -130,7 +130,7 @@ def wanted(copy: Copy, quorum: bool) -> tuple[Any, ...]:
 
 
 class Commit(NamedTuple):
-    """A tx.commit that is not answered. settled: what it took out of queues."""
+    """A tx.commit that is not answered yet. settled: the messages that it settled."""
 
     operation: int
     published: list[bytes]
@@ -138,7 +138,7 @@ class Commit(NamedTuple):
 
 
 class Run:
-    """Executes steps on both, and compares whatever there is to see. Raises AssertionError where they differ."""
+    """Executes steps on both, and compares all visible results. Raises AssertionError if they differ."""
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
@@ -162,10 +162,10 @@ class Run:
         self.definitions.sync()
         self.history[:] = [self.model.state()]
 
-    # --- lives ------------------------------------------------------------------------------------------------------
+    # --- restarts -----------------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        """What a broker's end takes with it."""
+        """Forget what is lost when a broker ends."""
         self.synced = self.closed = 0
         self.ending = "power", 0
         self.published: dict[int, tuple[int, bytes]] = {}
@@ -189,10 +189,10 @@ class Run:
         self.synced = self.closed
 
     def crash(self, how: str, seed: int) -> None:
-        """The end, and what the next broker makes of what is left: something that the model allows."""
+        """End the broker, and check that the next broker restores a state that the model allows."""
         self.crashes += 1
         synced, killed = min(self.synced, len(self.history) - 1), how == "kill"
-        # No two lives begin at the same time: so deadlines tell what was done in which.
+        # No two brokers start at the same time, so deadlines show in which one a message was published.
         self.model.now_ms += 1
         chance = random.Random(seed)
         if killed:
@@ -208,7 +208,7 @@ class Run:
         if match is None:
             self._explain(found, [state for _, state in states], f"{how}, {synced} of {len(self.history) - 1} was safe")
         last, state = match
-        # What the process's end has left, the end of the machine may still undo: the messages, and what exists since.
+        # A machine failure may still undo what the end of the process has left: the messages, and the objects since.
         later = [(specs, state[1]) for specs, _ in self.history[last + 1 :]]
         self.history = [*self.history[synced : last + 1], *later, state] if killed else [state]
         self.model = self.model.restarted(state)
@@ -224,7 +224,7 @@ class Run:
         self.history.append(self.model.state())
 
     def drained(self, node: Node) -> list[tuple[str, tuple[Any, ...]]]:
-        """Each queue, with what of it decides the future but is not seen, and each message that it gives."""
+        """Return each queue with its hidden state, and each message that it delivers."""
         wire = node.client()
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, queue in node.broker.vhost("/").queues.items():
@@ -236,7 +236,7 @@ class Run:
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
-        """The same of the model that starts with a state."""
+        """Return the same for the model that starts with a state."""
         model = self.model.restarted(state)
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, line in model.lines.items():
@@ -263,10 +263,10 @@ class Run:
                 lines.append("  the order differs")
         raise AssertionError("\n".join(lines))
 
-    # --- steps ------------------------------------------------------------------------------------------------------
+    # --- steps --------------------------------------------------------------------------------------------------------
 
     def do(self, step: Step) -> None:
-        """One step. Where there is nothing that it could be done to, it is skipped."""
+        """Execute one step. It is skipped if its object does not exist."""
         name, *details = step
         if name == "crash":
             self.crash(*details)
@@ -283,7 +283,7 @@ class Run:
             self.crash("power", len(self.history))
 
     def end(self) -> None:
-        """Everything is taken, and then nothing is left, and hardly a file."""
+        """Consume everything, and check that nothing is left, and hardly a file."""
         self.crash("kill", 0)
         self.disk(100)
         self.read()
@@ -329,7 +329,7 @@ class Run:
         how: str,
         commit: bool,
     ) -> None:
-        """One that is not committed is rolled back, and settles nothing."""
+        """Run a transaction. One that is not committed is rolled back, and settles nothing."""
         if self.committing is not None:
             return
         wire, held = self.wires["transaction"], self.held["transaction"]
@@ -378,7 +378,7 @@ class Run:
         self.held[who][got.arguments["delivery_tag"]] = line, copy.sequence
 
     def take(self, name: str, count: int) -> None:
-        """Get without acks, which makes room in the journal."""
+        """Get messages without acknowledgement, which frees space in the journal."""
         line = self.model.lines.get(name)
         if line is None:
             return
@@ -453,18 +453,18 @@ class Run:
             self.read()
 
     def cut(self, after: int, how: str, seed: int) -> None:
-        """The end comes in the middle of a file operation, soon."""
+        """End the broker in the middle of a file operation, soon."""
         self.ending = how, seed
         self.files.cut_at = self.files.steps + after
 
     def fail(self, what: str, after: int) -> None:
-        """A write or sync fails soon."""
+        """Make a write or sync fail, soon."""
         if what == "write":
             self.files.fail_write = self.files.writes + after
         else:
             self.files.fail_sync = self.files.syncs + after
 
-    # --- what clients see -------------------------------------------------------------------------------------------
+    # --- events of clients --------------------------------------------------------------------------------------------
 
     def read(self) -> None:
         expected: dict[str, deque[tuple[Line, Copy]]] = {}
@@ -544,7 +544,7 @@ def script(seed: int, count: int) -> list[Step]:
 
 
 def failure(seed: int, trial: list[Step]) -> str:
-    """What is wrong, or nothing."""
+    """Return the error of a run, or nothing."""
     try:
         execute(seed, trial)
     except Exception as error:
@@ -553,7 +553,7 @@ def failure(seed: int, trial: list[Step]) -> str:
 
 
 def shortened(seed: int, failing: list[Step], seconds: float = 30.0) -> list[Step]:
-    """A shorter script that fails as well, in about the same way."""
+    """Return a shorter script that fails in about the same way."""
     way = failure(seed, failing)[:25]
     until = time.monotonic() + seconds
     size = len(failing) // 2
@@ -576,16 +576,16 @@ def report(seed: int, failing: list[Step]) -> str:
 
 
 def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
-    """Have queues page after a few messages, and read pages back in parts."""
+    """Make queues page out after a few messages, and read pages back in parts."""
     set_attribute(Node, "config", Config(bounds=Bounds(page_count=3, read_count=2)))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="the first of those tried")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="the first seed")
     parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--small-pages", action="store_true", help="have queues page out after a few messages")
+    parser.add_argument("--small-pages", action="store_true", help="make queues page out after a few messages")
     options = parser.parse_args()
     logging.disable()
     if options.small_pages:

@@ -25,7 +25,7 @@ def arguments(spec: Spec) -> Table:
 
 
 def specs(chance: random.Random) -> tuple[Spec, ...]:
-    """The queues of a run: one that retries, three that dead-letter for other reasons, two without."""
+    """Return the queues of a run: one that retries, three that dead-letter for other reasons, two without."""
 
     def kind() -> dict[str, Any]:
         return chance.choice(({}, {"max_priority": 5}, {"quorum": True}))
@@ -42,7 +42,7 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
     )
 
 
-#: Number of persistent messages.
+#: Fraction of persistent messages.
 PERSISTENT = 0.8
 
 
@@ -56,7 +56,7 @@ QUEUES = ("work", "retry", "capped", "timed", "limited", "loose", "plain", "over
 
 
 def steps(chance: random.Random, count: int) -> list[Step]:
-    """A script. The moods of a run differ: how fast the disk is, how often it crashes."""
+    """Return a script. Runs differ in their character: how fast the disk is, how often the broker crashes."""
     disk, crash, fault = chance.choice((5, 20, 100)), chance.choice((1, 3, 8)), chance.choice((0, 1, 3))
     moods = {
         "publish": 40,
@@ -82,7 +82,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
 
 
 def _message(chance: random.Random) -> tuple[Any, ...]:
-    """persistent, priority, expiration, octets."""
+    """Return persistent, priority, expiration and size in bytes."""
     return (
         chance.random() < PERSISTENT,
         chance.choice((0, 0, 1, 4, 5, 9)),

@@ -1,4 +1,4 @@
-"""What tests of queues are made of: a vhost, queues, messages to publish, subscribers that take them."""
+"""Parts of queue tests: a vhost, queues, messages to publish, and subscribers that consume them."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ UNLIMITED = 1 << 30
 
 
 def make_vhost() -> Vhost:
-    """The vhost "/" of a broker of its own, on a ManualClock."""
+    """Return the vhost "/" of a new broker, on a ManualClock."""
     return make_broker().vhosts["/"]
 
 
@@ -29,7 +29,7 @@ def clock_of(vhost: Vhost) -> ManualClock:
 
 
 def table(**arguments: Any) -> Table:
-    """Queue arguments from Python values: `table(max_length=3)` is x-max-length, a signedint."""
+    """Return queue arguments of Python values: `table(max_length=3)` is x-max-length, a signedint."""
 
     def field(value: Any) -> Field:
         if isinstance(value, bool):
@@ -42,7 +42,7 @@ def table(**arguments: Any) -> Table:
 def declare(
     vhost: Vhost, name: str = "q", auto_delete: bool = False, session: object | None = None, **arguments: Any
 ) -> LocalQueue:
-    """A queue with these x- arguments; a session makes it exclusive to that."""
+    """Declare a queue with these x- arguments; a session makes it exclusive to itself."""
     durable = arguments.get("queue_type") == "quorum"
     queue = vhost.declare_queue(name, durable, session is not None, auto_delete, table(**arguments), session)
     assert isinstance(queue, LocalQueue)
@@ -67,12 +67,12 @@ def publish(queue: Queue, *bodies: bytes, priority: int = 0, expiration_ms: int 
 
 
 def ready(queue: LocalQueue) -> list[bytes]:
-    """The bodies that wait, head first."""
+    """Return the bodies of waiting messages, head first."""
     return [entry.message.body for entry in queue.ready]
 
 
 class Subscriber(Consumer):
-    """Takes up to `limit` unacknowledged messages. got: (body, redelivered) as delivered. held: not settled yet."""
+    """Takes up to `limit` unacknowledged messages. got: (body, redelivered) as delivered. held: unsettled messages."""
 
     def __init__(self, queue: Queue, tag: str = "c", limit: int = UNLIMITED, **options: Any) -> None:
         super().__init__(queue, tag, **options)
@@ -123,14 +123,14 @@ class Subscriber(Consumer):
     def cancelled(self) -> None:
         self.told_cancelled += 1
 
-    # --- what its client does ---------------------------------------------------------------------------------------
+    # --- operations of its client -------------------------------------------------------------------------------------
 
     @property
     def bodies(self) -> list[bytes]:
         return [body for body, _ in self.got]
 
     def take(self) -> list[bytes]:
-        """The bodies that came since the last call."""
+        """Return the bodies that arrived since the last call."""
         taken, self.got = self.bodies, []
         return taken
 
@@ -159,7 +159,7 @@ class Subscriber(Consumer):
 
 
 def with_graves(vhost: Vhost, **arguments: object) -> tuple[LocalQueue, LocalQueue]:
-    """A queue "q" and the queue "grave" where its dead letters go."""
+    """Return a queue "q" and the queue "grave" that gets its dead letters."""
     grave = declare(vhost, "grave")
     arguments = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave", **arguments}
     return declare(vhost, "q", **arguments), grave

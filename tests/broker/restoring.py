@@ -1,4 +1,4 @@
-"""Restored and stored objects of a broker, to be compared, and durable objects to make."""
+"""Comparison of restored and stored objects of a broker, and creation of durable objects."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def queue(vhost: Vhost, name: str, durable: bool = True, arguments: Table | None
 
 
 def topology(broker: Broker, durable_only: bool = False) -> set[tuple[Any, ...]]:
-    """All exchanges, queues and bindings, down to their arguments."""
+    """Return all exchanges, queues and bindings, including their arguments."""
     found: set[tuple[Any, ...]] = set()
     for vhost in broker.vhosts.values():
         for x in vhost.exchanges.values():

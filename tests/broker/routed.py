@@ -1,4 +1,4 @@
-"""What tests of routing are made of: boxes to route to, messages to route, bindings."""
+"""Parts of routing tests: destinations, messages and bindings."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from amqpbroker.wire.values import Field, Table
 
 
 class Box(Destination):
-    """A queue that keeps what it gets, and prints as its name."""
+    """A queue that stores its messages, and prints as its name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -33,7 +33,7 @@ def publishing(
     exchange: str = "x",
     **properties: Any,
 ) -> Message:
-    """A message as it is after the checks of basic.publish."""
+    """Return a message as it is after the checks of basic.publish."""
     if headers is not None:
         properties["headers"] = headers
     message = Message(encode_address(exchange, routing_key), encode_properties(properties), b"body")
@@ -60,7 +60,7 @@ def bind(
 
 
 def names(targets: list[Target]) -> list[str]:
-    """Sorted: a type may find its targets in any order."""
+    """Return the sorted names, because a type may find its targets in any order."""
     return sorted(target.name for target in targets)
 
 

@@ -1,4 +1,4 @@
-"""What tests of stored messages are made of: a broker on files that outlive it, and what it does and has."""
+"""Parts of tests with stored messages: a broker on files that outlive it, its operations and its state."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,14 @@ from tests.harness import Wire
 
 DIRECTORY = Path("/journal")
 
-#: Octets of a batch where there are to be several, a body of which few fill one, and what has a Node make such batches.
+#: Batch size in bytes for tests with several batches, a body of which few fill a batch, and the limits for a Node.
 BATCH = 4_000
 BODY = "{:0500}".format
 LIMITS = {"batch_bytes": BATCH}
 
 
 class LaterCommitter(Committer):
-    """Does what it was given when the test says so."""
+    """Writes only when the test calls it."""
 
     def __init__(self, journal):
         super().__init__(journal)
@@ -42,7 +42,7 @@ class LaterCommitter(Committer):
 
 
 class StepCommitter(LaterCommitter):
-    """sizes: octets of what was written. `finish` writes one batch."""
+    """Writes one batch for each `finish`. sizes: number of bytes of each batch."""
 
     def __init__(self, journal):
         super().__init__(journal)
@@ -54,13 +54,13 @@ class StepCommitter(LaterCommitter):
         super().start(batch, on_done)
 
     def close(self):
-        """As a thread does: nobody is told."""
+        """Close like a thread, without notifications."""
         for batch, _ in self.work:
             self.commit(batch)
 
 
 class Node:
-    """One broker on files that outlive it. `queues` are declared at each start, as restored definitions would be.
+    """A broker on files that outlive it. `queues` are declared at each start, like restored definitions.
 
     limits: fields of Bounds.
     """
@@ -90,7 +90,7 @@ class Node:
         self.broker.sync()
 
     def crash(self, keep=0):
-        """The power goes; the machine comes back."""
+        """Simulate a power failure and the restart of the machine."""
         self.files.power_loss(keep)
         return type(self)(self.files, self.clock, type(self.committer), **self.queues)
 
@@ -136,7 +136,7 @@ def acks(client):
 
 
 def finish(node):
-    """Write all that is gathered; returns how many batches that took."""
+    """Write all pending batches; return their number."""
     count = 0
     while node.committer.work:
         count += 1

@@ -19,7 +19,7 @@ def actions(vhost, configure="", write="", read=""):
 
 
 def prepared(vhost):
-    """A queue q and exchanges x and y, and who may do anything."""
+    """Return a vhost with a queue q and exchanges x and y, and a user with all permissions."""
     anything = actions(vhost, ".*", ".*", ".*")
     anything.declare_queue("q", False, False, False, {})
     for name in "xy":
@@ -29,7 +29,7 @@ def prepared(vhost):
 
 DEAD_LETTERS = {"x-dead-letter-exchange": longstr("x")}
 ALTERNATE = {"alternate-exchange": longstr("y")}
-#: What is done, and the least that it takes.
+#: Operations, and the minimum permissions that each needs.
 NEEDED = {
     "declare a queue": (lambda a: a.declare_queue("n", False, False, False, {}), ("^n$", "", "")),
     "with dead letters": (lambda a: a.declare_queue("n", False, False, False, DEAD_LETTERS), ("^n$", "^x$", "^n$")),
@@ -50,7 +50,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("what", NEEDED)
-def test_what_each_thing_takes(vhost, what):
+def test_required_permissions_of_each_operation(vhost, what):
     do, least = NEEDED[what]
     prepared(vhost)
     for place, pattern in enumerate(least):
@@ -62,7 +62,7 @@ def test_what_each_thing_takes(vhost, what):
     do(actions(vhost, *least))
 
 
-def test_nobody_declares_reserved_names(vhost):
+def test_reserved_names_cannot_be_declared(vhost):
     anything = prepared(vhost)
     with pytest.raises(AmqpError) as refused:
         anything.declare_queue("amq.mine", False, False, False, {})
@@ -70,7 +70,7 @@ def test_nobody_declares_reserved_names(vhost):
     assert anything.declare_queue("", False, False, False, {}).name.startswith("amq.gen-")
 
 
-def test_line_breaks_are_no_part_of_a_name(vhost):
+def test_line_breaks_are_removed_from_names(vhost):
     anything = prepared(vhost)
     anything.declare_queue("a\r\nb", False, False, False, {})
     assert "ab" in vhost.queues
@@ -78,24 +78,24 @@ def test_line_breaks_are_no_part_of_a_name(vhost):
     assert "ab" not in vhost.queues
 
 
-def test_deleting_what_is_not_there_answers_nothing(vhost):
+def test_delete_of_a_missing_queue_answers_zero_messages(vhost):
     counts = []
     prepared(vhost).delete_queue("nope", False, False, counts.append)
     assert counts == [0]
 
 
-def test_to_unbind_what_is_not_bound_is_nothing(vhost):
+def test_unbind_of_a_missing_binding_succeeds(vhost):
     prepared(vhost).unbind("nope", "neither", True, "k", {})
 
 
-def test_an_internal_exchange_is_not_published_to(vhost):
+def test_publish_to_an_internal_exchange_is_refused(vhost):
     anything = prepared(vhost)
     with pytest.raises(AmqpError) as refused:
         exchange_to_publish_to(vhost, anything.permissions, "amq.rabbitmq.trace", ())
     assert refused.value.code == 403
 
 
-def test_a_queue_of_a_connection_is_locked_to_others(vhost):
+def test_exclusive_queue_is_locked_for_other_connections(vhost):
     anything = prepared(vhost)
     Actions(vhost, anything.permissions, object()).declare_queue("mine", False, True, False, {})
     with pytest.raises(AmqpError) as refused:

@@ -6,14 +6,14 @@ from amqpbroker.broker.alarms import Alarms
 
 
 class Watcher:
-    """Keeps what the alarms were at each change."""
+    """Records the alarms at each change."""
 
     def __init__(self) -> None:
         self.reasons: list[str] = []
         self.alarms = Alarms("me@here", lambda: self.reasons.append(self.alarms.reason))
 
 
-def test_the_reason_names_what_is_short_in_alphabetical_order() -> None:
+def test_reason_names_resources_in_alphabetical_order() -> None:
     watcher = Watcher()
     watcher.alarms.set("memory")
     watcher.alarms.set("disk")
@@ -22,7 +22,7 @@ def test_the_reason_names_what_is_short_in_alphabetical_order() -> None:
     assert watcher.reasons == ["low on memory", "low on disk & memory", "low on disk", ""]
 
 
-def test_only_changes_are_told() -> None:
+def test_only_changes_are_reported() -> None:
     watcher = Watcher()
     watcher.alarms.clear("disk")
     watcher.alarms.set("disk")
@@ -31,7 +31,7 @@ def test_only_changes_are_told() -> None:
     assert watcher.reasons == ["low on disk"]
 
 
-def test_both_ends_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_set_and_clear_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     alarms = Watcher().alarms
     with caplog.at_level(logging.INFO):
         for _ in range(2):

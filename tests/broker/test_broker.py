@@ -12,7 +12,7 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker
 
 
-def test_a_new_broker_has_its_vhost_and_its_user() -> None:
+def test_new_broker_has_the_default_vhost_and_user() -> None:
     broker = make_broker()
     assert list(broker.vhosts) == ["/"]
     guest = broker.users.authenticate("guest", b"guest")
@@ -20,14 +20,14 @@ def test_a_new_broker_has_its_vhost_and_its_user() -> None:
     broker.users.permissions(guest, "/").check("configure", "queue", "any")
 
 
-def test_both_are_configured() -> None:
+def test_default_vhost_and_user_are_configurable() -> None:
     broker = make_broker(default_vhost="mine", default_users=(DefaultUser("me", "secret"),))
     assert list(broker.vhosts) == ["mine"]
     assert broker.users.authenticate("guest", b"guest") is None
     assert broker.users.authenticate("me", b"secret") is not None
 
 
-def test_a_vhost_is_made_once() -> None:
+def test_adding_an_existing_vhost_returns_it() -> None:
     broker = make_broker()
     other = broker.add_vhost("other")
     assert broker.add_vhost("other") is other
@@ -35,7 +35,7 @@ def test_a_vhost_is_made_once() -> None:
     assert other is not broker.vhost("/")
 
 
-def test_vhosts_share_nothing_but_the_clock() -> None:
+def test_vhosts_are_isolated_except_for_the_clock() -> None:
     broker = make_broker()
     broker.vhost("/").declare_queue("q", False, False, False, {})
     other = broker.add_vhost("other")
@@ -44,7 +44,7 @@ def test_vhosts_share_nothing_but_the_clock() -> None:
     assert other.clock is broker.clock
 
 
-def test_what_is_said_of_a_vhost() -> None:
+def test_properties_of_a_vhost() -> None:
     broker = make_broker()
     assert broker.vhost("/").description == "Default virtual host"
     vhost = broker.add_vhost("v", "ours", ["a", "b"], "quorum", protected=True)
@@ -59,7 +59,7 @@ def test_what_is_said_of_a_vhost() -> None:
         broker.update_vhost("nope", "theirs")
 
 
-def test_a_default_queue_type_that_is_none() -> None:
+def test_unknown_default_queue_type_is_refused() -> None:
     broker = make_broker()
     with pytest.raises(ValueError, match="Unsupported queue type 'foo'"):
         broker.add_vhost("v", default_queue_type="foo")
@@ -77,7 +77,7 @@ def test_each_vhost_has_its_default_queue_type() -> None:
     assert broker.vhost("/").declare_queue("q2", True, False, False, {}).kind.name == "quorum"
 
 
-def test_with_a_vhost_goes_all_that_is_in_it_or_said_of_it() -> None:
+def test_deleting_a_vhost_deletes_its_objects_and_settings() -> None:
     broker = make_broker()
     vhost = broker.add_vhost("v")
     broker.users.set_permissions("guest", "v", ".*", ".*", ".*")
@@ -95,7 +95,7 @@ def test_with_a_vhost_goes_all_that_is_in_it_or_said_of_it() -> None:
     assert broker.policies.list() == broker.policies.list(operator=True) == []
     assert broker.limits.vhosts() == {}
     assert queue.closed
-    # Nothing of it moves any more, and nothing of it is in one that is made anew.
+    # Timers of the deleted vhost do nothing, and a new vhost of the same name is empty.
     clock = broker.clock
     assert isinstance(clock, ManualClock)
     clock.advance(10_000)
@@ -104,7 +104,7 @@ def test_with_a_vhost_goes_all_that_is_in_it_or_said_of_it() -> None:
     assert broker.vhost("v").declare_queue("q", False, False, False, {}).policy is None
 
 
-def test_connections_to_a_vhost_end_with_it_and_others_stay() -> None:
+def test_deleting_a_vhost_closes_its_connections_only() -> None:
     broker = make_broker()
     broker.add_vhost("v")
     broker.users.set_permissions("guest", "v", ".*", ".*", ".*")
@@ -125,7 +125,7 @@ def test_connections_to_a_vhost_end_with_it_and_others_stay() -> None:
     other.declare("q")
 
 
-def test_a_vhost_may_be_protected() -> None:
+def test_protected_vhost_cannot_be_deleted() -> None:
     broker = make_broker()
     broker.update_vhost("/", protected=True)
     with pytest.raises(ValueError, match="Refusing to delete virtual host '/' because it is protected from deletion"):
@@ -136,7 +136,7 @@ def test_a_vhost_may_be_protected() -> None:
         broker.delete_vhost("/")
 
 
-def test_connections_of_a_user_end_with_it() -> None:
+def test_deleting_a_user_closes_its_connections() -> None:
     broker = make_broker()
     broker.users.add_user("ann", "secret")
     broker.users.set_permissions("ann", "/", ".*", ".*", ".*")
@@ -149,7 +149,7 @@ def test_connections_of_a_user_end_with_it() -> None:
     assert list(broker.sessions) == [other.connection]
 
 
-def test_the_cluster_has_the_name_that_it_was_given_last() -> None:
+def test_last_set_cluster_name_is_used() -> None:
     broker = make_broker(cluster_name="configured")
     assert broker.cluster_name == "configured"
     broker.global_parameters.put("cluster_name", "ours")
@@ -162,19 +162,19 @@ def test_the_cluster_has_the_name_that_it_was_given_last() -> None:
     assert broker.cluster_name == "configured"
 
 
-def test_a_vhost_that_is_not_there() -> None:
+def test_missing_vhost_is_an_error() -> None:
     with pytest.raises(AmqpError) as error:
         make_broker().vhost("nope")
     assert error.value.text == "NOT_ALLOWED - vhost nope not found"
 
 
-def test_the_default_queue_type_is_for_queues_that_it_suits() -> None:
+def test_default_queue_type_applies_only_to_suitable_queues() -> None:
     vhost = make_broker(default_queue_type="quorum").vhost("/")
     assert vhost.declare_queue("durable", True, False, False, {}).settings == QueueSettings(delivery_limit=20)
     assert vhost.declare_queue("transient", False, False, False, {}).kind.name == "classic"
 
 
-def test_changed_permissions_void_what_channels_remember() -> None:
+def test_changed_permissions_invalidate_caches_of_channels() -> None:
     broker = make_broker()
     client = Wire(broker).log_in()
     client.declare("q")
@@ -188,7 +188,7 @@ def test_changed_permissions_void_what_channels_remember() -> None:
     )
 
 
-def test_generated_names_are_22_characters_of_base64url_and_never_the_same() -> None:
+def test_generated_names_are_unique_with_22_characters_of_base64url() -> None:
     names = {generated_name("amq.gen-") for _ in range(100)}
     assert len(names) == 100
     assert all(re.fullmatch(r"amq\.gen-[A-Za-z0-9_-]{22}", name) for name in names)

@@ -1,4 +1,4 @@
-"""Limits and defaults that the configuration has for the broker as a whole."""
+"""Limits and defaults of the configuration for the whole broker."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from amqpbroker.wire.values import longstr
 from tests.harness import Wire, make_broker
 
 
-def test_no_more_vhosts_than_there_may_be():
+def test_vhost_limit():
     broker = make_broker(vhost_max=2)
     broker.add_vhost("v2")
     with pytest.raises(ValueError, match=r"^cannot create vhost 'v3': vhost limit of 2 is reached$"):
@@ -18,7 +18,7 @@ def test_no_more_vhosts_than_there_may_be():
     broker.add_vhost("v3")
 
 
-def test_no_more_queues_than_there_may_be_in_all_vhosts_together():
+def test_queue_limit_over_all_vhosts():
     broker = make_broker(cluster_queue_limit=2)
     other = broker.add_vhost("other")
     other.declare_queue("a", True, False, False, {})
@@ -31,7 +31,7 @@ def test_no_more_queues_than_there_may_be_in_all_vhosts_together():
     broker.vhosts["/"].declare_queue("d", True, False, False, {})
 
 
-def test_no_more_exchanges_than_there_may_be():
+def test_exchange_limit():
     broker = make_broker()
     count = len(broker.vhosts["/"].exchanges)
     vhost = make_broker(cluster_exchange_limit=count + 1).vhosts["/"]
@@ -42,7 +42,7 @@ def test_no_more_exchanges_than_there_may_be():
     assert refused.value.code == 406
 
 
-def test_no_more_channels_than_there_may_be_on_all_connections_together():
+def test_channel_limit_over_all_connections():
     broker = make_broker(channel_max_per_node=2)
     first, second = Wire(broker).log_in(), Wire(broker).log_in()
     got = first.call(2, "channel.open")
@@ -78,7 +78,7 @@ def test_a_quorum_queue_may_be_declared_as_a_classic_one():
         ({"durable": True}, {"x-queue-type": b"classic", "x-overflow": b"drop-head"}),
     ],
 )
-def test_a_quorum_queue_may_be_declared_as_nothing_else(flags, arguments):
+def test_quorum_queue_cannot_be_redeclared_as_another_type(flags, arguments):
     client = Wire(make_broker(relaxed_redeclaration=True)).log_in()
     client.declare("q", durable=True, arguments=typed({"x-queue-type": b"quorum"}))
     again = client.call(1, "queue.declare", queue="q", arguments=typed(arguments), **flags)
@@ -106,7 +106,7 @@ def test_a_new_vhost_gets_limits_and_operator_policies():
     assert broker.limits.vhost("a1") == {}
 
 
-def test_a_vhost_whose_defaults_cannot_be_is_not_made():
+def test_vhost_with_invalid_defaults_is_not_created():
     broker = make_broker(default_operator_policies=(DefaultOperatorPolicy("p", "^a", definition=(("no-key", 3),)),))
     with pytest.raises(ValueError, match="no-key"):
         broker.add_vhost("a")

@@ -1,4 +1,4 @@
-"""What a broker does, crashes included, is what a small model of it does. durability.py runs both, model.py is it."""
+"""A broker behaves like a small model of it, including crashes. durability.py runs both; model.py is the model."""
 
 import pytest
 
@@ -12,7 +12,7 @@ STEPS = 300
 
 @pytest.mark.parametrize("start", range(0, SEEDS, 10))
 @pytest.mark.parametrize("paging", [False, True])
-def test_what_a_crash_leaves_is_what_the_model_allows(start, paging, monkeypatch):
+def test_state_after_a_crash_is_allowed_by_the_model(start, paging, monkeypatch):
     if paging:
         small_pages(monkeypatch.setattr)
     for seed in range(start, start + 10):

@@ -1,4 +1,4 @@
-"""Changes of durable things that cannot be stored."""
+"""Changes of durable objects that cannot be stored."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ from tests.broker.restoring import everything, exchange, queue
 
 
 class Full(MemoryDefinitions):
-    """Takes changes until `full`."""
+    """Definitions that accept changes until `full` is set."""
 
     full = False
 
@@ -33,7 +33,7 @@ class Full(MemoryDefinitions):
 
 
 def crowded(definitions: Definitions) -> Broker:
-    """A broker in which everything is bound to everything, durable and not."""
+    """Return a broker in which everything is bound to everything, durable and not."""
     broker = Broker(Config(), ManualClock(), MemoryStore(), definitions)
     vhost = broker.vhosts["/"]
     x, auto = exchange(vhost, "x"), exchange(vhost, "auto", auto_delete=True)
@@ -80,7 +80,7 @@ CHANGES: dict[str, Callable[[Broker, Vhost], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_that_cannot_be_stored_is_refused_and_not_made(change: Callable[[Broker, Vhost], object]) -> None:
+def test_change_that_cannot_be_stored_is_refused(change: Callable[[Broker, Vhost], object]) -> None:
     definitions = Full()
     broker = crowded(definitions)
     before = everything(broker)
@@ -96,7 +96,7 @@ def test_a_change_that_cannot_be_stored_is_refused_and_not_made(change: Callable
     assert everything(broker) != before
 
 
-def test_what_is_transient_needs_no_store() -> None:
+def test_transient_objects_need_no_store() -> None:
     definitions = Full()
     vhost = crowded(definitions).vhosts["/"]
     definitions.full = True
@@ -107,7 +107,9 @@ def test_what_is_transient_needs_no_store() -> None:
     assert "other" not in vhost.queues
 
 
-def test_what_a_connection_leaves_behind_goes_even_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_queues_of_a_closed_connection_are_deleted_even_if_that_cannot_be_stored(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     definitions = Full()
     vhost = crowded(definitions).vhosts["/"]
     session = object()
@@ -120,6 +122,7 @@ def test_what_a_connection_leaves_behind_goes_even_so(caplog: pytest.LogCaptureF
     assert "exclusive" not in vhost.queues
     assert "auto" not in vhost.exchanges
     assert caplog.messages == [
-        "queue 'exclusive' in vhost '/' has gone, but not from the store: RESOURCE_ERROR - the change cannot be stored:"
+        "queue 'exclusive' in vhost '/' is deleted, but its stored definition cannot be removed:"
+        " RESOURCE_ERROR - the change cannot be stored:"
         " disk is full"
     ]

@@ -1,7 +1,7 @@
-"""Entries are released when their holder ends.
+"""Entries are released when their owner ends.
 
-In compiled builds the garbage collector does not know entries. Objects that an unreleased entry refers to would never
-be freed; see Entry.
+In compiled builds the garbage collector does not see entries. Objects that an unreleased entry refers to would never be
+freed; see Entry.
 """
 
 import gc
@@ -38,12 +38,12 @@ QUEUES = {
 def living():
     """Yield living(), which counts objects without the garbage collector; living(True) runs the collector first.
 
-    Objects from before the test are frozen, and stay so: they are neither counted nor collected, which takes long.
+    Objects that existed before the test are frozen: they are neither counted nor collected, which would take long.
     """
 
     def living(collected=False):
         while collected and gc.collect():
-            pass  # an object that the collector does not know holds others until it is freed itself
+            pass  # an object unknown to the collector holds others until it is freed
         return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in KINDS)
 
     gc.freeze()
@@ -80,7 +80,7 @@ def fill(client, count=5):
         client.receive()
 
 
-def test_a_queue_that_is_deleted_is_freed(living, arguments, compat):
+def test_deleted_queue_is_freed(living, arguments, compat):
     client = Wire(make_broker(compat=compat)).log_in()
     client.declare("d")
     before = living()
@@ -91,12 +91,12 @@ def test_a_queue_that_is_deleted_is_freed(living, arguments, compat):
     client.call(1, "queue.purge", queue="d")
     client.send(1, "queue.delete", queue="q")
     client.receive()
-    client.connection.lost()  # the connection remembers where its last publish went
+    client.connection.lost()  # the connection caches the route of its last publish
     client.connection = None
     assert living() == before
 
 
-def test_a_connection_that_ends_lets_go_of_what_it_held(living, arguments, compat):
+def test_closed_connection_releases_its_messages(living, arguments, compat):
     broker = make_broker(compat=compat)
     before = living()
     client, other = Wire(broker).log_in(), Wire(broker).log_in()
@@ -115,7 +115,7 @@ def test_a_connection_that_ends_lets_go_of_what_it_held(living, arguments, compa
     assert living() == before
 
 
-def test_a_vhost_that_is_deleted_is_freed(living, arguments, compat):
+def test_deleted_vhost_is_freed(living, arguments, compat):
     broker = make_broker(compat=compat)
     before = living()
     broker.add_vhost("v")
@@ -141,7 +141,7 @@ def node(arguments, compat):
     return Node(committer=LaterCommitter, q=arguments, d={})
 
 
-def test_a_stored_queue_that_is_deleted_is_freed(living, node):
+def test_deleted_stored_queue_is_freed(living, node):
     """The queue is freed once it is written; until then, gathered operations are pending."""
     queue = node.broker.vhosts["/"].queues["q"]
     for number in range(5000):  # pages leave memory once they are written
@@ -159,7 +159,7 @@ def test_a_stored_queue_that_is_deleted_is_freed(living, node):
 
 
 @pytest.mark.parametrize("written", [True, False])
-def test_a_broker_that_has_ended_is_freed(living, arguments, compat, written):
+def test_ended_broker_is_freed(living, arguments, compat, written):
     before = living()
     node = Node(committer=LaterCommitter, q=arguments, d={})
     client = node.client()
@@ -179,7 +179,7 @@ def test_a_broker_that_has_ended_is_freed(living, arguments, compat, written):
     assert living(True) == before
 
 
-def test_what_a_broker_that_has_ended_held_is_freed_at_once(living, arguments, compat):
+def test_content_of_an_ended_broker_is_freed_at_once(living, arguments, compat):
     """The broker itself is still referenced and the collector does not run, but the broker is empty."""
     before = living()["LocalQueue"]
     broker = make_broker(compat=compat)

@@ -64,7 +64,7 @@ class Node:
         self.broker = Broker(Config(**settings), ManualClock(), MemoryStore(), self.definitions)
 
     def restart(self, **settings: Any) -> Vhost:
-        """Returns the vhost "/"."""
+        """Restart the broker; return the vhost "/"."""
         self.definitions.close()
         self.start(**settings)
         return self.vhost
@@ -81,10 +81,10 @@ def node(tmp_path: Path) -> Iterator[Node]:
     made.definitions.close()
 
 
-# --- what comes back --------------------------------------------------------------------------------------------------
+# --- restored objects -------------------------------------------------------------------------------------------------
 
 
-def test_a_topology_comes_back_down_to_its_arguments(node: Node) -> None:
+def test_topology_is_restored_with_arguments(node: Node) -> None:
     vhost = node.vhost
     delayed = {"x-delayed-type": longstr("topic"), "alternate-exchange": longstr("x"), **EVERY_TYPE}
     x = exchange(vhost, "x", arguments=EVERY_TYPE)
@@ -105,7 +105,7 @@ def test_a_topology_comes_back_down_to_its_arguments(node: Node) -> None:
     assert vhost.exchange("y").alternate == "x"
 
 
-def test_what_is_transient_or_exclusive_does_not(node: Node) -> None:
+def test_transient_and_exclusive_objects_are_not_restored(node: Node) -> None:
     vhost = node.vhost
     session = object()
     exclusive = vhost.declare_queue("exclusive", True, True, False, {}, session)
@@ -123,7 +123,7 @@ def test_what_is_transient_or_exclusive_does_not(node: Node) -> None:
     assert [b.destination.name for b in vhost.exchange("x").bindings.values()] == ["durable"]
 
 
-def test_queues_keep_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
+def test_restored_queues_have_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
     vhost = node.vhost
     queue(vhost, "a")
     vhost.delete_queue(queue(vhost, "b"))
@@ -140,19 +140,19 @@ def test_queues_keep_their_ids_and_new_ones_get_new_ids(node: Node) -> None:
     ("kind", "arguments"),
     [("x-modulus-hash", {}), ("x-delayed-message", {"x-delayed-type": longstr("x-modulus-hash")})],
 )
-def test_an_exchange_whose_type_the_release_no_longer_has_stays(node: Node, kind: str, arguments: Table) -> None:
+def test_exchange_of_a_type_that_the_release_lacks_is_restored(node: Node, kind: str, arguments: Table) -> None:
     vhost = node.restart(compat=COMPATS["4.3"])
     vhost.declare_exchange("x", kind, True, False, False, arguments)
     assert node.restart().exchanges["x"].type.name == kind
 
 
-def test_the_type_of_a_queue_is_that_of_its_declaration(node: Node) -> None:
+def test_queue_is_restored_with_the_type_of_its_declaration(node: Node) -> None:
     queue(node.vhost, "q")
     vhost = node.restart(default_queue_type="quorum")
     assert vhost.queue("q", None).kind.name == "classic"
 
 
-def test_what_went_stays_away(node: Node) -> None:
+def test_deleted_objects_are_not_restored(node: Node) -> None:
     vhost = node.vhost
     x, q, r = exchange(vhost, "x"), queue(vhost, "q"), queue(vhost, "r")
     vhost.bind(x, q, b"1", {"a": Field("l", 1), "b": Field("l", 2)})
@@ -168,7 +168,7 @@ def test_what_went_stays_away(node: Node) -> None:
     assert [b.routing_key for b in vhost.exchange("x").bindings.values()] == [b"2"]
 
 
-def test_a_chain_of_auto_delete_exchanges_goes_for_good(node: Node) -> None:
+def test_deleted_chain_of_auto_delete_exchanges_is_not_restored(node: Node) -> None:
     vhost = node.vhost
     first, second = exchange(vhost, "first", auto_delete=True), exchange(vhost, "second", auto_delete=True)
     transient = queue(vhost, "transient", durable=False)
@@ -182,13 +182,13 @@ def test_a_chain_of_auto_delete_exchanges_goes_for_good(node: Node) -> None:
     assert not {"first", "second"} & set(node.restart().exchanges)
 
 
-def test_an_auto_delete_queue_goes_for_good(node: Node) -> None:
+def test_deleted_auto_delete_queue_is_not_restored(node: Node) -> None:
     q = node.vhost.declare_queue("q", True, False, True, {})
     Subscriber(q).subscribe().cancel()
     assert "q" not in node.restart().queues
 
 
-def test_an_unused_queue_expires_after_the_restart_and_for_good(node: Node) -> None:
+def test_unused_queue_expires_after_restart_and_is_not_restored(node: Node) -> None:
     queue(node.vhost, "q", arguments={"x-expires": Field("I", 1000)})
     clock_of(node.vhost).advance(900)
     vhost = node.restart()
@@ -199,7 +199,7 @@ def test_an_unused_queue_expires_after_the_restart_and_for_good(node: Node) -> N
     assert "q" not in node.restart().queues
 
 
-def test_users_and_permissions_come_back(node: Node) -> None:
+def test_users_and_permissions_are_restored(node: Node) -> None:
     users = node.broker.users
     node.broker.add_vhost("other")
     users.add_user("ann", "s3cret", ["management", "policymaker"])
@@ -234,7 +234,7 @@ def test_users_and_permissions_come_back(node: Node) -> None:
 # --- policies, parameters, limits, vhosts -----------------------------------------------------------------------------
 
 
-def test_policies_come_back_in_force(node: Node) -> None:
+def test_policies_are_restored_and_in_force(node: Node) -> None:
     policies = node.broker.policies
     policies.put(Policy("/", "p", "^q", {"max-length": 5}, "queues", 1.5))
     policies.put(Policy("/", "op", "^q", {"max-length": 3}, operator=True, priority=10**20))
@@ -246,7 +246,7 @@ def test_policies_come_back_in_force(node: Node) -> None:
     queue(node.vhost, "q")
     before = everything(node.broker)
     vhost = node.restart()
-    # Only the number of changes of routes is another.
+    # Only the number of route changes differs.
     assert [part for part in everything(node.broker) if part is not before[2]][:2] == [*before[:2]]
     assert everything(node.broker)[3:] == before[3:]
     assert vhost.queues["q"].settings.max_length == 3
@@ -254,7 +254,7 @@ def test_policies_come_back_in_force(node: Node) -> None:
     assert vhost.exchanges["x"].alternate == "amq.topic"
 
 
-def test_limits_and_global_parameters_come_back(node: Node) -> None:
+def test_limits_and_global_parameters_are_restored(node: Node) -> None:
     limits = node.broker.limits
     limits.set_vhost("/", "max-queues", 5)
     limits.set_vhost("/", "max-connections", 6)
@@ -273,14 +273,14 @@ def test_limits_and_global_parameters_come_back(node: Node) -> None:
     assert node.broker.limits.vhosts() == node.broker.limits.user("guest") == {}
 
 
-def test_more_queues_than_a_vhost_may_have_come_back(node: Node) -> None:
+def test_queues_over_the_limit_are_restored(node: Node) -> None:
     queue(node.vhost, "q1")
     queue(node.vhost, "q2")
     node.broker.limits.set_vhost("/", "max-queues", 1)
     assert sorted(node.restart().queues) == ["q1", "q2"]
 
 
-def test_a_vhost_comes_back_as_it_was_described(node: Node) -> None:
+def test_vhost_is_restored_with_its_properties(node: Node) -> None:
     node.broker.add_vhost("v", "d", ["t"], "quorum")
     node.broker.update_vhost("v", "changed", protected=True)
     before = node.broker.vhosts["v"].definition
@@ -289,7 +289,7 @@ def test_a_vhost_comes_back_as_it_was_described(node: Node) -> None:
     assert before == ("v", "changed", ("t",), "quorum", True)
 
 
-def test_of_a_deleted_vhost_nothing_comes_back(node: Node) -> None:
+def test_content_of_a_deleted_vhost_is_not_restored(node: Node) -> None:
     broker = node.broker
     vhost = broker.add_vhost("v")
     vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"", {})
@@ -307,7 +307,7 @@ def test_of_a_deleted_vhost_nothing_comes_back(node: Node) -> None:
     assert "x" not in vhost.exchanges
 
 
-def test_a_policy_whose_keys_the_release_no_longer_has_stays(node: Node) -> None:
+def test_policy_with_keys_that_the_release_lacks_is_restored(node: Node) -> None:
     definition = {"delayed-retry-type": "all", "delayed-retry-min": 10}
     node.restart(compat=COMPATS["4.3"])
     node.broker.policies.put(Policy("/", "p", "", definition))
@@ -317,9 +317,7 @@ def test_a_policy_whose_keys_the_release_no_longer_has_stays(node: Node) -> None
     assert node.restart(compat=COMPATS["4.3"]).queues["q"].returns.retry is not None  # type: ignore[attr-defined]
 
 
-def test_a_policy_that_is_refused_by_now_is_left_out_and_stays_stored(
-    node: Node, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_policy_that_is_refused_now_is_skipped_but_stays_stored(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     odd = [
         ParameterDefinition("policy", "/", "odd", {"pattern": "^q"}),
         ParameterDefinition("shovel", "/", "s", {}),
@@ -336,7 +334,7 @@ def test_a_policy_that_is_refused_by_now_is_left_out_and_stays_stored(
 # --- the first start --------------------------------------------------------------------------------------------------
 
 
-def test_the_configured_user_and_vhost_are_made_once(node: Node) -> None:
+def test_configured_user_and_vhost_are_created_once(node: Node) -> None:
     assert node.broker.users.authenticate("guest", b"guest")
     node.broker.users.add_user("root", "root", ["administrator"])
     node.broker.users.delete_user("guest")
@@ -345,7 +343,7 @@ def test_the_configured_user_and_vhost_are_made_once(node: Node) -> None:
     assert [user.name for user in node.broker.users.list_users()] == ["root"]
 
 
-def test_a_first_start_that_fails_is_a_first_start_again(tmp_path: Path) -> None:
+def test_failed_first_start_is_repeated_completely(tmp_path: Path) -> None:
     class Failing(SqliteDefinitions):
         def put(self, *definitions: Definition) -> None:
             if isinstance(definitions[0], PermissionDefinition):
@@ -362,7 +360,7 @@ def test_a_first_start_that_fails_is_a_first_start_again(tmp_path: Path) -> None
     node.definitions.close()
 
 
-def test_restoring_writes_nothing(node: Node) -> None:
+def test_restore_writes_nothing(node: Node) -> None:
     vhost = node.vhost
     vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"", {})
     node.definitions.sync()
@@ -372,7 +370,7 @@ def test_restoring_writes_nothing(node: Node) -> None:
     assert node.definitions._connection.total_changes == changes
 
 
-# --- what cannot be restored ------------------------------------------------------------------------------------------
+# --- objects that cannot be restored ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -403,7 +401,7 @@ def test_restoring_writes_nothing(node: Node) -> None:
     ],
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
-def test_it_is_told_left_out_and_stays_stored(
+def test_object_that_cannot_be_restored_is_logged_and_stays_stored(
     node: Node, caplog: pytest.LogCaptureFixture, bad: Definition, said: str
 ) -> None:
     vhost = node.vhost
@@ -430,7 +428,7 @@ def test_it_is_told_left_out_and_stays_stored(
     ],
     ids=["queue", "source", "exchange", "predeclared"],
 )
-def test_a_binding_of_something_deleted_goes(
+def test_binding_of_a_deleted_object_is_removed(
     node: Node, caplog: pytest.LogCaptureFixture, stray: BindingDefinition
 ) -> None:
     vhost = node.vhost
@@ -447,7 +445,7 @@ def test_a_binding_of_something_deleted_goes(
     assert len(node.definitions.all(BindingDefinition)) == 3
 
 
-def test_bindings_of_what_cannot_be_restored_are_kept(node: Node) -> None:
+def test_bindings_of_objects_that_cannot_be_restored_stay_stored(node: Node) -> None:
     bindings = [
         BindingDefinition("/", "x", False, "lost", b"key", b"\0\0\0\0"),
         BindingDefinition("/", "lost", False, "q", b"key", b"\0\0\0\0"),
@@ -461,7 +459,7 @@ def test_bindings_of_what_cannot_be_restored_are_kept(node: Node) -> None:
     assert node.definitions.all(BindingDefinition) == bindings
 
 
-def test_a_queue_that_is_declared_in_place_of_a_lost_one_has_an_id_of_its_own(node: Node) -> None:
+def test_queue_that_replaces_a_lost_one_has_a_new_id(node: Node) -> None:
     node.definitions.put(QueueDefinition("/", "q", 50, False, b"damaged"))
     vhost = node.restart()
     assert queue(vhost, "q").id == 51
@@ -481,7 +479,7 @@ def test_no_secrets_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.messages == ["user name 'ann' cannot be restored: user 'nobody' does not exist"]
 
 
-# --- what cannot be stored --------------------------------------------------------------------------------------------
+# --- invalid changes --------------------------------------------------------------------------------------------------
 
 
 def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> None:
@@ -496,11 +494,11 @@ def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> Non
     assert accounts(node.broker) == before
 
 
-# --- anything at all --------------------------------------------------------------------------------------------------
+# --- random operations ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_whatever_was_done_the_durable_part_comes_back(node: Node, seed: int) -> None:
+def test_durable_part_of_any_state_is_restored(node: Node, seed: int) -> None:
     chance = random.Random(seed)
     names = [f"n{number}" for number in range(4)]
 

@@ -20,7 +20,7 @@ def restarted(node):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("restart", [False, True])
-def test_a_message_expires_at_its_time_by_the_wall_clock(kind, restart):
+def test_message_expires_at_its_wall_clock_time(kind, restart):
     node = Node(q=KINDS[kind], dead={})
     client = node.client()
     publish(client, "before", expiration=str(2 * HOUR_MS))
@@ -40,7 +40,7 @@ def test_a_message_expires_at_its_time_by_the_wall_clock(kind, restart):
     assert bodies(node, "dead") == ["before", "after"]
 
 
-def test_a_message_that_expired_by_a_step_is_not_delivered():
+def test_message_that_expired_by_a_clock_step_is_not_delivered():
     node = Node(q={})
     client = node.client()
     publish(client, "m", expiration=str(HOUR_MS))
@@ -50,7 +50,7 @@ def test_a_message_that_expired_by_a_step_is_not_delivered():
     assert bodies(node) == []
 
 
-def test_when_a_message_died_is_the_time_of_the_wall_clock():
+def test_time_of_death_is_wall_clock_time():
     node = Node(q=KINDS["classic"], dead={})
     client = node.client()
     node.clock.stepped(-HOUR_MS)
@@ -63,7 +63,7 @@ def test_when_a_message_died_is_the_time_of_the_wall_clock():
 
 @pytest.mark.parametrize("restart", [False, True])
 @pytest.mark.parametrize("ahead_ms", [HOUR_MS, -HOUR_MS])
-def test_a_delayed_message_comes_at_its_time_by_the_wall_clock(tmp_path, ahead_ms, restart):
+def test_delayed_message_is_released_at_its_wall_clock_time(tmp_path, ahead_ms, restart):
     node = HoldingNode(tmp_path / "definitions.sqlite")
     node.publish("before", 3 * HOUR_MS)
     node.turn()
@@ -86,7 +86,7 @@ def test_a_delayed_message_comes_at_its_time_by_the_wall_clock(tmp_path, ahead_m
     node.definitions.close()
 
 
-def test_a_step_ends_nothing_that_lasts_so_long():
+def test_clock_step_does_not_end_durations():
     node = Node(q={}, unused={"x-expires": Field("I", 60_000)}, slow={"x-consumer-timeout": Field("I", 120_000)})
     client = node.client()
     publish(client, "held", queue="slow")

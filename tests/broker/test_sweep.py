@@ -42,7 +42,7 @@ def reached(vhost, source, number=0):
 
 
 def swept(vhost):
-    """Run the sweep to its end; return how many slices it took."""
+    """Run the sweep to its end; return the number of slices."""
     clock, slices = clock_of(vhost), 0
     while clock.next_due_ms() is not None and clock.next_due_ms() <= clock.now_ms():
         clock.fire_due()
@@ -50,11 +50,11 @@ def swept(vhost):
     return slices
 
 
-# --- immediate effect ---------------------------------------------------------------------------------------------
+# --- immediate effect -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic", "fanout", "headers", "x-random", "x-consistent-hash"])
-def test_a_deleted_queue_gets_nothing_any_more_and_others_get_all(vhost, kind):
+def test_deleted_queue_gets_no_messages_and_others_get_all(vhost, kind):
     source, gone, left = exchange(vhost, kind=kind), declare(vhost, "gone"), declare(vhost, "left")
     bound(vhost, source, gone)
     bound(vhost, source, left, 3)
@@ -70,7 +70,7 @@ def test_a_deleted_queue_gets_nothing_any_more_and_others_get_all(vhost, kind):
 
 
 @pytest.mark.parametrize("inner", ["direct", "x-random"])
-def test_behind_a_delayed_exchange_as_well(vhost, inner):
+def test_deleted_queue_behind_a_delayed_exchange_gets_no_messages(vhost, inner):
     source = exchange(vhost, kind="x-delayed-message", arguments={"x-delayed-type": longstr(inner)})
     gone, left = declare(vhost, "gone"), declare(vhost, "left")
     bound(vhost, source, gone)
@@ -81,7 +81,7 @@ def test_behind_a_delayed_exchange_as_well(vhost, inner):
     assert {*reached(vhost, source) * 20} == {"left"}
 
 
-def test_messages_go_to_the_alternate_exchange_at_once(vhost):
+def test_alternate_exchange_is_used_at_once(vhost):
     other, last = exchange(vhost, "other", "fanout"), declare(vhost, "last")
     vhost.bind(other, last, b"", {})
     source = exchange(vhost, arguments={"alternate-exchange": longstr("other")})
@@ -94,7 +94,7 @@ def test_messages_go_to_the_alternate_exchange_at_once(vhost):
     assert reached(vhost, source) == ["last"]
 
 
-def test_what_is_bound_looks_as_if_it_had_gone_at_once(vhost):
+def test_bindings_are_invisible_at_once(vhost):
     source, gone, left = exchange(vhost), declare(vhost, "gone"), declare(vhost, "left")
     bound(vhost, source, gone)
     bound(vhost, source, left, 2)
@@ -107,7 +107,7 @@ def test_what_is_bound_looks_as_if_it_had_gone_at_once(vhost):
     assert source.binding_count == len(source.bindings) == 2
 
 
-def test_an_exchange_that_nothing_is_bound_to_any_more_is_unused_at_once(vhost):
+def test_exchange_without_bindings_is_unused_at_once(vhost):
     source, gone = exchange(vhost), declare(vhost, "gone")
     bound(vhost, source, gone)
     with pytest.raises(errors.AmqpError):
@@ -119,7 +119,7 @@ def test_an_exchange_that_nothing_is_bound_to_any_more_is_unused_at_once(vhost):
     assert not gone.incoming
 
 
-def test_auto_delete_exchanges_go_at_once(vhost):
+def test_auto_delete_exchanges_are_deleted_at_once(vhost):
     first, second = exchange(vhost, "first", auto_delete=True), exchange(vhost, "second", auto_delete=True)
     stays, gone = exchange(vhost, "stays", auto_delete=True), declare(vhost, "gone")
     bound(vhost, second, gone)
@@ -136,7 +136,7 @@ def test_auto_delete_exchanges_go_at_once(vhost):
     assert "stays" not in vhost.exchanges
 
 
-def test_an_exchange_with_many_bindings_goes_at_once(vhost):
+def test_exchange_with_many_bindings_is_deleted_at_once(vhost):
     source, queue, before = exchange(vhost), declare(vhost), exchange(vhost, "before")
     bound(vhost, source, queue)
     bound(vhost, before, source)
@@ -152,7 +152,7 @@ def test_an_exchange_with_many_bindings_goes_at_once(vhost):
     assert reached(vhost, before, 1) == []
 
 
-def test_both_ends_may_go(vhost):
+def test_source_and_destination_may_both_be_deleted(vhost):
     source, queue = exchange(vhost), declare(vhost)
     bound(vhost, source, queue)
     vhost.delete_queue(queue)
@@ -163,7 +163,7 @@ def test_both_ends_may_go(vhost):
     assert clock_of(vhost).next_due_ms() is None
 
 
-def test_few_bindings_go_there_and_then(vhost):
+def test_few_bindings_are_removed_at_once(vhost):
     source, queue = exchange(vhost), declare(vhost)
     bound(vhost, source, queue, MANY)
     vhost.delete_queue(queue)
@@ -171,7 +171,7 @@ def test_few_bindings_go_there_and_then(vhost):
     assert swept(vhost) == 0
 
 
-def test_it_goes_slice_by_slice(vhost):
+def test_bindings_are_removed_in_slices(vhost):
     source, queue = exchange(vhost), declare(vhost)
     bound(vhost, source, queue)
     vhost.delete_queue(queue)
@@ -182,7 +182,7 @@ def test_it_goes_slice_by_slice(vhost):
     assert {before - after for before, after in itertools.pairwise(left[:-1])} == {SLICE}
 
 
-# --- changes during a sweep -----------------------------------------------------------------------------------------
+# --- changes during a sweep -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("slices", [0, 1, 10])
@@ -214,7 +214,7 @@ def test_an_exchange_of_the_same_name_has_its_own_bindings(vhost):
     assert reached(vhost, source, 5) == ["q"]
 
 
-def test_several_sweeps_at_a_time(vhost):
+def test_several_sweeps_at_the_same_time(vhost):
     source, queues = exchange(vhost), [declare(vhost, name) for name in "abc"]
     for queue in queues:
         bound(vhost, source, queue)
@@ -225,7 +225,7 @@ def test_several_sweeps_at_a_time(vhost):
     assert (len(source.bindings), source.lingering) == (0, 0)
 
 
-def test_a_vhost_that_is_deleted_meanwhile():
+def test_vhost_that_is_deleted_during_a_sweep():
     broker = Broker(Config(), ManualClock(), MemoryStore())
     vhost = broker.add_vhost("v")
     queue = declare(vhost)
@@ -236,7 +236,7 @@ def test_a_vhost_that_is_deleted_meanwhile():
     assert before is None or before > broker.clock.now_ms()
 
 
-# --- stored bindings ------------------------------------------------------------------------------------------------
+# --- stored bindings --------------------------------------------------------------------------------------------------
 
 
 class Node:
@@ -272,7 +272,7 @@ def durable(vhost, name="q"):
 
 @pytest.mark.parametrize("slices", [0, 1, None])
 @pytest.mark.parametrize("what", ["queue", "exchange"])
-def test_a_broker_that_is_killed_meanwhile_has_forgotten_all_of_it(node, slices, what):
+def test_killed_broker_restores_no_bindings_of_a_sweep(node, slices, what):
     vhost = node.vhost
     with node.definitions.transaction():
         bound(vhost, exchange(vhost, durable=True), durable(vhost))
@@ -294,7 +294,7 @@ def test_a_broker_that_is_killed_meanwhile_has_forgotten_all_of_it(node, slices,
 
 @pytest.mark.parametrize("slices", [0, 1, 5])
 @pytest.mark.parametrize("what", ["queue", "exchange"])
-def test_what_is_declared_anew_meanwhile_comes_back_with_its_own_bindings_only(node, slices, what):
+def test_object_redeclared_during_a_sweep_is_restored_with_its_own_bindings_only(node, slices, what):
     vhost = node.vhost
     with node.definitions.transaction():
         bound(vhost, exchange(vhost, durable=True), durable(vhost))
@@ -315,8 +315,8 @@ def test_what_is_declared_anew_meanwhile_comes_back_with_its_own_bindings_only(n
     assert reached(vhost, vhost.exchanges["x"], COUNT - 1) == ["q"]
 
 
-def test_a_binding_that_is_made_anew_at_its_old_place_stays_stored(node):
-    """The old queue is gone, and a new queue has its name; the exchange is the same."""
+def test_recreated_binding_stays_stored(node):
+    """Test a new queue with the name of the deleted one, bound to the same exchange."""
     vhost = node.vhost
     with node.definitions.transaction():
         bound(vhost, exchange(vhost, durable=True), durable(vhost))
@@ -338,7 +338,7 @@ class Full(MemoryDefinitions):
             raise errors.not_stored("disk full")
 
 
-def test_what_cannot_be_forgotten_now_is_tried_again(caplog):
+def test_failed_removal_from_definitions_is_retried(caplog):
     definitions = Full()
     vhost = Broker(Config(), ManualClock(), MemoryStore(), definitions).vhosts["/"]
     source = exchange(vhost, durable=True)
@@ -347,7 +347,7 @@ def test_what_cannot_be_forgotten_now_is_tried_again(caplog):
     vhost.delete_queue(vhost.queues["q"])
     swept(vhost)
     assert len(source.bindings) == COUNT
-    assert "are still stored" in caplog.text
+    assert "cannot remove stored bindings" in caplog.text
     assert reached(vhost, source) == []
     clock_of(vhost).advance(3 * RETRY_MS)
     assert len(source.bindings) == COUNT
@@ -356,7 +356,7 @@ def test_what_cannot_be_forgotten_now_is_tried_again(caplog):
     assert not source.bindings
 
 
-def test_all_that_goes_is_told_of():
+def test_events_of_all_removed_bindings():
     told = collections.Counter()
     broker = Broker(Config(), ManualClock(), MemoryStore())
     vhost = broker.vhosts["/"]

@@ -28,10 +28,10 @@ def routed(vhost: Vhost, source: str, key: str = "") -> list[str]:
     return sorted(found.name for found in route(vhost.exchange(source), message, vhost.exchanges.get).destinations)
 
 
-# --- exchanges -------------------------------------------------------------------------------------------------------
+# --- exchanges --------------------------------------------------------------------------------------------------------
 
 
-def test_what_every_vhost_has_from_the_start(vhost: Vhost) -> None:
+def test_predeclared_exchanges(vhost: Vhost) -> None:
     assert [(name, vhost.exchange(name).type.name) for name, _ in PREDECLARED] == list(PREDECLARED)
     assert all(each.durable for each in vhost.exchanges.values())
     internal = ["amq.rabbitmq.trace", "amq.rabbitmq.event"]
@@ -40,7 +40,7 @@ def test_what_every_vhost_has_from_the_start(vhost: Vhost) -> None:
     assert not vhost.queues
 
 
-def test_declaring_an_exchange_again_gives_the_same_one_if_it_is_equivalent(vhost: Vhost) -> None:
+def test_redeclaring_an_equivalent_exchange_returns_it(vhost: Vhost) -> None:
     first = exchange(vhost, "x", "topic")
     assert exchange(vhost, "x", "topic") is first
     with pytest.raises(AmqpError, match="inequivalent arg 'type' for exchange 'x'"):
@@ -54,14 +54,14 @@ def test_names_that_begin_with_amq_are_reserved(vhost: Vhost, name: str) -> None
     assert error.value.text == f"ACCESS_REFUSED - exchange name '{name}' contains reserved prefix 'amq.*'"
 
 
-def test_an_exchange_that_is_not_there(vhost: Vhost) -> None:
+def test_missing_exchange_is_an_error(vhost: Vhost) -> None:
     with pytest.raises(AmqpError) as error:
         vhost.exchange("nope")
     assert error.value.text == "NOT_FOUND - no exchange 'nope' in vhost '/'"
     vhost.delete_exchange("nope")
 
 
-def test_what_may_not_be_deleted(vhost: Vhost) -> None:
+def test_exchanges_that_must_not_be_deleted(vhost: Vhost) -> None:
     for name, text in (("", "default exchange"), ("amq.topic", "deletion of system exchange 'amq.topic'")):
         with pytest.raises(AmqpError, match=text):
             vhost.delete_exchange(name)
@@ -75,7 +75,7 @@ def test_what_may_not_be_deleted(vhost: Vhost) -> None:
     assert not queue.incoming
 
 
-def test_being_a_destination_is_no_use_of_an_exchange(vhost: Vhost) -> None:
+def test_exchange_that_is_only_a_destination_is_unused(vhost: Vhost) -> None:
     source, target = exchange(vhost, "source"), exchange(vhost, "target")
     vhost.bind(source, target, b"", {})
     vhost.delete_exchange("target", if_unused=True)
@@ -83,10 +83,10 @@ def test_being_a_destination_is_no_use_of_an_exchange(vhost: Vhost) -> None:
     assert routed(vhost, "source") == []
 
 
-# --- bindings --------------------------------------------------------------------------------------------------------
+# --- bindings ---------------------------------------------------------------------------------------------------------
 
 
-def test_binding_twice_is_one_binding(vhost: Vhost) -> None:
+def test_equal_bindings_exist_once(vhost: Vhost) -> None:
     source, queue = exchange(vhost, "x", "direct"), declare(vhost)
     for _ in range(2):
         vhost.bind(source, queue, b"k", {})
@@ -96,7 +96,7 @@ def test_binding_twice_is_one_binding(vhost: Vhost) -> None:
     assert routed(vhost, "x", "k") == []
 
 
-def test_key_and_arguments_make_a_binding_another_one_and_their_order_does_not(vhost: Vhost) -> None:
+def test_bindings_are_distinguished_by_key_and_arguments_in_any_order(vhost: Vhost) -> None:
     source, queue = exchange(vhost, "x", "direct"), declare(vhost)
     one, two = Field("I", 1), Field("I", 2)
     vhost.bind(source, queue, b"k", {"a": one, "b": two})
@@ -111,13 +111,13 @@ def test_key_and_arguments_make_a_binding_another_one_and_their_order_does_not(v
     assert routed(vhost, "x", "k") == ["q"]
 
 
-def test_unbinding_what_is_not_bound_is_nothing(vhost: Vhost) -> None:
+def test_unbind_of_a_missing_binding_does_nothing(vhost: Vhost) -> None:
     source, queue = exchange(vhost, "x", auto_delete=True), declare(vhost)
     vhost.unbind(source, queue, b"", {})
     assert "x" in vhost.exchanges
 
 
-def test_the_default_exchange_has_no_bindings_of_ones_own(vhost: Vhost) -> None:
+def test_default_exchange_refuses_bindings(vhost: Vhost) -> None:
     queue, default = declare(vhost), vhost.exchange("")
     for change in (vhost.bind, vhost.unbind):
         with pytest.raises(AmqpError, match="operation not permitted on the default exchange"):
@@ -127,7 +127,7 @@ def test_the_default_exchange_has_no_bindings_of_ones_own(vhost: Vhost) -> None:
     assert routed(vhost, "", "q") == ["q"]
 
 
-def test_a_binding_that_the_type_refuses_leaves_nothing_behind(vhost: Vhost) -> None:
+def test_refused_binding_has_no_effect(vhost: Vhost) -> None:
     source, queue = exchange(vhost, "x", "headers"), declare(vhost)
     with pytest.raises(AmqpError, match="x-match"):
         vhost.bind(source, queue, b"", {"x-match": longstr("some")})
@@ -135,7 +135,7 @@ def test_a_binding_that_the_type_refuses_leaves_nothing_behind(vhost: Vhost) -> 
     assert not queue.incoming
 
 
-def test_an_auto_delete_exchange_goes_with_its_last_binding(vhost: Vhost) -> None:
+def test_auto_delete_exchange_is_deleted_with_its_last_binding(vhost: Vhost) -> None:
     source, queue, other = exchange(vhost, "x", auto_delete=True), declare(vhost), declare(vhost, "other")
     vhost.bind(source, queue, b"", {})
     vhost.bind(source, other, b"", {})
@@ -145,7 +145,7 @@ def test_an_auto_delete_exchange_goes_with_its_last_binding(vhost: Vhost) -> Non
     assert "x" not in vhost.exchanges
 
 
-def test_auto_delete_exchanges_go_one_after_the_other(vhost: Vhost) -> None:
+def test_chain_of_auto_delete_exchanges_is_deleted(vhost: Vhost) -> None:
     names = [f"x{i}" for i in range(5)]
     chain = [exchange(vhost, name, auto_delete=True) for name in names]
     for source, destination in pairwise(chain):
@@ -157,7 +157,7 @@ def test_auto_delete_exchanges_go_one_after_the_other(vhost: Vhost) -> None:
     assert not set(names) & set(vhost.exchanges)
 
 
-def test_a_loop_of_auto_delete_exchanges_goes_as_a_whole(vhost: Vhost) -> None:
+def test_loop_of_auto_delete_exchanges_is_deleted_as_a_whole(vhost: Vhost) -> None:
     one, two = exchange(vhost, "one", auto_delete=True), exchange(vhost, "two", auto_delete=True)
     vhost.bind(one, two, b"", {})
     vhost.bind(two, one, b"", {})
@@ -190,23 +190,23 @@ def test_every_change_of_a_route_changes_the_epoch(vhost: Vhost) -> None:
     assert changed()
 
 
-# --- queues ----------------------------------------------------------------------------------------------------------
+# --- queues -----------------------------------------------------------------------------------------------------------
 
 
-def test_declaring_a_queue_again_gives_the_same_one_if_it_is_equivalent(vhost: Vhost) -> None:
+def test_redeclaring_an_equivalent_queue_returns_it(vhost: Vhost) -> None:
     first = declare(vhost, max_length=3)
     assert declare(vhost, max_length=3) is first
     with pytest.raises(AmqpError, match="inequivalent arg 'x-max-length' for queue 'q'"):
         declare(vhost, max_length=4)
 
 
-def test_an_invalid_queue_is_not_there(vhost: Vhost) -> None:
+def test_invalid_queue_is_not_created(vhost: Vhost) -> None:
     with pytest.raises(AmqpError, match="invalid arg 'x-max-length'"):
         declare(vhost, max_length=-1)
     assert not vhost.queues
 
 
-def test_an_exclusive_queue_is_for_its_connection(vhost: Vhost) -> None:
+def test_exclusive_queue_is_usable_only_by_its_connection(vhost: Vhost) -> None:
     mine, yours = object(), object()
     queue = declare(vhost, session=mine)
     assert vhost.queue("q", mine) is queue
@@ -222,7 +222,7 @@ def test_an_exclusive_queue_is_for_its_connection(vhost: Vhost) -> None:
     assert "q" not in vhost.queues
 
 
-def test_the_end_of_a_connection_looks_at_no_queues_but_its_own(vhost: Vhost) -> None:
+def test_end_of_a_connection_visits_only_its_own_queues(vhost: Vhost) -> None:
     class Unwalked(dict[str, Queue]):
         def __iter__(self) -> NoReturn:
             pytest.fail("all queues were walked")
@@ -241,13 +241,13 @@ def test_the_end_of_a_connection_looks_at_no_queues_but_its_own(vhost: Vhost) ->
     assert [name for name in "abcde" if name in vhost.queues] == ["e"]
 
 
-def test_a_queue_that_is_not_there(vhost: Vhost) -> None:
+def test_missing_queue_is_an_error(vhost: Vhost) -> None:
     with pytest.raises(AmqpError) as error:
         vhost.queue("nope", None)
     assert error.value.text == "NOT_FOUND - no queue 'nope' in vhost '/'"
 
 
-def test_deleting_says_how_many_messages_were_ready_and_then_cancels_consumers(vhost: Vhost) -> None:
+def test_delete_answers_the_ready_count_before_it_cancels_consumers(vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"1", b"2", b"3")
     one = Subscriber(queue, limit=1).subscribe()
@@ -258,7 +258,7 @@ def test_deleting_says_how_many_messages_were_ready_and_then_cancels_consumers(v
     assert one.told_cancelled == 1
 
 
-def test_consumers_of_a_deleted_queue_are_told_by_their_tags(vhost: Vhost) -> None:
+def test_consumers_of_a_deleted_queue_are_cancelled_in_order_of_their_tags(vhost: Vhost) -> None:
     told: list[str] = []
 
     class Listening(Subscriber):
@@ -272,7 +272,7 @@ def test_consumers_of_a_deleted_queue_are_told_by_their_tags(vhost: Vhost) -> No
     assert told == ["10", "9", "B", "a", "c"]
 
 
-def test_a_new_queue_of_the_same_name_is_not_deleted_for_the_old_one(vhost: Vhost) -> None:
+def test_deleting_a_queue_twice_does_not_delete_a_new_queue_of_its_name(vhost: Vhost) -> None:
     old = declare(vhost, auto_delete=True)
     one = Subscriber(old).subscribe()
     vhost.delete_queue(old)
@@ -284,7 +284,7 @@ def test_a_new_queue_of_the_same_name_is_not_deleted_for_the_old_one(vhost: Vhos
     assert new.ready_count == 1
 
 
-def test_a_queue_in_use_or_not_empty_stays_if_it_is_to(vhost: Vhost) -> None:
+def test_if_unused_and_if_empty_are_respected(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     with pytest.raises(AmqpError) as error:
@@ -310,17 +310,17 @@ def test_a_deleted_queue_is_unbound(vhost: Vhost) -> None:
     assert routed(vhost, "x") == []
 
 
-# --- alternate exchanges, delays -------------------------------------------------------------------------------------
+# --- alternate exchanges, delays --------------------------------------------------------------------------------------
 
 
-def test_alternate_exchanges_are_looked_up_when_they_are_needed(vhost: Vhost) -> None:
+def test_alternate_exchange_is_looked_up_for_each_message(vhost: Vhost) -> None:
     exchange(vhost, "x", "direct", alternate_exchange="second")
     assert routed(vhost, "x", "k") == []
     vhost.bind(exchange(vhost, "second"), declare(vhost), b"", {})
     assert routed(vhost, "x", "k") == ["q"]
 
 
-def test_a_delayed_exchange_releases_to_where_it_leads_then(vhost: Vhost) -> None:
+def test_delayed_message_is_routed_by_the_bindings_at_its_release(vhost: Vhost) -> None:
     source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
     message = Message(encode_address("x", b""), LATER, b"later")
     for destination in route(source, message, vhost.exchanges.get).destinations:
@@ -333,7 +333,7 @@ def test_a_delayed_exchange_releases_to_where_it_leads_then(vhost: Vhost) -> Non
     assert queue.ready_count == 1
 
 
-def test_what_a_deleted_delayed_exchange_holds_is_gone(vhost: Vhost) -> None:
+def test_deleting_a_delayed_exchange_discards_its_messages(vhost: Vhost) -> None:
     source = exchange(vhost, "x", "x-delayed-message", x_delayed_type="fanout")
     queue = declare(vhost)
     vhost.bind(source, queue, b"", {})
@@ -346,7 +346,7 @@ def test_what_a_deleted_delayed_exchange_holds_is_gone(vhost: Vhost) -> None:
     assert clock_of(vhost).next_due_ms() is None
 
 
-# --- dead letters ----------------------------------------------------------------------------------------------------
+# --- dead letters -----------------------------------------------------------------------------------------------------
 
 
 def test_dead_letters_go_through_the_bindings_of_their_exchange(vhost: Vhost) -> None:
@@ -358,14 +358,14 @@ def test_dead_letters_go_through_the_bindings_of_their_exchange(vhost: Vhost) ->
     assert [vhost.queue(name, None).ready_count for name in ("one", "two", "three")] == [1, 1, 0]
 
 
-def test_without_a_key_of_their_own_they_keep_theirs(vhost: Vhost) -> None:
+def test_dead_letters_retain_their_key_by_default(vhost: Vhost) -> None:
     vhost.bind(exchange(vhost, "dlx", "direct"), declare(vhost, "grave"), b"q", {})
     queue = declare(vhost, dead_letter_exchange="dlx", max_length=0)
     publish(queue, b"1")
     assert vhost.queue("grave", None).ready_count == 1
 
 
-def test_a_cycle_is_cut_in_the_queue_it_came_from_only(vhost: Vhost) -> None:
+def test_dead_letter_cycle_is_cut_only_in_the_queue_it_came_from(vhost: Vhost) -> None:
     dlx = exchange(vhost, "dlx")
     queue, other = declare(vhost, dead_letter_exchange="dlx", max_length=1), declare(vhost, "other")
     vhost.bind(dlx, queue, b"", {})
@@ -375,7 +375,7 @@ def test_a_cycle_is_cut_in_the_queue_it_came_from_only(vhost: Vhost) -> None:
 
 
 def dying(vhost: Vhost, overflow: str) -> list[Queue]:
-    """A queue "q" of length 0 whose dead letters go to the queue "both"; what is published goes to the two."""
+    """Return a queue "q" of length 0, with dead letters to the queue "both", and that queue; publishes reach both."""
     dead = {"dead_letter_exchange": "", "dead_letter_routing_key": "both"}
     return [declare(vhost, max_length=0, overflow=overflow, **dead), declare(vhost, "both")]
 
@@ -406,6 +406,6 @@ def test_a_released_message_reaches_all_its_queues_before_its_dead_letter(vhost:
     assert is_dead(queues[1]) == [False, True]
 
 
-def test_arguments_are_kept_as_they_were_declared(vhost: Vhost) -> None:
+def test_arguments_are_stored_as_declared(vhost: Vhost) -> None:
     queue = declare(vhost, max_length=3, something_else="kept")
     assert table(max_length=3, something_else="kept").items() <= queue.arguments.items()

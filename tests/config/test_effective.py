@@ -7,7 +7,7 @@ from amqpbroker.config.rabbitmq_conf import parse
 
 @pytest.fixture
 def shown(tmp_path):
-    """What is shown of a file's text, an environment and flags: key -> (value, origins)."""
+    """Return the effective settings of a file's text, an environment and flags: key -> (value, origins)."""
 
     def show(text="", environ=None, **flags):
         path = tmp_path / "a.conf"
@@ -19,7 +19,7 @@ def shown(tmp_path):
     return show
 
 
-def test_each_value_is_shown_with_its_origin(shown):
+def test_effective_value_has_its_origin(shown):
     rows = shown("\nheartbeat = 7\n", {"RABBITMQ_DEFAULT_USER": "bob"}, channel_max="5")
     assert rows["heartbeat"] == ("7", ["a.conf:2"])
     assert rows["default_user"] == ("bob", ["RABBITMQ_DEFAULT_USER"])
@@ -27,17 +27,17 @@ def test_each_value_is_shown_with_its_origin(shown):
     assert rows["frame_max"] == ("131072", ["default"])
 
 
-def test_the_last_assignment_is_shown(shown):
+def test_last_assignment_is_effective(shown):
     assert shown("heartbeat = 7\nheartbeat = 8\n", heartbeat="9")["heartbeat"] == ("9", ["--set"])
 
 
-def test_the_halves_of_a_listener_may_be_of_two(shown):
+def test_host_and_port_of_a_listener_may_come_from_two_assignments(shown):
     rows = shown("listeners.tcp.default = 5673", {"RABBITMQ_NODE_IP_ADDRESS": "::1", "RABBITMQ_NODE_PORT": "1"})
     assert rows["listeners.tcp.default"] == ("[::1]:5673", ["RABBITMQ_NODE_IP_ADDRESS", "a.conf:1"])
     assert shown("listeners.tcp.default = 5673")["listeners.tcp.default"] == ("127.0.0.1:5673", ["a.conf:1"])
 
 
-def test_defaults_that_are_replaced_are_not_shown(shown):
+def test_replaced_defaults_are_not_shown(shown):
     assert shown()["auth_mechanisms.3"] == ("PLAIN", ["default"])
     rows = shown("auth_mechanisms.1 = PLAIN\nlisteners.tcp.a = 1\nvm_memory_high_watermark.absolute = 1GB\n")
     assert "auth_mechanisms.1" in rows
@@ -45,7 +45,7 @@ def test_defaults_that_are_replaced_are_not_shown(shown):
         assert replaced not in rows
 
 
-def test_defaults_that_others_decide_are_shown_as_they_are(shown):
+def test_defaults_that_depend_on_other_settings_are_shown(shown):
     rows = shown("compat = 4.2\nlisteners.tcp.default = 0\nprometheus.ssl.certfile = c.pem")
     assert rows["initial_frame_max"] == ("8192", ["default"])
     assert rows["management.tcp.port"] == ("0", ["default"])
@@ -65,7 +65,7 @@ def test_keys_without_effect_are_not_shown(shown):
     assert "raft.wal_max_entries" not in shown("raft.wal_max_entries = 5")
 
 
-def test_what_is_shown_makes_the_same_configuration(shown):
+def test_effective_settings_produce_the_same_configuration(shown):
     text = "listeners.tcp.default = 0\nmanagement.path_prefix = /a\ncluster_name = ' x#'\nheartbeat = 3\n"
     lines = "".join(f"{key} = {written(value)}\n" for key, (value, _) in shown(text).items() if value != HIDDEN)
     again = load([(key, value) for key, value, _ in parse(lines, "again")], {})

@@ -12,7 +12,7 @@ def warned():
 
 @pytest.fixture
 def put(tmp_path):
-    """Writes a file and returns its path."""
+    """Return a function that writes a file and returns its path."""
 
     def write(name, text=""):
         path = tmp_path / name
@@ -23,7 +23,7 @@ def put(tmp_path):
     return write
 
 
-def test_the_files_in_their_places(put, tmp_path, warned):
+def test_files_in_standard_locations(put, tmp_path, warned):
     assert in_place({}, warned.append, tmp_path) == []
     second, first = put("conf.d/20-b.conf"), put("conf.d/10-a.conf")
     put("conf.d/notes.txt")
@@ -34,19 +34,19 @@ def test_the_files_in_their_places(put, tmp_path, warned):
 
 
 @pytest.mark.parametrize("named", ["other", "other.conf"])
-def test_the_name_in_the_environment_may_go_without_its_extension(named, put, tmp_path, warned):
+def test_file_name_in_environment_may_omit_extension(named, put, tmp_path, warned):
     put("rabbitmq.conf")
     other = put("other.conf")
     assert in_place({"RABBITMQ_CONFIG_FILE": str(tmp_path / named)}, warned.append, tmp_path) == [other]
 
 
-def test_a_named_file_that_is_not_there_is_warned_of(put, tmp_path, warned):
+def test_missing_named_file_causes_a_warning(put, tmp_path, warned):
     put("rabbitmq.conf")
     assert in_place({"RABBITMQ_CONFIG_FILE": "/no/such"}, warned.append, tmp_path) == []
-    assert warned == ["RABBITMQ_CONFIG_FILE names /no/such, which is not there"]
+    assert warned == ["RABBITMQ_CONFIG_FILE: the file /no/such does not exist"]
 
 
-def test_a_directory_in_the_environment_has_all_its_files_read(put, tmp_path, warned):
+def test_all_files_of_a_directory_in_the_environment_are_read(put, tmp_path, warned):
     files = [put("more/1.conf"), put("more/2.txt")]
     put("more/below/3.conf")
     assert in_place({"RABBITMQ_CONFIG_FILES": str(tmp_path / "more")}, warned.append, tmp_path) == files
@@ -54,13 +54,13 @@ def test_a_directory_in_the_environment_has_all_its_files_read(put, tmp_path, wa
     assert files_of(str(tmp_path / "more") + "/") == files
 
 
-def test_a_file_of_variables_is_warned_of(put, tmp_path, warned):
+def test_environment_file_causes_a_warning(put, tmp_path, warned):
     path = put("rabbitmq-env.conf", "# NODENAME=rabbit\n\n")
     in_place({}, warned.append, tmp_path)
     assert warned == []
     path.write_text("# the node\nNODENAME=rabbit@one\n")
     in_place({}, warned.append, tmp_path)
-    assert warned == [f"{path} is not read; set its variables in the environment, with RABBITMQ_ before their names"]
+    assert warned == [f"{path} is not read; set its variables in the environment, with the prefix RABBITMQ_"]
 
 
 def test_erlang_configuration_is_refused(put, tmp_path, warned):
@@ -70,7 +70,7 @@ def test_erlang_configuration_is_refused(put, tmp_path, warned):
     advanced = put("advanced.config", "%% nothing yet\n[\n].\n")
     assert in_place({}, warned.append, tmp_path) == []
     advanced.write_text("[{rabbit, [{auth_backends, [ldap]}]}].")
-    with pytest.raises(ConfigError, match=r"advanced\.config: advanced\.config is Erlang, which is not read; write"):
+    with pytest.raises(ConfigError, match=r"advanced\.config: advanced\.config is not supported; write"):
         in_place({}, warned.append, tmp_path)
     put("other.config", "[].")
     assert in_place({"RABBITMQ_ADVANCED_CONFIG_FILE": str(tmp_path / "other")}, warned.append, tmp_path) == []
@@ -83,15 +83,15 @@ def test_assignments_know_file_and_line(put, warned):
     assert str(assignment.origin) == f"{path}:2"
 
 
-def test_included_files_stand_where_they_are_included(put, warned):
+def test_included_files_are_read_at_their_include(put, warned):
     put("conf.d/2.conf", "c = 3\n")
     put("conf.d/1.conf", "b = 2\n")
     path = put("a.conf", "a = 1\ninclude conf.d/*.conf\nd = 4\ninclude none.conf\ninclude none/*.conf\n")
     assert "".join(a.key + a.text for a in read([path], {}, warned.append)) == "a1b2c3d4"
-    assert warned == [f"{path}:4: none.conf is not there"]
+    assert warned == [f"{path}:4: the file none.conf does not exist"]
 
 
-def test_what_cannot_be_included(put, warned):
+def test_invalid_includes(put, warned):
     path = put("a.conf", "include a.conf\n")
     with pytest.raises(ConfigError, match=r"a\.conf: this file includes itself"):
         read([path], {}, warned.append)
@@ -100,18 +100,18 @@ def test_what_cannot_be_included(put, warned):
         read([path], {}, warned.append)
 
 
-def test_variables_are_put_in(put, warned):
+def test_variables_are_replaced(put, warned):
     path = put("a.conf", "cluster_name = a-$(ID)-$(B)\nx = $(heartbeat)\nheartbeat = 7\n")
     found = read([path], {"ID": "1", "B": "$(ID)"}, warned.append)
     assert [a.text for a in found] == ["a-1-$(ID)", "7", "7"]
-    with pytest.raises(ConfigError, match=r"a\.conf:1: cluster_name takes \$\(B\), but no such variable is set"):
+    with pytest.raises(ConfigError, match=r"a\.conf:1: cluster_name uses \$\(B\), but this variable is not set"):
         read([path], {"ID": "1"}, warned.append)
 
 
-def test_a_file_that_cannot_be_read(put, tmp_path, warned):
+def test_unreadable_file(put, tmp_path, warned):
     with pytest.raises(ConfigError, match=r"none\.conf: No such file or directory"):
         read([tmp_path / "none.conf"], {}, warned.append)
     path = put("latin.conf")
     path.write_bytes(b"a = \xff\n")
-    with pytest.raises(ConfigError, match=r"latin\.conf: this is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"latin\.conf: the file is not UTF-8"):
         read([path], {}, warned.append)

@@ -23,7 +23,7 @@ from amqpbroker.config import (
 )
 
 
-def test_nothing_assigned_is_the_default():
+def test_configuration_without_assignments_is_the_default():
     assert load([], {}) == Config()
 
 
@@ -88,7 +88,7 @@ def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
         ("collect_statistics_interval", "1000", "collect_statistics_interval_ms", 1000),
     ],
 )
-def test_one_assignment(key, text, attribute, value):
+def test_single_assignment(key, text, attribute, value):
     assert load([(key, text)], {}) == dataclasses.replace(Config(), **{attribute: value})
 
 
@@ -142,7 +142,7 @@ def test_one_assignment(key, text, attribute, value):
         ("listeners.tcp.other", "a:b:5672", "PORT, HOST or HOST:PORT"),
     ],
 )
-def test_a_bad_value_is_refused_with_what_is_accepted(key, text, accepted):
+def test_error_of_an_invalid_value_names_the_accepted_values(key, text, accepted):
     with pytest.raises(ConfigError) as refused:
         load([(key, text)], {})
     assert str(refused.value).startswith(f"{key} = {text}: this must be ")
@@ -158,7 +158,7 @@ def test_a_bad_value_is_refused_with_what_is_accepted(key, text, accepted):
         ("loopback_users.", "loopback_users"),
     ],
 )
-def test_an_unknown_key_is_refused_with_the_nearest_one(key, nearest):
+def test_error_of_an_unknown_key_suggests_the_nearest_one(key, nearest):
     with pytest.raises(ConfigError, match=rf"^there is no setting {key}; did you mean {nearest}"):
         load([(key, "1")], {})
 
@@ -182,7 +182,7 @@ def test_a_listener(text, host, port):
     assert config.listeners == (Listener(host, port),)
 
 
-def test_what_compat_says_unless_it_is_set():
+def test_defaults_that_depend_on_compat():
     config = load([("compat", "4.1")], {})
     assert (config.product_version, config.initial_frame_max) == ("4.1.8", 8192)
     config = load([("product.identity", "amqpbroker"), ("compat", "4.1")], {})
@@ -202,12 +202,12 @@ def test_deprecated_features_are_permitted_and_denied():
     config = load([("compat", "4.3"), ("deprecated_features.permit.global_qos", "true")], {})
     assert config == Config(compat=COMPATS["4.3"].configured({"global_qos": True}))
     with pytest.raises(
-        ConfigError, match=r"^deprecated_features\.permit\.qos: there is no such feature, only .*global_qos"
+        ConfigError, match=r"^deprecated_features\.permit\.qos: unknown feature; choose from .*global_qos"
     ):
         load([("deprecated_features.permit.qos", "true")], {})
 
 
-def test_a_later_half_of_a_listener_keeps_the_other():
+def test_host_of_a_listener_is_retained_when_only_the_port_is_set_later():
     assignments = [("listeners.tcp.default", "0.0.0.0:5673"), ("listeners.tcp.default", "5674")]
     assert load(assignments, {}).listeners == (Listener("0.0.0.0", 5674),)
     assert load([*assignments, ("listeners.tcp.default", "::1")], {}).listeners == (Listener("::1", 5674),)
@@ -222,7 +222,7 @@ def test_a_named_listener_alone_replaces_the_default_one():
     assert load([("listeners.tcp.local", "5673")], {}).listeners == (Listener("127.0.0.1", 5673),)
 
 
-def test_the_environment_comes_before_assignments():
+def test_assignments_override_the_environment():
     environ = {
         "RABBITMQ_NODE_PORT": "5673",
         "RABBITMQ_NODE_IP_ADDRESS": "0.0.0.0",
@@ -240,13 +240,13 @@ def test_the_environment_comes_before_assignments():
 @pytest.mark.parametrize(
     ("variable", "reason"),
     [
-        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "this is no Erlang"),
-        ("RABBITMQ_ERLANG_COOKIE", "there are no other nodes"),
-        ("RABBITMQ_ENABLED_PLUGINS_FILE", "all plugins that there are, are on"),
+        ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "it configures the Erlang runtime, which is not used"),
+        ("RABBITMQ_ERLANG_COOKIE", "there is only one node"),
+        ("RABBITMQ_ENABLED_PLUGINS_FILE", "all supported plugins are enabled"),
         ("RABBITMQ_MNESIA_BASE", "all files are in the data directory"),
     ],
 )
-def test_variables_that_mean_nothing_here_are_warned_of(variable, reason):
+def test_variables_without_effect_cause_a_warning(variable, reason):
     assert load_all([], {variable: "x"}, []).warnings == (f"{variable} has no effect: {reason}",)
     assert load_all([], {variable: ""}, []).warnings == ()
 
@@ -255,18 +255,18 @@ def test_variables_that_mean_nothing_here_are_warned_of(variable, reason):
     ("variable", "instead"),
     [
         ("RABBITMQ_DEFAULT_PASS_FILE", "set RABBITMQ_DEFAULT_PASS, or default_pass in rabbitmq.conf"),
-        ("RABBITMQ_SSL_CERTFILE", "write it into rabbitmq.conf, as ssl_options.certfile"),
-        ("RABBITMQ_MANAGEMENT_SSL_VERIFY", "write it into rabbitmq.conf, as management.ssl.verify"),
-        ("RABBITMQ_VM_MEMORY_HIGH_WATERMARK", "write it into rabbitmq.conf, as vm_memory_high_watermark.relative"),
+        ("RABBITMQ_SSL_CERTFILE", "set this key in rabbitmq.conf: ssl_options.certfile"),
+        ("RABBITMQ_MANAGEMENT_SSL_VERIFY", "set this key in rabbitmq.conf: management.ssl.verify"),
+        ("RABBITMQ_VM_MEMORY_HIGH_WATERMARK", "set this key in rabbitmq.conf: vm_memory_high_watermark.relative"),
     ],
 )
 def test_variables_that_rabbitmqs_image_refuses_are_refused(variable, instead):
     with pytest.raises(ConfigError) as refused:
         load_all([], {variable: "x"}, [])
-    assert str(refused.value) == f"{variable}: this variable is not read; {instead}"
+    assert str(refused.value) == f"{variable}: this variable is not supported; {instead}"
 
 
-def test_the_product_out_of_the_environment():
+def test_product_from_the_environment():
     config = load([], {"RABBITMQ_PRODUCT_NAME": "Acme", "RABBITMQ_PRODUCT_VERSION": "7.1"})
     assert (config.product_name, config.product_version) == ("Acme", "7.1")
 
@@ -309,7 +309,7 @@ def test_passwords_are_not_shown():
 
 @pytest.mark.parametrize("key", ["vm_memory_high_watermark", "disk_free_limit"])
 @pytest.mark.parametrize("order", [1, -1])
-def test_of_both_kinds_of_limit_the_absolute_one_wins(key, order):
+def test_absolute_limit_overrides_the_relative_one(key, order):
     assignments = [(f"{key}.relative", "0.1"), (f"{key}.absolute", "7")][::order]
     assert getattr(load(assignments, {}), key) == Limit(7)
 
@@ -319,12 +319,12 @@ def test_documented_defaults_of_limits_are_the_default():
     assert load([(key, find(key)[0].default) for key in keys], {}) == Config()
 
 
-def test_a_share_is_one_of_the_memory():
+def test_relative_limit_is_a_fraction_of_the_memory():
     assert Limit(relative=0.5).of(1001) == 500
     assert Limit(7, 0.5).of(1000) == 7
 
 
-def test_management_and_metrics_take_a_free_port_where_amqp_does():
+def test_management_and_metrics_use_a_free_port_if_amqp_does():
     config = load([("listeners.tcp.default", "0")], {})
     assert (config.management.port, config.prometheus.port) == (0, 0)
     config = load([("listeners.tcp.default", "0"), ("management.tcp.port", "1"), ("prometheus.tcp.port", "none")], {})
@@ -334,7 +334,7 @@ def test_management_and_metrics_take_a_free_port_where_amqp_does():
 
 
 @pytest.mark.parametrize(("prefix", "tls_port"), [("management", 15671), ("prometheus", 15691)])
-def test_options_for_tls_alone_make_it_the_only_listener(prefix, tls_port):
+def test_tls_options_alone_disable_the_tcp_listener(prefix, tls_port):
     certificate = (f"{prefix}.ssl.certfile", "c.pem")
     only = getattr(load([certificate], {}), prefix)
     assert (only.port, only.tls_port, only.tls) == (None, tls_port, Tls(certfile="c.pem"))

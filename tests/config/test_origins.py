@@ -1,4 +1,4 @@
-"""Which of several values wins, and what is told of a wrong one."""
+"""Precedence of several values, and errors with the origin of a wrong value."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from amqpbroker.config import Assignment, ConfigError, Kind, Listener, Origin, l
 
 @pytest.fixture
 def loaded(tmp_path):
-    """Loads a file's text, an environment and flags."""
+    """Return a function that loads a file's text, an environment and flags."""
 
     def load(text, environ=None, **flags):
         path = tmp_path / "a.conf"
@@ -18,14 +18,14 @@ def loaded(tmp_path):
     return load
 
 
-def test_flags_win_over_the_environment_and_that_over_files(loaded):
+def test_flags_override_the_environment_which_overrides_files(loaded):
     text, environ = "default_user = filed\n", {"RABBITMQ_DEFAULT_USER": "environed"}
     assert loaded(text).config.default_users[0].name == "filed"
     assert loaded(text, environ).config.default_users[0].name == "environed"
     assert loaded(text, environ, default_user="flagged").config.default_users[0].name == "flagged"
 
 
-def test_a_file_wins_over_the_port_in_the_environment(loaded):
+def test_file_overrides_the_port_in_the_environment(loaded):
     environ = {"RABBITMQ_NODE_PORT": "1", "RABBITMQ_NODE_IP_ADDRESS": "0.0.0.0"}
     assert loaded("", environ).config.listeners == (Listener("0.0.0.0", 1),)
     assert loaded("listeners.tcp.default = 2", environ).config.listeners == (Listener("0.0.0.0", 2),)
@@ -44,17 +44,17 @@ def test_the_node_name_is_the_cluster_name_unless_a_file_has_one(loaded):
         ("hearbeat = 7", ":2: there is no setting hearbeat; did you mean heartbeat?"),
         ("heartbeat = often", ":2: heartbeat = often: this must be a whole number from 0 to 65535 (s)"),
         ("frame_max = 4096\ncompat = 4.2", ":2: frame_max = 4096: with this compat it must be at least 8192"),
-        ("default_pass = encrypted:abc", ":2: default_pass: encrypted values are not read; write $(VARIABLE)"),
-        ("deprecated_features.permit.qos = true", ":2: deprecated_features.permit.qos: there is no such feature"),
+        ("default_pass = encrypted:abc", ":2: default_pass: encrypted values are not supported; write $(NAME)"),
+        ("deprecated_features.permit.qos = true", ":2: deprecated_features.permit.qos: unknown feature"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_told_with_its_line(text, said, loaded, tmp_path):
+def test_error_in_a_file_has_its_line(text, said, loaded, tmp_path):
     with pytest.raises(ConfigError) as refused:
         loaded("\n" + text)
     assert str(refused.value).startswith(f"{tmp_path / 'a.conf'}{said}")
 
 
-def test_what_is_wrong_in_the_environment_is_told_with_its_variable(loaded):
+def test_error_in_the_environment_has_its_variable(loaded):
     with pytest.raises(ConfigError, match=r"^RABBITMQ_NODE_PORT: listeners\.tcp\.default = x:y:z: this must be PORT"):
         loaded("", {"RABBITMQ_NODE_PORT": "x:y:z"})
 
@@ -67,6 +67,6 @@ def test_levels_of_the_log_in_the_environment(loaded):
     assert (log.file, log.dir) == ("", "/tmp")
 
 
-def test_a_category_of_the_log_that_is_not_there_is_refused(loaded):
-    with pytest.raises(ConfigError, match=r":1: log\.conection\.level: there is no such category, only default, conn"):
+def test_unknown_log_category_is_refused(loaded):
+    with pytest.raises(ConfigError, match=r":1: log\.conection\.level: unknown category; choose from default, conn"):
         loaded("log.conection.level = debug")

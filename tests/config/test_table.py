@@ -33,12 +33,12 @@ def test_every_row_is_documented_and_found_by_its_key_and_aliases():
             assert find(key.replace("$", ""))[0] is setting
 
 
-def test_no_key_is_there_twice():
+def test_keys_are_unique():
     keys = [key for setting in SETTINGS for key in (setting.key, *setting.aliases)]
     assert sorted(set(keys)) == sorted(keys)
 
 
-def test_a_dot_within_a_word_is_escaped():
+def test_dot_within_a_word_is_escaped():
     assert find(r"default_users.john\.doe.password")[1] == "john.doe"
 
 

@@ -1,4 +1,4 @@
-"""The metrics without sockets: requests go to the application."""
+"""The metrics without sockets: requests are passed to the application."""
 
 from dataclasses import replace
 
@@ -26,14 +26,14 @@ class Scraper:
         self.client = httpx.AsyncClient(transport=transport, base_url="http://localhost:15692")
 
     def wire(self, vhost="/"):
-        """A client that is logged in, with channel 1."""
+        """Return a client that is logged in, with channel 1."""
         return Wire(self.broker).log_in(vhost=vhost)
 
     async def get(self, path="/metrics", method="GET", **headers):
         return await self.client.request(method, path, headers=headers)
 
     async def samples(self, path="/metrics"):
-        """(name, labels in the order of their names) -> value."""
+        """Return (name, labels sorted by name) -> value."""
         answer = await self.get(path)
         assert answer.status_code == 200, answer
         return {
@@ -43,6 +43,6 @@ class Scraper:
         }
 
     async def families(self, path="/metrics"):
-        """The names of the families, with or without samples."""
+        """Return the names of the families, with or without samples."""
         text = (await self.get(path)).text
         return [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE ")]

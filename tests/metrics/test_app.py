@@ -17,7 +17,7 @@ async def test_anybody_may_read(path):
     assert "rabbitmq_build_info{" in answer.text
 
 
-async def test_a_page_that_is_not_there():
+async def test_missing_page():
     answer = await Scraper().get("/metrics/nope")
     assert (answer.status_code, answer.text) == (404, "Unknown Registry")
     assert answer.headers["content-type"] == "text/plain"
@@ -46,18 +46,18 @@ async def test_prometheus_gets_openmetrics():
     assert answer.text.count("# EOF") == 1
 
 
-async def test_what_is_neither_is_refused():
+async def test_unacceptable_formats_are_refused():
     assert (await Scraper().get(accept="application/json")).status_code == 406
 
 
-async def test_another_path():
+async def test_configured_path():
     scraper = Scraper(path="/elsewhere/m")
     assert (await scraper.get("/elsewhere/m")).status_code == 200
     assert (await scraper.get("/elsewhere/m/per-object")).status_code == 200
     assert (await scraper.get("/metrics")).status_code == 404
 
 
-async def test_each_object_by_default_where_that_is_wanted():
+async def test_per_object_metrics_at_metrics_if_configured():
     scraper = Scraper(return_per_object_metrics=True)
     scraper.wire().declare("q")
     assert ("rabbitmq_queue_messages", "q", "/") in await scraper.samples("/metrics")

@@ -42,7 +42,7 @@ class Given:
 
 
 @pytest.mark.parametrize(("accept", "style"), ACCEPTED)
-def test_the_format_that_a_client_likes_best(accept, style):
+def test_format_preferred_by_the_client(accept, style):
     assert chosen(accept) is style
 
 
@@ -50,7 +50,7 @@ def test_the_format_that_a_client_likes_best(accept, style):
 @pytest.mark.parametrize(("name", "kind"), [("some_total", COUNTER), ("some", GAUGE), ("some", UNTYPED)])
 @pytest.mark.parametrize("value", [0.5, 1e300, math.inf, math.nan])
 @pytest.mark.parametrize("labels", [{}, LABELS])
-def test_it_is_what_the_library_writes(style, name, kind, value, labels):
+def test_text_equals_that_of_the_library(style, name, kind, value, labels):
     family = Family(name, kind, "What it is \\ \n said to be", None)
     metric = prometheus_client.Metric("pre_some", family.help, kind)
     metric.add_sample(f"pre_{name}", labels, value)
@@ -59,16 +59,16 @@ def test_it_is_what_the_library_writes(style, name, kind, value, labels):
     assert ours == generate(Given(metric)).decode()
 
 
-def test_whole_numbers_stay_whole():
+def test_integers_are_written_as_integers():
     assert line("n", "", 2**60) == f"n {2**60}\n"
 
 
-def test_no_value_is_no_sample():
+def test_missing_value_has_no_sample():
     assert line("n", "", None) == ""
 
 
 @pytest.mark.parametrize("page", ["", "/per-object", "/memory-breakdown", "/detailed?family=queue_metrics"])
-async def test_both_formats_say_the_same(page):
+async def test_both_formats_have_the_same_samples(page):
     scraper = Scraper()
     wire = scraper.wire()
     wire.declare('a "queue" \\ {of} \N{SNOWMAN}')

@@ -12,18 +12,18 @@ from tools.metrics_reference import NOT_IN_PAIRS, left_out
 
 GOLDEN = json.loads(PATH.read_text())
 
-#: What the queries of RabbitMQ's dashboard "RabbitMQ-Overview" ask for.
+#: Metrics that the queries of RabbitMQ's dashboard "RabbitMQ-Overview" use.
 OVERVIEW = (PATH.parent / "dashboard.txt").read_text().split()
-#: The dashboard asks for these too, which RabbitMQ 4.0.5 has no more.
+#: Metrics of the dashboard that RabbitMQ 4.0.5 no longer has.
 GONE = {"rabbitmq_process_max_tcp_sockets", "rabbitmq_process_open_tcp_sockets"}
 
-#: Sums that RabbitMQ leaves out while there is a queue that does not know.
+#: Sums that RabbitMQ omits while a queue has no value.
 SOMETIMES = {"rabbitmq_queue_consumer_capacity", "rabbitmq_queue_messages_persistent_bytes"}
 
-#: RabbitMQ knows no prefetch of channels that set none.
+#: RabbitMQ has no prefetch for channels that did not set one.
 SOMETIMES_OF_EACH = {"rabbitmq_channel_prefetch"}
 
-#: Of an exchange alone these are not counted.
+#: Counters that are not available for a single exchange.
 NOT_OF_EACH = {
     f"rabbitmq_exchange_messages_{what}_total" for what in ("confirmed", "unroutable_returned", "unroutable_dropped")
 }
@@ -31,7 +31,7 @@ NOT_OF_EACH = {
 
 @pytest.fixture
 def busy():
-    """Something of each kind."""
+    """Return a broker with at least one object of each kind."""
     scraper = Scraper()
     wire = scraper.wire()
     wire.declare("classic")
@@ -65,7 +65,7 @@ async def test_names_types_help_and_labels_are_rabbitmqs(busy, page):
             assert ours_["labels"] == [sorted(set(labels) - missing) for labels in family["labels"]], full
 
 
-async def test_what_is_left_out_is_not_there(busy):
+async def test_metrics_listed_as_missing_are_missing(busy):
     for page in GOLDEN:
         for name in await busy.families(page):
             name = name.replace("rabbitmq_detailed_", "rabbitmq_", 1)
@@ -73,7 +73,7 @@ async def test_what_is_left_out_is_not_there(busy):
             assert kept or not left_out(name), name
 
 
-async def test_the_dashboard_finds_what_it_asks_for(busy):
+async def test_metrics_of_the_dashboard_exist(busy):
     there = {name for name, *_ in await busy.samples()}
     assert set(OVERVIEW) <= there
     assert not GONE & set(GOLDEN["/metrics"])

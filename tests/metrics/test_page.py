@@ -1,4 +1,4 @@
-"""What /metrics/detailed can be asked for."""
+"""Parameters of /metrics/detailed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ INFO = ["rabbitmq_build_info", "rabbitmq_identity_info"]
 
 @pytest.fixture
 def scraper():
-    """A queue with a message in each of three vhosts."""
+    """Return a broker with a queue with a message in each of three vhosts."""
     scraper = Scraper()
     for vhost in ("/", "one", "two"):
         scraper.broker.add_vhost(vhost)
@@ -27,11 +27,11 @@ def detailed(*families, vhosts=()):
     return "/metrics/detailed?" + "&".join(query)
 
 
-async def test_no_group_is_just_what_the_broker_is(scraper):
+async def test_without_groups_only_build_and_identity_are_returned(scraper):
     assert await scraper.families("/metrics/detailed") == INFO
 
 
-async def test_an_unknown_group_is_nothing(scraper):
+async def test_unknown_group_is_ignored(scraper):
     assert await scraper.families(detailed("nope")) == INFO
 
 
@@ -49,7 +49,7 @@ async def test_several_groups(scraper):
 
 
 @pytest.mark.parametrize("names", [("queue_metrics", "queue_consumer_count"), ("queue_metrics", "queue_metrics")])
-async def test_no_family_comes_twice(scraper, names):
+async def test_families_are_unique(scraper, names):
     families = await scraper.families(detailed(*names))
     assert families.count("rabbitmq_detailed_queue_consumers") == 1
 
@@ -69,7 +69,7 @@ async def test_only_some_vhosts(scraper, vhosts, found):
 
 
 @pytest.mark.parametrize("group", ["vhost_status", "exchange_names", "exchange_bindings"])
-async def test_what_is_of_the_cluster_has_all_vhosts(scraper, group):
+async def test_cluster_groups_have_all_vhosts(scraper, group):
     assert await scraper.samples(detailed(group)) == await scraper.samples(detailed(group, vhosts=["one"]))
 
 

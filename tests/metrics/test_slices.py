@@ -1,4 +1,4 @@
-"""The broker goes on while ten thousand queues are measured."""
+"""The broker responds while ten thousand queues are measured."""
 
 import asyncio
 import gc
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.alone
 
 QUEUES = 10_000
 
-#: What the loop may be held for at a time, and what a page may take: several times what they take on a slow machine.
+#: Maximum time for which the loop may be blocked, and for a page: several times the values of a slow machine.
 HELD_MS = 20
 TAKES_MS = {"metrics": 1_500, "per-object": 5_000}
 
 
 @pytest.fixture
 def calm_collector():
-    """The garbage collector as a broker has it."""
+    """The garbage collector, configured as in a broker."""
     threshold = gc.get_threshold()
     yield _calm_collector
     gc.set_threshold(*threshold)

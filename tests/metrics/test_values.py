@@ -11,7 +11,7 @@ from tests.metrics.scrape import Scraper
 
 
 def busy(scraper, vhost="/"):
-    """One of everything, a queue for each."""
+    """Create one object of each kind, and a queue for each."""
     wire = scraper.wire(vhost)
     wire.call(1, "confirm.select")
     for queue in ("waits", "taken", "got", "short"):
@@ -91,7 +91,7 @@ async def test_global_counters():
     assert of("messages_dead_lettered_maxlen_total", "disabled", "rabbit_classic_queue") == 1
 
 
-async def test_of_each_object():
+async def test_values_of_single_objects():
     scraper = Scraper()
     busy(scraper)
     samples = await scraper.samples("/metrics/per-object")
@@ -130,7 +130,7 @@ async def test_the_node():
     assert {name: samples[(name,)] for name in expected} == expected
 
 
-async def test_no_data_directory_has_no_space():
+async def test_no_disk_space_without_a_data_directory():
     scraper = Scraper()
     scraper.node.disk_free_bytes = lambda: None
     assert ("rabbitmq_disk_space_available_bytes",) not in await scraper.samples()
@@ -160,8 +160,8 @@ async def test_logins():
     assert samples["rabbitmq_auth_attempts_failed_total", "http"] == 1
 
 
-async def test_what_it_is_built_of():
-    """RabbitMQ 4.0.5 names the product only if another product is set, and then names it first."""
+async def test_build_info():
+    """Check that RabbitMQ 4.0.5 names the product first, and only if it is another product."""
     client = importlib.metadata.version("prometheus-client")
     rest = f'rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",prometheus_client_version="{client}"'
     text = (await Scraper().get()).text
@@ -174,7 +174,7 @@ async def test_what_it_is_built_of():
     assert f'rabbitmq_build_info{{{product},{rest},erlang_version="{platform.python_version()}"}} 1' in text
 
 
-async def test_what_it_is():
+async def test_identity_info():
     scraper = Scraper()
     text = (await scraper.get()).text
     assert 'rabbitmq_build_info{rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",' in text
@@ -186,7 +186,7 @@ async def test_what_it_is():
     assert f'{identity}house",rabbitmq_cluster_permanent_id="rabbitmq-cluster-id-x"}}' in text
 
 
-async def test_memory_adds_up():
+async def test_memory_values_add_up():
     scraper = Scraper()
     scraper.node.memory_bytes = lambda: 100_000_000
     scraper.wire().declare("q")
@@ -201,7 +201,7 @@ def counters(samples):
     return {key: value for key, value in samples.items() if key[0].endswith("_total")}
 
 
-async def test_counters_never_go_down():
+async def test_counters_never_decrease():
     scraper = Scraper()
     scraper.broker.add_vhost("other")
     scraper.broker.users.set_permissions("guest", "other", ".*", ".*", ".*")
@@ -225,7 +225,7 @@ async def test_counters_never_go_down():
     assert before[("rabbitmq_connections_closed_total",)] == 2
 
 
-async def test_what_goes_while_it_is_measured_counts_once(monkeypatch):
+async def test_object_deleted_during_a_snapshot_counts_once(monkeypatch):
     scraper = Scraper()
     busy(scraper)
     before = counters(await scraper.samples())

@@ -1,6 +1,6 @@
-"""What a user without any permission in a vhost can do or learn there by AMQP. docs/security.md has the table.
+"""Access by AMQP for a user without any permission in a vhost. docs/security.md has the table.
 
-What is refused, and with which text, is as a RabbitMQ 4.0.5 answered the same requests.
+The refusals and their texts are those of RabbitMQ 4.0.5 for the same requests.
 """
 
 import base64
@@ -10,7 +10,7 @@ import pytest
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker, published
 
-#: One after another: what is there, what is not, what is another connection's own, a quorum queue.
+#: In this order: an existing queue, a missing one, another connection's exclusive one, a quorum queue.
 QUEUES = ("there", "missing", "locked", "quorum")
 EXCHANGES = ("x", "missing", "inner", "amq.direct", "amq.rabbitmq.trace")
 
@@ -48,14 +48,14 @@ def nobody(broker, owner):
 
 
 class Channels:
-    """A channel for each request, since a refusal closes it."""
+    """Opens a channel for each request, because a refusal closes it."""
 
     def __init__(self, wire):
         self.wire = wire
         self.number = 1
 
     def call(self, method, **arguments):
-        """Answers as (name, text)."""
+        """Send a request; return the answers as (name, text)."""
         self.number += 1
         self.wire.call(self.number, "channel.open")
         return self._shown(self.wire.call(self.number, method, **arguments))
@@ -83,7 +83,7 @@ def refusal(permission, kind, name):
 
 
 def snapshot(broker):
-    """All that there is in the vhost, as far as somebody could have changed it."""
+    """Return the state of the vhost that somebody could have changed."""
     vhost = broker.vhosts["shared"]
     return (
         sorted(vhost.exchanges),
@@ -164,7 +164,7 @@ def test_exchanges_are_not_deleted(broker, channels, exchange):
 
 @pytest.mark.parametrize("source", ["x", "missing", "inner"])
 def test_a_source_is_not_read(channels, source):
-    """Write permission on the destination does not tell whether a source exists."""
+    """Check that write permission on the destination does not reveal whether a source exists."""
     channels.wire.broker.users.set_permissions("nobody", "shared", "", "^(there|y)$", "")
     answer = channels.call("exchange.bind", destination="y", source=source)
     assert answer == refusal("read", "exchange", source)
@@ -214,7 +214,7 @@ def test_nobody_speaks_in_anothers_name_without_being_an_impersonator(channels):
     assert (name, text[:19]) == ("channel.close", "PRECONDITION_FAILED")
 
 
-# --- what leads from one permission to another ------------------------------------------------------------------------
+# --- indirect access --------------------------------------------------------------------------------------------------
 
 
 def test_a_queue_of_ones_own_does_not_lead_dead_letters_where_one_may_not_write(broker, channels):
@@ -244,7 +244,7 @@ def test_a_delayed_exchange_of_ones_own_leads_nowhere_either(broker, channels):
     assert answer == refusal("write", "exchange", "x")
 
 
-# --- what belongs to other connections --------------------------------------------------------------------------------
+# --- objects of other connections -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -291,7 +291,7 @@ def test_names_for_direct_replies_cannot_be_guessed_and_lead_to_one_channel(brok
     assert len(names) == 10
     keys = {base64.b64decode(name.rpartition(".")[2]) for name in names}
     assert [len(key) for key in keys] == [16] * 10
-    # Even whoever has learned one may only answer with permission for the default exchange, and read nothing.
+    # A client that knows such a name still needs permission for the default exchange to answer, and reads nothing.
     name = names.pop()
     assert channels.publish("", name) == [refusal("write", "exchange", "amq.default")]
     for method in ("basic.consume", "basic.get", "queue.purge"):
@@ -316,7 +316,7 @@ def test_names_in_one_vhost_mean_nothing_in_another(broker, channels):
     )
 
 
-# --- permissions that are taken away ----------------------------------------------------------------------------------
+# --- revoked permissions ----------------------------------------------------------------------------------------------
 
 
 def test_what_is_taken_away_counts_for_connections_that_are_open(broker, channels):
@@ -332,11 +332,11 @@ def test_a_user_that_is_deleted_is_thrown_out(broker, nobody):
     assert [got.name for got in nobody.receive()] == ["connection.close"]
 
 
-# --- what is known, as in RabbitMQ ------------------------------------------------------------------------------------
+# --- accessible information, as in RabbitMQ ---------------------------------------------------------------------------
 
 
 def test_passive_declarations_tell_what_exists_and_how_full_it_is(channels):
-    """As in RabbitMQ before 4.2.6: whoever may open a vhost may ask."""
+    """Check that every user who may open a vhost may declare passively, as in RabbitMQ before 4.2.6."""
     assert channels.call("queue.declare", queue="there", passive=True)[0] == "queue.declare-ok"
     assert channels.call("queue.declare", queue="missing", passive=True)[1].startswith("NOT_FOUND")
     assert channels.call("queue.declare", queue="locked", passive=True)[1].startswith("RESOURCE_LOCKED")
@@ -345,13 +345,13 @@ def test_passive_declarations_tell_what_exists_and_how_full_it_is(channels):
 
 
 def test_whether_a_vhost_exists_can_be_told(broker):
-    """As in RabbitMQ: a user who has logged in is told apart a vhost that is closed and one that is not there."""
+    """Check that a logged-in user can distinguish a forbidden vhost from a missing one, as in RabbitMQ."""
     with pytest.raises(AssertionError, match="vhost nothing not found"):
         Wire(broker).log_in("nobody", "p", "nothing")
 
 
 def test_what_anybody_may_do_on_a_channel(channels):
-    """It costs the channel's own memory only."""
+    """Check operations that need no permission. They use the channel's own memory only."""
     for method, arguments in {
         "confirm.select": {},
         "tx.select": {},

@@ -1,4 +1,4 @@
-"""The audit's table has every test of this folder, and names no others than there are."""
+"""The table of the audit lists every test of this folder, and no others."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What somebody who has not logged in can reach, learn or use up by AMQP. docs/security.md has the table."""
+"""Access and resource use by AMQP without a login. docs/security.md has the table."""
 
 import logging
 import tracemalloc
@@ -32,7 +32,7 @@ def broker(clock):
 
 @pytest.fixture
 def stranger(broker):
-    """A client that has been greeted."""
+    """Return a client that has received connection.start."""
     wire = Wire(broker)
     wire.feed(HEADER)
     wire.start = wire.receive()[0]
@@ -54,7 +54,7 @@ def start_ok(user="ann", password=SECRET, mechanism="PLAIN", **properties):
 
 
 def is_ended_in_silence(wire, clock):
-    """Whether nothing is answered, nothing further heeded, and the socket closed soon."""
+    """Return whether nothing is answered, further input is ignored, and the socket is closed soon."""
     silent = wire.receive() == []
     wire.feed(start_ok())
     silent = silent and wire.receive() == []
@@ -62,7 +62,7 @@ def is_ended_in_silence(wire, clock):
     return silent and wire.receive() == [] and wire.connection.closing
 
 
-# --- learning ---------------------------------------------------------------------------------------------------------
+# --- information ------------------------------------------------------------------------------------------------------
 
 
 def test_the_greeting_tells_product_and_platform_and_nothing_of_what_is_here(stranger):
@@ -145,7 +145,7 @@ def test_a_new_password_that_cannot_be_read_gets_into_no_log(broker, caplog):
     assert ",".join(str(octet) for octet in SECRET.encode()[:4]) not in caplog.text
 
 
-# --- reaching ---------------------------------------------------------------------------------------------------------
+# --- access -----------------------------------------------------------------------------------------------------------
 
 METHODS = sorted({method.name for method in methods.METHODS.values()} - {"connection.start-ok"})
 
@@ -202,7 +202,7 @@ def test_a_certificate_is_nothing_where_external_is_not_offered(broker, clock, s
     assert is_ended_in_silence(stranger, clock)
 
 
-# --- using up ---------------------------------------------------------------------------------------------------------
+# --- resources --------------------------------------------------------------------------------------------------------
 
 
 def test_frames_are_small_before_the_login(stranger, clock):
@@ -251,7 +251,7 @@ def test_what_a_stranger_sends_after_a_mistake_is_not_kept(stranger, clock):
 
 
 def test_a_stranger_takes_little_memory(broker):
-    """With as much as may wait before the login, in the smallest pieces."""
+    """Send as much as may wait before the login, in the smallest pieces."""
     piece = start_ok("x" * 3900)[:-1]
     tracemalloc.start()
     try:

@@ -6,7 +6,7 @@ from amqpbroker.wire.values import Field, longstr
 RAW = encode_properties({"headers": {"b": Field("B", 1), "z": Field("l", 2)}, "priority": 3, "app_id": b"x"})
 
 
-def test_nothing_to_change_leaves_every_octet():
+def test_no_changes_leave_every_byte():
     assert Changes({}, None, None).made(RAW) == RAW
 
 
@@ -15,7 +15,7 @@ def test_properties_are_set():
     assert made == {**decode_properties(RAW), "app_id": b"me", "delivery_mode": 2}
 
 
-def test_the_way_comes_first_of_all_ways():
+def test_new_entry_of_x_shovelled_is_first():
     first, second = {"shovel-name": longstr("1")}, {"shovel-name": longstr("2")}
     made = Changes({}, second, None).made(Changes({}, first, None).made(RAW))
     headers = decode_properties(made)["headers"]
@@ -23,7 +23,7 @@ def test_the_way_comes_first_of_all_ways():
     assert headers["b"] == Field("B", 1)
 
 
-def test_a_header_of_that_name_that_is_no_list_is_put_aside():
+def test_x_shovelled_that_is_not_a_list_is_moved():
     raw = encode_properties({"headers": {"x-shovelled": longstr("what")}})
     headers = decode_properties(Changes({}, {}, None).made(raw))["headers"]
     assert headers["x-shovelled"] == Field("A", [Field("F", {})])
@@ -41,7 +41,7 @@ def told(**value):
     return {key: field.value.decode() for key, field in entry.items()}
 
 
-def test_what_the_way_tells():
+def test_fields_of_x_shovelled():
     common = {
         "shovelled-by": "me@here",
         "shovel-type": "dynamic",

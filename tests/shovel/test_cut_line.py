@@ -1,4 +1,4 @@
-"""Nothing is lost over a line that is cut at random, between brokers that are killed and started again."""
+"""No message is lost over a connection that is cut at random, between brokers that are killed and restarted."""
 
 import contextlib
 import json
@@ -22,14 +22,14 @@ PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
 
 class Site:
-    """A broker process with what it keeps, which can be killed and started again."""
+    """A broker process with its data, which can be killed and restarted."""
 
     def __init__(self, directory):
         self.directory = directory
         self.start()
 
     def start(self):
-        # What the operating system has survives kill -9.
+        # Data that is written to the operating system survives kill -9.
         self.process = BrokerProcess(
             self.directory, "--data-dir", str(self.directory / "data"), "--set", "durability=os", in_order=False
         )
@@ -55,7 +55,7 @@ class Site:
 
 
 class Publisher(threading.Thread):
-    """Publishes 0, 1, 2 ... into the queue `out`, each until it is confirmed."""
+    """Publishes 0, 1, 2 ... into the queue `out`, and repeats each until it is confirmed."""
 
     def __init__(self, site):
         super().__init__(daemon=True)
@@ -75,7 +75,7 @@ class Publisher(threading.Thread):
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_nothing_is_lost(tmp_path, seed):
+def test_no_message_is_lost(tmp_path, seed):
     chance = random.Random(seed)
     for name in ("near", "far"):
         (tmp_path / name).mkdir()

@@ -14,11 +14,11 @@ async def turns(count, steps, raises=None):
     return count
 
 
-async def test_it_gives_what_the_coroutine_gives():
+async def test_to_the_end_returns_the_result():
     assert await to_the_end(turns(3, [])) == 3
 
 
-async def test_it_raises_what_the_coroutine_raises():
+async def test_to_the_end_raises_the_error():
     with pytest.raises(OSError, match="no"):
         await to_the_end(turns(3, [], OSError("no")))
 

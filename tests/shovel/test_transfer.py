@@ -7,7 +7,7 @@ from amqpbroker.shovel.transfer import WINDOW, Ends, Transfer
 
 
 class Recorder(Ends):
-    """A source and a destination that write down what is done."""
+    """A source and a destination that record the operations."""
 
     def __init__(self, mode="on-confirm", remaining=None):
         self.published = []
@@ -44,7 +44,7 @@ class Recorder(Ends):
             self.transfer.delivered(Delivery(self.last, b"", b"k", b"\0\0", body))
 
 
-def test_what_is_confirmed_is_acknowledged():
+def test_confirmed_messages_are_acknowledged():
     ends = Recorder()
     ends.deliver(5)
     assert ends.published == [1, 2, 3, 4, 5]
@@ -63,7 +63,7 @@ def test_without_confirms(mode):
     assert ends.acked == ([(1, False), (2, False)] if mode == "on-publish" else [])
 
 
-def test_what_is_blocked_waits_in_order():
+def test_messages_wait_in_order_while_blocked():
     ends = Recorder()
     ends.transfer.blocked(True)
     ends.deliver(3)
@@ -76,7 +76,7 @@ def test_what_is_blocked_waits_in_order():
     assert ends.changes == ["blocked", "flow", "running"]
 
 
-def test_a_network_that_is_full_at_once():
+def test_network_buffer_that_is_full_at_once():
     ends = Recorder("on-publish")
     ends.publish = lambda delivery: (ends.published.append(delivery.tag), ends.transfer.full(True))
     ends.deliver(3)
@@ -86,7 +86,7 @@ def test_a_network_that_is_full_at_once():
     assert ends.published == [1, 2]
 
 
-def test_what_is_refused_is_published_again_ahead_of_the_rest():
+def test_refused_messages_are_published_again_first():
     ends = Recorder()
     ends.deliver(4)
     ends.transfer.confirmed(3, False, False)
@@ -106,7 +106,7 @@ def test_what_is_refused_is_published_again_ahead_of_the_rest():
     assert ends.acked == [(4, False), (5, True)]
 
 
-def test_no_more_is_read_than_there_is_room_for():
+def test_reading_pauses_when_the_window_is_full():
     ends = Recorder()
     half = b"x" * (WINDOW // 2)
     ends.deliver(3, half)
@@ -119,7 +119,7 @@ def test_no_more_is_read_than_there_is_room_for():
 
 
 @pytest.mark.parametrize("mode", ["on-confirm", "on-publish"])
-def test_so_many_and_no_more(mode):
+def test_transfer_ends_after_a_number_of_messages(mode):
     ends = Recorder(mode, 2)
     ends.deliver(4)
     assert ends.published == [1, 2]
@@ -130,7 +130,7 @@ def test_so_many_and_no_more(mode):
     assert all(tag <= 2 for tag, _ in ends.acked)
 
 
-def test_what_is_refused_is_not_done_with():
+def test_refused_messages_are_not_transferred():
     ends = Recorder(remaining=1)
     ends.deliver(1)
     ends.transfer.confirmed(1, False, False)
@@ -140,7 +140,7 @@ def test_what_is_refused_is_not_done_with():
     assert ends.is_finished == 1
 
 
-def test_the_end_publishes_nothing_more_but_confirms_count():
+def test_after_the_end_confirms_are_handled_but_nothing_is_published():
     ends = Recorder()
     ends.deliver(1)
     ends.transfer.end()
@@ -150,7 +150,7 @@ def test_the_end_publishes_nothing_more_but_confirms_count():
     assert ends.acked == [(1, False)]
 
 
-def test_nothing_is_tried_again_after_the_end():
+def test_nothing_is_retried_after_the_end():
     ends = Recorder()
     ends.deliver(3)
     ends.transfer.confirmed(1, False, False)
@@ -160,7 +160,7 @@ def test_nothing_is_tried_again_after_the_end():
     assert (ends.retries, ends.published) == (1, [1, 2, 3])
 
 
-def test_a_confirm_of_nothing():
+def test_confirm_of_no_message():
     ends = Recorder()
     ends.transfer.confirmed(7, False, True)
     ends.transfer.confirmed(7, True, False)
@@ -170,7 +170,7 @@ def test_a_confirm_of_nothing():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_nothing_is_acknowledged_before_it_is_confirmed(seed):
-    """Whatever happens in whatever order: each message is acknowledged once, after it was confirmed."""
+    """Check that each message is acknowledged once, after its confirm, in any order of events."""
     chance = random.Random(seed)
     ends = Recorder()
     confirmed, acked, waiting = set(), set(), []

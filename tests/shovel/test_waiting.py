@@ -1,4 +1,4 @@
-"""When a shovel tries again: the clock is moved by hand, and nothing connects."""
+"""Retries of a shovel: the clock is advanced by the test, and nothing connects."""
 
 import asyncio
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ VALUE = {"src-uri": "amqp://", "src-queue": "a", "dest-uri": "amqp://far"}
 
 
 class Dialer:
-    """Reaches nobody, or the links that it is given, the last first."""
+    """Fails to connect, or returns the links that it is given, the last first."""
 
     def __init__(self):
         self.dialed = 0
@@ -42,7 +42,7 @@ def dialer():
 
 @pytest.fixture
 async def shovel(clock, dialer):
-    """Makes one that runs, told the keys of its value."""
+    """Return a function that creates a running shovel from the keys of its definition."""
     tasks = []
 
     def make(**value):
@@ -62,7 +62,7 @@ async def turns():
 
 
 @pytest.mark.parametrize(("value", "delay_ms"), [({}, 5000), ({"reconnect-delay": 1}, 1000)])
-async def test_it_tries_again_after_the_delay(shovel, clock, dialer, value, delay_ms):
+async def test_shovel_reconnects_after_the_delay(shovel, clock, dialer, value, delay_ms):
     made = shovel(**value)
     assert made.status.state == "starting"
     await turns()
@@ -77,7 +77,7 @@ async def test_it_tries_again_after_the_delay(shovel, clock, dialer, value, dela
         await turns()
 
 
-async def test_it_does_not_try_again_without_a_delay(shovel, clock, dialer):
+async def test_shovel_without_a_delay_does_not_reconnect(shovel, clock, dialer):
     made = shovel(**{"reconnect-delay": 0})
     await turns()
     clock.advance(3_600_000)
@@ -85,7 +85,7 @@ async def test_it_does_not_try_again_without_a_delay(shovel, clock, dialer):
     assert (dialer.dialed, made.status.state) == (1, "terminated")
 
 
-async def test_a_mistake_of_ours_is_logged_and_it_goes_on(shovel, clock, dialer, caplog):
+async def test_internal_error_is_logged_and_the_shovel_retries(shovel, clock, dialer, caplog):
     dialer.fails_with = KeyError("oops")
     made = shovel()
     await turns()
@@ -107,7 +107,7 @@ async def test_it_can_be_stopped_while_it_waits(shovel, clock, dialer):
 
 
 class Link:
-    """Its broker refuses everything, and answers a close if it is told to. client: its own."""
+    """A link whose broker refuses everything, and answers a close if it is told to. client: the link itself."""
 
     def __init__(self, closed):
         self.client = self

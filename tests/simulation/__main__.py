@@ -1,11 +1,11 @@
-"""Whole lives of a broker, each from one seed: `make simulate`.
+"""Simulated lives of a broker, each from one seed: `make simulate`.
 
 usage: python -m tests.simulation [--seconds N] [--first SEED] [--jobs N] [--as-found] [--seed SEED [--transcript]]
                                   [--twice N | --digests N]
 
-Runs new seeds until the time is over or one fails. A failing seed is made as short as it still fails, and printed as a
-script that replays it; `tests/simulation/test_failures.py` takes the scenario in it. With --seed only that one runs;
---transcript prints all that happens in it. --twice runs N seeds twice each, and fails if one gives two transcripts.
+Runs new seeds until the time is over or one fails. A failing seed is shortened as far as it still fails, and printed as
+a script that replays it; add the scenario to `tests/simulation/test_failures.py`. --seed runs only that seed;
+--transcript prints its events. --twice runs N seeds twice each, and fails if one has two different transcripts.
 --digests prints a hash of each transcript, to compare an interpreted broker with a compiled one.
 """
 
@@ -25,11 +25,11 @@ TRANSCRIPT_LINES = 30
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--first", type=int, help="the first of the seeds; a random one without")
+    parser.add_argument("--first", type=int, help="the first seed; random by default")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--transcript", action="store_true")
-    parser.add_argument("--as-found", action="store_true", help="do not make a failing seed shorter")
+    parser.add_argument("--as-found", action="store_true", help="do not shorten a failing seed")
     parser.add_argument("--twice", type=int, metavar="N")
     parser.add_argument("--digests", type=int, metavar="N")
     given = parser.parse_args()
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def one(seed: int, transcript: bool, shortens: bool) -> int:
-    """Run one seed; returns the exit status. shortens: make it shorter if it fails."""
+    """Run one seed; return the exit status. shortens: shorten it if it fails."""
     lines: list[str] = []
     try:
         outcome = run(scenario(seed), lines)

@@ -1,4 +1,4 @@
-"""An administrator who changes definitions over HTTP, one after another, and reads whether they are as they must be."""
+"""An administrator who changes definitions over HTTP, one after another, and reads back whether they are correct."""
 
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ State = TypeVar("State")
 
 #: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
-#: Status of a change that the disk does not take: nothing has changed.
+#: Status of a change that the disk refuses: nothing has changed.
 UNSTORED = 503
 
 
 class Change(NamedTuple, Generic[State]):
-    """One request. change(state): returns the statuses that it may be answered with, and the state after it."""
+    """One request. change(state): returns the statuses that it may be answered with, and the new state."""
 
     method: str
     target: str
@@ -27,7 +27,7 @@ class Change(NamedTuple, Generic[State]):
 
 
 class Administrator(HttpClient, Generic[State]):
-    """known: what must be there. resources: what is read; parsed(answers): the state that these say.
+    """Changes and reads resources. known: the expected state. resources: paths to read. parsed(answers): their state.
 
     changed(change, status): called after each answered change.
     """
@@ -54,16 +54,16 @@ class Administrator(HttpClient, Generic[State]):
 
     @property
     def is_at_rest(self) -> bool:
-        """Return whether all changes are over, and what is there was read after them."""
+        """Return whether all changes are complete, and the state was read after them."""
         return not self._todo and not self._is_busy and not self._is_dirty and self.known.is_certain
 
     def make(self, change: Callable[[State], Change[State] | None]) -> None:
-        """Make a change when those before are over. change: returns it for what is there then, None for none."""
+        """Make a change after the earlier ones. change: returns it for the current state, None for none."""
         self._todo.append(change)
         self._go_on()
 
     def read_all(self) -> None:
-        """Read what is there."""
+        """Read all resources."""
         self._is_dirty = True
         self._go_on()
 
@@ -84,7 +84,7 @@ class Administrator(HttpClient, Generic[State]):
                 self._begin(change)
 
     def _notice(self) -> bool:
-        """Return whether the broker has ended since the last call; then everything has to be read."""
+        """Return whether the broker has ended since the last call; then everything must be read."""
         self.known.outlive()
         deaths, self._deaths = self._deaths, len(self.world.deaths)
         self._is_dirty |= self._deaths > deaths
@@ -99,7 +99,7 @@ class Administrator(HttpClient, Generic[State]):
             self._is_busy = False
             self._count += 1
             if self._notice():
-                # It waited for a broker, whose state is still to be read.
+                # The request waited for a broker, whose state must still be read.
                 self.known.may_have_become([made.change(state)[1] for state in self.known.possible])
             elif answer is not None:
                 fitting = [after for statuses, after in results if answer.status in statuses]
@@ -117,7 +117,7 @@ class Administrator(HttpClient, Generic[State]):
         self.request(made.method, made.target, over, made.body)
 
     def _read_soon(self) -> None:
-        """Read once the broker does nothing more of what was lost."""
+        """Read when the broker has stopped working on lost requests."""
         if self.world.process is None or not self.world.ignores(self):
             self.world.scheduler.after(50 * MS, self._read_soon)
         else:

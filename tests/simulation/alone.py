@@ -1,4 +1,4 @@
-"""A broker beside the world, on a disk of its own: for a comparison of what it finds there."""
+"""A broker outside of the world, on its own disk, to compare its restored state."""
 
 import random
 from collections.abc import Callable
@@ -15,8 +15,10 @@ WITHIN_NS = 600 * SECOND
 
 
 class Alone:
-    """One process with time of its own, and without clients. now: when it starts. behind: its wall clock, by so many
-    nanoseconds."""
+    """One process with its own time, and without clients.
+
+    now: its start. behind: nanoseconds by which its clock is late.
+    """
 
     def __init__(self, config: Config, disk: Disk, chance: random.Random, now: int = 0, behind: int = 0) -> None:
         self.scheduler = Scheduler()
@@ -35,7 +37,7 @@ class Alone:
         self.process.kill()
 
     def run(self, duration: int) -> None:
-        """Run the process for so many nanoseconds."""
+        """Run the process for `duration` nanoseconds."""
         self.scheduler.run(self.scheduler.now + duration)
 
     def _run_until(self, reached: Callable[[], bool]) -> None:
@@ -47,7 +49,7 @@ class Alone:
                 raise TimeoutError("a broker alone neither starts nor stops")
             self.scheduler.run(max(self.scheduler.next_due, self.scheduler.now + 1))
 
-    # --- what the process reports -----------------------------------------------------------------------------------
+    # --- what the process reports -------------------------------------------------------------------------------------
 
     def started(self, process: BrokerProcess) -> None:
         self._has_started = True

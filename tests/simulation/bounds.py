@@ -1,8 +1,8 @@
-"""Limits of the broker as dice: what happens after 70,000 of something happens after 70 here."""
+"""Random limits of the broker: effects of 70,000 objects occur with 70 here."""
 
 import random
 
-#: Bound -> the values that it may get instead of its own.
+#: Bound -> the values that may replace its default.
 LOWERED = {
     "unwritten_bytes": (2_000, 50_000),
     "room_bytes": (500, 20_000),
@@ -38,10 +38,10 @@ LOWERED = {
     "user_sessions": (1, 2),
 }
 
-#: Bounds of what no simulated world has yet.
+#: Bounds of features that no simulated world uses yet.
 NOT_LOWERED = {
-    "handshakes": "nobody comes by TLS",
-    "accepts": "nobody comes by TLS",
+    "handshakes": "no client uses TLS",
+    "accepts": "no client uses TLS",
 }
 
 

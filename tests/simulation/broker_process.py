@@ -1,4 +1,4 @@
-"""A broker from its start to its end, put together as a server does, but for sockets, threads and the machine."""
+"""A broker from start to end, assembled like a server, except for sockets, threads and the machine."""
 
 import asyncio
 import random
@@ -34,28 +34,28 @@ MOST_CLIENTS = 1000
 
 
 class Supervisor(Protocol):
-    """Notified of a process by calls of the scheduler."""
+    """Is notified by a process, through calls of the scheduler."""
 
     def started(self, process: "BrokerProcess") -> None:
-        """It accepts clients."""
+        """The process accepts clients."""
 
     def ended(self, process: "BrokerProcess", error: Exception | None) -> None:
-        """It has ended by itself: after a stop, or because it could not start or go on."""
+        """The process has ended by itself: after a stop, or because it could not start or continue."""
 
     def made_step(self) -> None:
-        """One of its threads is about to make a step on the disk, or has made it."""
+        """One of the threads is about to make a step on the disk, or has made it."""
 
     def synced_definitions(self, since: int) -> None:
         """The definitions of that time (`Scheduler.now`) are safe, even if the power goes."""
 
     def erred(self, process: "BrokerProcess", error: BaseException | None) -> None:
-        """Its event loop has caught an exception."""
+        """The event loop has caught an exception."""
 
 
 class BrokerProcess:
     """One process, which starts at once. Its main thread recovers, serves, and closes the store at the end.
 
-    service: there once it has started. began_ms: time of the wall clock then. stopping: it accepts no client any more.
+    service: set after the start. began_ms: the wall clock at the start. stopping: it accepts no more clients.
     """
 
     service: Service
@@ -98,28 +98,28 @@ class BrokerProcess:
         return store
 
     def accept(self) -> ClientTransport:
-        """Return what serves the next client."""
+        """Return the transport for the next client."""
         return self.service.clients.come()
 
     def accept_http(self, listener: str) -> asyncio.BaseProtocol:
-        """Return what serves the next client of an HTTP listener."""
+        """Return the protocol for the next client of an HTTP listener."""
         if listener not in self._http:
             self._http[listener] = HttpServer(self.broker, self.loop, listener)
         return self._http[listener].accept()
 
     def shorten_memory(self, duration: int) -> None:
-        """Make the queues move messages out of memory for that long at least."""
+        """Make the queues move messages out of memory for at least that time."""
         self._short_until = max(self._short_until, self._scheduler.now + duration)
         self._shortage.set(True)
         self._scheduler.after(duration, self._end_shortage)
 
     def http_servers(self) -> list[HttpServer]:
-        """Return the HTTP servers that have been asked."""
+        """Return the HTTP servers that have received requests."""
         return list(self._http.values())
 
     def kill(self) -> None:
-        """The process is gone, wherever it was."""
-        self.loop.kill()  # first: asyncio goes on behind an exception that ends a thread within a task
+        """End the process, in any state."""
+        self.loop.kill()  # first: asyncio continues after an exception that ends a thread within a task
         self._threads.kill()
         if self._ending is not None:
             self._ending.close()
@@ -129,14 +129,14 @@ class BrokerProcess:
             self._release()
 
     def stop(self) -> None:
-        """Stop in order, as a server does: the clients are notified and get their time, then the store is closed."""
+        """Stop in order, like a server: the clients are notified and get their time, then the store is closed."""
         if not self.stopping:
             self.stopping = True
             self.service.clients.close()
             self._ending = self._end()
             self._task = self.loop.create_task(self._ending)
 
-    # --- its main thread --------------------------------------------------------------------------------------------
+    # --- its main thread ----------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
@@ -210,8 +210,7 @@ def _nothing() -> None:
 
 
 def configured(bounds: dict[str, int], settings: dict[str, Any]) -> Config:
-    """Return the settings with lowered bounds. compat is the name of a release series; transient queues are permitted
-    in each."""
+    """Return the settings with lowered bounds. compat: a release series; transient queues are permitted in each."""
     compat = COMPATS[settings.get("compat", "4.0")].configured({"transient_nonexcl_queues": True})
     config = Config(**{**settings, "compat": compat})
     return replace(config, bounds=replace(config.bounds, **bounds))

@@ -1,4 +1,4 @@
-"""Random numbers that a seed decides, drawn faster than `random.Random` draws them."""
+"""Random numbers from a seed, faster than `random.Random`."""
 
 import random
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class Chance(random.Random):
-    """Draws each number of a small range by one call of `random`. The last of 2**53 is no more likely than it is."""
+    """Draws each number of a small range by one call of `random`. The last of 2**53 is not more likely than it is."""
 
     def randint(self, a: int, b: int) -> int:
         return a + int(self.random() * (b - a + 1))

@@ -1,4 +1,4 @@
-"""A simulated client: logs in, calls methods one after the other, and reacts to what comes."""
+"""A simulated client: logs in, calls methods one after the other, and reacts to received methods."""
 
 import random
 from collections import deque
@@ -18,14 +18,14 @@ READ_NS = (1_000, 5 * MS)
 RECONNECT_NS = (1 * MS, 500 * MS)
 
 CAPABILITIES = ("consumer_cancel_notify", "authentication_failure_close", "basic.nack", "connection.blocked")
-#: Methods that tell a client that it is blocked by an alarm, and that it is no more.
+#: Methods that notify a client of an alarm, and of its end.
 BLOCKINGS = ("connection.blocked", "connection.unblocked")
 
 
 class Client:
     """One client, which connects again when its connection ends, until `leave`.
 
-    name: in the transcript. capabilities: those that it announces. On each connection `opened` is called once channel 1
+    name: in the transcript. capabilities: announced capabilities. On each connection `opened` is called when channel 1
     is open, then `received` for each method that is not the answer to a call, and `disconnected` at its end. A subclass
     overrides them.
     """
@@ -50,28 +50,28 @@ class Client:
         self._calls: deque[tuple[frozenset[str], Callable[[Received], None]]] = deque()
         world.clients.append(self)
 
-    # --- what a workload overrides ----------------------------------------------------------------------------------
+    # --- methods for a workload to override ---------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """Channel 1 is open."""
+        """Called when channel 1 is open."""
 
     def received(self, got: Received) -> None:
-        """A method that answers no call."""
+        """Called for a method that answers no call."""
 
     def cancelled(self, got: Received) -> None:
-        """The broker has cancelled a consumer. Begin again, as many clients do."""
+        """Called when the broker has cancelled a consumer. Starts again, as many clients do."""
         self.drop()
 
     def disconnected(self) -> None:
-        """The connection has ended."""
+        """Called when the connection has ended."""
 
     def blocked(self, reason: str | None) -> None:
-        """The broker is short of something, and reads no publishes; None when it does again."""
+        """Called when the broker blocks publishers for a reason, and with None when it unblocks them."""
 
-    # --- what it does -----------------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Connect, now or when the broker is there again."""
+        """Connect, now or when the broker is running again."""
         if self._connection is not None or self.gone:
             return
         self._incarnation += 1
@@ -96,39 +96,39 @@ class Client:
         self.write(method(name, channel, **arguments))
 
     def write(self, data: bytes) -> None:
-        """Send bytes as soon as there is room for them."""
+        """Send bytes when the network has capacity for them."""
         self._unsent += data
         self._flush(self._incarnation)
 
     @property
     def unsent(self) -> int:
-        """Number of bytes that nobody has taken yet."""
+        """Number of bytes that the network has not accepted yet."""
         return len(self._unsent)
 
     def pause(self, duration: int) -> None:
-        """Read nothing for that long."""
+        """Read nothing for that time."""
         self._reading = False
         self.world.scheduler.after(duration, self._resume)
 
     def drop(self) -> None:
-        """Cut the connection off."""
+        """Cut the connection."""
         if self._connection is not None:
             self._connection.cut()
 
     def stall(self, upward: bool, duration: int) -> None:
-        """Hold up all bytes in one direction for that long."""
+        """Delay all bytes in one direction for that time."""
         if self._connection is not None:
             self._connection.stall(upward, duration)
 
     def leave(self) -> None:
-        """End the connection, and never come back."""
+        """End the connection, and do not connect again."""
         self.gone = True
         self.drop()
 
-    # --- steps ------------------------------------------------------------------------------------------------------
+    # --- steps --------------------------------------------------------------------------------------------------------
 
     def do_drop(self) -> None:
-        """Cut the connection off."""
+        """Cut the connection."""
         self.drop()
 
     def do_pause(self, duration_ms: int) -> None:
@@ -136,10 +136,10 @@ class Client:
         self.pause(duration_ms * MS)
 
     def do_stall(self, upward: bool, duration_ms: int) -> None:
-        """Hold up all bytes in one direction for a while."""
+        """Delay all bytes in one direction for a while."""
         self.stall(upward, duration_ms * MS)
 
-    # --- what the network calls -------------------------------------------------------------------------------------
+    # --- callbacks of the network -------------------------------------------------------------------------------------
 
     def received_bytes(self, data: bytes) -> None:
         if not self._arrived:
@@ -161,7 +161,7 @@ class Client:
     # ----------------------------------------------------------------------------------------------------------------
 
     def _begin_afresh(self) -> None:
-        """Leave nothing of an earlier connection."""
+        """Reset the state of an earlier connection."""
         self._answers = Answers()
         self._arrived.clear()
         self._calls.clear()
@@ -218,7 +218,7 @@ class Client:
         else:
             self.received(got)
 
-    # --- the handshake ----------------------------------------------------------------------------------------------
+    # --- the handshake ------------------------------------------------------------------------------------------------
 
     def _start(self, _: Received) -> None:
         known: Table = {"capabilities": Field("F", {name: Field("t", True) for name in self.capabilities})}
@@ -250,7 +250,7 @@ def is_shutdown(got: Received) -> bool:
 
 
 class ClientEnd:
-    """The client's end of one connection, for the network; an earlier connection of the same client is nobody's."""
+    """The client's end of one connection, for the network. Events of earlier connections are ignored."""
 
     def __init__(self, client: Connecting) -> None:
         self._client = client
@@ -267,7 +267,7 @@ class ClientEnd:
 
 
 def troubles(chance: random.Random, end_ms: int, clients: list[str]) -> list[Step]:
-    """Return what happens to the connections of clients."""
+    """Return faults of the clients' connections."""
     drops = [Step(chance.randint(0, end_ms), chance.choice(clients), "drop") for _ in range(chance.choice((0, 1, 5)))]
     pauses = [
         Step(chance.randint(0, end_ms), chance.choice(clients), "pause", (chance.choice((50, 2000)),))

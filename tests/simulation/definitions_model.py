@@ -1,8 +1,8 @@
-"""A vhost's exchanges, queues and bindings, and what each operation on them does and answers."""
+"""A model of a vhost's exchanges, queues and bindings, and of the effect and answer of each operation."""
 
 from typing import NamedTuple
 
-#: Contents of a queue that nothing is bound to. PURGED: a purge may come undone when the process ends.
+#: Contents of a queue without bindings. PURGED: a purge may be undone when the process ends.
 EMPTY, FILLED, PURGED, UNKNOWN = "empty", "filled", "purged", "unknown"
 
 #: Outcomes of operations.
@@ -60,10 +60,10 @@ class Topology:
     def copy(self) -> "Topology":
         return Topology(dict(self.queues), dict(self.exchanges), dict(self.bindings))
 
-    # --- operations -------------------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def declare_queue(self, name: str, wanted: Queue, by_owner: bool) -> tuple[str, "Topology"]:
-        """by_owner: by the connection that has all exclusive queues."""
+        """Declare a queue. by_owner: by the connection that has all exclusive queues."""
         there = self.queues.get(name)
         if there is None:
             after = self.copy()
@@ -88,7 +88,7 @@ class Topology:
         return OK, self.without_queues([name])
 
     def fill(self, name: str) -> tuple[str, "Topology"]:
-        """A message is published to the queue."""
+        """Publish a message to the queue."""
         return (ROUTED, self._with_queue(name, contents=FILLED)) if name in self.queues else (RETURNED, self)
 
     def purge(self, name: str, by_owner: bool) -> tuple[str, "Topology"]:
@@ -149,7 +149,7 @@ class Topology:
         return OK, after
 
     def publish(self, exchange: str, key: str) -> tuple[str | None, "Topology"]:
-        """None if the types of the exchanges do not say whether a message is routed."""
+        """Return whether a message is routed; None if the types of the exchanges do not determine that."""
         if exchange not in self.exchanges:
             return NOT_FOUND, self
         line, seen, routed = [exchange], {exchange: None}, False
@@ -167,10 +167,10 @@ class Topology:
                     line.append(binding.destination)
         return ROUTED if routed else RETURNED, self
 
-    # --- what happens to it -----------------------------------------------------------------------------------------
+    # --- events -------------------------------------------------------------------------------------------------------
 
     def outlived(self, is_old: bool) -> "Topology":
-        """Return what is left when the broker's process has ended. is_old: a power cut took later changes back."""
+        """Return the state after the end of the broker's process. is_old: a power failure undid later changes."""
         after = self.copy()
         for name in [name for name, queue in self.queues.items() if not queue.durable]:
             del after.queues[name]
@@ -185,7 +185,7 @@ class Topology:
         return after
 
     def disconnected(self) -> "Topology":
-        """Return what is left when the connection has ended that has all exclusive queues and all consumers."""
+        """Return the state after the end of the connection that has all exclusive queues and all consumers."""
         gone = [name for name, each in self.queues.items() if each.exclusive or (each.auto_delete and each.consumed)]
         after = self.without_queues(gone)
         for name, queue in after.queues.items():
@@ -193,7 +193,7 @@ class Topology:
         return after
 
     def without_queues(self, names: list[str]) -> "Topology":
-        """Remove queues with their bindings; auto-delete exchanges may go with these."""
+        """Remove queues with their bindings, which may delete auto-delete exchanges."""
         after = self.copy()
         for name in names:
             del after.queues[name]
@@ -218,7 +218,7 @@ class Topology:
         )
 
     def _remove_bindings(self, bindings: list[Binding]) -> None:
-        """The last binding of an auto-delete exchange takes the exchange along."""
+        """Remove bindings. The last binding of an auto-delete exchange deletes the exchange."""
         for binding in bindings:
             self.bindings.pop(binding, None)
         for binding in bindings:

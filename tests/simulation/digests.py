@@ -1,4 +1,4 @@
-"""Digests of worlds: the same seed gives the same, again and in another build."""
+"""Digests of worlds: a seed has the same digest in each run and in each build."""
 
 from itertools import zip_longest
 
@@ -28,7 +28,7 @@ def run_twice(seeds: range) -> int:
 
 
 def first_difference(seed: int) -> str:
-    """Return the lines in which two transcripts of a seed differ first."""
+    """Return the first lines in which two transcripts of a seed differ."""
     lines: list[str] = []
     again: list[str] = []
     run(scenario(seed), lines)

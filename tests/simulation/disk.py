@@ -1,4 +1,4 @@
-"""The disk of a simulated machine: it forgets what was not synced, tears writes, fails, fills up, and is slow."""
+"""The disk of a simulated machine, which loses unsynced data, tears writes, fails, fills up, and is slow."""
 
 import errno
 import random
@@ -24,24 +24,23 @@ ERRORS = {
     "truncate": (errno.EIO,),
     "remove": (errno.EIO, errno.EACCES),
 }
-#: One of so many reads pauses its thread, which may be the loop's.
+#: One of this number of reads pauses its thread, which may be that of the loop.
 READS = 8
 #: Time that a slow read takes.
 SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 
 
 class Disk(FaultyFiles):
-    """Files in memory, and the definitions beside them. Both outlive a broker, and a power cut as far as synced.
+    """Files in memory, with the definitions. Both outlive a broker, and a power failure as far as they are synced.
 
-    failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails.
-    full: nothing can be written or created. latency: nanoseconds that each step takes longer.
-    slow_reads: fraction of reads that take long. A thread that makes a step pauses before and after it, so that others
-    run meanwhile. failures: number of operations that have failed. refuses: definitions cannot be
-    changed either while it is full; only in a database.
+    failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails. full:
+    nothing can be written or created. latency: additional nanoseconds of each step. slow_reads: fraction of reads that
+    take long. A thread that makes a step pauses before and after it, so that others run meanwhile. failures: number of
+    operations that have failed. refuses: definitions cannot be changed either while it is full; only in a database.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
-        """sqlite: definitions are in a real database, in files; else they are in memory."""
+        """sqlite: definitions are in a real database, in files; otherwise they are in memory."""
         super().__init__()
         self.definitions = FaultyDefinitions()
         self._sqlite: SqliteFiles | None = None
@@ -68,7 +67,7 @@ class Disk(FaultyFiles):
         return len(self.definitions.versions) > 1 if self._sqlite is None else self._sqlite.is_unsynced
 
     def copied(self, chance: random.Random) -> "Disk":
-        """Return another disk with the same data. It has to be released."""
+        """Return another disk with the same data, which the caller must release."""
         copy = Disk(chance)
         copy.contents = {path: bytearray(content) for path, content in self.contents.items()}
         copy.synced = dict(self.synced)
@@ -85,7 +84,7 @@ class Disk(FaultyFiles):
         return bool(self.failing or self.failing_once or self.slow_reads)
 
     def serve(self) -> None:
-        """The process that has opened the definitions serves clients from now on."""
+        """Called when the process that has opened the definitions starts to serve clients."""
         if self._sqlite is not None:
             self._sqlite.serve()
 
@@ -93,14 +92,14 @@ class Disk(FaultyFiles):
         return not (self.refuses and self.full)
 
     def recover_faults(self) -> None:
-        """No fault is left."""
+        """End all faults."""
         self.failing.clear()
         self.failing_once.clear()
         self.full = False
         self.latency = 0
         self.slow_reads = 0.0
 
-    # --- what the store calls ---------------------------------------------------------------------------------------
+    # --- calls of the store -------------------------------------------------------------------------------------------
 
     def make_directory(self, directory: Path) -> None:
         self._pause()
@@ -110,7 +109,7 @@ class Disk(FaultyFiles):
         if self.full and self._chance.random() < 0.5:
             self._fail(errno.ENOSPC)
         self._may_fail("create")
-        # It opens the file that it has made.
+        # The operation opens the file that it has created.
         self._creates = True
         descriptor: int = super().create(path)
         self._creates = False
@@ -140,7 +139,7 @@ class Disk(FaultyFiles):
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
         self._pause()
         self._may_fail("open")
-        # As much as was there before, and the same, so it makes no difference how much of it a failing one writes.
+        # The existing bytes are the same, so it does not matter how many of them a failing operation writes.
         assert self.contents[path][offset : offset + len(data)] == data
         self._unsynced[path].written(offset, offset + len(data))
         self._may_fail("write")
@@ -152,7 +151,7 @@ class Disk(FaultyFiles):
         if self._happens("sync"):
             self._unsynced[path].sync_failed(self.synced[path], len(self.contents[path]))
             self._fail(self._chance.choice(ERRORS["sync"]))
-        # Data that is written while it syncs may or may not be safe then.
+        # Data that is written during the sync may or may not be durable after it.
         super().sync(descriptor)
         self._unsynced[path].synced()
         self._pause()
@@ -165,7 +164,7 @@ class Disk(FaultyFiles):
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         slow = self.slow_reads and self._chance.random() < self.slow_reads
-        # Mostly the system has it in memory.
+        # Usually the system has the data in memory.
         if slow or self._chance.randrange(READS) == 0:
             pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
         self._may_fail("read")
@@ -187,7 +186,7 @@ class Disk(FaultyFiles):
         self._pause()
 
     def expect(self, descriptor: int, offset: int, size: int) -> None:
-        """Do nothing: a simulated disk has what it has."""
+        """Do nothing: a simulated disk needs no read-ahead."""
 
     def _pause(self) -> None:
         pause(self.latency)
@@ -211,17 +210,17 @@ class Disk(FaultyFiles):
         self.failures += 1
         raise OSError(number, "simulated")
 
-    # --- what happens to machines -----------------------------------------------------------------------------------
+    # --- faults of machines -------------------------------------------------------------------------------------------
 
     def end_process(self) -> None:
-        """The process is gone; the operating system has what was written."""
+        """End the process; the operating system has the written data."""
         self.kill()
         self.definitions = self.definitions.killed()
         if self._sqlite is not None:
             self._sqlite.end_process()
 
     def cut_power(self) -> None:
-        """The machine forgets what was not synced, wholly or in part."""
+        """Cut the power: unsynced data are lost, completely or in part."""
         self.kill()
         undone = self._names[self._chance.randint(0, len(self._names)) :]
         self._names = []
@@ -239,6 +238,6 @@ class Disk(FaultyFiles):
             self._sqlite.cut_power()
 
     def release(self) -> None:
-        """Release what it holds of the real machine."""
+        """Release resources of the real machine."""
         if self._sqlite is not None:
             self._sqlite.remove_all()

@@ -1,23 +1,23 @@
-"""Loops without an end in the broker: a world that takes too much of the processor fails instead of running on."""
+"""Endless loops in the broker: a world that uses too much processor time fails instead of running forever."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-#: Processor time of one world; most take less than a second.
+#: Maximum processor time of one world; most take less than a second.
 MOST_CPU_S = 100.0
 #: Interval of further interruptions, as the broker may catch the first one.
 AGAIN_S = 1.0
 
 
 class EndlessError(BaseException):
-    """A world has taken too much processor time. The broker answers each `Exception`, so this is none."""
+    """A world has used too much processor time. Not an `Exception`, which the broker would catch."""
 
 
 @contextmanager
 def interrupted_after(cpu_s: float | None = None) -> Iterator[None]:
-    """Raise EndlessError from whatever runs in the block once it has taken so much processor time.
+    """Raise EndlessError in the block when it has used too much processor time.
 
     cpu_s: None for MOST_CPU_S.
     """

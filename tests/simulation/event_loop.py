@@ -14,7 +14,7 @@ from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, Scheduler
 from tests.simulation.threads import Thread
 
-#: Time that an iteration takes at least and at most; one of SLOW takes SLOW_NS, as of a process that is not scheduled.
+#: Minimum and maximum time of an iteration; one of SLOW takes SLOW_NS, like a process that is not scheduled.
 ITERATION_NS = (5_000, 200_000)
 SLOW = 200
 SLOW_NS = 30 * MS
@@ -27,11 +27,11 @@ class Readable(Protocol):
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
-    """One loop in the life of one process; nothing of it runs any more after `kill`.
+    """The loop of one process; nothing of it runs after `kill`.
 
-    on_error: called with each exception of a callback. iterations: how many there were. An iteration fires timers,
-    makes the calls that are due, and reads each socket that has data once, as libuv does. `serve` runs iterations in
-    the thread that calls it; while the thread waits for the disk, there are none.
+    on_error: called with each exception of a callback. iterations: number of iterations. An iteration fires timers,
+    makes the calls that are due, and reads each socket that has data once, like libuv. `serve` runs iterations in the
+    thread that calls it; while the thread waits for the disk, there are none.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._missed = False
 
     def serve(self) -> None:
-        """Iterate until the process is gone, in the thread that calls this."""
+        """Iterate in the calling thread until the process has ended."""
         thread = getcurrent()
         assert isinstance(thread, Thread)
         self._thread = thread
@@ -74,9 +74,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                 self.after_iteration()
 
     def kill(self) -> None:
-        """The process is gone."""
+        """End with the process."""
         self._killed = True
-        # Calls that are still to come keep the loop, and it keeps nothing of the process.
+        # Later calls refer to the loop, which refers to nothing of the process.
         self._on_error = self.after_iteration = _nothing
         self._thread = None
         self._ready.clear()
@@ -84,7 +84,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._readable.clear()
         self.before_iteration = self.after_iteration = lambda: None
 
-    # --- what a broker calls ----------------------------------------------------------------------------------------
+    # --- calls of the broker ------------------------------------------------------------------------------------------
 
     def time(self) -> float:
         return self._scheduler.now / 1e9
@@ -132,7 +132,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if not self._killed:  # tasks end with their process
             self._on_error(context.get("exception"))
 
-    # --- what the network calls -------------------------------------------------------------------------------------
+    # --- calls of the network -----------------------------------------------------------------------------------------
 
     def set_readable(self, socket: Readable) -> None:
         """Read the socket once in the next iteration."""
@@ -199,7 +199,7 @@ def _nothing(*_: object) -> None:
 
 
 class Call:
-    """Handle of a call, as asyncio's are to a loop."""
+    """Handle of a call, like those of asyncio."""
 
     __slots__ = ("_when", "arguments", "callback", "context")
 

@@ -15,7 +15,7 @@ from tests.simulation.network import Connection
 from tests.simulation.scheduler import MS
 from tests.simulation.world import World
 
-#: Share of the times in which a client that has nothing more to ask closes its connection.
+#: Fraction of cases in which an idle client closes its connection.
 LEAVES = 0.3
 
 
@@ -27,12 +27,12 @@ class Answer(NamedTuple):
     json: Any
 
 
-#: Called with the answer to a request; with None if the connection ended before, so that nobody knows what was done.
+#: Called with the answer to a request; with None if the connection ended before, so that the result is unknown.
 Then = Callable[[Answer | None], None]
 
 
 class Request(NamedTuple):
-    """One request that waits or is under way. sent_ns: for the caller, when it was sent; 0 before."""
+    """One request that waits or is being processed. sent_ns: time when it was sent; 0 before."""
 
     method: str
     path: str
@@ -48,7 +48,7 @@ def path(*parts: str, **query: str) -> str:
 
 
 class HttpClient:
-    """A client that asks as a user. It connects when it has something to ask, and again after its connection ended.
+    """A client that sends requests as a user. It connects when it has a request, and again after its connection ended.
 
     A request that waits for a connection is sent when there is one. name: in the transcript.
     """
@@ -60,9 +60,9 @@ class HttpClient:
         self.user = user
         self.password = password
         self.listener = MANAGEMENT
-        #: Beside those that each request has, such as a cookie.
+        #: Headers of each request in addition to the standard ones, such as a cookie.
         self.headers: dict[str, str] = {}
-        #: True if requests are by name and password.
+        #: True if requests have a user name and password.
         self.authorizes = True
         #: Bytes of the largest body that it has sent.
         self.largest_body = 0
@@ -89,26 +89,26 @@ class HttpClient:
     def request(
         self, method: str, target: str, then: Then, body: Any = None, headers: Mapping[str, str] | None = None
     ) -> None:
-        """Send a request behind those that wait; `then` is called with its answer. body: JSON, or bytes as they are."""
+        """Send a request after the waiting ones; `then` is called with its answer. body: JSON, or raw bytes."""
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         self._waiting.append(Request(method, target, raw, headers or {}, then))
         self._next()
 
     def drop(self) -> None:
-        """Cut the connection off."""
+        """Cut the connection."""
         if self._connection is not None:
             self._connection.cut()
 
     def leave(self) -> None:
-        """End the connection, and never come back."""
+        """End the connection, and do not connect again."""
         self.gone = True
         self._waiting.clear()
         self.drop()
 
-    # --- steps ------------------------------------------------------------------------------------------------------
+    # --- steps --------------------------------------------------------------------------------------------------------
 
     def do_drop(self) -> None:
-        """Cut the connection off."""
+        """Cut the connection."""
         self.drop()
 
     def do_pause(self, duration_ms: int) -> None:
@@ -117,11 +117,11 @@ class HttpClient:
         self.world.scheduler.after(duration_ms * MS, self._resume)
 
     def do_stall(self, upward: bool, duration_ms: int) -> None:
-        """Hold up all bytes in one direction for a while."""
+        """Delay all bytes in one direction for a while."""
         if self._connection is not None:
             self._connection.stall(upward, duration_ms * MS)
 
-    # --- what the network calls -------------------------------------------------------------------------------------
+    # --- callbacks of the network -------------------------------------------------------------------------------------
 
     def received_bytes(self, data: bytes) -> None:
         if not self._arrived:
@@ -233,10 +233,10 @@ class HttpClient:
         if answer.status >= 500 and answer.status != 503:
             raise self.world.broken(f"{self.name}: {request.method} {request.path} is answered with {answer}")
         if answer.status < 300 and len(request.body) > self.world.config.bounds.body_bytes:
-            raise self.world.broken(f"{self.name}: a body of {len(request.body)} bytes is taken")
+            raise self.world.broken(f"{self.name}: a body of {len(request.body)} bytes is accepted")
         for server in self.world.process.http_servers() if self.world.process is not None else ():
             if server.has_too_many:
-                raise self.world.broken("more HTTP connections are served than there may be")
+                raise self.world.broken("more HTTP connections are served than the limit allows")
         request.then(answer)
         self._next()
         if self._current is None and self.chance.random() < LEAVES:

@@ -1,4 +1,4 @@
-"""The management API of a simulated broker: the real application behind the real HTTP connections."""
+"""The management API of a simulated broker: the real application with the real HTTP connections."""
 
 import asyncio
 import logging
@@ -41,7 +41,7 @@ MANAGEMENT, METRICS = "management", "metrics"
 
 
 class HttpServer:
-    """Serves the connections of one listener of a broker. It is made for the first of them, as a broker does."""
+    """Serves the connections of one listener of a broker. It is created for the first connection, as in a broker."""
 
     def __init__(self, broker: Broker, loop: "SimulatedLoop", listener: str) -> None:
         bounds = broker.config.bounds
@@ -57,18 +57,18 @@ class HttpServer:
         self._most = bounds.http_connections
 
     def accept(self) -> asyncio.BaseProtocol:
-        """Return what serves the next connection."""
+        """Return the protocol of the next connection."""
         made: asyncio.BaseProtocol = self._make()
         return made
 
     @property
     def has_too_many(self) -> bool:
-        """Return whether it serves more connections than it may."""
+        """Return whether it serves more connections than allowed."""
         served = [each for each in self._state.connections if not each.transport.is_closing()]  # type: ignore[union-attr]
         return len(served) > self._most
 
     def kill(self) -> None:
-        """The process is gone: end what is under way now and in silence, not whenever its memory is freed."""
+        """End current requests silently now, and not when the memory of the ended process is freed."""
         previous = asyncio._get_running_loop()
         asyncio._set_running_loop(self._loop)
         for task in list(self._state.tasks):

@@ -1,4 +1,4 @@
-"""Definitions that a broker must have: exactly one state, or one of several while nobody can know which."""
+"""Definitions that a broker must have: one state, or one of several if the result of a change is unknown."""
 
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -8,14 +8,14 @@ from tests.simulation.world import POWER, STOPPED, World
 
 State = TypeVar("State")
 
-#: A change is synced within that time, whatever else happens on the disk.
+#: A change is synced within this time, regardless of faults of the disk.
 SYNCED_NS = 30 * SECOND
 
 
 class Knowledge(Generic[State]):
-    """possible: the states that the broker may be in. A single one is certain.
+    """The expected states. possible: the states that the broker may be in; a single one is certain.
 
-    survives(state, is_old): state after the broker's process ended; is_old: a power cut has taken back later changes.
+    survives(state, is_old): state after the broker's process ended; is_old: a power failure has undone later changes.
     """
 
     def __init__(self, world: World, initial: State, survives: Callable[[State, bool], State]) -> None:
@@ -28,7 +28,7 @@ class Knowledge(Generic[State]):
         self._watches: list[list[State]] = []
 
     def watch(self) -> list[State]:
-        """Return the states that are possible, to which those are added that become so, until `unwatch`."""
+        """Return the possible states, which includes states that become possible until `unwatch`."""
         self.outlive()
         self._watches.append(list(self.possible))
         return self._watches[-1]
@@ -42,12 +42,12 @@ class Knowledge(Generic[State]):
 
     @property
     def state(self) -> State:
-        """Return the only state that is possible."""
+        """Return the only possible state."""
         (state,) = self.possible
         return state
 
     def became(self, states: Sequence[State]) -> None:
-        """Replace the states that are possible by others, at least one."""
+        """Replace the possible states by others, at least one."""
         now = self.world.scheduler.now
         after = unique(states)
         self._past = [(left, old) for left, old in self._past if left >= now - SYNCED_NS]
@@ -57,7 +57,7 @@ class Knowledge(Generic[State]):
             watch += [state for state in after if state not in watch]
 
     def may_have_become(self, states: Sequence[State]) -> None:
-        """Add states to those that are possible."""
+        """Add states to the possible ones."""
         self.became([*self.possible, *states])
 
     @property

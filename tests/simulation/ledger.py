@@ -1,4 +1,4 @@
-"""Promises about the messages of one queue that hold whatever fails."""
+"""Guarantees for the messages of one queue that hold for all faults."""
 
 from dataclasses import dataclass, field
 
@@ -9,9 +9,9 @@ from tests.simulation.world import World
 class Fate:
     """Record of one message. life: of the broker in which it was published last. published_ns: when that was.
 
-    persistent: it outlives a broker once it is confirmed. confirmed: the broker has promised to keep it, or has handled
-    it if it is not persistent. delivered: number of deliveries.
-    settled: (life, delivery) of a settling that the broker has certainly seen, None if none. discarded: by a client.
+    persistent: it survives the broker when it is confirmed. confirmed: the broker has guaranteed to store it, or has
+    handled it if it is not persistent. delivered: number of deliveries. settled: (life, delivery) of a settlement that
+    the broker has certainly received, None if none. discarded: by a client.
     """
 
     life: int
@@ -39,14 +39,14 @@ class Ledger:
         self.fates[message] = Fate(self.world.life, self.world.scheduler.now, persistent, priority)
 
     def confirmed(self, message: str) -> None:
-        """The broker has promised to keep it."""
+        """Record that the broker has confirmed the message."""
         self.fates[message].confirmed = True
 
     def delivered(self, message: str, redelivered: bool, receiver: object) -> None:
-        """A client has received it on one of its connections. Raises BrokenError.
+        """Record that a client has received the message on one of its connections. Raises BrokenError.
 
-        Deliveries may come when somebody else has settled their messages if the broker has taken them back: they are
-        still on their way.
+        A delivery may arrive after another client has settled its message, if the broker had requeued it: the delivery
+        was already sent.
         """
         fate = self.fates.get(message)
         if fate is None:
@@ -54,7 +54,7 @@ class Ledger:
         may_be_late = self.world.may_have_timed_out(fate.published_ns)
         if fate.settled and fate.settled_life == self.world.life and not may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
-        # The second delivery may come before the first, on another connection: then the first is no third one.
+        # The second delivery may arrive before the first, on another connection; then the first is not a third one.
         is_again = fate.delivered and fate.delivered_life == self.world.life
         if is_again and not redelivered and not may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
@@ -69,17 +69,17 @@ class Ledger:
             self._last[key] = int(number)
 
     def settled(self, message: str) -> None:
-        """The broker has certainly seen that a client has settled it."""
+        """Record a client's settlement that the broker has certainly received."""
         fate = self.fates[message]
         fate.settled, fate.settled_life = True, self.world.life
 
     def deleted(self) -> None:
-        """The queue is about to be deleted, with whatever is in it."""
+        """Record that the queue is about to be deleted, with all messages."""
         for fate in self.fates.values():
             fate.confirmed = False
 
     def check(self) -> None:
-        """Raise BrokenError if a message is missing that the broker has promised to keep."""
+        """Raise BrokenError if a confirmed message is missing."""
         for message, fate in self.fates.items():
             if fate.delivered or not fate.confirmed:
                 continue

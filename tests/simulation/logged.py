@@ -1,4 +1,4 @@
-"""Exceptions that a broker catches and logs: a client or a user sees little of them, and each is a fault."""
+"""Exceptions that a broker catches and logs: clients and users see little of them, and each is a fault."""
 
 import logging
 from collections.abc import Callable
@@ -22,8 +22,10 @@ class LoggedErrors(logging.Handler):
         self._before = self._logger.propagate, self._logger.level, logging.root.manager.disable
 
     def start(self) -> None:
-        """Handle what the broker logs, and nothing below an error. What its HTTP server logs, also of requests that a
-        crash ends, is ignored."""
+        """Handle errors that the broker logs.
+
+        Logs of its HTTP server, also of requests that a crash ends, are ignored.
+        """
         HTTP_LOGGER.addHandler(NOWHERE)
         HTTP_LOGGER.propagate = False
         self._logger.addHandler(self)
@@ -32,7 +34,7 @@ class LoggedErrors(logging.Handler):
         logging.disable(logging.WARNING)
 
     def stop(self) -> None:
-        """Leave the log as it was."""
+        """Restore the log."""
         HTTP_LOGGER.removeHandler(NOWHERE)
         HTTP_LOGGER.propagate = True
         self._logger.removeHandler(self)

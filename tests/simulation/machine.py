@@ -1,4 +1,4 @@
-"""Faults of the machine: crashes, power cuts, orderly restarts, a disk that fails, memory that is short."""
+"""Faults of the machine: crashes, power failures, orderly restarts, a failing disk, low memory."""
 
 import random
 
@@ -7,13 +7,13 @@ from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
-#: Workloads whose clients connect again, and declare again what was refused.
+#: Workloads whose clients connect again, and repeat refused declarations.
 REFUSABLE = {"flow", "retries", "delays", "transactions", "heartbeats"}
 #: Faults that end the broker, and faults of the disk.
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
 
-#: Time that the loop may still wait for the disk when that is fast again.
+#: Time for which the loop may still wait for the disk when the disk is fast again.
 WAIT_NS = 30 * SECOND
 
 
@@ -39,14 +39,14 @@ class Machine:
         return steps + _time_steps(chance, end_ms)
 
     def recover(self) -> None:
-        """End all faults. The wall clock gets ahead: a message that came while it was ahead waits for that time."""
+        """End all faults. The wall clock catches up, because messages from when it was ahead wait for that time."""
         self._world.disk.recover_faults()
         self._world.processor.recover()
         self._world.time.wake()
         self._world.crash_at_step(0, power=False)
         self._world.time.catch_up()
 
-    # --- ends of the broker -----------------------------------------------------------------------------------------
+    # --- ends of the broker -------------------------------------------------------------------------------------------
 
     def do_kill(self) -> None:
         self._world.crash(power=False)
@@ -55,13 +55,13 @@ class Machine:
         self._world.crash(power=True)
 
     def do_crash_at_step(self, steps: int, power: bool) -> None:
-        """Crash at a step on the disk: in the middle of a start, of a stop, or of a batch."""
+        """Crash at a step on the disk: during a start, a stop, or a batch."""
         self._world.crash_at_step(steps, power)
 
     def do_restart(self) -> None:
         self._world.stop()
 
-    # --- the disk ---------------------------------------------------------------------------------------------------
+    # --- the disk -----------------------------------------------------------------------------------------------------
 
     def do_fill_disk(self, duration_ms: int) -> None:
         self._world.disk.full = True
@@ -77,25 +77,25 @@ class Machine:
         self._world.disk.failing_once.append(operation)
 
     def do_slow_disk(self, latency_ms: int, duration_ms: int) -> None:
-        """Make each step on the disk take longer for a while."""
+        """Make each step on the disk slower for a while."""
         self._world.disk.latency = latency_ms * MS
         self._hold_up(duration_ms)
         self._recover_disk(duration_ms)
 
     def do_slow_reads(self, share: float, duration_ms: int) -> None:
-        """Make a fraction of the reads take up to seconds for a while, in which the loop stands still."""
+        """Make a fraction of the reads take up to seconds for a while, which blocks the loop."""
         self._world.disk.slow_reads = share
         self._hold_up(duration_ms)
         self._recover_disk(duration_ms)
 
     def _hold_up(self, duration_ms: int) -> None:
-        """The loop waits for its own steps on the disk: reads, and pages that it writes when memory is short."""
+        """Block the loop by its own steps on the disk: reads, and pages that it writes when memory is low."""
         self._world.processor.hold_up(duration_ms * MS + WAIT_NS)
 
     def _recover_disk(self, duration_ms: int) -> None:
         self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)
 
-    # --- time -------------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def do_step_clock(self, by_ms: int) -> None:
         """Step the wall clock, as NTP does."""
@@ -113,7 +113,7 @@ class Machine:
         self._world.time.set_right()
 
     def do_stop_process(self, duration_ms: int) -> None:
-        """Run nothing of the broker for a while (SIGSTOP)."""
+        """Suspend the broker's process for a while (SIGSTOP)."""
         self._world.processor.stop(duration_ms * MS)
 
     def do_suspend(self, duration_ms: int, sleeps: bool) -> None:
@@ -123,7 +123,7 @@ class Machine:
             self._world.time.sleep(duration_ms * MS)
 
     def do_slow_down(self, slowness: int, duration_ms: int) -> None:
-        """Make everything that the broker does take longer for a while."""
+        """Make everything in the broker slower for a while."""
         self._world.processor.slow_down(slowness, duration_ms * MS)
 
 
@@ -148,7 +148,7 @@ def _time_steps(chance: random.Random, end_ms: int) -> list[Step]:
 
 
 def _disk_fault(chance: random.Random, at_ms: int) -> list[Step]:
-    """Return a fault of the disk; one that loses data is followed by a power cut at times, which shows that."""
+    """Return a fault of the disk. One that loses data is sometimes followed by a power failure, which reveals that."""
     verb = chance.choice(DISK_FAULTS)
     duration_ms = chance.choice((10, 1000, 5000))
     operation = chance.choice((*ERRORS, "sync"))

@@ -17,11 +17,11 @@ class MachineTime:
 
     def __init__(self, scheduler: Scheduler) -> None:
         self._scheduler = scheduler
-        #: Steps of the wall clock: when, and by how many nanoseconds.
+        #: Steps of the wall clock: time, and nanoseconds.
         self._steps: list[tuple[int, int]] = []
         self._ahead = 0
         self._most_ahead = 0
-        #: By how many nanoseconds it was behind at most.
+        #: The most nanoseconds by which the wall clock was behind.
         self.most_behind = 0
         self._asleep = 0
         self._wakes_at = 0
@@ -33,19 +33,19 @@ class MachineTime:
         return EPOCH_NS + self._scheduler.now + self._ahead
 
     def step(self, by: int) -> None:
-        """Step the wall clock by that many nanoseconds."""
+        """Step the wall clock by `by` nanoseconds."""
         self._steps.append((self._scheduler.now, by))
         self._ahead += by
         self._most_ahead = max(self._most_ahead, self._ahead)
         self.most_behind = max(self.most_behind, -self._ahead)
 
     def set_right(self) -> None:
-        """Step the wall clock to where it would be without any step."""
+        """Step the wall clock to the time without any steps."""
         if self._ahead:
             self.step(-self._ahead)
 
     def catch_up(self) -> None:
-        """Step the wall clock to where it is no earlier than it ever was, so that nothing has to wait for that."""
+        """Step the wall clock forward to its latest time so far, so that nothing has to wait for that."""
         if self._ahead < self._most_ahead:
             self.step(self._most_ahead - self._ahead)
 
@@ -56,7 +56,7 @@ class MachineTime:
             self._wakes_at = self._scheduler.now + duration
 
     def wake(self) -> None:
-        """Let the monotonic clock run from now on, although the time of its sleep is not over."""
+        """Start the monotonic clock again before its sleep is over."""
         self._asleep -= max(self._wakes_at - self._scheduler.now, 0)
         self._wakes_at = 0
 
@@ -65,9 +65,9 @@ class MachineTime:
         return not self._steps or self._steps[-1][0] < since
 
     def rise(self, since: int) -> int:
-        """Return by how much the wall clock has risen between any two instants from `since` (`Scheduler.now`) to now.
+        """Return the largest rise of the wall clock between any two times from `since` (`Scheduler.now`) to now.
 
-        Without steps that is the time since then. What waits by the wall clock may have waited that long.
+        Without steps that is the time since then. A timer by the wall clock may have waited that long.
         """
         most = rise = 0
         for at, by in self._steps:

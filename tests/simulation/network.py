@@ -1,4 +1,4 @@
-"""Connections between simulated clients and a broker: bytes take their time, come in pieces, stall, and are cut off."""
+"""Connections between simulated clients and a broker: bytes are delayed, split, stalled and cut off."""
 
 import asyncio
 import random
@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from tests.simulation.event_loop import SimulatedLoop
 from tests.simulation.scheduler import MS, Scheduler
 
-#: Time of bytes on their way.
+#: Latency of bytes.
 LATENCY_NS = (20_000, 2 * MS)
-#: Sizes of what the kernels hold in each direction.
+#: Sizes of the kernel buffers in each direction.
 WINDOWS = (512, 4096, 65_536, 1 << 20)
 
 
@@ -23,9 +23,9 @@ class End(Protocol):
 
 
 class Pipe:
-    """One direction. window: bytes that are on their way at most, until the receiver reads them.
+    """One direction. window: maximum number of bytes that are sent and not read by the receiver.
 
-    written: bytes that the sender's side has accepted. Bytes arrive in the order sent, whatever the latencies.
+    written: bytes that the sender's side has accepted. Bytes arrive in the order sent, regardless of latencies.
     """
 
     def __init__(self, scheduler: Scheduler, chance: random.Random, end: End, window: int) -> None:
@@ -34,21 +34,21 @@ class Pipe:
         self._end = end
         self._window = window
         self._on_way = 0
-        #: Pieces on their way; None is the end.
+        #: Pieces being sent; None is the end.
         self._pieces: deque[bytes | None] = deque()
         self._due = 0
         self._stalled_until = 0
         self._cut = False
-        #: Called when there is room again.
+        #: Called when there is capacity again.
         self.on_room: Callable[[], None] = lambda: None
 
     @property
     def room(self) -> int:
-        """Number of bytes that `send` takes now."""
+        """Number of bytes that `send` accepts now."""
         return self._window - self._on_way
 
     def send(self, data: bytes | bytearray) -> int:
-        """Accept what there is room for; returns how many bytes."""
+        """Accept as many bytes as there is capacity for; return their number."""
         count = min(len(data), self._window - self._on_way)
         self._on_way += count
         start = 0
@@ -60,19 +60,19 @@ class Pipe:
         return count
 
     def finish(self) -> None:
-        """Nothing follows: the other end is told behind everything that was sent."""
+        """End the direction: the other end is notified after everything that was sent."""
         self._put_on_way(None)
 
     def stall(self, duration: int) -> None:
-        """Nothing arrives for that long."""
+        """Delay all arrivals for that time."""
         self._stalled_until = max(self._stalled_until, self._scheduler.now + duration)
 
     def cut(self) -> None:
-        """Nothing that is on its way arrives any more."""
+        """Discard everything that is being sent."""
         self._cut = True
 
     def consumed(self, count: int) -> None:
-        """The receiver has read that many bytes."""
+        """Called when the receiver has read that many bytes."""
         self._on_way -= count
         if not self._cut:
             self.on_room()
@@ -84,7 +84,7 @@ class Pipe:
         self._scheduler.after(self._due - now, self._arrive)
 
     def _arrive(self) -> None:
-        """Hand the next piece over."""
+        """Deliver the next piece."""
         if self._cut:
             return
         if self._scheduler.now < self._stalled_until:
@@ -109,9 +109,9 @@ class SimulatedTransport(asyncio.Transport):
         self._in: Pipe | None = None
         self._arrived = bytearray()
         self._eof = False
-        #: Nothing can be written any more.
+        #: True if nothing can be written any more.
         self._is_reset = False
-        #: The protocol knows of the connection, so that it may read.
+        #: True if the protocol knows the connection, so that it may read.
         self._is_made = False
         self._unwritten: deque[bytes] = deque()
         self._unwritten_bytes = 0
@@ -122,7 +122,7 @@ class SimulatedTransport(asyncio.Transport):
         self._lost = False
 
     def open(self, protocol: Any, incoming: Pipe, outgoing: Pipe) -> None:
-        """The connection is there."""
+        """Open the connection."""
         self._protocol, self._in, self._out = protocol, incoming, outgoing
         outgoing.on_room = self._flush
         self._loop.call_soon(self._connected)
@@ -132,7 +132,7 @@ class SimulatedTransport(asyncio.Transport):
         self._is_made = True
         self._readable()
 
-    # --- the network's side -----------------------------------------------------------------------------------------
+    # --- the network's side -------------------------------------------------------------------------------------------
 
     def received(self, data: bytes) -> None:
         self._arrived += data
@@ -143,16 +143,16 @@ class SimulatedTransport(asyncio.Transport):
         self._readable()
 
     def reset(self) -> None:
-        """The connection breaks: what has arrived can be read, and what is not written fails at once.
+        """Break the connection: data that has arrived can be read, and writing fails at once.
 
-        A loop learns of that also while it does not read.
+        A loop detects that even if it does not read.
         """
         self._is_reset = True
         self.ended()
         self._flush()
 
     def read(self) -> None:
-        """Read once, as the loop does when the socket has data."""
+        """Read once, like the loop when the socket has data."""
         if self._lost or self._closing or not self._reading:
             return
         if not self._arrived:
@@ -176,7 +176,7 @@ class SimulatedTransport(asyncio.Transport):
         """Return whether the broker has closed it, or has found it closed."""
         return self._lost
 
-    # --- what the broker calls --------------------------------------------------------------------------------------
+    # --- calls of the broker ------------------------------------------------------------------------------------------
 
     def write(self, data: Any) -> None:
         if self._lost or self._closing:
@@ -210,7 +210,7 @@ class SimulatedTransport(asyncio.Transport):
         return self._closing or self._lost
 
     def close(self) -> None:
-        """Close when everything is written."""
+        """Close after everything is written."""
         if self._closing or self._lost:
             return
         self._closing = True
@@ -263,7 +263,7 @@ class SimulatedTransport(asyncio.Transport):
 
 
 class _Socket:
-    """Socket with what is asked of it."""
+    """A socket with the methods that are used."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -279,7 +279,7 @@ class _Socket:
 
 
 class Connection:
-    """Both directions between a client and the broker. `client`: who receives at the client's end."""
+    """Both directions between a client and the broker. `client`: the receiver at the client's end."""
 
     def __init__(
         self, scheduler: Scheduler, chance: random.Random, client: End, server: SimulatedTransport, protocol: Any
@@ -302,15 +302,15 @@ class Connection:
 
     @property
     def is_over(self) -> bool:
-        """Return whether the broker reads nothing more of it: what it has not done yet, it never does."""
+        """Return whether the broker reads nothing more from it, so that further input has no effect."""
         return self._server.is_lost
 
     def stall(self, upward: bool, duration: int) -> None:
-        """Nothing arrives in one direction for that long; upward: at the broker."""
+        """Delay one direction for that time; upward: to the broker."""
         (self.to_server if upward else self.to_client).stall(duration)
 
     def cut(self) -> None:
-        """The connection breaks. What is on its way is lost, and both ends are told."""
+        """Break the connection. Data being sent is lost, and both ends are notified."""
         self._was_cut = True
         self.to_server.cut()
         self.to_client.cut()

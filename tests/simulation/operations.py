@@ -1,4 +1,4 @@
-"""A client that makes one operation after another by AMQP, and tells how each was answered."""
+"""A client that makes one operation after another by AMQP, and reports the answers."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,12 +10,12 @@ from tests.simulation.world import World
 #: Called with the outcome: "ok", "returned", or the code of a channel error; None if the connection ended before.
 Then = Callable[[str | None], None]
 
-#: Channels: of operations, of consumers, of messages.
+#: Channels: for operations, for consumers, for messages.
 OPERATIONS, CONSUMERS, MESSAGES = 1, 2, 3
 
 
 class Operator(Client):
-    """One operation at a time; one that waits for a connection is made when there is one.
+    """Makes one operation at a time; an operation that waits for a connection is made when there is one.
 
     lost: called when a connection has ended, with its exclusive queues and its consumers.
     """
@@ -28,7 +28,7 @@ class Operator(Client):
         self._waiting: Callable[[], None] | None = None
         self._then: Then | None = None
         self._returned = False
-        #: Channel of the call under way.
+        #: Channel of the current call.
         self._channel = OPERATIONS
 
     def ask(self, then: Then, name: str, **arguments: Any) -> None:
@@ -36,7 +36,7 @@ class Operator(Client):
         self._when_ready(lambda: self._call(OPERATIONS, name, arguments), then)
 
     def consume(self, then: Then, queue: str) -> None:
-        """Consume the queue, under its name."""
+        """Consume the queue; the consumer tag is its name."""
         arguments = {"queue": queue, "consumer_tag": queue}
         self._when_ready(lambda: self._call(CONSUMERS, "basic.consume", arguments), then)
 
@@ -45,7 +45,7 @@ class Operator(Client):
         self._when_ready(lambda: self._call(CONSUMERS, "basic.cancel", {"consumer_tag": queue}), then)
 
     def publish(self, then: Then, exchange: str, key: str) -> None:
-        """Publish a persistent message that must be routed, with a confirm: "ok" if it was, else "returned"."""
+        """Publish a mandatory persistent message with a confirm: "ok" if it was routed, else "returned"."""
         data = published(key, b"x", exchange, MESSAGES, mandatory=True, delivery_mode=2)
 
         def send() -> None:
@@ -67,7 +67,7 @@ class Operator(Client):
 
     def _act_on(self, got: Received) -> None:
         if got.name == "channel.close" and got.channel != self._channel:
-            # It answers nothing; its consumer may have been too slow.
+            # The channel answers nothing; its consumer may have been too slow.
             self.world.closed_by_broker(self.name, got)
             self.drop()
         else:
@@ -100,7 +100,7 @@ class Operator(Client):
         if then is not None:
             then(outcome)
 
-    # --- of a client ------------------------------------------------------------------------------------------------
+    # --- callbacks of the client --------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         self.call(lambda _: None, "channel.open-ok", CONSUMERS, "channel.open")
@@ -122,7 +122,7 @@ class Operator(Client):
             raise self.world.broken(f"{self.name} received {got}")
 
     def cancelled(self, got: Received) -> None:
-        """Its queue is gone, as the model knows."""
+        """Do nothing: the model knows that the queue is deleted."""
 
     def disconnected(self) -> None:
         was_sent = self._waiting is None

@@ -1,4 +1,4 @@
-"""Parts of a broker process: its connections, channels, queues and what they hold."""
+"""Parts of a broker process: connections, channels, queues and their contents."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -54,7 +54,7 @@ def fifo_lines(line: ReadyLine) -> list[FifoLine]:
 
 
 def delayed_exchanges(process: "BrokerProcess") -> Iterator[tuple[Exchange, HeldMessages]]:
-    """Return the exchanges that hold messages back, and what they hold."""
+    """Return the exchanges that hold messages back, with these messages."""
     for vhost in process.broker.vhosts.values():
         for exchange in vhost.exchanges.values():
             if isinstance(exchange.type, DelayedType):
@@ -62,5 +62,5 @@ def delayed_exchanges(process: "BrokerProcess") -> Iterator[tuple[Exchange, Held
 
 
 def held_messages(process: "BrokerProcess") -> list[HeldMessages]:
-    """Return what all delayed exchanges hold."""
+    """Return the held messages of all delayed exchanges."""
     return [held for _, held in delayed_exchanges(process)]

@@ -6,7 +6,7 @@ from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.scheduler import MS
 from tests.simulation.world import World
 
-#: Interval at which the time is counted. A process that stood still for longer has run for this long.
+#: Interval at which the time is counted. A longer pause of the process counts as this time.
 GRAIN_NS = 250 * MS
 
 
@@ -19,7 +19,7 @@ class Deadlines:
 
     @property
     def are_over(self) -> bool:
-        """Return whether there is none for the present process."""
+        """Return whether the present process has no deadline."""
         self._forget_ended()
         return not self._pending
 
@@ -32,7 +32,7 @@ class Deadlines:
             self._pending[deadline] = None
 
     def _forget_ended(self) -> None:
-        """Forget deadlines of processes that have ended, and so the processes."""
+        """Discard deadlines of processes that have ended, and so the processes."""
         for each in [each for each in self._pending if each.process is not self._world.process]:
             del self._pending[each]
 
@@ -63,7 +63,7 @@ class _Deadline:
         if self._left > 0:
             self._wait()
         else:
-            # Not within the broker's loop, which would catch what the call raises.
+            # Called outside of the broker's loop, which would catch exceptions of the call.
             self._scheduler.after(0, self._fire)
 
     def _fire(self) -> None:

@@ -1,16 +1,16 @@
-"""A scenario as Python: a script that replays it, and a row of `test_failures.py`."""
+"""A scenario as Python code: a script that replays it, and a row of `test_failures.py`."""
 
 from dataclasses import fields
 
 from tests.simulation.scenario import Scenario
 from tests.simulation.steps import Step
 
-#: Fields that a scenario of few words leaves out if they are as usual.
+#: Fields that the printed scenario omits if they have their defaults.
 USUAL = {field.name: field.default for field in fields(Scenario)}
 
 
 def literal(given: Scenario, indent: str = "") -> str:
-    """Return an expression whose value is the scenario. indent: of its lines but the first."""
+    """Return an expression whose value is the scenario. indent: of all lines except the first."""
     lines = ["Scenario("]
     for field in fields(given):
         value = getattr(given, field.name)

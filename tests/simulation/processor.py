@@ -1,12 +1,12 @@
-"""The processor of a simulated machine: at times slow, and at times it does not run the broker at all."""
+"""The processor of a simulated machine, which is sometimes slow, and sometimes does not run the broker at all."""
 
 from tests.simulation.scheduler import Scheduler
 
 
 class Processor:
-    """slowness: how many times as long everything takes now that the broker's threads do.
+    """The processor. slowness: factor by which the steps of the broker's threads take longer now.
 
-    troubled_until: the last instant at which it was slow or did not run the broker.
+    troubled_until: the last time at which it was slow or did not run the broker.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -16,7 +16,7 @@ class Processor:
         self._stopped_until = 0
 
     def stop(self, duration: int) -> None:
-        """Run nothing of the broker for that many nanoseconds, as SIGSTOP and SIGCONT do."""
+        """Suspend the broker for that many nanoseconds, like SIGSTOP and SIGCONT."""
         self._stopped_until = max(self._stopped_until, self._scheduler.now + duration)
         self.hold_up(duration)
 
@@ -27,12 +27,12 @@ class Processor:
         self._scheduler.after(duration, self._speed_up)
 
     def hold_up(self, duration: int) -> None:
-        """Note that something else may keep the broker's threads waiting for that many nanoseconds."""
+        """Note that something else may delay the broker's threads for that many nanoseconds."""
         self.troubled_until = max(self.troubled_until, self._scheduler.now + duration)
 
     @property
     def rest(self) -> int:
-        """Return how many nanoseconds are left of a stop, 0 if there is none."""
+        """Return the remaining nanoseconds of a stop, 0 if there is none."""
         return max(self._stopped_until - self._scheduler.now, 0)
 
     def recover(self) -> None:

@@ -1,4 +1,4 @@
-"""A world's life from one seed: what is in it, what happens, and what must be true at the end."""
+"""A world from one seed: its content, its events, and the checks at its end."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from tests.simulation.world import World, determined
 
 @dataclass
 class Scenario:
-    """Everything that decides what happens. It can be printed and run again, also without some of its steps.
+    """All data that determine the events. It can be printed and run again, also without some of its steps.
 
     hasty: the broker starts, and clients connect again, at once. sqlite: definitions are in a database, in files.
     """
@@ -36,7 +36,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Outcome:
-    """digest: hash of the transcript. operations: lines of it. simulated_ms: how long the world lived."""
+    """Result of a run. digest: hash of the transcript. operations: its number of lines. simulated_ms: duration."""
 
     digest: str
     operations: int
@@ -69,7 +69,7 @@ def scenario(seed: int) -> Scenario:
 
 
 def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
-    """Run a scenario to its end. Raises BrokenError. lines: where the transcript goes, line by line."""
+    """Run a scenario to its end. Raises BrokenError. lines: receives the lines of the transcript."""
     with determined(given.seed) as logged:
         world = World(given.seed, configured(given.bounds, given.settings), given.hasty, given.sqlite)
         logged.on_error = world.logged
@@ -79,7 +79,7 @@ def run(given: Scenario, lines: list[str] | None = None) -> Outcome:
             with interrupted_after():
                 return _run(world, given)
         except EndlessError:
-            raise world.broken("does not come to an end: a loop takes all of the processor") from None
+            raise world.broken("does not end: a loop uses all processor time") from None
         finally:
             world.close()
 

@@ -1,4 +1,4 @@
-"""Simulated time: everything that happens in a world is a call in one heap, in an order that the seed decides."""
+"""Simulated time: all events of a world are calls in one heap, in an order that the seed determines."""
 
 import heapq
 from collections.abc import Callable
@@ -8,7 +8,7 @@ SECOND = 1000 * MS
 
 
 class Scheduler:
-    """The calls to come. now: nanoseconds since the world began. calls: number of calls made so far."""
+    """The future calls. now: nanoseconds since the world began. calls: number of calls made so far."""
 
     def __init__(self) -> None:
         self.now = 0
@@ -17,13 +17,16 @@ class Scheduler:
         self._sequence = 0
 
     def after(self, delay: int, call: Callable[[], None]) -> None:
-        """Make a call in `delay` nanoseconds. Calls of one instant are made in the order in which they were given."""
+        """Make a call in `delay` nanoseconds.
+
+        Calls of the same time are made in the order in which they were scheduled.
+        """
         self._sequence += 1
         heapq.heappush(self._heap, (self.now + max(delay, 0), self._sequence, call))
 
     @property
     def next_due(self) -> int:
-        """Return when the next call is made, 0 if there is none."""
+        """The time of the next call, 0 if there is none."""
         return self._heap[0][0] if self._heap else 0
 
     def run(self, until: int) -> None:

@@ -10,7 +10,7 @@ from tests.simulation.printed import script
 from tests.simulation.scenario import Outcome, run, scenario
 from tests.simulation.shrink import failure_of, shrunk
 
-#: Interval of the lines that say how far it is.
+#: Interval of progress lines.
 PROGRESS_S = 10.0
 HOUR_MS = 3_600_000
 
@@ -36,7 +36,7 @@ class Totals:
         return f"{self.seeds} seeds, {self.operations} operations, {self.crashes} crashes, {hours:.1f} simulated hours"
 
     def rates(self, seconds: float) -> str:
-        """Return the same for each second of so many."""
+        """Return the same per second, for `seconds` seconds."""
         hours = self.simulated_ms / HOUR_MS / seconds
         return (
             f"{self.seeds / seconds:.1f} seeds, {self.operations / seconds:.0f} operations, "
@@ -45,7 +45,7 @@ class Totals:
 
 
 def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
-    """Run seeds from `first` on, in several processes; return the exit status. shortens: make a failing one shorter."""
+    """Run seeds from `first` on, in several processes; return the exit status. shortens: shorten a failing one."""
     context = multiprocessing.get_context("spawn")
     results: multiprocessing.Queue[tuple[int, Outcome | str]] = context.Queue()
     began = said = time.monotonic()
@@ -85,8 +85,8 @@ def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
 
 
 def shorten(seed: int) -> None:
-    """Make a failing scenario shorter, and print a script that replays it."""
-    print("It is made shorter ...", flush=True)
+    """Shorten a failing scenario, and print a script that replays it."""
+    print("Shortening ...", flush=True)
     short = shrunk(scenario(seed))
     print(f"{failure_of(short)}:\n\n{script(short)}", flush=True)
 

@@ -1,9 +1,9 @@
-"""Settings of the broker as dice: timeouts that are short enough to pass, limits that are reached, other releases."""
+"""Random settings of the broker: timeouts that are short enough to pass, limits that are reached, other releases."""
 
 import random
 from typing import Any
 
-#: Setting -> the values that it may get instead of its default. Workloads ask `World.config` what holds.
+#: Setting -> the values that may replace its default. Workloads read the values from `World.config`.
 VARIED: dict[str, tuple[Any, ...]] = {
     "compat": ("4.1", "4.2", "4.3", "4.3"),
     "consumer_timeout_ms": (5_000, 30_000),
@@ -14,7 +14,7 @@ VARIED: dict[str, tuple[Any, ...]] = {
     "max_connections": (12, 25),
 }
 
-#: Share of worlds in which a setting varies, if that makes less of others.
+#: Fraction of worlds in which a setting varies, if it makes less of others happen.
 RARER = {"consumer_timeout_ms": 0.2}
 
 
@@ -23,5 +23,5 @@ FREQUENT = ("channel_tick_interval_ms", "consumer_timeout_ms", "heartbeat_s")
 
 
 def varied(chance: random.Random) -> dict[str, Any]:
-    """Return settings, some of them not as they are by default."""
+    """Return settings, some of them different from the defaults."""
     return {name: chance.choice(values) for name, values in VARIED.items() if chance.random() < RARER.get(name, 0.35)}

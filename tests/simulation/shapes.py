@@ -1,4 +1,4 @@
-"""Shapes of worlds: how long one lives, and how often its broker dies."""
+"""Shapes of worlds: their duration, and the number of crashes."""
 
 from dataclasses import dataclass
 from random import Random
@@ -10,7 +10,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True)
 class Shape:
-    """share: of all worlds, in parts of the sum. crashes: least and most of them, beside what the machine plans.
+    """A shape of worlds. share: relative frequency. crashes: minimum and maximum, in addition to those of the machine.
 
     hasty: the broker starts, and clients connect again, at once. slowed: the times in its workloads are longer.
     """
@@ -30,7 +30,7 @@ SHAPES = {
 
 #: Times between two crashes.
 LIVES_MS = (10, 50, 200, 500)
-#: Steps on the disk after which a start, a stop or whatever comes is cut short.
+#: Number of steps on the disk after which a start, a stop or serving is interrupted.
 DISK_STEPS = (1, 2, 3, 5, 10, 30)
 
 
@@ -41,7 +41,7 @@ def shape(chance: Random) -> Shape:
 
 
 def crashes(chance: Random, end_ms: int, given: Shape) -> list[Step]:
-    """Return many ends of a broker, in lives of some milliseconds: of one that serves, starts or stops."""
+    """Return many ends of a broker that serves, starts or stops, some milliseconds apart."""
     steps: list[Step] = []
     at_ms = 0
     for _ in range(chance.randint(*given.crashes)):
@@ -53,7 +53,7 @@ def crashes(chance: Random, end_ms: int, given: Shape) -> list[Step]:
         if kind == 0:
             steps.append(Step(at_ms, "machine", "restart"))
             at_ms += chance.choice((0, 1, 5, 20))
-        elif kind == 1:  # the next start comes, or what serves now goes on, as far as that step
+        elif kind == 1:  # the next start, or the running broker, continues up to that step
             steps.append(Step(at_ms, "machine", "crash_at_step", (chance.choice(DISK_STEPS), power)))
             continue
         steps.append(Step(at_ms, "machine", "cut_power" if power else "kill"))

@@ -1,4 +1,4 @@
-"""A failing scenario made as short as it still fails."""
+"""Shortens a failing scenario as far as it still fails."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -8,12 +8,12 @@ from typing import Any
 from tests.simulation.scenario import Scenario, run
 from tests.simulation.world import BrokenError
 
-#: Time after which the shortest so far is what there is.
+#: Time after which the search ends.
 MOST_S = 120.0
 
 
 def failure_of(given: Scenario) -> str | None:
-    """Return the kind of failure that a scenario ends with, None if it ends well. Times and names are left out."""
+    """Return the kind of failure of a scenario, without times and names; None if it passes."""
     try:
         run(given)
     except BrokenError as error:
@@ -25,7 +25,7 @@ def failure_of(given: Scenario) -> str | None:
 
 
 def shrunk(given: Scenario, within_s: float = MOST_S) -> Scenario:
-    """Return a scenario that fails alike with less in it, found within that time (and one run more)."""
+    """Return a smaller scenario with the same failure, found within that time (and one more run)."""
     kind = failure_of(given)
     if kind is None:
         return given
@@ -33,7 +33,7 @@ def shrunk(given: Scenario, within_s: float = MOST_S) -> Scenario:
 
 
 class Shrinking:
-    """The search for a shorter scenario. best: the shortest so far that fails."""
+    """The search for a shorter scenario. best: the shortest one so far that fails."""
 
     def __init__(self, given: Scenario, fails: Callable[[Scenario], bool], within_s: float) -> None:
         self.best = given
@@ -41,7 +41,7 @@ class Shrinking:
         self._end = time.monotonic() + within_s
 
     def run(self) -> Scenario:
-        """Make everything shorter in turn, until nothing can be or the time is over."""
+        """Reduce each part in turn, until nothing can be reduced or the time is over."""
         before: Scenario | None = None
         while before != self.best and not self._is_over():
             before = self.best
@@ -63,7 +63,7 @@ class Shrinking:
         return True
 
     def _leave_out_steps(self) -> None:
-        """Leave out halves, then quarters, and so on (Zeller's ddmin)."""
+        """Remove halves of the steps, then quarters, and so on (Zeller's ddmin)."""
         size = max(len(self.best.steps) // 2, 1)
         while self.best.steps and not self._is_over():
             start = 0
@@ -117,7 +117,7 @@ class Shrinking:
 
 
 def _smaller(value: Any) -> tuple[Any, ...]:
-    """Return smaller numbers, the smallest first; none for what is no number."""
+    """Return smaller numbers, the smallest first; none for a value that is not a number."""
     if type(value) is not int or value <= 0:
         return ()
     return tuple(dict.fromkeys(each for each in (0, 1, value // 10, value // 2) if each < value))

@@ -1,4 +1,4 @@
-"""Definitions of a simulated machine in a real SQLite database, whose files outlive a broker as far as synced."""
+"""Definitions of a simulated machine in a real SQLite database. Synced files outlive a broker."""
 
 import os
 import random
@@ -13,19 +13,18 @@ from amqpbroker.store.files import Files
 
 #: Directory whose files are in memory.
 MEMORY = Path("/dev/shm")
-#: Number of steps of SQLite's virtual machine after which it is asked whether the disk takes a change.
+#: Number of steps of SQLite's virtual machine between checks whether the disk accepts a change.
 STEPS = 20
 
 
 class SqliteFiles(Files):
-    """The directory of one database, and the way in which the broker syncs it.
+    """The directory of one database, and its sync operations for the broker.
 
     may_fail: called with the name of each operation; it pauses, and raises OSError for one that fails. takes_changes:
-    returns whether the disk does.
+    returns whether the disk accepts changes.
 
-    A crash copies the files as they are: nothing of the old process writes to the copies. A power cut leaves all of the
-    database, which SQLite syncs itself before it empties the log, and of the log what was synced and any part of what
-    follows.
+    A crash copies the files as they are: the old process cannot write to the copies. A power failure keeps the
+    database, which SQLite syncs itself before it empties the log, and of the log the synced part and any part after it.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class SqliteFiles(Files):
         self._number = 0
         self._directory.mkdir()
         self._definitions: RefusingDefinitions | None = None
-        #: Length of the log that is on the disk, and what of that a failed sync has lost; see `Unsynced`.
+        #: Durable length of the log, and the part of it that a failed sync has lost; see `Unsynced`.
         self._synced = 0
         self._lost = -1
         self._entered = False
@@ -59,7 +58,7 @@ class SqliteFiles(Files):
 
     @property
     def is_unsynced(self) -> bool:
-        """Return whether a power cut may undo a change."""
+        """Return whether a power failure may undo a change."""
         return self._definitions is not None and self._definitions.is_unsynced
 
     def copied(
@@ -73,11 +72,11 @@ class SqliteFiles(Files):
         return copy
 
     def serve(self) -> None:
-        """The process serves clients from now on."""
+        """Called when the process starts to serve clients."""
         if self._definitions is not None:
             self._definitions.serves = True
 
-    # --- what the broker calls --------------------------------------------------------------------------------------
+    # --- calls of the broker ------------------------------------------------------------------------------------------
 
     def size(self, descriptor: int) -> int:
         size = super().size(descriptor)
@@ -98,24 +97,24 @@ class SqliteFiles(Files):
         self._may_fail("sync_directory")
         self._entered = True
 
-    # --- what happens to machines -----------------------------------------------------------------------------------
+    # --- faults of machines -------------------------------------------------------------------------------------------
 
     def end_process(self) -> None:
-        """The process is gone; the operating system has what was written."""
+        """End the process; the operating system has the written data."""
         before = self._directory
         self._number += 1
         shutil.copytree(before, self._directory)
         self._release(before)
 
     def cut_power(self) -> None:
-        """The machine forgets what was not synced, wholly or in part."""
+        """Cut the power: unsynced data are lost, completely or in part."""
         self.end_process()
         size = self._log.stat().st_size if self._log.exists() else 0
         if not self._entered and self._chance.random() < 0.5:
             shutil.rmtree(self._directory)
             self._directory.mkdir()
         elif size < self._synced or not size:
-            pass  # it was emptied, and all that was in it is in the database
+            pass  # the log was emptied, and its content is in the database
         elif self._lost >= 0:
             os.truncate(self._log, self._lost)
         elif size > self._synced:
@@ -135,9 +134,9 @@ class SqliteFiles(Files):
 
 
 class RefusingDefinitions(SqliteDefinitions):
-    """Refuses changes while the disk takes none, as SQLite does on a full disk. takes_changes: returns whether it does.
+    """Refuses changes while the disk accepts none, like SQLite on a full disk. takes_changes: returns whether it does.
 
-    serves: a broker serves clients; before that, nothing is refused, since a start is to succeed on a full disk.
+    serves: a broker serves clients; before that, nothing is refused, because a start must succeed on a full disk.
     """
 
     takes_changes: Callable[[], bool]

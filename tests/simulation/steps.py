@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from tests.simulation.client import Client
 
 
-#: Time for a workload to come to rest, beside the times that messages have to wait for.
+#: Time for a workload to complete, in addition to the times that messages wait for.
 REST_MS = 600_000
 
 
 class Step(NamedTuple):
-    """One thing that somebody does. at_ms: since the world began. verb: the actor's method `do_<verb>`."""
+    """One step of an actor. at_ms: since the world began. verb: calls the actor's method `do_<verb>`."""
 
     at_ms: int
     actor: str
@@ -22,20 +22,20 @@ class Step(NamedTuple):
 
 
 class Workload(ABC):
-    """Clients that do something, and know what must come of it. name: begins the names of its clients and objects."""
+    """Clients and the checks of their results. name: prefix of the names of its clients and objects."""
 
     name: str
-    #: Verbs of the machine that the checks do not allow for; no world with such a workload has them.
+    #: Steps of the machine that the checks do not support; no world with such a workload has them.
     unbearable: ClassVar[frozenset[str]] = frozenset()
 
     @staticmethod
     def slowed(settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the settings for a world of hours, with longer times in place of theirs."""
+        """Return the settings for a world of hours, with longer times."""
         return settings
 
     @property
     def rest_ms(self) -> int:
-        """Return how long a world has until everything has come, once its faults have stopped."""
+        """Return the time that a world needs to complete after its faults have stopped."""
         return REST_MS
 
     @property
@@ -59,12 +59,12 @@ class Workload(ABC):
             client.connect()
 
     def rest(self) -> None:  # noqa: B027 - most have nothing to end
-        """Do nothing new: the faults are over."""
+        """Start nothing new, because the faults are over."""
 
     @abstractmethod
     def is_done(self) -> bool:
-        """Return whether everything has come that was to come."""
+        """Return whether everything expected has arrived."""
 
     @abstractmethod
     def check(self) -> None:
-        """Raise BrokenError if anything is missing that had to come, or is left over, at the end."""
+        """Raise BrokenError if something expected is missing, or something is left over, at the end."""

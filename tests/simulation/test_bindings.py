@@ -1,4 +1,4 @@
-"""The model of routing that simulated messages are compared with."""
+"""The model of routing for simulated messages."""
 
 import pytest
 
@@ -33,11 +33,11 @@ def reached(topology, exchange="x", keys=("a",), headers=None, since=10):
         ("*.b", "a.b.c", False),
     ],
 )
-def test_patterns_of_topics_match_words(pattern, key, matches):
+def test_topic_patterns_match_words(pattern, key, matches):
     assert topic_matches(pattern.split("."), key.split(".") if key else []) is matches
 
 
-def test_a_binding_that_changes_leads_to_a_queue_or_not():
+def test_unknown_binding_may_or_may_not_route():
     assert reached(topology(binding("x", "q", "a"))) == (["q"], ["q"])
     assert reached(topology(binding("x", "q", "a", present=None))) == ([], ["q"])
     assert reached(topology(binding("x", "q", "a", since=20))) == ([], ["q"])
@@ -45,16 +45,16 @@ def test_a_binding_that_changes_leads_to_a_queue_or_not():
     assert reached(topology(binding("x", "q", "b"))) == ([], [])
 
 
-def test_further_keys_lead_to_queues_too():
+def test_further_keys_are_routed():
     assert reached(topology(binding("x", "q", "b")), keys=("a", "b")) == (["q"], ["q"])
 
 
-def test_exchanges_lead_on_and_back_again():
+def test_exchanges_bound_in_a_cycle():
     found = topology(binding("x", "y", "a"), binding("y", "x", "#"), binding("y", "q", "*"))
     assert reached(found) == (["q"], ["q"])
 
 
-def test_an_alternate_exchange_takes_what_leads_nowhere():
+def test_alternate_exchange_gets_unroutable_messages():
     to_spare = binding("spare", "rest")
     assert reached(topology(to_spare, x="spare")) == (["rest"], ["rest"])
     assert reached(topology(to_spare, binding("x", "q", "a"), x="spare")) == (["q"], ["q"])
@@ -62,7 +62,7 @@ def test_an_alternate_exchange_takes_what_leads_nowhere():
     assert reached(maybe) == ([], ["q", "rest"])
 
 
-def test_an_alternate_exchange_takes_nothing_that_leads_to_an_exchange_without_queues():
+def test_alternate_exchange_is_not_used_if_an_exchange_is_bound():
     assert reached(topology(binding("spare", "rest"), binding("x", "y", "a"), x="spare")) == ([], [])
 
 
@@ -73,7 +73,7 @@ def test_headers_match_all_or_any():
     assert reached(topology(binding("h", "q", headers=wanted, any_header=True)), "h", headers=given)[0] == ["q"]
 
 
-def test_a_power_cut_takes_back_what_was_not_synced():
+def test_power_failure_undoes_unsynced_changes():
     deaths = [Death(at_ns=100, kind=POWER, synced_ns=50)]
     assert is_safe(49, deaths)
     assert not is_safe(60, deaths)

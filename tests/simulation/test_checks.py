@@ -1,4 +1,4 @@
-"""The checks of every world: each says nothing of a broker that works, and something of one that is damaged by hand."""
+"""The checks of every world: each accepts a working broker, and reports one that is damaged by the test."""
 
 from types import SimpleNamespace
 
@@ -40,7 +40,7 @@ from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.world import BrokenError, World, determined
 
-#: A cancelled consumer that holds nothing.
+#: A cancelled consumer without unacknowledged messages.
 FORMER = SimpleNamespace(tag="former", unacked=0)
 
 FLOW = {
@@ -56,7 +56,7 @@ FLOW = {
 
 @pytest.fixture
 def world():
-    """A broker with 20 messages in a queue, three of them delivered, and 20 that are delayed."""
+    """A broker with 20 messages in a queue, three of them delivered, and 20 delayed ones."""
     with determined(1):
         world = World(1, Config())
         workloads = [Flow(world, "flow", FLOW), Delays(world, "delays", {"longest_ms": 100_000})]
@@ -140,7 +140,7 @@ DAMAGES = [
 ]
 
 
-def test_a_broker_that_works_passes(world):
+def test_working_broker_passes(world):
     assert [fault for check in RUNNING for fault in check(world.process)] == []
 
 
@@ -158,12 +158,12 @@ def test_messages_that_were_taken_over_need_not_be_counted_when_their_queue_is_g
 
 
 @pytest.mark.parametrize(("check", "damage"), DAMAGES)
-def test_a_damage_is_found(world, check, damage):
+def test_damage_is_found(world, check, damage):
     damage(world.process)
     assert list(check.check(world.process))
 
 
-def test_a_file_that_is_too_large_is_found(world):
+def test_too_large_file_is_found(world):
     world.process.disk.contents[DIRECTORY / "journal" / "x"] = range(1 << 40)
     assert list(batches.check(world.process))
 
@@ -177,7 +177,7 @@ def test_too_much_in_one_iteration_is_found(world):
     assert list(shares.check())
 
 
-def test_a_running_broker_is_watched(world):
+def test_running_broker_is_checked(world):
     watch(world, world.process)
     one_more(queue_of(world.process).ready, "size")
     with pytest.raises(BrokenError, match="a line of flow counts"):
@@ -196,23 +196,23 @@ def test_a_broker_that_keeps_a_session_does_not_come_to_rest(world):
         rest.check(world)
 
 
-def test_a_new_client_that_gets_no_answer_is_found(world):
+def test_missing_answer_to_a_new_client_is_found(world):
     world.process.loop.kill()
     with pytest.raises(BrokenError, match="a new client gets no further than: the connection"):
         new_client.check(world)
 
 
-def test_a_new_client_gets_everything(world):
+def test_new_client_gets_all_answers(world):
     new_client.check(world)
 
 
-def test_restarts_find_the_same(world):
+def test_restarts_restore_the_same_state(world):
     for _ in range(6):
         restart.check(world)
         world.run(SECOND)
 
 
-def test_an_orderly_stop_leaves_everything(world):
+def test_orderly_stop_loses_nothing(world):
     process = world.process
     stops.stop(world, process)
     world.run(100 * SECOND)
@@ -227,7 +227,7 @@ def test_an_orderly_stop_that_loses_a_message_is_found(world, monkeypatch):
 
 
 @pytest.mark.parametrize("how", ["a message more", "a message less", "another body", "another user"])
-def test_a_restart_that_finds_something_else_is_found(world, how):
+def test_different_state_after_a_restart_is_found(world, how):
     before = restart.dump(world.process, live=True)
     key = next(key for key in before if key[0] == "message")
     after = {each: dict(facts) for each, facts in before.items()}
@@ -243,7 +243,7 @@ def test_a_restart_that_finds_something_else_is_found(world, how):
     assert len(list(restart.differences(before, after))) == 1
 
 
-def test_a_file_that_nobody_needs_is_found(world):
+def test_unused_file_is_found(world):
     rest.check(world)
     journal_files.check(world)
     world.disk.contents[DIRECTORY / "spill" / "x.spill"] = bytearray()
@@ -251,7 +251,7 @@ def test_a_file_that_nobody_needs_is_found(world):
         journal_files.check(world)
 
 
-def test_whatever_is_left_over_is_found(world, monkeypatch):
+def test_left_over_objects_are_found(world, monkeypatch):
     monkeypatch.setattr(left_over, "ONE_OF", 1)
     rest.check(world)
     held_by(world.process).close()
@@ -261,7 +261,7 @@ def test_whatever_is_left_over_is_found(world, monkeypatch):
         left_over.check(world)
 
 
-def test_what_ends_with_the_broker_is_not_left_over(world, monkeypatch):
+def test_objects_that_end_with_the_broker_are_not_left_over(world, monkeypatch):
     monkeypatch.setattr(left_over, "ONE_OF", 1)
     rest.check(world)
     held_by(world.process).close()
@@ -274,7 +274,7 @@ def test_what_ends_with_the_broker_is_not_left_over(world, monkeypatch):
     left_over.check(world)
 
 
-def test_memory_that_was_short_several_times_at_once_is_not_short_for_ever(world):
+def test_overlapping_memory_shortages_end(world):
     process = world.process
     for duration_ms in (5_000, 500, 500):
         process.shorten_memory(duration_ms * MS)
@@ -286,7 +286,7 @@ def test_memory_that_was_short_several_times_at_once_is_not_short_for_ever(world
     assert not process.broker._spill.short
 
 
-def test_what_a_killed_broker_was_answering_is_not_left_over(world, monkeypatch):
+def test_requests_of_a_killed_broker_are_not_left_over(world, monkeypatch):
     monkeypatch.setattr(left_over, "ONE_OF", 1)
     scraper = HttpClient(world, "scraper")
     scraper.listener = METRICS
@@ -301,7 +301,7 @@ def test_what_a_killed_broker_was_answering_is_not_left_over(world, monkeypatch)
     left_over.check(world)
 
 
-def test_what_differs_from_the_model_is_found():
+def test_difference_from_the_model_is_found():
     with determined(1):
         world = World(2, Config())
         modelled = Modelled(world, "modelled", {"queues": 1})
@@ -318,7 +318,7 @@ def test_what_differs_from_the_model_is_found():
         world.process.kill()
 
 
-def test_a_crash_leaves_what_the_model_allows():
+def test_state_after_a_crash_is_allowed_by_the_model():
     with determined(1):
         world = World(3, Config())
         modelled = Modelled(world, "modelled", {"queues": 1})

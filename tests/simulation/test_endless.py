@@ -1,4 +1,4 @@
-"""A world with a loop without an end fails."""
+"""A world with an endless loop fails."""
 
 import signal
 
@@ -14,13 +14,13 @@ def endless(*_):
         pass
 
 
-def test_a_loop_without_an_end_is_interrupted():
+def test_endless_loop_is_interrupted():
     with pytest.raises(EndlessError), interrupted_after(0.05):
         endless()
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
 
 
-def test_an_interruption_that_is_caught_comes_again(monkeypatch):
+def test_caught_interruption_is_repeated(monkeypatch):
     monkeypatch.setattr("tests.simulation.endless.AGAIN_S", 0.05)
     caught = []
 
@@ -36,8 +36,8 @@ def test_an_interruption_that_is_caught_comes_again(monkeypatch):
     assert [type(error) for error in caught] == [EndlessError]
 
 
-def test_a_world_with_such_a_loop_fails_with_the_time_in_it(monkeypatch):
+def test_world_with_an_endless_loop_fails_at_its_time(monkeypatch):
     monkeypatch.setattr("tests.simulation.endless.MOST_CPU_S", 0.05)
     monkeypatch.setattr(World, "boot", endless)
-    with pytest.raises(BrokenError, match=r"at 0\.000000 s: does not come to an end"):
+    with pytest.raises(BrokenError, match=r"at 0\.000000 s: does not end"):
         scenario.run(scenario.scenario(1))

@@ -1,4 +1,4 @@
-"""Scenarios as `make simulate` prints them: each has found a fault, or ends a broker in an unusual place."""
+"""Scenarios printed by `make simulate`: each has found a fault, or ends a broker in an unusual state."""
 
 import pytest
 
@@ -51,7 +51,7 @@ SCENARIOS = {
         ],
         hasty=True,
     ),
-    # Compiled, the error of a stop on a full disk has no cause, and looked like damage.
+    # In the compiled broker, the error of a stop on a full disk has no cause, and looked like damage.
     "a stop on a full disk": Scenario(
         seed=100769,
         duration_ms=15000,
@@ -65,7 +65,7 @@ SCENARIOS = {
         ],
         sqlite=True,
     ),
-    # Pages of an empty log were taken as lost for good, so that a power cut took synced definitions back.
+    # Pages of an empty log counted as lost for good, so a power failure undid synced definitions.
     "a power cut after a failed sync of definitions": Scenario(
         seed=100421,
         duration_ms=0,
@@ -155,7 +155,7 @@ SCENARIOS = {
             Step(10992209, "order2c", "consume", (1, 0, False)),
         ],
     ),
-    # A number that had counted up was taken for a leak.
+    # A counter that had increased looked like a leak.
     "a headers exchange has met messages": Scenario(
         seed=100797,
         duration_ms=0,
@@ -176,7 +176,7 @@ SCENARIOS = {
         },
         steps=[Step(90, "routing2p1", "publish", (5, False))],
     ),
-    # The simulated connection stayed for ever.
+    # The simulated connection never ended.
     "a connection breaks that is written to and not read": Scenario(
         seed=100899,
         duration_ms=0,
@@ -221,7 +221,7 @@ SCENARIOS = {
     ),
 }
 
-#: Scenarios that end a broker in an unusual place -> the place.
+#: Scenarios that end a broker in an unusual state -> the state.
 ENDS = {"power cuts in starts": "starting", "a kill in a stop": "stopping"}
 
 
@@ -231,7 +231,7 @@ def test_scenario_passes(name):
 
 
 @pytest.mark.parametrize(("name", "where"), ENDS.items())
-def test_scenario_ends_a_broker_where_its_name_says(name, where):
+def test_scenario_ends_a_broker_in_the_named_state(name, where):
     lines: list[str] = []
     run(SCENARIOS[name], lines)
     assert [line for line in lines if "'crash'" in line and f"'{where}'" in line]

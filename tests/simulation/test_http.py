@@ -1,4 +1,4 @@
-"""Requests over the simulated network: the same seed gives the same answers, and a cut leaves no answer."""
+"""Requests over the simulated network: a seed determines the answers, and a cut leaves no answer."""
 
 from tests.simulation.broker_process import configured
 from tests.simulation.http import HttpClient, path
@@ -38,11 +38,11 @@ def test_the_same_seed_gives_the_same_answers():
     assert asked(2, DECLARE, READ)[1] != asked(3, DECLARE, READ)[1]
 
 
-def test_a_request_that_is_cut_off_has_no_answer_and_the_next_one_has():
+def test_request_after_a_cut_is_answered():
     answers, _ = asked(4, DECLARE, READ, cuts=True)
     assert answers[0] is None
     assert answers[1] is not None
 
 
-def test_a_path_is_quoted_part_by_part():
+def test_parts_of_a_path_are_quoted():
     assert path("queues", "/", "a b/c", if_unused="true") == "/api/queues/%2F/a%20b%2Fc?if-unused=true"

@@ -1,4 +1,4 @@
-"""Exceptions that a broker only logs fail a world."""
+"""Exceptions that a broker only logs make a world fail."""
 
 import logging
 
@@ -28,20 +28,20 @@ def logs(error, level=logging.ERROR):
         LOGGER.log(level, "a timer failed", exc_info=True)
 
 
-def test_an_exception_in_the_log_is_found(found):
+def test_logged_exception_is_found(found):
     error = RuntimeError("a fault")
     logs(error)
     assert found == [error]
 
 
-def test_errors_of_the_disk_and_errors_without_an_exception_are_not(found):
+def test_disk_errors_and_errors_without_exception_are_ignored(found):
     logs(OSError("the disk"))
     logs(RuntimeError("shown to those who debug"), logging.INFO)
     LOGGER.error("a client's mistake")
     assert found == []
 
 
-def test_the_log_is_as_before_afterwards(caplog):
+def test_log_is_restored(caplog):
     logged = LoggedErrors()
     logged.start()
     logged.stop()
@@ -49,7 +49,7 @@ def test_the_log_is_as_before_afterwards(caplog):
     assert [record.getMessage() for record in caplog.records] == ["again"]
 
 
-def test_a_timer_that_fails_fails_the_world(monkeypatch):
+def test_failing_timer_makes_the_world_fail(monkeypatch):
     started = World.started
 
     def fails(world, process):

@@ -16,7 +16,7 @@ def time(scheduler):
     return MachineTime(scheduler)
 
 
-def test_a_step_moves_the_wall_clock_only(scheduler, time):
+def test_step_changes_the_wall_clock_only(scheduler, time):
     scheduler.run(1000)
     time.step(-300)
     assert time.wall_ns() == EPOCH_NS + 700
@@ -51,7 +51,7 @@ def test_catching_up_never_steps_back(scheduler, time):
     assert time.wall_ns() == EPOCH_NS + 600
 
 
-def test_the_wall_clock_was_behind_by_the_most_that_it_ever_was(scheduler, time):
+def test_most_behind_is_the_largest_lag(scheduler, time):
     assert time.most_behind == 0
     time.step(500)
     assert time.most_behind == 0
@@ -60,7 +60,7 @@ def test_the_wall_clock_was_behind_by_the_most_that_it_ever_was(scheduler, time)
     assert time.most_behind == 1500
 
 
-def test_a_rise_is_the_largest_between_any_two_instants(scheduler, time):
+def test_rise_is_the_largest_between_any_two_times(scheduler, time):
     scheduler.run(1000)
     assert time.rise(0) == 1000
     time.step(5000)

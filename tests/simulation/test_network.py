@@ -1,4 +1,4 @@
-"""Pipes of the simulated network keep the order of bytes, whatever happens to them."""
+"""Pipes of the simulated network preserve the order of bytes."""
 
 import random
 from functools import partial
@@ -46,7 +46,7 @@ def test_bytes_arrive_in_their_order_through_stalls():
         assert (far.data, far.over) == (sent, True)
 
 
-def test_no_more_is_on_its_way_than_the_window_has_room_for():
+def test_unread_bytes_are_limited_by_the_window():
     scheduler, far, pipe = piped(1, window=10)
     assert pipe.send(b"x" * 25) == 10
     assert pipe.room == 0
@@ -81,7 +81,7 @@ class Loop:
 
 
 @pytest.mark.parametrize("is_written_before", [True, False])
-def test_a_cut_is_noticed_by_who_writes_and_does_not_read(is_written_before):
+def test_cut_is_detected_by_a_writer_that_does_not_read(is_written_before):
     loop, lost = Loop(), []
     server = SimulatedTransport(loop, 1, random.Random(1))
     protocol = SimpleNamespace(

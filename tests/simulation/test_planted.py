@@ -1,4 +1,4 @@
-"""Planted faults have their places, and the simulator finds them."""
+"""Planted faults apply to the source, and the simulator finds them."""
 
 import pytest
 
@@ -6,22 +6,22 @@ from tests.simulation.planted import PLANTED
 from tests.simulation.planted.fault import ROOT, Planted, changed, copy_with
 from tests.simulation.planted.finding import Finding
 
-#: Faults that are found soon: of the store, of a queue, and of a connection.
+#: Faults that are found soon: in the store, in a queue, and in a connection.
 THREE = ("a settling not stored", "a TTL too short", "output left when the socket was full")
 
 
-def test_names_of_faults_are_unique_and_there_are_enough():
+def test_names_of_faults_are_unique():
     assert len({fault.name for fault in PLANTED}) == len(PLANTED) >= 56
 
 
 @pytest.mark.parametrize("fault", PLANTED, ids=lambda fault: fault.name)
-def test_a_planted_fault_has_its_place(fault):
+def test_planted_fault_applies_to_the_source(fault):
     path, source = changed(fault)
     assert path.name == fault.file
     assert source != path.read_text()
 
 
-def test_a_copy_has_the_fault_and_nothing_else(tmp_path):
+def test_copy_differs_by_the_fault_only(tmp_path):
     copy_with(PLANTED[0], tmp_path)
     package = ROOT / "amqpbroker"
     differing = [
@@ -31,19 +31,19 @@ def test_a_copy_has_the_fault_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize(("old", "times"), [("nowhere at all", 0), ("return", "several")])
-def test_a_fault_without_exactly_one_place_is_refused(old, times):
+def test_fault_must_apply_exactly_once(old, times):
     with pytest.raises(ValueError, match="instead of once; change the fault's `old`") as refused:
         changed(Planted("a fault", "tick.py", old, "pass"))
     assert (" 0 times" in str(refused.value)) is (times == 0)
 
 
-def test_a_fault_that_is_no_python_is_refused():
+def test_fault_must_be_valid_python():
     with pytest.raises(SyntaxError):
         changed(Planted("a fault", "expiry.py", "<= now_ms:", "<= now + 500_ms:"))
 
 
 def result_of(monkeypatch, *outputs, seconds=60.0, jobs=1):
-    """Return the result of a search in which the simulator prints these, one after the other, and what it was given."""
+    """Return the result of a search in which the simulator prints these outputs in turn, and its arguments."""
     given = []
     outputs = list(outputs)
 
@@ -60,22 +60,22 @@ FAILS_AT_9 = ("seeds from 7: 2 seeds\nseed 9 fails: BrokenError: at 1.0 s: q: m-
 PASSES = ("seed 9 passes", 0)
 
 
-def test_a_fault_is_found_by_the_seed_that_passes_without_it(monkeypatch):
+def test_fault_is_found_by_a_seed_that_passes_without_it(monkeypatch):
     found, given = result_of(monkeypatch, FAILS_AT_9, PASSES)
     assert (found.seed, found.failure) == (9, "BrokenError: at 1.0 s: q: m-1 is lost")
     assert given[1] == (False, "--seed", "9", "--as-found")
     assert "seed 9" in str(found)
 
 
-def test_a_seed_that_fails_without_the_fault_does_not_count(monkeypatch):
+def test_seed_that_fails_without_the_fault_is_skipped(monkeypatch):
     found, given = result_of(monkeypatch, FAILS_AT_9, ("seed 9 fails: ...", 1), ("seeds from 10: ...", 0))
     assert (found.seed, found.failure) == (None, "")
     assert given[2][given[2].index("--first") + 1] == "10"
     assert "NOT FOUND" in str(found)
 
 
-def test_a_simulator_that_ends_without_a_failing_seed_is_an_error(monkeypatch):
-    """The fault has broken the simulator's own start, or the simulator itself is broken."""
+def test_simulator_that_ends_without_a_failing_seed_is_an_error(monkeypatch):
+    """Test a fault that breaks the simulator's own start, or a broken simulator."""
     with pytest.raises(RuntimeError, match="ImportError"):
         result_of(monkeypatch, ("ImportError: no module", 1))
 

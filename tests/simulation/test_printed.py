@@ -1,4 +1,4 @@
-"""A printed scenario is the scenario."""
+"""A printed scenario evaluates to the scenario."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_the_literal_evaluates_to_the_scenario(seed):
     assert eval(literal(given, "    "), NAMES) == given
 
 
-def test_quotes_within_names_are_kept():
+def test_quotes_within_names_are_preserved():
     given = Scenario(1, 2, {}, {"a": "it's", "b": 'say "no"', "c": "\\ \n"}, {}, [Step(0, "a'b", "c", ((1,), None))])
     assert eval(literal(given), NAMES) == given
 

@@ -1,4 +1,4 @@
-"""The check of messages that restarts push out of queues with a length limit, with dumps made by hand."""
+"""The check of messages that restarts push out of queues with a length limit, with constructed dumps."""
 
 from types import SimpleNamespace
 
@@ -19,12 +19,12 @@ def process(vhost):
 
 
 def dump(*names):
-    """Return the facts of messages that are named by queue and number, such as q1."""
+    """Return the facts of messages named by queue and number, such as q1."""
     return {("message", "/", name[0], int(name[1:])): {"body": name[1:].encode()} for name in names}
 
 
 def limited(vhost, overflow="drop-head", **settings):
-    """Return a queue of at most two messages that holds two, with one more out at a client."""
+    """Return a queue of at most two messages that holds two, with a third one unacknowledged."""
     queue = declare(vhost, "q", max_length=2, overflow=overflow, **settings)
     publish(queue, b"1", b"2")
     get(queue)
@@ -43,19 +43,19 @@ def test_a_queue_that_rejects_loses_none(vhost, process):
     assert pushed_out.crowded(process) == []
 
 
-def test_what_exceeds_the_limit_may_be_gone(vhost, process):
+def test_messages_over_the_limit_may_be_missing(vhost, process):
     before, after = dump("q1", "q2", "q3"), dump("q2", "q3")
     assert list(pushed_out.faults(before, after, limited(vhost), process)) == []
     assert before == after
 
 
-def test_what_does_not_exceed_the_limit_must_be_there(vhost, process):
+def test_messages_within_the_limit_must_exist(vhost, process):
     before, after = dump("q1", "q2", "q3"), dump("q3")
     assert len(list(pushed_out.faults(before, after, limited(vhost), process))) == 1
 
 
 @pytest.mark.parametrize(("letters", "faults"), [([b"1"], 0), ([], 1), ([b"2"], 1)])
-def test_what_is_gone_must_be_a_dead_letter(vhost, process, letters, faults):
+def test_missing_messages_must_be_dead_letters(vhost, process, letters, faults):
     dead = declare(vhost, "d", queue_type="quorum")
     publish(dead, *letters)
     queue = limited(vhost, dead_letter_exchange="", dead_letter_routing_key="d")
@@ -66,6 +66,6 @@ def test_what_is_gone_must_be_a_dead_letter(vhost, process, letters, faults):
 
 
 @pytest.mark.parametrize("exchange", ["", "amq.fanout"])
-def test_nobody_knows_what_becomes_of_letters_to_exchanges_and_to_limited_queues(vhost, exchange):
+def test_dead_letters_to_exchanges_and_limited_queues_are_not_checked(vhost, exchange):
     declare(vhost, "d", queue_type="quorum", max_length=1)
     assert pushed_out.is_unknown(limited(vhost, dead_letter_exchange=exchange, dead_letter_routing_key="d"))

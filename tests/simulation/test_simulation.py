@@ -1,4 +1,4 @@
-"""The simulator itself: the same seed gives the same world, and seeds pass."""
+"""The simulator itself: the same seed produces the same world, and seeds pass."""
 
 import random
 from dataclasses import fields
@@ -14,11 +14,11 @@ from tests.simulation.shrink import shrunk
 from tests.simulation.steps import Step
 from tests.simulation.workloads import WORKLOADS
 
-#: Seeds whose world found a fault of the simulator or of the broker once.
+#: Seeds whose world once found a fault of the simulator or of the broker.
 FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
 
 
-def test_every_bound_is_lowered_or_listed_with_a_reason():
+def test_every_bound_is_lowered_or_has_a_reason():
     assert {field.name for field in fields(Bounds)} == LOWERED.keys() | NOT_LOWERED.keys()
     assert not LOWERED.keys() & NOT_LOWERED.keys()
 
@@ -31,7 +31,7 @@ def test_every_setting_that_is_varied_exists():
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_each_workload_gives_the_same_world_twice(name):
+def test_workload_produces_the_same_world_twice(name):
     chance = random.Random(name)
     settings = {"workload": name, **WORKLOADS[name].settings(chance)}
     steps = sorted(WORKLOADS[name].plan(chance, 2_000, name, settings), key=lambda step: step.at_ms)
@@ -60,8 +60,8 @@ def test_seeds_pass(seed):
     run(scenario(seed))
 
 
-def test_a_failing_scenario_is_made_shorter(monkeypatch):
-    """The failure is one that needs two steps of twenty, the first with an argument of at least 3."""
+def test_failing_scenario_is_shortened(monkeypatch):
+    """Test a failure that needs two steps of twenty, the first with an argument of at least 3."""
     steps = [Step(i, "machine", "fill_disk", (1000,)) for i in range(20)]
     plan = {"flow0": {"workload": "flow", "publishers": 3}, "flow1": {"workload": "flow", "publishers": 3}}
     given = Scenario(1, 20, {"routes": 1, "entries": 1}, {"a": 1, "b": 2}, plan, steps)
@@ -81,14 +81,14 @@ def test_a_failing_scenario_is_made_shorter(monkeypatch):
     assert short.duration_ms == 0
 
 
-def test_a_scenario_that_passes_stays_as_it_is(monkeypatch):
+def test_passing_scenario_is_not_changed(monkeypatch):
     monkeypatch.setattr("tests.simulation.shrink.failure_of", lambda _: None)
     given = scenario(1)
     assert shrunk(given) == given
 
 
 def test_shrinking_ends_in_time(monkeypatch):
-    """Runs take a second each here; no more are made than there is time for."""
+    """Test with runs of a second each: no more runs are made than the time allows."""
     now = [0.0]
     runs = []
 

@@ -9,7 +9,7 @@ from tests.simulation.sqlite_files import SqliteFiles
 
 
 class FirstChance(random.Random):
-    """Whatever may happen, does."""
+    """Chooses the first possibility each time, so that everything that may happen does."""
 
     def random(self):
         return 0.0
@@ -62,7 +62,7 @@ def machine():
     machine.files.remove_all()
 
 
-def test_a_power_cut_takes_back_what_was_not_synced(machine):
+def test_power_failure_undoes_unsynced_changes(machine):
     machine.add("synced")
     machine.definitions.sync()
     machine.add("not synced")
@@ -70,7 +70,7 @@ def test_a_power_cut_takes_back_what_was_not_synced(machine):
     assert machine.vhosts == ["synced"]
 
 
-def test_a_power_cut_takes_back_what_a_failed_sync_has_lost(machine):
+def test_power_failure_undoes_changes_lost_by_a_failed_sync(machine):
     machine.add("synced")
     machine.definitions.sync()
     machine.add("lost")
@@ -79,7 +79,7 @@ def test_a_power_cut_takes_back_what_a_failed_sync_has_lost(machine):
     assert machine.vhosts == ["synced"]
 
 
-def test_what_a_failed_sync_has_lost_of_an_empty_log_is_safe_once_it_is_in_the_database(machine):
+def test_failed_sync_of_an_emptied_log_loses_nothing(machine):
     machine.add("first")
     machine.fail_sync()
     machine.restart()

@@ -1,4 +1,4 @@
-"""Threads of a simulated process: each step on the disk pauses a thread, and anything may happen before it goes on."""
+"""Threads of a simulated process: each step on the disk pauses a thread, and anything may happen meanwhile."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from greenlet import GreenletExit, getcurrent, greenlet
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, Scheduler
 
-#: Time that one step on the disk takes; one of SLOW takes as long as a disk that is busy.
+#: Time of one step on the disk; one of SLOW takes as long as on a busy disk.
 STEP_NS = (10_000, 3 * MS)
 SLOW = 100
 SLOW_NS = 400 * MS
@@ -27,7 +27,7 @@ class Threads:
         self._threads: list[Thread] = []
 
     def start(self, body: Callable[[], None]) -> "Thread":
-        """Start a thread, which begins a little later."""
+        """Start a thread, which begins after a short delay."""
         self._threads = [thread for thread in self._threads if not thread.dead]
         thread = Thread(self, body)
         self._threads.append(thread)
@@ -35,7 +35,7 @@ class Threads:
         return thread
 
     def kill(self) -> None:
-        """End all threads where they are; none of them does anything any more. Not called in one of them."""
+        """End all threads in their present state. Must not be called from one of them."""
         threads, self._threads = self._threads, []
         for thread in threads:
             thread.kill()
@@ -51,12 +51,12 @@ class Thread(greenlet):
         self._killed = False
 
     def pause(self, latency: int = 0) -> None:
-        """Run others, for as long as a step on the disk takes. Called by the thread itself.
+        """Run others, for the time of a step on the disk. Called by the thread itself.
 
-        latency: nanoseconds that it takes longer.
+        latency: additional nanoseconds.
         """
         if self._killed:
-            raise GreenletExit  # it has caught the first one
+            raise GreenletExit  # the thread has caught the first one
         self._threads.on_step()
         self.go_on_later(latency)
         self._leave()
@@ -73,13 +73,13 @@ class Thread(greenlet):
         self.switch()
 
     def go_on_later(self, latency: int = 0) -> None:
-        """Run the thread once its step on the disk is done."""
+        """Run the thread when its step on the disk is complete."""
         chance = self._threads.chance
         delay = SLOW_NS if chance.randrange(SLOW) == 0 else chance.randint(*STEP_NS)
         self._threads.scheduler.after(delay * self._threads.processor.slowness + latency, self._go_on)
 
     def kill(self) -> None:
-        """End it where it is."""
+        """End the thread in its present state."""
         self._killed = True
         self.parent = getcurrent()
         self.throw()
@@ -99,7 +99,7 @@ class Thread(greenlet):
 
 
 def pause(latency: int = 0) -> None:
-    """Pause the thread that calls this, if it is one of a simulated process, for `latency` nanoseconds at least."""
+    """Pause the calling thread, if it belongs to a simulated process, for at least `latency` nanoseconds."""
     thread = getcurrent()
     if isinstance(thread, Thread):
         thread.pause(latency)

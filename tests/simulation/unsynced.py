@@ -7,10 +7,10 @@ SECTOR_BYTES = 512
 
 
 class Unsynced:
-    """Rest of a file after a power cut.
+    """The content of a file after a power failure.
 
-    After a sync has failed, the kernel takes the pages that were not written as written (Linux; "fsyncgate"): they are
-    read back from memory, and no later sync writes them, unless they are written to again.
+    After a sync has failed, the kernel treats the unwritten pages as written (Linux; "fsyncgate"): they are read back
+    from memory, and no later sync writes them, unless they are modified again.
     """
 
     def __init__(self, chance: random.Random) -> None:
@@ -19,27 +19,27 @@ class Unsynced:
         self._lost: dict[int, tuple[int, int]] = {}
         #: Such pages that were written to since, and not synced.
         self._rewritten: dict[int, tuple[int, int]] = {}
-        #: Content before the file was cut off, which may be there again.
+        #: Content before the file was truncated, which may reappear.
         self._cut: bytes | None = None
 
     def written(self, start: int, stop: int) -> None:
-        """Bytes were written to the file from `start` to `stop`."""
+        """Record that bytes were written from `start` to `stop`."""
         for page in range(start // PAGE_BYTES, (max(stop, start + 1) - 1) // PAGE_BYTES + 1):
             lost = self._lost.pop(page, None)
             if lost is not None:
                 self._rewritten[page] = lost
 
     def cut_off(self, content: bytes) -> None:
-        """The file had this content, and is shorter now."""
+        """Record that a file with this content was truncated."""
         self._cut = content
 
     def synced(self) -> None:
-        """A sync has succeeded."""
+        """Record a successful sync."""
         self._rewritten.clear()
         self._cut = None
 
     def sync_failed(self, start: int, stop: int) -> None:
-        """A sync has failed; the bytes from `start` to `stop` were not synced before."""
+        """Record a failed sync; the bytes from `start` to `stop` were not synced before."""
         for page, part in self._rewritten.items():
             if self._chance.random() < 0.5:
                 self._lost[page] = part
@@ -51,7 +51,7 @@ class Unsynced:
                 self._lost[page] = (first, last) if known is None else (min(first, known[0]), max(last, known[1]))
 
     def after_power_loss(self, content: bytes, synced: int) -> bytearray:
-        """Return what a power cut leaves of the content, of which the first bytes are `synced`."""
+        """Return the content after a power failure; its first `synced` bytes are durable."""
         chance = self._chance
         if self._cut is not None and len(self._cut) > len(content) and chance.random() < 0.5:
             content = self._cut
@@ -70,9 +70,9 @@ class Unsynced:
 
 
 def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
-    """Leave some sectors of what was not synced unwritten, in any order.
+    """Leave some sectors of the unsynced part unwritten, in any order.
 
-    Of a file that has less than a sector, and was never synced, the beginning comes first: that is relied on
+    In a file of less than a sector that was never synced, the beginning is written first, which the store relies on
     (docs/store-format.md, "Recovery").
     """
     for start in range(synced // SECTOR_BYTES * SECTOR_BYTES, len(content), SECTOR_BYTES):
@@ -81,7 +81,7 @@ def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
 
 
 def _scribble(content: bytearray, start: int, stop: int, chance: random.Random) -> None:
-    """Replace a part by what was on the disk before: zeros, or the content of some other file."""
+    """Replace a part by the earlier content of the disk: zeros, or the content of another file."""
     stop = min(stop, len(content))
     if start < stop:
         size = stop - start

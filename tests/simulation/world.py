@@ -1,4 +1,4 @@
-"""A world: a machine with a disk, a broker on it, clients, and a network between them, all out of one seed."""
+"""A world: a machine with a disk, a broker on it, clients, and a network between them, all from one seed."""
 
 import hashlib
 import random
@@ -22,18 +22,18 @@ from tests.simulation.network import Connection, SimulatedTransport
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import MS, SECOND, Scheduler
 
-#: Time that a machine takes to start a broker.
+#: Time from power-on to the start of the broker.
 BOOT_NS = (10 * MS, 2 * SECOND)
-#: The same, and how long a client waits to connect again, in a hasty world.
+#: The same, and the time before a client connects again, in a hasty world.
 HASTY_NS = (1 * MS, 20 * MS)
-#: Texts of errors that this disk gives no reason for: it has what was written where it was written.
+#: Texts of errors that this disk cannot cause: it has all data at the places where they were written.
 MISPLACED = ("octets instead of", "cannot be read back")
-#: Groups of workloads are smaller than that.
+#: Maximum size of groups of workloads.
 WHOLE_GROUP_BYTES = 1 << 24
 #: Default consumer timeout. With a shorter one, deliveries on their way may be late.
 TIMEOUT_MS = Config().consumer_timeout_ms
-#: Time that a client may have a message that certainly has not exceeded the default timeout: deliveries, and what
-#: settles them, are on their way for less than a minute.
+#: Time that a client may hold a message that certainly has not exceeded the default timeout: a delivery and its
+#: settlement take less than a minute to arrive.
 IN_TIME_NS = TIMEOUT_MS * MS - 60 * SECOND
 
 
@@ -52,7 +52,7 @@ class Death(NamedTuple):
 
 
 class BrokenError(Exception):
-    """The broker did what it must not do; the text says what, and when."""
+    """The broker did something wrong; the text says what, and when."""
 
 
 class Connecting(Protocol):
@@ -61,21 +61,24 @@ class Connecting(Protocol):
     name: str
 
     def received_bytes(self, data: bytes) -> None:
-        """Read what has arrived."""
+        """Read arrived data."""
 
     def ended(self) -> None:
-        """Learn that the connection has ended."""
+        """Called when the connection has ended."""
 
     def drop(self) -> None:
-        """Cut its connection off, if it has one."""
+        """Cut its connection, if it has one."""
 
     def leave(self) -> None:
-        """End the connection, and never come back."""
+        """End the connection, and do not connect again."""
 
 
 class World:
-    """seed: decides everything. crashes, starts: of the broker so far. lives: number of the broker's current life; a
-    crash begins another one. deaths: ends of its process so far."""
+    """The world of a seed, which determines everything.
+
+    crashes, starts: of the broker so far. lives: number of the broker's current life; a crash begins another one.
+    deaths: ends of its process so far.
+    """
 
     def __init__(self, seed: int, config: Config, hasty: bool = False, sqlite: bool = False) -> None:
         self.seed = seed
@@ -89,7 +92,7 @@ class World:
         self.process: BrokerProcess | None = None
         #: The same, also while it starts.
         self._process: BrokerProcess | None = None
-        #: Number of steps on the disk until a crash, 0 if none is to come, and whether the power goes.
+        #: Number of steps on the disk until a crash, 0 if none is planned, and whether the power fails.
         self._steps_left = 0
         self._power = False
         self.clients: list[Connecting] = []
@@ -105,7 +108,7 @@ class World:
         self.life = 0
         self.crashes = 0
         self.deaths: list[Death] = []
-        #: A crash may have left a part of what takes effect together: what has several groups, since it is too large.
+        #: A crash may have left a part of a large operation that was written as several groups.
         self.tore_groups = False
         self.operations = 0
         self.refusals: list[tuple[str, str]] = []
@@ -115,7 +118,7 @@ class World:
         self._lines: list[str] | None = None
 
     def chance(self, purpose: str) -> random.Random:
-        """Return numbers of their own for one purpose, so that what one does never changes the luck of another."""
+        """Return a random generator for one purpose, so that draws for one purpose do not affect others."""
         return Chance(f"{self.seed} {purpose}")
 
     def limit_connections(self, least: int) -> None:
@@ -134,11 +137,11 @@ class World:
             self._lines.append(line)
 
     def hash_bytes(self, data: bytes) -> None:
-        """Make the digest depend on bytes of the broker. They are cheaper to hash than the methods in them."""
+        """Include bytes of the broker in the digest. They are cheaper to hash than the methods in them."""
         self._transcript.update(b"%d " % self.scheduler.now + data)
 
     def note_received(self, name: str, got: Received) -> None:
-        """Write a line about a method that a client has received, whose bytes are hashed."""
+        """Write a line about a method that a client has received, and whose bytes are hashed."""
         self.operations += 1
         if self._lines is not None:
             self._lines.append(f"{self.scheduler.now} {(name, got)!r}")
@@ -149,11 +152,11 @@ class World:
 
     @property
     def digest(self) -> str:
-        """Hash of everything that happened so far."""
+        """Hash of all events so far."""
         return self._transcript.hexdigest()
 
     def are_empty(self, *queues: str) -> bool:
-        """Return whether a broker serves, and none of these queues in vhost / has a message."""
+        """Return whether a broker serves, and these queues in vhost / are empty."""
         process = self.process
         if process is None:
             return False
@@ -164,18 +167,17 @@ class World:
         """Return the error for a broken promise."""
         return BrokenError(f"at {self.scheduler.now / SECOND:.6f} s: {text}")
 
-    # --- the broker -------------------------------------------------------------------------------------------------
+    # --- the broker ---------------------------------------------------------------------------------------------------
 
     def boot(self) -> None:
-        """Start the broker, unless it runs. A start that a fault of the disk prevents is tried again."""
+        """Start the broker, unless it runs. A start that fails because of the disk is repeated."""
         if self._process is None:
             self._process = BrokerProcess(
                 self.config, self.disk, self.scheduler, self.time, self.processor, self._chance, self
             )
 
     def crash(self, power: bool) -> None:
-        """End the broker wherever it is, also while it starts or stops; with `power` the machine forgets what was not
-        synced."""
+        """End the broker in any state, also while it starts or stops. With `power`, the machine loses unsynced data."""
         process = self._process
         if process is None:
             return
@@ -183,7 +185,7 @@ class World:
         self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process, POWER if power else KILLED)
         bounds = self.config.bounds
-        # Batches of a process that ends are whole.
+        # Batches of an ended process are complete.
         size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
         self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
@@ -193,7 +195,7 @@ class World:
         self._boot_later()
 
     def crash_at_step(self, steps: int, power: bool) -> None:
-        """End the broker at its step on the disk with that number from now on, be it in another start."""
+        """End the broker at the given number of steps on the disk from now, also in a later start."""
         self._steps_left = steps
         self._power = power
 
@@ -233,7 +235,7 @@ class World:
     def _boot_later(self) -> None:
         self.scheduler.after(self._chance.randint(*(HASTY_NS if self.hasty else BOOT_NS)), self.boot)
 
-    # --- what a process reports -------------------------------------------------------------------------------------
+    # --- reports of a process -----------------------------------------------------------------------------------------
 
     def made_step(self) -> None:
         if self._steps_left:
@@ -252,7 +254,7 @@ class World:
         if process is not self._process:
             return
         self.note("ended", str(error))
-        # mypyc knows no `raise ... from`, so that a compiled broker's error has a context, but no cause.
+        # mypyc does not support `raise ... from`, so an error of a compiled broker has a context, but no cause.
         if isinstance(error, StoreError) and not isinstance(error.__context__, OSError):
             raise self.broken(f"the broker finds damage: {error}") from error
         failure = process.service.failure if self.process is not None else None
@@ -268,7 +270,7 @@ class World:
         self._synced_ns = since
 
     def logged(self, error: BaseException) -> None:
-        """The broker has caught an exception and logged it."""
+        """Fail, because the broker has caught and logged an exception."""
         self.scheduler.after(0, partial(self._fail, f"the broker caught {error!r}", error))
 
     def _fail(self, text: str, error: BaseException) -> None:
@@ -278,10 +280,10 @@ class World:
         if process is self._process:
             raise self.broken(f"the loop caught {error!r}") from error
 
-    # --- the network ------------------------------------------------------------------------------------------------
+    # --- the network --------------------------------------------------------------------------------------------------
 
     def connect(self, client: Connecting, listener: str = "") -> Connection | None:
-        """Connect a client; None if no broker is there. listener: one for HTTP, else the one for AMQP."""
+        """Connect a client; None if no broker is running. listener: one for HTTP, else the one for AMQP."""
         from tests.simulation.client import ClientEnd
 
         process = self.process
@@ -298,37 +300,37 @@ class World:
         return connection
 
     def ignores(self, client: Connecting) -> bool:
-        """Return whether the broker reads nothing more of what the client has sent on ended connections."""
+        """Return whether the broker reads nothing more from ended connections of the client."""
         return all(each.is_over or each.is_open for each in self._connections.get(client.name, []))
 
     def count_connections(self, name: str) -> int:
-        """Return how many connections of a client the broker may still have."""
+        """Return the number of connections of a client that the broker may still have."""
         return sum(not each.is_over for each in self._connections.get(name, []))
 
     def closed_by_broker(self, name: str, got: Any) -> None:
-        """Note an error that the broker has answered a client with."""
+        """Record an error that the broker has sent to a client."""
         self.refusals.append((name, f"{got.arguments['reply_code']} {got.arguments['reply_text']}"))
 
-    # --- time -------------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def run(self, duration: int) -> None:
         """Make every call that is due within `duration` nanoseconds."""
         self.scheduler.run(self.scheduler.now + duration)
 
     def run_until(self, reached: Callable[[], bool], within: int) -> bool:
-        """Run until the condition holds; return whether it did within that many nanoseconds."""
+        """Run until the condition is true; return whether it became true within that many nanoseconds."""
         end = self.scheduler.now + within
         while not reached():
             if self.scheduler.now >= end:
                 return False
-            # The condition is checked again once something has happened, and not too often.
+            # The condition is checked after an event, and not too often.
             self.scheduler.run(min(max(self.scheduler.next_due, self.scheduler.now + 50 * MS), end))
         return True
 
 
 @contextmanager
 def determined(seed: int) -> Iterator[LoggedErrors]:
-    """Make whatever else is random in the process come out of the seed, and log nothing. Gives the logged errors."""
+    """Derive all randomness in the process from the seed, and log nothing. Yields the logged errors."""
     chance = random.Random(f"{seed} process")
     token_bytes, state = secrets.token_bytes, random.getstate()
     logged = LoggedErrors()

@@ -2,8 +2,8 @@
 
 usage: python -m tests.soak [--divisor N] [PHASE ...]
 
-Each phase drives one feature past twice each of its bounds. After it, a new client has to complete every operation
-within a second, memory has to return to within 10 %, and every counter and container has to be at rest.
+Each phase drives one feature past twice each of its bounds. After it, a new client must complete every operation within
+a second, memory must return to within 10 %, and every counter and container must be at rest.
 """
 
 import argparse
@@ -27,8 +27,8 @@ PHASES: list[Phase] = [*MESSAGES, *FEATURES, *CHURN, *STORE, *LIMITS, *LISTS, *H
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak a broker.")
-    parser.add_argument("--divisor", type=int, default=1, help="lower bounds and counts so many times")
-    parser.add_argument("phases", nargs="*", help="parts of the names of phases; all if none is named")
+    parser.add_argument("--divisor", type=int, default=1, help="divisor of bounds and counts")
+    parser.add_argument("phases", nargs="*", help="parts of the names of phases; by default all phases")
     given = parser.parse_args()
     phases = [phase for phase in PHASES if not given.phases or any(part in phase.name for part in given.phases)]
     passed = failed = 0

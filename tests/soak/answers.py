@@ -10,14 +10,14 @@ from tests.soak.soak import Phase, Soak
 from tests.soak.traffic import delete, publish
 
 MB = 1 << 20
-#: The kernel takes so many bytes at most of an answer that is not read.
+#: Maximum number of bytes that the kernel accepts of an unread answer.
 KERNEL_BYTES = 4 * MB
 #: Size of an answer, and number of these answers, that are left unread.
 ANSWER_BYTES = 12 * MB
 ANSWERS = 16
 #: Number of messages that one request may hold.
 HELD = 64
-#: Messages of 1 MiB, so many that the kernel does not take an answer with all of them.
+#: Messages of 1 MiB, whose total size exceeds what the kernel accepts of an answer.
 LARGE_MESSAGES = 20
 #: Queues with long names for a metrics page that is too large for the kernel.
 QUEUES = 700
@@ -26,7 +26,7 @@ PATIENCE_S = 10.0
 
 
 def answers(soak: Soak) -> None:
-    """Leave answers unread of twice the size that is allowed to all; read a half of the ones that are left."""
+    """Leave answers unread of twice the allowed size; then read half of the remaining ones."""
     api, port, most = soak.management, soak.host.http_port, soak.bounds.answers_bytes
     value = "x" * min(ANSWER_BYTES // 4, soak.bounds.body_bytes * 3 // 4)
     names = [f"large-{i}" for i in range(-(-ANSWER_BYTES // len(value)))]
@@ -54,7 +54,7 @@ def answers(soak: Soak) -> None:
 
 
 def pages(soak: Soak) -> None:
-    """Ask for twice as many metrics pages as are generated at once, and do not read them; others get theirs."""
+    """Request twice as many metrics pages as are generated at once, and do not read them; other clients get theirs."""
     port, path, most = soak.metrics_port, "/metrics/per-object", soak.bounds.pages
     names = [f"{i}-" + "q" * 200 for i in range(QUEUES)]
     with soak.client() as client:
@@ -82,7 +82,7 @@ def pages(soak: Soak) -> None:
 
 
 def held_messages(soak: Soak) -> None:
-    """Get twice the stored messages that a request may hold, and put them back; then acknowledge all."""
+    """Get twice the stored messages that a request may hold, and requeue them; then acknowledge all."""
     body = b"x" * (soak.bounds.got_bytes // HELD)
     count = 2 * HELD + 8
     path, wanted = "/queues/%2F/q/get", {"count": count, "encoding": "auto", "truncate": 10}
@@ -101,7 +101,7 @@ def held_messages(soak: Soak) -> None:
 
 
 def abandoned(soak: Soak) -> None:
-    """Get messages that go back to their queue, and disconnect before the end of the answer."""
+    """Get messages that are requeued, and disconnect before the end of the answer."""
     wanted = {"count": LARGE_MESSAGES, "ackmode": "ack_requeue_true", "encoding": "base64"}
     asked = json.dumps(wanted).encode()
     with soak.client() as client:

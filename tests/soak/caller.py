@@ -1,4 +1,4 @@
-"""HTTP clients of a soak that send and read as slowly as a phase wants."""
+"""HTTP clients of a soak that send and read as slowly as a phase needs."""
 
 import socket
 import ssl
@@ -14,18 +14,18 @@ from tests.load.client import allow_open_files
 TIMEOUT_S = 30.0
 #: Errors of a connection that the broker drops.
 DROPPED = (ConnectionError, ssl.SSLError)
-#: Maximum seconds until a new client is answered once others have gone.
+#: Maximum seconds until a new client is answered after others have disconnected.
 RECOVERY_S = 1.0
 
 GUEST = "Authorization: Basic " + b64encode(b"guest:guest").decode()
 
-#: Receive buffer of a client that does not read, so that the kernel takes little of its answer.
+#: Receive buffer of a client that does not read, so that the kernel accepts little of its answer.
 SMALL_BUFFER_BYTES = 4096
 LARGE_BUFFER_BYTES = 1 << 20
 
 
 class Answer(NamedTuple):
-    """An answer that has been read to its end."""
+    """An answer that has been read to the end."""
 
     status: int
     headers: HTTPMessage
@@ -121,7 +121,7 @@ class Caller:
 
 @contextmanager
 def callers() -> Iterator[list[Caller]]:
-    """Yield a list for any number of callers, which are closed in the end."""
+    """Yield a list for any number of callers, which are closed at the end."""
     assert allow_open_files(4096), "this process may not open 4,096 files; raise `ulimit -n`"
     held: list[Caller] = []
     try:
@@ -132,7 +132,7 @@ def callers() -> Iterator[list[Caller]]:
 
 
 def recovers(port: int, path: str, trusted: ssl.SSLContext | None = None) -> None:
-    """Raise AssertionError unless a new client gets an answer within a second, if it tries again when it is dropped."""
+    """Raise AssertionError unless a new client gets an answer within a second; it retries when it is dropped."""
     started = time.monotonic()
     status = None
     while status is None and time.monotonic() < started + TIMEOUT_S:

@@ -1,7 +1,7 @@
 """Census of a running broker: the lengths of its containers and the values of its integers, by owner.
 
-The walk starts at an object and follows every attribute, container and callback into objects of this project and of the
-HTTP server. A new counter, cache or list is therefore part of the census without being named anywhere.
+The census starts at an object and follows every attribute, container and callback to objects of this project and of the
+HTTP server. A new counter, cache or list is therefore included automatically.
 """
 
 import sys
@@ -13,7 +13,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 PACKAGE = "amqpbroker"
-#: Packages whose objects stand between those of the project.
+#: Packages whose objects refer to objects of the project.
 BETWEEN = ("starlette", "uvicorn")
 CONTAINERS = (dict, list, set, frozenset, tuple, deque, bytearray, array)
 

@@ -45,7 +45,7 @@ class _Refused(LoadClient):
         return properties
 
 
-#: Bytes of clients that are gone before they have logged in. The broker is slow to answer the last.
+#: Data of clients that disconnect before the login. The broker answers the last slowly.
 BEFORE_LOGIN = (
     b"",
     PROTOCOL_HEADER[:5],
@@ -55,7 +55,7 @@ BEFORE_LOGIN = (
 
 
 def connections(soak: Soak) -> None:
-    """Open and lose connections: some are closed properly, some dropped, some refused, some dropped before a login."""
+    """Open and end connections: some are closed properly, some dropped, some refused, some dropped before a login."""
     for i in range(soak.count(CONNECTIONS)):
         if i % 4 == 3:
             with socket.create_connection(("127.0.0.1", soak.port), 60) as nobody:
@@ -75,7 +75,7 @@ def connections(soak: Soak) -> None:
 
 
 def limited_connections(soak: Soak) -> None:
-    """Reach the limit of connections of a vhost again and again, and open more when some are closed."""
+    """Reach the connection limit of a vhost repeatedly, and open more when some are closed."""
     most, limit = 5, "/vhost-limits/%2F/max-connections"
     soak.management.call("PUT", limit, {"value": most})
     for _ in range(soak.count(CONNECTIONS // most)):
@@ -88,7 +88,7 @@ def limited_connections(soak: Soak) -> None:
 
 
 def channels(soak: Soak) -> None:
-    """Open channels with a consumer, a confirm mode and a remembered route, and close them."""
+    """Open channels with a consumer, confirm mode and a cached route, and close them."""
     count = soak.count(OBJECTS // 10)
     with soak.client() as client:
         client.declare("q")
@@ -186,7 +186,7 @@ def policies(soak: Soak) -> None:
 
 
 def users(soak: Soak) -> None:
-    """Add users with permissions and limits, let them log in, and delete them."""
+    """Add users with permissions and limits, log in, and delete them."""
     api = soak.management
     for i in range(soak.count(CHANGES // 5)):
         name = f"user-{i}"
@@ -337,7 +337,7 @@ def shovels(soak: Soak) -> None:
 
 
 def unreachable(soak: Soak) -> None:
-    """Delete shovels whose destination is down: most while they connect, some after it; one connects again."""
+    """Delete shovels whose destination is not running: most while they connect, some later; one connects again."""
     for i in range(soak.count(VHOSTS)):
         value = {
             "src-protocol": "amqp091",
@@ -359,7 +359,7 @@ def unreachable(soak: Soak) -> None:
 
 
 def _terminated(soak: Soak, name: str) -> str:
-    """Wait until the shovel cannot reach its destination, and return when that was."""
+    """Wait until the shovel cannot reach its destination, and return the time."""
     found: list[dict[str, str]] = []
 
     def is_terminated() -> bool:

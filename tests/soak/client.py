@@ -1,4 +1,4 @@
-"""A client that sends and reads at the same time, so that a soak can keep a broker busy from one thread."""
+"""A client that sends and reads at the same time, so that one thread of a soak can keep a broker busy."""
 
 import contextlib
 import select
@@ -13,10 +13,10 @@ DELIVER = 60 << 16 | 60
 ACK = 60 << 16 | 80
 NACK = 60 << 16 | 120
 
-#: Value instead of a method's ids if the frame is a content header.
+#: Value in place of a method's ids if the frame is a content header.
 HEADER_OF_CONTENT = 0
 
-#: Callback that gets the ids of a method and its frame's payload, and returns the data to send in answer.
+#: Callback that gets the ids of a method and its frame's payload, and returns the data of the answer.
 OnMethod = Callable[[int, bytes], bytes]
 
 

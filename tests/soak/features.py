@@ -44,7 +44,7 @@ def _delete_exchange(client: SoakClient, name: str) -> None:
 
 
 def modulus_hash(soak: Soak, mode: Mode) -> None:
-    """Publish with new routing keys to an exchange that spreads them over queues, which come and go."""
+    """Publish with new routing keys to an exchange that distributes them over queues, which are added and removed."""
     count = soak.count(MESSAGES)
     with soak.client() as client:
         declare_exchange(client, "hash", "x-modulus-hash")
@@ -68,7 +68,7 @@ def modulus_hash(soak: Soak, mode: Mode) -> None:
 
 
 def delayed(soak: Soak, mode: Mode, kind: str, arguments: Table) -> None:
-    """Delay messages in an exchange that afterwards routes them as another type does, and not by queue name."""
+    """Delay messages in an exchange that then routes them like another type, and not by queue name."""
     count = soak.count(MESSAGES)
     headers: Table = {"x-delay": number(50), "kind": longstr("wanted")}
     with soak.client() as client, soak.client() as taker:
@@ -97,7 +97,7 @@ def by_headers(soak: Soak, mode: Mode) -> None:
             _declare(client, match)
             arguments = wanted | {"x-match": longstr(match)}
             client.call("queue.bind", "queue.bind-ok", queue=match, exchange="headers", arguments=arguments)
-        # Messages without a queue are confirmed at once; the last message has one, so that its confirm is the last.
+        # Unroutable messages are confirmed at once; the last message has a queue, so that its confirm is the last.
         kinds: tuple[Table, ...] = ({}, {"a": longstr("1")}, {"b": longstr("2"), "a": number(1)}, wanted)
 
         def make(i: int, kept: int) -> bytes:
@@ -116,7 +116,7 @@ def by_headers(soak: Soak, mode: Mode) -> None:
 
 
 def blind_copies(soak: Soak, mode: Mode) -> None:
-    """Publish with two more routing keys in BCC, which no consumer may see."""
+    """Publish with two more routing keys in BCC, which consumers must not see."""
     count = soak.count(MESSAGES) // 2
     headers: Table = {"BCC": Field("A", [longstr("q1"), longstr("q2")])}
     with soak.client() as client:
@@ -158,7 +158,7 @@ def returned(soak: Soak, mode: Mode) -> None:
 
 
 def limited_bytes(soak: Soak, mode: Mode, quorum: bool) -> None:
-    """Publish past the limit of a queue in bytes; what the queue drops is dead-lettered."""
+    """Publish past the limit of a queue in bytes; dropped messages are dead-lettered."""
     count, size, kept_count = soak.count(MESSAGES), 100, 10
     arguments: Table = {"x-max-length-bytes": number(size * kept_count), **letters_to("dead")}
     if quorum:
@@ -217,7 +217,7 @@ def settled_in_transactions(soak: Soak, mode: Mode) -> None:
         client.pump([start], lambda: client.seen["tx.commit-ok"] == count // some, settle)
         assert client.seen["tx.rollback-ok"] == count // some
         assert client.seen["basic.deliver"] == count
-        # What is rolled back stays unacknowledged, and returns to the queue with the channel.
+        # Rolled back acknowledgements stay open, and the messages return to the queue with the channel.
         publish(client, alike(mode, "q", some), some)
         last = request("basic.ack", delivery_tag=0, multiple=True) + request("tx.rollback")
         client.pump((), lambda: client.seen["basic.deliver"] == count + some)
@@ -229,7 +229,7 @@ def settled_in_transactions(soak: Soak, mode: Mode) -> None:
 
 
 def elections(soak: Soak, mode: Mode, quorum: bool) -> None:
-    """Cancel the single active consumer again and again, so that the waiting one takes over and gets the messages."""
+    """Cancel the single active consumer repeatedly, so that the waiting one becomes active and gets the messages."""
     count = soak.count(ELECTIONS)
     arguments: Table = {"x-single-active-consumer": Field("t", True)}
     if quorum:
@@ -263,7 +263,7 @@ def elections(soak: Soak, mode: Mode, quorum: bool) -> None:
 
 
 def overdue(soak: Soak, mode: Mode) -> None:
-    """Let deliveries of a quorum queue exceed the timeout of their consumer, so that another consumer gets them."""
+    """Exceed the timeout of a quorum queue's consumer with its deliveries, so that another consumer gets them."""
     count = soak.count(OVERDUE)
     arguments: Table = {"x-queue-type": longstr("quorum"), "x-consumer-timeout": number(100)}
     with soak.client() as client, SoakClient(soak.port, ("consumer_cancel_notify",)) as idle:
@@ -286,7 +286,7 @@ def overdue(soak: Soak, mode: Mode) -> None:
 
 
 def shovel_from_exchange(soak: Soak, mode: Mode) -> None:
-    """Move the messages of an exchange with a shovel, which has a queue of its own."""
+    """Move the messages of an exchange with a shovel, which has its own queue."""
     count = soak.count(MESSAGES) // 4
     api = soak.management
     value = _ends(soak) | {"src-exchange": "source", "src-exchange-key": "moved.#"}
@@ -313,7 +313,7 @@ def _bindings(soak: Soak) -> list[dict[str, str]]:
 
 
 def shovel_that_ends(soak: Soak, mode: Mode) -> None:
-    """Move so many messages as a queue has, or a certain number of them, with shovels that delete themselves."""
+    """Move the messages of a queue, or a certain number of them, with shovels that delete themselves."""
     count = soak.count(MESSAGES) // 10
     with soak.client() as client:
         for after, ack_mode in (("queue-length", "on-confirm"), ("queue-length", "no-ack"), (count // 2, "on-publish")):

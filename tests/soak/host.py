@@ -1,6 +1,6 @@
 """The broker of a soak: `amqpbroker serve` with more HTTP resources.
 
-`GET /api/soak` takes the census of the broker. For the others see `levers`.
+`GET /api/soak` returns the census of the broker. For the others see `levers`.
 
 usage: python -m tests.soak.host DIRECTORY DIVISOR COMPAT CERTFILE KEYFILE
 
@@ -35,7 +35,7 @@ from tests.soak.rest import BLOCKS, FILES, HEAP, TASKS, THREADS, TIMERS, handsha
 
 
 def heap_bytes() -> int:
-    """Return how many bytes of the C library's heap are in use; 0 without glibc."""
+    """Return the number of used bytes of the C library's heap; 0 without glibc."""
     try:
         call = ctypes.CDLL(None).mallinfo2
     except (AttributeError, OSError):
@@ -51,13 +51,13 @@ def heap_bytes() -> int:
 
 
 def make(config: Config, loop: asyncio.AbstractEventLoop, kept: Data, settings: Mapping[str, str]) -> app.Server:
-    """Make a server whose state can be inspected."""
+    """Return a server whose state can be inspected."""
     clock = SystemClock()
     server = app.Server(config, clock, loop, kept, settings)
     levers = Levers(server, int(sys.argv[2]))
 
     def inspect(call: Call) -> Any:
-        # Garbage and freed memory that the broker would return a little later are not leaks.
+        # Garbage and freed memory that the broker would release a little later are not leaks.
         gc.collect()
         trim()
         return census(server) | {

@@ -1,4 +1,4 @@
-"""Soak phases that drive the limits of what HTTP clients send: connections, bodies and logins."""
+"""Soak phases that drive the limits of requests by HTTP clients: connections, bodies and logins."""
 
 import ssl
 import time
@@ -7,7 +7,7 @@ from amqpbroker.management.bodies import MAX_LOGIN_BYTES
 from tests.soak.caller import DROPPED, Caller, callers, recovers
 from tests.soak.soak import Phase, Soak
 
-#: Maximum seconds until the broker has read what was sent, or has dropped clients.
+#: Maximum seconds until the broker has read the sent data, or has dropped clients.
 PATIENCE_S = 10.0
 #: Number of large bodies that fit into the limit of all.
 SHARE = 8
@@ -57,7 +57,10 @@ def _is_held(held: list[Caller], port: int, path: str, trusted: ssl.SSLContext |
 
 
 def bodies(soak: Soak) -> None:
-    """Upload twice what all bodies may take, slowly; abandon a half of the uploads that fit, and finish the others."""
+    """Upload twice the allowed size of all bodies, slowly.
+
+    Abandon half of the uploads that fit, and finish the others.
+    """
     bounds, port = soak.bounds, soak.host.http_port
     size = bounds.bodies_bytes // SHARE
     with callers() as held:
@@ -133,7 +136,7 @@ def _has_bodies(soak: Soak, size: int) -> None:
 
 
 def sessions(soak: Soak) -> None:
-    """Log in to the management page more often than is remembered, of each user and of all."""
+    """Log in to the management UI more often than is remembered, for each user and for all users together."""
     bounds, api = soak.bounds, soak.management
     own = 2 * bounds.user_sessions + 1
     users = 2 * bounds.sessions // bounds.user_sessions + 2

@@ -1,7 +1,7 @@
-"""Levers of a soak's broker: HTTP resources that hold its disk up, or make its memory short.
+"""Controls of a soak's broker: HTTP resources that block its disk, or simulate low memory.
 
-A bound of what waits for the disk is passed only while the disk is slow, and a spill file is written only while memory
-is short. Neither happens by itself on the machine of a test.
+The bound of data that wait for the disk is exceeded only while the disk is slow, and a spill file is written only while
+memory is low. Neither happens by itself on a test machine.
 """
 
 import threading
@@ -28,7 +28,7 @@ class SlowFiles(Files):
 
 
 class Levers:
-    """Holds up the disk of a server, and sets its alarms."""
+    """Blocks the disk of a server, and sets its alarms."""
 
     def __init__(self, server: app.Server, divisor: int) -> None:
         store: Any = server.broker.store

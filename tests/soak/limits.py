@@ -35,9 +35,9 @@ from tests.soak.traffic import (
     reopen,
 )
 
-#: Dead letters, each with a routing key of its own.
+#: Number of dead letters, each with its own routing key.
 LETTERS = 2_100
-#: Size of messages of which a shovel may have fewer on their way than its prefetch is.
+#: Size of messages for which the bound in bytes of a shovel is lower than its prefetch.
 SHOVELLED_BYTES = 100_000
 QUORUM: Table = {"x-queue-type": longstr("quorum")}
 
@@ -116,7 +116,7 @@ def nested(soak: Soak) -> None:
 
 
 def _declare_nested(levels: int) -> bytes:
-    """Return queue.declare with a table in a table, and so on; the encoder of this project refuses too many levels."""
+    """Return queue.declare with tables nested in tables; the encoder of this project refuses too many levels."""
     table = b""
     for _ in range(levels):
         table = b"\x01tF" + len(table).to_bytes(4, "big") + table
@@ -158,7 +158,7 @@ def bindings(soak: Soak) -> None:
 
 
 def dealt(soak: Soak) -> None:
-    """Acknowledge many messages of two consumers of a quorum queue at once, so that it deals out as many."""
+    """Acknowledge many messages of two consumers of a quorum queue at once, so that it delivers as many."""
     prefetch = 2 * ROUND + 100
     with soak.client() as client:
         for size in (10, 2 * ROUND_BYTES // prefetch + 100):
@@ -206,7 +206,7 @@ def default_delivery_limit(soak: Soak) -> None:
 
 
 def priorities(soak: Soak, arguments: Table) -> None:
-    """Publish with every priority there is, and consume with more consumer priorities than that."""
+    """Publish with every priority, and consume with more consumer priorities than that."""
     count = 2 * 256
     with soak.client() as client:
         client.declare("q", durable=True, arguments=arguments)
@@ -257,7 +257,7 @@ def delayed_retries(soak: Soak) -> None:
 
 
 def channels(soak: Soak) -> None:
-    """Open every channel that a connection may have, with a consumer each, and one more, on two connections."""
+    """Open every channel that a connection may have, with one consumer each, and one more, on two connections."""
     most = Config().channel_max
     with soak.client() as keeper:
         keeper.declare("q")
@@ -293,7 +293,7 @@ def consumers(soak: Soak) -> None:
 
 
 def gone_with_their_connection(soak: Soak) -> None:
-    """Lose a connection with many exclusive queues, whose auto-delete exchanges go with them."""
+    """End a connection with many exclusive queues, whose auto-delete exchanges are deleted with them."""
     count = 2 * _REMEMBERED + 100
     with soak.client() as client:
         declared = (
@@ -314,7 +314,7 @@ def _names(soak: Soak, what: str) -> set[str]:
 
 
 def histories(soak: Soak) -> None:
-    """Ask for the history of more queues than histories are kept, and delete the queues."""
+    """Request the history of more queues than have one, and delete the queues."""
     count = 2 * HISTORIES + 10
     with soak.client() as client:
         names = [f"history-{i}" for i in range(count)]
@@ -328,7 +328,7 @@ def histories(soak: Soak) -> None:
 
 
 def shovel_held_up(soak: Soak, size: int, most: int) -> None:
-    """Shovel twice the messages that may be on their way while the destination takes nothing."""
+    """Shovel twice the allowed number of unconfirmed messages while the destination does not read."""
     count = 2 * most + 100
     url = f"amqp://guest:guest@127.0.0.1:{soak.port}"
     value = {
@@ -359,7 +359,7 @@ def shovel_held_up(soak: Soak, size: int, most: int) -> None:
 
 
 def patterns(soak: Soak) -> None:
-    """Set patterns that take too long, are too long or too deep, and use the first ones until they are given up."""
+    """Set patterns that are too slow, too long or too deep, and use the slow ones until they are aborted."""
     api = soak.management
     slow = "^(a|aa|a?a)+$"
     api.call("PUT", "/users/slow", {"password": "secret", "tags": "management"})
@@ -386,7 +386,7 @@ def guesses_from_one_address(soak: Soak) -> None:
 
 
 def limits(soak: Soak) -> None:
-    """Reach the limits of a vhost and of a user, and go on after each has been left again."""
+    """Reach the limits of a vhost and of a user, and continue after usage is below each limit again."""
     api = soak.management
     most = 5
     api.call("PUT", "/vhosts/limited")

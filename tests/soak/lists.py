@@ -21,7 +21,7 @@ LISTS = ("queues", "exchanges", "bindings", "consumers", "channels", "connection
 
 
 def lists(soak: Soak) -> None:
-    """List more objects than any slice, page or unstreamed answer has, and read their metrics."""
+    """List more objects than any slice, page or unstreamed answer holds, and read their metrics."""
     count, connected = 2 * QUEUES + 1000, 2 * CONNECTIONS + 10
     api = soak.management
     with ExitStack() as stack:
@@ -93,7 +93,7 @@ def definitions(soak: Soak) -> None:
 
 
 def refused(soak: Soak) -> None:
-    """Send requests over HTTP that ask for more than twice what they may, or have more levels."""
+    """Send requests over HTTP that exceed twice the allowed size, or have more levels."""
     api = soak.management
     wanted = {"count": 2 * MESSAGES + 10, "ackmode": "ack_requeue_true", "encoding": "auto"}
     body = b"x" * (2 * MESSAGES_BYTES // MESSAGES + 1)

@@ -1,4 +1,4 @@
-"""HTTP API as a soak uses it: as guest, over one connection."""
+"""The HTTP API for a soak, which sends requests as guest over one connection."""
 
 import http.client
 import json
@@ -7,7 +7,7 @@ from base64 import b64encode
 from typing import Any
 
 TIMEOUT_S = 60
-#: Idle seconds after which a request takes a new connection; the broker closes idle connections after a minute.
+#: Idle seconds after which a request opens a new connection; the broker closes idle connections after a minute.
 IDLE_S = 30
 
 

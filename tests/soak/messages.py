@@ -15,9 +15,9 @@ from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, delivery_tag
 from tests.soak.soak import MODES, TRANSIENT, Mode, Phase, Soak
 from tests.soak.traffic import alike, consume, declare_exchange, delete, each, letters_to, number, publish, push
 
-#: Twice the 65,536 operations that may wait for the disk, by their estimated memory of 256 bytes each.
+#: Twice the 65,536 operations that may wait for the disk, with an estimated memory of 256 bytes each.
 WAITING = 140_000
-#: Routing keys after which a channel has remembered twice the number of routes that it keeps.
+#: Number of routing keys that exceeds twice the number of routes that a channel caches.
 ROUTES = 33_000
 #: Twice the number of property byte strings that are remembered.
 PROPERTIES = 8_500
@@ -25,7 +25,7 @@ PROPERTIES = 8_500
 RETURNS = 45_000
 #: Messages for some 300 pages of a queue, in more than two segments of the journal.
 BACKLOG = 300_000
-#: How often a queue is filled to its length limit.
+#: Number of times that a queue is filled to its length limit.
 TIMES = 4
 LARGE_BYTES = 500_000
 #: Twice the messages of 500 kB that may wait for a client that does not read.
@@ -60,7 +60,7 @@ def exchanges(soak: Soak, mode: Mode) -> None:
 
 
 def routes(soak: Soak) -> None:
-    """Publish with twice the routing keys that the channels of a vhost remember, and no more than each remembers."""
+    """Publish with twice the routing keys that the channels of a vhost cache, and no more than each caches."""
     most, few, every = soak.bounds.routes, soak.bounds.few_routes, soak.bounds.all_routes
     count = few + ADMITTED * (most - few)
     full = every // most
@@ -70,7 +70,7 @@ def routes(soak: Soak) -> None:
     clients[0].call("queue.bind", "queue.bind-ok", queue="all", exchange="topics", routing_key="#")
     for i, client in enumerate(clients, 1):
         data = each(TRANSIENT, count, lambda i, kept: published(f"key.{i}", b"x", "topics", delivery_mode=kept))
-        # The channel stays open, and keeps its remembered routes.
+        # The channel stays open, with its cached routes.
         client.call("confirm.select", "confirm.select-ok")
         settled = Settled()
         client.pump(data, lambda settled=settled: settled.tag == count, settled.on_method)
@@ -101,7 +101,7 @@ def properties(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
-# --- kinds of queue --------------------------------------------------------------------------------------------------
+# --- kinds of queue ---------------------------------------------------------------------------------------------------
 
 QUEUES: dict[str, Table] = {
     "classic": {},
@@ -144,7 +144,7 @@ def backlog(soak: Soak, mode: Mode) -> None:
 
 
 def lost(soak: Soak, mode: Mode) -> None:
-    """Lose connections with unacknowledged messages, an open transaction, unconfirmed publishes, and half a message."""
+    """End connections with unacknowledged messages, an open transaction, unconfirmed publishes, and half a message."""
     count = soak.count(RETURNS)
     with soak.client() as keeper:
         keeper.declare("q", durable=True)
@@ -179,7 +179,7 @@ def large(soak: Soak, mode: Mode) -> None:
 def turns(soak: Soak, mode: Mode) -> None:
     """Publish on several connections that all have much more to read in one event loop iteration."""
     size = 1000
-    # The first read of a connection is what makes a publisher of it, which is not read while the alarm is set.
+    # The first read of a connection marks it as a publisher, which is not read while the alarm is set.
     count = 4 * TURN_BYTES // size
     with ExitStack() as stack:
         clients = [stack.enter_context(soak.client()) for _ in range(2 * TURN_BYTES // READ_BYTES + 2)]
@@ -188,7 +188,7 @@ def turns(soak: Soak, mode: Mode) -> None:
         with soak.lever("alarm"):
             for client in clients:
                 client.call("confirm.select", "confirm.select-ok")
-                # One attempt, which ends early if the system takes no more.
+                # One attempt, which ends early if the kernel accepts no more.
                 attempts = iter((False, True))
                 data = alike(mode, "q", count, body=b"x" * size)
                 rests.append(push(client, data, lambda attempts=attempts: next(attempts)))
@@ -204,13 +204,13 @@ def turns(soak: Soak, mode: Mode) -> None:
             client.close()
 
 
-# --- overflow and dead letters ---------------------------------------------------------------------------------------
+# --- overflow and dead letters ----------------------------------------------------------------------------------------
 
 
 def overflow(soak: Soak, mode: Mode, how: str, quorum: bool, letters: bool) -> None:
     """Publish past the length limit, with confirms: dropped, refused, or refused and dead-lettered.
 
-    After each time, take out more than a fifth, so that a quorum queue that refuses publishes takes them again.
+    Then remove more than a fifth each time, so that a quorum queue that refuses publishes accepts them again.
     """
     most, taken = 10, 5
     assert most + 1 - taken <= most * REOPENED_AT
@@ -304,11 +304,11 @@ def delayed(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
-# --- settling --------------------------------------------------------------------------------------------------------
+# --- settling ---------------------------------------------------------------------------------------------------------
 
 
 def requeued(soak: Soak, mode: Mode, quorum: bool) -> None:
-    """Return the same messages again and again."""
+    """Return the same messages repeatedly."""
     count, some = soak.count(RETURNS), 200
     arguments: Table = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", -1)} if quorum else {}
     with soak.client() as client:
@@ -347,7 +347,7 @@ def transactions(soak: Soak, mode: Mode) -> None:
 
 
 def replies(soak: Soak) -> None:
-    """Send requests to a server by direct reply-to, 50 of them open at a time."""
+    """Send requests to a server by direct reply-to, 50 of them outstanding at a time."""
     count = soak.count(RETURNS)
     with soak.client() as server, soak.client() as client:
         server.declare("rpc")

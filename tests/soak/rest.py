@@ -13,14 +13,14 @@ from tests.load.memory import MB, peak_bytes, resident_bytes
 from tests.soak.client import DELIVER, Settled, SoakClient, delivery_tag
 from tests.soak.management import Management
 
-#: Maximum seconds that a new client may take for `try_everything`.
+#: Maximum seconds that a new client may need for `try_everything`.
 EVERYTHING_S = 1.0
 #: Maximum seconds until the broker is at rest.
 REST_S = 12.0
 #: Maximum memory of a broker at rest, as a multiple of its former memory.
 GROWTH = 1.10
-#: Memory that a broker with lowered bounds may keep in addition. It has had no peak before, and Python cannot return a
-#: mebibyte in which a single object lives on.
+#: Additional memory that a broker with lowered bounds may retain. It has had no peak before, and Python cannot return a
+#: mebibyte in which a single object is alive.
 FRAGMENTS_BYTES = 16_000_000
 
 #: Bytes by which the heap of the C library may grow in addition.
@@ -29,13 +29,13 @@ HEAP_BYTES = 2_000_000
 #: Names in the census: the memory blocks of Python objects, and the bytes allocated by the C library.
 BLOCKS = "allocated blocks"
 HEAP = "bytes of heap"
-#: Names in the census of what the operating system and the event loop keep, and of the timers that are not cancelled.
+#: Names in the census: resources of the operating system and the event loop, and the timers that are not cancelled.
 FILES = "open files"
 THREADS = "threads"
 TASKS = "tasks"
 TIMERS = "timers to fire"
 
-#: Number of cancelled timers that a heap with few timers may keep.
+#: Number of cancelled timers that a heap with few timers may retain.
 CANCELLED = 20
 
 #: Totals in the census that are compared as a difference: the value of the second name, which does not exceed the
@@ -44,12 +44,12 @@ BALANCES = {
     "Churn.connection_created": "Churn.connection_closed",
     "Churn.channel_created": "Churn.channel_closed",
     "Churn.queue_created": "Churn.queue_deleted",
-    # The number of the next operations, and the last number of those that are written.
+    # The number of the next operations, and the last written number.
     "Persistence._number": "Persistence.synced",
 }
 
 #: Integers in the census that do not return to their former values, as patterns: totals since the start, assigned
-#: numbers, times, how much is read at a time.
+#: numbers, times, and read sizes.
 COUNT_UP = (
     "Churn.queue_declared",
     "Death.*",
@@ -78,7 +78,7 @@ COUNT_UP = (
     "Persistence.stored",
     "Persistence.loaded",
     "Encoder._next",
-    # Of the batch that was written last.
+    # Position of the last written batch.
     "Groups.position",
     "Groups.octets",
     "Journal.newest",
@@ -94,8 +94,8 @@ COUNT_UP = (
     "ServerState.total_requests",
 )
 
-#: Bounds that are lowered in any case, with their divisors: twice their values would take too much memory or time. A
-#: channel remembers one in eight of the routing keys that it meets.
+#: Bounds that are always lowered, with their divisors: twice their values would need too much memory or time. A channel
+#: caches one in eight of the routing keys that it uses.
 LOWERED = {"group_bytes": 16, "entries": 20, "routes": 8, "all_routes": 8}
 
 
@@ -115,7 +115,7 @@ def handshake_ms(divisor: int) -> int:
 
 
 def remembered(bounds: Bounds) -> dict[str, int]:
-    """Return the containers that keep entries on purpose, as patterns of names in the census, with their bounds."""
+    """Return the containers that retain entries on purpose, as patterns of names in the census, with their bounds."""
     return {
         # Counters of the whole broker, one sample every five seconds.
         "History._numbers[[]]": 32 * 601,
@@ -131,7 +131,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "amqpbroker.broker.counters.stats._groups_among[[]]": 8,
         # Topics for which a user is known to have permission.
         "Permissions._allowed[[]]": 1024,
-        # Failed logins, by user and address, with some passwords each.
+        # Failed logins by user and address, with some passwords each.
         "LoginGuard._records[[]]": bounds.guesses,
         "_Record": bounds.guesses,
         "_Record.wrong[[]]": 10 * bounds.guesses,
@@ -142,7 +142,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
 
 
 def try_everything(port: int, management: Management) -> float:
-    """Send a message from a new client by every method there is, and consume all; return the duration in seconds."""
+    """Send a message from a new client by every method, and consume all; return the duration in seconds."""
     started = time.monotonic()
     with SoakClient(port) as client:
         names = ("soak-durable", "soak-quorum", "soak-transient", "soak-wait", "soak-dead")
@@ -242,7 +242,7 @@ class Rest:
 
 
 def grown(before: dict[str, int], now: dict[str, int], remembered: dict[str, int]) -> Iterator[str]:
-    """Yield whatever has grown between two balanced censuses and may not have. remembered: as `remembered` returns."""
+    """Yield unexpected growth between two balanced censuses. remembered: as `remembered` returns."""
     for name, value in sorted(now.items()):
         former = before.get(name, 0)
         bound = _bound(name, former, remembered)
@@ -256,7 +256,7 @@ def grown(before: dict[str, int], now: dict[str, int], remembered: dict[str, int
 
 
 def _bound(name: str, before: int, remembered: dict[str, int]) -> int | None:
-    """Return the highest value of what may grow, or None if the name is of something that may not."""
+    """Return the highest allowed value of a name that may grow, or None if it may not."""
     if name == BLOCKS:
         return int(before * GROWTH)
     if name == HEAP:
@@ -267,9 +267,9 @@ def _bound(name: str, before: int, remembered: dict[str, int]) -> int | None:
 
 
 def balanced(found: dict[str, int]) -> dict[str, int]:
-    """Return the census with differences instead of the totals that grow alike."""
+    """Return the census with differences in place of totals that grow alike."""
     balances = {name: found[name] - found[less] for name, less in BALANCES.items() if name in found}
-    # Less is appended than is written if entries were written that are not counted in the former.
+    # Fewer operations are appended than written if the former does not count some written entries.
     behind = max(0, found.get("Persistence.appended", 0) - found.get("Persistence.synced", 0))
     rest = {name: value for name, value in found.items() if name not in BALANCES.values()}
     return rest | balances | {"Persistence.appended": behind}

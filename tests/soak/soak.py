@@ -1,4 +1,4 @@
-"""Run of one broker through the phases of a soak, one after the other, without a restart."""
+"""Runs one broker through the phases of a soak, one after the other, without a restart."""
 
 import json
 import re
@@ -20,11 +20,11 @@ from tests.soak.client import SoakClient
 from tests.soak.management import Management
 from tests.soak.rest import EVERYTHING_S, Rest, lowered, try_everything
 
-#: A line of the log that tells of a failure.
+#: A line of the log that reports a failure.
 FAILURE = re.compile(r"Traceback|\[(error|critical|alert|emergency)\]")
-#: The line before that of an error that is the client's.
+#: The line before that of an error caused by the client.
 HEAD = re.compile(r" (Channel error|Error) on (AMQP )?connection ")
-#: Maximum number of such lines that are told for one phase, and of characters of each.
+#: Maximum number of such lines that are reported for one phase, and of characters of each.
 MAX_LINES, MAX_CHARACTERS = 5, 300
 
 #: Seconds before the state of a broker is recorded; the broker takes samples every five seconds.
@@ -46,7 +46,7 @@ MODES = (TRANSIENT, PERSISTENT, MIXED)
 
 
 class Soak:
-    """Context of a phase: the broker, and how often to repeat operations.
+    """Context of a phase: the broker, and the number of repetitions of operations.
 
     divisor: divides the bounds and therefore all counts; 1 for the broker's own bounds.
     """
@@ -70,7 +70,7 @@ class Soak:
         return lowered(self.host.divisor)
 
     def count(self, of: int) -> int:
-        """Return the count, lowered as much as the bounds are."""
+        """Return the count, divided like the bounds."""
         return max(20, of // self._divisor)
 
     def until(self, is_met: Callable[[], bool], what: str) -> None:
@@ -82,7 +82,7 @@ class Soak:
 
     @contextmanager
     def lever(self, name: str) -> Iterator[None]:
-        """Hold up the broker's `disk`, make its `memory` short, or set its memory `alarm`; see `levers`."""
+        """Block the broker's `disk`, simulate low `memory`, or set its memory `alarm`; see `levers`."""
         self.management.call("PUT", f"/soak/{name}")
         try:
             yield
@@ -106,9 +106,9 @@ class Soak:
 class Phase:
     """A feature that is driven past twice its bounds.
 
-    is_peak: whether the phase takes more memory than others. Python cannot return all of that memory to the system, so
-    that the process keeps it. compat: the release that the broker is compatible with; the phases of each release have
-    a broker of their own. error: a part of the log's line for the error that clients make, "" for none.
+    is_peak: the phase needs more memory than others. Python cannot return all of that memory to the system, so the
+    process retains it. compat: the release that the broker is compatible with; the phases of each release have their
+    own broker. error: a part of the log line of errors that clients cause, "" for none.
     """
 
     name: str
@@ -154,9 +154,9 @@ class Host:
         return self
 
     def failures(self, error: str = "") -> list[str]:
-        """Return the lines that have been logged since the last call and tell of failures.
+        """Return the lines logged since the last call that report failures.
 
-        error: a part of the lines for errors that clients make on purpose, "" for none.
+        error: a part of the lines for errors that clients cause on purpose, "" for none.
         """
         with self.log.open(errors="replace") as log:
             log.seek(self._read)
@@ -168,7 +168,7 @@ class Host:
         return [f"logged: {line.rstrip()[:MAX_CHARACTERS]}" for line in wrong[:MAX_LINES]]
 
     def stop(self) -> int:
-        """Stop the broker as an operator does; return its exit status."""
+        """Stop the broker like an operator; return its exit status."""
         self.process.terminate()
         return self.process.wait(PATIENCE_S)
 
@@ -211,7 +211,7 @@ def _run(
             started = time.monotonic()
             wrong = _drive(phase, Soak(host, management, divisor))
             took = time.monotonic() - started
-            # A phase that fails in the same way both times is told of once.
+            # A phase that fails in the same way both times is reported once.
             wrong = wrong or at_first[phase.name]
             everything_s = try_everything(host.port, management)
             if everything_s > EVERYTHING_S:
@@ -225,7 +225,7 @@ def _run(
 
 
 def _drive(phase: Phase, soak: Soak) -> list[str]:
-    """Return how the phase failed, if it did."""
+    """Return the failure of the phase, if it failed."""
     try:
         phase.drive(soak)
     except AssertionError as error:

@@ -1,4 +1,4 @@
-"""Soak phases for what waits for the disk, what the disk keeps, and what leaves memory."""
+"""Soak phases for pending disk operations, stored data, and messages that leave memory."""
 
 import time
 
@@ -23,7 +23,7 @@ SEPARATE_BYTES = 17_000
 
 
 def confirms_ahead(soak: Soak) -> None:
-    """Publish to no queue between publishes that wait for the disk, so that later publishes are confirmed first."""
+    """Publish unroutable messages between stored ones, so that later publishes are confirmed first."""
     pairs = 2 * AHEAD + 100
     with soak.client() as client:
         client.declare("q", durable=True)
@@ -66,7 +66,7 @@ def _published(soak: Soak) -> int:
 
 
 def returned_meanwhile(soak: Soak) -> None:
-    """Return the same messages again and again while the disk writes nothing."""
+    """Return the same messages repeatedly while the disk writes nothing."""
     some, most = 200, soak.bounds.returns
     count = 2 * most + 5 * some
     with soak.client() as client:
@@ -97,9 +97,9 @@ def _return_often(client: SoakClient, count: int) -> None:
 
 
 def definitions_log(soak: Soak) -> None:
-    """Change definitions while their log is not moved into the database, because the disk is slow."""
+    """Change definitions while the slow disk prevents that their log is moved into the database."""
     most = soak.bounds.full_log_bytes
-    # A change takes a page of 4 KiB in the log, or more. Changes that are requested together share pages.
+    # A change needs at least a page of 4 KiB in the log. Changes that are requested together use the same pages.
     pairs = most // 4096 // 16 + 5
     log = soak.host.data / "definitions.sqlite-wal"
     sizes = []
@@ -140,7 +140,7 @@ def unread_answers(soak: Soak) -> None:
 def dropped_at_once(soak: Soak) -> None:
     """Lower the length limit of a long queue, so that all its messages are dead-lettered in one event loop iteration.
 
-    The dead letters are several batches, each with more parts than one call to the system writes.
+    The dead letters form several batches, each with more parts than one call to the system writes.
     """
     count = 2 * max(soak.bounds.batch_bytes, LEAVING_BYTES) // SEPARATE_BYTES + 20
     with soak.client() as client:
@@ -170,7 +170,7 @@ def large_transaction(soak: Soak) -> None:
 
 
 def many_copies(soak: Soak) -> None:
-    """Publish to more durable queues than one record of the journal takes, with and without a transaction."""
+    """Publish to more durable queues than one record of the journal holds, with and without a transaction."""
     count = 2 * soak.bounds.entries + 10
     with soak.client() as client:
         declare_exchange(client, "wide", "fanout")
@@ -202,7 +202,7 @@ def many_copies(soak: Soak) -> None:
 
 
 def settled_at_once(soak: Soak) -> None:
-    """Acknowledge, return and delete more stored messages at once than one record of the journal takes."""
+    """Acknowledge, return and delete more stored messages at once than one record of the journal holds."""
     count = 2 * soak.bounds.positions + 100
     with soak.client() as client:
         client.declare("q", durable=True)
@@ -227,7 +227,7 @@ def settled_at_once(soak: Soak) -> None:
 
 
 def compaction(soak: Soak) -> None:
-    """Keep a few messages in each of many segments, so that the broker writes these messages again to free the rest."""
+    """Retain a few messages in each of many segments, so that the broker rewrites these messages to free the rest."""
     segments, size = 8, 20_000
     count = segments * soak.bounds.segment_bytes // size
     with soak.client() as client:
@@ -238,7 +238,7 @@ def compaction(soak: Soak) -> None:
             return published("gone" if i % 20 else "kept", b"x" * size, delivery_mode=kept)
 
         publish(client, each(PERSISTENT, count, make), count)
-        # Each batch takes a step.
+        # Each batch allows one step.
         soak.until(
             lambda: publish(client, alike(PERSISTENT, "gone", 20), 20) or soak.census()["Segment"] <= segments // 2,
             "the oldest segments are written again",
@@ -266,11 +266,11 @@ def counted_deliveries(soak: Soak) -> None:
         client.close()
 
 
-# --- what leaves memory -----------------------------------------------------------------------------------------------
+# --- messages outside of memory ---------------------------------------------------------------------------------------
 
 
 def spilled(soak: Soak) -> None:
-    """Move transient messages to several spill files, because memory is short, and consume them."""
+    """Move transient messages to several spill files, because memory is low, and consume them."""
     size = 10_000
     count = 5 * soak.bounds.spill_bytes // (2 * size) + 300
     with soak.client() as client:
@@ -286,7 +286,7 @@ def spilled(soak: Soak) -> None:
 
 def large_pages(soak: Soak) -> None:
     """Fill pages of a queue, and the memory of a delayed exchange, with large messages."""
-    # The smaller ones are read from the disk with their heads, the others by themselves.
+    # The smaller ones are read from the disk with their heads, the others separately.
     some = 3 * soak.bounds.unswept_bytes // SEPARATE_BYTES + 20
     assert 2 * _ALONE_BYTES < SEPARATE_BYTES < _LARGE_BYTES
     with soak.client() as client:

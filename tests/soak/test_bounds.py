@@ -1,6 +1,6 @@
 """The bounds of the broker: each numeric constant is driven past twice its value by a phase, or is not a bound.
 
-A new constant, cache or comparison of a length has to be entered here.
+A new constant, cache or comparison of a length must be entered here.
 """
 
 import ast
@@ -15,11 +15,11 @@ from tests.soak.soak import MODES
 
 SOURCE = Path(__file__).parents[2] / "amqpbroker"
 
-#: Parts of the code that are not in a broker that serves, and settings, whose values users choose.
+#: Parts of the code that a serving broker does not use, and settings, whose values users choose.
 ELSEWHERE = ("cli/", "testing/", "compat.py", "config/")
 #: Bound -> the phase that drives it past twice its value. Phases in several modes are named without their mode.
 DRIVEN = {
-    # What waits for the disk.
+    # Data that wait for the disk.
     "amqp.confirms.AHEAD": "confirms ahead",
     "config.bounds.unwritten_bytes": "unwritten messages",
     "config.bounds.returns": "returned while the disk is slow",
@@ -31,7 +31,7 @@ DRIVEN = {
     "config.bounds.full_log_bytes": "log of definitions",
     "store.groups._LARGE": "dropped at once",
     "store.files.Files.parts_at_once": "dropped at once",
-    # What the journal keeps.
+    # Stored data.
     "config.bounds.segment_bytes": "backlog",
     "store.compaction.SPARE_SEGMENTS": "compaction",
     "store.compaction.STEP_BYTES": "compaction",
@@ -320,11 +320,11 @@ FOUND = list(collected())
 EXCEPTIONS = [*NOT_BOUNDS_IN_CODE, *[name for names in NOT_BOUNDS.values() for name in names.split()]]
 
 
-def test_each_constant_is_driven_past_twice_its_value_or_no_bound():
+def test_each_constant_is_driven_past_twice_its_value_or_is_not_a_bound():
     assert [name for name in FOUND if name not in DRIVEN and name not in EXCEPTIONS] == []
 
 
-def test_no_constant_is_entered_twice_or_without_being_there():
+def test_entered_constants_are_unique_and_exist():
     assert [name for name, count in Counter([*DRIVEN, *EXCEPTIONS]).items() if count > 1] == []
     assert {*DRIVEN, *EXCEPTIONS} - set(FOUND) == set()
 
@@ -334,7 +334,7 @@ def test_phases_that_drive_bounds_exist():
     assert set(DRIVEN.values()) - phases == set()
 
 
-def test_collected_are_constants_caches_and_limited_lengths():
+def test_constants_caches_and_limited_lengths_are_collected():
     source = """
 LIMIT: Final = 4 * 1024
 _OTHER = LIMIT // 2

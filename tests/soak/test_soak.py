@@ -11,12 +11,12 @@ from tests.soak.soak import run
 
 DIVISOR = 50
 
-#: Features in a single mode, which is enough here; `make soak` runs them in each mode.
+#: Features in a single mode, which is sufficient here; `make soak` runs them in each mode.
 SHORT = [phase for phase in PHASES if not phase.name.endswith((", transient", ", persistent"))]
 
 
 @pytest.mark.alone
-def test_after_each_feature_the_broker_is_at_rest(tmp_path):
+def test_broker_is_at_rest_after_each_feature(tmp_path):
     wrong = {phase.name: lines for phase, _, _, lines in run(SHORT, tmp_path, DIVISOR) if lines}
     assert wrong == {}
 
@@ -37,7 +37,7 @@ def test_census_follows_attributes_and_containers():
     assert (found["_Counter"], found["_Counter.waiting"], found["_Counter.kept[]"]) == (2, 6, 2)
 
 
-def test_a_connection_that_is_open_at_rest_is_a_difference():
+def test_open_connection_at_rest_is_a_difference():
     before = {"Churn.connection_created": 3, "Churn.connection_closed": 2, "Persistence.appended": 5}
     after = {**before, "Churn.connection_created": 8, "Churn.connection_closed": 6, "Persistence.synced": 4}
     assert balanced(before | {"Persistence.synced": 6}) == {"Churn.connection_created": 1, "Persistence.appended": 0}

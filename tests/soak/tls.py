@@ -1,4 +1,4 @@
-"""Soak phases that drive the limits of TLS listeners: handshakes that complete, that are abandoned, and that stall."""
+"""Soak phases that drive the limits of TLS listeners: completed, abandoned and stalled handshakes."""
 
 import time
 from contextlib import suppress
@@ -7,14 +7,14 @@ from tests.soak.caller import DROPPED, RECOVERY_S, Caller, callers
 from tests.soak.rest import handshake_ms
 from tests.soak.soak import Phase, Soak
 
-#: First bytes of a client once its handshake is complete; the broker answers something.
+#: First bytes of a client after its handshake; the broker answers them.
 AMQP = b"AMQP\0\0\x09\x01"
 HTTP = b"GET /api/whoami HTTP/1.1\r\nHost: localhost\r\n\r\n"
 #: Beginning of a handshake: a record of 300 bytes, most of which are missing.
 HALF_HELLO = b"\x16\x03\x01\x01\x2c\x01\x00\x01\x28\x03\x03" + b"x" * 40
 #: First bytes of clients that never complete a handshake.
 ABANDONED = (HALF_HELLO, b"", HTTP)
-#: Seconds between two looks at the broker's state, which takes the broker long enough to delay its clients.
+#: Seconds between two checks of the broker's state, each of which delays the broker's clients.
 LOOK_S = 0.2
 #: Seconds after which a handshake that waits for others is not complete.
 FULL_S = 0.2
@@ -27,7 +27,7 @@ def complete(soak: Soak, port: int, greeting: bytes) -> None:
 
 
 def abandoned(soak: Soak, port: int, greeting: bytes) -> None:
-    """Connect, and disconnect with half of a handshake, with none, or with something else."""
+    """Connect, and disconnect with half of a handshake, with none, or with other data."""
     for i in range(2 * soak.bounds.handshakes + 10):
         with Caller(port) as caller:
             caller.send(ABANDONED[i % len(ABANDONED)])
@@ -39,7 +39,7 @@ def abandoned(soak: Soak, port: int, greeting: bytes) -> None:
 
 
 def stalled(soak: Soak, port: int, greeting: bytes) -> None:
-    """Begin more handshakes than are allowed at a time; others get through once these are gone or time out."""
+    """Begin more handshakes than are allowed at a time; others complete when these are abandoned or time out."""
     most, timeout_s = soak.bounds.handshakes, handshake_ms(soak.host.divisor) / 1000
     with callers() as held:
         _begin(held, port, most)

@@ -12,7 +12,7 @@ from tests.load.client import TIMEOUT_S, request
 from tests.soak.client import DELIVER, Settled, SoakClient, delivery_tag
 from tests.soak.soak import Mode
 
-#: Number of publishes that are sent at once.
+#: Number of publishes that are sent together.
 CHUNK = 100
 PUBLISHING = 9
 
@@ -42,7 +42,7 @@ def each(mode: Mode, count: int, make: Callable[[int, int], bytes]) -> Iterator[
 
 
 def publish(client: SoakClient, data: Iterable[bytes], count: int, refuses: bool = False) -> None:
-    """Publish in confirm mode, on a channel of its own, and wait until the broker has answered for all `count`.
+    """Publish in confirm mode, on a separate channel, and wait until the broker has answered all `count`.
 
     Raises AssertionError if the broker refuses some although not `refuses`, or accepts all although `refuses`.
     """
@@ -65,7 +65,7 @@ def on_channel(frames: bytes, channel: int) -> bytes:
 
 
 def consume(client: SoakClient, queue: str, count: int, no_ack: bool = True) -> None:
-    """Consume so many messages, acknowledging each unless `no_ack`."""
+    """Consume `count` messages, acknowledging each unless `no_ack`."""
     client.seen.clear()
 
     def on_method(ids: int, payload: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""Counters of what happens, the rates made of them, and their history."""
+"""Counters of events, their rates and their history."""

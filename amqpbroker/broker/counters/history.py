@@ -4,11 +4,11 @@ from array import array
 
 
 class History:
-    """The last `length` samples of some counters.
+    """The last `length` samples of a set of counters.
 
     All numbers are in one array. An object per sample would live for minutes among objects of messages that live for
-    milliseconds, and the interpreter returns memory to the operating system only by the mebibyte: a single object that
-    is left in one keeps all of it.
+    milliseconds, and the interpreter returns memory to the operating system only by the mebibyte: one remaining object
+    keeps its whole mebibyte allocated.
     """
 
     def __init__(self, length: int) -> None:

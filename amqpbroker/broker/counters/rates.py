@@ -1,4 +1,4 @@
-"""Rates of counters: samples every few seconds, rates between them, short histories for charts."""
+"""Rates of counters: samples every few seconds, the rates between samples, and short histories for charts."""
 
 from collections.abc import Generator, Iterable, Mapping
 from functools import cache
@@ -12,29 +12,29 @@ from amqpbroker.store.store import Store
 
 #: RabbitMQ's collect_statistics_interval.
 INTERVAL_MS = 5_000
-#: How long histories reach back, in time and in looks.
+#: Age of the oldest sample of a history, and the number of samples.
 HISTORY_MS = 600_000
 HISTORY_LENGTH = 601
-#: Of how many things beside the broker a history is kept: those that were asked for last.
+#: Number of objects beside the broker that have a history: the most recently requested ones.
 HISTORIES = 32
-#: How many things are looked at in one go, so that nobody waits for long, and the time between two goes.
+#: Number of objects that are sampled in one step, so that nothing waits for long, and the time between two steps.
 SLICE = 250
 PAUSE_MS = 5
-#: What part of a queue's consumer_capacity comes from the last look.
+#: Weight of the last sample in a queue's consumer_capacity.
 _WEIGHT = 0.3
 
 Member = TypeVar("Member", bound=Counted)
 
 
 class CountedQueue(Counted, Protocol):
-    """A queue, whose consumers' capacity is sampled too."""
+    """A queue, whose consumer capacity is sampled too."""
 
     @property
     def consumer_count(self) -> int: ...
 
 
 class CountedVhost(Counted, Protocol):
-    """A vhost with everything in it that counts."""
+    """A vhost with all its objects that have counters."""
 
     @property
     def traffic(self) -> Totals: ...
@@ -47,7 +47,7 @@ class CountedVhost(Counted, Protocol):
 
 
 class CountedBroker(Counted, Protocol):
-    """A broker with everything in it that counts."""
+    """A broker with all its objects that have counters."""
 
     @property
     def clock(self) -> Clock: ...
@@ -60,10 +60,10 @@ class CountedBroker(Counted, Protocol):
 
 
 class Rates:
-    """Looks at all counters of a broker every `interval_ms`, a few at a time.
+    """Samples all counters of a broker every `interval_ms`, a few at a time.
 
-    What was never used costs no memory. What broker and vhosts did in all is summed up on the way. clock: by whose time
-    it looks, the broker's unless another is set before `start`.
+    Objects that were never used take no memory. The totals of broker and vhosts are computed in the same pass. clock:
+    the clock of the samples, which is the broker's unless another is set before `start`.
     """
 
     def __init__(self, broker: CountedBroker, interval_ms: int = INTERVAL_MS) -> None:
@@ -75,19 +75,19 @@ class Rates:
         self._first: bool = True
         self._length: int = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
         self._history = History(self._length)
-        # The one that was asked for last is the last.
+        # The most recently requested history is at the end.
         self._histories: dict[Counted, History] = {}
-        # Objects with a history that were sampled or asked for in this round. The others are gone.
+        # Objects with a history that were sampled or asked for in this round. The others are deleted.
         self._seen: set[Counted] = set()
 
     def start(self) -> None:
-        """Look now and from now on. What is there already did not come in an interval."""
+        """Start sampling. The counts that exist already are not attributed to an interval."""
         self._started_ms = self.clock.now_ms()
         self._round = self._sample_all(self._broker)
         self._go_on()
 
     def of(self, counted: Counted) -> dict[str, float]:
-        """By counter, how many more a second: between the last two looks."""
+        """Return the rate per second of each counter, between the last two samples."""
         sample = counted.sample
         if sample is None or sample.before is sample.counters:
             return _zeros(counted.counter_names).copy()
@@ -96,10 +96,10 @@ class Rates:
         return named(counted.counter_names, [(now - before) / seconds for now, before in grown])
 
     def history(self, counted: Counted) -> list[tuple[int, dict[str, int]]]:
-        """Milliseconds since the epoch and the counters then, oldest first, for up to 10 minutes.
+        """Return milliseconds since the epoch and the counters at that time, oldest first, for up to 10 minutes.
 
-        The broker's is always kept. Another begins when it is first asked for, and ends when many others were since, or
-        when what it is of is gone.
+        The broker always has a history. The history of another object begins at its first request; it is discarded when
+        many other histories were requested since, or when the object is deleted.
         """
         history = self._history
         if counted is not self._broker:
@@ -112,7 +112,7 @@ class Rates:
         return [(at_ms + ahead_ms, named(names, counters)) for at_ms, counters in history.samples(len(names))]
 
     def has_history(self, counted: Counted) -> bool:
-        """Return whether `history` has a history of this object already."""
+        """Return whether this object has a history already."""
         return counted is self._broker or counted in self._histories
 
     def _go_on(self) -> None:
@@ -132,7 +132,8 @@ class Rates:
         totals = broker.totals
         traffic, octets = totals.traffic.gone(), totals.octets.gone()
         ready = unacked = 0
-        # As they are now: what closes before its turn is still looked at, and is not counted as gone.
+        # A list of the present objects: one that closes before it is reached is still sampled, and does not count as
+        # gone.
         for vhost in [_Vhost(vhost) for vhost in broker.vhosts.values()]:
             channels = yield from self._sample_members(vhost.channels, len(traffic))
             sessions = yield from self._sample_members(vhost.sessions, len(octets))
@@ -190,7 +191,7 @@ class Rates:
 
 
 class _Vhost:
-    """What there is in a vhost at the start of a round."""
+    """The objects of a vhost at the start of a round."""
 
     def __init__(self, vhost: CountedVhost) -> None:
         self.vhost = vhost

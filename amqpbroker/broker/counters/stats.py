@@ -1,26 +1,27 @@
-"""Names of counters, which are RabbitMQ's, and how their values are asked for.
+"""Names of counters, which are RabbitMQ's, and the interface to read their values.
 
-Little is counted on the way of a message: most of these numbers follow from others that are there anyway. All of them
-grow from the start of the broker on, but for GAUGES.
+Little is counted while a message passes: most of these numbers follow from others that exist anyway. All of them only
+grow from the start of the broker, except GAUGES.
 """
 
 from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Protocol, TypeVar
 
-#: RabbitMQ's name -> how many so far. What never happened is left out, as in the management API's message_stats.
+#: Counts by RabbitMQ's names. Counters of events that never happened are left out, as in the management API's
+#: message_stats.
 MessageStats = dict[str, int]
 
 _PUBLISHED = ("publish", "confirm", "return_unroutable", "drop_unroutable")
 _ROUTED = ("publish_in", "publish_out")
-#: Their sum is deliver_get.
+#: The sum of these counters is deliver_get.
 _TAKEN = ("deliver", "deliver_no_ack", "get", "get_no_ack")
 _DELIVERED = (*_TAKEN, "get_empty", "redeliver", "ack")
 STORE_COUNTERS = ("disk_reads", "disk_writes")
-#: Those of one group are shown together, once any of them is not 0.
+#: The counters of one group are shown together if any of them is not 0.
 _GROUPS = (_PUBLISHED, _ROUTED, _DELIVERED, STORE_COUNTERS)
 
-#: received_confirm: publishes in confirm mode; no part of message_stats.
+#: received_confirm: publishes in confirm mode; not part of message_stats.
 CHANNEL_COUNTERS = (*_PUBLISHED, *_DELIVERED, "received_confirm")
 GAUGES = ("messages_ready", "messages_unacknowledged")
 QUEUE_COUNTERS = ("publish", *_DELIVERED, *STORE_COUNTERS, *GAUGES)
@@ -35,10 +36,10 @@ Number = TypeVar("Number", int, float)
 
 
 class Sample:
-    """The last two looks at some counters.
+    """The last two samples of a set of counters.
 
-    at_ms: when the last was taken, interval_ms: how long after the one before. idle_since: when it was first seen that
-    nothing happens any more, None while something does. capacity: see QueueInfo.consumer_capacity.
+    at_ms: time of the last sample. interval_ms: time between the two. idle_since: time of the first sample without a
+    change, None while the object is in use. capacity: see QueueInfo.consumer_capacity.
     """
 
     __slots__ = ("at_ms", "before", "capacity", "counters", "idle_since", "interval_ms")
@@ -70,7 +71,7 @@ class Sample:
 
 
 class Counted(Protocol):
-    """Something that has counters. sample: what `Rates` knows of them."""
+    """An object that has counters. sample: the samples that `Rates` takes of them."""
 
     sample: Sample | None
 
@@ -78,11 +79,11 @@ class Counted(Protocol):
     def counter_names(self) -> tuple[str, ...]: ...
 
     def counters(self) -> tuple[int, ...]:
-        """The present numbers, in the order of `counter_names`."""
+        """Return the current numbers, in the order of `counter_names`."""
 
 
 class Totals:
-    """The sums of several of one kind: of those that are there, and of those that are gone."""
+    """Sums of the counters of several objects of one kind, including those that no longer exist."""
 
     __slots__ = ("_gone", "counter_names", "members", "sample")
 
@@ -96,7 +97,7 @@ class Totals:
         self.members[member] = None
 
     def remove(self, member: Counted) -> None:
-        """It is gone, and counts no further."""
+        """Remove a member, whose counters change no more."""
         if member in self.members:
             del self.members[member]
             for place, count in enumerate(member.counters()):
@@ -104,12 +105,12 @@ class Totals:
                     self._gone[place] += count
 
     def count(self, **counts: int) -> None:
-        """Count what was done without a member."""
+        """Count events that belong to no member."""
         for name, count in counts.items():
             self._gone[self.counter_names.index(name)] += count
 
     def gone(self) -> tuple[int, ...]:
-        """What is counted beside the members."""
+        """Return the counts of removed members and of events without a member."""
         return tuple(self._gone)
 
     def counters(self) -> tuple[int, ...]:
@@ -117,12 +118,12 @@ class Totals:
 
 
 def summed(first: Iterable[int], others: list[tuple[int, ...]]) -> tuple[int, ...]:
-    """Place by place."""
+    """Return the sums of the numbers at each position."""
     return tuple(map(sum, zip(first, *others, strict=True)))
 
 
 def message_stats(names: tuple[str, ...], counters: tuple[int, ...]) -> MessageStats:
-    """What the management API shows of these."""
+    """Return these counters as the management API shows them."""
     shown: MessageStats = {}
     if any(counters):
         for members, places in _groups_among(names):
@@ -136,13 +137,13 @@ def message_stats(names: tuple[str, ...], counters: tuple[int, ...]) -> MessageS
 
 @cache
 def _groups_among(names: tuple[str, ...]) -> list[tuple[tuple[str, ...], tuple[int, ...]]]:
-    """Of each group the members that are there, and their places."""
+    """Return the members of each group that occur in `names`, with their positions."""
     present = [tuple([name for name in group if name in names]) for group in _GROUPS]
     return [(members, tuple([names.index(name) for name in members])) for members in present]
 
 
 def named(names: tuple[str, ...], numbers: Sequence[Number]) -> dict[str, Number]:
-    """The numbers by name, and with them RabbitMQ's two sums, deliver_get and messages, if their parts are there."""
+    """Return the numbers by name, with RabbitMQ's two sums, deliver_get and messages, if their summands are present."""
     found = dict(zip(names, numbers, strict=True))
     for name, parts in (("deliver_get", _TAKEN), ("messages", GAUGES)):
         if parts[0] in found:
@@ -151,9 +152,10 @@ def named(names: tuple[str, ...], numbers: Sequence[Number]) -> dict[str, Number
 
 
 class Outlet:
-    """What one channel has published to one exchange.
+    """Messages that one channel has published to one exchange.
 
-    single: messages that went to exactly one destination. other, other_out: the rest, and to how many these went.
+    single: messages that went to exactly one destination. other, other_out: number of all other messages, and of their
+    destinations.
     """
 
     __slots__ = ("other", "other_out", "single")
@@ -168,6 +170,6 @@ class Outlet:
         self.single += count
 
     def count_other(self, destinations: int) -> None:
-        """Count a message that went to so many destinations."""
+        """Count a message that went to this number of destinations."""
         self.other += 1
         self.other_out += destinations

@@ -17,7 +17,7 @@ CHURN_COUNTERS = (
 
 
 class Churn:
-    """What came and went, as in `churn_rates` of the management API's overview."""
+    """Counts of opened, closed, created and deleted objects, as in `churn_rates` of the management API's overview."""
 
     __slots__ = ("sample", *CHURN_COUNTERS)
     counter_names: ClassVar[tuple[str, ...]] = CHURN_COUNTERS
@@ -57,7 +57,7 @@ class Churn:
 
 
 class AuthAttempts:
-    """Attempts to log in, by protocol: `amqp091`, `http`."""
+    """Login attempts by protocol: `amqp091`, `http`."""
 
     def __init__(self) -> None:
         self.succeeded: dict[str, int] = {}
@@ -68,17 +68,17 @@ class AuthAttempts:
         counts[protocol] = counts.get(protocol, 0) + 1
 
     def reset(self) -> None:
-        """Count from 0."""
+        """Reset all counts to 0."""
         self.succeeded.clear()
         self.failed.clear()
 
 
 class BrokerTotals:
-    """Counts that outlive what they were counted of.
+    """Counts that outlive the objects that they belong to.
 
-    traffic: of all channels. octets: of all connections. queues: of all queues, by their kind. dead_letters: (kind of
-    the queue that a message left, strategy, reason) -> how many, in RabbitMQ's words: at_most_once, at_least_once, or
-    disabled where there is no dead letter exchange; expired, rejected, maxlen, delivery_limit.
+    traffic: of all channels. octets: bytes of all connections. queues: of all queues, by kind. dead_letters: (kind of
+    the queue that a message left, strategy, reason) -> count, in RabbitMQ's words: at_most_once, at_least_once, or
+    disabled if there is no dead letter exchange; expired, rejected, maxlen, delivery_limit.
     """
 
     def __init__(self, kinds: Iterable[str]) -> None:

@@ -1,1 +1,1 @@
-"""Seams for those who are told of events, or look on as messages come and go."""
+"""Interfaces for listeners to events and for observers of messages."""

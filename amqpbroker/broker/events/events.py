@@ -1,4 +1,4 @@
-"""The seam for listeners to events: objects of the broker are created, changed or deleted, and by whom."""
+"""The listener interface for events: the creation, change or deletion of an object of the broker, and its user."""
 
 from collections.abc import Mapping
 
@@ -23,7 +23,7 @@ class Events:
     """A listener that ignores all events. A listener overrides the methods of the events that it needs.
 
     actor: the user whose request is being handled. An event's `actor` is the user who caused the event, if not that
-    user. An event is emitted in the middle of an operation, so a listener may only remember: see Tap. It describes the
+    user. An event is emitted in the middle of an operation, so a listener may only record it: see Tap. It describes the
     object at once, because a deleted object may soon be empty. It never raises: an event that cannot be described does
     not undo the operation.
     """
@@ -32,10 +32,10 @@ class Events:
         self.actor: str = INTERNAL
 
     def act_as(self, actor: str) -> None:
-        """Set the user whose request is handled from now on; INTERNAL for none."""
+        """Set the user whose request is handled from now on; INTERNAL if there is none."""
         self.actor = actor
 
-    # --- clients ----------------------------------------------------------------------------------------------------
+    # --- clients ------------------------------------------------------------------------------------------------------
 
     def authentication_succeeded(self, user: str, mechanism: str, peer: PeerLike) -> None:
         """A client has logged in."""
@@ -61,7 +61,7 @@ class Events:
     def consumer_deleted(self, consumer: ConsumerLike) -> None:
         """A queue has lost a consumer."""
 
-    # --- topology ---------------------------------------------------------------------------------------------------
+    # --- topology -----------------------------------------------------------------------------------------------------
 
     def vhost_created(self, vhost: VhostLike, traced: bool) -> None:
         """A vhost was created. traced: see Tracing."""
@@ -90,7 +90,7 @@ class Events:
     def binding_deleted(self, vhost: str, binding: BindingLike, actor: str | None = None) -> None:
         """A binding was removed."""
 
-    # --- administration ---------------------------------------------------------------------------------------------
+    # --- administration -----------------------------------------------------------------------------------------------
 
     def user_created(self, user: UserLike) -> None:
         """A user was added."""

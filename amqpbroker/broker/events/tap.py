@@ -1,4 +1,4 @@
-"""The tap: whoever looks on as messages come and go, and as clients are refused."""
+"""The tap: an interface for observers of published and delivered messages and of errors sent to clients."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Via(NamedTuple):
-    """Where something was done: the connection's name, the number of its channel (0 for none), and the user's name."""
+    """Origin of an operation: the connection's name, the channel number (0 for none), and the user's name."""
 
     connection: str
     channel: int
@@ -18,19 +18,19 @@ class Via(NamedTuple):
 
 
 def over_http(user: str) -> Via:
-    """Of the HTTP API, where RabbitMQ has a connection for each request."""
+    """Return the origin for the HTTP API, where RabbitMQ has a connection for each request."""
     return Via("HTTP", 1, user)
 
 
 class TappedDestination(Protocol):
-    """A queue, or another destination of messages. It has no name if it only holds messages back."""
+    """A queue or another destination of messages. An exchange that holds messages back has no name here."""
 
     @property
     def name(self) -> str: ...
 
 
 class TappedVhost(Protocol):
-    """A vhost, as far as taps use it."""
+    """The attributes of a vhost that taps use."""
 
     @property
     def name(self) -> str: ...
@@ -38,21 +38,24 @@ class TappedVhost(Protocol):
 
 
 class Tap(metaclass=ABCMeta):
-    """One that looks on. `Broker.tap` sets it; while a vhost has none, nothing is asked for any message.
+    """An observer, set by `Broker.tap`. A vhost without one does no work for taps.
 
-    It is called in the middle of things, so it may only remember: whatever changes anything in the broker has to wait,
-    as for a timer.
+    It is called in the middle of operations, so it may only record: it must defer everything that changes the broker,
+    for example to a timer.
     """
 
     @abstractmethod
     def published(
         self, vhost: TappedVhost, message: "Message", destinations: Sequence[TappedDestination], via: Via
     ) -> None:
-        """A client's message is about to go to these, or nowhere; in a transaction if it is committed."""
+        """Called before a client's message is routed to these destinations, or to none.
+
+        In a transaction, it is called at the commit.
+        """
 
     @abstractmethod
     def delivered(self, vhost: TappedVhost, message: "Message", queue: str, redelivered: bool, via: Via) -> None:
-        """A message goes to a client, as it is sent: to a consumer, or because it asked for one."""
+        """Called when a message is sent to a client, for a consumer or for basic.get."""
 
     def refused(self, vhost: TappedVhost, error: "AmqpError", via: Via) -> None:  # noqa: B027 - most do not care
-        """A client did something that closes its channel or, by the scope of the error, its connection."""
+        """Called when an error closes a client's channel or, if the error has that scope, its connection."""

@@ -1,1 +1,1 @@
-"""Exchanges: their types, one a module, and how a message finds its queues."""
+"""Exchanges: one module for each exchange type, and the routing of messages to queues."""

@@ -21,9 +21,10 @@ _INTEGER = re.compile(rb"[+-]?[0-9]+")
 class ConsistentHashType(ExchangeType):
     """rabbit_exchange_type_consistent_hash of 4.0: the binding key is the weight.
 
-    What is hashed is the (first) routing key, or what the exchange arguments `hash-header` or `hash-property` name; all
-    messages that lack it go to the same queue. Jump consistent hash over as many buckets as there is weight: a queue
-    that is bound later takes over only its share of the keys. Of several bindings to a queue the first one counts.
+    The hash is computed from the first routing key, or from the header or property that the exchange argument
+    `hash-header` or `hash-property` names; all messages without it go to the same queue. The number of buckets for the
+    jump consistent hash is the sum of the weights, so a queue that is bound later takes over only its proportion of the
+    keys. If a queue has several bindings, the first one counts.
     """
 
     name: ClassVar[str] = "x-consistent-hash"
@@ -31,7 +32,7 @@ class ConsistentHashType(ExchangeType):
     picks = True
 
     def __init__(self, arguments: Table) -> None:
-        """Raises AmqpError 406 for arguments that make no sense."""
+        """Parse the exchange's arguments. Raises AmqpError 406 if they are invalid."""
         self._header = _longstr(arguments, "hash-header")
         self._property = _longstr(arguments, "hash-property")
         if self._property is not None:
@@ -77,7 +78,7 @@ class ConsistentHashType(ExchangeType):
         self._ends = None
 
     def _lay_out(self) -> list[int]:
-        """Lay the targets' buckets out side by side; returns where each target's buckets end."""
+        """Lay the targets' buckets out side by side; return the position where the buckets of each target end."""
         weights: dict[Target, int] = {}
         for binding in self._bindings:
             weights.setdefault(binding.destination, int(binding.routing_key))
@@ -92,7 +93,7 @@ class ConsistentHashType(ExchangeType):
     def _hashed(self, routing_key: bytes, message: Message) -> bytes:
         if self._header is not None:
             field = header(message.properties, self._header.encode("utf-8", "surrogateescape"))
-            return b"" if field is None else _octets(field)
+            return b"" if field is None else _hashed_bytes(field)
         if self._property is not None:
             value = decode_properties(message.properties).get(self._property, b"")
             return b"%d" % value if isinstance(value, int) else bytes(value)
@@ -100,9 +101,9 @@ class ConsistentHashType(ExchangeType):
 
 
 def jump_hash(key: bytes, buckets: int) -> int:
-    """A bucket in [0, buckets): Lamping and Veach, "A fast, minimal memory, consistent hash algorithm" (2014).
+    """Return a bucket in [0, buckets): Lamping and Veach, "A fast, minimal memory, consistent hash algorithm" (2014).
 
-    With one bucket more, a key stays where it is or moves to the new bucket.
+    If one bucket is added, each key stays in its bucket or moves to the new one.
     """
     seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "big")
     bucket = 0
@@ -114,8 +115,8 @@ def jump_hash(key: bytes, buckets: int) -> int:
     return bucket
 
 
-def _octets(field: Field) -> bytes:
-    """What is hashed of a header: the same for equal values, whatever their width."""
+def _hashed_bytes(field: Field) -> bytes:
+    """Return the bytes of a header to be hashed, which are the same for equal values of any width."""
     kind, value = field
     if kind in "Sx":
         return bytes(value)

@@ -1,4 +1,4 @@
-"""The default exchange: the routing key is the name of a queue."""
+"""The default exchange, where the routing key is the name of a queue."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -10,9 +10,9 @@ from amqpbroker.message.message import Message
 
 
 class DefaultType(ExchangeType):
-    """The type of the exchange with the empty name, a direct one to clients (AMQP 0-9-1 section 3.1.3.1).
+    """The type of the exchange with the empty name, which clients see as direct (AMQP 0-9-1 section 3.1.3.1).
 
-    Its bindings are implied, so that there are none to add or remove. Its routes change with the queues that exist.
+    Its bindings are implicit, so none can be added or removed. Its routes change when queues are created or deleted.
     """
 
     name: ClassVar[str] = "direct"
@@ -27,7 +27,7 @@ class DefaultType(ExchangeType):
         raise NotImplementedError("the default exchange has no bindings of its own")
 
     def close(self) -> None:
-        """Do nothing: the default exchange keeps no bindings."""
+        """Do nothing: the default exchange stores no bindings."""
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         return list(self._queues.find(routing_key))

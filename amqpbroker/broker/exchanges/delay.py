@@ -12,7 +12,8 @@ from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.raw_headers import find_header, value_end
 from amqpbroker.wire.values import INTEGER_KINDS, Field, decode_value
 
-#: The longest delay, ten years, as for RabbitMQ's TTLs: longer ones are cut to it. (The plugin stops at 2^32 - 1 ms.)
+#: The longest delay, ten years, as for RabbitMQ's TTLs: longer delays are reduced to it. (The plugin's limit is 2^32 -
+#: 1 ms.)
 MAX_DELAY_MS: Final = 10 * 365 * 86_400_000
 
 _NAME: Final = b"x-delay"
@@ -24,7 +25,7 @@ _MAX_DIGITS = len(str(MAX_DELAY_MS))
 
 
 def delay_ms(properties: bytes) -> i64:
-    """Return the delay that the headers of a message ask for, 0 for none."""
+    """Return the delay that the headers of a message request, 0 for none."""
     at: i64 = find_header(properties, _NAME)
     return _delay_at(properties, at) if at else 0
 
@@ -47,9 +48,9 @@ def _delay_at(properties: bytes, at: i64) -> i64:
 
 
 def asked_delay_ms(field: Field) -> int:
-    """Return the delay that a value asks for, 0 for none.
+    """Return the delay that a value requests, 0 for none.
 
-    Integers and floats of every kind, decimals, and numbers as text (rabbit_delayed_message_utils:get_delay).
+    Accepts integers and floats of every kind, decimals, and numbers as text (rabbit_delayed_message_utils:get_delay).
     """
     kind, value = field
     if kind in INTEGER_KINDS or kind in "fd":
@@ -66,7 +67,7 @@ def asked_delay_ms(field: Field) -> int:
 
 
 def released(message: Message) -> Message:
-    """Return the message with its delay negated, so that consumers see it was delayed and it is not delayed again."""
+    """Return the message with its delay negated: consumers see the delay, and it is not delayed again."""
     delay = delay_ms(message.properties)
     negated = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
     return message.rewritten(message.address, set_headers(message.properties, _ENTRY + negated))

@@ -17,7 +17,7 @@ from amqpbroker.wire.values import Table
 class DelayedType(ExchangeType):
     """rabbit_exchange_type_delayed_message (a plugin): holds messages back, and routes them as another type does.
 
-    Bindings are those of the moment when a message is due.
+    A message is routed by the bindings that exist when it is due.
     """
 
     name: ClassVar[str] = "x-delayed-message"
@@ -33,9 +33,9 @@ class DelayedType(ExchangeType):
         store: Store = UNSTORED,
         bounds: Bounds = BOUNDS,
     ) -> None:
-        """`release` routes a message that is due through this exchange again; its x-delay is negative by then.
+        """release: routes a message that is due through this exchange again; its x-delay is negative by then.
 
-        store: where persistent messages are while they are held.
+        store: the store of persistent messages while they are held.
         """
         self.inner = inner
         self.per_key = inner.per_key

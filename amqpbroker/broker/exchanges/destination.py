@@ -1,4 +1,4 @@
-"""The seam for destinations of messages: queues and others that an exchange routes to."""
+"""The interface of destinations: queues, and other objects that an exchange routes messages to."""
 
 from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Destination(metaclass=ABCMeta):
     """Queue, or another destination of messages (held delayed messages, a direct reply-to consumer).
 
-    closed: the destination is deleted; nothing is published to it any more. instant: the destination keeps no messages,
-    so a publish is confirmed as if it had reached no queue.
+    closed: the destination is deleted, and nothing is published to it any more. instant: the destination stores no
+    messages, so a publish is confirmed as if it had reached no queue.
     """
 
     instant: bool = False
@@ -26,18 +26,18 @@ class Destination(metaclass=ABCMeta):
 
     @abstractmethod
     def publish(self, message: "Message") -> bool:
-        """Take responsibility for the message. False when it is refused (reject-publish), which nacks the publish."""
+        """Accept the message, or return False if it is refused (reject-publish), which nacks the publish."""
 
     def refuses(self, count: int, size: int) -> bool:
-        """Whether `publish` might refuse any of so many messages with so many octets of bodies."""
+        """Return whether `publish` might refuse any of `count` messages whose bodies have `size` bytes in all."""
         return False
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class BindingDestination(Destination):
-    """Destination that bindings lead to: a queue.
+    """A destination of bindings: a queue.
 
-    durable: it outlives the broker. incoming: the bindings that lead to it.
+    durable: the destination survives a restart. incoming: the bindings to the destination.
     """
 
     def __init__(self, name: str, durable: bool = False) -> None:

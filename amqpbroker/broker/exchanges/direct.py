@@ -1,4 +1,4 @@
-"""direct: the binding key equals the routing key."""
+"""The direct exchange type: a binding matches if its key equals the routing key."""
 
 from typing import ClassVar
 

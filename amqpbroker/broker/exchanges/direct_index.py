@@ -24,7 +24,7 @@ class DirectIndex(KeyIndex):
         self.count(target, 1)
 
     def remove(self, key: bytes, target: "Target") -> None:
-        """Raises KeyError if it is not there."""
+        """Remove a target of the key. Raises KeyError if it is not in the index."""
         targets = self._targets[key]
         targets.remove(target)
         self.count(target, -1)

@@ -1,4 +1,4 @@
-"""Exchanges, their bindings and arguments, and the seam that an exchange type fills."""
+"""Exchanges, their bindings and arguments, and the interface of exchange types."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
@@ -16,16 +16,20 @@ from amqpbroker.wire.values import TYPE_NAMES, Table, text
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
 
-#: What a message is routed to next.
+#: The next hop of a message.
 Target = Union["Exchange", Destination]
-#: What a binding can lead to.
+#: The destination of a binding.
 Bindable = Union["Exchange", BindingDestination]
-#: What makes a binding the same as another of its source: destination is an exchange, its name, key, sorted arguments.
+#: Identity of a binding among those of its source: whether the destination is an exchange, its name, key, sorted
+#: arguments.
 BindingIdentity = tuple[bool, str, bytes, bytes]
 
 
 class Binding:
-    """From an exchange to a queue or exchange. Equal ones (same source, destination, key, arguments) exist once."""
+    """A binding from an exchange to a queue or exchange.
+
+    Equal bindings (source, destination, key, arguments) exist once.
+    """
 
     __slots__ = ("arguments", "destination", "routing_key", "source")
 
@@ -61,15 +65,15 @@ class ExchangeType(ABC):
     def validate_binding(  # noqa: B027 - most types accept any
         self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT
     ) -> None:
-        """Raise AmqpError if a binding with this key and these arguments makes no sense for the type."""
+        """Raise AmqpError if a binding with this key and these arguments is invalid for the type."""
 
     @abstractmethod
     def bind(self, binding: Binding) -> None:
-        """A binding that was not there before."""
+        """Add a binding to the index. It is not in the index yet."""
 
     @abstractmethod
     def unbind(self, binding: Binding) -> None:
-        """A binding that `bind` was called with."""
+        """Remove a binding that `bind` has added."""
 
     def unbind_all(self, bindings: list[Binding]) -> None:
         """Call `unbind` for each binding."""
@@ -78,17 +82,17 @@ class ExchangeType(ABC):
 
     @abstractmethod
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
-        """Where a message goes under one of its routing keys. An exchange or queue may occur more than once.
+        """Return the targets of a message for one of its routing keys. An exchange or queue may occur more than once.
 
-        Only types that are not `keyed` may look at the message. The list may be the type's own: leave it as it is.
+        Only types that are not `keyed` may read the message. The list may belong to the type, so callers must not
+        change it.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Drop all bindings and held messages, because the exchange is deleted.
+        """Discard all bindings and held messages, because the exchange is deleted.
 
-        Bindings refer to their exchange: without this, the reference cycle would leave the exchange to the garbage
-        collector.
+        Bindings refer to their exchange: without this call, only the garbage collector could free the exchange.
         """
 
 
@@ -167,7 +171,7 @@ class Exchange:
 
     @property
     def binding_count(self) -> int:
-        """Number of bindings that live (see `Binding.lives`)."""
+        """Return the number of bindings that live (see `Binding.lives`)."""
         return len(self.bindings) - self.lingering
 
     def live_bindings(self) -> Iterable[Binding]:
@@ -176,12 +180,12 @@ class Exchange:
         return [binding for binding in bindings if binding.lives] if self.lingering else bindings
 
     def count_published(self, destinations: int) -> None:
-        """A message was published here that is counted by no outlet, and went to so many."""
+        """Count a message that was published here without an outlet, and that went to this number of destinations."""
         self._published_in += 1
         self._published_out += destinations
 
     def add_up(self, outlet: Outlet) -> None:
-        """The outlet is used no more."""
+        """Add the counts of an outlet that is no longer used."""
         del self.outlets[outlet]
         self._published_in += outlet.single + outlet.other
         self._published_out += outlet.single + outlet.other_out
@@ -197,17 +201,17 @@ class Exchange:
         return message_stats(self.counter_names, self.counters())
 
 
-#: Looks an exchange up by its name in the vhost at hand.
+#: Returns the exchange of a name in the current vhost.
 Lookup = Callable[[str], Exchange | None]
 
 
 def alternate_exchange(name: str, vhost: str, arguments: Table) -> str | None:
-    """Return the alternate exchange that exchange.declare names, if any. Raises AmqpError 406 if it is no string."""
+    """Return the alternate exchange that exchange.declare names, if any. Raises AmqpError 406 if it is not a string."""
     return exchange_argument(ALTERNATE_EXCHANGE, "exchange", name, vhost, arguments)
 
 
 def exchange_argument(argument: str, kind: str, name: str, vhost: str, arguments: Table) -> str | None:
-    """Return an argument that names an exchange (rabbit_misc:r_arg/4). Raises AmqpError 406 if it is no string."""
+    """Return an argument that names an exchange (rabbit_misc:r_arg/4). Raises AmqpError 406 if it is not a string."""
     given = arguments.get(argument)
     if given is None:
         return None

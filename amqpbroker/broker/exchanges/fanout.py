@@ -1,4 +1,4 @@
-"""fanout: every binding matches."""
+"""The fanout exchange type: every binding matches."""
 
 from typing import ClassVar
 

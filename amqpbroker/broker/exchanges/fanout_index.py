@@ -1,4 +1,4 @@
-"""All bindings, whatever the key, for fanout exchanges."""
+"""All bindings, regardless of the key, for fanout exchanges."""
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ class FanoutIndex(KeyIndex):
         self.count(target, 1)
 
     def remove(self, target: "Target") -> None:
-        """Raises KeyError if it is not there."""
+        """Remove a target. Raises KeyError if it is not in the index."""
         self._targets.remove(target)
         self.count(target, -1)
 

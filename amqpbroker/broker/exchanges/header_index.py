@@ -1,4 +1,4 @@
-"""The bindings of a headers exchange, indexed by the headers that they ask for."""
+"""The bindings of a headers exchange, indexed by the headers that they require."""
 
 import struct
 from typing import TYPE_CHECKING, Final
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 _DOUBLE: Final = struct.Struct(">d")
 
-#: Target -> how many bindings lead to it.
+#: Target -> number of bindings to it.
 _Targets = dict["Target", int]
 
 
 class Condition:
     """A header with a certain value, or with any value.
 
-    met: number of the last message that meets it. targets: those of bindings that ask for nothing else, or for any of
+    met: number of the last message that meets it. targets: the targets of bindings that require nothing else, or any of
     several headers. combinations: the combinations of conditions that are looked up by this one.
     """
 
@@ -35,7 +35,7 @@ class Condition:
 
 
 class Combination:
-    """Several conditions that bindings ask for together. by: the one by which the combination is looked up."""
+    """Several conditions that bindings require together. by: the condition by which the combination is looked up."""
 
     __slots__ = ("by", "conditions", "targets")
 
@@ -46,7 +46,10 @@ class Combination:
 
 
 class _Header:
-    """The conditions on one header. seen: number of the last message that has it. present: the value may be any."""
+    """The conditions on one header.
+
+    seen: number of the last message that has the header. present: the condition that any value meets.
+    """
 
     __slots__ = ("present", "seen", "values")
 
@@ -56,20 +59,20 @@ class _Header:
         self.values: dict[object, Condition] = {}
 
 
-#: A header's name, and the value that is asked for; None if it may be any.
+#: A header's name, and the required value; None if any value will do.
 Wanted = tuple[bytes, Field | None]
 
 
 class HeaderIndex:
     """Finds the targets of a message by its header bytes.
 
-    Bindings that ask for the same are one entry. An entry that asks for several headers is looked up by the condition
-    that was the rarest when the entry was made. Values are compared only of headers that a binding names.
+    Bindings with the same requirements are one entry. An entry that requires several headers is looked up by the
+    condition that was the rarest when the entry was made. Values are compared only for headers that a binding names.
     """
 
     def __init__(self) -> None:
         self._headers: dict[bytes, _Header] = {}
-        # Names that are not in it are surely not in `_headers`: a bit for each `_bit()`.
+        # A bit for each `_bit()` of a header name. A name whose bit is not set is certainly not in `_headers`.
         self._names: i64 = 0
         self._always: _Targets = {}
         self._combinations: dict[tuple[Condition, ...], Combination] = {}
@@ -210,7 +213,7 @@ def _is_met(combination: Combination, number: i64) -> bool:
 
 
 def _bit(length: i64, first: i64) -> i64:
-    """Return a bit for a header name, by its length and first byte. The first byte of an empty name may be any."""
+    """Return a bit for a header name, by its length and first byte. For an empty name, the first byte has no effect."""
     if length == 0:
         return 1
     one: i64 = 1
@@ -219,13 +222,13 @@ def _bit(length: i64, first: i64) -> i64:
 
 # --- values -----------------------------------------------------------------------------------------------------------
 #
-# Each value has a key, and equal keys mean equal values to RabbitMQ: integers of all widths compare by value, so do
-# floats, and strings with binaries; nested values by their bytes. A message's timestamp counts in milliseconds and a
-# binding's in seconds (mc_amqpl:routing_value): in RabbitMQ 4.0 they never match each other.
+# Each value has a key, and equal keys mean equal values to RabbitMQ: integers of all widths compare by value, and so do
+# floats; strings compare with binaries; nested values compare by their bytes. A message's timestamp counts in
+# milliseconds and a binding's in seconds (mc_amqpl:routing_value): in RabbitMQ 4.0 they never match each other.
 
 
 def _sent_key(data: bytes, at: i64, end: i64) -> object:
-    """Return the key of the value in data[at:end], which a message has."""
+    """Return the key of a message's value in data[at:end]."""
     kind: i64 = data[at]
     if kind == 0x53 or kind == 0x78:  # S x
         return data[at + 5 : end]
@@ -258,7 +261,10 @@ _INTEGERS: Final = "bBsuIilT"
 
 
 def _bound_key(field: Field) -> object:
-    """Return the key of a value that a binding asks for. It is also that of a message's, except for timestamps."""
+    """Return the key of a value that a binding requires.
+
+    It equals the key of a message's value, except for timestamps.
+    """
     kind, value = field
     if kind in _INTEGERS:
         return int(value)

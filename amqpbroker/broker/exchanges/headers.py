@@ -1,4 +1,4 @@
-"""headers: the binding's arguments are compared with the message's headers."""
+"""The headers exchange type: the binding's arguments are compared with the message's headers."""
 
 from typing import ClassVar
 
@@ -49,9 +49,9 @@ class HeadersType(ExchangeType):
 
 
 def _rule(arguments: Table) -> tuple[list[Wanted], bool]:
-    """Return the headers that a binding asks for, and whether any of them is enough.
+    """Return the headers that a binding requires, and whether any one of them is sufficient.
 
-    A void argument asks for a header with any value. Only the modes with-x look at names that begin with `x-`.
+    A void argument requires a header with any value. Only the modes with-x use names that begin with `x-`.
     """
     mode = arguments.get(_MATCH, Field("S", b"all")).value
     with_x = mode in (b"all-with-x", b"any-with-x")

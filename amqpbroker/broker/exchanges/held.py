@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 #: Time until the next check whether the disk has caught up.
 _BUSY_MS: Final = 10
-#: Time within which a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all
+#: Time after which a message that cannot be read is read again. If failures exceed successes by `_FAILURES`, all
 #: messages that must be read wait that long.
 _REREAD_MS: Final = 1000
 _FAILURES: Final = 100
 #: Minimum time between two log messages about such failures.
 _TELL_MS: Final = 60_000
-#: Size of a message beside its body (see `Bounds.unswept_bytes`), and the time until memory is looked through again for
+#: Size of a message without its body (see `Bounds.unswept_bytes`), and the time until memory is searched again for
 #: messages that were not stored yet.
 _MESSAGE_BYTES: Final = 1024
 _SWEEP_AGAIN_MS: Final = 1000
@@ -36,12 +36,12 @@ _BITS: Final = 64
 _MASK = (1 << _BITS) - 1
 
 
-# Acyclic: apart from its message a copy has only numbers. It refers to the exchange by id.
+# Acyclic: a copy has a message and numbers only. It refers to the exchange by id.
 @mypyc_attr(acyclic=True)
 class HeldCopy(Copy):
-    """Message that is held back, as the store sees it.
+    """A message that is held back, as the store sees it.
 
-    deadline_ms: when it is due. position: 0 unless it is stored.
+    deadline_ms: time at which it is due. position: 0 unless the message is stored.
     """
 
     __slots__ = ()
@@ -51,22 +51,22 @@ class HeldCopy(Copy):
         self.position = position
 
     def __lt__(self, other: object) -> bool:
-        """Return whether it is due earlier, or as early and came earlier."""
+        """Return whether this message is due earlier than `other`, or at the same time but published before it."""
         assert isinstance(other, HeldCopy)
         due_ms = other.deadline_ms
         return self.deadline_ms < due_ms or (self.deadline_ms == due_ms and self.sequence < other.sequence)
 
 
 def _key(copy: HeldCopy) -> int:
-    """Return due time and sequence as one number."""
+    """Return the due time and the sequence number as one number."""
     return copy.deadline_ms << _BITS | copy.sequence
 
 
 class HeldMessages(Destination):
     """The messages of one exchange that are not due yet. One timer waits for the earliest.
 
-    If the store keeps any, persistent ones are stored, and leave memory some time after that. Releasing one is one
-    thing to the store: it leaves here and enters its queues.
+    Persistent messages are stored if the store supports it, and leave memory some time later. The release of a message
+    is atomic to the store: the message leaves the exchange and enters its queues.
     """
 
     def __init__(
@@ -83,11 +83,11 @@ class HeldMessages(Destination):
         self._release = release
         self._store = store
         self._stores = store.keeps
-        # Two heaps, by due time and sequence. In the second, both are one number, which goes on with the position, and
-        # is all that memory keeps of the message: about 60 octets.
+        # Two heaps, ordered by due time and sequence number. In the second, both are one number, followed by the
+        # position, and nothing else of the message is in memory: about 60 bytes.
         self._recent: list[HeldCopy] = []
         self._stored: list[int] = []
-        #: Items of the second heap that wait until they are read again.
+        #: Items of the second heap that wait to be read again.
         self._unread: list[int] = []
         self._reread_timer: Timer | None = None
         self._sequence = 0
@@ -103,17 +103,20 @@ class HeldMessages(Destination):
         return len(self._recent) + len(self._stored) + len(self._unread)
 
     def recent(self) -> list[HeldCopy]:
-        """Return the copies in memory by due time. Only stored copies may be elsewhere."""
+        """Return the copies in memory by due time. Only stored copies may be missing from it."""
         return sorted(self._recent)
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- publishing ---------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
         self.hold(message, self._clock.wall_ms() + delay_ms(message.properties))
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:
-        """Keep the message until then (milliseconds since the epoch; what is past is due at once)."""
+        """Hold the message until the due time.
+
+        due_ms: milliseconds since the epoch; a message whose due time is past is due at once.
+        """
         self._sequence += 1
         copy = HeldCopy(message, self.id, self._sequence, due_ms)
         if self._stores and message.persistent:
@@ -128,7 +131,7 @@ class HeldMessages(Destination):
             self._arm()
 
     def _sweep(self) -> None:
-        """Let what is stored by now leave memory."""
+        """Release the memory of messages that are stored by now."""
         self._new_bytes = 0
         rest: list[HeldCopy] = []
         pending = False
@@ -158,10 +161,10 @@ class HeldMessages(Destination):
     def recovered(self) -> None:
         self._arm()
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- release ------------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Drop everything."""
+        """Discard all messages."""
         recent, self._recent = self._recent, []
         stored, self._stored = self._stored + self._unread, []
         self._discard_unread()
@@ -185,7 +188,7 @@ class HeldMessages(Destination):
         return self._recent[0].deadline_ms if self._recent else None
 
     def _is_stored_next(self) -> bool:
-        """Whether the earliest is one that memory does not have."""
+        """Return whether the earliest message is stored only, and not in memory."""
         stored, recent = self._stored, self._recent
         if not stored or not recent:
             return bool(stored)
@@ -198,14 +201,15 @@ class HeldMessages(Destination):
         self._timer = None if due_ms is None else self._clock.at_wall(due_ms, self._release_due)
 
     def _release_due(self) -> None:
-        """Release what is due, up to a bounded number: other timers and connections get their turn in between.
+        """Release messages that are due, up to a bounded number, so that timers and connections run in between.
 
-        Nor more than the disk takes: released, a stored message is in memory, and to be written anew.
+        Release no more messages than the disk can accept: a released stored message is in memory and must be written
+        again.
         """
         self._timer = None
         now_ms = self._clock.wall_ms()
         store = self._store
-        # One reading for all of them: messages with the same delay stand one after the other.
+        # One reading for all of them: messages with the same delay are next to each other.
         reading = store.load(())
         try:
             for _ in range(self._bounds.releases):
@@ -224,7 +228,7 @@ class HeldMessages(Destination):
                 self._arm()
 
     def _pop(self, reading: Reading) -> HeldCopy | None:
-        """Take the earliest message. If it cannot be read, postpone it and return None."""
+        """Remove and return the earliest message. If it cannot be read, postpone it and return None."""
         if not self._is_stored_next():
             copy = heapq.heappop(self._recent)
             self._recent_bytes -= copy.message.size + _MESSAGE_BYTES
@@ -255,13 +259,13 @@ class HeldMessages(Destination):
             log.error("delayed messages that are due cannot be read: %s; each is tried again every second", error)
 
     def _discard_unread(self) -> None:
-        """Postpone nothing any more."""
+        """Discard the list of postponed messages."""
         self._unread = []
         if self._reread_timer is not None:
             self._reread_timer.cancel()
 
     def _read_again(self) -> None:
-        """Put the postponed messages back."""
+        """Add the postponed messages again."""
         self._stored += self._unread
         self._unread = []
         heapq.heapify(self._stored)

@@ -1,4 +1,4 @@
-"""The seam for how an exchange finds the targets of a routing key, if only the key decides; indexes without a table."""
+"""The interface of indexes that find targets by the routing key alone, and the indexes that need no table."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 class KeyIndex(metaclass=ABCMeta):
-    """Targets of an exchange by routing key. It is asked for every message whose route no channel remembers.
+    """The targets of an exchange by routing key. It is used for every message whose route is not cached by a channel.
 
-    exchanges: number of bindings that lead to exchanges, not to queues.
+    exchanges: number of bindings to exchanges, not to queues.
     """
 
     def __init__(self) -> None:
         self.exchanges: int = 0
 
     def count(self, target: "Target", bindings: int) -> None:
-        """Count bindings that come or go."""
+        """Count bindings to a target that were added (positive) or removed (negative)."""
         if not isinstance(target, Destination):
             self.exchanges += bindings
 
@@ -31,21 +31,21 @@ class KeyIndex(metaclass=ABCMeta):
 
 
 class TypeIndex(KeyIndex):
-    """Asks an exchange type that depends only on the routing key, and has no index of its own."""
+    """Index for an exchange type that depends only on the routing key, and has no index of its own."""
 
     def __init__(self, exchange_type: "ExchangeType") -> None:
         super().__init__()
         self._type = exchange_type
 
     def find(self, key: bytes) -> "tuple[Target, ...]":
-        """Return the targets; a target may be there more than once."""
+        """Return the targets; a target may occur more than once."""
         return tuple(self._type.route(key, Message(encode_address("", key), b"\0\0", b"")))
 
 
 class DefaultIndex(KeyIndex):
     """Queues by their names, for the default exchange.
 
-    queue_named: returns the queue, or whatever else messages can be sent to by name.
+    queue_named: returns the queue, or another destination that has a name.
     """
 
     def __init__(self, queue_named: Callable[[str], Destination | None]) -> None:

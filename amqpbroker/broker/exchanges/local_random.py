@@ -1,4 +1,4 @@
-"""x-local-random: x-random, for queues of this node and without binding keys."""
+"""The x-local-random exchange type: like x-random, for queues of this node and without binding keys."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from amqpbroker.wire.values import Table, text
 
 
 class LocalRandomType(ExchangeType):
-    """rabbit_exchange_type_local_random of 4.0. A single node has no other than local queues."""
+    """rabbit_exchange_type_local_random of 4.0. All queues of a single node are local."""
 
     name: ClassVar[str] = "x-local-random"
     keyed = False

@@ -1,4 +1,4 @@
-"""Exchange type x-modulus-hash: equal routing keys go to one queue, different keys spread over all queues."""
+"""The x-modulus-hash exchange type: equal routing keys go to one queue, and different keys spread over all queues."""
 
 from typing import ClassVar
 
@@ -43,5 +43,5 @@ class ModulusHashType(ExchangeType):
 
 
 def _place(target: Target) -> tuple[bool, bytes]:
-    """Sort key of a destination in the order of Erlang: exchanges before queues."""
+    """Return the sort key of a destination in the order of Erlang: exchanges before queues."""
     return not isinstance(target, Exchange), target.name.encode("utf-8", "surrogateescape")

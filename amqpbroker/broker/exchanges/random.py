@@ -1,4 +1,4 @@
-"""x-random: one binding, picked anew for every message."""
+"""The x-random exchange type: one random binding for each message."""
 
 import random
 from typing import ClassVar
@@ -8,7 +8,7 @@ from amqpbroker.message.message import Message
 
 
 class RandomType(ExchangeType):
-    """rabbit_exchange_type_random: any binding, so that two bindings to a queue give it twice the share."""
+    """rabbit_exchange_type_random: chooses among bindings, so a queue with two bindings gets twice as many messages."""
 
     name: ClassVar[str] = "x-random"
     keyed = False

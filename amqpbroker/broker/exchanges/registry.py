@@ -20,7 +20,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table, text
 
-#: The types that know nothing but their bindings.
+#: Exchange types that need only their bindings.
 _PLAIN: dict[str, Callable[[], ExchangeType]] = {
     DirectType.name: DirectType,
     FanoutType.name: FanoutType,
@@ -31,7 +31,7 @@ _PLAIN: dict[str, Callable[[], ExchangeType]] = {
     TopicType.name: TopicType,
 }
 
-#: Names of all exchange types. Older releases have fewer (see `known_exchange_types`).
+#: Names of all exchange types. Older releases of RabbitMQ have fewer (see `known_exchange_types`).
 EXCHANGE_TYPES: tuple[str, ...] = tuple(sorted((*_PLAIN, ConsistentHashType.name, DelayedType.name)))
 
 #: Names of the exchange types before RabbitMQ 4.3.
@@ -54,9 +54,8 @@ def build_exchange_type(
 ) -> ExchangeType:
     """Return the type of a new exchange that is declared with these arguments.
 
-    For a type that delays messages, `release` routes a message through the exchange, and `store` keeps the
-    messages. `names`: the available types. Raises AmqpError 406 for an unknown type and for arguments that
-    the type refuses.
+    For a type that delays messages, `release` routes a message through the exchange, and `store` stores the messages.
+    `names`: the available types. Raises AmqpError 406 for an unknown type and for arguments that the type refuses.
     """
     if type_name not in names:
         raise unknown_exchange_type(type_name)
@@ -83,9 +82,10 @@ def missing_exchange_type(type_name: str, arguments: Table, names: Collection[st
 
 
 def unknown_exchange_type(type_name: str) -> errors.AmqpError:
-    """RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), and else `invalid`.
+    """Return the error for an unknown exchange type.
 
-    Hardly any name with a hyphen, a capital or a letter outside ASCII is an atom there.
+    RabbitMQ says `unknown` if its Erlang has no atom of that name (rabbit_exchange:check_type), and otherwise
+    `invalid`. Hardly any name with a hyphen, a capital letter or a letter outside ASCII is an atom there.
     """
     if "-" in type_name or type_name != type_name.lower() or not type_name.isascii():
         return errors.unknown_exchange_type(type_name)

@@ -1,4 +1,4 @@
-"""Deletions with all that follows: bindings of the object, and auto-delete exchanges without bindings."""
+"""The consequences of a deletion: bindings of the deleted object, and auto-delete exchanges without bindings."""
 
 from collections import Counter, deque
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""From an exchange to the queues: the way of a message through bindings, exchanges and alternate exchanges."""
+"""Routing from an exchange to queues, through bindings, exchanges and alternate exchanges."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Route:
-    """Where a message goes.
+    """The destinations of a message.
 
-    destinations: each once, in the order in which they were reached. keyed: every exchange on the way looked at nothing
-    but the one routing key, so that all messages with this key go the same way until a binding changes.
+    destinations: each once, in the order in which they were reached. keyed: every exchange on the path used only the
+    one routing key, so all messages with this key take the same route until a binding changes.
     """
 
     __slots__ = ("destinations", "keyed")
@@ -29,8 +29,8 @@ class Route:
 def route(exchange: "Exchange", message: Message, lookup: "Lookup") -> Route:
     """Follow the bindings from `exchange`; each exchange is visited once (rabbit_exchange:route).
 
-    An exchange that finds nothing at all, not even an exchange seen before, hands over to its alternate exchange. One
-    that does not exist, or is the default exchange, finds nothing (seen on RabbitMQ 4.0.5).
+    If an exchange finds no target at all, not even an exchange that was visited before, its alternate exchange is used.
+    An alternate exchange that does not exist, or is the default exchange, finds nothing (seen on RabbitMQ 4.0.5).
     """
     found: dict[Destination, None] = {}
     keyed = not message.extra_keys
@@ -73,11 +73,11 @@ def _targets(exchange_type: "ExchangeType", message: Message) -> "list[Target]":
 
 
 class Stop:
-    """An exchange on the way of messages, as long as the vhost's routes do not change.
+    """An exchange on the path of messages, cached while the vhost's routes do not change.
 
-    index: finds targets by the key, None if the exchange looks at more than the key. lingering: some targets may be
-    closed. simple: the index finds nothing but destinations that live, each once. alternate: name of the alternate
-    exchange, empty if there is none.
+    index: finds targets by the key; None if the exchange uses more than the key. lingering: some targets may be closed.
+    simple: the index finds only destinations that live, each once. alternate: name of the alternate exchange, empty if
+    there is none.
     """
 
     __slots__ = ("alternate", "index", "lingering", "simple", "visit")
@@ -96,9 +96,9 @@ class Stop:
 
 
 class KeyRoutes:
-    """Follows bindings where nothing but the routing key decides, and keeps the exchanges on the way until `forget`.
+    """Follows bindings if only the routing key decides, and caches the exchanges on the path until `forget`.
 
-    It takes the same way as `route`, without objects for each message.
+    The result is the same as that of `route`, without objects for each message.
     """
 
     __slots__ = ("_lookup", "_stops", "_visit")
@@ -109,23 +109,23 @@ class KeyRoutes:
         self._visit: i64 = 0
 
     def forget(self) -> None:
-        """Forget the exchanges: the vhost's routes have changed."""
+        """Clear the cached exchanges, because the vhost's routes have changed."""
         self._stops.clear()
 
     def stop(self, exchange: "Exchange") -> Stop:
-        """Return the exchange as it is kept here."""
+        """Return the cached entry of the exchange."""
         stop = self._stops.get(exchange)
         if stop is None:
             stop = self._stops[exchange] = Stop(exchange)
         return stop
 
     def find(self, start: Stop, key: bytes) -> tuple[Destination, ...] | None:
-        """Return where a message with this key goes, None if an exchange on its way looks at more than the key."""
+        """Return the destinations of messages with this key; None if an exchange on the path uses more than the key."""
         if start.simple and start.index is not None:
             only: tuple[Any, ...] = start.index.find(key)
             if only or not start.alternate:
                 return only
-        # An exchange is visited once, which the number of the visit tells.
+        # The number of the visit ensures that an exchange is visited once.
         self._visit += 1
         visit = self._visit
         start.visit = visit

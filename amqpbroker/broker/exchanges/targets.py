@@ -1,4 +1,4 @@
-"""The targets of several bindings, each once, in the order in which they came."""
+"""The targets of several bindings, each once, in the order in which they were added."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 class Targets:
-    """Targets, and how many bindings lead to each. Most have one binding, and then there is only a tuple."""
+    """Targets, and the number of bindings to each. Most have one binding, and then there is only a tuple."""
 
     __slots__ = ("_all", "_counts")
 
@@ -29,7 +29,7 @@ class Targets:
         self._all = None
 
     def remove(self, target: "Target") -> None:
-        """Take one binding's target away. Raises KeyError if it is not there."""
+        """Remove the target of one binding. Raises KeyError if there is none."""
         counts = self._counts
         if counts is None:
             if not self._all or self._all[0] is not target:

@@ -1,4 +1,4 @@
-"""topic: binding keys are patterns of words, where `*` stands for one word and `#` for any number of them."""
+"""The topic exchange type: binding keys are patterns, where `*` matches one word and `#` any number of words."""
 
 from typing import ClassVar
 

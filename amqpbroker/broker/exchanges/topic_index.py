@@ -1,4 +1,4 @@
-"""Bindings by patterns of words, for topic exchanges: `*` stands for one word and `#` for any number of them."""
+"""Bindings by patterns of words, for topic exchanges: `*` matches one word and `#` any number of words."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -16,8 +16,10 @@ _DOT: Final = 0x2E
 
 
 class _Node:
-    """Node of the trie: its children, and the targets of the patterns that end here. many: the child for `#`, one: the
-    child for `*`."""
+    """Node of the trie: its children, and the targets of the patterns that end here.
+
+    many: the child for `#`, one: the child for `*`.
+    """
 
     __slots__ = ("children", "many", "one", "targets")
 
@@ -35,7 +37,7 @@ class _Node:
         return None if self.children is None else self.children.get(word)
 
     def set_child(self, word: bytes, child: "_Node | None") -> None:
-        """Add a child, or remove it if there is none."""
+        """Add a child, or remove the child of this word if `child` is None."""
         if word == MANY:
             self.many = child
         elif word == _ONE:
@@ -50,18 +52,20 @@ class _Node:
                 self.children = None
 
     def follows(self) -> bool:
-        """Return whether any pattern goes on from here."""
+        """Return whether any pattern continues from here."""
         return self.children is not None or self.many is not None or self.one is not None
 
 
 class TopicIndex(KeyIndex):
-    """A trie of the patterns, word by word. Looking up a key walks only what matches it, however many bindings there
-    are."""
+    """A trie of the patterns, word by word.
+
+    A look-up visits only the nodes that match the key, regardless of the number of bindings.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._root = _Node()
-        # Targets that `find` has found so far. In most cases there is one, which takes no list.
+        # Targets that `find` has found so far. In most cases there is one, which needs no list.
         self._first: Targets | None = None
         self._further: list[Targets] | None = None
 
@@ -79,7 +83,7 @@ class TopicIndex(KeyIndex):
         self.count(target, 1)
 
     def remove(self, pattern: bytes, target: "Target") -> None:
-        """Raises KeyError if it is not there."""
+        """Remove a target of the pattern. Raises KeyError if it is not in the index."""
         node = self._root
         path = []
         for word in words_of(pattern):
@@ -133,9 +137,9 @@ class TopicIndex(KeyIndex):
             self._further.append(targets)
 
     def _visit(self, node: _Node, key: bytes, at: i64, end: i64, followed: dict[_Node, int] | None) -> None:
-        """Find what matches the words of the key from `at` on; beyond `end`, there are no words left.
+        """Find the targets that match the words of the key from `at` on; beyond `end`, there are no words left.
 
-        followed: `#` node -> the first word from which on it has been followed, once it matters: the work is bounded by
+        followed: `#` node -> the first word from which it has been followed, once it matters: the work is bounded by
         nodes times words.
         """
         many = node.many
@@ -162,7 +166,7 @@ class TopicIndex(KeyIndex):
             while stop < end and key[stop] != _DOT:
                 stop += 1
             if node.children is not None:
-                # Words of a routing key that look like wildcards are none, and no child has these names.
+                # Words of a routing key that look like wildcards are ordinary words, and no child has these names.
                 exact = node.children.get(key[at:stop])
                 if exact is not None:
                     self._visit(exact, key, stop + 1, end, followed)
@@ -174,7 +178,7 @@ class TopicIndex(KeyIndex):
 
 
 def _starts(key: bytes, at: i64, known: i64, end: i64) -> list[int]:
-    """Return where words start from `at` on, and where there are none left, as far as it is before `known`."""
+    """Return the starts of the words from `at` on, and the position after the last word, if they are before `known`."""
     starts = []
     while at < known:
         starts.append(int(at))
@@ -187,5 +191,5 @@ def _starts(key: bytes, at: i64, known: i64, end: i64) -> list[int]:
 
 
 def words_of(key: bytes) -> list[bytes]:
-    """The empty key has no words; otherwise even an empty word counts."""
+    """Split a key into words. The empty key has no words; in other keys, an empty word counts."""
     return key.split(b".") if key else []

@@ -1,6 +1,6 @@
 """Limits: queues of a vhost, connections and channels of a vhost or a user (rabbit_vhost_limit.erl).
 
-A negative limit is none.
+A negative limit means no limit.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from amqpbroker.wire.erlang import erlang_entries, erlang_json
 
 VHOST_LIMITS = "vhost-limits"
 
-#: The name of the one parameter of that component in each vhost.
+#: Name of the only parameter that the component has in each vhost.
 LIMITS = "limits"
 
 MAX_CONNECTIONS = "max-connections"
@@ -29,11 +29,11 @@ _OF_USERS = (MAX_CONNECTIONS, MAX_CHANNELS)
 
 @final
 class Limits:
-    """The limits of vhosts and users, and how much of them is taken.
+    """The limits of vhosts and users, and their current usage.
 
-    What changes limits raises ValueError with RabbitMQ's text for a limit that is none, LookupError for a user that is
-    not there, and AmqpError 506 for a change that cannot be stored; then nothing has changed. Whether a vhost exists is
-    the caller's business.
+    A change of limits raises ValueError with RabbitMQ's text if a limit is invalid, LookupError if the user does not
+    exist, and AmqpError 506 if the change cannot be stored; then nothing has changed. The caller checks that the vhost
+    exists.
     """
 
     def __init__(
@@ -50,28 +50,28 @@ class Limits:
         self._channels: int = 0
         self._max_channels = max_channels
 
-    # --- of vhosts --------------------------------------------------------------------------------------------------
+    # --- of vhosts ----------------------------------------------------------------------------------------------------
 
     def vhost(self, vhost: str) -> dict[str, int]:
-        """Its limits by name; nothing if it has none."""
+        """Return the limits of a vhost by name; empty if it has none."""
         return dict(self._vhosts.get(vhost, {}))
 
     def vhosts(self) -> dict[str, dict[str, int]]:
-        """The limits of all vhosts that have some."""
+        """Return the limits of all vhosts that have any."""
         return {vhost: dict(limits) for vhost, limits in self._vhosts.items()}
 
     def set_vhost(self, vhost: str, name: str, value: int) -> None:
         self.replace_vhost(vhost, {**self.vhost(vhost), name: value})
 
     def clear_vhost(self, vhost: str, name: str | None = None) -> None:
-        """One limit, or all; nothing to do if there is none."""
+        """Clear one limit of a vhost, or all of them. Does nothing if there is none."""
         limits = self.vhost(vhost)
         left = {} if name is None else {each: limits[each] for each in limits if each != name}
         if left != limits:
             self.replace_vhost(vhost, left)
 
     def replace_vhost(self, vhost: str, limits: Mapping[str, int]) -> None:
-        """These, and no others."""
+        """Replace all limits of a vhost."""
         self.check_vhost(limits)
         stored = ParameterDefinition(VHOST_LIMITS, vhost, LIMITS, dict(limits))
         if limits:
@@ -84,62 +84,62 @@ class Limits:
             self._events.vhost_limits_cleared(vhost)
 
     def check_vhost(self, limits: Mapping[str, object]) -> None:
-        """Raises ValueError for limits that no vhost can have."""
+        """Check limits. Raises ValueError if they are invalid for a vhost."""
         problems = _problems(limits, _OF_VHOSTS, "limits")
         if problems:
             raise validation_failed(*problems)
 
     def restore(self, stored: ParameterDefinition) -> None:
-        """From definitions that have it."""
+        """Restore limits from their stored definition."""
         self._vhosts[stored.vhost] = stored.value
 
     def vhost_deleted(self, vhost: str) -> None:
-        """The vhost is deleted, also from the definitions."""
+        """Discard the limits of a vhost that is deleted, also from the definitions."""
         self._vhosts.pop(vhost, None)
 
-    # --- of users ---------------------------------------------------------------------------------------------------
+    # --- of users -----------------------------------------------------------------------------------------------------
 
     def user(self, name: str) -> dict[str, int]:
-        """The user's limits by name."""
+        """Return the user's limits by name."""
         return dict(self._users.user(name).limits)
 
     def set_user(self, user: str, name: str, value: int) -> None:
         self.replace_user(user, {**self.user(user), name: value})
 
     def clear_user(self, user: str, name: str | None = None) -> None:
-        """One limit, or all; nothing to do if there is none."""
+        """Clear one limit of a user, or all of them. Does nothing if there is none."""
         limits = self.user(user)
         left = {} if name is None else {each: limits[each] for each in limits if each != name}
         if left != limits:
             self.replace_user(user, left)
 
     def replace_user(self, user: str, limits: Mapping[str, int]) -> None:
-        """These, and no others."""
+        """Replace all limits of a user."""
         self.check_user(limits)
         self._users.set_limits(user, limits)
 
     def check_user(self, limits: Mapping[str, object]) -> None:
-        """Raises ValueError for limits that no user can have."""
+        """Check limits. Raises ValueError if they are invalid for a user."""
         problems = _problems(limits, _OF_USERS, "user-limits")
         if problems:
             raise ValueError(problems[0])
 
-    # --- in force ---------------------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
 
     def check_vhost_connections(self, vhost: str, user: str) -> None:
-        """Raises AmqpError 530 if the vhost has all the connections that it may have."""
+        """Check the connection limit of a vhost. Raises AmqpError 530 if it is reached."""
         limit = self._vhosts.get(vhost, {}).get(MAX_CONNECTIONS, -1)
         if 0 <= limit <= self._connections_of_vhosts[vhost]:
             raise errors.vhost_connection_limit(vhost, user, limit)
 
     def check_user_connections(self, user: str) -> None:
-        """Raises AmqpError 530 if the user has all the connections that it may have."""
+        """Check the connection limit of a user. Raises AmqpError 530 if it is reached."""
         limit = self._limit_of_user(user, MAX_CONNECTIONS)
         if 0 <= limit <= self._connections_of_users[user]:
             raise errors.user_connection_limit(user, limit)
 
     def check_channels(self, user: str) -> None:
-        """Raises AmqpError 530 if the node or the user has all the channels that it may have."""
+        """Check the channel limits of the node and the user. Raises AmqpError 530 if one is reached."""
         if 0 < self._max_channels <= self._channels:
             raise errors.node_channel_limit(self._node, self._max_channels)
         limit = self._limit_of_user(user, MAX_CHANNELS)
@@ -147,7 +147,10 @@ class Limits:
             raise errors.user_channel_limit(self._node, limit)
 
     def check_queues(self, vhost: str, name: str, count: int) -> None:
-        """Raises AmqpError 406 if the vhost may not have a queue of that name beside the `count` that it has."""
+        """Check the queue limit of a vhost that has `count` queues.
+
+        Raises AmqpError 406 if a queue of that name exceeds it.
+        """
         limit = self._vhosts.get(vhost, {}).get(MAX_QUEUES, -1)
         if 0 <= limit <= count:
             raise errors.queue_limit(name, vhost, limit)
@@ -156,7 +159,7 @@ class Limits:
         limits = self._users.limits(user)
         return limits.get(name, -1) if limits else -1
 
-    # --- what is taken ----------------------------------------------------------------------------------------------
+    # --- usage --------------------------------------------------------------------------------------------------------
 
     def connection_opened(self, vhost: str, user: str) -> None:
         self._connections_of_vhosts[vhost] += 1
@@ -196,7 +199,7 @@ class VhostLimitParameters(Component):
 
 
 def _vhost_limits(name: str, value: object) -> dict[str, Any]:
-    """Raises ValueError if they are named or written as nothing of the kind is."""
+    """Parse the parameter's name and value. Raises ValueError if they are invalid."""
     if name != LIMITS:
         raise validation_failed(f"{VHOST_LIMITS} of a vhost are named {LIMITS}, not {name}")
     if value == []:
@@ -207,7 +210,7 @@ def _vhost_limits(name: str, value: object) -> dict[str, Any]:
 
 
 def _problems(limits: Mapping[str, object], names: tuple[str, ...], what: str) -> list[str]:
-    """What is wrong with these limits, in RabbitMQ's words."""
+    """Return the errors in these limits, in RabbitMQ's words."""
     unknown = {name: limits[name] for name in limits if name not in names}
     problems = [f"Unrecognised terms {erlang_entries(unknown)} in {what}"] if unknown else []
     for name in names:
@@ -218,7 +221,7 @@ def _problems(limits: Mapping[str, object], names: tuple[str, ...], what: str) -
 
 
 def _less(counter: "Counter[str]", key: str, count: int) -> None:
-    """Count down; what is at 0 is not kept."""
+    """Subtract from a counter, and remove it when it reaches 0."""
     counter[key] -= count
     if not counter[key]:
         del counter[key]

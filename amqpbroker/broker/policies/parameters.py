@@ -1,4 +1,4 @@
-"""Parameters: settings at run time, by component, vhost and name (rabbit_runtime_parameters.erl); and global ones."""
+"""Runtime parameters by component, vhost and name (rabbit_runtime_parameters.erl), and global parameters."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Parameter(NamedTuple):
-    """value: decoded JSON."""
+    """A runtime parameter. value: decoded JSON."""
 
     component: str
     vhost: str
@@ -21,63 +21,63 @@ class Parameter(NamedTuple):
 
 
 class GlobalParameter(NamedTuple):
-    """value: decoded JSON."""
+    """A global parameter. value: decoded JSON."""
 
     name: str
     value: Any
 
 
 class Component(ABC):
-    """What one component's parameters are and do. The component keeps them, each change safe before it is made.
+    """The parameters of one component. The component owns them, and stores each change before it takes effect.
 
-    Raises LookupError for what is not there, ValueError for a value that is none, AmqpError 506.
+    Methods raise LookupError if a parameter does not exist, ValueError if a value is invalid, and AmqpError 506.
     """
 
     @abstractmethod
     def check(self, name: str, value: object) -> None:
-        """Raises ValueError for what `put` would refuse."""
+        """Check a value. Raises ValueError if `put` would refuse it."""
 
     def authorise(self, name: str, value: object, user: "User") -> None:  # noqa: B027 - most leave it to the vhost
-        """Raises ValueError for a value that this user may not set."""
+        """Check permissions. Raises ValueError if this user may not set the value."""
 
     @abstractmethod
     def put(self, vhost: str, name: str, value: object) -> None:
-        """Set, and put in force."""
+        """Set a parameter and apply it."""
 
     @abstractmethod
     def delete(self, vhost: str, name: str) -> None:
-        """Take out of force."""
+        """Delete a parameter and revoke its effect."""
 
     @abstractmethod
     def values(self, vhost: str | None) -> list[tuple[str, str, object]]:
-        """(vhost, name, value) of one vhost or of all."""
+        """Return (vhost, name, value) of the parameters of one vhost or of all vhosts."""
 
 
 def validation_failed(*problems: str) -> ValueError:
-    """As RabbitMQ says that a value is none."""
+    """Return the error for an invalid value, in RabbitMQ's words."""
     return ValueError("\n".join(("Validation failed\n", *problems, "")))
 
 
 @final
 class Parameters:
-    """The parameters of all components. `list` without a component leaves policies out, as RabbitMQ does."""
+    """The parameters of all components. `list` without a component omits policies, as RabbitMQ does."""
 
     def __init__(self, components: Mapping[str, Component]) -> None:
         self._components = dict(components)
 
     def put(self, component: str, vhost: str, name: str, value: object) -> None:
-        """Raises ValueError for a component that there is not, or a value that it does not take."""
+        """Set a parameter. Raises ValueError if the component does not exist or refuses the value."""
         self.check(component, name, value)
         self._components[component].put(vhost, name, value)
 
     def check(self, component: str, name: str, value: object) -> None:
-        """Raises ValueError for what `put` would refuse."""
+        """Check a value. Raises ValueError if `put` would refuse it."""
         if component not in self._components:
             raise validation_failed(f"component {component} not found")
         self._components[component].check(name, value)
 
     def authorise(self, component: str, name: str, value: object, user: "User") -> None:
-        """Raises ValueError for a value that this user may not set, or nobody."""
+        """Check permissions. Raises ValueError if this user, or every user, may not set the value."""
         self.check(component, name, value)
         self._components[component].authorise(name, value, user)
 
@@ -85,19 +85,19 @@ class Parameters:
         return component in self._components
 
     def delete(self, component: str, vhost: str, name: str) -> None:
-        """Raises LookupError."""
+        """Delete a parameter. Raises LookupError if it does not exist."""
         self.get(component, vhost, name)
         self._components[component].delete(vhost, name)
 
     def get(self, component: str, vhost: str, name: str) -> Parameter:
-        """Raises LookupError."""
+        """Return a parameter. Raises LookupError if it does not exist."""
         for parameter in self.list(component, vhost):
             if parameter.name == name:
                 return parameter
         raise LookupError(f"parameter '{name}' of component '{component}' in vhost '{vhost}' does not exist")
 
     def list(self, component: str | None = None, vhost: str | None = None) -> list[Parameter]:
-        """Those of one component or of all, in one vhost or in all; none of a component that there is not."""
+        """Return the parameters of one or all components in one or all vhosts; none if the component does not exist."""
         return [
             Parameter(name, *value)
             for name, each in self._components.items()
@@ -108,9 +108,9 @@ class Parameters:
 
 @final
 class GlobalParameters:
-    """Parameters that belong to no vhost, of any name and value. Nothing but `cluster_name` means anything here.
+    """Parameters that belong to no vhost, with any name and value. Only `cluster_name` has an effect.
 
-    AmqpError 506 is raised for a change that cannot be stored; then nothing has changed.
+    Methods raise AmqpError 506 if a change cannot be stored; then nothing has changed.
     """
 
     def __init__(self, definitions: Definitions, events: Events = UNHEARD) -> None:
@@ -119,31 +119,31 @@ class GlobalParameters:
         self._values: dict[str, Any] = {}
 
     def put(self, name: str, value: object) -> None:
-        """Set; any JSON will do."""
+        """Set a parameter to any JSON value."""
         self._definitions.put(GlobalParameterDefinition(name, value))
         self._values[name] = value
         self._events.parameter_set("global", name, value=value)
 
     def delete(self, name: str) -> None:
-        """Raises LookupError."""
+        """Delete a parameter. Raises LookupError if it does not exist."""
         self._definitions.remove(GlobalParameterDefinition(*self.get(name)))
         del self._values[name]
         self._events.parameter_cleared("global", name)
 
     def get(self, name: str) -> GlobalParameter:
-        """Raises LookupError."""
+        """Return a parameter. Raises LookupError if it does not exist."""
         if name not in self._values:
             raise LookupError(f"global parameter '{name}' does not exist")
         return GlobalParameter(name, self._values[name])
 
     def value(self, name: str, otherwise: object) -> Any:
-        """That of the parameter, if there is one."""
+        """Return the value of the parameter, or `otherwise` if it does not exist."""
         return self._values.get(name, otherwise)
 
     def list(self) -> list[GlobalParameter]:
-        """All, by name."""
+        """Return all parameters, sorted by name."""
         return [GlobalParameter(name, self._values[name]) for name in sorted(self._values)]
 
     def restore(self, stored: GlobalParameterDefinition) -> None:
-        """From definitions that have it."""
+        """Restore a parameter from its stored definition."""
         self._values[stored.name] = stored.value

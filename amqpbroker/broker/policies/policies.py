@@ -1,6 +1,7 @@
-"""Policies and operator policies: settings for all queues and exchanges of some name (rabbit_policy.erl).
+"""Policies and operator policies: settings for all queues and exchanges whose names match (rabbit_policy.erl).
 
-At most one of each is in force for a queue or an exchange: of those that match it, the one of highest priority.
+At most one policy and one operator policy are in force for a queue or an exchange: the matching one of highest
+priority.
 """
 
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ OPERATOR_POLICY = "operator_policy"
 @final
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A policy as its author wrote it. operator: it is an operator policy."""
+    """A policy as its author defined it. operator: it is an operator policy."""
 
     vhost: str
     name: str
@@ -33,7 +34,7 @@ class Policy:
 
     @property
     def value(self) -> dict[str, Any]:
-        """As the value of a parameter of the component policy or operator_policy."""
+        """Return the policy as the value of a parameter of the component policy or operator_policy."""
         return {
             "apply-to": self.apply_to,
             "priority": self.priority,
@@ -45,7 +46,10 @@ class Policy:
 @final
 @dataclass(frozen=True, slots=True)
 class Effective:
-    """What is in force for a queue or an exchange, shared by all that have the same. definition: merged of both."""
+    """The policies in force for a queue or an exchange, one object for all with the same policies.
+
+    definition: merged of both.
+    """
 
     policy: Policy | None = None
     operator_policy: Policy | None = None
@@ -56,18 +60,18 @@ NO_POLICY = Effective()
 
 
 class Governed(Protocol):
-    """A vhost, whose queues and exchanges policies apply to."""
+    """A vhost, whose queues and exchanges the policies apply to."""
 
     def apply_policies(self) -> None:
-        """Let every queue and exchange use the policies that apply to it now."""
+        """Apply the policies that are in force now to every queue and exchange."""
 
 
 @final
 class Policies:
-    """All policies and operator policies of a broker. A change is in force at once, in the whole vhost.
+    """All policies and operator policies of a broker. A change takes effect at once, in the whole vhost.
 
-    Everything raises LookupError for what is not there, ValueError with RabbitMQ's text for a value that is none, and
-    AmqpError 506 for a change that cannot be stored; then nothing has changed.
+    Methods raise LookupError if a policy does not exist, ValueError with RabbitMQ's text if a value is invalid, and
+    AmqpError 506 if a change cannot be stored; then nothing has changed.
     """
 
     def __init__(
@@ -85,22 +89,22 @@ class Policies:
         self._events = events
         self._vhosts = vhosts
         self._policies: dict[tuple[bool, str, str], Policy] = {}
-        #: (operator, vhost) -> the policies, those first that come before others.
+        #: (operator, vhost) -> the policies, in order of precedence.
         self._ranked: dict[tuple[bool, str], list[_Ranked]] = {}
         self._effective: dict[tuple[Policy | None, Policy | None], Effective] = {}
 
-    # --- changes ----------------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------------
 
     def check(self, policy: Policy) -> None:
-        """Raises ValueError for one that `put` would refuse."""
+        """Check a policy. Raises ValueError if `put` would refuse it."""
         self.check_value(policy.name, policy.value, policy.operator)
 
     def check_value(self, name: str, value: object, operator: bool) -> None:
-        """Raise ValueError for the value of a parameter that `put` would refuse as a policy."""
+        """Check the value of a parameter. Raises ValueError if `put` would refuse it as a policy."""
         _check(self._keys, name, value, operator, self.keys_of_4_3)
 
     def put(self, policy: Policy) -> None:
-        """Add it, or replace the one of its name."""
+        """Add a policy, or replace the policy of the same name."""
         self.check(policy)
         if policy.vhost not in self._vhosts:
             raise LookupError(f"vhost '{policy.vhost}' does not exist")
@@ -110,7 +114,7 @@ class Policies:
         self._changed(policy.operator, policy.vhost)
 
     def put_value(self, vhost: str, name: str, value: object, operator: bool) -> None:
-        """`put` of what is written as the value of a parameter."""
+        """Put a policy that is written as the value of a parameter."""
         self.check_value(name, value, operator)
         assert isinstance(value, dict)
         self.put(
@@ -133,7 +137,7 @@ class Policies:
         self._changed(operator, vhost)
 
     def restore(self, stored: ParameterDefinition) -> None:
-        """From definitions that have it, before there are queues and exchanges."""
+        """Restore a policy from its stored definition, before there are queues and exchanges."""
         operator = stored.component == OPERATOR_POLICY
         _check(self._keys, stored.name, stored.value, operator, keys_of_4_3=True)
         value = stored.value
@@ -150,7 +154,7 @@ class Policies:
         self._rank(operator, stored.vhost)
 
     def vhost_deleted(self, vhost: str) -> None:
-        """The vhost is deleted, also from the definitions."""
+        """Discard the policies of a vhost that is deleted, also from the definitions."""
         for key in [key for key in self._policies if key[1] == vhost]:
             del self._policies[key]
         for operator in (False, True):
@@ -169,7 +173,7 @@ class Policies:
         else:
             self._ranked.pop((operator, vhost), None)
 
-    # --- look-ups ---------------------------------------------------------------------------------------------------
+    # --- look-ups -----------------------------------------------------------------------------------------------------
 
     def unknown_keys(self, definition: Mapping[str, Any], operator: bool) -> "list[str]":
         """Return the keys of a definition that are not supported here, such as those of plugins."""
@@ -182,7 +186,7 @@ class Policies:
         return policy
 
     def list(self, vhost: str | None = None, operator: bool = False) -> "list[Policy]":
-        """Of one vhost or of all, by vhost and name."""
+        """Return the policies of one vhost or of all vhosts, by vhost and name."""
         found = [
             policy
             for policy in self._policies.values()
@@ -191,7 +195,7 @@ class Policies:
         return sorted(found, key=lambda policy: (policy.vhost, policy.name))
 
     def effective(self, vhost: str, kind: str, name: str) -> Effective:
-        """What is in force for the exchange (kind "exchange"), or the queue (kind: its type), of that name."""
+        """Return the policies in force for an exchange or a queue. kind: "exchange", or the type of the queue."""
         policy = self._matching(False, vhost, kind, name)
         operator_policy = self._matching(True, vhost, kind, name)
         if policy is None and operator_policy is None:
@@ -213,7 +217,7 @@ class Policies:
 
 
 class _Ranked:
-    """A policy with what is looked at to find it. kinds: what it can apply to."""
+    """A policy with the data that is needed to match it. kinds: the kinds of objects that it can apply to."""
 
     __slots__ = ("kinds", "pattern", "policy")
 
@@ -252,7 +256,7 @@ def _stored(policy: Policy) -> ParameterDefinition:
 
 
 def _check(keys: PolicyKeys, name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
-    """Raises ValueError, with everything that is wrong (rabbit_parameter_validation:proplist/3)."""
+    """Check a policy. Raises ValueError that lists all errors (rabbit_parameter_validation:proplist/3)."""
     if not isinstance(value, dict):
         raise validation_failed(f"{name} not a list {erlang_json(value)}")
     problems = []
@@ -280,7 +284,7 @@ def _apply_to_problem(keys: PolicyKeys, given: object) -> str | None:
         return None
     shown = given if isinstance(given, str) else erlang_json(given)
     queues, first, *others, last = [f"'{name}'" for name in keys.apply_to_names]
-    # RabbitMQ has two spaces there.
+    # RabbitMQ has two spaces here.
     return (
         f"apply-to '{erlang_characters(shown.encode())}' unrecognised; should be one of: {queues}, {first}, "
         f" {', '.join(others)}, or {last}"

@@ -1,7 +1,7 @@
-"""Keys of policy definitions: what each may be, and how two policies are merged.
+"""Keys of policy definitions: their valid values, and how two policies are merged.
 
 Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5. The keys themselves are rows of the
-table of arguments of queues.
+table of queue arguments.
 """
 
 import re
@@ -10,15 +10,15 @@ from typing import Any, NamedTuple, Protocol, final
 
 from amqpbroker.wire.erlang import erlang_entries, erlang_json
 
-#: The policy's and the operator policy's value -> the one in force.
+#: (value of the policy, value of the operator policy) -> the value in force.
 Merge = Callable[[Any, Any], Any]
 
 
 class PolicyKey(NamedTuple):
-    """A key of policies. accepts: whether a value will do. noun: what it is "not a valid" one of otherwise.
+    """A key of policies. accepts: whether a value is valid. noun: the word for a value in "is not a valid ...".
 
-    merge: for keys that operator policies have, too. of_all: a queue of any kind takes a policy with this key, else
-    only queues of kinds that know the key. of_4_3: the key was added in RabbitMQ 4.3.
+    merge: for keys that operator policies have, too. of_all: a policy with this key applies to queues of any kind,
+    otherwise only to queues of kinds that know the key. of_4_3: the key was added in RabbitMQ 4.3.
     """
 
     accepts: Callable[[object], bool]
@@ -29,18 +29,18 @@ class PolicyKey(NamedTuple):
 
 
 class PolicyKind(Protocol):
-    """A kind of queue. apply_to: the value of apply-to for queues of this kind only, empty for none."""
+    """A kind of queue. apply_to: the value of apply-to for queues of this kind only, empty if there is none."""
 
     @property
     def name(self) -> str: ...
     @property
     def apply_to(self) -> str: ...
     def accepts(self, key: str) -> bool:
-        """Return whether queues of this kind take a policy with the key, although not every kind does."""
+        """Return whether policies with the key apply to queues of this kind, although not to every kind."""
 
 
 def finite(a: int, b: int) -> int:
-    """Return the smaller limit; a negative one is none."""
+    """Return the smaller limit; a negative limit means no limit."""
     return max(a, b) if a < 0 or b < 0 else min(a, b)
 
 
@@ -53,7 +53,7 @@ def is_text(value: object) -> bool:
 
 
 def is_one_of(*values: object) -> Callable[[object], bool]:
-    # True is 1 to Python, but not to JSON.
+    # True equals 1 in Python, but not in JSON.
     return lambda value: not isinstance(value, bool | float | list | dict) and value in values
 
 
@@ -98,7 +98,7 @@ class PolicyKeys:
         return apply_to in self._applies
 
     def kinds_of(self, definition: Mapping[str, Any], apply_to: str = "all") -> frozenset[str]:
-        """Return what takes a policy with this definition: exchanges, and kinds of queues that take all its keys."""
+        """Return what this definition applies to: exchanges, and kinds of queues that know all its keys."""
         keys = [name for name in definition if not self._keys[name].of_all]
         kinds = [kind.name for kind in self._kinds if all(kind.accepts(name) for name in keys)]
         return frozenset(("exchange", *kinds)).intersection(self._applies[apply_to])

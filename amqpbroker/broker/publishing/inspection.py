@@ -1,4 +1,4 @@
-"""Properties of a message that is published: values that the broker acts on, and those that it rewrites."""
+"""Inspection of a published message's properties: values that the broker uses, and values that it rewrites."""
 
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from amqpbroker.wire.property_walk import PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, Prop
 from amqpbroker.wire.raw_headers import longstrs
 from amqpbroker.wire.values import Table, text
 
-#: Properties that carry nothing but delivery mode and priority -> 256 if persistent, plus the priority.
+#: Properties that contain only delivery mode and priority -> 256 if persistent, plus the priority.
 KNOWN: dict[bytes, int] = {}
 KNOWN_SIZE: Final = 4
 _KNOWN_COUNT: Final = 4096
@@ -32,17 +32,16 @@ _KNOWN_COUNT: Final = 4096
 _CC_BYTES: Final = 2
 _BCC_BYTES: Final = 3
 
-#: Common instance: the inspection of one publish ends before that of the next begins.
+#: A shared instance, because the inspection of one publish ends before the next one begins.
 _WALK: Final = PropertyWalk()
 
 
 def inspect(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> None:
-    """Fill in what the properties say of a message that `user` publishes on a channel where replies come to `reply`.
+    """Set the attributes of a message that follow from its properties.
 
-    Without a user the property user-id may be any.
-
-    Raises AmqpError, or MalformedError for properties that are none. Checks in RabbitMQ's order
-    (rabbit_channel:handle_method of basic.publish).
+    `user` publishes the message, on a channel whose direct replies are sent to `reply`. Without a user, the property
+    user-id may have any value. Raises AmqpError, or MalformedError for malformed properties. The checks are in
+    RabbitMQ's order (rabbit_channel:handle_method of basic.publish).
     """
     walk = _WALK
     if len(properties) > KNOWN_SIZE and walk.walk(properties) and _is_allowed(walk, properties, user):
@@ -71,7 +70,10 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
 
 
 def _name(reply: bytes | None) -> bytes:
-    """Return the name, as on the wire, that replies are published to. Raises AmqpError 406 if there is none."""
+    """Return the name, as on the wire, that replies are published to.
+
+    Raises AmqpError 406 if there is no reply consumer.
+    """
     if reply is None:
         raise errors.precondition_failed("fast reply consumer does not exist")
     return reply
@@ -101,11 +103,10 @@ def _set_extra_keys(message: Message, walk: PropertyWalk, properties: bytes) -> 
 
 
 def _rewritten(walk: PropertyWalk, properties: bytes, reply: bytes | None) -> bytes:
-    """Return the properties as RabbitMQ delivers them, but for the order of headers.
+    """Return the properties as RabbitMQ delivers them, except for the order of headers.
 
-    Raises AmqpError 406 if there is no consumer of direct replies.
-
-    The last property is changed first, so that the positions of the others stay.
+    The last property is changed first, so that the positions of the others do not change. Raises AmqpError 406 if there
+    is no consumer of direct replies.
     """
     if walk.expiration_at:
         end = walk.expiration_at + 1 + properties[walk.expiration_at]

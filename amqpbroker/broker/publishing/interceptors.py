@@ -10,7 +10,7 @@ from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import TIMESTAMP
 from amqpbroker.wire.values import Field, Table, longstr
 
-#: Changes a message that was inspected, before it is routed.
+#: Changes an inspected message before it is routed.
 Interceptor = Callable[[Message], None]
 
 RECEIVED_AT = "timestamp_in_ms"
@@ -25,7 +25,10 @@ def stamped(message: Message, now_ms: int) -> Message:
 
 
 def interceptor(config: Config, clock: Clock) -> Interceptor | None:
-    """What is configured, None for nothing. What a publisher has set himself stays, unless it is to be overwritten."""
+    """Return the configured interceptor, or None.
+
+    Values that a publisher has set are retained, unless overwriting is configured.
+    """
     set_timestamp, set_routing_node = config.set_timestamp, config.set_routing_node
     if set_timestamp is None and set_routing_node is None:
         return None

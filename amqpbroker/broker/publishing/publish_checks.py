@@ -16,7 +16,7 @@ _INTEGER = re.compile(rb"[+-]?[0-9]+")
 
 
 def expiration_ms(raw: bytes) -> int:
-    """The message TTL of an expiration property. Raises AmqpError 406 (rabbit_basic:parse_expiration/1)."""
+    """Parse an expiration property to a message TTL. Raises AmqpError 406 (rabbit_basic:parse_expiration/1)."""
     match = _INTEGER.match(raw)
     if match is None:
         raise errors.invalid_expiration(erlang_characters(raw), "no_integer")
@@ -29,7 +29,7 @@ def expiration_ms(raw: bytes) -> int:
 
 
 def expiry_problem(value_ms: int) -> str | None:
-    """Return the fault of a time to live, as RabbitMQ prints it, or None (rabbit_misc:check_expiry/1)."""
+    """Return RabbitMQ's text for an invalid time to live, or None if it is valid (rabbit_misc:check_expiry/1)."""
     if value_ms < 0:
         return f"{{value_negative,{value_ms}}}"
     if value_ms > MAX_EXPIRY_MS:
@@ -38,10 +38,10 @@ def expiry_problem(value_ms: int) -> str | None:
 
 
 def extra_routing_keys(headers: Table) -> tuple[tuple[bytes, ...], int]:
-    """The further routing keys of the CC and BCC headers, and how many of them (the first) are from CC.
+    """Return the further routing keys of the CC and BCC headers, and the number of those from CC, which come first.
 
-    Anything but longstrs within the arrays is passed over. Raises AmqpError 406 for a header that is no array
-    (rabbit_basic:header_routes/1), and for more keys than can be stored.
+    Elements of the arrays that are not longstrs are ignored. Raises AmqpError 406 if a header is not an array
+    (rabbit_basic:header_routes/1), or if there are more keys than can be stored.
     """
     cc_keys = _keys(headers, "CC")
     keys = cc_keys + _keys(headers, "BCC")
@@ -60,14 +60,16 @@ def _keys(headers: Table, name: str) -> tuple[bytes, ...]:
 
 
 def without_bcc(headers: Table) -> Table:
-    """The headers as they are stored and delivered: nobody learns of BCC."""
+    """Return the headers as they are stored and delivered, without BCC, which consumers must not see."""
     return {name: field for name, field in headers.items() if name != "BCC"}
 
 
 def check_user_id(user_id: str, user: str, tags: Collection[str]) -> None:
-    """Raises AmqpError 406 unless a message's user_id is the user who publishes it, or the user may impersonate.
+    """Check the user_id of a message.
 
-    `user_id` with bytes that are no UTF-8 as surrogate escapes (rabbit_access_control:check_user_id/2).
+    Raises AmqpError 406 unless it is the publishing user, or the user may impersonate.
+
+    user_id: bytes that are not UTF-8 are surrogate escapes (rabbit_access_control:check_user_id/2).
     """
     if user_id != user and "impersonator" not in tags:
         raise errors.user_id_mismatch(erlang_characters(user_id.encode("utf-8", "surrogateescape")), user)

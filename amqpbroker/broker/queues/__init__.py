@@ -1,1 +1,1 @@
-"""Queues: what waits in them, who consumes it, and where it goes."""
+"""Queues: their messages, their consumers, and the ways in which messages leave them."""

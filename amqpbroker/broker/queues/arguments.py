@@ -1,6 +1,6 @@
-"""The arguments of queue.declare: one row an argument, with the policy key that goes with it.
+"""The arguments of queue.declare: one row for each argument, with the corresponding policy key.
 
-A kind of queue names the rows that it knows (`kinds`). Any other argument is accepted and kept, and means nothing.
+A kind of queue names the rows that it knows (`kinds`). Any other argument is accepted and stored, and has no effect.
 Source: rabbit_amqqueue:check_declare_arguments/3 and rabbit_policies, 4.0.5; how an argument and a policy are merged:
 rabbit_amqqueue_process:process_args_policy/1, rabbit_quorum_queue:gather_policy_config/2, and for the consumer timeout
 rabbit_channel:get_queue_consumer_timeout/2.
@@ -26,7 +26,7 @@ from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, long
 QUEUE_TYPE = "x-queue-type"
 DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
 
-#: Why a value is not acceptable, as RabbitMQ prints it (an Erlang term), or None if it is.
+#: The reason why a value is not accepted, as RabbitMQ prints it (an Erlang term), or None if it is accepted.
 Problem = str | None
 Check = Callable[[Field, Table], Problem]
 
@@ -88,7 +88,7 @@ def _any(_: Field, __: Table) -> Problem:
 
 
 def _one_of(problem: str, *texts: str) -> Check:
-    """Accept a longstr among `texts`; a {} in `problem` stands for the value."""
+    """Return a check that accepts a longstr among `texts`; a {} in `problem` stands for the value."""
     values = [each.encode() for each in texts]
 
     def check(field: Field, arguments: Table) -> Problem:
@@ -111,7 +111,7 @@ def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
     return _string(field, arguments)
 
 
-#: The policy's value and the argument's -> the one that counts.
+#: (value of the policy, value of the argument) -> the value in force.
 Merge = Callable[[Any, Any], Any]
 
 
@@ -128,10 +128,10 @@ def by_policy(policy: object, argument: object) -> object:
 
 
 class Setting(NamedTuple):
-    """Where an argument and its policy key go: the field of QueueSettings, and the type of the value there.
+    """The field of QueueSettings that an argument and its policy key set, and the type of the value there.
 
-    merge: if there are both. time: a policy may have any integer, and means no more than an argument can be.
-    of_all: read for queues of every kind, although some neither know nor check the argument.
+    merge: used if both are set. time: a policy may have any integer, but the maximum of the argument limits its effect.
+    of_all: read for queues of every kind, although some kinds neither know nor check the argument.
     """
 
     name: str
@@ -159,8 +159,8 @@ _WIRE_TYPES: dict[type[int] | type[str] | type[bytes] | type[bool], str | frozen
 class Argument(NamedTuple):
     """An argument of queue.declare. check: None to accept any value. check_of_4_3: in RabbitMQ 4.3.
 
-    policy: the key that policies have for it; its name is that of the argument without "x-". tolerated: RabbitMQ up to
-    4.2 ignores the argument for kinds of queues that do not know it, and does not refuse it.
+    policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.2
+    ignores the argument for kinds of queues that do not know it, and does not refuse it.
     """
 
     name: str
@@ -172,7 +172,7 @@ class Argument(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Return the name of its policy key."""
+        """Return the name of the policy key."""
         return self.name.removeprefix("x-")
 
 
@@ -186,7 +186,7 @@ _RETRY_MIN = "delayed retry minimum delay. Must be a positive integer"
 _RETRY_MAX = "delayed retry maximum delay. Must be a positive integer"
 
 # fmt: off
-#: In the order in which RabbitMQ checks them.
+#: The rows are in the order in which RabbitMQ checks the arguments.
 ROWS: tuple[Argument, ...] = (
     Argument("x-expires", _expires, Setting("expires_ms", int, smaller, time=True),
              PolicyKey(is_integer(1), "queue expiry", min)),
@@ -221,7 +221,7 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-quorum-initial-group-size", positive),
     Argument("x-queue-leader-locator", _one_of("invalid_queue_locator_arg", *_LOCATORS, "min-masters"), None,
              PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True)),
-    # RabbitMQ checks none of the others.
+    # RabbitMQ checks none of the following arguments.
     Argument(QUEUE_TYPE, None),
     Argument("x-queue-master-locator", None, None,
              PolicyKey(is_one_of(*_LOCATORS, "min-masters"), "master locator", operators)),
@@ -243,7 +243,7 @@ ROWS: tuple[Argument, ...] = (
 
 ARGUMENTS: dict[str, Argument] = {row.name: row for row in ROWS}
 
-#: Policy keys that no argument goes with.
+#: Policy keys without a corresponding argument.
 OTHER_KEYS: dict[str, PolicyKey] = {
     "alternate-exchange": PolicyKey(is_text, "alternate exchange name", of_all=True),
     "target-group-size": PolicyKey(is_integer(1), "qq target count value", operators),
@@ -270,9 +270,10 @@ def check_of(row: Argument, newest: bool) -> Check | None:
 def with_queue_type(
     arguments: Table, *, durable: bool, exclusive: bool, auto_delete: bool, default_queue_type: str
 ) -> Table:
-    """The arguments as RabbitMQ keeps and shows them: with a queue type, also when the client named none.
+    """Return the arguments as RabbitMQ stores and shows them: with a queue type, also if the client named none.
 
-    The vhost's default is for queues that it suits; the others are classic (rabbit_amqqueue:augment_declare_args/5).
+    The vhost's default type applies to queues that it supports; other queues are classic
+    (rabbit_amqqueue:augment_declare_args/5).
     """
     if QUEUE_TYPE in arguments:
         return arguments

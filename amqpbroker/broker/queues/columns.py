@@ -1,4 +1,4 @@
-"""Columns of the management API that only queues of some kinds have."""
+"""Columns of the management API that exist only for some kinds of queues."""
 
 from typing import Any
 

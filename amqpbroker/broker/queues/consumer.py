@@ -1,4 +1,4 @@
-"""The consumer seam: what a queue delivers to."""
+"""The consumer interface, which a queue delivers to."""
 
 from abc import ABCMeta, abstractmethod
 from typing import TYPE_CHECKING
@@ -48,14 +48,14 @@ class Consumer(metaclass=ABCMeta):
 
     @abstractmethod
     def can_take(self) -> bool:
-        """Whether one more message may be delivered now: prefetch, and room in the connection's output.
+        """Return whether prefetch and output buffer allow one more delivery now.
 
-        Whoever makes this true again calls `queue.offer(consumer)`.
+        A caller that makes this true again calls `queue.offer(consumer)`.
         """
 
     @abstractmethod
     def has_one_left(self) -> bool:
-        """Whether one more delivery uses up what may be outstanding."""
+        """Return whether one more delivery reaches the prefetch."""
 
     def pause(self) -> None:
         """Stop deliveries until `resume`."""
@@ -67,16 +67,16 @@ class Consumer(metaclass=ABCMeta):
 
     @abstractmethod
     def deliver(self, entry: "Entry") -> None:
-        """Deliver for acknowledgement. `Outstanding` has counted the delivery."""
+        """Deliver a message for acknowledgement. `Outstanding` has counted the delivery."""
 
     @abstractmethod
     def hand(self, message: "Message", acquired_count: int, delivery_count: int) -> None:
-        """Deliver to a no-ack consumer; nothing is left to settle. The counts are as in Entry."""
+        """Deliver a message to a no-ack consumer, which settles it. The counts are as in Entry."""
 
     @abstractmethod
     def info(self, active: bool, activity_status: str) -> "ConsumerInfo":
-        """The consumer at present; what the queue thinks of it is given."""
+        """Describe the consumer. The queue supplies `active` and `activity_status`."""
 
     @abstractmethod
     def cancelled(self) -> None:
-        """The queue is gone: the consumer has been removed without being asked (basic.cancel to the client)."""
+        """Notify the client (basic.cancel) that the consumer was removed, because the queue is deleted."""

@@ -1,8 +1,8 @@
-"""Consumers of a queue, and which gets the next message: priorities, round robin, single active consumer.
+"""Consumers of a queue, and the choice among them: priorities, round robin, single active consumer.
 
-The ring holds the consumers that are believed to be able to take a message. One that turns out not to be leaves it and
-comes back with `wake`, so that a queue with a thousand busy consumers does not ask each of them for every message
-(rabbit_queue_consumers keeps blocked consumers apart for the same reason).
+The ring holds the consumers that are believed to be able to take a message. A consumer that turns out to be blocked
+leaves the ring and returns with `wake`, so a queue with a thousand busy consumers does not check each of them for every
+message (rabbit_queue_consumers separates blocked consumers for the same reason).
 """
 
 from collections import deque
@@ -16,8 +16,8 @@ from amqpbroker.broker.queues.consumer import Consumer
 class Consumers:
     """The consumers of one queue.
 
-    single_active: x-single-active-consumer; only `active` is ever in the ring. takeover: a newcomer of higher priority
-    replaces the active one once that has nothing outstanding (quorum queues).
+    single_active: x-single-active-consumer; only `active` is ever in the ring. takeover: a new consumer of higher
+    priority replaces the active one when that has no unacknowledged messages (quorum queues).
     """
 
     def __init__(self, queue_name: str, vhost: str, single_active: bool = False, takeover: bool = False) -> None:
@@ -33,13 +33,16 @@ class Consumers:
         self._resting: dict[Consumer, None] = {}
 
     def check(self, consumer: Consumer) -> None:
-        """Raises AmqpError 403 if this or another consumer is exclusive and not alone."""
+        """Raise AmqpError 403 if this or another consumer is exclusive and the queue would have two consumers."""
         exclusive = consumer.exclusive and (self.all or self.single_active)
         if exclusive or (self.all and self.all[0].exclusive):
             raise errors.queue_in_exclusive_use(self.queue_name, self.vhost)
 
     def add(self, consumer: Consumer, started: int = 0) -> None:
-        """Add a consumer. started: that of the consumer whose messages it has, if any. Raises AmqpError as `check`."""
+        """Add a consumer.
+
+        started: the number of the consumer whose messages it takes over, if any. Raises AmqpError as `check`.
+        """
         self.check(consumer)
         self.all.append(consumer)
         self._started += 1
@@ -68,7 +71,10 @@ class Consumers:
         return consumer.info(False, "waiting")
 
     def settled(self, consumer: Consumer) -> bool:
-        """The consumer has less outstanding: it can take again, or hands over. True if another one took over."""
+        """Update a consumer with fewer unacknowledged messages, which can take messages again or be replaced.
+
+        Return whether another consumer became active.
+        """
         if self.takeover and self.single_active:
             active = self.active
             self._elect()
@@ -79,29 +85,29 @@ class Consumers:
         return False
 
     def revive(self, consumers: Sequence[Consumer]) -> None:
-        """All these may be able to take again: they come back in the order in which they were found not to be."""
+        """Return several consumers to the ring, in the order in which they were found blocked."""
         if len(consumers) == 1:
             self.wake(consumers[0])
             return
         chosen = set(consumers)
         for consumer in [each for each in self._resting if each in chosen]:
             self.wake(consumer)
-        for consumer in consumers:  # one that was full when it came, or settled what filled it, does not rest
+        for consumer in consumers:  # some were blocked when added, or have settled already
             self.wake(consumer)
 
     def delivered_last(self, consumer: Consumer) -> None:
-        """The consumer, which is in the ring, took the last of what waited; who could not comes after it."""
+        """Move a consumer of the ring that took the last waiting message behind the others. Blocked ones follow it."""
         if len(self._ring) > 1 or self._lower:
             self.all_full()
             self.wake(consumer)
 
     def found_full(self, consumer: Consumer) -> None:
-        """Something waits that this one cannot take."""
+        """Remove a consumer that cannot take a waiting message."""
         self.rest(consumer)
         self._resting[consumer] = None
 
     def all_full(self) -> None:
-        """What waited is gone without any of them, since none could take it: they are no longer believed to."""
+        """Remove all consumers, because the waiting messages have left without any of them being able to take one."""
         for level in (self._ring, *self._lower.values()):
             for each in level:
                 each.ringed = False
@@ -110,7 +116,7 @@ class Consumers:
         self._lower.clear()
 
     def wake(self, consumer: Consumer) -> None:
-        """Believe again that the consumer can take a message."""
+        """Return a consumer to the ring, because it may be able to take a message again."""
         if consumer.ringed or not consumer.registered or (self.single_active and consumer is not self.active):
             return
         if self.single_active and self._successor() is not consumer:
@@ -126,7 +132,7 @@ class Consumers:
         self._ring.append(consumer)
 
     def next(self) -> Consumer | None:
-        """Who is given the next message: highest priority first, round robin within one. None if nobody can take it."""
+        """Return the consumer for the next message, or None: highest priority first, round robin within one."""
         while True:
             ring = self._ring
             while ring:
@@ -143,7 +149,7 @@ class Consumers:
             self._ring = self._lower.pop(max(self._lower))
 
     def rest(self, consumer: Consumer) -> None:
-        """Take out of the ring until it wakes."""
+        """Remove the consumer from the ring until it wakes."""
         if not consumer.ringed:
             return
         consumer.ringed = False
@@ -170,7 +176,7 @@ class Consumers:
         return best
 
     def _elect(self) -> None:
-        """Let the successor be active once the present one has nothing outstanding; until then it gets nothing."""
+        """Make the successor active once the present one has no unacknowledged messages. It gets no more until then."""
         successor = self._successor()
         if successor is not self.active:
             if self.active is not None:
@@ -183,10 +189,10 @@ class Consumers:
 
 
 class QuorumConsumers(Consumers):
-    """The consumers of a quorum queue: who gets what uses up its prefetch leaves the ring with it, and comes back last.
+    """The consumers of a quorum queue. A consumer that reaches its prefetch leaves the ring, and returns as the last.
 
-    Elsewhere it leaves when its turn comes and it cannot take, and so keeps its place if it has settled by then
-    (rabbit_fifo:update_or_remove_con against rabbit_queue_consumers:deliver).
+    In other queues, a consumer leaves only when it is the next one and cannot take a message, so it keeps its place if
+    it has settled messages by then (rabbit_fifo:update_or_remove_con against rabbit_queue_consumers:deliver).
     """
 
     def __init__(self, queue_name: str, vhost: str, single_active: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Dead letters: what becomes of a message that leaves a queue for its dead letter exchange."""
+"""Dead letters: publishing messages that leave a queue to its dead letter exchange."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Departure:
     """Dead letters that leave one queue for one reason to its dead letter exchange.
 
-    time_s: when, since the epoch. address: that of the last letter.
+    time_s: time of the departure, since the epoch. address: address of the last letter.
 
     Source: rabbit_dead_letter:publish of RabbitMQ 4.0.
     """
@@ -38,16 +38,16 @@ class Departure:
         # An argument may be longer than a routing key can be; the rest of it is left out.
         address = encode_address(settings.dead_letter_exchange or "", b"" if key is None else key[:KEY_BYTES])
         self._keeps_keys: bool = key is None
-        #: The address up to where keys that are kept go.
+        #: The address, up to the position of routing keys that are retained.
         self._start: bytes = address[:-1]
         self.address: bytes = address
 
     def begin(self, time_s: int) -> None:
-        """Date the letters that follow."""
+        """Set the time of the letters that follow."""
         self.time_s = time_s
 
     def record(self, message: Message) -> Deaths:
-        """Return the deaths of a message with this one, which does not continue an x-death header of a client."""
+        """Return the deaths of a message including this one, which does not continue an x-death header of a client."""
         deaths = Deaths(message.properties) if message.died else Deaths()
         address = message.address
         exchange = address[1 : 1 + address[0]]
@@ -56,14 +56,15 @@ class Departure:
         return deaths
 
     def letter(self, message: Message, deaths: Deaths) -> Message:
-        """Return what is published in the message's place: it tells its deaths, and does not expire any more.
+        """Return the message that is published as the dead letter: it has the deaths as a header, and does not expire.
 
-        It has the queue's x-dead-letter-routing-key alone, or without one all keys of the message, CC and BCC included.
+        Its routing key is the queue's x-dead-letter-routing-key, or without one all keys of the message, CC and BCC
+        included.
         """
         if self._keeps_keys:
             sent = message.address
             address = self._start + sent[1 + sent[0] :]
-            # Routing and deliveries are quicker while equal addresses are one object.
+            # Routing and deliveries are faster while equal addresses are one object.
             if address != self.address:
                 self.address = address
         properties = set_headers(without_expiration(message.properties), deaths.headers())
@@ -75,7 +76,10 @@ class Departure:
 
 
 def _visible_keys(message: Message) -> tuple[bytes, ...]:
-    """The routing keys without those of BCC; of a key that occurs several times, BCC hides the first (Erlang's --)."""
+    """Return the routing keys without those of BCC.
+
+    If a key occurs several times, BCC hides the first (Erlang's --).
+    """
     keys = list(message.routing_keys)
     for hidden in message.extra_keys[message.cc_keys :]:
         if hidden in keys:
@@ -86,7 +90,7 @@ def _visible_keys(message: Message) -> tuple[bytes, ...]:
 def count_letters(
     counts: dict[tuple[str, str, str], int], kind: str, strategy: str, sent: bool, reason: str, count: int
 ) -> None:
-    """Count messages that left a queue, in `BrokerTotals.dead_letters`. sent: the queue sends them somewhere."""
+    """Count messages that left a queue, in `BrokerTotals.dead_letters`. sent: the queue has a dead letter exchange."""
     key = kind, strategy.replace("-", "_") if sent else "disabled", reason
     counts[key] = counts.get(key, 0) + count
 
@@ -94,8 +98,8 @@ def count_letters(
 class DeadLetters:
     """Sends the dead letters of one vhost.
 
-    A letter may at once die again elsewhere, so they wait in a line of their own instead of in each other's call stack.
-    Within `with` they only wait, and are sent at its end.
+    A letter may immediately die again in another queue, so letters wait in a list instead of in each other's call
+    stack. Within `with` they only wait, and are sent at its end.
     """
 
     def __init__(self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store) -> None:
@@ -118,13 +122,13 @@ class DeadLetters:
             self._depth -= 1
 
     def send(self, queue: Queue, entries: list[Entry], reason: str) -> None:
-        """Republish what leaves the queue to its dead letter exchange."""
+        """Republish messages that leave the queue to its dead letter exchange."""
         with self:
             self._dying.append((queue, entries, reason))
 
     @property
     def waiting(self) -> int:
-        """How many calls of `send` have something that waits."""
+        """The number of calls of `send` that have waiting messages."""
         return len(self._dying)
 
     def postpone(self, count: int) -> None:
@@ -141,7 +145,7 @@ class DeadLetters:
             departure.begin(self._clock.wall_ms() // 1000)
             found: Route | None = None
             for entry in entries:
-                # To the store, a copy leaves here and enters there as one thing.
+                # To the store, leaving this queue and entering the next is one operation.
                 stored = entry.position != NOT_STORED
                 if stored:
                     self._store.begin()
@@ -154,14 +158,14 @@ class DeadLetters:
                         self._store.end()
 
     def _send(self, departure: Departure, exchange: "Exchange", message: Message, found: Route | None) -> Route:
-        """Publish a dead letter to where its exchange leads, but to no queue that would close a cycle.
+        """Publish a dead letter to the destinations of its exchange, except to queues that would close a cycle.
 
-        found: the route of the letter before, if there was one. Returns that of this one.
+        found: the route of the previous letter, if there was one. Return the route of this letter.
         """
         address = departure.address
         deaths = departure.record(message)
         letter = departure.letter(message, deaths)
-        # No binding changes while letters are sent, so those with the same key go the same way.
+        # No binding changes while letters are sent, so letters with the same key take the same route.
         if found is None or letter.address is not address or letter.extra_keys or not found.keyed:
             found = route(exchange, letter, self._exchanges.get)
         for destination in found.destinations:

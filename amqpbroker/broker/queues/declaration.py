@@ -1,4 +1,4 @@
-"""Declarations of queues: what is wrong with one, and the settings that it makes."""
+"""Declarations of queues: validation, and the settings that result."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -19,7 +19,7 @@ _NO_POLICY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Declaration(NamedTuple):
-    """A valid declaration of a queue. arguments: with a queue type, as they are kept and shown."""
+    """A valid declaration of a queue. arguments: with a queue type, as they are stored and shown."""
 
     kind: Kind
     arguments: Table
@@ -51,7 +51,7 @@ def queue_settings(kind: Kind, arguments: Table, policy: Mapping[str, Any] = _NO
 
 
 def _kind_of(name: str, vhost: str, arguments: Table, default_queue_type: str) -> Kind:
-    """Return the kind that `arguments` (with a queue type) ask for. Raises AmqpError 406 if there is no such kind."""
+    """Return the kind that `arguments` (with a queue type) select. Raises AmqpError 406 if there is no such kind."""
     given = arguments[QUEUE_TYPE]
     if given == longstr("undefined"):
         return KINDS[default_queue_type]
@@ -79,7 +79,10 @@ def _check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, newest
 
 
 def check_consumer_arguments(name: str, vhost: str, kind: Kind, arguments: Table, newest: bool) -> None:
-    """Raise the same for basic.consume (rabbit_amqqueue:check_consume_arguments/2). newest: in RabbitMQ 4.3."""
+    """Check the arguments of basic.consume in the same way (rabbit_amqqueue:check_consume_arguments/2).
+
+    newest: in RabbitMQ 4.3.
+    """
     if not arguments:
         return
     found = kind.consumer_argument_problem(arguments, newest)
@@ -108,13 +111,13 @@ def parse_declaration(
     compat: Compat | None = None,
     check_limits: Callable[[], None] = _nothing,
 ) -> Declaration:
-    """Return what a new queue is to be. Raises AmqpError 406 for an invalid declaration, 540 for a stream.
+    """Return the declaration of a new queue. Raises AmqpError 406 for an invalid declaration, 540 for a stream.
 
-    Checks in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
+    Checks are in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
-    no name, which only classic queues may do. compat: raises AmqpError 541 for a deprecated feature that is denied, and
-    determines the supported arguments; None for an existing queue.
-    check_limits: called before the properties are checked.
+    no name, which is allowed for classic queues only. compat: raises AmqpError 541 for a deprecated feature that is
+    denied, and determines the supported arguments; None for an existing queue. check_limits: called before the
+    properties are checked.
     """
     arguments = with_queue_type(
         arguments,
@@ -144,7 +147,7 @@ def parse_declaration(
 
 
 def check_transient(compat: Compat) -> None:
-    """Raises AmqpError 541 if a queue must not be transient unless it is exclusive."""
+    """Raise AmqpError 541 if transient queues are only allowed to be exclusive."""
     _check_permitted("transient_nonexcl_queues", compat.transient_nonexcl_queues)
 
 

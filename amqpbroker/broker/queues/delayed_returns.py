@@ -112,7 +112,7 @@ class DelayedReturns:
             self._release(due)
 
     def clear(self) -> deque[Entry]:
-        """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
+        """Delete all entries, also from the store. Return the entries in memory, which the caller frees."""
         if self._pager is not None:
             for _, _, entry in self._heap:
                 self._pager.delete_entry(entry)
@@ -123,7 +123,7 @@ class DelayedReturns:
         return dropped
 
     def discard(self) -> None:
-        """Drop all entries from memory, without changing the store."""
+        """Discard all entries from memory, without changing the store."""
         self._heap.clear()
         self._pages.clear()
         self.count = self.size = self._heap_size = 0
@@ -151,7 +151,7 @@ class DelayedReturns:
         else:
             self._timer = self._clock.at(next_ms, self.release_due)
 
-    # --- pages ------------------------------------------------------------------------------------------------------
+    # --- pages --------------------------------------------------------------------------------------------------------
 
     def _page_out(self) -> None:
         """Page out all but the first page of entries to become due, if there are many in memory."""

@@ -1,4 +1,4 @@
-"""Headers that tell how often a queue has delivered a message before, if its kind counts (rabbit_fifo_client)."""
+"""Headers with the number of earlier deliveries of a message, if the kind of queue counts them (rabbit_fifo_client)."""
 
 from typing import Final
 
@@ -14,10 +14,13 @@ _DELIVERY_COUNT: Final = b"\x10x-delivery-countl"
 
 
 def counted(message: Message, queue: Queue, acquired_count: int, delivery_count: int, compat: Compat) -> Message:
-    """Return the message as `queue` delivers it, with counts as in Entry, as headers (long) if its kind counts.
+    """Return the message as `queue` delivers it.
 
-    The headers are x-delivery-count, unless it is 0, and, if only failures count, x-acquired-count, the number of all
-    returns. After a restart of the broker x-acquired-count starts again at the number of failures.
+    If the kind of queue counts, the counts (as in Entry) are headers (long).
+
+    The headers are x-delivery-count, unless it is 0, and x-acquired-count, the number of all returns, if
+    x-delivery-count counts failures only. After a restart of the broker x-acquired-count starts again at the number of
+    failures.
     """
     if not queue.counts_returns:
         return message

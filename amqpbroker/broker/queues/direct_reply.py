@@ -1,7 +1,7 @@
-"""Direct reply-to: replies go straight to the requester's channel, without a queue.
+"""Direct reply-to: replies go directly to the requester's channel, without a queue.
 
-A requester consumes the pseudo queue `amq.rabbitmq.reply-to`; the broker rewrites reply_to of what it publishes to a
-name that only it knows, and a responder publishes to the default exchange with that name as routing key
+A requester consumes from the pseudo queue `amq.rabbitmq.reply-to`. The broker rewrites the reply_to of its messages to
+a name that only the broker knows, and a responder publishes to the default exchange with that name as routing key
 (rabbit_channel.erl, rabbit_direct_reply_to.erl).
 """
 
@@ -28,7 +28,7 @@ _KEY_OCTETS = 16
 
 
 def is_direct_reply(name: str) -> bool:
-    """Whether a queue name is one that replies are (or were) published to."""
+    """Return whether a queue name has the form of a name that replies are published to."""
     return name.startswith(_PREFIX)
 
 
@@ -38,7 +38,9 @@ def is_reserved_for_replies(name: str) -> bool:
 
 
 class DirectReply(Destination):
-    """Where replies to one channel go. They wait nowhere: a requester that has stopped reading loses further ones.
+    """The destination of replies to one channel.
+
+    Replies do not wait: if the requester stops reading, further ones are lost.
 
     shortstr: the name as on the wire.
     """
@@ -70,7 +72,7 @@ class DirectReplies:
         self._replies: dict[str, DirectReply] = {}
 
     def open(self, consumer: Consumer, is_flooded: Callable[[], bool]) -> DirectReply:
-        """A fresh, unguessable name for the consumer; `is_flooded()` says that its peer reads too little."""
+        """Return a new, unguessable name for the consumer. is_flooded(): returns whether its peer reads too slowly."""
         self._opened += 1
         key = base64.b64encode(secrets.token_bytes(_KEY_OCTETS)).decode()
         reply = DirectReply(f"{_PREFIX}{self._process(self._opened)}.{key}", consumer, is_flooded)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 # Declared acyclic although it is not: an entry refers to its queue and, through its consumer, to a channel, and both
-# hold entries. The garbage collector would walk millions of entries in vain, because each owner drops its entries when
-# it ends:
+# hold entries. The garbage collector would traverse millions of entries in vain, because each owner discards its
+# entries when it ends:
 #
 # - a queue that is deleted, and a vhost with it: `LocalQueue.close()`, which purges;
 # - a channel, and a connection with all of its channels: `Channel.release()`, an open transaction included;
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 # tests/broker/test_lifetime.py and tests/testing/test_lifetime.py check that, also for the compiled broker.
 @mypyc_attr(acyclic=True)
 class Entry(Copy):
-    """One queue's copy of a message; while it is delivered, also the record that it is unacknowledged.
+    """One queue's copy of a message. While it is delivered, it is also the record of the unacknowledged message.
 
-    sequence: its place in the queue; a requeue goes back to it. acquired_count: how often it was delivered before, so
-    far as is known: at least once if it was. consumer: who has it, None after basic.get.
+    sequence: its position in the queue, which it returns to when it is requeued. acquired_count: number of earlier
+    deliveries, as far as it is known; at least 1 if there were any. consumer: the consumer that holds the message, None
+    after basic.get.
     """
 
     __slots__ = ("acquired_count", "consumer", "queue")
@@ -47,20 +48,20 @@ class Entry(Copy):
 
     @property
     def redelivered(self) -> bool:
-        """It has been delivered before."""
+        """True if the message was delivered before."""
         return self.acquired_count > 0
 
     @redelivered.setter
     def redelivered(self, redelivered: bool) -> None:
-        """For who knows whether, and not how often."""
+        """Set whether the message was delivered before, if the number of deliveries is not known."""
         self.acquired_count = int(redelivered)
 
     def stored_at(self, position: int) -> None:
-        """Note where the copy is in the store, which it was read back from."""
+        """Set the position in the store, which the copy was read from."""
         self.position = position
 
     def assign(self, consumer: "Consumer | None") -> None:
-        """Note who has the message from now on, without a delivery."""
+        """Set the consumer that holds the message from now on, without a delivery."""
         self.consumer = consumer
 
     def count_return(self, failed: bool) -> None:

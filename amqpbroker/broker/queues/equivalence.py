@@ -1,4 +1,4 @@
-"""Declaring again what exists: it must be the same (assert_args_equivalence/4 of rabbit_misc)."""
+"""Equivalence of a declaration to an existing queue or exchange (assert_args_equivalence/4 of rabbit_misc)."""
 
 from typing import TYPE_CHECKING
 
@@ -29,9 +29,9 @@ def assert_queue_equivalent(
     """Raise AmqpError 405, 406 unless a declaration is equivalent to `existing`; compared in RabbitMQ's order.
 
     owned: the queue is not exclusive, or belongs to the connection that declares. Only the arguments that the existing
-    queue's type knows are compared. An exclusive queue counts as transient, even if declared durable.
-    relaxed: a queue may be declared as a classic one if its kind allows that, with flags that only a classic queue may
-    have; as seen on a running 4.0.5. newest: the arguments are those of RabbitMQ 4.3.
+    queue's type knows are compared. An exclusive queue counts as transient, even if declared durable. relaxed: a queue
+    may be declared as a classic one if its kind allows that, with flags that only a classic queue may have (seen on
+    4.0.5). newest: the arguments are those of RabbitMQ 4.3.
     """
     name = existing.name
     kind = existing.kind
@@ -68,7 +68,7 @@ def assert_exchange_equivalent(
     internal: bool,
     arguments: Table,
 ) -> None:
-    """Raises AmqpError 406 unless a declaration repeats what `existing` is (rabbit_exchange:assert_equivalence/6)."""
+    """Raise AmqpError 406 unless a declaration is equivalent to `existing` (rabbit_exchange:assert_equivalence/6)."""
     name = existing.name
     if kind != existing.type.name:
         shown = (_type_name(kind), _type_name(existing.type.name))
@@ -97,7 +97,11 @@ def _flag(value: bool) -> str:
 def _assert_same_argument(
     argument: str, kind: str, name: str, vhost: str, received: Field | None, current: Field | None
 ) -> None:
-    """Present values are the same if Erlang prints the same: 1000 in any width, but neither 1.0 nor <<"1">> for 1."""
+    """Raise AmqpError 406 unless the values are the same.
+
+    Values of an argument that is present in both are the same if Erlang prints them alike: 1000 in any width, but
+    neither 1.0 nor <<"1">> for 1.
+    """
     if received is None or current is None:
         if received is not current:
             shown = (_typed(received), _typed(current))

@@ -29,11 +29,11 @@ class Expiry:
         self._timer: Timer | None = None
 
     def apply(self, settings: QueueSettings) -> None:
-        """Use a new TTL for messages that come from now on."""
+        """Use a new TTL for messages that are published from now on."""
         self._ttl_ms = settings.message_ttl_ms
 
     def deadline_ms(self, message: Message) -> int:
-        """Return when a message that comes now expires, 0 for never."""
+        """Return the expiry time of a message that is published now, 0 for never."""
         ttl_ms = self._ttl_ms
         if message.expiration_ms >= 0 and (ttl_ms < 0 or message.expiration_ms < ttl_ms):
             ttl_ms = message.expiration_ms
@@ -72,7 +72,10 @@ class Expiry:
         self.arm()
 
     def arm(self) -> None:
-        """See that the timer fires no later than the head expires. One that fires too early just sets the next."""
+        """Ensure that the timer fires no later than the head expires.
+
+        A timer that fires too early sets the next one.
+        """
         due_ms = self._ready.due_ms() if self._ready.count else 0
         timer = self._timer
         if not due_ms or (timer is not None and timer.due_ms <= due_ms):
@@ -82,7 +85,7 @@ class Expiry:
         self._timer = self._clock.at_wall(due_ms, self._on_timer)
 
     def stop(self) -> None:
-        """Expire nothing any more, and let go of the ready line."""
+        """Stop expiring messages, and release the ready line."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

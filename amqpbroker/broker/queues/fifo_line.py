@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def merge(line: deque[Entry], entries: list[Entry]) -> None:
-    """Put entries back into a line that is sorted by sequence, each at its old place.
+    """Insert entries into a line that is sorted by sequence, each at its old place.
 
-    Requeued ones were near the head, so the line is opened only as far as the newest of them.
+    Requeued entries were near the head, so only the part up to the newest of them is rebuilt.
     """
     entries = sorted(entries, key=lambda entry: entry.sequence)
     if not line or line[0].sequence > entries[-1].sequence:
@@ -31,10 +31,10 @@ def merge(line: deque[Entry], entries: list[Entry]) -> None:
 
 
 class FifoLine(ReadyLine):
-    """First in, first out; what is requeued goes back to its original position (classic queues).
+    """First in, first out; a requeued message returns to its original position (classic queues).
 
-    With a pager, a long line keeps its two ends in memory: `line` is the head, `tail` the end, and between them are
-    pages. Without, `line` is all of it, until memory is short.
+    With a pager, a long line has only its two ends in memory: `line` is the head, `tail` the end, and between them are
+    pages. Without a pager, `line` is the whole line, until memory is low.
     """
 
     def __init__(self, pager: Pager | None = None) -> None:
@@ -121,7 +121,7 @@ class FifoLine(ReadyLine):
         self.add_stored(copies.positions, copies.sequences, copies.sizes)
 
     def add_stored(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
-        """`recover` copies of which these are the positions, sequences and octets of bodies."""
+        """Recover copies with these positions, sequences and body sizes in bytes."""
         assert self._pager is not None
         self._pages.extend(_paged(self._pager, positions, sequences, sizes))
         self.count += len(positions)
@@ -159,7 +159,7 @@ class FifoLine(ReadyLine):
             behind = 0
             if page is self._expected:
                 self._expected = None
-        # A page ahead of the one that is being taken, so that the disk has time.
+        # Load a page ahead of the one that is being consumed, so that the disk has time.
         if len(self._pages) > behind and self._pages[behind] is not self._expected:
             self._expected = self._pages[behind]
             pager.expect(self._expected)
@@ -192,7 +192,7 @@ class FifoLine(ReadyLine):
         self._pages.append(pager.page(entries))
 
     def _page_head(self, pager: Pager, least: int) -> None:
-        """Make the end of the head a page, but for the first `least` messages."""
+        """Make the end of the head a page, except for the first `least` messages."""
         entries: list[Entry] = []
         size = 0
         while len(self.line) > least and len(entries) < pager.page_count and size <= pager.page_bytes:
@@ -213,7 +213,7 @@ def _is_worth(pager: Pager, line: deque[Entry], least: int) -> bool:
 
 
 def _first_page(pager: Pager, line: deque[Entry]) -> int:
-    """Return how many of the entries fill a page."""
+    """Return the number of entries that fill a page."""
     size = 0
     for count, entry in enumerate(line, 1):
         size += entry.message.size

@@ -18,7 +18,7 @@ from amqpbroker.store.store import Store
 class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
-    store: for durable queues. spill: where messages that are not stored go while memory is short. dead_letters: sends
+    store: for durable queues. spill: holds messages that are not stored while memory is low. dead_letters: sends
     messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the broker. events:
     receive the events of consumers.
     """
@@ -46,4 +46,4 @@ class Host(metaclass=ABCMeta):
 
     @abstractmethod
     def remove_queue(self, queue: Queue, actor: str = "") -> None:
-        """Delete a queue whose time is over: it expired, or its last consumer has gone."""
+        """Delete a queue that has expired, or has lost its last consumer."""

@@ -1,4 +1,4 @@
-"""A row of the table of kinds of queues (`kinds`)."""
+"""A row of the table of queue kinds (`kinds`)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ def _no_columns(row: dict[str, Any], info: QueueInfo, settings: Any, node: str) 
 @final
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """A kind of queue: everything that others may ask about it.
+    """A kind of queue, with everything that other modules need to know about it.
 
-    The module imports nothing that queues are made of, because every queue knows its row; the types of what the
-    functions of a row return are named here.
+    This module imports no other module of queues, because every queue knows its row. The functions of a row therefore
+    document their result types here.
     """
 
     #: Value of x-queue-type.
@@ -32,65 +32,66 @@ class Kind:
     #: RabbitMQ has and this broker has not.
     make: Callable[..., Any] | None = None
 
-    # --- declaration ------------------------------------------------------------------------------------------------
+    # --- declaration --------------------------------------------------------------------------------------------------
 
-    #: Arguments that it knows, in the order in which RabbitMQ compares them when a queue is declared again: names of
-    #: the table, or rows of its own.
+    #: Supported arguments, in the order in which RabbitMQ compares them when a queue is declared again: names of the
+    #: table, or rows of their own.
     arguments: tuple[str | Argument, ...] = ()
     #: Arguments added in RabbitMQ 4.3.
     arguments_of_4_3: tuple[str | Argument, ...] = ()
-    #: Arguments of basic.consume that it knows.
+    #: Supported arguments of basic.consume.
     consumer_arguments: tuple[str, ...] = ("x-priority",)
     consumer_arguments_of_4_3: tuple[str, ...] = ()
-    #: Keys of policies that it takes beside those of its arguments.
+    #: Supported policy keys other than those of the arguments.
     policy_keys: frozenset[str] = frozenset()
     #: Value of a policy's apply-to for this kind only.
     apply_to: str = ""
-    #: Arguments that it merges with a policy in its own way.
+    #: Arguments that are merged with a policy in a special way.
     merges: Mapping[str, Merge] = field(default_factory=dict)
-    #: Changes the values of a queue's settings to those that it can have.
+    #: Changes the values of a queue's settings to supported ones.
     complete: Callable[[dict[str, Any]], None] = _as_given
     #: Queues are durable, neither exclusive nor auto-delete, and have a name given by the client.
     durable_only: bool = False
-    #: Queues may be declared again as classic ones where the configuration allows it.
+    #: Queues may be declared again as classic ones if the configuration allows it.
     relaxed_redeclaration: bool = False
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
-    #: A durable queue stores transient messages, too.
+    #: A durable queue also stores transient messages.
     stores_all: bool = False
     #: Returns of a message are counted in its headers, and may be limited.
     counts_returns: bool = False
-    #: A queue that refuses publishes takes the one that exceeds its length limit, and no other until it is well below.
-    #: One that drops messages drops those that exceed the limit together, and dead-letters the last one first.
+    #: A queue that refuses publishes still accepts the publish that exceeds its length limit, and no other until it is
+    #: well below the limit. A queue that drops messages drops all messages over the limit together, and dead-letters
+    #: the last one first.
     shuts: bool = False
-    #: Messages that have expired behind the one that basic.get takes still count in the answer.
+    #: Expired messages behind the one that basic.get returns still count in the answer.
     expires_late: bool = False
     #: A publish to a queue that was just deleted is refused.
     nacks_when_deleted: bool = True
 
-    # --- clients ----------------------------------------------------------------------------------------------------
+    # --- clients ------------------------------------------------------------------------------------------------------
 
-    #: A channel-wide prefetch limits its consumers; elsewhere basic.consume is refused.
+    #: A channel-wide prefetch limits the consumers; for other kinds basic.consume is refused.
     channel_prefetch: bool = True
-    #: The prefetch of a consumer also holds for deliveries without acknowledgement.
+    #: The prefetch of a consumer also applies to deliveries without acknowledgement.
     prefetch_no_ack: bool = False
-    #: basic.consume may be exclusive, which is ignored elsewhere.
+    #: basic.consume may be exclusive; other kinds ignore the flag.
     exclusive_consumers: bool = True
-    #: A consumer under the tag of a cancelled one takes its place, and messages that this one holds count against the
-    #: prefetch.
+    #: A consumer with the tag of a cancelled one replaces it, and messages that the cancelled one holds count against
+    #: the prefetch.
     merges_consumers: bool = False
     #: From RabbitMQ 4.3 on, deliveries have an acknowledgement timeout.
     consumer_timeout: bool = False
-    #: Clients that hold messages count as consumers, also basic.get and cancelled ones, but not consumers that wait to
-    #: be the single active one.
+    #: Clients that hold messages count as consumers, also basic.get and cancelled consumers, but not consumers that
+    #: wait to be the single active one.
     counts_holders: bool = False
     #: queue.delete may have the flags if-unused and if-empty.
     conditional_delete: bool = True
     #: basic.get is allowed on a queue with a single active consumer.
     get_beside_single_active: bool = True
 
-    # --- observation ------------------------------------------------------------------------------------------------
+    # --- observation --------------------------------------------------------------------------------------------------
 
     #: Queues have a leader and members.
     replicated: bool = False
@@ -98,16 +99,16 @@ class Kind:
     columns: Callable[[dict[str, Any], QueueInfo, Any, str], None] = _no_columns
     #: Columns of QueueInfo that are shown only in detail.
     detailed_columns: tuple[str, ...] = ()
-    #: The first consumer is shown as the single active one if all are active.
+    #: The first consumer is shown as the single active one if all consumers are active.
     shows_first_consumer: bool = False
     #: The event queue.created names the owner.
     owner_in_events: bool = False
-    #: User who deletes an expired queue, in events.
+    #: The user who deletes an expired queue, in events.
     expired_by: str = ""
-    #: Part of the node's memory that its queues take.
+    #: The part of the node's memory that these queues count to.
     memory_key: str = "queue_procs"
 
-    #: Its arguments by name, in RabbitMQ's order of comparison, and with those of 4.3 behind them.
+    #: Supported arguments by name, in RabbitMQ's order of comparison, followed by those of 4.3.
     known: Mapping[str, Argument] = field(init=False)
     known_of_4_3: Mapping[str, Argument] = field(init=False)
 
@@ -118,7 +119,7 @@ class Kind:
 
     @property
     def module(self) -> str:
-        """Return the name that RabbitMQ prints for it: that of a module."""
+        """Return the name that RabbitMQ prints for the kind, which is that of a module."""
         return f"rabbit_{self.name}_queue"
 
     @property
@@ -135,15 +136,15 @@ class Kind:
         return "x-delayed-retry-type" in self.known_of_4_3
 
     def arguments_in(self, newest: bool) -> Mapping[str, Argument]:
-        """Return the arguments that it knows. newest: in RabbitMQ 4.3."""
+        """Return the supported arguments. newest: in RabbitMQ 4.3."""
         return self.known_of_4_3 if newest else self.known
 
     def consumer_arguments_in(self, newest: bool) -> tuple[str, ...]:
-        """Return the arguments of basic.consume that it knows. newest: in RabbitMQ 4.3."""
+        """Return the supported arguments of basic.consume. newest: in RabbitMQ 4.3."""
         return self.consumer_arguments + self.consumer_arguments_of_4_3 if newest else self.consumer_arguments
 
     def accepts(self, key: str) -> bool:
-        """Return whether its queues take a policy with the key, although not every kind does."""
+        """Return whether policies with the key apply to queues of this kind, although not to every kind."""
         return f"x-{key}" in self.known or key in self.policy_keys
 
     def argument_problem(self, arguments: Table, newest: bool) -> tuple[str, str] | None:
@@ -159,7 +160,7 @@ class Kind:
         return None
 
     def consumer_argument_problem(self, arguments: Table, newest: bool) -> tuple[str, str] | None:
-        """Return the same for basic.consume."""
+        """Return the first argument of basic.consume with a value that is not allowed, and its problem."""
         known = self.consumer_arguments_in(newest)
         for name, row in CONSUMER_ARGUMENTS.items():
             given = arguments.get(name)

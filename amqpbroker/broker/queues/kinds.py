@@ -1,6 +1,6 @@
-"""The kinds of queues: one row a kind.
+"""The kinds of queues, one row for each kind.
 
-Whoever has to know how queues of a kind differ asks the queue's row (`Queue.kind`), never for its name. A queue with
+Code that depends on the kind of a queue reads the queue's row (`Queue.kind`), never the kind's name. A queue with
 x-max-priority is a classic queue.
 """
 
@@ -33,7 +33,7 @@ from amqpbroker.broker.queues.retry_delay import retry_delay
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.compat import Compat
 
-#: Returns of a message after which a quorum queue drops it, if nothing else is set (RabbitMQ 4.0).
+#: Number of returns after which a quorum queue drops a message by default (RabbitMQ 4.0).
 DEFAULT_DELIVERY_LIMIT = 20
 
 
@@ -51,7 +51,7 @@ def _complete_classic(values: dict[str, Any]) -> None:
 
 
 def _complete_quorum(values: dict[str, Any]) -> None:
-    """Fall back from what quorum queues cannot do to what they can (rabbit_quorum_queue: overflow/3, dlh/5)."""
+    """Replace settings that quorum queues do not support (rabbit_quorum_queue: overflow/3, dlh/5)."""
     values.setdefault("delivery_limit", DEFAULT_DELIVERY_LIMIT)
     retry = [values.pop(name, None) for name in ("retry_type", "retry_min_ms", "retry_max_ms")]
     values["retry"] = retry_delay(*retry)
@@ -160,7 +160,7 @@ STREAM: Final = Kind(
     durable_only=True,
 )
 
-#: All kinds by name. A row that is added before a broker starts is a kind of queue there.
+#: All kinds by name. A row that is added before a broker starts is a kind of queue in that broker.
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSIC, QUORUM, STREAM)}
 
 

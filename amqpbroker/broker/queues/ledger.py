@@ -1,4 +1,4 @@
-"""Entries of a queue: made, stored, counted and given up in one place."""
+"""Entries of a queue: creation, storage, counters and removal."""
 
 from array import array
 from collections import deque
@@ -15,24 +15,25 @@ from amqpbroker.store.store import Store
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.queue import Queue
 
-#: Why a message leaves a queue without being acknowledged, and is dead-lettered. RabbitMQ's words, as in x-death.
+#: The reasons for which a message is dead-lettered, in RabbitMQ's words, as in x-death.
 EXPIRED: Final = "expired"
 REJECTED: Final = "rejected"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
 
-#: Number of bytes of messages that leave together: they may be on the disk, and memory may have no room for more.
+#: Number of bytes of messages that leave together: they may be on the disk only, and there may not be enough memory to
+#: load more at once.
 LEAVING_BYTES: Final = 4 * 1024 * 1024
 
 
 class Ledger:
-    """Entries of one queue: made by `enter`, given up by `leave`, counted and stored by both.
+    """Entries of one queue: created by `enter`, removed by `leave`, and counted and stored by both.
 
-    stores: the store keeps entries of this queue, so that a publish need not ask it. entered: number of entries made.
-    passed: number of messages handed to a no-ack consumer without an entry. The sum of both numbers the next entry.
+    stores: the store holds entries of this queue, cached for each publish. entered: number of created entries. passed:
+    number of messages delivered to a no-ack consumer without an entry. The sum of both is the number of the next entry.
     before: sequence numbers that no new message has: from before the start, and of replaced entries. recovered: number
-    of entries that were there at the start. stored, unstored, loaded: number of entries that went to the store, left
-    it, and were read back. left: number of entries that were neither acknowledged nor delivered without
+    of entries that were there at the start. stored, unstored, loaded: number of entries that were added to the store,
+    removed from it, and read back. left: number of removed entries that were neither acknowledged nor delivered without
     acknowledgement.
     """
 
@@ -68,28 +69,28 @@ class Ledger:
         self._settings = settings
 
     def close(self) -> None:
-        """Dead-letter nothing any more."""
+        """Stop dead-lettering."""
         self._closed = True
 
     @property
     def came(self) -> int:
-        """Number of messages that became entries since the start."""
+        """The number of messages that became entries since the start."""
         return self.entered - self.before
 
     @property
     def newest(self) -> int:
-        """Highest sequence number so far."""
+        """The highest sequence number so far."""
         return self.entered + self.passed
 
     @property
     def persistent(self) -> int:
-        """Number of entries that are in the store."""
+        """The number of entries in the store."""
         return self.recovered + self.stored - self.unstored
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- added entries ------------------------------------------------------------------------------------------------
 
     def enter(self, queue: "Queue", message: Message, deadline_ms: int) -> Entry:
-        """Return the queue's new entry for a message. Store it if it is to be stored."""
+        """Create the queue's entry for a message, and store it if necessary."""
         self.entered += 1
         entry = Entry(message, queue, self.entered + self.passed, deadline_ms)
         if self.stores and (message.persistent or self._stores_all):
@@ -98,11 +99,11 @@ class Ledger:
         return entry
 
     def pass_on(self) -> None:
-        """Count a message that goes to a no-ack consumer without an entry."""
+        """Count a message that is delivered to a no-ack consumer without an entry."""
         self.passed += 1
 
     def replace(self, entry: Entry) -> Entry:
-        """Return a new entry, with the highest sequence number, in place of one; the store sees a single change."""
+        """Replace an entry with a new one, which has the highest sequence number; the store records a single change."""
         store = self.store
         store.begin()
         try:
@@ -116,11 +117,11 @@ class Ledger:
         return again
 
     def returned(self, entry: Entry) -> None:
-        """Tell the store that a stored entry is delivered or came back: from then on it is redelivered."""
+        """Record in the store that a stored entry was delivered or returned: from then on it is redelivered."""
         self.store.returned(entry)
 
     def start(self, entries: int, newest: int) -> None:
-        """Begin with so many entries from before the start. newest: the highest of their sequence numbers."""
+        """Start with this number of entries from before the start. newest: the highest of their sequence numbers."""
         self.entered = self.before = newest
         self.recovered = entries
 
@@ -129,7 +130,7 @@ class Ledger:
         self.loaded += count
         self.store.count_loaded(count)
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- removed entries ----------------------------------------------------------------------------------------------
 
     def leave(self, entry: Entry) -> None:
         """Remove a message that is acknowledged, delivered without acknowledgement, or was dropped."""
@@ -138,7 +139,7 @@ class Ledger:
             self.store.settle(entry)
 
     def leave_stored(self, positions: "array[int]") -> None:
-        """`leave` for messages that are in the store and not in memory."""
+        """Remove messages that are in the store and not in memory, like `leave`."""
         self.unstored += len(positions)
         self.store.settle_positions(positions)
 
@@ -158,25 +159,25 @@ class Ledger:
             len(entries),
         )
         if dead_lettered:
-            # Each of them leaves when its letter is sent.
+            # Each message leaves when its letter is sent.
             self._dead_letters.send(entries[0].queue, entries, reason)
             return
         for entry in entries:
             self.leave(entry)
 
     def turn_away(self, queue: "Queue", message: Message) -> None:
-        """Dead-letter a message that the queue refused, which leaves without having come."""
+        """Dead-letter a message that the queue refused, and that therefore never became an entry."""
         self.left -= 1
         self.dead_letter([Entry(message, queue, 0, 0)], MAXLEN)
 
     def discard(self, entries: list[Entry]) -> None:
-        """Remove messages without dead-lettering them: the queue is deleted, or they go to another queue."""
+        """Remove messages without dead-lettering them, because the queue is deleted, or they move to another queue."""
         self.left += len(entries)
         for entry in entries:
             self.leave(entry)
 
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
-        """Count purged messages, which have left one by one, and free those in memory."""
+        """Count purged messages, which were removed one by one, and free those in memory."""
         self.left += count
         for line in lines:
             self._disposal.add(line)

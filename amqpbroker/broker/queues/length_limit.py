@@ -1,4 +1,4 @@
-"""Limits of a queue's length, and messages beyond them (x-max-length, x-max-length-bytes, x-overflow)."""
+"""Limits of a queue's length, and messages that exceed them (x-max-length, x-max-length-bytes, x-overflow)."""
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
@@ -8,15 +8,15 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import MESSAGE_OCTETS, Message
 
-#: Share of its limit below which a quorum queue takes publishes again (rabbit_fifo: LOW_LIMIT).
+#: Fraction of its limit below which a quorum queue accepts publishes again (rabbit_fifo: LOW_LIMIT).
 REOPENED_AT = 0.8
 
 
 class LengthLimit:
     """Refuses publishes or drops ready messages, depending on the queue's settings.
 
-    Unacknowledged messages do not count, returned messages that are delayed do. shut: a quorum queue exceeded its
-    limit, and refuses publishes until it is well below.
+    Unacknowledged messages do not count, but delayed returned messages do. shut: a quorum queue exceeded its limit, and
+    refuses publishes until it is well below.
     """
 
     def __init__(
@@ -30,12 +30,12 @@ class LengthLimit:
         self._shuts: bool = shuts
 
     def apply(self, settings: QueueSettings) -> None:
-        """Use new limits, and trim at once."""
+        """Set new limits, and trim at once."""
         self._settings = settings
         self.trim()
 
     def accepts(self, queue: Queue, message: Message) -> bool:
-        """Return whether the message may be added; otherwise it was refused (rabbit_amqqueue_process:will_overflow)."""
+        """Return whether the message may be added; otherwise it is refused (rabbit_amqqueue_process:will_overflow)."""
         overflow = self._settings.overflow
         if self._shuts:
             return overflow == "drop-head" or not self.is_shut()
@@ -46,14 +46,17 @@ class LengthLimit:
         return False
 
     def refuses(self, count: int, size: int) -> bool:
-        """Whether so many messages, of so many bytes together, would be refused."""
+        """Return whether `count` messages of `size` bytes together would be refused."""
         if self._settings.overflow == "drop-head":
             return False
         return self.is_shut() if self._shuts else self._exceeds(count, size)
 
     def is_shut(self) -> bool:
-        """Whether a quorum queue refuses publishes: from the one that takes it above a limit, which it still keeps,
-        until it is well below (rabbit_fifo:evaluate_limit). To be asked before anything is added."""
+        """Return whether a quorum queue refuses publishes.
+
+        It accepts the publish that exceeds a limit, and then refuses all until it is well below the limit
+        (rabbit_fifo:evaluate_limit). Must be called before anything is added.
+        """
         if self.shut:
             settings, offering = self._settings, self._offering
             count = offering.ready.count + offering.delayed_count
@@ -65,7 +68,7 @@ class LengthLimit:
         return self.shut
 
     def trim(self) -> None:
-        """Drop from the head until the limits hold, if that is what is to be done."""
+        """Drop messages from the head until the limits hold, if the queue drops messages."""
         if not self._exceeds(0, 0):
             return
         if self._settings.overflow != "drop-head":
@@ -82,7 +85,7 @@ class LengthLimit:
                 self._ledger.dead_letter(dropped, MAXLEN)
                 dropped, size = [], 0
         if self._shuts:
-            # The last one dropped is the first to be dead-lettered (rabbit_fifo:evaluate_limit).
+            # The last dropped message is dead-lettered first (rabbit_fifo:evaluate_limit).
             dropped.reverse()
         self._ledger.dead_letter(dropped, MAXLEN)
         self._expiry.expire()

@@ -1,4 +1,4 @@
-"""The parts in which local queues of one kind differ from those of another."""
+"""The components in which local queues of one kind differ from those of another."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,10 +15,10 @@ from amqpbroker.compat import Compat
 @final
 @dataclass(frozen=True)
 class LocalParts:
-    """The parts of a `LocalQueue` that its kind chooses.
+    """The components of a `LocalQueue` that its kind chooses.
 
-    line(max_priority, compat, pager): makes the order in which messages wait. consumers: divide messages among
-    consumers. offering: for messages that wait. returns: for messages that come back.
+    line(max_priority, compat, pager): returns the line of waiting messages. consumers: distributes messages among
+    consumers. offering: delivers waiting messages. returns: handles returned messages.
     """
 
     line: Callable[[int, Compat, Pager | None], ReadyLine]

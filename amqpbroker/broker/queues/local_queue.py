@@ -1,17 +1,17 @@
-"""A queue that this node holds: classic and quorum queues.
+"""A queue on this node: classic and quorum queues.
 
-The queue is made of collaborators, each with a state of its own:
+The queue consists of components, each with its own state:
 
-- `Ledger`: how messages enter and leave;
-- `Offering`: messages that wait, and the consumers that they are offered to;
+- `Ledger`: creation and removal of messages;
+- `Offering`: waiting messages, and the consumers that they are offered to;
 - `Expiry`: deadlines of ready messages;
 - `Outstanding`: messages that are delivered and not settled;
-- `Returns`: where messages go that come back;
-- `LengthLimit`: how many messages may wait.
+- `Returns`: messages that are returned by consumers;
+- `LengthLimit`: the maximum number and size of waiting messages.
 
-None of them refers to the queue. `QueuePages` does, because it makes entries, which name their queue: `_let_go` breaks
-that reference cycle when the queue is deleted. The kinds differ in the ready line, the consumers, the offering and the
-returns.
+None of them refers to the queue. `QueuePages` does, because it creates entries, which name their queue: `_let_go`
+breaks that reference cycle when the queue is deleted. The kinds differ in the ready line, the consumers, the offering
+and the returns.
 """
 
 from collections.abc import Iterable, Sequence
@@ -43,11 +43,11 @@ from amqpbroker.wire.values import Table
 
 
 class LocalQueue(Queue):
-    """Queue in memory whose durable messages are in a store as well.
+    """A queue in memory whose durable messages are also in a store.
 
-    store: where its entries are stored. ready, consumers: those of the offering, for the methods that every message
-    passes. refused: number of messages that a limit refused. got, got_no_ack, got_empty: number of basic.get that
-    got a message to acknowledge, one without acknowledgement, or none.
+    store: the store of its entries. ready, consumers: those of the offering, for the methods that every message passes.
+    refused: number of messages that a limit refused. got, got_no_ack, got_empty: number of basic.get that returned a
+    message to acknowledge, one without acknowledgement, or none.
     """
 
     def __init__(
@@ -124,7 +124,10 @@ class LocalQueue(Queue):
 
     @property
     def reported_consumer_count(self) -> int:
-        """Of a quorum queue with one active consumer those that wait to be it are none (rabbit_fifo)."""
+        """Return the consumer count without the consumers that wait to be the single active one of a quorum queue.
+
+        RabbitMQ does not count these (rabbit_fifo).
+        """
         if self.kind.counts_holders and self.settings.single_active_consumer and self.consumers.all:
             return 1 + self.outstanding.holders()
         return len(self.consumers.all) + self.outstanding.holders()
@@ -155,7 +158,7 @@ class LocalQueue(Queue):
     def consumer_info(self, consumer: Consumer) -> ConsumerInfo:
         return self.consumers.info(consumer)
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- publishing ---------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
         limited = self._limited
@@ -171,7 +174,7 @@ class LocalQueue(Queue):
                     self.ledger.pass_on()
                     consumer.hand(message, 0, 0)
                     return True
-                # The same as `Offering.deliver` does for a message that is not written yet.
+                # Same as `Offering.deliver` for a message that is not written yet.
                 entry = self.ledger.enter(self, message, deadline_ms)
                 self.outstanding.add(entry, consumer, self.clock.turn_ms)
                 consumer.deliver(entry)
@@ -187,11 +190,11 @@ class LocalQueue(Queue):
 
     def refuses(self, count: int, size: int) -> bool:
         if self.closed:
-            # RabbitMQ finds nobody to deliver to, and waits for an answer from queues of some kinds only.
+            # RabbitMQ finds no queue process, and waits for an answer from queues of some kinds only.
             return self.kind.nacks_when_deleted
         return self.limit.refuses(count, size)
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- delivery -----------------------------------------------------------------------------------------------------
 
     def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
         started = 0
@@ -241,7 +244,7 @@ class LocalQueue(Queue):
                     self.ledger.returned(entry)
                 self.outstanding.add_got(entry, self.clock.turn_ms)
         if self._expires_late and not no_ack:
-            # What has expired behind it still counts in the answer (rabbit_fifo, a dequeue that is to be settled).
+            # Expired messages behind it still count in the answer (rabbit_fifo, a dequeue that is to be settled).
             self.expiry.arm()
         else:
             self.expiry.expire()
@@ -249,13 +252,13 @@ class LocalQueue(Queue):
             self.offering.emptied()
         return entry
 
-    # --- settled ----------------------------------------------------------------------------------------------------
+    # --- settlement ---------------------------------------------------------------------------------------------------
 
     def leave(self, entry: Entry) -> None:
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        if entry.position:  # spares the others a call
+        if entry.position:  # saves a call for messages that are not stored
             self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
@@ -276,7 +279,8 @@ class LocalQueue(Queue):
 
     def reject(self, entries: list[Entry]) -> None:
         consumers = self.outstanding.settle_returned(entries)
-        # A dead letter that comes back here comes after what its consumer has room for now, whatever its priority.
+        # A dead letter that returns to this queue waits behind the messages that its consumers can take now, regardless
+        # of its priority.
         with self.vhost.dead_letters:
             self.ledger.dead_letter(self.ready.ranked(entries), REJECTED)
             for consumer in consumers:
@@ -323,7 +327,7 @@ class LocalQueue(Queue):
         if not self.closed and not self.consumers.all:
             self.vhost.remove_queue(self, self.kind.expired_by)
 
-    # --- stored and paged out ---------------------------------------------------------------------------------------
+    # --- stored and paged out -----------------------------------------------------------------------------------------
 
     def recover(self, copies: Copies) -> None:
         self.ledger.start(len(copies.positions), copies.sequences[-1])
@@ -358,9 +362,9 @@ class LocalQueue(Queue):
         self.offer_all(self.consumers.all)
 
     def page_out(self) -> bool:
-        """Memory is short: move some of what waits out of it; returns whether there may be more to move.
+        """Move some waiting messages out of memory, because it is low; return whether there may be more to move.
 
-        While messages are consumed, as many stay as the next consumers will take soon.
+        While messages are consumed, the messages that the consumers will take soon stay in memory.
         """
         if not self.vhost.store.keeps or not self.ready.count:
             return False
@@ -370,7 +374,7 @@ class LocalQueue(Queue):
         bounds = self.vhost.config.bounds
         return QueuePages(self, self.ledger, self.store, self.vhost.spill, bounds, self.unreadable)
 
-    # --- change and end ---------------------------------------------------------------------------------------------
+    # --- settings and deletion ----------------------------------------------------------------------------------------
 
     def apply_settings(self, settings: QueueSettings) -> None:
         self.settings = settings
@@ -401,7 +405,7 @@ class LocalQueue(Queue):
         self._let_go()
 
     def _let_go(self) -> None:
-        """Break reference cycles: drop entries, bindings and timers, but keep consumers."""
+        """Break reference cycles: discard entries, bindings and timers, but retain consumers."""
         self.offering.discard()
         self.ready = self.offering.ready
         self.returns.discard()

@@ -1,4 +1,4 @@
-"""The messages that wait in a queue, and the consumers that they are offered to."""
+"""The waiting messages of a queue, and the consumers that they are offered to."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -14,7 +14,7 @@ from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
 
-#: How many messages, and bytes of them, a quorum queue deals out to several consumers before it delivers these.
+#: Number of messages, and of their bytes, that a quorum queue assigns to several consumers before it delivers them.
 ROUND: Final = 256
 ROUND_BYTES: Final = 1 << 16
 
@@ -22,8 +22,8 @@ ROUND_BYTES: Final = 1 << 16
 class Offering:
     """Offers the ready messages of one queue to its consumers, one message at a time.
 
-    Invariant between calls: if a message is ready, no consumer can take it. So a publish asks the consumers only when
-    no message is ready, and an ack offers messages only to the consumer that sent it.
+    Invariant between calls: if a message is ready, no consumer can take it. Therefore a publish tries the consumers
+    only if no message is ready, and an ack offers messages only to the consumer that sent it.
 
     ready: messages that can be delivered. delayed: returned messages that cannot be delivered yet, None until there is
     the first one. no_ack: number of messages that waited and were then delivered without acknowledgement.
@@ -47,7 +47,7 @@ class Offering:
         self._outstanding: Outstanding = outstanding
         self._ledger: Ledger = ledger
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     @property
     def delayed_count(self) -> int:
@@ -59,14 +59,14 @@ class Offering:
         return 0 if self.delayed is None else self.delayed.size
 
     def pop(self) -> Entry:
-        """Take the first ready message. Only after `self.ready.load_head`."""
+        """Remove and return the first ready message. Only after `self.ready.load_head`."""
         entry = self.ready.pop()
         if entry.deadline_ms:
             self._expiry.removed()
         return entry
 
     def take_head(self) -> Entry | None:
-        """Return the first ready message that has not expired; earlier messages leave as expired.
+        """Remove and return the first ready message that has not expired; earlier messages are removed as expired.
 
         Return None if there is no message, or if the message temporarily cannot be read.
         """
@@ -80,7 +80,7 @@ class Offering:
         return None
 
     def requeue(self, entries: list[Entry]) -> None:
-        """Make returned messages ready, where they belong."""
+        """Make returned messages ready, at their positions."""
         for entry in entries:
             if entry.deadline_ms:
                 self._expiry.added()
@@ -108,25 +108,25 @@ class Offering:
         return count
 
     def emptied(self) -> None:
-        """Note that the last ready messages are gone without the consumers, since no consumer could take them."""
+        """Record that the last ready messages were removed without a delivery, since no consumer could take them."""
         self.consumers.all_full()
 
     def hold_back(self, delayed: DelayedReturns) -> None:
-        """Count these delayed messages among those that wait."""
+        """Count these delayed messages as waiting."""
         self.delayed = delayed
 
     def discard(self) -> None:
-        """Drop all messages from memory, without changing the store."""
+        """Discard all messages from memory, without changing the store."""
         self.ready = FifoLine()
         self._expiry.stop()
         if self.delayed is not None:
             self.delayed.discard()
             self.delayed = None
 
-    # --- consumers --------------------------------------------------------------------------------------------------
+    # --- consumers ----------------------------------------------------------------------------------------------------
 
     def offer(self, consumer: Consumer) -> None:
-        """Deliver to a consumer that may be able to take messages (again), while it is."""
+        """Deliver to a consumer that may be able to take messages (again), for as long as it can."""
         if self.consumers.settled(consumer):
             self.drain()
             return
@@ -145,20 +145,21 @@ class Offering:
             self._expiry.arm()
 
     def offer_all(self, consumers: Sequence[Consumer]) -> None:
-        """`offer` to several consumers at once, which share by priority and in turn."""
+        """Offer messages to several consumers at once, which get them by priority and round robin."""
         self.consumers.revive(consumers)
         self.drain()
 
-    def share(self, consumers: Iterable[Consumer]) -> None:
-        """Deliver to these consumers, which have settled something, and to all others."""
+    def offer_after_settling(self, consumers: Iterable[Consumer]) -> None:
+        """Deliver to these consumers, which have settled messages, and to all others."""
         for consumer in consumers:
             self.consumers.settled(consumer)
         self.drain()
 
     def drain(self) -> None:
-        """Deliver to whoever can take, until nothing is ready or nobody can.
+        """Deliver to the consumers that can take messages, until nothing is ready or no consumer can take any.
 
-        What has expired goes before a consumer is asked, and takes nobody's turn (rabbit_amqqueue_process:fetch).
+        Expired messages are removed before a consumer is chosen, so they do not advance the round robin
+        (rabbit_amqqueue_process:fetch).
         """
         self._expiry.expire()
         while self.ready.count and self.ready.load_head():
@@ -170,7 +171,7 @@ class Offering:
                 self._expiry.expire()
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
-        """Deliver one message, which is not among the ready ones any more."""
+        """Deliver one message, which is already removed from the ready ones."""
         if consumer.no_ack:
             self.no_ack += 1
             self._ledger.leave(entry)
@@ -183,9 +184,9 @@ class Offering:
 
 
 class RoundOffering(Offering):
-    """Deals messages out to the consumers of a quorum queue in rounds.
+    """Distributes messages to the consumers of a quorum queue in rounds.
 
-    Each consumer gets its part of a round together, who started first before the others
+    The messages of a round are delivered consumer by consumer, in the order in which the consumers started
     (rabbit_fifo:add_delivery_effects).
     """
 

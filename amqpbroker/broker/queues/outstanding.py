@@ -9,7 +9,7 @@ from amqpbroker.broker.queues.entry import Entry
 
 
 class Outstanding:
-    """Unacknowledged messages of one queue. Only this class counts them, those of each consumer too.
+    """Unacknowledged messages of one queue. Only this class counts them, in total and for each consumer.
 
     count, size: number of messages, and bytes of their bodies. returned: number of messages that were rejected or
     requeued so far.
@@ -39,15 +39,15 @@ class Outstanding:
         self._got += 1
 
     def reserve(self, consumer: Consumer) -> None:
-        """Count a message for a consumer that is about to get it; `unreserve` comes before the delivery."""
+        """Count a message for a consumer that is about to get it; `unreserve` must precede the delivery."""
         consumer.unacked += 1
 
     def unreserve(self, consumer: Consumer, count: int) -> None:
-        """Undo `reserve` for so many messages."""
+        """Undo `reserve` for `count` messages."""
         consumer.unacked -= count
 
     def settle(self, entry: Entry) -> Consumer | None:
-        """Count an acknowledged entry out. Return the consumer that had it, None for basic.get."""
+        """Subtract an acknowledged entry. Return the consumer that held it, None for basic.get."""
         self.count -= 1
         self.size -= entry.message.size
         consumer = entry.consumer
@@ -60,7 +60,7 @@ class Outstanding:
         return consumer
 
     def settle_all(self, entries: list[Entry]) -> dict[Consumer, None]:
-        """Count entries out, and take them from their consumers. Return the consumers that had them."""
+        """Subtract entries, and remove them from their consumers. Return the consumers that held them."""
         consumers: dict[Consumer, None] = {}
         self.count -= len(entries)
         for entry in entries:
@@ -77,7 +77,7 @@ class Outstanding:
         return consumers
 
     def settle_returned(self, entries: list[Entry]) -> dict[Consumer, None]:
-        """`settle_all` for entries that are rejected or requeued."""
+        """Subtract entries that are rejected or requeued, like `settle_all`."""
         self.returned += len(entries)
         return self.settle_all(entries)
 
@@ -93,24 +93,24 @@ class Outstanding:
         if self._former:
             self._remove_settled()
 
-    # --- who holds messages -----------------------------------------------------------------------------------------
+    # --- holders of messages ------------------------------------------------------------------------------------------
 
     def consumer_removed(self, consumer: Consumer) -> None:
-        """Remember a consumer that the queue does not know any more, while it holds messages."""
+        """Remember a consumer that is removed from the queue, while it holds messages."""
         if self._counts_holders and consumer.unacked:
             self._former.append(consumer)
 
     def holders(self) -> int:
-        """Return how many hold messages besides the queue's consumers: former consumers and each basic.get.
+        """Return the number of other holders of messages than consumers: former consumers and each basic.get.
 
-        A quorum queue counts them as consumers (rabbit_fifo); others have none.
+        A quorum queue counts them as consumers (rabbit_fifo); in other queues the number is 0.
         """
         if not self._counts_holders:
             return 0
         return self._got + sum([each.unacked > 0 for each in self._former])
 
     def discard(self) -> None:
-        """Drop the references to former consumers."""
+        """Discard the references to former consumers."""
         self._former.clear()
 
     def _remove_settled(self) -> None:

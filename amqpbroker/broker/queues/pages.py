@@ -1,4 +1,4 @@
-"""Pages: runs of copies that a line keeps out of memory, and the seam for where they go."""
+"""Pages: runs of copies of a line that are not in memory, and the interface of the pager that moves them."""
 
 from abc import ABCMeta, abstractmethod
 from array import array
@@ -14,9 +14,9 @@ _NOWHERE = array("Q")
 class Page:
     """A run of copies between the two ends of a line.
 
-    entries: those that are in memory: at first all of them. Once the stored ones are not, `positions` and `sequences`
-    have an item for each copy: where it is stored, 0 if it is not, and its place in the queue; `entries` has the others
-    then, or `spilled` says where these are.
+    entries: the copies in memory, which are all of them at first. When the stored copies have left memory, `positions`
+    and `sequences` have an item for each copy: its position in the store, 0 if it is not stored, and its position in
+    the queue. Then `entries` has the other copies, or `spilled` their place in the spill file.
     """
 
     __slots__ = ("entries", "positions", "sequences", "spilled")
@@ -35,11 +35,11 @@ class Page:
 
     @property
     def first(self) -> int:
-        """The place of its first copy in the queue."""
+        """The queue position of its first copy."""
         return self.sequences[0] if self.positions else self.entries[0].sequence
 
     def unload(self) -> None:
-        """Release the stored copies from memory, all of which are safe: from now on they are numbers."""
+        """Release the stored copies from memory, all of which are durable: only their numbers remain."""
         entries = self.entries
         self.positions = array("Q", [entry.position for entry in entries])
         first, last = entries[0].sequence, entries[-1].sequence
@@ -50,29 +50,32 @@ class Page:
         self.entries = [entry for entry in entries if not entry.position]
 
     def spill(self, spilled: Spilled) -> None:
-        """Release the entries from memory, which were written there."""
+        """Release the entries from memory, which were written to the spill file."""
         self.spilled = spilled
         self.entries = []
 
     def take_entries(self) -> list[Entry]:
-        """Remove the entries that are in memory, and return them."""
+        """Remove and return the entries that are in memory."""
         entries, self.entries = self.entries, []
         return entries
 
     def take_spilled(self) -> Spilled | None:
-        """Remove the place of entries that were written, and return it; None if there is none."""
+        """Remove and return the place of spilled entries; None if there is none."""
         spilled, self.spilled = self.spilled, None
         return spilled
 
     def leave_behind(self, count: int, others: list[Entry]) -> None:
-        """Remove the first `count` copies. others: the rest of those that are not stored, which are in memory now."""
+        """Remove the first `count` copies.
+
+        others: the remaining copies that are not stored, which are in memory now.
+        """
         self.entries = others
         self.positions = self.positions[count:]
         self.sequences = self.sequences[count:]
 
 
 class Pager(metaclass=ABCMeta):
-    """Storage of a line's pages.
+    """Moves the pages of a line out of memory, and back.
 
     page_count, page_bytes, least_page_count, least_page_bytes: see `Bounds`.
     """
@@ -85,13 +88,13 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def page(self, entries: list[Entry]) -> Page:
-        """A page of these, which leaves memory as soon as it may: the stored ones once they are safe."""
+        """Return a page of these entries, which leave memory as soon as possible: stored ones when they are durable."""
 
     @abstractmethod
     def let_go(self, page: Page) -> bool:
-        """Drop from memory what can be read back and, while memory is short, see that the rest can.
+        """Release copies from memory that can be read back and, while memory is low, make the others readable.
 
-        False if that has to be tried again, because stored ones are not safe yet.
+        Return False if this must be tried again, because stored copies are not durable yet.
         """
 
     @abstractmethod
@@ -107,11 +110,11 @@ class Pager(metaclass=ABCMeta):
 
     @abstractmethod
     def expect(self, page: Page) -> None:
-        """The page will be loaded soon, so that what is stored of it may be read meanwhile."""
+        """Prepare for the page to be loaded soon: its stored copies may be read meanwhile."""
 
     @abstractmethod
     def delete(self, page: Page) -> None:
-        """Delete the copies of a page, and what holds them."""
+        """Delete the copies of a page, and their storage."""
 
     @abstractmethod
     def delete_entry(self, entry: Entry) -> None:

@@ -1,4 +1,4 @@
-"""Pages of a queue outside of memory: stored messages and, while memory is short, others."""
+"""Pages of a queue outside of memory: stored messages and, while memory is low, others."""
 
 from array import array
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from amqpbroker.store.store import Store
 class QueuePages(Pager):
     """Pages of one queue.
 
-    queue: named by entries that are read back. spill: where messages that are not stored go while memory is short.
+    queue: the queue of entries that are read back. spill: holds messages that are not stored while memory is low.
     bounds: limits of its pages. unreadable(error): called if copies temporarily cannot be read.
     """
 

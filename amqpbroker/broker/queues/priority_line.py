@@ -40,14 +40,15 @@ def recover_by_level(copies: "Copies", level_of: Callable[[int], int], line_of: 
         line_of(level).add_stored(part.positions, part.sequences, part.sizes)
 
 
-#: Stands for a priority that was never used: most of 255 never are.
+#: Placeholder for a priority that was never used: most of 255 never are.
 _UNUSED = FifoLine()
 
 
 class PriorityLine(ReadyLine):
     """Highest priority first, first in first out within one (rabbit_priority_queue).
 
-    `levels` holds a line a priority, made when it is first used; bit p of `mask` says that line p is not empty.
+    `levels` holds a line for each priority, created when it is first used. Bit p of `mask` is set if line p is not
+    empty.
     """
 
     def __init__(self, max_priority: int, pager: Pager | None = None) -> None:
@@ -101,7 +102,7 @@ class PriorityLine(ReadyLine):
         return self.pop_from(self.mask.bit_length() - 1)
 
     def pop_from(self, level: int) -> Entry:
-        """Take the head of one level."""
+        """Remove and return the head of one level."""
         line = self.levels[level]
         entry = line.pop()
         if not line.count:

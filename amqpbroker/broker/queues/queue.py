@@ -1,4 +1,4 @@
-"""The queue seam: what others ask of a queue of any kind. Everything outside of `queues` knows no more than this."""
+"""The queue interface, for queues of any kind. Modules outside of `queues` depend on this interface only."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Queue(BindingDestination):
-    """A named queue of a vhost. All calls come on the loop's thread and none waits.
+    """A named queue of a vhost. All calls are made on the event loop's thread and none of them blocks.
 
-    kind: its row of the table of kinds. counts_returns: as in the row, for every delivery. id: names a durable queue in
-    the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared, unknown
-    ones included. effective: the policies in force; the settings have them in. letters: number of messages that came as
-    dead letters. redelivered: number of deliveries of messages that had been delivered before.
+    kind: its row of the table of kinds. counts_returns: as in the row, for every delivery. id: the id of a durable
+    queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
+    unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
+    that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -68,37 +68,40 @@ class Queue(BindingDestination):
 
     @property
     def effective_policy(self) -> Mapping[str, Any]:
-        """The definitions of both, merged."""
+        """The merged definition of both policies."""
         return self.effective.definition
 
-    # --- what every kind of queue does ------------------------------------------------------------------------------
+    # --- operations of every kind of queue ----------------------------------------------------------------------------
     #
-    # `publish` is the first of these (see Destination). A message that it has accepted is in the queue's hands until it
-    # is settled, and stored before the call returns if it has to outlive the broker. Between two calls, no message
-    # waits that a consumer could take.
+    # `publish` is the first of these (see Destination). The queue is responsible for an accepted message until it is
+    # settled, and stores it before the call returns if it must survive a restart. Between two calls, no message waits
+    # that a consumer could take.
 
     @property
     @abstractmethod
     def ready_count(self) -> int:
-        """Number of messages that wait to be delivered: AMQP's message-count."""
+        """The number of messages that wait to be delivered: AMQP's message-count."""
 
     @property
     @abstractmethod
     def unacked_count(self) -> int:
-        """Number of messages that are delivered and not settled."""
+        """The number of messages that are delivered and not settled."""
 
     @property
     @abstractmethod
     def consumer_list(self) -> "Sequence[Consumer]":
-        """All consumers, able to take messages or not, in the order in which they came. Not to be changed."""
+        """All consumers, able to take messages or not, in the order in which they were added.
+
+        Callers must not change the list.
+        """
 
     @abstractmethod
     def ready_entries(self) -> "Iterable[Entry]":
-        """Return the messages that wait to be delivered, in the order in which they would leave. They stay."""
+        """Return the waiting messages in the order in which they would leave, without removing them."""
 
     @abstractmethod
     def counters(self) -> tuple[int, ...]:
-        """Return the present numbers, in the order of `counter_names`. They never go down, except the GAUGES."""
+        """Return the current numbers, in the order of `counter_names`. They never decrease, except the GAUGES."""
 
     @abstractmethod
     def info(self) -> QueueInfo:
@@ -108,16 +111,16 @@ class Queue(BindingDestination):
     def add_consumer(self, consumer: "Consumer", held: "Sequence[Entry]" = ()) -> None:
         """Register a consumer; nothing is delivered before `offer`.
 
-        held: entries of a cancelled consumer, in the order of their delivery, which this one has from now on. Raises
-        AmqpError 403 if the queue is in exclusive use.
+        held: entries of a cancelled consumer, in the order of their delivery, which this consumer holds from now on.
+        Raises AmqpError 403 if the queue is in exclusive use.
         """
 
     @abstractmethod
     def remove_consumer(self, consumer: "Consumer", gives_back: bool = False) -> None:
-        """Forget a consumer, if it is registered. Messages that it has not settled stay outstanding.
+        """Remove a consumer, if it is registered. Messages that it has not settled stay unacknowledged.
 
-        Deletes an auto-delete queue with its last consumer. gives_back: these messages come back next, and only then,
-        with `offer_all`, another consumer gets anything.
+        Deletes an auto-delete queue with its last consumer. gives_back: the caller requeues these messages next, and
+        other consumers get messages only after that, by `offer_all`.
         """
 
     @abstractmethod
@@ -126,74 +129,74 @@ class Queue(BindingDestination):
 
     @abstractmethod
     def get(self, no_ack: bool) -> "Entry | None":
-        """Take the first message for basic.get, None if there is none; with `no_ack` it is settled at once."""
+        """Remove and return the first message for basic.get, or None. With `no_ack` it is settled at once."""
 
     @abstractmethod
     def ack(self, entry: "Entry") -> None:
-        """Settle an outstanding message: the client has processed it, and its copy is gone."""
+        """Settle an unacknowledged message, which the client has processed, and remove its copy."""
 
     @abstractmethod
     def reject(self, entries: "list[Entry]") -> None:
-        """Settle outstanding messages without success: they are dead-lettered as rejected, or dropped."""
+        """Settle unacknowledged messages that the client rejects: they are dead-lettered as rejected, or dropped."""
 
     @abstractmethod
     def requeue(self, entries: "list[Entry]", failed: bool = True) -> None:
-        """Take outstanding messages back from a client, in this order; each goes where it belongs.
+        """Requeue unacknowledged messages of a client, in this order; each returns to its position.
 
-        After the deletion of the queue this just drops them. failed: the client failed to process them, rather than
-        just giving them back; only some releases of RabbitMQ care.
+        If the queue is deleted, the messages are dropped. failed: the client failed to process them, rather than only
+        returning them; the difference matters in some releases of RabbitMQ only.
         """
 
     @abstractmethod
     def purge(self) -> int:
-        """Drop all messages that are not outstanding; return their number."""
+        """Drop all messages that are not unacknowledged; return their number."""
 
     @abstractmethod
     def move(self, destination: "Queue", count: int, size: int) -> int:
-        """Give up to `count` ready messages, with about `size` octets of bodies, to another queue, head first.
+        """Move up to `count` ready messages, with about `size` bytes of bodies, to another queue, head first.
 
-        To the store, each leaves here and enters there as one thing. Returns how many went, before the other refused or
-        nothing was ready.
+        To the store, leaving this queue and entering the other is one operation. Return the number of moved messages;
+        the move ends when the other queue refuses a message or nothing is ready.
         """
 
     @abstractmethod
     def recover(self, copies: Copies) -> None:
-        """Take in the stored copies; see Holder."""
+        """Recover the stored copies; see Holder."""
 
     @abstractmethod
     def inherit(self, entries: "list[Entry]") -> None:
-        """Take in the messages of the queue that this one replaces, with their places, before anything else.
+        """Take over the messages of the queue that this one replaces, with their positions, before any other message.
 
         entries: the ready ones in the order in which they would leave, then the delayed ones.
         """
 
     @abstractmethod
     def close(self) -> "Iterable[Consumer]":
-        """Drop everything without dead-lettering, because the queue is deleted; return the consumers to be told."""
+        """Discard everything without dead-lettering, because the queue is deleted. Return the consumers to notify."""
 
     @abstractmethod
     def discard(self) -> None:
-        """Drop all messages from memory, without changing the store, after the broker has ended."""
+        """Discard all messages from memory, without changing the store, after the broker has ended."""
 
-    # --- what a kind of queue may do in its own way -----------------------------------------------------------------
+    # --- operations that a kind of queue may override -----------------------------------------------------------------
 
     @property
     def delayed_count(self) -> int:
-        """Number of returned messages that are delayed before they are ready again."""
+        """The number of returned messages that are delayed before they are ready again."""
         return 0
 
     def delayed_entries(self) -> "Iterable[Entry]":
-        """Return these messages, in no particular order. They stay."""
+        """Return the delayed messages, in no particular order, without removing them."""
         return ()
 
     @property
     def consumer_count(self) -> int:
-        """Number of consumers, able to take messages or not."""
+        """The number of consumers, able to take messages or not."""
         return len(self.consumer_list)
 
     @property
     def reported_consumer_count(self) -> int:
-        """AMQP's consumer-count, as queue.declare-ok has it."""
+        """AMQP's consumer-count, as in queue.declare-ok."""
         return self.consumer_count
 
     def message_stats(self) -> MessageStats:
@@ -204,28 +207,28 @@ class Queue(BindingDestination):
         return consumer.info(True, "up")
 
     def consumer_infos(self) -> "list[ConsumerInfo]":
-        """Return the present state of its consumers, in the order in which they came."""
+        """Return the present state of its consumers, in the order in which they were added."""
         return [self.consumer_info(consumer) for consumer in self.consumer_list]
 
     def offer_all(self, consumers: "Sequence[Consumer]") -> None:
-        """Make the same offer to several consumers at once, and to those that waited for `remove_consumer`."""
+        """Offer messages to several consumers at once, and to those that waited for `remove_consumer`."""
         for consumer in consumers or self.consumer_list:
             self.offer(consumer)
 
     def ack_all(self, entries: "list[Entry]") -> None:
-        """Settle several messages as `ack` does."""
+        """Settle several messages, like `ack`."""
         for entry in entries:
             self.ack(entry)
 
     def reclaim(self, entries: "list[Entry]") -> None:
-        """Take outstanding messages back from a channel that has ended, all at once."""
+        """Requeue all unacknowledged messages of a channel that has ended."""
         self.requeue(entries)
 
     def leave(self, entry: "Entry") -> None:
-        """Let a message leave whose dead letter is sent."""
+        """Remove a message whose dead letter is sent."""
 
     def count_letter(self) -> None:
-        """Count a message that comes as a dead letter."""
+        """Count a message that arrives as a dead letter."""
         self.letters += 1
 
     def count_redelivery(self) -> None:
@@ -233,18 +236,18 @@ class Queue(BindingDestination):
         self.redelivered += 1
 
     def recovered(self) -> None:
-        """Start to work after the stored copies were taken in; see Holder."""
+        """Start to work after the stored copies are recovered; see Holder."""
 
     def unreadable(self, error: Exception) -> None:
-        """Note that stored messages temporarily cannot be read: they wait until they can."""
+        """Note that stored messages temporarily cannot be read, and stop delivering them until they can."""
 
     def page_out(self) -> bool:
-        """Move some waiting messages out of memory, because it is short; return whether there may be more to move."""
+        """Move some waiting messages out of memory, because it is low; return whether there may be more to move."""
         return False
 
     def touch(self) -> None:
-        """Note that the queue was used (declared): x-expires starts anew."""
+        """Note that the queue was used (declared): the period of x-expires starts anew."""
 
     def apply_settings(self, settings: QueueSettings) -> None:
-        """Work by new settings from now on (a policy changed); limits trim at once."""
+        """Use new settings from now on, because a policy changed; limits are enforced at once."""
         self.settings = settings

@@ -6,9 +6,10 @@ from amqpbroker.clock import Clock, Timer
 
 
 class QueueExpiry:
-    """Timer that deletes a queue which was not used for a time. A consumer, basic.get and a declaration use a queue.
+    """A timer that deletes a queue which was unused for a time. A consumer, basic.get and a declaration use a queue.
 
-    A publish does not. A use does not move the timer: when the timer fires, it is set again if there was a use.
+    A publish does not use the queue. A use does not move the timer: when the timer fires, it is set again if there was
+    a use.
     """
 
     __slots__ = ("_clock", "_timer", "_used_ms")
@@ -19,13 +20,13 @@ class QueueExpiry:
         self._timer: Timer | None = None
 
     def used(self, expires_ms: int, expired: Callable[[], None]) -> None:
-        """Note a use of the queue, just now. expired(): called once it was not used for `expires_ms`."""
+        """Note a use of the queue, just now. expired(): called if the queue is then unused for `expires_ms`."""
         self._used_ms = self._clock.now_ms()
         if self._timer is None:
             self._check_at(self._used_ms + expires_ms, expires_ms, expired)
 
     def stop(self) -> None:
-        """Keep the queue until it is used again."""
+        """Stop the timer until the queue is used again."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,4 +1,4 @@
-"""Makes of a queue what the management API shows of it."""
+"""The description of a queue for the management API."""
 
 from typing import TYPE_CHECKING, Final
 
@@ -9,12 +9,12 @@ from amqpbroker.wire.properties import timestamp_of
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.local_queue import LocalQueue
 
-#: What a queue takes in memory; about what `tests.bench.scale` measures.
+#: Memory of an empty queue; about the result of `tests.bench.scale`.
 _QUEUE_OCTETS: Final = 4600
 
 
 def queue_info(queue: "LocalQueue") -> QueueInfo:
-    """Of a queue at present."""
+    """Describe the present state of a queue."""
     ready, consumers, sample = queue.ready, queue.consumers, queue.sample
     offering, outstanding = queue.offering, queue.outstanding
     unacked = outstanding.count

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class QuorumLine(ReadyLine):
-    """Returned messages first, in the order of their return; then two of high priority (5 and up) to one normal.
+    """Returned messages first, in the order of their return; then two of high priority (5 and up) for each normal one.
 
-    Every third turn is for a normal message, but only if that is older than the first of high priority. Source:
-    rabbit_fifo (returns) and rabbit_fifo_q (the weight of 2, one counter that every dequeue moves on).
+    Every third message is a normal one, but only if that is older than the first of high priority. Source: rabbit_fifo
+    (returns) and rabbit_fifo_q (the weight of 2, one counter that every dequeue advances).
     """
 
     WEIGHT = 2
@@ -38,11 +38,12 @@ class QuorumLine(ReadyLine):
         self._add(entry, self.high if entry.message.priority > 4 else self.normal)
 
     def requeue_last(self, entry: Entry) -> None:
-        # Whatever its priority (rabbit_fifo:requeue).
+        # The priority does not matter here (rabbit_fifo:requeue).
         self._add(entry, self.normal)
 
     def _add(self, entry: Entry, line: ReadyLine) -> None:
-        # What was numbered in between went straight to consumers, which moves the turn on as well.
+        # The sequence numbers in between belong to messages that went directly to consumers, which also advance the
+        # counter.
         self._advance(entry.sequence - self._newest - 1)
         self._newest = entry.sequence
         line.push(entry)
@@ -106,7 +107,7 @@ class QuorumLine(ReadyLine):
         return dropped
 
     def start_after(self, newest: int) -> None:
-        # Messages that went to consumers before take no turn.
+        # Messages that went to consumers before do not advance the counter.
         self._newest = newest
         self.turn = 0
 
@@ -180,7 +181,7 @@ class StrictQuorumLine(QuorumLine):
         self.normal = self._levels
 
     def by_priority(self) -> dict[int, int]:
-        # Priorities without messages are left out.
+        # Priorities without messages are omitted.
         return {level: line.count for level, line in enumerate(self._levels.levels) if line.count}
 
     def due_ms(self) -> int:
@@ -205,7 +206,7 @@ class StrictQuorumLine(QuorumLine):
         self.size += entry.message.size
 
     def start_after(self, newest: int) -> None:
-        # There are no turns.
+        # There is no counter in strict order.
         pass
 
     def recover(self, copies: "Copies") -> None:

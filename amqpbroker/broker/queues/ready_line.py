@@ -1,7 +1,7 @@
-"""The seam for ready lines: the order in which a queue's waiting messages leave it.
+"""The interface of ready lines: the order in which a queue's waiting messages leave it.
 
-A line is chosen when the queue is declared. `count` and `size` (octets of the bodies) are kept here, so that what is
-counted and what is there cannot differ.
+A line is chosen when the queue is declared. `count` and `size` (bytes of the bodies) are maintained here, so that they
+always match the content.
 """
 
 from abc import ABCMeta, abstractmethod
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class ReadyLine(metaclass=ABCMeta):
-    """What waits in a queue, head first."""
+    """The waiting messages of a queue, head first."""
 
     def __init__(self) -> None:
         self.count: int = 0
@@ -25,23 +25,23 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def push(self, entry: Entry) -> None:
-        """A new message, at its end."""
+        """Add a new message at the end."""
 
     @abstractmethod
     def requeue(self, entries: list[Entry]) -> None:
-        """Entries come back, in the order of their return."""
+        """Add returned entries, in the order of their return."""
 
     def requeue_last(self, entry: Entry) -> None:
-        """One comes back as the newest, at its end."""
+        """Add a returned entry as the newest one, at the end."""
         self.push(entry)
 
     def ranked(self, entries: list[Entry]) -> list[Entry]:
-        """Entries that leave together without coming back, in the order in which they do."""
+        """Sort entries that leave together for good into the order in which they leave."""
         return entries
 
     @abstractmethod
     def load_head(self) -> bool:
-        """Load the head into memory; return False if it temporarily cannot be read. Only when `count`."""
+        """Load the head into memory; return False if it temporarily cannot be read. Only if `count` is not 0."""
 
     @abstractmethod
     def head(self) -> Entry:
@@ -49,27 +49,27 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def pop(self) -> Entry:
-        """Take the head. Only after `load_head`."""
+        """Remove and return the head. Only after `load_head`."""
 
     def due_ms(self) -> int:
-        """Expiry time of the first message that may expire, 0 for never or if it temporarily cannot be read.
+        """Return the expiry time of the first message that may expire, 0 for never or if it temporarily cannot be read.
 
-        Only the head may expire. Only when `count`.
+        Only the head may expire. Only if `count` is not 0.
         """
         return self.head().deadline_ms if self.load_head() else 0
 
     def pop_due(self) -> Entry:
-        """Take the message whose expiry time `due_ms` returns."""
+        """Remove and return the message whose expiry time `due_ms` returns."""
         return self.pop()
 
     @abstractmethod
     def peek(self) -> Entry | None:
-        """The head, if it is in memory."""
+        """Return the head, if it is in memory."""
 
     @property
     @abstractmethod
     def paged_out(self) -> int:
-        """How many are not in memory."""
+        """The number of entries that are not in memory."""
 
     def by_priority(self) -> dict[int, int] | None:
         """Return the number of messages by priority, without returned ones; None if the line is not in that order."""
@@ -77,22 +77,22 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def clear(self) -> list[deque[Entry]]:
-        """Delete all entries, also from the store. Return the entries in memory, for the caller to free."""
+        """Delete all entries, also from the store. Return the entries in memory, which the caller frees."""
 
     def start_after(self, newest: int) -> None:  # noqa: B027 - most lines need nothing
-        """Note that this is the queue's highest sequence number so far, and start anew otherwise."""
+        """Set the queue's highest sequence number so far, and start anew otherwise."""
 
     @abstractmethod
     def recover(self, copies: "Copies") -> None:
-        """Take in stored copies, in the order of their sequences, before any others. No message is read for it."""
+        """Recover stored copies, in the order of their sequences, before any others. No message is read."""
 
     @abstractmethod
     def page_out(self, pager: Pager, keep: bool) -> bool:
-        """Memory is short: move a page from the ends of the line (unless `keep`: from what exceeds them) out of it.
+        """Move a page from the ends of the line (with `keep`: from the part beyond them) out of memory, which is low.
 
-        From now on `pager` has the pages. Returns whether there may be more to move.
+        From now on `pager` has the pages. Return whether there may be more to move.
         """
 
     @abstractmethod
     def __iter__(self) -> Iterator[Entry]:
-        """All entries, in the order in which they would leave; paged ones are read for the purpose."""
+        """Iterate over all entries, in the order in which they would leave; paged ones are read temporarily."""

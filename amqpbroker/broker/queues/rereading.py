@@ -1,4 +1,4 @@
-"""Retries for a queue whose stored messages temporarily cannot be read: no message leaves the queue until then."""
+"""Retries of a queue whose stored messages temporarily cannot be read: no message leaves the queue until then."""
 
 import logging
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Rereading:
         """Schedule another attempt by `read_again()`. Consecutive failures are logged once."""
         self._failed = True
         if self._timer is None:
-            log.error("%s: messages cannot be read: %s; they wait until that works", self._where, error)
+            log.error("%s: messages cannot be read and wait until they can be: %s", self._where, error)
             self._arm(read_again)
 
     def stop(self) -> None:

@@ -14,7 +14,7 @@ RETURNED = "returned"
 class RetryDelay:
     """Delay that grows linearly with the number of failed deliveries, up to `max_ms`.
 
-    returns: ALL of them, those that FAILED, or those that were RETURNED without a failure.
+    returns: the returns that are delayed: ALL, only FAILED ones, or only messages RETURNED without a failure.
     """
 
     returns: str

@@ -1,4 +1,4 @@
-"""Messages that come back to a queue unacknowledged: where they go, and who gets them next."""
+"""Messages that are returned to a queue unacknowledged: their position, and their next delivery."""
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
@@ -16,7 +16,7 @@ from amqpbroker.compat import Compat
 
 
 class Returns:
-    """Takes returned messages back into one queue, at once or after a delay.
+    """Adds returned messages to one queue again, at once or after a delay.
 
     retry: delay of returned messages, None for no delay.
     """
@@ -50,24 +50,24 @@ class Returns:
         self.apply(settings)
 
     def apply(self, settings: QueueSettings) -> None:
-        """Use new settings for messages that come back from now on."""
+        """Use new settings for messages that are returned from now on."""
         self._settings = settings
         self.retry = settings.retry if self._compat.delayed_retry else None
 
     def close(self) -> None:
-        """Drop messages that come back from now on: the queue is deleted."""
+        """Drop messages that are returned from now on, because the queue is deleted."""
         self._closed = True
 
     def discard(self) -> None:
-        """Let go of the pager."""
+        """Release the pager."""
         self._pager = None
 
     def requeue(self, entries: list[Entry], failed: bool) -> None:
-        """A client returns these. See Queue.requeue."""
+        """Handle messages that a client returns. See Queue.requeue."""
         self._requeue(entries, failed)
 
     def reclaim(self, entries: list[Entry]) -> None:
-        """A channel that has ended held these. See Queue.reclaim."""
+        """Handle messages of a channel that has ended. See Queue.reclaim."""
         self._requeue(entries, True)
 
     def _requeue(self, entries: list[Entry], failed: bool) -> None:
@@ -104,7 +104,7 @@ class Returns:
         entry.count_return(failed or not self._compat.counts_only_failures)
 
     def _is_exhausted(self, entry: Entry) -> bool:
-        """Return whether a message has come back too often to be delivered again."""
+        """Return whether a message has been returned too often to be delivered again."""
         return False
 
     def _delay(self, late: list[tuple[Entry, int]]) -> None:
@@ -116,14 +116,14 @@ class Returns:
             delayed.add(entry, delay_ms)
 
     def _rejoin(self, entries: list[Entry]) -> None:
-        """Make delayed entries ready once they are due."""
+        """Make delayed entries ready that are due."""
         self._offering.requeue(entries)
         self._move_on({}, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
-        """Messages have come back: drop what is too much, and deliver what these and other consumers can take."""
+        """Drop exhausted messages and messages over the limit, then deliver messages to consumers."""
         self._limit.trim()
-        self._offering.share(consumers)
+        self._offering.offer_after_settling(consumers)
 
 
 class QuorumReturns(Returns):
@@ -131,7 +131,7 @@ class QuorumReturns(Returns):
 
     def requeue(self, entries: list[Entry], failed: bool) -> None:
         if self._settings.delivery_limit < 0 and not self._closed and self._compat.unlimited_returns_go_last:
-            # What may come back for ever keeps nothing else waiting: each goes to the end (rabbit_fifo:requeue).
+            # A message that is returned forever must not block the others: each goes to the end (rabbit_fifo:requeue).
             for entry in entries:
                 self._requeue_last(entry, failed)
         else:
@@ -149,11 +149,13 @@ class QuorumReturns(Returns):
         return 0 <= self._settings.delivery_limit < entry.delivery_count
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
-        """Deliver what these and other consumers can take, then let go of what is too much (rabbit_fifo:checkout),
-        which is dead-lettered before what has died before that (evaluate_limit)."""
+        """Deliver messages that these and other consumers can take, then drop exhausted ones (rabbit_fifo:checkout).
+
+        Their dead letters precede those of earlier deaths (evaluate_limit).
+        """
         with self._dead_letters as letters:
             self._ledger.dead_letter(exhausted, DELIVERY_LIMIT)
-            self._offering.share(consumers)
+            self._offering.offer_after_settling(consumers)
             before = letters.waiting
             self._limit.trim()
             letters.postpone(before)

@@ -1,6 +1,6 @@
-"""Settings of a queue, made of its arguments and policy, as plain attributes.
+"""Settings of a queue, made from its arguments and policy, as plain attributes.
 
-A changed policy makes new settings (`queue_settings`), which replace the queue's old ones whole.
+If a policy changes, new settings (`queue_settings`) replace the queue's old ones as a whole.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Shortage of memory: queues move waiting messages out of it, a few pages at a time."""
+"""Low memory: queues move waiting messages out of memory, a few pages at a time."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,18 +6,18 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.store.spill import Spill
 
-#: Pages moved in one go, and how long the broker then does other things.
+#: Pages moved in one step, and the time for other work until the next step.
 STEP_PAGES = 2
 REST_MS = 5
-#: How long it is from the end of one round through all queues to the next.
+#: Time from the end of one round through all queues to the start of the next.
 ROUND_MS = 1000
 
 
 class Shortage:
-    """Goes round the queues while memory is short.
+    """Iterates over the queues while memory is low.
 
-    `queues()` gives those that there are. `give_back()` is called after a round that has moved something: what is free
-    by now should go back to the operating system.
+    queues(): returns the present queues. give_back(): called after a round that has moved something, to return free
+    memory to the operating system.
     """
 
     def __init__(
@@ -37,9 +37,9 @@ class Shortage:
         self._moved: bool = False
 
     def set(self, short: bool) -> None:
-        """Memory is short, or not any more; called as often as one likes.
+        """Set whether memory is low; repeated calls have no effect.
 
-        Where the spill takes nothing, nothing changes.
+        If the spill is disabled, nothing happens.
         """
         if short == self._spill.short:
             return
@@ -50,7 +50,7 @@ class Shortage:
             self._timer.cancel()
 
     def _start(self) -> None:
-        """Begin a round; what could not be written in the last one is tried again."""
+        """Begin a round; writes that failed in the last one are tried again."""
         self._spill.need(True)
         self._round = iter(self._queues())
         self._queue = next(self._round, None)

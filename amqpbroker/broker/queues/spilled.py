@@ -1,4 +1,4 @@
-"""A page's copies as they are spilled: each is a publish record of its own. docs/store-format.md."""
+"""The spilled form of a page's copies: each is a publish record of its own. See docs/store-format.md."""
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
@@ -6,12 +6,12 @@ from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.stored import DECODED, content_of, decode
 
-#: Stands in place of a queue's id in a spilled record.
+#: Replaces a queue's id in a spilled record.
 _REDELIVERED = 1
 
 
 def encoded(entries: list[Entry]) -> bytes:
-    """Return the records of these copies, one behind the other."""
+    """Return the records of these copies, concatenated."""
     return b"".join([_encoded(entry) for entry in entries])
 
 
@@ -40,7 +40,7 @@ def _encoded(entry: Entry) -> bytes:
 
 
 def _decoded(data: bytes, offset: int, queue: Queue) -> tuple[Entry, int]:
-    """The entry whose record starts there, and where the next one does."""
+    """Return the entry whose record starts at `offset`, and the offset of the next record."""
     content = record.content(data, offset)
     flags, sequence, deadline_ms, count, _ = record.ENTRY.unpack_from(data, offset + record.PUBLISH_HEAD.size)
     message = Message(

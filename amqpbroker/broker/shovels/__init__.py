@@ -1,1 +1,1 @@
-"""Shovels: their definitions and states. The moving itself is in `amqpbroker.shovel`."""
+"""Definitions and states of shovels. `amqpbroker.shovel` moves the messages."""

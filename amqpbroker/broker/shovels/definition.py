@@ -11,16 +11,16 @@ from amqpbroker.wire.erlang import erlang_entries, erlang_json, erlang_string
 
 AckMode = Literal["on-confirm", "on-publish", "no-ack"]
 
-#: What RabbitMQ's shovels speak. Here they speak the second.
+#: Protocols of RabbitMQ's shovels. Only the second is supported here.
 PROTOCOLS = ("amqp10", "amqp091")
 
 _ACK_MODES = ("no-ack", "on-publish", "on-confirm")
-#: Of those that are no times of messages.
+#: Limit of numbers that are not times of messages.
 _MAX_NUMBER = 2**32
 _PREFETCH = 1000
 _RECONNECT_DELAY_S = 5
 
-#: The numbers among the properties, and the largest that each may be.
+#: The numeric properties, and the maximum of each.
 _NUMBERS = {"delivery_mode": 255, "priority": 255, "timestamp": 2**64 - 1}
 _TEXTS = (
     "content_type",
@@ -38,10 +38,10 @@ _TEXTS = (
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where messages come from: a queue, or an exchange (queue None) with a routing key to bind by.
+    """The source of a shovel: a queue, or an exchange (queue None) with a routing key for the binding.
 
-    delete_after: None for never, "queue-length", or a number of messages. arguments: of the queue if it is declared;
-    of the consumer. Both are decoded JSON.
+    delete_after: None for never, "queue-length", or a number of messages. arguments: of the queue if it is declared,
+    and of the consumer. Both are decoded JSON.
     """
 
     uris: tuple[AmqpUri, ...]
@@ -57,9 +57,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where they go: a queue, or an exchange and a routing key; None for what a message had.
+    """The destination of a shovel: a queue, or an exchange and a routing key; None to keep the message's own.
 
-    properties: to set, by their names in AMQP.
+    properties: properties to set, by their names in AMQP.
     """
 
     uris: tuple[AmqpUri, ...]
@@ -75,7 +75,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class ShovelDefinition:
-    """reconnect_delay_s: None for one that does not try again."""
+    """The definition of a shovel. reconnect_delay_s: None if the shovel does not reconnect."""
 
     source: Source
     destination: Destination
@@ -84,10 +84,9 @@ class ShovelDefinition:
 
 
 def read(name: str, value: object, predeclared: bool) -> ShovelDefinition:
-    """The parameter's value. predeclared: whether queues are not to be declared where it does not say.
+    """Parse the parameter's value. predeclared: the default of the settings that forbid to declare queues.
 
-    Raises ValueError with everything that is wrong with it, in RabbitMQ's words and order, but without secrets, for
-    it may be logged.
+    Raises ValueError with all errors, in RabbitMQ's words and order, but without secrets, because it may be logged.
     """
     value = {} if value == [] else value  # as RabbitMQ writes an empty object
     problems = _problems(name, value) if isinstance(value, dict) else [f"{name} not a list {erlang_json(value)}"]
@@ -129,7 +128,7 @@ def read(name: str, value: object, predeclared: bool) -> ShovelDefinition:
 
 
 def speaks_amqp10(value: object) -> bool:
-    """Whether that is a value for a RabbitMQ whose shovel speaks AMQP 1.0 at an end."""
+    """Return whether the value is meant for a RabbitMQ whose shovel speaks AMQP 1.0 at one end."""
     return isinstance(value, dict) and "amqp10" in (value.get("src-protocol"), value.get("dest-protocol"))
 
 
@@ -137,7 +136,7 @@ def _uris(given: str | list[str]) -> tuple[AmqpUri, ...]:
     return tuple([parse(text) for text in ([given] if isinstance(given, str) else given)])
 
 
-# --- what is wrong with a value -------------------------------------------------------------------------------------
+# --- errors of a value ------------------------------------------------------------------------------------------------
 
 _Check = Callable[[str, object], str | None]
 
@@ -150,7 +149,7 @@ def _problems(name: str, value: Mapping[str, Any]) -> list[str]:
         if f"{end}-queue" in value and f"{end}-exchange" in value:
             problems.append(f"Cannot specify '{end}-exchange' and '{end}-queue'")
         if value.get(f"{end}-protocol") == "amqp10":
-            problems.append(f"{end}-protocol amqp10 is not there: shovels here speak amqp091 only")
+            problems.append(f"{end}-protocol amqp10 is not supported: set it to amqp091")
     delete_after = value.get("src-delete-after", value.get("delete-after"))
     if isinstance(delete_after, int) and value.get("ack-mode") == "no-ack":
         problems.append("Cannot specify 'no-ack' and numerical 'delete-after'")
@@ -158,7 +157,7 @@ def _problems(name: str, value: Mapping[str, Any]) -> list[str]:
 
 
 def _unfit(name: str, value: object, checks: dict[str, _Check], needed: tuple[str, ...] = ()) -> list[str]:
-    """rabbit_parameter_validation:proplist/3, which tells the last first."""
+    """Return the errors of fields like rabbit_parameter_validation:proplist/3, which reports the last one first."""
     if value == []:
         value = {}
     if not isinstance(value, dict):
@@ -196,7 +195,7 @@ def _text(name: str, given: object) -> str | None:
 
 
 def _short_text(name: str, given: object) -> str | None:
-    """What goes into a shortstr."""
+    """Check a value for a shortstr."""
     if isinstance(given, str) and len(given.encode("utf-8", "surrogateescape")) > 255:
         return f"{name} should be at most 255 bytes"
     return _text(name, given)
@@ -209,7 +208,7 @@ def _number(name: str, given: object) -> str | None:
 
 
 def _count(name: str, given: object) -> str | None:
-    """A prefetch count."""
+    """Check a prefetch count."""
     problem = _number(name, given)
     if problem is None and not 0 <= int(given) <= 0xFFFF:  # type: ignore[call-overload]
         return f"{name} should be between 0 and 65535, actually was {erlang_json(given)}"
@@ -273,7 +272,7 @@ _PROPERTIES: dict[str, _Check] = {
     **dict.fromkeys(_TEXTS[6:], _short_text),
 }
 
-#: In RabbitMQ's order.
+#: The checks are in RabbitMQ's order.
 _CHECKS: dict[str, _Check] = {
     "reconnect-delay": _number,
     "ack-mode": _one_of(*_ACK_MODES),

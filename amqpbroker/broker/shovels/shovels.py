@@ -1,6 +1,6 @@
-"""The shovels: what each is to do, kept as parameters; and the seam for who has them do it.
+"""Shovels: their definitions, stored as parameters, and the interface of the runner.
 
-A shovel takes messages from a queue of one broker and publishes them at another, or the same.
+A shovel consumes messages from a queue of one broker and publishes them to another broker, or to the same one.
 """
 
 from abc import ABC, abstractmethod
@@ -17,16 +17,17 @@ from amqpbroker.store.definitions.definitions import Definitions, ParameterDefin
 
 SHOVEL = "shovel"
 
-#: starting: it connects. running, flow (the destination takes no more at present), blocked (it may be sent nothing, or
-#: refuses what it is sent): it is there. terminated: it is not, for a reason, and may be tried again.
+#: starting: the shovel connects. running, flow (the destination accepts no more at present) and blocked (the
+#: destination is blocked, or refuses messages): the shovel is connected. terminated: the shovel has stopped, for a
+#: reason, and may be tried again.
 State = Literal["starting", "running", "flow", "blocked", "terminated"]
 
 
 @dataclass(frozen=True, slots=True)
 class ShovelStatus:
-    """since_ms: when it began to start, to run or to be terminated, since the Unix epoch. reason: of its termination.
+    """State of a shovel. since_ms: time when this state began, since the Unix epoch. reason: of its termination.
 
-    ends: what is known of both ends while it runs, under RabbitMQ's names, without credentials.
+    ends: properties of both ends while it runs, under RabbitMQ's names, without credentials.
     """
 
     vhost: str
@@ -38,26 +39,26 @@ class ShovelStatus:
 
 
 class ShovelRunner(ABC):
-    """Who runs shovels. Nothing here waits."""
+    """Runs shovels. No method blocks."""
 
     @abstractmethod
     def start(self, vhost: str, name: str, definition: ShovelDefinition) -> None:
-        """Run it, in place of the one of that name."""
+        """Run a shovel, in place of the one with the same name."""
 
     @abstractmethod
     def stop(self, vhost: str, name: str) -> None:
-        """Run it no more."""
+        """Stop a shovel."""
 
     @abstractmethod
     def status(self, vhost: str, name: str) -> ShovelStatus | None:
-        """None for one that is not run."""
+        """Return the state of a shovel; None if it does not run."""
 
 
 @final
 class Shovels(Component):
-    """The component shovel. predeclared: whether queues are not to be declared by shovels that do not say so.
+    """The component shovel. predeclared: shovels do not declare queues unless their definition says so.
 
-    Events do not tell the values: there may be passwords in them.
+    Events do not contain the values, because they may include passwords.
     """
 
     def __init__(
@@ -76,13 +77,16 @@ class Shovels(Component):
         self._values: dict[tuple[str, str], object] = {}
         self._runner: ShovelRunner | None = None
 
-    # --- parameters -------------------------------------------------------------------------------------------------
+    # --- parameters ---------------------------------------------------------------------------------------------------
 
     def check(self, name: str, value: object) -> None:
         read(name, value, self._predeclared)
 
     def authorise(self, name: str, value: object, user: User) -> None:
-        """What shovels do at this broker they do as the broker, in vhosts that who sets them may enter."""
+        """Check that the user may connect to the vhosts of this broker that the shovel uses.
+
+        The shovel acts as the broker there.
+        """
         definition = read(name, value, self._predeclared)
         for uri in (*definition.source.uris, *definition.destination.uris):
             if uri.host is None and not self._may_enter(user, uri.vhost):
@@ -111,12 +115,12 @@ class Shovels(Component):
         return [(each, name, value) for (each, name), value in self._values.items() if vhost in (None, each)]
 
     def restore(self, stored: ParameterDefinition) -> None:
-        """From definitions that have it. Raises ValueError."""
+        """Restore a shovel from its stored definition. Raises ValueError."""
         read(stored.name, stored.value, self._predeclared)
         self._values[stored.vhost, stored.name] = stored.value
 
     def vhost_deleted(self, vhost: str) -> None:
-        """The vhost is deleted, also from the definitions."""
+        """Discard the shovels of a vhost that is deleted, also from the definitions."""
         for each, name in list(self._values):
             if each == vhost:
                 self._delete(vhost, name)
@@ -127,29 +131,29 @@ class Shovels(Component):
         if self._runner is not None:
             self._runner.stop(vhost, name)
 
-    # --- running ----------------------------------------------------------------------------------------------------
+    # --- running ------------------------------------------------------------------------------------------------------
 
     def run(self, runner: ShovelRunner | None) -> None:
-        """Have all that there are, and those to come, run by it; None: by nobody any more."""
+        """Run all present and future shovels by this runner; None: stop running them."""
         self._runner = runner
         if runner is not None:
             for vhost, name in self._values:
                 runner.start(vhost, name, self.definition(vhost, name))
 
     def definition(self, vhost: str, name: str) -> ShovelDefinition:
-        """Raises LookupError."""
+        """Return the definition. Raises LookupError if the shovel does not exist."""
         if (vhost, name) not in self._values:
             raise LookupError(f"shovel '{name}' in vhost '{vhost}' does not exist")
         return read(name, self._values[vhost, name], self._predeclared)
 
     def restart(self, vhost: str, name: str) -> None:
-        """Raises LookupError."""
+        """Restart a shovel. Raises LookupError if it does not exist."""
         definition = self.definition(vhost, name)
         if self._runner is not None:
             self._runner.start(vhost, name, definition)
 
     def statuses(self) -> list[ShovelStatus]:
-        """Of those that are run, by vhost and name."""
+        """Return the states of running shovels, by vhost and name."""
         runner = self._runner
         if runner is None:
             return []

@@ -1,4 +1,4 @@
-"""The exchange amq.rabbitmq.event: what happens in the broker, as messages (rabbit_exchange_type_event.erl)."""
+"""The exchange amq.rabbitmq.event: events of the broker as messages (rabbit_exchange_type_event.erl)."""
 
 import contextlib
 import logging
@@ -41,9 +41,9 @@ _PERSISTENT = 2
 
 
 class EventExchange(Events):
-    """Publishes to the exchange in the vhost of that name, a turn later, while anything is bound there.
+    """Publishes events to the exchange of the vhost `vhost`, in the next event loop iteration, while it has bindings.
 
-    node: this node's name. largest: how many octets of properties one frame has room for.
+    node: name of this node. largest: number of bytes of properties that fit into one frame.
     """
 
     def __init__(self, vhosts: Mapping[str, Vhost], vhost: str, node: str, clock: Clock, largest: int) -> None:
@@ -55,17 +55,17 @@ class EventExchange(Events):
         self._clock = clock
         self._largest = largest
         self._exchange: Exchange | None = None
-        # The bindings of the exchange, none until `start`: without any, an event costs no more than looking here.
+        # The bindings of the exchange, empty until `start`. While it is empty, an event costs no more than this check.
         self._bindings: Sized = ()
         self._pending: list[Message] = []
 
     def start(self) -> None:
-        """Publish events from now on. Restoring definitions is no event."""
+        """Publish events from now on. The restore of definitions is not an event."""
         self._started = True
         if self._exchange is not None:
             self._bindings = self._exchange.bindings
 
-    # --- clients ----------------------------------------------------------------------------------------------------
+    # --- clients ------------------------------------------------------------------------------------------------------
 
     def authentication_succeeded(self, user: str, mechanism: str, peer: PeerLike) -> None:
         self._emit("user.authentication.success", NOBODY, facts.authentication_succeeded, user, mechanism, peer)
@@ -91,7 +91,7 @@ class EventExchange(Events):
     def consumer_deleted(self, consumer: ConsumerLike) -> None:
         self._emit("consumer.deleted", None, facts.consumer_deleted, consumer)
 
-    # --- topology ---------------------------------------------------------------------------------------------------
+    # --- topology -----------------------------------------------------------------------------------------------------
 
     def vhost_created(self, vhost: VhostLike, traced: bool) -> None:
         self._emit("vhost.created", None, facts.vhost_facts, vhost, traced, self._node)
@@ -124,7 +124,7 @@ class EventExchange(Events):
     def binding_deleted(self, vhost: str, binding: BindingLike, actor: str | None = None) -> None:
         self._emit("binding.deleted", actor, facts.binding_facts, vhost, binding)
 
-    # --- administration ---------------------------------------------------------------------------------------------
+    # --- administration -----------------------------------------------------------------------------------------------
 
     def user_created(self, user: UserLike) -> None:
         self._emit("user.created", None, facts.plain, name=user.name)
@@ -137,7 +137,7 @@ class EventExchange(Events):
         self._emit_tags_and_limits(user, old.tags, old.limits)
 
     def _emit_tags_and_limits(self, user: UserLike, tags: tuple[str, ...], limits: Mapping[str, int]) -> None:
-        """Emit what of them is not as before."""
+        """Emit events for tags and limits that have changed."""
         if user.tags != tags:
             self._emit("user.tags.set", None, facts.plain, name=user.name, tags=user.tags)
         if user.limits != limits and self._bindings:
@@ -193,15 +193,15 @@ class EventExchange(Events):
     def alarm_cleared(self, resource: str) -> None:
         self._emit("alarm.cleared", NOBODY, facts.plain, node=self._node, source=resource)
 
-    # --- publishing -------------------------------------------------------------------------------------------------
+    # --- publishing ---------------------------------------------------------------------------------------------------
 
     def _emit(
         self, event: str, actor: str | None, make: Callable[P, Facts], /, *args: P.args, **kwargs: P.kwargs
     ) -> None:
         """Emit an event under its name in RabbitMQ, such as `queue.created`, if anything is bound to the exchange.
 
-        actor: the user who caused the event, None for `self.actor`. make: makes RabbitMQ's properties of the event of
-        the arguments.
+        actor: the user who caused the event, None for `self.actor`. make: returns RabbitMQ's properties of the event
+        for the arguments.
         """
         if not self._bindings:
             return

@@ -1,7 +1,7 @@
-"""RabbitMQ's properties of events, made of the objects that the events are about.
+"""RabbitMQ's properties of events, made from the objects that the events are about.
 
-RabbitMQ calls connections and channels by the identifiers of Erlang's processes. Here these are their names, which
-serve as well to see what belongs together.
+RabbitMQ identifies connections and channels by Erlang processes. Here their names are the identifiers, which match in
+the same way.
 """
 
 from collections.abc import Mapping
@@ -31,12 +31,12 @@ _PROTOCOL = "{0,9,1}"
 
 
 def plain(**facts: object) -> Facts:
-    """Properties that the event reports as they are."""
+    """Return properties that the event reports as they are."""
     return facts
 
 
 def _arguments(table: Table) -> list[str]:
-    """As the plugin writes them: Erlang's terms."""
+    """Return arguments as the plugin writes them: Erlang terms."""
     return [
         f"{{{erlang_binary(name.encode('utf-8', 'surrogateescape'))},{TYPE_NAMES[field.kind]},{erlang_term(field)}}}"
         for name, field in table.items()
@@ -44,11 +44,11 @@ def _arguments(table: Table) -> list[str]:
 
 
 def _address(host: str) -> str:
-    """{127,0,0,1} for what has four numbers."""
+    """Return an IPv4 address as {127,0,0,1}."""
     return f"{{{host.replace('.', ',')}}}" if host.count(".") == 3 else host
 
 
-# --- clients --------------------------------------------------------------------------------------------------------
+# --- clients ----------------------------------------------------------------------------------------------------------
 
 
 def authentication_succeeded(user: str, mechanism: str, peer: PeerLike) -> Facts:
@@ -158,7 +158,7 @@ def consumer_deleted(consumer: ConsumerLike) -> Facts:
     return _consumer(_info(consumer))
 
 
-# --- topology -------------------------------------------------------------------------------------------------------
+# --- topology ---------------------------------------------------------------------------------------------------------
 
 
 def vhost_facts(vhost: VhostLike, traced: bool, node: str) -> Facts:
@@ -222,7 +222,7 @@ def binding_facts(vhost: str, binding: BindingLike) -> Facts:
     }
 
 
-# --- administration -------------------------------------------------------------------------------------------------
+# --- administration ---------------------------------------------------------------------------------------------------
 
 
 def user_limits(user: UserLike, limits: Mapping[str, int]) -> Facts:
@@ -238,7 +238,7 @@ def vhost_limits(vhost: str, limits: Mapping[str, int]) -> Facts:
 
 
 def parameter_facts(component: str, name: str, vhost: str | None = None, value: object = None) -> Facts:
-    """vhost: None for a global one. value: None if it is gone, or is not reported."""
+    """Return the properties of a parameter. vhost: None if it is global. value: None if deleted or not reported."""
     facts: Facts = {"component": component, "name": name}
     if vhost is not None:
         facts["vhost"] = vhost

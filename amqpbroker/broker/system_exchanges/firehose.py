@@ -1,4 +1,4 @@
-"""The firehose: copies of what comes and goes in a vhost, published to amq.rabbitmq.trace (rabbit_trace.erl).
+"""The firehose: copies of the messages of a vhost, published to amq.rabbitmq.trace (rabbit_trace.erl).
 
 Tracing is on until it is switched off or the broker ends; tracing for a queue also ends when the queue is deleted.
 """
@@ -16,18 +16,18 @@ from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 
 EXCHANGE = "amq.rabbitmq.trace"
 
-#: The most octets of a routing key.
+#: Maximum number of bytes of a routing key.
 _KEY_BYTES = 255
-#: The properties as traces list them, which is last first, and their names there.
+#: The properties in the order of traces, last first, and their names there.
 _TOLD = [(name, "type" if name == "message_type" else name, kind) for name, _, kind in reversed(PROPERTIES)]
-#: What is left out, in this order, of traces that are more than a content header can have.
+#: Headers that are left out, in this order, of traces that do not fit into a content header.
 _DISPENSABLE = ("headers", "routed_queues")
 
 
 class Firehose(Tap):
-    """Traces one vhost. What it is told in one turn is published in the next, in the same order.
+    """Traces one vhost. Copies are published in the next event loop iteration, in the same order.
 
-    node: this node's name. largest: how many octets of properties one frame has room for.
+    node: name of this node. largest: number of bytes of properties that fit into one frame.
     """
 
     def __init__(self, vhost: Vhost, node: str, largest: int) -> None:
@@ -39,7 +39,7 @@ class Firehose(Tap):
     def published(
         self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
     ) -> None:
-        # What holds messages back has no name, and is no queue.
+        # A destination that only holds messages back has no name, and is not a queue.
         queues = [longstr(destination.name) for destination in reversed(destinations) if destination.name]
         self._trace("publish", message.exchange, message, via, {"routed_queues": Field("A", queues)})
 
@@ -50,7 +50,7 @@ class Firehose(Tap):
         exchange = self._vhost.exchanges.get(EXCHANGE)
         if exchange is None or not exchange.bindings or message.exchange == EXCHANGE:
             return
-        told: Table = {
+        facts: Table = {
             "channel": Field("I", via.channel),
             "connection": longstr(via.connection),
             "exchange_name": longstr(message.exchange),
@@ -61,27 +61,27 @@ class Firehose(Tap):
             "user": longstr(via.user),
             "vhost": longstr(self._vhost.name),
         }
-        # The rest of a key that is longer than keys can be is not told.
+        # A routing key that is too long is cut.
         key = f"{verb}.{name}".encode("utf-8", "surrogateescape")[:_KEY_BYTES]
-        trace = Message(encode_address(EXCHANGE, key), self._encoded(told), message.body)
-        trace.headers = told
+        trace = Message(encode_address(EXCHANGE, key), self._encoded(facts), message.body)
+        trace.headers = facts
         if not self._pending:
             self._vhost.clock.after(0, self.publish_pending)
         self._pending.append(trace)
 
-    def _encoded(self, told: Table) -> bytes:
-        """`told` as properties. What does not go into them is left out of it."""
+    def _encoded(self, facts: Table) -> bytes:
+        """Return `facts` as encoded properties, without entries that do not fit."""
         left_out = iter(_DISPENSABLE)
         while True:
             try:
-                encoded = encode_properties({"headers": told})
+                encoded = encode_properties({"headers": facts})
                 if len(encoded) <= self._largest:
                     return encoded
             except MalformedError:
-                pass  # nested too deeply, now that they are within headers
+                pass  # nested too deeply, because they are within headers here
             name = next(left_out)
-            told["properties"].value.pop(name, None)
-            told.pop(name, None)
+            facts["properties"].value.pop(name, None)
+            facts.pop(name, None)
 
     def publish_pending(self) -> None:
         """Publish the traces of this event loop iteration. Only at the end of an operation."""
@@ -93,7 +93,7 @@ class Firehose(Tap):
 
 
 class Tracing:
-    """Traced vhosts. Tracing lasts until it is switched off; tracing for a queue also ends when the queue is deleted.
+    """Traced vhosts. Tracing lasts until it is switched off, or for a queue also until the queue is deleted.
 
     tap, untap: `Broker.tap` and `Broker.untap`. node, largest: see Firehose.
     """
@@ -161,17 +161,17 @@ class Tracing:
 
 
 def _shown_properties(message: Message) -> Table:
-    """The message's properties: its headers with their types, numbers in 32 bits, all else as strings."""
+    """Return the message's properties: headers with their types, numbers in 32 bits, others as strings."""
     values = decode_properties(message.properties)
-    told: Table = {}
+    facts: Table = {}
     for name, shown, kind in _TOLD:
         if name not in values:
             continue
         value = values[name]
         if kind == "table":
-            told[shown] = Field("F", value)
+            facts[shown] = Field("F", value)
         elif kind == "shortstr":
-            told[shown] = longstr(value)
+            facts[shown] = longstr(value)
         else:
-            told[shown] = Field("I", (value + 2**31) % 2**32 - 2**31)
-    return told
+            facts[shown] = Field("I", (value + 2**31) % 2**32 - 2**31)
+    return facts

@@ -1,4 +1,4 @@
-"""Authentication backend seam: who a client is, and what it may do, answered at once or later."""
+"""The interface of authentication backends, which identify clients and return their permissions, at once or later."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
@@ -15,10 +15,10 @@ Permitted = Callable[[Permissions | None], None]
 
 
 class AuthBackend(metaclass=ABCMeta):
-    """Answers on the event loop's thread: within the call, or in a later iteration. It answers each call once.
+    """Answers on the event loop's thread, within the call or in a later iteration, once for each call.
 
-    A backend that asks a server has its own timeout, and answers None, and logs the reason, if it cannot find out. An
-    answer for a client that has gone meanwhile is ignored. Passwords are written to no log.
+    A backend that queries a server has its own timeout. If it cannot find an answer, it answers None and logs the
+    reason. An answer for a client that has disconnected meanwhile is ignored. Passwords must not be logged.
 
     answers_at_once: True if `permit` always answers within the call, so that permissions can be looked up when they are
     needed. Otherwise an HTTP request loads the permissions that it needs before it is handled.
@@ -28,7 +28,7 @@ class AuthBackend(metaclass=ABCMeta):
 
     @abstractmethod
     def identify(self, name: str, password: bytes, answer: Identified) -> None:
-        """Find out whether this is the password of the user with the name."""
+        """Check whether this is the password of the user with the name."""
 
     @abstractmethod
     def identify_certified(self, name: str, answer: Identified) -> None:
@@ -36,10 +36,10 @@ class AuthBackend(metaclass=ABCMeta):
 
     @abstractmethod
     def permit(self, user: User, vhost: str, answer: Permitted) -> None:
-        """Find out what the user may do in the vhost, which exists."""
+        """Look up the user's permissions in the vhost, which exists."""
 
     def current(self, user: User) -> User | None:
-        """Return a user that `identify` has returned as it is now, None if its login no longer holds.
+        """Return a user of `identify` in its current state, None if its login is no longer valid.
 
         HTTP requests and sessions call this often, so that it answers from memory.
         """
@@ -70,6 +70,6 @@ class InternalBackend(AuthBackend):
             answer(permissions)
 
     def current(self, user: User) -> User | None:
-        """Return the user as it is now, None if it was deleted or its password was changed."""
+        """Return the user in its current state, None if it was deleted or its password was changed."""
         now = self._users.user(user.name) if self._users.has(user.name) else None
         return now if now is not None and now.password_hash == user.password_hash else None

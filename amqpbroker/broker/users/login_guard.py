@@ -1,4 +1,4 @@
-"""Slows down who guesses passwords, and nobody else."""
+"""Slows down clients that guess passwords, and no others."""
 
 import hashlib
 import ipaddress
@@ -12,20 +12,20 @@ from amqpbroker.config.bounds import BOUNDS
 
 log = logging.getLogger(__name__)
 
-#: How many different wrong passwords for a user an address may send before it has to pause.
+#: Number of different wrong passwords for a user that an address may send before it has to pause.
 FREE_GUESSES = 10
 
-#: The first pause. It doubles with each further wrong password, up to the longest.
+#: The first pause. It doubles with each further wrong password, up to the maximum.
 PAUSE_MS = 1_000
 MAX_PAUSE_MS = 300_000
 
-#: After how long without a wrong password the wrong ones are forgotten. In that time the longest pause comes round
-#: more often than the free guesses, so that waiting gains nothing.
+#: Time without a wrong password after which the wrong ones are forgotten. In that time the longest pause allows more
+#: guesses than the free ones, so that waiting has no advantage.
 FORGET_MS = 3_600_000
 
 
 class Guess(NamedTuple):
-    """A password somebody tries, as a digest that means nothing outside of this process."""
+    """A password that a client has sent, as a digest that is useful in this process only."""
 
     pair: tuple[str, str]
     digest: bytes
@@ -34,7 +34,7 @@ class Guess(NamedTuple):
 @final
 @dataclass(slots=True)
 class _Record:
-    """What is known of one address and user. accepted: the password that was right last."""
+    """The record of one address and user. accepted: the last password that was correct."""
 
     accepted: bytes = b""
     wrong: list[bytes] = field(default_factory=list)
@@ -45,13 +45,14 @@ class _Record:
 
 @final
 class LoginGuard:
-    """Refuses, for a while, further passwords for a user from an address that has sent many different wrong ones.
+    """Refuses, for a while, passwords for a user from an address that has sent many different wrong ones.
 
-    A client that has a wrong password and tries it again and again guesses nothing and is never slowed down; nor is one
-    with a password that was right before, whatever others at the same address (a build machine, say) do meanwhile.
+    A client that sends the same wrong password again and again is not guessing, and is never slowed down. Nor is a
+    client with a password that was correct before, regardless of other clients at the same address, such as a build
+    machine.
 
-    Ask `allows` before a login counts, and say of one that was allowed whether it was right: `accepted`, `rejected`.
-    Only names that are users' should be told, or names that are made up would push the others out.
+    Call `allows` before a login, and if it is allowed, call `accepted` or `rejected` with its result. Pass names of
+    existing users only: otherwise invented names would displace them.
     """
 
     def __init__(self, clock: Clock, most: int = BOUNDS.guesses) -> None:
@@ -75,7 +76,7 @@ class LoginGuard:
         )
 
     def accepted(self, guess: Guess) -> None:
-        """Wrong ones that came before still count: they may have been somebody else's."""
+        """Record a correct password. Earlier wrong ones still count, because they may be from another client."""
         self._record(guess).accepted = guess.digest
 
     def rejected(self, guess: Guess) -> None:
@@ -94,7 +95,7 @@ class LoginGuard:
             record.paused_until_ms = now_ms + pause_ms
             address, name = guess.pair
             log.warning(
-                "user '%s' from %s: %d different wrong passwords; for %d s no further one is tried",
+                "user '%s' from %s: %d different wrong passwords; further ones are refused for %d s",
                 name,
                 address,
                 record.count,
@@ -102,7 +103,7 @@ class LoginGuard:
             )
 
     def _record(self, guess: Guess) -> _Record:
-        """That of the pair, which is now the one heard of last."""
+        """Return the record of the pair, and make it the most recently used one."""
         record = self._records.pop(guess.pair, None) or _Record()
         self._records[guess.pair] = record
         if len(self._records) > self._most:
@@ -111,7 +112,7 @@ class LoginGuard:
 
 
 def _network(host: str) -> str:
-    """The part of an address that its owner cannot choose freely: of IPv6 the first half."""
+    """Return the part of an address that its owner cannot choose freely: for IPv6 the first half."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

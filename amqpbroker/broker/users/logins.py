@@ -1,4 +1,4 @@
-"""Logins by all protocols: their checks, their limits and their counts."""
+"""Logins by all protocols: checks, limits and counts."""
 
 from typing import final
 
@@ -9,17 +9,17 @@ from amqpbroker.broker.users.users import User, Users
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import BOUNDS
 
-#: As RabbitMQ names the protocols in its counts.
+#: Names of protocols in RabbitMQ's counts.
 AMQP = "amqp091"
 HTTP = "http"
 
 
 @final
 class Logins:
-    """The logins of all protocols, which all ask the same backend. attempts: counts them.
+    """The logins of all protocols, which use the same backend. attempts: counts them.
 
-    Neither the answer to a login that is refused nor the time it takes tells the reason: an unknown user name takes the
-    same work as a wrong password.
+    Neither the answer to a refused login nor the time it takes reveals the reason: an unknown user name takes the same
+    work as a wrong password.
     """
 
     def __init__(self, users: Users, clock: Clock, attempts: AuthAttempts, guesses: int = BOUNDS.guesses) -> None:
@@ -31,7 +31,7 @@ class Logins:
         self._guard = LoginGuard(clock, guesses)
 
     def identify(self, name: str, password: bytes, host: str, protocol: str, answer: Identified) -> None:
-        """Call `answer`, now or later, with the user with the password, or None if the login is refused."""
+        """Call `answer`, now or later, with the user of the password, or None if the login is refused."""
         guess = self._guard.guess(name, password, host)
 
         def judge(user: User | None) -> None:
@@ -40,7 +40,7 @@ class Logins:
         self._backend.identify(name, password, judge)
 
     def identify_certified(self, name: str, host: str, protocol: str, answer: Identified) -> None:
-        """The same for a name that a verified certificate proves; "" if it proves none."""
+        """Do the same for a name that a verified certificate proves; "" if it proves none."""
 
         def judge(user: User | None) -> None:
             answer(self._counted(user if self._users.may_log_in_from(name, host) else None, protocol))
@@ -53,13 +53,13 @@ class Logins:
     def permit(self, user: User, inside: bool, vhost: str, answer: Permitted) -> None:
         """Call `answer`, now or later, with the user's permissions in the vhost, or None if there are none.
 
-        inside: the connection is one within this process, whose user is one of the broker's own.
+        inside: the connection is within this process, and its user is one of the broker's own.
         """
         backend = self._internal if inside else self._backend
         backend.permit(user, vhost, answer)
 
     def current(self, user: User) -> User | None:
-        """Return a user that has logged in as it is now, None if its login no longer holds."""
+        """Return a user that has logged in, in its current state; None if its login is no longer valid."""
         return self._backend.current(user)
 
     @property
@@ -68,7 +68,7 @@ class Logins:
         return self._backend.answers_at_once
 
     def use(self, backend: AuthBackend) -> None:
-        """Ask this backend from now on."""
+        """Use this backend from now on."""
         self._backend = backend
 
     def _judged(self, user: User | None, name: str, guess: Guess, host: str, protocol: str) -> User | None:

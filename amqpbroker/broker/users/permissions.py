@@ -9,14 +9,14 @@ from amqpbroker.patterns import Pattern
 Permission = Literal["configure", "write", "read"]
 Kind = Literal["exchange", "queue"]
 
-#: How many names a user was found to be allowed are remembered.
+#: Number of names for which a positive result is cached.
 _REMEMBERED = 1024
 
 
 class Grant(NamedTuple):
-    """Regular expressions for the names of the queues and exchanges that may be configured, written and read.
+    """Regular expressions for the names of queues and exchanges that the user may configure, write and read.
 
-    They are searched for, not anchored. An empty one allows nothing.
+    They match anywhere in a name unless anchored. An empty one allows nothing.
     """
 
     configure: str
@@ -25,22 +25,23 @@ class Grant(NamedTuple):
 
 
 class TopicGrant(NamedTuple):
-    """Regular expressions for the routing keys of a topic exchange. `{username}` and `{vhost}` stand for these."""
+    """Regular expressions for the routing keys of a topic exchange, with the variables `{username}` and `{vhost}`."""
 
     write: str
     read: str
 
 
 def _compiled(pattern: str) -> Pattern:
-    """Raises PatternError. An empty one allows nothing."""
+    """Compile a pattern; an empty one allows nothing. Raises PatternError."""
     return Pattern(pattern or "^$")
 
 
 @final
 class Permissions:
-    """One user's permissions in one vhost, shared by all connections of that user there.
+    """One user's permissions in one vhost, for all connections of that user to it.
 
-    A change (grant, revoke, and the same for topics) counts from the next check on. grants: None if the user has none.
+    A change (grant, revoke, and the same for topics) takes effect with the next check. grants: None if the user has
+    none.
     """
 
     def __init__(self, user: str, vhost: str) -> None:
@@ -53,7 +54,7 @@ class Permissions:
         self._allowed: set[tuple[str, str]] = set()
 
     def check(self, permission: Permission, kind: Kind, name: str) -> None:
-        """Raises AmqpError 403 unless the user may do that to that queue or exchange."""
+        """Check a permission. Raises AmqpError 403 unless the user has it for that queue or exchange."""
         if (permission, name) in self._allowed:
             return
         shown = name or "amq.default"
@@ -77,9 +78,9 @@ class Permissions:
         return self._topic_patterns.get((permission, exchange))
 
     def check_topic(self, permission: Literal["write", "read"], exchange: str, routing_key: str) -> None:
-        """Raises AmqpError 403 unless the user may use that routing key with that topic exchange.
+        """Check a routing key. Raises AmqpError 403 unless the user may use it with that topic exchange.
 
-        Where no topic permission is set, all keys are allowed.
+        If no topic permission is set, all keys are allowed.
         """
         if not self._topic_patterns:
             return
@@ -88,19 +89,19 @@ class Permissions:
             raise errors.topic_access_refused(permission, routing_key, exchange, self.vhost, self.user)
 
     def grant(self, grants: Grant) -> None:
-        """Raises ValueError, and changes nothing, if a regular expression is invalid."""
+        """Set the permissions. If a regular expression is invalid, raises ValueError and changes nothing."""
         self._patterns = {permission: _compiled(pattern) for permission, pattern in grants._asdict().items()}
         self.grants = grants
         self._allowed.clear()
 
     def revoke(self) -> None:
-        """The user may do nothing here any more."""
+        """Remove all permissions."""
         self.grants = None
         self._patterns = {}
         self._allowed.clear()
 
     def grant_topics(self, exchange: str, grants: TopicGrant) -> None:
-        """Raises ValueError, and changes nothing, if a regular expression is invalid."""
+        """Set topic permissions. If a regular expression is invalid, raises ValueError and changes nothing."""
         patterns = {
             (permission, exchange): _compiled(self._expanded(pattern))
             for permission, pattern in grants._asdict().items()
@@ -109,12 +110,15 @@ class Permissions:
         self._topic_patterns.update(patterns)
 
     def revoke_topics(self, exchange: str) -> None:
-        """All routing keys of the exchange are allowed again."""
+        """Allow all routing keys of the exchange again."""
         self.topic_grants.pop(exchange, None)
         for permission in TopicGrant._fields:
             self._topic_patterns.pop((permission, exchange), None)
 
     def _expanded(self, pattern: str) -> str:
-        """The names are escaped, so that a user called `.*` gains nothing by it; RabbitMQ puts them in as they are."""
+        """Replace the variables of a pattern.
+
+        The names are escaped, so that a user called `.*` gains nothing by it; RabbitMQ does not escape them.
+        """
         expanded = pattern.replace("{username}", re.escape(self.user))
         return expanded.replace("{vhost}", re.escape(self.vhost))

@@ -1,4 +1,4 @@
-"""The users: who they are, how they log in, and what they may do where (rabbit_auth_backend_internal.erl)."""
+"""The users: their passwords, tags and permissions (rabbit_auth_backend_internal.erl)."""
 
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -25,7 +25,7 @@ from amqpbroker.store.definitions.definitions import (
 @final
 @dataclass(frozen=True, slots=True)
 class User:
-    """A user, replaced when something of it changes. A connection keeps the one that logged in.
+    """A user, replaced when it changes. A connection keeps the object of its login.
 
     limits: see broker.limits. hashing: the algorithm of the password's hash, see broker.passwords.
     """
@@ -37,7 +37,7 @@ class User:
     hashing: str = SHA256
 
 
-#: The broker itself, where it is a client of its own: it may do everything, in every vhost, in anybody's name.
+#: The broker as a client of itself: it may do everything, in every vhost, as any user.
 BROKER = User("none", tags=("impersonator",))
 
 _NO_LIMITS: Mapping[str, int] = MappingProxyType({})
@@ -51,11 +51,10 @@ def _ignore(name: str) -> None:
 class Users:
     """All users and their permissions.
 
-    Everything raises LookupError for a user that is not there and ValueError for a value that is none, with a text for
-    the one who asked, and AmqpError 506 for a change that cannot be stored; then nothing has changed. Whether a vhost
-    exists is the caller's business. on_change: called with the name of a vhost after permissions in it changed, for
-    whoever remembers what was allowed. on_delete: called with the name of a user that was deleted. definitions: where
-    changes are stored. events: who is told of them.
+    Methods raise LookupError if a user does not exist, ValueError with a text for the client if a value is invalid, and
+    AmqpError 506 if a change cannot be stored; then nothing has changed. The caller checks that a vhost exists.
+    on_change: called with the name of a vhost after permissions in it changed, to invalidate caches. on_delete: called
+    with the name of a user that was deleted. definitions: where changes are stored. events: receives the events.
     """
 
     def __init__(
@@ -74,24 +73,24 @@ class Users:
         self._users: dict[str, User] = {}
         self._permissions: dict[tuple[str, str], Permissions] = {}
 
-    # --- logging in -------------------------------------------------------------------------------------------------
+    # --- logging in ---------------------------------------------------------------------------------------------------
 
     def authenticate(self, name: str, password: bytes) -> User | None:
-        """The user whose password this is. Takes as long for a name that is no user's. Empty passwords never match."""
+        """Return the user of this password. An unknown name takes the same time. Empty passwords never match."""
         user = self._users.get(name)
         right = matches(password, user.password_hash, user.hashing) if user else matches(password, NO_PASSWORD)
         return user if right else None
 
     def has(self, name: str) -> bool:
-        """Whether that is a user's name."""
+        """Return whether there is a user of this name."""
         return name in self._users
 
     def may_log_in_from(self, name: str, host: str) -> bool:
-        """Whether that user may come from that IP address; some may from this machine only."""
+        """Return whether the user may connect from that IP address; some may connect from this machine only."""
         return name not in self.loopback_users or is_loopback(host)
 
     def permissions(self, user: User, vhost: str) -> Permissions:
-        """What the user may do in the vhost. Raises AmqpError 530 if the user has no permissions there."""
+        """Return the user's permissions in the vhost. Raises AmqpError 530 if there are none."""
         if user is BROKER:
             everything = Permissions(user.name, vhost)
             everything.grant(Grant(".*", ".*", ".*"))
@@ -101,7 +100,7 @@ class Users:
             raise errors.vhost_access_refused(vhost, user.name)
         return permissions
 
-    # --- users ------------------------------------------------------------------------------------------------------
+    # --- users --------------------------------------------------------------------------------------------------------
 
     def user(self, name: str) -> User:
         user = self._users.get(name)
@@ -113,7 +112,7 @@ class Users:
         return list(self._users.values())
 
     def add_user(self, name: str, password: str | None = None, tags: Iterable[str] = ()) -> User:
-        """Without a password, the user cannot log in with one."""
+        """Add a user. Without a password, the user cannot log in with one."""
         if not name:
             raise ValueError("a user needs a name")
         if name in self._users:
@@ -121,7 +120,7 @@ class Users:
         return self._put(User(name, NO_PASSWORD if password is None else hash_password(password), tuple(tags)))
 
     def put_user(self, name: str, password_hash: bytes, hashing: str, tags: Iterable[str]) -> bool:
-        """A user with these, whose permissions and limits stay if there was one; whether there was none before."""
+        """Add a user, or change these properties of an existing one. Return whether the user is new."""
         if not name:
             raise ValueError("a user needs a name")
         old = self._users.get(name)
@@ -130,14 +129,14 @@ class Users:
         return old is None
 
     def permit_default(self, default: DefaultUser, vhosts: Iterable[str]) -> None:
-        """The permissions of a user of the configuration, in those of the vhosts that its pattern is found in."""
+        """Grant the permissions of a configured user in the vhosts that its pattern matches."""
         pattern = Pattern(default.vhost_pattern)
         for vhost in vhosts:
             if pattern.found_in(vhost):
                 self.set_permissions(default.name, vhost, default.configure, default.write, default.read)
 
     def delete_user(self, name: str) -> None:
-        """With all permissions and limits."""
+        """Delete a user with all permissions and limits."""
         user = self.user(name)
         forgotten = self._matching(name, None)
         self._definitions.remove(_user_definition(user), *_permission_definitions(forgotten))
@@ -150,23 +149,23 @@ class Users:
         self._put(replace(self.user(name), password_hash=hash_password(password), hashing=SHA256))
 
     def set_password_hash(self, name: str, encoded: str) -> None:
-        """A hash made elsewhere by SHA256, in base64 (see `passwords`); "" for no password."""
+        """Set a hash that was made elsewhere by SHA256, in base64 (see `passwords`); "" for no password."""
         self._put(replace(self.user(name), password_hash=decode_hash(encoded), hashing=SHA256))
 
     def clear_password(self, name: str) -> None:
         self._put(replace(self.user(name), password_hash=NO_PASSWORD))
 
     def set_tags(self, name: str, tags: Iterable[str]) -> None:
-        """Tags mean something to the HTTP API, but for impersonator, which counts from the next connection on."""
+        """Set the tags. They apply to the HTTP API, except impersonator, which applies to new connections."""
         self._put(replace(self.user(name), tags=tuple(tags)))
 
     def limits(self, name: str) -> Mapping[str, int]:
-        """The limits of a user, none if it is not there (any more)."""
+        """Return the limits of a user, none if the user does not exist (any more)."""
         user = self._users.get(name)
         return _NO_LIMITS if user is None else user.limits
 
     def set_limits(self, name: str, limits: Mapping[str, int]) -> None:
-        """As `Limits` has checked them."""
+        """Set limits that `Limits` has checked."""
         self._put(replace(self.user(name), limits=dict(limits)))
 
     def _put(self, user: User) -> User:
@@ -179,13 +178,13 @@ class Users:
             self._events.user_changed(user, old)
         return user
 
-    # --- permissions ------------------------------------------------------------------------------------------------
+    # --- permissions --------------------------------------------------------------------------------------------------
 
     def set_permissions(self, name: str, vhost: str, configure: str, write: str, read: str) -> None:
-        """Regular expressions, as in `Grant`."""
+        """Set permissions. The patterns are regular expressions, as in `Grant`."""
         permissions = self._permissions_of(name, vhost)
         grants = Grant(configure, write, read)
-        Permissions(name, vhost).grant(grants)  # on trial: it raises what the real one would, which must not change yet
+        Permissions(name, vhost).grant(grants)  # a dry run, which raises the errors
         self._definitions.put(PermissionDefinition(name, vhost, *grants))
         permissions.grant(grants)
         self._events.permission_created(name, vhost, *grants)
@@ -201,17 +200,17 @@ class Users:
             self.on_change(vhost)
 
     def set_topic_permissions(self, name: str, vhost: str, exchange: str, write: str, read: str) -> None:
-        """Regular expressions, as in `TopicGrant`."""
+        """Set topic permissions. The patterns are regular expressions, as in `TopicGrant`."""
         permissions = self._permissions_of(name, vhost)
         grants = TopicGrant(write, read)
-        Permissions(name, vhost).grant_topics(exchange, grants)  # on trial, as above
+        Permissions(name, vhost).grant_topics(exchange, grants)  # a dry run, as above
         self._definitions.put(TopicPermissionDefinition(name, vhost, exchange, *grants))
         permissions.grant_topics(exchange, grants)
         self._events.topic_permission_created(name, vhost, exchange, *grants)
         self.on_change(vhost)
 
     def clear_topic_permissions(self, name: str, vhost: str, exchange: str | None = None) -> None:
-        """For one exchange, or for all."""
+        """Clear the topic permissions for one exchange, or for all."""
         self.user(name)
         permissions = self._permissions.get((name, vhost))
         if permissions is not None:
@@ -223,20 +222,20 @@ class Users:
             self.on_change(vhost)
 
     def vhost_deleted(self, vhost: str) -> None:
-        """The vhost is deleted, also from the definitions: nobody has permissions there any more."""
+        """Discard the permissions in a vhost that is deleted, also from the definitions."""
         self._delete(self._matching(None, vhost))
 
     def list_permissions(self, name: str | None = None, vhost: str | None = None) -> list[tuple[str, str, Grant]]:
-        """(user, vhost, regular expressions) of all, or of one user, or of one vhost."""
+        """Return (user, vhost, regular expressions) of all, or of one user, or of one vhost."""
         return [(p.user, p.vhost, p.grants) for p in self._matching(name, vhost) if p.grants is not None]
 
     def list_topic_permissions(
         self, name: str | None = None, vhost: str | None = None
     ) -> list[tuple[str, str, str, TopicGrant]]:
-        """(user, vhost, exchange, regular expressions) of all, or of one user, or of one vhost."""
+        """Return (user, vhost, exchange, regular expressions) of all, or of one user, or of one vhost."""
         return [(p.user, p.vhost, x, grant) for p in self._matching(name, vhost) for x, grant in p.topic_grants.items()]
 
-    # --- restoring, from definitions that have it -------------------------------------------------------------------
+    # --- restore of stored definitions --------------------------------------------------------------------------------
 
     def restore_user(self, stored: UserDefinition) -> None:
         self._users[stored.name] = User(*stored)
@@ -248,10 +247,10 @@ class Users:
         permissions = self._permissions_of(stored.user, stored.vhost)
         permissions.grant_topics(stored.exchange, TopicGrant(stored.write, stored.read))
 
-    # --- all of them ------------------------------------------------------------------------------------------------
+    # --- all permissions ----------------------------------------------------------------------------------------------
 
     def _permissions_of(self, name: str, vhost: str) -> Permissions:
-        """The one object of this user and vhost, so that connections that are open see what changes."""
+        """Return the only object of this user and vhost, so that open connections see changes."""
         self.user(name)
         return self._permissions.setdefault((name, vhost), Permissions(name, vhost))
 
@@ -274,7 +273,7 @@ def _user_definition(user: User) -> UserDefinition:
 
 
 def _permission_definitions(several: Iterable[Permissions]) -> list[Definition]:
-    """All that is stored of these."""
+    """Return all stored definitions of these permissions."""
     stored: list[Definition] = []
     for permissions in several:
         user, vhost = permissions.user, permissions.vhost
@@ -285,7 +284,7 @@ def _permission_definitions(several: Iterable[Permissions]) -> list[Definition]:
 
 
 def is_loopback(host: str) -> bool:
-    """127.0.0.0/8, ::1, and the former written as IPv6 (rabbit_net:is_loopback/1)."""
+    """Return whether the host is in 127.0.0.0/8, also written as IPv6, or ::1 (rabbit_net:is_loopback/1)."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -6,13 +6,13 @@ from amqpbroker.config.setting import Setting
 # fmt: off
 ROWS: tuple[Setting, ...] = (
     Setting("load_definitions", ANY, "",
-            "A file of definitions in RabbitMQ's format, or a directory of such, to import at every start."),
+            "File of definitions in RabbitMQ's format, or directory of such files, to import at every start."),
     Setting("definitions.import_backend", one_of("local_filesystem"), "local_filesystem",
-            "Where further definitions come from."),
+            "Source of further definitions."),
     Setting("definitions.local.path", ANY, "",
-            "Another such file or directory, after load_definitions."),
+            "Another file or directory of definitions, which is imported after load_definitions."),
     Setting("definitions.skip_if_unchanged", BOOLEAN, "false",
-            "Whether definitions are left out that were imported by the start before.",
+            "Skip the import if the definitions have not changed since the previous start.",
             "definitions.skip_if_unchanged"),
 )
 # fmt: on

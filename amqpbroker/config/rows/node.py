@@ -7,28 +7,28 @@ from amqpbroker.config.setting import Setting
 # fmt: off
 ROWS: tuple[Setting, ...] = (
     Setting("cluster_name", NAME, "amqpbroker@localhost",
-            "The name of the cluster that clients are told, and of the node.", "cluster_name",
+            "Name of the cluster, which clients are told, and of the node.", "cluster_name",
             environment=("RABBITMQ_NODENAME",), over_files=False),
-    Setting("cluster_tags.$tag", ANY, "", "What the API tells of the cluster besides."),
-    Setting("node_tags.$tag", ANY, "", "What the API tells of the node besides."),
+    Setting("cluster_tags.$tag", ANY, "", "Tag of the cluster, shown by the API."),
+    Setting("node_tags.$tag", ANY, "", "Tag of the node, shown by the API."),
     Setting("product.identity", one_of(RABBITMQ, OWN_NAME), RABBITMQ,
-            "Whose names and versions clients are told: those of the release of RabbitMQ that compat names, or"
-            " `amqpbroker`, this broker's. The server property `amqpbroker` has this broker's version in both cases.",
+            "Names and versions that clients are told: those of the release of RabbitMQ that compat names, or with"
+            " `amqpbroker` those of this broker. The server property `amqpbroker` always has this broker's version.",
             "product_identity"),
     Setting("product.name", NAME, "RabbitMQ",
-            "The product that clients are told, in place of the one of product.identity.", "product_name",
+            "Product name that clients are told, instead of that of product.identity.", "product_name",
             environment=("RABBITMQ_PRODUCT_NAME",)),
     Setting("product.version", NAME, "4.0.5",
-            "The version that clients are told, in place of the one of product.identity.", "product_version",
+            "Product version that clients are told, instead of that of product.identity.", "product_version",
             environment=("RABBITMQ_PRODUCT_VERSION",)),
     Setting("compat", COMPAT, "4.0",
-            "The release series of RabbitMQ whose behaviour clients see; docs/compatibility.md has what differs.",
+            "Release series of RabbitMQ whose behaviour clients see. See docs/compatibility.md for the differences.",
             "compat"),
     Setting("event_exchange.vhost", ANY, "",
-            "The vhost that has the exchange amq.rabbitmq.event. Without one it is `default_vhost`.",
+            "Vhost of the exchange amq.rabbitmq.event. If it is empty, it is `default_vhost`.",
             "event_exchange_vhost"),
     Setting("deprecated_features.permit.$name", BOOLEAN, "",
-            "Whether this deprecated feature of RabbitMQ may be used, whatever the release's default. What is modelled"
-            " are `transient_nonexcl_queues`, `global_qos` and `queue_master_locator`."),
+            "Permit this deprecated feature of RabbitMQ, regardless of the release's default. The features are"
+            " `transient_nonexcl_queues`, `global_qos` and `queue_master_locator`."),
 )
 # fmt: on

@@ -13,18 +13,18 @@ QUEUE_TYPES = {
 # fmt: off
 ROWS: tuple[Setting, ...] = (
     Setting("default_queue_type", choice(QUEUE_TYPES), "classic",
-            "The type of a queue declared without x-queue-type.", "default_queue_type"),
-    Setting("queue_types.$type.enabled", one_of("true"), "", "No type of queues can be turned off."),
-    Setting("exchange_types.local_random.enabled", one_of("true"), "", "No type of exchanges can be turned off."),
+            "Type of a queue that is declared without x-queue-type.", "default_queue_type"),
+    Setting("queue_types.$type.enabled", one_of("true"), "", "Queue types cannot be disabled."),
+    Setting("exchange_types.local_random.enabled", one_of("true"), "", "Exchange types cannot be disabled."),
     Setting("quorum_queue.property_equivalence.relaxed_checks_on_redeclaration", BOOLEAN, "false",
-            "Whether a quorum queue may be declared again as another type of queue.", "relaxed_redeclaration"),
+            "Allow a quorum queue to be declared again as another type of queue.", "relaxed_redeclaration"),
     Setting("cluster_queue_limit", integer(1, MAX_INT, infinity=0), "infinity",
-            "How many queues there may be.", "cluster_queue_limit"),
+            "Maximum number of queues.", "cluster_queue_limit"),
     Setting("cluster_exchange_limit", integer(1, MAX_INT, infinity=0), "infinity",
-            "How many exchanges there may be.", "cluster_exchange_limit"),
+            "Maximum number of exchanges.", "cluster_exchange_limit"),
     Setting("durability", one_of("fsync", "os", "none"), "fsync",
-            "What a confirm of a persistent message vouches for: `fsync`, it is on the disk and survives a power loss;"
-            " `os`, it is with the operating system and survives kill -9; `none`, the broker has it, and kill -9 may"
-            " lose what the last turns of its loop took.", "durability"),
+            "Guarantee of a confirm of a persistent message. `fsync`: it is on disk and survives a power loss. `os`: it"
+            " is written to the operating system and survives kill -9. `none`: it is in memory, and kill -9"
+            " may lose the messages of the last event loop iterations.", "durability"),
 )
 # fmt: on

@@ -6,7 +6,7 @@ from amqpbroker.config.setting import Setting
 # fmt: off
 ROWS: tuple[Setting, ...] = (
     Setting("shovel.topology.predeclared", BOOLEAN, "false",
-            "Whether shovels that do not say so declare no queues, but wait until they are there.",
+            "By default, shovels wait until their queues exist, instead of declaring them.",
             "shovel_predeclared"),
 )
 # fmt: on

@@ -7,7 +7,7 @@ from amqpbroker.config.setting import Setting
 _VERSION = some_of(
     "tlsv1.3",
     "tlsv1.2",
-    left_out=dict.fromkeys(("tlsv1.1", "tlsv1", "sslv3"), "it is not safe any more; write tlsv1.2 or tlsv1.3"),
+    left_out=dict.fromkeys(("tlsv1.1", "tlsv1", "sslv3"), "it is not secure; use tlsv1.2 or tlsv1.3"),
 )
 
 
@@ -23,37 +23,36 @@ def tls_rows(prefix: str, attribute: str, alias: str = "") -> tuple[Setting, ...
     # fmt: off
     return (
         row("certfile", FILE, "",
-            "The certificate, with those between it and the authority's behind it; PEM.",
+            "Certificate, followed by the intermediate certificates up to the authority's; PEM.",
             attribute=f"{attribute}.certfile"),
         row("keyfile", FILE, "",
-            "The certificate's private key; PEM.", attribute=f"{attribute}.keyfile"),
+            "Private key of the certificate; PEM.", attribute=f"{attribute}.keyfile"),
         row("password", ANY, "",
-            "The password of an encrypted key.", attribute=f"{attribute}.password", secret=True),
+            "Password of an encrypted private key.", attribute=f"{attribute}.password", secret=True),
         row("cacertfile", FILE, "",
-            "The certificates of the authorities that clients' certificates are checked by; PEM.",
+            "Certificates of the authorities that sign client certificates; PEM.",
             attribute=f"{attribute}.cacertfile"),
         row("verify", choice({"verify_none": False, "verify_peer": True}), "verify_none",
-            "`verify_peer` asks clients for a certificate, and refuses one that no authority vouches for.",
+            "`verify_peer` requests a certificate from clients, and refuses one that is not signed by an authority.",
             attribute=f"{attribute}.verify_peer"),
         row("fail_if_no_peer_cert", BOOLEAN, "false",
-            "Whether verify_peer refuses clients without a certificate.",
+            "With verify_peer, refuse clients without a certificate.",
             attribute=f"{attribute}.fail_if_no_peer_cert"),
         row("depth", integer(0, 255), "10",
-            "How many certificates may stand between a client's and the authority's.",
+            "Maximum number of intermediate certificates between a client's and the authority's.",
             attribute=f"{attribute}.depth"),
         row("versions.$n", _VERSION, "1 = tlsv1.3, 2 = tlsv1.2",
-            "The versions of TLS that are spoken. Any such line replaces the default. Older versions are left out, with"
-            " a warning."),
+            "Supported versions of TLS. Any such line replaces the default. Older versions are ignored."),
         row("ciphers.$n", CIPHER, "",
-            "A cipher suite that is used, by OpenSSL's name or the RFCs'. With any such line no others are used, and"
-            " a version of TLS without a suite in the list is not spoken. Suites that OpenSSL does not have are left"
-            " out, with a warning. Before Python 3.15 the suites of TLS 1.3 cannot be chosen one by one."),
+            "An allowed cipher suite, by OpenSSL's name or the RFCs'. Any such line disables all other suites, and"
+            " versions of TLS without a suite in the list. Suites that OpenSSL does not have are ignored, with a"
+            " warning. Before Python 3.15 the suites of TLS 1.3 cannot be chosen individually."),
         row("honor_cipher_order", BOOLEAN, "false",
-            "Whether the order of this list, not the client's, decides which suite is used.",
+            "Choose the cipher suite by the order of this list, not the client's.",
             attribute=f"{attribute}.honor_cipher_order"),
         row("sni.$host.certfile", FILE, "",
-            "The certificate for clients that ask for this host, whose dots are written `\\.`."),
+            "Certificate for clients that request this host name, in which dots are written `\\.`."),
         row("sni.$host.keyfile", FILE, "",
-            "Its private key."),
+            "Private key of this certificate."),
     )
     # fmt: on

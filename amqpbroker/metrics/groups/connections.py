@@ -12,7 +12,7 @@ def _rows(snapshot: Snapshot) -> Sequence[ConnectionRow]:
 
 
 def _labels(row: ConnectionRow) -> Labels:
-    """RabbitMQ calls it a channel, too."""
+    """Return the labels. RabbitMQ names the connection `channel`, too."""
     return (("channel", row.info.name),)
 
 

@@ -1,4 +1,4 @@
-"""RabbitMQ's global counters: of everything there ever was, by protocol and by type of queue."""
+"""RabbitMQ's global counters, by protocol and by type of queue. They include deleted objects."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,14 +16,14 @@ _PUBLISH = CHANNEL_COUNTERS.index("publish")
 
 
 class TypeRow(NamedTuple):
-    """What all queues of one kind have done."""
+    """The counters of all queues of one kind."""
 
     kind: str
     counts: dict[str, int]
 
 
 class DeadRow(NamedTuple):
-    """What left queues of one kind without being acknowledged, by reason."""
+    """The messages that left queues of one kind without an acknowledgement, by reason."""
 
     kind: str
     strategy: str
@@ -82,7 +82,10 @@ def _delivered(name: str, text: str, *counters: str) -> Family:
 
 
 def _dead_lettered(name: str, text: str, reason: str) -> Family:
-    """Omit what cannot be: a delivery limit of kinds without one, and overflow that is dead-lettered at least once."""
+    """Return a counter of dead letters. It omits impossible combinations.
+
+    These are a delivery limit for kinds without one, and overflow that is dead-lettered at least once.
+    """
 
     def of(row: DeadRow) -> int | None:
         count = row.counts.get(reason, 0)

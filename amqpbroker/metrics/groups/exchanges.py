@@ -1,4 +1,4 @@
-"""Exchanges, and the vhosts that they are in."""
+"""Metrics of exchanges, and of their vhosts."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

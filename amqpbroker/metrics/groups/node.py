@@ -1,4 +1,4 @@
-"""The node: what came and went, what it takes of its machine, who logged in, alarms, what it is."""
+"""Metrics of the node: churn, use of resources, logins, alarms and identity."""
 
 import base64
 import hashlib
@@ -86,7 +86,7 @@ def _identity(snapshot: Snapshot) -> Labels:
 
 
 def _permanent_id(snapshot: Snapshot) -> str:
-    """That of imported definitions, or else one that is the same after each start."""
+    """Return the id of imported definitions, or else an id that is the same after each start."""
     known = snapshot.broker.global_parameters.value("internal_cluster_id", None)
     if isinstance(known, str):
         return known

@@ -23,7 +23,7 @@ def _published_labels(row: QueueRow) -> Labels:
 
 
 def _nothing(_: Snapshot) -> None:
-    """A sum would mean nothing."""
+    """Return None, because a sum would be meaningless."""
 
 
 def _head_timestamp(row: QueueRow) -> float:

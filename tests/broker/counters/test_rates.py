@@ -1,4 +1,4 @@
-"""Samples, rates and histories, by a clock that is moved by hand."""
+"""Samples, rates and histories, by a clock that is advanced by the test."""
 
 import weakref
 
@@ -12,7 +12,7 @@ from amqpbroker.clock import ManualClock
 from tests.broker.queueing import Subscriber, declare, publish
 from tests.harness import Wire, make_broker
 
-#: From one look at all to the next, and long enough for that to be over.
+#: Time from one sample to the next, which includes its duration.
 INTERVAL_MS = 5_000
 
 
@@ -35,7 +35,7 @@ class Watched:
         self.clock.advance(INTERVAL_MS)
 
 
-def test_what_grew_since_the_last_look_a_second():
+def test_rate_per_second_since_the_last_sample():
     watched = Watched().start()
     publish(watched.queue, *[b"a"] * 10)
     Subscriber(watched.queue, limit=5).subscribe()
@@ -54,7 +54,7 @@ def test_a_queue_that_shrinks_has_a_negative_rate():
     assert watched.rates.of(watched.queue)["messages"] == -2.0
 
 
-def test_rates_end_where_nothing_happens_and_so_does_idleness_where_something_does():
+def test_rates_and_idleness_follow_activity():
     watched = Watched().start()
     publish(watched.queue, b"a")
     watched.next_look()
@@ -72,7 +72,7 @@ def test_rates_end_where_nothing_happens_and_so_does_idleness_where_something_do
     assert watched.queue.info().idle_since is None
 
 
-def test_what_is_there_at_the_start_has_not_just_come():
+def test_counts_that_exist_at_the_start_are_not_a_rate():
     watched = Watched()
     publish(watched.queue, *[b"a"] * 1000)
     watched.start()
@@ -82,21 +82,21 @@ def test_what_is_there_at_the_start_has_not_just_come():
     assert watched.rates.of(watched.queue)["messages_ready"] == 1.0
 
 
-def test_a_history_is_kept_once_it_was_asked_for():
+def test_history_is_recorded_after_its_first_request():
     watched = Watched().start()
     assert [watched.rates.has_history(watched.queue), watched.rates.has_history(watched.broker)] == [False, True]
     watched.rates.history(watched.queue)
     assert watched.rates.has_history(watched.queue)
 
 
-def test_what_is_never_used_costs_no_sample_and_has_rates_of_0():
+def test_unused_objects_need_no_sample_and_have_rates_of_0():
     watched = Watched().start()
     watched.next_look()
     assert watched.queue.sample is None
     assert set(watched.rates.of(watched.queue).values()) == {0.0}
 
 
-def test_all_that_is_counted_has_rates():
+def test_all_counters_have_rates():
     watched = Watched().start()
     wire = Wire(watched.broker).log_in()
     for _ in range(5):
@@ -114,7 +114,7 @@ def test_all_that_is_counted_has_rates():
     assert of(watched.broker)["messages"] == 1.0
 
 
-def test_totals_do_not_fall_when_channels_close():
+def test_totals_do_not_decrease_when_channels_close():
     watched = Watched().start()
     for close in (False, True):
         wire = Wire(watched.broker).log_in()
@@ -129,7 +129,7 @@ def test_totals_do_not_fall_when_channels_close():
     assert watched.broker.message_stats()["publish"] == 10
 
 
-def test_a_channel_that_closes_in_the_middle_of_a_look_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch):
+def test_channel_that_closes_during_a_sample_is_not_counted_twice(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rates_module, "SLICE", 1)
     watched = Watched()
     wires = [Wire(watched.broker).log_in() for _ in range(3)]
@@ -145,7 +145,7 @@ def test_a_channel_that_closes_in_the_middle_of_a_look_is_not_counted_twice(monk
             assert dict(zip(counted.counter_names, counted.sample.counters, strict=True))["publish"] == 3
 
 
-def test_a_look_is_taken_a_few_things_at_a_time(monkeypatch: pytest.MonkeyPatch):
+def test_sample_is_taken_in_several_steps(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rates_module, "SLICE", 10)
     watched = Watched()
     queues = [declare(watched.vhost, f"q{i}") for i in range(35)]
@@ -160,7 +160,7 @@ def test_a_look_is_taken_a_few_things_at_a_time(monkeypatch: pytest.MonkeyPatch)
     assert looked_at == [9, 19, 29, 35, 35]
 
 
-def test_consumer_capacity_falls_and_rises_slowly():
+def test_consumer_capacity_changes_slowly():
     watched = Watched().start()
     consumer = Subscriber(watched.queue, limit=1).subscribe()
     publish(watched.queue, b"a", b"b", b"c")
@@ -174,7 +174,7 @@ def test_consumer_capacity_falls_and_rises_slowly():
     assert capacities[2] < watched.queue.info().consumer_capacity < 1.0
 
 
-def test_the_brokers_history_is_kept_for_ten_minutes():
+def test_history_of_the_broker_covers_ten_minutes():
     watched = Watched().start()
     publish(watched.queue, b"a")
     for _ in range(130):
@@ -186,7 +186,7 @@ def test_the_brokers_history_is_kept_for_ten_minutes():
     assert {"publish", "deliver_get", "recv_oct", "send_oct", "messages"} <= set(points[0][1])
 
 
-def test_another_history_begins_when_it_is_asked_for():
+def test_other_histories_begin_at_their_first_request():
     watched = Watched().start()
     watched.next_look()
     assert watched.rates.history(watched.queue) == []
@@ -196,7 +196,7 @@ def test_another_history_begins_when_it_is_asked_for():
     assert [counts["messages"] for _, counts in watched.rates.history(watched.queue)] == [1, 1]
 
 
-def test_few_histories_are_kept_and_the_one_asked_for_longest_ago_goes_first():
+def test_least_recently_requested_history_is_discarded_first():
     watched = Watched().start()
     queues = [declare(watched.vhost, f"q{i}") for i in range(HISTORIES + 1)]
     for queue in queues:
@@ -210,7 +210,7 @@ def test_few_histories_are_kept_and_the_one_asked_for_longest_ago_goes_first():
     assert watched.rates.history(queues[1]) == []
 
 
-def test_history_of_a_deleted_queue_is_dropped():
+def test_history_of_a_deleted_queue_is_discarded():
     watched = Watched().start()
     kept = declare(watched.vhost, "kept")
     for queue in (watched.queue, kept):
@@ -224,17 +224,17 @@ def test_history_of_a_deleted_queue_is_dropped():
     assert watched.rates.has_history(kept), "a queue that was never used keeps its history"
 
 
-def test_history_that_is_asked_for_during_a_look_is_kept(monkeypatch: pytest.MonkeyPatch):
+def test_history_that_is_requested_during_a_sample_is_retained(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rates_module, "SLICE", 1)
     watched = Watched()
     watched.rates.start()
-    watched.clock.advance(4 * PAUSE_MS)  # the queue is looked at, and exchanges are not yet
+    watched.clock.advance(4 * PAUSE_MS)  # the queue is sampled already, and exchanges are not yet
     watched.rates.history(watched.queue)
     watched.clock.advance(100 * PAUSE_MS)
     assert watched.rates.has_history(watched.queue)
 
 
-def test_another_interval():
+def test_configured_interval():
     clock = ManualClock()
     broker = make_broker(clock, collect_statistics_interval_ms=1_000)
     queue = declare(broker.vhost("/"))

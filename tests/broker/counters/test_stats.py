@@ -1,4 +1,4 @@
-"""What is counted of queues and exchanges, and what is shown of it."""
+"""Counters of queues and exchanges, and their representation in the API."""
 
 from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
@@ -13,7 +13,7 @@ from tests.broker.queueing import Subscriber, clock_of, declare, make_vhost, mes
 
 
 class Fixed:
-    """Has the counters that it is given."""
+    """An object with fixed counters."""
 
     counter_names = ("deliver", "messages_ready")
 
@@ -26,7 +26,7 @@ class Fixed:
 
 
 def counts(counted: Counted) -> dict[str, int]:
-    """Those that are not 0."""
+    """Return the counters that are not 0."""
     pairs = zip(counted.counter_names, counted.counters(), strict=True)
     return {name: count for name, count in pairs if count}
 
@@ -35,10 +35,10 @@ def stats_of(names: tuple[str, ...], **numbers: int) -> dict[str, int]:
     return message_stats(names, tuple([numbers.get(name, 0) for name in names]))
 
 
-# --- what is shown ----------------------------------------------------------------------------------------------------
+# --- representation ---------------------------------------------------------------------------------------------------
 
 
-def test_nothing_is_shown_of_what_never_happened():
+def test_counters_of_events_that_never_happened_are_omitted():
     assert stats_of(CHANNEL_COUNTERS) == {}
 
 
@@ -60,12 +60,12 @@ def test_deliveries_are_shown_together_with_their_sum():
     }
 
 
-def test_the_length_of_a_queue_and_publishes_in_confirm_mode_are_no_message_stats():
+def test_queue_length_and_confirm_mode_publishes_are_not_message_stats():
     assert stats_of(QUEUE_COUNTERS, messages_ready=3) == {}
     assert stats_of(CHANNEL_COUNTERS, received_confirm=3) == {}
 
 
-def test_sums_come_with_their_parts():
+def test_sums_are_shown_with_their_summands():
     found = named(("messages_ready", "messages_unacknowledged", "ack"), (2, 3, 1))
     assert found == {"messages_ready": 2, "messages_unacknowledged": 3, "ack": 1, "messages": 5}
 
@@ -73,7 +73,7 @@ def test_sums_come_with_their_parts():
 # --- totals -----------------------------------------------------------------------------------------------------------
 
 
-def test_totals_keep_what_the_gone_ones_did_but_not_what_was_in_them():
+def test_totals_include_counts_but_not_gauges_of_removed_members():
     totals = Totals(Fixed.counter_names)
     stays, goes = Fixed(1, 10), Fixed(2, 20)
     totals.add(stays)
@@ -85,7 +85,7 @@ def test_totals_keep_what_the_gone_ones_did_but_not_what_was_in_them():
     assert totals.gone() == (2, 0)
 
 
-def test_totals_count_what_was_done_without_a_member():
+def test_totals_include_events_without_a_member():
     totals = Totals(CHANNEL_COUNTERS)
     totals.count(publish=2, get=1)
     assert counts(totals) == {"publish": 2, "get": 1}
@@ -94,7 +94,7 @@ def test_totals_count_what_was_done_without_a_member():
 # --- queues -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_queue_counts_every_way_out():
+def test_queue_counts_each_kind_of_removal():
     vhost = make_vhost()
     queue = declare(vhost)
     publish(queue, b"a", b"b", b"c", b"d", b"e")
@@ -119,7 +119,7 @@ def test_a_queue_counts_every_way_out():
     }
 
 
-def test_what_is_delivered_again_is_no_acknowledgement_but_one_more_delivery():
+def test_redelivery_counts_as_delivery_not_as_acknowledgement():
     queue = declare(make_vhost())
     publish(queue, b"a", b"b")
     consumer = Subscriber(queue, limit=1).subscribe()
@@ -128,7 +128,7 @@ def test_what_is_delivered_again_is_no_acknowledgement_but_one_more_delivery():
     assert counts(queue) == {"publish": 2, "deliver": 3, "messages_unacknowledged": 1}
 
 
-def test_what_is_dropped_or_refused_was_published():
+def test_dropped_and_refused_messages_count_as_published():
     for overflow in ("drop-head", "reject-publish", "reject-publish-dlx"):
         queue = declare(make_vhost(), max_length=1, overflow=overflow)
         for body in (b"a", b"b", b"c"):
@@ -146,7 +146,7 @@ def test_purged_and_expired_messages_are_not_acknowledged():
     assert counts(queue) == {"publish": 3}
 
 
-def test_dead_letters_are_counted_where_they_leave_and_are_not_publishes_where_they_come():
+def test_dead_letters_count_at_their_source_and_not_as_publishes_at_their_destination():
     vhost = make_vhost()
     grave = declare(vhost, "grave")
     queue = declare(vhost, dead_letter_exchange="", dead_letter_routing_key="grave", message_ttl=10)
@@ -162,7 +162,7 @@ def test_dead_letters_are_counted_where_they_leave_and_are_not_publishes_where_t
     }
 
 
-def test_octets_of_what_is_unacknowledged():
+def test_bytes_of_unacknowledged_messages():
     queue = declare(make_vhost())
     publish(queue, b"a", b"bb", b"ccc", b"dddd")
     consumer = Subscriber(queue, limit=3).subscribe()
@@ -173,7 +173,7 @@ def test_octets_of_what_is_unacknowledged():
     assert queue.outstanding.size == 4
 
 
-def test_a_queue_that_is_deleted_stays_in_the_sums():
+def test_deleted_queue_is_included_in_totals():
     vhost = make_vhost()
     queue = declare(vhost)
     publish(queue, b"a", b"b")
@@ -183,21 +183,21 @@ def test_a_queue_that_is_deleted_stays_in_the_sums():
     assert counts(vhost.totals.churn) == {"queue_created": 1, "queue_declared": 1, "queue_deleted": 1}
 
 
-def test_declaring_again_is_declaring_but_not_creating():
+def test_redeclaration_counts_as_declared_but_not_as_created():
     vhost = make_vhost()
     declare(vhost)
     declare(vhost)
     assert counts(vhost.totals.churn) == {"queue_created": 1, "queue_declared": 2}
 
 
-def test_what_is_done_without_a_channel_counts_for_the_vhost_and_the_broker():
+def test_operations_without_a_channel_count_for_vhost_and_broker():
     vhost = make_vhost()
     vhost.count(publish=1, drop_unroutable=1)
     assert counts(vhost.totals.traffic) == {"publish": 1, "drop_unroutable": 1}
     assert vhost.message_stats() == {"publish": 1, "confirm": 0, "return_unroutable": 0, "drop_unroutable": 1}
 
 
-def test_an_exchange_counts_what_is_published_without_a_channel():
+def test_exchange_counts_publishes_without_a_channel():
     exchange = make_vhost().exchange("amq.fanout")
     exchange.count_published(3)
     exchange.count_published(0)

@@ -5,7 +5,7 @@ from amqpbroker.broker.events.events import Events
 
 
 class AlarmsSet(Events):
-    """Remember the alarms that were set, ignore all other events."""
+    """Records the alarms that were set, and ignores all other events."""
 
     def __init__(self) -> None:
         super().__init__()

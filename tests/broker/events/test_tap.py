@@ -1,5 +1,5 @@
 from amqpbroker.broker.events.tap import Via, over_http
 
 
-def test_a_message_over_http_comes_by_a_connection_of_that_name():
+def test_message_over_http_has_a_connection_name():
     assert over_http("ann") == Via("HTTP", 1, "ann")

@@ -24,7 +24,7 @@ def mapping(exchange_type: ConsistentHashType) -> dict[bytes, str]:
     return {key: targets[0] for key, targets in found.items()}
 
 
-def test_the_mapping_is_a_matter_of_the_bindings_alone() -> None:
+def test_mapping_depends_on_bindings_only() -> None:
     weights = {"a": b"1", "b": b"2", "c": b"1"}
     assert mapping(hashing(weights)) == mapping(hashing(weights))
     assert ConsistentHashType({}).keyed
@@ -56,7 +56,7 @@ def test_shares_follow_the_weights() -> None:
     assert 1850 < shares["c"] < 2150
 
 
-def test_a_new_queue_takes_its_share_and_moves_nothing_else() -> None:
+def test_new_queue_takes_over_only_its_proportion_of_keys() -> None:
     exchange_type = hashing({"a": b"10", "b": b"10", "c": b"10"})
     before = mapping(exchange_type)
     newcomer = bind(exchange_type, Box("d"), b"10")
@@ -78,7 +78,7 @@ def test_the_first_of_several_bindings_to_a_queue_counts() -> None:
     assert Counter(mapping(exchange_type).values())["a"] > 3900
 
 
-def test_a_huge_weight_costs_nothing() -> None:
+def test_huge_weight_has_no_cost() -> None:
     assert routed(hashing({"a": b"9" * 255, "b": b"1"}), b"k") == ["a"]
 
 
@@ -149,7 +149,7 @@ def test_good_weights(weight: bytes) -> None:
     ConsistentHashType({}).validate_binding(weight, {})
 
 
-def test_one_bucket_more_moves_keys_only_there() -> None:
+def test_additional_bucket_moves_keys_only_to_itself() -> None:
     for buckets in range(1, 20):
         for key in KEYS[:200]:
             before, after = jump_hash(key, buckets), jump_hash(key, buckets + 1)

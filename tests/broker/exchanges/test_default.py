@@ -14,7 +14,7 @@ def test_the_key_is_the_name_of_a_queue() -> None:
     assert routed(default, b"new") == ["new"]
 
 
-def test_it_has_no_bindings() -> None:
+def test_default_exchange_refuses_bindings() -> None:
     default = DefaultType({}.get)
     with pytest.raises(NotImplementedError):
         default.bind(binding_to(Box("a")))

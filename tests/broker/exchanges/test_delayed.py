@@ -17,7 +17,7 @@ from tests.broker.routed import Box, bind, integer, publishing, routed
 
 
 class Delaying:
-    """A delayed direct exchange on a clock of its own, and what it has released, as (milliseconds passed, body key)."""
+    """A delayed direct exchange on its own clock, and its released messages as (milliseconds passed, body key)."""
 
     def __init__(self, on_release: Callable[[Message], None] | None = None) -> None:
         self.clock = ManualClock()
@@ -39,7 +39,7 @@ class Delaying:
         assert self.type.held.publish(message)
 
 
-def test_messages_come_when_they_are_due_and_in_that_order() -> None:
+def test_messages_are_released_when_due_in_order() -> None:
     delaying = Delaying()
     for key, delay in ((b"late", 500), (b"early", 100), (b"middle", 300), (b"early too", 100)):
         delaying.publish(key, integer(delay))
@@ -77,7 +77,7 @@ def test_a_message_without_a_delay_is_routed_at_once() -> None:
         (longstr("+1500"), 1500),
         (longstr("001500"), 1500),
         (longstr("1500.9"), 1500),
-        # ten years are the most, however it is said
+        # ten years is the maximum, in every form
         (integer(MAX_DELAY_MS), MAX_DELAY_MS),
         (integer(MAX_DELAY_MS + 1), MAX_DELAY_MS),
         (Field("d", 1e300), MAX_DELAY_MS),
@@ -103,14 +103,14 @@ def test_a_message_without_a_delay_is_routed_at_once() -> None:
         (Field("A", [integer(5)]), 0),
     ],
 )
-def test_what_counts_as_a_delay(value: Field, delay: int) -> None:
+def test_accepted_delay_values(value: Field, delay: int) -> None:
     assert asked_delay_ms(value) == delay
     if not (value.kind in "fd" and math.isinf(value.value)):
         properties = encode_properties({"headers": {"a": longstr("1"), "x-delay": value, "z": Field("V", None)}})
         assert delay_ms(properties) == delay
 
 
-def test_a_delay_beyond_2_to_the_32_ms_is_kept_to_the_millisecond() -> None:
+def test_delay_beyond_2_to_the_32_ms_is_exact_to_the_millisecond() -> None:
     delaying = Delaying()
     delay = 2**32 + 5
     delaying.publish(b"key", integer(delay))
@@ -129,7 +129,7 @@ def test_a_delay_beyond_2_to_the_32_ms_is_kept_to_the_millisecond() -> None:
         (integer(2**31), Field("l", -(2**31))),
     ],
 )
-def test_the_delay_is_negated_and_nothing_else_changes(sent: Field, shown: Field) -> None:
+def test_release_only_negates_the_delay(sent: Field, shown: Field) -> None:
     delaying = Delaying()
     headers = {"a": longstr("1"), "x-delay": sent, "z": Field("V", None)}
     message = publishing(
@@ -164,7 +164,7 @@ def test_headers_are_not_decoded() -> None:
     assert after.undecoded
 
 
-def test_what_was_released_is_not_delayed_again() -> None:
+def test_released_message_is_not_delayed_again() -> None:
     delaying = Delaying()
     bind(delaying.type, Box("q"), b"key")
     delaying.publish(b"key", integer(5))
@@ -173,7 +173,7 @@ def test_what_was_released_is_not_delayed_again() -> None:
     assert [target.name for target in delaying.type.route(b"key", message)] == ["q"]
 
 
-def test_an_earlier_message_moves_the_timer_forward() -> None:
+def test_earlier_message_advances_the_timer() -> None:
     delaying = Delaying()
     woken: list[int] = []
     delaying.clock.on_earlier = lambda due_ms: woken.append(due_ms - delaying.start_ms)
@@ -184,7 +184,7 @@ def test_an_earlier_message_moves_the_timer_forward() -> None:
     assert [passed for passed, _ in delaying.released] == [200, 300, 500, 900]
 
 
-def test_very_many_at_once_come_in_order_over_several_firings() -> None:
+def test_many_due_messages_are_released_in_order_by_several_timers() -> None:
     delaying = Delaying()
     for number in range(2500):
         delaying.publish(b"%d" % number, integer(10))
@@ -212,7 +212,7 @@ def test_a_release_that_fails_does_not_stop_the_others() -> None:
     assert [key for _, key in delaying.released] == [b"bad", b"good"]
 
 
-def test_closing_drops_what_is_held() -> None:
+def test_close_discards_held_messages() -> None:
     delaying = Delaying()
     delaying.publish(b"key", integer(5))
     delaying.type.close()
@@ -220,7 +220,7 @@ def test_closing_drops_what_is_held() -> None:
     assert delaying.clock.next_due_ms() is None
 
 
-def test_closing_while_messages_are_released_drops_the_rest() -> None:
+def test_close_during_a_release_discards_the_rest() -> None:
     delaying = Delaying(lambda _: delaying.type.close())
     delaying.publish(b"1", integer(5))
     delaying.publish(b"2", integer(5))
@@ -228,7 +228,7 @@ def test_closing_while_messages_are_released_drops_the_rest() -> None:
     assert [key for _, key in delaying.released] == [b"1"]
 
 
-def test_hold_takes_a_time_that_may_be_past() -> None:
+def test_hold_accepts_a_past_time() -> None:
     delaying = Delaying()
     delaying.type.held.hold(publishing(b"past", {"x-delay": integer(5)}), delaying.start_ms - 1000)
     delaying.type.held.hold(publishing(b"later", {"x-delay": integer(5)}), delaying.start_ms + 7)

@@ -2,7 +2,7 @@ from amqpbroker.broker.exchanges.direct import DirectType
 from tests.broker.routed import Box, bind, routed
 
 
-def test_routes_to_every_binding_of_the_very_key() -> None:
+def test_routes_to_every_binding_of_the_exact_key() -> None:
     direct = DirectType()
     for name in ("a", "b"):
         bind(direct, Box(name), b"key")
@@ -12,7 +12,7 @@ def test_routes_to_every_binding_of_the_very_key() -> None:
     assert routed(direct, b"") == []
 
 
-def test_a_target_stays_until_its_last_binding_with_the_key_goes() -> None:
+def test_target_stays_until_its_last_binding_with_the_key_is_removed() -> None:
     direct, box = DirectType(), Box("a")
     first, second = bind(direct, box, b"key"), bind(direct, box, b"key")
     bind(direct, box, b"other")

@@ -1,4 +1,4 @@
-"""The index against a comparison of each binding with the decoded headers."""
+"""The index, compared with a comparison of each binding with the decoded headers."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.wire import fields as wire_fields
 MODES = ("all", "any", "all-with-x", "any-with-x")
 NAMES = st.sampled_from(["a", "b", "tenant", "x-a", "x-match", "", "é"])
 
-#: Values that are equal to each other now and then, in several types, and any others.
+#: Values in several types that are sometimes equal to each other, and any others.
 FEW = st.sampled_from(
     [
         *[Field(kind, value) for kind in sorted(INTEGER_KINDS) for value in (1, 5)],
@@ -54,7 +54,7 @@ def arguments(draw: st.DrawFn) -> Table:
 
 
 def comparable(field: Field, sent: bool) -> Any:
-    """A value in a form in which Python's equality is RabbitMQ's."""
+    """Return a value in a form in which Python's equality is RabbitMQ's."""
     kind, value = field
     if kind in INTEGER_KINDS:
         return "integer", value
@@ -99,7 +99,7 @@ def test_the_targets_are_those_of_the_decoded_headers(
     boxes = [Box(str(number)) for number in range(3)]
     exchange_type = HeadersType()
     bindings = [bind(exchange_type, boxes[number], b"", table) for table, number in wanted]
-    # Each binding's own arguments are sent, too: most of those match.
+    # Each binding's own arguments are sent as headers, too: most of those match.
     messages = [*messages, *[table for table, _ in wanted]]
     for _ in range(2):
         for headers in messages:
@@ -122,7 +122,7 @@ def test_of_a_name_that_occurs_twice_the_first_value_counts() -> None:
     assert names(exchange_type.route(b"", message)) == ["1"]
 
 
-def test_bindings_that_ask_for_the_same_are_one_entry() -> None:
+def test_bindings_with_equal_requirements_are_one_entry() -> None:
     exchange_type, box = HeadersType(), Box("q")
     bindings: list[Binding] = []
     for number in range(100):
@@ -144,7 +144,7 @@ def test_headers_are_not_decoded() -> None:
     assert message.undecoded
 
 
-def test_a_message_meets_few_of_many_bindings() -> None:
+def test_message_that_matches_few_of_many_bindings() -> None:
     exchange_type = HeadersType()
     for number, arguments in headers_bindings():
         bind(exchange_type, Box(str(number)), b"", arguments)
@@ -155,8 +155,8 @@ def test_a_message_meets_few_of_many_bindings() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_index_without_bindings_keeps_nothing(mode: str) -> None:
-    """Through twice as many different values as a message is compared with at a time."""
+def test_index_without_bindings_is_empty(mode: str) -> None:
+    """Test with twice as many different values as a message is compared with at a time."""
     exchange_type = HeadersType()
     for number in range(300):
         tables: list[Table] = [{"x-match": longstr(mode), "a": longstr(str(number)), f"b{number}": Field("V", None)}]

@@ -1,4 +1,4 @@
-"""Which value equals which was asked of RabbitMQ 4.0.5, pair by pair."""
+"""Equality of header values. The expectations are answers of RabbitMQ 4.0.5 for each pair."""
 
 import pytest
 
@@ -49,7 +49,7 @@ def matches(arguments: Table, headers: Table | None) -> bool:
         (Field("T", 5), integer(5), True),
     ],
 )
-def test_values(bound: Field, sent: Field, equal: bool) -> None:
+def test_equal_and_different_values(bound: Field, sent: Field, equal: bool) -> None:
     assert matches({"a": bound}, {"a": sent}) is equal
     assert matches({**ANY, "a": bound, "b": VOID}, {"a": sent}) is equal
 
@@ -71,7 +71,7 @@ ONE, TWO = {"a": longstr("1")}, {"b": longstr("2")}
         ({**ANY, **ONE, **TWO}, {"a": longstr("2")}, False),
         ({"a": VOID, **TWO}, {"a": longstr("x"), **TWO}, True),
         ({"a": VOID, **TWO}, TWO, False),
-        # only with-x looks at names that start with x-, and nothing ever looks at x-match
+        # only with-x uses names that start with x-, and x-match is never used
         ({"x-a": longstr("1")}, None, True),
         ({**ANY, "x-a": longstr("1")}, {"x-a": longstr("1")}, False),
         ({**ALL_X, "x-a": longstr("1")}, None, False),
@@ -97,7 +97,7 @@ def test_modes(arguments: Table, headers: Table | None, match: bool) -> None:
         (Field("x", b"all"), 'type binary (value <<"all">>); expected longstr'),
     ],
 )
-def test_a_bad_x_match_is_refused(match: Field, text: str) -> None:
+def test_invalid_x_match_is_refused(match: Field, text: str) -> None:
     with pytest.raises(AmqpError) as refusal:
         HeadersType().validate_binding(b"", {"x-match": match})
     assert refusal.value.text == f"PRECONDITION_FAILED - Invalid x-match field {text}"
@@ -123,7 +123,7 @@ def test_routes_depend_on_the_message() -> None:
     assert not HeadersType().per_key
 
 
-def test_many_rules_that_share_a_header_are_told_apart() -> None:
+def test_rules_with_a_common_header_are_distinguished() -> None:
     exchange_type = HeadersType()
     for number in range(200):
         bind(exchange_type, Box(str(number)), b"", {"type": longstr("order"), "id": integer(number)})

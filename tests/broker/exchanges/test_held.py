@@ -1,4 +1,4 @@
-"""Held messages through a crash: what a broker held, and what one that starts on the same files releases when."""
+"""Held messages through a crash: the messages of a broker, and those that the next broker on its files releases."""
 
 import random
 from collections.abc import Iterator
@@ -56,7 +56,7 @@ class Node:
         self.client.call(1, "confirm.select")
 
     def crash(self, passed_ms: int = 0, unsynced: int = 0) -> None:
-        """The power goes; some time later the machine comes back, before any timer fires."""
+        """Simulate a power failure and a restart of the machine after some time, before any timer fires."""
         self.files.power_loss(unsynced)
         self.definitions.close()
         self.clock = ManualClock(self.clock.now_ms() + passed_ms)
@@ -104,7 +104,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
     made.definitions.close()
 
 
-# --- what survives ----------------------------------------------------------------------------------------------------
+# --- restart ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_confirmed_message_survives_with_its_due_time(node: Node) -> None:
@@ -136,7 +136,7 @@ def test_the_confirm_waits_for_the_sync(node: Node) -> None:
     assert node.told() == ["basic.ack"]
 
 
-def test_what_was_not_synced_is_gone(node: Node) -> None:
+def test_unsynced_message_is_lost(node: Node) -> None:
     node.committer = LaterCommitter
     node.crash()
     node.publish("m", 5000)
@@ -145,7 +145,7 @@ def test_what_was_not_synced_is_gone(node: Node) -> None:
     assert node.held.count == 0
 
 
-def test_what_fell_due_meanwhile_comes_at_once_by_due_time_and_then_by_age(node: Node) -> None:
+def test_messages_due_during_the_restart_are_released_by_due_time_then_age(node: Node) -> None:
     for body, delay_ms in (("later", 900), ("1", 500), ("first", 100), ("2", 500), ("not yet", 3000), ("3", 500)):
         node.publish(body, delay_ms)
     node.turn()
@@ -157,7 +157,7 @@ def test_what_fell_due_meanwhile_comes_at_once_by_due_time_and_then_by_age(node:
     assert node.bodies() == ["not yet"]
 
 
-def test_those_held_before_and_after_a_crash_come_in_order(node: Node) -> None:
+def test_messages_from_before_and_after_a_crash_are_released_in_order(node: Node) -> None:
     node.publish("old 1", 1000)
     node.publish("old 2", 3000)
     node.turn()
@@ -196,7 +196,7 @@ def test_a_held_message_counts_as_routed(node: Node) -> None:
     assert node.told() == ["basic.ack"]
 
 
-def test_a_message_keeps_what_it_has(node: Node) -> None:
+def test_message_is_restored_unchanged(node: Node) -> None:
     node.publish("m", 1000, priority=7, expiration="60000", message_id="id")
     node.turn()
     node.crash(passed_ms=1000)
@@ -249,7 +249,7 @@ def test_a_transaction_with_held_messages_is_all_or_nothing(node: Node) -> None:
         assert (node.held.count, len(node.bodies())) == ((1, 1) if end == len(data) else (0, 0))
 
 
-def test_what_is_released_before_it_was_written_is_written_once(node: Node) -> None:
+def test_message_released_before_it_is_written_is_written_once(node: Node) -> None:
     node.committer = LaterCommitter
     node.crash()
     committer: Any = node.log._committer
@@ -283,10 +283,10 @@ def test_a_release_that_fails_leaves_the_stored_message(node: Node, monkeypatch:
     assert node.bodies() == ["later", "m"]
 
 
-# --- what goes --------------------------------------------------------------------------------------------------------
+# --- deletion ---------------------------------------------------------------------------------------------------------
 
 
-def test_deleting_the_exchange_settles_what_it_held(node: Node) -> None:
+def test_deleting_the_exchange_settles_its_messages(node: Node) -> None:
     for number in range(3):
         node.publish(f"before {number}", 1000)
     node.turn()
@@ -306,7 +306,7 @@ def test_deleting_the_exchange_settles_what_it_held(node: Node) -> None:
     assert node.restored == 0
 
 
-def test_a_new_exchange_of_the_same_name_has_another_id_and_nothing_of_the_old_one(node: Node) -> None:
+def test_new_exchange_of_the_same_name_has_a_new_id_and_no_messages(node: Node) -> None:
     first = node.held.id
     assert first > 0
     node.publish("m", 1000)
@@ -321,7 +321,7 @@ def test_a_new_exchange_of_the_same_name_has_another_id_and_nothing_of_the_old_o
     assert node.held.id == new
 
 
-def test_messages_of_an_exchange_that_cannot_be_restored_are_kept(node: Node) -> None:
+def test_messages_of_an_exchange_that_cannot_be_restored_are_retained(node: Node) -> None:
     node.publish("m", 1000)
     node.turn()
     vhost, name, number, *rest = node.definitions.all(ExchangeDefinition)[0]
@@ -352,7 +352,7 @@ def test_bodies_leave_memory_once_they_are_stored(node: Node) -> None:
     assert node.held.count == in_memory(node) == 0
 
 
-def test_those_that_were_written_late_leave_memory_too(node: Node) -> None:
+def test_messages_written_late_leave_memory_too(node: Node) -> None:
     node.committer = LaterCommitter
     node.crash()
     committer: Any = node.log._committer
@@ -368,7 +368,7 @@ def test_those_that_were_written_late_leave_memory_too(node: Node) -> None:
     assert len(node.clock._heap) < 10
 
 
-def test_no_more_is_released_than_the_disk_takes(node: Node) -> None:
+def test_release_is_limited_by_the_disk(node: Node) -> None:
     for number in range(40):
         node.publish(f"{number:01000000}", 60_000)
         node.turn()
@@ -394,7 +394,7 @@ def test_recovery_reads_no_bodies(node: Node) -> None:
     assert (in_memory(node), node.held.count) == (0, 20)
 
 
-def test_held_messages_are_found_after_they_were_written_again(node: Node) -> None:
+def test_rewritten_messages_are_found(node: Node) -> None:
     node.segment_bytes = 5000
     node.crash()
     node.publish("held", 60_000)
@@ -430,7 +430,7 @@ def numbers(node: Node, queue: str = "a") -> list[int]:
     return [int(body) for body in node.bodies(queue)]
 
 
-def test_each_comes_once_though_many_reads_fail(flaky: Node) -> None:
+def test_each_message_is_released_once_though_many_reads_fail(flaky: Node) -> None:
     flaky.files.share = 0.3
     for _ in range(200):
         flaky.advance(100)
@@ -445,9 +445,7 @@ def test_each_comes_once_though_many_reads_fail(flaky: Node) -> None:
     assert flaky.held.count == len(numbers(flaky)) == 0
 
 
-def test_none_is_lost_while_nothing_can_be_read_and_all_come_after_that(
-    flaky: Node, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_message_is_lost_while_reads_fail(flaky: Node, caplog: pytest.LogCaptureFixture) -> None:
     flaky.files.share = 1.0
     flaky.advance(10_000)
     assert flaky.held.count == 2_000
@@ -466,7 +464,7 @@ def test_none_is_lost_while_nothing_can_be_read_and_all_come_after_that(
 def test_unreadable_messages_do_not_wait_for_a_wall_clock_that_was_set_back(
     flaky: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They are due for two hours when the clock is set back by one."""
+    """Set the clock back by one hour while messages have been due for two."""
     flaky.clock.stepped(7_200_000)
     flaky.files.share = 1.0
     flaky.advance(2_000)
@@ -478,7 +476,7 @@ def test_unreadable_messages_do_not_wait_for_a_wall_clock_that_was_set_back(
     assert numbers(flaky) == list(range(2_000))
 
 
-def test_those_that_could_not_be_read_are_there_after_a_crash(flaky: Node) -> None:
+def test_unreadable_messages_are_restored_after_a_crash(flaky: Node) -> None:
     flaky.files.share = 0.9
     flaky.advance(2_100)
     flaky.files.share = 0.0
@@ -501,7 +499,7 @@ def test_messages_that_cannot_be_read_leave_no_timer_behind(flaky: Node) -> None
     assert timer.callback is None
 
 
-def test_deleting_the_exchange_settles_those_that_cannot_be_read(flaky: Node) -> None:
+def test_deleting_the_exchange_settles_unreadable_messages(flaky: Node) -> None:
     flaky.files.share = 1.0
     flaky.advance(2_500)
     flaky.client.call(1, "exchange.delete", exchange="late")
@@ -511,11 +509,11 @@ def test_deleting_the_exchange_settles_those_that_cannot_be_read(flaky: Node) ->
     assert numbers(flaky) == []
 
 
-# --- all of it together -----------------------------------------------------------------------------------------------
+# --- random operations ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_whatever_happens_each_comes_once_when_it_is_due(node: Node, seed: int) -> None:
+def test_each_message_is_released_once_when_due_after_any_operations(node: Node, seed: int) -> None:
     node.bounds = Bounds(unswept_bytes=3000)
     node.crash()
     chance = random.Random(seed)

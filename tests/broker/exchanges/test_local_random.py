@@ -13,7 +13,7 @@ def test_routes_to_one_of_the_targets() -> None:
     assert routed(exchange_type) == ["b"]
 
 
-def test_takes_no_binding_keys() -> None:
+def test_binding_keys_are_refused() -> None:
     with pytest.raises(AmqpError) as refusal:
         LocalRandomType().validate_binding(b"1", {})
     assert refusal.value.text == "PRECONDITION_FAILED - Non empty binding '1' key not permitted"

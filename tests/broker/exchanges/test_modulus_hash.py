@@ -27,7 +27,7 @@ def test_the_queue_is_the_one_that_rabbitmq_chooses() -> None:
         assert routed(exchange_type, b"%d" % number) == [ordered[hashed % 5]]
 
 
-def test_exchanges_come_before_queues() -> None:
+def test_exchanges_are_sorted_before_queues() -> None:
     exchange_type = ModulusHashType()
     bind(exchange_type, Box("a"))
     bind(exchange_type, Exchange("z", Nowhere()))
@@ -48,7 +48,7 @@ def test_each_binding_of_a_queue_counts() -> None:
 
 
 def test_all_routing_keys_are_hashed_together() -> None:
-    """`erlang:phash2([<<"orders.eu">>, <<"cc">>], 134217728)` is 81389840."""
+    """Test the hash: `erlang:phash2([<<"orders.eu">>, <<"cc">>], 134217728)` is 81389840."""
     exchange_type = ModulusHashType()
     assert not exchange_type.per_key
     boxes = [Box(f"{number:03}") for number in range(100)]

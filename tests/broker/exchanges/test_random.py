@@ -15,6 +15,6 @@ def test_every_message_goes_to_one_target_and_every_target_gets_some() -> None:
     assert {name for _ in range(100) for name in routed(exchange_type)} == {"b", "c"}
 
 
-def test_a_route_is_good_for_one_message_and_all_its_keys() -> None:
+def test_route_is_chosen_once_for_all_keys_of_a_message() -> None:
     assert not RandomType().keyed
     assert not RandomType().per_key

@@ -12,7 +12,7 @@ def build(name: str, arguments: Table | None = None):  # type: ignore[no-untyped
     return build_exchange_type(name, arguments or {}, ManualClock(), lambda _: None)
 
 
-def test_the_names() -> None:
+def test_names_of_types() -> None:
     assert EXCHANGE_TYPES == (
         "direct",
         "fanout",
@@ -37,7 +37,7 @@ def test_every_exchange_gets_a_type_of_its_own(name: str) -> None:
     assert build(name, arguments) is not exchange_type
 
 
-def test_the_inner_type_sees_the_arguments() -> None:
+def test_inner_type_gets_the_arguments() -> None:
     delayed = build("x-delayed-message", {"x-delayed-type": longstr("x-consistent-hash"), "hash-header": longstr("h")})
     assert isinstance(delayed, DelayedType)
     assert delayed.inner.name == "x-consistent-hash"
@@ -50,7 +50,7 @@ EXISTING = "Invalid argument, 'x-delayed-type' must be an existing exchange type
 @pytest.mark.parametrize(
     ("name", "arguments", "text"),
     [
-        # which of the two RabbitMQ 4.0.5 says of a name was asked of it
+        # the choice of the two texts for each name was seen on RabbitMQ 4.0.5
         ("foo", {}, "invalid exchange type 'foo'"),
         ("", {}, "invalid exchange type ''"),
         ("unknown", {}, "invalid exchange type 'unknown'"),
@@ -68,7 +68,7 @@ EXISTING = "Invalid argument, 'x-delayed-type' must be an existing exchange type
         ("x-consistent-hash", {"hash-property": longstr("foo")}, "Unsupported property: foo"),
     ],
 )
-def test_what_is_refused(name: str, arguments: Table, text: str) -> None:
+def test_refused_types(name: str, arguments: Table, text: str) -> None:
     with pytest.raises(AmqpError) as refusal:
         build(name, arguments)
     assert refusal.value.text == f"PRECONDITION_FAILED - {text}"

@@ -16,7 +16,7 @@ from tests.broker.routed import Box, publishing
 
 
 class World:
-    """Exchanges and boxes by name; `bind` makes the boxes that it leads to."""
+    """Exchanges and boxes by name; `bind` creates the boxes that it needs."""
 
     def __init__(self) -> None:
         self.exchanges: dict[str, Exchange] = {}
@@ -31,7 +31,7 @@ class World:
         self.exchanges[source].type.bind(binding)
 
     def route(self, source: str, message: Message) -> Route:
-        """Return where the message goes, which is the same if only the key is looked at."""
+        """Return the route of the message, which is the same if only the key is used."""
         found = route(self.exchanges[source], message, self.exchanges.get)
         if not message.extra_keys:
             by_key = KeyRoutes(self.exchanges.get)
@@ -88,7 +88,7 @@ def test_exchanges_that_lead_to_each_other_are_visited_once(world: World) -> Non
 
 
 class TestAlternateExchange:
-    def test_takes_what_finds_nothing(self, world: World) -> None:
+    def test_alternate_exchange_gets_unroutable_messages(self, world: World) -> None:
         world.exchange("x", alternate="alt")
         world.exchange("alt", FanoutType())
         world.bind("x", "a", b"1")
@@ -96,32 +96,32 @@ class TestAlternateExchange:
         assert world.names("x", b"1") == ["a"]
         assert world.names("x", b"2") == ["b"]
 
-    def test_is_out_when_one_of_the_keys_finds_something(self, world: World) -> None:
+    def test_alternate_exchange_is_not_used_if_one_key_is_routed(self, world: World) -> None:
         world.exchange("x", alternate="alt")
         world.exchange("alt", FanoutType())
         world.bind("x", "a", b"1")
         world.bind("alt", "b")
         assert world.names("x", b"2", b"1") == ["a"]
 
-    def test_chains(self, world: World) -> None:
+    def test_alternate_exchanges_are_chained(self, world: World) -> None:
         world.exchange("x", alternate="y")
         world.exchange("y", alternate="z")
         world.exchange("z", FanoutType())
         world.bind("z", "q")
         assert world.names("x", b"") == ["q"]
 
-    def test_a_loop_ends(self, world: World) -> None:
+    def test_loop_of_alternate_exchanges_ends(self, world: World) -> None:
         world.exchange("x", alternate="y")
         world.exchange("y", alternate="x")
         world.exchange("self", alternate="self")
         assert world.names("x", b"") == []
         assert world.names("self", b"") == []
 
-    def test_a_missing_one_is_ignored(self, world: World) -> None:
+    def test_missing_alternate_exchange_is_ignored(self, world: World) -> None:
         world.exchange("x", alternate="nope")
         assert world.names("x", b"") == []
 
-    def test_applies_to_an_exchange_that_was_reached_by_a_binding(self, world: World) -> None:
+    def test_alternate_exchange_of_a_bound_exchange_is_used(self, world: World) -> None:
         world.exchange("x")
         world.exchange("y", alternate="alt")
         world.exchange("alt", FanoutType())
@@ -129,16 +129,16 @@ class TestAlternateExchange:
         world.bind("alt", "q")
         assert world.names("x", b"1") == ["q"]
 
-    def test_an_exchange_found_counts_even_if_it_was_seen_before(self, world: World) -> None:
-        """Seen on RabbitMQ 4.0.5."""
+    def test_exchange_that_was_visited_before_counts_as_found(self, world: World) -> None:
+        """Test behaviour that was seen on RabbitMQ 4.0.5."""
         world.exchange("x", alternate="alt")
         world.exchange("alt", FanoutType())
         world.bind("x", "x", b"1")
         world.bind("alt", "q")
         assert world.names("x", b"1") == []
 
-    def test_the_default_exchange_is_none(self, world: World) -> None:
-        """Seen on RabbitMQ 4.0.5."""
+    def test_default_exchange_is_not_an_alternate_exchange(self, world: World) -> None:
+        """Test behaviour that was seen on RabbitMQ 4.0.5."""
         world.exchange("x", alternate="")
         world.exchange("", FanoutType())
         world.bind("", "q")
@@ -146,17 +146,17 @@ class TestAlternateExchange:
 
 
 class TestKeyed:
-    def test_when_all_exchanges_look_at_the_key_alone(self, world: World) -> None:
+    def test_route_is_keyed_if_all_exchanges_use_the_key_only(self, world: World) -> None:
         world.exchange("x", alternate="alt")
         world.exchange("alt", TopicType())
         assert world.route("x", publishing(b"1")).keyed
 
-    def test_not_with_extra_keys(self, world: World) -> None:
+    def test_route_is_not_keyed_with_extra_keys(self, world: World) -> None:
         world.exchange("x")
         assert not world.route("x", publishing(b"1", bcc=(b"2",))).keyed
 
     @pytest.mark.parametrize("exchange_type", [HeadersType, RandomType])
-    def test_not_when_an_exchange_on_the_way_looks_at_more(
+    def test_route_is_not_keyed_if_an_exchange_uses_more_than_the_key(
         self, world: World, exchange_type: type[ExchangeType]
     ) -> None:
         world.exchange("x")
@@ -169,7 +169,7 @@ class TestKeyed:
         assert world.route("x", publishing(b"2")).keyed
 
 
-def test_a_type_that_is_not_per_key_is_asked_once(world: World) -> None:
+def test_type_that_is_not_per_key_is_called_once(world: World) -> None:
     world.exchange("x", RandomType())
     for name in "abcdef":
         world.bind("x", name)
@@ -177,12 +177,12 @@ def test_a_type_that_is_not_per_key_is_asked_once(world: World) -> None:
         assert len(world.names("x", b"1", b"2", b"3", b"4")) == 1
 
 
-def test_routing_leaves_the_lists_of_types_alone(world: World) -> None:
+def test_routing_does_not_change_lists_of_types(world: World) -> None:
     class Fixed(DirectType):
         targets: list[Target] = [Box("a")]
 
         def __init__(self) -> None:
-            """Have no index, which would be asked first."""
+            """Create the type without an index, which would be used first."""
 
         def route(self, routing_key: bytes, message: Message) -> list[Target]:
             return self.targets
@@ -196,7 +196,7 @@ TYPES: list[Callable[[], ExchangeType]] = [DirectType, FanoutType, TopicType, Mo
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_any_bindings_are_followed_by_the_key_alone_as_by_the_message(seed: int) -> None:
+def test_route_by_key_equals_route_by_message(seed: int) -> None:
     chance = random.Random(seed)
     world = World()
     exchanges = [f"x{i}" for i in range(chance.randint(2, 6))]

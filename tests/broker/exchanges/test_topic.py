@@ -48,7 +48,7 @@ keys = st.lists(words, max_size=5).map(".".join)
 
 @cache
 def _expression(pattern: str) -> "re.Pattern[str]":
-    """The pattern as a regular expression over a key in which every word, dot included, reads `.word`."""
+    """Return the pattern as a regular expression over a key in which every word, dot included, reads `.word`."""
     parts = {"*": r"\.[^.]*", "#": r"(\.[^.]*)*"}
     return (
         re.compile("".join(parts.get(word, r"\." + re.escape(word)) for word in pattern.split(".")))
@@ -69,7 +69,7 @@ def test_agrees_with_regular_expressions(patterns: list[str], key: str, gone: in
     assert set(routed(topic, key.encode())) == expected
 
 
-def test_a_target_stays_until_its_last_binding_with_the_pattern_goes() -> None:
+def test_target_stays_until_its_last_binding_with_the_pattern_is_removed() -> None:
     topic, box = TopicType(), Box("q")
     first, second = bind(topic, box, b"a.*"), bind(topic, box, b"a.*")
     topic.unbind(first)
@@ -78,7 +78,7 @@ def test_a_target_stays_until_its_last_binding_with_the_pattern_goes() -> None:
     assert routed(topic, b"a.b") == []
 
 
-def test_keys_find_nothing_of_what_keys_before_them_found() -> None:
+def test_results_of_earlier_keys_do_not_affect_later_ones() -> None:
     topic = TopicType()
     for name, pattern in (("a", b"x.*"), ("b", b"*.y"), ("c", b"#")):
         last = bind(topic, Box(name), pattern)
@@ -105,8 +105,8 @@ def test_unbinding_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("key", [b"*", b"#", b"a"])
-def test_many_wildcards_cost_no_more_than_patterns_times_words(key: bytes) -> None:
-    """Steps are counted, not seconds: without bounds these would be 2^100 and more."""
+def test_cost_of_wildcards_is_bounded_by_patterns_times_words(key: bytes) -> None:
+    """Count steps, not seconds: without bounds these would be 2^100 and more."""
     topic = TopicType()
     bind(topic, Box("ones"), b".".join([b"*"] * 100))
     bind(topic, Box("many"), b".".join([b"#"] * 100 + [b"z"]))
@@ -115,8 +115,8 @@ def test_many_wildcards_cost_no_more_than_patterns_times_words(key: bytes) -> No
 
 
 @pytest.mark.explore
-def test_finds_few_among_very_many() -> None:
-    """Among 100,000 bindings a look-up touches those that match, so that thousands of look-ups are nothing."""
+def test_lookup_finds_few_among_many_bindings() -> None:
+    """Check that a look-up among 100,000 bindings visits only those that match."""
     topic = TopicType()
     chance = random.Random(1)
     shared = Box("q")

@@ -1,4 +1,4 @@
-"""Texts, their scope, and the order of checks as RabbitMQ 4.0.5 has them."""
+"""Limits of connections, channels and queues, with the texts, scope and order of checks of RabbitMQ 4.0.5."""
 
 import re
 
@@ -26,13 +26,13 @@ def log_in(broker: Broker, user: str = "ann") -> Wire:
 
 
 def refusal(broker: Broker, user: str = "ann", vhost: str = "/") -> str:
-    """What answers connection.open, as it is printed."""
+    """Return the printed answer to connection.open."""
     with pytest.raises(AssertionError, match=r"'connection.close'.*'reply_code': 530") as refused:
         Wire(broker).log_in(user, "guest" if user == "guest" else "secret", vhost)
     return str(refused.value)
 
 
-# --- what may be said ------------------------------------------------------------------------------------------------
+# --- values -----------------------------------------------------------------------------------------------------------
 
 
 def test_limits_are_set_and_cleared(broker: Broker) -> None:
@@ -64,7 +64,7 @@ def test_limits_are_set_and_cleared(broker: Broker) -> None:
         ("max-channels", 1, 'Unrecognised terms [{<<"max-channels">>,1}] in limits'),
     ],
 )
-def test_a_limit_of_a_vhost_that_is_none(broker: Broker, name: str, value: int, reason: str) -> None:
+def test_invalid_vhost_limit_is_refused(broker: Broker, name: str, value: int, reason: str) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\n") as refused:
         broker.limits.set_vhost("/", name, value)
     assert str(refused.value) == f"Validation failed\n\n{reason}\n"
@@ -79,13 +79,13 @@ def test_a_limit_of_a_vhost_that_is_none(broker: Broker, name: str, value: int, 
         ("max-queues", 1, 'Unrecognised terms [{<<"max-queues">>,1}] in user-limits'),
     ],
 )
-def test_a_limit_of_a_user_that_is_none(broker: Broker, name: str, value: int, reason: str) -> None:
+def test_invalid_user_limit_is_refused(broker: Broker, name: str, value: int, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
         broker.limits.set_user("ann", name, value)
     assert broker.limits.user("ann") == {}
 
 
-def test_a_user_that_is_not_there_has_no_limits(broker: Broker) -> None:
+def test_missing_user_has_no_limits(broker: Broker) -> None:
     for change in (
         lambda: broker.limits.user("zoe"),
         lambda: broker.limits.set_user("zoe", "max-channels", 1),
@@ -95,7 +95,7 @@ def test_a_user_that_is_not_there_has_no_limits(broker: Broker) -> None:
             change()
 
 
-def test_a_password_changes_and_the_limits_stay(broker: Broker) -> None:
+def test_changing_a_password_retains_the_limits(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-channels", 3)
     broker.users.change_password("ann", "new")
     assert broker.limits.user("ann") == {"max-channels": 3}
@@ -104,7 +104,7 @@ def test_a_password_changes_and_the_limits_stay(broker: Broker) -> None:
     assert broker.limits.user("ann") == {}
 
 
-# --- as parameters ---------------------------------------------------------------------------------------------------
+# --- as parameters ----------------------------------------------------------------------------------------------------
 
 
 def test_the_limits_of_a_vhost_are_a_parameter(broker: Broker) -> None:
@@ -127,16 +127,16 @@ def test_the_limits_of_a_vhost_are_a_parameter(broker: Broker) -> None:
         ("other", {"max-queues": 5}, "vhost-limits of a vhost are named limits, not other"),
     ],
 )
-def test_a_parameter_that_is_no_limit(broker: Broker, name: str, value: object, reason: str) -> None:
+def test_invalid_limit_parameter_is_refused(broker: Broker, name: str, value: object, reason: str) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\n") as refused:
         broker.parameters.put("vhost-limits", "/", name, value)
     assert str(refused.value) == f"Validation failed\n\n{reason}\n"
 
 
-# --- connections -----------------------------------------------------------------------------------------------------
+# --- connections ------------------------------------------------------------------------------------------------------
 
 
-def test_a_vhost_has_no_more_connections_than_it_may(broker: Broker) -> None:
+def test_connection_limit_of_a_vhost(broker: Broker) -> None:
     broker.limits.set_vhost("/", "max-connections", 1)
     first = log_in(broker)
     full = "NOT_ALLOWED - access to vhost '/' refused for user '{}': connection limit (1) is reached"
@@ -146,7 +146,7 @@ def test_a_vhost_has_no_more_connections_than_it_may(broker: Broker) -> None:
     log_in(broker, "guest")
 
 
-def test_a_user_has_no_more_connections_than_it_may(broker: Broker) -> None:
+def test_connection_limit_of_a_user(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-connections", 1)
     first = log_in(broker)
     assert "NOT_ALLOWED - connection refused for user 'ann': user connection limit (1) is reached" in refusal(broker)
@@ -182,7 +182,7 @@ def test_closing_connection_ends_with_its_user(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("limit", [-1, -7])
-def test_a_negative_limit_is_none(broker: Broker, limit: int) -> None:
+def test_negative_limit_means_no_limit(broker: Broker, limit: int) -> None:
     broker.limits.set_vhost("/", "max-connections", limit)
     broker.limits.set_vhost("/", "max-queues", limit)
     broker.limits.set_user("ann", "max-connections", limit)
@@ -190,7 +190,7 @@ def test_a_negative_limit_is_none(broker: Broker, limit: int) -> None:
     log_in(broker).declare("q")
 
 
-def test_the_vhost_s_limit_comes_first_then_the_user_s_then_permissions(broker: Broker) -> None:
+def test_vhost_limit_is_checked_before_user_limit_before_permissions(broker: Broker) -> None:
     broker.limits.set_vhost("/", "max-connections", 0)
     broker.limits.set_user("nobody", "max-connections", 0)
     assert "connection limit (0)" in refusal(broker, "nobody")
@@ -201,10 +201,10 @@ def test_the_vhost_s_limit_comes_first_then_the_user_s_then_permissions(broker: 
     assert """NOT_ALLOWED - access to vhost '/' refused for user 'nobody'",""" in refusal(broker, "nobody")
 
 
-# --- channels --------------------------------------------------------------------------------------------------------
+# --- channels ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_user_has_no_more_channels_than_it_may_on_all_connections(broker: Broker) -> None:
+def test_channel_limit_of_a_user_over_all_connections(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-channels", 3)
     one, other = log_in(broker), log_in(broker)
     assert one.call(2, "channel.open").name == "channel.open-ok"
@@ -216,7 +216,7 @@ def test_a_user_has_no_more_channels_than_it_may_on_all_connections(broker: Brok
     )
 
 
-def test_closed_channels_count_no_more(broker: Broker) -> None:
+def test_closed_channels_do_not_count(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-channels", 2)
     one, other = log_in(broker), log_in(broker)
     one.call(1, "channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
@@ -228,7 +228,7 @@ def test_closed_channels_count_no_more(broker: Broker) -> None:
     assert other.call(1, "channel.open").name == other.call(2, "channel.open").name == "channel.open-ok"
 
 
-def test_nothing_is_kept_of_who_has_gone(broker: Broker) -> None:
+def test_closed_connections_leave_no_counters(broker: Broker) -> None:
     client = log_in(broker)
     client.call(2, "channel.open")
     client.connection.lost()
@@ -238,10 +238,10 @@ def test_nothing_is_kept_of_who_has_gone(broker: Broker) -> None:
     assert not limits._channels_of_users
 
 
-# --- queues ----------------------------------------------------------------------------------------------------------
+# --- queues -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_vhost_has_no_more_queues_than_it_may(broker: Broker) -> None:
+def test_queue_limit_of_a_vhost(broker: Broker) -> None:
     broker.limits.set_vhost("/", "max-queues", 1)
     client = log_in(broker)
     client.declare("a", exclusive=True)
@@ -262,7 +262,7 @@ def test_a_vhost_has_no_more_queues_than_it_may(broker: Broker) -> None:
         ({"x-queue-type": longstr("quorum")}, False, "queue limit in vhost"),
     ],
 )
-def test_arguments_are_looked_at_first_and_properties_last(
+def test_queue_limit_is_checked_after_arguments_and_before_properties(
     broker: Broker, arguments: dict[str, Field], durable: bool, text: str
 ) -> None:
     broker.limits.set_vhost("/", "max-queues", 0)

@@ -7,7 +7,7 @@ from amqpbroker.store.definitions.definitions import GlobalParameterDefinition, 
 
 
 class Plain(Component):
-    """Takes any value but None."""
+    """A component that accepts any value except None."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], object] = {}
@@ -43,24 +43,24 @@ def test_parameters_by_component_and_vhost(parameters: Parameters) -> None:
     assert parameters.get("b", "/", "n") == given[2]
 
 
-def test_policies_are_listed_only_if_asked_for(parameters: Parameters) -> None:
+def test_policies_are_listed_only_on_request(parameters: Parameters) -> None:
     parameters.put("policy", "/", "p", 1)
     assert parameters.list() == []
     assert parameters.list("policy") == [("policy", "/", "p", 1)]
 
 
-def test_a_component_that_there_is_not(parameters: Parameters) -> None:
+def test_missing_component_is_refused(parameters: Parameters) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\ncomponent shuffle not found\n$"):
         parameters.put("shuffle", "/", "s", {})
 
 
-def test_a_value_that_the_component_does_not_take(parameters: Parameters) -> None:
+def test_value_refused_by_the_component(parameters: Parameters) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\nnothing\n$"):
         parameters.put("a", "/", "s", None)
 
 
 @pytest.mark.parametrize("key", [("a", "/", "m"), ("a", "v", "n"), ("b", "/", "n"), ("nope", "/", "n")])
-def test_a_parameter_that_there_is_not(parameters: Parameters, key: tuple[str, str, str]) -> None:
+def test_missing_parameter_is_an_error(parameters: Parameters, key: tuple[str, str, str]) -> None:
     parameters.put("a", "/", "n", 1)
     for look in (parameters.get, parameters.delete):
         with pytest.raises(LookupError, match=f"parameter '{key[2]}' of component '{key[0]}' in vhost '{key[1]}'"):

@@ -38,10 +38,10 @@ def refusal(broker: Broker, **given: Any) -> str:
     return str(refused.value)
 
 
-# --- what a policy is ------------------------------------------------------------------------------------------------
+# --- definitions ------------------------------------------------------------------------------------------------------
 
 
-def test_a_policy_is_there_until_it_is_deleted(broker: Broker) -> None:
+def test_policy_exists_until_it_is_deleted(broker: Broker) -> None:
     policy = put(broker, {"max-length": 5}, apply_to="queues", priority=3)
     operator = put(broker, {"max-length": 5}, operator=True)
     assert broker.policies.get("/", "p") == policy
@@ -56,7 +56,7 @@ def test_a_policy_is_there_until_it_is_deleted(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("operator", [False, True])
-def test_nothing_is_left_of_a_deleted_policy(broker: Broker, operator: bool) -> None:
+def test_deleted_policy_leaves_no_objects(broker: Broker, operator: bool) -> None:
     before = census(broker.policies)
     put(broker, {"max-length": 5}, operator=operator)
     broker.policies.delete("/", "p", operator)
@@ -88,11 +88,11 @@ def test_a_policy_belongs_to_a_vhost(broker: Broker) -> None:
          '[{<<"queue-mode">>,<<"lazy">>}] are not recognised policy settings'),
     ],
 )  # fmt: skip
-def test_a_policy_that_is_none(broker: Broker, given: dict[str, Any], reason: str) -> None:
+def test_invalid_policy_is_refused(broker: Broker, given: dict[str, Any], reason: str) -> None:
     assert refusal(broker, **given) == f"Validation failed\n\n{reason}\n"
 
 
-def test_all_that_is_wrong_is_told(broker: Broker) -> None:
+def test_error_lists_all_problems(broker: Broker) -> None:
     assert refusal(broker, definition={"expires": 0}, pattern=1, priority="x", apply_to=None) == (
         "Validation failed\n\n0 is not a valid queue expiry\napply-to 'null' unrecognised; should be one of: 'queues',"
         " 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'\npattern should be a binary but was 1\n"
@@ -106,10 +106,10 @@ def test_any_number_is_a_priority(broker: Broker, vhost: Vhost, priority: float)
     assert declare(vhost).policy == policy
 
 
-# --- which is in force -----------------------------------------------------------------------------------------------
+# --- choice of the policy in force ------------------------------------------------------------------------------------
 
 
-def test_the_highest_priority_alone_is_in_force_and_of_equals_the_first_name(broker: Broker, vhost: Vhost) -> None:
+def test_policy_of_highest_priority_or_else_first_name_is_in_force(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"max-length": 1}, "low")
     high = put(broker, {"max-length-bytes": 2}, "high", priority=1)
     queue = declare(vhost)
@@ -142,7 +142,7 @@ def test_what_a_policy_applies_to(broker: Broker, vhost: Vhost, apply_to: str, e
     assert [kind for kind, thing in things.items() if thing.policy is not None] == expected
 
 
-def test_a_queue_passes_over_a_policy_with_a_key_that_its_type_has_not(broker: Broker, vhost: Vhost) -> None:
+def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue(broker: Broker, vhost: Vhost) -> None:
     low = put(broker, {"max-length": 77}, "low", priority=-5)
     put(broker, {"max-length": 5, "delivery-limit": 3})
     assert declare(vhost, "q1").policy == low
@@ -150,7 +150,7 @@ def test_a_queue_passes_over_a_policy_with_a_key_that_its_type_has_not(broker: B
     assert (quorum.settings.max_length, quorum.settings.delivery_limit) == (5, 3)
 
 
-def test_a_pattern_is_searched_for_in_the_name_and_an_empty_one_found_in_all(broker: Broker, vhost: Vhost) -> None:
+def test_pattern_matches_anywhere_in_the_name_and_empty_matches_all(broker: Broker, vhost: Vhost) -> None:
     one, other = declare(vhost, "my.q"), declare(vhost, "mine")
     put(broker, {"max-length": 5}, pattern="q$")
     assert (one.settings.max_length, other.settings.max_length) == (5, -1)
@@ -158,20 +158,20 @@ def test_a_pattern_is_searched_for_in_the_name_and_an_empty_one_found_in_all(bro
     assert (one.settings.max_length, other.settings.max_length) == (6, 6)
 
 
-def test_other_vhosts_are_left_alone(broker: Broker, vhost: Vhost) -> None:
+def test_policy_does_not_apply_to_other_vhosts(broker: Broker, vhost: Vhost) -> None:
     other = declare(broker.add_vhost("other"))
     put(broker, {"max-length": 5})
     assert other.policy is None
     assert declare(broker.vhosts["other"], "q2").policy is None
 
 
-def test_without_policies_all_share_nothing(vhost: Vhost) -> None:
+def test_objects_without_policy_share_one_empty_object(vhost: Vhost) -> None:
     queue = declare(vhost)
     assert queue.effective is NO_POLICY
     assert (queue.policy, queue.operator_policy, queue.effective_policy) == (None, None, {})
 
 
-def test_both_kinds_are_in_force_merged(broker: Broker, vhost: Vhost) -> None:
+def test_policy_and_operator_policy_are_merged(broker: Broker, vhost: Vhost) -> None:
     queue = declare(vhost)
     policy = put(broker, {"max-length": 5, "overflow": "drop-head"})
     operator = put(broker, {"max-length": 3, "overflow": "reject-publish", "expires": 1000}, "op", operator=True)
@@ -187,15 +187,15 @@ def test_both_kinds_are_in_force_merged(broker: Broker, vhost: Vhost) -> None:
     assert (queue.policy, queue.effective_policy) == (None, {"expires": 7})
 
 
-def test_queues_with_the_same_policies_share_what_is_in_force(broker: Broker, vhost: Vhost) -> None:
+def test_queues_with_the_same_policies_share_one_object(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"max-length": 5})
     assert declare(vhost, "q1").effective is declare(vhost, "q2").effective
 
 
-# --- at once ---------------------------------------------------------------------------------------------------------
+# --- immediate effect -------------------------------------------------------------------------------------------------
 
 
-def test_a_limit_trims_at_once_and_frees_at_once(broker: Broker, vhost: Vhost) -> None:
+def test_limit_takes_effect_at_once_and_ends_at_once(broker: Broker, vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, *[b"%d" % number for number in range(5)])
     put(broker, {"max-length": 2})
@@ -205,14 +205,14 @@ def test_a_limit_trims_at_once_and_frees_at_once(broker: Broker, vhost: Vhost) -
     assert ready(queue) == [b"3", b"4", b"5"]
 
 
-def test_what_a_limit_trims_is_dead_lettered_by_the_same_policy(broker: Broker, vhost: Vhost) -> None:
+def test_messages_over_the_limit_are_dead_lettered_by_the_same_policy(broker: Broker, vhost: Vhost) -> None:
     grave, queue = declare(vhost, "grave"), declare(vhost)
     publish(queue, b"1", b"2")
     put(broker, {"max-length": 1, "dead-letter-exchange": "", "dead-letter-routing-key": "grave"})
     assert (ready(grave), ready(queue)) == ([b"1"], [b"2"])
 
 
-def test_an_expiry_counts_from_the_policy_on_and_stops_with_it(broker: Broker, vhost: Vhost) -> None:
+def test_queue_expiry_starts_and_stops_with_the_policy(broker: Broker, vhost: Vhost) -> None:
     queue = declare(vhost)
     clock_of(vhost).advance(900)
     put(broker, {"expires": 1000})
@@ -226,7 +226,7 @@ def test_an_expiry_counts_from_the_policy_on_and_stops_with_it(broker: Broker, v
     assert vhost.queues == {}
 
 
-def test_a_change_that_concerns_other_queues_restarts_nothing(broker: Broker, vhost: Vhost) -> None:
+def test_change_for_other_queues_does_not_restart_the_expiry(broker: Broker, vhost: Vhost) -> None:
     declare(vhost)
     put(broker, {"expires": 1000})
     clock_of(vhost).advance(900)
@@ -235,7 +235,7 @@ def test_a_change_that_concerns_other_queues_restarts_nothing(broker: Broker, vh
     assert vhost.queues == {}
 
 
-def test_a_time_to_live_is_for_what_is_published_from_then_on(broker: Broker, vhost: Vhost) -> None:
+def test_ttl_applies_to_later_publishes(broker: Broker, vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"1")
     put(broker, {"message-ttl": 10})
@@ -248,17 +248,17 @@ def test_a_time_to_live_is_for_what_is_published_from_then_on(broker: Broker, vh
     assert ready(queue) == []
 
 
-def test_a_time_that_is_too_long_is_as_long_as_can_be(broker: Broker, vhost: Vhost) -> None:
+def test_too_long_time_is_reduced_to_the_maximum(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"message-ttl": 10**30, "expires": 10**30})
     queue = declare(vhost)
     publish(queue, b"1")
     assert queue.settings.message_ttl_ms == queue.settings.expires_ms == 315_360_000_000
 
 
-# --- delayed retry ---------------------------------------------------------------------------------------------------
+# --- delayed retry ----------------------------------------------------------------------------------------------------
 
 
-def test_policies_delay_what_is_returned_from_4_3_on() -> None:
+def test_policies_delay_returned_messages_from_4_3_on() -> None:
     broker = make_broker(compat=COMPATS["4.3"])
     vhost = broker.vhosts["/"]
     queue = declare(vhost, queue_type="quorum")
@@ -284,10 +284,10 @@ def test_policies_have_no_delayed_retry_before_4_3(broker: Broker) -> None:
         assert problem in refusal(broker, definition={"delayed-retry-min": 1}, operator=operator)
 
 
-# --- exchanges -------------------------------------------------------------------------------------------------------
+# --- exchanges --------------------------------------------------------------------------------------------------------
 
 
-def test_an_alternate_exchange_comes_and_goes_with_its_policy(broker: Broker, vhost: Vhost) -> None:
+def test_alternate_exchange_is_set_and_unset_by_its_policy(broker: Broker, vhost: Vhost) -> None:
     client = Wire(broker).log_in()
     client.declare("lost")
     client.call(1, "queue.bind", queue="lost", exchange="amq.fanout", routing_key="")
@@ -308,7 +308,7 @@ def test_an_alternate_exchange_comes_and_goes_with_its_policy(broker: Broker, vh
     assert vhost.exchanges["amq.direct"].policy is None
 
 
-def test_an_exchange_s_own_alternate_comes_first(broker: Broker, vhost: Vhost) -> None:
+def test_alternate_exchange_argument_overrides_the_policy(broker: Broker, vhost: Vhost) -> None:
     policy = put(broker, {"alternate-exchange": "theirs"}, pattern="^x")
     own = vhost.declare_exchange("x1", "direct", False, False, False, {"alternate-exchange": longstr("mine")})
     bare = vhost.declare_exchange("x2", "direct", False, False, False, {})
@@ -318,12 +318,12 @@ def test_an_exchange_s_own_alternate_comes_first(broker: Broker, vhost: Vhost) -
     assert (own.alternate, bare.alternate) == ("mine", None)
 
 
-# --- as parameters ---------------------------------------------------------------------------------------------------
+# --- as parameters ----------------------------------------------------------------------------------------------------
 
 VALUE: dict[str, Any] = {"pattern": "^q", "definition": {"max-length": 5}, "priority": 1, "apply-to": "queues"}
 
 
-def test_policies_are_seen_as_parameters(broker: Broker) -> None:
+def test_policies_are_listed_as_parameters(broker: Broker) -> None:
     put(broker, {"max-length": 5}, apply_to="queues", priority=1)
     put(broker, {"max-length": 5}, "op", apply_to="queues", priority=1, operator=True)
     assert broker.parameters.list() == [("operator_policy", "/", "op", VALUE)]
@@ -354,13 +354,13 @@ def test_operator_policies_may_be_set_as_parameters_but_policies_may_not(broker:
         ),
     ],
 )
-def test_a_parameter_that_is_no_policy(broker: Broker, value: object, reason: str) -> None:
+def test_invalid_policy_parameter_is_refused(broker: Broker, value: object, reason: str) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\n") as refused:
         broker.parameters.put("operator_policy", "/", "x", value)
     assert str(refused.value) == f"Validation failed\n\n{reason}\n"
 
 
-def test_a_parameter_need_not_say_what_it_applies_to(broker: Broker) -> None:
+def test_apply_to_is_optional(broker: Broker) -> None:
     broker.parameters.put("operator_policy", "/", "op", {k: VALUE[k] for k in VALUE if k != "apply-to"})
     assert broker.policies.get("/", "op", operator=True).apply_to == "all"
 

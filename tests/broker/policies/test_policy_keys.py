@@ -1,4 +1,4 @@
-"""Texts and values that RabbitMQ 4.0.5 has for them."""
+"""Keys of policies, with the texts and values of RabbitMQ 4.0.5."""
 
 import pytest
 
@@ -76,20 +76,20 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("key", ACCEPTED)
-def test_what_a_key_may_be(key: str) -> None:
+def test_valid_values_of_keys(key: str) -> None:
     for value in ACCEPTED[key]:
         assert KEYS.problem({key: value}, operator=False) is None
         assert (KEYS.problem({key: value}, operator=True) is None) == (key in OPERATORS)
 
 
 @pytest.mark.parametrize(("key", "value", "problem"), REFUSED)
-def test_what_a_key_may_not_be(key: str, value: object, problem: str) -> None:
+def test_invalid_values_of_keys(key: str, value: object, problem: str) -> None:
     assert KEYS.problem({key: value}, operator=False) == problem
     if key in OPERATORS:
         assert KEYS.problem({key: value}, operator=True) == problem
 
 
-def test_a_definition_must_say_something() -> None:
+def test_empty_definition_is_refused() -> None:
     assert KEYS.problem({}, operator=False) == "no policy provided"
     assert KEYS.problem([], operator=False) == "no policy provided"
     assert KEYS.problem([1], operator=False) == "definition must be a dictionary: [1]"
@@ -98,7 +98,7 @@ def test_a_definition_must_say_something() -> None:
     assert KEYS.problem(None, operator=True) == problem
 
 
-def test_keys_that_there_are_not() -> None:
+def test_unknown_keys_are_refused() -> None:
     assert KEYS.problem({"ha-mode": "all", "a": {"b": [None]}, "max-length": 5}, operator=False) == (
         '[{<<"a">>,#{<<"b">> => [null]}},{<<"ha-mode">>,<<"all">>}] are not recognised policy settings'
     )
@@ -107,7 +107,7 @@ def test_keys_that_there_are_not() -> None:
     )
 
 
-def test_a_wrong_value_is_told_before_unknown_keys_and_the_first_by_name() -> None:
+def test_first_invalid_value_by_name_is_reported_before_unknown_keys() -> None:
     assert KEYS.problem({"max-length": "x", "expires": "y", "foo": 1}, operator=False) == (
         '<<"y">> is not a valid queue expiry'
     )
@@ -141,14 +141,14 @@ MIN, MAX = "delayed-retry-min", "delayed-retry-max"
 )
 @pytest.mark.parametrize("operator", [False, True])
 def test_delayed_retry_from_4_3_on(definition: dict[str, object], problem: str | None, operator: bool) -> None:
-    """See rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
+    """Check the rules of rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
     assert KEYS.problem(definition, operator, keys_of_4_3=True) == problem
     before = KEYS.problem(definition, operator)
     assert before is not None
     assert before.endswith(" are not recognised policy settings")
 
 
-def test_the_consumer_disconnected_timeout_is_no_key_of_operator_policies() -> None:
+def test_operator_policies_have_no_consumer_disconnected_timeout() -> None:
     key = "consumer-disconnected-timeout"
     assert KEYS.problem({key: 0}, operator=False, keys_of_4_3=True) is None
     problem = "-1 is not a valid consumer disconnected timeout"
@@ -181,13 +181,11 @@ def test_the_consumer_disconnected_timeout_is_no_key_of_operator_policies() -> N
         ("delivery-limit", -5, -2, -2),
     ],
 )
-def test_how_a_policy_and_an_operator_policy_are_merged(
-    key: str, policy: object, operator: object, both: object
-) -> None:
+def test_merge_of_policy_and_operator_policy(key: str, policy: object, operator: object, both: object) -> None:
     assert KEYS.merged({key: policy}, {key: operator}) == {key: both}
 
 
-def test_what_only_one_of_two_policies_says_counts() -> None:
+def test_key_of_only_one_policy_is_used() -> None:
     assert KEYS.merged({"overflow": "drop-head"}, {"expires": 5}) == {"overflow": "drop-head", "expires": 5}
 
 
@@ -204,9 +202,9 @@ def test_what_only_one_of_two_policies_says_counts() -> None:
         (["alternate-exchange", "queue-version"], {"exchange", "classic", "quorum", "stream"}),
     ],
 )
-def test_queues_of_a_type_take_a_policy_only_if_they_take_all_its_keys(keys: list[str], kinds: set[str]) -> None:
+def test_policy_applies_only_to_queue_types_that_know_all_its_keys(keys: list[str], kinds: set[str]) -> None:
     assert KEYS.kinds_of(dict.fromkeys(keys)) == kinds
 
 
-def test_a_negative_limit_is_none() -> None:
+def test_negative_limit_means_no_limit() -> None:
     assert (finite(-1, 5), finite(5, -1), finite(3, 5), finite(-1, -1)) == (5, 5, 3, -1)

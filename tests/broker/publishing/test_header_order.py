@@ -1,4 +1,4 @@
-"""A message's properties are as RabbitMQ would deliver them, however the message came."""
+"""Properties of a message are as RabbitMQ would deliver them, regardless of the way it was published."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a publish does with properties, found in their bytes: the same as from decoded properties."""
+"""Inspection of encoded properties at a publish has the same result as decoded properties."""
 
 import dataclasses
 from typing import Any
@@ -30,7 +30,7 @@ Found = tuple[Any, ...]
 
 
 def found(properties: bytes, user: User = GUEST, reply: DirectReply | None = None) -> Found:
-    """Return what is known of a message with these properties, or the error of the publish."""
+    """Return the attributes of a message with these properties, or the error of the publish."""
     message = Message(b"\0\1q", properties, b"body")
     try:
         inspect(message, properties, user, reply)
@@ -84,7 +84,7 @@ BCC = {"BCC": Field("A", [longstr("b"), longstr("c")])}
     ids=lambda headers: ",".join(headers),
 )
 @pytest.mark.parametrize("others", [{}, {"expiration": b"007", "delivery_mode": 2, "user_id": b"guest", "priority": 3}])
-def test_further_routing_keys_are_taken_and_bcc_removed(headers: dict[str, Field], others: dict[str, Any]) -> None:
+def test_further_routing_keys_are_used_and_bcc_is_removed(headers: dict[str, Field], others: dict[str, Any]) -> None:
     properties = encode_properties({"content_type": b"text", "headers": headers, "message_id": b"7", **others})
     assert found(properties) == decoded(properties)
 
@@ -99,13 +99,13 @@ def test_an_expiration_is_written_as_a_number(expiration: str | int, more: int) 
 
 @pytest.mark.parametrize("user", [GUEST, IMPERSONATOR], ids=["guest", "impersonator"])
 @pytest.mark.parametrize("name", [b"guest", b"other", b"", b"\xff"])
-def test_a_user_id_may_be_another_one_for_impersonators_only(user: User, name: bytes) -> None:
+def test_only_impersonators_may_use_another_user_id(user: User, name: bytes) -> None:
     properties = encode_properties({"headers": BCC, "user_id": name, "expiration": b"01"})
     assert found(properties, user) == decoded(properties, user)
     assert (len(found(properties, user)) > 1) == (name == b"guest" or user is IMPERSONATOR)
 
 
-def test_a_direct_reply_without_its_consumer_is_refused_before_the_keys_are() -> None:
+def test_direct_reply_without_consumer_is_refused_before_invalid_keys() -> None:
     many = {"CC": Field("A", [longstr("k" * 255)] * 300)}
     for headers in (many, {**many, **BCC}, CC):
         (error,) = found(encode_properties({"headers": headers, "reply_to": b"amq.rabbitmq.reply-to"}))
@@ -127,6 +127,6 @@ def test_a_direct_reply_without_its_consumer_is_refused_before_the_keys_are() ->
     ),
     st.sampled_from([GUEST, IMPERSONATOR]),
 )
-def test_what_is_found_is_what_the_decoder_finds(values: dict[str, Any], user: User) -> None:
+def test_inspection_equals_decoding(values: dict[str, Any], user: User) -> None:
     properties = encode_properties(values)
     assert found(properties, user) == decoded(properties, user)

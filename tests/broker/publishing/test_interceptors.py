@@ -1,4 +1,4 @@
-"""What is expected is what a RabbitMQ 4.0.5 delivered."""
+"""Message interceptors. The expectations are messages that RabbitMQ 4.0.5 delivered."""
 
 import pytest
 
@@ -15,8 +15,8 @@ SENT_AT = "x-opt-rabbitmq-sent-time"
 
 
 @pytest.mark.parametrize("queue", ["classic", "quorum"])
-def test_when_a_message_was_sent(queue):
-    """See rabbit_msg_interceptor_timestamp of 4.3; each delivery has its own time, a redelivery too."""
+def test_sent_time_header(queue):
+    """Check rabbit_msg_interceptor_timestamp of 4.3: each delivery has its own time, a redelivery too."""
     clock = ManualClock(NOW_MS)
     client = Wire(make_broker(clock, tells_sent_time=True)).log_in()
     client.declare("q", durable=True, arguments={"x-queue-type": longstr(queue)})
@@ -40,14 +40,14 @@ def test_when_a_message_was_sent(queue):
     assert client.get("q").properties["headers"][SENT_AT] == Field("l", NOW_MS + 3000)
 
 
-def test_it_is_not_told_unless_that_is_set():
+def test_sent_time_is_off_by_default():
     client = Wire(make_broker()).log_in()
     client.declare("q")
     client.publish("q", b"body")
     assert client.consume("q")[0].properties == {}
 
 
-def test_a_consumer_that_takes_over_more_than_its_prefetch_is_told_as_well():
+def test_sent_time_for_a_consumer_that_takes_over_more_than_its_prefetch():
     client = Wire(make_broker(ManualClock(NOW_MS), tells_sent_time=True)).log_in()
     client.declare("q", durable=True, arguments={"x-queue-type": longstr("quorum")})
     for _ in range(3):
@@ -64,7 +64,7 @@ def test_a_consumer_that_takes_over_more_than_its_prefetch_is_told_as_well():
 
 
 def intercepted(config, **properties):
-    """(headers, timestamp) of a message that is published with these properties."""
+    """Return (headers, timestamp) of a message that is published with these properties."""
     raw = encode_properties(properties)
     message = Message(b"\0\0", raw, b"body")
     message.headers = properties.get("headers")
@@ -92,7 +92,7 @@ def intercepted(config, **properties):
         ),
     ],
 )
-def test_the_time(properties, headers, timestamp):
+def test_timestamp_interceptor(properties, headers, timestamp):
     assert intercepted(Config(set_timestamp=False), **properties) == (headers, timestamp)
     kept = {name: value for name, value in headers.items() if name != "timestamp_in_ms"}
     assert intercepted(Config(set_timestamp=True), **properties) == (
@@ -101,7 +101,7 @@ def test_the_time(properties, headers, timestamp):
     )
 
 
-def test_the_node():
+def test_node_interceptor():
     config = Config(set_routing_node=False, cluster_name="rabbit@here")
     assert intercepted(config) == ({"x-routed-by": b"rabbit@here"}, None)
     assert intercepted(config, headers={"x-routed-by": longstr("z")}) == ({"x-routed-by": b"z"}, None)
@@ -109,5 +109,5 @@ def test_the_node():
     assert intercepted(config, headers={"x-routed-by": longstr("z")}) == ({"x-routed-by": b"rabbit@here"}, None)
 
 
-def test_there_is_none_unless_it_is_configured():
+def test_no_interceptor_by_default():
     assert interceptor(Config(), ManualClock()) is None

@@ -1,4 +1,4 @@
-"""Texts printed by RabbitMQ 4.0.5."""
+"""Checks of properties, with texts that RabbitMQ 4.0.5 prints."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_expirations(raw: bytes, value: int) -> None:
         (b"1\0", "1\0", "{leftover_string,[0]}"),
     ],
 )
-def test_what_is_no_expiration(raw: bytes, shown: str, reason: str) -> None:
+def test_invalid_expirations(raw: bytes, shown: str, reason: str) -> None:
     with pytest.raises(AmqpError) as refused:
         expiration_ms(raw)
     assert refused.value.text == f"PRECONDITION_FAILED - invalid expiration '{shown}': {reason}"
@@ -69,7 +69,7 @@ def test_extra_routing_keys_are_those_of_cc_then_of_bcc() -> None:
 @pytest.mark.parametrize(
     ("field", "name"), [(longstr("a"), "longstr"), (Field("V", None), "void"), (Field("F", {}), "table")]
 )
-def test_extra_routing_keys_come_as_an_array(header: str, field: Field, name: str) -> None:
+def test_extra_routing_keys_must_be_an_array(header: str, field: Field, name: str) -> None:
     with pytest.raises(AmqpError) as refused:
         extra_routing_keys({header: field})
     assert refused.value.text == (
@@ -77,18 +77,18 @@ def test_extra_routing_keys_come_as_an_array(header: str, field: Field, name: st
     )
 
 
-def test_cc_is_looked_at_before_bcc() -> None:
+def test_cc_is_checked_before_bcc() -> None:
     with pytest.raises(AmqpError, match='"CC",bool'):
         extra_routing_keys({"BCC": Field("I", 1), "CC": Field("t", True)})
 
 
-def test_bcc_is_taken_out_and_cc_stays() -> None:
+def test_bcc_is_removed_and_cc_is_retained() -> None:
     headers = {"a": longstr("1"), "BCC": Field("A", []), "CC": Field("A", [])}
     assert without_bcc(headers) == {"a": longstr("1"), "CC": Field("A", [])}
     assert "BCC" in headers
 
 
-def test_a_user_id_is_the_publisher_s() -> None:
+def test_user_id_of_the_publisher_is_accepted() -> None:
     check_user_id("guest", "guest", ())
     check_user_id("bob", "guest", ("administrator", "impersonator"))
 

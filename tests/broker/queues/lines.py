@@ -1,10 +1,10 @@
-"""Copies to put into ready lines."""
+"""Copies of messages for ready lines."""
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 from tests.broker.queueing import declare, make_vhost
 
-#: Whose copies they are, which is nothing to a line.
+#: The queue of the copies, which a line does not use.
 QUEUE = declare(make_vhost())
 
 

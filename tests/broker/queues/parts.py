@@ -1,4 +1,4 @@
-"""The collaborators of a queue, put together without it."""
+"""The components of a queue, assembled without the queue."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.broker.queueing import Subscriber, make_vhost, message
 
 
 class ListingStore(MemoryStore):
-    """Store that keeps copies, and lists what it is told: (verb, body of the message)."""
+    """A store that records its calls: (verb, body of the message)."""
 
     def __init__(self) -> None:
         self.keeps = True
@@ -55,7 +55,7 @@ class ListingStore(MemoryStore):
 
 
 class Parts:
-    """Collaborators with these settings. Entries belong to a queue that knows none of it."""
+    """Components with these settings. Entries belong to a queue that has no reference to them."""
 
     def __init__(self, quorum: bool = False, compat: str = "4.0", **settings: Any) -> None:
         kind = QUORUM if quorum else CLASSIC
@@ -89,14 +89,14 @@ class Parts:
         )
 
     def entry(self, body: bytes = b"", *, expiration_ms: int = -1, persistent: bool = False) -> Entry:
-        """An entry that has entered and is nowhere yet."""
+        """Return an entry of the ledger that is in no line yet."""
         made = message(body, expiration_ms=expiration_ms)
         made.persistent = persistent
         deadline_ms = self.expiry.deadline_ms(made)
         return self.ledger.enter(self.owner, made, deadline_ms)
 
     def add(self, *bodies: bytes, expiration_ms: int = -1) -> list[Entry]:
-        """Make entries ready, without asking a consumer."""
+        """Make entries ready, without offering them to a consumer."""
         entries = [self.entry(body, expiration_ms=expiration_ms) for body in bodies]
         for entry in entries:
             self.ready.push(entry)
@@ -105,7 +105,7 @@ class Parts:
         return entries
 
     def subscriber(self, tag: str = "c", limit: int = 1 << 30, **options: Any) -> Subscriber:
-        """A consumer that is registered and was offered nothing yet."""
+        """Return a registered consumer that was offered nothing yet."""
         made = Subscriber(self.owner, tag, limit, **options)
         self.consumers.add(made)
         return made

@@ -1,6 +1,6 @@
-"""A kind of queue that only tests have: a ring, which keeps the last messages that came.
+"""A kind of queue for tests: a ring, which retains the last messages.
 
-The file and its row at the end are all that a kind takes: nothing else in the project knows of it.
+This file and its row at the end are everything that a new kind needs: no other module of the project knows of it.
 """
 
 from collections import deque
@@ -23,12 +23,12 @@ from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Store
 from amqpbroker.wire.values import Table
 
-#: How many messages a ring keeps that was declared without x-ring-length.
+#: Length of a ring that is declared without x-ring-length.
 DEFAULT_LENGTH = 3
 
 
 class RingQueue(Queue):
-    """Keeps the last `settings.max_length` messages. One that comes back is put first if the ring has room for it."""
+    """Retains the last `settings.max_length` messages. A returned message is first, if the ring has space for it."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class RingQueue(Queue):
         self._recovered: Copies | None = None
         self._entered = self._delivered = self._delivered_no_ack = self._acked = 0
 
-    # --- observation ------------------------------------------------------------------------------------------------
+    # --- observation --------------------------------------------------------------------------------------------------
 
     @property
     def ready_count(self) -> int:
@@ -82,7 +82,7 @@ class RingQueue(Queue):
             messages_ram=ready + unacked,
         )
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:
         self._entered += 1
@@ -167,7 +167,7 @@ class RingQueue(Queue):
     def move(self, destination: Queue, count: int, size: int) -> int:
         return 0
 
-    # --- consumers --------------------------------------------------------------------------------------------------
+    # --- consumers ----------------------------------------------------------------------------------------------------
 
     def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
         self._outstanding.move(held, consumer, counted=False)
@@ -183,7 +183,7 @@ class RingQueue(Queue):
         self._consumers.wake(consumer)
         self._deliver()
 
-    # --- start, change and end --------------------------------------------------------------------------------------
+    # --- restore, settings and deletion -------------------------------------------------------------------------------
 
     def recover(self, copies: Copies) -> None:
         self._recovered = copies

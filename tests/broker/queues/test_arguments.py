@@ -1,4 +1,4 @@
-"""Texts printed by RabbitMQ 4.0.5."""
+"""Arguments of queue.declare, with texts that RabbitMQ 4.0.5 prints."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def refusal(arguments: Table, **declare: Any) -> str:
         ),
     ],
 )
-def test_refuses_what_is_no_value_of_a_classic_queue(argument: str, value: Field, reason: str) -> None:
+def test_invalid_values_for_a_classic_queue(argument: str, value: Field, reason: str) -> None:
     assert refusal({argument: value}) == INVALID.format(argument, reason)
 
 
@@ -88,32 +88,32 @@ def test_refuses_what_is_no_value_of_a_classic_queue(argument: str, value: Field
         ("x-max-in-memory-bytes", longstr("1"), '"expected integer, got longstr"'),
     ],
 )
-def test_refuses_what_is_no_value_of_a_quorum_queue(argument: str, value: Field, reason: str) -> None:
+def test_invalid_values_for_a_quorum_queue(argument: str, value: Field, reason: str) -> None:
     assert refusal(QUORUM | {argument: value}) == INVALID.format(argument, reason)
 
 
 @pytest.mark.parametrize(
     "argument", ["x-delivery-limit", "x-dead-letter-strategy", "x-max-in-memory-length", "x-max-age"]
 )
-def test_refuses_what_only_other_queue_types_have(argument: str) -> None:
+def test_arguments_of_other_queue_types_are_refused(argument: str) -> None:
     assert refusal({argument: longstr("1h")}) == FOREIGN.format(argument, "classic")
 
 
 @pytest.mark.parametrize(
     "argument", ["x-max-priority", "x-queue-mode", "x-queue-version", "x-queue-master-locator", "x-max-age"]
 )
-def test_refuses_what_quorum_queues_do_not_have(argument: str) -> None:
+def test_arguments_that_quorum_queues_lack_are_refused(argument: str) -> None:
     assert refusal(QUORUM | {argument: Field("I", 500)}) == FOREIGN.format(argument, "quorum")
 
 
 @pytest.mark.parametrize(
     "value", [Field("b", 5), Field("B", 5), Field("s", 5), Field("u", 5), Field("i", 5), Field("l", 5)]
 )
-def test_takes_integers_of_any_width(value: Field) -> None:
+def test_integers_of_any_width_are_accepted(value: Field) -> None:
     assert parse({"x-max-length": value}).settings.max_length == 5
 
 
-def test_checks_values_in_one_order_then_foreign_arguments_then_properties() -> None:
+def test_order_of_checks_is_values_then_foreign_arguments_then_properties() -> None:
     wrong_ttl = {"x-message-ttl": Field("I", -5)}
     assert "'x-expires'" in refusal(wrong_ttl | {"x-expires": Field("I", 0)})
     assert "value_negative" in refusal({"x-delivery-limit": Field("I", 5)} | wrong_ttl)
@@ -121,13 +121,13 @@ def test_checks_values_in_one_order_then_foreign_arguments_then_properties() -> 
     assert "invalid type 'signedint'" in refusal(wrong_ttl | {"x-dead-letter-exchange": Field("I", 1)})
 
 
-def test_names_the_first_foreign_argument_by_name_where_the_type_was_left_out() -> None:
+def test_first_foreign_argument_is_reported_if_no_type_is_given() -> None:
     foreign = {"x-max-age": longstr("1h"), "x-delivery-limit": Field("I", 5)}
     assert refusal(foreign) == FOREIGN.format("x-delivery-limit", "classic")
     assert refusal({"x-queue-type": longstr("classic")} | foreign) == FOREIGN.format("x-max-age", "classic")
 
 
-def test_takes_unknown_arguments() -> None:
+def test_unknown_arguments_are_accepted() -> None:
     assert parse({"x-foo": Field("A", []), "bar": Field("V", None)}).settings == QueueSettings()
 
 
@@ -148,18 +148,18 @@ def test_a_dead_letter_exchange_must_be_a_string(kind: str) -> None:
         ({"auto_delete": True, "exclusive": True, "durable": False}, "auto-delete"),
     ],
 )
-def test_a_quorum_queue_is_durable_and_shared(flags: dict[str, bool], prop: str) -> None:
+def test_quorum_queue_must_be_durable_and_not_exclusive(flags: dict[str, bool], prop: str) -> None:
     assert refusal(QUORUM, **flags) == f"PRECONDITION_FAILED - invalid property '{prop}' for queue 'q' in vhost '/'"
 
 
-def test_only_classic_queues_may_get_their_name_from_the_server() -> None:
+def test_only_classic_queues_may_be_server_named() -> None:
     text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type rabbit_quorum_queue"
     assert refusal(QUORUM, server_named=True) == text
     assert refusal({}, server_named=True, default_queue_type="quorum") == text
     assert parse({}, server_named=True).kind.name == "classic"
 
 
-def test_refuses_a_stream_and_says_what_to_do() -> None:
+def test_stream_is_refused_with_advice() -> None:
     with pytest.raises(AmqpError) as refused:
         parse({"x-queue-type": longstr("stream")})
     assert refused.value.code == 540
@@ -175,7 +175,7 @@ def test_refuses_a_stream_and_says_what_to_do() -> None:
         ({"auto_delete": True}, "classic"),
     ],
 )
-def test_the_default_type_is_for_queues_that_it_suits(flags: dict[str, bool], queue_type: str) -> None:
+def test_default_type_applies_only_to_suitable_queues(flags: dict[str, bool], queue_type: str) -> None:
     assert parse({}, default_queue_type="quorum", **flags).kind.name == queue_type
 
 
@@ -183,7 +183,7 @@ def test_undefined_is_the_default_type() -> None:
     assert parse({"x-queue-type": longstr("undefined")}, default_queue_type="quorum").kind.name == "quorum"
 
 
-def test_writes_the_queue_type_into_the_arguments_that_are_kept() -> None:
+def test_queue_type_is_added_to_stored_arguments() -> None:
     flags: dict[str, Any] = {
         "durable": True,
         "exclusive": False,

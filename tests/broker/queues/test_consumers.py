@@ -20,7 +20,7 @@ def consumers(*these: Subscriber, single_active: bool = False, takeover: bool = 
 
 
 def turns(ring: Consumers, count: int) -> list[str]:
-    """Who gets the next messages; each counts as unacknowledged."""
+    """Return the consumers of the next messages; each message counts as unacknowledged."""
     tags = []
     for _ in range(count):
         consumer = ring.next()
@@ -37,7 +37,7 @@ def settle(ring: Consumers, consumer: Subscriber, count: int = 1) -> bool:
     return ring.settled(consumer)
 
 
-def test_without_consumers_nobody_gets_anything() -> None:
+def test_next_is_none_without_consumers() -> None:
     assert consumers().next() is None
 
 
@@ -46,7 +46,7 @@ def test_round_robin() -> None:
     assert turns(ring, 7) == ["a", "b", "c", "a", "b", "c", "a"]
 
 
-def test_who_cannot_take_is_passed_over_and_comes_back_when_it_has_settled() -> None:
+def test_blocked_consumer_is_skipped_until_it_settles() -> None:
     a, b, c = subscriber("a", 1), subscriber("b"), subscriber("c", 1)
     ring = consumers(a, b, c)
     assert turns(ring, 5) == ["a", "b", "c", "b", "b"]
@@ -57,7 +57,7 @@ def test_who_cannot_take_is_passed_over_and_comes_back_when_it_has_settled() -> 
     assert turns(ring, 2) == ["b", "b"]
 
 
-def test_all_blocked_is_nobody_until_one_wakes() -> None:
+def test_next_is_none_while_all_are_blocked() -> None:
     a, b = subscriber("a", 1), subscriber("b", 1)
     ring = consumers(a, b)
     assert turns(ring, 4) == ["a", "b", "nobody", "nobody"]
@@ -65,7 +65,7 @@ def test_all_blocked_is_nobody_until_one_wakes() -> None:
     assert turns(ring, 2) == ["b", "nobody"]
 
 
-def test_waking_twice_gives_no_second_turn() -> None:
+def test_waking_twice_has_no_further_effect() -> None:
     a, b = subscriber("a"), subscriber("b")
     ring = consumers(a, b)
     ring.wake(a)
@@ -73,7 +73,7 @@ def test_waking_twice_gives_no_second_turn() -> None:
     assert turns(ring, 4) == ["a", "b", "a", "b"]
 
 
-def test_who_is_gone_does_not_wake() -> None:
+def test_removed_consumer_does_not_wake() -> None:
     a, b = subscriber("a", 1), subscriber("b")
     ring = consumers(a, b)
     assert turns(ring, 2) == ["a", "b"]
@@ -83,14 +83,14 @@ def test_who_is_gone_does_not_wake() -> None:
     assert ring.all == [b]
 
 
-def test_higher_priority_first_whatever_the_order_of_arrival() -> None:
+def test_higher_priority_is_first_regardless_of_order() -> None:
     ring = consumers(
         subscriber("low"), subscriber("high", 2, priority=7), subscriber("mid", 1), subscriber("top", 1, priority=9)
     )
     assert turns(ring, 6) == ["top", "high", "high", "low", "mid", "low"]
 
 
-def test_a_higher_one_that_wakes_goes_first_again() -> None:
+def test_woken_consumer_of_higher_priority_is_first_again() -> None:
     low, high = subscriber("low", priority=-3), subscriber("high", 1, priority=2)
     ring = consumers(low, high)
     assert turns(ring, 3) == ["high", "low", "low"]
@@ -98,7 +98,7 @@ def test_a_higher_one_that_wakes_goes_first_again() -> None:
     assert turns(ring, 2) == ["high", "low"]
 
 
-def test_round_robin_within_a_priority_goes_on_below_another() -> None:
+def test_round_robin_of_a_lower_priority_continues() -> None:
     high = subscriber("h", 1, priority=1)
     ring = consumers(subscriber("a"), subscriber("b"), high)
     assert turns(ring, 2) == ["h", "a"]
@@ -107,7 +107,7 @@ def test_round_robin_within_a_priority_goes_on_below_another() -> None:
 
 
 @pytest.mark.parametrize("gone", ["a", "b", "high", "low"])
-def test_one_that_leaves_leaves_the_others_their_turns(gone: str) -> None:
+def test_removal_does_not_change_the_order_of_others(gone: str) -> None:
     priorities = {"a": 1, "b": 1, "high": 2, "low": 0}
     these = {tag: subscriber(tag, 1, priority=priority) for tag, priority in priorities.items()}
     ring = consumers(*these.values())
@@ -115,7 +115,7 @@ def test_one_that_leaves_leaves_the_others_their_turns(gone: str) -> None:
     assert turns(ring, 4) == [tag for tag in ("high", "a", "b", "low") if tag != gone] + ["nobody"]
 
 
-def test_exclusive_must_be_alone() -> None:
+def test_exclusive_consumer_must_be_the_only_one() -> None:
     ring = consumers(subscriber("a"))
     with pytest.raises(AmqpError) as refused:
         ring.add(subscriber("b", exclusive=True))
@@ -127,7 +127,7 @@ def test_exclusive_must_be_alone() -> None:
         consumers(single_active=True).add(subscriber("a", exclusive=True))
 
 
-def test_who_is_refused_is_not_registered() -> None:
+def test_refused_consumer_is_not_registered() -> None:
     late = subscriber("b")
     ring = consumers(subscriber("a", exclusive=True))
     with pytest.raises(AmqpError):
@@ -137,7 +137,7 @@ def test_who_is_refused_is_not_registered() -> None:
     assert len(ring.all) == 1
 
 
-def test_after_the_exclusive_one_has_left_others_may_come() -> None:
+def test_others_are_admitted_after_the_exclusive_consumer_is_removed() -> None:
     a, b = subscriber("a", exclusive=True), subscriber("b")
     ring = consumers(a)
     ring.remove(a)
@@ -145,10 +145,10 @@ def test_after_the_exclusive_one_has_left_others_may_come() -> None:
     assert turns(ring, 1) == ["b"]
 
 
-# --- single active consumer ------------------------------------------------------------------------------------------
+# --- single active consumer -------------------------------------------------------------------------------------------
 
 
-def test_only_the_active_one_gets_messages_and_the_next_in_order_follows_it() -> None:
+def test_only_the_active_consumer_gets_messages_and_the_next_succeeds_it() -> None:
     a, b, c = subscriber("a", 2), subscriber("b"), subscriber("c")
     ring = consumers(a, b, c, single_active=True)
     assert turns(ring, 3) == ["a", "a", "nobody"]
@@ -158,7 +158,7 @@ def test_only_the_active_one_gets_messages_and_the_next_in_order_follows_it() ->
     assert turns(ring, 2) == ["b", "b"]
 
 
-def test_classic_a_newcomer_of_higher_priority_waits_and_is_first_to_follow() -> None:
+def test_classic_new_consumer_of_higher_priority_is_the_next_successor() -> None:
     a, b, high = subscriber("a"), subscriber("b"), subscriber("high", priority=5)
     ring = consumers(a, b, high, single_active=True)
     assert turns(ring, 2) == ["a", "a"]
@@ -168,14 +168,14 @@ def test_classic_a_newcomer_of_higher_priority_waits_and_is_first_to_follow() ->
     assert turns(ring, 1) == ["high"]
 
 
-def test_quorum_a_newcomer_of_higher_priority_takes_over_at_once_from_one_with_nothing_outstanding() -> None:
+def test_quorum_new_consumer_of_higher_priority_replaces_an_idle_active_one() -> None:
     a, high = subscriber("a"), subscriber("high", priority=5)
     ring = consumers(a, high, single_active=True, takeover=True)
     assert ring.active is high
     assert turns(ring, 2) == ["high", "high"]
 
 
-def test_quorum_it_waits_for_what_is_outstanding_and_the_old_one_gets_nothing_more() -> None:
+def test_quorum_new_consumer_waits_until_the_active_one_has_settled() -> None:
     a, equal, high = subscriber("a"), subscriber("equal"), subscriber("high", priority=5)
     ring = consumers(a, equal, single_active=True, takeover=True)
     assert turns(ring, 2) == ["a", "a"]
@@ -187,7 +187,7 @@ def test_quorum_it_waits_for_what_is_outstanding_and_the_old_one_gets_nothing_mo
     assert turns(ring, 1) == ["high"]
 
 
-def test_quorum_the_newcomer_may_leave_before_it_took_over() -> None:
+def test_quorum_new_consumer_is_removed_before_it_is_active() -> None:
     a, high = subscriber("a"), subscriber("high", priority=5)
     ring = consumers(a, single_active=True, takeover=True)
     assert turns(ring, 1) == ["a"]
@@ -196,7 +196,7 @@ def test_quorum_the_newcomer_may_leave_before_it_took_over() -> None:
     assert turns(ring, 1) == ["a"]
 
 
-def test_quorum_the_old_one_may_leave_with_something_outstanding() -> None:
+def test_quorum_active_consumer_is_removed_with_unacked_messages() -> None:
     a, high = subscriber("a"), subscriber("high", priority=5)
     ring = consumers(a, single_active=True, takeover=True)
     assert turns(ring, 1) == ["a"]
@@ -207,7 +207,7 @@ def test_quorum_the_old_one_may_leave_with_something_outstanding() -> None:
     assert ring.active is high
 
 
-# --- quorum queues ---------------------------------------------------------------------------------------------------
+# --- quorum queues ----------------------------------------------------------------------------------------------------
 
 
 def quorum_consumers(*these: Subscriber) -> QuorumConsumers:
@@ -218,7 +218,7 @@ def quorum_consumers(*these: Subscriber) -> QuorumConsumers:
 
 
 @pytest.mark.parametrize(("make", "following"), [(consumers, ["a", "b"]), (quorum_consumers, ["b", "a"])])
-def test_who_used_up_its_prefetch_keeps_its_place_but_for_a_quorum_queue(
+def test_consumer_that_reached_its_prefetch_keeps_its_place_except_in_quorum_queues(
     make: Callable[..., Consumers], following: list[str]
 ) -> None:
     a, b = subscriber("a", 1), subscriber("b", 1)
@@ -229,7 +229,7 @@ def test_who_used_up_its_prefetch_keeps_its_place_but_for_a_quorum_queue(
     assert turns(ring, 2) == following
 
 
-def test_a_quorum_queues_consumer_with_room_for_more_keeps_its_turn() -> None:
+def test_quorum_consumer_below_its_prefetch_keeps_its_place() -> None:
     a, b = subscriber("a", 2), subscriber("b", 2)
     ring = quorum_consumers(a, b)
     assert turns(ring, 2) == ["a", "b"]
@@ -238,7 +238,7 @@ def test_a_quorum_queues_consumer_with_room_for_more_keeps_its_turn() -> None:
     assert turns(ring, 1) == ["nobody"]
 
 
-def test_whoever_took_the_last_message_of_a_quorum_queue_and_is_full_comes_after_the_others() -> None:
+def test_quorum_consumer_filled_by_the_last_message_moves_to_the_end() -> None:
     a, b = subscriber("a", 1), subscriber("b", 1)
     ring = quorum_consumers(a, b)
     assert turns(ring, 2) == ["a", "b"]
@@ -250,10 +250,10 @@ def test_whoever_took_the_last_message_of_a_quorum_queue_and_is_full_comes_after
     assert turns(ring, 2) == ["b", "a"]
 
 
-# --- all of it at random ---------------------------------------------------------------------------------------------
+# --- random operations ------------------------------------------------------------------------------------------------
 
 
-def test_at_random_it_is_always_one_of_the_highest_that_can_and_each_in_turn() -> None:
+def test_random_order_is_by_priority_and_round_robin() -> None:
     chance = random.Random(5)
     ring = consumers()
     known: list[Subscriber] = []

@@ -1,4 +1,4 @@
-"""The bytes were recorded from RabbitMQ 4.0.5: the properties that basic.get gave for a dead-lettered message."""
+"""Dead letters. The bytes were recorded from RabbitMQ 4.0.5: properties of dead-lettered messages by basic.get."""
 
 import time
 
@@ -28,7 +28,7 @@ def die(
     key: bytes | None = b"dst",
     now_ms: int = NOW_MS,
 ) -> Message:
-    """The dead letter of a message: `key` is the queue's x-dead-letter-routing-key."""
+    """Return the dead letter of a message: `key` is the queue's x-dead-letter-routing-key."""
     settings = QueueSettings(dead_letter_exchange=exchange, dead_letter_routing_key=key)
     departure = Departure(queue, settings, reason)
     departure.time_s = now_ms // 1000
@@ -87,7 +87,7 @@ CLIENT_X_DEATH: Table = {
     "x-first-death-reason": Field("I", 1),
     "x-last-death-queue": Field("V", None),
 }
-#: After work -rejected-> wait -expired-> work, three times round; both deaths first happened in second 6b05b8c6.
+#: After work -rejected-> wait -expired-> work, three times; both deaths first happened in second 6b05b8c6.
 THREE_ROUNDS = (
     "2000000001c0016853000000013107782d646561746841000000f9460000006805636f756e746c000000000000000306726561736f6e53000000"
     "07657870697265640571756575655300000004776169740474696d6554000000006b05b8c60865786368616e676553000000000c726f7574696e"
@@ -111,7 +111,7 @@ THREE_ROUNDS = (
             "rejected",
             PRIORITY_AND_MODE,
         ),
-        # what a client has sent under these names is replaced
+        # headers of these names that a client has sent are replaced
         (publishing(b"src", CLIENT_X_DEATH, exchange=""), "rejected", NO_HEADERS),
     ],
 )
@@ -119,7 +119,7 @@ def test_the_bytes_of_a_first_death(message: Message, reason: str, delivered: st
     assert die(message, reason=reason).properties.hex() == delivered
 
 
-def test_the_bytes_after_going_round() -> None:
+def test_the_bytes_after_three_cycles() -> None:
     message = publishing(b"work", {"h": longstr("1")}, exchange="", expiration=b"60000")
     for seconds in range(3):
         now_ms = 0x6B05B8C6 * 1000 + seconds * 1000
@@ -144,7 +144,7 @@ def test_the_letter_is_addressed_to_the_dead_letter_exchange_and_does_not_expire
     assert headers_of(letter)["h"] == longstr("1")
 
 
-def test_the_message_itself_does_not_change() -> None:
+def test_original_message_is_unchanged() -> None:
     message = publishing(b"key", {"h": longstr("1")}, expiration=b"900")
     before = message.properties
     die(message)
@@ -154,7 +154,7 @@ def test_the_message_itself_does_not_change() -> None:
     assert not message.died
 
 
-def test_without_a_routing_key_of_the_queue_the_message_keeps_all_its_own() -> None:
+def test_message_retains_its_keys_without_dead_letter_routing_key() -> None:
     message = publishing(b"key", {"CC": Field("A", [longstr("cc")])}, cc=(b"cc",), bcc=(b"bcc",))
     letter = die(message, key=None)
     assert letter.routing_key == b"key"
@@ -163,12 +163,12 @@ def test_without_a_routing_key_of_the_queue_the_message_keeps_all_its_own() -> N
     assert headers_of(letter)["CC"] == message.headers["CC"]
 
 
-def test_a_letter_s_key_is_no_longer_than_keys_can_be() -> None:
+def test_too_long_dead_letter_routing_key_is_cut() -> None:
     assert die(publishing(b"key"), key=b"k" * 256).routing_key == b"k" * 255
 
 
 @pytest.mark.parametrize("key", [b"dead", b""])
-def test_with_one_it_has_only_that_and_cc_stays_to_be_seen(key: bytes) -> None:
+def test_dead_letter_routing_key_replaces_all_keys_and_cc_stays_visible(key: bytes) -> None:
     message = publishing(b"key", {"CC": Field("A", [longstr("cc")])}, cc=(b"cc",), bcc=(b"bcc",))
     letter = die(message, key=key)
     assert letter.routing_keys == (key,)
@@ -190,7 +190,7 @@ def test_x_death_shows_cc_and_not_bcc(cc: tuple[bytes, ...], bcc: tuple[bytes, .
     assert [key.value for key in entry["routing-keys"].value] == shown
 
 
-def test_x_death_says_where_the_message_came_from_each_time() -> None:
+def test_x_death_has_the_exchange_of_each_death() -> None:
     letter = die(publishing(b"key", exchange="orders"), "q1", exchange="dlx", key=b"dead")
     letter = die(letter, "q2", "maxlen", exchange="graveyard", key=b"buried")
     assert [
@@ -201,7 +201,7 @@ def test_x_death_says_where_the_message_came_from_each_time() -> None:
     assert headers["x-last-death-exchange"] == longstr("dlx")
 
 
-def test_only_the_first_death_knows_the_expiration() -> None:
+def test_only_the_first_death_has_the_expiration() -> None:
     letter = die(die(publishing(b"key", expiration=b"900"), "q1"), "q2")
     assert ["original-expiration" in entry for entry in x_death(letter)] == [False, True]
 
@@ -212,7 +212,7 @@ def test_other_headers_of_the_client_stay() -> None:
 
 
 def chain_cpu_s(queues: int) -> float:
-    """CPU of a message that expires at once in each of these queues, and goes on to the next."""
+    """Return the CPU time of a message that expires at once in each of these queues, and moves to the next."""
     broker = make_broker(ManualClock())
     client = Wire(broker).log_in()
     for number in range(queues):
@@ -229,13 +229,13 @@ def chain_cpu_s(queues: int) -> float:
 
 @pytest.mark.alone
 @pytest.mark.skipif(is_compiled(), reason="compiled code takes deaths apart about as quickly as it copies them")
-def test_deaths_before_hardly_make_the_next_one_dearer() -> None:
-    # The octets of x-death grow with each death, and are copied; they are not taken apart each time.
+def test_cost_of_a_death_hardly_grows_with_earlier_deaths() -> None:
+    # The bytes of x-death grow with each death and are copied, but they are not parsed each time.
     few, many = (min(chain_cpu_s(queues) for _ in range(3)) for queues in (250, 1_000))
     assert many < few * 10
 
 
-def test_cycles_are_those_of_the_record_alone() -> None:
+def test_cycles_are_detected_by_the_record_only() -> None:
     client = {"x-death": Field("A", [Field("F", {"queue": longstr("q"), "reason": longstr("expired")})])}
     message = publishing(b"key", client)
     assert not is_cycle(die(message, "other", "expired"), "q")
@@ -245,7 +245,7 @@ def test_cycles_are_those_of_the_record_alone() -> None:
     assert not is_cycle(die(expired, "q", "rejected"), "q")
 
 
-def test_looking_at_a_letter_on_its_way_makes_no_difference() -> None:
+def test_reading_headers_of_a_letter_does_not_change_it() -> None:
     message = publishing(b"src", {"a": longstr("1"), "x-death": integer(7)}, expiration=b"900", priority=3)
     unseen = seen = message
     for queue in ("one", "two", "three", "one"):
@@ -264,7 +264,7 @@ def test_looking_at_a_letter_on_its_way_makes_no_difference() -> None:
 CHAIN = ("one", "two", "three", "one")
 
 
-def test_a_letter_is_the_same_whatever_the_message_is_kept_as() -> None:
+def test_letter_does_not_depend_on_the_form_of_the_message() -> None:
     sent = publishing(b"src", {"a": longstr("1")}, expiration=b"900", priority=3)
     pieces = Pieces()
     pieces.add(sent.body)
@@ -281,7 +281,7 @@ def test_a_letter_is_the_same_whatever_the_message_is_kept_as() -> None:
     assert framed.frames == lone_content(7, sent.properties, [sent.body], sent.size)
 
 
-def test_letters_with_equal_addresses_share_one() -> None:
+def test_letters_with_equal_addresses_share_one_object() -> None:
     departure = Departure("q", QueueSettings(dead_letter_exchange="dlx"), "expired")
     addresses = []
     for key in (b"k1", b"k1", b"k2", b"k1"):

@@ -10,7 +10,7 @@ from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.wire.values import Field, Table, longstr
 
 
-def test_a_bare_queue_is_plain() -> None:
+def test_queue_without_arguments_is_plain() -> None:
     settings = queue_settings(CLASSIC, {})
     assert settings == QueueSettings()
     assert settings.plain
@@ -50,15 +50,15 @@ def test_a_limit_of_zero_is_a_limit(argument: str) -> None:
 
 
 @pytest.mark.parametrize("argument", ["x-expires", "x-max-priority"])
-def test_what_does_not_concern_publishing_leaves_it_plain(argument: str) -> None:
+def test_settings_that_do_not_affect_publishing_leave_a_queue_plain(argument: str) -> None:
     assert queue_settings(CLASSIC, {argument: Field("I", 10)}).plain
 
 
-def test_a_max_priority_of_zero_is_one() -> None:
+def test_max_priority_of_zero_means_one() -> None:
     assert queue_settings(CLASSIC, {"x-max-priority": Field("I", 0)}).max_priority == 1
 
 
-def test_single_active_consumer_may_be_said_no_to() -> None:
+def test_single_active_consumer_may_be_false() -> None:
     assert not queue_settings(CLASSIC, {"x-single-active-consumer": Field("t", False)}).single_active_consumer
 
 
@@ -97,7 +97,7 @@ def test_at_least_once_needs_reject_publish_and_a_dead_letter_exchange(
 
 
 @pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
-def test_a_policy_alone_counts(kind: Kind) -> None:
+def test_policy_without_argument_is_used(kind: Kind) -> None:
     policy = {
         "message-ttl": 5,
         "dead-letter-exchange": "dlx",
@@ -112,14 +112,14 @@ def test_a_policy_alone_counts(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
-def test_of_policy_and_argument_the_smaller_number_counts(kind: Kind) -> None:
+def test_smaller_number_of_policy_and_argument_is_used(kind: Kind) -> None:
     arguments = {"x-max-length": Field("I", 5), "x-expires": Field("I", 5)}
     settings = queue_settings(kind, arguments, {"max-length": 3, "expires": 9})
     assert (settings.max_length, settings.expires_ms) == (3, 5)
 
 
 @pytest.mark.parametrize(("kind", "overflow"), [(CLASSIC, "drop-head"), (QUORUM, "reject-publish")])
-def test_overflow_is_the_argument_s_on_classic_and_the_policy_s_on_quorum_queues(kind: Kind, overflow: str) -> None:
+def test_overflow_of_argument_on_classic_and_of_policy_on_quorum_queues(kind: Kind, overflow: str) -> None:
     arguments = {"x-overflow": longstr("drop-head"), "x-dead-letter-exchange": longstr("mine")}
     settings = queue_settings(kind, arguments, {"overflow": "reject-publish", "dead-letter-exchange": "theirs"})
     assert settings.overflow == overflow
@@ -127,7 +127,7 @@ def test_overflow_is_the_argument_s_on_classic_and_the_policy_s_on_quorum_queues
 
 
 @pytest.mark.parametrize(("policy", "argument", "limit"), [(5, 3, 3), (3, 5, 3), (-1, 5, 5), (5, -1, 5), (-1, -1, -1)])
-def test_of_two_delivery_limits_the_finite_one_counts(policy: int, argument: int, limit: int) -> None:
+def test_finite_delivery_limit_of_two_is_used(policy: int, argument: int, limit: int) -> None:
     arguments = {"x-delivery-limit": Field("I", argument)}
     assert queue_settings(QUORUM, arguments, {"delivery-limit": policy}).delivery_limit == limit
 
@@ -157,7 +157,7 @@ def test_a_classic_queue_has_no_delivery_limit() -> None:
 def test_the_delayed_retry_of_a_quorum_queue(
     arguments: dict[str, Any], policy: dict[str, Any], delay: RetryDelay | None
 ) -> None:
-    """See rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""
+    """Check rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""
     declared = {
         f"x-delayed-retry-{name}": Field("l", value) if isinstance(value, int) else longstr(value)
         for name, value in arguments.items()

@@ -1,4 +1,4 @@
-"""Delayed returned messages: the container by itself, and quorum queues with RabbitMQ 4.3's delayed retry."""
+"""Delayed returned messages: the container alone, and quorum queues with RabbitMQ 4.3's delayed retry."""
 
 import itertools
 from typing import Any
@@ -51,11 +51,11 @@ def timers(clock: ManualClock) -> int:
     return len([each for each in clock._heap if each[2].callback is not None])
 
 
-# --- container of delayed messages -----------------------------------------------------------------------------------
+# --- container of delayed messages ------------------------------------------------------------------------------------
 
 
 class Line(DelayedReturns):
-    """Delayed messages that are recorded in `released` when they are released, one list for each time."""
+    """Records released messages in `released`, one list for each release."""
 
     def __init__(self, vhost: Vhost, batch: int = 1000) -> None:
         self.released: list[list[bytes]] = []
@@ -68,7 +68,7 @@ class Line(DelayedReturns):
         self.add(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
 
 
-def test_entries_come_out_when_they_are_due_in_that_order(vhost: Vhost) -> None:
+def test_entries_are_released_when_due_in_order(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost)
     for sequence, delay_ms in (5, 20), (1, 30), (4, 10), (3, 10), (2, 20):
@@ -84,7 +84,7 @@ def test_entries_come_out_when_they_are_due_in_that_order(vhost: Vhost) -> None:
     assert (line.count, line.size, timers(clock)) == (0, 0, 0)
 
 
-def test_it_tells_when_the_first_and_the_last_are_due(vhost: Vhost) -> None:
+def test_first_and_last_due_times(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     now_ms = clock.now_ms()
     line = Line(vhost)
@@ -100,7 +100,7 @@ def test_it_tells_when_the_first_and_the_last_are_due(vhost: Vhost) -> None:
     assert (line.next_ms, line.last_ms) == (now_ms + 51, now_ms + 51)
 
 
-def test_not_more_than_a_batch_comes_out_at_once(vhost: Vhost) -> None:
+def test_at_most_a_batch_is_released_at_once(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost, batch=2)
     for sequence in range(5):
@@ -110,7 +110,7 @@ def test_not_more_than_a_batch_comes_out_at_once(vhost: Vhost) -> None:
     assert list(itertools.chain(*line.released)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_what_is_dropped_is_not_released(vhost: Vhost) -> None:
+def test_discarded_entries_are_not_released(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost)
     for sequence in 1, 2:
@@ -122,7 +122,7 @@ def test_what_is_dropped_is_not_released(vhost: Vhost) -> None:
     assert line.released == []
 
 
-# --- queues ----------------------------------------------------------------------------------------------------------
+# --- queues -----------------------------------------------------------------------------------------------------------
 
 
 def take_back(queue: LocalQueue, *, failed: bool = False) -> Entry:
@@ -138,7 +138,7 @@ def counts(queue: LocalQueue) -> tuple[int, int, int, int]:
     return info.messages, info.messages_ready, info.messages_unacknowledged, info.messages_delayed
 
 
-def test_what_is_returned_is_ready_again_after_the_delay(vhost: Vhost) -> None:
+def test_returned_message_is_ready_after_the_delay(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2")
     take_back(queue)
@@ -180,14 +180,14 @@ def test_the_type_chooses_which_returns_are_delayed(vhost: Vhost, retry_type: st
     assert (queue.delayed_count, queue.ready_count) == (delayed, not delayed)
 
 
-def test_what_a_channel_held_that_has_ended_has_failed(vhost: Vhost) -> None:
+def test_messages_of_an_ended_channel_count_as_failed(vhost: Vhost) -> None:
     queue = declare(vhost, **{**RETRY, "delayed_retry_type": "failed"})
     publish(queue, b"1", b"2")
     queue.reclaim([get(queue), get(queue)])
     assert counts(queue) == (2, 0, 0, 2)
 
 
-def test_each_failure_makes_the_delay_longer(vhost: Vhost) -> None:
+def test_delay_grows_with_each_failure(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY, delayed_retry_max=250)
     publish(queue, b"1")
     for failed, delay_ms in (False, 100), (True, 100), (True, 200), (False, 200), (True, 250), (True, 250):
@@ -198,7 +198,7 @@ def test_each_failure_makes_the_delay_longer(vhost: Vhost) -> None:
         assert queue.ready_count == 1
 
 
-def test_due_messages_come_before_all_others_whatever_their_priority(vhost: Vhost) -> None:
+def test_due_messages_precede_all_others_regardless_of_priority(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"a")
     publish(queue, b"b")
@@ -210,7 +210,7 @@ def test_due_messages_come_before_all_others_whatever_their_priority(vhost: Vhos
     assert ready(queue) == [b"a", b"b", b"9"]
 
 
-def test_messages_of_one_instant_come_in_the_order_of_the_queue(vhost: Vhost) -> None:
+def test_messages_due_at_the_same_time_are_in_queue_order(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2", b"3")
     held = [get(queue) for _ in range(3)]
@@ -219,7 +219,7 @@ def test_messages_of_one_instant_come_in_the_order_of_the_queue(vhost: Vhost) ->
     assert ready(queue) == [b"1", b"2", b"3"]
 
 
-def test_consumers_get_what_is_due_and_other_messages_meanwhile(vhost: Vhost) -> None:
+def test_consumers_get_other_messages_during_the_delay(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     one = Subscriber(queue, limit=1).subscribe()
     publish(queue, b"1", b"2")
@@ -232,7 +232,7 @@ def test_consumers_get_what_is_due_and_other_messages_meanwhile(vhost: Vhost) ->
     assert counts(queue) == (0, 0, 0, 0)
 
 
-def test_a_consumer_that_is_full_gets_what_is_due_later(vhost: Vhost) -> None:
+def test_blocked_consumer_gets_due_messages_later(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     one = Subscriber(queue, limit=1).subscribe()
     publish(queue, b"1")
@@ -244,7 +244,7 @@ def test_a_consumer_that_is_full_gets_what_is_due_later(vhost: Vhost) -> None:
     assert one.take() == [b"1", b"2", b"1"]
 
 
-def test_the_delivery_limit_comes_before_the_delay(vhost: Vhost) -> None:
+def test_delivery_limit_is_checked_before_the_delay(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, **RETRY, delivery_limit=1)
     publish(queue, b"1")
     take_back(queue, failed=True)
@@ -253,7 +253,7 @@ def test_the_delivery_limit_comes_before_the_delay(vhost: Vhost) -> None:
     assert (reasons(grave), counts(queue)) == ([(b"1", "delivery_limit")], (0, 0, 0, 0))
 
 
-def test_without_a_delivery_limit_it_is_delayed_likewise(vhost: Vhost) -> None:
+def test_messages_are_delayed_without_a_delivery_limit_too(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY, delivery_limit=-1)
     publish(queue, b"1")
     for failures in range(1, 30):
@@ -263,14 +263,14 @@ def test_without_a_delivery_limit_it_is_delayed_likewise(vhost: Vhost) -> None:
         assert queue.ready_count == 1, failures
 
 
-def test_a_rejection_is_not_delayed(vhost: Vhost) -> None:
+def test_rejected_message_is_not_delayed(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, **RETRY)
     publish(queue, b"1")
     queue.reject([get(queue)])
     assert (reasons(grave), counts(queue)) == ([(b"1", "rejected")], (0, 0, 0, 0))
 
 
-def test_a_message_that_expires_meanwhile_dies_when_it_is_due(vhost: Vhost) -> None:
+def test_message_that_expires_during_the_delay_is_expired_when_due(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, **RETRY)
     publish(queue, b"late", expiration_ms=50)
     publish(queue, b"in time", expiration_ms=150)
@@ -298,7 +298,7 @@ def test_delayed_messages_count_for_the_length_limit(vhost: Vhost) -> None:
     assert ready(queue) == [b"1", b"3"]
 
 
-def test_what_is_too_much_when_it_is_due_goes_then(vhost: Vhost) -> None:
+def test_due_message_over_the_limit_is_dropped(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, **RETRY, max_length_bytes=2)
     publish(queue, b"1", b"2")
     held = [get(queue), get(queue)]
@@ -323,7 +323,7 @@ def test_a_queue_refuses_publishes_because_of_delayed_messages(vhost: Vhost) -> 
     assert queue.publish(message(b"x"))
 
 
-def test_a_purge_takes_delayed_messages(vhost: Vhost) -> None:
+def test_purge_removes_delayed_messages(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2", b"3")
     take_back(queue)
@@ -346,7 +346,7 @@ def test_a_queue_with_delayed_messages_is_not_empty(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize("end", ["queue", "vhost", "broker"])
-def test_nothing_is_left_of_a_queue_that_ends(end: str) -> None:
+def test_deleted_queue_leaves_no_delayed_messages(end: str) -> None:
     broker = make_broker(compat=COMPATS["4.3"])
     vhost = broker.vhosts["/"]
     clock = clock_of(vhost)
@@ -364,7 +364,7 @@ def test_nothing_is_left_of_a_queue_that_ends(end: str) -> None:
     assert (queue.offering.delayed, timers(clock)) == (None, before)
 
 
-def test_what_comes_back_to_a_deleted_queue_is_gone(vhost: Vhost) -> None:
+def test_message_returned_to_a_deleted_queue_is_dropped(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"1")
     held = get(queue)
@@ -373,7 +373,7 @@ def test_what_comes_back_to_a_deleted_queue_is_gone(vhost: Vhost) -> None:
     assert (queue.offering.delayed, timers(clock_of(vhost))) == (None, 0)
 
 
-def test_a_changed_policy_leaves_what_is_delayed_alone(vhost: Vhost) -> None:
+def test_changed_policy_does_not_affect_delayed_messages(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2")
     take_back(queue)
@@ -384,7 +384,7 @@ def test_a_changed_policy_leaves_what_is_delayed_alone(vhost: Vhost) -> None:
     assert ready(queue) == [b"2", b"1"]
 
 
-def test_counters_tell_neither_an_acknowledgement_nor_another_publish(vhost: Vhost) -> None:
+def test_delay_counts_neither_as_acknowledgement_nor_as_publish(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2")
 
@@ -400,7 +400,7 @@ def test_counters_tell_neither_an_acknowledgement_nor_another_publish(vhost: Vho
     assert (shown()["messages_ready"], shown()["messages_unacknowledged"]) == (2, 0)
 
 
-def test_many_due_at_once_come_a_batch_at_a_time() -> None:
+def test_many_due_messages_are_released_in_batches() -> None:
     vhost = vhost_of("4.3", bounds=Bounds(releases=10))
     queue = declare(vhost, **RETRY)
     publish(queue, *[b"%03d" % number for number in range(95)])
@@ -410,7 +410,7 @@ def test_many_due_at_once_come_a_batch_at_a_time() -> None:
     assert ready(queue) == [b"%03d" % number for number in range(95)]
 
 
-def test_times_are_shown_by_the_wall_clock(vhost: Vhost) -> None:
+def test_shown_times_are_wall_clock_times(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     queue = declare(vhost, **RETRY)
     assert (queue.info().next_delayed_at, queue.info().last_delayed_at) == (None, None)
@@ -428,7 +428,7 @@ def test_times_are_shown_by_the_wall_clock(vhost: Vhost) -> None:
     assert queue.ready_count == 1
 
 
-# --- stored messages -------------------------------------------------------------------------------------------------
+# --- stored messages --------------------------------------------------------------------------------------------------
 
 
 class RetryNode(Node):
@@ -448,7 +448,7 @@ def test_after_a_restart_delayed_messages_are_ready() -> None:
 
 
 @pytest.mark.parametrize("how", ["purge", "delete", "ack"])
-def test_what_is_gone_does_not_come_back(how: str) -> None:
+def test_removed_messages_are_not_restored(how: str) -> None:
     node = RetryNode(q=table(**RETRY))
     queue = stored_queue(node)
     publish(queue, b"1")
@@ -493,7 +493,7 @@ def numbers(queue: LocalQueue) -> list[int]:
     return [int(body[:6]) for body in ready(queue)]
 
 
-def test_many_that_are_delayed_leave_memory_and_come_back_in_order() -> None:
+def test_many_delayed_messages_are_paged_out_and_released_in_order() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node)
     assert queue.offering.delayed is not None
@@ -512,8 +512,8 @@ def test_many_that_are_delayed_leave_memory_and_come_back_in_order() -> None:
     assert (queue.delayed_count, queue.offering.delayed.paged_out, timers(node.clock)) == (0, 0, 0)
 
 
-def test_different_delays_come_in_order_though_they_left_memory() -> None:
-    """Pages overlap if longer delays were given before shorter ones."""
+def test_paged_messages_with_different_delays_are_released_in_order() -> None:
+    """Test overlapping pages, where longer delays were requested before shorter ones."""
     node = RetryNode(q=table(**RETRY, delayed_retry_max=100_000, delivery_limit=-1))
     queue = stored_queue(node)
     count = 5 * BOUNDS.page_count
@@ -539,7 +539,7 @@ def test_different_delays_come_in_order_though_they_left_memory() -> None:
     ]
 
 
-def test_large_messages_leave_memory_by_their_octets() -> None:
+def test_large_messages_are_paged_out_by_size() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node, 40, size=BOUNDS.page_bytes // 4, gap=1)
     assert queue.offering.delayed is not None
@@ -549,7 +549,7 @@ def test_large_messages_leave_memory_by_their_octets() -> None:
 
 
 @pytest.mark.parametrize("how", ["purge", "delete"])
-def test_what_left_memory_is_dropped_from_the_store(how: str) -> None:
+def test_paged_messages_are_removed_from_the_store(how: str) -> None:
     node = RetryNode(q=table(**RETRY))
     queue = delaying(node)
     if how == "purge":
@@ -562,14 +562,14 @@ def test_what_left_memory_is_dropped_from_the_store(how: str) -> None:
     assert stored_queue(node.crash()).ready_count == 0
 
 
-def test_what_left_memory_is_ready_after_a_restart() -> None:
+def test_paged_messages_are_ready_after_a_restart() -> None:
     node = RetryNode(q=table(**RETRY))
     delaying(node)
     restored = stored_queue(node.crash())
     assert [int(entry.message.body) for entry in restored.ready] == list(range(DEEP))
 
 
-def test_what_cannot_be_read_when_it_is_due_comes_later_in_order(caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_unreadable_when_due_are_released_later_in_order(caplog: pytest.LogCaptureFixture) -> None:
     files = FlakyFiles()
     node = RetryNode(files, q=table(**RETRY))
     queue = delaying(node)
@@ -593,8 +593,8 @@ def test_what_cannot_be_read_when_it_is_due_comes_later_in_order(caplog: pytest.
     assert "messages can be read again" in told[-1]
 
 
-def test_nothing_is_lost_or_doubled_whatever_happens_in_between() -> None:
-    """Each message is in exactly one place, and the counts match."""
+def test_no_message_is_lost_or_duplicated_by_random_operations() -> None:
+    """Check that each message is in exactly one place, and that the counts match."""
     vhost = vhost_of("4.3", bounds=Bounds(releases=3))
     queue = declare(vhost, **RETRY, delayed_retry_max=400, delivery_limit=-1)
     clock = clock_of(vhost)

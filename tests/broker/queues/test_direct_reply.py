@@ -19,7 +19,7 @@ def requester() -> Subscriber:
     return Subscriber(make_vhost().reply_queue(), "r", no_ack=True)
 
 
-def test_a_reply_goes_straight_to_the_consumer() -> None:
+def test_reply_is_delivered_to_the_consumer() -> None:
     replies, consumer = DirectReplies(), requester()
     reply = replies.open(consumer, lambda: False)
     assert is_direct_reply(reply.name)
@@ -28,7 +28,7 @@ def test_a_reply_goes_straight_to_the_consumer() -> None:
     assert consumer.bodies == [b"answer"]
 
 
-def test_after_the_end_it_is_not_found() -> None:
+def test_closed_reply_consumer_is_not_found() -> None:
     replies = DirectReplies()
     reply = replies.open(requester(), lambda: False)
     replies.close(reply)
@@ -36,7 +36,7 @@ def test_after_the_end_it_is_not_found() -> None:
     assert replies.find(reply.name) is None
 
 
-def test_replies_to_who_does_not_read_are_dropped_but_taken() -> None:
+def test_replies_to_a_slow_reader_are_accepted_and_dropped() -> None:
     flooded = False
     consumer = requester()
     reply = DirectReplies().open(consumer, lambda: flooded)
@@ -59,7 +59,7 @@ def test_a_name_has_a_process_identifier_and_a_key_as_in_rabbitmq() -> None:
         keys.add(base64.b64decode(key, validate=True))
     assert {len(key) for key in keys} == {16}
     assert len(keys) == 50
-    # 131 is an external term. X is a process identifier: its node, which is an atom (v), number, serial and creation.
+    # 131 is an external term. X is a process identifier: its node (an atom, v), number, serial and creation time.
     assert all(re.fullmatch(rb"\x83Xv\0.reply@\d{1,9}.{4}\0{4}\x6b\x09\x9c\xab", each, re.DOTALL) for each in processes)
     assert all(len(each) == 5 + each[4] + 12 for each in processes)
     assert len(set(processes)) == 50
@@ -70,14 +70,14 @@ def test_a_name_stays_short_on_nodes_with_long_names() -> None:
     assert len(name) <= 95
 
 
-def test_process_identifiers_go_on_beyond_four_octets() -> None:
+def test_process_identifiers_continue_beyond_four_bytes() -> None:
     replies = DirectReplies()
     replies._opened = 2**32 - 1
     first, second = [replies.open(requester(), lambda: False).name for _ in range(2)]
     assert first != second
 
 
-def test_only_names_that_were_given_are_found() -> None:
+def test_only_issued_names_are_found() -> None:
     replies = DirectReplies()
     name = replies.open(requester(), lambda: False).name
     process = name.rpartition(".")[0]
@@ -97,11 +97,11 @@ def test_only_names_that_were_given_are_found() -> None:
     assert not is_direct_reply(PSEUDO_QUEUE)
 
 
-# --- on the wire -----------------------------------------------------------------------------------------------------
+# --- on the wire ------------------------------------------------------------------------------------------------------
 
 
 def request_with_answer() -> tuple[Wire, Wire, str]:
-    """A requester that consumes replies, a responder that has its request, and where the reply is to go."""
+    """Return a requester that consumes replies, a responder with its request, and the reply address."""
     broker = make_broker()
     client, server = Wire(broker).log_in(), Wire(broker).log_in()
     server.declare("requests")
@@ -114,7 +114,7 @@ def request_with_answer() -> tuple[Wire, Wire, str]:
 
 
 @pytest.mark.parametrize("end", ["cancel", "channel.close", "lost"])
-def test_a_reply_that_comes_too_late_is_unroutable(end: str) -> None:
+def test_late_reply_is_unroutable(end: str) -> None:
     client, server, reply_to = request_with_answer()
     server.publish(reply_to, b"in time")
     if end == "cancel":
@@ -128,7 +128,7 @@ def test_a_reply_that_comes_too_late_is_unroutable(end: str) -> None:
     assert (returned.name, returned.body) == ("basic.return", b"late")
 
 
-def test_a_second_consumer_starts_with_a_name_of_its_own() -> None:
+def test_second_consumer_has_a_new_name() -> None:
     client, server, reply_to = request_with_answer()
     client.call(1, "basic.cancel", consumer_tag="replies")
     client.consume(PSEUDO_QUEUE, "again", no_ack=True)
@@ -138,7 +138,7 @@ def test_a_second_consumer_starts_with_a_name_of_its_own() -> None:
     assert request.properties["reply_to"].decode() != reply_to
 
 
-def test_a_request_keeps_its_other_properties() -> None:
+def test_other_properties_of_a_request_are_unchanged() -> None:
     client, server, reply_to = request_with_answer()
     values, _ = next(messages(count=1))
     values |= {"correlation_id": "7", "app_id": "shop", "user_id": "guest"}
@@ -163,6 +163,6 @@ def test_a_request_and_its_headers_are_not_decoded() -> None:
         assert asked.body == b"?"
 
 
-def test_the_errors_of_the_seam() -> None:
+def test_errors_of_direct_reply() -> None:
     with pytest.raises(AmqpError):
         make_vhost().queue(PSEUDO_QUEUE, None)

@@ -1,4 +1,4 @@
-"""Messages removed from a queue are freed, and nobody waits for it."""
+"""Messages removed from a queue are freed without blocking other work."""
 
 import weakref
 from collections import deque
@@ -43,7 +43,7 @@ def test_several_lines_are_freed_one_after_the_other():
     assert clock.next_due_ms() is None
 
 
-def test_few_are_not_kept():
+def test_few_are_freed_at_once():
     clock = ManualClock()
     things = [Thing() for _ in range(SLICE)]
     seen = weakref.ref(things[0])
@@ -54,7 +54,7 @@ def test_few_are_not_kept():
 
 
 @pytest.mark.parametrize("options", [{}, {"max_priority": 3}, {"queue_type": "quorum"}])
-def test_a_purged_queue_is_empty_at_once_and_goes_on(vhost, options):
+def test_purged_queue_is_empty_at_once_and_usable(vhost, options):
     queue = declare(vhost, **options)
     publish(queue, *[b"x"] * (2 * SLICE + 1))
     assert queue.purge() == 2 * SLICE + 1

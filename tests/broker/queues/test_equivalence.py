@@ -1,4 +1,7 @@
-"""Texts printed by RabbitMQ 4.0.5. The queue master locator is an argument whose value it does not check."""
+"""Equivalence of declarations, with texts that RabbitMQ 4.0.5 prints.
+
+The queue master locator is an argument whose value RabbitMQ does not check.
+"""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -64,13 +67,13 @@ def test_flags() -> None:
         ({}, {"exclusive": True, "durable": False, "auto_delete": True}, True),
     ],
 )
-def test_exclusiveness_comes_first(was: dict[str, bool], now: dict[str, bool], owned: bool) -> None:
+def test_exclusiveness_is_checked_first(was: dict[str, bool], now: dict[str, bool], owned: bool) -> None:
     assert refusal(was, now, owned=owned).startswith(
         "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'."
     )
 
 
-def test_an_exclusive_queue_is_transient_whatever_was_asked_for() -> None:
+def test_exclusive_queue_counts_as_transient() -> None:
     declare_again({"exclusive": True, "durable": True}, {"exclusive": True, "durable": False})
 
 
@@ -92,7 +95,7 @@ def test_an_exclusive_queue_is_transient_whatever_was_asked_for() -> None:
         (Field("F", {}), "'[]' of type 'table'"),
     ],
 )
-def test_what_is_there_on_one_side_only_is_shown_with_its_type(field: Field, shown: str) -> None:
+def test_argument_of_one_side_only_is_shown_with_its_type(field: Field, shown: str) -> None:
     assert of_arguments({}, {LOCATOR: field}) == inequivalent(LOCATOR, f"the value {shown}", "none")
     assert of_arguments({LOCATOR: field}, {}) == inequivalent(LOCATOR, "none", f"the value {shown}")
 
@@ -111,7 +114,7 @@ def test_what_is_there_on_one_side_only_is_shown_with_its_type(field: Field, sho
         (longstr(b"\xe9"), longstr("é"), "'é'", "'é'"),
     ],
 )
-def test_what_differs_is_shown_without_types(was: Field, now: Field, received: str, current: str) -> None:
+def test_different_values_are_shown_without_types(was: Field, now: Field, received: str, current: str) -> None:
     assert of_arguments({LOCATOR: was}, {LOCATOR: now}) == inequivalent(LOCATOR, received, current)
 
 
@@ -142,13 +145,13 @@ def test_values_are_not_checked_again() -> None:
     )
 
 
-def test_the_order_is_the_existing_queue_s_type_s() -> None:
+def test_order_of_comparison_is_that_of_the_existing_type() -> None:
     both = {"x-message-ttl": Field("I", 5), "x-dead-letter-exchange": longstr("x")}
     assert "'x-message-ttl'" in of_arguments({}, both)
     assert "'x-dead-letter-exchange'" in of_arguments(QUORUM, QUORUM | both)
 
 
-def test_no_queue_type_is_the_type_that_it_would_get() -> None:
+def test_missing_queue_type_means_the_default_type() -> None:
     declare_again({}, {"arguments": {"x-queue-type": longstr("classic")}})
     declare_again({"arguments": {"x-queue-type": longstr("classic")}}, {})
     declare_again({"arguments": QUORUM}, {}, default_queue_type="quorum")
@@ -179,7 +182,7 @@ def declare_exchange_again(now: dict[str, Any], arguments: Table | None = None) 
         ({"arguments": {AE: Field("I", 1)}}, AE, "the value '1' of type 'signedint'", "none"),
     ],
 )
-def test_exchanges(now: dict[str, Any], argument: str, received: str, current: str) -> None:
+def test_equivalence_of_exchanges(now: dict[str, Any], argument: str, received: str, current: str) -> None:
     with pytest.raises(AmqpError) as refused:
         declare_exchange_again(now)
     assert refused.value.text == (

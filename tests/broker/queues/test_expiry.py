@@ -11,7 +11,7 @@ EXPIRED = ("classic", "disabled", "expired")
     ("ttl_ms", "expiration_ms", "after_ms"),
     [(-1, -1, None), (50, -1, 50), (-1, 70, 70), (50, 70, 50), (90, 70, 70), (0, 70, 0)],
 )
-def test_the_smaller_of_ttl_and_expiration_counts(ttl_ms: int, expiration_ms: int, after_ms: int | None) -> None:
+def test_smaller_of_ttl_and_expiration_is_used(ttl_ms: int, expiration_ms: int, after_ms: int | None) -> None:
     parts = Parts(message_ttl_ms=ttl_ms)
     deadline_ms = parts.expiry.deadline_ms(message(expiration_ms=expiration_ms))
     assert deadline_ms == (0 if after_ms is None else parts.clock.wall_ms() + after_ms)
@@ -28,7 +28,7 @@ def test_only_heads_expire() -> None:
     assert parts.letter_counts == {EXPIRED: 2}
 
 
-def test_the_timer_is_for_the_head_and_there_is_one() -> None:
+def test_one_timer_waits_for_the_head() -> None:
     parts = Parts()
     parts.add(b"1", expiration_ms=10)
     parts.expiry.arm()
@@ -42,7 +42,7 @@ def test_the_timer_is_for_the_head_and_there_is_one() -> None:
     assert (parts.bodies(), parts.clock.next_due_ms()) == ([], None)
 
 
-def test_an_earlier_head_moves_the_timer_forward() -> None:
+def test_earlier_head_advances_the_timer() -> None:
     parts = Parts()
     (late,) = parts.add(b"late", expiration_ms=90)
     parts.expiry.arm()
@@ -54,7 +54,7 @@ def test_an_earlier_head_moves_the_timer_forward() -> None:
     assert parts.clock.next_due_ms() == parts.clock.now_ms() + 10
 
 
-def test_a_timer_that_empties_the_queue_tells_the_consumers() -> None:
+def test_consumers_are_updated_when_the_timer_empties_the_queue() -> None:
     parts = Parts()
     consumer = parts.subscriber(limit=0)
     assert consumer.ringed
@@ -64,7 +64,7 @@ def test_a_timer_that_empties_the_queue_tells_the_consumers() -> None:
     assert (parts.bodies(), consumer.ringed) == ([], False)
 
 
-def test_more_than_leaves_together_expires_at_once_all_the_same() -> None:
+def test_more_than_one_batch_expires_at_once() -> None:
     parts = Parts(message_ttl_ms=5)
     parts.add(*[b"x" * (LEAVING_BYTES // 4)] * 10)
     parts.clock.advance(5)
@@ -72,7 +72,7 @@ def test_more_than_leaves_together_expires_at_once_all_the_same() -> None:
     assert (parts.bodies(), parts.expiry.count, parts.letter_counts) == ([], 0, {EXPIRED: 10})
 
 
-def test_a_new_ttl_is_for_messages_that_come_later() -> None:
+def test_new_ttl_applies_to_later_messages() -> None:
     parts = Parts(message_ttl_ms=10)
     parts.add(b"1")
     parts.expiry.apply(Parts(message_ttl_ms=-1).settings)

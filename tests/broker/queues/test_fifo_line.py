@@ -4,7 +4,7 @@ from amqpbroker.broker.queues.fifo_line import FifoLine
 from tests.broker.queues.lines import drain, entry
 
 
-def test_fifo_requeue_goes_back_to_the_original_position():
+def test_fifo_requeue_restores_the_original_position():
     line = FifoLine()
     for i in range(6):
         line.push(entry(i))

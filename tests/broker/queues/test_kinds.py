@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known
 from amqpbroker.config.rows.queues import QUEUE_TYPES
 
 
-def test_the_default_type_of_the_settings_may_be_any_kind_that_can_be_made():
+def test_default_queue_type_may_be_any_supported_kind():
     made = [kind for kind in KINDS.values() if kind.make is not None]
     names = {kind.name: kind.name for kind in made}
     assert names | {kind.module: kind.name for kind in made} == QUEUE_TYPES
@@ -24,7 +24,7 @@ def test_every_argument_of_the_table_belongs_to_a_kind():
     assert known_arguments(newest=True).keys() == ARGUMENTS.keys()
 
 
-def test_kinds_that_this_broker_has_can_be_made():
+def test_supported_kinds_can_be_created():
     assert [name for name, kind in KINDS.items() if kind.make is None] == ["stream"]
 
 

@@ -10,7 +10,7 @@ from tests.broker.queues.parts import Parts
 from tests.broker.storing import Node
 
 
-def test_each_entry_has_the_next_number_and_messages_that_pass_by_have_one_too() -> None:
+def test_entries_and_passed_messages_are_numbered() -> None:
     parts = Parts()
     numbers = [parts.entry().sequence]
     parts.ledger.pass_on()
@@ -20,7 +20,7 @@ def test_each_entry_has_the_next_number_and_messages_that_pass_by_have_one_too()
 
 
 @pytest.mark.parametrize(("quorum", "persistent", "stored"), [(False, False, 0), (False, True, 1), (True, False, 1)])
-def test_persistent_messages_are_stored_and_all_of_some_kinds(quorum: bool, persistent: bool, stored: int) -> None:
+def test_stored_messages_by_kind_of_queue(quorum: bool, persistent: bool, stored: int) -> None:
     parts = Parts(quorum=quorum)
     entry = parts.entry(b"1", persistent=persistent)
     assert (parts.ledger.stored, parts.ledger.persistent) == (stored, stored)
@@ -29,7 +29,7 @@ def test_persistent_messages_are_stored_and_all_of_some_kinds(quorum: bool, pers
     assert parts.store.told == [("enqueue", b"1"), ("settle", b"1")] * stored
 
 
-def test_what_is_dropped_is_counted_and_leaves_the_store() -> None:
+def test_dropped_message_is_counted_and_removed_from_the_store() -> None:
     parts = Parts()
     parts.ledger.dead_letter([parts.entry(b"1", persistent=True), parts.entry(b"2")], REJECTED)
     assert (parts.ledger.left, parts.letter_counts) == (2, {("classic", "disabled", "rejected"): 2})
@@ -38,7 +38,7 @@ def test_what_is_dropped_is_counted_and_leaves_the_store() -> None:
     assert len(parts.letter_counts) == 1
 
 
-def test_what_is_dead_lettered_leaves_within_the_change_that_sends_the_letter() -> None:
+def test_dead_lettered_message_leaves_in_the_operation_of_its_letter() -> None:
     parts = Parts(dead_letter_exchange="")
     parts.owner.ledger = parts.ledger
     parts.owner.settings = parts.settings
@@ -54,20 +54,20 @@ def test_a_deleted_queue_dead_letters_nothing() -> None:
     assert parts.letter_counts == {("classic", "disabled", "expired"): 1}
 
 
-def test_new_settings_say_where_dead_letters_go() -> None:
+def test_new_settings_change_the_dead_letter_exchange() -> None:
     parts = Parts()
     parts.ledger.apply(Parts(dead_letter_exchange="").settings)
     parts.ledger.dead_letter([parts.entry()], MAXLEN)
     assert parts.letter_counts == {("classic", "at_most_once", "maxlen"): 1}
 
 
-def test_a_message_that_is_turned_away_has_neither_come_nor_left() -> None:
+def test_refused_message_is_not_counted() -> None:
     parts = Parts()
     parts.ledger.turn_away(parts.owner, message(b"1"))
     assert (parts.ledger.came, parts.ledger.left, parts.letter_counts) == (0, 0, {("classic", "disabled", "maxlen"): 1})
 
 
-def test_a_replaced_entry_is_the_newest_and_to_the_store_one_change() -> None:
+def test_replaced_entry_is_the_newest_and_one_change_to_the_store() -> None:
     parts = Parts(quorum=True)
     entry = parts.entry(b"1")
     entry.restore(3, 2)
@@ -80,21 +80,21 @@ def test_a_replaced_entry_is_the_newest_and_to_the_store_one_change() -> None:
     assert verbs == ["begin", "settle", "enqueue", "returned", "end"]
 
 
-def test_entries_from_before_the_start_have_not_come() -> None:
+def test_entries_from_before_the_start_are_not_counted() -> None:
     parts = Parts()
     parts.ledger.start(5, newest=9)
     assert (parts.ledger.came, parts.ledger.recovered, parts.ledger.persistent) == (0, 5, 5)
     assert parts.entry().sequence == 10
 
 
-def test_pages_leave_by_their_positions() -> None:
+def test_pages_are_removed_by_position() -> None:
     parts = Parts()
     parts.ledger.start(3, newest=3)
     parts.ledger.leave_stored(array("Q", [7, 8]))
     assert (parts.ledger.persistent, parts.store.told) == (1, [("settle", b"7"), ("settle", b"8")])
 
 
-# --- one way out ------------------------------------------------------------------------------------------------------
+# --- removal from the store -------------------------------------------------------------------------------------------
 
 
 def _stored(queue: LocalQueue, *, expiration_ms: int = -1) -> None:
@@ -156,7 +156,7 @@ EXITS = {
 
 @pytest.mark.parametrize("dead_letters", [False, True], ids=["dropped", "dead-lettered"])
 @pytest.mark.parametrize("leave", EXITS.values(), ids=EXITS)
-def test_a_message_leaves_the_store_once_however_it_leaves_the_queue(
+def test_message_is_removed_from_the_store_once_for_each_kind_of_removal(
     leave: Callable[[Node, LocalQueue], None], dead_letters: bool
 ) -> None:
     arguments = table(dead_letter_exchange="", dead_letter_routing_key="other") if dead_letters else {}

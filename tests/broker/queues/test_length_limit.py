@@ -22,7 +22,7 @@ def test_drop_head_keeps_the_newest(vhost: Vhost) -> None:
     assert reasons(grave) == [(b"1", "maxlen"), (b"2", "maxlen")]
 
 
-def test_drop_head_by_bytes_drops_as_many_as_it_takes(vhost: Vhost) -> None:
+def test_drop_head_by_bytes_drops_as_many_as_necessary(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_length_bytes=10)
     publish(queue, b"1234", b"5678", b"90")
     assert queue.ready_count == 3
@@ -34,9 +34,7 @@ def test_drop_head_by_bytes_drops_as_many_as_it_takes(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize(("kind", "order"), [("classic", [b"1", b"2", b"3"]), ("quorum", [b"3", b"2", b"1"])])
-def test_several_dropped_at_once_are_dead_lettered_in_the_order_of_the_queues_type(
-    vhost: Vhost, kind: str, order: list[bytes]
-) -> None:
+def test_order_of_dead_letters_depends_on_the_queue_type(vhost: Vhost, kind: str, order: list[bytes]) -> None:
     queue, grave = with_graves(vhost, max_length_bytes=3, queue_type=kind)
     publish(queue, b"1", b"2", b"3", b"all")
     assert ready(queue) == [b"all"]
@@ -62,7 +60,7 @@ def test_unacknowledged_messages_do_not_count(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize(("kind", "redelivered"), [("classic", b"2"), ("quorum", b"1")])
-def test_what_comes_back_to_a_full_queue_is_dropped_unless_a_quorum_queue_can_deliver_it(
+def test_requeue_to_a_full_queue_drops_unless_a_quorum_queue_can_deliver(
     vhost: Vhost, kind: str, redelivered: bytes
 ) -> None:
     queue = declare(vhost, max_length=1, queue_type=kind)
@@ -74,7 +72,7 @@ def test_what_comes_back_to_a_full_queue_is_dropped_unless_a_quorum_queue_can_de
 
 
 @pytest.mark.parametrize("arguments", [{"max_length": 0}, {"max_length_bytes": 0}])
-def test_a_limit_of_0_lets_through_what_can_be_delivered_at_once(vhost: Vhost, arguments: dict[str, int]) -> None:
+def test_limit_of_0_accepts_messages_that_are_delivered_at_once(vhost: Vhost, arguments: dict[str, int]) -> None:
     queue, grave = with_graves(vhost, **arguments)
     publish(queue, b"1")
     assert (queue.ready_count, reasons(grave)) == (0, [(b"1", "maxlen")])
@@ -84,13 +82,13 @@ def test_a_limit_of_0_lets_through_what_can_be_delivered_at_once(vhost: Vhost, a
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
-def test_what_is_too_much_goes_before_what_has_expired(vhost: Vhost, kind: str) -> None:
+def test_overflow_is_removed_before_expired_messages(vhost: Vhost, kind: str) -> None:
     queue, grave = with_graves(vhost, max_length=0, queue_type=kind)
     publish(queue, b"1", expiration_ms=0)
     assert reasons(grave) == [(b"1", "maxlen")]
 
 
-def test_what_comes_back_too_late_and_is_too_much_is_too_much(vhost: Vhost) -> None:
+def test_expired_requeue_over_the_limit_counts_as_overflow(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_length=1)
     publish(queue, b"1", expiration_ms=100)
     entry = get(queue)
@@ -100,7 +98,7 @@ def test_what_comes_back_too_late_and_is_too_much_is_too_much(vhost: Vhost) -> N
     assert reasons(grave) == [(b"1", "maxlen")]
 
 
-def test_what_has_expired_behind_what_is_dropped_goes_as_well(vhost: Vhost) -> None:
+def test_expired_messages_behind_dropped_ones_are_removed_too(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_length=2)
     publish(queue, b"1")
     publish(queue, b"2", expiration_ms=0)
@@ -122,7 +120,7 @@ def test_reject_publish_refuses_the_newest(vhost: Vhost, overflow: str, argument
     assert ready(queue) == [b"2", b"4"]
 
 
-def test_a_full_quorum_queue_keeps_one_more_and_takes_none_until_it_is_well_below_its_limit(vhost: Vhost) -> None:
+def test_full_quorum_queue_accepts_one_more_and_none_until_well_below_the_limit(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=5)
     taken = [queue.publish(message(b"%d" % i)) for i in range(8)]
     assert taken == [True] * 6 + [False] * 2
@@ -134,7 +132,7 @@ def test_a_full_quorum_queue_keeps_one_more_and_takes_none_until_it_is_well_belo
     assert [queue.publish(message(b"again")) for _ in range(3)] == [True, True, False]
 
 
-def test_what_comes_back_to_a_quorum_queue_shuts_it_as_well_if_it_is_too_much(vhost: Vhost) -> None:
+def test_requeue_over_the_limit_makes_a_quorum_queue_refuse_publishes(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=2)
     publish(queue, b"1", b"2")
     held = [queue.get(no_ack=False), queue.get(no_ack=False)]

@@ -18,10 +18,10 @@ from tests.broker.queueing import (
     with_graves,
 )
 
-# --- order -----------------------------------------------------------------------------------------------------------
+# --- order ------------------------------------------------------------------------------------------------------------
 
 
-def test_when_all_are_full_messages_wait_and_go_to_who_acks(vhost: Vhost) -> None:
+def test_waiting_messages_go_to_the_consumer_that_acks(vhost: Vhost) -> None:
     queue = declare(vhost)
     a, b = Subscriber(queue, "a", 1).subscribe(), Subscriber(queue, "b", 1).subscribe()
     publish(queue, *[b"%d" % i for i in range(5)])
@@ -32,7 +32,7 @@ def test_when_all_are_full_messages_wait_and_go_to_who_acks(vhost: Vhost) -> Non
     assert (a.bodies, b.bodies) == ([b"0", b"4"], [b"1", b"2", b"3"])
 
 
-def test_what_is_acked_at_once_makes_room_for_as_many(vhost: Vhost) -> None:
+def test_acked_messages_are_replaced_by_as_many(vhost: Vhost) -> None:
     queue = declare(vhost)
     a, b = Subscriber(queue, "a", 3).subscribe(), Subscriber(queue, "b", 1).subscribe()
     publish(queue, *[b"%d" % i for i in range(8)])
@@ -43,9 +43,7 @@ def test_what_is_acked_at_once_makes_room_for_as_many(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize("priority", [0, 1])
-def test_who_was_full_while_a_message_waited_comes_after_the_others_of_its_priority(
-    vhost: Vhost, priority: int
-) -> None:
+def test_consumer_blocked_while_a_message_waited_moves_behind_its_priority(vhost: Vhost, priority: int) -> None:
     queue = declare(vhost)
     publish(queue, b"1", b"2")
     small = Subscriber(queue, "small", 1, priority=priority).subscribe()
@@ -56,7 +54,7 @@ def test_who_was_full_while_a_message_waited_comes_after_the_others_of_its_prior
     assert (small.take(), large.take()) == (([b"4"], [b"3"]) if not priority else ([b"3"], [b"4"]))
 
 
-def test_who_a_quorum_queue_filled_while_another_message_waited_comes_last(vhost: Vhost) -> None:
+def test_quorum_consumer_filled_while_a_message_waited_moves_to_the_end(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     publish(queue, b"1")
     publish(queue, b"2", expiration_ms=10)
@@ -70,7 +68,7 @@ def test_who_a_quorum_queue_filled_while_another_message_waited_comes_last(vhost
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 @pytest.mark.parametrize("how", ["purge", "get", "expire"])
-def test_who_was_full_while_a_message_waited_that_went_without_it_comes_last(vhost: Vhost, kind: str, how: str) -> None:
+def test_consumer_blocked_by_prefetch_moves_to_end_of_round_robin(vhost: Vhost, kind: str, how: str) -> None:
     queue = declare(vhost, queue_type=kind)
     publish(queue, b"1")
     publish(queue, b"2", expiration_ms=10)
@@ -86,7 +84,7 @@ def test_who_was_full_while_a_message_waited_that_went_without_it_comes_last(vho
     assert (a.take(), b.take()) == ([b"1"], [b"1"])
 
 
-def test_a_get_that_leaves_nothing_waiting_leaves_the_consumers_that_can_take_their_turn(vhost: Vhost) -> None:
+def test_get_of_the_last_message_does_not_change_the_round_robin(vhost: Vhost) -> None:
     queue = declare(vhost)
     a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
     assert queue.get(no_ack=True) is None
@@ -95,7 +93,7 @@ def test_a_get_that_leaves_nothing_waiting_leaves_the_consumers_that_can_take_th
     assert (a.take(), b.take()) == ([b"1", b"3"], [b"2"])
 
 
-def test_a_quorum_queue_counts_whoever_holds_a_message_as_a_consumer(vhost: Vhost) -> None:
+def test_quorum_queue_counts_holders_of_messages_as_consumers(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     publish(queue, *[b"%d" % i for i in range(6)])
     first, second = queue.get(no_ack=False), queue.get(no_ack=False)
@@ -113,7 +111,7 @@ def test_a_quorum_queue_counts_whoever_holds_a_message_as_a_consumer(vhost: Vhos
     assert queue.reported_consumer_count == 0
 
 
-def test_who_waits_to_be_the_active_consumer_is_not_told_of_by_a_quorum_queue(vhost: Vhost) -> None:
+def test_quorum_queue_does_not_report_waiting_consumers(vhost: Vhost) -> None:
     for kind, told in (("classic", 2), ("quorum", 1)):
         queue = declare(vhost, kind, queue_type=kind, single_active_consumer=True)
         assert queue.reported_consumer_count == 0
@@ -122,7 +120,7 @@ def test_who_waits_to_be_the_active_consumer_is_not_told_of_by_a_quorum_queue(vh
         assert (queue.reported_consumer_count, queue.consumer_count, queue.info().consumers) == (told, 2, 2)
 
 
-def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost: Vhost) -> None:
+def test_messages_of_a_quorum_round_are_delivered_consumer_by_consumer(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     order: list[tuple[str, bytes]] = []
 
@@ -142,7 +140,7 @@ def test_what_a_quorum_queue_deals_out_at_once_each_consumer_gets_together(vhost
     assert queue.unacked_count == 4
 
 
-def test_a_quorum_queue_deals_out_to_who_does_not_ack_as_many_as_its_prefetch_at_a_time(vhost: Vhost) -> None:
+def test_no_ack_consumer_of_a_quorum_queue_gets_its_prefetch_per_round(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     holder = Subscriber(queue, "holder").subscribe()
     publish(queue, b"1", b"2", b"3", b"4")
@@ -155,7 +153,7 @@ def test_a_quorum_queue_deals_out_to_who_does_not_ack_as_many_as_its_prefetch_at
     assert hasty.take() == [b"5", b"6"]
 
 
-def test_a_quorum_queue_deals_out_more_than_a_round(vhost: Vhost) -> None:
+def test_quorum_queue_delivers_several_rounds(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     holder = Subscriber(queue, "holder").subscribe()
     count = 2 * ROUND + 1
@@ -167,7 +165,7 @@ def test_a_quorum_queue_deals_out_more_than_a_round(vhost: Vhost) -> None:
     assert not queue.ready_count
 
 
-def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
+def test_offer_delivers_to_a_consumer_that_can_take_more(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue, limit=0).subscribe()
     publish(queue, b"1", b"2", b"3")
@@ -178,7 +176,7 @@ def test_who_can_take_more_says_so_with_an_offer(vhost: Vhost) -> None:
     assert one.bodies == [b"1", b"2", b"3"]
 
 
-def test_no_ack_leaves_nothing_outstanding(vhost: Vhost) -> None:
+def test_no_ack_delivery_is_settled(vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"1")
     one = Subscriber(queue, no_ack=True).subscribe()
@@ -187,7 +185,7 @@ def test_no_ack_leaves_nothing_outstanding(vhost: Vhost) -> None:
     assert (queue.ready_count, queue.unacked_count, one.unacked) == (0, 0, 0)
 
 
-def test_purge_drops_what_is_ready_only(vhost: Vhost) -> None:
+def test_purge_drops_ready_messages_only(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost)
     one = Subscriber(queue, limit=1).subscribe()
     publish(queue, b"1", b"2", b"3")
@@ -197,11 +195,11 @@ def test_purge_drops_what_is_ready_only(vhost: Vhost) -> None:
     assert one.got == [(b"1", False), (b"1", True)]
 
 
-# --- exclusive, single active, auto-delete ---------------------------------------------------------------------------
+# --- exclusive, single active, auto-delete ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("settle", ["reject", "requeue"])
-def test_quorum_it_hands_over_as_well_when_the_last_one_is_given_back(vhost: Vhost, settle: str) -> None:
+def test_quorum_active_consumer_is_replaced_after_its_last_requeue(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost, queue_type="quorum", single_active_consumer=True)
     a = Subscriber(queue, "a", 1).subscribe()
     publish(queue, b"1", b"2")
@@ -210,7 +208,7 @@ def test_quorum_it_hands_over_as_well_when_the_last_one_is_given_back(vhost: Vho
     assert high.bodies == ([b"1", b"2"] if settle == "requeue" else [b"2"])
 
 
-def test_an_auto_delete_queue_goes_with_its_last_consumer(vhost: Vhost) -> None:
+def test_auto_delete_queue_is_deleted_with_its_last_consumer(vhost: Vhost) -> None:
     queue = declare(vhost, auto_delete=True)
     a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
     publish(queue, b"1")
@@ -240,11 +238,11 @@ def test_cancelling_twice_counts_once(vhost: Vhost) -> None:
     assert "q" not in vhost.queues
 
 
-# --- settling --------------------------------------------------------------------------------------------------------
+# --- settling ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
-def test_every_settle_counts_down_once(vhost: Vhost, settle: str) -> None:
+def test_each_settlement_is_counted_once(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     publish(queue, b"1", b"2", b"3")
@@ -255,7 +253,7 @@ def test_every_settle_counts_down_once(vhost: Vhost, settle: str) -> None:
 
 
 @pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
-def test_what_a_cancelled_consumer_holds_can_still_be_settled(vhost: Vhost, settle: str) -> None:
+def test_messages_of_a_cancelled_consumer_can_be_settled(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     publish(queue, b"1")
@@ -268,7 +266,7 @@ def test_what_a_cancelled_consumer_holds_can_still_be_settled(vhost: Vhost, sett
 
 
 @pytest.mark.parametrize("settle", ["ack", "ack_all", "reject", "requeue"])
-def test_what_came_by_get_can_be_settled(vhost: Vhost, settle: str) -> None:
+def test_messages_of_basic_get_can_be_settled(vhost: Vhost, settle: str) -> None:
     queue = declare(vhost)
     publish(queue, b"1")
     entry = get(queue)
@@ -288,7 +286,7 @@ def test_settling_messages_of_a_deleted_queue_is_harmless(vhost: Vhost, settle: 
     assert (queue.unacked_count, one.unacked, queue.ready_count, grave.ready_count) == (0, 0, 0, 0)
 
 
-def test_a_requeued_message_goes_back_to_its_place_and_is_redelivered(vhost: Vhost) -> None:
+def test_requeued_message_returns_to_its_position_and_is_redelivered(vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"1", b"2", b"3", b"4")
     first, second, third = get(queue), get(queue), get(queue)
@@ -300,7 +298,7 @@ def test_a_requeued_message_goes_back_to_its_place_and_is_redelivered(vhost: Vho
     assert one.got == [(b"1", True), (b"2", True), (b"3", True), (b"4", False)]
 
 
-def test_in_a_quorum_queue_returned_ones_come_first_in_the_order_of_their_return(vhost: Vhost) -> None:
+def test_quorum_queue_delivers_returned_messages_first_in_order(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     publish(queue, b"1", b"2", b"3", b"4")
     first, second, third = get(queue), get(queue), get(queue)
@@ -311,7 +309,7 @@ def test_in_a_quorum_queue_returned_ones_come_first_in_the_order_of_their_return
 
 
 @pytest.mark.parametrize("no_ack", [False, True])
-def test_what_a_quorum_queue_hands_to_a_consumer_takes_a_turn(vhost: Vhost, no_ack: bool) -> None:
+def test_direct_delivery_of_a_quorum_queue_advances_the_priority_order(vhost: Vhost, no_ack: bool) -> None:
     queue = declare(vhost, queue_type="quorum")
     one = Subscriber(queue, no_ack=no_ack).subscribe()
     publish(queue, b"1")
@@ -322,7 +320,7 @@ def test_what_a_quorum_queue_hands_to_a_consumer_takes_a_turn(vhost: Vhost, no_a
 
 
 @pytest.mark.parametrize("no_ack", [False, True])
-def test_what_a_quorum_queue_handed_to_a_consumer_before_a_purge_takes_no_turn(vhost: Vhost, no_ack: bool) -> None:
+def test_direct_delivery_before_a_purge_does_not_advance_the_priority_order(vhost: Vhost, no_ack: bool) -> None:
     queue = declare(vhost, queue_type="quorum")
     one = Subscriber(queue, no_ack=no_ack).subscribe()
     publish(queue, b"1", b"2")
@@ -333,7 +331,7 @@ def test_what_a_quorum_queue_handed_to_a_consumer_before_a_purge_takes_no_turn(v
     assert [get(queue).message.body for _ in range(3)] == [b"high", b"high", b"normal"]
 
 
-def test_what_a_quorum_queue_hands_to_a_consumer_after_a_purge_takes_a_turn(vhost: Vhost) -> None:
+def test_direct_delivery_after_a_purge_advances_the_priority_order(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum")
     one = Subscriber(queue).subscribe()
     publish(queue, b"1")
@@ -345,7 +343,7 @@ def test_what_a_quorum_queue_hands_to_a_consumer_after_a_purge_takes_a_turn(vhos
     assert [get(queue).message.body for _ in range(3)] == [b"normal", b"high", b"high"]
 
 
-def test_what_a_quorum_queue_inherits_takes_no_turn_for_what_is_gone(vhost: Vhost) -> None:
+def test_inherited_messages_do_not_advance_the_priority_order_for_removed_ones(vhost: Vhost) -> None:
     queue, heir = declare(vhost, queue_type="quorum"), declare(vhost, name="heir", queue_type="quorum")
     publish(queue, b"1")
     queue.ack(get(queue))
@@ -355,7 +353,7 @@ def test_what_a_quorum_queue_inherits_takes_no_turn_for_what_is_gone(vhost: Vhos
     assert [get(heir).message.body for _ in range(3)] == [b"high", b"high", b"normal"]
 
 
-def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
+def test_requeued_messages_are_offered_to_all_consumers(vhost: Vhost) -> None:
     queue = declare(vhost)
     a = Subscriber(queue, "a").subscribe()
     publish(queue, b"1", b"2")
@@ -366,9 +364,7 @@ def test_requeued_messages_are_offered_to_everybody(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize(("kind", "no_ack", "left"), [("classic", False, 0), ("quorum", False, 1), ("quorum", True, 0)])
-def test_what_has_expired_behind_what_is_got_goes_at_once_or_right_after(
-    vhost: Vhost, kind: str, no_ack: bool, left: int
-) -> None:
+def test_expired_messages_behind_a_got_one_are_removed(vhost: Vhost, kind: str, no_ack: bool, left: int) -> None:
     queue = declare(vhost, queue_type=kind)
     publish(queue, b"1")
     publish(queue, b"expires", expiration_ms=0)
@@ -379,10 +375,10 @@ def test_what_has_expired_behind_what_is_got_goes_at_once_or_right_after(
     assert queue.ready_count == 0
 
 
-# --- TTL -------------------------------------------------------------------------------------------------------------
+# --- TTL --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_message_expires_when_its_time_is_over_and_not_before(vhost: Vhost) -> None:
+def test_message_expires_at_its_deadline(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, message_ttl=1000)
     publish(queue, b"1")
     clock_of(vhost).advance(999)
@@ -392,7 +388,7 @@ def test_a_message_expires_when_its_time_is_over_and_not_before(vhost: Vhost) ->
 
 
 @pytest.mark.parametrize(("queue_ms", "message_ms", "least"), [(1000, 400, 400), (400, 1000, 400), (None, 400, 400)])
-def test_the_smaller_of_both_times_counts(vhost: Vhost, queue_ms: int | None, message_ms: int, least: int) -> None:
+def test_smaller_of_ttl_and_expiration_is_used(vhost: Vhost, queue_ms: int | None, message_ms: int, least: int) -> None:
     queue = declare(vhost, **({} if queue_ms is None else {"message_ttl": queue_ms}))
     publish(queue, b"1", expiration_ms=message_ms)
     clock_of(vhost).advance(least - 1)
@@ -401,7 +397,7 @@ def test_the_smaller_of_both_times_counts(vhost: Vhost, queue_ms: int | None, me
     assert queue.ready_count == 0
 
 
-def test_the_timer_follows_a_head_that_was_taken(vhost: Vhost) -> None:
+def test_timer_is_updated_after_the_head_is_consumed(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost)
     publish(queue, b"head")
     publish(queue, b"short", expiration_ms=100)
@@ -410,7 +406,7 @@ def test_the_timer_follows_a_head_that_was_taken(vhost: Vhost) -> None:
     assert (queue.ready_count, grave.ready_count) == (0, 1)
 
 
-def test_the_timer_follows_a_head_that_was_overtaken(vhost: Vhost) -> None:
+def test_timer_is_updated_for_a_new_head(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_priority=3)
     publish(queue, b"slow", expiration_ms=5000)
     publish(queue, b"fast", priority=2, expiration_ms=100)
@@ -420,7 +416,7 @@ def test_the_timer_follows_a_head_that_was_overtaken(vhost: Vhost) -> None:
     assert [body for body, _ in reasons(grave)] == [b"fast", b"slow"]
 
 
-def test_many_messages_with_a_ttl_take_one_timer(vhost: Vhost) -> None:
+def test_many_messages_with_a_ttl_need_one_timer(vhost: Vhost) -> None:
     queue = declare(vhost)
     for i in range(1000):
         publish(queue, b"x", expiration_ms=1000 - i)
@@ -428,7 +424,7 @@ def test_many_messages_with_a_ttl_take_one_timer(vhost: Vhost) -> None:
     assert len([timer for _, _, timer in clock_of(vhost)._heap if timer.callback]) == 1
 
 
-def test_a_new_ttl_is_for_new_messages(vhost: Vhost) -> None:
+def test_new_ttl_applies_to_new_messages(vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"old")
     queue.apply_settings(QueueSettings(message_ttl_ms=100))
@@ -438,7 +434,7 @@ def test_a_new_ttl_is_for_new_messages(vhost: Vhost) -> None:
     assert (one.bodies, queue.ready_count) == ([b"old"], 0)
 
 
-def test_a_ttl_that_goes_away_stays_with_the_messages_that_have_it(vhost: Vhost) -> None:
+def test_removed_ttl_still_applies_to_older_messages(vhost: Vhost) -> None:
     queue = declare(vhost, message_ttl=100)
     publish(queue, b"old")
     queue.apply_settings(QueueSettings())
@@ -447,10 +443,10 @@ def test_a_ttl_that_goes_away_stays_with_the_messages_that_have_it(vhost: Vhost)
     assert ready(queue) == [b"new"]
 
 
-# --- dead letters ----------------------------------------------------------------------------------------------------
+# --- dead letters -----------------------------------------------------------------------------------------------------
 
 
-def test_without_a_dead_letter_exchange_they_are_gone(vhost: Vhost) -> None:
+def test_messages_without_a_dead_letter_exchange_are_dropped(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     publish(queue, b"1")
@@ -466,7 +462,7 @@ def test_a_delivery_limit_of_0_allows_one_delivery(vhost: Vhost) -> None:
     assert (one.bodies, reasons(grave)) == ([b"1"], [(b"1", "delivery_limit")])
 
 
-def test_a_classic_queue_has_no_limit(vhost: Vhost) -> None:
+def test_classic_queue_has_no_delivery_limit(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     publish(queue, b"1")
@@ -475,7 +471,7 @@ def test_a_classic_queue_has_no_limit(vhost: Vhost) -> None:
     assert one.bodies == [b"1"] * 51
 
 
-def test_a_dead_letter_that_dies_at_once_goes_on_at_once(vhost: Vhost) -> None:
+def test_dead_letter_that_dies_at_once_is_dead_lettered_again(vhost: Vhost) -> None:
     declare(vhost, "a", message_ttl=0, dead_letter_exchange="", dead_letter_routing_key="b")
     declare(vhost, "b", max_length=0, dead_letter_exchange="", dead_letter_routing_key="c")
     last = declare(vhost, "c")
@@ -537,7 +533,7 @@ def test_a_move_is_counted_as_no_delivery(vhost: Vhost) -> None:
     assert other.message_stats()["publish"] == 2
 
 
-def test_what_is_dead_lettered_where_it_is_moved_to_may_come_back(vhost: Vhost) -> None:
+def test_moved_message_may_return_as_a_dead_letter(vhost: Vhost) -> None:
     queue = declare(vhost)
     other = declare(vhost, "other", max_length=1, dead_letter_exchange="", dead_letter_routing_key="q")
     publish(queue, b"1", b"2", b"3")
@@ -545,7 +541,7 @@ def test_what_is_dead_lettered_where_it_is_moved_to_may_come_back(vhost: Vhost) 
     assert (ready(queue), ready(other)) == ([b"1", b"2"], [b"3"])
 
 
-def test_nothing_moves_to_a_queue_that_is_gone(vhost: Vhost) -> None:
+def test_nothing_moves_to_a_deleted_queue(vhost: Vhost) -> None:
     queue, other = declare(vhost), declare(vhost, "other")
     publish(queue, b"1")
     vhost.delete_queue(other)
@@ -553,7 +549,7 @@ def test_nothing_moves_to_a_queue_that_is_gone(vhost: Vhost) -> None:
     assert ready(queue) == [b"1"]
 
 
-def test_what_is_moved_goes_to_consumers_there(vhost: Vhost) -> None:
+def test_moved_messages_are_delivered_to_consumers(vhost: Vhost) -> None:
     queue, other = declare(vhost), declare(vhost, "other")
     publish(queue, b"1", b"2")
     subscriber = Subscriber(other, limit=1)

@@ -8,7 +8,7 @@ from tests.broker.queues.parts import Parts
 
 
 class Ordered(Subscriber):
-    """order: tags of the consumers that got a message, in the order of their deliveries."""
+    """Records deliveries. order: tags of the consumers that got a message, in the order of their deliveries."""
 
     def __init__(self, order: list[str], *parts: Any, **options: Any) -> None:
         super().__init__(*parts, **options)
@@ -24,14 +24,14 @@ def parts(request: pytest.FixtureRequest) -> Parts:
     return Parts(quorum=request.param)
 
 
-def test_a_delivery_is_outstanding(parts: Parts) -> None:
+def test_delivery_is_unacknowledged(parts: Parts) -> None:
     consumer = parts.subscriber(limit=2)
     parts.add(b"1", b"2", b"3")
     parts.offering.drain()
     assert (consumer.bodies, parts.bodies(), parts.outstanding.count) == ([b"1", b"2"], [b"3"], 2)
 
 
-def test_without_acknowledgement_a_delivery_leaves(parts: Parts) -> None:
+def test_no_ack_delivery_is_removed(parts: Parts) -> None:
     consumer = parts.subscriber(no_ack=True)
     entry = parts.entry(b"1", persistent=True)
     parts.offering.deliver(consumer, entry)
@@ -39,12 +39,12 @@ def test_without_acknowledgement_a_delivery_leaves(parts: Parts) -> None:
     assert parts.store.told == [("enqueue", b"1"), ("settle", b"1")]
 
 
-def test_the_store_is_told_of_a_delivery_of_what_it_keeps(parts: Parts) -> None:
+def test_store_records_the_delivery_of_a_stored_message(parts: Parts) -> None:
     parts.offering.deliver(parts.subscriber(), parts.entry(b"1", persistent=True))
     assert parts.store.told == [("enqueue", b"1"), ("returned", b"1")]
 
 
-def test_consumers_share_in_turn() -> None:
+def test_consumers_get_messages_round_robin() -> None:
     parts = Parts()
     a, b = parts.subscriber("a"), parts.subscriber("b")
     parts.add(b"1", b"2", b"3", b"4")
@@ -52,7 +52,7 @@ def test_consumers_share_in_turn() -> None:
     assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2", b"4"])
 
 
-def test_in_rounds_each_gets_its_part_at_once_and_nothing_stays_reserved() -> None:
+def test_rounds_deliver_per_consumer_and_leave_no_reservation() -> None:
     parts = Parts(quorum=True)
     order: list[str] = []
     a, b = Ordered(order, parts.owner, "a", limit=2), Ordered(order, parts.owner, "b", limit=2)
@@ -65,7 +65,7 @@ def test_in_rounds_each_gets_its_part_at_once_and_nothing_stays_reserved() -> No
     assert [entry.message.body for entry in a.held] == [b"1", b"3"]
 
 
-def test_what_has_expired_is_not_taken(parts: Parts) -> None:
+def test_expired_message_is_not_delivered(parts: Parts) -> None:
     parts.add(b"old", expiration_ms=5)
     parts.add(b"new")
     parts.clock.advance(5)
@@ -75,7 +75,7 @@ def test_what_has_expired_is_not_taken(parts: Parts) -> None:
     assert parts.offering.take_head() is None
 
 
-def test_offering_to_one_consumer_arms_the_timer_for_what_stays(parts: Parts) -> None:
+def test_offer_sets_the_timer_for_remaining_messages(parts: Parts) -> None:
     consumer = parts.subscriber(limit=1)
     parts.add(b"1", b"2", expiration_ms=20)
     parts.offering.offer(consumer)
@@ -84,8 +84,8 @@ def test_offering_to_one_consumer_arms_the_timer_for_what_stays(parts: Parts) ->
 
 
 @pytest.mark.parametrize("quorum", [False, True])
-def test_consumers_come_back_in_the_order_in_which_they_became_full(quorum: bool) -> None:
-    """Recorded as prefetch/whole_channel_order_of_the_stopped_before_1."""
+def test_consumers_resume_in_the_order_in_which_they_were_blocked(quorum: bool) -> None:
+    """Check the order that is recorded as prefetch/whole_channel_order_of_the_stopped_before_1."""
     parts = Parts(quorum=quorum)
     parts.add(b"1", b"2")
     first = parts.subscriber(limit=1)
@@ -98,7 +98,7 @@ def test_consumers_come_back_in_the_order_in_which_they_became_full(quorum: bool
     assert (first.bodies, second.bodies) == ([b"1", b"2"], [])
 
 
-def test_what_comes_back_goes_to_its_place_and_expires_again() -> None:
+def test_requeued_message_returns_to_its_position_and_can_expire() -> None:
     parts = Parts()
     first, _ = parts.add(b"1", b"2", expiration_ms=5)
     assert parts.offering.pop() is first
@@ -107,14 +107,14 @@ def test_what_comes_back_goes_to_its_place_and_expires_again() -> None:
     assert (parts.bodies(), parts.expiry.count) == ([b"1", b"2"], 2)
 
 
-def test_one_that_goes_last_is_behind_all_others(parts: Parts) -> None:
+def test_requeue_last_puts_a_message_behind_all_others(parts: Parts) -> None:
     first, _ = parts.add(b"1", b"2", expiration_ms=5)
     parts.offering.pop()
     parts.offering.requeue_last(first)
     assert (parts.bodies(), parts.expiry.count) == ([b"2", b"1"], 2)
 
 
-def test_clear_lets_all_go_and_the_consumers_rest(parts: Parts) -> None:
+def test_clear_removes_all_messages(parts: Parts) -> None:
     consumer = parts.subscriber(limit=0)
     parts.add(b"1", b"2", expiration_ms=5)
     assert parts.offering.clear() == 2
@@ -122,7 +122,7 @@ def test_clear_lets_all_go_and_the_consumers_rest(parts: Parts) -> None:
     assert parts.offering.clear() == 0
 
 
-def test_discard_tells_the_store_nothing(parts: Parts) -> None:
+def test_discard_does_not_change_the_store(parts: Parts) -> None:
     parts.ready.push(parts.entry(b"1", persistent=True))
     parts.offering.discard()
     assert parts.offering.ready.count == 0

@@ -40,7 +40,7 @@ def test_a_message_that_basic_get_got_has_no_consumer() -> None:
     assert (outstanding.count, outstanding.size) == (0, 0)
 
 
-def test_only_messages_that_are_taken_back_count_as_returned() -> None:
+def test_only_returned_messages_count_as_returned() -> None:
     outstanding, one, two = Outstanding(), subscriber("1"), subscriber("2")
     acked = delivered(outstanding, one, b"1")
     back = delivered(outstanding, two, b"2") + delivered(outstanding, one, b"3")
@@ -88,7 +88,7 @@ def test_a_queue_that_does_not_count_holders_has_none() -> None:
     assert outstanding.count == 1
 
 
-def test_a_consumer_takes_over_what_a_cancelled_one_holds() -> None:
+def test_consumer_takes_over_messages_of_a_cancelled_one() -> None:
     outstanding, former, heir = Outstanding(counts_holders=True), subscriber("a"), subscriber("b")
     held = delivered(outstanding, former, b"1", b"2")
     outstanding.consumer_removed(former)
@@ -98,7 +98,7 @@ def test_a_consumer_takes_over_what_a_cancelled_one_holds() -> None:
     assert heir.unacked == 1
 
 
-def test_what_is_taken_over_uncounted_makes_room_for_more_once_it_is_settled() -> None:
+def test_uncounted_messages_are_subtracted_when_settled() -> None:
     outstanding, former, heir = Outstanding(), subscriber("a"), subscriber("b")
     (entry,) = delivered(outstanding, former, b"1")
     outstanding.move([entry], heir, counted=False)

@@ -1,4 +1,4 @@
-"""Queues whose messages leave memory and come back: nobody may notice but by the memory."""
+"""Queues whose messages are paged out and read back, which only memory use may reveal."""
 
 import random
 import tracemalloc
@@ -62,7 +62,7 @@ class Node:
 
     @property
     def in_memory(self):
-        """How many messages that wait are in memory."""
+        """Return the number of waiting messages in memory."""
         line = self.queue.ready
         lines = [line]
         if isinstance(line, StrictQuorumLine):
@@ -87,7 +87,7 @@ def texts(count, start=0):
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_stored_ones_leave_memory_once_they_are_safe_though_paged_before():
+def test_stored_messages_leave_memory_when_they_are_durable():
     node = Node(committer=LaterCommitter)
     node.publish(*texts(100))
     node.log.sync()
@@ -98,7 +98,7 @@ def test_stored_ones_leave_memory_once_they_are_safe_though_paged_before():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_the_next_page_is_asked_of_the_disk_ahead_of_who_takes_it():
+def test_next_page_is_read_ahead():
     node = Node()
     node.publish(*texts(40))
     node.log.sync()
@@ -113,12 +113,12 @@ def test_the_next_page_is_asked_of_the_disk_ahead_of_who_takes_it():
     for entry in following:
         assert offset <= entry.position & OFFSET_MASK < offset + size
     node.take(40)
-    # Each page but the first was asked for once, though each was read in two parts.
+    # Each page except the first was requested once, though each was read in two parts.
     assert len(node.files.expected) == 10 - 1 - 1
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_what_is_purged_before_it_is_safe_stays_away():
+def test_message_purged_before_it_is_durable_is_not_restored():
     node = Node(committer=LaterCommitter)
     node.publish(*texts(100))
     node.log.sync()
@@ -136,7 +136,7 @@ def test_what_is_purged_before_it_is_safe_stays_away():
     [{"max_priority": 5}, {"queue_type": "quorum"}, {"queue_type": "quorum", "compat": COMPATS["4.3"]}],
     ids=["priority", "quorum", "strict quorum"],
 )
-def test_recovered_messages_of_priorities_stay_on_the_disk_and_keep_their_order(arguments, monkeypatch):
+def test_recovered_messages_with_priorities_stay_on_disk_in_order(arguments, monkeypatch):
     first, other = Node(**arguments), Node(**arguments)
     for i in range(100):
         for node in (first, other):
@@ -162,7 +162,7 @@ def test_recovered_pages_are_bounded_by_octets(monkeypatch):
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("durable", [True, False])
-def test_transient_messages_leave_memory_when_it_is_short_and_come_back(durable):
+def test_transient_messages_are_spilled_when_memory_is_low_and_read_back(durable):
     node = Node(durable=durable)
     node.publish(*texts(100), persistent=False)
     assert node.in_memory == 100
@@ -176,7 +176,7 @@ def test_transient_messages_leave_memory_when_it_is_short_and_come_back(durable)
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_while_messages_are_consumed_the_next_ones_stay():
+def test_next_messages_of_consumers_stay_in_memory():
     node = Node(durable=False)
     node.publish(*texts(100), persistent=False)
     consumer = Subscriber(node.queue, limit=1).subscribe()
@@ -187,7 +187,7 @@ def test_while_messages_are_consumed_the_next_ones_stay():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_a_purge_gives_the_files_back():
+def test_purge_frees_the_files():
     node = Node(durable=False)
     node.publish(*texts(100), persistent=False)
     node.page_out()
@@ -223,7 +223,7 @@ def test_few_large_messages_are():
 
 @pytest.mark.explore
 @pytest.mark.parametrize("arguments", [{}, {"queue_type": "quorum", "delivery_limit": -1}])
-def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
+def test_many_requeued_messages_are_spilled_when_memory_is_low(arguments):
     node = Node(**arguments)
     node.publish(*texts(10_000))
     node.log.sync()
@@ -250,7 +250,7 @@ def test_many_that_are_requeued_leave_memory_when_it_is_short(arguments):
     ids=["transient", "durable", "transient priority", "durable priority", "quorum", "quorum without limit"],
 )
 def test_paging_changes_nothing(seed, durable, arguments):
-    """One queue pages at random, the other never: both give the same."""
+    """Compare a queue that pages at random with one that never pages: both return the same."""
     chance = random.Random(seed)
     paging, plain = (Node(durable=durable, message_ttl=1_000, dead_letter_exchange="", **arguments) for _ in range(2))
     nodes = (paging, plain)
@@ -305,7 +305,7 @@ def test_paging_changes_nothing(seed, durable, arguments):
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("arguments", [{}, {"max_priority": 5}, {"queue_type": "quorum"}])
-def test_a_queue_tells_how_much_is_not_in_memory(arguments):
+def test_info_shows_how_much_is_not_in_memory(arguments):
     node = Node(**arguments)
     node.publish(*[b"xx"] * 100, persistent=True)
     node.log.sync()
@@ -321,7 +321,7 @@ def test_a_queue_tells_how_much_is_not_in_memory(arguments):
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_a_queue_tells_how_much_is_stored():
+def test_info_shows_how_much_is_stored():
     node = Node()
     node.publish(*texts(30), persistent=False)
     node.publish(*texts(90))
@@ -346,7 +346,7 @@ def test_a_queue_tells_how_much_is_stored():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_recovered_messages_are_there_and_stored_but_were_not_published():
+def test_recovered_messages_do_not_count_as_published():
     node = Node()
     node.publish(*texts(20))
     node.take(3)
@@ -360,7 +360,7 @@ def test_recovered_messages_are_there_and_stored_but_were_not_published():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_a_head_that_is_not_in_memory_is_not_fetched_to_be_shown():
+def test_info_does_not_load_the_head():
     node = Node()
     node.publish(*texts(40))
     after = node.restarted()
@@ -368,11 +368,11 @@ def test_a_head_that_is_not_in_memory_is_not_fetched_to_be_shown():
     assert after.in_memory == 0
 
 
-# --- leaving ----------------------------------------------------------------------------------------------------------
+# --- removal ----------------------------------------------------------------------------------------------------------
 
 
 def peak(do):
-    """The most octets of memory that it has at once."""
+    """Return the largest number of bytes of memory in use."""
     tracemalloc.start()
     try:
         do()
@@ -382,7 +382,7 @@ def peak(do):
 
 
 def filled(**arguments):
-    """40 MB of messages, on the disk."""
+    """Return a node with 40 MB of messages on disk."""
     node = Node(**arguments)
     for number in range(40):
         node.publish(*[b"%0100000d" % number] * 10)
@@ -391,14 +391,14 @@ def filled(**arguments):
     return node
 
 
-def test_a_backlog_expires_without_coming_into_memory_as_a_whole():
+def test_backlog_expires_without_being_loaded_as_a_whole():
     node = filled(message_ttl=1_000)
     assert peak(lambda: node.clock.advance(1_000)) < 20_000_000
     assert node.queue.ready.count == 0
     assert node.restarted().queue.ready.count == 0
 
 
-def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
+def test_backlog_is_trimmed_without_being_loaded_as_a_whole():
     node = filled()
     settings = queue_settings(node.queue.kind, table(max_length=3))
     assert peak(lambda: node.queue.apply_settings(settings)) < 20_000_000
@@ -407,7 +407,7 @@ def test_a_backlog_is_cut_to_a_length_without_coming_into_memory_as_a_whole():
 
 
 @pytest.mark.parametrize("arguments", [{}, {"x-queue-type": "quorum"}])
-def test_the_first_message_of_a_long_queue_is_delivered_when_a_slice_of_a_page_was_read(arguments):
+def test_first_message_of_a_long_queue_is_delivered_after_a_slice_of_a_page(arguments):
     node = Node(**arguments)
     sent = texts(3 * BOUNDS.page_count + 1)
     node.publish(*sent)

@@ -13,7 +13,7 @@ def test_priority_highest_first_and_fifo_within_one():
     assert drain(line) == [1, 3, 4, 2, 5, 0]
 
 
-def test_priority_requeue_goes_back_inside_its_level():
+def test_priority_requeue_returns_to_its_level():
     line = PriorityLine(9)
     for i, priority in enumerate([5, 5, 5, 1]):
         line.push(entry(i, priority))
@@ -22,13 +22,13 @@ def test_priority_requeue_goes_back_inside_its_level():
     assert drain(line) == [0, 1, 2, 3]
 
 
-def test_priority_what_leaves_together_leaves_by_priority():
+def test_priority_messages_that_leave_together_are_ranked():
     entries = [entry(i, priority) for i, priority in enumerate([0, 9, 3, 200, 0])]
     assert [e.sequence for e in PriorityLine(5).ranked(entries)] == [1, 3, 2, 0, 4]
     assert [line.ranked(entries) for line in (FifoLine(), QuorumLine())] == [entries, entries]
 
 
-def test_a_line_costs_nothing_for_priorities_that_were_never_used():
+def test_unused_priorities_take_no_memory():
     def costs(max_priority: int) -> int:
         tracemalloc.start()
         try:

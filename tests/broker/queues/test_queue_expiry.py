@@ -12,7 +12,7 @@ def test_an_unused_queue_expires(vhost: Vhost) -> None:
     assert grave.ready_count == 0
 
 
-def test_publishing_is_no_use_but_get_and_declare_are(vhost: Vhost) -> None:
+def test_get_and_declare_use_a_queue_but_publish_does_not(vhost: Vhost) -> None:
     queue = declare(vhost, expires=1000)
     clock_of(vhost).advance(900)
     queue.get(True)
@@ -25,7 +25,7 @@ def test_publishing_is_no_use_but_get_and_declare_are(vhost: Vhost) -> None:
     assert "q" not in vhost.queues
 
 
-def test_with_a_consumer_it_does_not_expire_and_without_it_starts_anew(vhost: Vhost) -> None:
+def test_queue_with_consumer_does_not_expire_and_the_period_restarts_after_it(vhost: Vhost) -> None:
     one = Subscriber(declare(vhost, expires=1000)).subscribe()
     clock_of(vhost).advance(50_000)
     assert "q" in vhost.queues

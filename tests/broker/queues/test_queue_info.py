@@ -1,11 +1,11 @@
-"""What a queue tells of itself."""
+"""The description of a queue for the management API."""
 
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from tests.broker.queueing import Subscriber, declare, make_vhost, publish
 
 
-def test_an_empty_queue():
+def test_info_of_an_empty_queue():
     info = declare(make_vhost()).info()
     assert info.state == "running"
     assert (info.messages, info.message_bytes, info.consumers, info.consumer_capacity) == (0, 0, 0, 0.0)
@@ -13,7 +13,7 @@ def test_an_empty_queue():
     assert info.memory > 0
 
 
-def test_what_is_in_a_queue():
+def test_info_of_messages():
     queue = declare(make_vhost())
     publish(queue, b"a", b"bb", b"ccc")
     Subscriber(queue, limit=1).subscribe()
@@ -45,7 +45,7 @@ def test_consumers():
     assert queue.info().single_active_consumer_tag is None
 
 
-def test_a_quorum_queue_tells_of_its_first_consumer():
+def test_info_of_a_quorum_queue_has_its_first_consumer():
     queue = declare(make_vhost(), queue_type="quorum")
     assert queue.info().single_active_consumer_tag is None
     for tag in ("a", "b"):
@@ -78,5 +78,5 @@ def test_consumers_of_an_empty_queue_could_take_more_and_others_could_not():
     assert queue.info().consumer_capacity == 0.0
 
 
-def test_what_was_never_looked_at_is_not_known_to_be_idle():
+def test_queue_without_sample_is_not_known_to_be_idle():
     assert declare(make_vhost()).info().idle_since is None

@@ -34,7 +34,7 @@ def test_quorum_two_of_high_priority_to_one_normal():
 
 
 @pytest.mark.parametrize(("handed", "order"), [(0, "hhnhn"), (1, "hnhhn"), (2, "nhhnh"), (3, "hhnhn")])
-def test_quorum_what_was_handed_past_the_line_takes_its_turn(handed: int, order: str):
+def test_quorum_direct_deliveries_advance_the_priority_order(handed: int, order: str):
     line = QuorumLine()
     sequences = range(1 + handed, 6 + handed)
     for sequence, priority in zip(sequences, (0, 0, 5, 5, 5), strict=True):
@@ -42,7 +42,7 @@ def test_quorum_what_was_handed_past_the_line_takes_its_turn(handed: int, order:
     assert "".join(["nh"[line.pop().message.priority > 4] for _ in range(5)]) == order
 
 
-def test_quorum_a_purge_starts_the_turns_anew():
+def test_quorum_purge_resets_the_priority_order():
     line = QuorumLine()
     for sequence in (1, 2):
         line.push(entry(sequence))
@@ -54,14 +54,14 @@ def test_quorum_a_purge_starts_the_turns_anew():
     assert drain(line) == [4, 5, 3]
 
 
-def test_quorum_the_turn_of_a_normal_one_is_for_what_is_older_than_the_first_high_one():
+def test_quorum_normal_message_must_be_older_than_the_first_high_one():
     line = QuorumLine()
     for i, priority in enumerate((5, 5, 5, 0, 5, 0, 5, 5), 1):
         line.push(entry(i, priority))
     assert drain(line) == [1, 2, 3, 5, 7, 4, 8, 6]
 
 
-def test_strict_quorum_returned_messages_come_first_and_then_the_highest_priority_up_to_31():
+def test_strict_quorum_returned_messages_precede_priorities_up_to_31():
     line = StrictQuorumLine()
     for i, priority in enumerate([4, 31, 0, 200, 30]):
         line.push(entry(i, priority))

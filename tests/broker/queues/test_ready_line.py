@@ -20,7 +20,7 @@ def test_first_in_first_out_with_count_and_size(make):
 
 
 @pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine, StrictQuorumLine])
-def test_looking_on_shows_the_order_in_which_they_leave_and_changes_nothing(make):
+def test_iteration_is_in_order_and_changes_nothing(make):
     chance = random.Random(5)
     for length in range(40):
         line = make()
@@ -33,7 +33,7 @@ def test_looking_on_shows_the_order_in_which_they_leave_and_changes_nothing(make
         assert looked == [drain(line)] * 2
 
 
-def test_every_line_tells_how_many_wait_by_priority_or_that_they_do_not_wait_by_it():
+def test_counts_by_priority_of_each_line():
     assert [make().by_priority() for make in (FifoLine, lambda: PriorityLine(5), QuorumLine)] == [None] * 3
     line = StrictQuorumLine()
     for number, priority in enumerate((7, 7, 0, 9), 1):

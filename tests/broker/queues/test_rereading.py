@@ -1,4 +1,4 @@
-"""Disk with frequent read errors: no stored message is lost, delivered twice or left behind."""
+"""A disk with frequent read errors: no stored message is lost, delivered twice or left behind."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ KINDS = {
 
 
 def filled(count=COUNT, size=10, node=None, **queues):
-    """Return a node with so many numbered messages in q, as after a start; its reads fail from now on."""
+    """Return a node with `count` numbered messages in q, as after a start; its reads fail from now on."""
     node = node or Node(FlakyFiles(), **queues)
     client = node.client()
     for start in range(0, count, 500):
@@ -92,7 +92,7 @@ def test_consumers_get_each_message_once_and_in_order(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_several_consumers_share_all(kind):
+def test_several_consumers_get_all_messages(kind):
     node = filled(q=KINDS[kind])
     clients = [node.client() for _ in range(3)]
     for client in clients:
@@ -108,20 +108,20 @@ def test_several_consumers_share_all(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_basic_get_gives_each_message_once_and_in_order(kind):
+def test_basic_get_returns_each_message_once_and_in_order(kind):
     node = filled(q=KINDS[kind])
     assert taken(node) == in_order(kind)
     assert node.files.failures
 
 
-def test_large_messages_come_one_by_one():
+def test_large_messages_are_loaded_one_by_one():
     node = filled(count=60, size=100_000)
     node.files.share = 0.5
     assert taken(node) == list(range(60))
     assert node.files.failures > 60
 
 
-def test_a_publish_and_an_idle_consumer_meet_again(caplog):
+def test_publish_is_delivered_to_an_idle_consumer_after_read_errors(caplog):
     node = filled()
     node.files.share = 1.0
     client = node.client()
@@ -137,7 +137,7 @@ def test_a_publish_and_an_idle_consumer_meet_again(caplog):
     assert numbers(client.receive()) == [-1]
 
 
-def test_the_log_is_told_once_when_it_begins_and_once_when_it_is_over(caplog):
+def test_start_and_end_of_read_errors_are_logged_once(caplog):
     node = filled()
     node.files.share = 1.0
     client = node.client()
@@ -147,14 +147,14 @@ def test_the_log_is_told_once_when_it_begins_and_once_when_it_is_over(caplog):
     node.files.share = 0.0
     node.clock.advance(10 * RETRY_MS)
     assert [record.getMessage() for record in caplog.records if "rereading" in record.name] == [
-        "queue 'q' in vhost '/': messages cannot be read: [Errno 5] Input/output error; they wait until that works",
+        "queue 'q' in vhost '/': messages cannot be read and wait until they can be: [Errno 5] Input/output error",
         "queue 'q' in vhost '/': messages can be read again",
     ]
     assert taken(node) == list(range(COUNT))
     assert node.clock.next_due_ms() is None
 
 
-def test_a_queue_that_is_deleted_or_purged_meanwhile_is_read_no_more():
+def test_deleted_or_purged_queue_is_not_read_again():
     node = filled(q={}, other={})
     node.files.share = 1.0
     client = node.client()
@@ -173,7 +173,7 @@ def test_a_queue_that_is_deleted_or_purged_meanwhile_is_read_no_more():
     assert node.clock.next_due_ms() is None
 
 
-def test_a_look_at_the_head_reads_nothing_and_needs_nothing_read():
+def test_peek_reads_nothing():
     node = Node(FlakyFiles(), q=KINDS["quorum"])
     node.files.share = 1.0
     client = node.client()
@@ -193,7 +193,7 @@ def test_a_look_at_the_head_reads_nothing_and_needs_nothing_read():
 DEAD_LETTERED = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
 
 
-def test_each_that_expires_is_dead_lettered_once():
+def test_each_expired_message_is_dead_lettered_once():
     node = Node(FlakyFiles(), q={**DEAD_LETTERED, "x-message-ttl": Field("I", 60_000)}, dead={})
     node = filled(node=node)
     client = node.client()
@@ -207,7 +207,7 @@ def test_each_that_expires_is_dead_lettered_once():
     assert taken(node, "dead") == list(range(COUNT))
 
 
-def test_each_that_is_too_much_is_dead_lettered_once():
+def test_each_message_over_the_limit_is_dead_lettered_once():
     node = filled(q=DEAD_LETTERED, dead={})
     queue = node.broker.vhosts["/"].queues["q"]
     queue.apply_settings(replace(queue.settings, max_length=100))
@@ -225,7 +225,7 @@ def test_each_that_is_too_much_is_dead_lettered_once():
     assert taken(node) == list(range(COUNT + 100, COUNT + 200))
 
 
-def test_each_that_is_moved_is_moved_once():
+def test_each_message_is_moved_once():
     node = filled(q={}, other={})
     vhost = node.broker.vhosts["/"]
     moved = 0
@@ -241,7 +241,7 @@ def test_each_that_is_moved_is_moved_once():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_that_comes_back_is_there_once(kind):
+def test_each_requeued_message_exists_once(kind):
     node = filled(q=KINDS[kind])
     node.files.share = 0.9
     for turn in range(10):
@@ -263,7 +263,7 @@ def test_each_that_comes_back_is_there_once(kind):
 # --- messages that are not stored -------------------------------------------------------------------------------------
 
 
-def test_messages_that_made_room_in_memory_come_once_and_in_order():
+def test_spilled_messages_are_delivered_once_and_in_order():
     node = Node(FlakyFiles())
     spill = node.broker.vhosts["/"].spill = SpillFiles(Path("/spill"), node.files)
     client = node.client()
@@ -283,7 +283,7 @@ def test_messages_that_made_room_in_memory_come_once_and_in_order():
 # --- the journal itself -----------------------------------------------------------------------------------------------
 
 
-def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
+def test_segment_that_cannot_be_compacted_does_not_end_the_broker(caplog):
     node = Node(FlakyFiles(), keep={}, q={})
     node.persistence.log.segment_bytes = 20_000
     client = node.client()
@@ -307,7 +307,7 @@ def test_a_segment_that_cannot_be_tidied_is_no_reason_to_end(caplog):
     assert bodies(node.crash(), "keep") == ["straggler"]
 
 
-def test_tidying_goes_on_beside_reads_that_fail():
+def test_compaction_continues_during_read_errors():
     node = Node(FlakyFiles(), keep={}, q={})
     node.persistence.log.segment_bytes = 20_000
     client = node.client()

@@ -33,5 +33,5 @@ def test_the_delay_grows_with_each_failure_up_to_its_maximum() -> None:
         (("all", 0, 10), "None"),
     ],
 )
-def test_settings_that_make_no_delay_switch_it_off(given: tuple[object, object, object], expected: str) -> None:
+def test_settings_without_a_delay(given: tuple[object, object, object], expected: str) -> None:
     assert str(retry_delay(*given)) == expected

@@ -7,7 +7,7 @@ from tests.broker.queueing import Subscriber, clock_of, declare, get, publish, r
 from tests.broker.queues.parts import Parts
 
 
-def test_what_is_too_much_of_what_comes_back_goes_before_what_dies_of_anything_else(vhost: Vhost) -> None:
+def test_returned_messages_over_the_limit_are_dropped_before_other_deaths(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=1, max_length=1)
     one = Subscriber(queue).subscribe()
     publish(queue, b"often")
@@ -21,7 +21,7 @@ def test_what_is_too_much_of_what_comes_back_goes_before_what_dies_of_anything_e
     assert ready(queue) == [b"3"]
 
 
-def test_without_a_delivery_limit_each_that_a_client_returns_goes_to_the_end(vhost: Vhost) -> None:
+def test_without_a_delivery_limit_returned_messages_move_to_the_end(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", delivery_limit=-1)
     one = Subscriber(queue, limit=2).subscribe()
     publish(queue, b"1", b"2", b"3")
@@ -34,14 +34,14 @@ def test_without_a_delivery_limit_each_that_a_client_returns_goes_to_the_end(vho
     assert [(entry.message.body, entry.delivery_count) for entry in one.held] == [(b"3", 1), (b"1", 2)]
 
 
-def test_without_a_delivery_limit_what_a_channel_held_that_ends_comes_back_first(vhost: Vhost) -> None:
+def test_without_a_delivery_limit_messages_of_an_ended_channel_are_first(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", delivery_limit=-1)
     publish(queue, b"1", b"2", b"3")
     queue.reclaim([get(queue), get(queue)])
     assert ready(queue) == [b"1", b"2", b"3"]
 
 
-def test_without_a_delivery_limit_each_return_makes_room_for_itself(vhost: Vhost) -> None:
+def test_without_a_delivery_limit_a_return_frees_its_own_space(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=-1, max_length=2)
     publish(queue, b"1")
     publish(queue, b"late", expiration_ms=5)
@@ -55,7 +55,7 @@ def test_without_a_delivery_limit_each_return_makes_room_for_itself(vhost: Vhost
     assert (ready(queue), reasons(grave)[2:]) == ([], [(b"late", "expired")])
 
 
-def test_a_return_to_the_end_is_no_publish(vhost: Vhost) -> None:
+def test_return_to_the_end_does_not_count_as_publish(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", delivery_limit=-1)
     publish(queue, b"1", b"2")
     for _ in range(3):
@@ -64,7 +64,7 @@ def test_a_return_to_the_end_is_no_publish(vhost: Vhost) -> None:
     assert (counters["publish"], counters["ack"], counters["messages_ready"]) == (2, 0, 2)
 
 
-def test_a_quorum_queue_that_refuses_publishes_stays_shut_while_messages_come_back_to_its_end(vhost: Vhost) -> None:
+def test_quorum_queue_refuses_publishes_while_messages_return_to_its_end(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", delivery_limit=-1, overflow="reject-publish", max_length=1)
     publish(queue, b"1", b"2")
     queue.requeue([get(queue)])
@@ -99,7 +99,7 @@ def test_only_failures_count_against_the_limit_in_4_3() -> None:
     assert (entry.acquired_count, entry.delivery_count) == (1, 0)
 
 
-def test_a_message_that_came_back_too_often_leaves() -> None:
+def test_message_returned_too_often_is_removed() -> None:
     parts = Parts(quorum=True, delivery_limit=1)
     often, once = held(parts, b"often", b"once")
     often.restore(1, 1)
@@ -108,7 +108,7 @@ def test_a_message_that_came_back_too_often_leaves() -> None:
     assert parts.letter_counts == {("quorum", "disabled", "delivery_limit"): 1}
 
 
-def test_a_delayed_return_waits_and_comes_back() -> None:
+def test_delayed_return_is_ready_later() -> None:
     parts = Parts(quorum=True, compat="4.3", delivery_limit=9, retry=RetryDelay(FAILED, 100, 100))
     failed, returned = held(parts, b"failed", b"returned")
     parts.returns.requeue([failed], failed=True)
@@ -125,7 +125,7 @@ def test_new_settings_end_the_delay_of_later_returns() -> None:
     assert parts.bodies() == [b"1"]
 
 
-def test_to_a_deleted_queue_nothing_comes_back() -> None:
+def test_returns_to_a_deleted_queue_are_dropped() -> None:
     parts = Parts()
     parts.returns.close()
     parts.returns.reclaim(held(parts, b"1", persistent=True))

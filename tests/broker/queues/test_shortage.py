@@ -7,7 +7,7 @@ from tests.fault_files import FaultyFiles
 
 
 class Paging:
-    """A queue with so many pages to move."""
+    """A queue with this number of pages to move."""
 
     def __init__(self, pages):
         self.pages = pages
@@ -43,7 +43,7 @@ def test_a_bounded_number_of_pages_at_a_time_until_all_are_moved():
     assert case.given_back == 1
 
 
-def test_while_it_is_short_it_goes_round_and_tries_again_what_failed():
+def test_rounds_continue_while_memory_is_low_and_retry_failures():
     case = Case(1)
     case.shortage.set(True)
     case.spill.wanted = False
@@ -53,14 +53,14 @@ def test_while_it_is_short_it_goes_round_and_tries_again_what_failed():
     assert case.spill.wanted
 
 
-def test_saying_so_again_starts_nothing():
+def test_repeated_call_starts_no_second_round():
     case = Case(100)
     for _ in range(10):
         case.shortage.set(True)
     assert sum(case.left) >= 100 - STEP_PAGES
 
 
-def test_it_ends_when_memory_is_no_longer_short():
+def test_rounds_end_when_memory_is_sufficient():
     case = Case(100)
     case.shortage.set(True)
     case.shortage.set(False)
@@ -73,14 +73,14 @@ def test_it_ends_when_memory_is_no_longer_short():
     assert case.left == [0]
 
 
-def test_nothing_is_given_back_where_nothing_was_moved():
+def test_memory_is_returned_only_if_pages_were_moved():
     case = Case(0, 0)
     case.shortage.set(True)
     case.clock.advance(5 * ROUND_MS)
     assert case.given_back == 0
 
 
-def test_where_nothing_can_be_spilled_nothing_is_moved():
+def test_nothing_is_moved_without_a_spill():
     case = Case(3)
     shortage = Shortage(case.clock, NO_SPILL, lambda: list(case.queues), case._give_back)
     for short in (True, True, False, True):

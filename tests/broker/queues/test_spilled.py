@@ -12,7 +12,7 @@ QUEUE = declare(make_vhost())
 
 
 @pytest.mark.parametrize("keys", [(b"x", b"blind"), (b"k" * 300, *[b"blind"] * 300)])
-def test_everything_about_a_copy_comes_back(keys):
+def test_copy_is_restored_completely(keys):
     properties = encode_properties(
         {"headers": {"k": Field("l", 7), "CC": Field("A", [longstr("x")])}, "priority": 3, "expiration": b"500"}
     )

@@ -1,4 +1,4 @@
-"""A kind of queue is one file and one row: a ring (`ring`) works everywhere once its row is in the table."""
+"""A kind of queue needs one file and one row: a ring (`ring`) works everywhere when its row is in the table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +49,7 @@ def bodies(wire: Wire) -> list[bytes | None]:
     return got
 
 
-def test_it_keeps_the_last_messages() -> None:
+def test_ring_retains_the_last_messages() -> None:
     wire = client()
     assert declare(wire).name == "queue.declare-ok"
     for body in (b"1", b"2", b"3"):
@@ -58,7 +58,7 @@ def test_it_keeps_the_last_messages() -> None:
     assert bodies(wire) == [b"2", b"3"]
 
 
-def test_it_delivers_and_takes_back_and_forgets_what_is_acknowledged() -> None:
+def test_ring_delivers_requeues_and_acknowledges() -> None:
     wire = client()
     declare(wire)
     wire.publish("r", b"1")
@@ -79,7 +79,7 @@ def test_it_delivers_and_takes_back_and_forgets_what_is_acknowledged() -> None:
     assert bodies(wire) == [b"2"]
 
 
-def test_a_second_consumer_gets_its_turn_and_all_are_told_of_the_deletion() -> None:
+def test_ring_serves_several_consumers_and_cancels_all_when_deleted() -> None:
     wire = client()
     declare(wire)
     assert wire.consume("r", "a", no_ack=True) == []
@@ -108,19 +108,19 @@ def test_a_second_consumer_gets_its_turn_and_all_are_told_of_the_deletion() -> N
         ),
     ],
 )
-def test_bad_arguments_are_refused_by_the_texts_of_other_kinds(arguments: Table, problem: str) -> None:
+def test_ring_refuses_invalid_arguments_with_the_common_texts(arguments: Table, problem: str) -> None:
     answer = declare(client(), arguments)
     assert (answer.name, answer.arguments["reply_code"]) == ("channel.close", 406)
     assert answer.arguments["reply_text"] == problem
 
 
-def test_it_is_not_there_without_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ring_does_not_exist_without_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(KINDS, "ring")
     answer = declare(client())
     assert answer.arguments["reply_text"] == INVALID.format("x-queue-type", ": \"unsupported queue type 'ring'\"")
 
 
-def test_it_is_declared_again_only_as_it_is() -> None:
+def test_ring_redeclaration_must_be_equivalent() -> None:
     wire = client()
     declare(wire)
     assert declare(wire).name == "queue.declare-ok"
@@ -136,7 +136,7 @@ def test_it_is_declared_again_only_as_it_is() -> None:
     assert (answer.arguments["reply_code"], "'x-queue-type'" in answer.arguments["reply_text"]) == (406, True)
 
 
-def test_an_exclusive_one_and_an_auto_delete_one_go() -> None:
+def test_exclusive_and_auto_delete_rings_are_deleted() -> None:
     broker = make_broker()
     wire = client(broker)
     declare(wire, durable=False, exclusive=True, auto_delete=True)
@@ -145,13 +145,13 @@ def test_an_exclusive_one_and_an_auto_delete_one_go() -> None:
     assert broker.vhosts["/"].queues == {}
 
 
-def test_it_can_be_the_default_of_a_vhost() -> None:
+def test_ring_can_be_the_default_type_of_a_vhost() -> None:
     broker = make_broker()
     vhost = broker.add_vhost("v", default_queue_type="ring")
     assert isinstance(vhost.declare_queue("q", True, False, False, {}), RingQueue)
 
 
-def test_policies_apply_by_its_name_and_by_its_keys() -> None:
+def test_policies_apply_to_rings_by_name_and_keys() -> None:
     broker = make_broker()
     vhost = broker.vhosts["/"]
     ring = vhost.declare_queue("r", True, False, False, TYPE)
@@ -165,14 +165,14 @@ def test_policies_apply_by_its_name_and_by_its_keys() -> None:
     assert (ring.settings.max_length, classic.settings.max_length) == (2, 1)
 
 
-def test_messages_that_are_lost_are_counted_under_its_name() -> None:
+def test_dead_letters_are_counted_under_the_name_of_the_ring() -> None:
     broker = make_broker()
     labels = {DEAD.labels(row) for row in DEAD.rows(Snapshot(broker, None))}  # type: ignore[arg-type]
     assert (("queue_type", "rabbit_ring_queue"), ("dead_letter_strategy", "disabled")) in labels
     assert (("queue_type", "rabbit_ring_queue"), ("dead_letter_strategy", "at_least_once")) not in labels
 
 
-async def test_the_management_api_shows_it_and_its_definitions_make_it_again() -> None:
+async def test_management_api_shows_and_imports_a_ring() -> None:
     api = Api()
     arguments = {"x-queue-type": "ring", "x-ring-length": 2}
     assert (await api.put("queues/%2F/r", json={"durable": True, "arguments": arguments})).status_code == 201
@@ -194,7 +194,7 @@ async def test_the_management_api_shows_it_and_its_definitions_make_it_again() -
 
 @contextmanager
 def running(directory: Path) -> Iterator[Broker]:
-    """A broker with files in a directory, as the server starts and ends one."""
+    """Start a broker with files in a directory, as the server does, and end it."""
     with opened(Config(data_dir=str(directory))) as kept:
         failures: list[Exception] = []
         clock = ManualClock()
@@ -207,7 +207,7 @@ def running(directory: Path) -> Iterator[Broker]:
         assert failures == []
 
 
-def test_its_durable_messages_survive_a_restart(tmp_path: Path) -> None:
+def test_durable_messages_of_a_ring_survive_a_restart(tmp_path: Path) -> None:
     with running(tmp_path) as broker:
         wire = client(broker)
         declare(wire)
@@ -223,7 +223,7 @@ def test_its_durable_messages_survive_a_restart(tmp_path: Path) -> None:
         assert client(broker).depth("r") == 0
 
 
-def test_a_client_over_tcp_uses_it() -> None:
+def test_client_over_tcp_uses_a_ring() -> None:
     with RunningBroker() as broker, pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -238,7 +238,7 @@ def test_a_client_over_tcp_uses_it() -> None:
             channel.queue_declare("r", arguments={"x-queue-type": "ring", "x-ring-length": 3})
 
 
-def test_the_testing_api_shows_its_messages_and_keeps_them_over_a_restart() -> None:
+def test_testing_api_shows_messages_of_a_ring_also_after_a_restart() -> None:
     with RunningBroker() as broker:
         with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
             channel = connection.channel()
@@ -261,7 +261,7 @@ def test_the_testing_api_shows_its_messages_and_keeps_them_over_a_restart() -> N
         assert [got.body for got in broker.messages("r")] == [b"4", b"5", b"6", b"7"]
 
 
-async def test_a_policy_may_be_for_its_queues_only_and_the_error_for_other_values_names_it() -> None:
+async def test_apply_to_accepts_rings_and_its_error_lists_them() -> None:
     api = Api()
     body = {"pattern": "", "definition": {"ring-length": 1}, "apply-to": "ring_queues"}
     assert (await api.put("policies/%2F/p", body)).status_code == 201
@@ -269,6 +269,6 @@ async def test_a_policy_may_be_for_its_queues_only_and_the_error_for_other_value
     assert "'classic_queues',  'quorum_queues', 'streams', 'ring_queues', 'exchanges', or 'all'" in answer.text
 
 
-async def test_the_overview_lists_it_for_the_page() -> None:
+async def test_overview_lists_the_ring_for_the_ui() -> None:
     shown = (await Api().get("overview")).json()["amqpbroker"]["queue_types"]
     assert shown[-1] == {"name": "ring", "durable_only": False, "apply_to": "ring_queues"}

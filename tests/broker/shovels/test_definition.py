@@ -6,7 +6,7 @@ LEAST = {"src-uri": "amqp://", "dest-uri": "amqp://far", "src-queue": "a"}
 
 
 def problems(value, name="s"):
-    """Behind the line that RabbitMQ begins with."""
+    """Return the errors after the line that RabbitMQ begins with."""
     with pytest.raises(ValueError, match=r"^Validation failed\n\n") as error:
         read(name, value, False)
     return str(error.value).removeprefix("Validation failed\n\n").rstrip("\n").split("\n")
@@ -23,7 +23,7 @@ def test_defaults():
     assert [uri.host for uri in (*source.uris, *destination.uris)] == [None, "far"]
 
 
-def test_everything():
+def test_all_fields():
     value = {
         "src-protocol": "amqp091",
         "src-uri": ["amqp://", "amqp:///v"],
@@ -62,7 +62,7 @@ def test_everything():
     assert (definition.ack_mode, definition.reconnect_delay_s) == ("no-ack", 0.5)
 
 
-def test_older_names():
+def test_obsolete_names_of_fields():
     value = {
         **LEAST,
         "prefetch-count": 7,
@@ -78,16 +78,16 @@ def test_older_names():
     assert definition.destination.properties == {"type": "t"}
 
 
-def test_a_delay_of_0_does_not_try_again():
+def test_reconnect_delay_of_0_disables_reconnecting():
     assert read("s", {**LEAST, "reconnect-delay": 0}, False).reconnect_delay_s is None
 
 
-def test_predeclared_where_it_does_not_say():
+def test_default_of_predeclared():
     assert read("s", LEAST, True).source.predeclared
     assert not read("s", {**LEAST, "src-predeclared": False}, True).source.predeclared
 
 
-# The texts are what RabbitMQ 4.0.5 answered, but for the < and > that its API escapes.
+# The texts are RabbitMQ 4.0.5's answers, except for < and >, which its API escapes.
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
@@ -167,7 +167,7 @@ def test_predeclared_where_it_does_not_say():
         ({**LEAST, "dest-publish-properties": "x"}, ['dest-publish-properties not a list <<"x">>']),
     ],
 )
-def test_what_rabbitmq_refuses(value, expected):
+def test_values_that_rabbitmq_refuses(value, expected):
     assert problems(value) == expected
 
 
@@ -192,7 +192,7 @@ def test_what_rabbitmq_refuses(value, expected):
         {"dest-protocol": "local"},
     ],
 )
-def test_what_cannot_be_done_is_refused_too(change):
+def test_unsupported_values_are_refused_too(change):
     assert problems({**LEAST, **change})
 
 
@@ -211,7 +211,7 @@ def test_secrets_are_not_told(value):
 
 
 @pytest.mark.parametrize("value", [[], "x", None, 1])
-def test_what_is_no_object(value):
+def test_value_must_be_an_object(value):
     assert problems(value)
 
 

@@ -28,7 +28,7 @@ def broker():
     return broker
 
 
-def test_those_that_are_there_and_those_to_come_are_run(broker):
+def test_present_and_future_shovels_are_run(broker):
     broker.parameters.put("shovel", "/", "1", VALUE)
     runner = Recorder()
     broker.shovels.run(runner)
@@ -48,7 +48,7 @@ def test_those_that_are_there_and_those_to_come_are_run(broker):
     assert broker.parameters.list("shovel") == []
 
 
-def test_what_cannot_be_started_anew(broker):
+def test_restart_of_a_missing_shovel_is_an_error(broker):
     broker.shovels.run(Recorder())
     with pytest.raises(LookupError, match="shovel 'nix' in vhost '/' does not exist"):
         broker.shovels.restart("/", "nix")
@@ -64,7 +64,7 @@ def test_statuses(broker):
     assert broker.shovels.statuses() == []
 
 
-def test_a_wrong_value_changes_nothing(broker):
+def test_invalid_value_changes_nothing(broker):
     runner = Recorder()
     broker.shovels.run(runner)
     with pytest.raises(ValueError, match="Validation failed"):
@@ -85,13 +85,13 @@ def test_nobody_reaches_a_vhost_by_a_shovel_that_is_closed_to_him(broker):
         broker.parameters.authorise("shovel", "s", {}, ann)
 
 
-def test_the_broker_may_do_everything_at_its_own(broker):
+def test_broker_may_use_every_vhost(broker):
     permissions = broker.users.permissions(BROKER, "v")
     for permission in ("configure", "write", "read"):
         permissions.check(permission, "queue", "q")
 
 
-def test_a_user_of_the_same_name_may_not(broker):
+def test_user_with_the_name_of_the_broker_has_no_rights(broker):
     user = broker.users.add_user(BROKER.name, "p", BROKER.tags)
     with pytest.raises(Exception, match="refused"):
         broker.users.permissions(user, "v")

@@ -1,4 +1,4 @@
-"""What amq.rabbitmq.event is told. What RabbitMQ tells was looked at on 4.0.5 with rabbitmq_event_exchange."""
+"""Messages of amq.rabbitmq.event. The expectations are from 4.0.5 with the plugin rabbitmq_event_exchange."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.harness import Received, Wire
 
 
 class Bench:
-    """A broker whose events go into the queue `events`."""
+    """A broker whose events are routed to the queue `events`."""
 
     def __init__(self, **settings: Any) -> None:
         self.clock = ManualClock()
@@ -34,7 +34,7 @@ class Bench:
         return [self.client.get("events") for _ in range(self.client.depth("events"))]
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
-        """(routing key, headers as Python has them, without the time) of each."""
+        """Return (routing key, headers as Python values, without the time) of each event."""
         found = []
         for message in self.messages():
             assert message.properties is not None
@@ -129,7 +129,7 @@ def test_queues_exchanges_and_bindings(bench: Bench) -> None:
     ]
 
 
-def test_consumers_and_what_goes_with_them(bench: Bench) -> None:
+def test_consumers_and_objects_deleted_with_them(bench: Bench) -> None:
     bench.client.declare("q", auto_delete=True)
     bench.client.send(1, "basic.qos", prefetch_count=7)
     bench.client.receive()
@@ -298,7 +298,7 @@ def test_alarms(bench: Bench) -> None:
     assert bench.events() == [("alarm.set", facts), ("alarm.cleared", facts)]
 
 
-def test_nothing_is_gathered_while_nothing_is_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_events_are_collected_without_bindings(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.client.call(1, "queue.unbind", queue="events", exchange=EVENT_EXCHANGE, routing_key="#", arguments={})
     monkeypatch.setattr(event_facts, "queue_created", pytest.fail)
     bench.client.declare("q")
@@ -313,7 +313,7 @@ def test_only_the_vhost_of_the_configuration_has_the_exchange() -> None:
     broker.alarms.set("disk")
 
 
-def test_what_has_no_room_in_a_frame_is_left_out(bench: Bench) -> None:
+def test_headers_that_do_not_fit_into_a_frame_are_omitted(bench: Bench) -> None:
     bench.broker.global_parameters.put("g", {"much": ["x" * 1000] * 200})
     deep: Any = 1
     for _ in range(70):
@@ -323,7 +323,7 @@ def test_what_has_no_room_in_a_frame_is_left_out(bench: Bench) -> None:
     assert bench.events() == [("parameter.set", {**facts, "name": "g"}), ("parameter.set", {**facts, "name": "h"})]
 
 
-def test_an_event_that_cannot_be_made_undoes_nothing(
+def test_event_that_cannot_be_created_does_not_undo_the_operation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:
@@ -336,7 +336,7 @@ def test_an_event_that_cannot_be_made_undoes_nothing(
     assert "event queue.created could not be published" in caplog.text
 
 
-def test_an_event_tells_what_its_object_was_at_that_moment(bench: Bench) -> None:
+def test_event_describes_its_object_at_the_time_of_the_event(bench: Bench) -> None:
     bench.client.declare("q")
     queue = bench.vhost.queue("q", None)
     bench.broker.events.queue_deleted("/", queue)
@@ -351,14 +351,14 @@ def test_every_event_is_published() -> None:
     assert events <= vars(EventExchange).keys()
 
 
-def test_names_of_any_bytes(bench: Bench) -> None:
+def test_names_that_are_not_utf_8(bench: Bench) -> None:
     bench.vhost.bind(bench.vhost.exchange("amq.fanout"), bench.vhost.queue("events", None), b"\xff", {})
     (message,) = bench.messages()
     assert message.properties is not None
     assert message.properties["headers"]["routing_key"] == Field("S", b"\xff")
 
 
-def test_the_vhost_goes_while_events_wait(bench: Bench) -> None:
+def test_vhost_is_deleted_with_pending_events(bench: Bench) -> None:
     bench.client.declare("q")
     bench.broker.delete_vhost("/")
     bench.clock.advance(1)

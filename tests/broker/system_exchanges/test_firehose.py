@@ -1,4 +1,4 @@
-"""What amq.rabbitmq.trace is told, beyond what the cases of conformance/cases/trace.py show."""
+"""Messages of amq.rabbitmq.trace, in addition to the cases of conformance/cases/trace.py."""
 
 import pytest
 
@@ -51,27 +51,27 @@ def deep(levels: int) -> Field:
     return field
 
 
-def test_nobody_is_told_while_nothing_is_bound(bench: Bench) -> None:
+def test_no_traces_without_bindings(bench: Bench) -> None:
     bench.client.send(1, "queue.unbind", queue="traces", exchange=EXCHANGE, routing_key="#", arguments={})
     bench.client.publish("k", exchange="amq.direct")
     assert not bench.traces()
 
 
-def test_headers_that_are_nested_too_deeply_for_a_trace_are_left_out(bench: Bench) -> None:
+def test_too_deeply_nested_headers_are_omitted(bench: Bench) -> None:
     bench.client.publish("k", exchange="amq.direct", headers={"deep": deep(63)}, message_id=b"id")
     assert bench.headers()["properties"].value == {"message_id": Field("S", b"id")}
     bench.client.publish("k", exchange="amq.direct", headers={"deep": deep(60)})
     assert bench.headers()["properties"].value == {"headers": Field("F", {"deep": deep(60)})}
 
 
-def test_headers_that_have_no_room_in_a_frame_are_left_out(bench: Bench) -> None:
+def test_headers_that_do_not_fit_into_a_frame_are_omitted(bench: Bench) -> None:
     bench.client.publish("k", exchange="amq.direct", headers={"much": Field("S", b"x" * 130_950)})
     told = bench.headers()
     assert told["properties"].value == {}
     assert "routed_queues" in told
 
 
-def test_queues_that_have_no_room_in_a_frame_are_left_out() -> None:
+def test_queues_that_do_not_fit_into_a_frame_are_omitted() -> None:
     bench = Bench(frame_max=8192)
     for number in range(40):
         name = f"{number:0200d}"
@@ -90,14 +90,14 @@ def test_a_name_too_long_for_a_key_is_cut(bench: Bench) -> None:
     assert keys == ["publish.", "deliver." + "x" * 247]
 
 
-def test_messages_that_a_delayed_exchange_holds_go_to_no_queue_yet(bench: Bench) -> None:
+def test_held_message_of_a_delayed_exchange_has_no_queues(bench: Bench) -> None:
     kind: Table = {"x-delayed-type": Field("S", b"direct")}
     bench.vhost.declare_exchange("later", "x-delayed-message", False, False, False, kind)
     bench.client.publish("k", exchange="later", headers={"x-delay": Field("I", 1000)})
     assert bench.headers()["routed_queues"].value == []
 
 
-def test_traces_go_on_by_their_headers(bench: Bench) -> None:
+def test_traces_are_routed_by_their_headers(bench: Bench) -> None:
     bench.client.declare("by-header")
     bench.client.call(1, "exchange.bind", destination="amq.headers", source=EXCHANGE, routing_key="#", arguments={})
     arguments = {"x-match": Field("S", b"all"), "redelivered": Field("I", 1)}
@@ -111,7 +111,7 @@ def test_traces_go_on_by_their_headers(bench: Bench) -> None:
     assert len(bench.traces()) == 3
 
 
-def test_a_full_queue_of_traces_keeps_nobody_waiting(bench: Bench) -> None:
+def test_full_queue_of_traces_does_not_delay_publishers(bench: Bench) -> None:
     arguments = {"x-max-length": Field("I", 1), "x-overflow": Field("S", b"reject-publish")}
     bench.client.declare("small", arguments=arguments)
     bench.bind("small")
@@ -125,7 +125,7 @@ def test_a_full_queue_of_traces_keeps_nobody_waiting(bench: Bench) -> None:
 
 
 @pytest.mark.explore
-def test_ten_thousand_messages_leave_no_more_than_the_queue_keeps(bench: Bench) -> None:
+def test_memory_of_traces_is_bounded_by_the_queue(bench: Bench) -> None:
     bench.client.declare("small", arguments={"x-max-length": Field("I", 10)})
     bench.bind("small")
     bench.client.send(1, "queue.unbind", queue="traces", exchange=EXCHANGE, routing_key="#", arguments={})
@@ -136,7 +136,7 @@ def test_ten_thousand_messages_leave_no_more_than_the_queue_keeps(bench: Bench) 
     assert len(bench.traces("small")) == 10
 
 
-def test_a_vhost_goes_while_traces_wait(bench: Bench) -> None:
+def test_vhost_is_deleted_with_pending_traces(bench: Bench) -> None:
     bench.client.publish("k", exchange="amq.direct")
     bench.broker.delete_vhost("/")
     bench.clock.advance(1)
@@ -144,7 +144,7 @@ def test_a_vhost_goes_while_traces_wait(bench: Bench) -> None:
     assert not bench.broker.add_vhost("/").taps
 
 
-def test_it_is_switched_once_however_often_one_says_so(bench: Bench) -> None:
+def test_repeated_switching_has_no_effect(bench: Bench) -> None:
     bench.broker.tracing.start(bench.vhost)
     bench.client.publish("k", exchange="amq.direct")
     assert len(bench.traces()) == 1

@@ -8,7 +8,7 @@ from amqpbroker.config.bounds import BOUNDS
 
 
 class Guessing:
-    """Logins with a guard; `attempt` says whether the password was so much as tried."""
+    """Logins with a guard; `attempt` returns whether the password was checked."""
 
     def __init__(self):
         self.clock = ManualClock()
@@ -22,7 +22,7 @@ class Guessing:
         return True
 
     def guess(self, count, start=0, **pair):
-        """How many of that many different wrong passwords were tried."""
+        """Return how many of `count` different wrong passwords were checked."""
         return sum(self.attempt(b"wrong %d" % number, **pair) for number in range(start, start + count))
 
 
@@ -58,32 +58,32 @@ def test_how_many_can_be_guessed_in_a_day(guessing):
     assert tried < 350
 
 
-def test_waiting_until_all_is_forgotten_gains_nothing(guessing):
+def test_waiting_until_guesses_are_forgotten_has_no_advantage(guessing):
     per_hour = guessing.guess(1000)
     guessing.clock.advance(FORGET_MS)
     assert guessing.guess(1000, 1000) == per_hour
     assert per_hour <= FORGET_MS / MAX_PAUSE_MS
 
 
-def test_the_same_wrong_password_again_and_again_guesses_nothing(guessing):
+def test_repeated_wrong_password_is_not_a_guess(guessing):
     assert all(guessing.attempt(b"wrong") for _ in range(1000))
     assert guessing.attempt(b"right")
 
 
-def test_a_few_clients_with_wrong_passwords_keep_out_nobody(guessing):
+def test_few_clients_with_wrong_passwords_block_no_others(guessing):
     for _ in range(1000):
         for number in range(FREE_GUESSES - 1):
             assert guessing.attempt(b"wrong %d" % number)
         assert guessing.attempt(b"right")
 
 
-def test_who_was_right_before_is_let_in_whatever_others_at_the_same_address_do(guessing):
+def test_client_that_was_accepted_before_is_not_blocked_by_its_address(guessing):
     assert guessing.attempt(b"right")
     guessing.guess(100)
     assert guessing.attempt(b"right")
 
 
-def test_others_logging_in_give_no_new_guesses(guessing):
+def test_logins_of_others_do_not_reset_the_guesses(guessing):
     tried = 0
     for number in range(100):
         tried += guessing.guess(1, number)
@@ -92,7 +92,7 @@ def test_others_logging_in_give_no_new_guesses(guessing):
 
 
 @pytest.mark.parametrize("other", [{"name": "bob"}, {"host": "10.0.0.2"}, {"host": "2001:db8:0:2::1"}])
-def test_other_users_and_other_addresses_are_let_in(guessing, other):
+def test_other_users_and_addresses_are_not_blocked(guessing, other):
     guessing.guess(100)
     guessing.guess(100, host="2001:db8:0:1::1")
     assert guessing.attempt(b"right", **other)
@@ -118,5 +118,5 @@ def test_a_pause_is_logged_without_the_password(guessing, caplog):
     with caplog.at_level(logging.WARNING):
         guessing.guess(100)
     assert [record.getMessage() for record in caplog.records] == [
-        "user 'ann' from 10.0.0.1: 10 different wrong passwords; for 1 s no further one is tried"
+        "user 'ann' from 10.0.0.1: 10 different wrong passwords; further ones are refused for 1 s"
     ]

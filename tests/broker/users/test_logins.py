@@ -37,7 +37,7 @@ def by_certificate(logins, *login):
     return answers[0]
 
 
-def test_by_password(logins, users):
+def test_login_by_password(logins, users):
     assert by_password(logins, "ann", b"s3cret", ELSEWHERE, AMQP) == users.user("ann")
 
 
@@ -51,27 +51,27 @@ def test_by_password(logins, users):
         ("guest", b"guest", ELSEWHERE),
     ],
 )
-def test_who_is_refused(logins, name, password, host):
+def test_refused_logins(logins, name, password, host):
     assert by_password(logins, name, password, host, AMQP) is None
 
 
-def test_by_certificate(logins, users):
+def test_login_by_certificate(logins, users):
     assert by_certificate(logins, "CN=client", ELSEWHERE, AMQP) == users.user("CN=client")
 
 
 @pytest.mark.parametrize(("name", "host"), [("", HERE), ("nobody", HERE), ("guest", ELSEWHERE)])
-def test_whose_certificate_is_refused(logins, name, host):
+def test_refused_certificates(logins, name, host):
     assert by_certificate(logins, name, host, AMQP) is None
 
 
-def test_who_guesses_has_to_pause(logins):
+def test_guessing_is_slowed_down(logins):
     for number in range(FREE_GUESSES):
         by_password(logins, "ann", b"%d" % number, ELSEWHERE, AMQP)
     assert by_password(logins, "ann", b"s3cret", ELSEWHERE, HTTP) is None
     assert by_password(logins, "ann", b"s3cret", HERE, AMQP)
 
 
-def test_a_password_that_is_right_at_the_wrong_place_counts_as_a_guess(logins):
+def test_correct_password_from_a_forbidden_address_counts_as_a_guess(logins):
     for number in range(FREE_GUESSES - 1):
         by_password(logins, "guest", b"%d" % number, ELSEWHERE, AMQP)
     by_password(logins, "guest", b"guest", ELSEWHERE, AMQP)
@@ -97,7 +97,7 @@ def test_attempts_are_counted_by_protocol(logins):
 
 
 class Silent(AuthBackend):
-    """Keeps what it is to call."""
+    """Records its callbacks, and answers none of them."""
 
     def __init__(self):
         self.waiting = []
@@ -122,7 +122,7 @@ def test_identity_and_permissions_of_the_brokers_own_users_are_answered_at_once(
     assert answers == [users.user("ann"), None, users.permissions(users.user("ann"), "/"), None]
 
 
-def test_another_backend_answers_when_it_likes():
+def test_other_backend_answers_later():
     attempts, backend, answers = AuthAttempts(), Silent(), []
     logins = Logins(Users(), ManualClock(), attempts)
     logins.use(backend)
@@ -135,7 +135,7 @@ def test_another_backend_answers_when_it_likes():
     assert (answers, attempts.succeeded) == ([bob], {AMQP: 1})
 
 
-def test_a_user_who_may_come_from_this_machine_only_may_not_come_by_another_backend_either():
+def test_loopback_users_are_restricted_with_other_backends_too():
     backend, answers = Silent(), []
     logins = Logins(Users(), ManualClock(), AuthAttempts())
     logins.use(backend)
@@ -144,7 +144,7 @@ def test_a_user_who_may_come_from_this_machine_only_may_not_come_by_another_back
     assert answers == [None]
 
 
-def test_users_within_the_process_are_the_brokers_own():
+def test_users_of_internal_connections_are_the_brokers_own():
     backend, answers = Silent(), []
     logins = Logins(Users(), ManualClock(), AuthAttempts())
     logins.use(backend)
@@ -153,7 +153,7 @@ def test_users_within_the_process_are_the_brokers_own():
     assert answers[0].grants == Grant(".*", ".*", ".*")
 
 
-def test_a_certificate_is_vouched_for_by_the_same_backend():
+def test_certificates_are_checked_by_the_same_backend():
     attempts, backend, answers = AuthAttempts(), Silent(), []
     logins = Logins(Users(), ManualClock(), attempts)
     logins.use(backend)
@@ -166,7 +166,7 @@ def test_a_certificate_is_vouched_for_by_the_same_backend():
     assert (answers, attempts.succeeded) == ([None, client], {AMQP: 1})
 
 
-def test_a_login_holds_while_the_user_and_its_password_stay(logins, users):
+def test_login_is_valid_while_user_and_password_are_unchanged(logins, users):
     ann = users.user("ann")
     users.set_tags("ann", ["monitoring"])
     assert logins.current(ann) == users.user("ann") != ann
@@ -177,7 +177,7 @@ def test_a_login_holds_while_the_user_and_its_password_stay(logins, users):
     assert logins.current(ann) is None
 
 
-def test_a_login_by_another_backend_holds_as_long_as_that_says(logins):
+def test_login_by_another_backend_is_valid_while_it_says_so(logins):
     bob = User("bob")
     logins.use(Silent())
     assert logins.current(bob) is bob

@@ -18,7 +18,7 @@ from amqpbroker.broker.users.passwords import (
 RABBITMQ = "nVD/SVE0YOiFqMtNBtUqdH7jzD+5s4nDIdxtN0lKvWeW+8sm"
 
 
-def test_takes_rabbitmq_s_hashes() -> None:
+def test_hashes_of_rabbitmq_are_accepted() -> None:
     stored = decode_hash(RABBITMQ)
     assert matches("gu€st".encode(), stored)
     assert not matches(b"guest", stored)
@@ -33,7 +33,7 @@ def test_its_own_hashes_match_and_are_salted() -> None:
 
 
 @pytest.mark.parametrize("password", [b"", b"x"])
-def test_nothing_matches_where_there_is_no_password(password: bytes) -> None:
+def test_nothing_matches_no_password(password: bytes) -> None:
     assert not matches(password, NO_PASSWORD)
 
 
@@ -58,12 +58,12 @@ def test_nothing_matches_a_hash_of_the_wrong_length(octets: int) -> None:
 
 
 @pytest.mark.parametrize(("hashing", "digest"), [(SHA256, "sha256"), (SHA512, "sha512"), (MD5, "md5")])
-def test_takes_hashes_of_each_algorithm_and_no_other(hashing: str, digest: str) -> None:
+def test_hashes_of_known_algorithms_only(hashing: str, digest: str) -> None:
     stored = b"salt" + hashlib.new(digest, b"salts3cret").digest()
     assert matches(b"s3cret", stored, hashing)
     assert not matches(b"s3cre", stored, hashing)
     assert not any(matches(b"s3cret", stored, other) for other in {SHA256, SHA512, MD5} - {hashing})
 
 
-def test_nothing_matches_by_an_algorithm_that_is_none() -> None:
+def test_nothing_matches_with_an_unknown_algorithm() -> None:
     assert not matches(b"s3cret", hash_password("s3cret"), "nope")

@@ -1,4 +1,4 @@
-"""Texts printed by RabbitMQ 4.0.5."""
+"""Permissions, with texts that RabbitMQ 4.0.5 prints."""
 
 import time
 from typing import Literal
@@ -24,7 +24,7 @@ def allows(permissions: Permissions, permission: Literal["configure", "write", "
     return True
 
 
-def test_patterns_are_searched_for(permissions: Permissions) -> None:
+def test_patterns_match_anywhere(permissions: Permissions) -> None:
     assert allows(permissions, "configure", "abc")
     assert not allows(permissions, "configure", "cab")
     assert allows(permissions, "write", "cab")
@@ -41,7 +41,7 @@ def test_an_answer_is_for_one_permission(permissions: Permissions) -> None:
     assert not allows(permissions, "read", "ab")
 
 
-def test_the_refusal_says_what_to_whom(permissions: Permissions) -> None:
+def test_error_names_permission_resource_and_user(permissions: Permissions) -> None:
     with pytest.raises(AmqpError) as refused:
         permissions.check("configure", "exchange", "x")
     assert refused.value.text == (
@@ -49,7 +49,7 @@ def test_the_refusal_says_what_to_whom(permissions: Permissions) -> None:
     )
 
 
-def test_the_default_exchange_is_called_amq_default(permissions: Permissions) -> None:
+def test_default_exchange_is_named_amq_default(permissions: Permissions) -> None:
     permissions.check("write", "exchange", "")
     with pytest.raises(AmqpError, match=r"read access to exchange 'amq\.default' in vhost"):
         permissions.check("read", "exchange", "")
@@ -59,7 +59,7 @@ def test_nothing_is_allowed_before_it_is_granted() -> None:
     assert not allows(Permissions("u1", "v1"), "read", "a")
 
 
-def test_a_change_counts_from_the_next_check_on(permissions: Permissions) -> None:
+def test_change_takes_effect_with_the_next_check(permissions: Permissions) -> None:
     assert allows(permissions, "configure", "abc")
     permissions.grant(Grant("^x", ".*", ".*"))
     assert not allows(permissions, "configure", "abc")
@@ -69,7 +69,7 @@ def test_a_change_counts_from_the_next_check_on(permissions: Permissions) -> Non
     assert permissions.grants is None
 
 
-def test_what_is_remembered_is_bounded(permissions: Permissions) -> None:
+def test_cache_is_bounded(permissions: Permissions) -> None:
     for number in range(5000):
         permissions.check("configure", "queue", f"a{number}")
     assert len(permissions._allowed) <= 1024
@@ -84,16 +84,16 @@ def test_a_bad_pattern_is_refused_and_changes_nothing(permissions: Permissions, 
     assert not allows(permissions, "configure", "cab")
 
 
-# --- topics ----------------------------------------------------------------------------------------------------------
+# --- topics -----------------------------------------------------------------------------------------------------------
 
 
-def test_all_topics_are_allowed_where_nothing_is_set(permissions: Permissions) -> None:
+def test_all_topics_are_allowed_by_default(permissions: Permissions) -> None:
     permissions.check_topic("write", "x", "any.key")
     permissions.grant_topics("x", TopicGrant("^a", "^a"))
     permissions.check_topic("write", "other", "any.key")
 
 
-def test_topics_are_for_one_exchange_and_stand_for_names(permissions: Permissions) -> None:
+def test_topic_permissions_are_per_exchange_with_variables(permissions: Permissions) -> None:
     permissions.grant_topics("x", TopicGrant(write="^{username}\\.{vhost}\\.", read=""))
     permissions.check_topic("write", "x", "u1.v1.a")
     with pytest.raises(AmqpError) as refused:
@@ -105,7 +105,7 @@ def test_topics_are_for_one_exchange_and_stand_for_names(permissions: Permission
         permissions.check_topic("read", "x", "u1.v1.a")
 
 
-def test_a_name_is_no_pattern() -> None:
+def test_names_in_patterns_are_escaped() -> None:
     permissions = Permissions(".*", "/")
     permissions.grant_topics("x", TopicGrant("^{username}$", ""))
     permissions.check_topic("write", "x", ".*")
@@ -113,7 +113,7 @@ def test_a_name_is_no_pattern() -> None:
         permissions.check_topic("write", "x", "secret")
 
 
-def test_topics_may_be_set_free_again(permissions: Permissions) -> None:
+def test_topic_permissions_can_be_revoked(permissions: Permissions) -> None:
     permissions.grant_topics("x", TopicGrant("^a", "^a"))
     permissions.revoke_topics("x")
     permissions.check_topic("write", "x", "b")

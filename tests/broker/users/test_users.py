@@ -25,7 +25,7 @@ def test_a_user_logs_in_with_the_password(users: Users) -> None:
 
 
 @pytest.mark.parametrize(("name", "password"), [("ann", b"wrong"), ("ann", b""), ("bob", b"s3cret"), ("", b"")])
-def test_nobody_else_does(users: Users, name: str, password: bytes) -> None:
+def test_wrong_password_or_unknown_user_cannot_log_in(users: Users, name: str, password: bytes) -> None:
     assert users.authenticate(name, password) is None
 
 
@@ -35,7 +35,7 @@ def test_without_a_password_no_login(users: Users, password: str | None) -> None
     assert users.authenticate("bob", b"") is None
 
 
-def test_passwords_change(users: Users) -> None:
+def test_changing_a_password(users: Users) -> None:
     users.change_password("ann", "new")
     assert users.authenticate("ann", b"s3cret") is None
     assert users.authenticate("ann", b"new")
@@ -51,7 +51,7 @@ def test_no_hash_in_a_repr(users: Users) -> None:
     )
 
 
-def test_who_logged_in_keeps_the_tags(users: Users) -> None:
+def test_logged_in_user_retains_its_tags(users: Users) -> None:
     before = users.user("ann")
     users.set_tags("ann", ["impersonator", "administrator"])
     assert users.user("ann").tags == ("impersonator", "administrator")
@@ -82,12 +82,12 @@ def test_a_user_is_added_once_and_has_a_name(users: Users) -> None:
         lambda users: users.clear_topic_permissions("bob", "/"),
     ],
 )
-def test_a_user_who_is_not_there_cannot_be_changed(users: Users, change: Callable[[Users], object]) -> None:
+def test_missing_user_cannot_be_changed(users: Users, change: Callable[[Users], object]) -> None:
     with pytest.raises(LookupError, match="user 'bob' does not exist"):
         change(users)
 
 
-# --- where from ------------------------------------------------------------------------------------------------------
+# --- addresses --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ def test_a_user_who_is_not_there_cannot_be_changed(users: Users, change: Callabl
         ("", False),
     ],
 )
-def test_loopback_users_come_from_this_machine(users: Users, host: str, local: bool) -> None:
+def test_loopback_users_may_connect_from_this_machine_only(users: Users, host: str, local: bool) -> None:
     assert users.may_log_in_from("guest", host) is local
     assert users.may_log_in_from("ann", host)
     assert Users(loopback_users=[]).may_log_in_from("guest", host)
 
 
-# --- permissions -----------------------------------------------------------------------------------------------------
+# --- permissions ------------------------------------------------------------------------------------------------------
 
 
-def test_a_vhost_is_for_those_with_permissions_there(users: Users) -> None:
+def test_vhost_requires_permissions(users: Users) -> None:
     ann = users.user("ann")
     users.permissions(ann, "/").check("read", "queue", "q")
     with pytest.raises(AmqpError) as refused:
@@ -143,7 +143,7 @@ def test_a_bad_pattern_gives_no_access(users: Users) -> None:
         users.permissions(users.user("ann"), "other")
 
 
-def test_a_deleted_user_may_do_nothing_even_if_one_of_that_name_comes_again(users: Users) -> None:
+def test_deleted_user_has_no_permissions_even_if_recreated(users: Users) -> None:
     held = users.permissions(users.user("ann"), "/")
     users.delete_user("ann")
     assert users.authenticate("ann", b"s3cret") is None
@@ -189,7 +189,7 @@ def test_lists(users: Users) -> None:
     assert users.list_permissions("bob") == [("bob", "other", Grant("", "", ""))]
 
 
-def test_a_vhost_s_permissions_go_with_it(users: Users) -> None:
+def test_permissions_are_deleted_with_their_vhost(users: Users) -> None:
     held = users.permissions(users.user("ann"), "/")
     users.vhost_deleted("/")
     assert users.list_permissions() == []
@@ -197,7 +197,7 @@ def test_a_vhost_s_permissions_go_with_it(users: Users) -> None:
         held.check("read", "queue", "q")
 
 
-def test_whoever_remembers_is_told_of_changes() -> None:
+def test_changes_are_reported_for_caches() -> None:
     changed: list[str] = []
     users = Users(on_change=changed.append)
     users.add_user("ann")

@@ -1,8 +1,8 @@
-"""Conditions that hold in every world, whatever its workloads do. A new check is a file with one idea, and a row here.
+"""Conditions that hold in every world and for every workload. A new check is a file and a row here.
 
-RUNNING: checked between two iterations of the event loop; each yields what is wrong with a process.
-AROUND: what one iteration does; each looks at a process before it, and yields what was wrong after it.
-AT_REST: made in this order at the end of a world, when its workloads are done; each raises BrokenError.
+RUNNING: checked between two iterations of the event loop; each yields errors of a process. AROUND: checks of one
+iteration; each inspects a process before it, and yields errors after it. AT_REST: made in this order at the end of a
+world, when its workloads are done; each raises BrokenError.
 """
 
 from tests.simulation.checks import (

@@ -1,4 +1,4 @@
-"""Sizes of what is written at a time: batches, and segments of the journal."""
+"""Sizes of batches, and of segments of the journal."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each batch, and each segment, that is larger than it may be."""
+    """Yield each batch, and each segment, that exceeds its limit."""
     bounds = process.broker.config.bounds
     most = bounds.batch_bytes + bounds.group_bytes + MESSAGE_BYTES
     for writing in process.store.writer._writings:

@@ -1,4 +1,4 @@
-"""Caches: what channels remember of routes."""
+"""Caches of routes in channels."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each channel that remembers more routes than it may, and each vhost that counts them wrongly."""
+    """Yield each channel that caches too many routes, and each vhost that counts them wrongly."""
     bounds = process.broker.config.bounds
     few = 0
     remembered: dict[Vhost, int] = dict.fromkeys(process.broker.vhosts.values(), 0)

@@ -1,4 +1,4 @@
-"""Timers of what is to happen by itself: the head of a queue that may expire, and the first delayed message."""
+"""Timers for the head of a queue that may expire, and for the first delayed message."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield whatever has a time, and no timer that fires by then."""
+    """Yield each deadline without a timer."""
     for queue in queues(process):
         head = queue.ready.peek()
         if head is not None and head.deadline_ms and not _fires(queue.expiry._timer, head.deadline_ms):

@@ -1,4 +1,4 @@
-"""Memory of delayed exchanges: what they count decides when stored messages leave it."""
+"""Memory of delayed exchanges, whose counters determine when stored messages leave memory."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Clients that publish more than the disk takes: each is held once it has added to what is too much already."""
+"""Clients that publish more than the disk accepts: each is paused when it adds to an excessive backlog."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ class Holding:
         self._received: dict[Connection, int] = {}
 
     def begin(self) -> None:
-        """Note how much waits for the disk, and what each client has sent."""
+        """Record the amount that waits for the disk, and the bytes of each client."""
         process = self._process
         self._received.clear()
         self._waiting, self._gathering = process.store.waiting_bytes, process.store._number
@@ -32,9 +32,9 @@ class Holding:
                 self._received[connection] = connection.frame_loop.recv_oct
 
     def check(self) -> Iterator[str]:
-        """Yield the client that has added to what waits, and is not held.
+        """Yield the client that has added to the backlog, and is not paused.
 
-        Only if nobody else can have added anything: a timer, another client, or frames that had waited.
+        Only if nothing else can have added anything: a timer, another client, or frames that had waited.
         """
         process, store = self._process, self._process.store
         senders = [

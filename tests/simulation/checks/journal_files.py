@@ -1,4 +1,4 @@
-"""Files of the store at rest: no segment that nothing lives in, none that nobody knows, nothing spilled."""
+"""Files of the store at rest: no segment without live records, no unknown segment, no spill files."""
 
 from typing import TYPE_CHECKING
 
@@ -13,24 +13,24 @@ from tests.simulation.scheduler import SECOND
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: Time for the steps of a compaction that is under way; each follows the batch of the one before.
+#: Time for the steps of a running compaction; each follows the batch of the previous one.
 WITHIN_NS = 60 * SECOND
 
 
 def check(world: "World") -> None:
-    """Raise BrokenError for a file that is there for nothing."""
+    """Raise BrokenError for a file that is not needed."""
     process = world.process
     assert process is not None
     store = process.store
     if not world.run_until(lambda: _is_tidy(store), WITHIN_NS):
         raise world.broken(f"segment {store.log.oldest} is neither compacted nor removed")
-    world.run(SECOND)  # files of removed segments go a little later
+    world.run(SECOND)  # files of removed segments are deleted later
     log, disk = process.store.log, world.disk
     names = disk.names(DIRECTORY / "journal")
     expected = [segment_name(number) for number in range(log.oldest, log.newest + 1) if number]
     if names != expected and names != expected[:-1]:  # the newest has its file with its first batch
         raise world.broken(f"the journal has {expected}; there are {names}")
-    # What has just expired lives until that is written.
+    # A message that has just expired lives until its record is written.
     if not world.run_until(lambda: _living(store) == _held(process), WITHIN_NS):
         raise world.broken(f"{_living(store)} copies live in the journal; queues and exchanges have {_held(process)}")
     spilled = disk.names(DIRECTORY / "spill")

@@ -1,4 +1,4 @@
-"""Objects, timers and files that a broker has at rest: those that a new one on the same disk has, and no others."""
+"""Objects, timers and files of a broker at rest: only those that a new broker on the same disk has."""
 
 import gc
 import sys
@@ -23,31 +23,31 @@ from tests.soak.rest import balanced, grown, remembered
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: A census takes as long as a fifth of a world. It is made in one of so many.
+#: A census takes a fifth of the time of a world. It is made in one of this number of worlds.
 ONE_OF = 16
-#: Time for the new broker to come to rest.
+#: Time for the new broker to complete its start.
 REST_NS = 60 * SECOND
 
-#: Kinds of objects that a client leaves nothing of, wherever they are referred to.
+#: Kinds of objects of clients, of which nothing may be left anywhere.
 OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Transaction", "Entry")
 
-#: Whatever a new broker has fewer of, as patterns: totals since the start, assigned numbers, times, and sums over
-#: settings, of which queues that are alike may share one.
+#: Attributes that may be larger than in a new broker, as patterns: totals since the start, assigned numbers, times, and
+#: sums over settings, which equal queues may share.
 SINCE_START = (
     "Churn.queue_created",
-    # A queue with a delayed retry makes it with the first message that is delayed.
+    # A queue with a delayed retry creates it with the first delayed message.
     "DelayedReturns*",
-    # A queue keeps the policies in force that it has, where a new one has those of others that are equal.
+    # A queue refers to its policies in force, where a new queue refers to equal ones of others.
     "Effective*",
     "*._started",
-    # Numbers of messages, as headers exchanges have met them.
+    # Numbers of messages that headers exchanges have routed.
     "Condition.met",
     "HeaderIndex._number",
     "_Header.seen",
     "DirectReplies._created_s",
-    # A priority line makes a line for each priority when that is first used.
+    # A priority line creates a line for each priority at its first use.
     "FifoLine*",
-    # One is kept for the next.
+    # One is reused for the next.
     "Group",
     "HeldMessages._sequence",
     "HeldMessages._new_bytes",
@@ -62,12 +62,12 @@ SINCE_START = (
     "Journal.segments*",
     "Living*",
     "Outstanding.returned",
-    # Shortage of memory gives a line another one.
+    # Low memory gives a line another one.
     "QueuePages*",
     "QuorumLine._newest",
     "QuorumLine.turn",
     "QueueSettings.*",
-    # Made with the first message that cannot be read.
+    # Created with the first message that cannot be read.
     "Rereading*",
     # Made with the first message after a change of the bindings.
     "ConsistentHashType._ends*",
@@ -76,15 +76,15 @@ SINCE_START = (
     "History*",
     "Rates.*",
     "Sample*",
-    # The last of several bindings is still counted, and the tuple of all is made with the first message. A target that
-    # is left in either is a queue or an exchange too many.
+    # The last of several bindings is still counted, and the tuple of all is created with the first message. A target
+    # that is left in either is a queue or an exchange too many.
     "Targets._all*",
     "Targets._counts*",
 )
 
 
 def is_compared(world: "World") -> bool:
-    """Return whether it is one of the worlds that are compared with a new broker."""
+    """Return whether this world is compared with a new broker."""
     return not world.chance("census").randrange(ONE_OF)
 
 
@@ -103,7 +103,7 @@ def check(world: "World") -> None:
     process = world.process
     assert process is not None
     if any(held.count for held in held_messages(process)):
-        return  # they are in memory here, and on the disk only there
+        return  # messages are in memory here, and only on the disk there
     _remove_what_ends(process)
     if not world.run_until(lambda: not busy(world), WITHIN_NS):
         raise world.broken(f"emptied, the broker does not come to rest: {', '.join(busy(world))}")
@@ -125,9 +125,9 @@ def check(world: "World") -> None:
 
 
 def _remove_what_ends(process: BrokerProcess) -> None:
-    """Remove whatever ends with a broker: messages, which may be in memory, and what is transient.
+    """Remove everything that ends with a broker: messages, which may be in memory, and transient objects.
 
-    Permissions that were cleared are there for connections that are open, and would see new ones; now there are none.
+    Cleared permissions exist for open connections, which would see new ones; now there are none.
     """
     for queue in list(queues(process)):
         queue.purge()
@@ -143,7 +143,7 @@ def _remove_what_ends(process: BrokerProcess) -> None:
 
 
 def _discard_killed_tasks(process: BrokerProcess) -> None:
-    """Collect all garbage, with what killed brokers were answering: such a task keeps itself by a table of anyio."""
+    """Collect all garbage, including requests of killed brokers: such a task refers to itself by a table of anyio."""
     table = _task_states
     kept = {task: state for task, state in table.items() if task.get_loop() is process.loop}
     table.clear()
@@ -171,8 +171,8 @@ def taken(process: BrokerProcess) -> dict[str, int]:
 
 
 def _is_for_something(callback: Callable[[], None] | None) -> bool:
-    """Return whether a timer is set, but for one for a message that left its queue before it expired."""
+    """Return whether a timer is needed, unlike one for a message that left its queue before it expired."""
     owner = getattr(callback, "__self__", None)
-    if isinstance(owner, SystemClock):  # it looks for steps once anything has waited by the wall clock
+    if isinstance(owner, SystemClock):  # it checks for steps after anything has waited by the wall clock
         return False
     return callback is not None and not (isinstance(owner, Expiry) and not owner._ready.count)

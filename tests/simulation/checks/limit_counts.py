@@ -1,4 +1,4 @@
-"""Counts that limits of vhosts and users are checked against: the connections and channels that are there."""
+"""Counters for limits of vhosts and users: their connections and channels."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each count that differs from what is there."""
+    """Yield each count that differs from the actual number."""
     limits = process.broker.limits
     vhosts: Counter[str] = Counter()
     users: Counter[str] = Counter()

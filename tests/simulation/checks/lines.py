@@ -1,4 +1,4 @@
-"""Consumers that wait in lines, and former ones that queues know: none of them is kept for longer than it counts."""
+"""Waiting consumers and former consumers of queues: none is retained for longer than necessary."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each consumer in a line that has gone, or waits for nothing, and each former one that holds nothing."""
+    """Yield each waiting consumer that is removed, or need not wait, and each former one without messages."""
     for connection in connections(process):
         for consumer in _members(connection.output.line):
             if not consumer.registered or not consumer.starved:
@@ -20,7 +20,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         for channel in connection.channels.values():
             unacked = channel.unacked
             if len(unacked.line) and unacked.outstanding < (unacked.global_prefetch or UNLIMITED):
-                yield f"{channel.name} has room for deliveries, and consumers wait for it"
+                yield f"{channel.name} has capacity for deliveries, and consumers wait for it"
             for consumer in _members(unacked.line):
                 if not consumer.registered or not consumer.blocked:
                     yield f"{consumer.tag} of {channel.name} is in the line for the prefetch, and does not wait for it"

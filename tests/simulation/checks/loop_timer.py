@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield how much too late the loop's timer fires."""
+    """Yield the delay of a loop timer that is too late."""
     timers = process.service.timers
     due_ms = process.clock.next_due_ms()
     if due_ms is None:

@@ -1,4 +1,4 @@
-"""Memory for one client: its output, what the kernel has not taken, and what it has sent that is not handled yet."""
+"""Memory of one client: its output, unsent data, and input that is not handled yet."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ from amqpbroker.server.transport import WRITE_HIGH_BYTES
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
 
-#: Slack of one message: frames of the largest message in any workload, and some heads.
+#: Tolerance of one message: frames of the largest message in any workload, and some heads.
 MESSAGE_BYTES = 300_000
 #: Largest frame that a client may send.
 FRAME_BYTES = 131_072 + 8
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each client that takes more memory than it may."""
+    """Yield each client that uses more memory than allowed."""
     bounds = process.broker.config.bounds
     most = bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES
     for client in process.service.clients.there():

@@ -1,4 +1,4 @@
-"""A new client at the end of a world: the broker does for it whatever it asks, and what is left of it goes."""
+"""A new client at the end of a world: the broker answers all its requests, and its objects are deleted afterwards."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from tests.simulation.scheduler import SECOND
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-#: Time for everything that it does.
+#: Time for all its operations.
 WITHIN_NS = 60 * SECOND
 SIZES = (0, 10, 300, 20_000)
 
@@ -20,7 +20,7 @@ def check(world: "World") -> None:
     """Make a new client declare, publish, consume, acknowledge and delete. Raises BrokenError."""
     most = world.config.max_connections
     if most:
-        # Clients of workloads may have taken all connections that there may be.
+        # Clients of workloads may use all allowed connections.
         for other in world.clients[: max(len(world.clients) + 1 - most, 0)]:
             other.leave()
     client = NewClient(world)
@@ -31,7 +31,7 @@ def check(world: "World") -> None:
 
 
 class NewClient(Client):
-    """awaits: what it waits for. is_done: it has waited for everything."""
+    """Performs the operations. awaits: the awaited answer. is_done: all answers have arrived."""
 
     def __init__(self, world: "World") -> None:
         super().__init__(world, "new")

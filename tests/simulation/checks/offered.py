@@ -18,14 +18,14 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         consumers = queue.consumers
         able = [consumers.active] if consumers.single_active else consumers.all
         if consumers.single_active and consumers._successor() is not consumers.active:
-            continue  # the active one is to hand over
+            continue  # the active one is to be replaced
         for consumer in able:
             if isinstance(consumer, ChannelConsumer) and _can_take(consumer):
                 yield f"{queue.name} has {queue.ready.count} messages, and {consumer.tag} gets none"
 
 
 def _can_take(consumer: ChannelConsumer) -> bool:
-    """`ChannelConsumer.can_take`, which joins no line."""
+    """Return the result of `ChannelConsumer.can_take`, without its side effects."""
     unacked = consumer._channel_unacked
     limit = unacked.global_prefetch
     if limit and (consumer.blocked or unacked.outstanding >= limit) and consumer._channel_limits:

@@ -1,6 +1,6 @@
-"""Messages that a restart pushes out of queues with a length limit, since unacknowledged ones come back to them.
+"""Messages that a restart drops from queues with a length limit, because unacknowledged ones are requeued.
 
-Only a queue that drops its head may lose any: no more than it has to, and not those that it dead-letters.
+Only a queue that drops its head may lose messages: no more than necessary, and none that it dead-letters.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ def crowded(process: "BrokerProcess") -> list[LocalQueue]:
 
 
 def is_unknown(queue: LocalQueue) -> bool:
-    """Return whether nobody can tell what becomes of the messages that a crowded queue drops."""
+    """Return whether the fate of messages that a crowded queue drops is unknown."""
     if queue.settings.dead_letter_exchange is None:
         return False
     heir = _heir(queue)
@@ -30,7 +30,7 @@ def is_unknown(queue: LocalQueue) -> bool:
 
 
 def faults(before: Dump, after: Dump, queue: LocalQueue, process: "BrokerProcess") -> Iterator[str]:
-    """Yield what is wrong with the messages that a crowded queue has dropped, and take them out of both dumps.
+    """Yield errors in the messages that a crowded queue has dropped, and remove them from both dumps.
 
     process: the broker that has started.
     """

@@ -1,4 +1,4 @@
-"""Counters of a queue's ready messages: what its lines hold."""
+"""Counters of a queue's ready messages, compared with the content of its lines."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each counter that differs from what is there."""
+    """Yield each counter that differs from the content."""
     for queue in queues(process):
         line = queue.ready
         count, size, is_paged = 0, 0, False

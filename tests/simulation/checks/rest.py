@@ -1,4 +1,4 @@
-"""A broker at rest, once its clients have gone: nothing of them is left."""
+"""A broker at rest, after its clients have disconnected: nothing of them is left."""
 
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
     from tests.simulation.world import World
 
-#: Time that the broker may need once all have gone: a connection waits 30 seconds for its client to close.
+#: Time that the broker may need after all have disconnected: a connection waits 30 seconds for its client to close.
 WITHIN_NS = 60 * SECOND
 
 
 def check(world: "World") -> None:
-    """Make all clients leave; then everything that is counted is none. Raises BrokenError."""
+    """Disconnect all clients; then all counters must be 0. Raises BrokenError."""
     for client in world.clients:
         client.leave()
     if not world.run_until(lambda: not busy(world), WITHIN_NS):
@@ -21,7 +21,7 @@ def check(world: "World") -> None:
 
 
 def busy(world: "World") -> list[str]:
-    """Return whatever is going on."""
+    """Return the current activities."""
     process = world.process
     if process is None:
         return ["the broker does not run"]

@@ -1,6 +1,6 @@
-"""Restarts of a broker whose disk is up to date: the next one finds the same objects and the same messages.
+"""Restarts of a broker whose disk is up to date: the next one restores the same objects and the same messages.
 
-They are made on copies of the disk, so that the world goes on as if nothing had happened.
+They are made on copies of the disk, so that the world is not affected.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ WITHIN_NS = 60 * SECOND
 #: The same in all, in such times.
 MOST_TIMES = 10
 
-#: Facts by the names of what a broker has, such as ("message", "/", "queue", 3).
+#: Facts by the names of objects of a broker, such as ("message", "/", "queue", 3).
 Dump = dict[tuple[Any, ...], dict[str, Any]]
 
 
@@ -68,7 +68,7 @@ def check(world: "World") -> None:
 
 
 def _is_synced(world: "World") -> bool:
-    """Return whether everything that is to be stored is safe."""
+    """Return whether everything that must be stored is durable."""
     process = world.process
     if process is None:
         return False
@@ -83,13 +83,15 @@ def copied(world: "World") -> Disk:
 
 
 def booted(world: "World", disk: Disk, now: int = 0) -> Alone:
-    """Return a broker on this disk. now: its time; at the beginning of the world nothing has expired, by a wall clock
-    that is as late as it ever was."""
+    """Return a broker on this disk.
+
+    now: its time. At the beginning of the world nothing has expired, by a wall clock that is as late as it ever was.
+    """
     return Alone(world.config, disk, world.chance("copied broker"), now, 0 if now else world.time.most_behind)
 
 
 def differences(before: Dump, after: Dump) -> Iterator[str]:
-    """Yield what is missing, too much, or different."""
+    """Yield everything that is missing, superfluous, or different."""
     for key in before.keys() - after.keys():
         yield f"{shown(key)} is missing"
     for key in after.keys() - before.keys():
@@ -101,12 +103,12 @@ def differences(before: Dump, after: Dump) -> Iterator[str]:
 
 
 def shown(key: tuple[Any, ...]) -> str:
-    """Return the name of something for errors."""
+    """Return the name of an object for errors."""
     return " ".join(map(str, key))
 
 
 def dump(process: BrokerProcess, live: bool) -> Dump:
-    """Return all that outlives a broker. live: what is not to outlive it is left out, and what is held is put back."""
+    """Return everything that survives a broker. live: omit transient objects, and count held messages as requeued."""
     return {**_definitions(process), **_messages(process, live), **_held(process)}
 
 
@@ -146,7 +148,7 @@ def _binding(binding: Binding) -> tuple[str, ...]:
 
 
 def _messages(process: BrokerProcess, live: bool) -> Dump:
-    """Return the stored messages of each queue by their places in it."""
+    """Return the stored messages of each queue by position."""
     found: Dump = {}
     unacked: dict[LocalQueue, list[Entry]] = {}
     for channel in channels(process):
@@ -179,7 +181,7 @@ def _message(queue: LocalQueue, entry: Entry, redelivered: bool) -> dict[str, An
 
 
 def _held(process: BrokerProcess) -> Dump:
-    """Return the stored messages of each delayed exchange by their numbers: when they are due."""
+    """Return the due times of the stored messages of each delayed exchange by their numbers."""
     found: Dump = {}
     for exchange, held in delayed_exchanges(process):
         if not exchange.durable:

@@ -1,4 +1,4 @@
-"""Shares of an event loop iteration: how much of everything is done in one, so that nobody waits long for it."""
+"""Limits of the work in one event loop iteration, which prevent long delays."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ class Shares:
         self._disposed: dict[str, int] = {}
 
     def begin(self) -> None:
-        """Note how much there is."""
+        """Record the amounts before the iteration."""
         process = self._process
         clients = process.service.clients.there()
         waiting = sum(client._waits for client in clients)
@@ -44,13 +44,13 @@ class Shares:
         self._disposed = {name: _disposed(process, name) for name in process.broker.vhosts}
 
     def check(self) -> Iterator[str]:
-        """Yield what was more than a share since then."""
+        """Yield everything that exceeded its limit since then."""
         process = self._process
         bounds = process.broker.config.bounds
         for client, (before, size) in self._read.items():
             if client.octets - before > size:
                 yield f"{client.octets - before} bytes of {client.name} are read in one iteration, of {size}"
-        # Deliveries go on once the output was taken; answers stop at their own bound, before and after that.
+        # Deliveries continue after the output was taken; answers stop at their own bound, before and after that.
         most = 2 * (bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES)
         for connection, before in self._written.items():
             if _written(connection) - before > most:
@@ -65,7 +65,7 @@ class Shares:
         for name, count in self._disposed.items():
             if name in process.broker.vhosts and _disposed(process, name) < count - bounds.disposal:
                 yield f"{count - _disposed(process, name)} messages of {name} are freed in one iteration"
-        # A client that goes is not to be kept here.
+        # References to disconnected clients are not retained here.
         self._read.clear()
         self._written.clear()
         self._held.clear()

@@ -1,4 +1,4 @@
-"""Orderly stops in the middle of everything: the next broker has all that this one had, confirmed or not."""
+"""Orderly stops at any time: the next broker restores the complete state, confirmed or not."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 def stop(world: "World", process: "BrokerProcess") -> None:
-    """Stop a broker, and compare with the next one: what it has once its clients have gone. That raises BrokenError."""
+    """Stop a broker, and compare the next one with its state after its clients have disconnected.
+
+    Raises BrokenError.
+    """
     had: list[Dump | None] = []
     process.before_close = lambda: had.append(_had(process))
     process.after_stop = lambda: _compare(world, had)
@@ -33,7 +36,7 @@ def _compare(world: "World", had: list[Dump | None]) -> None:
 
 
 def _had(process: "BrokerProcess") -> Dump | None:
-    """Return what a broker has, None if it cannot be read now, or the store has ended."""
+    """Return the state of a broker, None if it cannot be read now, or the store has ended."""
     if process.service.failure is not None or process.store.writer.has_failed:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Counters of unacknowledged messages: what the channels hold."""
+"""Counters of unacknowledged messages, compared with those of the channels."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each counter of a queue, a consumer or a channel that differs from what is there."""
+    """Yield each counter of a queue, a consumer or a channel that differs from the actual number."""
     of_queue: Counter[Queue] = Counter()
     sizes: Counter[Queue] = Counter()
     of_consumer: Counter[Consumer] = Counter()
-    # Messages that these took over do not count, and make room all the same when they are settled.
+    # Messages that these consumers took over do not count, but are subtracted when they are settled.
     uncounted: dict[Consumer, None] = {}
     for channel in channels(process):
         delivered = 0

@@ -1,4 +1,4 @@
-"""Output of connections: whatever can be written is going to be, at the end of an event loop iteration."""
+"""Output of connections: everything that can be written is scheduled at the end of an event loop iteration."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -10,20 +10,20 @@ if TYPE_CHECKING:
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield each client with output, or with frames to handle, that nobody comes back to."""
+    """Yield each client with output, or with frames to handle, that is not scheduled."""
     for client in process.service.clients.there():
         connection = client._connection
         if not isinstance(connection, Connection) or client._transport is None:
             continue
         output = connection.output
         if len(output) and output.writable and not output.dirty:
-            yield f"{client.name} has {len(output)} bytes of output that nobody writes"
+            yield f"{client.name} has {len(output)} bytes of output that are not scheduled to be written"
         if output.dirty and not client.marked:
-            yield f"{client.name} has output, and no turn ends for it"
+            yield f"{client.name} has output, and is not called at the end of the iteration"
         if client.marked and not process.service.tick.pending:
-            yield f"{client.name} waits for the end of a turn that nobody ends"
+            yield f"{client.name} waits for the end of an iteration without being registered"
         status = connection.status
         if status.paused and not status.state.held and output.writable and not output.dirty:
             yield f"{client.name} is not read, and nothing that it waits for happens"
         if status.state.outrun and connection not in process.broker.awaiting_sync:
-            yield f"{client.name} waits for the disk, and is not told"
+            yield f"{client.name} waits for the disk, and is not notified"

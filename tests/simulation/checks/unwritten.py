@@ -11,12 +11,15 @@ if TYPE_CHECKING:
 
 #: Memory of an operation over the bytes of its frames, for each queue: of the shortest publish.
 AMPLIFIED = 6
-#: Bytes that timers may add beyond it: messages that are dead-lettered.
+#: Bytes that timers may add beyond it: dead-lettered messages.
 TIMERS_BYTES = 1_000_000
 
 
 def check(process: "BrokerProcess") -> Iterator[str]:
-    """Yield what is beyond the bound. Above it each client is held, once it has added what was read of it at once."""
+    """Yield the excess over the bound.
+
+    Above it each client is paused, after it has added what was read from it at once.
+    """
     waiting = process.store.waiting_bytes
     bound = process.broker.config.bounds.unwritten_bytes
     if waiting <= bound:

@@ -1,4 +1,4 @@
-"""Times at which the checks of a running broker are made: between two iterations of its loop, now and then."""
+"""Schedule of the checks of a running broker: between two iterations of its loop, now and then."""
 
 from typing import TYPE_CHECKING
 
@@ -8,12 +8,12 @@ if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
     from tests.simulation.world import World
 
-#: Mean number of iterations between two of them. Checks may add about a seventh to the time that a world takes.
+#: Mean number of iterations between two checks. Checks may add about a seventh to the time of a world.
 INTERVAL = 60
 
 
 class Watch:
-    """Checks of one process. The seed decides after which iterations they are made, and nothing else depends on it."""
+    """Checks of one process. The seed determines after which iterations they run, and affects nothing else."""
 
     def __init__(self, world: "World", process: "BrokerProcess") -> None:
         self._world = world
@@ -23,7 +23,7 @@ class Watch:
         self._left = 1
 
     def iterated(self) -> None:
-        """Check whatever there is to check after this iteration."""
+        """Run the checks that are scheduled after this iteration."""
         self._left -= 1
         if self._left > 0 or self._process.stopping:
             return

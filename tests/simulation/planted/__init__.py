@@ -1,4 +1,4 @@
-"""Faults planted into a copy of the broker, one at a time, that the simulator has to find."""
+"""Faults planted into a copy of the broker, one at a time, which the simulator must find."""
 
 from tests.simulation.planted.amqp import AMQP
 from tests.simulation.planted.broker import BROKER

@@ -21,7 +21,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0, help="time for each fault")
     parser.add_argument("--jobs", type=int, default=1, help="processes for each fault")
     parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="number of faults at a time")
-    parser.add_argument("--first", type=int, default=1, help="the first of the seeds")
+    parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--list", action="store_true", help="only print the names")
     given = parser.parse_args()
     faults = [fault for fault in PLANTED if not given.names or any(name in fault.name for name in given.names)]

@@ -9,7 +9,7 @@ PACKAGE = "amqpbroker"
 
 
 class Planted(NamedTuple):
-    """One fault: `new` stands instead of `old`, which the package has once in the files with that name.
+    """One fault: `new` replaces `old`, which occurs once in the files of the package with that name.
 
     The file has no folder, so that a fault survives a move of the file.
     """
@@ -23,7 +23,7 @@ class Planted(NamedTuple):
 def changed(fault: Planted) -> tuple[Path, str]:
     """Return the file of a fault and its source with the fault.
 
-    Raises ValueError unless the fault has exactly one place, SyntaxError if that source is no Python.
+    Raises ValueError unless the fault applies exactly once, and SyntaxError if the changed source is not valid.
     """
     places = [path for path in (ROOT / PACKAGE).rglob(fault.file) if fault.old in path.read_text()]
     count = sum(path.read_text().count(fault.old) for path in places)

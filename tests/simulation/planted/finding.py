@@ -19,7 +19,7 @@ _FAILURE = re.compile(r"^seed (\d+) fails: (.*)$", re.MULTILINE)
 
 
 class Found(NamedTuple):
-    """Result for one fault. seed: of the first world that failed, None if none did. failure: the first line of it.
+    """Result for one fault. seed: of the first failing world, None if there is none. failure: its first line.
 
     took_s: seconds from the start of the simulator to the failure, or to the end of the time.
     """
@@ -48,7 +48,7 @@ class Finding:
     def find(self, fault: Planted) -> Found:
         """Run seeds until one fails that passes without the fault, or the time is over.
 
-        Raises ValueError if the fault has no place.
+        Raises ValueError if the fault does not apply.
         """
         with tempfile.TemporaryDirectory(prefix="planted-") as name:
             copy_with(fault, Path(name))
@@ -62,13 +62,13 @@ class Finding:
                 took_s = time.monotonic() - began
                 if seed is None or not self._fails_without(seed):
                     return Found(fault, seed, failure, took_s)
-                # The simulator is at fault here, or the broker as it is.
+                # The fault is in the simulator, or in the unchanged broker.
                 first = seed + 1
 
     def find_all(self, faults: Iterable[Planted], at_once: int, report: Callable[[Found], None]) -> list[Found]:
         """Search for several faults at a time; return the results in the order of the faults.
 
-        report: called with each result as it comes.
+        report: called with each result as it arrives.
         """
         with ThreadPoolExecutor(max_workers=at_once) as pool:
             searches = [pool.submit(self.find, fault) for fault in faults]
@@ -82,14 +82,14 @@ class Finding:
             return [search.result() for search in searches]
 
     def stop(self) -> None:
-        """End all simulators that run, and start no other."""
+        """End all running simulators, and start no other."""
         with self._lock:
             self._stopped = True
             for process in self._running:
                 process.terminate()
 
     def _failing_seed(self, package: Path, first: int, most_s: float) -> tuple[int | None, str]:
-        """Return the first seed that fails with this package, and its failure; None if none did in that time."""
+        """Return the first failing seed with this package, and its failure; None if none failed in that time."""
         arguments = ["--seconds", f"{most_s:.1f}", "--jobs", str(self._jobs), "--first", str(first), "--as-found"]
         output, status = self._simulate([str(package)], arguments)
         found = _FAILURE.search(output)

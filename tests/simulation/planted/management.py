@@ -3,7 +3,7 @@
 from tests.simulation.planted.fault import Planted
 
 MANAGEMENT = (
-    # --- exchanges, queues and bindings -----------------------------------------------------------------------------
+    # --- exchanges, queues and bindings -------------------------------------------------------------------------------
     Planted(
         "a binding that is not stored",
         "vhost.py",
@@ -34,7 +34,7 @@ MANAGEMENT = (
         "    for argument in kind.arguments_in(newest):",
         "    for argument in ():",
     ),
-    # --- users and permissions --------------------------------------------------------------------------------------
+    # --- users and permissions ----------------------------------------------------------------------------------------
     Planted(
         "a deleted user's connection goes on",
         "users.py",
@@ -82,7 +82,7 @@ MANAGEMENT = (
         "        check_topics(self.permissions, exchange, message.routing_keys)\n        destinations",
         "        destinations",
     ),
-    # --- policies ---------------------------------------------------------------------------------------------------
+    # --- policies -----------------------------------------------------------------------------------------------------
     Planted(
         "a policy not applied to queues that are there",
         "vhost.py",
@@ -111,7 +111,7 @@ MANAGEMENT = (
         "        if effective is not NO_POLICY:\n            settings",
         "        if False:\n            settings",
     ),
-    # --- vhosts and limits ------------------------------------------------------------------------------------------
+    # --- vhosts and limits --------------------------------------------------------------------------------------------
     Planted(
         "a deleted vhost's connections go on",
         "broker.py",
@@ -139,10 +139,13 @@ MANAGEMENT = (
     Planted(
         "limits of a deleted vhost stay",
         "limits.py",
-        '        """The vhost is deleted, also from the definitions."""\n        self._vhosts.pop(vhost, None)',
-        '        """The vhost is deleted, also from the definitions."""',
+        "    def vhost_deleted(self, vhost: str) -> None:\n"
+        '        """Discard the limits of a vhost that is deleted, also from the definitions."""\n'
+        "        self._vhosts.pop(vhost, None)",
+        "    def vhost_deleted(self, vhost: str) -> None:\n"
+        '        """Discard the limits of a vhost that is deleted, also from the definitions."""',
     ),
-    # --- HTTP -------------------------------------------------------------------------------------------------------
+    # --- HTTP ---------------------------------------------------------------------------------------------------------
     Planted(
         "one HTTP connection too many",
         "http_protocol.py",
@@ -195,7 +198,7 @@ MANAGEMENT = (
         "        if size > most + 100_000:",
     ),
     Planted("a page that never ends", "answers.py", "        self._under_way -= 1", "        pass"),
-    # --- queues that expire -----------------------------------------------------------------------------------------
+    # --- queues that expire -------------------------------------------------------------------------------------------
     Planted(
         "a queue that expires early",
         "queue_expiry.py",

@@ -3,7 +3,7 @@
 from tests.simulation.planted.fault import Planted
 
 QUEUES = (
-    # --- lines and pages --------------------------------------------------------------------------------------------
+    # --- lines and pages ----------------------------------------------------------------------------------------------
     Planted("a requeued message at the end", "fifo_line.py", "merge(self.line, entries)", "self.line.extend(entries)"),
     Planted(
         "an off-by-one in a page",
@@ -65,7 +65,7 @@ QUEUES = (
         "        self.returns.close()\n        self.purge()\n",
         "        self.returns.close()\n",
     ),
-    # --- expiry -----------------------------------------------------------------------------------------------------
+    # --- expiry -------------------------------------------------------------------------------------------------------
     Planted("a TTL too short", "expiry.py", "<= now_ms:", "<= now_ms + 500:"),
     Planted(
         "a TTL kept for the head before",
@@ -122,7 +122,7 @@ QUEUES = (
         "            self.vhost.remove_queue(self)\n        else:\n            self.touch()",
         "            self.vhost.remove_queue(self)",
     ),
-    # --- limits -----------------------------------------------------------------------------------------------------
+    # --- limits -------------------------------------------------------------------------------------------------------
     Planted(
         "a queue one message too short",
         "length_limit.py",
@@ -135,8 +135,8 @@ QUEUES = (
     Planted(
         "a limit that returned messages pass",
         "returns.py",
-        'deliver what these and other consumers can take."""\n        self._limit.trim()\n',
-        'deliver what these and other consumers can take."""\n',
+        'then deliver messages to consumers."""\n        self._limit.trim()\n',
+        'then deliver messages to consumers."""\n',
     ),
     Planted(
         "a delivery limit one too low",
@@ -150,7 +150,7 @@ QUEUES = (
         "self.delivery_count += failed",
         "pass",
     ),
-    # --- consumers --------------------------------------------------------------------------------------------------
+    # --- consumers ----------------------------------------------------------------------------------------------------
     Planted(
         "an acknowledgement not counted",
         "outstanding.py",
@@ -178,7 +178,7 @@ QUEUES = (
     Planted(
         "nobody offered what came back",
         "returns.py",
-        "self._limit.trim()\n        self._offering.share(consumers)",
+        "self._limit.trim()\n        self._offering.offer_after_settling(consumers)",
         "self._limit.trim()",
     ),
     Planted(
@@ -212,7 +212,7 @@ QUEUES = (
         "self.got_no_ack += 1\n                self.ledger.leave(entry)",
         "self.got_no_ack += 1",
     ),
-    # --- dead letters -----------------------------------------------------------------------------------------------
+    # --- dead letters -------------------------------------------------------------------------------------------------
     Planted(
         "a dead letter that leaves before it enters",
         "deadletter.py",

@@ -1,4 +1,4 @@
-"""The workloads: a row each. A new feature adds a file with its clients and its checks, and a row."""
+"""The workloads, one row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.alarms import Alarms
 from tests.simulation.workloads.channels import Channels

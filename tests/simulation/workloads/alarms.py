@@ -1,4 +1,4 @@
-"""Alarms for memory and disk: publishers wait while one is on, consumers go on, and nobody waits for ever."""
+"""Alarms for memory and disk: publishers wait during an alarm, consumers continue, and nothing waits forever."""
 
 import random
 from collections.abc import Callable
@@ -16,22 +16,22 @@ from tests.simulation.world import World
 RESOURCES: tuple[Resource, ...] = ("disk", "memory")
 REASONS = ("low on disk", "low on memory", "low on disk & memory")
 SIZES = (0, 1000, 200_000)
-#: Time within which a consumer has certainly got whatever there is.
+#: Time within which a consumer has certainly received all waiting messages.
 DRAINED_NS = 20 * SECOND
-#: Messages of a connection that the broker takes at most while an alarm is on: the one that blocks the connection.
+#: Maximum number of messages of a connection that the broker accepts during an alarm: the one that blocks it.
 TAKEN = 1
 
 
 class Alarms(Workload):
-    """Publishers that are told of alarms, one that is not, a consumer, and whoever sets and clears the alarms."""
+    """Publishers with and without blocked notifications, a consumer, and an actor that sets and clears alarms."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
         self.name = name
         self.ledger = Ledger(world, name)
-        #: Since when, in which life of the broker, there is an alarm all the time; None without one.
+        #: Start of the current alarm, and the broker's life; None without an alarm.
         self.alarmed: tuple[int, int] | None = None
-        #: Alarms that are on in that life of the broker; the first of such workloads in a world has them for all.
+        #: Active alarms in that life of the broker; the first of these workloads in a world holds them for all.
         self._on: tuple[Resource, ...] = ()
         self._life = 0
         self._sent_at: dict[str, int] = {}
@@ -42,12 +42,12 @@ class Alarms(Workload):
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
-        """Return the settings of such a workload. told: the first publisher is told when it is blocked."""
+        """Return the settings of such a workload. told: the first publisher is notified when it is blocked."""
         return {"publishers": chance.randint(1, 3), "told": chance.random() < 0.5}
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do, and when the broker is short of what."""
+        """Return the steps of the clients, and the alarms."""
         steps = []
         for i in range(settings["publishers"]):
             for _ in range(chance.choice((5, 20, 50))):
@@ -119,7 +119,7 @@ class Alarms(Workload):
         process.loop.call_soon(changed)
 
     def change(self, life: int, resource: Resource, on: bool) -> tuple[tuple[Resource, ...], tuple[Resource, ...]]:
-        """Set or clear an alarm of the broker in one life; return those that were on before, and are after it."""
+        """Set or clear an alarm in one life of the broker; return the alarms before and after it."""
         if life != self._life:  # a broker starts without alarms
             self._life, self._on = life, ()
         before = self._on
@@ -127,11 +127,11 @@ class Alarms(Workload):
         return before, self._on
 
     def _all(self) -> "list[Alarms]":
-        """Return all such workloads of this world, which have the alarms in common."""
+        """Return all such workloads of this world, which have common alarms."""
         return [client.alarms for client in self.world.clients if isinstance(client, AlarmConsumer)]
 
     def cleared(self) -> None:
-        """The last alarm is cleared. Raises BrokenError if a consumer was not served meanwhile."""
+        """Called when the last alarm is cleared. Raises BrokenError if a consumer was not served meanwhile."""
         self._check_drained()
         self.alarmed = None
         self._taken.clear()
@@ -146,7 +146,7 @@ class Alarms(Workload):
         if now - began > DRAINED_NS and queue.ready_count:
             raise self.world.broken(f"{self.name}: consumers wait for {queue.ready_count} messages during an alarm")
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def made(self, message: str, size: int) -> bytes:
         """Return the frames of a message."""
@@ -164,18 +164,18 @@ class Alarms(Workload):
         self._took(message)
 
     def _took(self, message: str) -> None:
-        """Raise BrokenError if the broker takes what is published while an alarm is on."""
+        """Raise BrokenError if the broker accepts a message during an alarm."""
         if self.alarmed is None or self.alarmed[1] != self.world.life or self._sent_at[message] <= self.alarmed[0]:
             return
         connection = message.rsplit("-", 1)[0]
         taken = self._taken.setdefault(connection, set())
         taken.add(message)
         if len(taken) > TAKEN:
-            raise self.world.broken(f"{self.name}: {message} is taken although there is an alarm")
+            raise self.world.broken(f"{self.name}: {message} is accepted during an alarm")
 
 
 class BlockedPublisher(ConfirmingPublisher):
-    """reason: why it is blocked, None if it is not."""
+    """A publisher. reason: why it is blocked, None if it is not."""
 
     def __init__(self, alarms: Alarms, name: str) -> None:
         super().__init__(alarms.world, name, alarms.declare, alarms.made, alarms.confirmed)
@@ -197,7 +197,7 @@ class BlockedPublisher(ConfirmingPublisher):
 
 
 class AlarmConsumer(Client):
-    """Acknowledges whatever comes. since: when its consumer began, None without one."""
+    """Acknowledges all messages. since: when its consumer began, None without one."""
 
     def __init__(self, alarms: Alarms) -> None:
         super().__init__(alarms.world, f"{alarms.name}c")

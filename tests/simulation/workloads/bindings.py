@@ -1,4 +1,4 @@
-"""Bindings as a client may rely on them, and the queues to which they lead: a model of routing of its own."""
+"""Bindings as clients may rely on them, and the queues that they route to: an independent model of routing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,11 +9,11 @@ from tests.simulation.world import POWER, Death
 
 @dataclass(eq=False)
 class Binding:
-    """One binding that comes and goes. source, destination: names. to_exchange: the destination is one.
+    """One binding that is added and removed. source, destination: names. to_exchange: the destination is an exchange.
 
-    pattern: routing key. headers: header -> value, for a headers exchange. any_header: one of these is enough.
-    wanted: it is to be there. present: it certainly is there, or not; None while the broker has not answered.
-    since: when `present` has changed.
+    pattern: routing key. headers: header -> value, for a headers exchange. any_header: one of these is sufficient.
+    wanted: it should exist. present: it certainly exists, or not; None while the broker has not answered. since: when
+    `present` has changed.
     """
 
     source: str
@@ -35,16 +35,16 @@ class Binding:
         return match | {name: longstr(value) for name, value in self.headers.items()}
 
     def change(self, present: bool | None, now: int) -> None:
-        """Take note of what a client knows of the binding from now on."""
+        """Update the client's knowledge of the binding."""
         self.present, self.since = present, now
 
     def was_present(self, since: int, deaths: list[Death]) -> bool | None:
-        """Return whether it was there, or was not, from `since` up to now; None if either may be."""
+        """Return whether it existed, or did not, from `since` up to now; None if both are possible."""
         return self.present if self.since < since and is_safe(self.since, deaths) else None
 
 
 def is_safe(changed_at: int, deaths: list[Death]) -> bool:
-    """Return whether a change of definitions that a client knows of since `changed_at` has outlived all power cuts."""
+    """Return whether a change of definitions that was known at `changed_at` has survived all power failures."""
     return not any(death.kind == POWER and death.synced_ns <= changed_at <= death.at_ns for death in deaths)
 
 
@@ -58,15 +58,17 @@ class Address:
 
 @dataclass
 class Reached:
-    """Queues that certainly get a message, and those that may get it."""
+    """Queues that certainly get a message, and those that possibly get it."""
 
     must: dict[str, None] = field(default_factory=dict)
     may: dict[str, None] = field(default_factory=dict)
 
 
 class Topology:
-    """Exchanges and their bindings. types: of the exchanges. alternates: exchange -> its alternate exchange.
-    deaths: of the broker, a list that grows."""
+    """Exchanges and their bindings.
+
+    types: of the exchanges. alternates: exchange -> its alternate exchange. deaths: of the broker, a list that grows.
+    """
 
     def __init__(
         self,
@@ -82,11 +84,11 @@ class Topology:
 
     @property
     def unsettled(self) -> list[Binding]:
-        """Bindings that may not be as wanted."""
+        """Bindings that may not be in the wanted state."""
         return [one for one in self.bindings if one.present is not one.wanted or not is_safe(one.since, self._deaths)]
 
     def reached(self, exchange: str, address: Address, since: int) -> Reached:
-        """Return where a message goes that was published, and routed, at any time from `since` up to now."""
+        """Return the destinations of a message that was published, and routed, at any time from `since` up to now."""
         return Reached(
             must=self._queues(exchange, address, since, certainly=True),
             may=self._queues(exchange, address, since, certainly=False),
@@ -107,7 +109,7 @@ class Topology:
         return queues
 
     def _targets(self, exchange: str, address: Address, since: int, certainly: bool) -> list[tuple[str, bool]]:
-        """Return (name, is an exchange) of whatever the exchange leads to."""
+        """Return (name, is an exchange) of the targets of the exchange."""
         matching = [
             (binding, binding.was_present(since, self._deaths))
             for binding in self.bindings

@@ -1,4 +1,4 @@
-"""Channels that open, fail and close on one connection: a number is free again after its close, up to channel_max."""
+"""Channels that open, fail and close on one connection: a number can be reused after its close, up to channel_max."""
 
 import random
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.simulation.client import Client, is_shutdown, troubles
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: Number of channels that a connection may have.
+#: Maximum number of channels of a connection.
 MOST = (2, 3, 8)
 #: Reply codes of a passive declaration of a queue that nobody declares, and of a channel too many.
 NOT_FOUND, NOT_ALLOWED, CONNECTION_FORCED = 404, 530, 320
@@ -31,7 +31,7 @@ class Channels(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = []
         for i, most in enumerate(settings["most"]):
             for _ in range(chance.choice((5, 30, 100))):
@@ -49,7 +49,7 @@ class Channels(Workload):
         return all(client.open and not client.waits for client in self._clients)
 
     def check(self) -> None:
-        """Everything is checked as it is answered."""
+        """Do nothing: answers are checked when they arrive."""
 
 
 class Opener(Client):
@@ -58,14 +58,14 @@ class Opener(Client):
     def __init__(self, channels: Channels, name: str, most: int) -> None:
         super().__init__(channels.world, name)
         self._most = most
-        #: Numbers of the open channels; those that wait for an answer are not among them.
+        #: Numbers of the open channels, without those that wait for an answer.
         self._opened_numbers: dict[int, None] = {}
         self._busy: dict[int, None] = {}
         self._exceeds = False
 
     @property
     def waits(self) -> bool:
-        """Return whether an answer is still to come."""
+        """Return whether an answer is outstanding."""
         return bool(self._busy) or self._exceeds
 
     def do_open(self, number: int) -> None:
@@ -79,7 +79,7 @@ class Opener(Client):
             self._ask(number, lambda _: None, "channel.close-ok", "channel.close", **arguments)
 
     def do_fail(self, number: int) -> None:
-        """Look for a queue that is not there; the broker passes over all that follows on the channel."""
+        """Declare a missing queue passively; the broker ignores everything that follows on the channel."""
         if self._may(number) and number in self._opened_numbers:
             del self._opened_numbers[number]
             missing = f"{self.name}-missing"

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from amqpbroker.wire.values import Field
 
-#: Delivery limit of quorum queues whose messages die of something else, however often clients return them.
+#: Delivery limit of quorum queues whose messages die for other reasons, regardless of the number of returns.
 MANY_RETURNS = Field("I", 10_000)
 
 

@@ -1,4 +1,4 @@
-"""Messages through a delayed exchange: none early, none confirmed lost, none twice."""
+"""Messages through a delayed exchange: none early, no confirmed one lost, none twice."""
 
 import random
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class Delays(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 10, 100)),))
             for _ in range(chance.choice((1, 5, 20)))
@@ -105,7 +105,7 @@ class Delays(Workload):
     def delivered(self, message: str, redelivered: bool) -> None:
         """Check one delivery. Raises BrokenError."""
         if message not in self._delays:
-            raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+            raise self.world.broken(f"{self.name}: {message!r} is delivered, but was never published")
         published, delay_ms = self._delays[message]
         # The broker's clock counts whole milliseconds.
         if self.world.time.rise(published) < (delay_ms - 1) * MS:
@@ -116,7 +116,7 @@ class Delays(Workload):
 
 
 class DelayConsumer(Client):
-    """Acknowledges whatever comes."""
+    """Acknowledges all messages."""
 
     def __init__(self, delays: Delays) -> None:
         super().__init__(delays.world, f"{delays.name}c")

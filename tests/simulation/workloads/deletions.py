@@ -1,4 +1,4 @@
-"""A queue that is deleted under its consumers: all are told, and its messages are gone for good."""
+"""A queue that is deleted while consumers use it: all are notified, and its messages are removed for good."""
 
 import random
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: Time within which a notification has come, whatever stalls.
+#: Time within which a notification has arrived, with any stalls.
 TOLD_NS = 10 * SECOND
-#: Pause before a consumer that was cancelled begins again.
+#: Pause before a cancelled consumer starts again.
 BEGIN_AGAIN_NS = (0, 300 * MS)
 
 
 class Deletions(Workload):
     """A client that fills and deletes the queue, and watchers that consume from it.
 
-    deleted: when the deletion of each generation of the queue was answered, in the broker's present life. A power cut
-    may take back a deletion that is not synced yet, which no answer waits for.
+    deleted: when the deletion of each generation of the queue was answered, in the broker's present life. A power
+    failure may undo a deletion that is not synced yet, which no answer waits for.
     """
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Deletions(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}o", "publish", (chance.choice((1, 5, 20)),))
             for _ in range(chance.choice((3, 10, 30)))
@@ -59,7 +59,7 @@ class Deletions(Workload):
         return self.deadlines.are_over and self.owner.open and consume and self.world.are_empty(self.name)
 
     def check(self) -> None:
-        """Nothing is left over: deliveries and notifications are checked as they come."""
+        """Do nothing: deliveries and notifications are checked when they arrive."""
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
@@ -70,7 +70,7 @@ class Deletions(Workload):
 
 
 class Owner(Client):
-    """Publishes to the queue and deletes it. Each connection and each deletion begin a generation of messages."""
+    """Publishes to the queue and deletes it. Each connection and each deletion start a generation of messages."""
 
     def __init__(self, workload: Deletions) -> None:
         super().__init__(workload.world, f"{workload.name}o")
@@ -95,7 +95,7 @@ class Owner(Client):
         return f"{self.name}.{self._number}"
 
     def do_delete(self) -> None:
-        """Delete the queue. Everybody who certainly consumes now has to be told."""
+        """Delete the queue. All clients that certainly consume now must be notified."""
         if not self._is_ready:
             return
         self._is_ready = False
@@ -115,7 +115,7 @@ class Owner(Client):
 
 
 class Watcher(Client):
-    """Consumes, and begins again when its consumer is cancelled. tag: of the present consumer, "" without one."""
+    """Consumes, and starts again when its consumer is cancelled. tag: of the present consumer, "" without one."""
 
     def __init__(self, workload: Deletions, name: str) -> None:
         super().__init__(workload.world, name)
@@ -149,7 +149,7 @@ class Watcher(Client):
 
     def cancelled(self, got: Received) -> None:
         if self.world.config.compat.queues_have_timeouts:
-            # It may be told of an overdue message as well, and the consumer stays then.
+            # It may be notified of an overdue message as well, and the consumer stays then.
             self.drop()
             return
         if got.arguments["consumer_tag"] != self.tag:
@@ -163,7 +163,7 @@ class Watcher(Client):
             self.opened()
 
     def check_told(self, tag: str) -> None:
-        """The consumer was there when its queue was deleted. Raises BrokenError if nobody has told it."""
+        """Check a consumer that existed when its queue was deleted. Raises BrokenError if it was not notified."""
         if self.open and self.tag == tag:
             raise self.world.broken(f"{self.name}: {tag} was not told that its queue is deleted")
 

@@ -1,4 +1,4 @@
-"""Queues with x-expires, which are deleted once nobody has used them for a time: neither early nor late."""
+"""Queues with x-expires, which are deleted after a time without use: neither early nor late."""
 
 import random
 from typing import Any
@@ -14,13 +14,15 @@ from tests.simulation.world import World
 EXPIRES_MS = (1, 100, 2_000, 20_000)
 #: Number of queues.
 NAMES = 3
-#: Delay of the end of a queue, at most: an iteration of a slow event loop, and what holds the loop up.
+#: Maximum delay of the deletion of a queue: an iteration of a slow event loop, and the time that blocks the loop.
 LATE_NS = 2 * SECOND
 
 
 class Use:
-    """Last use of a queue. first_ns, last_ns: times between which it was. is_known: the broker has seen it, and no end
-    of the connection or of the broker since. is_consumed: it goes on, since the queue has a consumer.
+    """Last use of a queue. first_ns, last_ns: the time of the use lies between these.
+
+    is_known: the broker has seen it, and neither the connection nor the broker has ended since. is_consumed: the use
+    continues, because the queue has a consumer.
     """
 
     def __init__(self) -> None:
@@ -31,7 +33,7 @@ class Use:
 
 
 class Expiring(Workload):
-    """A client that declares and consumes queues, and one that looks over HTTP whether they are there."""
+    """A client that declares and consumes queues, and one that checks over HTTP whether they exist."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
@@ -51,7 +53,7 @@ class Expiring(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), name, "use", (kind, chance.randrange(NAMES)))
             for kind in chance.choices(("declare", "declare", "consume", "cancel"), k=chance.choice((5, 20, 60)))
@@ -71,12 +73,12 @@ class Expiring(Workload):
         return {self.name: self, self.user.name: self.user, self.web.name: self.web}
 
     def do_use(self, kind: str, number: int) -> None:
-        """Declare, consume or cancel when what was before is over."""
+        """Declare, consume or cancel when the previous step is complete."""
         self._todo.append((kind, number))
         self._go_on()
 
     def do_look(self, number: int) -> None:
-        """Look over HTTP, which is no use of the queue, whether it is there."""
+        """Check over HTTP whether the queue exists, which is no use of it."""
         if not self.web.idle:
             return
         use, begun, deaths = self._uses[number], self.world.scheduler.now, len(self.world.deaths)
@@ -89,7 +91,7 @@ class Expiring(Workload):
             if not use.is_known or use.is_consumed or self._is_busy:
                 return
             if answer.status == 200 and begun > use.last_ns + self._expires_ns + LATE_NS:
-                raise self.world.broken(f"{self.name}: queue {number} is there, and was last used {use.last_ns}")
+                raise self.world.broken(f"{self.name}: queue {number} exists, and was last used {use.last_ns}")
             if answer.status == 404 and self.world.scheduler.now < use.first_ns + self._expires_ns - MS:
                 raise self.world.broken(f"{self.name}: queue {number} has gone, and was used at {use.first_ns}")
 
@@ -103,12 +105,12 @@ class Expiring(Workload):
         return not any(f"{self.name}-{number}" in queues for number in range(NAMES))
 
     def check(self) -> None:
-        """Do nothing: everything was checked on the way."""
+        """Do nothing: everything was checked earlier."""
 
     # ----------------------------------------------------------------------------------------------------------------
 
     def _is_outdated(self) -> bool:
-        """Return whether the broker has ended since a use: its queues count as used from its start on, or are gone."""
+        """Return whether the broker has ended since a use."""
         return self._deaths != len(self.world.deaths)
 
     def _disconnected(self) -> None:

@@ -1,4 +1,4 @@
-"""Messages that expire, from one queue to the next: none too early, none delivered too late, each death told right."""
+"""Messages that expire, from one queue to the next: none too early, none delivered too late, with correct deaths."""
 
 import random
 from collections.abc import Callable
@@ -17,22 +17,23 @@ from tests.simulation.world import World
 TTLS_MS = (0, 1, 50, 1000, 20_000)
 #: The broker's clock counts whole milliseconds.
 GRAIN_NS = 2 * MS
-#: Time within which the broker gets to whatever is due, when nothing disturbs it.
+#: Time within which the broker handles everything that is due, if nothing disturbs it.
 SLACK_NS = 30 * SECOND
-#: Time within which the broker has certainly seen that a connection is over.
+#: Time within which the broker has certainly detected the end of a connection.
 LIMBO_NS = 5 * SECOND
-#: Fraction of messages about whose deadline the first queue is fetched from, and how long before or after that.
+#: Fraction of messages that are fetched from the first queue near their deadline, and the time before or after it.
 FETCHED_WHEN_DUE = 0.2
 FETCHES_NS = (-20 * MS, -10 * MS, 5 * MS, 50 * MS, 300 * MS)
-#: Uses of a message that was fetched: acknowledge it, return it, or keep it for a while.
+#: Uses of a fetched message: acknowledge it, return it, or hold it for a while.
 USES = ("ack", "requeue", "keep", "keep")
 
 
 @dataclass
 class Sent:
-    """One published message. ttl_ms: its own, None for none. at: when. confirmed_at: -1 before it is.
+    """One published message.
 
-    taken: a client has fetched it. settled_life: in which the broker has certainly seen its acknowledgement.
+    ttl_ms: its own, None for none. at: time of the publish. confirmed_at: -1 before the confirm. taken: a client has
+    fetched it. settled_life: the life in which the broker has certainly seen its acknowledgement.
     """
 
     life: int
@@ -46,10 +47,10 @@ class Sent:
 
 
 class Expiry(Workload):
-    """Queues in a row, each of which dead-letters to the next; a publisher to the first, a client that fetches.
+    """Queues in a row that dead-letter to the next one, a publisher to the first, and a client that fetches.
 
-    plan["after"]: where messages go from the last queue: to a consumer, nowhere, or to the first queue, which none may
-    reach again. plan["keeps_keys"]: the queues dead-letter to exchanges of their own, with the message's routing key.
+    plan["after"]: destination after the last queue: a consumer, none, or the first queue, which no message may reach
+    again. plan["keeps_keys"]: the queues dead-letter to their own exchanges, with the message's routing key.
     plan["cc"]: messages have a CC header.
     """
 
@@ -92,7 +93,7 @@ class Expiry(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 1, 10, 50)),))
             for _ in range(chance.choice((1, 5, 20)))
@@ -136,7 +137,7 @@ class Expiry(Workload):
             if self._after == "consumer" and sent.confirmed_at >= 0 and lives and not sent.taken and not sent.finished:
                 raise self.world.broken(f"{self.name}: {message} was confirmed, and is lost")
 
-    # --- queues -----------------------------------------------------------------------------------------------------
+    # --- queues -------------------------------------------------------------------------------------------------------
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queues and their exchanges, the last ones first."""
@@ -170,7 +171,7 @@ class Expiry(Workload):
         client.call(lambda _: then(), "basic.qos-ok", 1, "basic.qos", prefetch_count=0)
 
     def _deaths(self, stage: int, ttl_ms: int | None) -> list[Death]:
-        """Return what a message says that has expired in all queues before this one."""
+        """Return the deaths of a message that has expired in all queues before this one."""
         deaths = []
         for i in range(stage):
             exchange = f"{self.queues[i]}-x" if self._keeps_keys and i else ""
@@ -179,7 +180,7 @@ class Expiry(Workload):
             deaths.append(Death(self.queues[i], "expired", 1, exchange, keys, expiration))
         return deaths[::-1]
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _made(self, message: str) -> bytes:
         chance = self.publisher.chance
@@ -202,16 +203,16 @@ class Expiry(Workload):
             self.world.scheduler.after(just_due, lambda: self.fetcher.do_fetch(0, "requeue"))
 
     def _ttl_ns(self, sent: Sent) -> int:
-        """Return how long a message stays in the first queue."""
+        """Return the time that a message stays in the first queue."""
         given = [ttl_ms for ttl_ms in (sent.ttl_ms, self._ttls_ms[0]) if ttl_ms is not None]
         return min(given) * MS
 
     def came(self, stage: int, got: Received) -> Sent:
-        """Check a message that comes out of a queue, and return its record. stage: number of the queue."""
+        """Check a message that leaves a queue, and return its record. stage: number of the queue."""
         message = name_of(got.body)
         sent = self._sent.get(message)
         if sent is None:
-            raise self.world.broken(f"{self.name}: {message!r} comes, which nobody has published")
+            raise self.world.broken(f"{self.name}: {message!r} comes, but was never published")
         deaths, expected = deaths_of(got.properties), self._deaths(stage, sent.ttl_ms)
         if deaths != expected:
             raise self.world.broken(f"{self.name}: {message} comes out of queue {stage} with {deaths}, not {expected}")
@@ -229,7 +230,7 @@ class Expiry(Workload):
         return sent
 
     def fetched(self, stage: int, got: Received, asked_at: int) -> Sent:
-        """Check a message that was fetched from a queue. asked_at: when its client asked for it."""
+        """Check a message that was fetched from a queue. asked_at: time of the request."""
         sent = self.came(stage, got)
         if stage == 0 and sent.confirmed_at >= 0 and self.world.time.is_steady(sent.at):
             due = sent.confirmed_at + self._ttl_ns(sent)
@@ -239,7 +240,7 @@ class Expiry(Workload):
         return sent
 
     def found_nothing(self, asked_at: int) -> None:
-        """Check that there was nothing to be fetched from the first queue. Raises BrokenError."""
+        """Check that no message could be fetched from the first queue. Raises BrokenError."""
         time = self.world.time
         for message, sent in self._sent.items():
             lives = sent.persistent or sent.life == self.world.life
@@ -249,7 +250,7 @@ class Expiry(Workload):
 
 
 class Fetcher(Client):
-    """Fetches one message at a time, and acknowledges it, returns it, or keeps it for a while."""
+    """Fetches one message at a time, and acknowledges it, returns it, or holds it for a while."""
 
     def __init__(self, expiry: Expiry) -> None:
         super().__init__(expiry.world, f"{expiry.name}f")
@@ -271,7 +272,7 @@ class Fetcher(Client):
         self._ready = True
 
     def do_fetch(self, stage: int, use: str) -> None:
-        """Fetch a message from a queue, unless an answer is due."""
+        """Fetch a message from a queue, unless an answer is outstanding."""
         if not self._ready or self._fetching or self._rests:
             return
         self._fetching = True
@@ -289,13 +290,13 @@ class Fetcher(Client):
         self.call(answered, "basic.get-ok basic.get-empty", 1, "basic.get", queue=queue)
 
     def do_return_all(self) -> None:
-        """Return what was kept, in the order in which it came."""
+        """Return the held messages, in the order of their arrival."""
         for tag in self._kept if self.open else ():
             self.send(1, "basic.reject", delivery_tag=tag, requeue=True)
         self._kept.clear()
 
     def rest(self) -> None:
-        """Fetch nothing more."""
+        """Stop fetching."""
         self._rests = True
         self.do_return_all()
 
@@ -322,7 +323,7 @@ class Fetcher(Client):
 
 
 class Heir(Client):
-    """Acknowledges whatever has expired in all queues."""
+    """Acknowledges all messages that have expired in all queues."""
 
     def __init__(self, expiry: Expiry) -> None:
         super().__init__(expiry.world, f"{expiry.name}h")

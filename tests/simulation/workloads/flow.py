@@ -1,4 +1,4 @@
-"""Publishers and consumers of one queue: nothing confirmed is lost, nothing settled comes back, order is kept."""
+"""Publishers and consumers of one queue: nothing confirmed is lost, nothing settled returns, the order is preserved."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Flow(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = []
         for i in range(settings["publishers"]):
             for _ in range(chance.choice((1, 5, 20))):
@@ -92,7 +92,7 @@ class Flow(Workload):
         return kind(self.world, name, self.declare, make, self.ledger.confirmed)
 
     def _made(self, chance: random.Random, confirms: bool, message: str, size: int) -> bytes:
-        """Return the frames of a message. confirms: its publisher is told when it survives a crash."""
+        """Return the frames of a message. confirms: its publisher is notified when it survives a crash."""
         persistent = chance.random() < self._persistent
         properties: dict[str, Any] = {"delivery_mode": 2} if persistent else {}
         priority = chance.randint(0, self.priorities)
@@ -102,7 +102,7 @@ class Flow(Workload):
         return published(self.name, message.encode() + b" " + chance.randbytes(size), **properties)
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
-        """Declare the queue, which may have been lost with what was not synced."""
+        """Declare the queue, which may have been lost with unsynced data."""
         arguments: dict[str, Any] = {"x-queue-type": longstr(self.kind)}
         if self.priorities:
             arguments["x-max-priority"] = Field("I", self.priorities)
@@ -112,7 +112,7 @@ class Flow(Workload):
 
 
 class Consumer(Client):
-    """Consumes, and settles when it is told to. prefetch: of its consumer."""
+    """Consumes messages, and settles them on request. prefetch: of its consumer."""
 
     def __init__(self, flow: Flow, name: str, prefetch: int) -> None:
         super().__init__(flow.world, name)
@@ -162,7 +162,7 @@ class Consumer(Client):
             self._settled("basic.nack", tags, multiple=True)
 
     def acknowledge_all(self) -> None:
-        """Acknowledge what there is, and from now on everything at once."""
+        """Acknowledge all held messages, and all later ones at once."""
         self._acknowledges_all = True
         if self.open and self.unsettled:
             self._settled("basic.ack", list(self.unsettled), multiple=True)
@@ -172,7 +172,7 @@ class Consumer(Client):
         self.send(1, name, delivery_tag=tags[-1], multiple=multiple, **arguments)
         messages = [self.unsettled.pop(tag) for tag in tags]
         if name == "basic.ack":
-            # What is answered after it shows that the broker has seen it.
+            # A later answer proves that the broker has seen it.
             self.call(
                 lambda _: [self._flow.ledger.settled(message) for message in messages],
                 "basic.qos-ok",

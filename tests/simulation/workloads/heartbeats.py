@@ -1,4 +1,4 @@
-"""Publishers with heartbeats: neither end takes the other for dead while bytes come through."""
+"""Publishers with heartbeats: neither end considers the other dead while bytes arrive."""
 
 import random
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
-#: Time that the broker may not read a publisher since the disk takes nothing; then it notices no silence.
+#: Time for which the broker may not read a publisher because of the disk; then it detects no silence.
 FLOW_NS = 20 * SECOND
 #: Duration of an iteration that began on a slow processor.
 SLOWEST_NS = 3 * SECOND
@@ -51,7 +51,7 @@ class Heartbeats(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         names = [f"{name}p{i}" for i in range(settings["clients"])]
         steps = [
             Step(chance.randint(0, end_ms), chance.choice(names), "publish", (chance.choice((1, 10, 100)),))
@@ -70,7 +70,7 @@ class Heartbeats(Workload):
         return all(beater.idle for beater in self._beaters)
 
     def check(self) -> None:
-        """Do nothing: everything is checked as it happens."""
+        """Do nothing: everything is checked when it happens."""
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue."""
@@ -84,7 +84,7 @@ class Heartbeats(Workload):
 
 
 class Beater(ConfirmingPublisher):
-    """Sends a heartbeat twice in each interval. It ends a connection from which nothing has come for two intervals."""
+    """Sends a heartbeat twice in each interval. It ends a connection that has been silent for two intervals."""
 
     def __init__(
         self,
@@ -100,13 +100,13 @@ class Beater(ConfirmingPublisher):
         self._interval = interval_s * SECOND
         self._pause = self._interval * tenths // 10
         self._heard_at = 0
-        #: Until then silence has an innocent cause.
+        #: Time until which silence has a harmless cause.
         self._excused_until = 0
         self._leaves = False
         self._vanished = False
 
     def do_vanish(self) -> None:
-        """Send nothing any more, as a machine that has lost its power. The broker has to end the connection."""
+        """Send nothing any more, like a machine without power. The broker must end the connection."""
         if not self.open or self._vanished:
             return
         self._vanished = True
@@ -121,13 +121,13 @@ class Beater(ConfirmingPublisher):
         if now <= excused_until:
             self.world.scheduler.after(excused_until - now + FLOW_NS, lambda: self._check_ended(incarnation))
             return
-        raise self.world.broken(f"{self.name} has vanished, and the broker does not notice")
+        raise self.world.broken(f"{self.name} is silent, and the broker does not detect it")
 
     def write(self, data: bytes) -> None:
         if not self._vanished:
             super().write(data)
 
-    # --- silence ----------------------------------------------------------------------------------------------------
+    # --- silence ------------------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         self._leaves = False
@@ -150,7 +150,7 @@ class Beater(ConfirmingPublisher):
         self.write(HEARTBEAT_FRAME)
         self.world.scheduler.after(self._pause, lambda: self._beat(incarnation))
 
-    # --- causes for an end or for silence -----------------------------------------------------------------------------
+    # --- causes of an end or of silence -------------------------------------------------------------------------------
 
     def drop(self) -> None:
         self._leaves = True

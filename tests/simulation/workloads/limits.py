@@ -1,4 +1,4 @@
-"""A queue with a length limit: it keeps the limit, and whatever does not fit in goes where it is to go."""
+"""A queue with a length limit: it enforces the limit, and messages over it go to their destination."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.simulation.world import World
 
 SIZES = (0, 0, 50, 1000)
 LIMITS = {"x-max-length": (0, 1, 5, 30), "x-max-length-bytes": (40, 300, 5000)}
-#: Quorum queues do not know this, and drop their head.
+#: Quorum queues do not support this, and drop their head.
 REJECT_DLX = ("quorum", "reject-publish-dlx")
 SETTLINGS = ("ack", "ack_all", "requeue", "requeue_all")
 
@@ -41,9 +41,9 @@ class Sent:
 
 
 class Limits(Workload):
-    """Publishers with confirms, a queue with a limit, a consumer of it, and one of the dead letters.
+    """Publishers with confirms, a queue with a limit, its consumer, and a consumer of the dead letters.
 
-    plan["consumes"]: its consumer comes before everything else is over.
+    plan["consumes"]: its consumer starts before everything else is complete.
     """
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ class Limits(Workload):
         self.consumes: bool = plan["consumes"]
         self._sent: dict[str, Sent] = {}
         self._largest = 0
-        #: Nobody has consumed from the queue.
+        #: True while no client has consumed from the queue.
         self._untouched = not self.consumes
         self._finished_untouched = False
         self._ledger = Ledger(world, name)
@@ -84,7 +84,7 @@ class Limits(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = []
         for i in range(settings["publishers"]):
             for _ in range(chance.choice((1, 5, 30))):
@@ -110,7 +110,7 @@ class Limits(Workload):
 
     def rest(self) -> None:
         self._look(self._check_rest, self._untouched)
-        # After this nothing is dropped any more.
+        # Nothing is dropped after this.
         self._finished_untouched = self._untouched and all(publisher.idle for publisher in self.publishers)
         self._untouched = False
         self.consumer.acknowledge_all()
@@ -134,7 +134,7 @@ class Limits(Workload):
             done: Callable[[Received], None] = (lambda _: then()) if name == self.name else (lambda _: None)
             client.call(done, "queue.declare-ok", 1, "queue.declare", queue=name, durable=True, arguments=given)
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _publisher(self, name: str) -> ConfirmingPublisher:
         chance = self.world.chance(f"{name} messages")
@@ -190,8 +190,8 @@ class Limits(Workload):
     def buried(self, got: Received, receiver: object) -> None:
         """Check one dead letter. Raises BrokenError."""
         message = name_of(got.body)
-        # After returns the order is theirs. Of several that are dropped at once, as after a crash that took back drops,
-        # a quorum queue dead-letters the last one first.
+        # After returns the order is theirs. If several are dropped at once, as after a crash that undid drops, a quorum
+        # queue dead-letters the last one first.
         one_by_one = self._counts and not self.world.crashes
         if self._untouched and (one_by_one or self._kind == "classic"):
             self._dead.delivered(message, got.arguments["redelivered"], receiver)
@@ -200,20 +200,19 @@ class Limits(Workload):
         if told != [Death(self.name, "maxlen", 1, "", (self.name,), None)]:
             raise self.world.broken(f"{self.name}: {message} comes as a dead letter with {told}")
         if not self._dlx or self._overflow == "reject-publish":
-            raise self.world.broken(f"{self.name}: {message} comes as a dead letter, which there are none of")
+            raise self.world.broken(f"{self.name}: {message} arrives as a dead letter, although there are none")
         if self._overflow == "reject-publish-dlx" and sent.confirmed:
             raise self.world.broken(f"{self.name}: {message} was confirmed, and comes as a dead letter")
-        # A broker that stops, or for which the client takes too long, takes back what is delivered before the client
-        # knows of that.
+        # A broker that stops, or that closes a slow client, requeues deliveries before the client is notified.
         is_out = sent.out_life == self.world.life and not self.world.is_stopping
         if is_out and not self.world.may_have_timed_out(sent.published_ns) and not self.world.tore_groups:
             raise self.world.broken(f"{self.name}: {message} is delivered, and comes as a dead letter meanwhile")
         sent.dead_life = self.world.life
 
-    # --- checks -----------------------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
 
     def _check_length(self) -> None:
-        """Make the broker's loop look whether the queue holds more than its limit."""
+        """Check in the broker's loop whether the queue exceeds its limit."""
         self._look(self._check_length_of, self._untouched)
 
     def _look(self, check: Callable[[Any, bool], None], untouched: bool) -> None:
@@ -231,21 +230,21 @@ class Limits(Workload):
 
     def _check_length_of(self, queue: Any, untouched: bool) -> None:
         if self._overflow != "drop-head" and not untouched:
-            return  # what comes back to a queue that rejects is kept
+            return  # a queue that rejects retains returned messages
         if queue._rereading is not None and queue._rereading._timer is not None:
-            return  # its head cannot be read, and is dropped once it can
+            return  # its head cannot be read, and is dropped later
         held, unit = (queue.ready_count, 1) if self._counts else (queue.ready.size, self._largest)
-        # A quorum queue that rejects takes the message that exceeds its limit.
+        # A quorum queue that rejects accepts the message that exceeds its limit.
         most = self._limit + (unit if self._kind == "quorum" and self._overflow != "drop-head" else 0)
         if held > most:
             raise self.world.broken(f"{self.name}: {held} are ready in a queue with {self._limit_name} {self._limit}")
 
     def _check_rest(self, queue: Any, untouched: bool) -> None:
-        """Raise BrokenError if a queue that nobody has consumed from has dropped more than it had to."""
+        """Raise BrokenError if a queue without consumers has dropped more than necessary."""
         self._check_length_of(queue, untouched)
         if not untouched or self.world.tore_groups or self._overflow != "drop-head":
             return
-        if self._persistent < 1.0 and self.world.crashes:  # others have taken the place of those that are left
+        if self._persistent < 1.0 and self.world.crashes:  # others have replaced the remaining ones
             return
         sizes = [sent.size for sent in self._sent.values() if sent.confirmed and sent.persistent]
         if self._counts:
@@ -275,14 +274,14 @@ class Limits(Workload):
 
 
 class LimitConsumer(Client):
-    """Consumes from the queue, from the start or once all is over, and settles when it is told to."""
+    """Consumes from the queue, from the start or at the end, and settles on request."""
 
     def __init__(self, limits: Limits, prefetch: int) -> None:
         super().__init__(limits.world, f"{limits.name}c")
         self._limits = limits
         self._prefetch = prefetch
         self._unsettled: dict[int, str] = {}
-        #: Whatever came on this connection: an acknowledgement may be lost with it.
+        #: Messages received on this connection: their acknowledgements may be lost with it.
         self._received: list[str] = []
         self._acknowledges_all = False
         self._declared = False

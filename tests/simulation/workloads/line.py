@@ -1,4 +1,4 @@
-"""Model of one classic queue whose messages all go to one client: which may come next, and which must not."""
+"""Model of one classic queue whose messages all go to one client: the messages that may or must not come next."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,11 @@ from tests.simulation.world import IN_TIME_NS, TIMEOUT_MS, World
 
 @dataclass(slots=True)
 class Copy:
-    """Record of one message. published: the life of the broker in which it was sent. received, settled: the life in
-    which it was last received, and in which the broker has certainly seen its settling; 0 for never. excused: it may
-    have been delivered without acknowledgement on a connection that broke."""
+    """Record of one message. published: the life of the broker in which it was sent.
+
+    received, settled: the life in which it was last received, and in which the broker has certainly seen its
+    settlement; 0 for never. excused: it may have been delivered without acknowledgement on a connection that broke.
+    """
 
     published: int
     persistent: bool
@@ -24,9 +26,9 @@ class Copy:
 class Line:
     """Messages of one queue by their names. The client receives all of them on one connection, so it sees their order.
 
-    held: messages that the client has, and has not settled, with the time of each, the oldest first. Those that it has
-    returned are possibly in the queue, until an answer to a later method proves it: then they are certainly ready, and
-    nothing behind them may come first.
+    held: messages that the client holds, with the time of each, the oldest first. Returned messages are possibly in the
+    queue, until an answer to a later method proves it: then they are certainly ready, and no later message may precede
+    them.
     """
 
     world: World
@@ -39,40 +41,40 @@ class Line:
     _was_cut: bool = False
     _is_overdue: bool = False
 
-    # --- what the clients do ----------------------------------------------------------------------------------------
+    # --- operations of clients ----------------------------------------------------------------------------------------
 
     def published(self, message: str, persistent: bool, priority: int) -> None:
-        """A client has sent it."""
+        """Record that a client has sent the message."""
         self.copies[message] = Copy(self.world.life, persistent, priority)
 
     def confirmed(self, message: str) -> None:
-        """The broker has promised to keep it."""
+        """Record that the broker has confirmed the message."""
         self.copies[message].confirmed = True
 
     def returned(self, messages: list[str], proof: object) -> None:
-        """The client gives messages back, and will call `proven` once the broker has certainly seen it."""
+        """Record that the client returns messages. It calls `proven` when the broker has certainly seen that."""
         for message in messages:
             self.held.pop(message, None)
             self._possible[message] = proof
 
     def proven(self, proof: object) -> None:
-        """The broker has seen what was returned with this proof. What came again meanwhile has another fate."""
+        """Record that the broker has seen the returns with this proof, except messages that arrived again meanwhile."""
         for message in [each for each, given in self._possible.items() if given is proof]:
             del self._possible[message]
             self._certain[message] = None
 
     def acknowledged(self, messages: list[str]) -> None:
-        """The client settles messages."""
+        """Record that the client settles messages."""
         for message in messages:
             self.held.pop(message, None)
 
     def settled(self, messages: list[str]) -> None:
-        """The broker has certainly seen that they are settled."""
+        """Record that the broker has certainly seen the settlement."""
         for message in messages:
             self.copies[message].settled = self.world.life
 
     def cut(self) -> None:
-        """The connection is gone with what was on its way; what the client held returns when the broker sees it."""
+        """Record that the connection has ended: held messages return when the broker detects that."""
         self._was_cut = True
         self._is_overdue = False
         self.held.clear()
@@ -80,11 +82,11 @@ class Line:
         self._certain.clear()
 
     def excuse(self) -> None:
-        """Messages sent so far, and not received, may have been delivered without acknowledgement."""
+        """Excuse messages that were sent and not received: they may have been delivered without acknowledgement."""
         for copy in self.copies.values():
             copy.excused |= not copy.received
 
-    # --- what must hold ---------------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
 
     @property
     def ready(self) -> list[str]:
@@ -92,20 +94,20 @@ class Line:
         return list(self._certain)
 
     def received(self, message: str, redelivered: bool, holds: bool) -> None:
-        """The client receives a message. holds: until it acknowledges it. Raises BrokenError."""
+        """Check a received message. holds: until it acknowledges it. Raises BrokenError."""
         life = self.world.life
         copy = self.copies.get(message)
         if copy is None:
-            raise self._broken(message, "is delivered, which nobody has published")
+            raise self._broken(message, "is delivered, but was never published")
         if copy.settled == life:
             raise self._broken(message, "is delivered although it was settled")
         if message in self.held:
-            # The oldest goes back with everything that was delivered on its channel.
+            # The oldest message is returned with everything that was delivered on its channel.
             self._is_overdue |= self._may_be_overdue
             if not self._is_overdue:
                 raise self._broken(message, "is delivered while the client holds it")
         if copy.received == life and not redelivered:
-            raise self._broken(message, "is delivered again, and not as redelivered")
+            raise self._broken(message, "is delivered again without the redelivered flag")
         if redelivered and not copy.received and not self._was_cut and self.world.life == 1:
             raise self._broken(message, "is delivered as redelivered for the first time")
         for other in self._certain:
@@ -127,7 +129,7 @@ class Line:
             copy.settled = life
 
     def check(self) -> None:
-        """Raise BrokenError if a message is missing that the broker has promised to keep."""
+        """Raise BrokenError if a confirmed message is missing."""
         for message, copy in self.copies.items():
             if copy.received or copy.excused or not copy.confirmed:
                 continue
@@ -135,8 +137,10 @@ class Line:
                 raise self._broken(message, "was confirmed, and is lost")
 
     def _precedes(self, one: str, other: str) -> bool:
-        """Return whether `one` stands before the other in the queue. Of several connections of a publisher the last
-        bytes of an earlier one may be read late."""
+        """Return whether `one` precedes the other in the queue.
+
+        If a publisher had several connections, the last bytes of an earlier one may be read late.
+        """
         if one == other:
             return False
         first, second = self.copies[one], self.copies[other]
@@ -147,8 +151,10 @@ class Line:
 
     @property
     def _may_be_overdue(self) -> bool:
-        """Return whether the broker may take back what the client holds. It closes the channel only afterwards, and
-        then the client leaves."""
+        """Return whether the broker may requeue the client's messages as overdue.
+
+        It closes the channel only afterwards, and then the client disconnects.
+        """
         config = self.world.config
         if config.compat.queues_have_timeouts:
             return False  # not of classic queues

@@ -1,8 +1,8 @@
-"""A client that does one thing after another with queues of its own: the broker does whatever the model of queues does.
+"""A client that makes one operation after another on its own queues, compared with the model of queues.
 
-The model is the one of tests/broker/durability.py, which has the broker alone, with a disk that goes step by step. Here
-other clients, faults and crashes are around it. Whatever the model cannot tell, such as the order of an operation and
-of an expiry at about the same time, begins it anew.
+The model is that of tests/broker/durability.py, which has the broker alone, with a disk that advances step by step.
+Here it runs with other clients, faults and crashes. If the model cannot predict a result, such as the order of an
+operation and an expiry at about the same time, the comparison starts again.
 """
 
 import copy
@@ -23,14 +23,14 @@ from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: The queues of that module expire within milliseconds, which is too soon beside delays of a network.
+#: The queues of that module expire within milliseconds, which is too short for network delays.
 SLOWER = 20
-#: Delay of a timer, or of a delivery that it causes, at most.
+#: Maximum delay of a timer, or of a delivery that it causes.
 LAG_MS = 200
-#: Time that deliveries may wait for room on the connection, which others are sent before.
+#: Time that deliveries may wait for output capacity of the connection, which others are sent before.
 ROOM_MS = 10_000
 SIZES = (0, 10, 100, 700, 3000)
-#: Operations and how often each is chosen.
+#: Operations and their frequencies.
 OPERATIONS = {"publish": 40, "get": 20, "consume": 6, "cancel": 4, "ack": 20, "nack": 14, "purge": 1, "wait": 6}
 
 
@@ -51,7 +51,7 @@ class Modelled(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the client does."""
+        """Return the steps of the client."""
         queues = [spec.name for spec in _specs(name, settings["queues"])]
         return [
             Step(chance.randint(0, end_ms), f"{name}m", "operate", _operation(chance, queues))
@@ -66,11 +66,11 @@ class Modelled(Workload):
         return self.client.idle
 
     def check(self) -> None:
-        """Everything was compared as it went."""
+        """Do nothing: everything was compared earlier."""
 
 
 def _specs(name: str, seed: int) -> tuple[Spec, ...]:
-    """Return the queues, with names of their own."""
+    """Return the queues, with unique names."""
     return tuple(
         spec._replace(
             name=f"{name}-{spec.name}",
@@ -104,9 +104,9 @@ def _operation(chance: random.Random, queues: list[str]) -> tuple[Any, ...]:
 
 @dataclass
 class Operation:
-    """One that is under way. apply: does it to a model, and returns what is to be answered.
+    """An operation in progress. apply: applies it to a model, and returns the expected answer.
 
-    sent_ms: when it was sent. failures: of the disk, by then.
+    sent_ms: time when it was sent. failures: number of failures of the disk by then.
     """
 
     apply: Callable[[Model], Any]
@@ -115,22 +115,22 @@ class Operation:
 
 
 class ModelledClient(Client):
-    """Does what steps say, one after the other, each when the one before is answered.
+    """Makes the operations of steps in order, each when the previous one is answered.
 
-    The history has the model's states since the last that is certainly safe, each with the number of the store's
-    gathering that has it.
+    The history has the model's states since the last that is certainly durable, each with the number of the store's
+    gathering that contains it.
     """
 
     def __init__(self, world: World, name: str, queues: tuple[Spec, ...]) -> None:
         super().__init__(world, name)
         self._specs = queues
-        #: The model is one of RabbitMQ 4.0, and nothing is taken back from its client.
+        #: The model is one of RabbitMQ 4.0, and nothing is requeued from its client.
         config, default = world.config, Config()
         self._is_modelled = (config.compat, config.consumer_timeout_ms) == (default.compat, default.consumer_timeout_ms)
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._model = Model(0)
         self._history: list[tuple[State, int]] = []
-        #: The broker that the model is compared with; None while that has to begin anew.
+        #: The broker that the model is compared with; None while the comparison must start again.
         self._process: BrokerProcess | None = None
         self._life = 0
         self._current: Operation | None = None
@@ -144,13 +144,13 @@ class ModelledClient(Client):
         self._deliveries: list[Received] = []
         self._due: dict[str, deque[tuple[Line, Copy]]] = {}
         self._held: dict[int, tuple[str, int]] = {}
-        #: Operations that were compared; beginnings.
+        #: Number of compared operations, and of starts.
         self.compared = 0
         self.begun = 0
 
     @property
     def idle(self) -> bool:
-        """Return whether everything is done."""
+        """Return whether everything is complete."""
         if not self._is_modelled:
             return True
         return self._ready and self._current is None and not self._comparing and not self._waiting
@@ -159,7 +159,7 @@ class ModelledClient(Client):
     def _now_ms(self) -> int:
         return self.world.time.wall_ns() // MS
 
-    # --- beginnings -------------------------------------------------------------------------------------------------
+    # --- beginnings ---------------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         if not self._is_modelled:
@@ -171,17 +171,17 @@ class ModelledClient(Client):
         if self._process is None or self._is_unsure():
             self._begin()
         else:
-            # Messages that have expired since the start are gone by then.
+            # Messages that have expired since the start are removed by then.
             self.world.scheduler.after(LAG_MS * MS, lambda: self._recover(incarnation))
 
     def _is_unsure(self) -> bool:
-        """Return whether a crash may have left what the model does not know."""
+        """Return whether a crash may have left a state that the model does not know."""
         bounds = self.world.config.bounds
         lowered = min(bounds.group_bytes, bounds.batch_bytes) < 1 << 24
         return lowered or self.world.life != self._life + 1
 
     def _begin(self) -> None:
-        """Begin with new queues, and a message that shows when they are safe."""
+        """Start with new queues, and a message that shows when they are durable."""
         self._process = None
         self._ready = self._comparing = False
         self._waited_ms = 0
@@ -215,7 +215,7 @@ class ModelledClient(Client):
         self._next()
 
     def _recover(self, incarnation: int) -> None:
-        """Find what the broker has among what the model allows. Raises BrokenError."""
+        """Find the broker's state among those that the model allows. Raises BrokenError."""
         process, before = self.world.process, self._process
         if incarnation != self._incarnation or process is None or before is None:
             return
@@ -242,7 +242,7 @@ class ModelledClient(Client):
         last, _, self._model = found
         self._adopt_deadlines(process)
         number = process.store._number
-        # A message that the end of the process has left may still go with the machine.
+        # A message that the end of the process has left may still be lost by a failure of the machine.
         self._history = [(each, 0) for each in states[safe : last + 1]]
         self._history[1:] = [(each, number) for each, _ in self._history[1:]]
         self._history.append((self._model.state(), number))
@@ -256,7 +256,7 @@ class ModelledClient(Client):
         if self._process is None:
             return
         if self.world.is_stopping and any(line.spec.quorum and line.held for line in self._model.lines.values()):
-            # A broker that stops returns what its clients hold, which counts as a failed delivery there.
+            # A broker that stops requeues its clients' messages, which counts as a failed delivery there.
             self._process = None
             return
         model = copy.deepcopy(self._model)
@@ -270,10 +270,10 @@ class ModelledClient(Client):
             operation.apply(model)
             self._history.append((model.state(), 1 << 60))
 
-    # --- operations -------------------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def do_operate(self, *operation: Any) -> None:
-        """Do something with a queue, once everything before it is done. The model is of queues up to RabbitMQ 4.2."""
+        """Make an operation on a queue, when all earlier ones are complete. The model has queues up to RabbitMQ 4.2."""
         if self.world.config.compat.counts_only_failures:
             return
         self._waiting.append(operation)
@@ -385,7 +385,7 @@ class ModelledClient(Client):
         self._await_answer()
         return lambda model: model.settle([(model.lines[queue], sequence) for queue, sequence in taken], how)
 
-    # --- comparison -------------------------------------------------------------------------------------------------
+    # --- comparison ---------------------------------------------------------------------------------------------------
 
     def received(self, got: Received) -> None:
         if got.name == "basic.deliver":
@@ -394,24 +394,24 @@ class ModelledClient(Client):
             raise self.world.broken(f"{self.name} received {got}")
 
     def cancelled(self, got: Received) -> None:
-        """Its queue has expired, as the model knows."""
+        """Do nothing: the model knows that the queue has expired."""
 
     def _settled(self, answers: Sequence[Received]) -> None:
         if self.world.is_stopping:
-            return  # what this client holds is, or will be, in its queues again: `_recover` finds out
+            return  # held messages are, or will be, in the queues again: `_recover` finds out
         operation, self._current = self._current, None
         process = self.world.process
         if operation is None or process is None or process is not self._process:
             return
         disk, now_ms = self.world.disk, self._now_ms
         failed = disk.is_failing or disk.failures != operation.failures
-        # After a long time nobody knows when the broker has done it.
+        # After a long time it is unknown when the broker has done it.
         is_late = now_ms - operation.sent_ms > LAG_MS
         if failed or is_late or self._expires(self._model, operation.sent_ms - LAG_MS, now_ms):
             self._begin()
             return
         self._advance(self._model, now_ms)
-        # A message that has expired behind others may go a little later than these.
+        # A message that has expired behind others may be removed a little later than these.
         overdue = self._expires(self._model, 0, now_ms)
         expected = operation.apply(self._model)
         self._append(self._model.state())
@@ -424,7 +424,7 @@ class ModelledClient(Client):
             self._compare_all()
 
     def _compare_all(self) -> None:
-        """Compare everything, once nothing expires just now."""
+        """Compare everything, when nothing expires just now."""
         process, now_ms = self.world.process, self._now_ms
         if process is None or process is not self._process or process.stopping:
             return
@@ -447,7 +447,7 @@ class ModelledClient(Client):
         has_waited, self._waited_ms = self._waited_ms > 0, 0
         differences = self._differences(self._model, process)
         if differences and has_waited:
-            self._begin()  # what is not delivered counts for the queue's limit
+            self._begin()  # undelivered messages count for the queue's limit
             return
         if differences:
             raise self.world.broken(f"{self.name}: {differences}")
@@ -457,7 +457,7 @@ class ModelledClient(Client):
         self._next()
 
     def _append(self, state: State) -> None:
-        """Add a state to the history, and drop what comes before the last one that is safe."""
+        """Add a state to the history, and discard those before the last durable one."""
         assert self._process is not None
         store = self._process.store
         self._history.append((state, store._number))
@@ -477,7 +477,7 @@ class ModelledClient(Client):
         return any(after_ms < each.deadline_ms <= until_ms for each in copies)
 
     def _is_near(self, began_ms: int) -> bool:
-        """Return whether anything expires at about now, or when the broker started, or when that is uncertain."""
+        """Return whether anything expires about now, or when the broker started, or at an uncertain time."""
         return any(
             self._expires(self._model, at_ms - 10 * LAG_MS, at_ms + LAG_MS) for at_ms in (began_ms, self._now_ms)
         )
@@ -493,7 +493,7 @@ class ModelledClient(Client):
             self._held[answer.arguments["delivery_tag"]] = queue, expected.sequence
 
     def _compare_deliveries(self) -> dict[str, int]:
-        """Compare what has come. Return how many have not, by their queues. Raises BrokenError."""
+        """Compare the received messages. Return the number of missing ones by queue. Raises BrokenError."""
         for line, each in self._model.take_delivered():
             self._due.setdefault(line.spec.name, deque()).append((line, each))
         arrived, self._deliveries = self._deliveries, []
@@ -512,12 +512,12 @@ class ModelledClient(Client):
             raise self.world.broken(f"{self.name}: {queue}: got {texts[0]} instead of {texts[1]}")
 
     def _differences(self, model: Model, process: BrokerProcess) -> str:
-        """Return what the broker's queues have otherwise than the model's, "" if nothing."""
+        """Return the differences of the broker's queues from the model's, "" if there are none."""
         queues = process.broker.vhosts["/"].queues
         for name, line in model.lines.items():
             queue = queues.get(name)
             if queue is None:
-                return f"there is no {name}"
+                return f"{name} does not exist"
             found = [
                 (each.message.body.partition(b" ")[0], each.redelivered, each.delivery_count if line.spec.quorum else 0)
                 for each in queue.ready_entries()
@@ -533,7 +533,7 @@ class ModelledClient(Client):
         return ""
 
     def _adopt_deadlines(self, process: BrokerProcess) -> None:
-        """Take over when exactly messages expire, which depends on when the broker has handled their publish."""
+        """Adopt the exact expiry times, which depend on when the broker has handled the publish."""
         for name, line in self._model.lines.items():
             deadlines = {
                 each.sequence: each.deadline_ms for each in process.broker.vhosts["/"].queues[name].ready_entries()

@@ -1,4 +1,4 @@
-"""One client that receives from a classic queue in every way there is, and so sees the order of the queue."""
+"""One client that receives from a classic queue in every possible way, and so sees the order of the queue."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
 CHANNELS = (1, 2, 3)
-#: Acts of the receiver, the more interesting more often.
+#: Operations of the receiver; interesting ones are more frequent.
 VERBS = (
     "consume",
     "consume",
@@ -33,7 +33,7 @@ VERBS = (
 )
 SETTLINGS = ("ack", "ack_multiple", "ack_all", "ack_newest", "reject", "nack_newest", "nack_multiple", "nack_all")
 PREFETCHES = (0, 1, 2, 5, 20)
-#: Pause before the receiver asks again whether its former connection is gone.
+#: Pause before the receiver checks again whether its former connection has ended.
 ASK_AGAIN_NS = 50 * MS
 
 
@@ -56,7 +56,7 @@ class Order(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 5, 30)),))
             for _ in range(chance.choice((1, 5, 20)))
@@ -88,7 +88,7 @@ class Order(Workload):
         self.line.check()
 
     def declare(self, client: Client, then: Callable[[Received], None]) -> None:
-        """Declare the queue, which may have been lost with what was not synced."""
+        """Declare the queue, which may have been lost with unsynced data."""
         arguments = {"x-max-priority": Field("I", self.priorities)} if self.priorities else {}
         client.call(then, "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments)
 
@@ -109,10 +109,10 @@ class Order(Workload):
 class Deliveries:
     """One channel of the receiver.
 
-    held: messages by their delivery tags, with the consumer's tag, "" for basic.get. returning: everything goes back
-    because of a basic.recover or channel.close that was sent; the proof of it. tag: of its consumer, "" without one.
-    is_announced: consume-ok has come. leaves: the consumer is being cancelled. limits: prefetch for the whole channel,
-    as it is and as it will be.
+    held: messages by their delivery tags, with the consumer's tag, "" for basic.get. returning: proof of a
+    basic.recover or channel.close that was sent, which returns everything. tag: of its consumer, "" without one.
+    is_announced: consume-ok was received. leaves: the consumer is being cancelled. limits: prefetch for the whole
+    channel, as it is and as it will be.
     """
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Deliveries:
         return self.is_announced and self.tag != "" and not self.leaves
 
     def of_consumer(self, tag: str) -> int:
-        """Return how many messages of a consumer are held."""
+        """Return the number of held messages of a consumer."""
         return sum(each == tag for _, each in self.held.values())
 
     @property
@@ -145,7 +145,7 @@ class Deliveries:
 
 
 class Receiver(Client):
-    """Consumes on several channels of one connection. drains: it acknowledges whatever comes."""
+    """Consumes on several channels of one connection. drains: it acknowledges all messages."""
 
     def __init__(self, order: Order) -> None:
         super().__init__(order.world, f"{order.name}c")
@@ -161,10 +161,13 @@ class Receiver(Client):
     def drains(self) -> bool:
         return self._draining and any(each.consumes for each in self._channels.values())
 
-    # --- the connection ---------------------------------------------------------------------------------------------
+    # --- the connection -----------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """Wait until nobody else consumes: a former connection may still receive what it never reads."""
+        """Wait until there are no other consumers.
+
+        A former connection may still receive messages that it never reads.
+        """
         self._order.declare(self, self._declared)
 
     def _declared(self, got: Received) -> None:
@@ -192,24 +195,24 @@ class Receiver(Client):
 
     def disconnected(self) -> None:
         self._line.cut()
-        # Without acknowledgement, what was on its way is gone.
+        # Messages delivered without acknowledgement are lost with the connection.
         self._may_lose |= self._gets_no_ack > 0 or any(each.tag and each.no_ack for each in self._channels.values())
         self._gets_no_ack = 0
         self._channels = {number: Deliveries() for number in CHANNELS}
 
     def drain(self) -> None:
-        """Acknowledge what there is, and from now on everything at once."""
+        """Acknowledge all held messages, and all later ones at once."""
         self._draining = True
         for number in CHANNELS:
             self.do_settle(number, "ack_all")
         self._consume_at_least()
 
     def _consume_at_least(self) -> None:
-        """Start a consumer, if everything is to be acknowledged now."""
+        """Start a consumer, if everything must be acknowledged now."""
         if self._draining and not any(each.tag for each in self._channels.values()):
             self.do_consume(1, 0, False)
 
-    # --- steps ------------------------------------------------------------------------------------------------------
+    # --- steps --------------------------------------------------------------------------------------------------------
 
     def do_consume(self, number: int, prefetch: int, no_ack: bool) -> None:
         channel = self._channels[number]
@@ -285,7 +288,7 @@ class Receiver(Client):
         self._gone(number, [channel.held.pop(tag)[0] for tag in tags], verb == "ack")
 
     def _gone(self, number: int, messages: list[str], acknowledged: bool) -> None:
-        """Make the next answer of the channel prove what was just sent on it."""
+        """Make the next answer of the channel prove the operation that was just sent on it."""
         line, proof = self._line, object()
         if acknowledged:
             line.acknowledged(messages)
@@ -309,12 +312,12 @@ class Receiver(Client):
         def recovered(_: Received) -> None:
             channel.returning = None
 
-        # The answer comes first, and then consumer after consumer gives back.
+        # The answer is first, and then consumer after consumer returns its messages.
         self.call(recovered, "basic.recover-ok", number, "basic.recover", requeue=True)
         self.call(lambda _: self._line.proven(proof), "channel.flow-ok", number, "channel.flow", active=True)
 
     def do_close(self, number: int) -> None:
-        """Close the channel with what is unacknowledged, and open it again."""
+        """Close the channel with its unacknowledged messages, and open it again."""
         channel = self._channels[number]
         if not channel.is_open or channel.returning or self._draining:
             return
@@ -330,7 +333,7 @@ class Receiver(Client):
         )
 
     def _return_all(self, channel: Deliveries) -> object:
-        """Everything that the channel holds goes back, and what is on its way as well."""
+        """Return everything that the channel holds, including deliveries in transit."""
         proof = channel.returning = object()
         self._line.returned(channel.held_messages, proof)
         channel.held.clear()
@@ -342,7 +345,7 @@ class Receiver(Client):
             self._limit(channel, number, prefetch, is_global=True)
 
     def _limit(self, channel: Deliveries, number: int, prefetch: int, is_global: bool) -> None:
-        """Set a prefetch; one for a consumer takes that of the whole channel back."""
+        """Set a prefetch; one for a consumer removes that of the whole channel."""
         channel.limits.append(prefetch if is_global else 0)
         self.call(
             lambda _: channel.limits.pop(0),
@@ -354,7 +357,7 @@ class Receiver(Client):
         )
 
     def do_count(self, number: int) -> None:
-        """Compare what queue.declare-ok counts."""
+        """Check the counts of queue.declare-ok."""
         if not self._channels[number].is_open:
             return
         ready = self._line.ready
@@ -370,7 +373,7 @@ class Receiver(Client):
 
         self.call(counted, "queue.declare-ok", number, "queue.declare", queue=self._order.name, passive=True)
 
-    # --- deliveries -------------------------------------------------------------------------------------------------
+    # --- deliveries ---------------------------------------------------------------------------------------------------
 
     def received(self, got: Received) -> None:
         if got.name != "basic.deliver":
@@ -378,7 +381,7 @@ class Receiver(Client):
         channel = self._channels[got.channel]
         tag = got.arguments["consumer_tag"]
         if tag != channel.tag or not channel.is_announced:
-            raise self.world.broken(f"{self.name}: a delivery to {tag!r}, which is not there")
+            raise self.world.broken(f"{self.name}: a delivery to {tag!r}, which does not exist")
         self._deliver(channel, got, tag, channel.no_ack)
         if not channel.no_ack:
             self._check_limits(channel, tag)
@@ -399,7 +402,7 @@ class Receiver(Client):
             channel.held[number] = (message, tag)
 
     def _check_limits(self, channel: Deliveries, tag: str) -> None:
-        """The client never knows more to be unacknowledged than the broker counts."""
+        """Check the prefetch: the client never knows more unacknowledged messages than the broker counts."""
         held = channel.of_consumer(tag)
         if channel.prefetch and held > channel.prefetch:
             raise self.world.broken(f"{self.name}: {held} unacknowledged with a prefetch of {channel.prefetch}")

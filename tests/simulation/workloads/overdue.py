@@ -1,4 +1,4 @@
-"""Consumers that take too long to acknowledge: told so after consumer_timeout, not before, and the message returns."""
+"""Consumers that acknowledge too late: they are notified after consumer_timeout, and the message is requeued."""
 
 import random
 from collections.abc import Callable
@@ -15,18 +15,18 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
-#: Time that the broker may be late.
+#: Tolerance of the broker's timers.
 LATE_NS = 2 * SECOND
-#: Time that a delivery is on its way at most, as nothing stalls here.
+#: Maximum time of a delivery in transit, because there are no stalls here.
 ON_WAY_NS = 300 * MS
-#: Longest time that a message is held.
+#: Maximum time for which a message is held.
 LONGEST_NS = 60 * SECOND
-#: Share of the timeout for which a message is held, in percent.
+#: Time for which a message is held, in percent of the timeout.
 HELD_PERCENT = (0, 20, 20, 90, 150, 300)
 
 
 class Overdue(Workload):
-    """A queue with a publisher, and two consumers, which are slow now and then."""
+    """A queue with a publisher, and two consumers, which are sometimes slow."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
@@ -44,7 +44,7 @@ class Overdue(Workload):
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
-        """Return the settings of such a workload. timeout_ms: for queues that have a timeout of their own."""
+        """Return the settings of such a workload. timeout_ms: for queues with their own timeout."""
         return {
             "kind": chance.choice(("classic", "quorum")),
             "prefetch": chance.choice((1, 3, 10)),
@@ -53,7 +53,7 @@ class Overdue(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         return [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 3, 10)),))
             for _ in range(chance.choice((1, 5, 10)))
@@ -92,22 +92,22 @@ class Overdue(Workload):
 
 
 class SlowWorker(Client):
-    """Acknowledges each message after a while, which may be longer than it may take. hurries: it does not any more."""
+    """Acknowledges each message after a while, which may be too long. hurries: it does not wait any more."""
 
     def __init__(self, workload: Overdue, name: str, prefetch: int) -> None:
         super().__init__(workload.world, name)
         self._workload = workload
         self._prefetch = prefetch
         self._timeout = workload.timeout_ms * MS
-        #: Up to RabbitMQ 4.2 the channel closes; then the queue takes messages back.
+        #: Up to RabbitMQ 4.2 the channel is closed; in later releases the queue requeues the messages.
         self._takes_back = self.world.config.compat.queues_have_timeouts
         self._has_timeout = not self._takes_back or workload.kind == "quorum"
         self.hurries = False
         self.consumes = False
-        #: Times at which messages came, by their delivery tags: those that it holds, and that the broker may wait for.
+        #: Arrival times of messages by delivery tag: those that it holds, and that the broker may wait for.
         self._held: dict[int, int] = {}
         self._outstanding: dict[int, int] = {}
-        #: Messages that the broker has certainly taken back, and that are not settled yet.
+        #: Messages that the broker has certainly requeued, and that are not settled yet.
         self._taken_back: dict[int, None] = {}
         self._takings = 0
 
@@ -127,7 +127,7 @@ class SlowWorker(Client):
     def disconnected(self) -> None:
         self.consumes = False
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def received(self, got: Received) -> None:
         assert got.body is not None
@@ -145,14 +145,14 @@ class SlowWorker(Client):
             self._workload.deadlines.after(self._timeout + tick + LATE_NS, check)
 
     def _finish(self, incarnation: int, tag: int, message: str) -> None:
-        """Acknowledge the message, even if the broker has taken it back: that is allowed."""
+        """Acknowledge the message, even if the broker has requeued it, which is allowed."""
         if incarnation != self._incarnation or not self.open:
             return
         del self._held[tag]
         self._taken_back.pop(tag, None)
         self.send(1, "basic.ack", delivery_tag=tag)
         takings = self._takings
-        # Nobody knows whether the acknowledgement was in time.
+        # It is unknown whether the acknowledgement was in time.
         late = self._takes_back and self.world.scheduler.now >= self._outstanding[tag] + self._timeout - ON_WAY_NS
 
         def proven(_: Received) -> None:
@@ -162,10 +162,10 @@ class SlowWorker(Client):
 
         self.call(proven, "channel.flow-ok", 1, "channel.flow", active=True)
 
-    # --- the timeout ------------------------------------------------------------------------------------------------
+    # --- the timeout --------------------------------------------------------------------------------------------------
 
     def cancelled(self, got: Received) -> None:
-        """The queue has taken messages back. The consumer stays, and gets nothing until they are settled."""
+        """Called when the queue has requeued messages. The consumer stays, and gets nothing until they are settled."""
         if not self._takes_back:
             raise self.world.broken(f"{self.name} received {got}")
         self._check_due()
@@ -181,13 +181,13 @@ class SlowWorker(Client):
         super()._act_on(got)
 
     def _check_due(self) -> None:
-        """One of the messages has to be overdue. It was delivered a little earlier than it came."""
+        """Check that a message is overdue. It was delivered a little earlier than it arrived."""
         now = self.world.scheduler.now
         if not self._has_timeout or now < min(self._outstanding.values(), default=now) + self._timeout - ON_WAY_NS:
             raise self.world.broken(f"{self.name}: nothing is overdue of {self._outstanding}")
 
     def _check_told(self, incarnation: int, tag: int, takings: int) -> None:
-        """The broker has to have done something about the message by now."""
+        """Check that the broker has reacted to the overdue message by now."""
         if incarnation != self._incarnation or not self.open or tag not in self._held:
             return
         if self._takings == takings:

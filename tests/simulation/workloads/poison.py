@@ -1,4 +1,4 @@
-"""A quorum queue whose messages come back: counted right, not early, dead-lettered after exactly so many returns."""
+"""A quorum queue whose messages are returned: correct counts, no early delivery, dead-lettered at the limit."""
 
 import random
 from collections.abc import Callable
@@ -20,8 +20,10 @@ GRAIN_NS = 2 * MS
 
 @dataclass(slots=True)
 class Case:
-    """One message. least, most: how often it has certainly, and possibly, come back counted. returned: when it was
-    returned last, and whether that counts as a failure; None if nobody knows."""
+    """One message. least, most: number of times that it was certainly, and possibly, returned and counted.
+
+    returned: time of the last return, and whether it counts as a failure; None if unknown.
+    """
 
     confirmed: bool = False
     least: int = 0
@@ -56,7 +58,7 @@ class Poison(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 5, 20)),))
             for _ in range(chance.choice((1, 3, 10)))
@@ -116,25 +118,27 @@ class Poison(Workload):
     def _confirmed(self, message: str) -> None:
         self.cases[message].confirmed = True
 
-    # --- what must hold ---------------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
 
     def cut(self, returning: bool) -> None:
-        """The receiver's connection is gone: whatever was on its way may have come back once more. returning: and once
-        before that, because everything was on its way back."""
+        """Note the end of the receiver's connection: deliveries in transit may have been returned once more.
+
+        returning: everything was being returned before that, and may have been returned twice.
+        """
         for case in self.cases.values():
             case.most += 1 + returning
             case.returned = None
             if self.world.config.compat.queues_have_timeouts:
-                # An overdue message was taken back uncounted, perhaps, before the client's return came.
+                # An overdue message was possibly requeued uncounted before the client's return arrived.
                 case.least = 0
 
     def delivered(self, message: str, headers: dict[str, Field], late: bool) -> None:
-        """Check a delivery of the queue. late: it has been returned already, and may be dead. Raises BrokenError."""
+        """Check a delivery of the queue. late: it was returned already, and may be dead. Raises BrokenError."""
         case = self.cases.get(message)
         if case is None:
-            raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+            raise self.world.broken(f"{self.name}: {message!r} is delivered, but was never published")
         if case.life != self.world.life:
-            # A crash takes back counts, and what was not stored of a death or an acknowledgement.
+            # A crash undoes counts, and the unstored part of a death or an acknowledgement.
             case.life, case.least, case.is_dead = self.world.life, 0, False
         if case.is_dead and not late:
             raise self.world.broken(f"{self.name}: {message} is delivered, and was dead-lettered")
@@ -171,7 +175,7 @@ class Poison(Workload):
 
 @dataclass
 class Held:
-    """Messages of the receiver by their delivery tags, and whether all of them are on their way back."""
+    """Messages of the receiver by delivery tag, and whether all of them are being returned."""
 
     messages: dict[int, str] = field(default_factory=dict)
     returning: bool = False
@@ -206,7 +210,7 @@ class Returner(Client):
         self._poison.cut(self._held.returning)
 
     def drain(self) -> None:
-        """Acknowledge whatever comes."""
+        """Acknowledge all messages."""
         self._draining = True
         while self.consumes and self._held.messages and not self._held.returning:
             self.do_settle("ack")
@@ -223,7 +227,7 @@ class Returner(Client):
             if self._draining:
                 self.do_settle("ack")
 
-    # --- settle -----------------------------------------------------------------------------------------------------
+    # --- settle -------------------------------------------------------------------------------------------------------
 
     def do_settle(self, how: str) -> None:
         held = self._held
@@ -258,7 +262,7 @@ class Returner(Client):
         return messages
 
     def _return_all(self, failed: bool) -> None:
-        """Everything goes back, and what is on its way as well."""
+        """Return everything, including deliveries in transit."""
         self._held.returning, self._held.failing = True, failed
         self._count(self._taken(), failed)
 
@@ -275,7 +279,7 @@ class Returner(Client):
         counts = failed or not self.world.config.compat.counts_only_failures
         for message in messages:
             case = self._poison.cases[message]
-            # It comes again on this connection only after the broker has seen the return.
+            # It is delivered again on this connection only after the broker has seen the return.
             case.least += counts
             case.most += counts
             case.returned = (self.world.scheduler.now, failed)

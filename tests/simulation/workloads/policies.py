@@ -1,4 +1,4 @@
-"""Policies that change under load: exactly the queues that match have them, at once and after a restart."""
+"""Policies that change under load: they apply to exactly the queues that match, at once and after a restart."""
 
 import random
 import re
@@ -23,7 +23,7 @@ DEFINITIONS: tuple[dict[str, Any], ...] = (
     {"max-length-bytes": 100},
 )
 OPERATOR_DEFINITIONS: tuple[dict[str, Any], ...] = ({"max-length": 5}, {"message-ttl": 2_000}, {"max-length-bytes": 50})
-#: Type of queue -> the values of apply-to that policies for it have.
+#: Type of queue -> the values of apply-to that include it.
 APPLIED = {
     "classic": ("all", "queues", "classic_queues"),
     "quorum": ("all", "queues", "quorum_queues"),
@@ -41,7 +41,7 @@ class Policy(NamedTuple):
     definition: dict[str, Any]
 
 
-#: Policies by whether they are operator policies, and name.
+#: Policies by (is an operator policy, name).
 State = dict[tuple[bool, str], Policy]
 
 
@@ -65,7 +65,7 @@ class Policies(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), name, "administer", (chance.choice(("put", "put", "delete")),))
             for _ in range(chance.choice((5, 20, 60)))
@@ -95,12 +95,12 @@ class Policies(Workload):
         return self.administrator.is_at_rest and self.publisher.idle
 
     def check(self) -> None:
-        """Do nothing: everything was checked on the way."""
+        """Do nothing: everything was checked earlier."""
 
-    # --- changes ----------------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------------
 
     def _named(self) -> tuple[bool, str, int]:
-        """Return one of the policies: whether it is the operator's, name, number."""
+        """Return a random policy: whether it is an operator policy, name, number."""
         number = self._chance.randrange(6)
         return number >= 4, f"{self.name}-p{number}", number
 
@@ -111,7 +111,7 @@ class Policies(Workload):
         if "dead-letter-routing-key" in definition:
             definition["dead-letter-routing-key"] = f"{self.name}-dead"
         pattern = f"^{self.name}{chance.choice(PATTERNS)}"
-        # No two policies have the same priority: then it is not said which one comes first.
+        # No two policies have the same priority, because their order is not specified.
         wanted = Policy(pattern, chance.choice(APPLY_TO), number + 10 * chance.randrange(3), definition)
         if operator and wanted.apply_to == "exchanges":
             wanted = wanted._replace(apply_to="queues")
@@ -139,7 +139,7 @@ class Policies(Workload):
             ),
         )
 
-    # --- what must be there -----------------------------------------------------------------------------------------
+    # --- checks -------------------------------------------------------------------------------------------------------
 
     def _parsed(self, found: list[Any]) -> State:
         policies, operator_policies, queues = found
@@ -156,7 +156,7 @@ class Policies(Workload):
         return state
 
     def _check_queue(self, state: State, kind: str, row: dict[str, Any]) -> None:
-        """Raise BrokenError if the queue has other policies, or does not work by them."""
+        """Raise BrokenError if the queue has other policies, or does not follow them."""
         in_force = [self._in_force(state, operator, row["name"], kind) for operator in (False, True)]
         definition = _merged(
             *(state[operator, name].definition if name else {} for operator, name in enumerate(in_force))
@@ -166,7 +166,7 @@ class Policies(Workload):
             raise self.world.broken(f"{self.name}: {row}, and not {in_force} {definition} of {state}")
         if row["messages"] > definition.get("max-length", row["messages"]):
             raise self.world.broken(f"{self.name}: {row} has more messages than {definition} allows")
-        # A message has a byte at least.
+        # A message has at least one byte.
         if row["messages"] > definition.get("max-length-bytes", row["messages"]):
             raise self.world.broken(f"{self.name}: {row} has more bytes than {definition} allows")
 
@@ -179,7 +179,7 @@ class Policies(Workload):
         ]
         return max(matching)[1] if matching else ""
 
-    # --- the load ---------------------------------------------------------------------------------------------------
+    # --- the load -----------------------------------------------------------------------------------------------------
 
     def _declare(self, client: Client, then: Any) -> None:
         names = {**QUEUES, "dead": "classic"}
@@ -199,6 +199,6 @@ def _ignore(_: Received) -> None:
 
 
 def _merged(policy: dict[str, Any], operator: dict[str, Any]) -> dict[str, Any]:
-    """Return the definition in force: of what both limit, the smaller one."""
+    """Return the definition in force; if both set a limit, the smaller one."""
     both = {key: min(policy[key], operator[key]) for key in policy if key in operator}
     return {**policy, **operator, **both}

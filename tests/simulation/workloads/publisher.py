@@ -1,4 +1,4 @@
-"""Clients that publish, for workloads that say what and where: with confirms and without."""
+"""Publishers with and without confirms, for workloads that define messages and destinations."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -7,24 +7,24 @@ from tests.harness import Received
 from tests.simulation.client import Client
 from tests.simulation.world import World
 
-#: Called with each connection's client; it declares what is to be there, and calls the function when it is.
+#: Called with each connection's client; it declares the objects, and then calls the function.
 Declare = Callable[[Client, Callable[[], None]], None]
 #: Called with the name of a message and the arguments of its step; returns the bytes to send.
 Make = Callable[..., bytes]
 #: Called with the name of a message that the broker has answered.
 OnMessage = Callable[[str], None]
-#: Called with the name of a message, and basic.return with the message as it came back.
+#: Called with the name of a message, and the basic.return with the returned message.
 OnReturn = Callable[[str, Received], None]
 
 
 def name_of(body: bytes | None) -> str:
-    """Return the name of a message, which its body begins with."""
+    """Return the name of a message, with which its body begins."""
     assert body is not None
     return body.split(b" ", 1)[0].decode()
 
 
 class Publisher(Client):
-    """Publishes messages whose names count up: `publisher.connection-number`."""
+    """Publishes messages with increasing names: `publisher.connection-number`."""
 
     def __init__(self, world: World, name: str, declare: Declare, make: Make) -> None:
         super().__init__(world, name)
@@ -36,11 +36,11 @@ class Publisher(Client):
 
     @property
     def idle(self) -> bool:
-        """Return whether everything that is to be published is, and the broker has answered it."""
+        """Return whether everything is published, and the broker has answered it."""
         return self._ready and not self._waiting
 
     def do_publish(self, count: int, *how: object) -> None:
-        """Publish so many messages, now or when there is a connection again. how: for `make`."""
+        """Publish `count` messages, now or when there is a connection again. how: for `make`."""
         self._waiting.append((count, how))
         if self._ready:
             self._publish()
@@ -57,7 +57,7 @@ class Publisher(Client):
 
     @abstractmethod
     def _sent(self, messages: list[str]) -> None:
-        """Take note of messages that were published in one go."""
+        """Record messages that were published together."""
 
     def _begin(self) -> None:
         self._ready = True
@@ -79,8 +79,8 @@ class Publisher(Client):
 class ConfirmingPublisher(Publisher):
     """Publishes with confirms.
 
-    make: the frames of a message. confirmed, refused: called with each message that is confirmed, or not. returned:
-    called with each message that comes back, which none may without it.
+    make: returns the frames of a message. confirmed, refused: called with each message that is confirmed, or not.
+    returned: called with each returned message; without it, none may be returned.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""A deep queue that is purged, and deleted, while messages come: what is gone stays gone, and all others arrive."""
+"""A deep queue that is purged, and deleted, during publishes: removed messages stay removed, all others arrive."""
 
 import random
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
-#: Messages of one publish. Several of the largest are more than a queue keeps in memory.
+#: Number of messages of one publish. Several of the largest exceed the messages that a queue holds in memory.
 COUNTS = (1, 10, 100, 600)
 
 
@@ -25,13 +25,13 @@ class Purges(Workload):
         self._kind: str = plan["kind"]
         self._priorities: int = plan["priorities"]
         self._persistent: bool = plan["persistent"]
-        #: "sent"; "present": has to be in the queue; "doubtful": may be there; "gone": certainly removed.
+        #: "sent"; "present": must be in the queue; "doubtful": may be in it; "gone": certainly removed.
         self._fates: dict[str, str] = {}
-        #: Lives of the broker in which a message was confirmed, removed and delivered last.
+        #: Lives of the broker in which a message was last confirmed, removed and delivered.
         self._confirmed: dict[str, int] = {}
         self._removed: dict[str, int] = {}
         self._delivered: dict[str, int] = {}
-        #: Life of the broker that may still handle a removal of a connection that has ended.
+        #: Life of the broker that may still handle a removal of an ended connection.
         self._haunted = 0
         self._confirmed_ns = -1
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self._on_confirmed)
@@ -49,7 +49,7 @@ class Purges(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice(COUNTS),))
             for _ in range(chance.choice((1, 3, 8)))
@@ -104,14 +104,14 @@ class Purges(Workload):
             self._fates[message] = "doubtful" if self._haunted == self.world.life else "present"
             self._confirmed[message] = self.world.life
 
-    # --- what the getter knows --------------------------------------------------------------------------------------
+    # --- knowledge of the getter --------------------------------------------------------------------------------------
 
     def present(self) -> list[str]:
-        """Return the messages that have to be in the queue now."""
+        """Return the messages that must be in the queue now."""
         return [message for message, fate in self._fates.items() if fate == "present"]
 
     def doubt(self, haunted: bool = False) -> None:
-        """A removal is over; everything that was sent until now may be removed. haunted: or it comes later."""
+        """Note a removal: everything sent until now may be removed. haunted: the removal may still be pending."""
         for message, fate in self._fates.items():
             if fate in ("sent", "present"):
                 self._fates[message] = "doubtful"
@@ -119,7 +119,7 @@ class Purges(Workload):
             self._haunted = self.world.life
 
     def removed(self, messages: list[str]) -> None:
-        """The broker has certainly removed these, in its present life."""
+        """Note that the broker has certainly removed these messages, in its present life."""
         for message in messages:
             self._fates[message] = "gone"
             self._removed[message] = self.world.life
@@ -128,11 +128,11 @@ class Purges(Workload):
         """Check a message that a client has got. Raises BrokenError."""
         life = self.world.life
         if message not in self._fates:
-            raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+            raise self.world.broken(f"{self.name}: {message!r} is delivered, but was never published")
         if self._fates[message] == "gone" and self._removed[message] == life:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was removed")
         if self._delivered.get(message) == life and not redelivered:
-            raise self.world.broken(f"{self.name}: {message} is delivered again, and not as redelivered")
+            raise self.world.broken(f"{self.name}: {message} is delivered again without the redelivered flag")
         self._delivered[message] = life
         self._fates[message] = "doubtful"
 
@@ -147,9 +147,9 @@ class Getter(Client):
         super().__init__(purges.world, f"{purges.name}c")
         self._purges = purges
         self._waiting: list[str] = []
-        #: The method under way, "" for none.
+        #: The current method, "" for none.
         self._verb = ""
-        #: Messages whose acknowledgement the broker has seen once it answers the next method.
+        #: Messages whose acknowledgement the broker has seen when it answers the next method.
         self._acknowledged: list[str] = []
         self._ready = False
         self._empties = False
@@ -175,7 +175,7 @@ class Getter(Client):
         self._request("delete")
 
     def empty(self) -> None:
-        """Get everything, from now on."""
+        """Get all messages, from now on."""
         self._empties = True
         self._next()
 
@@ -235,7 +235,7 @@ class Getter(Client):
             self._redeclared()
 
     def _redeclared(self) -> None:
-        """Messages that came while there was no queue are confirmed, and nowhere."""
+        """Note that messages which arrived without a queue are confirmed and unroutable."""
         self._purges.doubt()
         self._over()
 

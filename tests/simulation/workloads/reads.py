@@ -1,4 +1,4 @@
-"""Messages, definitions, sessions, connections and metrics over HTTP: what is answered is what is there."""
+"""Messages, definitions, sessions, connections and metrics over HTTP: answers match the actual state."""
 
 import random
 from collections import deque
@@ -21,12 +21,12 @@ KINDS = (
 )
 #: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
-#: Time that a connection that was closed over HTTP may take to end.
+#: Time that a connection closed over HTTP may take to end.
 CLOSED_NS = 60 * SECOND
 
 
 class Reads(Workload):
-    """A queue that one client alone fills and reads, a client whose connection it closes, and a reader of metrics."""
+    """A queue that only one client fills and reads, a client whose connection it closes, and a reader of metrics."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
@@ -41,10 +41,10 @@ class Reads(Workload):
         self._chance = world.chance(name)
         self._todo: deque[str] = deque()
         self._is_busy = False
-        #: Messages that are certainly in the queue, by their payloads; it has others too while it is not certain.
+        #: Messages that are certainly in the queue, by payload; it may have others while the content is uncertain.
         self._there: list[str] = []
         self._is_certain = False
-        #: Number of the first ones that were returned to a quorum queue.
+        #: Number of messages at the start that were returned to a quorum queue.
         self._returned = 0
         self._number = 0
         self._deaths = 0
@@ -58,7 +58,7 @@ class Reads(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), name, "ask", (kind,))
             for kind in chance.choices(KINDS, k=chance.choice((10, 40, 100)))
@@ -75,7 +75,7 @@ class Reads(Workload):
         return {self.name: self, **{each.name: each for each in others}}
 
     def do_ask(self, kind: str) -> None:
-        """Ask for something when what was before is answered."""
+        """Send a request when the previous one is answered."""
         match kind:
             case "log_in" | "whoami":
                 getattr(self, f"_{kind}")()
@@ -89,7 +89,7 @@ class Reads(Workload):
         return not self._todo and not self._is_busy and self.page.idle and self.scraper.idle and self.victim.open
 
     def check(self) -> None:
-        """Do nothing: everything was checked on the way."""
+        """Do nothing: everything was checked earlier."""
 
     def _go_on(self) -> None:
         if self._is_busy or not self._todo:
@@ -102,7 +102,7 @@ class Reads(Workload):
             self._settle_soon()
 
     def _notice(self) -> bool:
-        """Return whether the broker has ended since the last call; then messages may have come back."""
+        """Return whether the broker has ended since the last call; then messages may have been requeued."""
         deaths, self._deaths = self._deaths, len(self.world.deaths)
         self._is_certain &= self._deaths == deaths
         return self._deaths != deaths
@@ -112,15 +112,15 @@ class Reads(Workload):
         self._go_on()
 
     def _lost(self, first: int = 0) -> None:
-        """A request has no answer. first: number of messages that may have gone by it."""
+        """Note a request without an answer. first: number of messages that it may have removed."""
         del self._there[:first]
         self._is_certain = False
         self._over()
 
-    # --- beginning with an empty queue ------------------------------------------------------------------------------
+    # --- start with an empty queue ------------------------------------------------------------------------------------
 
     def _settle_soon(self) -> None:
-        """Count and purge once the broker does nothing more of what was lost."""
+        """Count and purge when the broker has stopped working on lost requests."""
         if self.world.process is None or not self.world.ignores(self.web):
             self.world.scheduler.after(50 * MS, self._settle_soon)
         else:
@@ -156,7 +156,7 @@ class Reads(Workload):
         self._is_certain = True
         self._over()
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
         self._number += 1
@@ -181,7 +181,7 @@ class Reads(Workload):
         self.web.request("POST", path("exchanges", "/", "amq.default", "publish"), over, body)
 
     def _is_too_large(self, answer: Answer, size: int) -> bool:
-        """Return whether a bound explains that a body is refused."""
+        """Return whether a limit explains that a body is refused."""
         bounds = self.world.config.bounds
         body_bytes = size + 200
         if answer.status == 400:
@@ -212,8 +212,10 @@ class Reads(Workload):
         self.web.request("POST", path("queues", "/", self.name, "get"), over, body)
 
     def _got(self, count: int, returns: bool) -> None:
-        """The first messages were taken, and may have been returned: to their places, or those of a quorum queue behind
-        others that have been returned."""
+        """Note that the first messages were taken, and possibly returned.
+
+        They return to their positions, or in a quorum queue behind other returned ones.
+        """
         taken, left = self._there[:count], self._there[count:]
         if not returns:
             self._there = left
@@ -246,10 +248,10 @@ class Reads(Workload):
 
         self.web.request("DELETE", path("queues", "/", self.name, "contents"), over)
 
-    # --- definitions ------------------------------------------------------------------------------------------------
+    # --- definitions --------------------------------------------------------------------------------------------------
 
     def _import_definitions(self) -> None:
-        """Import a queue, an exchange and a binding, and look whether they are there."""
+        """Import a queue, an exchange and a binding, and check whether they exist."""
         name, key = f"{self.name}-d{self._chance.randrange(3)}", f"k{self._chance.randrange(3)}"
         body = {
             "queues": [{"name": name, "vhost": "/", "durable": True, "auto_delete": False, "arguments": {}}],
@@ -321,13 +323,13 @@ class Reads(Workload):
                 raise self.world.broken(f"{self.name}: there are {len(self._there)} messages, and {answer.json}")
             self._over()
 
-        # Other columns say how the broker runs.
+        # Other columns depend on the state of the broker.
         self.web.request("GET", path("overview", columns="queue_totals,object_totals"), over)
 
-    # --- connections ------------------------------------------------------------------------------------------------
+    # --- connections --------------------------------------------------------------------------------------------------
 
     def _close(self) -> None:
-        """Close the connection of the other client, which has to end soon."""
+        """Close the connection of the other client, which must end soon."""
 
         def listed(answer: Answer | None) -> None:
             if answer is None:
@@ -356,7 +358,7 @@ class Reads(Workload):
         if connection is self.victim._connection:
             raise self.world.broken(f"{self.name}: a connection that was closed over HTTP is still there")
 
-    # --- the page and metrics ---------------------------------------------------------------------------------------
+    # --- the page and metrics -----------------------------------------------------------------------------------------
 
     def _log_in(self) -> None:
         life = self.world.life
@@ -372,7 +374,7 @@ class Reads(Workload):
         self.page.request("POST", path("login"), over, b"username=guest&password=guest", headers)
 
     def _whoami(self) -> None:
-        """Ask with the cookie of a session: one that was ended by later logins counts no more."""
+        """Send a request with the cookie of a session. A session that was ended by later logins is invalid."""
         if not self._sessions or not self.page.idle:
             return
         index = self._chance.randrange(len(self._sessions))
@@ -385,7 +387,7 @@ class Reads(Workload):
                 return
             ended = int(life) != self.world.life or len(later) >= min(bounds.user_sessions, bounds.sessions)
             if answer.status == 200 and ended:
-                raise self.world.broken(f"{self.name}: a session that has ended counts: {answer}")
+                raise self.world.broken(f"{self.name}: a session that has ended is accepted: {answer}")
             if answer.status not in (200, 401):
                 raise self.world.broken(f"{self.name}: a request with a cookie is answered with {answer}")
 

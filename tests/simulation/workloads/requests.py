@@ -1,4 +1,4 @@
-"""Requests and replies by direct reply-to: each reply reaches the connection that asked, and no other."""
+"""Requests and replies by direct reply-to: each reply reaches only the connection that sent the request."""
 
 import random
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
 REPLY_TO = "amq.rabbitmq.reply-to"
-#: Bytes of a delivery beside its body, at most.
+#: Maximum number of bytes of a delivery without its body.
 ENVELOPE_BYTES = 500
 
 
 class Requests(Workload):
     """A queue of requests, clients that send them, and servers that answer them.
 
-    served: how often a request was answered; received: how often an answer has come.
+    served: number of answers to a request. received: number of answers that have arrived.
     """
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -39,7 +39,7 @@ class Requests(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         requesters = [f"{name}r{i}" for i in range(settings["requesters"])]
         steps = [
             Step(chance.randint(0, end_ms), chance.choice(requesters), "request", (chance.choice((1, 1, 10)),))
@@ -52,20 +52,20 @@ class Requests(Workload):
         return *self.requesters.values(), *self.servers
 
     def is_done(self) -> bool:
-        """Return whether every request is answered whose connection is there still."""
+        """Return whether every request of an existing connection is answered."""
         if not all(client.is_ready for client in self.clients) or not self.world.are_empty(self.name):
             return False
         return not any(requester.waits for requester in self.requesters.values())
 
     def check(self) -> None:
-        """Nothing is left over: is_done has waited for all answers."""
+        """Do nothing: is_done has waited for all answers."""
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare the queue of requests."""
         client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
 
     def connected(self, request: str) -> "Requester | None":
-        """Return the requester, if its connection is there still that sent the request."""
+        """Return the requester, if the connection that sent the request still exists."""
         name, _, rest = request.partition(".")
         requester = self.requesters[name]
         is_there = requester.open and requester.connection_name == f"{name}.{rest.rpartition('-')[0]}"
@@ -73,7 +73,7 @@ class Requests(Workload):
 
 
 class Requester(Client):
-    """Sends requests, and receives the answers. answered_bytes: of all answers that this connection is to get."""
+    """Sends requests, and receives the answers. answered_bytes: of all answers sent to this connection."""
 
     def __init__(self, workload: Requests, name: str) -> None:
         super().__init__(workload.world, name)
@@ -86,7 +86,7 @@ class Requester(Client):
 
     @property
     def waits(self) -> bool:
-        """Return whether an answer has to come. One who reads too little loses some."""
+        """Return whether an answer must arrive. A client that reads too little loses some."""
         return bool(self._unanswered) and self.answered_bytes < self.world.config.bounds.unread_bytes
 
     @property
@@ -115,7 +115,7 @@ class Requester(Client):
         self._request()
 
     def do_request(self, count: int) -> None:
-        """Send requests, now or when the connection is there."""
+        """Send requests, now or when there is a connection."""
         self._waiting += count
         if self.is_ready:
             self._request()
@@ -147,7 +147,7 @@ class Requester(Client):
 
 
 class Server(Client):
-    """Answers requests. size: bytes of an answer beside the name of the request."""
+    """Answers requests. size: bytes of an answer without the name of the request."""
 
     def __init__(self, workload: Requests, name: str, size: int) -> None:
         super().__init__(workload.world, name)

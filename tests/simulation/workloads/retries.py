@@ -1,4 +1,4 @@
-"""A work queue whose rejected messages wait in a queue with a TTL, and come back: whole, not early, counted right."""
+"""A work queue whose rejected messages wait in a queue with a TTL, and return unchanged, with correct counts."""
 
 import random
 from collections.abc import Callable
@@ -53,7 +53,7 @@ class Retries(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 10, 50)),))
             for _ in range(chance.choice((1, 5, 10)))
@@ -96,9 +96,9 @@ class Retries(Workload):
         self._confirmed[message] = True
 
     def delivered(self, message: str, headers: dict[str, Any]) -> bool:
-        """Check one delivery, and return whether it is to be rejected. Raises BrokenError."""
+        """Check one delivery, and return whether it should be rejected. Raises BrokenError."""
         if message not in self._confirmed:
-            raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
+            raise self.world.broken(f"{self.name}: {message!r} is delivered, but was never published")
         deaths = _count(headers, self.name, "rejected")
         waits = _count(headers, f"{self.name}-wait", "expired")
         if deaths != waits:
@@ -107,9 +107,9 @@ class Retries(Workload):
         rejection = self._rejected.get(message)
         crashed = self._lives.get(message, self.world.life) != self.world.life
         self._lives[message] = self.world.life
-        if self.world.tore_groups:  # then there may be two of a message
+        if self.world.tore_groups:  # then a message may exist twice
             pass
-        elif deaths > before or (deaths < before and not crashed):  # a crash takes back what was not stored
+        elif deaths > before or (deaths < before and not crashed):  # a crash undoes changes that were not stored
             if rejection is None or deaths != rejection[0] + 1:
                 raise self.world.broken(f"{self.name}: {message} died {deaths} times, {before} before")
             if self.world.time.rise(rejection[1]) < (self._ttl_ms - 1) * MS:
@@ -123,7 +123,7 @@ class Retries(Workload):
 
 
 class Rejecter(Client):
-    """Rejects or acknowledges whatever comes, as the workload says."""
+    """Rejects or acknowledges messages, as the workload determines."""
 
     def __init__(self, retries: Retries) -> None:
         super().__init__(retries.world, f"{retries.name}c")
@@ -153,7 +153,7 @@ class Rejecter(Client):
 
 
 def _count(headers: dict[str, Any], queue: str, reason: str) -> int:
-    """Return how often the message has left a queue for a reason, as x-death says."""
+    """Return the number of times that the message has left a queue for a reason, by x-death."""
     deaths = headers["x-death"].value if "x-death" in headers else []
     for death in deaths:
         fields = death.value

@@ -1,6 +1,6 @@
-"""Messages through exchanges whose bindings, queues and exchanges come and go: each where it belongs, and nowhere else.
+"""Messages through exchanges while bindings, queues and exchanges change: each reaches exactly its queues.
 
-What is routed while a binding changes may go either way; before and after that it must not.
+A message that is routed while a binding changes may be routed either way; before and after that it must not.
 """
 
 import random
@@ -23,13 +23,16 @@ KEYS = ("a", "b", "a.b", "a.b.c", "")
 PATTERNS = ("a", "b", "a.b", "#", "*", "a.*", "*.b", "a.#", "#.c", "*.*.*")
 HEADERS = ("h1", "h2", "h3")
 VALUES = ("v", "w")
-#: Interval at which a client looks whether the broker has seen the end of its last connection.
+#: Interval at which a client checks whether the broker has detected the end of its last connection.
 LOOK_NS = 20 * MS
 
 
 @dataclass
 class Sent:
-    """One published message. at: when. reached: where it goes, known once it is confirmed. returned: by the broker."""
+    """One published message.
+
+    at: time of the publish. reached: its queues, known when it is confirmed. returned: by the broker.
+    """
 
     at: int
     address: Address
@@ -42,7 +45,7 @@ class Sent:
 
 @dataclass
 class Deleted:
-    """The last deletion of a queue that is over. asked: when it was sent. done: when it was answered."""
+    """The last completed deletion of a queue. asked: when it was sent. done: when it was answered."""
 
     asked: int = -1
     done: int = -1
@@ -85,7 +88,7 @@ class Routing(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = []
         for i in range(settings["publishers"]):
             for _ in range(chance.choice((5, 30, 100))):
@@ -109,10 +112,10 @@ class Routing(Workload):
         for ledger in self.ledgers.values():
             ledger.check()
 
-    # --- what there is ----------------------------------------------------------------------------------------------
+    # --- topology -----------------------------------------------------------------------------------------------------
 
     def _bindings(self, chance: random.Random, types: dict[str, str], count: int) -> list[Binding]:
-        """Return what may be bound: between the exchanges, and each of them to queues."""
+        """Return possible bindings: between the exchanges, and from each of them to queues."""
         entry, inner, spare = types
         pairs = [(entry, inner, True), (inner, entry, True), (spare, chance.choice(self.queues), False)]
         pairs += [(chance.choice((entry, inner)), chance.choice(self.queues), False) for _ in range(count)]
@@ -131,7 +134,7 @@ class Routing(Workload):
         return list(bindings.values())
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
-        """Declare exchanges and queues, but for the bindings."""
+        """Declare exchanges and queues, without the bindings."""
         for exchange in self.topology.types:
             self.declare_exchange(client, exchange)
         for queue in self.queues[:-1]:
@@ -157,7 +160,7 @@ class Routing(Workload):
             lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=name, durable=True, arguments=arguments
         )
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _publisher(self, name: str) -> ConfirmingPublisher:
         chance = self.world.chance(f"{name} messages")
@@ -193,9 +196,9 @@ class Routing(Workload):
         if sent.returned:
             return
         if sent.mandatory and not reached.may:
-            raise self.world.broken(f"{self.name}: {message} leads nowhere, and was confirmed without a return")
+            raise self.world.broken(f"{self.name}: {message} has no route, and was confirmed without a return")
         for queue in reached.must:
-            # A deletion that nobody has answered yet may have taken the message along.
+            # A deletion that is not answered yet may have removed the message.
             self.ledgers[queue].confirmed(message)
 
     def _on_returned(self, message: str, got: Received) -> None:
@@ -208,18 +211,18 @@ class Routing(Workload):
             raise self.world.broken(f"{self.name}: {message} is returned with {told}")
         must = self._reached(sent).must
         if must:
-            raise self.world.broken(f"{self.name}: {message} is returned, and leads to {list(must)}")
+            raise self.world.broken(f"{self.name}: {message} is returned, and has a route to {list(must)}")
         sent.returned = True
 
     def delivered(self, queue: str, got: Received, consumed_at: int, receiver: object) -> None:
-        """Check one delivery. consumed_at: when its consumer was asked for. Raises BrokenError."""
+        """Check one delivery. consumed_at: time of the request of its consumer. Raises BrokenError."""
         message = name_of(got.body)
         self.ledgers[queue].delivered(message, got.arguments["redelivered"], receiver)
         sent = self._sent[message]
         if sent.returned:
             raise self.world.broken(f"{self.name}: {message} was returned, and is in {queue}")
         if queue not in self._reached(sent).may:
-            raise self.world.broken(f"{self.name}: {message} is in {queue}, to which nothing leads it")
+            raise self.world.broken(f"{self.name}: {message} is in {queue}, to which it has no route")
         deleted = self.deleted[queue]
         gone = deleted.done < consumed_at and is_safe(deleted.done, self.world.deaths)
         if 0 <= sent.confirmed_at < deleted.asked and gone:
@@ -235,7 +238,7 @@ class Routing(Workload):
 
 
 class Binder(Client):
-    """Binds, unbinds and deletes, one after the other. idle: nothing is under way."""
+    """Binds, unbinds and deletes, one after the other. idle: no operation is in progress."""
 
     def __init__(self, routing: Routing) -> None:
         super().__init__(routing.world, f"{routing.name}b")
@@ -249,7 +252,7 @@ class Binder(Client):
         return self._ready and not self._busy and not self._waiting
 
     def do_toggle(self, number: int) -> None:
-        """Bind what is unbound, or unbind it."""
+        """Bind an unbound binding, or unbind a bound one."""
         bindings = self._routing.topology.bindings
         binding = bindings[number % len(bindings)]
 
@@ -260,13 +263,13 @@ class Binder(Client):
         self._act(toggle)
 
     def do_delete_queue(self, number: int) -> None:
-        """Delete a queue, and make it and its bindings again."""
+        """Delete a queue, and create it and its bindings again."""
         routing = self._routing
         queue = routing.queues[number % len(routing.queues)]
         self._act(lambda: self._delete(queue, is_exchange=False))
 
     def do_delete_exchange(self, number: int) -> None:
-        """Delete one of the exchanges that nobody publishes to, and make it and its bindings again."""
+        """Delete one of the exchanges without publishers, and create it and its bindings again."""
         exchange = list(self._routing.topology.types)[1 + number % 2]
         self._act(lambda: self._delete(exchange, is_exchange=True))
 
@@ -289,7 +292,7 @@ class Binder(Client):
             self.opened()
 
     def _settle(self) -> None:
-        """Bind or unbind whatever may be either."""
+        """Bind or unbind every binding in an uncertain state."""
         self._ready = True
         self._busy = True
         self._bind(self._routing.topology.unsettled)
@@ -384,7 +387,7 @@ class RoutingConsumer(Client):
     def _consume(self, queue: str) -> None:
         asked = self.world.scheduler.now
         self._consumers += 1
-        # The tag tells which of its consumers a delivery is for.
+        # The tag identifies the consumer of a delivery.
         tag = f"{queue} {self._consumers} {asked}"
 
         def consuming(_: Received) -> None:

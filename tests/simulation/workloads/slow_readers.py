@@ -1,6 +1,6 @@
-"""Clients that read nothing for long beside publishers of large messages: what waits for them stays within bounds.
+"""Clients that do not read for long and publishers of large messages: the waiting output stays within bounds.
 
-Other clients go on meanwhile.
+Other clients are served meanwhile.
 """
 
 import random
@@ -17,17 +17,17 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher, UnconfirmedPublisher, name_of
 from tests.simulation.world import World
 
-#: (count, size) of what is published at a time.
+#: (count, size) of messages published at a time.
 BATCHES = ((1, 10), (100, 1000), (50, 20_000), (14, 140_000))
 LARGEST = 140_000
-#: Octets of a message beside its body.
+#: Bytes of a message without its body.
 HEAD = 10_000
-#: Time in which the broker has certainly answered a client that reads.
+#: Time within which the broker has certainly answered a client that reads.
 ANSWERED_NS = 10 * SECOND
 
 
 class SlowReaders(Workload):
-    """A consumer and a publisher of unroutable messages that read now and then, and clients that read all the time."""
+    """A consumer and a publisher of unroutable messages that read rarely, and clients that read all the time."""
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
@@ -46,7 +46,7 @@ class SlowReaders(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = []
         for publisher in (f"{name}p", f"{name}r"):
             steps += [
@@ -74,7 +74,7 @@ class SlowReaders(Workload):
         return self.publisher.idle and self.consumer.idle and self.returner.idle and self.bystander.idle
 
     def check(self) -> None:
-        if not self._automatic:  # else what is on its way when a connection ends is lost
+        if not self._automatic:  # otherwise data in transit is lost with the connection
             self._ledger.check()
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
@@ -82,11 +82,11 @@ class SlowReaders(Workload):
         client.call(lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True)
 
     def check_output(self) -> None:
-        """Raise BrokenError if more than the bounds allow waits for one connection."""
+        """Raise BrokenError if the output that waits for one connection exceeds the bounds."""
         process = self.world.process
         if process is None:
             return
-        # Deliveries fill the room, others' answers the room of answers; each last one may be large.
+        # Deliveries fill their part of the output, and answers theirs; each last one may be large.
         bounds = process.broker.config.bounds
         most = 2 * (bounds.room_bytes + LARGEST + HEAD) + bounds.unread_bytes + LARGEST + WRITE_HIGH_BYTES
         for client in process.service.clients.there():
@@ -96,7 +96,7 @@ class SlowReaders(Workload):
                 if waiting > most:
                     raise self.world.broken(f"{self.name}: {waiting} bytes wait for {client.name}, at most {most}")
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     def _made(self, message: str, size: int) -> bytes:
         self._ledger.published(message, persistent=False)
@@ -148,7 +148,7 @@ class SlowConsumer(Client):
 
 
 class Returner(UnconfirmedPublisher):
-    """Publishes mandatory messages that nothing is bound for, and gets each of them back."""
+    """Publishes unroutable mandatory messages, and gets each of them back."""
 
     def __init__(self, workload: SlowReaders) -> None:
         super().__init__(workload.world, f"{workload.name}r", workload.declare, self._made, self._handled_one)
@@ -176,7 +176,7 @@ class Returner(UnconfirmedPublisher):
 
 
 class Bystander(Client):
-    """Asks the broker for something now and then, and is answered soon."""
+    """Sends a request now and then, which is answered soon."""
 
     def __init__(self, workload: SlowReaders) -> None:
         super().__init__(workload.world, f"{workload.name}b")
@@ -189,7 +189,7 @@ class Bystander(Client):
         return self.open and self._answered == self._asked
 
     def do_ask(self) -> None:
-        """Ask for something, and look after the answer."""
+        """Send a request, and check the time of the answer."""
         self._workload.check_output()
         if not self.open:
             return

@@ -1,4 +1,4 @@
-"""Clients with heartbeats that stop for a while: dropped after two intervals, not before, and their messages return."""
+"""Clients with heartbeats that stop for a while: dropped after two intervals, not before, with messages requeued."""
 
 import random
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
-#: Time that the broker may be late.
+#: Tolerance of the broker's timers.
 LATE_NS = 2 * SECOND
 #: The broker's clock counts whole milliseconds.
 GRAIN_NS = 2 * MS
-#: Time that a client works on a message.
+#: Time for which a client works on a message.
 WORK_NS = (0, 2 * SECOND)
 
 
@@ -42,7 +42,7 @@ class Standstills(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 10)),))
             for _ in range(chance.choice((1, 5, 10)))
@@ -89,10 +89,10 @@ class Worker(Client):
         self._interval = interval_s * SECOND
         self._frozen_until = 0
         self._sent_at = 0
-        #: Number of silences of two intervals for which the broker may still drop it, although they are over: one that
-        #: stood still, or is slow, looks at the time before it reads.
+        #: Number of ended silences of two intervals for which the broker may still drop it: a broker that was stopped,
+        #: or is slow, checks the time before it reads.
         self._silences = 0
-        #: Number of pieces of data that came.
+        #: Number of received pieces of data.
         self._pieces = 0
         self._was_ended = False
         self._consumes = False
@@ -105,7 +105,7 @@ class Worker(Client):
     def _is_frozen(self) -> bool:
         return self.world.scheduler.now < self._frozen_until
 
-    # --- work -------------------------------------------------------------------------------------------------------
+    # --- work ---------------------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
         self._was_ended = False
@@ -143,10 +143,10 @@ class Worker(Client):
         settled = partial(self._workload.ledger.settled, message)
         self.call(lambda _: settled(), "channel.flow-ok", 1, "channel.flow", active=True)
 
-    # --- heartbeats -------------------------------------------------------------------------------------------------
+    # --- heartbeats ---------------------------------------------------------------------------------------------------
 
     def do_freeze(self, duration_ms: int) -> None:
-        """Do nothing for a while. Three intervals later, nobody is to wait for it any more."""
+        """Do nothing for a while. After three intervals, nothing may wait for it any more."""
         now = self.world.scheduler.now
         self._frozen_until = max(self._frozen_until, now + duration_ms * MS)
         self.pause(duration_ms * MS)
@@ -159,7 +159,7 @@ class Worker(Client):
             super()._resume()
 
     def _beat(self, incarnation: int) -> None:
-        """Send a heartbeat, if it is not frozen, and listen to those of the broker."""
+        """Send a heartbeat, if it is not frozen, and check for those of the broker."""
         if incarnation != self._incarnation or not self.open:
             return
         if not self._is_frozen:
@@ -167,7 +167,7 @@ class Worker(Client):
         self.world.scheduler.after(self._interval // 2, partial(self._beat, incarnation))
 
     def _listen(self, incarnation: int, pieces: int) -> None:
-        """Expect something of the broker within an interval, again and again."""
+        """Check that something arrives from the broker in each interval."""
         if incarnation != self._incarnation or not self.open:
             return
         if pieces == self._pieces:
@@ -184,7 +184,7 @@ class Worker(Client):
         super().write(data)
 
     def _noticed(self, incarnation: int) -> None:
-        """The broker has read since the silence."""
+        """Note that the broker has read since the silence."""
         if incarnation == self._incarnation:
             self._silences -= 1
 
@@ -196,7 +196,7 @@ class Worker(Client):
         self._pieces += 1
         super().received_bytes(data)
 
-    # --- the end ----------------------------------------------------------------------------------------------------
+    # --- the end ------------------------------------------------------------------------------------------------------
 
     def drop(self) -> None:
         self._was_ended = True

@@ -1,4 +1,4 @@
-"""Clients that do not behave: garbage, broken frames, handshakes without an end, silence. Nobody else is to notice."""
+"""Misbehaving clients: garbage, broken frames, unfinished handshakes, silence. No other client may be affected."""
 
 import random
 import struct
@@ -20,13 +20,13 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
 PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
-#: Time that the broker may be late.
+#: Tolerance of the broker's timers.
 LATE_NS = 2 * SECOND
 HEARTBEAT_S = 2
 #: Bytes around the payload of a frame.
 FRAME_BYTES = 8
 ABILITIES = Field("F", {name: Field("t", True) for name in CAPABILITIES})
-#: Whatever may come of a client's mistakes; 541 is a mistake of the broker.
+#: Codes that may answer a client's mistakes; 541 is a fault of the broker.
 REFUSALS = (311, 312, 313, 320, 402, 403, 404, 405, 406, 501, 502, 503, 504, 505, 506, 530, 540)
 
 
@@ -46,7 +46,7 @@ class Strangers(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         strangers = [f"{name}s{i}" for i in range(settings["strangers"])]
         steps = [
             Step(chance.randint(0, end_ms), chance.choice(strangers), "come", (chance.choice(list(WAYS)),))
@@ -66,10 +66,10 @@ class Strangers(Workload):
         return 0
 
     def begin(self) -> None:
-        """Nobody comes by himself."""
+        """Do nothing: clients connect only by steps."""
 
     def is_done(self) -> bool:
-        """Return whether all have been dropped, none of whom ends a connection."""
+        """Return whether all connections have been dropped, none of which the clients end."""
         return self.deadlines.are_over and not any(stranger.is_there for stranger in self.strangers)
 
     def check(self) -> None:
@@ -82,11 +82,11 @@ class Strangers(Workload):
         left = [client.name for client in process.service.clients.there() if client.name in (*names, "a client")]
         left += [session.name for session in process.broker.sessions if session.name.partition(" ")[0] in names]
         if left:
-            raise self.world.broken(f"{self.name}: {left} are connected still")
+            raise self.world.broken(f"{self.name}: {left} are still connected")
 
 
 class Stranger(Client):
-    """One client with at most one connection at a time, which never comes back by itself."""
+    """One client with at most one connection at a time, which never connects again by itself."""
 
     def __init__(self, world: World, name: str, deadlines: Deadlines) -> None:
         super().__init__(world, name, HEARTBEAT_S)
@@ -95,9 +95,9 @@ class Stranger(Client):
         self._way = ""
         self._password = "guest"
         self._abilities = ABILITIES
-        #: Bytes that follow the login, once it is there.
+        #: Bytes to send after the login.
         self._mistake = b""
-        #: Codes of which one has to come; none: the broker says nothing.
+        #: Codes of which one must arrive; if empty, the broker sends nothing.
         self._expected: tuple[int, ...] = ()
         self._refused = False
 
@@ -106,7 +106,7 @@ class Stranger(Client):
         return self._connection is not None
 
     def do_come(self, way: str) -> None:
-        """Connect, if it is not connected, and go one of the ways."""
+        """Connect, if it is not connected, and behave in one of the ways."""
         process = self.world.process
         if self.is_there or process is None or process.stopping:
             return
@@ -117,25 +117,25 @@ class Stranger(Client):
         self._mistake, self._expected = b"", ()
         WAYS[way](self)
 
-    # --- ways -------------------------------------------------------------------------------------------------------
+    # --- ways ---------------------------------------------------------------------------------------------------------
 
     def say_nothing(self) -> None:
-        """Connect, and be silent."""
+        """Connect, and send nothing."""
         self._come(self._handshake_ns)
 
     def send_garbage(self) -> None:
-        """Send what is no AMQP. The first eight bytes are enough to see that."""
+        """Send data that is not AMQP, which the first eight bytes show."""
         self._come(self._handshake_ns)
         self.write(self.chance.randbytes(self.chance.choice((1, 7, 8, 9, 5_000, 70_000))))
 
     def begin(self) -> None:
-        """Begin a handshake, and do not go on."""
+        """Begin a handshake without finishing it."""
         self._come(self._handshake_ns)
         bytes_of_it = b"".join(LIFE[:3])
         self.write(bytes_of_it[: self.chance.randint(1, len(bytes_of_it))])
 
     def send_large_frame(self) -> None:
-        """Send a frame before the login that is larger than one may be then."""
+        """Send a frame before the login that exceeds the limit at that time."""
         self._come(self._handshake_ns)
         size = self.chance.choice((self.world.config.initial_frame_max, 100_000, 2**31, 2**32 - 1))
         kind = self.chance.choice((METHOD, HEADER, BODY))
@@ -152,24 +152,24 @@ class Stranger(Client):
         self._log_in()
 
     def fall_silent(self) -> None:
-        """Log in, and never send anything again, no heartbeats either."""
+        """Log in, and never send anything again, including heartbeats."""
         self._come(self._silence_ns)
         self._log_in()
 
     def err(self) -> None:
-        """Make a mistake whose refusal is known."""
+        """Make a mistake with a known refusal."""
         self._mistake, self._expected = self.chance.choice(MISTAKES)
         self._come(self._silence_ns + CLOSING_TIMEOUT_MS * MS)
         self._log_in()
 
     def live_wrongly(self) -> None:
-        """Send a whole life with some mistakes in it."""
+        """Send a whole session with some mistakes in it."""
         self._expected = REFUSALS
         self._come(self._silence_ns + CLOSING_TIMEOUT_MS * MS)
         self._send_in_pieces(mutated(self.chance))
 
     def vanish(self) -> None:
-        """Send a part of a life, and be gone."""
+        """Send a part of a session, and disconnect."""
         self._expected = REFUSALS  # others have a queue of that name
         self._come(LATE_NS)
         life = b"".join(LIFE)
@@ -177,7 +177,7 @@ class Stranger(Client):
         self.world.scheduler.after(self.chance.randint(0, 100) * MS, partial(self._vanish, self._incarnation))
 
     def close_half(self) -> None:
-        """Send a part of a life, and say that nothing follows."""
+        """Send a part of a session, and shut down the sending side."""
         self._expected = REFUSALS  # others have a queue of that name
         self._come(LATE_NS)
         life = b"".join(LIFE)
@@ -201,22 +201,22 @@ class Stranger(Client):
         if incarnation == self._incarnation and self._connection is not None:
             self.write(piece)
 
-    # --- times ------------------------------------------------------------------------------------------------------
+    # --- times --------------------------------------------------------------------------------------------------------
 
     @property
     def _handshake_ns(self) -> int:
-        """Time within which an unfinished handshake ends, and the client has been told nothing about it."""
+        """Time within which an unfinished handshake ends without an answer."""
         return (self.world.config.handshake_timeout_ms + SILENT_CLOSE_DELAY_MS) * MS
 
     @property
     def _silence_ns(self) -> int:
-        """Time within which a client is dropped that has logged in, and is silent."""
+        """Time within which a silent client that has logged in is dropped."""
         return self._handshake_ns + 3 * HEARTBEAT_S * SECOND
 
-    # --- the connection ---------------------------------------------------------------------------------------------
+    # --- the connection -----------------------------------------------------------------------------------------------
 
     def _come(self, within: int) -> None:
-        """Connect without a word. The broker has to end the connection within that time."""
+        """Connect without sending anything. The broker must end the connection within that time."""
         self._incarnation += 1
         self._begin_afresh()
         self._connection = self.world.connect(self)
@@ -254,11 +254,11 @@ class Stranger(Client):
         try:
             super()._read(incarnation)
         except NotUtf8Error:
-            # A routing key that a mistake has spoilt comes back as it is, as from RabbitMQ.
+            # A routing key that a mistake has damaged is returned as it is, as in RabbitMQ.
             self.drop()
 
     def _act_on(self, got: Received) -> None:
-        """Answer nothing but the handshake, so that the broker has to wait for it."""
+        """Answer the handshake only, so that the broker must wait for other answers."""
         if got.name in ("connection.close", "channel.close"):
             self.world.note(self.name, got)
             code = got.arguments["reply_code"]
@@ -297,7 +297,7 @@ class Stranger(Client):
         )
 
     def _check_memory(self, incarnation: int) -> None:
-        """A client that has not logged in costs no more than a frame."""
+        """Check that a client that has not logged in needs at most the memory of a frame."""
         process = self.world.process
         if incarnation != self._incarnation or process is None or not self.ports:
             return
@@ -308,7 +308,7 @@ class Stranger(Client):
                     raise self.world.broken(f"{self.name}: the broker holds {held} bytes for it")
 
 
-#: Way -> how it is gone.
+#: Way of behaving -> its method.
 WAYS: dict[str, Callable[[Stranger], None]] = {
     "say_nothing": Stranger.say_nothing,
     "send_garbage": Stranger.send_garbage,
@@ -322,7 +322,7 @@ WAYS: dict[str, Callable[[Stranger], None]] = {
     "close_half": Stranger.close_half,
 }
 
-#: A life as it should be.
+#: A correct session.
 LIFE = [
     PROTOCOL_HEADER,
     method(
@@ -361,7 +361,7 @@ LIFE = [
     method("basic.get", queue="strange"),
 ]
 
-#: Mistakes on an open channel 1, and the codes that answer them.
+#: Mistakes on an open channel 1, and the codes of their refusals.
 MISTAKES: list[tuple[bytes, tuple[int, ...]]] = [
     (frame(HEARTBEAT, 1, b""), (505,)),
     (frame(9, 0, b""), (501,)),
@@ -387,7 +387,7 @@ MISTAKES: list[tuple[bytes, tuple[int, ...]]] = [
 
 
 def mutated(chance: random.Random) -> list[bytes]:
-    """Return a life with up to three mistakes in it; tune-ok itself stays, so that silence has an end."""
+    """Return a session with up to three mistakes; tune-ok itself is unchanged, so that silence ends."""
     life = list(LIFE)
     for _ in range(chance.randint(1, 3)):
         place = chance.choice([i for i, data in enumerate(life) if data is not LIFE[2]])
@@ -396,7 +396,7 @@ def mutated(chance: random.Random) -> list[bytes]:
 
 
 def _mutations(chance: random.Random, data: bytes, life: list[bytes]) -> list[bytes]:
-    """Return what stands instead of a piece."""
+    """Return the replacement of a piece."""
     at = chance.randrange(len(data) + 1)
     match chance.randrange(9):
         case 0:

@@ -17,7 +17,7 @@ from tests.simulation.world import IN_TIME_NS, TIMEOUT_MS, World
 CHANNELS = (1, 2, 3)
 PREFETCHES = (0, 1, 2, 10)
 VERBS = ("subscribe", "subscribe", "cancel", "ack", "ack", "ack", "requeue")
-#: Pause before a client that was refused tries again, once everything is to come to rest.
+#: Pause before a refused client tries again at the end.
 TRY_AGAIN_NS = 200 * MS
 
 
@@ -45,7 +45,7 @@ class Subscriptions(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "publish", (chance.choice((1, 5, 30)),))
             for _ in range(chance.choice((1, 5, 20)))
@@ -90,9 +90,11 @@ class Subscriptions(Workload):
 
 
 class Subscription:
-    """One consumer. since: when the client asked for it, and when it was there; 0 before. received, settled: number of
-    messages that came, and of those that are certainly settled. held: those of the others that the client has not
-    settled, by their delivery tags. came: when those came that are not certainly settled, by their delivery tags."""
+    """One consumer. since: time of its request, and of its start; 0 before.
+
+    received, settled: number of received messages, and of those that are certainly settled. held: unsettled messages by
+    delivery tag. came: arrival times by delivery tag of messages that are not certainly settled.
+    """
 
     def __init__(self, tag: str, channel: int, priority: int, prefetch: int, exclusive: bool, asked: int) -> None:
         self.tag = tag
@@ -109,13 +111,13 @@ class Subscription:
         self.came: dict[int, int] = {}
 
     def may_be_overdue(self, now: int) -> bool:
-        """Return whether the broker may have removed it, since it has had a message for too long."""
+        """Return whether the broker may have removed it, because it has held a message for too long."""
         oldest = next(iter(self.came.values()), now)
         return now - oldest > IN_TIME_NS
 
     @property
     def certainly_has_room(self) -> bool:
-        """Return whether it is there, and holds fewer than it may, whatever is on its way."""
+        """Return whether it exists and is certainly below its prefetch."""
         has_room = self.prefetch == 0 or self.received - self.settled < self.prefetch
         return self.since > 0 and not self.leaves and has_room
 
@@ -131,7 +133,7 @@ class Shares:
         self._began: list[Subscription] = []
 
     def delivered(self, message: str, to: Subscription) -> None:
-        """A message is delivered for the first time. Who is active gets one after the other. Raises BrokenError."""
+        """Check a first delivery: the active consumer gets one message after the other. Raises BrokenError."""
         publisher, _, number = message.rpartition("-")
         spans = self._spans.setdefault((self._world.life, publisher), {})
         first, last = spans.get(to, (int(number), int(number)))
@@ -147,7 +149,10 @@ class Shares:
         self._began.append(subscription)
 
     def is_there(self, subscription: Subscription, at: int) -> None:
-        """The consumer was certainly there at a time. No other may have begun since it did. Raises BrokenError."""
+        """Check a time at which the consumer certainly existed: no other may have begun since it did.
+
+        Raises BrokenError.
+        """
         for other in self._began:
             excludes = other.exclusive or subscription.exclusive
             if excludes and subscription.since <= other.asked and 0 < other.since <= at and other is not subscription:
@@ -155,7 +160,7 @@ class Shares:
 
 
 class Subscriber(Client):
-    """Has up to one consumer on each of its channels."""
+    """Runs up to one consumer on each of its channels."""
 
     def __init__(self, workload: Subscriptions, name: str) -> None:
         super().__init__(workload.world, name)
@@ -163,7 +168,7 @@ class Subscriber(Client):
         self._number = 0
         self._is_ready = False
         self._draining = False
-        #: In the order in which they were asked for.
+        #: In the order of their requests.
         self._subscriptions: list[Subscription] = []
         self._open_channels: set[int] = set()
 
@@ -186,7 +191,7 @@ class Subscriber(Client):
         self._open_channels.clear()
 
     def drain(self) -> None:
-        """Acknowledge everything from now on, and have a consumer as soon as possible."""
+        """Acknowledge everything from now on, and start a consumer as soon as possible."""
         self._draining = True
         for number in CHANNELS:
             self.do_ack(number)
@@ -201,10 +206,10 @@ class Subscriber(Client):
     def _on(self, number: int) -> Subscription | None:
         return next((each for each in self._subscriptions if each.channel == number), None)
 
-    # --- steps ------------------------------------------------------------------------------------------------------
+    # --- steps --------------------------------------------------------------------------------------------------------
 
     def do_subscribe(self, number: int, priority: int, prefetch: int, exclusive: bool) -> None:
-        """Start a consumer. What the rule does not need is left out."""
+        """Start a consumer. Arguments that the rule does not use are omitted."""
         if number not in self._open_channels or self._on(number) is not None:
             return
         self._number += 1
@@ -246,7 +251,7 @@ class Subscriber(Client):
         self.call(partial(self._channel_opened, got.channel), "channel.open-ok", got.channel, "channel.open")
 
     def do_cancel(self, number: int) -> None:
-        """Cancel the consumer once everything that it holds is acknowledged."""
+        """Cancel the consumer after everything that it holds is acknowledged."""
         subscription = self._on(number)
         if subscription is None or not subscription.since or subscription.leaves or self._draining:
             return
@@ -266,13 +271,13 @@ class Subscriber(Client):
             self._subscriptions.remove(subscription)
 
     def do_ack(self, number: int) -> None:
-        """Acknowledge what the consumer holds."""
+        """Acknowledge the messages of the consumer."""
         subscription = self._on(number)
         if subscription is not None:
             self._settle(subscription, "basic.ack")
 
     def do_requeue(self, number: int) -> None:
-        """Return what the consumer holds."""
+        """Return the messages of the consumer."""
         subscription = self._on(number)
         if subscription is not None and not self._draining:
             self._settle(subscription, "basic.nack")
@@ -298,7 +303,7 @@ class Subscriber(Client):
 
         self.call(proven, "channel.flow-ok", subscription.channel, "channel.flow", active=True)
 
-    # --- deliveries -------------------------------------------------------------------------------------------------
+    # --- deliveries ---------------------------------------------------------------------------------------------------
 
     def received(self, got: Received) -> None:
         assert got.body is not None
@@ -317,10 +322,10 @@ class Subscriber(Client):
             self._settle(to, "basic.ack")
 
     def _check_rule(self, message: str, to: Subscription, redelivered: bool) -> None:
-        """Check that it was this consumer's turn. The answers of one connection show the order of what happened."""
+        """Check that this consumer was the next. The answers of one connection show the order of events."""
         if self.world.config.consumer_timeout_ms < TIMEOUT_MS:
-            return  # the broker removes overdue consumers, and tells it afterwards
-        # As RabbitMQ does, it returns the messages of an overdue channel before it closes the channel.
+            return  # the broker removes overdue consumers before it notifies them
+        # As in RabbitMQ, it requeues the messages of an overdue channel before it closes the channel.
         now = self.world.scheduler.now
         there = [each for each in self._subscriptions if not each.may_be_overdue(now)]
         if self._workload.rule == "priority":

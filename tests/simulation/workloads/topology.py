@@ -1,4 +1,4 @@
-"""Exchanges, queues and bindings that come and go by AMQP and HTTP: each answer is right, and exactly those exist."""
+"""Exchanges, queues and bindings that change by AMQP and HTTP: each answer is right, and exactly those exist."""
 
 import random
 from collections import deque
@@ -34,15 +34,15 @@ from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: Types of exchanges; a binding key is good for each of them.
+#: Types of exchanges; a binding key is valid for each of them.
 KINDS = ("direct", "fanout", "topic", "headers", "x-consistent-hash", "x-random", "x-delayed-message")
 KEYS = ("1", "2", "#")
-#: Number of names of each kind. Nothing is bound to the last queue, so that its contents are known.
+#: Number of names of each kind. The last queue has no bindings, so that its content is known.
 NAMES = 4
 #: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
 
-#: Outcome -> how it is answered by AMQP, and over HTTP.
+#: Outcome -> its answer by AMQP, and over HTTP.
 AMQP = {
     OK: ("ok",),
     CREATED: ("ok",),
@@ -66,10 +66,10 @@ HTTP = {
     RETURNED: ("returned",),
 }
 
-#: Returns what an operation does to a state, and its outcome; None for one that the model does not tell.
+#: Returns the outcome of an operation and the new state; None for one that the model cannot predict.
 Change = Callable[[Topology], tuple[str | None, Topology]]
 
-#: Names of operations as often as they are chosen. Those of BY_AMQP are made by AMQP alone.
+#: Names of operations, repeated by frequency. Operations in BY_AMQP are made by AMQP only.
 OPERATIONS = (
     *("declare_queue", "declare_exchange", "bind") * 4,
     *("check_queue", "check_exchange", "delete_queue", "delete_exchange", "unbind") * 2,
@@ -80,8 +80,10 @@ BY_AMQP = ("consume", "cancel")
 
 
 class Topologies(Workload):
-    """Names of its own, an AMQP client that makes operations and has all consumers and exclusive queues, and another
-    client that makes them over HTTP. Operations are made one after another."""
+    """An AMQP client with all consumers and exclusive queues, and an HTTP client, on the same objects.
+
+    Operations are made one after another.
+    """
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
         self.world = world
@@ -92,18 +94,18 @@ class Topologies(Workload):
         self._chance = world.chance(name)
         self._waiting: deque[tuple[str, bool]] = deque()
         self._is_busy = False
-        #: The state has to be read before anything else is done.
+        #: True if the state must be read before anything else is done.
         self._is_dirty = False
         self._is_at_end = False
         self._is_over = False
-        #: A connection has ended since everything was read.
+        #: True if a connection has ended since everything was read.
         self._was_cut = False
-        #: The operation that is under way.
+        #: The operation in progress.
         self._change: Change | None = None
-        #: A broker that has ended may have done it.
+        #: True if an ended broker may have done it.
         self._may_be_done = False
         self._operations = 0
-        #: Addresses that messages go to mostly, so that bindings change that the broker remembers.
+        #: Address of most messages, so that cached routes are affected by changes.
         self._target = (f"{name}-e0", KEYS[0])
 
     @staticmethod
@@ -113,7 +115,7 @@ class Topologies(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), name, "operate", (kind, chance.random() < settings["web"]))
             for kind in chance.choices(OPERATIONS, k=chance.choice((10, 40, 150)))
@@ -129,7 +131,7 @@ class Topologies(Workload):
         return {self.name: self, self.operator.name: self.operator, self.web.name: self.web}
 
     def do_operate(self, kind: str, web: bool) -> None:
-        """Make an operation, over HTTP or by AMQP, once those before are over."""
+        """Make an operation, over HTTP or by AMQP, when earlier ones are complete."""
         self._waiting.append((kind, web and kind not in BY_AMQP))
         self._go_on()
 
@@ -141,12 +143,12 @@ class Topologies(Workload):
         return self._is_over
 
     def check(self) -> None:
-        """Do nothing: everything was checked on the way."""
+        """Do nothing: everything was checked earlier."""
 
-    # --- one operation after another --------------------------------------------------------------------------------
+    # --- one operation after another ----------------------------------------------------------------------------------
 
     def _outlive(self) -> None:
-        """Learn of ends of the broker; what was under way then may have been done before."""
+        """Apply ends of the broker; the operation in progress may have been done before."""
         if self._known.is_outdated:
             self._is_dirty = True
             if self._change is not None:
@@ -157,7 +159,7 @@ class Topologies(Workload):
             self._known.outlive()
 
     def _disconnected(self) -> None:
-        """The connection has ended, or the broker: some queues are gone now or soon."""
+        """Apply the end of the connection or of the broker: some queues are deleted now or soon."""
         self._outlive()
         self._known.may_have_become([state.disconnected() for state in self._known.possible])
         self._is_dirty = self._was_cut = True
@@ -176,7 +178,7 @@ class Topologies(Workload):
             self._remove_transient()
 
     def _remove_transient(self) -> None:
-        """Leave nothing that a restart would not find."""
+        """Remove everything that would not survive a restart."""
         state = self._known.state
         queues = [name for name, queue in state.queues.items() if not queue.durable]
         exchanges = [name for name, exchange in state.exchanges.items() if not exchange.durable]
@@ -198,7 +200,7 @@ class Topologies(Workload):
         self.world.scheduler.after(0, self._go_on)
 
     def _over(self, what: str, answer: str | None) -> None:
-        """The operation under way is over. answer: None if it is lost."""
+        """Complete the operation in progress. answer: None if it is lost."""
         self._outlive()
         change, self._change = self._change, None
         assert change is not None
@@ -217,7 +219,7 @@ class Topologies(Workload):
                 fitting += [state.disconnected() for state in fitting]
             self._known.became(fitting)
         self._is_busy = self._may_be_done = False
-        # Everything is read every third time, and before anything else while it is uncertain.
+        # Everything is read after every third operation, and before the next one while the state is uncertain.
         self._is_dirty |= self._operations % 3 == 0
         self._go_on()
 
@@ -238,7 +240,7 @@ class Topologies(Workload):
         else:
             self.operator.ask(lambda answer: self._over(what, answer), name, **arguments)
 
-    # --- operations -------------------------------------------------------------------------------------------------
+    # --- operations ---------------------------------------------------------------------------------------------------
 
     def _queue(self) -> str:
         return f"{self.name}-q{self._chance.randrange(NAMES)}"
@@ -437,10 +439,10 @@ class Topologies(Workload):
             ("DELETE", f"{_between(made)}/{path(properties_key).removeprefix('/api/')}", None),
         )
 
-    # --- reading everything -----------------------------------------------------------------------------------------
+    # --- reading everything -------------------------------------------------------------------------------------------
 
     def _read_soon(self) -> None:
-        """Read once the broker does nothing more of what was lost."""
+        """Read when the broker has stopped working on lost requests."""
         if not (self.world.ignores(self.operator) and self.world.ignores(self.web)) or self.world.process is None:
             self.world.scheduler.after(50 * MS, self._read_soon)
             return
@@ -472,7 +474,7 @@ class Topologies(Workload):
             return
         there = self._topology(*found)
         if self._was_cut:
-            # The broker reads nothing more of the connection that held queues, so these must have gone.
+            # The broker reads nothing more of the connection that held queues, so they must be deleted.
             self._known.became([state.disconnected() for state in self._known.possible])
             self._was_cut = False
         fitting = [self._resolved(state, there) for state in self._known.possible if self._fits(state, there)]
@@ -485,7 +487,7 @@ class Topologies(Workload):
         self._go_on()
 
     def _fits(self, state: Topology, there: Topology) -> bool:
-        """Return whether the broker says to have this state. Contents are compared of the last queue alone."""
+        """Return whether the broker reports this state. The content is compared for the last queue only."""
         expected = state.copy()
         for name, queue in state.queues.items():
             contents = queue.contents if name == self._last_queue else EMPTY
@@ -495,7 +497,7 @@ class Topologies(Workload):
         return expected == there
 
     def _resolved(self, state: Topology, there: Topology) -> Topology:
-        """Return the state with the contents that it turned out to have."""
+        """Return the state with the reported contents."""
         after = state.copy()
         for name, queue in state.queues.items():
             if queue.contents == UNKNOWN:
@@ -504,7 +506,7 @@ class Topologies(Workload):
         return after
 
     def _topology(self, queues: Any, exchanges: Any, bindings: Any) -> Topology:
-        """Return what the broker says to have, of this workload."""
+        """Return the reported state of this workload's objects."""
         begin = f"{self.name}-"
         return Topology(
             {
@@ -550,7 +552,7 @@ def _status(answer: Answer | None) -> str | None:
 
 
 def _routed(answer: Answer | None) -> str | None:
-    """Return whether a message that was published over HTTP was routed, or the status of an error."""
+    """Return whether a message published over HTTP was routed, or the status of an error."""
     if answer is None or answer.status != 200:
         return _status(answer)
     return "routed" if answer.json["routed"] else "returned"

@@ -1,4 +1,4 @@
-"""Transactions: publishes take effect together or not at all, and rolled back acknowledgements do not count."""
+"""Transactions: publishes take effect together or not at all, and rolled back acknowledgements have no effect."""
 
 import random
 from collections.abc import Callable
@@ -35,7 +35,7 @@ class Transactions(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), f"{name}p", "transact", (chance.choice((1, 3, 20)), chance.random() < 0.8))
             for _ in range(chance.choice((1, 10, 40)))
@@ -60,7 +60,7 @@ class Transactions(Workload):
                 raise self.world.broken(f"{self.name}: {transaction} was committed, and is lost in part")
             if self.committed.get(transaction) is False and there:
                 raise self.world.broken(f"{self.name}: {transaction} was rolled back, and {there} came")
-            # A crash may come between two deliveries of what is not stored yet.
+            # A crash may happen between two deliveries of messages that are not stored yet.
             last_life = self.lives[transaction] == self.world.life
             survived = any(self.received[message] > self.lives[transaction] for message in there)
             if there and len(there) < len(messages) and (last_life or survived) and not self.world.tore_groups:
@@ -96,7 +96,7 @@ class TransactionPublisher(Client):
 
     @property
     def idle(self) -> bool:
-        """Return whether every transaction is over."""
+        """Return whether every transaction is complete."""
         return self._ready and self._current is None and not self._waiting
 
     def do_transact(self, count: int, commits: bool) -> None:
@@ -140,7 +140,7 @@ class TransactionPublisher(Client):
 
 
 class TransactionConsumer(Client):
-    """Acknowledges whatever comes."""
+    """Acknowledges all messages."""
 
     def __init__(self, workload: Transactions) -> None:
         super().__init__(workload.world, f"{workload.name}c")
@@ -172,7 +172,7 @@ class TransactionConsumer(Client):
 
 
 class SettlingConsumer(TransactionConsumer):
-    """Acknowledges in transactions, some of which it rolls back: then the same delivery tags are outstanding again."""
+    """Acknowledges in transactions, and rolls some of them back. Their delivery tags are then unacknowledged again."""
 
     def __init__(self, workload: Transactions) -> None:
         super().__init__(workload)
@@ -190,7 +190,7 @@ class SettlingConsumer(TransactionConsumer):
         self._next()
 
     def _next(self) -> None:
-        """Acknowledge all or some of what is outstanding in one transaction, unless one is under way."""
+        """Acknowledge all or some unacknowledged messages in one transaction, unless one is in progress."""
         if self._acknowledged or not self._outstanding:
             return
         tags = sorted(self._outstanding)[: self.chance.choice((1, 3, 1000))]

@@ -1,4 +1,4 @@
-"""A queue that expires when nobody uses it: not while it is used, not early, and in the end it does."""
+"""A queue that expires when it is unused: not while it is used, not early, and finally it does."""
 
 import random
 from typing import Any
@@ -38,7 +38,7 @@ class Unused(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the client does, often in pauses of about the time that the queue lives."""
+        """Return the steps of the client, often with pauses of about the expiry time of the queue."""
         steps = []
         at_ms = 0
         for _ in range(chance.choice((5, 20, 50))):
@@ -61,11 +61,11 @@ class Unused(Workload):
         return process is not None and self.name not in process.broker.vhosts["/"].queues
 
     def check(self) -> None:
-        """The queue has expired; everything else is checked as it is answered."""
+        """Do nothing: the queue has expired; everything else is checked when it is answered."""
 
 
 class User(Client):
-    """Uses the queue in one way after the other, and knows since when it is unused at most."""
+    """Uses the queue in one way after the other, and records the earliest start of the unused time."""
 
     def __init__(self, unused: Unused) -> None:
         super().__init__(unused.world, f"{unused.name}c")
@@ -98,7 +98,7 @@ class User(Client):
             self.call(lambda _: self._answered(sent), "basic.cancel-ok", 1, "basic.cancel", consumer_tag="c")
 
     def stop(self) -> None:
-        """Use the queue no more."""
+        """Stop using the queue."""
         self._stopped = True
         self.do_cancel()
 
@@ -118,14 +118,14 @@ class User(Client):
         self.call(answered, f"{answer} channel.close", 1, name, queue=self._unused.name, **arguments)
 
     def _answered(self, sent: int) -> None:
-        """The queue was used after that time."""
+        """Note that the queue was used after that time."""
         self._used = sent, self.world.life
         self._busy = False
         if self._stopped:
             self.do_cancel()
 
     def _gone(self, got: Received) -> None:
-        """There is no such queue. Raises BrokenError if that is too early."""
+        """Note that the queue does not exist. Raises BrokenError if that is too early."""
         name, code = self._unused.name, got.arguments["reply_code"]
         if code != 404:
             raise self.world.broken(f"{name}: a use is answered with {code} {got.arguments['reply_text']}")
@@ -142,11 +142,11 @@ class User(Client):
         raise self.world.broken(f"{self.name} received {got}")
 
     def cancelled(self, got: Received) -> None:
-        """A queue with a consumer does not expire. Raises BrokenError."""
+        """Raise BrokenError, because a queue with a consumer does not expire."""
         self.received(got)
 
     def disconnected(self) -> None:
         if self._consumes:
-            # The queue was used until the consumer had gone.
+            # The queue was used until the consumer was removed.
             self._used = self.world.scheduler.now, self.world.life
         self._consumes = self._busy = False

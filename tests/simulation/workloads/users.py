@@ -1,4 +1,4 @@
-"""Users and permissions that change under load: nobody gets past what is in force, and nobody is refused who may."""
+"""Users and permissions that change under load: nobody gets more access than permitted, and nobody less."""
 
 import base64
 import random
@@ -17,7 +17,7 @@ from tests.simulation.operations import MESSAGES, OPERATIONS, Operator
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: So few that nobody is taken for one who guesses.
+#: So few that no client counts as guessing.
 PASSWORDS = ("p0", "p1", "p2", "p3", "p4")
 KEYS = ("1", "2")
 TOPIC_PATTERNS = ("^1", "^2", "")
@@ -46,12 +46,12 @@ class Accounts(NamedTuple):
     by_name: dict[str, Account]
 
     def of(self, name: str, password: str) -> Account | None:
-        """Return the user if that is the password."""
+        """Return the user if the password is correct."""
         account = self.by_name.get(name)
         return account if account is not None and account.password == password else None
 
     def having(self, name: str, account: Account | None) -> "Accounts":
-        """Return the users with one of them put or, without an account, deleted."""
+        """Return the users with one of them set or, without an account, deleted."""
         others = {each: known for each, known in self.by_name.items() if each != name}
         return Accounts(others if account is None else {**others, name: account})
 
@@ -103,7 +103,7 @@ class Users(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         changes = [
             Step(chance.randint(0, end_ms), name, "administer", (kind,))
             for kind in chance.choices(ADMINISTRATION, k=chance.choice((10, 40)))
@@ -154,7 +154,7 @@ class Users(Workload):
         for member in self._members:
             member.leave()
 
-    # --- changes ----------------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------------
 
     def _put_user(self, user: str, password: str) -> None:
         has_tag = self._chance.random() < 0.7
@@ -186,7 +186,7 @@ class Users(Workload):
         )
 
     def _of_user(self, user: str, method: str, target: str, body: Any, **changes: Any) -> Change[Accounts]:
-        """Return the change of one user's permissions, which are there or not."""
+        """Return the change of one user's permissions, which exist or not."""
         ((field, value),) = changes.items()
 
         def change(state: Accounts) -> tuple[tuple[int, ...], Accounts]:
@@ -219,7 +219,7 @@ class Users(Workload):
         return self._of_user(user, "DELETE", path("topic-permissions", "/", user, "amq.topic"), None, topics=None)
 
     def _parsed(self, found: list[Any]) -> Accounts:
-        """Return what is there."""
+        """Return the reported users."""
         users, permissions, topics = found
         granted = {row["user"]: (row["configure"], row["write"], row["read"]) for row in permissions}
         keyed = {row["user"]: (row["write"], row["read"]) for row in topics}
@@ -238,10 +238,10 @@ class Users(Workload):
         stored = base64.b64decode(row["password_hash"])
         return next(each for each in PASSWORDS if matches(each.encode(), stored))
 
-    # --- acts of users ----------------------------------------------------------------------------------------------
+    # --- acts of users ------------------------------------------------------------------------------------------------
 
     def needs(self, kind: str, queue: str, key: str) -> list[Need]:
-        """Return the permissions that an act needs."""
+        """Return the permissions that an operation needs."""
         match kind:
             case "declare":
                 return [Need(CONFIGURE, queue)]
@@ -254,7 +254,7 @@ class Users(Workload):
         return [Need(WRITE, queue), Need(READ, "amq.topic"), Need(READ, "", key)]
 
     def judge(self, what: str, watch: list[Accounts], may: Callable[[Accounts], bool], was_allowed: bool) -> None:
-        """Check one act by the states of its time. Raises BrokenError if none of them explains how it was answered."""
+        """Check one operation by the states of its time. Raises BrokenError if none of them explains its answer."""
         self.known.unwatch(watch)
         if not any(may(state) == was_allowed for state in watch):
             verb = "allowed" if was_allowed else "refused"
@@ -262,7 +262,7 @@ class Users(Workload):
 
 
 class UserClient(Operator):
-    """A user that logs in by AMQP when there is something to do, mostly with its password."""
+    """A user that logs in by AMQP to make an operation, usually with its password."""
 
     def __init__(self, users: Users, name: str, user: str) -> None:
         super().__init__(users.world, name, self._on_end)
@@ -270,10 +270,10 @@ class UserClient(Operator):
         self._users = users
         self._todo: deque[str] = deque()
         self._acts = False
-        #: States since the login began; and whether it is through.
+        #: States since the login began, and whether it is complete.
         self._since: list[Accounts] | None = None
         self._is_in = False
-        #: Connection that was open before a deletion of the user that is under way, and one that is over; 0 for none.
+        #: Connection that was open before a current deletion of the user, and before a completed one; 0 for none.
         self.was_in = 0
         self.doomed = 0
 
@@ -287,7 +287,7 @@ class UserClient(Operator):
         return not self._todo and not self._acts
 
     def do_act(self, kind: str) -> None:
-        """Do something when what was before is done."""
+        """Make an operation when the previous one is complete."""
         self._todo.append(kind)
         self._next_act()
 
@@ -303,7 +303,7 @@ class UserClient(Operator):
         queue, key = f"{users.name}-{chance.choice('ab')}", chance.choice(KEYS)
         needs = users.needs(kind, queue, key)
         what = f"{kind} of {queue} with {key} by {self.user}"
-        #: Filled when it is sent.
+        #: Filled when the request is sent.
         watch: list[list[Accounts]] = []
 
         is_doomed = False
@@ -341,7 +341,7 @@ class UserClient(Operator):
 
         self._when_ready(send, over)
 
-    # --- its connection ---------------------------------------------------------------------------------------------
+    # --- its connection -----------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
         if self._connection is None and not self.gone and self._acts:
@@ -377,7 +377,7 @@ class UserClient(Operator):
         super()._act_on(got)
 
     def _closed(self, reason: str) -> None:
-        """The broker closes the connection: there must be a reason for it."""
+        """Check that there is a reason for the broker to close the connection."""
         since = self._since
         assert since is not None
         if "node connection limit" in reason:
@@ -391,7 +391,7 @@ class UserClient(Operator):
         if not explained:
             raise self.world.broken(f"{self.name}: {self.user} with {self.password} is closed with {reason}: {since}")
         if not self._is_in:
-            # An act that waits for the connection is not tried again.
+            # An operation that waits for the connection is not repeated.
             self._waiting = None
             self._over(None)
 
@@ -406,7 +406,7 @@ class UserClient(Operator):
 
 
 class Visitor(HttpClient):
-    """A user that asks over HTTP, mostly with its password."""
+    """A user that sends requests over HTTP, usually with its password."""
 
     def __init__(self, users: Users, name: str, user: str) -> None:
         super().__init__(users.world, name, user)
@@ -417,7 +417,7 @@ class Visitor(HttpClient):
         return self.idle
 
     def do_act(self, kind: str) -> None:
-        """Do something when what was before is done."""
+        """Make an operation when the previous one is complete."""
         if self.idle:
             self._act(kind)
 

@@ -1,4 +1,4 @@
-"""Vhosts and limits that come and go under load: a deleted vhost is left by all, and no limit is ever exceeded."""
+"""Vhosts and limits that change under load: all clients of a deleted vhost are disconnected, and limits hold."""
 
 import random
 from collections import deque
@@ -14,7 +14,7 @@ from tests.simulation.operations import MESSAGES, OPERATIONS, Operator
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: Limits, and the values that they get.
+#: Limits, and their possible values.
 CONNECTIONS, QUEUES = "max-connections", "max-queues"
 VALUES = {CONNECTIONS: (0, 1, 2), QUEUES: (0, 1, 3)}
 NO_LIMIT = 1 << 30
@@ -26,14 +26,16 @@ ACTS = ("declare", "declare", "fill", "delete", "leave")
 
 
 class State(NamedTuple):
-    """vhosts: limits by name, for each vhost that is there. user: connections that the user of all clients may have,
-    None if there is no user."""
+    """The expected state. vhosts: limits by name, for each existing vhost.
+
+    user: maximum number of connections of the user of all clients, None if there is no user.
+    """
 
     vhosts: dict[str, dict[str, int]]
     user: int | None = None
 
     def limit(self, vhost: str, name: str) -> int:
-        """Return a limit of a vhost; of one that is not there 0."""
+        """Return a limit of a vhost; 0 if the vhost does not exist."""
         return self.vhosts[vhost].get(name, NO_LIMIT) if vhost in self.vhosts else 0
 
 
@@ -57,7 +59,7 @@ class Vhosts(Workload):
 
     @staticmethod
     def plan(chance: random.Random, end_ms: int, name: str, settings: dict[str, Any]) -> list[Step]:
-        """Return what the clients do."""
+        """Return the steps of the clients."""
         steps = [
             Step(chance.randint(0, end_ms), name, "administer", (kind, chance.randrange(2)))
             for kind in chance.choices(ADMINISTRATION, k=chance.choice((5, 20, 60)))
@@ -86,7 +88,7 @@ class Vhosts(Workload):
             self.do_administer("put", self.names.index(vhost))
 
     def do_administer(self, kind: str, number: int) -> None:
-        """Make or delete a vhost, or change a limit."""
+        """Create or delete a vhost, or change a limit."""
         vhost = self.names[number]
         if kind == "put":
             self.administrator.make(lambda _: self._put_user())
@@ -100,14 +102,14 @@ class Vhosts(Workload):
         return self.administrator.is_at_rest and all(member.is_at_rest for member in self.members)
 
     def check(self) -> None:
-        """A vhost that is not there has left nothing behind."""
+        """Check that a missing vhost has left no objects."""
         for member in self.members:
             member.leave()
 
-    # --- changes ----------------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------------
 
     def _put(self, vhost: str) -> Change[State]:
-        """Make a vhost, and let the user in."""
+        """Create a vhost, and grant the user access."""
 
         def change(state: State) -> tuple[Sequence[int], State]:
             there = vhost in state.vhosts
@@ -122,7 +124,7 @@ class Vhosts(Workload):
         return Change("PUT", path("users", f"{self.name}-u"), {"password": "guest", "tags": ""}, change)
 
     def _let_in(self, vhost: str) -> None:
-        """Permit the user in a vhost that is there now."""
+        """Grant the user access to a vhost that exists now."""
         everything = {"configure": ".*", "write": ".*", "read": ".*"}
         target = path("permissions", vhost, f"{self.name}-u")
         self.administrator.request("PUT", target, lambda _: None, everything)
@@ -198,7 +200,7 @@ class Vhosts(Workload):
 
 
 class Member(Operator):
-    """Connects to one of the vhosts when there is something to do, until it leaves or is thrown out."""
+    """Connects to one of the vhosts to make an operation, until it disconnects or is disconnected."""
 
     def __init__(self, vhosts: Vhosts, name: str, user: str) -> None:
         super().__init__(vhosts.world, name, self._on_end)
@@ -210,13 +212,13 @@ class Member(Operator):
         #: States since the connection began.
         self._since: list[State] | None = None
         self._is_in = False
-        #: Connection that was open before a deletion of the vhost that is under way, and one that is over; 0 for none.
+        #: Connection that was open before a current deletion of the vhost, and before a completed one; 0 for none.
         self.was_in = 0
         self.doomed = 0
-        #: Queues that are certainly there, and all that may be.
+        #: Queues that certainly exist, and all that may exist.
         self._queues: dict[str, None] = {}
         self._number = int(name[-1])
-        #: Connections that there were at the beginning of the last one.
+        #: Number of connections at the beginning of the last one.
         self._others = 0
 
     @property
@@ -234,7 +236,7 @@ class Member(Operator):
         return not self._todo and not self._acts
 
     def do_act(self, kind: str) -> None:
-        """Do something when what was before is done."""
+        """Make an operation when the previous one is complete."""
         self._todo.append(kind)
         self._next_act()
 
@@ -251,7 +253,7 @@ class Member(Operator):
         self.connect()
 
     def _act(self, kind: str) -> None:
-        # Queues of its own, so that it knows which there are.
+        # Queues of its own, so that it knows which exist.
         queue = f"q{self._number}{self.chance.randrange(NAMES)}"
         watch: list[list[State]] = []
         is_doomed = False
@@ -301,7 +303,7 @@ class Member(Operator):
         """Return whether it is connected to the vhost."""
         return self._is_in and self.virtual_host == vhost
 
-    # --- its connection ---------------------------------------------------------------------------------------------
+    # --- its connection -----------------------------------------------------------------------------------------------
 
     def connect(self) -> None:
         if self._connection is None and not self.gone and self._acts:
@@ -342,20 +344,20 @@ class Member(Operator):
             if "limit" in reason and "node connection limit" not in reason:
                 self._check_refusal(reason)
             if not self._is_in:
-                # An act that waits for the connection is not tried again.
+                # An operation that waits for the connection is not repeated.
                 self._waiting = None
                 self._over(None)
         super()._act_on(got)
 
     def _lingering(self) -> int:
-        """Return how many connections of the members the broker may count."""
+        """Return the number of the members' connections that the broker may count."""
         return sum(self.world.count_connections(member.name) for member in self._vhosts.members)
 
     def _check_refusal(self, reason: str) -> None:
-        """Check that there were as many connections as there may be when another one was refused."""
+        """Check that the limit of connections was reached when another one was refused."""
         assert self._since is not None
         limits = [min(state.limit(self.virtual_host, CONNECTIONS), state.user or NO_LIMIT) for state in self._since]
-        # The client's own connection is one of them, and one may have gone meanwhile.
+        # The client's own connection is one of them, and one may have ended meanwhile.
         most = max(self._others, self._lingering()) - 1
         if min(limits) > most + 1:
             raise self.world.broken(f"{self.name}: {reason}, with {most} connections and limits {limits}")
