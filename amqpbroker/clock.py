@@ -216,7 +216,7 @@ class TravelClock(Clock):
         self._frozen_ms = self.now_ms()
 
     def resume(self) -> None:
-        """Let the clock run again, from where it stopped."""
+        """Run the clock again, from where it stopped."""
         if self._frozen_ms >= 0:
             self._offset_ns = self._frozen_ms * 1_000_000 - time.monotonic_ns()
             self._frozen_ms = -1

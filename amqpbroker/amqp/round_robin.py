@@ -1,9 +1,9 @@
 """Round robin of queues under a common limit: a channel-wide prefetch, or the output buffer of a connection.
 
-A consumer that the limit stops joins a line. A queue that delivers may use up the limit, so the queue comes last the
-next time, and a queue that never did comes first. RabbitMQ starts with a random one of the waiting queues
-(rabbit_limiter:notify_queues/1). Only consumers in the line are looked at, so that settling a delivery costs the same
-however many consumers a channel has.
+A consumer that the limit stops joins a waiting list. A queue that delivers may use up the limit, so the queue is served
+last the next time, and a queue that never delivered is served first. RabbitMQ starts with a random one of the waiting
+queues (rabbit_limiter:notify_queues/1). Only waiting consumers are visited, so the cost of settling a delivery does not
+depend on the number of consumers of a channel.
 """
 
 import itertools
@@ -14,33 +14,35 @@ from typing import final
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.queue import Queue
 
-#: Numbers of the times when queues delivered, and when they joined a line.
+#: Sequence numbers of deliveries by queues and of joins.
 _TURNS = itertools.count(1)
 
 
 class LineMember(Consumer):
-    """A consumer that a limit may stop. turn: number of the last time that its queue delivered from a line."""
+    """A consumer that a limit may stop. turn: sequence number of the last delivery of its queue from a waiting list."""
 
     turn: int
 
     @abstractmethod
     def left_line(self, line: "Line") -> None:
-        """The line has removed the consumer, and offers it messages now."""
+        """Handle the removal from the waiting list, which now offers messages to the consumer."""
 
     @abstractmethod
     def delivered_on_channel(self) -> int:
-        """Return how many deliveries the consumer's channel has made."""
+        """Return the number of deliveries on the consumer's channel."""
 
     def set_turn(self, turn: int) -> None:
-        """Set the number by which its queue is ordered in lines that the consumer joins: lower ones come first."""
+        """Set the number by which its queue is ordered in waiting lists that the consumer joins: lower ones are served
+        first.
+        """
         self.turn = turn
 
 
 @final
 class Line:
-    """Consumers that a limit stopped. Consumers of one queue wait together.
+    """A waiting list of consumers that a limit stopped, grouped by queue.
 
-    The heap has each of the queues once, with the number of the last time that it delivered, and of its joining.
+    The heap has each queue once, with the sequence numbers of its last delivery and of its joining.
     """
 
     def __init__(self) -> None:
@@ -48,11 +50,11 @@ class Line:
         self._heap: list[tuple[int, int, Queue]] = []
 
     def __len__(self) -> int:
-        """Number of queues."""
+        """Return the number of queues."""
         return len(self._heap)
 
     def join(self, consumer: LineMember) -> None:
-        """Add a consumer that is not in the line."""
+        """Add a consumer that is not in the list."""
         queue = consumer.queue
         group = self._groups.get(queue)
         if group is None:
@@ -62,7 +64,7 @@ class Line:
             group.append(consumer)
 
     def leave(self, consumer: LineMember) -> None:
-        """Remove a consumer that is in the line."""
+        """Remove a consumer that is in the list."""
         queue = consumer.queue
         group = self._groups[queue]
         group.remove(consumer)
@@ -72,9 +74,10 @@ class Line:
             heapify(self._heap)
 
     def serve(self) -> None:
-        """Remove the consumers of the first queue, have it deliver to them, and put it last if it did.
+        """Remove the consumers of the first queue and make it deliver to them. If it does, it is served last the next
+        time.
 
-        The line is not empty.
+        The list must not be empty.
         """
         group = self._groups.pop(heappop(self._heap)[2])
         for consumer in group:
@@ -91,7 +94,7 @@ class Line:
 
 
 def _delivered(group: list[LineMember]) -> int:
-    """Sum that grows when a message is delivered to one of the consumers."""
+    """Return a sum that grows when a message is delivered to one of the consumers."""
     delivered = 0
     for consumer in group:
         delivered += consumer.delivered_on_channel()
