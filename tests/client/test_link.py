@@ -168,7 +168,7 @@ async def test_a_broker_that_does_not_answer_is_left(link, monkeypatch):
 
 async def test_a_connection_that_is_lost(link):
     link.connection_lost(ConnectionResetError("reset"))
-    assert link.seen.failures == ["the connection is lost: reset"]
+    assert link.seen.failures == ["the connection was lost: reset"]
     with pytest.raises(LinkError, match="reset"):
         link.listen(link.seen)
     await link.close()

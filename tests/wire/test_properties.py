@@ -108,5 +108,5 @@ def test_the_flags_are_those_of_pamqp():
 
 
 def test_a_property_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match="no properties of a message: colour, size"):
+    with pytest.raises(ValueError, match="unknown message properties: colour, size"):
         encode_properties({"message_type": b"t", "size": 1, "colour": b"red"})
