@@ -26,7 +26,7 @@ BOOT_NS = (10 * MS, 2 * SECOND)
 #: The same, and how long a client waits to connect again, in a hasty world.
 HASTY_NS = (1 * MS, 20 * MS)
 #: Texts of errors that this disk gives no reason for: it has what was written where it was written.
-MISPLACED = ("octets instead of", "cannot be read back")
+MISPLACED = ("bytes instead of", "cannot be read back")
 #: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
 #: Default consumer timeout. With a shorter one, deliveries on their way may be late.

@@ -33,7 +33,7 @@ def test_a_new_directory_is_made_for_its_owner_alone(tmp_path):
 def test_a_directory_has_one_owner(tmp_path):
     owned = own(tmp_path)
     assert refusal(tmp_path) == (
-        f"{tmp_path} belongs to a running broker (pid {os.getpid()}); stop that, or name another directory with"
+        f"{tmp_path} belongs to a running broker (pid {os.getpid()}); stop it, or choose another directory with"
         " --data-dir"
     )
     owned.close()
@@ -77,7 +77,7 @@ def test_a_newer_format_is_refused_and_the_directory_left_free(tmp_path):
 def test_a_version_that_is_none_is_refused(tmp_path, written):
     (tmp_path / "version").write_text(written)
     assert refusal(tmp_path).startswith(f"{tmp_path / 'version'}: ")
-    assert refusal(tmp_path).endswith(" is no version")
+    assert refusal(tmp_path).endswith(" is not a version number")
 
 
 def test_data_without_a_version_is_refused(tmp_path):
@@ -97,4 +97,4 @@ def test_a_path_that_is_no_directory_is_told(tmp_path):
     file.write_text("")
     for path in (file, file / "below"):
         assert refusal(path).startswith(f"cannot use {path} for data: ")
-        assert refusal(path).endswith("; name another directory with --data-dir, or keep nothing with --in-memory")
+        assert refusal(path).endswith("; choose another directory with --data-dir, or store nothing with --in-memory")
