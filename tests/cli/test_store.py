@@ -320,9 +320,9 @@ def test_a_lost_batch_is_told(directory):
         (record.returned([(2 << 32, 1)]), "returns 2:0, where there is no entry"),
         (publish(2, address=b"\1q"), "a message's address is not an exchange and a routing key"),
         (publish(2, address=b""), "a message's address is not an exchange and a routing key"),
-        (publish(2, frames=b"frames"), "a message's frames are no content"),
-        (publish(2, size=2), "a message's frames are no content"),
-        (publish(2, body=b"", size=1), "a message's frames are no content"),
+        (publish(2, frames=b"frames"), "a message's frames are not a content header and a body"),
+        (publish(2, size=2), "a message's frames are not a content header and a body"),
+        (publish(2, body=b"", size=1), "a message's frames are not a content header and a body"),
         (publish(2, cc_keys=1), "a message has more CC keys than keys"),
         (
             publish(2)[: record.PUBLISH_HEAD.size]

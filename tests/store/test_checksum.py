@@ -1,4 +1,4 @@
-"""CRC-32 of what is stored, which every build has to compute alike."""
+"""CRC-32 of stored data, which every build must compute in the same way."""
 
 import importlib.util
 import sys
@@ -11,7 +11,7 @@ from amqpbroker.store import checksum
 
 @pytest.fixture(params=["zlib-ng", "zlib"])
 def crc32(request, monkeypatch):
-    """Make the checksum where zlib-ng is installed, and where it is not."""
+    """Return the checksum function with zlib-ng installed, and without it."""
     if request.param == "zlib":
         monkeypatch.setitem(sys.modules, "zlib_ng.zlib_ng", None)
     spec = importlib.util.find_spec(checksum.__name__)

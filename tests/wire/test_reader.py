@@ -59,7 +59,7 @@ def test_missing_counts_up_to_the_next_head():
     assert reader.missing == 0
 
 
-def test_it_holds_no_frames_that_were_read():
+def test_frames_that_were_read_are_released():
     reader = FrameReader(4096)
     for _ in range(1000):
         assert len(read(reader, DATA + DATA[:20])) == len(FRAMES) + 1
@@ -103,7 +103,7 @@ def test_bytes_that_are_not_a_frame_are_refused_and_left(data, text):
     reader.feed(DATA + data)
     found = []
     with pytest.raises(MalformedError) as error:
-        found.extend(reader.frames())  # keeps what came before
+        found.extend(reader.frames())  # keeps the frames before the error
     assert (found, str(error.value)) == (FRAMES, text)
     with pytest.raises(MalformedError):
         next(reader.frames())
