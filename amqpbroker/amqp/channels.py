@@ -82,7 +82,7 @@ class Channels:
         channels = list(self.by_number.values())
         self.by_number.clear()
         # Messages that one channel requeues must not be delivered to another channel of this connection.
-        self._output.close_room()
+        self._output.stop_deliveries()
         self._output.cancel_all_syncs()
         steps: list[Step] = [*[channel.stop for channel in channels], *[channel.release for channel in channels]]
         if channels:

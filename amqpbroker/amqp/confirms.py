@@ -37,7 +37,7 @@ class Confirms:
         self._store = store
         self._head: bytes = FRAME_HEAD.pack(METHOD, channel, 13)
         self._refused: list[int] = []
-        self._turns: deque[tuple[int, int]] = deque()
+        self._iterations: deque[tuple[int, int]] = deque()
         self.ahead: deque[tuple[int, int]] = deque()
         self._count_ahead: int = 0
 
@@ -96,15 +96,15 @@ class Confirms:
         due = self.confirmed
         store = self._store
         if store.appended <= store.synced:
-            self._turns.clear()
+            self._iterations.clear()
             due = self.published
         else:
             # Iterations that wait for the same position in the store are merged.
-            if self._turns and self._turns[-1][1] == store.appended:
-                self._turns.pop()
-            self._turns.append((self.published, store.appended))
-            while self._turns and self._turns[0][1] <= store.synced:
-                due = self._turns.popleft()[0]
+            if self._iterations and self._iterations[-1][1] == store.appended:
+                self._iterations.pop()
+            self._iterations.append((self.published, store.appended))
+            while self._iterations and self._iterations[0][1] <= store.synced:
+                due = self._iterations.popleft()[0]
         if due <= self.confirmed:
             return b""
         if self._refused or self.ahead:

@@ -152,8 +152,8 @@ class Connection(Session):
         parts = output.take()
         if not self.status.state.held:
             loop.read_on()
-        if len(output.line):
-            output.serve_line()
+        if len(output.waiting):
+            output.serve_waiting()
         return parts
 
     def set_writable(self, writable: bool) -> None:

@@ -49,12 +49,12 @@ class ChannelConsumers(ConsumerOwner):
         if consumer is None:
             return False
         consumer.queue.remove_consumer(consumer)
-        consumer.leave_lines()
+        consumer.leave_waiting_lists()
         self.former = [each for each in (*self.former, consumer) if self._holds(each)]
         return True
 
     def cancelled(self, consumer: ChannelConsumer) -> None:
-        consumer.leave_lines()
+        consumer.leave_waiting_lists()
         self.notify_cancelled(consumer.tag)
         self.by_tag.pop(consumer.tag, None)
 
@@ -92,7 +92,7 @@ class ChannelConsumers(ConsumerOwner):
         self.by_tag.clear()
         self._left = list({consumer.queue: None for consumer in consumers})
         removals: list[Step] = [partial(consumer.queue.remove_consumer, consumer, True) for consumer in consumers]
-        return removals + [consumer.leave_lines for consumer in consumers]
+        return removals + [consumer.leave_waiting_lists for consumer in consumers]
 
     def release(self) -> list[Step]:
         """Return the steps that make the queues of the stopped consumers deliver to others."""

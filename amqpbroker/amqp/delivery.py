@@ -8,7 +8,7 @@ from mypy_extensions import i64
 
 from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
-from amqpbroker.amqp.round_robin import Line, LineMember
+from amqpbroker.amqp.round_robin import LimitedConsumer, Line
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.publishing.interceptors import stamped
@@ -41,7 +41,7 @@ class ConsumerOwner(metaclass=ABCMeta):
         """Notify the channel that the queue has removed the consumer on its own."""
 
 
-class ChannelConsumer(LineMember):
+class ChannelConsumer(LimitedConsumer):
     """A consumer on a channel.
 
     prefetch: maximum number of outstanding deliveries (UNLIMITED for no limit). has_taken_over: it received the
@@ -76,7 +76,7 @@ class ChannelConsumer(LineMember):
         self.has_taken_over: bool = False
         self.blocked: bool = False
         self.starved: bool = False
-        self.turn: int = 0
+        self.last_served: int = 0
         self._largest: int = (context.client.frame_max or UNLIMITED) - 8
         # The first eight bytes of a basic.deliver, without the size of its payload; the rest up to the delivery tag;
         # and the size of the payload without the address.
@@ -98,27 +98,27 @@ class ChannelConsumer(LineMember):
         if limit and (self.blocked or channel_unacked.outstanding >= limit) and self._channel_limits:
             if not self.blocked and self.registered:
                 self.blocked = True
-                channel_unacked.line.join(self)
+                channel_unacked.waiting.join(self)
             return False
         output = self.output
-        if output.room <= 0:
+        if output.space <= 0:
             if not self.starved and self.registered:
                 self.starved = True
-                output.line.join(self)
+                output.waiting.join(self)
             return False
         return True
 
-    def leave_lines(self) -> None:
+    def leave_waiting_lists(self) -> None:
         """Stop waiting for the channel-wide prefetch and the output buffer."""
         if self.blocked:
             self.blocked = False
-            self._channel_unacked.line.leave(self)
+            self._channel_unacked.waiting.leave(self)
         if self.starved:
             self.starved = False
-            self.output.line.leave(self)
+            self.output.waiting.leave(self)
 
-    def left_line(self, line: Line) -> None:
-        if line is self.output.line:
+    def left_waiting_list(self, waiting: Line) -> None:
+        if waiting is self.output.waiting:
             self.starved = False
         else:
             self.blocked = False

@@ -46,7 +46,7 @@ class AwaitingSync(metaclass=ABCMeta):
 class Output:
     """Bytes in the order in which they are sent, and the limits for adding more.
 
-    small: the buffer for frames smaller than LARGE bytes. room: bytes of deliveries that may still be added. line:
+    small: the buffer for frames smaller than LARGE bytes. space: bytes of deliveries that may still be added. waiting:
     consumers that wait for space. dirty: `on_dirty` was called, and `take` has not been called since. writable: the
     socket accepts output. send_oct, send_cnt: number of bytes and of calls of `take`. awaiting_sync: channels whose
     confirms and answers wait for the store. status: of the connection.
@@ -54,9 +54,9 @@ class Output:
 
     def __init__(self, status: Status, on_dirty: Callable[[], None], bounds: Bounds = BOUNDS) -> None:
         self.small = BytesWriter()
-        self.room: int = bounds.room_bytes
+        self.space: int = bounds.room_bytes
         self.dirty: bool = False
-        self.line = Line()
+        self.waiting = Line()
         self.writable: bool = True
         self.send_oct: int = 0
         self.send_cnt: int = 0
@@ -66,7 +66,7 @@ class Output:
         self._size: int = 0
         self.status = status
         self._on_dirty = on_dirty
-        self._room_bytes: int = bounds.room_bytes
+        self._space_bytes: int = bounds.room_bytes
         self._unread_bytes: int = bounds.unread_bytes
 
     def __len__(self) -> int:
@@ -101,15 +101,15 @@ class Output:
             if frames is None or message.frames_channel != channel or message.size > largest:
                 frames = content_frames(message, channel, self._frame_max)
             self.small.write(frames)
-            self.room -= len(frames) + head
+            self.space -= len(frames) + head
         else:
             self.add_content(message, channel, self._frame_max)
-            self.room -= message.size + head
+            self.space -= message.size + head
         if not self.dirty:
             self.mark_dirty()
 
     def _wrote(self, size: int) -> None:
-        self.room -= size + KEEPING
+        self.space -= size + KEEPING
         if self.is_flooded():
             self.status.pause()
         if not self.dirty:
@@ -125,11 +125,11 @@ class Output:
         """Return whether so much output waits that the connection should make no more of it until the socket accepts
         some.
         """
-        return self.room < -self._unread_bytes
+        return self.space < -self._unread_bytes
 
-    def close_room(self) -> None:
+    def stop_deliveries(self) -> None:
         """Allow no further deliveries until the next `take`."""
-        self.room = min(self.room, 0)
+        self.space = min(self.space, 0)
 
     def add(self, data: Part) -> None:
         if len(data) >= LARGE:
@@ -200,14 +200,14 @@ class Output:
             self.send_cnt += 1
         self._parts = []
         self._size = 0
-        self.room = self._room_bytes
+        self.space = self._space_bytes
         return parts
 
-    def serve_line(self) -> None:
+    def serve_waiting(self) -> None:
         """Deliver to the consumers that wait for space, until it is used up again."""
-        line = self.line
-        while len(line) and self.room > 0:
-            line.serve()
+        waiting = self.waiting
+        while len(waiting) and self.space > 0:
+            waiting.serve()
 
     def discard(self) -> None:
         """Discard all output: the socket is lost."""

@@ -15,27 +15,30 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.queue import Queue
 
 #: Sequence numbers of deliveries by queues and of joins.
-_TURNS = itertools.count(1)
+_SEQUENCE = itertools.count(1)
 
 
-class LineMember(Consumer):
-    """A consumer that a limit may stop. turn: sequence number of the last delivery of its queue from a waiting list."""
+class LimitedConsumer(Consumer):
+    """A consumer that a limit may stop.
 
-    turn: int
+    last_served: sequence number of the last delivery of its queue from a waiting list.
+    """
+
+    last_served: int
 
     @abstractmethod
-    def left_line(self, line: "Line") -> None:
+    def left_waiting_list(self, waiting: "Line") -> None:
         """Handle the removal from the waiting list, which now offers messages to the consumer."""
 
     @abstractmethod
     def delivered_on_channel(self) -> int:
         """Return the number of deliveries on the consumer's channel."""
 
-    def set_turn(self, turn: int) -> None:
+    def set_last_served(self, last_served: int) -> None:
         """Set the number by which its queue is ordered in waiting lists that the consumer joins: lower ones are served
         first.
         """
-        self.turn = turn
+        self.last_served = last_served
 
 
 @final
@@ -46,24 +49,24 @@ class Line:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[Queue, list[LineMember]] = {}
+        self._groups: dict[Queue, list[LimitedConsumer]] = {}
         self._heap: list[tuple[int, int, Queue]] = []
 
     def __len__(self) -> int:
         """Return the number of queues."""
         return len(self._heap)
 
-    def join(self, consumer: LineMember) -> None:
+    def join(self, consumer: LimitedConsumer) -> None:
         """Add a consumer that is not in the list."""
         queue = consumer.queue
         group = self._groups.get(queue)
         if group is None:
             self._groups[queue] = [consumer]
-            heappush(self._heap, (consumer.turn, next(_TURNS), queue))
+            heappush(self._heap, (consumer.last_served, next(_SEQUENCE), queue))
         else:
             group.append(consumer)
 
-    def leave(self, consumer: LineMember) -> None:
+    def leave(self, consumer: LimitedConsumer) -> None:
         """Remove a consumer that is in the list."""
         queue = consumer.queue
         group = self._groups[queue]
@@ -81,19 +84,19 @@ class Line:
         """
         group = self._groups.pop(heappop(self._heap)[2])
         for consumer in group:
-            consumer.left_line(self)
+            consumer.left_waiting_list(self)
         before = _delivered(group)
-        turns = [consumer.turn for consumer in group]
-        turn = next(_TURNS)
+        earlier = [consumer.last_served for consumer in group]
+        last_served = next(_SEQUENCE)
         for consumer in group:
-            consumer.set_turn(turn)
+            consumer.set_last_served(last_served)
         group[0].queue.offer_all(group)
         if _delivered(group) == before:
             for i, consumer in enumerate(group):
-                consumer.set_turn(turns[i])
+                consumer.set_last_served(earlier[i])
 
 
-def _delivered(group: list[LineMember]) -> int:
+def _delivered(group: list[LimitedConsumer]) -> int:
     """Return a sum that grows when a message is delivered to one of the consumers."""
     delivered = 0
     for consumer in group:

@@ -56,7 +56,7 @@ class Route:
         self.outlet = outlet
 
 
-class _Way:
+class _Target:
     """An exchange to which the user may publish, until the vhost's routes change.
 
     stop: finds destinations by the key; None if taps inspect every message, or the exchange needs more than the key.
@@ -92,18 +92,18 @@ class Routes:
         self._cold: i64 = 0
         self._prefix: bytes = b""
         self._is_default: bool = False
-        self._way: _Way | None = None
-        self._ways: dict[bytes, _Way] = {}
+        self._target: _Target | None = None
+        self._targets: dict[bytes, _Target] = {}
         self._by_key = KeyRoutes(vhost.exchanges.get)
         self._passing: Route | None = None
 
     def forget(self) -> None:
         """Clear the cache: the vhost's routes have changed, or the channel ends."""
         self._forget_known()
-        self._ways.clear()
+        self._targets.clear()
         self._by_key.forget()
         self._prefix = b""
-        self._way = None
+        self._target = None
         self._passing = None
 
     def _forget_known(self) -> None:
@@ -125,25 +125,25 @@ class Routes:
                 return known
         self.found = False
         self._cold = cold + 1
-        way = self._way
-        if way is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
-            way = self._find_way(address)
+        target = self._target
+        if target is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
+            target = self._find_target(address)
         key = address[2 + address[0] :]
-        if way.pattern is not None:
-            self._check(way, way.pattern, key, address, properties, reply)
-        destinations = None if way.stop is None else self._by_key.find(way.stop, key)
+        if target.pattern is not None:
+            self._check(target, target.pattern, key, address, properties, reply)
+        destinations = None if target.stop is None else self._by_key.find(target.stop, key)
         # A route without destinations is not cached, so that a new queue need not change the epoch.
         if (destinations is None or destinations) and self._admits(cold):
             # After many misses not every key is searched for, so that a route may be in the cache already.
             if address not in self.known:
                 self.vhost.count_remembered(1)
-            route = self.known[address] = Route(address, way.exchange, destinations, way.outlet)
+            route = self.known[address] = Route(address, target.exchange, destinations, target.outlet)
             return route
         passing = self._passing
         if passing is None:
-            passing = self._passing = Route(address, way.exchange, destinations, way.outlet)
+            passing = self._passing = Route(address, target.exchange, destinations, target.outlet)
         else:
-            passing.lead(address, way.exchange, destinations, way.outlet)
+            passing.lead(address, target.exchange, destinations, target.outlet)
         return passing
 
     def _admits(self, cold: i64) -> bool:
@@ -158,31 +158,37 @@ class Routes:
             self._forget_known()
         return True
 
-    def _find_way(self, address: bytes) -> _Way:
+    def _find_target(self, address: bytes) -> _Target:
         prefix = address[: 1 + address[0]]
-        way = self._ways.get(prefix)
-        if way is None:
-            way = self._ways[prefix] = self._open(address)
+        target = self._targets.get(prefix)
+        if target is None:
+            target = self._targets[prefix] = self._open(address)
         self._prefix = prefix
         self._is_default = not address[0]
-        self._way = way
-        return way
+        self._target = target
+        return target
 
-    def _open(self, address: bytes) -> _Way:
+    def _open(self, address: bytes) -> _Target:
         vhost = self.vhost
         exchange = exchange_to_publish_to(vhost, self._permissions, Message(address, b"\0\0", b"").exchange, ())
         pattern: Pattern | None = None
         if exchange.type.name == "topic":
             pattern = self._permissions.topic_pattern("write", exchange.name)
         stop = None if vhost.taps else self._by_key.stop(exchange)
-        return _Way(exchange, self._counters.outlet(exchange), stop, pattern)
+        return _Target(exchange, self._counters.outlet(exchange), stop, pattern)
 
     def _check(
-        self, way: _Way, pattern: Pattern, key: bytes, address: bytes, properties: bytes, reply: DirectReply | None
+        self,
+        target: _Target,
+        pattern: Pattern,
+        key: bytes,
+        address: bytes,
+        properties: bytes,
+        reply: DirectReply | None,
     ) -> None:
         """Raise AmqpError 403 if the pattern does not match the key."""
         shown = key.decode("utf-8", "surrogateescape")
         if not pattern.found_in(shown):
             inspect(Message(address, b"\0\0", b""), properties, None, None if reply is None else reply.shortstr)
             permissions = self._permissions
-            raise errors.topic_access_refused("write", shown, way.exchange.name, permissions.vhost, permissions.user)
+            raise errors.topic_access_refused("write", shown, target.exchange.name, permissions.vhost, permissions.user)

@@ -22,8 +22,8 @@ class Unacked:
 
     entries: by delivery tag, oldest first. delivery_tag: of the latest delivery. delivered: number of deliveries to
     consumers that acknowledge. settled: number of these that are not outstanding any more. global_prefetch: maximum
-    number of outstanding deliveries; 0 means no limit. line: consumers that global_prefetch stopped; it is empty while
-    fewer deliveries are outstanding.
+    number of outstanding deliveries; 0 means no limit. waiting: consumers that global_prefetch stopped; it is empty
+    while fewer deliveries are outstanding.
     """
 
     def __init__(self, counts: ChannelCounters) -> None:
@@ -32,7 +32,7 @@ class Unacked:
         self.delivered: int = 0
         self.settled: int = 0
         self.global_prefetch: int = 0
-        self.line = Line()
+        self.waiting = Line()
         self._counts = counts
         self._transaction: Transaction | None = None
         self._taken_back = TakenBack()
@@ -210,16 +210,16 @@ class Unacked:
         Each queue may deliver an equal part. If a queue has too few messages for its part, the rest is divided among
         the other queues. In RabbitMQ all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
         """
-        line, limit = self.line, self.global_prefetch
-        while len(line) and (not limit or self.outstanding < limit):
-            waiting = len(line)
-            part = max((limit - self.outstanding) // waiting, 1)
+        waiting, limit = self.waiting, self.global_prefetch
+        while len(waiting) and (not limit or self.outstanding < limit):
+            count = len(waiting)
+            part = max((limit - self.outstanding) // count, 1)
             # A queue that is stopped by its part joins again, and is served once more if the others leave some of
             # theirs.
-            for _ in range(waiting):
+            for _ in range(count):
                 if limit:
                     self.global_prefetch = min(self.outstanding + part, limit)
-                line.serve()
-                if not len(line) or (limit and self.outstanding >= limit):
+                waiting.serve()
+                if not len(waiting) or (limit and self.outstanding >= limit):
                     break
             self.global_prefetch = limit

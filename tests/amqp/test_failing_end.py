@@ -32,7 +32,7 @@ STEPS = [
     "amqpbroker.amqp.connection_log:closing",
     "amqpbroker.amqp.connection_log:connection_failed",
     "amqpbroker.amqp.heartbeat:Heartbeat.stop",
-    "amqpbroker.amqp.delivery:ChannelConsumer.leave_lines",
+    "amqpbroker.amqp.delivery:ChannelConsumer.leave_waiting_lists",
     "amqpbroker.amqp.output:Output.mark_dirty",
     "amqpbroker.amqp.output:Output.write",
     "amqpbroker.amqp.output:Output.write_synced",

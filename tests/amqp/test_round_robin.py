@@ -238,15 +238,15 @@ def test_consumers_started_and_cancelled_at_a_limit_leave_nothing_behind():
     for _ in range(50):
         client.call(1, "basic.consume", queue="b", consumer_tag="b")
         client.call(1, "basic.consume", queue="b", consumer_tag="b2")
-        assert len(channel.unacked.line) == 2
+        assert len(channel.unacked.waiting) == 2
         client.call(1, "basic.cancel", consumer_tag="b")
-        assert len(channel.unacked.line) == 2
+        assert len(channel.unacked.waiting) == 2
         client.call(1, "basic.cancel", consumer_tag="b2")
-        assert len(channel.unacked.line) == 1
+        assert len(channel.unacked.waiting) == 1
     client.call(1, "basic.consume", queue="b", consumer_tag="b")
     client.send(1, "queue.delete", queue="a")
     assert {got.name for got in client.receive()} == {"basic.cancel", "queue.delete-ok"}
-    assert len(channel.unacked.line) == 1
+    assert len(channel.unacked.waiting) == 1
     client.feed(ack(1))
     assert [got.body for got in client.receive()] == [b"b"]
 
@@ -260,9 +260,9 @@ def test_consumers_started_and_cancelled_at_a_full_output_leave_nothing_behind()
     client.send(1, "basic.consume", queue="a", consumer_tag="a", no_ack=True)
     for _ in range(50):
         client.send(1, "basic.consume", queue="b", consumer_tag="b", no_ack=True)
-        assert len(client.connection.output.line) == 2
+        assert len(client.connection.output.waiting) == 2
         client.send(1, "basic.cancel", consumer_tag="b")
-        assert len(client.connection.output.line) == 1
+        assert len(client.connection.output.waiting) == 1
     assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"a" * 300_000] * 4
     client.send(1, "basic.get", queue="b")
     assert [got.body for got in client.receive()] == [b"b"]
