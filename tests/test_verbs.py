@@ -49,7 +49,7 @@ MODULES_OF = {
         "broker/exchanges/routing.py",
         "store/journal/journal.py",
         "store/log.py",
-        # What tests have learnt of faults; a name of the public API.
+        # The public API: it forgets the faults that tests have recorded.
         "testing/faults/api.py",
     },
     "hand": {"amqp/delivery.py", "broker/queues/consumer.py"},
