@@ -67,7 +67,7 @@ def first_line_fault(first):
     return "" if text[1].endswith((".", ":")) else "ends within a sentence"
 
 
-def test_the_first_line_of_each_file_says_what_it_is():
+def test_the_first_line_of_each_file_states_its_purpose():
     found = {str(path.relative_to(PACKAGE)): first_line_fault(text(path).partition("\n")[0]) for path in MODULES}
     assert {name: fault for name, fault in found.items() if fault} == {}
 
@@ -83,7 +83,7 @@ def test_the_first_line_of_each_file_says_what_it_is():
         ("import re", "is no docstring"),
     ],
 )
-def test_a_first_line_that_does_not_say_what_a_file_is_for_is_found(first, fault):
+def test_an_unclear_first_line_is_found(first, fault):
     assert first_line_fault(first) == fault
 
 
@@ -104,7 +104,7 @@ def test_every_function_and_class_that_is_named_exists():
     assert names - set(definitions()) == set()
 
 
-def test_the_glossary_is_short_and_names_what_there_is():
+def test_the_glossary_is_short_and_names_existing_things():
     page = (ROOT / "CONTRIBUTING.md").read_text().split("\n## Words of this project\n")[1].split("\n## ")[0]
     rows = tables(page)[0]
     assert 0 < len(rows) <= 35

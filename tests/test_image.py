@@ -24,7 +24,7 @@ def stage(number):
     return re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[number + 1]
 
 
-def test_it_has_two_stages_and_the_second_has_no_source():
+def test_the_image_has_two_stages_and_the_second_has_no_source():
     assert len(instructions("FROM")) == 2
     assert "/src" not in stage(1)
 
@@ -47,7 +47,7 @@ def test_the_compiler_is_not_in_the_final_image():
     assert "apt-get" not in stage(1)
 
 
-def test_it_does_not_run_as_root():
+def test_the_image_does_not_run_as_root():
     assert instructions("USER")[-1] == "rabbitmq"
     assert DOCKERFILE.index("USER rabbitmq") < DOCKERFILE.index("ENTRYPOINT")
 

@@ -112,7 +112,7 @@ def may_import(layer, name):
     return layer in EVENT_LOOP or top not in ("asyncio", "uvloop")
 
 
-def test_modules_import_only_what_their_layer_may():
+def test_modules_import_only_allowed_layers():
     against = [(str(path), name) for path in MODULES for name in imported(path) if not may_import(layer_of(path), name)]
     assert against == []
 

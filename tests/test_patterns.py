@@ -79,13 +79,13 @@ def test_a_search_ends_however_many_repetitions_there_are(start: str, repeated: 
 
 
 @pytest.mark.parametrize("pattern", [r"^\w+$", r"^(?:\w)+$", "^[[:alpha:]]+$"])
-def test_classes_are_ascii_as_in_rabbitmq_unless_told_otherwise(pattern: str) -> None:
+def test_classes_are_ascii_as_in_rabbitmq_by_default(pattern: str) -> None:
     assert not Pattern(pattern).found_in("日本")
     assert Pattern(pattern, unicode=True).found_in("日本")
 
 
 @pytest.mark.parametrize("pattern", ["^ab$", "^(ab)$"])
-def test_case_counts_unless_told_otherwise(pattern: str) -> None:
+def test_case_matters_unless_configured_otherwise(pattern: str) -> None:
     assert not Pattern(pattern).found_in("AB")
     assert Pattern(pattern, ignore_case=True).found_in("AB")
 

@@ -58,7 +58,7 @@ def test_no_compiled_class_supports_weak_references(setup):
     assert weak == {"DamagedError"}, "but for exceptions, which nobody refers to so"
 
 
-def test_it_has_no_metadata():
+def test_setup_py_has_no_metadata():
     (call,) = [
         node
         for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))

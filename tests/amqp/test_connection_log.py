@@ -151,7 +151,7 @@ def test_a_connection_error(client: Wire, lines: Any) -> None:
     ]
 
 
-def test_frames_that_cannot_be_told_apart(client: Wire, clock: ManualClock, lines: Any) -> None:
+def test_lost_frame_boundaries(client: Wire, clock: ManualClock, lines: Any) -> None:
     lines()
     client.feed(b"\x08\x00\x00\x00\x00\x00\x00\xff")
     clock.advance(3_000)

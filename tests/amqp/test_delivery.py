@@ -69,7 +69,7 @@ def test_a_body_may_be_published_in_any_frames(connect: Callable[..., Wire], oth
 
 
 @pytest.mark.parametrize("ours", [1, 2, 65535])
-def test_one_message_goes_to_channels_of_any_number(client: Wire, other: Wire, ours: int) -> None:
+def test_one_message_is_delivered_on_channels_with_any_number(client: Wire, other: Wire, ours: int) -> None:
     if ours != 1:
         client.call(ours, "channel.open")
     client.declare("mine", channel=ours)

@@ -51,7 +51,7 @@ def test_input_during_a_slice_waits_for_the_next_iteration(client, broker):
 
 
 @pytest.mark.parametrize("size", [1, 7, 30, 1000])
-def test_slices_end_anywhere_in_what_was_read(client, broker, size):
+def test_slices_end_anywhere_in_the_read_buffer(client, broker, size):
     data = declares(0, 40) + published("q.007", b"a body") + declares(40, 10)
     counts = []
     for at in range(0, len(data), size):

@@ -234,7 +234,7 @@ def test_every_state_is_reached() -> None:
     assert list(REACHED) == list(STATES)
 
 
-def test_methods_on_channel_0_are_acted_on_or_not_as_the_table_says(case: Case) -> None:
+def test_methods_on_channel_0_are_handled_as_in_the_table(case: Case) -> None:
     for name in sorted(case.state.acts_on):
         other = Case()
         REACHED[case.state](other)
@@ -250,7 +250,7 @@ def test_methods_on_channel_0_are_acted_on_or_not_as_the_table_says(case: Case) 
             assert not [each for each in other.client.receive() if each.name == "connection.close"]
 
 
-def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(case: Case) -> None:
+def test_other_methods_on_channel_0_are_refused_or_ignored_as_in_the_table(case: Case) -> None:
     state = case.state
     if state in (CONNECTED, HEADER):  # nothing is a frame
         return
@@ -265,7 +265,7 @@ def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(cas
         assert close.arguments["reply_text"] == f"CHANNEL_ERROR - {state.refusal}"
 
 
-def test_frames_of_channels_are_handled_or_not_as_the_table_says(case: Case) -> None:
+def test_frames_of_channels_are_handled_as_in_the_table(case: Case) -> None:
     state = case.state
     if state in (CONNECTED, HEADER):
         return
@@ -285,7 +285,7 @@ def test_the_socket_is_not_read_while_frames_are_held(case: Case) -> None:
     assert case.client.connection.reading is not case.state.held
 
 
-def test_a_connection_counts_as_the_table_says(case: Case) -> None:
+def test_a_connection_is_counted_as_in_the_table(case: Case) -> None:
     assert (case.client.connection in case.broker.sessions) is (case.opened and case.state.counted)
 
 
@@ -398,7 +398,7 @@ def test_a_closed_connection_stays_closed() -> None:
     assert status.state is CLOSED
 
 
-def test_states_follow_as_the_table_says() -> None:
+def test_transitions_are_those_of_the_table() -> None:
     for state in STATES:
         for following in STATES:
             status = at(state)

@@ -121,7 +121,7 @@ def test_cycles_are_those_of_a_simple_model(deaths: list[Death], queue: str) -> 
 
 @pytest.mark.parametrize("count", [0, 100])
 @pytest.mark.parametrize("reason", ["expired", "rejected"])
-def test_routing_key_that_looks_like_a_death_is_none(reason: str, count: int) -> None:
+def test_a_routing_key_that_looks_like_a_death_is_not_counted(reason: str, count: int) -> None:
     forged = b"\x06reasonS\0\0\0%c%b\x05queueS\0\0\0\1q" % (len(reason), reason.encode())
     others = [Death(f"other{number}", "expired") for number in range(count)]
     deaths = recorded(*others, Death("a", "expired", routing_keys=(forged,)), Death("b", "expired"))

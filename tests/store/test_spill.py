@@ -79,7 +79,7 @@ def test_a_spill_file_that_cannot_be_created_is_a_failed_write():
     assert SpillFiles(DIRECTORY, Full()).write(b"page") is None
 
 
-def test_a_file_that_was_cut_is_noticed():
+def test_a_truncated_spill_file_is_detected():
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files)
     page = spill.write(b"page")

@@ -31,7 +31,7 @@ def found(data):
 
 
 @given(properties, BEFORE)
-def test_a_walk_finds_what_the_decoder_finds(values, before):
+def test_walk_and_decoder_agree(values, before):
     data = encode_properties({**values, **before})
     assert found(data) == decode_properties(data).get("headers")
 

@@ -145,7 +145,7 @@ def test_the_log_stays_small_without_syncs(path, small, open_definitions):
     assert definitions.all(QueueDefinition) == []
 
 
-def test_one_transaction_larger_than_the_log_may_be_is_stored(path, small, open_definitions):
+def test_a_transaction_larger_than_the_log_limit_is_stored(path, small, open_definitions):
     definitions = open_definitions()
     queues = large(definitions)
     assert log_bytes(path) > SMALL.full_log_bytes
