@@ -18,8 +18,8 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-#: What ships compiled, as one group so that calls within it are calls in C: what runs for every message, and the
-#: classes that it is made of. All else is interpreted, and stays easy to look into.
+#: Modules that are compiled, as one group so that calls within it are C calls: the code that runs for every message,
+#: and its classes. All other modules are interpreted, and remain easy to debug.
 HOT = [
     "clock",
     "patterns",
@@ -104,7 +104,7 @@ HOT = [
     "amqp/channel_counters",
 ]
 
-#: The extension that has them all, beside the package.
+#: The extension with all of them, next to the package.
 GROUP = "amqpbroker"
 
 #: mypy has the types of this package only: a build has none of what the package imports.
@@ -146,16 +146,18 @@ def extensions() -> list[Extension]:
         [*MYPY, *(f"amqpbroker/{name}.py" for name in HOT)], opt_level="3", debug_level="0", group_name=GROUP
     )
     for extension in found:
-        # mypyc makes errors of warnings, which a newer compiler has more of.
+        # mypyc turns warnings into errors, and newer compilers have more of them.
         extension.extra_compile_args = [word for word in extension.extra_compile_args if word != "-Werror"]
         if sys.platform != "win32":
-            # Nobody else calls its functions by name, so that its own calls need no table of addresses.
+            # No other library calls its functions by name, so its own calls need no address table.
             extension.extra_compile_args.append("-fvisibility=hidden")
     return found
 
 
 class Interpreted:
-    """Why the package is not compiled, if so: told in the build's output, and kept for who asks the package."""
+    """The reason why the package is not compiled, if it is not: printed in the build's output, and stored in the
+    package.
+    """
 
     reason = ""
 
@@ -176,7 +178,7 @@ class Interpreted:
 
 class BuildPackage(build_py):
     def run(self) -> None:
-        # setuptools leaves what earlier builds made, an extension of what is interpreted now among it.
+        # setuptools keeps files of earlier builds, such as extensions of modules that are interpreted now.
         shutil.rmtree(Path(self.build_lib, "amqpbroker"), ignore_errors=True)
         super().run()
         if "bdist_wheel" in sys.argv:
@@ -184,7 +186,7 @@ class BuildPackage(build_py):
 
 
 class BuildHot(build_ext):
-    """All of the group or nothing."""
+    """Build the whole group or nothing."""
 
     def run(self) -> None:
         try:
@@ -199,7 +201,7 @@ class BuildHot(build_ext):
 
 
 def compiled() -> list[Extension]:
-    """What setuptools is to compile."""
+    """Return the extensions that setuptools is to compile."""
     if "bdist_wheel" not in sys.argv:
         return []
     if ASKED == "0":
@@ -210,7 +212,7 @@ def compiled() -> list[Extension]:
         return []
     try:
         return extensions()
-    except (Exception, SystemExit) as error:  # mypyc exits where it finds a mistake, having printed it
+    except (Exception, SystemExit) as error:  # mypyc exits after printing an error
         print(error, file=sys.stderr)
         Interpreted.because("mypyc failed when it was installed")
         return []

@@ -1,6 +1,6 @@
-"""amqpbroker: an AMQP 0-9-1 message broker that RabbitMQ's clients connect to unchanged.
+"""amqpbroker: an AMQP 0-9-1 message broker. RabbitMQ clients connect to it unchanged.
 
-pytest, which finds a plugin here, is not to mind who has imported this before: PYTEST_DONT_REWRITE
+PYTEST_DONT_REWRITE: this package contains a pytest plugin, and pytest must not warn if it was imported before.
 """
 
 __version__ = "0.1.0"

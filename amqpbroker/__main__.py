@@ -1,4 +1,4 @@
-"""`python -m amqpbroker` is the same as `amqpbroker`."""
+"""Run the command `amqpbroker` as `python -m amqpbroker`."""
 
 from amqpbroker.cli.main import main
 

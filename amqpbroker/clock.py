@@ -1,7 +1,7 @@
-"""One source of time and one timer heap for everything the broker does later.
+"""The only source of time, and the only timer heap, of the broker.
 
-Nothing else in the broker reads a clock. The server fires what is due from its event loop; tests move a
-`ManualClock` by hand, and who tests with a broker that runs has its `TravelClock` moved on.
+No other module reads a clock. The server fires due timers from its event loop. The broker's own unit tests move a
+`ManualClock` by hand; tests of users move the `TravelClock` of a running broker.
 
 There are two times. `now_ms` is for durations: heartbeats, timeouts, rates. It runs evenly even if the machine's wall
 clock is stepped. `wall_ms` is for times that are stored, shown or sent: the expiry or due time of a message, the time
@@ -16,10 +16,10 @@ from typing import Final
 
 
 class Timer:
-    """One pending call. `cancel()` is idempotent and cheap; a cancelled timer never fires.
+    """A pending call. `cancel()` is idempotent and cheap; a cancelled timer never fires.
 
-    due_ms: by the wall clock if `follows` is set, so that steps of the wall clock move the timer; else by
-    `Clock.now_ms`.
+    due_ms: a time of the wall clock if `follows` is set, so that steps of the wall clock move the timer; otherwise a
+    time of `Clock.now_ms`.
     """
 
     __slots__ = ("callback", "clock", "due_ms", "follows")
@@ -39,10 +39,9 @@ class Timer:
 class Clock(metaclass=ABCMeta):
     """Time in milliseconds since the Unix epoch, never going backwards, and the timers that wait for it.
 
-    `turn_ms` is the last value of `now_ms`: the time to within one event loop iteration.
-    `ahead_ms` is the lead of the wall clock over `now_ms` when the clock was last checked for steps.
-    `on_earlier(due_ms)` is called when a timer becomes the earliest one, so that the driver of the clock can wake up
-    in time.
+    `turn_ms` is the latest result of `now_ms`, accurate to one event loop iteration. `ahead_ms` is the lead of the wall
+    clock over `now_ms` when the clock was last checked for steps. `on_earlier(due_ms)` is called when a timer becomes
+    the earliest one, so that the driver of the clock can wake up in time.
     """
 
     def __init__(self) -> None:
@@ -55,18 +54,21 @@ class Clock(metaclass=ABCMeta):
 
     @abstractmethod
     def now_ms(self) -> int:
-        """Return the current time in milliseconds since the Unix epoch, which the wall clock gave at creation only."""
+        """Return the current time in milliseconds since the Unix epoch. It follows the wall clock only at creation."""
 
     def wall_ms(self) -> int:
         """Return the wall clock's time in milliseconds since the Unix epoch. It may go backwards."""
         return self.now_ms() + self.ahead_ms
 
     def at(self, due_ms: int, callback: Callable[[], None]) -> Timer:
-        """Call `callback()` once `now_ms() >= due_ms`. Timers of one instant fire in the order they were set."""
+        """Call `callback()` once `now_ms() >= due_ms`.
+
+        Timers with the same due time fire in the order they were set.
+        """
         return self._add(due_ms, Timer(self, due_ms, callback, False))
 
     def at_wall(self, due_ms: int, callback: Callable[[], None]) -> Timer:
-        """Call `callback()` once the wall clock shows `due_ms`; a step of the clock moves the call."""
+        """Call `callback()` once the wall clock shows `due_ms`. A step of the wall clock moves the call."""
         return self._add(due_ms - self.ahead_ms, Timer(self, due_ms, callback, True))
 
     def _add(self, due_ms: int, timer: Timer) -> Timer:
@@ -77,7 +79,7 @@ class Clock(metaclass=ABCMeta):
         return timer
 
     def after(self, delay_ms: int, callback: Callable[[], None]) -> Timer:
-        """`at(now_ms() + delay_ms, callback)`."""
+        """Call `callback()` in `delay_ms` milliseconds."""
         return self.at(self.now_ms() + delay_ms, callback)
 
     def stepped(self, ahead_ms: int) -> None:
@@ -93,9 +95,10 @@ class Clock(metaclass=ABCMeta):
             self.on_earlier(due)
 
     def count_cancelled(self) -> None:
-        """Count one cancelled timer, and rebuild the heap when most of it is cancelled ones.
+        """Count one cancelled timer, and rebuild the heap when more than half of it is cancelled timers.
 
-        Few are left in it: an object that outlives those around it keeps a mebibyte from the operating system.
+        The heap is rebuilt even if it is small: a long-lived object between short-lived ones prevents a mebibyte of
+        memory from being returned to the operating system.
         """
         self._cancelled += 1
         if self._cancelled > 8 and self._cancelled * 2 > len(self._heap):
@@ -104,7 +107,7 @@ class Clock(metaclass=ABCMeta):
             self._cancelled = 0
 
     def next_due_ms(self) -> int | None:
-        """When the earliest pending timer is due, or None."""
+        """Return the due time of the earliest pending timer, or None."""
         heap = self._heap
         while heap and heap[0][2].callback is None:
             heapq.heappop(heap)
@@ -112,7 +115,7 @@ class Clock(metaclass=ABCMeta):
         return heap[0][0] if heap else None
 
     def fire_due(self) -> int | None:
-        """Fire every timer that is due, in order; returns when the next one is due, or None.
+        """Fire every due timer, in order; return the due time of the next one, or None.
 
         Timers that the callbacks set for now or earlier wait for the next call, so one call always ends.
         """
@@ -138,7 +141,8 @@ class Clock(metaclass=ABCMeta):
         return self.next_due_ms()
 
 
-#: Interval of the check for steps of the wall clock, in ms; timers that follow the clock notice a step that late.
+#: Interval of the check for steps of the wall clock, in ms; timers that follow the wall clock notice a step up to so
+#: much later.
 STEP_LOOK_MS: Final = 1000
 #: Threshold of a step: smaller differences come from reading the two clocks one after the other.
 _STEP_NS: Final = 5_000_000
@@ -146,8 +150,10 @@ _READ_WITHIN_NS: Final = 1_000_000
 
 
 class SystemClock(Clock):
-    """The machine's time: the wall clock at creation, moved on by the monotonic clock. A step of the wall clock moves
-    only the timers that follow the wall clock."""
+    """The machine's time: the wall clock at creation, advanced by the monotonic clock.
+
+    A step of the wall clock moves only the timers that follow the wall clock.
+    """
 
     def __init__(
         self, monotonic_ns: Callable[[], int] = time.monotonic_ns, wall_ns: Callable[[], int] = time.time_ns
@@ -183,9 +189,9 @@ class SystemClock(Clock):
 
 
 class TravelClock(Clock):
-    """The machine's time until it is moved on or made to stand still: for brokers that others' tests work with.
+    """The machine's time, until a test moves or freezes it.
 
-    Moved on, it runs from there. Whoever moves it has it stand still meanwhile.
+    After a move it runs on from there. It must be frozen while it is moved.
     """
 
     def __init__(self) -> None:
@@ -202,28 +208,28 @@ class TravelClock(Clock):
 
     @property
     def frozen(self) -> bool:
-        """Whether it stands still."""
+        """Return whether the clock is frozen."""
         return self._frozen_ms >= 0
 
     def freeze(self) -> None:
-        """Stand still from now on."""
+        """Stop the clock at the current time."""
         self._frozen_ms = self.now_ms()
 
     def resume(self) -> None:
-        """Run again, from where it stands."""
+        """Run the clock again, from where it stopped."""
         if self._frozen_ms >= 0:
             self._offset_ns = self._frozen_ms * 1_000_000 - time.monotonic_ns()
             self._frozen_ms = -1
 
     def clear(self) -> None:
-        """No timer is due any more: those who set them have ended."""
+        """Remove all timers, because their owners have ended."""
         self._heap.clear()
         self._cancelled = 0
 
     def step(self, end_ms: int) -> bool:
-        """Move on to the earliest timer due by `end_ms`, and fire what is due there. Only while it stands still.
+        """Move to the earliest timer due by `end_ms`, and fire the timers due then. The clock must be frozen.
 
-        Without one it moves to `end_ms`, and gives False.
+        Without a timer due by `end_ms`, move to `end_ms` and return False.
         """
         due_ms = self.next_due_ms()
         if due_ms is None or due_ms > end_ms:
@@ -235,7 +241,7 @@ class TravelClock(Clock):
 
 
 class ManualClock(Clock):
-    """A clock that stands still until it is moved: for tests."""
+    """A clock for unit tests: it stands still until it is moved."""
 
     def __init__(self, start_ms: int = 1_700_000_000_000) -> None:
         super().__init__()
@@ -247,7 +253,7 @@ class ManualClock(Clock):
         return self._now_ms
 
     def advance(self, delta_ms: int) -> None:
-        """Move on by `delta_ms`, stopping at each timer's due time on the way to fire it there."""
+        """Advance by `delta_ms`, stopping at the due time of each timer to fire it."""
         end = self._now_ms + delta_ms
         while True:
             due = self.next_due_ms()

@@ -1,14 +1,14 @@
-"""In what RabbitMQ's releases differ, as far as a client can see it here.
+"""Differences between RabbitMQ's releases that a client can notice here.
 
-`COMPATS` has a row for every release series that the setting `compat` can name. Code asks the fields of a `Compat`,
-never for a version.
+`COMPATS` has a row for every release series that the setting `compat` can name. Code checks the fields of a `Compat`,
+never a version number.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 
-#: RabbitMQ's deprecated features: those that are modelled here are fields of Compat, nothing comes of the others.
+#: RabbitMQ's deprecated features. Compat has fields for the modelled ones; the others have no effect.
 DEPRECATED_FEATURES = (
     "amqp_address_v1",
     "amqp_filter_set_bug",
@@ -22,7 +22,7 @@ DEPRECATED_FEATURES = (
 
 
 class Permission(Enum):
-    """Whether a deprecated feature may be used: DENIED is by default, OVERRIDDEN by the configuration."""
+    """Use of a deprecated feature. DENIED is RabbitMQ's default; OVERRIDDEN means denied by the configuration."""
 
     PERMITTED = 1
     DENIED = 2
@@ -68,7 +68,9 @@ class Compat:
     modulus_hash: bool
 
     def configured(self, permit: Mapping[str, bool]) -> "Compat":
-        """The same with deprecated features permitted or denied (rabbit_deprecated_features:should_be_permitted/2)."""
+        """Return a copy with deprecated features permitted or denied
+        (rabbit_deprecated_features:should_be_permitted/2).
+        """
         return replace(
             self,
             transient_nonexcl_queues=_configured(self.transient_nonexcl_queues, permit.get("transient_nonexcl_queues")),

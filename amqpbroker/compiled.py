@@ -1,4 +1,4 @@
-"""Tells whether the hot path is compiled, and why not if it is not. setup.py leaves the reason."""
+"""Report whether the hot path is compiled, and if not, the reason recorded by setup.py."""
 
 import functools
 import importlib.util
@@ -7,19 +7,22 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parent
 
-#: Where setup.py writes it.
+#: The file that setup.py writes the reason to.
 REASON = PACKAGE / "interpreted.txt"
 
 
 @functools.cache
 def is_compiled() -> bool:
-    """The hot modules are compiled together or not at all, so that one of them tells."""
+    """Return whether the hot modules are compiled.
+
+    It checks only one of them, since they are compiled together or not at all.
+    """
     spec = importlib.util.find_spec("amqpbroker.clock")
     return spec is not None and not str(spec.origin).endswith(tuple(SOURCE_SUFFIXES))
 
 
 def how_it_runs() -> str:
-    """`compiled`, or `interpreted: ` and why."""
+    """Return `compiled`, or `interpreted: ` and the reason."""
     if is_compiled():
         return "compiled"
     try:

@@ -1,7 +1,7 @@
-"""Every error that reaches a client, each text once, as RabbitMQ words it.
+"""All errors that reach a client, each text once, as RabbitMQ words it.
 
-An `AmqpError` says what happened; `amqp` turns it into channel.close or connection.close by its scope (AMQP 0-9-1
-section 1.2 and the table in rabbit_framing; RabbitMQ's `rabbit_binary_generator:map_exception`).
+An `AmqpError` describes the error; `amqp` sends it as channel.close or connection.close, depending on its scope (AMQP
+0-9-1 section 1.2 and the table in rabbit_framing; RabbitMQ's `rabbit_binary_generator:map_exception`).
 """
 
 from typing import Final, Literal
@@ -14,7 +14,7 @@ MAX_MESSAGE_SIZE: Final = 536_870_912
 #: The reply code of an internal error of the broker.
 INTERNAL_ERROR: Final = 541
 
-#: code -> (name, scope). Source: AMQP 0-9-1 constants; the soft errors close a channel, the hard ones the connection.
+#: code -> (name, scope). Source: AMQP 0-9-1 constants. A soft error closes a channel, a hard error the connection.
 REPLY_CODES: dict[int, tuple[str, Scope]] = {
     311: ("CONTENT_TOO_LARGE", "channel"),
     312: ("NO_ROUTE", "channel"),
@@ -37,15 +37,15 @@ REPLY_CODES: dict[int, tuple[str, Scope]] = {
 }
 
 
-#: Surrogate escapes, which stand for octets that are no UTF-8 -> the characters that Erlang prints for such octets.
+#: Surrogate escapes, which stand for bytes that are not UTF-8 -> the characters that Erlang prints for these bytes.
 _LATIN_1 = {0xDC00 + octet: octet for octet in range(0x80, 0x100)}
 
 
 class AmqpError(Exception):
-    """A client's mistake or the broker's refusal, with the reply code, text and scope that the wire carries.
+    """A client's mistake or the broker's refusal, with the reply code, text and scope that are sent to the client.
 
-    `explanation` is the part behind "NAME - "; `text` is the whole reply-text, which ends with "..." where it had to be
-    cut to fit a shortstr (rabbit_binary_generator:amqp_exception_explanation).
+    `explanation` is the part after "NAME - "; `text` is the whole reply-text, which ends with "..." if it was cut to
+    fit a shortstr (rabbit_binary_generator:amqp_exception_explanation).
     """
 
     def __init__(self, code: int, explanation: str) -> None:
@@ -117,7 +117,7 @@ def resource_error(explanation: str) -> AmqpError:
     return AmqpError(506, explanation)
 
 
-# --- what is missing -------------------------------------------------------------------------------------------------
+# --- missing queues and exchanges ------------------------------------------------------------------------------------
 
 
 def no_queue(name: str, vhost: str) -> AmqpError:
@@ -136,7 +136,7 @@ def no_previously_declared_queue() -> AmqpError:
 
 
 def access_refused_to(permission: str, kind: str, name: str, vhost: str, user: str) -> AmqpError:
-    """`permission` is configure, write or read; `kind` is exchange or queue."""
+    """Return a permission error. permission: configure, write or read. kind: exchange or queue."""
     return access_refused(f"{permission} access to {kind} '{name}' in vhost '{vhost}' refused for user '{user}'")
 
 
@@ -182,7 +182,10 @@ def queue_locked(name: str, vhost: str) -> AmqpError:
 
 
 def inequivalent_argument(argument: str, kind: str, name: str, vhost: str, received: str, current: str) -> AmqpError:
-    """`kind` is queue or exchange; `received` and `current` come already quoted, or are `none`."""
+    """Return the error for a declaration that differs from the existing one.
+
+    kind: queue or exchange. received, current: already quoted, or `none`.
+    """
     return precondition_failed(
         f"inequivalent arg '{argument}' for {kind} '{name}' in vhost '{vhost}':"
         f" received {received} but current is {current}"
@@ -190,24 +193,30 @@ def inequivalent_argument(argument: str, kind: str, name: str, vhost: str, recei
 
 
 def invalid_queue_argument(argument: str, name: str, vhost: str, reason: str) -> AmqpError:
-    """`reason` is an Erlang term such as `{value_negative,-1}`."""
+    """Return the error for a bad argument. reason: an Erlang term such as `{value_negative,-1}`."""
     return precondition_failed(f"invalid arg '{argument}' for queue '{name}' in vhost '{vhost}': {reason}")
 
 
 def argument_not_of_queue_type(argument: str, name: str, vhost: str, queue_module: str) -> AmqpError:
-    """`queue_module` is the name that RabbitMQ prints for a kind of queue, such as rabbit_classic_queue."""
+    """Return the error for an argument that a queue type does not have.
+
+    queue_module: RabbitMQ's name of the queue type, such as rabbit_classic_queue.
+    """
     return precondition_failed(
         f"invalid arg '{argument}' for queue '{name}' in vhost '{vhost}' of queue type {queue_module}"
     )
 
 
 def invalid_queue_property(prop: str, name: str, vhost: str) -> AmqpError:
-    """`prop` is non-durable, exclusive-owner or auto-delete."""
+    """Return the error for a property that a queue type does not allow.
+
+    prop: non-durable, exclusive-owner or auto-delete.
+    """
     return precondition_failed(f"invalid property '{prop}' for queue '{name}' in vhost '{vhost}'")
 
 
 def invalid_argument_type(argument: str, kind: str, name: str, vhost: str, type_name: str) -> AmqpError:
-    """For the arguments that name an exchange; `type_name` as in wire.values.TYPE_NAMES."""
+    """Return the error for an argument that should name an exchange. type_name: see wire.values.TYPE_NAMES."""
     return precondition_failed(f"invalid type '{type_name}' for arg '{argument}' in {kind} '{name}' in vhost '{vhost}'")
 
 
@@ -228,7 +237,7 @@ def server_named_queue_refused(queue_module: str) -> AmqpError:
 
 
 def streams_not_implemented(name: str, vhost: str, kinds: str) -> AmqpError:
-    """Not a RabbitMQ text: RabbitMQ has streams."""
+    """Return the error for a stream. The text is not RabbitMQ's, which has streams."""
     return not_implemented(
         f"queue '{name}' in vhost '{vhost}' cannot be a stream, this broker has none; declare it with x-queue-type"
         f" {kinds}"
@@ -236,7 +245,10 @@ def streams_not_implemented(name: str, vhost: str, kinds: str) -> AmqpError:
 
 
 def deprecated_feature_denied(feature: str, overridden: bool) -> AmqpError:
-    """`overridden`: the configuration denies what is permitted by default (rabbit_deprecated_features.erl)."""
+    """Return the error for a denied deprecated feature (rabbit_deprecated_features.erl).
+
+    overridden: the configuration denies a feature that is permitted by default.
+    """
     why = (
         "Its use is not permitted per the configuration (overriding the default, which is permitted):\n"
         f'    "deprecated_features.permit.{feature} = false"\n'
@@ -270,21 +282,21 @@ def unknown_exchange_type(name: str) -> AmqpError:
     return precondition_failed(f"unknown exchange type '{name}'")
 
 
-# --- what single exchange types refuse -------------------------------------------------------------------------------
+# --- errors of single exchange types ---------------------------------------------------------------------------------
 
 
 def invalid_x_match_value(value: str) -> AmqpError:
-    """`value` is an Erlang binary such as `<<"foo">>`."""
+    """Return the error for an unknown x-match. value: an Erlang binary such as `<<"foo">>`."""
     return precondition_failed(f"Invalid x-match field value {value}; expected all, any, all-with-x, or any-with-x")
 
 
 def invalid_x_match_type(kind: str, value: str) -> AmqpError:
-    """`value` is an Erlang term."""
+    """Return the error for an x-match that is not a string. value: an Erlang term."""
     return precondition_failed(f"Invalid x-match field type {kind} (value {value}); expected longstr")
 
 
 def binding_weight_no_integer(routing_key: str) -> AmqpError:
-    """`routing_key` is an Erlang binary such as `<<"abc">>`."""
+    """Return the error for a bad weight. routing_key: an Erlang binary such as `<<"abc">>`."""
     return precondition_failed(f"The binding key must be an integer: {routing_key}")
 
 
@@ -301,7 +313,10 @@ def unsupported_hash_property(name: str) -> AmqpError:
 
 
 def hash_argument_no_longstr(argument: str, kind: str) -> AmqpError:
-    """RabbitMQ has no text for it: it closes the connection with INTERNAL_ERROR."""
+    """Return the error for a bad hash argument.
+
+    The text is ours: RabbitMQ closes the connection with INTERNAL_ERROR.
+    """
     return precondition_failed(f"Invalid {argument} field type {kind}; expected longstr")
 
 
@@ -381,7 +396,7 @@ def get_on_single_active(name: str, vhost: str, kind: str) -> AmqpError:
 
 
 def not_stored(reason: str) -> AmqpError:
-    """Not a RabbitMQ text. A change of something durable could not be written, and was not made."""
+    """Return the error for a durable change that could not be written and was not made. The text is not RabbitMQ's."""
     return resource_error(f"the change cannot be stored: {reason}")
 
 
@@ -415,7 +430,7 @@ def node_channel_limit(node: str, limit: int) -> AmqpError:
 
 
 def user_channel_limit(node: str, limit: int) -> AmqpError:
-    """RabbitMQ names its node where the text says user."""
+    """Return the error for a user's channel limit. RabbitMQ's text names the node in place of the user."""
     return not_allowed(
         f"number of channels opened for user '{node}' has reached the maximum allowed user limit of ({limit})"
     )
@@ -434,7 +449,10 @@ def too_many_channels(opened: int, limit: int) -> AmqpError:
 
 
 def closed_by_management(reason: str) -> AmqpError:
-    """reason: what the X-Reason header of the request says, "" for none."""
+    """Return the error for a connection closed by a management request.
+
+    reason: the X-Reason header of the request, "" for none.
+    """
     return AmqpError(320, reason or "Closed via management plugin")
 
 
@@ -446,7 +464,7 @@ def node_connection_limit(limit: int) -> AmqpError:
     return not_allowed(f"connection refused: node connection limit ({limit}) is reached")
 
 
-# --- kinds of queues -------------------------------------------------------------------------------------------------
+# --- queue types -----------------------------------------------------------------------------------------------------
 
 
 def conditional_delete_refused(name: str, vhost: str, kind: str, if_unused: bool) -> AmqpError:

@@ -1,7 +1,7 @@
-"""Signed integers in octets, and a buffer to gather octets in: what the C library `librt` does without making objects.
+"""Signed integers in bytes, and a byte buffer: as provided by the C library `librt`, without creating objects.
 
-Nothing else imports it, and where it is missing the same names do the same in Python. Compiled code is not built
-without it.
+Only this module imports `librt`. If it is missing, the same functions are provided in plain Python. Compiled code is
+never built without `librt`.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Regular expressions that users write: in permissions, policies, the configuration, filters. RabbitMQ takes PCRE."""
+"""Regular expressions written by users: in permissions, policies, the configuration and filters. RabbitMQ uses PCRE."""
 
 import contextlib
 import logging
@@ -7,18 +7,18 @@ from typing import Any, final
 
 log = logging.getLogger(__name__)
 
-#: A search that takes longer has found nothing, as one beyond PCRE's match limit in RabbitMQ.
+#: Time limit of a search. A search that exceeds it finds nothing, like one beyond PCRE's match limit in RabbitMQ.
 _SEARCH_S = 0.02
-#: After so many of them a pattern is found nowhere any more.
+#: After this number of searches that exceeded the time limit, a pattern is not searched for any more.
 _GIVEN_UP_AFTER = 3
 
-#: What keeps the compilation short: its time doubles with each repetition around others.
+#: Limits that keep compilation short: its time doubles with each level of nested repetition.
 _LONGEST = 2048
 _DEEPEST = 6
 
-#: Patterns that the standard library finds in no time, and that mean the same there: text and characters of a class,
-#: with at most one repetition; behind `^` there may be a second one, or a choice of texts. That takes a fifth of the
-#: time of a search that may be broken off, and most brokers need nothing else.
+#: Patterns that the standard library searches for quickly and with the same meaning: text and character classes, with
+#: at most one repetition; after `^` also with a second repetition or a choice of texts. Such a search takes a fifth of
+#: the time of one that can be interrupted, and most brokers need no other patterns.
 _TEXT = r"(?:[\w/:@ -]|\\[.-])"
 _CLASS = r"(?:\.|\[\^?(?:[A-Za-z0-9]-[A-Za-z0-9]|\\[.-]|[\w.:/@])+-?\])"
 _ONCE = rf"(?:{_TEXT}|{_CLASS}(?![*+?{{]))*"
@@ -27,17 +27,17 @@ _CHOICE = rf"(?:\((?:\?:)?{_TEXT}*(?:\|{_TEXT}*)*\){_ONCE})"
 _PLAIN = re.compile(
     rf"(?:\^?{_ONCE}{_REPEATED}?|\^{_ONCE}{_CHOICE}{_REPEATED}?|\^{_ONCE}{_REPEATED}{{2}})\$?", re.ASCII
 )
-#: Patterns of text at the start.
+#: Patterns of text at the start of the string.
 _START = re.compile(rf"\^({_TEXT}*)(?:\.\*)?", re.ASCII)
-#: What means something else than in PCRE: flags that are not at the start, fuzzy matches such as `a{e<=2}`.
+#: Syntax that does not mean the same as in PCRE: flags that are not at the start, fuzzy matches such as `a{e<=2}`.
 _MISREAD = re.compile(r"(?<!^)\(\?[A-Za-z0-9-]*[a-zA-Z](?<![RP])\)|\{\s*(?:\d+\s*<=?\s*)?\d*[dies]\s*[<=,:+}]")
-#: Comments and flags that would hide from `_depth` how deep a pattern is.
+#: Comments and flags that would hide the nesting depth from `_depth`.
 _HIDING = re.compile(r"\(\?(?:#|[A-Za-z0-9]*[xV])")
 _TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|[()]", re.DOTALL)
 
 
 class PatternError(ValueError):
-    """A pattern that is none. reason: what is wrong with it. at: where, counted in characters."""
+    """An invalid pattern. reason: the mistake. at: its position in characters."""
 
     def __init__(self, pattern: object, reason: str, at: int = 0) -> None:
         self.reason = reason
@@ -47,13 +47,16 @@ class PatternError(ValueError):
 
 @final
 class Pattern:
-    """A regular expression, ready to be searched for. However bad it is, it holds up the broker for some 60 ms in all:
-    a search that takes long is broken off and has found nothing, and after three of them it is found nowhere."""
+    """A compiled regular expression.
+
+    Even the worst one blocks the broker for only some 60 ms in total: a long search is interrupted and finds nothing,
+    and after three of these the pattern is not searched for any more.
+    """
 
     __slots__ = ("_compiled", "_plain", "_slow", "_start", "text")
 
     def __init__(self, text: str, ignore_case: bool = False, unicode: bool = False) -> None:
-        """unicode: whether `\\w` and the like mean other letters than those of ASCII as well. Raises PatternError."""
+        """Compile `text`. unicode: `\\w` and the like also match letters outside of ASCII. Raises PatternError."""
         self.text = text
         self._slow = 0
         start = None if ignore_case else _START.fullmatch(text)
@@ -74,13 +77,13 @@ class Pattern:
         except (TimeoutError, MemoryError):
             self._slow += 1
             if self._slow == 1:
-                log.warning("regular expression %r takes too long: such a search finds nothing", self.text[:255])
+                log.warning("regular expression %r takes too long: search interrupted, no match", self.text[:255])
             return False
 
 
 def _plain(text: str, ignore_case: bool, unicode: bool) -> re.Pattern[str] | None:
     if _PLAIN.fullmatch(text):
-        with contextlib.suppress(re.error):  # such as [z-a], for which the other library has the better words
+        with contextlib.suppress(re.error):  # invalid, such as [z-a]: the other library has the better error message
             return re.compile(text, (re.IGNORECASE if ignore_case else 0) | (0 if unicode else re.ASCII))
     return None
 
@@ -92,7 +95,7 @@ def _compiled(text: str, ignore_case: bool, unicode: bool) -> Any:
         raise PatternError(text, f"{misread[0]} is not supported here", misread.start())
     if _depth(text) > _DEEPEST:
         raise PatternError(text, "parentheses are too deeply nested")
-    # Takes 20 ms, which a broker that does not need it saves at its start.
+    # Imported late, because the import takes 20 ms of the start, and most brokers do not need it.
     import regex
 
     flags = regex.VERSION0 | (regex.IGNORECASE if ignore_case else 0) | (regex.UNICODE if unicode else regex.ASCII)

@@ -1,4 +1,4 @@
-"""Functions of `octets` in plain Python, for use without `librt`."""
+"""The functions of `octets` in plain Python, for use without `librt`."""
 
 import struct
 
@@ -8,7 +8,7 @@ _I64 = struct.Struct(">q")
 
 
 class BytesWriter:
-    """Octets, gathered to be taken as one bytes object."""
+    """A buffer of bytes, returned as one bytes object at the end."""
 
     __slots__ = ("_octets",)
 

@@ -1,4 +1,4 @@
-"""Certificates for tests: authorities, and what they issue, as PEM files."""
+"""Certificates for tests: authorities and the certificates that they issue, as PEM files."""
 
 import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-#: All certificates of tests are valid from then on.
+#: All certificates of tests are valid from this time on.
 NOT_BEFORE = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
 NOT_AFTER = datetime.datetime(2044, 1, 1, tzinfo=datetime.UTC)
 
@@ -17,20 +17,20 @@ LOCALHOST = (x509.DNSName("localhost"),)
 
 
 class Issued(NamedTuple):
-    """The files of a certificate (with those between it and the authority behind it) and of its key."""
+    """The files of a certificate (with the intermediate certificates up to the authority) and of its key."""
 
     certfile: str
     keyfile: str
 
 
 def name(common_name, *further):
-    """A distinguished name: further (oid, value) pairs first, then the common name."""
+    """Return a distinguished name: the further (oid, value) pairs first, then the common name."""
     pairs = [*further, (NameOID.COMMON_NAME, common_name)]
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in pairs])
 
 
 class Authority:
-    """Issues certificates into `directory`. `cafile` is its own; between: it is vouched for by that other authority."""
+    """Issues certificates into `directory`. cafile: its own certificate. between: the authority that has issued it."""
 
     def __init__(self, directory: Path, common_name="test authority", between=None):
         self.directory = directory
@@ -49,7 +49,7 @@ class Authority:
         self.cafile = str(self._write(f"{common_name.replace(' ', '-')}.pem", self.pem))
 
     def issue(self, file, subject=None, alternative_names=LOCALHOST, password=None, not_after=NOT_AFTER):
-        """A certificate for a server or a client, in FILE.pem and FILE-key.pem, which are replaced if they exist."""
+        """Issue a certificate for a server or a client, in FILE.pem and FILE-key.pem, replacing existing files."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(subject or name(file), self.subject, key, not_after)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)

@@ -9,8 +9,8 @@ from tests.fuzz.effort import effort
 from tests.markers import guard, mark
 from tests.process import BrokerProcess
 
-# How long an example takes says more about what else the machine is doing than about the test. All runs try the same
-# examples, unless they are to search, so that a test that fails says something about the change at hand.
+# The time of an example depends more on the load of the machine than on the test, so it has no limit. All runs try the
+# same examples, unless they are to search for new ones, so that a failure is caused by the change at hand.
 settings.register_profile(
     "tests",
     effort(100),
@@ -19,7 +19,7 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
-# A shell has what it runs in the background ignore it, and so does what that starts; tests end processes by it.
+# A shell makes background jobs ignore SIGINT, and their children inherit that; tests end processes by it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -29,7 +29,7 @@ guard.install()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Keep the garbage collector from going through all that is loaded and collected, which stays to the end."""
+    """Exclude all loaded and collected objects, which live to the end, from garbage collections."""
     gc.disable()
     try:
         return (yield)
@@ -50,20 +50,20 @@ def pytest_runtest_protocol(item):
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory):
-    """One broker process for the whole run; tests take names of their own on it. See tests/process.py."""
+    """One broker process for the whole run; each test uses names of its own. See tests/process.py."""
     with BrokerProcess(tmp_path_factory.mktemp("broker")) as process:
         yield process
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport():
-    """What is logged of names that are no UTF-8 cannot be sent from one pytest process to another."""
+    """Escape names that are not UTF-8 in captured logs, which pytest cannot send between its processes."""
     report = yield
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
     return report
 
 
-#: What takes longest: begun first where several processes share the tests, so that not all wait for one at the end.
+#: The slowest tests: they begin first if several processes share the tests, so that none is left for the end.
 LONG = ("page", "interop", "docs", "examples", "load", "crash", "fuzz", "server")
 
 

@@ -1,4 +1,4 @@
-"""Definitions that outlive the broker but, when the power goes, only as far as they were synced."""
+"""Definitions that outlive the broker, but survive a power failure only if they were synced."""
 
 from contextlib import contextmanager
 
@@ -15,7 +15,7 @@ from amqpbroker.store.definitions.definitions import (
     VhostDefinition,
 )
 
-#: Kind -> how many of its fields, the first, are its key.
+#: Kind -> number of its first fields that are the key.
 KEYS = {
     VhostDefinition: 1,
     UserDefinition: 1,
@@ -34,7 +34,7 @@ def _vhost_of(definition):
 
 
 class FaultyDefinitions(Definitions):
-    """versions: what was kept after each transaction since the last sync, that one's first."""
+    """versions: the contents after each transaction since the last sync, beginning with the synced contents."""
 
     def __init__(self, versions=None):
         self.versions = versions or [({}, 0)]
@@ -95,12 +95,13 @@ class FaultyDefinitions(Definitions):
     def close(self):
         pass
 
-    # --- what happens to machines -----------------------------------------------------------------------------------
+    # --- crashes
+    # --------------------------------------------------------------------------------------------------------
 
     def killed(self) -> "FaultyDefinitions":
-        """What the next process finds."""
+        """Return the definitions that the next process finds."""
         return FaultyDefinitions(list(self.versions))
 
     def after_power_loss(self, chance) -> "FaultyDefinitions":
-        """What the next process finds on a machine that forgot the last transactions, chance says how many."""
+        """Return the definitions after a power failure that has lost some of the last transactions."""
         return FaultyDefinitions([self.versions[chance.randrange(len(self.versions))]])

@@ -1,4 +1,4 @@
-"""A file system in memory that fails as told and, when the power goes, forgets what was not synced."""
+"""A file system in memory that fails on request and loses unsynced data in a power failure."""
 
 import copy
 import errno
@@ -9,17 +9,16 @@ SECTOR_BYTES = 512
 
 
 class PowerCut(BaseException):
-    """The power goes in the middle of a file operation. Nothing in the broker catches it."""
+    """A power failure in the middle of a file operation. Nothing in the broker catches it."""
 
 
 class FaultyFiles:
     """The methods of `amqpbroker.store.files.Files`, without a disk.
 
-    fail_write, fail_sync: the number, from 1, of the write or sync that fails (0: none does); a failed write leaves
-    half its data behind. After a failed sync the kernel takes what was not synced as written: no later sync writes it,
-    unless it is written over. cut_at: the number of the step, which is whatever changes something, in which `PowerCut`
-    is raised. `power_loss` forgets what was not synced; what `kill`, the end of the process, takes with it is only what
-    is open.
+    fail_write, fail_sync: the number, from 1, of the write or sync that fails (0: none); a failed write leaves half its
+    data behind. After a failed sync the kernel considers unsynced data written: no later sync writes it, unless it is
+    overwritten. cut_at: the number of the step (an operation that changes something) in which `PowerCut` is raised.
+    `power_loss` discards unsynced data; `kill`, the end of the process, only closes open files.
     """
 
     def __init__(self):
@@ -34,7 +33,7 @@ class FaultyFiles:
         self.syncs = 0
         self.steps = 0
         self.expected: list[tuple[Path, int, int]] = []
-        # Names that came and went since the directory was synced: path, and what a removed file was.
+        # Names added and removed since the directory was synced: path, and the contents of a removed file.
         self._names: list[tuple[Path, tuple[bytearray, int] | None]] = []
         self._next = 3
 
@@ -115,16 +114,18 @@ class FaultyFiles:
         if self.steps == self.cut_at:
             raise PowerCut
 
-    # --- what happens to machines -----------------------------------------------------------------------------------
+    # --- crashes
+    # --------------------------------------------------------------------------------------------------------
 
     def kill(self):
         self.open_files.clear()
         self._mend()
 
     def power_loss(self, keep=0, chance: random.Random | None = None):
-        """Of what was not synced, the first `keep` octets of each file stay, and no name.
+        """Discard unsynced data, except for its first `keep` bytes in each file, and all unsynced names.
 
-        Or chance decides: how much of each file was written, but for some sectors in it, and how many names, the first.
+        With `chance`, random parts survive: how much of each file was written, except for some sectors, and how many of
+        the names, oldest first.
         """
         self.open_files.clear()
         self._mend()
@@ -152,7 +153,7 @@ class FaultyFiles:
         self.fail_write = self.fail_sync = self.cut_at = 0
 
     def copy(self) -> "FaultyFiles":
-        """The same files, as another machine would see them."""
+        """Return the same files, as another machine would see them."""
         return copy.deepcopy(self)
 
 
@@ -173,9 +174,10 @@ class FlakyFiles(FaultyFiles):
 
 
 def _tear(content: bytearray, synced: int, chance: random.Random) -> None:
-    """Have some sectors of what was not synced read as zeros, as if the file had grown before they were written.
+    """Make some unsynced sectors read as zeros, as if the file had grown before they were written.
 
-    Not a file's first one: that a file's beginning comes first is relied on (docs/store-format.md, "Recovery").
+    The first sector of a file is exempt: the store relies on its being written first (docs/store-format.md,
+    "Recovery").
     """
     if chance.random() < 0.5:
         return

@@ -1,7 +1,7 @@
-"""A client without a socket: feeds a `Connection` with bytes and reads the frames that it answers with.
+"""A client without a socket: feeds a `Connection` with bytes and parses its answers.
 
-`Wire` takes a `cut`, which says in which pieces bytes are fed, so that every script can be run whole, byte by byte and
-at random splits.
+`Wire` has a parameter `cut`, which divides input into pieces, so that every script can be run whole, byte by byte and
+with random splits.
 """
 
 import random
@@ -34,7 +34,7 @@ def octets(data: bytes) -> Iterator[bytes]:
 
 
 def random_cut(seed: int) -> Cut:
-    """The same bytes are always cut in the same places."""
+    """Return a function that always cuts the same bytes at the same positions."""
 
     def cut(data: bytes) -> Iterator[bytes]:
         chance = random.Random(f"{seed} {zlib.crc32(data)}")
@@ -50,7 +50,7 @@ CUTS = {"whole": whole, "octets": octets, "random": random_cut(1)}
 
 
 class Received(NamedTuple):
-    """One method from the broker, with its content if it has one."""
+    """A method from the broker, with its content if it has one."""
 
     channel: int
     name: str
@@ -64,7 +64,7 @@ def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
 
 
 class LaggingStore(MemoryStore):
-    """Store that syncs only when the test says so. counted: bytes of the pending answers."""
+    """A store that syncs only on request of the test. counted: bytes of the pending answers."""
 
     def __init__(self) -> None:
         self.counted = 0
@@ -77,7 +77,7 @@ class LaggingStore(MemoryStore):
 
 
 class Answers:
-    """Methods with their contents out of the bytes that a broker sends. heartbeats: number of them so far."""
+    """Parses the broker's bytes into methods with their contents. heartbeats: number of heartbeats so far."""
 
     def __init__(self) -> None:
         self.heartbeats = 0
@@ -91,8 +91,8 @@ class Answers:
         return self._reader.held == 0 and self._partial is None
 
     def read(self, data: bytes) -> list[Received]:
-        """Return what these bytes complete."""
-        if self.is_between and data.startswith(b"AMQP"):  # the whole answer to another version; no frame begins so
+        """Return the methods that these bytes complete."""
+        if self.is_between and data.startswith(b"AMQP"):  # the answer to another version
             return [Received(0, "protocol-header", {"header": data})]
         self._reader.feed(data)
         got = [self._frame(*frame) for frame in self._reader.frames()]
@@ -127,7 +127,10 @@ class Answers:
 
 
 class Wire:
-    """One client connection. `send` and `publish` write, `receive` runs a turn and returns what was answered."""
+    """One client connection.
+
+    `send` and `publish` write; `receive` runs event loop iterations and returns the answers.
+    """
 
     def __init__(
         self, broker: Broker, cut: Cut = whole, host: str = "127.0.0.1", tls: Encryption | None = None
@@ -141,7 +144,8 @@ class Wire:
     def _on_dirty(self) -> None:
         self.dirty = True
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- output
+    # ---------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
         for piece in self._cut(data):
@@ -166,10 +170,11 @@ class Wire:
         """Return whether everything that was read is complete: no part of a frame or of a content is left."""
         return self._answers.is_between
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- input
+    # ----------------------------------------------------------------------------------------------------------
 
     def turn(self) -> bytes:
-        """End turns until nothing more is written; returns the bytes."""
+        """End event loop iterations until nothing more is written; return the bytes."""
         data = b""
         self.broker.sync()
         while self.dirty:
@@ -182,12 +187,12 @@ class Wire:
         return self.read(self.turn())
 
     def read(self, data: bytes) -> list[Received]:
-        """Return what the bytes, which `turn` returned, complete."""
+        """Return the methods that these bytes, a result of `turn`, complete."""
         return self._answers.read(data)
 
     @property
     def heartbeats(self) -> int:
-        """Number of heartbeats that the broker has sent, since it was last set."""
+        """Number of heartbeats sent by the broker since it was last set."""
         return self._answers.heartbeats
 
     @heartbeats.setter
@@ -195,19 +200,20 @@ class Wire:
         self._answers.heartbeats = count
 
     def call(self, channel: int, name: str, **arguments: Any) -> Received:
-        """Send a method and return the one answer."""
+        """Send a method and return its only answer."""
         self.send(channel, name, **arguments)
         answers = self.receive()
         assert len(answers) == 1, answers
         return answers[0]
 
     def closed(self) -> tuple[int, str]:
-        """Code and text of the connection.close, which is all that came."""
+        """Return code and text of the connection.close, which is all that was received."""
         (got,) = self.receive()
         assert (got.channel, got.name) == (0, "connection.close"), got
         return got.arguments["reply_code"], got.arguments["reply_text"]
 
-    # --- whole steps ------------------------------------------------------------------------------------------------
+    # --- whole operations
+    # -----------------------------------------------------------------------------------------------
 
     def log_in(
         self,
@@ -218,7 +224,7 @@ class Wire:
         frame_max: int = 131072,
         capabilities: tuple[str, ...] = ("consumer_cancel_notify", "authentication_failure_close"),
     ) -> "Wire":
-        """The whole handshake, and channel 1."""
+        """Perform the whole handshake, and open channel 1."""
         login = Login(announced(capabilities), ("PLAIN",), user, password, lambda _: heartbeat, 2047, frame_max)
         self.feed(PROTOCOL_HEADER)
         (start,) = self.receive()
@@ -245,7 +251,7 @@ class Wire:
         return count
 
     def consume(self, queue: str, tag: str = "c", channel: int = 1, **arguments: Any) -> list[Received]:
-        """Start a consumer; returns what was delivered at once."""
+        """Start a consumer; return its immediate deliveries."""
         self.send(channel, "basic.consume", queue=queue, consumer_tag=tag, **arguments)
         got = self.receive()
         assert got, "no answer"
@@ -257,7 +263,7 @@ class Wire:
 
 
 def method(name: str, channel: int = 1, **arguments: Any) -> bytes:
-    """One method frame."""
+    """Return one method frame."""
     return frame(METHOD, channel, methods.encode(name, **arguments))
 
 
@@ -270,7 +276,7 @@ def published(
     frame_max: int = 131072,
     **properties: Any,
 ) -> bytes:
-    """The frames of one basic.publish; shortstr properties are given as str or bytes."""
+    """Return the frames of one basic.publish; pass shortstr properties as str or bytes."""
     values = {name: value.encode() if isinstance(value, str) else value for name, value in properties.items()}
     method = methods.encode("basic.publish", exchange=exchange, routing_key=routing_key, mandatory=mandatory)
     return frame(METHOD, channel, method) + content(channel, encode_properties(values), body, frame_max)

@@ -1,7 +1,7 @@
 """The state of the architecture on one page: `python -m tests.layers`.
 
-Prints the layers and the folders in them with what they may import, the circles of imports, and how often the source
-has what is to become less, before the work on it began and today. Nearly all counts are functions of a parsed module.
+It prints the layers and their folders with the imports allowed to them, the import cycles, and counts of patterns that
+should become rarer, before the work on them and today. Nearly all counts are functions of a parsed module.
 """
 
 import ast
@@ -15,10 +15,10 @@ from tests.test_calls import Persistent
 from tests.test_layers import FOLDERS, LAYERS, NOT_YET, circles, imported, layer_of
 from tests.test_mirror import COVERED
 
-#: Objects that are always there, if only as one that keeps nothing.
+#: Objects that always exist, even if only as an implementation that stores nothing.
 ABSENT = {"log", "store", "journal", "spill"}
 STORES = {"Store", "MemoryStore", "Persistence"}
-#: Circles that are shown; the names of a longer one are cut.
+#: Number of cycles that are shown, and of names of a longer cycle.
 SHOWN, NAMES = 6, 8
 
 
@@ -86,7 +86,7 @@ def functions(tree: ast.AST) -> list[ast.FunctionDef]:
 
 
 def settles(tree: ast.AST) -> int:
-    """Count functions that tell a store that copies are settled."""
+    """Count functions that settle copies in a store."""
     return sum(
         isinstance(node, ast.Attribute)
         and node.attr in ("settle", "settle_positions")
@@ -97,7 +97,7 @@ def settles(tree: ast.AST) -> int:
 
 
 def counts_unacked(tree: ast.AST) -> int:
-    """Count additions to a field whose name is that of a number of unacknowledged messages."""
+    """Count additions to a field named like a number of unacknowledged messages."""
     targets = [node.target for node in nodes(tree) if isinstance(node, ast.AugAssign)]
     return sum(isinstance(target, ast.Attribute) and "unacked" in target.attr for target in targets)
 
@@ -152,13 +152,13 @@ def except_below(folder: str) -> list[Path]:
 
 
 def total(count: Callable[[ast.AST], int], paths: list[Path]) -> str:
-    """The sum over the modules, and in how many of these it is not 0."""
+    """Return the sum over the modules, and the number of modules with a count above 0."""
     found = [number for path in paths if (number := count(parsed(path)))]
     return f"{sum(found)} in {len(found)} files" if found else "0"
 
 
 def total_files(count: Callable[[ast.AST], int], paths: list[Path]) -> int:
-    """The number of modules in which it is not 0."""
+    """Return the number of modules with a count above 0."""
     return sum(count(parsed(path)) > 0 for path in paths)
 
 
@@ -172,7 +172,7 @@ def holding(text: str, folder: str) -> list[Path]:
 
 
 def imports_within(layer: str) -> int:
-    """Count the imports of one module of a layer by another, of those that are in no folder of it."""
+    """Count the imports between modules of a layer that are in none of its folders."""
     own = {path.stem: path for path in MODULES if path.parent == PACKAGE / layer}
     start = f"amqpbroker.{layer}."
     found = {(stem, name.removeprefix(start).partition(".")[0]) for stem in own for name in imported(own[stem])}
@@ -220,8 +220,8 @@ def counts() -> list[Count]:
         Count("imports against the table of folders", "45", len(NOT_YET)),
         Count("modules directly in broker/", "66", sum(path.parent == PACKAGE / "broker" for path in MODULES)),
         Count("imports among the modules directly in broker/", "242", imports_within("broker")),
-        Count("modules of broker/ in the largest circle of imports", "59", largest_circle("broker")),
-        Count("modules of amqp/ in the largest circle of imports", "25", largest_circle("amqp")),
+        Count("modules of broker/ in the largest import cycle", "59", largest_circle("broker")),
+        Count("modules of amqp/ in the largest import cycle", "25", largest_circle("amqp")),
         Count("isinstance() of a store, outside the store", "2", total(asks_for_store, except_below("store/"))),
         Count("`log is None`, or of a store, a journal, a spill", "24", total(asks_whether_there, MODULES)),
         Count("tests for quorum", "39 in 16 files", total(asks_for_quorum, MODULES)),
@@ -250,7 +250,7 @@ def counts() -> list[Count]:
 
 
 def table() -> list[str]:
-    """The layers and their folders: how many modules and lines each has, and what it may import."""
+    """Return the layers and their folders: number of modules and lines, and allowed imports."""
     lines = []
     for layer, may in LAYERS.items():
         lines.append(row(layer, [path for path in MODULES if layer_of(path) == layer], may))
@@ -265,7 +265,7 @@ def row(name: str, paths: list[Path], may: set[str]) -> str:
 
 
 def joined() -> list[str]:
-    """The circles of imports, the largest first."""
+    """Return the import cycles, the largest first."""
     found = sorted(
         (circle for layer in LAYERS for circle in circles(layer)), key=lambda circle: (-len(circle), sorted(circle))
     )
@@ -287,10 +287,10 @@ def page() -> str:
             f"{'layer':20}{'files':>5}{'lines':>7}  may import",
             *table(),
             "",
-            "Circles of imports within a layer, imports for types included",
+            "Import cycles within a layer, including imports for types",
             *joined(),
             "",
-            f"{'What is to become less':{name_width}}{'before':{before_width}}today",
+            f"{'Should become rarer':{name_width}}{'before':{before_width}}today",
             *(f"{each.name:{name_width}}{each.before:{before_width}}{each.today}" for each in numbers),
         )
     )

@@ -1,7 +1,8 @@
-"""Markers that tests get from the code that they use, so that nobody has to remember them.
+"""Markers that tests get automatically from the code that they use.
 
-`explore` goes to tests that search for a mistake (Hypothesis, the folders in EXPLORING), `process` to tests whose code,
-or that of their fixtures, reaches something that starts a process. `guard` fails a test that starts one nonetheless.
+`explore` marks tests that search for errors (Hypothesis, the folders in EXPLORING), `process` marks tests whose code,
+or the code of their fixtures, reaches a function that starts a process. `guard` fails a test that starts a process
+without the marker.
 """
 
 import inspect
@@ -20,10 +21,10 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-#: Folders with tests that search only.
+#: Folders with exploring tests only.
 EXPLORING = ("crash", "fuzz")
 
-#: Packages whose code is followed. The broker's is not: it starts processes in `amqpbroker perf` only.
+#: Packages whose code is followed. The broker's is not: only `amqpbroker perf` starts processes in it.
 FOLLOWED = ("tests", "conformance", "interop", "tools")
 
 STARTS = (subprocess.run, subprocess.check_output, subprocess.check_call, subprocess.Popen)
@@ -33,7 +34,7 @@ STARTED = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.sp
 
 
 def mark(item: pytest.Item) -> None:
-    """Add the markers that the code of a test asks for."""
+    """Add the markers that the code of a test requires."""
     function = getattr(item, "obj", None)
     folder = item.path.relative_to(TESTS).parts[0] if item.path.is_relative_to(TESTS) else ""
     if folder in EXPLORING or getattr(function, "is_hypothesis_test", False):
@@ -43,7 +44,7 @@ def mark(item: pytest.Item) -> None:
 
 
 def fixtures(item: pytest.Item) -> Iterator[Any]:
-    """Functions of all fixtures that a test uses, autouse ones and fixtures of fixtures included."""
+    """Yield the functions of all fixtures that a test uses, including autouse fixtures and fixtures of fixtures."""
     info = getattr(item, "_fixtureinfo", None)
     for definitions in info.name2fixturedefs.values() if info else ():
         yield definitions[-1].func
@@ -51,12 +52,12 @@ def fixtures(item: pytest.Item) -> Iterator[Any]:
 
 @cache
 def starts_process(used: Any) -> bool:
-    """Return whether code reaches something that starts a process, through globals of its module."""
+    """Return whether code reaches a function that starts a process, through globals of its module."""
     return any(thing is subprocess or thing is multiprocessing or thing in STARTS for thing in reached(used))
 
 
 def reached(used: Any) -> list[Any]:
-    """Functions, classes and modules that code names, those that they name, and so on."""
+    """Return the functions, classes and modules that code names, those that they name, and so on."""
     found: dict[int, Any] = {}
     waiting = [used]
     while waiting:
@@ -69,7 +70,7 @@ def reached(used: Any) -> list[Any]:
 
 
 def named(thing: Any) -> list[Any]:
-    """Functions, classes and modules that the code of a function or class names."""
+    """Return the functions, classes and modules that the code of a function or class names."""
     if str(getattr(thing, "__module__", None)).partition(".")[0] not in FOLLOWED:
         return []
     if isinstance(thing, type):
@@ -88,7 +89,7 @@ def is_followed_module(value: Any) -> bool:
 
 
 def names_in(code: CodeType) -> Iterator[str]:
-    """Names of globals and attributes in a function and in the functions within it."""
+    """Yield names of globals and attributes in a function and in the functions within it."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
@@ -99,11 +100,11 @@ class Guard:
     """Fails a test that starts a process without having the marker `process`."""
 
     def __init__(self) -> None:
-        #: Name of the test that runs and must not start one.
+        #: Name of the running test, if it must not start a process.
         self.refused = ""
 
     def install(self) -> None:
-        """Watch this process from now on, which cannot be undone."""
+        """Watch this process from now on; this cannot be undone."""
         sys.addaudithook(self._on_event)
         start = BaseProcess.start
 
@@ -115,7 +116,7 @@ class Guard:
 
     @contextmanager
     def during(self, item: pytest.Item) -> Iterator[None]:
-        """Hold while a test runs, its fixtures included."""
+        """Watch a test while it runs, including its fixtures."""
         before, self.refused = self.refused, "" if item.get_closest_marker("process") else item.nodeid
         try:
             yield

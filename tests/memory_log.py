@@ -1,4 +1,4 @@
-"""A log in memory, which fails as told and, when the power goes, forgets what was not made durable."""
+"""A log in memory that fails on request and loses data that is not durable in a power failure."""
 
 import errno
 
@@ -11,7 +11,7 @@ from amqpbroker.store.recovered import Recovered
 
 
 class Lease:
-    """Says which of those that opened a log may write: who did so last, in the highest epoch."""
+    """Determines which of several writers may write: the one that opened the log last, with the highest epoch."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -22,13 +22,13 @@ class Lease:
 
 
 class MemoryLog(Log):
-    """Batches have no header here, and are whole or not there.
+    """Batches without headers, which are either whole or absent.
 
-    refuses: how many writes are not taken for now. fails: the next write fails for good.
+    refuses: number of writes to refuse temporarily. fails: the next write fails for good.
     """
 
     def __init__(self, segment_bytes: int = 1 << 20, before: "MemoryLog | None" = None) -> None:
-        """before: the log that is opened again, which shuts its writer out; None for a new one."""
+        """before: the log to open again, whose writer is fenced off; None for a new log."""
         self.name = "memory"
         self.living = LivingBySegment()
         self.segment_bytes = segment_bytes
@@ -39,7 +39,7 @@ class MemoryLog(Log):
         self.fails = False
         self.segments: dict[int, bytearray] = {}
         self._batches = 0
-        #: What is appended: where each batch is, oldest first.
+        #: Appended batches with their spans, oldest first.
         self._spans: dict[int, Span] = {}
         self._sizes: dict[int, int] = {}
         self._before = before

@@ -1,9 +1,9 @@
 """Rows of tests/covered.txt whose test does not run their source: `python -m tests.mirror [PART...]`.
 
-Runs the test file of each row that has one of the parts in its name, all rows if none is named, in a process of its own
-and records which functions of the package are called there. Prints each row with the number of functions that were
-called, and of all that the source has; fails if any row has none. Calls in processes that a test starts are not seen.
-It takes some minutes, so it is no part of `make test`.
+Runs the test file of each row whose name has one of the parts (by default all rows) in a process of its own, and
+records which functions of the package are called there. Prints each row with the number of called functions and of all
+functions of the source; fails if any row has none. Calls in processes started by a test are not seen. It takes some
+minutes, so it is not part of `make test`.
 """
 
 import ast
@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.test_mirror import COVERED, PACKAGE, TESTS
 
-#: Variable of the environment with the file for the calls of a run of pytest, which loads this module as a plugin.
+#: Environment variable with the output file of a run of pytest, which loads this module as a plugin.
 OUTPUT = "AMQPBROKER_MIRROR"
 TIMEOUT_S = 900
 #: Rows with a smaller share of called functions are marked.
@@ -28,7 +28,7 @@ FEW = 0.3
 
 
 def functions(path: Path) -> set[str]:
-    """Return the qualified names of the functions of a source that do something."""
+    """Return the qualified names of the functions of a source that are not empty."""
     return set(_functions(ast.parse(path.read_text()), ""))
 
 
@@ -44,7 +44,7 @@ def _functions(tree: ast.AST, prefix: str) -> Iterator[str]:
 
 
 def _is_empty(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    """Return whether the body is a docstring, `...` or `pass` alone."""
+    """Return whether the body is only a docstring, `...` or `pass`."""
     return all(
         isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
         for node in function.body
@@ -82,14 +82,14 @@ def _record(frame: FrameType, event: str, _: object) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    """Record calls, also if the test before has set another function."""
+    """Record calls, even if the previous test has set another profile function."""
     if OUTPUT in os.environ:
         sys.setprofile(_record)
         threading.setprofile(_record)
 
 
 def pytest_sessionfinish() -> None:
-    """Write which functions were called."""
+    """Write the names of the called functions."""
     if OUTPUT not in os.environ:
         return
     sys.setprofile(None)

@@ -1,7 +1,8 @@
-"""A broker in a page: what queues do to messages, as plain lists, and what a crash may leave of it.
+"""A model of the broker on one page: the effects of queues on messages, as plain lists, and after a crash.
 
-The clock is the model's own, and nothing waits: after each operation whatever is overdue and the head of its queue has
-left, and what a consumer can take is with it. One consumer a queue, and no exchanges: whoever publishes says where to.
+The clock is the model's own, and nothing waits: after each operation every overdue message at the head of a queue has
+left, and every message that a consumer may receive is delivered. Each queue has one consumer. There are no exchanges: a
+publish names the queues.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,9 @@ NONE = -1
 
 
 class Copy(NamedTuple):
-    """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: that of all.
+    """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: the first death of all.
 
-    is_normal: it came back to a quorum queue without a delivery limit, which forgets its priority until a restart.
+    is_normal: it was returned to a quorum queue without a delivery limit, which ignores its priority until a restart.
     """
 
     body: bytes
@@ -36,11 +37,11 @@ class Copy(NamedTuple):
         return Copy(self.body, self.persistent, self.priority, NONE, deaths, self.first or (queue, reason))
 
     def is_high(self) -> bool:
-        """Whether it is of high priority to a quorum queue."""
+        """Return whether it has high priority in a quorum queue."""
         return self.priority > 4 and not self.is_normal
 
     def may_enter(self, queue: str) -> bool:
-        """Whether it does not go round without a client's doing."""
+        """Return whether it may enter the queue: False if it would cycle without a client's doing."""
         for at, reason, _ in self.deaths:
             if reason == "rejected":
                 return True
@@ -50,7 +51,7 @@ class Copy(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """What a queue was declared with. letters: where its dead letters go, through the default exchange."""
+    """The arguments of a queue. letters: the queue of its dead letters, through the default exchange."""
 
     name: str
     quorum: bool = False
@@ -63,9 +64,10 @@ class Spec(NamedTuple):
 
 @dataclass
 class Line:
-    """A queue. number: which of those of its name. held: sequence -> what was taken and not settled.
+    """A queue. number: distinguishes queues with the same name. held: sequence -> copies that are delivered and not
+    settled.
 
-    delivered: of these, those that a consumer got. outstanding: those of the present one.
+    delivered: those of them that a consumer received. outstanding: those of the current consumer.
     """
 
     spec: Spec
@@ -109,18 +111,18 @@ class Line:
         return copy.persistent or self.spec.quorum
 
     def stored(self) -> list[Copy]:
-        """What a crash leaves of it: in its old order, what is held among the rest."""
+        """Return the copies after a crash: in their old order, including held ones."""
         held = [copy._replace(redelivered=True) for copy in self.held.values()]
         copies = [copy for copy in (*self.ready, *self.returned, *held) if self.is_stored(copy)]
         return sorted([copy._replace(is_normal=False) for copy in copies], key=lambda copy: copy.sequence)
 
 
-#: Queues that there are, and number -> what they have stored.
+#: Existing queues, and number -> stored copies.
 State = tuple[tuple[tuple[Spec, int], ...], dict[int, list[Copy]]]
 
 
 class Model:
-    """lines: the queues there are, in the order of their declaration."""
+    """lines: the existing queues in the order of their declaration."""
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
@@ -130,7 +132,8 @@ class Model:
         self._dying: list[tuple[Line, list[Copy], str]] = []
         self._burying = False
 
-    # --- what clients do --------------------------------------------------------------------------------------------
+    # --- operations of clients
+    # ------------------------------------------------------------------------------------------
 
     def declare(self, spec: Spec) -> None:
         if spec.name not in self.lines:
@@ -142,7 +145,7 @@ class Model:
         self._settle_down()
 
     def get(self, name: str, no_ack: bool = False) -> Copy | None:
-        """What has expired behind what is got from a quorum queue goes after the answer: `advance`."""
+        """Get a message. Messages of a quorum queue that expire behind it leave after the answer: `advance`."""
         line = self.lines[name]
         copy = self._take(line)
         if copy is not None and not no_ack:
@@ -161,12 +164,15 @@ class Model:
         self.lines[name].outstanding.clear()
 
     def settle(self, taken: list[tuple[Line, int]], how: str) -> None:
-        """`how` is ack, reject or requeue; queues by their names, in each what was got before what was delivered."""
+        """Settle copies.
+
+        how: ack, reject or requeue. Queues are in the order of names; in each, gets before deliveries.
+        """
         self._settle(taken, how)
         self._settle_down()
 
     def commit(self, copies: list[tuple[Copy, Iterable[str]]], taken: list[tuple[Line, int]], how: str) -> None:
-        """A transaction: publishes, then at once what it settles."""
+        """Commit a transaction: publishes, then everything it settles."""
         for copy, queues in copies:
             self._route(copy, queues)
         self._settle(taken, how)
@@ -204,7 +210,7 @@ class Model:
         return len(self.lines.pop(name))
 
     def advance(self, ms: int) -> None:
-        """Time passes, from one deadline to the next."""
+        """Advance the clock, from one deadline to the next."""
         end_ms = self.now_ms + ms
         while True:
             due = [line.head().deadline_ms for line in self.lines.values() if len(line) and line.head().deadline_ms]
@@ -215,14 +221,15 @@ class Model:
         self.now_ms = end_ms
 
     def take_delivered(self) -> list[tuple[Line, Copy]]:
-        """What consumers got since the last call."""
+        """Return the deliveries to consumers since the last call."""
         delivered, self._delivered = self._delivered, []
         return delivered
 
-    # --- what queues do ---------------------------------------------------------------------------------------------
+    # --- effects of queues
+    # ----------------------------------------------------------------------------------------------
 
     def _route(self, copy: Copy, queues: Iterable[str]) -> None:
-        """What dies of it goes on its way only when it has reached all its queues."""
+        """Add copies to the queues. Copies that die are dead-lettered only after all queues have theirs."""
         burying, self._burying = self._burying, True
         for name in queues:
             if name in self.lines:
@@ -285,7 +292,8 @@ class Model:
         self._expire(line)
         self._drain(line)
         if spec.quorum:
-            # What consumers can take at once is not too much; what is goes before what else has died.
+            # Copies that a consumer can receive immediately do not exceed the limit; excess ones leave before other
+            # dead copies.
             before = len(self._dying)
             self._trim(line)
             self._dying[waiting:] = self._dying[before:] + self._dying[waiting:before]
@@ -326,7 +334,7 @@ class Model:
         self._leave(line, expired, "expired")
 
     def _settle_down(self) -> None:
-        """What is overdue at the head of a queue leaves."""
+        """Remove overdue copies from the heads of queues."""
         while any(len(line) and self._is_overdue(line.head()) for line in self.lines.values()):
             for line in list(self.lines.values()):
                 self._expire(line)
@@ -334,16 +342,16 @@ class Model:
     # --- crashes ----------------------------------------------------------------------------------------------------
 
     def state(self) -> State:
-        """What would be on the disk if everything so far were."""
+        """Return the state that the disk would have if everything so far were written."""
         lines = self.lines.values()
         return tuple((line.spec, line.number) for line in lines), {line.number: line.stored() for line in lines}
 
     def has_stored(self, body: bytes) -> bool:
-        """Whether any copy of a message, or of what became of it, is to be stored."""
+        """Return whether any copy of a message, or of its dead letters, is to be stored."""
         return any(copy.body == body for line in self.lines.values() for copy in line.stored())
 
     def restarted(self, state: State) -> "Model":
-        """The broker that starts with it, at this time."""
+        """Return the broker that starts with the state, at the current time."""
         after = Model(self.now_ms)
         after.numbers = self.numbers
         specs, copies = state
@@ -358,12 +366,12 @@ class Model:
 
 
 def allowed(history: list[State], synced: int, killed: bool) -> Iterator[tuple[int, State]]:
-    """What may be found after a crash, and the last operation in it.
+    """Yield the states that may be found after a crash, each with the last operation in it.
 
     history[i] is the state after operation i, and everything up to `synced` is safe.
 
-    Operations take effect in their order, each as a whole, up to some point. What exists may be of a later time than
-    what is in it, as definitions are synced before messages; if only the process died, it is of the last.
+    Operations take effect in order, each as a whole, up to some point. The definitions may be of a later time than the
+    messages, as they are synced first; if only the process died, the definitions are the latest ones.
     """
     last = len(history) - 1
     latest = {last: history[last][0]} if killed else {}

@@ -1,21 +1,22 @@
-"""The tests, interpreted and compiled: what `make test`, `make test-all` and `make check` run.
+"""The tests, interpreted and compiled: the implementation of `make test`, `make test-all` and `make check`.
 
 usage: python -m tests.passes [--interpreted] [--all | --rest] [PYTEST'S ARGUMENTS ...]
 
 The interpreted pass imports the checkout. The compiled one imports build/compiled, in the test process and in the
 brokers that tests start.
 
-By default the quick tests are run, which take less than two minutes: neither `explore` nor `process` nor `alone`, and
-those that are marked `smoke`. The compiled pass has only the folders of the modules that are compiled, QUICK_COMPILED.
+By default the quick tests are run, which take less than two minutes: all without the markers `explore`, `process` and
+`alone`, and those marked `smoke`. The compiled pass has only the folders of the compiled modules, QUICK_COMPILED.
 
---all runs the rest after them: interpreted everything, compiled whatever the compiled modules can change, which is
-RUN_COMPILED. What is left out there tests tools, texts and pages that no compiled module has a part in. --rest runs the
-rest only, and adds to its summary what the quick tests came to, which were run before.
+--all then runs the rest: all other tests interpreted, and those that compiled modules can affect compiled,
+RUN_COMPILED. The tests left out there are about tools, texts and pages. --rest runs only the rest, and adds the results
+of the quick tests, which were run before, to its summary.
 
-Quick tests are run in parts (PARTS), two at a time, each by a process that collects the folders of its part only. The
-others wait for other processes and are shared out among several of xdist's, each of which has to collect all of them.
-Tests marked `alone` measure time, memory or CPU and are run afterwards, one after another, and once: compiled, as it is
-shipped, where that pass has them. With arguments, both passes run what these say, whatever the markers, in one process.
+Quick tests are run in parts (PARTS), two at a time, each by a process that collects only the folders of its part. The
+others wait for other processes and are distributed to several processes of xdist, each of which has to collect all of
+them. Tests marked `alone` measure time, memory or CPU. They are run afterwards, one after another, and once: compiled,
+as shipped, if that pass has them. With arguments, both passes run the tests that these select, whatever their markers,
+in one process.
 """
 
 import json
@@ -32,7 +33,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COMPILED = ROOT / "build" / "compiled"
 
-#: The compiled modules, everything that goes through them, and what would notice that they are not what is run.
+#: The compiled modules, everything that uses them, and tests that check which modules are run.
 RUN_COMPILED = (
     "tests/wire",
     "tests/message",
@@ -59,7 +60,7 @@ RUN_COMPILED = (
     "tests/test_readme.py",
 )
 
-#: The compiled modules alone, and what would notice that they are not what is run.
+#: Only the compiled modules, and tests that check which modules are run.
 QUICK_COMPILED = (
     "tests/wire",
     "tests/message",
@@ -72,11 +73,11 @@ QUICK_COMPILED = (
     "tests/test_patterns.py",
 )
 
-#: Tests that a change needs at once, by their markers.
+#: Tests that are run for every change, by their markers.
 QUICK = "smoke or not (explore or process or alone)"
 LONG = "not smoke and (explore or process) and not alone"
 
-#: Folders whose quick tests take longest: a part each, the longest first. Everything else is one part, the first.
+#: Folders with the slowest quick tests: a part each, the slowest first. All other folders are one part, the first.
 PARTS = (
     ("tests/conformance",),
     ("tests/broker",),
@@ -85,11 +86,11 @@ PARTS = (
     ("tests/store", "tests/wire", "tests/message"),
 )
 
-#: Quick tests have a processor to do; many of the others wait for other processes.
+#: Quick tests keep a processor busy; many of the others wait for other processes.
 QUICK_PROCESSES = 2
 LONG_PROCESSES = 3
 
-#: A test that takes longer than that, while nothing else runs, is to be made faster or marked.
+#: A test that takes longer than this, while nothing else runs, should be made faster or marked.
 SHOW_SLOW = ("--durations=5", "--durations-min=1")
 
 #: Counts of the last quick run, for --rest.
@@ -99,29 +100,32 @@ ALONE = ("-m", "alone and not smoke")
 
 NONE_COLLECTED = 5
 
-#: pytest's words for how tests end, in its order.
+#: pytest's words for the results of tests, in its order.
 ENDS = ("failed", "passed", "skipped", "xfailed", "xpassed", "error", "errors", "warning", "warnings")
 
 
 def together(processes: int, marked: str) -> tuple[str, ...]:
-    """Arguments for several processes. One that crashes ends its pass; tests/conftest.py has the order."""
+    """Return pytest's arguments for several processes.
+
+    A process that crashes ends its pass; tests/conftest.py has the order.
+    """
     shared = ("-n", str(processes), "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart=0")
     return (*shared, "-m", marked)
 
 
 @dataclass
 class Pass:
-    """Tests that are run with one kind of hot path; no paths stand for all."""
+    """Tests that are run with one kind of hot path; no paths mean all."""
 
     name: str
-    #: Paths of its quick tests, and of all.
+    #: Paths of its quick tests, and of all its tests.
     quick: tuple[str, ...]
     paths: tuple[str, ...]
     environment: dict[str, str]
     options: list[str] = field(default_factory=list)
 
 
-# PYTHONSAFEPATH: what is started as `python -m` would else look into its working directory first, the checkout.
+# PYTHONSAFEPATH: otherwise `python -m` searches its working directory first, which is the checkout.
 INTERPRETED = Pass("interpreted", (), (), {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(ROOT)})
 
 AS_COMPILED = Pass(
@@ -135,7 +139,7 @@ AS_COMPILED = Pass(
 
 @dataclass
 class Outcome:
-    """The sum of several runs of pytest."""
+    """The sum of the results of several runs of pytest."""
 
     counts: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
@@ -160,23 +164,26 @@ class Outcome:
         return outcome
 
     def summary(self, seconds: float) -> str:
-        """In the form of pytest's last line."""
+        """Return the summary in the format of pytest's last line."""
         ends = [f"{self.counts[end]} {end}" for end in ENDS if self.counts.get(end)]
         return f"{', '.join(ends) or 'no tests ran'} in {seconds:.2f}s"
 
 
 def counted(output: str) -> dict[str, int]:
-    """Of pytest's last line, such as `1 failed, 20 passed in 3.21s`."""
+    """Parse pytest's last line, such as `1 failed, 20 passed in 3.21s`."""
     last = output.strip().rpartition("\n")[2]
     return {end: int(number) for number, end in re.findall(r"(\d+) ([a-z]+)", last.rpartition(" in ")[0])}
 
 
 def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str, live: bool = True) -> None:
-    """Run pytest, show what it says, and add it to the outcome. live: show it while pytest says it, not at the end."""
+    """Run pytest, show its output, and add its results to the outcome.
+
+    live: show the output immediately, not at the end.
+    """
     if live:
         print(f"--- {what}", flush=True)
     environment = os.environ | kind.environment | {"AMQPBROKER_TESTED": kind.name}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode, each process compiles all tests anew
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode, each process would compile all tests again
     command = [sys.executable, "-m", "pytest", *kind.options, *arguments]
     output = []
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as running:
@@ -191,7 +198,7 @@ def pytest(kind: Pass, arguments: list[str], outcome: Outcome, what: str, live: 
 
 
 def passes() -> list[Pass]:
-    """The compiled one only where it could be compiled."""
+    """Return the passes; the compiled one only if there is a compiled build."""
     reason = COMPILED / "amqpbroker" / "interpreted.txt"
     if reason.exists() or not (COMPILED / "amqpbroker").exists():
         why = reason.read_text().strip() if reason.exists() else "build/compiled is not there; `make test` makes it"
@@ -203,7 +210,7 @@ def passes() -> list[Pass]:
 
 
 def files_of_alone(kinds: list[Pass]) -> list[tuple[Pass, list[str]]]:
-    """The files that have such tests, each in the last pass that has it: it takes seconds to collect all others."""
+    """Return the files that have such tests, each for the last pass that has it: collecting all takes seconds."""
     marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "pytest.mark.alone" in path.read_text()]
     left = sorted(str(path.relative_to(ROOT)) for path in marked)
     found = []
@@ -229,7 +236,7 @@ def collected() -> list[str]:
 
 
 def run_parts(runs: Iterable[tuple[Pass, Iterable[str], str]], outcome: Outcome) -> None:
-    """Run quick tests, by their kind of pass, paths and name, as many parts at a time as there are processors for."""
+    """Run quick tests, given as pass, paths and name, as many parts at a time as there are processors."""
     jobs = [
         (kind, ["-m", QUICK, *SHOW_SLOW, *part], outcome, f"{kind.name}, {what}: {name}", False)
         for kind, paths, what in runs
@@ -245,7 +252,7 @@ def run_quick(kinds: list[Pass], outcome: Outcome) -> None:
 
 
 def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
-    """Run all that run_quick leaves out."""
+    """Run all tests that run_quick leaves out."""
     left = [(kind, [path for path in kind.paths if path not in kind.quick]) for kind in kinds]
     run_parts([(kind, paths, "other folders") for kind, paths in left if paths], outcome)
     for kind in kinds:

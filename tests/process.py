@@ -1,4 +1,4 @@
-"""A broker process of its own, as users start it."""
+"""A broker process of its own, started as users start it."""
 
 import json
 import os
@@ -8,10 +8,10 @@ import sys
 import time
 from pathlib import Path
 
-#: How long is waited for what takes a fraction of a second on a machine that has nothing else to do.
+#: Time limit for operations that take a fraction of a second on an idle machine.
 PATIENCE_S = 60
 
-#: The settings of the machine must not be those of the tests, and bytecode is kept, as where the broker is installed.
+#: The tests ignore the machine's settings. Bytecode is written, as for an installed broker.
 ENVIRONMENT = {
     name: value
     for name, value in os.environ.items()
@@ -24,7 +24,8 @@ ENVIRONMENT = {
 
 
 class BrokerProcess:
-    """`amqpbroker serve` on a free port, its log in `directory`. Use it in a `with`, which ends it and checks how.
+    """`amqpbroker serve` on a free port, with its log in `directory`. Its `with` block ends it and checks the exit
+    status.
 
     It runs in memory unless the arguments name a data directory.
     """
@@ -63,12 +64,12 @@ class BrokerProcess:
         return self
 
     def port_of(self, protocol: str) -> int:
-        """That of its first listener for the protocol, as in the ready file."""
+        """Return the port of its first listener for the protocol, as in the ready file."""
         port: int = json.loads(self.ready_file.read_text())[protocol][0][1]
         return port
 
     def wait_for_log(self, text: str) -> None:
-        """The log is written beside what a client sees, the ready line after the ready file."""
+        """Wait for a text in the log, which is written independently of answers to clients and of the ready file."""
         until = time.monotonic() + PATIENCE_S
         while text not in self.log:
             assert time.monotonic() < until, f"{text!r} is not in the log: {self.log}"
@@ -78,7 +79,7 @@ class BrokerProcess:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        """The exit status, once it has ended."""
+        """Wait for its end, and return the exit status."""
         return self.process.wait(PATIENCE_S)
 
     def __exit__(self, *raised: object) -> None:

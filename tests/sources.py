@@ -1,4 +1,4 @@
-"""Sources of the package as they are written, also where it is compiled; each is read and parsed once a process."""
+"""Source files of the package, even if it is compiled; each is read and parsed once per process."""
 
 import ast
 from functools import cache
@@ -30,5 +30,5 @@ def is_self(node: ast.expr) -> bool:
 
 @cache
 def nodes(tree: ast.AST) -> tuple[ast.AST, ...]:
-    """All nodes of a module or of a part of it."""
+    """Return all nodes of a module or of a part of it."""
     return tuple(ast.walk(tree))

@@ -19,7 +19,7 @@ def section(title):
 
 
 def tables(page):
-    """The rows of each table, as lists of cells, without its head."""
+    """Return the rows of each table, as lists of cells, without its head."""
     found = re.findall(r"(?:^\|.*\n)+", page, re.MULTILINE)
     return [[row.strip("|").split("|") for row in table.splitlines()[2:]] for table in found]
 
@@ -29,7 +29,7 @@ def code(page):
 
 
 def definitions():
-    """Functions as `name()`, methods as `Class.name()`, classes as `Class`."""
+    """Return the definitions: functions as `name()`, methods as `Class.name()`, classes as `Class`."""
     for path in MODULES:
         for node in parsed(path).body:
             if isinstance(node, FUNCTIONS):
@@ -51,7 +51,7 @@ def test_the_map_has_a_row_for_every_folder():
     assert set(rows) == (folders - {"."}) | {"amqpbroker", "management/static"}
 
 
-#: A first line that begins so asks a question, or goes on with the name of the file.
+#: A first line that begins with one of these is a question, or continues the name of the file.
 NO_SUBJECT = {"Have", "How", "Let", "Of", "That", "Those", "What", "Where", "Whether", "Which", "Who", "Whose", "With"}
 
 
@@ -67,7 +67,7 @@ def first_line_fault(first):
     return "" if text[1].endswith((".", ":")) else "ends within a sentence"
 
 
-def test_the_first_line_of_each_file_says_what_it_is():
+def test_the_first_line_of_each_file_states_its_purpose():
     found = {str(path.relative_to(PACKAGE)): first_line_fault(text(path).partition("\n")[0]) for path in MODULES}
     assert {name: fault for name, fault in found.items() if fault} == {}
 
@@ -83,7 +83,7 @@ def test_the_first_line_of_each_file_says_what_it_is():
         ("import re", "is no docstring"),
     ],
 )
-def test_a_first_line_that_does_not_say_what_a_file_is_for_is_found(first, fault):
+def test_an_unclear_first_line_is_found(first, fault):
     assert first_line_fault(first) == fault
 
 
@@ -104,7 +104,7 @@ def test_every_function_and_class_that_is_named_exists():
     assert names - set(definitions()) == set()
 
 
-def test_the_glossary_is_short_and_names_what_there_is():
+def test_the_glossary_is_short_and_names_existing_things():
     page = (ROOT / "CONTRIBUTING.md").read_text().split("\n## Words of this project\n")[1].split("\n## ")[0]
     rows = tables(page)[0]
     assert 0 < len(rows) <= 35
@@ -112,8 +112,8 @@ def test_the_glossary_is_short_and_names_what_there_is():
     assert classes - set(definitions()) == set()
 
 
-#: Fields of others that modules of `amqp` write: all are records of `broker` and `message`, which have no behaviour for
-#: it, or of which each delivery and publish writes a field, so that a call would cost too much.
+#: Fields of other objects that modules of `amqp` write. All are records of `broker` and `message` without methods for
+#: that, or are written for each delivery and publish, so that a call would cost too much.
 RECORDS = {
     "entry": {"consumer"},
     "message": {"persistent", "priority"},
@@ -138,7 +138,7 @@ def written(tree):
 
 
 def foreign(module):
-    """Return the fields of other objects than `self` that a module writes, as "object.field"."""
+    """Return the fields of objects other than `self` that a module writes, as "object.field"."""
     names = [ast.unparse(target) for target in written(module) if isinstance(target, ast.Attribute)]
     return [name.removeprefix("self.") for name in names if not re.fullmatch(r"self\.\w+", name)]
 
@@ -175,14 +175,14 @@ QUEUES = PACKAGE / "broker" / "queues"
 
 #: Module of `broker/queues` -> fields of other objects that it writes.
 WRITTEN = {
-    # The queue's notes about a consumer, kept in the consumer because every message reads them.
+    # The queue's notes about a consumer, which are in the consumer because every message reads them.
     "consumers.py": {"consumer.started", "consumer.registered", "consumer.ringed", "each.ringed"},
     "outstanding.py": {"consumer.unacked", "former.unacked", "entry.delivered_ms"},
 }
 
 
 def foreign_writes(function):
-    """The fields of other objects that a function assigns to, unless it has made the object itself."""
+    """Return the fields of other objects that a function assigns to, unless it has created the object itself."""
     made = {"self", "cls"}
     for node in ast.walk(function):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):

@@ -1,8 +1,9 @@
-"""Calls of own functions, and the files that these are in, on the five paths of a message; `pytest -s` prints them.
+"""Calls of the package's functions, and the files that define them, on the five paths of a message; `pytest -s` prints
+them.
 
-Alone: all calls of an event loop iteration with one message, from the bytes that came to the bytes that go out, the
-write and the sync included. Marginal: calls for one more message in the same iteration. What a client acknowledges is
-part of the iteration after its delivery, so that each iteration has everything that happens to one message.
+Alone: all calls of an event loop iteration with one message, from the received bytes to the sent bytes, including the
+write and the sync. Marginal: calls for one more message in the same iteration. The acknowledgement of a message is part
+of the iteration after its delivery, so each iteration has everything that happens to one message.
 """
 
 import sys
@@ -22,13 +23,16 @@ from tests.bench.core import stored_broker
 from tests.harness import Wire, method, published
 
 PACKAGE = str(Path(amqpbroker.__file__).parent) + "/"
-#: In place of a C library, where there is none.
+#: Replacement of a C library if that is missing.
 STAND_IN = "plain_octets.py"
 FEW, MORE = 10, 30
 
 
 class Trace:
-    """calls: (file, function) -> how often. order: the same, as they came. callers: the file of each one's caller."""
+    """calls: (file, function) -> number of calls.
+
+    order: the calls in order. callers: the file of each call's caller.
+    """
 
     def __init__(self) -> None:
         self.order: list[tuple[str, str]] = []
@@ -72,7 +76,7 @@ def _caller(frame: FrameType) -> str:
 
 
 class Way:
-    """One path: a client of a broker that stores on files, and what it sends for a number of messages."""
+    """One path: a client of a broker that stores on files, and the client's input for a number of messages."""
 
     def __init__(self, directory: Path) -> None:
         self.broker = stored_broker(ManualClock(), directory)
@@ -84,16 +88,16 @@ class Way:
         raise NotImplementedError
 
     def step(self, count: int) -> bytes:
-        """Return what the client sends in one iteration, for so many messages."""
+        """Return the client's input of one iteration, for `count` messages."""
         raise NotImplementedError
 
     def settled(self, name: str, count: int, **arguments: bool) -> bytes:
-        """Methods that settle the next deliveries."""
+        """Return methods that settle the next deliveries."""
         first, self.tag = self.tag + 1, self.tag + count
         return b"".join(method(name, delivery_tag=tag, **arguments) for tag in range(first, self.tag + 1))
 
     def iterate(self, data: bytes) -> None:
-        """Feed this, and end the iteration as the server does."""
+        """Feed the data, and end the iteration as the server does."""
         self.client.connection.feed(data)
         self.broker.sync()
         if self.client.dirty:
@@ -101,7 +105,7 @@ class Way:
             self.client.connection.collect()
 
     def trace(self, count: int) -> Trace:
-        """Trace one iteration of several."""
+        """Trace one of several iterations."""
         for _ in range(4):
             self.iterate(self.step(count))
         data, trace = self.step(count), Trace()
@@ -121,7 +125,7 @@ class Transient(Way):
         return self._acks(count) + published("q", b"x" * 16) * count
 
     def _acks(self, count: int) -> bytes:
-        """Acknowledge what was delivered in the iteration before."""
+        """Acknowledge the deliveries of the previous iteration."""
         return self.settled("basic.ack", count) if self.broker.vhosts["/"].queues["q"].unacked_count else b""
 
 
@@ -177,7 +181,7 @@ class Fanout(Way):
         return published("", b"x" * 16, "amq.fanout", delivery_mode=2) * count
 
 
-#: The most calls alone, calls of one more message, and files.
+#: Maximum number of calls alone, of calls for one more message, and of files.
 MOST = {
     Transient: (40, 17, 20),
     Persistent: (100, 20, 33),

@@ -76,7 +76,7 @@ def test_many_cancelled_timers_do_not_pile_up():
     assert clock.next_due_ms() == keep.due_ms
 
 
-def test_on_earlier_tells_of_a_new_earliest_timer_only():
+def test_on_earlier_reports_only_a_new_earliest_timer():
     clock = ManualClock(0)
     told = []
     clock.on_earlier = told.append
@@ -121,7 +121,7 @@ def test_a_travel_clock_runs_until_it_is_frozen_and_from_there_again():
 HOUR_MS = 3_600_000
 
 
-def test_what_waits_for_a_time_of_the_wall_clock_comes_with_its_steps():
+def test_timers_of_the_wall_clock_follow_its_steps():
     clock = ManualClock(0)
     fired = []
     clock.at_wall(HOUR_MS, lambda: fired.append("due"))
@@ -138,7 +138,7 @@ def test_what_waits_for_a_time_of_the_wall_clock_comes_with_its_steps():
     assert (clock.now_ms(), clock.wall_ms()) == (4 * HOUR_MS, 3 * HOUR_MS)
 
 
-def test_durations_know_no_steps():
+def test_durations_ignore_steps():
     clock = ManualClock(0)
     fired = []
     clock.after(1000, lambda: fired.append("after"))
@@ -152,7 +152,7 @@ def test_durations_know_no_steps():
     assert fired == ["after", "at"]
 
 
-def test_who_drives_the_clock_is_told_of_what_comes_earlier_by_a_step():
+def test_a_step_that_moves_a_timer_forward_is_reported_to_the_driver():
     clock = ManualClock(0)
     clock.at_wall(HOUR_MS, lambda: None).cancel()
     clock.at_wall(2 * HOUR_MS, lambda: None)
@@ -205,7 +205,7 @@ def test_the_machines_clock_notices_a_step_within_a_second():
     assert fired == ["due", "after", "much later"]
 
 
-def test_what_the_two_clocks_differ_in_by_being_read_one_after_the_other_is_no_step():
+def test_the_delay_between_reading_both_clocks_is_not_a_step():
     machine = Machine()
     clock = machine.clock()
     clock.at_wall(clock.wall_ms() + HOUR_MS, lambda: None)

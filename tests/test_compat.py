@@ -1,7 +1,7 @@
-"""What each release series shows to clients.
+"""The behaviour of each release series that clients can see.
 
-4.0 is as seen on a running 4.0.5, which was also asked what it does where a deprecated feature is denied. The others
-are from RabbitMQ's release notes of 4.1.0, 4.2.0 and 4.3.0 and its guide to quorum queues in 4.3.
+The behaviour of 4.0 was observed on a running 4.0.5, also with denied deprecated features. That of the others is from
+RabbitMQ's release notes of 4.1.0, 4.2.0 and 4.3.0 and its guide to quorum queues in 4.3.
 """
 
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_versions_belong_to_their_series() -> None:
         assert Config(compat=compat).identity.copyright == f"Copyright (c) {years} Broadcom Inc and/or its subsidiaries"
 
 
-def test_what_a_client_is_told_can_still_be_set() -> None:
+def test_the_announced_version_can_be_configured() -> None:
     config = load([("product.version", "3.13.7"), ("compat", "4.3")], {})
     assert (config.product_version, config.compat) == ("3.13.7", COMPATS["4.3"])
 
@@ -118,7 +118,7 @@ def test_the_smallest_frames(series: str) -> None:
 
 
 @pytest.mark.parametrize("series", ["4.0", "4.1"])
-def test_limits_that_cannot_be_get_no_answer_before_4_2(series: str) -> None:
+def test_invalid_limits_get_no_answer_before_4_2(series: str) -> None:
     client = tuning(series)
     client.send(0, "connection.tune-ok", channel_max=1, frame_max=4095, heartbeat=0)
     assert client.receive() == []
@@ -137,7 +137,7 @@ def test_limits_that_cannot_be_get_no_answer_before_4_2(series: str) -> None:
         ({"channel_max": 3000}, "negotiated channel_max = 3000 is higher than the maximum allowed value (2047)"),
     ],
 )
-def test_limits_that_cannot_be_are_told_from_4_2_on(series: str, wanted: dict[str, int], text: str) -> None:
+def test_invalid_limits_are_reported_from_4_2_on(series: str, wanted: dict[str, int], text: str) -> None:
     client = tuning(series)
     client.send(0, "connection.tune-ok", **{"channel_max": 1, "frame_max": 131072, "heartbeat": 0, **wanted})
     assert closed(client.receive()) == ("connection.close", 530, "NOT_ALLOWED - " + text)
@@ -167,7 +167,7 @@ def test_a_transient_queue_that_is_denied(
     assert len(text) == 255
 
 
-def test_where_transient_queues_are_denied_others_are_not() -> None:
+def test_other_queues_are_allowed_while_transient_ones_are_denied() -> None:
     client = client_of("4.3")
     assert client.declare("durable", durable=True) == "durable"
     assert client.declare("exclusive", exclusive=True) == "exclusive"
@@ -186,7 +186,7 @@ def test_where_transient_queues_are_denied_others_are_not() -> None:
         ("", QUORUM, "Cannot declare a server-named queue for type rabbit_quorum_queue"),
     ],
 )
-def test_what_is_wrong_with_a_denied_queue_besides_is_told_first(name: str, arguments: Table, text: str) -> None:
+def test_other_errors_of_a_denied_queue_are_reported_first(name: str, arguments: Table, text: str) -> None:
     client = client_of("4.0", {"transient_nonexcl_queues": False})
     client.send(1, "queue.declare", queue=name, arguments=arguments)
     assert closed(client.receive()) == ("channel.close", 406, "PRECONDITION_FAILED - " + text)
@@ -321,14 +321,14 @@ def test_the_timeout_of_a_consumer_is_checked_from_4_3_on(queue: str, value: Fie
             assert got.name == "basic.consume-ok"
 
 
-# --- prefetch for the whole channel ----------------------------------------------------------------------------------
+# --- channel-wide prefetch ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("series", "permit", "for_the_channel"),
     [("4.2", {}, True), ("4.3", {}, False), ("4.3", {"global_qos": True}, True), ("4.0", {"global_qos": False}, False)],
 )
-def test_a_limit_for_the_channel(series: str, permit: dict[str, bool], for_the_channel: bool) -> None:
+def test_channel_wide_limits(series: str, permit: dict[str, bool], for_the_channel: bool) -> None:
     client = client_of(series, permit)
     client.declare("q", durable=True)
     for body in b"1", b"2", b"3", b"4", b"5":
@@ -338,7 +338,7 @@ def test_a_limit_for_the_channel(series: str, permit: dict[str, bool], for_the_c
     assert len(client.consume("q", "b")) == (0 if for_the_channel else 2)
 
 
-def test_a_limit_for_the_channel_that_is_none_lets_quorum_queues_be_consumed() -> None:
+def test_a_denied_channel_wide_limit_allows_consumers_of_quorum_queues() -> None:
     client = client_of("4.3")
     client.declare("q", durable=True, arguments=QUORUM)
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
@@ -346,11 +346,11 @@ def test_a_limit_for_the_channel_that_is_none_lets_quorum_queues_be_consumed() -
     assert [got.body for got in client.consume("q")] == [b"1"]
 
 
-# --- what counts against the delivery limit --------------------------------------------------------------------------
+# --- returns that count against the delivery limit -----------------------------------------------------------------
 
 
 def counts(got: Received) -> tuple[int | None, int | None]:
-    """x-acquired-count, x-delivery-count."""
+    """Return x-acquired-count and x-delivery-count."""
     assert got.properties is not None
     headers = got.properties.get("headers", {})
     values = [headers.get(name) for name in ("x-acquired-count", "x-delivery-count")]
@@ -360,7 +360,7 @@ def counts(got: Received) -> tuple[int | None, int | None]:
 
 
 def returning(series: str) -> Iterator[tuple[int | None, int | None]]:
-    """The counts that a message shows first, and after each of a nack, a reject, a recover and a lost channel."""
+    """Yield the counts of a message at first, and after each of a nack, a reject, a recover and a lost channel."""
     client = client_of(series)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"1")
@@ -481,7 +481,7 @@ def test_messages_expire_at_the_head_of_each_priority_from_4_3_on() -> None:
 
 
 def client_tag(client: Wire) -> int:
-    """Return the delivery tag of the message that the client got last."""
+    """Return the delivery tag of the client's latest message."""
     return max(client.connection.channels[1].unacked.entries)
 
 
@@ -500,7 +500,7 @@ def test_returned_messages_come_first_whatever_their_priority_from_4_3_on() -> N
 
 @pytest.mark.parametrize("how", ["basic.nack", "basic.reject", "basic.recover"])
 @pytest.mark.parametrize("series", SERIES)
-def test_without_a_delivery_limit_what_is_returned_comes_first_from_4_3_on(series: str, how: str) -> None:
+def test_without_a_delivery_limit_returned_messages_come_first_from_4_3_on(series: str, how: str) -> None:
     """Clients of 4.3 no longer send returns to the auxiliary machine (rabbit_fifo_client:send_command/5)."""
     client = client_of(series)
     client.declare("q", durable=True, arguments={**QUORUM, "x-delivery-limit": Field("l", -1)})
@@ -518,7 +518,7 @@ def test_without_a_delivery_limit_what_is_returned_comes_first_from_4_3_on(serie
 @pytest.mark.parametrize(
     ("retry_type", "after_nack", "after_reject"), [("all", 100, 100), ("failed", 0, 100), ("returned", 100, 0)]
 )
-def test_quorum_queues_delay_what_is_returned_from_4_3_on(retry_type: str, after_nack: int, after_reject: int) -> None:
+def test_quorum_queues_delay_returned_messages_from_4_3_on(retry_type: str, after_nack: int, after_reject: int) -> None:
     retry = {"x-delayed-retry-type": longstr(retry_type), "x-delayed-retry-min": Field("l", 100)}
     for series in SERIES:
         for how, delay_ms in ("basic.nack", after_nack), ("basic.reject", after_reject):
@@ -617,7 +617,7 @@ def test_a_passive_declaration_takes_any_permission_from_4_3_on(kind: str, grant
 
 
 def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
-    """What counts against the limit outlives the broker; how often a message was returned besides does not."""
+    """The number of returns that count against the limit survives a restart; the number of other returns does not."""
     arguments = ("--data-dir", str(tmp_path / "data"), "--set", "compat=4.3")
 
     def get(channel: Any) -> tuple[int, dict[str, int]]:

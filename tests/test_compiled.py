@@ -1,4 +1,4 @@
-"""What says whether the hot path is compiled."""
+"""Reports of whether the hot path is compiled."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from amqpbroker.compiled import how_it_runs, is_compiled
 
 ROOT = Path(__file__).parent.parent
 
-#: tests/passes.py sets it, to what it runs the tests with.
+#: Set by tests/passes.py to the kind of hot path that it runs the tests with.
 EXPECTED = os.environ.get("AMQPBROKER_TESTED", "")
 
 
@@ -23,7 +23,7 @@ def interpreted(monkeypatch):
     monkeypatch.setattr(compiled, "is_compiled", lambda: False)
 
 
-def test_an_interpreted_one_says_why(interpreted, monkeypatch, tmp_path):
+def test_an_interpreted_package_reports_the_reason(interpreted, monkeypatch, tmp_path):
     reason = tmp_path / "interpreted.txt"
     reason.write_text("no C compiler when it was installed\n")
     monkeypatch.setattr(compiled, "REASON", reason)
@@ -35,32 +35,32 @@ def test_a_checkout_has_no_reason(interpreted, monkeypatch, tmp_path):
     assert how_it_runs() == "interpreted: run from its source code"
 
 
-def test_it_tells_what_python_found():
-    """A compiled function is none of Python's."""
+def test_the_report_matches_the_imported_modules():
+    """A compiled function is not a Python function."""
     assert is_compiled() == (not hasattr(LocalQueue.publish, "__code__"))
     assert how_it_runs().partition(":")[0] == ("compiled" if is_compiled() else "interpreted")
 
 
 @pytest.mark.skipif(not EXPECTED, reason="run as what there is")
-def test_this_run_tests_what_it_is_to_test():
+def test_this_run_uses_the_expected_hot_path():
     assert how_it_runs().partition(":")[0] == EXPECTED
 
 
 @pytest.mark.smoke
 @pytest.mark.skipif(not EXPECTED, reason="run as what there is")
-def test_a_broker_that_tests_start_is_what_is_to_be_tested(broker):
+def test_a_started_broker_uses_the_expected_hot_path(broker):
     broker.wait_for_log(f" ({EXPECTED}")
 
 
 @pytest.mark.smoke
 @pytest.mark.skipif(not EXPECTED, reason="run as what there is")
 @pytest.mark.parametrize("module", ["amqp.connection", "broker.queues.local_queue", "wire.frames", "store.record"])
-def test_a_program_that_tests_start_gets_it_too(module):
+def test_a_started_program_uses_the_expected_hot_path(module):
     code = f"import json, amqpbroker.{module} as module; print(json.dumps(module.__file__))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(ran.stdout).endswith(".py") == (EXPECTED == "interpreted")
 
 
-def test_nothing_compiled_lies_beside_its_source():
-    """It would be imported in place of what is edited."""
+def test_no_compiled_module_is_next_to_its_source():
+    """A compiled module there would be imported in place of the edited source."""
     assert [str(path) for path in (ROOT / "amqpbroker").rglob("*") if path.suffix in (".so", ".pyd")] == []

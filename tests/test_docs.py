@@ -14,34 +14,34 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 CODE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 
-def test_the_page_of_settings_is_what_the_table_says():
+def test_the_settings_page_is_up_to_date():
     assert settings_reference.PATH.read_text() == settings_reference.page(), "run `make docs`"
 
 
-def test_the_page_of_ctl_is_what_its_table_says():
+def test_the_ctl_page_is_up_to_date():
     assert ctl_reference.PATH.read_text() == ctl_reference.page(), "run `make docs`"
 
 
-def test_the_page_of_metrics_is_what_their_table_says():
+def test_the_metrics_page_is_up_to_date():
     assert metrics_reference.PATH.read_text() == metrics_reference.page(), "run `make docs`"
 
 
-def test_the_page_of_the_http_api_is_what_its_resources_say():
+def test_the_http_api_page_is_up_to_date():
     assert http_api_reference.PATH.read_text() == http_api_reference.page(), "run `make docs`"
 
 
-def test_the_page_of_connection_states_is_what_their_table_says():
+def test_the_connection_states_page_is_up_to_date():
     assert connection_states_reference.PATH.read_text() == connection_states_reference.page(), "run `make docs`"
 
 
 def anchors(page):
-    """Those that GitHub makes of the headings; those of the site are looked at when it is built."""
+    """Return the anchors that GitHub makes of the headings; the build of the site checks its own."""
     headings = re.findall(r"^#+ (.+)$", CODE.sub("", page.read_text()), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
+def test_links_have_existing_targets(page):
     for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", CODE.sub("", page.read_text())):
         if re.match(r"[a-z]+:", target):
             continue

@@ -22,14 +22,14 @@ def test_a_text_fits_a_shortstr_and_no_character_is_cut_apart() -> None:
         assert 253 < len(cut.encode()) <= 255
 
 
-def test_octets_that_are_no_utf_8_are_shown_as_latin_1() -> None:
+def test_bytes_that_are_not_utf_8_are_shown_as_latin_1() -> None:
     assert no_exchange(b"a\xffb".decode("utf-8", "surrogateescape"), "/").text == (
         "NOT_FOUND - no exchange 'aÿb' in vhost '/'"
     )
     assert no_exchange("žluť", "/").text == "NOT_FOUND - no exchange 'žluť' in vhost '/'"
 
 
-def test_a_client_can_always_read_why() -> None:
+def test_an_error_text_with_invalid_utf_8_can_be_decoded() -> None:
     client = Wire(make_broker()).log_in()
     client.broker.users.set_permissions("guest", "/", ".*", "^$", ".*")
     client.call(2, "channel.open")

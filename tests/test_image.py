@@ -1,4 +1,4 @@
-"""What of the image, the compose file and the systemd unit can be checked without building or running them."""
+"""Checks of the image, the compose file and the systemd unit that need neither a build nor a run."""
 
 import os
 import re
@@ -24,12 +24,12 @@ def stage(number):
     return re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[number + 1]
 
 
-def test_it_has_two_stages_and_the_second_has_no_source():
+def test_the_image_has_two_stages_and_the_second_has_no_source():
     assert len(instructions("FROM")) == 2
     assert "/src" not in stage(1)
 
 
-def test_what_it_copies_is_there_and_not_left_out_of_the_build():
+def test_copied_files_exist_and_are_not_ignored():
     ignored = (ROOT / ".dockerignore").read_text().split()
     for line in instructions("COPY"):
         if "--from" in line:
@@ -40,26 +40,26 @@ def test_what_it_copies_is_there_and_not_left_out_of_the_build():
             assert source.split("/")[0] not in ignored
 
 
-def test_it_is_compiled_by_a_compiler_that_is_left_behind():
+def test_the_compiler_is_not_in_the_final_image():
     assert "AMQPBROKER_COMPILE=1 /opt/amqpbroker/bin/pip install" in stage(0)
     assert "setup.py" in stage(0)
     assert "gcc" in stage(0)
     assert "apt-get" not in stage(1)
 
 
-def test_it_does_not_run_as_root():
+def test_the_image_does_not_run_as_root():
     assert instructions("USER")[-1] == "rabbitmq"
     assert DOCKERFILE.index("USER rabbitmq") < DOCKERFILE.index("ENTRYPOINT")
 
 
-def test_it_has_rabbitmqs_paths_and_a_health_check():
+def test_the_image_has_rabbitmqs_paths_and_a_health_check():
     assert instructions("VOLUME") == ["/var/lib/rabbitmq"]
-    # Not `amqpbroker ping`, of which the log tells every time.
+    # Not `amqpbroker ping`, which is logged every time.
     assert instructions("HEALTHCHECK")[0].endswith('CMD ["rabbitmq-diagnostics", "-q", "ping"]')
     assert "/etc/rabbitmq/conf.d/" in DOCKERFILE
 
 
-def test_its_defaults_are_settings_that_there_are():
+def test_defaults_of_the_image_are_existing_settings():
     loaded = load_all([ROOT / "tools" / "image" / "10-defaults.conf"], {"RABBITMQ_NODE_IP_ADDRESS": "0.0.0.0"}, [])
     assert loaded.config.listeners == (Listener("0.0.0.0", 5672),)
     assert loaded.config.management.host == loaded.config.prometheus.host == "0.0.0.0"
@@ -70,7 +70,7 @@ def test_its_defaults_are_settings_that_there_are():
 
 @pytest.fixture
 def calls(tmp_path):
-    """Runs a script of the image with a command `amqpbroker` that only says what it was called with."""
+    """Run a script of the image with a command `amqpbroker` that only prints its arguments."""
     stub = tmp_path / "amqpbroker"
     stub.write_text('#!/bin/sh\nfor word in "$@"; do printf "%s|" "$word"; done\n')
     stub.chmod(0o755)
@@ -111,7 +111,7 @@ def test_the_compose_file_differs_from_rabbitmqs_by_one_line():
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_unit_is_one(tmp_path):
+def test_the_systemd_unit_is_valid(tmp_path):
     unit = tmp_path / "amqpbroker.service"
     text = (ROOT / "docs" / "examples" / "amqpbroker.service").read_text()
     unit.write_text(text.replace("/opt/amqpbroker/bin/amqpbroker", shutil.which("true") or "/bin/true"))

@@ -1,4 +1,4 @@
-"""Imports point down. The table is the architecture; docs/architecture.md draws it."""
+"""Imports only point down. This table is the architecture; docs/architecture.md draws it."""
 
 import ast
 from functools import cache
@@ -7,7 +7,7 @@ import pytest
 
 from tests.sources import MODULES, PACKAGE, nodes, parsed
 
-#: layer -> the layers that it may import, beside itself. The modules of `amqpbroker` itself are layers of their own.
+#: layer -> the layers that it may import, besides itself. The modules of `amqpbroker` itself are layers of their own.
 LAYERS = {
     "errors": set(),
     "compat": set(),
@@ -58,8 +58,8 @@ LAYERS = {
     "__init__": set(),
 }
 
-#: Folder of the layer -> the folders and modules of its own layer that it may import, types included. The modules
-#: beside the folders are not limited.
+#: Folder of the layer -> the folders and modules of its own layer that it may import, types included. Modules outside
+#: of folders are not limited.
 FOLDERS = {
     "broker": {
         "counters": set(),
@@ -79,10 +79,10 @@ FOLDERS = {
     },
 }
 
-#: Module, and what it imports against the table.
+#: Modules, each with an import that violates the table.
 NOT_YET: set[tuple[str, str]] = set()
 
-#: Where an event loop may be seen.
+#: Packages that may use an event loop.
 EVENT_LOOP = {"client", "server", "shovel", "management", "metrics", "testing", "cli"}
 
 
@@ -92,7 +92,7 @@ def layer_of(path):
 
 @cache
 def imported(path):
-    """Full names of what a module imports, at its top or inside its functions."""
+    """Return the full names of a module's imports, at its top or inside its functions."""
     return tuple(names_imported(path))
 
 
@@ -112,7 +112,7 @@ def may_import(layer, name):
     return layer in EVENT_LOOP or top not in ("asyncio", "uvloop")
 
 
-def test_modules_import_only_what_their_layer_may():
+def test_modules_import_only_allowed_layers():
     against = [(str(path), name) for path in MODULES for name in imported(path) if not may_import(layer_of(path), name)]
     assert against == []
 
@@ -152,10 +152,10 @@ def test_every_folder_has_its_row():
         assert {path.parent.name for path in (PACKAGE / layer).glob("*/__init__.py")} == set(table)
 
 
-#: layer -> how many modules a circle of imports within it may join, imports for types only included.
+#: layer -> maximum number of modules in an import cycle within it, including imports for types only.
 CIRCLES = dict.fromkeys(LAYERS, 3) | {"amqp": 2, "store": 0, "wire": 0, "management": 0, "testing": 0, "cli": 0}
 
-#: Modules of the layer `broker` that its package `events` may import, beside itself.
+#: Modules of the layer `broker` that its package `events` may import, besides itself.
 BELOW_EVENTS = {"infos"}
 
 
@@ -187,7 +187,7 @@ def test_events_import_nothing_that_emits_them():
                 assert name.split(".")[2] in BELOW_EVENTS | {"events"}, f"{path.name} imports {name}"
 
 
-def test_the_broker_knows_no_more_of_clients_than_uris():
+def test_the_broker_imports_only_uris_of_the_client():
     names = {name for path in MODULES if layer_of(path) == "broker" for name in imported(path)}
     assert {name.rpartition(".")[0] for name in names if name.startswith("amqpbroker.client")} == {
         "amqpbroker.client.uri"
@@ -203,8 +203,8 @@ def test_every_layer_is_in_the_table():
     assert {layer_of(path) for path in MODULES} == set(LAYERS)
 
 
-def test_only_the_server_and_the_store_itself_know_which_store_it_is():
-    """All others have a `Store`, whether it keeps anything or not."""
+def test_only_the_server_and_the_store_depend_on_a_concrete_store():
+    """All others use a `Store`, whether it stores anything or not."""
     knowing = {
         layer_of(path)
         for path in MODULES
@@ -213,7 +213,8 @@ def test_only_the_server_and_the_store_itself_know_which_store_it_is():
     assert "server" in knowing <= {"server", "store"}
 
 
-#: Who may know that the log is files: the journal itself, what looks into the data directory, and who opens it.
+#: Modules that may know that the log is in files: the journal itself, inspections of the data directory, and modules
+#: that open it.
 KNOW_THE_JOURNAL = {("store", "journal"), ("store", "directory"), ("server",), ("cli",)}
 
 
@@ -222,8 +223,8 @@ def knows_the_journal(path):
     return parts[:1] in KNOW_THE_JOURNAL or parts[:2] in KNOW_THE_JOURNAL
 
 
-def test_nobody_else_knows_that_the_log_is_files():
-    """What any log needs is beside its seam, so that another log takes nothing from the journal."""
+def test_no_other_module_depends_on_the_journal():
+    """The requirements of any log are in its seam, so that another log needs nothing from the journal."""
     others = [path for path in MODULES if not knows_the_journal(path)]
     assert len(others) < len(MODULES)
     assert [

@@ -1,4 +1,4 @@
-"""What `python -m tests.layers` counts, and that it stays one page."""
+"""Counts of `python -m tests.layers`, and their page."""
 
 import ast
 
@@ -43,11 +43,11 @@ from tests.test_layers import FOLDERS, LAYERS
         (lambda tree: layers.abstract(tree, "C"), "class C:\n @property\n @abstractmethod\n def f(self): 1", 1),
     ],
 )
-def test_what_the_page_of_the_architecture_counts(count, source, number):
+def test_counts_of_the_architecture_page(count, source, number):
     assert count(ast.parse(source)) == number
 
 
-def test_nobody_asks_whether_there_is_a_store():
+def test_no_module_checks_whether_there_is_a_store():
     assert layers.total(layers.asks_whether_there, layers.MODULES) == "0"
 
 
@@ -60,7 +60,7 @@ def test_the_state_of_the_architecture_is_one_page():
     assert {line.split()[0] for line in lines if line.startswith("  ")} > folders
 
 
-def test_each_count_stands_beside_the_one_before():
+def test_each_count_is_next_to_the_earlier_one():
     counts = layers.counts()
     head, *lines = layers.page().splitlines()[-len(counts) - 1 :]
     assert head.split()[-2:] == ["before", "today"]

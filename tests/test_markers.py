@@ -1,4 +1,4 @@
-"""Markers that tests get by themselves, and what becomes of a test that starts a process without one."""
+"""Automatic markers of tests, and the failure of a test that starts a process without one."""
 
 import multiprocessing
 import os
@@ -61,7 +61,7 @@ def test_code_that_reaches_a_process(code):
 
 
 @pytest.mark.parametrize("code", [names_nothing, takes_a_number_from_there, names_in, len, None])
-def test_code_that_reaches_none(code):
+def test_code_that_starts_no_process(code):
     assert not starts_process(code)
 
 
@@ -95,7 +95,7 @@ class Machine(stateful.RuleBasedStateMachine):
 
 
 class Item:
-    """A collected test, as far as its markers go."""
+    """A collected test with the attributes that markers need."""
 
     def __init__(self, obj, path=__file__):
         self.obj = obj
@@ -117,7 +117,7 @@ class Item:
         (Item(names_nothing, "test_elsewhere.py"), []),
     ],
 )
-def test_tests_that_search_explore(item, marked):
+def test_exploring_tests_get_the_marker(item, marked):
     mark(item)
     assert item.marked == marked
 
@@ -137,7 +137,7 @@ def test_a_process_that_is_started_without_the_marker_is_a_failure(request, star
         start()
 
 
-def test_with_the_marker_it_is_none(request):
+def test_a_process_started_with_the_marker_is_no_failure(request):
     guard = Guard()
     with guard.during(request.node), pytest.raises(AssertionError):
         guard.look("fork")

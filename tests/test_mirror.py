@@ -1,6 +1,6 @@
 """Tests mirror the source: `amqpbroker/store/writer.py` is tested in `tests/store/test_writer.py`.
 
-`tests/covered.txt` has a row for each source that has no test file of its own: the source below `amqpbroker`, and the
+`tests/covered.txt` has a row for each source without a test file of its own: the source below `amqpbroker`, and the
 file below `tests` that covers it. An `__init__.py` counts if it defines something. `python -m tests.mirror` finds rows
 whose test does not run their source.
 """
@@ -29,7 +29,7 @@ def defines(path):
 
 
 def mirrored(source):
-    """Return where the tests of a source are, if they are in a file of their own."""
+    """Return the path for the tests of a source, if they have a file of their own."""
     path = Path(source)
     return TESTS / path.parent / f"test_{path.name}"
 
@@ -38,21 +38,21 @@ def test_every_source_has_tests_of_its_own_or_a_row():
     assert [name for name in sorted(sources()) if not mirrored(name).exists() and name not in COVERED] == []
 
 
-def test_no_row_is_for_a_source_that_is_gone_or_has_tests_of_its_own():
+def test_no_row_is_for_a_removed_source_or_one_with_its_own_tests():
     known = sources()
     assert [name for name in COVERED if name not in known or mirrored(name).exists()] == []
 
 
-def test_every_row_names_a_test_file_that_is_there():
+def test_every_row_names_an_existing_test_file():
     assert [row for row in ROWS if not (TESTS / row[1]).is_file() or not Path(row[1]).name.startswith("test_")] == []
 
 
-def test_the_rows_are_sorted_and_none_is_there_twice():
+def test_the_rows_are_sorted_and_unique():
     names = [name for name, _ in ROWS]
     assert names == sorted(set(names))
 
 
-def test_functions_that_a_test_should_run_are_those_that_do_something(tmp_path):
+def test_only_functions_that_are_not_empty_are_counted(tmp_path):
     from tests import mirror  # imports this module
 
     source = tmp_path / "source.py"

@@ -1,4 +1,4 @@
-"""Everything outside of `broker/queues/` asks the row of a kind of queue, never which kind it is."""
+"""Code outside of `broker/queues/` uses the attributes of a queue type, and never checks which type it is."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ import re
 from amqpbroker.broker.queues.kinds import KINDS
 from tests.sources import MODULES, PACKAGE, nodes, parsed, text
 
-#: File with names that RabbitMQ has given -> what these are.
+#: File with names given by RabbitMQ -> their meaning.
 TEXTS = {
     "cli/ctl/commands/health.py": "a command of rabbitmqctl and its output",
     "cli/perf/load.py": "the value of the option --quorum-queue of PerfTest",
@@ -39,7 +39,7 @@ def docstrings(tree):
 
 
 def words(tree):
-    """Names, attributes, keywords and texts of a module, without its docstrings."""
+    """Return names, attributes, keywords and texts of a module, without its docstrings."""
     skipped = set(docstrings(tree))
     for node in nodes(tree):
         for field in ("id", "attr", "arg", "name"):

@@ -1,4 +1,4 @@
-"""How the tests are run twice."""
+"""The two passes of the tests."""
 
 from itertools import combinations
 from pathlib import Path
@@ -30,7 +30,7 @@ MARKERS = ("explore", "process", "alone", "smoke")
 
 @pytest.fixture
 def runs(monkeypatch, tmp_path):
-    """The runs of pytest, none of which is made; `says` is what pytest's last line would be, by the kind of pass."""
+    """Return the runs of pytest, which is not started; `says` has pytest's last line, by kind of pass."""
     made = []
     says = {"interpreted": (0, "9 passed, 1 skipped in 2.00s"), "compiled": (0, "5 passed in 1.00s")}
 
@@ -46,7 +46,7 @@ def runs(monkeypatch, tmp_path):
     return made
 
 
-def test_what_the_compiled_pass_runs_is_there():
+def test_paths_of_the_compiled_pass_exist():
     assert [path for path in RUN_COMPILED if not (ROOT / path).exists()] == []
 
 
@@ -63,7 +63,7 @@ def test_every_folder_and_file_with_tests_is_in_one_part():
     assert {len(tops) for tops in covering} == {1}
 
 
-def test_the_folders_of_a_part_are_there():
+def test_the_folders_of_a_part_exist():
     assert [path for part in PARTS for path in part if not (ROOT / path).is_dir()] == []
 
 
@@ -86,7 +86,7 @@ def test_quick_tests_alone_by_default(runs, capsys):
     assert capsys.readouterr().out.startswith("79 passed, 6 skipped in ")
 
 
-def test_all_are_the_quick_ones_and_then_the_rest(runs, capsys):
+def test_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
     assert passes.main(["--all"]) == 0
     made = runs[1:]
     quick, others, long, alone = made[:11], made[11:13], made[13:15], made[15:]
@@ -100,7 +100,7 @@ def test_all_are_the_quick_ones_and_then_the_rest(runs, capsys):
     assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 
 
-def test_the_rest_counts_the_quick_ones_that_were_run_before(runs, capsys):
+def test_the_rest_includes_the_results_of_earlier_quick_tests(runs, capsys):
     assert passes.main(["--all"]) == 0
     every = runs[1:]
     del runs[1:]
@@ -118,7 +118,7 @@ def test_quick_tests_are_counted_once(runs):
         passes.main(["--rest"])
 
 
-def test_the_rest_fails_if_the_quick_ones_did(runs, capsys):
+def test_the_rest_fails_if_the_quick_tests_failed(runs, capsys):
     says = dict(runs[0])
     runs[0]["interpreted"] = (1, "1 failed, 3 passed in 1.00s")
     passes.main([])
@@ -134,8 +134,8 @@ def test_each_test_is_run_by_one_part(markers):
     assert len(selecting) == 1
 
 
-def test_what_is_run_alone_is_found():
-    """As pytest would find it: the mark is a word that tests have to have."""
+def test_files_with_alone_tests_are_found():
+    """Pytest finds such tests in the same files: they contain the mark as a word."""
     both = [files for _, files in passes.files_of_alone([INTERPRETED, AS_COMPILED])]
     assert [("tests/page/test_page.py" in files, "tests/load/test_listing.py" in files) for files in both] == (
         [(True, False), (False, True)]
@@ -143,7 +143,7 @@ def test_what_is_run_alone_is_found():
     assert [kind.name for kind, files in passes.files_of_alone([INTERPRETED]) if "tests/load/test_listing.py" in files]
 
 
-def test_arguments_go_to_both(runs):
+def test_arguments_are_passed_to_both_passes(runs):
     assert passes.main(["tests/wire", "-x"]) == 0
     assert runs[1:] == [("interpreted", ["tests/wire", "-x"]), ("compiled", ["tests/wire", "-x"])]
 
@@ -153,7 +153,7 @@ def test_the_compiled_pass_can_be_left_out(runs):
     assert runs[1:] == [("interpreted", ["tests/wire"])]
 
 
-def test_arguments_go_to_none_of_the_counts_of_quick_tests(runs):
+def test_runs_with_arguments_do_not_change_the_saved_counts(runs):
     passes.main([])
     passes.main(["tests/wire"])
     assert passes.QUICK_OUTCOME.exists()
@@ -161,7 +161,7 @@ def test_arguments_go_to_none_of_the_counts_of_quick_tests(runs):
 
 
 @pytest.mark.parametrize("kind", ["interpreted", "compiled"])
-def test_it_fails_if_either_does(runs, capsys, kind):
+def test_the_run_fails_if_either_pass_fails(runs, capsys, kind):
     runs[0][kind] = (1, "1 failed, 3 passed in 1.00s")
     assert passes.main([]) == 1
     assert f"FAILED: {kind}, quick: tests/broker\n" in capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_nothing_to_run_is_no_failure_of_one_part(runs):
     assert passes.main([]) == 0
 
 
-def test_nothing_to_run_at_all_is_one(runs, capsys):
+def test_nothing_to_run_at_all_is_a_failure(runs, capsys):
     runs[0].update(dict.fromkeys(runs[0], (5, "20 deselected in 0.10s")))
     assert passes.main([]) == 1
     assert "no tests ran in " in capsys.readouterr().out
@@ -190,7 +190,7 @@ def test_pytests_last_line_is_read():
     assert counted("") == {}
 
 
-def test_the_sum_is_in_pytests_form():
+def test_the_summary_is_in_pytests_format():
     outcome = Outcome()
     outcome.add("a", 0, "20 passed, 2 deselected in 3.00s")
     outcome.add("b", 1, "1 failed, 2 passed, 4 skipped in 1.00s")
@@ -207,12 +207,12 @@ class TestWithoutCompiler:
         (tmp_path / "amqpbroker" / "interpreted.txt").write_text("no C compiler when it was installed\n")
         return tmp_path
 
-    def test_the_compiled_pass_is_left_out_and_that_is_said(self, capsys):
+    def test_a_skipped_compiled_pass_is_reported(self, capsys):
         assert passes.passes() == [INTERPRETED]
         said = capsys.readouterr().out
         assert said == "The compiled pass is left out: no C compiler when it was installed.\n"
 
-    def test_it_fails_where_it_has_to_be_compiled(self, monkeypatch):
+    def test_a_required_compilation_that_fails_is_an_error(self, monkeypatch):
         monkeypatch.setenv("AMQPBROKER_COMPILE", "1")
         with pytest.raises(SystemExit, match="no C compiler when it was installed"):
             passes.passes()

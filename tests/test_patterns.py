@@ -7,7 +7,7 @@ import pytest
 
 from amqpbroker.patterns import Pattern, PatternError
 
-#: No optimisation helps with these.
+#: Patterns that no optimisation makes fast.
 ENDLESS = ["^(a|aa)+$", "^(a|a)*$", "(.*a){25}x", "^" + "(a|a)" * 30 + "b"]
 NAME = "a" * 200 + "!"
 
@@ -31,7 +31,7 @@ def test_a_pattern_is_searched_for_and_an_empty_one_is_everywhere() -> None:
         (r"[(]{1,2}\(", "((", "("),
     ],
 )
-def test_what_is_found(pattern: str, found: str, missed: str | None) -> None:
+def test_matches(pattern: str, found: str, missed: str | None) -> None:
     assert Pattern(pattern).found_in(found)
     assert missed is None or not Pattern(pattern).found_in(missed)
 
@@ -52,7 +52,7 @@ def test_what_is_found(pattern: str, found: str, missed: str | None) -> None:
         ("^a.*$", "ab\n", "ab\nc"),
     ],
 )
-def test_patterns_that_are_soon_found_mean_the_same_as_others(pattern: str, found: str, missed: str) -> None:
+def test_plain_patterns_match_like_others(pattern: str, found: str, missed: str) -> None:
     for each in (Pattern(pattern), Pattern(f"(?:{pattern})")):
         assert each.found_in(found)
         assert not each.found_in(missed)
@@ -60,7 +60,7 @@ def test_patterns_that_are_soon_found_mean_the_same_as_others(pattern: str, foun
 
 @pytest.mark.alone
 @pytest.mark.parametrize("pattern", ["[a]*b", "[ab]*[bc]$", "^[a]*[a]*b", "^(a|aa|aaa)[a]*b", "^.*a.*b$"])
-def test_a_search_that_is_not_broken_off_is_short(pattern: str) -> None:
+def test_a_search_without_a_time_limit_is_short(pattern: str) -> None:
     plain = Pattern(pattern)
     began = time.process_time()
     assert not plain.found_in("a" * 255)
@@ -79,13 +79,13 @@ def test_a_search_ends_however_many_repetitions_there_are(start: str, repeated: 
 
 
 @pytest.mark.parametrize("pattern", [r"^\w+$", r"^(?:\w)+$", "^[[:alpha:]]+$"])
-def test_classes_are_ascii_as_in_rabbitmq_unless_told_otherwise(pattern: str) -> None:
+def test_classes_are_ascii_as_in_rabbitmq_by_default(pattern: str) -> None:
     assert not Pattern(pattern).found_in("日本")
     assert Pattern(pattern, unicode=True).found_in("日本")
 
 
 @pytest.mark.parametrize("pattern", ["^ab$", "^(ab)$"])
-def test_case_counts_unless_told_otherwise(pattern: str) -> None:
+def test_case_matters_unless_configured_otherwise(pattern: str) -> None:
     assert not Pattern(pattern).found_in("AB")
     assert Pattern(pattern, ignore_case=True).found_in("AB")
 
@@ -103,7 +103,7 @@ def test_case_counts_unless_told_otherwise(pattern: str) -> None:
         ("(a)" * 700, "too large", 2048),
     ],
 )
-def test_what_is_wrong_with_a_pattern_and_where(pattern: str, reason: str, at: int) -> None:
+def test_errors_of_patterns_have_reason_and_position(pattern: str, reason: str, at: int) -> None:
     with pytest.raises(PatternError, match="invalid regular expression") as refused:
         Pattern(pattern)
     assert reason in refused.value.reason
@@ -111,7 +111,7 @@ def test_what_is_wrong_with_a_pattern_and_where(pattern: str, reason: str, at: i
 
 
 @pytest.mark.parametrize("depth", [7, 30, 600])
-def test_one_whose_compilation_would_take_long_is_refused(depth: int) -> None:
+def test_patterns_that_compile_slowly_are_refused(depth: int) -> None:
     for inner in ("a?", "[)))]a?", r"\)\)\)a?"):
         with pytest.raises(PatternError, match="too deeply nested"):
             Pattern("([)])" + "(" * depth + inner + ")+" * depth)
@@ -125,11 +125,11 @@ def test_one_that_would_take_for_ever_is_not_found_and_given_up(pattern: str, ca
         assert not any(endless.found_in(NAME) for _ in range(1000))
     assert time.process_time() - began < 1
     assert [record.getMessage() for record in caplog.records] == [
-        f"regular expression {pattern!r} takes too long: such a search finds nothing"
+        f"regular expression {pattern!r} takes too long: search interrupted, no match"
     ]
 
 
-def test_one_is_given_up_after_three_long_searches_and_not_before() -> None:
+def test_a_pattern_is_given_up_after_three_long_searches() -> None:
     endless = Pattern("^(a|aa)+$")
     for _ in range(2):
         assert not endless.found_in(NAME)
@@ -140,7 +140,7 @@ def test_one_is_given_up_after_three_long_searches_and_not_before() -> None:
 
 
 @pytest.mark.parametrize("pattern", ["^m(a+)+$", "^(a+)+$", r"^(\w+\s?)*$"])
-def test_those_that_took_for_ever_end(pattern: str) -> None:
+def test_searches_with_exponential_time_are_interrupted(pattern: str) -> None:
     began = time.process_time()
     ended = Pattern(pattern)
     for _ in range(10):
@@ -148,7 +148,7 @@ def test_those_that_took_for_ever_end(pattern: str) -> None:
     assert time.process_time() - began < 1
 
 
-def test_the_commonest_need_no_engine_that_takes_long_to_load() -> None:
+def test_common_patterns_do_not_load_the_regex_library() -> None:
     code = (
         "import sys; from amqpbroker.patterns import Pattern\n"
         "for text in ('', '^$', '.*', '^a.*', r'^amq\\.', 'a-b/c:d', '^(a|b)[.][0-9]+$'): Pattern(text)\n"

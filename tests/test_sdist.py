@@ -1,4 +1,4 @@
-"""What a source distribution has."""
+"""The contents of a source distribution."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ BUILT_FROM = {"pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE
 CREATED = ("setup.cfg", "PKG-INFO", "amqpbroker.egg-info/")
 
 
-def test_it_has_all_that_a_build_needs_and_no_tests(tmp_path):
+def test_the_sdist_has_everything_for_a_build_and_no_tests(tmp_path):
     source = tmp_path / "source"
     shutil.copytree(ROOT / "amqpbroker", source / "amqpbroker", ignore=shutil.ignore_patterns("__pycache__"))
     for name in BUILT_FROM:

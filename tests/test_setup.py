@@ -1,4 +1,4 @@
-"""What is compiled, and what becomes of a build that cannot compile."""
+"""The compiled modules, and builds that cannot compile."""
 
 import ast
 import importlib
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture
 def setup(monkeypatch):
-    """setup.py, as if a wheel were built."""
+    """Import setup.py, as for the build of a wheel."""
     spec = importlib.util.spec_from_file_location("amqpbroker_setup", ROOT / "setup.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -28,27 +28,27 @@ def setup(monkeypatch):
     return module
 
 
-def test_every_hot_module_is_there_once(setup):
+def test_every_hot_module_exists_and_is_listed_once(setup):
     assert len(setup.HOT) == len(set(setup.HOT))
     assert [name for name in setup.HOT if not (PACKAGE / f"{name}.py").exists()] == []
 
 
-def test_what_is_compiled_is_below_the_event_loop(setup):
+def test_compiled_modules_are_below_the_event_loop(setup):
     for name in setup.HOT:
         path = PACKAGE / f"{name}.py"
         assert layer_of(path) not in EVENT_LOOP
         assert "asyncio" not in {top.partition(".")[0] for top in imported(path)}
 
 
-def test_the_module_that_tells_is_one_of_them(setup):
-    """It is asked of one module whether all are compiled."""
+def test_the_module_that_is_checked_is_compiled(setup):
+    """One module is checked to find out whether all are compiled."""
     assert f'find_spec("amqpbroker.{setup.HOT[0]}")' in Path(compiled.__file__).read_text()
     assert compiled.REASON.name == setup.REASON
 
 
 @pytest.mark.skipif(not compiled.is_compiled(), reason="of compiled classes")
-def test_no_compiled_class_can_be_referred_to_weakly(setup):
-    """mypyc gives up a reference too many of one that can be: a class with a base that is Python's, such as ABC."""
+def test_no_compiled_class_supports_weak_references(setup):
+    """mypyc drops one reference too many of such a class: one with a Python base class, such as ABC."""
     modules = [importlib.import_module(f"amqpbroker.{name.replace('/', '.')}") for name in setup.HOT]
     classes = {each for module in modules for each in vars(module).values() if inspect.isclass(each)}
     own = [each for each in classes if each.__module__ in {module.__name__ for module in modules}]
@@ -58,7 +58,7 @@ def test_no_compiled_class_can_be_referred_to_weakly(setup):
     assert weak == {"DamagedError"}, "but for exceptions, which nobody refers to so"
 
 
-def test_it_has_no_metadata():
+def test_setup_py_has_no_metadata():
     (call,) = [
         node
         for node in ast.walk(ast.parse((ROOT / "setup.py").read_text()))
@@ -82,7 +82,7 @@ def test_a_wheel_is_compiled(setup, monkeypatch):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="of compilers of Unix")
-def test_what_is_compiled_calls_its_own_functions_directly(setup, monkeypatch):
+def test_the_extension_calls_its_own_functions_directly(setup, monkeypatch):
     made = setup.Extension("made", [], extra_compile_args=["-O3", "-Werror"])
     monkeypatch.setattr("mypyc.build.mypycify", lambda *_, **__: [made])
     monkeypatch.chdir(ROOT)
@@ -90,14 +90,14 @@ def test_what_is_compiled_calls_its_own_functions_directly(setup, monkeypatch):
     assert made.extra_compile_args == ["-O3", "-fvisibility=hidden"]
 
 
-def test_it_is_not_compiled_where_that_is_asked_for(setup, monkeypatch):
+def test_compilation_can_be_turned_off(setup, monkeypatch):
     monkeypatch.setattr(setup, "ASKED", "0")
     monkeypatch.setattr(setup, "extensions", lambda: pytest.fail("compiled"))
     assert setup.compiled() == []
     assert setup.Interpreted.reason == "AMQPBROKER_COMPILE=0"
 
 
-def test_without_a_compiler_the_build_warns_and_goes_on(setup, monkeypatch, capsys, tmp_path):
+def test_without_a_compiler_the_build_warns_and_continues(setup, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("CC", "no-such-compiler -pthread")
     assert setup.compiled() == []
     assert "WARNING: amqpbroker is not compiled" in capsys.readouterr().err
@@ -108,7 +108,7 @@ def test_without_a_compiler_the_build_warns_and_goes_on(setup, monkeypatch, caps
 
 
 @pytest.mark.process
-def test_a_compiler_without_pythons_header_files_is_told(setup, monkeypatch):
+def test_missing_python_headers_are_reported(setup, monkeypatch):
     monkeypatch.setenv("CC", "false")
     assert setup.missing() == "no header files of Python"
     monkeypatch.setenv("CC", "true")
@@ -116,7 +116,7 @@ def test_a_compiler_without_pythons_header_files_is_told(setup, monkeypatch):
 
 
 @pytest.mark.parametrize("failure", [SystemExit(1), ImportError("no mypyc")])
-def test_what_mypyc_cannot_compile_is_installed_all_the_same(setup, monkeypatch, capsys, failure):
+def test_a_failure_of_mypyc_installs_the_package_interpreted(setup, monkeypatch, capsys, failure):
     def extensions():
         raise failure
 
@@ -127,7 +127,7 @@ def test_what_mypyc_cannot_compile_is_installed_all_the_same(setup, monkeypatch,
     assert f"{failure}\n" in capsys.readouterr().err
 
 
-def test_a_compiler_that_fails_leaves_nothing_half_compiled(setup, monkeypatch, capsys, tmp_path):
+def test_a_compiler_failure_leaves_no_partial_extension(setup, monkeypatch, capsys, tmp_path):
     made = tmp_path / "half.so"
     made.touch()
     (tmp_path / "amqpbroker").mkdir()
@@ -147,15 +147,15 @@ def test_a_compiler_that_fails_leaves_nothing_half_compiled(setup, monkeypatch, 
     assert "command 'cc' failed\nand much more\n" in capsys.readouterr().err
 
 
-def test_it_fails_where_it_has_to_be_compiled(setup, monkeypatch):
+def test_a_required_compilation_that_fails_is_an_error(setup, monkeypatch):
     monkeypatch.setattr(setup, "ASKED", "1")
     monkeypatch.setenv("CC", "no-such-compiler")
     with pytest.raises(SystemExit, match="no C compiler"):
         setup.compiled()
 
 
-def test_setuptools_takes_it_from_an_editable_install_as_nothing_to_compile(tmp_path):
-    """Run as setuptools runs it: nothing is left in the checkout."""
+def test_an_editable_install_compiles_nothing(tmp_path):
+    """Run it as setuptools does; it leaves nothing in the checkout."""
     command = [sys.executable, str(ROOT / "setup.py"), "--quiet", "build_ext", "--inplace"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert list(tmp_path.iterdir()) == []

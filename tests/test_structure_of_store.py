@@ -1,4 +1,4 @@
-"""The shape of the store's code: who writes the fields of its objects, and how small files are."""
+"""The structure of the store's code: field writes between its objects, and sizes of files."""
 
 import ast
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from tests.sources import PACKAGE, is_self, last_name, nodes, parsed, text
 
 STORE = PACKAGE / "store"
 
-#: Objects of the layer below, which the store makes and completes, by the names that they have in the store.
+#: Objects of the layer below that the store creates and completes, by their names in the store.
 MESSAGES = {"copy", "message"}
 
-#: Names of the store's objects outside, and of the parts of their names.
+#: Names of the store's objects in other layers, and of parts of these names.
 STORES = (
     "store",
     "persistence",
@@ -28,7 +28,7 @@ STORES = (
 #: Files with fewer lines than this have to be one of `SMALL`.
 LINES = 30
 
-#: Why a file is small: a package's face, or the seam to a library that may not be there.
+#: Reason for which a file is small: the face of a package, or the seam to an optional library.
 SMALL = {"__init__.py": "face", "checksum.py": "seam"}
 
 
@@ -45,7 +45,7 @@ def written(tree: ast.AST) -> Iterator[ast.Attribute]:
 
 
 def fields(root: Path) -> set[str]:
-    """Return the names of the fields that objects of classes there give themselves."""
+    """Return the names of the fields that objects of classes there set on themselves."""
     found = set()
     for _, tree in modules(root):
         for node in nodes(tree):
@@ -55,7 +55,7 @@ def fields(root: Path) -> set[str]:
 
 
 def foreign_writes(root: Path) -> list[str]:
-    """Return where fields of the store's objects are written by others than these objects."""
+    """Return the places where other objects write fields of the store's objects."""
     of_store = fields(STORE)
     elsewhere = set().union(*(fields(path) for path in root.iterdir() if path.is_dir() and path != STORE))
     found = []
@@ -71,7 +71,7 @@ def foreign_writes(root: Path) -> list[str]:
     return found
 
 
-def test_fields_of_the_store_are_written_by_their_objects_alone():
+def test_fields_of_the_store_are_written_only_by_their_objects():
     assert foreign_writes(PACKAGE) == []
 
 

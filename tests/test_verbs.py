@@ -49,7 +49,7 @@ MODULES_OF = {
         "broker/exchanges/routing.py",
         "store/journal/journal.py",
         "store/log.py",
-        # What tests have learnt of faults; a name of the public API.
+        # The public API: it forgets the faults that tests have recorded.
         "testing/faults/api.py",
     },
     "hand": {"amqp/delivery.py", "broker/queues/consumer.py"},
@@ -115,7 +115,7 @@ def faults(path, source):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_verb_in_the_name_of_a_function_means_what_the_table_says(path):
+def test_verbs_in_function_names_have_the_meaning_of_the_table(path):
     found = set(faults(str(path.relative_to(PACKAGE)), path.read_text()))
     assert found == set(), "see 'Words of this project' in CONTRIBUTING.md"
 

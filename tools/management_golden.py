@@ -1,7 +1,8 @@
-"""Record which keys RabbitMQ's management API answers with, and of what JSON types their values are.
+"""Record the keys in the answers of RabbitMQ's management API, and the JSON types of their values.
 
-`python -m tools.management_golden` runs Debian's RabbitMQ, sets a scene, and writes tests/management/golden/keys.json,
-which tests/management/test_golden.py holds the broker's own API to. Values are not kept.
+`python -m tools.management_golden` runs Debian's RabbitMQ, creates objects of every kind, and writes
+tests/management/golden/keys.json, with which tests/management/test_golden.py compares the broker's own API. Values are
+not recorded.
 """
 
 import json
@@ -17,12 +18,12 @@ import pika
 
 PATH = Path(__file__).parent.parent / "tests" / "management" / "golden" / "keys.json"
 
-#: Where the scene is.
+#: The vhost of these objects.
 VHOST = "golden"
-#: How long RabbitMQ may take until what it counts has come to the API.
+#: Time after which the API shows everything that RabbitMQ counts.
 SETTLE_S = 12.0
 
-#: JSON path -> types, with a bar between them. `[]` is any member of an array.
+#: JSON path -> types, separated by a bar. `[]` is any member of an array.
 Keys = dict[str, str]
 
 _SAMPLES = "msg_rates_age=10&msg_rates_incr=5&lengths_age=10&lengths_incr=5&data_rates_age=10&data_rates_incr=5"
@@ -74,7 +75,7 @@ _NAMES = ("client_properties", "arguments", "effective_policy_definition", "open
 
 @contextmanager
 def scene(port: int, client: httpx.Client) -> Iterator[str]:
-    """Something of everything, made by AMQP and the API; gives the name of the connection that has most of it."""
+    """Create objects of every kind by AMQP and the API; yield the name of the connection that has most of them."""
     client.put(f"vhosts/{VHOST}").raise_for_status()
     client.put(f"permissions/{VHOST}/guest", json={"configure": ".*", "write": ".*", "read": ".*"}).raise_for_status()
     limit = {"pattern": "^plain$", "definition": {"max-length": 100}, "apply-to": "queues"}
@@ -113,7 +114,7 @@ def _when_there(client: httpx.Client) -> list[dict[str, Any]]:
         if any("user_provided_name" in each for each in found):
             return found
         time.sleep(0.2)
-    raise AssertionError("the connection did not come to be known")
+    raise AssertionError("the connection did not appear in the API")
 
 
 def keys(value: Any) -> Keys:
@@ -135,7 +136,7 @@ def _walk(value: Any, path: str, found: dict[str, set[str]]) -> None:
 
 
 def ask(client: httpx.Client, connection: str) -> dict[str, Keys]:
-    """The keys of all that is asked."""
+    """Return the keys of all requested paths."""
     node = client.get("overview").json()["node"]
     found = {}
     for path in ASKED:

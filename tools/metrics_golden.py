@@ -1,5 +1,8 @@
-"""`python -m tools.metrics_golden` asks a RabbitMQ of its own for all its metrics, and writes down what it has of each:
-type, help, labels. tests/metrics/test_golden.py holds the broker to that. Needs rabbitmq-server."""
+"""Record the metrics of a private RabbitMQ: `python -m tools.metrics_golden`.
+
+It writes the type, help and labels of each metric, with which tests/metrics/test_golden.py compares the broker. It
+needs rabbitmq-server.
+"""
 
 import json
 import time
@@ -18,7 +21,7 @@ PATH = Path(__file__).parent.parent / "tests" / "metrics" / "golden.json"
 
 PLUGINS = "[rabbitmq_management,rabbitmq_prometheus]."
 
-#: Groups of /metrics/detailed.
+#: Families that /metrics/detailed accepts.
 FAMILIES = (
     "auth_attempt_detailed_metrics",
     "auth_attempt_metrics",
@@ -48,12 +51,12 @@ FAMILIES = (
 
 ENDPOINTS = ("", "/per-object", "/memory-breakdown", *(f"/detailed?family={family}" for family in FAMILIES))
 
-#: How long RabbitMQ takes to show what happened.
+#: Time until RabbitMQ shows new values.
 SHOWN_AFTER_S = 7
 
 
 def described(text: str) -> dict[str, dict[str, Any]]:
-    """Return the type, help and sets of sample labels of each family."""
+    """Return the type and help of each family, and the sets of labels of its samples."""
     found: dict[str, dict[str, Any]] = {}
     for family in text_string_to_metric_families(text):
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -65,7 +68,7 @@ def described(text: str) -> dict[str, dict[str, Any]]:
 
 
 def written(found: dict[str, dict[str, dict[str, Any]]]) -> str:
-    """JSON with a line for each family."""
+    """Return JSON with a line for each family."""
     pages = []
     for endpoint, families in sorted(found.items()):
         lines = [f"  {json.dumps(name)}: {json.dumps(each, sort_keys=True)}" for name, each in sorted(families.items())]
@@ -116,7 +119,7 @@ def _declare(channel: Any) -> None:
 
 
 def _consume(connection: Any, channel: Any) -> None:
-    """Two are acknowledged, one comes back, the others stay."""
+    """Consume: two messages are acknowledged, one is requeued, the others stay."""
     got: list[int] = []
     channel.basic_qos(prefetch_count=2)
     for queue in ("classic", "quorum"):
@@ -129,7 +132,7 @@ def _consume(connection: Any, channel: Any) -> None:
 
 
 def record() -> dict[str, dict[str, dict[str, Any]]]:
-    """By endpoint, what RabbitMQ's metrics are."""
+    """Return the descriptions of RabbitMQ's metrics, by endpoint."""
     port = free_port()
     settings = f"prometheus.tcp.port = {port}\nprometheus.tcp.ip = 127.0.0.1\n"
     with own_rabbitmq(PLUGINS, settings) as target:

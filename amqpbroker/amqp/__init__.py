@@ -1,1 +1,1 @@
-"""The AMQP 0-9-1 protocol over bytes: no I/O."""
+"""The AMQP 0-9-1 protocol on bytes, without I/O."""

@@ -1,4 +1,4 @@
-"""The answers of a channel: methods to the client, and those that wait until the store is synced."""
+"""The answers of a channel: methods to the client, some of which wait until the store is synced."""
 
 from collections import deque
 from typing import Final, final
@@ -9,13 +9,13 @@ from amqpbroker.store.store import Store
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
-#: Memory of an answer that is held back, beside its octets.
+#: Memory that an answer takes while it waits, besides its bytes.
 HOLDING: Final = 128
 
 
 @final
 class Answers(AwaitingSync):
-    """Writes the answers and confirms of one channel in their order.
+    """Writes the answers and confirms of one channel in order.
 
     confirms: None until confirm.select.
     """
@@ -29,7 +29,7 @@ class Answers(AwaitingSync):
         self._held: deque[tuple[int, bytes]] = deque()
 
     def send(self, name: str, **arguments: object) -> None:
-        """Write one method, such as `send("queue.declare-ok", queue="q")`; behind what is held back, if anything is."""
+        """Write one method, such as `send("queue.declare-ok", queue="q")`, after answers that wait for the store."""
         data = frame(METHOD, self._number, methods.encode(name, **arguments))
         if self._held:
             self._hold(self._held[-1][0], data)
@@ -37,7 +37,7 @@ class Answers(AwaitingSync):
             self._output.write(data)
 
     def send_when_synced(self, name: str, **arguments: object) -> None:
-        """`send`, but not before everything appended to the store so far is safe."""
+        """Write one method once everything appended to the store so far is synced."""
         store = self._store
         if store.appended <= store.synced:
             self.send(name, **arguments)
@@ -47,12 +47,12 @@ class Answers(AwaitingSync):
             self.await_sync()
 
     def _hold(self, until: int, data: bytes) -> None:
-        """Write it when so much is synced; until then it counts among what waits for that."""
+        """Write `data` once the store is synced up to `until`; until then its memory counts as waiting for the disk."""
         self._held.append((until, data))
         self._store.count_answer(len(data) + HOLDING)
 
     def await_sync(self) -> None:
-        """Register with the output, which asks for what is due at the end of each event loop iteration."""
+        """Register with the output, which collects due answers at the end of each event loop iteration."""
         self.awaiting_sync = True
         self._output.await_sync(self)
 
@@ -67,12 +67,12 @@ class Answers(AwaitingSync):
     # --- confirms ---------------------------------------------------------------------------------------------------
 
     def select_confirms(self) -> None:
-        """Confirm what is published from now on."""
+        """Confirm publishes from now on."""
         if self.confirms is None:
             self.confirms = Confirms(self._number, self._store)
 
     def confirm(self, accepted: bool) -> None:
-        """Confirm, once it is safe, a publish that went to queues, of which one may have refused it."""
+        """Confirm a publish once it is safe. accepted: False if a queue refused it."""
         confirms = self.confirms
         if confirms is not None:
             confirms.number(accepted)
@@ -80,12 +80,12 @@ class Answers(AwaitingSync):
                 self.await_sync()
 
     def write_due_confirms(self) -> None:
-        """Write the confirms that are due already."""
+        """Write the confirms that are due by now."""
         if self.confirms is not None and self.awaiting_sync:
             self._write(self.confirms.flush())
 
     def confirm_unroutable(self) -> None:
-        """Confirm a publish that reached no queue, at once."""
+        """Confirm a publish that reached no queue, immediately."""
         if self.confirms is not None:
             self._write(self.confirms.confirm_next())
 

@@ -1,4 +1,4 @@
-"""Alarms and a slow disk, which make a connection that publishes wait (rabbit_reader.erl, control_throttle)."""
+"""Resource alarms and a slow disk, both of which block publishing connections (rabbit_reader.erl, control_throttle)."""
 
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.heartbeat import Heartbeat
@@ -10,14 +10,15 @@ from amqpbroker.wire.frames import METHOD, frame
 
 
 class Blocking:
-    """A connection that publishes while an alarm is on is blocked until none is.
+    """Blocks a connection that publishes, by an alarm or because the disk is behind.
 
-    One that publishes more than the disk takes is held until the disk has caught up, which it is not told (RabbitMQ's
-    connection state `flow`). Nothing that comes from it is handled meanwhile; what goes to it goes on. The reason for
-    blocking is told once, at the start: it may change without another word.
+    A connection that publishes while an alarm is on is blocked until all alarms are off. A connection that publishes
+    more than the disk can write is held until the disk has caught up; the client is not notified of this (RabbitMQ's
+    connection state `flow`). While a connection is blocked or held, its frames are not handled; output to it continues.
+    The client is told the reason for blocking once, at the start, even if the reason changes later.
 
-    The states tell which of these it is. State.alarmed: the next frame with content blocks. State.blocked: by an alarm.
-    State.outrun: by the disk.
+    The state shows which of these apply. State.alarmed: the next content frame blocks the connection. State.blocked:
+    blocked by an alarm. State.outrun: held until the disk has caught up.
     """
 
     __slots__ = ("_alarms", "_client", "_heartbeat", "_output", "_status")
@@ -30,7 +31,7 @@ class Blocking:
         self._heartbeat = heartbeat
 
     def alarms_changed(self) -> None:
-        """Look at the broker's alarms; the last one to go lets the connection go on."""
+        """Block or unblock the connection as the broker's alarms have changed."""
         state = self._status.state
         if not state.open:
             return
@@ -45,17 +46,20 @@ class Blocking:
             self._output.mark_dirty()
 
     def published(self) -> None:
-        """A frame with content came while an alarm is on. What it completes is still published."""
+        """Block the connection: it has sent a content frame while an alarm is on.
+
+        If that completes a message, the message is still published.
+        """
         self._enter(True, True, self._status.state.outrun)
         self._notify("connection.blocked", reason=self._alarms.reason)
 
     def outran(self) -> None:
-        """It has published, and too much waits for the disk."""
+        """Hold the connection: it has published, and too much data waits for the disk."""
         state = self._status.state
         self._enter(state.alarmed, state.blocked, True)
 
     def caught_up(self) -> None:
-        """The disk has."""
+        """Release the connection: the disk has caught up."""
         state = self._status.state
         if state.outrun:
             self._enter(state.alarmed, state.blocked, False)
@@ -73,6 +77,6 @@ class Blocking:
         self._status.pause()
 
     def _notify(self, name: str, **arguments: str) -> None:
-        """Clients are told if they announced that they want to know."""
+        """Send the method if the client announced the capability connection.blocked."""
         if self._client.knows("connection.blocked"):
             self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))

@@ -1,15 +1,19 @@
-"""A large body frame that comes in piece by piece: what has come is kept as it came, and not copied together."""
+"""A large body frame that arrives in pieces. The pieces are kept as received instead of being copied together."""
 
 from typing import Final
 
 from amqpbroker.message.pieces import LARGE, Pieces
 
-#: A body frame of so many octets is taken in pieces; waiting for the whole of a smaller one costs less.
+#: Body frames of this many bytes or more are handled in pieces; waiting for the whole frame is cheaper for smaller
+#: ones.
 STREAMED: Final = 16 * 1024
 
 
 class BodyStream:
-    """A body frame whose head has come. channel: its number. size: of the payload. left: octets of it still to come."""
+    """A body frame of which the header has arrived.
+
+    channel: its number. size: bytes of the payload. left: bytes of the frame still to arrive.
+    """
 
     def __init__(self, channel: int, size: int) -> None:
         self.channel: int = channel
@@ -24,7 +28,10 @@ class BodyStream:
         return end
 
     def feed(self, data: bytes, start: int, may_retain: bool) -> int:
-        """Add its part of `data`, from `start` on; return where that ends. may_retain: all of `data`, for it."""
+        """Add the part of the frame that `data` has from `start` on; return the position after that part.
+
+        may_retain: allows keeping a view of `data` instead of a copy.
+        """
         end = min(start + self.left, len(data))
         if may_retain and end - start >= LARGE:
             self.pieces.add_view(memoryview(data)[start:end])

@@ -1,6 +1,6 @@
-"""A channel: puts together its parts, and answers for them to the broker.
+"""A channel: creates its parts, and represents them to the broker.
 
-The hot half of the protocol is in `publishing` and `unacked`; `methods` has the rest.
+The hot path of the protocol is in `publishing` and `unacked`; the other methods are in `methods`.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 class Channel:
     """One open channel of a connection.
 
-    Each of its parts owns its fields, and knows parts that were made before it, but not the channel.
+    Each part owns its fields. A part knows the parts created before it, but not the channel.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = CHANNEL_COUNTERS
@@ -49,7 +49,9 @@ class Channel:
         fail: Callable[[AmqpError, int, int], None],
         number: int,
     ) -> None:
-        """fail: closes the channel; it takes the error, the channel's number, and the ids of a method, 0 for none."""
+        """fail: closes the channel; its parameters are the error, the channel's number, and the ids of a method, 0 for
+        none.
+        """
         self.sample: Sample | None = None
         self.broker = broker
         self.connection = connection
@@ -72,7 +74,7 @@ class Channel:
         return self.context.name
 
     def actions(self) -> Actions:
-        """What the user may do, here."""
+        """Operations of the channel's user on the vhost, with the user's permissions checked."""
         return Actions(self.vhost, self.client.permissions, self.connection)
 
     def send(self, name: str, **arguments: object) -> None:
@@ -87,11 +89,11 @@ class Channel:
         self.broker.events.channel_created(self)
 
     def declared(self, queue: str) -> None:
-        """Take the name of a queue, which methods without one mean from now on."""
+        """Remember the queue; methods with an empty queue name use it from now on."""
         self.last_queue = queue
 
     def send_got(self, entry: Entry, no_ack: bool, left: int) -> None:
-        """basic.get-ok for an entry that a queue gave; `left` messages stay ready there."""
+        """Send basic.get-ok for an entry from a queue that has `left` more ready messages."""
         context, unacked = self.context, self.unacked
         context.counts.count_got(no_ack)
         if no_ack:
@@ -111,7 +113,8 @@ class Channel:
         head = get_ok(message, self.number, tag, entry.acquired_count > 0, left)
         context.output.write_content(head, message, self.number)
 
-    # --- transactions -----------------------------------------------------------------------------------------------
+    # --- transactions
+    # ---------------------------------------------------------------------------------------------------
 
     def select_tx(self) -> None:
         """Begin a transaction: publishes and acknowledgements take effect with the commit."""
@@ -121,10 +124,10 @@ class Channel:
             self.unacked.begin_transaction(self.transaction)
 
     def commit(self, transaction: Transaction) -> None:
-        """Make everything take effect. Raises AmqpError 406, and has done nothing, if a queue would refuse its share.
+        """Apply the transaction. Raises AmqpError 406, and does nothing, if a queue would refuse its part.
 
-        A commit runs within one call, on the loop's thread, and asks queues first whether they would refuse a part of
-        it: unlike RabbitMQ's, it is all or nothing across queues.
+        A commit runs in one call on the event loop's thread, and checks with all queues first whether they would refuse
+        a part of it. Unlike in RabbitMQ, it is therefore all or nothing across queues.
         """
         publishes, settled = transaction.take()
         store = self.vhost.store
@@ -139,13 +142,13 @@ class Channel:
             store.end()
 
     def roll_back(self, transaction: Transaction) -> None:
-        """Forget the publishes; what was acknowledged is outstanding again, under its old delivery tags."""
+        """Discard the publishes. Acknowledged deliveries are outstanding again, under their old delivery tags."""
         self.unacked.restore(transaction.rollback())
 
     # --- end --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Take no more deliveries. On close, all channels of a connection stop before the first `release`.
+        """Stop deliveries to the channel. On close, all channels of a connection stop before the first `release`.
 
         Never raises.
         """
@@ -159,7 +162,7 @@ class Channel:
     def release(self) -> None:
         """Requeue the outstanding deliveries, including those acknowledged in an open transaction. Never raises.
 
-        If one queue cannot take its messages back because the disk fails, the other queues still get theirs.
+        If the disk fails while one queue requeues its messages, the other queues still requeue theirs.
         """
         self.broker.totals.churn.count_channel_closed()
         steps: list[Step] = [self._roll_back, partial(self.unacked.release, self.name), *self.consumers.release()]
@@ -172,7 +175,8 @@ class Channel:
         if transaction is not None:
             self.roll_back(transaction)
 
-    # --- what others may know of it ---------------------------------------------------------------------------------
+    # --- descriptions for others
+    # ----------------------------------------------------------------------------------------
 
     def counters(self) -> tuple[int, ...]:
         counts, confirms, unacked = self.context.counts, self.answers.confirms, self.unacked

@@ -1,4 +1,4 @@
-"""Facts that the parts of a channel share: whose channel it is, its number, its output and its counters."""
+"""Context shared by the parts of a channel: client, number, output and counters."""
 
 from typing import TYPE_CHECKING, final
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @final
 class ChannelContext:
-    """Surroundings of the parts of one channel. number: of the channel. output: of its connection."""
+    """The context of the parts of one channel. number: the channel's number. output: the connection's output."""
 
     def __init__(self, broker: "Broker", client: Client, output: Output, number: int) -> None:
         self.broker = broker
@@ -29,5 +29,5 @@ class ChannelContext:
         return f"{self.client.name} ({self.number})"
 
     def via(self) -> Via:
-        """Return what taps learn of the channel."""
+        """Return the description of the channel for taps."""
         return Via(self.client.name, self.number, self.client.user.name)

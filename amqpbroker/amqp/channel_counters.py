@@ -8,11 +8,11 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 
 @final
 class ChannelCounters:
-    """With what the channel keeps anyway, this tells all its counters.
+    """Counters that the other parts of the channel do not keep already.
 
-    returned, discarded: unroutable messages. got, got_no_ack, got_empty: by basic.get. got_acked: of these, the
-    acknowledged ones. not_acked: deliveries to consumers that were settled in another way than by an acknowledgement.
-    redelivered: of all deliveries.
+    returned, discarded: unroutable messages. got, got_no_ack, got_empty: results of basic.get. got_acked: acknowledged
+    messages of basic.get. not_acked: deliveries to consumers that were settled in another way than by an
+    acknowledgement. redelivered: redeliveries of both kinds.
     """
 
     __slots__ = (
@@ -41,15 +41,15 @@ class ChannelCounters:
         self._published: int = 0
 
     def count_returned(self) -> None:
-        """Count an unroutable message that is returned."""
+        """Count an unroutable message that is returned to the client."""
         self.returned += 1
 
     def count_discarded(self) -> None:
-        """Count an unroutable message that is not."""
+        """Count an unroutable message that is discarded."""
         self.discarded += 1
 
     def count_got(self, no_ack: bool) -> None:
-        """Count a message of basic.get."""
+        """Count a message delivered by basic.get."""
         if no_ack:
             self.got_no_ack += 1
         else:
@@ -72,7 +72,7 @@ class ChannelCounters:
         self.redelivered += 1
 
     def outlet(self, exchange: Exchange) -> Outlet:
-        """Where publishes to the exchange are counted, until `close_outlets`."""
+        """Return the publish counter for the exchange, valid until `close_outlets`."""
         outlet = self._outlets.get(exchange)
         if outlet is None:
             outlet = self._outlets[exchange] = Outlet()
@@ -80,7 +80,7 @@ class ChannelCounters:
         return outlet
 
     def close_outlets(self) -> None:
-        """Add up what was published, since exchanges come and go."""
+        """Add up the publishes of all exchanges, since exchanges can be deleted and created again."""
         for exchange, outlet in self._outlets.items():
             exchange.add_up(outlet)
             self._published += outlet.single + outlet.other

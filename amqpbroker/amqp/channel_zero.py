@@ -1,4 +1,4 @@
-"""Channel 0: the protocol header, and the methods that are the connection's own."""
+"""Channel 0: the protocol header, and the methods of the connection itself."""
 
 from amqpbroker import errors
 from amqpbroker.amqp import connection_log
@@ -12,12 +12,12 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 
 _PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
-#: The older way to write the same version; served as 0-9-1.
+#: An older protocol header for the same version; accepted as 0-9-1.
 _PROTOCOL_HEADER_0_9 = b"AMQP\x01\x01\0\x09"
 
 
 class ChannelZero:
-    """Acts on the methods of channel 0 that the connection's state allows."""
+    """Handles the methods of channel 0 that the connection's state allows."""
 
     __slots__ = ("_client", "_closing", "_handshake", "_output", "_status")
 
@@ -29,9 +29,9 @@ class ChannelZero:
         self._handshake = handshake
 
     def greet(self, data: bytes) -> int:
-        """The protocol header; whatever is not AMQP 0-9-1 is answered with the version that would be.
+        """Handle the protocol header; a header other than AMQP 0-9-1 is answered with the supported version.
 
-        Returns how many octets are dealt with: none of fewer than a header has.
+        Return the number of handled bytes: 0 if fewer than a whole header have arrived.
         """
         if len(data) < len(_PROTOCOL_HEADER):
             return 0
@@ -44,13 +44,13 @@ class ChannelZero:
         return len(_PROTOCOL_HEADER)
 
     def handle(self, ids: int, payload: bytes) -> None:
-        """A method frame on channel 0; payload: all of it. Raises AmqpError, MalformedError."""
+        """Handle a method frame on channel 0. payload: all of it. Raises AmqpError, MalformedError."""
         state = self._status.state
         method = methods.METHODS.get(ids)
         name = "" if method is None else method.name
         if name not in state.acts_on and not state.refusal:
             return
-        # A closing connection does not care what the client's connection.close says.
+        # A closing connection ignores the arguments of the client's connection.close.
         arguments = {} if method is None or not state.refusal else arguments_of(state, method, payload)
         if name not in state.acts_on:
             raise errors.channel_error(state.refusal)

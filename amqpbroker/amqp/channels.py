@@ -1,4 +1,4 @@
-"""The channels of a connection: channel.open, channel.close, and frames between a channel's close and close-ok."""
+"""The channels of a connection: channel.open, channel.close, and frames between channel.close and its close-ok."""
 
 from collections.abc import Callable
 from functools import partial
@@ -25,8 +25,8 @@ CHANNEL_CLOSE_OK: Final = 20 << 16 | 41
 class Channels:
     """Opens and closes the channels of a connection.
 
-    by_number: the open ones. shut: numbers of channels that the broker has closed, until the client's channel.close-ok
-    comes.
+    by_number: the open channels. shut: numbers of channels that the broker has closed, until the client sends
+    channel.close-ok.
     """
 
     def __init__(self, broker: "Broker", client: Client, output: Output) -> None:
@@ -37,7 +37,10 @@ class Channels:
         self._output = output
 
     def open(self, session: Session, number: int, fail: Callable[[AmqpError, int, int], None]) -> None:
-        """Open a channel for channel.open. fail: closes it. Raises AmqpError if there are too many."""
+        """Open a channel for channel.open.
+
+        fail: closes the channel. Raises AmqpError if there are too many channels.
+        """
         client, channels = self._client, self.by_number
         limits, user = self._broker.limits, client.user.name
         if client.channel_max and len(channels) >= client.channel_max:
@@ -49,7 +52,7 @@ class Channels:
         self._output.write(frame(METHOD, number, methods.encode("channel.open-ok")))
 
     def close(self, channel: Channel) -> None:
-        """Release everything that the channel holds. The caller tells the client.
+        """Release everything that the channel holds. The caller notifies the client.
 
         Raises only before anything has changed.
         """
@@ -61,12 +64,12 @@ class Channels:
         run_all([closed, channel.stop, channel.release], channel.name)
 
     def close_and_shut(self, channel: Channel) -> None:
-        """`close` from the broker's side: what comes for it is passed over from now on."""
+        """Close the channel from the broker's side; frames for it are ignored from now on."""
         self.shut.add(channel.number)
         self.close(channel)
 
     def pass_over(self, number: int, ids: int) -> None:
-        """Take a frame for a channel that is shut. ids: those of its method, 0 if it is none. Raises AmqpError 504."""
+        """Handle a frame for a channel that is shut. ids: of its method, 0 if it has none. Raises AmqpError 504."""
         if ids == CHANNEL_CLOSE_OK:
             self.shut.discard(number)
         elif ids == CHANNEL_CLOSE:
@@ -78,8 +81,8 @@ class Channels:
         """Remove all channels, and return the steps that release what they hold."""
         channels = list(self.by_number.values())
         self.by_number.clear()
-        # Messages that one channel gives back are not for another of this connection.
-        self._output.close_room()
+        # Messages that one channel requeues must not be delivered to another channel of this connection.
+        self._output.stop_deliveries()
         self._output.cancel_all_syncs()
         steps: list[Step] = [*[channel.stop for channel in channels], *[channel.release for channel in channels]]
         if channels:
@@ -87,6 +90,6 @@ class Channels:
         return steps
 
     def forget_repeats(self) -> None:
-        """Look closely at the next publish on each channel."""
+        """Parse the next publish on each channel completely."""
         for channel in self.by_number.values():
             channel.publishing.forget_repeats()

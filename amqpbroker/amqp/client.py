@@ -1,4 +1,4 @@
-"""The client of a connection: its identity, and what was agreed with it during the handshake."""
+"""The client of a connection: its identity, and the limits negotiated in the handshake."""
 
 import itertools
 from typing import TYPE_CHECKING, Final, final
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from amqpbroker.broker.vhost import Vhost
     from amqpbroker.config import Config
 
-#: By how many octets a payload may be too large: some clients forget the 8 that surround it (rabbit_reader.erl).
+#: Bytes by which a payload may exceed the limit: some clients forget the 8 bytes around it (rabbit_reader.erl).
 TOLERANCE: Final = 8
 
-#: Numbers of connections, by which the log lines about one can be told from those about others.
+#: Connection numbers, which tell the log lines of one connection from those of another.
 _numbers = itertools.count(1)
 
 
 @final
 class Client:
-    """One client, as far as the handshake has told.
+    """One client, as far as the handshake has identified it.
 
-    number: of the connection. properties: client-properties. user, vhost, permissions: not set before the handshake
-    knows them. payload_max: maximum size of a frame's payload. body_max: maximum size of a body in one frame; 0 before
-    the limits are agreed on.
+    number: of the connection. properties: client-properties. user, vhost, permissions: unset until the handshake has
+    determined them. payload_max: maximum size of a frame's payload in bytes. body_max: maximum size of a body in one
+    frame; 0 before the limits are negotiated.
     """
 
     def __init__(self, peer: Peer, config: "Config", connected_at: int) -> None:
@@ -48,17 +48,17 @@ class Client:
 
     @property
     def name(self) -> str:
-        """Return the name of the connection, as RabbitMQ has it."""
+        """Return the name of the connection, in RabbitMQ's format."""
         return self.peer.name
 
     @property
     def given_name(self) -> str | None:
-        """Return the name that the client has given its connection, if any."""
+        """Return the connection name that the client has set, if any."""
         name = self.properties.get("connection_name")
         return text(name.value) if name is not None and name.kind == "S" else None
 
     def introduced(self, properties: Table) -> None:
-        """Take the client-properties of connection.start-ok."""
+        """Store the client-properties of connection.start-ok."""
         self.properties = properties
         capabilities = properties.get("capabilities")
         if capabilities is not None and capabilities.kind == "F":
@@ -71,24 +71,24 @@ class Client:
         return capability in self.capabilities
 
     def chose(self, mechanism: str) -> None:
-        """Take the authentication mechanism of connection.start-ok."""
+        """Store the authentication mechanism of connection.start-ok."""
         self.mechanism = mechanism
 
     def logged_in(self, user: "User") -> None:
-        """Take the user that the backend found."""
+        """Store the user found by the backend."""
         self.user = user
 
     def tuned(self, channel_max: int, frame_max: int) -> None:
-        """Take the limits of connection.tune-ok; a `frame_max` of 0 is no limit."""
+        """Store the limits of connection.tune-ok. A `frame_max` of 0 means no limit."""
         self.channel_max = channel_max
         self.frame_max = frame_max
         self.payload_max = (frame_max or 1 << 31) - 8 + TOLERANCE
         self.body_max = min(int(self.payload_max), self._max_message_size)
 
     def requested(self, vhost: "Vhost") -> None:
-        """Take the vhost of connection.open."""
+        """Store the vhost of connection.open."""
         self.vhost = vhost
 
     def permitted(self, permissions: "Permissions") -> None:
-        """Take the user's permissions in the vhost."""
+        """Store the user's permissions in the vhost."""
         self.permissions = permissions

@@ -1,4 +1,4 @@
-"""The end of a connection: errors, connection.close both ways, deadlines, and the release of what it holds."""
+"""The end of a connection: errors, connection.close in both directions, deadlines, and the release of its resources."""
 
 import logging
 from functools import partial
@@ -31,11 +31,11 @@ from amqpbroker.wire.frames import METHOD, frame
 
 
 class Closing:
-    """Takes a connection from its opening through its last states: see the table in state.py.
+    """Moves a connection from its opening through its last states; the table in state.py defines them.
 
-    `fail` closes it because of an error, `force` for the broker, `agree` for the client; `finish` has the socket
-    closed. Each transition does what the two states say: `_enter` sets the one deadline, registers the connection,
-    releases what it holds in the broker, and ends its registration.
+    `fail` closes it because of an error, `force` for the broker, `agree` for the client; `finish` closes the socket.
+    `_enter` derives each transition from the two states: it sets the only deadline, registers the connection, releases
+    what it holds in the broker, and ends its registration.
     """
 
     def __init__(
@@ -55,14 +55,14 @@ class Closing:
         self._heartbeat = heartbeat
         self._channels = channels
         self._registration = registration
-        #: The reason for the log, as far as it is known.
+        #: The reason for the log, if it is known.
         self._cause: Cause = connection_log.CLIENT_GONE
         self._deadline: Timer | None = None
 
     # --- deadlines --------------------------------------------------------------------------------------------------
 
     def await_handshake(self, timeout_ms: int) -> None:
-        """Close the connection if it is not open in time."""
+        """Close the connection if it is not open after `timeout_ms`."""
         self._set_deadline(timeout_ms, connection_log.TIMED_OUT)
 
     def _set_deadline(self, delay_ms: int, cause: Cause | None) -> None:
@@ -75,15 +75,18 @@ class Closing:
     # --- transitions ------------------------------------------------------------------------------------------------
 
     def opened(self) -> None:
-        """The connection is open, for as long as it may be."""
+        """The connection is open; remove the deadline of the handshake."""
         self._enter(RUNNING)
 
     def _enter(self, state: State) -> bool:
-        """Enter the state, and do what follows from it; return False, and do nothing, if it may not follow."""
+        """Enter the state and apply its consequences.
+
+        Return False, and do nothing, if it may not follow the current one.
+        """
         left = self._status.state
         if not self._status.enter(state):
             return False
-        # First, because an exception in what follows leads to another transition, which does not do it again.
+        # First, because an exception in the steps below leads to another transition, which does not register it again.
         run_all(self._ending(left, state), self._client.name)
         self._cancel_deadline()
         if state.ends_after_ms != NEVER:
@@ -93,7 +96,7 @@ class Closing:
         return True
 
     def _ending(self, left: State, state: State) -> list[Step]:
-        """Return the steps of a transition that takes something from the connection."""
+        """Return the steps of a transition that release something."""
         steps: list[Step] = []
         if state is CLOSED:
             steps.append(partial(self._log, left))
@@ -103,10 +106,11 @@ class Closing:
             steps.append(self._registration.leave)
         return steps
 
-    # --- saying so --------------------------------------------------------------------------------------------------
+    # --- closing with a notice to the client
+    # ----------------------------------------------------------------------------
 
     def fail(self, error: AmqpError, number: int, ids: int) -> None:
-        """Close the channel or the connection, depending on the error's scope, and report the method with these ids.
+        """Close the channel or the connection, depending on the error's scope. ids: the method that the error reports.
 
         Never raises: an exception while closing closes the connection with 541, a second one without a close frame.
         """
@@ -124,7 +128,10 @@ class Closing:
                 self.fail(errors.unforeseen(), 0, 0)
 
     def _fail(self, error: AmqpError, number: int, ids: int) -> None:
-        """Send the close frame. Before login, close the socket later without one (rabbit_reader:handle_exception)."""
+        """Send the close frame.
+
+        Before login, close the socket after a delay and without one (rabbit_reader:handle_exception).
+        """
         state, client = self._status.state, self._client
         if state.private:
             connection_log.handshake_failed(client, state.phase, error.explanation)
@@ -149,20 +156,23 @@ class Closing:
             self._output.write(_close("connection.close", 0, error, ids))
 
     def tear(self, error: AmqpError) -> None:
-        """The frames can no longer be told apart: say so, read no more, and give the peer time to see it."""
+        """Send connection.close and stop reading, since frame boundaries are lost.
+
+        The socket closes after a delay, in which the client can read the error.
+        """
         self.fail(error, 0, 0)
         self._cause = connection_log.TORN_FRAMES
         self._linger()
 
     def force(self, error: AmqpError) -> None:
-        """The broker wants it to end: `fail`, or nothing is said where it is not open."""
+        """Close the connection for the broker, without a close frame if it is not open."""
         if self._status.state.open:
             self.fail(error, 0, 0)
         else:
             self.finish(connection_log.IN_ORDER)
 
     def agree(self) -> None:
-        """The client has sent connection.close."""
+        """Answer the client's connection.close."""
         if self._enter(CLOSED_BY_CLIENT):
             self._output.write(frame(METHOD, 0, methods.encode("connection.close-ok")))
             self._listen_no_more()
@@ -170,7 +180,7 @@ class Closing:
     def refuse(self, error: AmqpError) -> None:
         """Close the connection after a failed login: on close-ok, or after a delay.
 
-        A failed login is told only to clients that announced authentication_failure_close.
+        Only clients that announced authentication_failure_close are notified of a failed login.
         """
         if self._client.knows("authentication_failure_close"):
             self._output.write(_close("connection.close", 0, error, 0))
@@ -180,7 +190,7 @@ class Closing:
             self._linger()
 
     def _linger(self) -> None:
-        """Listen no more, and close after a while, if the peer does not close first."""
+        """Discard input, and close the socket after a delay if the client does not close it first."""
         if self._enter(LINGERING):
             self._listen_no_more()
 
@@ -189,7 +199,8 @@ class Closing:
             self._cause = connection_log.IN_ORDER
         self._heartbeat.stop()
 
-    # --- the end itself ---------------------------------------------------------------------------------------------
+    # --- closing the socket
+    # ---------------------------------------------------------------------------------------------
 
     def finish(self, cause: Cause | None = None) -> None:
         """Stop reading, and close the socket once the output is written. Never raises."""
@@ -199,16 +210,16 @@ class Closing:
             run_all([self._heartbeat.stop, self._output.mark_dirty], self._client.name)
 
     def lose(self, cause: Cause | None = None) -> None:
-        """The socket is gone, or is to be given up because of `cause`."""
+        """End the connection: the socket is lost, or is to be abandoned because of `cause`."""
         self.finish(cause)
         self._output.discard()
 
     def miss_heartbeats(self, interval_s: int) -> None:
-        """The client has been silent for too long."""
+        """End the connection: the client has sent nothing for too long."""
         self.lose(connection_log.missed_heartbeats(interval_s))
 
     def _log(self, left: State) -> None:
-        """Log a connection that said nothing, such as a health check, for those who want all lines."""
+        """Log the end. If the client never sent anything, as a health check does, the level is debug."""
         if self._cause is connection_log.CLIENT_GONE and left is CONNECTED:
             self._cause = connection_log.NOTHING_CAME
         if left is CONNECTED:
@@ -217,7 +228,7 @@ class Closing:
 
 
 def _close(name: str, channel: int, error: AmqpError, ids: int) -> bytes:
-    """channel.close or connection.close."""
+    """Return a channel.close or connection.close frame."""
     arguments = {
         "reply_code": error.code,
         "reply_text": error.text,

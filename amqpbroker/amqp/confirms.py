@@ -11,9 +11,9 @@ _CONFIRM = struct.Struct(">IQB")
 _ACK: Final = 60 << 16 | 80
 _NACK: Final = 60 << 16 | 120
 _MULTIPLE: Final = 1
-#: Means nothing to a publisher, but RabbitMQ sets it.
+#: The bit `requeue` of basic.nack has no meaning for a publisher, but RabbitMQ sets it.
 _REQUEUE: Final = 2
-#: What it takes to remember a publish that was refused.
+#: Memory that a refused publish takes until it is answered.
 _REFUSED_BYTES: Final = 64
 #: Maximum number of runs of publishes confirmed ahead of earlier publishes. Further publishes are confirmed in order.
 AHEAD: Final = 1024
@@ -21,12 +21,13 @@ AHEAD: Final = 1024
 
 @final
 class Confirms:
-    """Numbers the publishes of a channel and says which are due.
+    """Numbers the publishes of a channel and determines which confirms are due.
 
     `published` is the number of the last publish, from 1, and `refused` counts the publishes answered with a nack. All
     publishes up to `confirmed` are answered, and so are the runs in `ahead`, pairs of a first and a last number. A
     publish is due once the store has synced everything appended up to the end of its event loop iteration. A publish
-    that reached no queue is due at once, even if earlier publishes still wait (rabbit_channel:process_routing_confirm).
+    that reached no queue is due immediately, even if earlier publishes still wait
+    (rabbit_channel:process_routing_confirm).
     """
 
     def __init__(self, channel: int, store: Store) -> None:
@@ -36,20 +37,20 @@ class Confirms:
         self._store = store
         self._head: bytes = FRAME_HEAD.pack(METHOD, channel, 13)
         self._refused: list[int] = []
-        self._turns: deque[tuple[int, int]] = deque()
+        self._iterations: deque[tuple[int, int]] = deque()
         self.ahead: deque[tuple[int, int]] = deque()
         self._count_ahead: int = 0
 
     def number(self, accepted: bool) -> None:
-        """Number a publish that was routed to queues, of which one may have refused it."""
+        """Number a publish that was routed to queues. accepted: False if one of them refused it."""
         self.published += 1
         if not accepted:
             self.refuse()
 
     def refuse(self) -> None:
-        """The publish just numbered was refused by a queue: it gets a basic.nack, in its turn.
+        """Mark the publish just numbered as refused by a queue: it is answered with basic.nack, in order.
 
-        So while that has to wait for the disk, refused ones count among what waits.
+        While it has to wait for the disk, its memory counts as waiting.
         """
         self._refused.append(self.published)
         store = self._store
@@ -77,7 +78,7 @@ class Confirms:
 
     @property
     def outstanding(self) -> bool:
-        """Whether any publish still waits for its confirm."""
+        """Return whether any publish still waits for its confirm."""
         return self.confirmed < self.published
 
     @property
@@ -91,19 +92,19 @@ class Confirms:
         return self.confirmed + self._count_ahead - self.refused
 
     def flush(self) -> bytes:
-        """The frames for everything that is due by now, in order."""
+        """Return the frames of all confirms that are due by now, in order."""
         due = self.confirmed
         store = self._store
         if store.appended <= store.synced:
-            self._turns.clear()
+            self._iterations.clear()
             due = self.published
         else:
-            # Turns that wait for the same thing are one.
-            if self._turns and self._turns[-1][1] == store.appended:
-                self._turns.pop()
-            self._turns.append((self.published, store.appended))
-            while self._turns and self._turns[0][1] <= store.synced:
-                due = self._turns.popleft()[0]
+            # Iterations that wait for the same position in the store are merged.
+            if self._iterations and self._iterations[-1][1] == store.appended:
+                self._iterations.pop()
+            self._iterations.append((self.published, store.appended))
+            while self._iterations and self._iterations[0][1] <= store.synced:
+                due = self._iterations.popleft()[0]
         if due <= self.confirmed:
             return b""
         if self._refused or self.ahead:
@@ -125,7 +126,7 @@ class Confirms:
             acks.append(self._acks(number - 1))
             self.confirmed = number
         acks.append(self._acks(due))
-        # The next publishes may be confirmed already.
+        # The next publishes may already have been confirmed ahead.
         while self.ahead and self.ahead[0][0] == self.confirmed + 1:
             self._confirm_run()
         if refused and not any(acks):
@@ -136,7 +137,7 @@ class Confirms:
         return b"".join(frames)
 
     def _acks(self, last: int) -> bytes:
-        """Confirm all publishes up to `last`, and return the ack for those that are not confirmed already."""
+        """Confirm all publishes up to `last`, and return the ack for those that are not confirmed yet."""
         count = 0
         latest = 0
         while self.ahead and self.ahead[0][0] <= last:

@@ -1,6 +1,6 @@
-"""A connection: bytes in, bytes out. Puts together the objects that handle the two, and answers for them to the broker.
+"""A connection: bytes in, bytes out. Creates the objects that handle them, and represents the connection to the broker.
 
-Nothing here does I/O: `feed` takes what came from the socket, `collect` gives what goes to it.
+This module does no I/O: `feed` receives bytes from the socket, `collect` returns bytes for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
 class Connection(Session):
     """One client's connection.
 
-    Each of its parts owns its fields, and knows parts that were made before it, but not the connection. Only the
-    registration does, until the connection has left the broker.
+    Each part owns its fields. A part knows the parts created before it, but not the connection. Only the registration
+    refers to the connection, until the connection has left the broker.
     """
 
     def __init__(self, broker: "Broker", peer: Peer, on_dirty: Callable[[], None]) -> None:
-        """on_dirty: has `collect` called at the end of the event loop iteration."""
+        """on_dirty: schedules a call of `collect` at the end of the event loop iteration."""
         super().__init__()
         config = broker.config
         self.broker = broker
@@ -91,10 +91,11 @@ class Connection(Session):
         self._unwritten_bytes: int = config.bounds.unwritten_bytes
         self.closer.await_handshake(config.handshake_timeout_ms)
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- input
+    # ----------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Take what came from the peer. Never raises: what is wrong becomes a close."""
+        """Handle bytes from the client. Never raises: an error closes the channel or the connection."""
         status = self.status
         if status.state.deaf:
             return
@@ -108,27 +109,28 @@ class Connection(Session):
 
     @property
     def reading(self) -> bool:
-        """Return whether the socket should be read at present."""
+        """Return whether the socket should be read now."""
         return self.status.reading
 
     @property
     def wanted(self) -> int:
-        """Number of octets missing of a large body, up to the next frame's payload; 0 if none is on its way."""
+        """Number of bytes missing of a large body, up to the next frame's payload; 0 if no large body is arriving."""
         return self.frame_loop.wanted
 
     @property
     def published(self) -> int:
-        """Number of messages that came."""
+        """Number of messages received."""
         return self.frame_loop.published
 
     def take_unhandled(self) -> tuple[bytes, int]:
-        """Take out octets that came and are not handled yet, which are to be fed again.
+        """Remove and return the bytes that are not handled yet, which are to be fed again.
 
-        Also return how many of these, or of what comes next, belong to a frame that is handled in part.
+        Also return the number of bytes, of these and those that follow, that belong to a partly handled frame.
         """
         return self.frame_loop.take_unhandled()
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- output
+    # ---------------------------------------------------------------------------------------------------------
 
     @property
     def closing(self) -> bool:
@@ -136,7 +138,7 @@ class Connection(Session):
         return self.status.state is CLOSED
 
     def collect(self) -> Sequence[Part]:
-        """The end of a turn: everything that is to be written now, in parts."""
+        """End an event loop iteration: return all output to be written now, in parts."""
         output, loop = self.output, self.frame_loop
         if not output.writable:
             output.postpone()
@@ -150,22 +152,24 @@ class Connection(Session):
         parts = output.take()
         if not self.status.state.held:
             loop.read_on()
-        if len(output.line):
-            output.serve_line()
+        if len(output.waiting):
+            output.serve_waiting()
         return parts
 
     def set_writable(self, writable: bool) -> None:
-        """Take note of whether the socket takes output; see `Output.set_writable`."""
+        """Record whether the socket accepts output; see `Output.set_writable`."""
         self.output.set_writable(writable)
 
-    # --- what the broker says ---------------------------------------------------------------------------------------
+    # --- calls from the broker
+    # ------------------------------------------------------------------------------------------
 
     def synced(self) -> None:
         self.blocking.caught_up()
         self.output.mark_dirty()
 
     def alarms_changed(self) -> None:
-        # While an alarm is on, messages are taken frame by frame, so that it costs nothing to ask for one otherwise.
+        # While an alarm is on, messages are handled frame by frame, so that repeated publishes need no check for
+        # alarms.
         self.frame_loop.forget_repeats()
         self._channels.forget_repeats()
         self.blocking.alarms_changed()
@@ -174,15 +178,16 @@ class Connection(Session):
         self.closer.force(error)
 
     def shutdown(self) -> None:
-        """The broker stops: say goodbye with connection.close 320, or just close what is not open yet."""
+        """Close for the broker's shutdown: with connection.close 320 if the connection is open, else without."""
         self.closer.force(errors.shutdown())
 
     def lost(self) -> None:
-        """The socket is gone."""
+        """End the connection: the socket is lost."""
         self.closer.lose()
         self.frame_loop.discard()
 
-    # --- what it tells of itself ------------------------------------------------------------------------------------
+    # --- descriptions for others
+    # ----------------------------------------------------------------------------------------
 
     @property
     def user(self) -> "User":
@@ -203,7 +208,7 @@ class Connection(Session):
 
     @property
     def channels(self) -> dict[int, Channel]:
-        """The open ones by number."""
+        """The open channels by number."""
         return self._channels.by_number
 
     def counters(self) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from amqpbroker.broker.infos import ConnectionInfo
 def connection_info(
     state: State, client: Client, channels: int, heartbeat_s: int, counters: tuple[int, ...], send_pend: int
 ) -> ConnectionInfo:
-    """Describe a connection that is open, or was. counters: see `Connection.counters`."""
+    """Describe a connection that is or was open. counters: see `Connection.counters`."""
     peer, user = client.peer, client.user.name
     recv_oct, send_oct, recv_cnt, send_cnt = counters
     return ConnectionInfo(

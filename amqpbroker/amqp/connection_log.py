@@ -1,8 +1,8 @@
 """Log records of a connection and its channels, in RabbitMQ's words (rabbit_reader.erl, rabbit_channel.erl).
 
-Connections and channels close in steps, of which one that raises is logged and the others still run.
+Connections and channels close in steps. If a step raises, the exception is logged and the other steps still run.
 
-Each record has what it is about as attributes too: pid, connection, vhost, user, channel. No record has a password.
+Each record also has its subject as attributes: pid, connection, vhost, user, channel. No record has a password.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ Step = Callable[[], object]
 
 
 class Cause(NamedTuple):
-    """Why a connection ends; without a reason it does so in order."""
+    """The reason for which a connection ends; an empty one means an orderly close."""
 
     level: int
     reason: str = ""
@@ -37,7 +37,7 @@ TORN_FRAMES = Cause(logging.ERROR, "fatal_frame_error")
 
 
 def bad_header(data: bytes) -> Cause:
-    """What came is not how AMQP begins."""
+    """Return the cause for input that does not begin with an AMQP protocol header."""
     return Cause(logging.ERROR, f"{{bad_header,{erlang_binary(data[:8])}}}")
 
 
@@ -51,7 +51,7 @@ def accepting(client: Client, level: int = logging.INFO) -> None:
 
 
 def named(client: Client) -> None:
-    """The client has said what it calls itself, if it has."""
+    """Log the connection name that the client has set, if any."""
     name = client.given_name
     if name is not None and CONNECTION.isEnabledFor(logging.INFO):
         CONNECTION.info("connection %s has a client-provided name: %s", client.peer.name, name, extra=_fields(client))
@@ -69,7 +69,10 @@ def granted(client: Client) -> None:
 
 
 def refused(client: Client, mechanism: str, user: str) -> None:
-    """A login has failed; without a name there was no certificate, or none in it. The reason is for the log only."""
+    """Log a failed login.
+
+    user: "" if the client presented no certificate, or the certificate has no name. The reason is only in the log.
+    """
     tls = client.peer.tls
     if user or mechanism != "EXTERNAL":
         reason = f"user '{user}' - invalid credentials"
@@ -88,7 +91,7 @@ def refused(client: Client, mechanism: str, user: str) -> None:
 
 
 def handshake_failed(client: Client, state: str, explanation: str) -> None:
-    """An error before the connection is open."""
+    """Log an error before the connection is open."""
     CONNECTION.error(
         "Error on AMQP connection %s (%s, state: %s):\n%s",
         _pid(client),
@@ -100,7 +103,7 @@ def handshake_failed(client: Client, state: str, explanation: str) -> None:
 
 
 def connection_failed(client: Client, channel: int, ids: int, error: AmqpError) -> None:
-    """A connection error. That the broker ends is none of the client's."""
+    """Log a connection error; if the broker shuts down, the level is lower, because the client has made no mistake."""
     level = logging.INFO if error.code == 320 else logging.ERROR
     if CONNECTION.isEnabledFor(level):
         CONNECTION.log(
@@ -135,7 +138,7 @@ def channel_failed(client: Client, channel: int, ids: int, error: AmqpError) -> 
 
 
 def closing(client: Client, cause: Cause, wall_ms: int) -> None:
-    """A connection ends. wall_ms: the time by the wall clock."""
+    """Log the end of a connection. wall_ms: the time by the wall clock."""
     if not CONNECTION.isEnabledFor(cause.level):
         return
     whose, duration = _whose(client), _duration(max(0, wall_ms - client.connected_at))
@@ -156,7 +159,7 @@ def closing(client: Client, cause: Cause, wall_ms: int) -> None:
 
 
 def _pid(client: Client) -> str:
-    """In the form of an Erlang process, which is what readers of such logs look for."""
+    """Return an identifier in the format of an Erlang process id, which tools that read RabbitMQ's logs expect."""
     return f"<0.{client.number}.0>"
 
 
@@ -166,7 +169,7 @@ def _name(client: Client) -> str:
 
 
 def _whose(client: Client) -> str:
-    """The connection with vhost and user, as far as they are known."""
+    """Return the connection with vhost and user, as far as they are known."""
     user, vhost = getattr(client, "user", None), getattr(client, "vhost", None)
     known = f", vhost: '{vhost.name}'" if vhost is not None else ""
     return _name(client) + known + (f", user: '{user.name}'" if user is not None else "")

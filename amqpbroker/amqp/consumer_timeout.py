@@ -1,7 +1,7 @@
 """Acknowledgement timeout of deliveries.
 
 Up to RabbitMQ 4.2 the channel checks its oldest delivery periodically, and closes if the delivery is overdue
-(rabbit_channel:evaluate_consumer_timeout). From 4.3 on queues of some kinds requeue overdue deliveries, exact to the
+(rabbit_channel:evaluate_consumer_timeout). From 4.3 on queues of some types requeue overdue deliveries, exact to the
 millisecond, and the consumer pauses until it has settled them too (rabbit_fifo, rabbit_channel:handle_queue_actions).
 """
 
@@ -18,7 +18,9 @@ _LEAST_MS = 10
 
 
 def first_check_ms(config: Config, queue: Queue, consumer: Consumer | None) -> int | None:
-    """Milliseconds until the first check of deliveries of the queue to a consumer, or to basic.get; None for never."""
+    """Return the milliseconds until the first check of deliveries of the queue to a consumer, or to basic.get; None for
+    never.
+    """
     if not config.compat.queues_have_timeouts:
         return config.channel_tick_interval_ms
     timeout_ms = _timeout_ms(config, queue, consumer)
@@ -26,9 +28,9 @@ def first_check_ms(config: Config, queue: Queue, consumer: Consumer | None) -> i
 
 
 def next_check_ms(config: Config, now_ms: int, entries: Iterable[Entry], consumers: Iterable[Consumer]) -> int | None:
-    """Milliseconds until the next check; None if no timeout applies at present.
+    """Return the milliseconds until the next check; None if no timeout applies at present.
 
-    That is when the first of the outstanding deliveries is due, or one that a consumer would get now.
+    The check is due with the first outstanding delivery, or with one made to a consumer now.
     """
     if not config.compat.queues_have_timeouts:
         return config.channel_tick_interval_ms
@@ -50,7 +52,7 @@ def oldest_is_overdue(config: Config, now_ms: int, unacked: Mapping[int, Entry])
 
 
 def overdue(config: Config, now_ms: int, unacked: Mapping[int, Entry]) -> dict[Consumer | None, list[int]]:
-    """Return the tags of deliveries that their queues take back, by consumer; None for those to basic.get."""
+    """Return the tags of overdue deliveries that their queues requeue, by consumer; None for those of basic.get."""
     found: dict[Consumer | None, list[int]] = {}
     for tag, entry in unacked.items():
         due_ms = _due_ms(config, entry)

@@ -1,8 +1,9 @@
-"""The consumers of a channel, also cancelled ones that hold messages: a consumer of the same tag takes these over.
+"""The consumers of a channel, including cancelled ones that still hold messages.
 
-A consumer's tag is its name. If the kind of the queue merges consumers, what was taken over counts against the prefetch
-of the new one (rabbit_fifo:merge_consumer/5); else each of their acknowledgements is room for one more, as if it had
-held them itself (rabbit_queue_consumers:subtract_acks/3).
+A new consumer with the tag of a cancelled one takes over its messages. If the queue type merges consumers, these
+messages count against the prefetch of the new consumer (rabbit_fifo:merge_consumer/5). Otherwise each acknowledgement
+of such a message allows another delivery, as if the new consumer had received it itself
+(rabbit_queue_consumers:subtract_acks/3).
 """
 
 from functools import partial
@@ -22,7 +23,7 @@ from amqpbroker.broker.queues.queue import Queue
 class ChannelConsumers(ConsumerOwner):
     """Consumers of one channel.
 
-    by_tag: the present ones. prefetch: for consumers started from now on; 0 is no limit. former: cancelled consumers
+    by_tag: active consumers. prefetch: for consumers started from now on; 0 means no limit. former: cancelled consumers
     that hold messages.
     """
 
@@ -35,11 +36,11 @@ class ChannelConsumers(ConsumerOwner):
         self._left: list[Queue] = []
 
     def limit(self, prefetch: int) -> None:
-        """basic.qos: a limit for each consumer that is started from now on."""
+        """Set the prefetch of each consumer that is started from now on, for basic.qos."""
         self.prefetch = prefetch
 
     def add(self, consumer: ChannelConsumer) -> None:
-        """Add a consumer that its queue knows."""
+        """Add a consumer that its queue has accepted."""
         self.by_tag[consumer.tag] = consumer
 
     def cancel(self, tag: str) -> bool:
@@ -48,12 +49,12 @@ class ChannelConsumers(ConsumerOwner):
         if consumer is None:
             return False
         consumer.queue.remove_consumer(consumer)
-        consumer.leave_lines()
+        consumer.leave_waiting_lists()
         self.former = [each for each in (*self.former, consumer) if self._holds(each)]
         return True
 
     def cancelled(self, consumer: ChannelConsumer) -> None:
-        consumer.leave_lines()
+        consumer.leave_waiting_lists()
         self.notify_cancelled(consumer.tag)
         self.by_tag.pop(consumer.tag, None)
 
@@ -67,7 +68,7 @@ class ChannelConsumers(ConsumerOwner):
     # --- takeover ---------------------------------------------------------------------------------------------------
 
     def held_under(self, queue: Queue, tag: str) -> list[Entry]:
-        """Return what the next consumer of that tag is to take over.
+        """Return the deliveries that the next consumer with the tag takes over.
 
         A merged consumer that has to wait until it is the active one takes over nothing.
         """
@@ -78,7 +79,7 @@ class ChannelConsumers(ConsumerOwner):
         return [each for each in self.unacked.held() if _is_of(each, queue, tag)]
 
     def _holds(self, consumer: ChannelConsumer) -> bool:
-        # Messages that a consumer took over without being merged are not in its count.
+        # Messages that a consumer took over without being merged are not counted in `unacked`.
         return consumer.unacked > 0 or (
             consumer.has_taken_over and any(each.consumer is consumer for each in self.unacked.held())
         )
@@ -86,20 +87,20 @@ class ChannelConsumers(ConsumerOwner):
     # --- end --------------------------------------------------------------------------------------------------------
 
     def stop(self) -> list[Step]:
-        """Forget all consumers, and return the steps that remove them from their queues."""
+        """Discard all consumers, and return the steps that remove them from their queues."""
         consumers = list(self.by_tag.values())
         self.by_tag.clear()
         self._left = list({consumer.queue: None for consumer in consumers})
         removals: list[Step] = [partial(consumer.queue.remove_consumer, consumer, True) for consumer in consumers]
-        return removals + [consumer.leave_lines for consumer in consumers]
+        return removals + [consumer.leave_waiting_lists for consumer in consumers]
 
     def release(self) -> list[Step]:
-        """Return the steps that have the queues of the stopped consumers deliver to others."""
+        """Return the steps that make the queues of the stopped consumers deliver to others."""
         offers: list[Step] = [partial(queue.offer_all, []) for queue in self._left]
         return [*offers, self.former.clear]
 
     def infos(self) -> list[ConsumerInfo]:
-        """Return the present ones, for the management API."""
+        """Return descriptions of the active consumers, for the management API."""
         return [consumer.queue.consumer_info(consumer) for consumer in self.by_tag.values()]
 
 

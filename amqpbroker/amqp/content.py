@@ -1,4 +1,4 @@
-"""A message that comes in frame by frame: header, then body frames (AMQP 0-9-1 section 4.2.6)."""
+"""A message that arrives frame by frame: a header, then body frames (AMQP 0-9-1 section 4.2.6)."""
 
 from amqpbroker import errors
 from amqpbroker.amqp.repeated_publish import Repeat
@@ -13,11 +13,11 @@ def undecodable(arguments: bytes) -> errors.AmqpError:
 
 
 class Content:
-    """A publish whose header or body is still coming in.
+    """A publish whose header or body is still arriving.
 
     address, bits: see `Publishing.publish`. properties: as on the wire, None before the header. size: size of the whole
-    body in bytes. left: bytes of the body still to come. too_large: the body is discarded. header: the header frame, if
-    all of the body may come in the next frame.
+    body in bytes. left: bytes of the body still to arrive. too_large: the body is discarded. header: the header frame,
+    if the next frame may contain the whole body.
     """
 
     __slots__ = ("_beside", "_body", "_last", "address", "bits", "header", "left", "properties", "size", "too_large")
@@ -31,7 +31,7 @@ class Content:
         self.too_large: bool = False
         self.header: bytes = b""
         self._body: Pieces | None = None
-        # Octets of other things that are kept with pieces of the body, and what was the last to be kept for one.
+        # Bytes of other frames that are kept alive with pieces of the body, and the last read buffer that was kept.
         self._beside: int = 0
         self._last: bytes = b""
 
@@ -42,22 +42,23 @@ class Content:
         return self._body
 
     def begin(self, header: bytes, size: int) -> None:
-        """Handle a header frame that is in order, for a body of `size` octets that may come in one frame."""
+        """Handle a valid header frame, for a body of `size` bytes that may arrive in one frame."""
         self.header = header
         self.properties = header[19:-1]
         self.size = self.left = size
 
     def repeats(self, repeat: Repeat) -> bool:
-        """Return whether the message differs at most in its body from the one that `repeat` was made of.
+        """Return whether the message has the properties, address and body size of the one that `repeat` was made of.
 
         The bit `mandatory` does not matter, since that message reached a queue; `immediate` is refused.
         """
         return self.bits < 2 and self.header == repeat.prefix and self.address == repeat.address
 
     def feed(self, kind: int, payload: bytes, size_max: int) -> bool:
-        """Handle the next frame; return whether it was the last. The body of a message beyond `size_max` is discarded.
+        """Handle the next frame; return whether it was the last. The body of a message larger than `size_max` bytes is
+        discarded.
 
-        Raises AmqpError 505 for an unexpected frame, 501 for too long a body.
+        Raises AmqpError 505 for an unexpected frame, 501 for a body longer than announced.
         """
         if self.properties is None:
             self._header(kind, payload, size_max)
@@ -70,16 +71,16 @@ class Content:
         return self.left == 0
 
     def feed_body(self, pieces: Pieces, size: int) -> bool:
-        """`feed` for a body frame of `size` octets that came in pieces, when one is due."""
+        """Handle a body frame of `size` bytes that arrived in pieces, when a body frame is expected."""
         self._count(size)
         self.pieces().add_all(pieces)
         return self.left == 0
 
     def may_retain(self, data: bytes, size: int, share: int) -> bool:
-        """Return whether `data` may be retained for the `size` octets of the body that are next in it.
+        """Return whether to keep a view of `data` instead of copying its next `size` bytes, which belong to the body.
 
-        A body retains not much more than its own octets of what came with it. share: how many of it are likely to be
-        the body's in the end.
+        Allowed while the kept buffers hold at most 25 % more than the body. share: bytes of `data` that are expected to
+        belong to the body in the end.
         """
         if data is not self._last:
             if 4 * (self._beside + len(data) - share) > 5 * self.size:

@@ -1,4 +1,4 @@
-"""Decodes the arguments of methods, and words the errors for frames that cannot be read."""
+"""Decoding of method arguments, and errors for frames that cannot be parsed."""
 
 from typing import Any, Final
 
@@ -11,18 +11,18 @@ from amqpbroker.wire.values import MalformedError
 
 UPDATE_SECRET: Final = 10 << 16 | 70
 
-#: Maximum number of octets of an unusable frame in an error message (rabbit_reader:payload_snippet/1).
+#: Maximum number of bytes of an unusable frame in an error message (rabbit_reader:payload_snippet/1).
 _SHOWN: Final = 16
 
 
 class UnblamedError(AmqpError):
-    """An error that no method is blamed for."""
+    """An error that is not attributed to a method."""
 
 
 def arguments_of(state: State, method: methods.Method, payload: bytes) -> dict[str, Any]:
     """Decode the payload of a method frame. Raises AmqpError 501 for a payload that does not fit the method.
 
-    Payloads that may be secrets, in this state of the connection, are not in the error.
+    The error omits payloads that may contain secrets in this state of the connection.
     """
     try:
         return methods.decode(method, payload)
@@ -36,16 +36,16 @@ def arguments_of(state: State, method: methods.Method, payload: bytes) -> dict[s
 
 
 def unusable(state: State, kind: int, payload: bytes, reason: str) -> AmqpError:
-    """Return the error for a frame that is none, for a reason in Erlang's terms such as `unknown_frame`."""
+    """Return the error for an invalid frame. reason: in Erlang's terms, such as `unknown_frame`."""
     return errors.frame_error(f"{frame_text(state, kind, payload)}: {reason}")
 
 
 def frame_text(state: State, kind: int, payload: bytes) -> str:
-    """As rabbit_reader words a frame that it cannot use."""
+    """Describe an unusable frame in the words of rabbit_reader."""
     shown = "all" if len(payload) <= _SHOWN else f"first {_SHOWN}"
     return f"type {kind}, {shown} octets = {_length(payload) if state.private else erlang_binary(payload[:_SHOWN])}"
 
 
 def _length(payload: bytes) -> str:
-    """Placeholder for a payload that may contain a password: error messages are logged."""
+    """Return a placeholder for a payload that may contain a password: error messages are logged."""
     return f"{len(payload)} octets"

@@ -1,4 +1,4 @@
-"""Frames with content that a channel sends: deliveries, get-ok and returns."""
+"""Content frames that a channel sends: deliveries, get-ok and returns."""
 
 import struct
 from abc import ABCMeta, abstractmethod
@@ -8,7 +8,7 @@ from mypy_extensions import i64
 
 from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
-from amqpbroker.amqp.round_robin import Line, LineMember
+from amqpbroker.amqp.round_robin import LimitedConsumer, Line
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.publishing.interceptors import stamped
@@ -25,12 +25,12 @@ from amqpbroker.wire.values import Table
 _U64 = struct.Struct(">Q").pack
 _DELIVER = struct.pack(">HH", 60, 60)
 _GET_OK = struct.pack(">HH", 60, 71)
-#: Larger than any count or size, and a number that compiled code compares without an object (below 2**62).
+#: A number above any count or size, and below 2**62, so that compiled code compares it without creating an object.
 UNLIMITED: Final = 1 << 61
 
 
 class ConsumerOwner(metaclass=ABCMeta):
-    """The channel of consumers, as far as they know it. unacked: what it has delivered to all of them."""
+    """The channel as its consumers see it. unacked: the deliveries to all of them."""
 
     def __init__(self, context: ChannelContext, unacked: Unacked) -> None:
         self.context = context
@@ -38,16 +38,16 @@ class ConsumerOwner(metaclass=ABCMeta):
 
     @abstractmethod
     def cancelled(self, consumer: "ChannelConsumer") -> None:
-        """The queue has removed the consumer without being asked."""
+        """Notify the channel that the queue has removed the consumer on its own."""
 
 
-class ChannelConsumer(LineMember):
+class ChannelConsumer(LimitedConsumer):
     """A consumer on a channel.
 
-    prefetch: how many deliveries may be outstanding (UNLIMITED for no limit). has_taken_over: it was given what a
-    cancelled consumer of its tag held. blocked: the channel-wide prefetch stopped it, and it gets nothing until
-    `Unacked` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: the output buffer of its connection
-    stopped it. Both are in a line.
+    prefetch: maximum number of outstanding deliveries (UNLIMITED for no limit). has_taken_over: it received the
+    messages of a cancelled consumer with the same tag. blocked: stopped by the channel-wide prefetch; it gets nothing
+    until `Unacked` offers it messages again, as in RabbitMQ (rabbit_limiter). starved: stopped because the output
+    buffer of its connection is full. A blocked or starved consumer waits in a round robin.
     """
 
     def __init__(
@@ -69,21 +69,21 @@ class ChannelConsumer(LineMember):
         self.output = context.output
         self.number: int = context.number
         self.prefetch_count: int = prefetch
-        # Queues of some kinds know nothing of a limit for the whole channel that comes after the consumer.
+        # Queues of some types ignore a channel-wide limit that is set after the consumer has started.
         self._channel_limits: bool = queue.kind.channel_prefetch
         self.prefetch: int = prefetch if prefetch and (queue.kind.prefetch_no_ack or not no_ack) else UNLIMITED
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
         self.starved: bool = False
-        self.turn: int = 0
+        self.last_served: int = 0
         self._largest: int = (context.client.frame_max or UNLIMITED) - 8
-        # The first eight octets of a basic.deliver, without the size of its payload; what follows up to the delivery
-        # tag; and the size of the payload without the address.
+        # The first eight bytes of a basic.deliver, without the size of its payload; the rest up to the delivery tag;
+        # and the size of the payload without the address.
         self._start: i64 = METHOD << 56 | context.number << 40 | _DELIVER[0]
         self._method: bytes = _DELIVER[1:] + methods.shortstr(tag)
         self._fixed: i64 = len(self._method) + 10
-        # The latest address, and one that came twice in a row with what deliveries under it have in common.
+        # The latest address; and one that occurred twice in a row, with the bytes that its deliveries have in common.
         self._latest: bytes = b""
         self._address: bytes = b""
         self._head: bytes = b""
@@ -98,27 +98,27 @@ class ChannelConsumer(LineMember):
         if limit and (self.blocked or channel_unacked.outstanding >= limit) and self._channel_limits:
             if not self.blocked and self.registered:
                 self.blocked = True
-                channel_unacked.line.join(self)
+                channel_unacked.waiting.join(self)
             return False
         output = self.output
-        if output.room <= 0:
+        if output.space <= 0:
             if not self.starved and self.registered:
                 self.starved = True
-                output.line.join(self)
+                output.waiting.join(self)
             return False
         return True
 
-    def leave_lines(self) -> None:
-        """Wait for nothing any more."""
+    def leave_waiting_lists(self) -> None:
+        """Stop waiting for the channel-wide prefetch and the output buffer."""
         if self.blocked:
             self.blocked = False
-            self._channel_unacked.line.leave(self)
+            self._channel_unacked.waiting.leave(self)
         if self.starved:
             self.starved = False
-            self.output.line.leave(self)
+            self.output.waiting.leave(self)
 
-    def left_line(self, line: Line) -> None:
-        if line is self.output.line:
+    def left_waiting_list(self, waiting: Line) -> None:
+        if waiting is self.output.waiting:
             self.starved = False
         else:
             self.blocked = False
@@ -127,7 +127,7 @@ class ChannelConsumer(LineMember):
         return self._channel_unacked.delivery_tag
 
     def will_take_over(self, count: int) -> None:
-        """Take over so many messages of a cancelled consumer of the same tag, before the queue knows this one."""
+        """Take over `count` messages of a cancelled consumer with the same tag, before the queue knows this one."""
         self.has_taken_over = True
         if self.queue.kind.merges_consumers:
             self.prefetch = max(self.prefetch, count)
@@ -152,7 +152,7 @@ class ChannelConsumer(LineMember):
         self._write(self._channel_unacked.next_tag(), message, acquired_count, delivery_count)
 
     def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
-        """Write the delivery with that tag."""
+        """Write the delivery with this tag."""
         context = self._context
         if acquired_count:
             context.counts.count_redelivered()
@@ -173,7 +173,10 @@ class ChannelConsumer(LineMember):
         output.deliver(message, self.number, self._largest, self._fixed + len(address) + OVERHEAD)
 
     def _begin(self, head: BytesWriter, address: bytes, tag: int, acquired_count: int) -> None:
-        """Write a basic.deliver; encode what it has in common with the next one, if it is like the one before."""
+        """Write a basic.deliver.
+
+        If its address equals the previous one, cache the common bytes for the next delivery.
+        """
         start: i64 = self._start | (self._fixed + i64(len(address))) << 8
         write_i64_be(head, start)
         head.write(self._method)
@@ -189,7 +192,7 @@ class ChannelConsumer(LineMember):
         self._latest = address
 
     def _notify_taps(self, message: Message, redelivered: bool) -> None:
-        """Notify the taps of a delivery. Direct replies are none."""
+        """Notify the taps of a delivery. Direct replies do not count as deliveries."""
         vhost = self._context.vhost
         if self.queue.name != PSEUDO_QUEUE:
             for tap in vhost.taps:
@@ -221,7 +224,7 @@ class ChannelConsumer(LineMember):
 
 
 class StampingConsumer(ChannelConsumer):
-    """Consumer whose deliveries carry the time of delivery in a header, if that is configured."""
+    """A consumer whose deliveries carry the time of delivery in a header, if configured."""
 
     def _write(self, tag: int, message: Message, acquired_count: int, delivery_count: int) -> None:
         broker = self._context.broker
@@ -231,26 +234,29 @@ class StampingConsumer(ChannelConsumer):
 
 
 class OverfullConsumer(StampingConsumer):
-    """A merged consumer that has taken over more than its prefetch.
+    """A merged consumer that has taken over more messages than its prefetch.
 
-    Each message that it settles, one of these too, is room for one more, but never for more than the prefetch at once
-    (rabbit_fifo:increase_credit). So it may hold as many as it has taken over, and less once it has settled several
-    without being given any.
+    Each message that it settles, including these, allows another delivery, but never more than the prefetch at once
+    (rabbit_fifo:increase_credit). It may therefore hold as many messages as it has taken over, and fewer once it has
+    settled several without a delivery in between.
     """
 
     def can_take(self) -> bool:
-        """Asked before every delivery, and between two of them `unacked` only falls: so it is at its lowest now."""
+        """Lower the prefetch to the number currently allowed, and return whether another delivery is allowed.
+
+        This is called before every delivery. Between two deliveries `unacked` only falls, so it is at its lowest now.
+        """
         self.prefetch = min(self.prefetch, self.unacked + self.prefetch_count)
         return super().can_take()
 
 
 def get_ok(message: Message, channel: int, tag: int, redelivered: bool, left: int) -> bytes:
-    """basic.get-ok, which its content follows; `left` messages stay ready."""
+    """Return the frame of basic.get-ok, without the content. left: number of messages that remain ready."""
     payload = b"%b%b%c%b%b" % (_GET_OK, _U64(tag), redelivered, message.address, left.to_bytes(4, "big"))
     return frame(METHOD, channel, payload)
 
 
 def returned(message: Message, channel: int) -> bytes:
-    """basic.return of an unroutable message, which its content follows."""
+    """Return the frame of basic.return for an unroutable message, without the content."""
     payload = methods.encode("basic.return", reply_code=312, reply_text="NO_ROUTE")[:-2] + message.address
     return frame(METHOD, channel, payload)

@@ -1,4 +1,4 @@
-"""Hands frames that the frame loop does not handle itself to the part of the connection that does."""
+"""Dispatch of frames that the frame loop does not handle itself."""
 
 from typing import TYPE_CHECKING, Final, final
 
@@ -32,7 +32,10 @@ _PUBLISH: Final = 60 << 16 | 40
 
 @final
 class Dispatch:
-    """Acts on frames off the hot path. Nothing here raises: an error closes the channel or the connection."""
+    """Passes frames off the hot path to the part of the connection that handles them.
+
+    No method raises: an error closes the channel or the connection.
+    """
 
     def __init__(
         self,
@@ -54,11 +57,11 @@ class Dispatch:
         self._registration = registration
         self._closing = closing
         self._channel_zero = channel_zero
-        #: Ids of the method that errors are blamed on; 0 for none.
+        #: Ids of the method that an error is attributed to; 0 for none.
         self._blamed: int = 0
 
     def method(self, channel: Channel, ids: int, payload: bytes) -> None:
-        """A method on an open channel that is not on the hot path."""
+        """Handle a method on an open channel that is off the hot path."""
         self._blamed = ids
         try:
             self._method(channel, ids, payload)
@@ -68,7 +71,7 @@ class Dispatch:
             self._fail(errors.syntax_error(str(error)), channel.number)
 
     def other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
-        """A frame that is not a method of an open channel, or not one that is due now."""
+        """Handle a frame that is not a method of an open channel, or is not expected now."""
         self._blamed = 0
         try:
             self._other(kind, number, channel, payload)
@@ -78,7 +81,7 @@ class Dispatch:
             self._fail(errors.syntax_error(str(error)), number)
 
     def body(self, channel: Channel, pending: Content, pieces: Pieces, size: int) -> None:
-        """A body frame of `size` octets that came in pieces, when one is due."""
+        """Handle a body frame of `size` bytes that arrived in pieces, when a body frame is expected."""
         self._blamed = _PUBLISH
         try:
             self._content_received(channel, pending, pending.feed_body(pieces, size))
@@ -91,7 +94,7 @@ class Dispatch:
         self._closing.fail(error, number, 0 if isinstance(error, UnblamedError) else self._blamed)
 
     def _method(self, channel: Channel, ids: int, payload: bytes) -> None:
-        """Raises AmqpError, MalformedError."""
+        """Handle a method. Raises AmqpError, MalformedError."""
         method = methods.METHODS.get(ids)
         if method is None:
             raise errors.not_implemented(f"unknown method {ids >> 16}.{ids & 0xFFFF}")
@@ -113,7 +116,7 @@ class Dispatch:
             events.act_as(INTERNAL)
 
     def _other(self, kind: int, number: int, channel: Channel | None, payload: bytes) -> None:
-        """Raises AmqpError, MalformedError."""
+        """Handle another frame. Raises AmqpError, MalformedError."""
         state = self._status.state
         if number and not state.refusal:
             return
@@ -140,7 +143,7 @@ class Dispatch:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")
         else:
             self._blamed = ids
-            # The arguments of unknown methods are not looked at.
+            # The arguments of unknown methods are not parsed.
             method = methods.METHODS.get(ids)
             if method is not None:
                 arguments_of(state, method, payload)
@@ -150,7 +153,7 @@ class Dispatch:
             self._channels.open(self._registration.session, number, self._closing.fail)
 
     def _content(self, kind: int, channel: Channel, payload: bytes) -> None:
-        """A header or body frame, or a method where one of these is due, on an open channel. Raises AmqpError."""
+        """Handle a header or body frame on an open channel, or a method in place of one. Raises AmqpError."""
         pending = channel.publishing.content
         if pending is None:
             raise errors.unexpected_frame("expected method frame, got non method frame instead")

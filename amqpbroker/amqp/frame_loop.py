@@ -1,4 +1,4 @@
-"""The frame loop: takes bytes apart into frames, and handles publishes and acknowledgements itself."""
+"""The frame loop: divides input into frames, and handles publishes and acknowledgements itself."""
 
 from typing import Final, cast, final
 
@@ -28,12 +28,12 @@ from amqpbroker.octets import read_i32_be, read_i64_be
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
 from amqpbroker.wire.values import MalformedError
 
-#: A frame with basic.ack.
+#: Size in bytes of a frame with basic.ack.
 ACK_OCTETS: Final = 21
 
-#: Octets of a frame with basic.publish whose exchange and routing key are empty.
+#: Size in bytes of a frame with basic.publish whose exchange and routing key are empty.
 _SHORTEST_PUBLISH: Final = 17
-#: No properties.
+#: Empty properties.
 _NONE: Final = b"\0\0"
 
 _PUBLISH: Final = 60 << 16 | 40
@@ -42,9 +42,9 @@ _ACK: Final = 60 << 16 | 80
 
 @final
 class FrameLoop:
-    """Handles frames until the connection's status says that no further one is to be handled.
+    """Handles frames until the connection's status forbids to handle another.
 
-    recv_cnt, recv_oct: how often anything came, and how many octets of it. published: number of messages that came.
+    recv_cnt, recv_oct: number of reads and of bytes received. published: number of messages received.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class FrameLoop:
         self._closing = closing
         self._channel_zero = channel_zero
         self._dispatch = dispatch
-        #: Publish that the next one is likely to repeat, and who publishes it.
+        #: The publish that the next one is expected to repeat, and the publishing part of its channel.
         self._repeat: Repeat | None = None
         self._repeating: Publishing | None = None
         self._waiting: list[bytes] = []
@@ -83,7 +83,7 @@ class FrameLoop:
         self._began_ms: int = 0
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the peer. Never raises: what is wrong becomes a close."""
+        """Handle bytes from the client. Never raises: an error closes the channel or the connection."""
         self._began_ms = self._clock.now_ms()
         self._heartbeat.hear()
         if self.recv_cnt == 0:
@@ -93,25 +93,25 @@ class FrameLoop:
         self._handle(data)
 
     def read_on(self) -> None:
-        """Read again, beginning with the frames that had to wait."""
+        """Resume reading, and first handle the frames that had to wait."""
         if self._status.read_on():
             self._began_ms = self._clock.now_ms()
             self._waiting_for = 0
             self._handle(b"")
 
     def forget_repeats(self) -> None:
-        """Look closely at the next publish."""
+        """Parse the next publish completely."""
         self._repeat = self._repeating = None
 
     def discard(self) -> None:
-        """Discard bytes that are not handled. What leads back to the connection goes, so that it is freed at once."""
+        """Discard unhandled bytes, and all references to the connection, so that it is freed immediately."""
         self.forget_repeats()
         self._waiting = []
         self._waiting_size = 0
         self._stream = None
 
     def _handle(self, data: bytes) -> None:
-        """Handle what came, together with what was left of what came before."""
+        """Handle new input together with the unhandled rest of earlier input."""
         status = self._status
         if self._waiting or status.stopped:
             self._waiting.append(data)
@@ -142,15 +142,15 @@ class FrameLoop:
                 self._waiting_for = 7 if len(rest) < 7 else 8 + int.from_bytes(rest[3:7], "big")
 
     def _greet(self, data: bytes) -> int:
-        """Handle the protocol header, and what follows it; returns what `_frames` does."""
+        """Handle the protocol header and the frames after it; return the same as `_frames`."""
         start = self._channel_zero.greet(data)
         return start if self._status.state.deaf or not start else self._frames(data, start)
 
     def _frames(self, data: bytes, pos: int) -> int:
         """Handle every complete frame; return the start of the first incomplete frame.
 
-        Handling stops when answers pile up, since a short request may have a long answer, when the connection is
-        blocked, and when methods take long; `collect` continues from that position.
+        Handling stops if output piles up (a short request may have a long answer), if the connection is blocked, and if
+        methods take long. `collect` continues from that position.
         """
         status, client = self._status, self._client
         end_of_data: i64 = len(data)
@@ -208,14 +208,16 @@ class FrameLoop:
         return at
 
     def _pause_if_long(self) -> None:
-        """Serve other clients, and continue in the next event loop iteration, if this slice has lasted long enough."""
+        """If this slice has lasted long enough, continue in the next event loop iteration, so that other clients are
+        served.
+        """
         if self._clock.now_ms() - self._began_ms >= self._slices.length_ms:
             self._slices.use()
             self._status.pause()
             self._output.mark_dirty()
 
     def _streamed(self, data: bytes, start: int) -> int:
-        """Take what `data` has, from `start` on, of a body frame that comes in pieces; return the start of the next."""
+        """Handle the part of a streamed body frame in `data` from `start` on; return the start of the next frame."""
         stream = self._stream
         if stream is None:
             return start
@@ -244,19 +246,19 @@ class FrameLoop:
 
     @property
     def wanted(self) -> int:
-        """Number of octets missing of a large body, up to the next frame's payload; 0 if none is on its way."""
+        """Number of bytes missing of a large body, up to the next frame's payload; 0 if no large body is arriving."""
         stream = self._stream
         if stream is None:
             return 0
         channel = self._channels.get(stream.channel)
         pending = None if channel is None else channel.publishing.content
-        # A body that is longer than this frame does not make the frame shorter.
+        # The frame still has to arrive completely, even if it exceeds the rest of the body.
         return max(stream.left, 0 if pending is None else pending.left - stream.size + stream.left) + OVERHEAD
 
     def take_unhandled(self) -> tuple[bytes, int]:
-        """Take out octets that came and are not handled yet, which are to be fed again.
+        """Remove and return the bytes that are not handled yet, which are to be fed again.
 
-        Also return how many of these, or of what comes next, belong to a frame that is handled in part.
+        Also return the number of bytes, of these and those that follow, that belong to a partly handled frame.
         """
         data = b"".join(self._waiting)
         self._waiting = []
@@ -266,9 +268,9 @@ class FrameLoop:
         return data, 0 if stream is None else stream.left + 1
 
     def _acks(self, channel: Channel, data: bytes, at: i64, end_of_data: i64) -> i64:
-        """basic.ack, and those that follow on the same channel, since they come in runs; returns the end of the last.
+        """Handle a run of basic.ack frames on one channel; return the end of the last.
 
-        What is wrong closes the channel, which ends the run.
+        An error closes the channel, which ends the run.
         """
         head, ids = read_i64_be(data, at), read_i32_be(data, at + 7)
         unacked = channel.unacked
@@ -290,7 +292,7 @@ class FrameLoop:
             return at
 
     def _repeats(self, repeat: Repeat, publishing: Publishing, data: bytes, pos: i64, end_of_data: i64) -> i64:
-        """A run of publishes, of which the first may be like those before; returns the end of what was handled."""
+        """Handle a run of publishes that may repeat earlier ones; return the end of the handled data."""
         start = pos
         prefix = repeat.prefix
         total, content = repeat.total, repeat.content
@@ -314,8 +316,8 @@ class FrameLoop:
     def _publish(self, channel: Channel, data: bytes, pos: i64, end: i64, end_of_data: i64) -> i64:
         """Handle basic.publish; return the end of the handled data.
 
-        If `data` also has the header and the only body frame, all three frames are taken together, without copying
-        them apart.
+        If `data` also has the header and the only body frame, all three frames are handled together, without splitting
+        them into copies.
         """
         publishing = channel.publishing
         repeat = publishing.repeat
@@ -375,7 +377,7 @@ class FrameLoop:
         return end
 
     def _handle_content(self, channel: Channel, pending: Content, kind: int, data: bytes, at: i64, end: i64) -> None:
-        """A header or body frame of a message whose frames do not come together."""
+        """Handle a header or body frame of a message whose frames do not arrive together."""
         body_max: i64 = 0 if self._status.state.alarmed else self._client.body_max
         if kind == HEADER and end - at >= 22 and pending.properties is None:
             size: i64 = read_i64_be(data, at + 11)
@@ -390,7 +392,7 @@ class FrameLoop:
             and pending.left == pending.size
             and body_max
         ):
-            # All of the body: the message is the same as if its frames had come one behind the other.
+            # The body is complete: handle the message as if its frames had arrived one after the other.
             publishing = channel.publishing
             publishing.end_content()
             header = pending.header

@@ -28,7 +28,7 @@ from amqpbroker.wire.values import Field, MalformedError, Table, longstr
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
 
-#: What the broker can do beyond AMQP 0-9-1, as RabbitMQ announces it.
+#: Extensions of AMQP 0-9-1 that the broker supports, as RabbitMQ announces them.
 CAPABILITIES = (
     "publisher_confirms",
     "exchange_exchange_bindings",
@@ -45,11 +45,11 @@ _OPEN: Final = 10 << 16 | 40
 
 
 class Handshake:
-    """The methods before a connection is open, in the only order they may come: see the table in state.py.
+    """Handles the methods before a connection is open, in the only allowed order; see the table in state.py.
 
-    The backend may answer later who the client is, and what it may do. Until then the connection is in a state in which
-    no frame of the client is handled and its socket is not read. Nothing else waits. An answer is ignored if the
-    connection has left that state meanwhile, because it is lost or the time for the handshake is up.
+    The backend may answer asynchronously who the client is and which permissions it has. Until then the connection is
+    in a state in which no frame of the client is handled and its socket is not read. Nothing else waits. An answer is
+    ignored if the connection has left that state meanwhile, because the connection was lost or the handshake timed out.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Handshake:
         self._output.write(frame(METHOD, 0, methods.encode(name, **arguments)))
 
     def start(self) -> None:
-        """The protocol header has come."""
+        """Answer the protocol header with connection.start."""
         self._status.enter(STARTING)
         self._send(
             "connection.start",
@@ -88,7 +88,7 @@ class Handshake:
         )
 
     def handle(self, name: str, arguments: dict[str, Any]) -> None:
-        """Act on a method that the state allows. Raises AmqpError, MalformedError."""
+        """Handle a method that the state allows. Raises AmqpError, MalformedError."""
         match name:
             case "connection.start-ok":
                 self._start_ok(arguments)
@@ -98,7 +98,7 @@ class Handshake:
                 self._open(arguments)
 
     def _server_properties(self) -> Table:
-        """Server properties of RabbitMQ, in its order, and a last one by which clients can recognise this broker."""
+        """Return RabbitMQ's server properties, in its order, and a last one by which this broker is recognised."""
         config = self._broker.config
         identity = config.identity
         return {
@@ -112,7 +112,8 @@ class Handshake:
             OWN_NAME: longstr(__version__),
         }
 
-    # --- who the client is ------------------------------------------------------------------------------------------
+    # --- authentication
+    # -------------------------------------------------------------------------------------------------
 
     def _start_ok(self, arguments: dict[str, Any]) -> None:
         client = self._client
@@ -125,7 +126,10 @@ class Handshake:
         self._identify(mechanism, arguments["response"])
 
     def _mechanisms(self) -> list[str]:
-        """Return the mechanisms offered. EXTERNAL needs TLS; the login tells whether a certificate was shown."""
+        """Return the mechanisms offered.
+
+        EXTERNAL is offered on TLS connections, even if the client has shown no certificate.
+        """
         config, peer = self._broker.config, self._client.peer
         if peer.user is not None:
             return [EXTERNAL]
@@ -137,7 +141,7 @@ class Handshake:
         return Credentials(config.anonymous_login_user or "", config.anonymous_login_pass.encode())
 
     def _identify(self, mechanism: str, response: bytes) -> None:
-        """Find out who the client is. Raises MalformedError for a response that is none."""
+        """Authenticate the client. Raises MalformedError for an invalid response."""
         peer, logins = self._client.peer, self._broker.logins
         if peer.user is not None:
             self._status.enter(AUTHENTICATING)
@@ -151,12 +155,12 @@ class Handshake:
             self._authenticate(name, partial(logins.identify, name, credentials.password, peer.host, AMQP))
 
     def _authenticate(self, name: str, identify: Callable[[Identified], None]) -> None:
-        """Find out by `identify` whether the client may log in as the user with the name."""
+        """Check with `identify` whether the client may log in as the user `name`."""
         answer = self._answer(AUTHENTICATING, lambda user: self._identified(name, user))
         self._request(AUTHENTICATING, lambda: identify(answer))
 
     def _identified(self, name: str, user: User | None) -> None:
-        """name: as whom the client wants to log in. user: None if the login is refused."""
+        """Handle the result of a login. name: of the requested user. user: None if the login is refused."""
         client, events = self._client, self._broker.events
         if user is None:
             connection_log.refused(client, client.mechanism, name)
@@ -177,7 +181,8 @@ class Handshake:
             heartbeat=config.heartbeat_s,
         )
 
-    # --- what it is to get ------------------------------------------------------------------------------------------
+    # --- limits and vhost
+    # -----------------------------------------------------------------------------------------------
 
     def _tune_ok(self, arguments: dict[str, Any]) -> None:
         config = self._broker.config
@@ -203,13 +208,13 @@ class Handshake:
         self._request(AUTHORIZING, lambda: logins.permit(client.user, inside, name, answer))
 
     def _look_up(self, vhost: str) -> None:
-        """Take the vhost. Raises AmqpError if it does not exist, or as many connections are there as allowed."""
+        """Select the vhost. Raises AmqpError if it does not exist, or has as many connections as allowed."""
         self._registration.check_node_limit()
         self._client.requested(self._broker.vhost(vhost))
         self._registration.check_limits()
 
     def _permitted(self, vhost: str, permissions: Permissions | None) -> None:
-        """Open the connection, unless the vhost or what the limits allow has gone while the backend was asked."""
+        """Open the connection, unless the vhost was deleted or a limit was reached while the backend was answering."""
         self._look_up(vhost)
         if permissions is None:
             raise errors.vhost_access_refused(vhost, self._client.user.name)
@@ -220,10 +225,11 @@ class Handshake:
         self._registration.announce()
         self._blocking.alarms_changed()
 
-    # --- what may take a while --------------------------------------------------------------------------------------
+    # --- requests to the backend
+    # ----------------------------------------------------------------------------------------
 
     def _request(self, state: State, request: Callable[[], None]) -> None:
-        """Ask the backend, and handle no frame until it has answered."""
+        """Send a request to the backend, and handle no frame until it has answered."""
         self._status.enter(state)
         request()
         if self._status.state is state:
@@ -231,12 +237,12 @@ class Handshake:
             self._status.pause()
 
     def _answer(self, state: State, act: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return what the backend calls with its answer in this state."""
+        """Return the callback for the backend's answer in this state."""
 
         def answer(given: Any) -> None:
             if self._status.state is not state:
                 return
-            # No method is handled while frames wait, so a connection that is paused here has waited for the answer.
+            # No method is handled while frames wait, so the connection was paused by this request if it is paused now.
             waited = self._status.paused
             try:
                 act(given)
@@ -253,7 +259,7 @@ class Handshake:
 
 
 def _within(name: str, value: int, limit: int) -> int:
-    """A negotiated limit; 0 is none. Raises AmqpError 530 when it is wider than the server's."""
+    """Return a negotiated limit; 0 means none. Raises AmqpError 530 if it exceeds the server's."""
     if limit and (value == 0 or value > limit):
         shown = "0 (no limit)" if value == 0 else str(value)
         raise errors.not_allowed(f"negotiated {name} = {shown} is higher than the maximum allowed value ({limit})")

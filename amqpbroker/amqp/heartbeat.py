@@ -1,4 +1,4 @@
-"""Heartbeats both ways (AMQP 0-9-1 section 4.2.7, rabbit_heartbeat.erl)."""
+"""Heartbeats in both directions (AMQP 0-9-1 section 4.2.7, rabbit_heartbeat.erl)."""
 
 from collections.abc import Callable
 from typing import final
@@ -10,15 +10,16 @@ from amqpbroker.wire.frames import HEARTBEAT_FRAME
 
 @final
 class Heartbeat:
-    """Sends a heartbeat after half an interval without other output; ends a connection that is silent in two checks.
+    """Sends heartbeats, and ends a silent connection.
 
-    The first heartbeat is sent in any case.
+    A heartbeat is sent after half an interval without other output; the first one is always sent. The connection ends
+    if no data has arrived at two checks in a row.
     """
 
     def __init__(self, clock: Clock, output: Output) -> None:
         self._clock = clock
         self._output = output
-        #: None while there are no heartbeats.
+        #: None while heartbeats are off.
         self._on_silence: Callable[[int], None] | None = None
         #: Data has arrived since the last check.
         self._heard: bool = False
@@ -31,11 +32,14 @@ class Heartbeat:
 
     @property
     def interval_s(self) -> int:
-        """The interval agreed on, in seconds; 0 is off."""
+        """The negotiated interval in seconds; 0 means off."""
         return self._interval_ms // 1000
 
     def start(self, interval_s: int, on_silence: Callable[[int], None]) -> None:
-        """Keep the connection alive from now on; 0 is off. on_silence: ends it; it takes the interval in seconds."""
+        """Start heartbeats.
+
+        interval_s: 0 means off. on_silence: ends the connection; its parameter is the interval in seconds.
+        """
         if interval_s:
             self._on_silence = on_silence
             self._interval_ms = interval_s * 1000
@@ -43,16 +47,16 @@ class Heartbeat:
             self._monitor = self._clock.after(self._interval_ms, self._on_check)
 
     def hear(self) -> None:
-        """Data has arrived."""
+        """Record that data has arrived."""
         self._heard = True
 
     def pause_monitor(self) -> None:
-        """The peer is not read for a while: its silence means nothing."""
+        """Stop monitoring the client, since its socket is not read for a while."""
         if self._monitor is not None:
             self._monitor.cancel()
 
     def resume_monitor(self) -> None:
-        """The peer is read again, and has as long as one that has just connected."""
+        """Monitor the client again, with a full interval from now on."""
         if self._on_silence is not None:
             self.pause_monitor()
             self._heard = True
@@ -62,7 +66,7 @@ class Heartbeat:
         for timer in (self._sender, self._monitor):
             if timer is not None:
                 timer.cancel()
-        # Whatever leads back to the connection goes, so that it is freed without the garbage collector.
+        # References to the connection are removed, so that it is freed without the garbage collector.
         self._on_silence = None
 
     def _on_send(self) -> None:

@@ -1,4 +1,4 @@
-"""The output of a connection: small frames in one buffer, large ones left where they are."""
+"""The output of a connection: small frames are copied into one buffer, large ones are not copied."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,23 +14,24 @@ from amqpbroker.message.pieces import Octets
 from amqpbroker.octets import BytesWriter
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 
-#: Frames and bodies of so many octets are not copied into the buffer: that costs more than a part of its own does.
+#: Frames and bodies of this many bytes or more are not copied into the buffer: copying would cost more than a separate
+#: part.
 LARGE: Final = 16 * 1024
-#: Frames with a body of fewer octets are surely not LARGE.
+#: A frame with a body smaller than this is certainly smaller than LARGE.
 SMALL: Final = LARGE // 2
-#: A buffer that has grown beyond this is not kept.
+#: A buffer that has grown beyond this size is not reused.
 _KEPT: Final = 4 * 1024
-#: Memory that an answer takes besides its own octets: most are short.
+#: Memory that an answer takes besides its own bytes; most answers are short.
 KEEPING: Final = 48
 
-#: Octets as they are handed to the socket.
+#: Bytes as they are passed to the socket.
 Part = bytes | memoryview
 
 
 class AwaitingSync(metaclass=ABCMeta):
-    """The answers of a channel, as far as confirms and others of them wait for the store.
+    """A channel whose confirms or other answers may wait for the store.
 
-    awaiting_sync: there are some, or will be at the end of the event loop iteration.
+    awaiting_sync: some are waiting, or will be at the end of the event loop iteration.
     """
 
     def __init__(self) -> None:
@@ -43,19 +44,19 @@ class AwaitingSync(metaclass=ABCMeta):
 
 @final
 class Output:
-    """Octets in the order in which they are to go out, and the limits for adding some.
+    """Bytes in the order in which they are sent, and the limits for adding more.
 
-    small: the buffer that frames below LARGE octets may be written to. room: octets of deliveries that may still be
-    added. line: consumers that found no room. dirty: `on_dirty` was called, and `take` was not yet. writable: the
-    socket takes output. send_oct, send_cnt: octets taken, and how often. awaiting_sync: channels whose confirms and
-    answers wait for the store. status: of the connection.
+    small: the buffer for frames smaller than LARGE bytes. space: bytes of deliveries that may still be added. waiting:
+    consumers that wait for space. dirty: `on_dirty` was called, and `take` has not been called since. writable: the
+    socket accepts output. send_oct, send_cnt: number of bytes and of calls of `take`. awaiting_sync: channels whose
+    confirms and answers wait for the store. status: of the connection.
     """
 
     def __init__(self, status: Status, on_dirty: Callable[[], None], bounds: Bounds = BOUNDS) -> None:
         self.small = BytesWriter()
-        self.room: int = bounds.room_bytes
+        self.space: int = bounds.room_bytes
         self.dirty: bool = False
-        self.line = Line()
+        self.waiting = Line()
         self.writable: bool = True
         self.send_oct: int = 0
         self.send_cnt: int = 0
@@ -65,15 +66,15 @@ class Output:
         self._size: int = 0
         self.status = status
         self._on_dirty = on_dirty
-        self._room_bytes: int = bounds.room_bytes
+        self._space_bytes: int = bounds.room_bytes
         self._unread_bytes: int = bounds.unread_bytes
 
     def __len__(self) -> int:
-        """Octets."""
+        """Return the number of bytes waiting."""
         return self._size + len(self.small)
 
     def limit_frames(self, frame_max: int) -> None:
-        """Make no frame larger than `frame_max` octets from now on (0: no limit)."""
+        """Limit the size of frames from now on to `frame_max` bytes (0: no limit)."""
         self._frame_max = frame_max
 
     # --- frames -----------------------------------------------------------------------------------------------------
@@ -84,49 +85,51 @@ class Output:
         self._wrote(len(data))
 
     def write_content(self, head: bytes, message: Message, channel: int) -> None:
-        """Add a method frame and the content that follows it, which is no delivery."""
+        """Add a method frame, which is not a delivery, and its content."""
         size = len(self)
         self.add(head)
         self.add_content(message, channel, self._frame_max)
         self._wrote(len(self) - size)
 
     def deliver(self, message: Message, channel: int, largest: int, head: i64) -> None:
-        """Add the content of a delivery. head: size of its method, which is in `small`.
+        """Add the content of a delivery. head: size of its method frame, which is already in `small`.
 
-        largest: size of a body that fits in a frame.
+        largest: maximum size of a body in one frame.
         """
         if message.size < SMALL:
             frames = message.frames
             if frames is None or message.frames_channel != channel or message.size > largest:
                 frames = content_frames(message, channel, self._frame_max)
             self.small.write(frames)
-            self.room -= len(frames) + head
+            self.space -= len(frames) + head
         else:
             self.add_content(message, channel, self._frame_max)
-            self.room -= message.size + head
+            self.space -= message.size + head
         if not self.dirty:
             self.mark_dirty()
 
     def _wrote(self, size: int) -> None:
-        self.room -= size + KEEPING
+        self.space -= size + KEEPING
         if self.is_flooded():
             self.status.pause()
         if not self.dirty:
             self.mark_dirty()
 
     def mark_dirty(self) -> None:
-        """Ask for a call of `take` at the end of the event loop iteration."""
+        """Request a call of `take` at the end of the event loop iteration."""
         if not self.dirty:
             self.dirty = True
             self._on_dirty()
 
     def is_flooded(self) -> bool:
-        """Return whether so much output waits that no more should be made for other clients."""
-        return self.room < -self._unread_bytes
+        """Return whether so much output waits that the connection should make no more of it until the socket accepts
+        some.
+        """
+        return self.space < -self._unread_bytes
 
-    def close_room(self) -> None:
-        """Leave no room for deliveries, up to the next `take`."""
-        self.room = min(self.room, 0)
+    def stop_deliveries(self) -> None:
+        """Allow no further deliveries until the next `take`."""
+        self.space = min(self.space, 0)
 
     def add(self, data: Part) -> None:
         if len(data) >= LARGE:
@@ -137,7 +140,7 @@ class Output:
             self.small.write(bytes(data))
 
     def add_content(self, message: Message, channel: int, frame_max: int) -> None:
-        """A message's content header and body frames, none larger than `frame_max` octets (0: no limit)."""
+        """Add a message's content header and body frames, none larger than `frame_max` bytes (0: no limit)."""
         size = message.size
         limit = frame_max - OVERHEAD if frame_max else size
         frames = message.frames
@@ -154,7 +157,7 @@ class Output:
             self._add_body(message.body_parts(), size, channel, limit)
 
     def _add_body(self, parts: Sequence[Octets], size: int, channel: int, limit: int) -> None:
-        """Body frames of `limit` octets each, but for the last; they are cut out of the parts as these come."""
+        """Add body frames of `limit` bytes each, except for the last; they are cut from the parts in order."""
         missing = 0
         for part in parts:
             view = memoryview(part)
@@ -175,17 +178,20 @@ class Output:
     # --- the end of an event loop iteration -------------------------------------------------------------------------
 
     def set_writable(self, writable: bool) -> None:
-        """Take note of whether the socket takes output. While it does not, deliveries stop when the room is used up."""
+        """Record whether the socket accepts output.
+
+        If it does not, deliveries stop once the allowed bytes are used up.
+        """
         self.writable = writable
         if writable:
             self.mark_dirty()
 
     def postpone(self) -> None:
-        """Keep everything until the socket takes output."""
+        """Keep all output until the socket accepts it."""
         self.dirty = False
 
     def take(self) -> Sequence[Part]:
-        """Return everything, which is written now; make room for deliveries again."""
+        """Remove and return all output, to be written now; allow deliveries again."""
         self.dirty = False
         self._close_small()
         parts = self._parts
@@ -194,17 +200,17 @@ class Output:
             self.send_cnt += 1
         self._parts = []
         self._size = 0
-        self.room = self._room_bytes
+        self.space = self._space_bytes
         return parts
 
-    def serve_line(self) -> None:
-        """Deliver to the consumers that found no room, until there is none again."""
-        line = self.line
-        while len(line) and self.room > 0:
-            line.serve()
+    def serve_waiting(self) -> None:
+        """Deliver to the consumers that wait for space, until it is used up again."""
+        waiting = self.waiting
+        while len(waiting) and self.space > 0:
+            waiting.serve()
 
     def discard(self) -> None:
-        """Forget everything: the socket is gone."""
+        """Discard all output: the socket is lost."""
         self.small = BytesWriter()
         self._parts = []
         self._size = 0
@@ -212,7 +218,7 @@ class Output:
     # --- confirms and answers that wait for the store ----------------------------------------------------------------
 
     def await_sync(self, channel: AwaitingSync) -> None:
-        """Ask the channel for what is due at the end of each event loop iteration, until it awaits no more."""
+        """Collect due answers from the channel at the end of each event loop iteration, until it has none waiting."""
         self.awaiting_sync.append(channel)
         self.mark_dirty()
 
@@ -228,15 +234,15 @@ class Output:
         self.awaiting_sync = waiting
 
     def cancel_sync(self, gone: AwaitingSync) -> None:
-        """Ask the channel for nothing more."""
+        """Stop collecting answers from the channel."""
         self.awaiting_sync = [channel for channel in self.awaiting_sync if channel is not gone]
 
     def cancel_all_syncs(self) -> None:
-        """Ask no channel for anything more."""
+        """Stop collecting answers from all channels."""
         self.awaiting_sync.clear()
 
     def _close_small(self) -> None:
-        """Make what is in the buffer a part."""
+        """Move the contents of the buffer to a part of their own."""
         size = len(self.small)
         if size:
             self._parts.append(self.small.getvalue())
@@ -248,7 +254,10 @@ class Output:
 
 
 def content_frames(message: Message, channel: int, frame_max: int) -> bytes:
-    """The message's content for one channel, which the message has for the next delivery if it is one body frame."""
+    """Return the message's content frames for one channel.
+
+    A single body frame is cached in the message for its next delivery.
+    """
     size = message.size
     if frame_max and size > frame_max - OVERHEAD:
         return content(channel, message.properties, message.body, frame_max)

@@ -1,4 +1,4 @@
-"""The checks of a channel for deliveries whose acknowledgement is overdue; consumer_timeout.py says when one is."""
+"""The checks of a channel for overdue acknowledgements; consumer_timeout.py has the rules."""
 
 from collections.abc import Callable
 from typing import final
@@ -20,7 +20,9 @@ class OverdueChecks:
     def __init__(
         self, context: ChannelContext, consumers: ChannelConsumers, fail: Callable[[AmqpError, int, int], None]
     ) -> None:
-        """fail: closes the channel; it takes the error, the channel's number, and the ids of a method, 0 for none."""
+        """fail: closes the channel; its parameters are the error, the channel's number, and the ids of a method, 0 for
+        none.
+        """
         self._context = context
         self._config = context.broker.config
         self._clock = context.broker.clock
@@ -36,7 +38,7 @@ class OverdueChecks:
             self._schedule(first_check_ms(self._config, queue, consumer))
 
     def stop(self) -> None:
-        """Check no more."""
+        """Stop the checks."""
         self._stopped = True
         if self._next is not None:
             self._next.cancel()
@@ -65,9 +67,10 @@ class OverdueChecks:
             self._schedule(next_check_ms(config, self._clock.now_ms(), unacked.entries.values(), consumers))
 
     def _take_back_overdue(self) -> None:
-        """Requeue overdue deliveries and notify consumers by basic.cancel; close if a delivery has no consumer.
+        """Requeue overdue deliveries and notify their consumers by basic.cancel; close the channel if a delivery has no
+        consumer.
 
-        A client without the capability consumer_cancel_notify cannot be notified, so its channel closes too.
+        A client without the capability consumer_cancel_notify cannot be notified, so its channel is closed too.
         """
         is_notified = True
         for consumer, tags in overdue(self._config, self._clock.now_ms(), self._unacked.entries).items():

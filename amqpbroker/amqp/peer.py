@@ -1,6 +1,6 @@
-"""The two ends of a connection's socket, and what they agreed on by TLS.
+"""The two ends of a connection's socket, and their TLS parameters.
 
-TLS is described in the words of RabbitMQ, which are those of Erlang's ssl application.
+TLS is described with the names that RabbitMQ uses, which are those of Erlang's ssl application.
 """
 
 from dataclasses import dataclass
@@ -26,10 +26,9 @@ _CIPHERS = {
 @final
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """As the connection's ssl_protocol, ssl_key_exchange, ssl_cipher and ssl_hash show it, such as tlsv1.2,
-    ecdhe_ecdsa, aes_256_gcm, aead.
+    """TLS parameters, as shown in the connection's ssl_protocol, ssl_key_exchange, ssl_cipher and ssl_hash.
 
-    certificate: the peer's, verified; None if it showed none.
+    Examples are tlsv1.2, ecdhe_ecdsa, aes_256_gcm and aead. certificate: the client's, verified; None if it sent none.
     """
 
     protocol: str
@@ -39,7 +38,7 @@ class Encryption:
     certificate: Certificate | None = None
 
     def info(self) -> dict[str, Any]:
-        """The fields of ConnectionInfo that tell of it, but for ssl."""
+        """Return the TLS fields of ConnectionInfo, except for ssl."""
         certificate = self.certificate
         return {
             "ssl_protocol": self.protocol,
@@ -53,9 +52,9 @@ class Encryption:
 
 
 def encryption(suite: str, version: str, certificate: Certificate | None = None) -> Encryption:
-    """From OpenSSL's names, such as ECDHE-ECDSA-AES256-GCM-SHA384 and TLSv1.2."""
+    """Convert OpenSSL's names, such as ECDHE-ECDSA-AES256-GCM-SHA384 and TLSv1.2."""
     protocol = version.lower()
-    if suite.startswith("TLS_"):  # of TLS 1.3, which negotiates the exchange of keys apart
+    if suite.startswith("TLS_"):  # of TLS 1.3, which negotiates the key exchange separately
         return Encryption(
             protocol, "any", suite.removeprefix("TLS_").lower().rpartition("_sha")[0], "aead", certificate
         )
@@ -70,9 +69,9 @@ def encryption(suite: str, version: str, certificate: Certificate | None = None)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is connected with what, and how. tls: what they agreed on, None for a connection in the clear.
+    """The two addresses of a connection and its TLS parameters. tls: None for a connection without TLS.
 
-    user: who it is, where that is known beforehand, for it is within this process.
+    user: the authenticated user, for connections from within this process; otherwise None.
     """
 
     host: str
@@ -84,5 +83,5 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """As RabbitMQ names connections: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
+        """Return the connection name in RabbitMQ's format: `127.0.0.1:59058 -> 127.0.0.1:5672`."""
         return f"{self.host}:{self.port} -> {self.local_host}:{self.local_port}"

@@ -1,4 +1,4 @@
-"""The publishes of a channel: from the bytes of a message to its queues, and what is remembered for the next one."""
+"""The publishes of a channel: from the bytes of a message to its queues, with caches for the next publish."""
 
 from typing import Final, final
 
@@ -30,8 +30,8 @@ IMMEDIATE: Final = 2
 class Publishing:
     """Publishes the messages of one channel.
 
-    content: message of which the header or body is still to come. repeat: what the next publish is likely to be;
-    framed: the same for a publish whose frames do not come together. reply: name that replies to its requests come by.
+    content: the message whose header or body is still to arrive. repeat: the expected next publish; framed: the same
+    for a publish whose frames do not arrive together. reply: the reply-to name for replies to its requests.
     """
 
     def __init__(self, context: ChannelContext, answers: Answers) -> None:
@@ -44,20 +44,21 @@ class Publishing:
         self._vhost = context.vhost
         self._number: int = context.number
         self._intercept = context.broker.intercept
-        #: Where every message is changed, none is known by its properties.
+        #: If an interceptor changes every message, no properties are cached.
         self._known = KNOWN if self._intercept is None else {}
-        # The latest properties that were among `_known`, which has none as long as these, and what they mean.
+        # The latest properties found in `_known`, which never has properties as long as this placeholder, and their
+        # parsed meaning.
         self._latest: bytes = b"none so far"
         self._latest_known: int = 0
         self.routes = Routes(context.vhost, context.client.permissions, context.counts)
         self._route_epoch: int = -1
         self._last_route: Route | None = None
-        #: The last publish went by the same route as the one before.
+        #: True if the last publish used the same route as the one before.
         self._again: bool = False
-        #: Octets of the last publish, if its body came in one frame.
+        #: Bytes of the last publish, if its body arrived in one frame.
         self._published: i64 = 0
         self._transaction: Transaction | None = None
-        #: False once messages are not to go to their queues at once any more.
+        #: False once messages may not be passed to their queues directly any more.
         self._may_repeat: bool = True
 
     def publish(
@@ -65,8 +66,8 @@ class Publishing:
     ) -> None:
         """Route a complete message and pass it to the queues. Raises AmqpError, MalformedError.
 
-        address: see Message. bits: mandatory, immediate. Either `body` is given, or content `frames` with a body of
-        `size` octets in one frame, or in none if it is empty.
+        address: see Message. bits: mandatory, immediate. Pass either `body`, or content `frames` with a body of `size`
+        bytes in one frame (in none if the body is empty).
         """
         if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
@@ -117,7 +118,7 @@ class Publishing:
         self.place(message, destinations, bits, route.outlet)
 
     def place(self, message: Message, destinations: tuple[Destination, ...], bits: int, outlet: Outlet) -> None:
-        """Publish a routed message to its destinations, and answer for it."""
+        """Publish a routed message to its destinations, and confirm or return it."""
         outlet.count_other(len(destinations))
         accepted = not destinations or self._vhost.publish(message, destinations)
         answers = self._answers
@@ -134,44 +135,46 @@ class Publishing:
         answers.confirm_unroutable()
 
     def refuse(self, bits: int, size: int) -> None:
-        """Raise the AmqpError for a message beyond max_message_size. Only `immediate` is refused earlier."""
+        """Raise the AmqpError for a message larger than max_message_size. Only `immediate` is refused earlier."""
         if bits & IMMEDIATE:
             raise errors.not_implemented("immediate=true")
         raise errors.message_too_large(size, self._context.broker.config.max_message_size)
 
-    # --- messages whose frames do not come together -----------------------------------------------------------------
+    # --- messages whose frames do not arrive together
+    # -------------------------------------------------------------------
 
     def begin_content(self, address: bytes, bits: int) -> None:
-        """Await the header and the body of a basic.publish."""
+        """Wait for the header and the body of a basic.publish."""
         self.content = Content(address, bits)
 
     def end_content(self) -> None:
-        """Everything of the message has come."""
+        """End a message whose frames have all arrived."""
         self.content = None
 
-    # --- publishes like the one before ------------------------------------------------------------------------------
+    # --- repeated publishes
+    # ---------------------------------------------------------------------------------------------
 
     def is_again(self, size: i64) -> bool:
-        """Return whether the publish just handled, of `size` octets, went where the one before went, of that size."""
+        """Return whether the publish just handled, of `size` bytes, had the size and the route of the one before."""
         again = self._again and size == self._published
         self._published = size
         return again
 
     def remember(self, properties: bytes, prefix: bytes, total: int, content: int, size: int) -> Repeat | None:
-        """Expect a publish like the one just handled, and return what is known of it; see Repeat."""
+        """Expect a repetition of the publish just handled, and return its description; see Repeat."""
         self.repeat = self._repeatable(properties, prefix, total, content, size)
         return self.repeat
 
     def remember_framed(self, properties: bytes, header: bytes, total: int, size: int) -> None:
-        """`remember` for a publish whose frames do not come together. header: its header frame."""
+        """Expect a repetition of a publish whose frames do not arrive together. header: its header frame."""
         self.framed = self._repeatable(properties, header, total, len(header), size)
 
     def forget_repeats(self) -> None:
-        """Look closely at the next publish."""
+        """Parse the next publish completely."""
         self.repeat = self.framed = None
 
     def _repeatable(self, properties: bytes, prefix: bytes, total: int, content: int, size: int) -> Repeat | None:
-        """Return what is known of the publish just handled if the next one is like it; None if that is not enough."""
+        """Return the description of the publish just handled; None if a repetition of it still has to be parsed."""
         route = self._last_route
         known = self._known.get(properties)
         if route is None or known is None or route.destinations is None or len(route.destinations) != 1:
@@ -183,9 +186,9 @@ class Publishing:
         return Repeat(prefix, total, content, size, route.address, known, destination, route.outlet, epoch)
 
     def republish(self, repeat: Repeat, frames: bytes) -> bool:
-        """`publish` for one like the last; False, and nothing done, if what was known then is no longer good.
+        """Publish a repetition of the last publish. Return False, and do nothing, if its description is out of date.
 
-        The caller counts it.
+        The caller counts the publish.
         """
         if repeat.epoch != self._vhost.route_epoch or self.content is not None or not self._may_repeat:
             return False
@@ -193,7 +196,7 @@ class Publishing:
         message.persistent = repeat.known > 255
         message.priority = repeat.known & 255
         accepted = repeat.destination.publish(message)
-        # The same as `Answers.confirm`, without a call for each message.
+        # The same as `Answers.confirm`, but without a call for each message.
         answers = self._answers
         confirms = answers.confirms
         if confirms is not None:
@@ -202,30 +205,31 @@ class Publishing:
                 answers.await_sync()
         return True
 
-    # --- modes and the end ------------------------------------------------------------------------------------------
+    # --- modes and the end
+    # ----------------------------------------------------------------------------------------------
 
     def begin_transaction(self, transaction: Transaction) -> None:
-        """Leave what is published from now on to the transaction."""
+        """Pass publishes to the transaction from now on."""
         self._transaction = transaction
         self._may_repeat = False
 
     def open_reply(self, consumer: Consumer) -> None:
-        """Direct reply-to begins: replies go to the consumer."""
+        """Begin direct reply-to: deliver replies to the consumer."""
         self.reply = self._context.broker.direct_replies.open(consumer, self._context.output.is_flooded)
 
     def close_reply(self) -> None:
-        """Direct reply-to ends: what is still sent there is unroutable."""
+        """End direct reply-to: later replies are unroutable."""
         if self.reply is not None:
             self._context.broker.direct_replies.close(self.reply)
             self._vhost.routes_changed()
             self.reply = None
 
     def stop(self) -> None:
-        """Publish nothing more. Never raises."""
+        """Stop publishing. Never raises."""
         self._may_repeat = False
 
     def forget_routes(self) -> None:
-        """Forget all that is remembered for the next publish: the channel ends."""
+        """Clear all caches for the next publish, because the channel ends."""
         self.routes.forget()
         self.forget_repeats()
         self._last_route = None

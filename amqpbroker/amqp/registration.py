@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 class Registration:
-    """Registers a connection once it is open, until its socket closes.
+    """Registers a connection from its opening until its socket closes.
 
     As in RabbitMQ, a closing connection counts until its socket closes. Otherwise a client that does not answer
-    connection.close could open more connections than the limit of its user allows.
+    connection.close could open more connections than its user's limit allows.
     """
 
     __slots__ = ("_broker", "_client", "_session")
@@ -29,7 +29,7 @@ class Registration:
 
     @property
     def session(self) -> Session:
-        """The connection, as the broker knows it."""
+        """The connection as the broker sees it."""
         assert self._session is not None, "the connection has left"
         return self._session
 
@@ -47,7 +47,7 @@ class Registration:
             raise errors.node_connection_limit(limit)
 
     def enter(self) -> None:
-        """Count the connection from now on."""
+        """Count the connection and list it."""
         broker, client, session = self._broker, self._client, self.session
         broker.sessions[session] = None
         broker.limits.connection_opened(client.vhost.name, client.user.name)
@@ -60,14 +60,16 @@ class Registration:
         self._broker.events.connection_created(self.session)
 
     def release(self) -> list[Step]:
-        """Return the steps that give back what an open connection holds, but for its channels, and say it is closed."""
+        """Return the steps that release the resources of an open connection, except for its channels, and emit the
+        event `connection.closed`.
+        """
         return [self._emit_closed, partial(self._client.vhost.delete_exclusive_queues, self._session)]
 
     def _emit_closed(self) -> None:
         self._broker.events.connection_closed(self.session)
 
     def leave(self) -> None:
-        """Count the connection no more. Never raises."""
+        """Stop counting the connection. Never raises."""
         broker, client, session = self._broker, self._client, self._session
         self._session = None
         if session is None or session not in broker.sessions:

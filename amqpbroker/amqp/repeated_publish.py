@@ -1,7 +1,7 @@
-"""A publish that is like the one before, up to its body.
+"""A publish that equals the previous one up to its body.
 
-Publishers tend to send messages of one size and kind to one place. The bytes of such a publish before its body are then
-the same every time, and one comparison tells what taking them apart would.
+Publishers tend to send messages of the same size and kind to the same destination. The bytes of such a publish before
+its body are then the same every time, and one comparison replaces parsing them.
 """
 
 from mypy_extensions import i64
@@ -12,12 +12,12 @@ from amqpbroker.octets import read_i64_be
 
 
 class Repeat:
-    """What a publish that begins with `prefix` is known to be.
+    """Parsed description of all publishes that begin with `prefix`.
 
     prefix: the method frame, the header frame, and the body frame up to its payload; only the header frame if frames of
-    other channels came between. total: octets of all three frames.
-    content: where the header frame starts. size: octets of the body. epoch: the vhost's route epoch it is good for.
-    first, last: the first eight octets of the method frame and its last eight, by which most others are told apart.
+    other channels arrived in between. total: bytes of all three frames. content: start of the header frame. size: bytes
+    of the body. epoch: the vhost's route epoch for which it is valid. first, last: the first and the last eight bytes
+    of the method frame, which differ in most other publishes.
     """
 
     __slots__ = (

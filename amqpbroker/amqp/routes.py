@@ -1,7 +1,7 @@
-"""Routes of a channel's publishes: found by exchange and routing key, remembered for keys that come again.
+"""Routes of a channel's publishes: looked up by exchange and routing key, cached for repeated keys.
 
-Looking up a key that is not remembered takes little more than remembering does, so that an application whose keys
-hardly ever repeat pays for its own bindings only.
+Looking up a key that is not cached costs little more than caching does, so an application whose keys hardly ever repeat
+pays only for its own bindings.
 """
 
 from typing import Final
@@ -22,18 +22,18 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 from amqpbroker.patterns import Pattern
 
-#: Beyond `few_routes`, one of so many routes that are looked up is remembered: keys that come again are found soon, and
-#: keys that never do seldom take the place of others.
+#: Beyond `few_routes`, one in this many looked-up routes is cached: repeated keys are soon in the cache, and keys that
+#: never repeat seldom evict others.
 ADMITTED: Final = 8
-#: After so many keys in a row that were not remembered, only those that would be remembered are looked for.
+#: After this many cache misses in a row, the cache is searched only for keys that would be added to it.
 COLD: Final = 64
 
 
 class Route:
-    """Where messages with one exchange and routing key go, which the user may publish there.
+    """Destinations of messages with one exchange and routing key, to which the user may publish.
 
     address: see Message; one copy of the bytes for all messages. destinations: None if every message has to be routed
-    anew, or is looked at by taps. outlet: where it is counted.
+    anew, or is inspected by taps. outlet: the counter of its publishes.
     """
 
     __slots__ = ("address", "destinations", "exchange", "outlet")
@@ -49,18 +49,18 @@ class Route:
     def lead(
         self, address: bytes, exchange: Exchange, destinations: tuple[Destination, ...] | None, outlet: Outlet
     ) -> None:
-        """Lead elsewhere from now on."""
+        """Change the route to another address."""
         self.address = address
         self.exchange = exchange
         self.destinations = destinations
         self.outlet = outlet
 
 
-class _Way:
-    """An exchange that the user may publish to, until the vhost's routes change.
+class _Target:
+    """An exchange to which the user may publish, until the vhost's routes change.
 
-    stop: finds destinations by the key; None if taps look at every message, or the exchange at more than the key.
-    pattern: routing keys that the user may use, None if there is no such rule.
+    stop: finds destinations by the key; None if taps inspect every message, or the exchange needs more than the key.
+    pattern: allowed routing keys, None if all are allowed.
     """
 
     __slots__ = ("exchange", "outlet", "pattern", "stop")
@@ -73,9 +73,9 @@ class _Way:
 
 
 class Routes:
-    """Routes of one channel. They are good for one route epoch of the vhost.
+    """Routes of one channel, valid for one route epoch of the vhost.
 
-    found: the last one was remembered before. known: remembered routes, by address.
+    found: whether the last route was in the cache. known: cached routes, by address.
     """
 
     def __init__(self, vhost: Vhost, permissions: Permissions, counters: ChannelCounters) -> None:
@@ -92,18 +92,18 @@ class Routes:
         self._cold: i64 = 0
         self._prefix: bytes = b""
         self._is_default: bool = False
-        self._way: _Way | None = None
-        self._ways: dict[bytes, _Way] = {}
+        self._target: _Target | None = None
+        self._targets: dict[bytes, _Target] = {}
         self._by_key = KeyRoutes(vhost.exchanges.get)
         self._passing: Route | None = None
 
     def forget(self) -> None:
-        """Forget everything: the vhost's routes have changed, or the channel ends."""
+        """Clear the cache: the vhost's routes have changed, or the channel ends."""
         self._forget_known()
-        self._ways.clear()
+        self._targets.clear()
         self._by_key.forget()
         self._prefix = b""
-        self._way = None
+        self._target = None
         self._passing = None
 
     def _forget_known(self) -> None:
@@ -111,10 +111,10 @@ class Routes:
         self.known.clear()
 
     def find(self, address: bytes, properties: bytes, reply: DirectReply | None) -> Route:
-        """Return where messages to this address go. Raises AmqpError if the channel's user may not publish there.
+        """Return the route of messages with this address. Raises AmqpError if the channel's user may not publish there.
 
-        The result is good until the next call. What is wrong with the properties is told before that a routing key is
-        not permitted. reply: see `inspect`.
+        The result is valid until the next call. An error of the properties is reported before a routing key that is not
+        permitted. reply: see `inspect`.
         """
         cold = self._cold
         if cold < COLD or cold % ADMITTED == 0:
@@ -125,29 +125,29 @@ class Routes:
                 return known
         self.found = False
         self._cold = cold + 1
-        way = self._way
-        if way is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
-            way = self._find_way(address)
+        target = self._target
+        if target is None or not (address.startswith(self._prefix) if address[0] else self._is_default):
+            target = self._find_target(address)
         key = address[2 + address[0] :]
-        if way.pattern is not None:
-            self._check(way, way.pattern, key, address, properties, reply)
-        destinations = None if way.stop is None else self._by_key.find(way.stop, key)
-        # A route that leads nowhere is not remembered, so that a new queue need not change the epoch.
+        if target.pattern is not None:
+            self._check(target, target.pattern, key, address, properties, reply)
+        destinations = None if target.stop is None else self._by_key.find(target.stop, key)
+        # A route without destinations is not cached, so that a new queue need not change the epoch.
         if (destinations is None or destinations) and self._admits(cold):
-            # After many misses not every key is looked for, so that a route may be remembered already.
+            # After many misses not every key is searched for, so that a route may be in the cache already.
             if address not in self.known:
                 self.vhost.count_remembered(1)
-            route = self.known[address] = Route(address, way.exchange, destinations, way.outlet)
+            route = self.known[address] = Route(address, target.exchange, destinations, target.outlet)
             return route
         passing = self._passing
         if passing is None:
-            passing = self._passing = Route(address, way.exchange, destinations, way.outlet)
+            passing = self._passing = Route(address, target.exchange, destinations, target.outlet)
         else:
-            passing.lead(address, way.exchange, destinations, way.outlet)
+            passing.lead(address, target.exchange, destinations, target.outlet)
         return passing
 
     def _admits(self, cold: i64) -> bool:
-        """Return whether to remember a route, after so many in a row that were not remembered."""
+        """Return whether to cache a route, after `cold` misses in a row."""
         count: i64 = len(self.known)
         if count < self._few:
             return True
@@ -158,31 +158,37 @@ class Routes:
             self._forget_known()
         return True
 
-    def _find_way(self, address: bytes) -> _Way:
+    def _find_target(self, address: bytes) -> _Target:
         prefix = address[: 1 + address[0]]
-        way = self._ways.get(prefix)
-        if way is None:
-            way = self._ways[prefix] = self._open(address)
+        target = self._targets.get(prefix)
+        if target is None:
+            target = self._targets[prefix] = self._open(address)
         self._prefix = prefix
         self._is_default = not address[0]
-        self._way = way
-        return way
+        self._target = target
+        return target
 
-    def _open(self, address: bytes) -> _Way:
+    def _open(self, address: bytes) -> _Target:
         vhost = self.vhost
         exchange = exchange_to_publish_to(vhost, self._permissions, Message(address, b"\0\0", b"").exchange, ())
         pattern: Pattern | None = None
         if exchange.type.name == "topic":
             pattern = self._permissions.topic_pattern("write", exchange.name)
         stop = None if vhost.taps else self._by_key.stop(exchange)
-        return _Way(exchange, self._counters.outlet(exchange), stop, pattern)
+        return _Target(exchange, self._counters.outlet(exchange), stop, pattern)
 
     def _check(
-        self, way: _Way, pattern: Pattern, key: bytes, address: bytes, properties: bytes, reply: DirectReply | None
+        self,
+        target: _Target,
+        pattern: Pattern,
+        key: bytes,
+        address: bytes,
+        properties: bytes,
+        reply: DirectReply | None,
     ) -> None:
-        """Raise AmqpError 403 if the pattern is not found in the key."""
+        """Raise AmqpError 403 if the pattern does not match the key."""
         shown = key.decode("utf-8", "surrogateescape")
         if not pattern.found_in(shown):
             inspect(Message(address, b"\0\0", b""), properties, None, None if reply is None else reply.shortstr)
             permissions = self._permissions
-            raise errors.topic_access_refused("write", shown, way.exchange.name, permissions.vhost, permissions.user)
+            raise errors.topic_access_refused("write", shown, target.exchange.name, permissions.vhost, permissions.user)

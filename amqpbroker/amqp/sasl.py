@@ -1,4 +1,4 @@
-"""The SASL mechanisms of connection.start-ok: from a response, or a certificate, to who somebody claims to be."""
+"""SASL mechanisms of connection.start-ok: from a response or a certificate to the claimed identity."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ from amqpbroker.wire.values import MalformedError, decode_table, text
 @final
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who somebody claims to be, with the password as it was sent. The password shows in no repr and no log."""
+    """The claimed user name, with the password as it was sent. No repr and no log shows the password."""
 
     username: str
     password: bytes = field(repr=False)
 
 
 def plain(response: bytes) -> Credentials:
-    """NUL, user, NUL, password; RabbitMQ takes no authorization identity (rabbit_auth_mechanism_plain.erl)."""
+    """Parse NUL, user, NUL, password; RabbitMQ accepts no authorization identity (rabbit_auth_mechanism_plain.erl)."""
     parts = response.split(b"\0")
     if len(parts) != 3 or parts[0]:
         raise MalformedError("a PLAIN response is NUL, user, NUL, password")
@@ -27,7 +27,7 @@ def plain(response: bytes) -> Credentials:
 
 
 def amqplain(response: bytes) -> Credentials:
-    """A field table without its length, with LOGIN and PASSWORD as strings (rabbit_auth_mechanism_amqplain.erl)."""
+    """Parse a field table without its length, with strings LOGIN and PASSWORD (rabbit_auth_mechanism_amqplain.erl)."""
     table = decode_table(response, 0, len(response))
     values: list[bytes] = []
     for name in ("LOGIN", "PASSWORD"):
@@ -38,22 +38,22 @@ def amqplain(response: bytes) -> Credentials:
     return Credentials(text(values[0]), values[1])
 
 
-#: Mechanism -> its function, which raises MalformedError for a response that is none. Which of them are offered is
-#: configured.
+#: Mechanism -> its function, which raises MalformedError for an invalid response. The configuration determines which of
+#: them are offered.
 MECHANISMS: dict[str, Callable[[bytes], Credentials]] = {
     "PLAIN": plain,
     "AMQPLAIN": amqplain,
 }
 
-#: The mechanism whose response (a trace, RFC 4505) does not matter: who it logs in as is configured.
+#: The mechanism whose response (a trace, RFC 4505) is ignored: the configuration names its user.
 ANONYMOUS = "ANONYMOUS"
 
-#: The mechanism that takes no response, but the certificate that the client has shown.
+#: The mechanism that uses the client's certificate instead of a response.
 EXTERNAL = "EXTERNAL"
 
 
 def external(certificate: Certificate | None, config: Config) -> str:
-    """The user's name as ssl_cert_login_from has it, or "" for none (rabbit_auth_mechanism_ssl.erl)."""
+    """Return the user's name that ssl_cert_login_from selects, or "" for none (rabbit_auth_mechanism_ssl.erl)."""
     if certificate is None:
         return ""
     match config.ssl_cert_login_from:

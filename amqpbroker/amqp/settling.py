@@ -1,7 +1,7 @@
-"""In which groups, and in which order, queues get back what a channel holds.
+"""Grouping and order in which queues get back the deliveries of a channel.
 
-It shows where messages of several consumers are settled at once: in who gets what comes next, in the order in which
-messages return to the front of a queue, and in that of dead letters.
+The order is visible if messages of several consumers are settled at once: in which consumer gets the next message, in
+the order in which messages return to the front of a queue, and in the order of dead letters.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ Groups = list[tuple[Queue, list[Entry]]]
 
 
 def by_consumer(entries: Iterable[Entry]) -> Groups:
-    """What a client settles at once: each consumer's part alone, in the order of the names of queues and then the tags.
+    """Group deliveries that a client settles at once: each consumer separately, in order of queue names, then of tags.
 
-    What came from basic.get is before them (rabbit_channel:foreach_per_queue/3).
+    Deliveries of basic.get are first (rabbit_channel:foreach_per_queue/3).
     """
     groups: dict[tuple[Queue, str], list[Entry]] = {}
     group: list[Entry] = []
@@ -27,16 +27,16 @@ def by_consumer(entries: Iterable[Entry]) -> Groups:
             group = groups.setdefault((entry.queue, "" if consumer is None else consumer.tag), [])
             latest = consumer
         group.append(entry)
-    # Queues of the same name may be among them: a deleted one, and its successor.
+    # There may be several queues with the same name: a deleted one and its successor.
     ranked = [(key[0].name, key[1], i, key[0], part) for i, (key, part) in enumerate(groups.items())]
     ranked.sort()
     return [(queue, part) for _, _, _, queue, part in ranked]
 
 
 def by_start(entries: Iterable[Entry]) -> Groups:
-    """What a channel holds that ends: each queue's part at once, in it the consumers in the order of their start.
+    """Group the deliveries of a channel that ends: each queue at once, with its consumers in the order of their start.
 
-    What came from basic.get is behind them (rabbit_fifo, a channel that is down).
+    Deliveries of basic.get are last (rabbit_fifo, a channel that is down).
     """
     groups: dict[Queue, list[Entry]] = {}
     for entry in sorted(entries, key=_start):

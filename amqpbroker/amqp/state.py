@@ -1,21 +1,21 @@
-"""The table of the states of a connection: what each of them allows, and which may follow.
+"""The states of a connection: the permissions of each state, and the states that may follow.
 
-docs/reference/connection-states.md is generated from it.
+docs/reference/connection-states.md is generated from this table.
 """
 
 from collections.abc import Iterable
 from typing import Final, final
 
-#: Reply text of the error for a method that a state does not act on.
+#: Reply text of the error for a method that a state does not handle.
 _HANDSHAKE: Final = "unexpected method during the handshake"
 _RUNNING: Final = "unexpected method in connection state running"
 
-#: Values of `State.ends_after_ms` of states without a deadline, and of those that share the one of the handshake.
+#: Values of `State.ends_after_ms` for states without a deadline, and for states under the handshake's deadline.
 NEVER: Final = 0
 HANDSHAKE_TIMEOUT: Final = -1
 #: Time limit for the answer to connection.close (CLOSING_TIMEOUT in rabbit_reader.erl).
 CLOSING_TIMEOUT_MS: Final = 30_000
-#: Delay before the socket is closed after an error that leaves nothing to talk about (rabbit_reader.erl).
+#: Delay before the socket is closed after an error that ends all communication (rabbit_reader.erl).
 SILENT_CLOSE_DELAY_MS: Final = 3_000
 
 
@@ -23,13 +23,13 @@ SILENT_CLOSE_DELAY_MS: Final = 3_000
 class State:
     """A state of a connection.
 
-    meaning: the state in a few words. acts_on: methods on channel 0 that are acted on. refusal: reply text of the error
+    meaning: the state in a few words. acts_on: methods on channel 0 that are handled. refusal: reply text of the error
     504 for other methods; "" if they are ignored. open: frames of channels are handled. alarmed, blocked, outrun: of an
     open connection, see `Blocking`. held: no frame is handled until the state changes. deaf: input is discarded.
-    private: nobody has logged in, so errors are not told to the client, and payloads may be secrets. counted: a
+    private: the client is not logged in, so the client is not told of errors, and payloads may be secrets. counted: a
     connection that has been opened stays in the list of connections and counts for limits; it leaves both with a state
-    that is not counted. shown: the state in the management API. phase: the state in the log. ends_after_ms: the
-    connection closes then. follows: names of states that may follow.
+    that is not counted. shown: the state in the management API. phase: the state in the log. ends_after_ms: time until
+    the connection closes. follows: names of states that may follow.
     """
 
     __slots__ = (
@@ -149,7 +149,7 @@ STARTING: Final = _handshake(
 )
 AUTHENTICATING: Final = _handshake(
     "authenticating",
-    "waits for the backend to say who the client is",
+    "waits for the backend to authenticate the client",
     ("tuning", "refused", "lingering", "closed"),
     (),
     held=True,
@@ -170,7 +170,7 @@ OPENING: Final = _handshake(
 )
 AUTHORIZING: Final = _handshake(
     "authorizing",
-    "waits for the backend to say what the client may do in the vhost",
+    "waits for the backend to return the client's permissions in the vhost",
     ("running", "closing", "closed"),
     (),
     held=True,
@@ -188,11 +188,16 @@ BLOCKED: Final = _open(
     "blocked", "has published while an alarm is on", "blocked", ("running", "blocked, flow"), "blocks", outrun=False
 )
 FLOW: Final = _open(
-    "flow", "has published more than the disk takes", "flow", ("running", "blocked, flow"), "", outrun=True
+    "flow",
+    "has published faster than the disk writes; waits for the disk",
+    "flow",
+    ("running", "blocked, flow"),
+    "",
+    outrun=True,
 )
 BLOCKING_FLOW: Final = _open(
     "blocking, flow",
-    "waits for the disk while an alarm is on",
+    "waits for the disk while an alarm is on; the next message blocks it",
     "blocking",
     ("blocking", "flow", "blocked, flow"),
     "on",
@@ -216,7 +221,7 @@ CLOSING: Final = State(
 )
 REFUSED: Final = State(
     "refused",
-    "has told the client with connection.close that the login is refused",
+    "has sent connection.close because the login is refused",
     ("closed by client", "lingering", "closed"),
     acts_on=("connection.close", "connection.close-ok"),
     private=True,
@@ -226,7 +231,7 @@ REFUSED: Final = State(
 )
 LINGERING: Final = State(
     "lingering",
-    "gives the client time to read, after an error that leaves nothing to talk about",
+    "discards input, and gives the client time to read the error",
     ("closed",),
     deaf=True,
     counted=True,
@@ -276,10 +281,10 @@ def open_state(alarmed: bool, blocked: bool, outrun: bool) -> State:
 class Status:
     """The current state of a connection, and whether its frames are handled.
 
-    paused: frames wait until `read_on`, at the end of an event loop iteration. No state tells that: output piles up,
-    methods have taken long, or a state that holds frames was left and the frames before it come first.
-    stopped: no further frame is to be handled now, because of `paused` or of the state. A field, since it is read for
-    every frame.
+    paused: frames wait until `read_on`, at the end of an event loop iteration. Reasons, none of which is a state:
+    output has piled up, methods have taken long, or the connection has left a state that holds frames and the waiting
+    frames have to be handled first. stopped: no further frame is to be handled now, because of `paused` or the state.
+    It is a field because it is read for every frame.
     """
 
     def __init__(self) -> None:
@@ -293,7 +298,7 @@ class Status:
         return not self.paused
 
     def enter(self, state: State) -> bool:
-        """Enter the state, and return True, if the table lets it follow the current one."""
+        """Enter the state and return True, if the table allows it after the current one."""
         if state.name not in self.state.follows:
             return False
         self.state = state
@@ -301,11 +306,11 @@ class Status:
         return True
 
     def pause(self) -> None:
-        """Handle no further frame, and read nothing, until `read_on`."""
+        """Handle no further frame, and stop reading, until `read_on`."""
         self.paused = self.stopped = True
 
     def read_on(self) -> bool:
-        """Read the socket again. Return whether frames that had to wait are to be handled."""
+        """Resume reading the socket. Return whether frames that had to wait are to be handled."""
         waited = self.paused
         self.paused = False
         self.stopped = self.state.deaf

@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.consumer import Consumer
 
 @final
 class TakenBack:
-    """Pauses consumers whose deliveries were taken back until the client has settled all of these too.
+    """Pauses consumers whose overdue deliveries were taken back, until the client has settled all of these too.
 
     consumers: by delivery tag; None for a delivery to basic.get.
     """
@@ -23,7 +23,10 @@ class TakenBack:
             consumer.pause()
 
     def settle(self, tag: int, multiple: bool) -> None:
-        """Resume the consumers of which the client has now settled all deliveries; for a tag as in basic.ack."""
+        """Resume consumers whose taken back deliveries the client has now all settled.
+
+        tag, multiple: as in basic.ack.
+        """
         late = [each for each in self.consumers if each == tag or (multiple and each < tag)]
         settled = {self.consumers.pop(each): None for each in late}
         for consumer in settled:

@@ -6,14 +6,14 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 
-#: Message, where it goes, bits of basic.publish, exchange.
+#: Message, destinations, bits of basic.publish, exchange.
 Published = tuple[Message, tuple[Destination, ...], int, Exchange]
-#: Deliveries by their tags, and how they are settled: see `Unacked.settle`.
+#: Deliveries by their tags, and how they are settled; see `Unacked.settle`.
 Settled = tuple[dict[int, Entry], str]
 
 
 class Transaction:
-    """The work of a channel since tx.select, the last commit or the last rollback.
+    """The operations of a channel since tx.select, the last commit or the last rollback.
 
     Messages are routed, and errors raised, when they are published; returns are sent at the commit
     (rabbit_channel.erl).
@@ -34,11 +34,11 @@ class Transaction:
         return sum([len(entries) for entries, _ in self._settled])
 
     def publish(self, message: Message, destinations: tuple[Destination, ...], bits: int, exchange: Exchange) -> None:
-        """Keep a message with its destinations, which are decided now. bits: those of basic.publish."""
+        """Add a message with its destinations, which are determined now. bits: those of basic.publish."""
         self._publishes.append((message, destinations, 0 if destinations else bits, exchange))
 
     def settle(self, entries: dict[int, Entry], how: str) -> None:
-        """Keep deliveries; those settled alike in a row are settled at once (rabbit_channel:ack_cons/3)."""
+        """Add settled deliveries; consecutive ones that are settled alike are merged (rabbit_channel:ack_cons/3)."""
         if self._settled and self._settled[-1][1] == how:
             self._settled[-1][0].update(entries)
         else:
@@ -49,9 +49,9 @@ class Transaction:
         return [entry for entries, _ in self._settled for entry in entries.values()]
 
     def take(self) -> tuple[list[Published], list[Settled]]:
-        """Return everything in order, to be done now, and begin anew.
+        """Remove and return all operations in order, to be applied now.
 
-        Raises AmqpError 406, and has done nothing, if a queue would refuse its share of the messages.
+        Raises AmqpError 406, and does nothing, if a queue would refuse its part of the messages.
         """
         for destination, (count, size) in self._demands().items():
             if destination.refuses(count, size):
@@ -61,7 +61,7 @@ class Transaction:
         return publishes, settled
 
     def _demands(self) -> dict[Destination, tuple[int, int]]:
-        """Return how many messages, and how many octets, each destination is to take."""
+        """Return the number of messages and of bytes that each destination would receive."""
         demands: dict[Destination, tuple[int, int]] = {}
         for message, destinations, _, _ in self._publishes:
             for destination in destinations:
@@ -70,7 +70,7 @@ class Transaction:
         return demands
 
     def rollback(self) -> dict[int, Entry]:
-        """Begin anew; return by their delivery tags the deliveries that were acknowledged."""
+        """Discard all operations; return the deliveries that were settled, by their delivery tags."""
         self._publishes = []
         back: dict[int, Entry] = {}
         for entries, _ in self._settled:

@@ -1,4 +1,4 @@
-"""The deliveries of a channel: which are unacknowledged, how they are settled, and the prefetch for all of them."""
+"""The unacknowledged deliveries of a channel: numbering, settling, and the channel-wide prefetch."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,10 +20,10 @@ from amqpbroker.broker.queues.entry import Entry
 class Unacked:
     """Numbers the deliveries of one channel and holds their entries until the client settles them.
 
-    entries: by delivery tag, oldest first. delivery_tag: of the latest delivery. delivered: how many went to consumers
-    that acknowledge, and settled: how many of these are not outstanding any more. global_prefetch: how many may be
-    outstanding; 0 is no limit. line: consumers that global_prefetch stopped; it is empty while fewer deliveries are
-    outstanding.
+    entries: by delivery tag, oldest first. delivery_tag: of the latest delivery. delivered: number of deliveries to
+    consumers that acknowledge. settled: number of these that are not outstanding any more. global_prefetch: maximum
+    number of outstanding deliveries; 0 means no limit. waiting: consumers that global_prefetch stopped; it is empty
+    while fewer deliveries are outstanding.
     """
 
     def __init__(self, counts: ChannelCounters) -> None:
@@ -32,7 +32,7 @@ class Unacked:
         self.delivered: int = 0
         self.settled: int = 0
         self.global_prefetch: int = 0
-        self.line = Line()
+        self.waiting = Line()
         self._counts = counts
         self._transaction: Transaction | None = None
         self._taken_back = TakenBack()
@@ -44,20 +44,20 @@ class Unacked:
         return self.delivered - self.settled
 
     def held(self) -> Iterator[Entry]:
-        """Return all that consumers hold, also what an open transaction has settled."""
+        """Return all deliveries that consumers hold, including those settled in an open transaction."""
         transaction = self._transaction
         return chain(self.entries.values(), transaction.settled() if transaction is not None else ())
 
     # --- deliver ----------------------------------------------------------------------------------------------------
 
     def next_tag(self) -> int:
-        """Return the delivery tag of the delivery that is being made."""
+        """Return the delivery tag of the current delivery."""
         tag = self.delivery_tag + 1
         self.delivery_tag = tag
         return tag
 
     def hold(self, entry: Entry) -> int:
-        """Hold the entry that is being delivered until it is settled; returns the delivery tag."""
+        """Hold the entry of a delivery until it is settled; return the delivery tag."""
         self.delivered += 1
         tag = self.delivery_tag + 1
         self.delivery_tag = tag
@@ -65,7 +65,7 @@ class Unacked:
         return tag
 
     def hold_got(self, entry: Entry) -> int:
-        """`hold` for basic.get, whose messages the prefetch does not limit."""
+        """Hold the entry of a basic.get, which the prefetch does not limit; return the delivery tag."""
         tag = self.delivery_tag + 1
         self.delivery_tag = tag
         self.entries[tag] = entry
@@ -74,7 +74,7 @@ class Unacked:
     # --- settle -----------------------------------------------------------------------------------------------------
 
     def ack(self, tag: int, multiple: bool) -> None:
-        """basic.ack. Raises AmqpError 406 for a tag that is not outstanding."""
+        """Handle basic.ack. Raises AmqpError 406 for a tag that is not outstanding."""
         if multiple or self._transaction is not None:
             self._settle(self.take(tag, multiple), "ack")
             return
@@ -93,19 +93,22 @@ class Unacked:
             self._divide()
 
     def nack(self, tag: int, multiple: bool, requeue: bool) -> None:
-        """basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
+        """Handle basic.nack. Raises AmqpError 406 for a tag that is not outstanding."""
         self._settle(self.take(tag, multiple), "requeue" if requeue else "reject")
 
     def reject(self, tag: int, requeue: bool) -> None:
-        """basic.reject, which says that the message was the trouble. Raises AmqpError 406 for an unknown tag."""
+        """Handle basic.reject, which counts as a failed delivery.
+
+        Raises AmqpError 406 for a tag that is not outstanding.
+        """
         self._settle(self.take(tag, False), "fail" if requeue else "reject")
 
     def recover(self) -> None:
-        """Everything outstanding goes back to its queue."""
+        """Requeue all outstanding deliveries."""
         self.settle(self.take(0, True), "requeue")
 
     def take(self, tag: int, multiple: bool) -> dict[int, Entry]:
-        """Take entries out of what is outstanding; tag 0 with multiple means all (rabbit_channel:collect_acks)."""
+        """Remove and return outstanding entries; tag 0 with multiple means all (rabbit_channel:collect_acks)."""
         entries = self.entries
         taken_back = self._taken_back
         if tag == 0 and multiple:
@@ -127,7 +130,7 @@ class Unacked:
             taken[number] = entry
         for number in taken:
             del entries[number]
-        # A dict does not close the gap at its front until it is built anew, and is walked over it every time.
+        # A dict keeps the slots of deleted entries at its front and visits them in each iteration until it is rebuilt.
         self._removed += len(taken)
         if self._removed > 1024 + 2 * len(entries):
             self.entries = dict(entries)
@@ -135,7 +138,10 @@ class Unacked:
         return taken
 
     def take_back(self, tags: list[int], consumer: Consumer | None) -> None:
-        """Requeue deliveries without the client. Pause their consumer until the client has settled all of them."""
+        """Requeue overdue deliveries, without an answer from the client.
+
+        Pause their consumer until the client has settled all of them.
+        """
         self._taken_back.add(tags, consumer)
         self.settle({tag: self.entries.pop(tag) for tag in tags}, "requeue")
 
@@ -148,7 +154,8 @@ class Unacked:
     def settle(self, entries: dict[int, Entry], how: str) -> None:
         """Settle entries that `take` returned: `how` is ack, reject, requeue, or fail for a requeue after a failure."""
         from_consumers = sum([entry.consumer is not None for entry in entries.values()])
-        # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can take at once.
+        # Consumers that the channel-wide prefetch stopped wait until everything is settled. Others can receive
+        # immediately.
         was_full = self._is_full()
         self.settled += from_consumers
         for queue, group in by_consumer(entries.values()):
@@ -168,30 +175,32 @@ class Unacked:
             self._divide()
 
     def begin_transaction(self, transaction: Transaction) -> None:
-        """Leave what is settled from now on to the transaction."""
+        """Pass settled deliveries to the transaction from now on."""
         self._transaction = transaction
 
     def restore(self, entries: dict[int, Entry]) -> None:
-        """Hold entries again, under their old delivery tags, that were taken out."""
+        """Hold entries again that were removed, under their old delivery tags."""
         entries.update(self.entries)
         self.entries = dict(sorted(entries.items()))
 
     def release(self, name: str) -> None:
-        """Return everything to its queues, even if one fails. name: of the channel, for the log. Never raises."""
-        # An entry leads to its consumer, and this one here: they are never freed if anything here still holds entries.
+        """Requeue everything, even if one queue fails. name: of the channel, for the log. Never raises."""
+        # An entry refers to its consumer, and the consumer to this object: the cycle is broken here, so that they are
+        # freed.
         self._transaction = None
         for queue, group in by_start(self.take(0, True).values()):
-            run_all([partial(queue.reclaim, group)], f"{name}: giving back to queue {queue.name}")
+            run_all([partial(queue.reclaim, group)], f"{name}: requeueing to queue {queue.name}")
 
-    # --- the prefetch for the whole channel -------------------------------------------------------------------------
+    # --- channel-wide prefetch
+    # ------------------------------------------------------------------------------------------
 
     def limit(self, prefetch: int) -> None:
-        """basic.qos with global: one limit for all deliveries of the channel; 0 for none."""
+        """Set one limit for all deliveries of the channel, for basic.qos with global; 0 means none."""
         self.global_prefetch = prefetch
         self._divide()
 
     def _is_full(self) -> bool:
-        """Return whether the channel-wide prefetch is reached, so that no consumer can take another message."""
+        """Return whether the channel-wide prefetch is reached, so that no consumer can receive another message."""
         limit = self.global_prefetch
         return limit != 0 and self.delivered - self.settled >= limit
 
@@ -201,15 +210,16 @@ class Unacked:
         Each queue may deliver an equal part. If a queue has too few messages for its part, the rest is divided among
         the other queues. In RabbitMQ all queues ask for each delivery at the same time (rabbit_limiter:can_send/3).
         """
-        line, limit = self.line, self.global_prefetch
-        while len(line) and (not limit or self.outstanding < limit):
-            waiting = len(line)
-            part = max((limit - self.outstanding) // waiting, 1)
-            # A queue that is stopped by its part joins again, and is served once more if the others leave something.
-            for _ in range(waiting):
+        waiting, limit = self.waiting, self.global_prefetch
+        while len(waiting) and (not limit or self.outstanding < limit):
+            count = len(waiting)
+            part = max((limit - self.outstanding) // count, 1)
+            # A queue that is stopped by its part joins again, and is served once more if the others leave some of
+            # theirs.
+            for _ in range(count):
                 if limit:
                     self.global_prefetch = min(self.outstanding + part, limit)
-                line.serve()
-                if not len(line) or (limit and self.outstanding >= limit):
+                waiting.serve()
+                if not len(waiting) or (limit and self.outstanding >= limit):
                     break
             self.global_prefetch = limit

@@ -1,1 +1,1 @@
-"""The client half of AMQP 0-9-1: connections of shovels, and the login of `amqpbroker perf` and the tests."""
+"""The client side of AMQP 0-9-1: connections of shovels, and the login of `amqpbroker perf` and the tests."""

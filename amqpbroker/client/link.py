@@ -1,4 +1,4 @@
-"""One connection to a broker over a transport of the event loop: a `Client`, heartbeats, and an orderly end."""
+"""A connection to a broker over an asyncio transport: a `Client`, heartbeats, and an orderly close."""
 
 import asyncio
 from typing import cast, final
@@ -7,23 +7,23 @@ from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, LinkError, Login
 from amqpbroker.client.protocol import Client, Delivery, Receiver
 from amqpbroker.wire.frames import HEARTBEAT_FRAME, OVERHEAD
 
-#: Above this many octets that the network has not taken, a link is said to be full.
+#: A link with more unsent bytes than this is reported as full.
 WRITE_HIGH_BYTES = 256 * 1024
 
-#: Octets that are read in a turn, of small messages some hundred, so that others are served as well; and at most, of a
-#: frame that is larger.
+#: Bytes that are read in one event loop iteration, some hundred small messages, so that others are served as well; and
+#: the maximum for a larger frame.
 READ_BYTES = 16 * 1024
 MAX_READ_BYTES = FRAME_MAX + OVERHEAD
 
-#: How long the broker may take to answer connection.close.
+#: Time limit for the broker's answer to connection.close.
 CLOSE_S = 2.0
 
 
 class LinkReceiver(Receiver):
-    """A receiver that is also told whether the network takes more."""
+    """A receiver that is also notified of backpressure from the network."""
 
     def full(self, full: bool) -> None:
-        """More than it should is waiting to be sent, or no more."""
+        """Handle backpressure: too much data waits to be sent, or no longer does."""
 
     def delivered(self, delivery: Delivery) -> None:
         pass
@@ -37,10 +37,10 @@ class LinkReceiver(Receiver):
 
 @final
 class Link(asyncio.BufferedProtocol):
-    """A connection. Frames of one event loop iteration are written together.
+    """A connection. The frames of one event loop iteration are written together.
 
-    buffer: the read buffer, of MAX_READ_BYTES; links of one loop may share it. The link and its client refer to each
-    other until the connection is lost or `abort` is called.
+    buffer: the read buffer, of MAX_READ_BYTES; links of one event loop may share it. The link and its client refer to
+    each other until the connection is lost or `abort` is called.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
@@ -57,7 +57,8 @@ class Link(asyncio.BufferedProtocol):
         self._silent_beats = 0
         self._reading = True
 
-    # --- what the event loop calls ----------------------------------------------------------------------------------
+    # --- calls from the event loop
+    # --------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -70,7 +71,7 @@ class Link(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._heard = True
         if nbytes == self._size and self._transport is not None and self._reading:
-            self._transport.pause_reading()  # there may be more, for the next turn
+            self._transport.pause_reading()  # the rest is read in the next iteration
             self._loop.call_soon(self._resume)
         self.client.feed(bytes(self._buffer[:nbytes]))
         if self.client.error is not None:
@@ -82,7 +83,7 @@ class Link(asyncio.BufferedProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None
-        why = f"the connection is lost: {error}" if error else "the broker closed the connection without a word"
+        why = f"the connection was lost: {error}" if error else "the broker closed the socket without connection.close"
         self.client.lost(LinkError(why))
         self.receiver = None
         if self._beat is not None:
@@ -98,10 +99,11 @@ class Link(asyncio.BufferedProtocol):
         if self.receiver is not None:
             self.receiver.full(False)
 
-    # --- for the client of the broker -------------------------------------------------------------------------------
+    # --- calls from the user of the link
+    # --------------------------------------------------------------------------------
 
     async def open(self, login: Login, vhost: str) -> None:
-        """Log in, open the connection and channel 1. Raises LinkError."""
+        """Log in, and open the connection and channel 1. Raises LinkError."""
         client = self.client
         self.write(PROTOCOL_HEADER)
         self.write(login.start_ok(await client.wait("connection.start", 0)))
@@ -113,13 +115,13 @@ class Link(asyncio.BufferedProtocol):
         await client.call("channel.open")
 
     def listen(self, receiver: LinkReceiver) -> None:
-        """Tell it from now on. Raises LinkError if there is nothing any more to tell of."""
+        """Notify the receiver from now on. Raises LinkError if the connection has ended."""
         if self.client.error is not None:
             raise self.client.error
         self.receiver = self.client.receiver = receiver
 
     def read(self, reading: bool) -> None:
-        """Whether what comes is to be read at present."""
+        """Start or stop reading from the socket."""
         if self._transport is not None and reading is not self._reading:
             self._reading = reading
             if reading:
@@ -128,7 +130,7 @@ class Link(asyncio.BufferedProtocol):
                 self._transport.pause_reading()
 
     def start_heartbeats(self, interval_s: int) -> None:
-        """Send them, and end the connection when two are missing; 0: do not."""
+        """Send heartbeats, and end the connection when two of the broker's are missing. interval_s: 0 means off."""
         if interval_s and self._beat is None:
             self._beat = self._loop.call_later(interval_s / 2, self._on_beat, interval_s / 2)
 
@@ -144,7 +146,7 @@ class Link(asyncio.BufferedProtocol):
         self._beat = self._loop.call_later(every_s, self._on_beat, every_s)
 
     async def close(self) -> None:
-        """In order, so that all that was written is taken, unless the broker does not answer."""
+        """Close in order, so that the broker handles everything written. If it does not answer, close after CLOSE_S."""
         if self._transport is None:
             return
         self.receiver = self.client.receiver = None
@@ -160,7 +162,7 @@ class Link(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
-        self.client.lost(LinkError("the connection is given up"))
+        self.client.lost(LinkError("the connection is aborted"))
         if self._transport is not None:
             self._transport.abort()
 
@@ -178,7 +180,7 @@ class Link(asyncio.BufferedProtocol):
             self._transport.write(b"".join(out))
 
     def _end(self) -> None:
-        """Close when all that was written has gone."""
+        """Close the transport once everything is written."""
         self._flush()
         if self._transport is not None:
             self._transport.close()

@@ -1,4 +1,4 @@
-"""The client's side of a login: its answers to connection.start and connection.tune."""
+"""The client side of a login: its answers to connection.start and connection.tune."""
 
 import platform
 from collections.abc import Callable, Iterable
@@ -12,10 +12,10 @@ from amqpbroker.wire.values import Field, Table, encode_table, longstr
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
-#: Largest size of a frame that a client agrees to: a frame then fits into every buffer.
+#: Largest frame size that a client agrees to; a frame of that size fits into every buffer.
 FRAME_MAX = 131072
 
-#: Capabilities of clients that are built on this package.
+#: Capabilities of clients that use this package.
 CAPABILITIES = (
     "publisher_confirms",
     "basic.nack",
@@ -30,15 +30,15 @@ class LinkError(Exception):
 
 
 class MechanismError(LinkError):
-    """The broker offers none of the mechanisms that the client may log in by. offered: those of the broker."""
+    """The broker offers none of the client's authentication mechanisms. offered: the broker's mechanisms."""
 
     def __init__(self, wanted: tuple[str, ...], offered: list[str]) -> None:
-        super().__init__(f"the broker offers none of {', '.join(wanted)} to log in by")
+        super().__init__(f"the broker offers none of the mechanisms {', '.join(wanted)}")
         self.offered = offered
 
 
 class Tuned(NamedTuple):
-    """Negotiated limits of a connection. channel_max: 0 is no limit. heartbeat: in seconds, 0 is none."""
+    """Negotiated limits of a connection. channel_max: 0 means no limit. heartbeat: in seconds, 0 means off."""
 
     channel_max: int
     frame_max: int
@@ -51,10 +51,10 @@ class Tuned(NamedTuple):
 
 @dataclass(frozen=True)
 class Login:
-    """A user who logs in.
+    """The parameters of a login.
 
-    properties: the client announces them, see `client_properties`. mechanisms: best first. channel_max, frame_max:
-    limits of the client, 0 is none. heartbeat: returns the interval for the one that the broker suggests.
+    properties: client properties, see `client_properties`. mechanisms: in order of preference. channel_max, frame_max:
+    limits of the client, 0 means none. heartbeat: function from the broker's interval to the one to use.
     """
 
     properties: Table
@@ -81,7 +81,7 @@ class Login:
         return frame(METHOD, 0, method)
 
     def tuned(self, tune: dict[str, Any]) -> Tuned:
-        """Return the limits to agree on. tune: arguments of connection.tune."""
+        """Return the limits to use. tune: arguments of connection.tune."""
         return Tuned(
             agreed(tune["channel_max"], self.channel_max),
             agreed(agreed(tune["frame_max"], self.frame_max), FRAME_MAX),
@@ -99,7 +99,7 @@ class Login:
 
 
 def client_properties(product: str, name: str) -> Table:
-    """Return the properties of a client and its connection, as the broker shows them."""
+    """Return the properties of a client and its connection, which the broker displays."""
     return {
         "product": longstr(product),
         "version": longstr(amqpbroker.__version__),
@@ -115,5 +115,5 @@ def announced(names: Iterable[str]) -> Table:
 
 
 def agreed(theirs: int, ours: int) -> int:
-    """Return the smaller limit, where 0 is none (amqp_main_reader: negotiate)."""
+    """Return the smaller limit, where 0 means no limit (amqp_main_reader: negotiate)."""
     return min(theirs, ours) if theirs and ours else max(theirs, ours)

@@ -1,6 +1,6 @@
-"""The client's half of AMQP 0-9-1: bytes in, bytes out, and answers as futures.
+"""The client side of AMQP 0-9-1: bytes in, bytes out, and answers as futures.
 
-Messages are not decoded: the properties are the octets that the publisher's broker sent, with the types of all values.
+Messages are not decoded: the properties are the bytes sent by the broker, which keep the types of all values.
 """
 
 import asyncio
@@ -30,7 +30,10 @@ class ChannelClosedError(LinkError):
 
 
 class Delivery(NamedTuple):
-    """tag: of the delivery on its channel. properties: as in the content header behind the body size."""
+    """A message delivered to a consumer.
+
+    tag: of the delivery on its channel. properties: as in the content header after the body size.
+    """
 
     tag: int
     exchange: bytes
@@ -40,30 +43,30 @@ class Delivery(NamedTuple):
 
 
 class Receiver(ABC):
-    """Who is told what comes of its own accord."""
+    """Handles everything that the broker sends without being asked."""
 
     @abstractmethod
     def delivered(self, delivery: Delivery) -> None:
-        """A message to a consumer."""
+        """Handle a message to a consumer."""
 
     @abstractmethod
     def confirmed(self, tag: int, multiple: bool, taken: bool) -> None:
-        """basic.ack (taken) or basic.nack of what was published."""
+        """Handle basic.ack (taken) or basic.nack of published messages."""
 
     @abstractmethod
     def blocked(self, blocked: bool) -> None:
-        """connection.blocked, connection.unblocked."""
+        """Handle connection.blocked and connection.unblocked."""
 
     @abstractmethod
     def failed(self, error: LinkError) -> None:
-        """The connection, or a channel that nobody waits for, is no more."""
+        """Handle the end of the connection, or of a channel without a pending call."""
 
 
 @final
 class Client:
-    """One connection's frames. `write` takes what is to be sent. A channel has one call at a time.
+    """The frames of one connection. A channel has one pending call at a time.
 
-    receiver: until there is one, what comes of its own accord is passed over, but for the end.
+    write: sends bytes. receiver: until it is set, unsolicited frames are ignored, except for the end of the connection.
     """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
@@ -77,7 +80,7 @@ class Client:
 
     @property
     def frame_max(self) -> int:
-        """Largest size of a frame in either direction."""
+        """Maximum size of a frame in either direction."""
         return self._reader.frame_max
 
     @frame_max.setter
@@ -86,24 +89,28 @@ class Client:
 
     @property
     def missing(self) -> int:
-        """Number of bytes until the end of the incomplete frame and the next head; 0 if there is none."""
+        """Number of bytes missing of the incomplete frame and the next frame head; 0 if there is none."""
         return self._reader.missing
 
     @property
     def error(self) -> LinkError | None:
-        """Reason for the end of the connection, as a new error each time: an error that was raised refers to its stack
-        frames, whose variables this client must not keep alive."""
+        """Reason for the end of the connection.
+
+        Each access returns a new error: a raised error refers to its stack frames, whose variables this client must not
+        keep alive.
+        """
         return None if self._lost is None else LinkError(self._lost)
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- output
+    # ---------------------------------------------------------------------------------------------------------
 
     async def call(self, method: str, channel: int = 1, **arguments: Any) -> dict[str, Any]:
-        """Send a method; the arguments of its -ok. Raises LinkError, ChannelClosedError."""
+        """Send a method and return the arguments of its -ok. Raises LinkError, ChannelClosedError."""
         self.send(method, channel, **arguments)
         return await self.wait(f"{method}-ok", channel)
 
     async def wait(self, method: str, channel: int) -> dict[str, Any]:
-        """The arguments of that method when it comes. Raises LinkError, ChannelClosedError."""
+        """Wait for the method and return its arguments. Raises LinkError, ChannelClosedError."""
         if self._lost is not None:
             raise LinkError(self._lost)
         future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -128,10 +135,11 @@ class Client:
     def ack(self, channel: int, tag: int, multiple: bool) -> None:
         self._write(_ACK_FRAME.pack(METHOD, channel, 13, 60, 80, tag, multiple, 0xCE))
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- input
+    # ----------------------------------------------------------------------------------------------------------
 
     def feed(self, data: bytes) -> None:
-        """Take what came. What is no AMQP ends the connection."""
+        """Handle received bytes. If they are not AMQP, the connection ends."""
         if self._lost is not None:
             return
         self._reader.feed(data)
@@ -139,7 +147,7 @@ class Client:
             for kind, channel, payload in self._reader.frames():
                 self._frame(kind, channel, payload)
         except (MalformedError, struct.error, IndexError) as error:
-            self.lost(LinkError(f"what answers does not speak AMQP 0-9-1: {error}"))
+            self.lost(LinkError(f"the server does not speak AMQP 0-9-1: {error}"))
 
     def _frame(self, kind: int, channel: int, payload: bytes) -> None:
         if kind == METHOD:
@@ -151,7 +159,7 @@ class Client:
         elif kind != HEARTBEAT:
             coming = self._deliveries.get(channel)
             if coming is None:
-                return  # of a method that nobody asked for
+                return  # of a method that was not requested
             delivery = coming.header(payload) if kind == HEADER else coming.more(payload)
             if delivery is not None:
                 del self._deliveries[channel]
@@ -178,7 +186,7 @@ class Client:
                 if receiver is not None:
                     receiver.blocked(name == "connection.blocked")
             case "basic.cancel":
-                self._failed(LinkError("the broker cancelled the consumer, as when its queue is deleted"))
+                self._failed(LinkError("the broker cancelled the consumer, for example because its queue was deleted"))
             case "channel.flow":
                 self.send("channel.flow-ok", channel, active=arguments["active"])
             case "channel.close":
@@ -215,7 +223,7 @@ def _nowhere(data: bytes) -> None:
 
 @final
 class _Content:
-    """A message that comes in frame by frame."""
+    """A message that arrives frame by frame."""
 
     def __init__(self, deliver: bytes) -> None:
         at = 5 + deliver[4]
@@ -229,18 +237,18 @@ class _Content:
         self._left = 0
 
     def header(self, payload: bytes) -> Delivery | None:
-        """The whole message, if it has no body."""
+        """Handle the content header; return the message if it has no body."""
         if len(payload) < 14 or int.from_bytes(payload[:2], "big") != BASIC_CLASS:
-            raise MalformedError("a content header that is none")
+            raise MalformedError("invalid content header")
         self._left = int.from_bytes(payload[4:12], "big")
         self._properties = payload[12:]
         return self._delivery(b"") if self._left == 0 else None
 
     def more(self, payload: bytes) -> Delivery | None:
-        """The whole message, if this is the rest of it."""
+        """Handle a body frame; return the message if it is complete."""
         self._left -= len(payload)
         if self._left < 0 or not self._properties:
-            raise MalformedError("a body that is longer than it was to be")
+            raise MalformedError("body longer than its content header announced")
         if not self._parts and self._left == 0:
             return self._delivery(payload)
         self._parts.append(payload)

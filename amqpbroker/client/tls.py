@@ -8,14 +8,14 @@ from amqpbroker.client.uri import TlsOptions
 
 
 def tls_context(options: TlsOptions) -> ssl.SSLContext:
-    """Return a context with the certificates in the files of a URI. Raises LinkError."""
+    """Return a context with the certificate files of a URI. Raises LinkError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if not options.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif options.cacertfile:
         _reading(options.cacertfile, lambda: context.load_verify_locations(options.cacertfile))
-        # As in RabbitMQ, whatever is in that file is trusted, though it may have an issuer itself.
+        # As in RabbitMQ, every certificate in that file is trusted, even if it was issued by another one.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     else:
         context.load_default_certs()

@@ -1,4 +1,4 @@
-"""AMQP URIs as RabbitMQ reads them (amqp_uri.erl): amqp://user:password@host:port/vhost?heartbeat=10."""
+"""AMQP URIs as RabbitMQ parses them (amqp_uri.erl): amqp://user:password@host:port/vhost?heartbeat=10."""
 
 import re
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from amqpbroker.wire.erlang import erlang_string
 PORTS = {"amqp": 5672, "amqps": 5671}
 MECHANISMS = ("PLAIN", "AMQPLAIN", "EXTERNAL")
 
-#: Who logs in at another broker where the URI does not say.
+#: The default credentials for other brokers.
 _GUEST = ("guest", "guest")
 _HEARTBEAT_S = 10
 _CONNECTION_TIMEOUT_MS = 60_000
@@ -18,12 +18,15 @@ _PARAMETER_SECRETS = re.compile(r"(?<=[?&])password=[^&]*&?")
 
 
 class UriError(ValueError):
-    """Why it is none, as an Erlang term, without the URI and what is secret in it."""
+    """An invalid URI. The text is the reason as an Erlang term, without the URI and its secrets."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsOptions:
-    """Files are paths on this machine, "" for none. server_name: what the certificate must be for, "" for the host."""
+    """TLS parameters.
+
+    Files are paths on this machine, "" for none. server_name: name that the certificate must have, "" for the host.
+    """
 
     cacertfile: str = ""
     certfile: str = ""
@@ -35,10 +38,11 @@ class TlsOptions:
 
 @dataclass(frozen=True, slots=True)
 class AmqpUri:
-    """host: None for this broker itself, where user None is the broker, who may do everything.
+    """A parsed URI. host: None means this broker itself; then user None means the broker, without permission checks.
 
-    mechanisms: those to log in by, best first. frame_max and heartbeat_s: what to agree on at most; 0 is no limit, and
-    no heartbeat unless the other side insists. tls: None for a connection in the clear. Its repr has no secrets.
+    mechanisms: authentication mechanisms in order of preference. frame_max and heartbeat_s: upper limits for the
+    negotiation; 0 means no limit, and no heartbeat unless the other side insists. tls: None without TLS. The repr has
+    no secrets.
     """
 
     text: str = field(repr=False)
@@ -55,17 +59,17 @@ class AmqpUri:
 
     @property
     def shown(self) -> str:
-        """Without credentials and parameters, as RabbitMQ shows it."""
+        """The URI without credentials and parameters, as RabbitMQ shows it."""
         return without_credentials(self.text).partition("?")[0]
 
 
 def without_credentials(text: str) -> str:
-    """Of anything that is meant as a URI: nothing that may be a user, a password or the password of a key is left."""
+    """Return a URI, even a malformed one, without everything that may be a user, a password or a key's password."""
     return _PARAMETER_SECRETS.sub("", _CREDENTIALS.sub("", text))
 
 
 def parse(text: str) -> AmqpUri:
-    """Raises UriError. An empty path is the vhost / (in RabbitMQ it is one without a name)."""
+    """Parse a URI. Raises UriError. An empty path means the vhost / (in RabbitMQ, a vhost with an empty name)."""
     try:
         parts = urlsplit(text)
     except ValueError:
@@ -83,7 +87,7 @@ def parse(text: str) -> AmqpUri:
     if port == 0:
         raise UriError("{port_out_of_range,0}")
     if "/" in parts.path[1:]:
-        # What has an @ may be a password with a slash in it.
+        # A path with an @ may be a part of a password with a slash.
         raise UriError("invalid_vhost" if "@" in parts.path else f"{{invalid_vhost,{erlang_string(parts.path[1:])}}}")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     user = None if parts.username is None else unquote(parts.username)

@@ -1,1 +1,1 @@
-"""Messages, and what keepers of them know of a copy."""
+"""Messages, and the copies of them that queues hold."""

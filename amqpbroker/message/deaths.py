@@ -1,4 +1,4 @@
-"""The broker's own record of a message's dead-letterings: x-death and the six headers beside it, in their bytes.
+"""The broker's record of a message's dead-letterings: x-death and the six related headers, as bytes.
 
 Source: mc:record_death, mc:is_death_cycle, mc_amqpl:deaths_to_headers of RabbitMQ 4.0.
 """
@@ -28,8 +28,8 @@ _TIME: Final = b"\x04timeT"
 _EXCHANGE: Final = b"\x08exchangeS"
 _ROUTING_KEYS: Final = b"\x0crouting-keysA"
 
-#: Where the type of a value is, from the start of its field; octets of a count, and of what is before the octets of a
-#: string.
+#: Offset of the type of a value from the start of its field; sizes in bytes of a count, and of the part before a
+#: string's bytes.
 _ORIGINAL_EXPIRATION_TYPE: Final = 20
 _REASON_TYPE: Final = 7
 _QUEUE_TYPE: Final = 6
@@ -37,7 +37,8 @@ _COUNT_OCTETS: Final = 15
 _REASON_OCTETS: Final = 12
 _QUEUE_OCTETS: Final = 11
 
-#: Tables of more octets, which are about twenty, are searched for a field before they are taken apart one by one.
+#: Tables that are larger than this (about twenty of them) are searched for a field as a whole before they are parsed
+#: one by one.
 _MANY: Final = 2048
 
 
@@ -48,8 +49,8 @@ class Deaths:
     __slots__ = ("_first", "_last", "_tables")
 
     def __init__(self, properties: bytes = b"\0\0") -> None:
-        """Take the deaths that `headers` described and that are now in these properties."""
-        #: The tables of x-death: all the deaths in one queue for one reason are one, the most recent come first.
+        """Read the deaths from these properties, whose headers were written by `headers`."""
+        #: The tables of x-death, one for each queue and reason; the most recent comes first.
         self._tables: bytes = b""
         self._first: bytes = b""
         self._last: bytes = b""
@@ -75,10 +76,10 @@ class Deaths:
         routing_keys: tuple[bytes, ...],
         expiration_ms: int,
     ) -> None:
-        """Record a death. If it is not the first in its queue for its reason, the first one's particulars remain.
+        """Record a death. A repeated death in the same queue for the same reason keeps the details of the first one.
 
-        reason: rejected, expired, maxlen or delivery_limit. time_s: since the epoch. exchange, routing_keys: where the
-        message was published to, CC keys included, BCC keys not. expiration_ms: its own TTL, -1 for none.
+        reason: rejected, expired, maxlen or delivery_limit. time_s: seconds since the epoch. exchange, routing_keys: of
+        the publish, including CC keys but not BCC keys. expiration_ms: the message's own TTL, -1 for none.
         """
         tables = self._tables
         at = _find(tables, queue, reason)
@@ -103,7 +104,7 @@ class Deaths:
         self._last = to.getvalue()
 
     def headers(self) -> bytes:
-        """Return the headers as entries of a field table on the wire, sorted by name. Only after `add`."""
+        """Return the headers as entries of a field table on the wire, sorted by name. Call it only after `add`."""
         to = BytesWriter()
         _write(to, _X_DEATH, self._tables)
         to.write(self._first)
@@ -111,9 +112,9 @@ class Deaths:
         return to.getvalue()
 
     def is_cycle(self, queue: str) -> bool:
-        """Return whether the message would come back to a queue that it died in, with no rejection since.
+        """Return whether the message would return to a queue in which it died, without a rejection since then.
 
-        A rejection in that queue itself, or in one after it, means that a client had a hand in it.
+        A rejection in that queue or in a later one means that a client was involved, so that it is not a cycle.
         """
         tables = self._tables
         name = queue.encode("utf-8", "surrogateescape")
@@ -133,7 +134,7 @@ class Deaths:
 
 
 def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:
-    """Return where the table for this queue and reason is, -1 if there is none."""
+    """Return the position of the table for this queue and reason, -1 if there is none."""
     if len(tables) > _MANY and _field(_REASON, reason) + _field(_QUEUE, queue) not in tables:
         return -1
     at: i64 = 0
@@ -155,7 +156,7 @@ def _field(name: bytes, value: bytes) -> bytes:
 
 
 def _behind_count(tables: bytes, at: i64) -> i64:
-    """Return where the count ends, and the reason begins, in the table at `at`."""
+    """Return the end of the count, which is the start of the reason, in the table at `at`."""
     at += 5
     if tables[at] == _ORIGINAL_EXPIRATION[0]:
         at = value_end(tables, at + _ORIGINAL_EXPIRATION_TYPE)
@@ -165,7 +166,7 @@ def _behind_count(tables: bytes, at: i64) -> i64:
 def _table(
     queue: bytes, reason: bytes, time_s: i64, exchange: bytes, routing_keys: tuple[bytes, ...], expiration_ms: int
 ) -> bytes:
-    """Return a table of x-death for one death, its fields in RabbitMQ's order."""
+    """Return an x-death table for one death, with the fields in RabbitMQ's order."""
     to = BytesWriter()
     if expiration_ms >= 0:
         _write(to, _ORIGINAL_EXPIRATION, b"%d" % expiration_ms)

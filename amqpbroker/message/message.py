@@ -1,4 +1,4 @@
-"""A message, and a copy of it as its holder and the store see it."""
+"""A message, and a queue's copy of it."""
 
 from typing import Final
 
@@ -10,18 +10,18 @@ from amqpbroker.wire.properties import headers_of
 from amqpbroker.wire.property_flags import HEADERS
 from amqpbroker.wire.values import Table, text
 
-#: The flag of headers in the first octet of properties.
+#: The flag of headers in the first byte of properties.
 _HEADERS: Final = HEADERS >> 8
 
-#: How long a routing key can be.
+#: Maximum size of a routing key in bytes.
 KEY_BYTES: Final = 255
 
-#: What a message and its entry take in memory beside the body; about what `tests.bench.memory` measures.
+#: Memory of a message and its entry besides the body, in bytes; close to the measurements of `tests.bench.memory`.
 MESSAGE_OCTETS: Final = 500
 
 
-#: `Copy.position` of a copy that is to be written soon, and of one that is not stored at all. Lower than PENDING: it is
-#: to be written with a group, and that says with which.
+#: `Copy.position` of a copy that is to be written soon, and of a copy that is not stored. A position lower than PENDING
+#: is the number of the group with which the copy is to be written.
 PENDING: Final = -1
 NOT_STORED: Final = 0
 
@@ -29,20 +29,17 @@ NOT_STORED: Final = 0
 # Acyclic: a message refers to bytes and to decoded headers, which are trees of plain values.
 @mypyc_attr(acyclic=True)
 class Message:
-    """Published message. Immutable, and common to all queues that hold it.
+    """A published message. Immutable, and shared by all queues that hold it.
 
-    address: exchange and routing key as two AMQP shortstrs, in the bytes that basic.publish carried and basic.deliver
-        repeats.
-    properties: property flags and property list as in the content header (AMQP 0-9-1 section 4.2.6.1).
-    body: the whole body. size: its length in bytes.
-    persistent: delivery mode 2. priority: 0 when none was given. expiration_ms: per-message TTL, -1 for none.
-    headers: the headers property, or None if there is none. undecoded: the headers have not been decoded yet.
-    extra_keys: further routing keys, from the CC and BCC headers.
-    cc_keys: number of `extra_keys` from CC (they come first).
-    died: its headers have the broker's own record of its dead-letterings (see `Deaths`), not one that a client sent.
-    frames, frames_channel: the content frames (header, one body frame) for one channel number, as they came from the
-        wire or were last delivered. A message that came as frames is kept as frames: properties and body are extracted
-        on first use.
+    address: exchange and routing key as two AMQP shortstrs, in the bytes of basic.publish and basic.deliver.
+    properties: property flags and property list as in the content header (AMQP 0-9-1 section 4.2.6.1). body: the whole
+    body. size: its length in bytes. persistent: delivery mode 2. priority: 0 if none was given. expiration_ms:
+    per-message TTL, -1 for none. headers: the headers property, or None if there is none. undecoded: the headers have
+    not been decoded yet. extra_keys: further routing keys, from the CC and BCC headers. cc_keys: number of `extra_keys`
+    from CC (they come first). died: its headers have the broker's own record of its dead-letterings (see `Deaths`), not
+    one that a client sent. frames, frames_channel: the content frames (header, one body frame) for one channel number,
+    as received or last delivered. A message received as frames is kept as frames: properties and body are extracted on
+    first use.
     """
 
     __slots__ = (
@@ -72,7 +69,7 @@ class Message:
         frames: bytes | None = None,
         frames_channel: int = 0,
     ) -> None:
-        """Either `properties` and `body` are given, or `frames` with its channel and the body's size."""
+        """Pass either `properties` and `body`, or `frames` with its channel and the body's size."""
         self.address: bytes = address
         self._properties: bytes | None = properties
         self._body: bytes | None = None
@@ -96,7 +93,7 @@ class Message:
         self.died: bool = False
 
     def set_frames(self, frames: bytes, channel: int) -> None:
-        """Set the content frames, which are for the channel with that number from now on."""
+        """Set the content frames, which are now for the channel with that number."""
         self.frames = frames
         self.frames_channel = channel
 
@@ -131,7 +128,7 @@ class Message:
         self._headers = headers
 
     def body_parts(self) -> list[Octets]:
-        """The body, not copied: what it is together."""
+        """Return the body as a list of parts, without copying."""
         if self._body is not None:
             return [self._body]
         if self._pieces is not None:
@@ -140,14 +137,14 @@ class Message:
         return [memoryview(self.frames)[len(self.frames) - 1 - self.size : -1]]
 
     def replace_properties(self, properties: bytes) -> None:
-        """Rewrite the properties, while the publish is still being handled."""
+        """Replace the properties. Allowed only while the publish is being handled."""
         if self.frames is None:
             self._properties = properties
         else:
             self.frames = with_properties(self.frames, properties)
 
     def restore(self, persistent: bool, priority: int, extra_keys: tuple[bytes, ...], cc_keys: int, died: bool) -> None:
-        """Set what the frames of a message do not say, as it was stored or spilled."""
+        """Set the attributes that the frames do not contain, for a message from the store or from a spill file."""
         self.persistent = persistent
         self.priority = priority
         self.extra_keys = extra_keys
@@ -155,17 +152,17 @@ class Message:
         self.died = died
 
     def set_extra_keys(self, keys: tuple[bytes, ...], cc_keys: int) -> None:
-        """Set the further routing keys. cc_keys: how many of them are of CC, before those of BCC."""
+        """Set the further routing keys. cc_keys: number of keys of CC, which come before those of BCC."""
         self.extra_keys = keys
         self.cc_keys = cc_keys
 
     def mark_dead(self) -> None:
-        """Make the message a dead letter, which does not expire and has a record of its deaths."""
+        """Turn the message into a dead letter: it does not expire, and has a record of its deaths."""
         self.expiration_ms = -1
         self.died = True
 
     def rewritten(self, address: bytes, properties: bytes) -> "Message":
-        """Another message with this one's body and everything else that the arguments do not say."""
+        """Return a copy with another address and other properties."""
         if self.frames is not None:
             frames = with_properties(self.frames, properties)
             message = Message(address, None, None, self.size, frames, self.frames_channel)
@@ -190,12 +187,12 @@ class Message:
 
     @property
     def routing_keys(self) -> tuple[bytes, ...]:
-        """The routing key, then the CC and BCC keys: what a route is looked up by."""
+        """Routing keys for finding a route: the routing key, then the CC and BCC keys."""
         return (self.routing_key, *self.extra_keys)
 
 
 def encode_address(exchange: str, routing_key: bytes) -> bytes:
-    """`Message.address` from its parts."""
+    """Return the `Message.address` of an exchange and a routing key."""
     name = exchange.encode("utf-8", "surrogateescape")
     return b"%c%b%c%b" % (len(name), name, len(routing_key), routing_key)
 
@@ -203,12 +200,12 @@ def encode_address(exchange: str, routing_key: bytes) -> bytes:
 # Acyclic: a copy refers only to its message, which is acyclic. See `Entry` for the rules of that subclass.
 @mypyc_attr(acyclic=True)
 class Copy:
-    """One holder's copy of a message.
+    """A queue's copy of a message.
 
-    holder_id: of who holds it, in the store. sequence: its place among the holder's copies. deadline_ms: when it
-    expires, or is due; milliseconds since the epoch, 0 for never. delivery_count: how many of its returns count against
-    a delivery limit. delivered_ms: when it was last delivered (`Clock.turn_ms`), -1 for never; set by its holder.
-    position: where it is stored, or that it is not, set by the store.
+    holder_id: the queue's id in the store. sequence: position among the queue's copies. deadline_ms: when the copy
+    expires or is due; milliseconds since the epoch, 0 for never. delivery_count: number of returns that count against a
+    delivery limit. delivered_ms: time of the last delivery (`Clock.turn_ms`), -1 for never; set by the holder.
+    position: position in the store, or a value for copies that are not stored; set by the store.
     """
 
     __slots__ = ("deadline_ms", "delivered_ms", "delivery_count", "holder_id", "message", "position", "sequence")

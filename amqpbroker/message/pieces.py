@@ -1,16 +1,16 @@
-"""Octets that come in pieces: large pieces are kept as they came, small ones copied together."""
+"""Bytes that arrive in pieces: large pieces are kept as received, small ones are copied together."""
 
 from typing import Final
 
-#: From how many octets on a piece is kept as it is.
+#: Minimum size of a piece that is kept without copying.
 LARGE: Final = 4096
 
-#: What will not change any more.
+#: Byte objects that will not be changed any more.
 Octets = bytes | bytearray | memoryview
 
 
 class Pieces:
-    """Octets, in the order in which they came. parts: what they are together. size: how many."""
+    """Bytes in the order of arrival. parts: the pieces. size: total number of bytes."""
 
     __slots__ = ("parts", "size")
 
@@ -30,12 +30,12 @@ class Pieces:
                 self.parts.append(bytearray(data))
 
     def add_view(self, data: memoryview) -> None:
-        """A large piece, as a part of what will not change."""
+        """Add a large piece: a view of a buffer that will not change."""
         self.size += len(data)
         self.parts.append(data)
 
     def add_all(self, pieces: "Pieces") -> None:
-        """Those of `pieces`, which are not to be used any more."""
+        """Add all of `pieces`, which must not be used afterwards."""
         if pieces.parts and isinstance(pieces.parts[0], bytearray):
             first = bytes(pieces.parts.pop(0))
             pieces.size -= len(first)
@@ -44,7 +44,7 @@ class Pieces:
         self.size += pieces.size
 
     def join(self) -> bytes:
-        """All of them; the piece itself if it is a large one and the only one."""
+        """Return all bytes; without copying if there is only one large piece."""
         parts = self.parts
         only = parts[0] if len(parts) == 1 else None
         return only if isinstance(only, bytes) else b"".join(parts)

@@ -1,4 +1,4 @@
-"""From what was gathered to batches for the log. docs/store-format.md."""
+"""Encoding of gathered operations as batches for the log. See docs/store-format.md."""
 
 from typing import Final
 
@@ -13,16 +13,13 @@ from amqpbroker.store.moves import Moves
 from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.stored import content_of
 
-#: Maximum bytes of a group that puts one copy in place of another, in addition to the content frames.
+#: Maximum size in bytes of a group that replaces one copy by another, in addition to the content frames.
 _ROOM: Final = 1024
 _EMPTY: Final = Group()
 
 
 class Writing:
-    """A batch to be written. moved: copies that are written again with it.
-
-    octets: those of its groups.
-    """
+    """A batch to be written. moved: copies that compaction rewrites with it. octets: size of its groups in bytes."""
 
     __slots__ = ("batch", "moved", "octets")
 
@@ -33,9 +30,9 @@ class Writing:
 
 
 class Encoder:
-    """Makes batches of what was gathered, gives its copies their positions, and tells the log what lives.
+    """Encodes gathered operations as batches, assigns positions to copies, and tells the log which entries live.
 
-    compaction: what it has to write again goes with them.
+    compaction: adds the copies to be rewritten to the batches.
     """
 
     def __init__(
@@ -55,16 +52,16 @@ class Encoder:
         self._group_bytes: int = bounds.group_bytes
         self._entries: int = bounds.entries
         self._positions: int = bounds.positions
-        #: The batches that are complete, the one that is not, and the records of a group that is not.
+        #: The complete batches, the groups of the incomplete batch, and the records of the incomplete group.
         self._made: list[Writing] = []
         self._to = Groups(0)
         self._records: list[bytes] = []
         self._next: int = 0
 
     def batches(self, gathered: Gathered) -> list[Writing]:
-        """The batches that say all this, in their order; none if nothing of it is left to say.
+        """Return the batches for these operations, in order; none if all operations have become unnecessary.
 
-        Raises OSError, DamagedError, and whatever encoding does; then some of it is lost.
+        Raises OSError, DamagedError, and any error of the encoding; some operations are lost then.
         """
         to = self._to
         to.restart(self._log.next_position())
@@ -82,18 +79,21 @@ class Encoder:
         return made
 
     def _end_batch(self, moved: list[Moved]) -> None:
-        """What was added is a batch; what is added from now on goes into another."""
+        """Complete the batch; further groups go into another batch."""
         if self._to.octets:
             self._close_batch(moved)
             self._to.restart(self._log.next_position())
 
     def _close_batch(self, moved: list[Moved]) -> None:
-        """What was added is a batch."""
+        """Complete the batch."""
         to = self._to
         self._made.append(Writing(self._log.batch(to.take()), moved, to.octets))
 
     def _compact_from(self, segment: int) -> None:
-        """Write what keeps the oldest segment again. Only what was written before `segment` can be looked into."""
+        """Rewrite live copies of the oldest segment.
+
+        Only segments before `segment` are complete on disk and can be read.
+        """
         left = self._to.octets + sum([writing.octets for writing in self._made])
         while self._compaction.is_due() and self._log.oldest < segment:
             self._end_batch(self._compact(min(left, self._batch_bytes)))
@@ -110,7 +110,7 @@ class Encoder:
         return moved
 
     def _add_loose(self, entered: list[Copy]) -> None:
-        """`_add` for each message; those in one queue, as most are, take less."""
+        """Append each copy as in `_add`, with a faster path for copies in a single queue, the most frequent case."""
         to = self._to
         places: list[int] = []
         sizes: list[int] = []
@@ -143,7 +143,7 @@ class Encoder:
         self._log.living.add(places, sizes)
 
     def _add_groups(self, groups: list[Group]) -> None:
-        """`_add` for each; those in which one copy takes the place of another, as in most, take less."""
+        """Append each group as in `_add`, with a faster path for groups that replace one copy, the common case."""
         to = self._to
         places: list[int] = []
         sizes: list[int] = []
@@ -168,7 +168,7 @@ class Encoder:
         self._log.living.add(places, sizes)
 
     def _successor(self, group: Group) -> Copy | None:
-        """Return the copy that takes the place of another in the group, if that is all there is to it."""
+        """Return the copy that replaces another one, if the group has no other operations."""
         if len(group.entered) != 1 or len(group.settled) != 1 or group.swept or len(group.returned) > 1:
             return None
         copy = group.entered[0]
@@ -178,9 +178,10 @@ class Encoder:
         return None if group.returned and group.returned[0] is not copy else copy
 
     def _add(self, publishes: list[list[Copy]], group: Group) -> None:
-        """Append one group, unless nothing of it is left to say: these publishes, and what it settles and returns.
+        """Append one group with these publish records, and with what it settles and returns, unless it is empty by now.
 
-        Of one that is too large what enters comes first: so nothing is ever settled without what takes its place.
+        A group that is too large is divided, publish records first: a copy is never settled before its replacement is
+        stored.
         """
         for copies in publishes:
             delivered = [copy for copy in copies if copy.delivered_ms >= 0]
@@ -192,13 +193,13 @@ class Encoder:
             self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
             if delivered and len(delivered) < len(copies):
                 back = [(copy.position, copy.delivery_count) for copy in delivered]
-                # The flag is not set, so that compaction would not know.
+                # The record lacks the flag for delivered copies, so compaction needs the count.
                 self._counts.update(back)
                 self._append(record.returned(back))
         self._add_rest(group)
 
     def _add_rest(self, group: Group) -> None:
-        """Append what the group settles and returns, and end it, unless nothing of it is left to say."""
+        """Append what the group settles and returns, and end it, unless it is empty by now."""
         if group.settled or group.swept:
             self._add_settled(group)
         if group.returned:
@@ -224,7 +225,9 @@ class Encoder:
                 self._append(self._settled(list(positions[start : start + most])))
 
     def _append(self, data: bytes) -> int:
-        """Append a record to the group, or to another if that would have too many octets; returns where it stands."""
+        """Append a record to the group, or to a new one if the group would become too large; return the record's
+        position.
+        """
         if self._records and self._next + len(data) - self._to.position > self._group_bytes:
             self._end_group()
         if not self._records:
@@ -241,7 +244,7 @@ class Encoder:
             self._end_batch([])
 
     def _settled(self, positions: list[int]) -> bytes:
-        """The record that says so, by where the copies stand by now; nothing else is known of them any more."""
+        """Return a settle record for the present positions of the copies, and forget their other data."""
         if self._counts:
             for position in positions:
                 self._counts.pop(position, None)
@@ -251,7 +254,7 @@ class Encoder:
         return record.settle(positions)
 
     def _by_message(self, entered: list[Copy]) -> list[list[Copy]]:
-        """Return the copies that are still to be written, consecutive copies of one message together."""
+        """Return the copies that are still to be written, grouped by message if they are consecutive."""
         runs: list[list[Copy]] = []
         last: Message | None = None
         for entry in entered:

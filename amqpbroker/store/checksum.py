@@ -1,7 +1,7 @@
-"""Seam to the package zlib-ng: the checksum of everything that is stored, CRC-32 as gzip has it.
+"""Seam to the package zlib-ng: the checksum of all stored data, CRC-32 as in gzip.
 
-That of zlib-ng takes 0.02 ms for a mebibyte, and zlib's 0.25 to 0.6 ms: of a large message's way to the disk more than
-anything else. Where there is no zlib-ng, zlib's gives the same.
+zlib-ng takes 0.02 ms per mebibyte, and zlib 0.25 to 0.6 ms, more than any other step of writing a large message.
+Without zlib-ng, zlib computes the same checksum.
 """
 
 try:

@@ -1,4 +1,4 @@
-"""Group commit: a thread writes and syncs one batch while the loop gathers the next, and another one tidies up."""
+"""Group commit: a thread writes and syncs a batch while the event loop gathers the next; another removes segments."""
 
 import queue
 import threading
@@ -17,11 +17,11 @@ def _nothing() -> None:
 
 
 class Committer(ABC):
-    """Takes one batch at a time and makes it safe.
+    """Makes one batch at a time durable.
 
-    `before()` makes safe what a batch relies on (definitions of the queues in it); it may raise OSError.
-    on_done(error): called on the loop's thread when the batch is synced (None) or has failed: with UnwrittenError if it
-    may be tried again, with another OSError if nothing may be written any more.
+    `before()` makes the prerequisites of a batch durable (the definitions of its queues); it may raise OSError.
+    on_done(error): called on the event loop's thread when the batch is synced (None) or has failed: with UnwrittenError
+    if the batch may be retried, with another OSError if nothing may be written any more.
     """
 
     def __init__(self, log: Log, before: Callable[[], None] = _nothing) -> None:
@@ -30,25 +30,28 @@ class Committer(ABC):
 
     @abstractmethod
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
-        """Begin; without a batch make safe only what one would rely on. Not before the last one's `on_done`."""
+        """Start writing a batch; with None, only make the prerequisites durable.
+
+        Wait for the last call's `on_done` first.
+        """
 
     @abstractmethod
     def close(self) -> OSError | None:
-        """Wait for the batch under way, whose `on_done` may not be called any more, and end; what it failed with."""
+        """Wait for the current batch, whose `on_done` may not be called any more, and stop; return its error."""
 
     def commit(self, batch: Batch | None) -> None:
-        """What `start` begins, here and now. Raises OSError as `on_done` is told it."""
+        """Write a batch synchronously. Raises the OSError that `start` passes to `on_done`."""
         self._before()
         if batch is not None:
             self._log.write(batch)
 
     def remove_freed(self) -> None:
-        """Have the log's `remove_freed` called: here and now, unless there is where nobody waits for it."""
+        """Call the log's `remove_freed`, on a thread of its own if the committer has one."""
         self._log.remove_freed()
 
 
 class InlineCommitter(Committer):
-    """Writes and syncs within `start`: for tests, and while there is no loop."""
+    """Writes and syncs within `start`: for tests, and before the event loop runs."""
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
         try:
@@ -63,9 +66,9 @@ class InlineCommitter(Committer):
 
 
 class ThreadCommitter(Committer):
-    """Writes and syncs on a thread of its own, and removes on another.
+    """Writes and syncs on a thread of its own, and removes segments on another.
 
-    `call_on_loop(function)` has the function called on the loop's thread, soon.
+    `call_on_loop(function)` schedules the function on the event loop's thread.
     """
 
     def __init__(
@@ -98,7 +101,7 @@ class ThreadCommitter(Committer):
         while (work := self._work.get()) is not None:
             self._failure = self._try(work[0])
             self._call_on_loop(partial(work[1], self._failure))
-            # A batch may be large, and the next may be long in coming.
+            # Free the batch: it may be large, and the next may not come for a long time.
             del work
 
     def _try(self, batch: Batch | None) -> OSError | None:

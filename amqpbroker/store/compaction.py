@@ -1,4 +1,4 @@
-"""Writing again, at the end of the log, what keeps its oldest segment. Bytes and positions only."""
+"""Compaction of the oldest segment: its live copies are rewritten at the end of the log. Bytes and positions only."""
 
 from typing import NamedTuple
 
@@ -8,16 +8,16 @@ from amqpbroker.store.log import Log
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.record import OFFSET_MASK
 
-#: How many segments there may be beyond twice of what lives.
+#: Number of segments allowed beyond twice the size of live data.
 SPARE_SEGMENTS = 2
-#: Octets looked at for one batch, at least.
+#: Minimum number of bytes examined for one batch.
 STEP_BYTES = 1024 * 1024
-#: What it takes, in octets, to see that nothing in a batch lives.
+#: Cost, in bytes read, of finding that a batch has no live entries.
 _SKIP_BYTES = 4096
 
 
 class Moved(NamedTuple):
-    """A copy that is written again. octets: its share of the new record."""
+    """A copy that is rewritten. octets: its part of the new record in bytes."""
 
     old: int
     new: int
@@ -25,7 +25,8 @@ class Moved(NamedTuple):
 
 
 class Compaction:
-    """Copies live entries out of the oldest segment, one step a batch, if worthwhile. docs/store-format.md, "Space".
+    """Copies live entries out of the oldest segment, one step for each batch, if worthwhile. See docs/store-format.md,
+    "Space".
 
     failure: the error of a step that could not read; no step is due until it is None again.
     """
@@ -36,17 +37,17 @@ class Compaction:
         self._moves = moves
         self._counts = counts
         self.failure: OSError | None = None
-        #: The segment that it looks through, where to go on, and where the batch ends that has it.
+        #: The segment being compacted, the next position in it, and the end of the current batch.
         self._segment: int = 0
         self._at: int = 0
         self._stop: int = 0
 
     def resume(self) -> None:
-        """Look at that part again."""
+        """Allow steps again after a failure."""
         self.failure = None
 
     def is_due(self) -> bool:
-        """Whether `step` has something to do."""
+        """Return whether `step` has work to do."""
         if self.failure is not None:
             return False
         log = self._log
@@ -103,7 +104,7 @@ class Compaction:
                     position = self._copy(parts, moved, position, data, inside, start)
 
     def _groups(self, position: int, octets: int, wanted: int) -> bytes:
-        """Whole groups of those `octets`: about as many as wanted, or one that has more."""
+        """Return whole groups from a range of `octets` bytes: about `wanted` bytes, or one larger group."""
         data = self._log.read(position, min(octets, max(STEP_BYTES, wanted)))
         if len(data) == octets:
             return data
@@ -121,7 +122,7 @@ class Compaction:
         entries: list[int],
         base: int,
     ) -> int:
-        """Write the copies whose entries stand there in `data` again, as one group; returns where the next goes."""
+        """Rewrite the copies whose entries are in `data` as one group; return the position after it."""
         payload: list[bytes] = []
         counts: list[tuple[int, int]] = []
         at = position + record.GROUP_HEAD.size

@@ -1,4 +1,4 @@
-"""The file system as the store uses it: an argument, so that tests can pass one that fails or forgets."""
+"""The store's interface to the file system: an argument, so that tests can pass one that fails or loses data."""
 
 import contextlib
 import os
@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 class Files:
-    """The real one. Paths are absolute. Everything raises OSError.
+    """The real file system. Paths are absolute. Every method raises OSError.
 
-    at_once: how many octets one call to the system reads; more than 2 GiB none does, whatever is asked of it.
-    parts_at_once: how many parts one call to the system writes, which POSIX calls IOV_MAX; as in Linux and others.
+    at_once: maximum number of bytes that one system call reads; no system reads more than 2 GiB. parts_at_once: maximum
+    number of parts that one system call writes, called IOV_MAX in POSIX; the value of Linux and others.
     """
 
     at_once = 1 << 30
@@ -25,15 +25,15 @@ class Files:
         self.sync_directory(directory.parent)
 
     def create(self, path: Path) -> int:
-        """A new file, open for appending; returns its descriptor."""
+        """Create a file, open for appending; return its descriptor."""
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def open(self, path: Path, write: bool = False) -> int:
-        """A file that exists; with `write` for appending."""
+        """Open an existing file, with `write` for appending."""
         return os.open(path, (os.O_RDWR | os.O_APPEND if write else os.O_RDONLY) | os.O_CLOEXEC)
 
     def write(self, descriptor: int, *parts: bytes) -> None:
-        """All of the parts, at the end, one behind the other."""
+        """Append all parts in order."""
         left: deque[bytes | memoryview] = deque(parts)
         while left:
             written = os.writev(descriptor, list(islice(left, self.parts_at_once)))
@@ -43,7 +43,10 @@ class Files:
                 left[0] = memoryview(left[0])[written:]
 
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
-        """Write over bytes that are there. Linux appends to a file that is open for appending, hence another one."""
+        """Overwrite existing bytes.
+
+        A separate descriptor is used, because Linux appends if the file is open for appending.
+        """
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             left = memoryview(data)
@@ -54,7 +57,7 @@ class Files:
             os.close(descriptor)
 
     def sync(self, descriptor: int) -> None:
-        """What was written is on the disk when this returns. Never call it again after it has failed."""
+        """Sync a file: all written data is on the disk when this returns. Never call it again after it has failed."""
         os.fdatasync(descriptor)
 
     def sync_directory(self, directory: Path) -> None:
@@ -65,7 +68,7 @@ class Files:
             os.close(descriptor)
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        """`size` octets, or up to the file's end."""
+        """Return `size` bytes, or fewer at the end of the file."""
         if size <= self.at_once:
             return os.pread(descriptor, size, offset)
         parts = []
@@ -77,7 +80,10 @@ class Files:
         return b"".join(parts)
 
     def expect(self, descriptor: int, offset: int, size: int) -> None:
-        """These octets will be read soon: the system may fetch them meanwhile. A hint, which cannot fail."""
+        """Announce that these bytes will be read soon, so that the system may prefetch them.
+
+        A hint that cannot fail.
+        """
         if hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):
                 os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)

@@ -8,7 +8,7 @@ from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import NOT_STORED, PENDING, Copy
 from amqpbroker.store.store import Store
 
-#: What a copy takes in memory before it is written, besides its content; a group takes about as much.
+#: Memory of a copy before it is written, besides its content, in bytes; a group takes about as much.
 _COPY_BYTES: Final = 256
 #: Memory to record that a copy was returned within a group.
 _RETURNED_BYTES: Final = 8
@@ -17,7 +17,8 @@ _RETURNED_BYTES: Final = 8
 class Group:
     """Operations that take effect together.
 
-    swept: positions that are settled and were never in memory as objects. joined: the group that has all this now.
+    swept: positions of settled copies that were never in memory as objects. joined: the group that has absorbed this
+    one.
     """
 
     __slots__ = ("entered", "joined", "returned", "settled", "swept")
@@ -36,7 +37,7 @@ class Group:
         return count
 
     def join(self, other: "Group") -> "Group":
-        """Be one with it; returns which of the two that is."""
+        """Merge the two groups; return the one that has all operations then."""
         few, many = (self, other) if len(self) < len(other) else (other, self)
         many._absorb(few)
         few._become(many)
@@ -49,12 +50,12 @@ class Group:
         self.returned += other.returned
 
     def _become(self, other: "Group") -> None:
-        """Have nothing any more; what was in it is in the other."""
+        """Clear the group, whose operations are now in `other`."""
         self.entered, self.settled, self.swept, self.returned = [], [], [], []
         self.joined = other
 
     def fold(self) -> int:
-        """Keep each returned copy that still lives once; returns how many these are."""
+        """Remove duplicates and settled copies from the returned ones; return the number that remains."""
         self.returned = list(dict.fromkeys([copy for copy in self.returned if copy.position]))
         return len(self.returned)
 
@@ -62,9 +63,9 @@ class Group:
 class Gathered:
     """Operations to be written.
 
-    loose: those that take effect independently, except that copies of one message that entered one after the other take
-    effect together. groups: the others, in the order in which their groups were begun. count: how many operations.
-    copies: how many copies entered; some of them may be settled by now.
+    loose: operations that take effect independently, except that consecutive copies of one message take effect
+    together. groups: the other operations, in the order in which their groups began. count: number of operations.
+    copies: number of copies that entered; some of them may be settled by now.
     """
 
     __slots__ = ("copies", "count", "groups", "loose")
@@ -80,10 +81,10 @@ class Gathered:
 
 
 class Gathering(Store):
-    """Gathers what the domain says of its copies, until `take`.
+    """Gathers the operations on stored copies, until `take`.
 
-    loose, groups: as in `Gathered`. appended: number of the gathering that has the latest operation that must be safe
-    before it is confirmed; each has a number, from 1.
+    loose, groups: as in `Gathered`. appended: number of the gathering with the latest operation that must be safe
+    before it is confirmed. Gatherings are numbered from 1.
     """
 
     def __init__(self, returns: int = BOUNDS.returns) -> None:
@@ -91,7 +92,7 @@ class Gathering(Store):
         self.keeps = True
         self.loose = Group()
         self.groups: list[Group] = []
-        #: Whether there is something to write that is not under way.
+        #: True if there are operations to write that are not being written.
         self._is_due: bool = False
         self._on_gathered: Callable[[], None] = _nothing
         self._number: int = 1
@@ -103,19 +104,19 @@ class Gathering(Store):
         self._depth: int = 0
         self._returns: int = returns
         self._folds_at: int = returns
-        #: A group that turned out to be none, for the next one.
+        #: A group that remained empty, for reuse.
         self._spare: Group | None = None
 
     def drive(self, on_gathered: Callable[[], None]) -> None:
         self._on_gathered = on_gathered
 
     def _gather(self) -> None:
-        """There is something to write after there was nothing."""
+        """Report that there is something to write again."""
         self._is_due = True
         self._on_gathered()
 
     def take(self) -> Gathered:
-        """Return what was gathered, and begin anew."""
+        """Return the gathered operations, and start an empty gathering."""
         gathered = Gathered(self.loose, self.groups)
         self.loose = self._open = Group()
         self.groups = []
@@ -135,7 +136,7 @@ class Gathering(Store):
             self.waiting_bytes += size
 
     def enqueue(self, copy: Copy) -> None:
-        # Its position says with which group, until that is written.
+        # Until the copy is written, its position identifies the group with which it is to be written.
         copy.position = self._pending
         self._open.entered.append(copy)
         self.waiting_bytes += copy.message.size + _COPY_BYTES
@@ -160,10 +161,10 @@ class Gathering(Store):
             self._gather()
 
     def _replace(self, position: int) -> None:
-        """The open group takes the place of a copy that entered with another and is not written.
+        """Merge the open group with the group of a copy that is settled before it was written.
 
-        So that other one, which says what the copy has taken the place of, must not be safe without this one.
-        position: the copy's, lower than PENDING.
+        The copy's group replaces another copy, so it must not become safe without the group that replaces this one.
+        position: of the copy, lower than PENDING.
         """
         group = self.groups[PENDING - 1 - position]
         while group.joined is not None:
@@ -176,7 +177,7 @@ class Gathering(Store):
         if self._depth:
             self.waiting_bytes += _RETURNED_BYTES
         elif len(self.loose.returned) >= self._folds_at:
-            # While the disk is stuck the same copies may come and go any number of times: each is needed once.
+            # While the disk is stuck, a copy may be returned any number of times; only the last return is needed.
             self._folds_at = max(self._returns, 2 * self.loose.fold())
         if not self._is_due:
             self._gather()
@@ -196,7 +197,7 @@ class Gathering(Store):
         if self._depth == 0:
             group = self._open
             if not group.entered and not group.returned and not group.swept:
-                # Nothing depends on it: what it has settled, if anything, needs no group.
+                # Nothing depends on this group: its settled copies, if any, need no group.
                 self.loose.settled.extend(group.settled)
                 group.settled.clear()
                 self._spare = self.groups.pop()

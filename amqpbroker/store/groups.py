@@ -1,4 +1,4 @@
-"""The groups of a batch as they are gathered, in one buffer."""
+"""The groups of a batch as they are encoded, in one buffer."""
 
 from typing import Final
 
@@ -10,18 +10,18 @@ from amqpbroker.store import record
 from amqpbroker.store.checksum import crc32
 from amqpbroker.store.stored import frames_of, record_flags
 
-#: Octets that are not copied into the buffer: that costs more than a part of its own does.
+#: Byte strings of this size or more are not copied into the buffer: copying would cost more than a separate part.
 _LARGE: Final = 16 * 1024
 
-#: Where the entry is in a group that is one message in one queue.
+#: Position of the entry in a group with one message in one queue.
 LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
 
-#: The first octets of a publish record of one entry with no extra keys, without its flags, priority and address.
+#: The first bytes of a publish record with one entry and no extra keys, without its flags, priority and address.
 _LONE: Final = ord("P") << 56 | 1 << 8
 
 
 class Groups:
-    """Groups in their order. position: where the next one goes. octets: how many there are before that."""
+    """Groups in order. position: where the next one begins. octets: number of bytes before it."""
 
     def __init__(self, start: int) -> None:
         self.position: int = start
@@ -31,7 +31,7 @@ class Groups:
         self._head = BytesWriter()
 
     def add(self, payload: bytes) -> None:
-        """A group of these records."""
+        """Add a group of these records."""
         size: i64 = len(payload)
         write_i64_be(self._small, size << 32 | i64(crc32(payload)))
         if size < _LARGE:
@@ -42,10 +42,10 @@ class Groups:
             self._append(payload, record.GROUP_OCTETS + len(payload))
 
     def add_lone(self, copy: Copy, behind: bytes = b"") -> int:
-        """A group of one copy, whose message has no extra keys, and the records `behind` it; sets its position.
+        """Add a group of one copy, whose message has no extra keys, and the records `behind` it; set its position.
 
-        Returns how many octets it takes without those. It is what `record.publish` makes of the same; most messages
-        are stored so. A message has less than 2 GiB, so that its sizes can be written two at a time.
+        Return the size of the publish record in bytes. The result equals that of `record.publish`; most messages are
+        stored this way. A message is smaller than 2 GiB, so that its sizes can be written two at a time.
         """
         message = copy.message
         kept = message.frames
@@ -89,23 +89,23 @@ class Groups:
         return octets - len(behind)
 
     def extend(self, groups: list[bytes]) -> None:
-        """Groups that are octets already."""
+        """Add groups that are encoded already."""
         for data in groups:
             self._append(data, len(data))
 
     def take(self) -> list[bytes]:
-        """All octets, in their order. What is added before `restart` has no place."""
+        """Remove and return all bytes, in order. Call `restart` before adding more."""
         self._close_small()
         parts, self._parts = self._parts, []
         return parts
 
     def restart(self, start: int) -> None:
-        """Begin another batch, behind what was taken."""
+        """Begin another batch after the bytes that were taken."""
         self.position = start
         self.octets = 0
 
     def _append(self, data: bytes, octets: int) -> None:
-        """Append these. octets: how many there are with what was put before them."""
+        """Append `data`. octets: its size plus the bytes added to the buffer before it."""
         self.position += octets
         self.octets += octets
         if len(data) < _LARGE:

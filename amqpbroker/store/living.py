@@ -1,4 +1,4 @@
-"""Live entries of each segment: their offsets, and how much of the segment each of them needs."""
+"""Live entries of each segment: their offsets, and the bytes of the segment that each needs."""
 
 from array import array
 from bisect import bisect_left
@@ -7,9 +7,10 @@ from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 
 class Living:
-    """The entries of one segment that are not settled. count: how many. octets: what they keep of the segment.
+    """The entries of one segment that are not settled. count: number of entries. octets: bytes of the segment they
+    need.
 
-    Eight octets of memory for each entry, and none of them an object.
+    Each entry takes eight bytes of memory and no object.
     """
 
     __slots__ = ("_next", "_octets", "_offsets", "count", "octets")
@@ -18,18 +19,18 @@ class Living:
         self.count: int = 0
         self.octets: int = 0
         self._offsets: array[int] = array("I")
-        self._octets: array[int] = array("I")  # 0 for those that are settled
+        self._octets: array[int] = array("I")  # 0 for settled entries
         self._next: int = 0
 
     def add(self, offset: int, octets: int) -> None:
-        """One more, behind all others. octets: its share of the record in which it stands, at least 1."""
+        """Add an entry after all others. octets: its part of its record in bytes, at least 1."""
         self._offsets.append(offset)
         self._octets.append(octets)
         self.count += 1
         self.octets += octets
 
     def extend(self, positions: list[int], octets: list[int]) -> None:
-        """`add` for each, by their positions."""
+        """Add entries by their positions."""
         offsets = self._offsets
         for position in positions:
             offsets.append(position & OFFSET_MASK)
@@ -38,9 +39,9 @@ class Living:
         self.octets += sum(octets)
 
     def settle(self, offset: int) -> int:
-        """It lives no more; returns its octets, 0 if it did not live."""
+        """Remove an entry; return its bytes, 0 if it was not live."""
         offsets = self._offsets
-        # Mostly they go as they came.
+        # Entries are mostly settled in the order in which they were added.
         index = self._next
         if index >= len(offsets) or offsets[index] != offset:
             index = bisect_left(offsets, offset)
@@ -55,7 +56,7 @@ class Living:
         return octets
 
     def settle_all(self, offsets: list[int]) -> None:
-        """`settle` for each."""
+        """Remove entries."""
         start = self._next
         stop = start + len(offsets)
         if self._offsets[start:stop] != array("I", offsets):
@@ -69,12 +70,12 @@ class Living:
         self.octets -= sum(octets)
 
     def has(self, offset: int) -> bool:
-        """Return whether an entry there lives."""
+        """Return whether there is a live entry at the offset."""
         index = bisect_left(self._offsets, offset)
         return index < len(self._offsets) and self._offsets[index] == offset and self._octets[index] > 0
 
     def between(self, start: int, stop: int) -> list[int]:
-        """Where those stand that live from one offset on and before another."""
+        """Return the offsets of the live entries from `start` on and before `stop`."""
         first = bisect_left(self._offsets, start)
         last = bisect_left(self._offsets, stop, first)
         if not any(self._octets[first:last]):
@@ -85,24 +86,24 @@ class Living:
 
 
 class LivingBySegment:
-    """What lives, by the numbers of segments."""
+    """Live entries, by segment number."""
 
     def __init__(self) -> None:
         self._segments: dict[int, Living] = {}
 
     def of(self, number: int) -> Living:
-        """That segment's."""
+        """Return the entries of a segment."""
         living = self._segments.get(number)
         if living is None:
             living = self._segments[number] = Living()
         return living
 
     def set(self, number: int, living: Living) -> None:
-        """Set what lives in a segment."""
+        """Set the live entries of a segment."""
         self._segments[number] = living
 
     def has(self, position: int) -> bool:
-        """Return whether an entry at this position lives."""
+        """Return whether there is a live entry at the position."""
         living = self._segments.get(position >> OFFSET_BITS)
         return living is not None and living.has(position & OFFSET_MASK)
 
@@ -112,16 +113,16 @@ class LivingBySegment:
 
     @property
     def octets(self) -> int:
-        """What is kept of all segments."""
+        """Bytes that live entries need, in all segments."""
         return sum([living.octets for living in self._segments.values()])
 
     def add(self, positions: list[int], octets: list[int]) -> None:
-        """Entries of one segment, behind all others. octets: their shares of their records."""
+        """Add entries of one segment, after all others. octets: their parts of their records in bytes."""
         if positions:
             self.of(positions[0] >> OFFSET_BITS).extend(positions, octets)
 
     def settle(self, positions: list[int]) -> None:
-        """The entries at these positions live no more."""
+        """Remove the entries at these positions."""
         if len(positions) == 1:
             self.of(positions[0] >> OFFSET_BITS).settle(positions[0] & OFFSET_MASK)
             return

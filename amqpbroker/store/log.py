@@ -1,4 +1,4 @@
-"""The log seam: where batches go, and are read back from. Bytes and positions only."""
+"""The log seam: batches are appended to it, and read back. Bytes and positions only."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ from amqpbroker.store.recovered import Recovered
 
 
 class StoreError(Exception):
-    """The store cannot go on, or must not start; the text is for the operator."""
+    """The store cannot continue, or must not start; the text is for the operator."""
 
 
 class UnwrittenError(OSError):
-    """A batch was not taken, and the log is as it was before: the batch may be tried again."""
+    """A batch was not written, and the log is unchanged: the batch may be retried."""
 
 
 class FencedError(OSError):
-    """A batch was not taken, since another writer has opened the log: this one may write nothing any more."""
+    """A batch was not written, since another writer has opened the log: this one may write nothing any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one write makes durable.
+    """The unit that one write makes durable.
 
-    position, stop: where it goes, and where it ends. parts: its bytes, which are not joined.
+    position, stop: its start and end. parts: its bytes, not joined.
     """
 
     number: int
@@ -35,25 +35,26 @@ class Batch:
 
 
 class Span(NamedTuple):
-    """From one position on, and before another."""
+    """The positions from `start` on and before `stop`."""
 
     start: int
     stop: int
 
 
 class Log(ABC):
-    """Batches one behind the other, in numbered segments: what is oldest is forgotten a whole segment at a time.
+    """Consecutive batches in numbered segments. Old data is removed a whole segment at a time.
 
-    Everything is called on the event loop's thread but `write`, which is called on one other, a batch at a time, and
-    `remove_freed`, which may be called on a third. `free` is called only between two batches.
+    All methods are called on the event loop's thread, except for `write`, which is called on another one, a batch at a
+    time, and `remove_freed`, which may be called on a third. `free` is called only between two batches.
 
-    A log has one writer. Opening one that has a writer is refused (files: by the lock of the data directory), or shuts
-    that writer out: its next `write` raises FencedError, and nothing of it is ever found. A log that is opened is
-    recovered before anything else: then it has all that was durable, at the same positions, and goes on behind that.
+    A log has one writer. Opening a log that has a writer is refused (files: by the lock of the data directory), or
+    fences that writer off: its next `write` raises FencedError, and none of that write is ever found. A log must be
+    recovered before any other call: then it has all data that was durable, at the same positions, and continues after
+    it.
 
-    name: for the operator. living: the entries that live; who appends and settles tells it. segment_bytes: size from
-    which another segment is begun. oldest, newest: numbers of segments; 0 if there is none. durable: everything before
-    that position survives whatever the log promises to survive; grows with each `write`.
+    name: for the operator. living: the live entries, updated by the callers that append and settle. segment_bytes: size
+    from which another segment is begun. oldest, newest: numbers of segments; 0 if there is none. durable: everything
+    before that position survives the failures that the log protects against; grows with each `write`.
     """
 
     name: str
@@ -63,68 +64,69 @@ class Log(ABC):
     newest: int
     durable: int
 
-    # --- the beginning ----------------------------------------------------------------------------------------------
+    # --- recovery
+    # -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def recover(self) -> Recovered:
-        """Read everything that is durable, once, and return what lives in it; of a new log nothing.
+        """Read all durable data, once, and return its live entries; none for a new log.
 
-        What was being written when the log ended is there as a whole or dropped. Raises StoreError for damage, OSError.
+        A batch that was being written when the log ended is there as a whole or dropped. Raises StoreError for damage,
+        OSError.
         """
 
     # --- append -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def next_position(self) -> int:
-        """The position of the first byte of the next batch's groups."""
+        """Return the position of the first byte of the next batch's groups."""
 
     @abstractmethod
     def batch(self, groups: list[bytes]) -> Batch:
-        """Append these groups as the next batch, at `next_position`, which has been asked for since the one before.
+        """Append these groups as the next batch, at `next_position`, which must have been called since the last batch.
 
-        It is to be given to `write`, after all batches before it.
+        The batch must be passed to `write`, after all batches before it.
         """
 
     @abstractmethod
     def write(self, batch: Batch) -> None:
         """Make a batch durable.
 
-        Raises UnwrittenError, after which the same batch is to be tried again and no other, and OSError, of which
-        FencedError is one, after which nothing may be written any more. Then the batch is there as a whole or not at
-        all.
+        Raises UnwrittenError, after which the same batch and no other must be retried, and OSError (such as
+        FencedError), after which nothing may be written any more. The batch is then there as a whole or not at all.
         """
 
     # --- read -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def read(self, position: int, size: int) -> bytes:
-        """Up to `size` bytes from there on, of what is durable, and of one segment. Raises OSError."""
+        """Return up to `size` durable bytes of one segment, from `position` on. Raises OSError."""
 
     @abstractmethod
     def expect(self, position: int, size: int) -> None:
-        """So many bytes from there on will be read soon."""
+        """Announce that `size` bytes from `position` on will be read soon."""
 
     @abstractmethod
     def groups(self, position: int) -> Span:
-        """Where the groups of the batch at that position are. Raises OSError, DamagedError."""
+        """Return the span of the groups in the batch at `position`. Raises OSError, DamagedError."""
 
     # --- segments ---------------------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
     def size(self) -> int:
-        """Bytes of all segments."""
+        """Size of all segments in bytes."""
 
     @abstractmethod
     def batches_in(self, segment: int) -> Span:
-        """Where the batches of a segment are, those included that are not written yet."""
+        """Return the span of the batches in a segment, including those that are not written yet."""
 
     @abstractmethod
     def forget_up_to(self, position: int) -> None:
-        """Forget the segments before that position, oldest first; those that are not written stay."""
+        """Remove the segments before `position`, oldest first; segments that are not written yet remain."""
 
     def free(self) -> bool:
-        """Forget the oldest segments as long as nothing in them lives, never the newest; returns whether any was."""
+        """Remove the oldest segments without live entries, but never the newest; return whether any was removed."""
         first = self.oldest
         last = self.newest
         if first == last or self.living.of(first).count:
@@ -139,10 +141,11 @@ class Log(ABC):
 
     @abstractmethod
     def remove_freed(self) -> None:
-        """Give back the space of what was forgotten. It takes too long to be done by `forget_up_to`."""
+        """Free the disk space of removed segments, which would take too long in `forget_up_to`."""
 
-    # --- the end ----------------------------------------------------------------------------------------------------
+    # --- end
+    # ------------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def close(self) -> None:
-        """End, whether or not everything is written."""
+        """Close the log, even if not everything is written."""

@@ -1,4 +1,4 @@
-"""Present positions of copies that compaction has written again. A holder keeps its first position."""
+"""Present positions of copies that compaction has rewritten. A holder refers to a copy by its first position."""
 
 from array import array
 from bisect import bisect_left
@@ -7,24 +7,27 @@ from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 
 class _Table:
-    """Offset -> position, twelve octets each. Offsets are added in their order. count: how many were not removed."""
+    """Offset -> position, twelve bytes each.
+
+    Offsets are added in ascending order. count: number of offsets not removed.
+    """
 
     __slots__ = ("_offsets", "_positions", "count")
 
     def __init__(self) -> None:
         self.count: int = 0
         self._offsets = array("I")
-        self._positions = array("Q")  # 0 for what was removed
+        self._positions = array("Q")  # 0 for removed offsets
 
     def get(self, offset: int) -> int:
-        """0 if there is none."""
+        """Return the position, 0 if there is none."""
         index = bisect_left(self._offsets, offset)
         if index == len(self._offsets) or self._offsets[index] != offset:
             return 0
         return self._positions[index]
 
     def set(self, offset: int, position: int) -> None:
-        """Set or, with 0, remove; an offset that was not there is higher than all that were."""
+        """Set the position or, with 0, remove it. A new offset must be higher than all earlier ones."""
         index = bisect_left(self._offsets, offset)
         if index == len(self._offsets):
             self._offsets.append(offset)
@@ -36,18 +39,18 @@ class _Table:
 
 
 class _Map:
-    """Position -> position: a table for each segment of the former."""
+    """Position -> position: a table for each segment of the first."""
 
     def __init__(self) -> None:
         self.tables: dict[int, _Table] = {}
 
     def get(self, position: int) -> int:
-        """0 if there is none."""
+        """Return the second position, 0 if there is none."""
         table = self.tables.get(position >> OFFSET_BITS)
         return 0 if table is None else table.get(position & OFFSET_MASK)
 
     def set(self, position: int, to: int) -> None:
-        """As `_Table.set`."""
+        """Set or remove the second position, as `_Table.set`."""
         segment = position >> OFFSET_BITS
         table = self.tables.get(segment)
         if table is None:
@@ -58,9 +61,9 @@ class _Map:
 
 
 class Moves:
-    """First position -> present one, and back, of the copies that were written again.
+    """First position -> present position, and back, of the rewritten copies.
 
-    They are moved in the order in which they stand, and to places further on each time. count: how many there are.
+    Copies are moved in the order of their positions, and always to higher positions. count: number of copies.
     """
 
     def __init__(self) -> None:
@@ -78,7 +81,7 @@ class Moves:
         return self._first.get(position) or position
 
     def move(self, position: int, to: int) -> None:
-        """The copy that stands at `position` now stands at `to`."""
+        """Record that the copy at `position` is now at `to`."""
         first = self._first.get(position)
         if first:
             self._first.set(position, 0)
@@ -89,7 +92,7 @@ class Moves:
         self._first.set(to, first)
 
     def settle(self, position: int) -> int:
-        """The present position of the copy whose first one that is. It is settled, and forgotten here."""
+        """Remove a settled copy by its first position, and return its present position."""
         present = self._present.get(position)
         if not present:
             return position

@@ -1,8 +1,8 @@
-"""The store of durable queues: what they do to their messages is gathered, and written a batch at a time.
+"""The store of durable queues: operations on their messages are gathered, and written a batch at a time.
 
-The domain says `enqueue`, `settle` and `returned` as it goes; `sync`, at the end of a loop turn, makes batches of what
-was gathered, mostly one, unless some are being written. Bytes and files are the store's business
-(docs/store-format.md).
+Queues call `enqueue`, `settle` and `returned`. At the end of an event loop iteration, `sync` encodes the gathered
+operations as batches, mostly one, unless earlier batches are still being written. docs/store-format.md describes the
+bytes and files.
 """
 
 import logging
@@ -31,10 +31,10 @@ COMPACTION_RETRY_MS: Final = 10_000
 
 
 class Persistence(Gathering):
-    """Gathers operations on stored messages and has them written.
+    """Gathers operations on stored messages and writes them.
 
     appended, synced: numbers of gatherings: everything gathered under a number is safe once `synced` has reached it.
-    writer: writes, and tries again; once it has failed, nothing is confirmed any more.
+    writer: writes and retries; once it has failed, nothing is confirmed any more.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Persistence(Gathering):
         """
         super().__init__(bounds.returns)
         self.log = log
-        #: What is stored before it is synced; position -> delivery count, of copies whose record does not say so.
+        #: Position before which all copies can be read; position -> delivery count, of copies whose record lacks it.
         self._safe_position: int = 0
         self._counts: dict[int, int] = {}
         self._on_synced: Callable[[], None] = _nothing
@@ -63,15 +63,16 @@ class Persistence(Gathering):
         self._reader = Reader(log, self._moves)
         self.writer = Writer(log.name, committer, clock, self._written, self._all_written, self.sync, on_failure)
         self._committer = committer
-        #: Those that wait for more to be safe.
+        #: Callbacks that wait for more data to be safe.
         self._unsafe: list[Callable[[], bool]] = []
         self._compaction = Compaction(log, self._moves, self._counts)
         self._compaction_retry: Timer | None = None
         self._encoder = Encoder(log, self._moves, self._counts, self._compaction, bounds)
-        #: How many operations are under way.
+        #: Number of operations being written.
         self._under_way: int = 0
 
-    # --- what it tells ----------------------------------------------------------------------------------------------
+    # --- notifications
+    # --------------------------------------------------------------------------------------------------
 
     def watch(self, on_synced: Callable[[], None]) -> None:
         self._on_synced = on_synced
@@ -110,7 +111,7 @@ class Persistence(Gathering):
         try:
             writings = self._batches()
         except Exception as error:
-            # What was gathered is neither written nor to be gathered again, so nothing after it may be confirmed.
+            # The gathered operations are lost, so nothing after them may be confirmed.
             writer.fail(error)
             return
         if writings:
@@ -125,7 +126,7 @@ class Persistence(Gathering):
         self._on_synced()
 
     def _batches(self) -> list[Writing]:
-        """What was gathered, to be written, if there is anything of it left to say."""
+        """Return the gathered operations as batches; none if all operations have become unnecessary."""
         gathered = self.take()
         self._under_way = gathered.count
         self.stored += gathered.copies
@@ -135,21 +136,21 @@ class Persistence(Gathering):
         return writings
 
     def _written(self, writing: Writing) -> None:
-        """A batch is safe. Before the last, what was gathered is so in part, and nothing of it is confirmed."""
+        """Handle the end of a batch's write. Operations are confirmed only after the last batch of their gathering."""
         self._safe_position = self.log.durable
-        # Only from now on can a copy be read at its new place; the old one is there until `tidy`.
+        # Only now can a copy be read at its new position; the old one remains readable until `tidy`.
         for copy in writing.moved:
             self._moves.move(copy.old, copy.new)
         if self._unsafe:
             self._try_again()
 
     def _try_again(self) -> None:
-        """More is safe now."""
+        """Call the callbacks that wait for more data to be safe."""
         waiting, self._unsafe = self._unsafe, []
         self._unsafe += [try_again for try_again in waiting if not try_again()]
 
     def _all_written(self) -> None:
-        """All is safe that was under way."""
+        """Handle the end of the write of all batches."""
         self.synced = self._number - 1
         self._under_way = 0
         self.waiting_bytes -= self._answers_under_way
@@ -163,7 +164,7 @@ class Persistence(Gathering):
         self._on_synced()
 
     def tidy(self) -> None:
-        """Give back the space that nothing lives in, now or soon. Only when everything is written."""
+        """Free segments without live entries, and continue compaction. Called only when everything is written."""
         if self.log.free():
             self._committer.remove_freed()
         if self._compaction.is_due() and not self._is_due:
@@ -173,7 +174,7 @@ class Persistence(Gathering):
         """Retry compaction later: a temporarily unreadable part of the log must not stop the broker."""
         if self._compaction_retry is None:
             logger.error(
-                "%s: the oldest segment cannot be read to be tidied: %s; it is tried again",
+                "%s: the oldest segment cannot be read for compaction: %s; retrying later",
                 self.log.name,
                 error,
             )
@@ -185,7 +186,8 @@ class Persistence(Gathering):
         if not self.writer.is_busy and not self.writer.has_failed:
             self.tidy()
 
-    # --- the beginning and the end ----------------------------------------------------------------------------------
+    # --- start and end
+    # --------------------------------------------------------------------------------------------------
 
     def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
         self._counts.update(found.returned)
@@ -198,7 +200,7 @@ class Persistence(Gathering):
         return count
 
     def _return_to_holders(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int]) -> int:
-        """Raises OSError, DamagedError."""
+        """Return recovered copies to their holders. Raises OSError, DamagedError."""
         count = 0
         for holder_id, copies in found.copies.items():
             holder = holders.get(holder_id)
@@ -229,7 +231,7 @@ class Persistence(Gathering):
         except (OSError, record.DamagedError) as failure:
             lost = self._under_way + self.take().count
             logger.error("%s: %d operations, not confirmed, are lost", self.log.name, lost)  # noqa: TRY400
-            raise StoreError(f"the broker ended without writing everything: {failure}") from failure
+            raise StoreError(f"the broker stopped before everything was written: {failure}") from failure
         finally:
             self.take()
             self._unsafe.clear()

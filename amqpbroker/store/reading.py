@@ -1,4 +1,4 @@
-"""Stored messages back out of the log, many in one pass."""
+"""Reading of stored messages from the log, many in one pass."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -14,30 +14,33 @@ from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.store import Reading
 from amqpbroker.store.stored import DECODED, decode
 
-#: The most that is read at a time, unless one message is longer.
+#: Maximum number of bytes read at a time, unless one message is larger.
 _WINDOW_BYTES: Final = 1 << 20
-#: What is read beyond the last head that is known to be wanted, so that the end of a small message is there too.
+#: Bytes read after the last wanted head, so that the end of a small message is included.
 _BEYOND_BYTES: Final = 8192
 #: Bytes to read for one message of unknown size if the next wanted message is far away.
 _ALONE_BYTES: Final = 4096
-#: Content of so many octets is read by itself.
+#: Content of this size in bytes or more is read separately.
 _LARGE_BYTES: Final = 65536
 
-#: A publish record's head and its first entry: what stands where most copies are.
+#: Size of a publish record's head and its first entry, the position of most copies.
 _COPY_OCTETS: Final = record.PUBLISH_OCTETS + record.ENTRY_OCTETS
 
 _PUBLISH: Final = ord("P")
 
 
 class Reader:
-    """Reads messages by the positions of their copies. `moves` tells where these stand by now."""
+    """Reads messages by the positions of their copies. `moves` has the present positions."""
 
     def __init__(self, log: Log, moves: Moves) -> None:
         self._log = log
         self._moves = moves
 
     def start(self, positions: Sequence[int]) -> "LogReading":
-        """A pass over these, if any. In their order each part of the disk is read once."""
+        """Start a pass over these copies, which may be none.
+
+        In ascending order each part of the disk is read only once.
+        """
         last = 0
         if positions:
             last = self._moves.present(positions[-1])
@@ -46,14 +49,14 @@ class Reader:
         return LogReading(self._log, self._moves, last)
 
     def expect(self, positions: Sequence[int]) -> None:
-        """The messages of these copies will be read soon, in this order."""
+        """Announce that the messages of these copies will be read soon, in this order."""
         first, last = self._moves.present(positions[0]), self._moves.present(positions[-1])
         if first <= last and first >> OFFSET_BITS == last >> OFFSET_BITS:
             self._log.expect(first, last - first + _BEYOND_BYTES)
 
 
 class LogReading(Reading):
-    """last: the position of the last copy wanted, if it is near; 0 if it is far."""
+    """A pass over stored copies. last: the position of the last wanted copy if it is near; 0 if it is far."""
 
     def __init__(self, log: Log, moves: Moves, last: int) -> None:
         self._log = log
@@ -73,14 +76,14 @@ class LogReading(Reading):
         self.deadline_ms = read_i64_be(self._data, entry + record.DEADLINE_AT)
         index: i64 = i64(read_i16_be(self._data, entry + record.INDEX_AT))
         if index:
-            # It is in several queues, and this is not the first of them.
+            # The message is in several queues, and this copy is not the first.
             start -= (index & 0xFFFF) * record.ENTRY_OCTETS
             if start < self._base:
                 self._read(start, _COPY_OCTETS)
         return self._message(start)
 
     def _message(self, start: int) -> Message:
-        """That of the publish record there, whose head is at hand."""
+        """Return the message of the publish record at `start`, whose head is in the buffer."""
         data = self._data
         at: i64 = start - self._base
         entries: i64 = i64(read_i16_be(data, at + record.COUNT_AT))
@@ -98,7 +101,7 @@ class LogReading(Reading):
             frames_at -= at
             at = 0
         address = data[address_at:frames_at]
-        # Most messages of a queue have one address, and deliveries are quicker while that is one object.
+        # Most messages of a queue have the same address, and sharing one object makes deliveries faster.
         if address == self._address:
             address = self._address
         else:
@@ -134,13 +137,13 @@ class LogReading(Reading):
         return message
 
     def _read(self, position: int, least: int) -> None:
-        """Have at hand what is stored from there on: `least` octets or more, up to the last position if that is near.
+        """Read `least` bytes or more from `position` into the buffer, up to the last wanted copy if it is near.
 
-        Less at the end of a segment. Raises OSError, DamagedError.
+        Reads less at the end of a segment. Raises OSError, DamagedError.
         """
         ahead = self._last - position
         wanted = min(ahead + _BEYOND_BYTES, _WINDOW_BYTES) if ahead >= 0 else _ALONE_BYTES
-        # If this fails, what was read before stays usable.
+        # If this fails, the earlier contents of the buffer remain usable.
         self._data = self._log.read(position, max(least, wanted))
         self._base = position
         if len(self._data) < _COPY_OCTETS:

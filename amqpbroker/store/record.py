@@ -1,4 +1,4 @@
-"""Journal records as bytes: docs/store-format.md, to the octet. Knows nothing of files."""
+"""Encoding of journal records, as specified in docs/store-format.md. This module knows nothing of files."""
 
 import struct
 import sys
@@ -13,7 +13,7 @@ from mypy_extensions import mypyc_attr
 from amqpbroker.octets import BytesWriter, write_i32_be, write_i64_be
 from amqpbroker.store.checksum import crc32
 
-#: A position is a segment's number and an offset in it, as one integer.
+#: A position is a segment number and an offset in the segment, as one integer.
 OFFSET_BITS: Final = 32
 OFFSET_MASK: Final = 0xFFFFFFFF
 
@@ -36,7 +36,7 @@ PUBLISH = b"P"
 SETTLE = b"S"
 RETURNED = b"R"
 
-#: What these take, and where the fields of a publish record and of an entry are, for who reads them in place.
+#: Sizes of these structures, and offsets of the fields of a publish record and of an entry, for in-place reads.
 GROUP_OCTETS: Final = 8
 PUBLISH_OCTETS: Final = 17
 FLAGS_AT: Final = 1
@@ -53,16 +53,16 @@ INDEX_AT: Final = 22
 
 _RETURNED: Final = ord("R")
 
-#: Where the high octet of the property flags is in a message's frames, and the flag in it for a priority.
+#: Offset of the high byte of the property flags in a message's frames, and its flag for a priority.
 PROPERTY_FLAGS_AT: Final = 19
 _HAS_PRIORITY: Final = 0x08
 
-#: A publish record of one entry, without address and frames.
+#: Size of a publish record of one entry, without address and frames.
 _SMALLEST = PUBLISH_HEAD.size + ENTRY.size
 
-#: Flags of a publish record: the message's headers carry the broker's record of its deaths; it is transient, but its
-#: queue keeps all; the extra keys are pieces of what has the keys, for there are too many, or they are too long; all of
-#: its copies were delivered before it was written.
+#: Flags of a publish record. DEATHS: the message's headers have the broker's record of its deaths. TRANSIENT: the
+#: message is transient, but its queue stores all messages. PIECES: the extra keys are encoded in pieces, because they
+#: are too many or too long. DELIVERED: all copies were delivered before the record was written.
 DEATHS: Final = 1
 TRANSIENT: Final = 2
 PIECES: Final = 4
@@ -71,13 +71,13 @@ DELIVERED: Final = 8
 MAX_COUNT: Final = 0xFFFF
 MAX_ID: Final = 0xFFFFFFFF
 
-#: The most extra keys, or pieces, of a record, and the most octets of each.
+#: Maximum number of extra keys, or pieces, of a record, and maximum number of bytes of each.
 _MOST: Final = 255
 _U32 = struct.Struct(">I")
 
 
 class DamagedError(ValueError):
-    """Bytes that are no whole record. `offset` counts from where reading began."""
+    """Bytes that are not a whole record. `offset` counts from the start of the read."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"at offset {offset}: {reason}")
@@ -99,7 +99,7 @@ class Content(NamedTuple):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Visitor(metaclass=ABCMeta):
-    """Told what records say, in their order. Offsets count from where reading began."""
+    """Callbacks for records, in order. Offsets count from the start of the read."""
 
     @abstractmethod
     def entered(
@@ -114,28 +114,29 @@ class Visitor(metaclass=ABCMeta):
         priority: int,
         delivered: bool,
     ) -> None:
-        """An entry: one queue's copy of a message with a body of `size` octets. octets: its share of the record.
+        """Handle an entry: one queue's copy of a message with a body of `size` bytes. octets: its part of the record.
 
-        priority: of the message; -1 if its properties have none. delivered: it was, before the record was written.
+        priority: of the message; -1 if its properties have none. delivered: the copy was delivered before the record
+        was written.
         """
 
     @abstractmethod
     def settled(self, position: int) -> None:
-        """The copy at that position is gone."""
+        """Handle the end of the copy at that position."""
 
     @abstractmethod
     def returned_copy(self, position: int, delivery_count: int) -> None:
-        """The copy at that position was delivered, or came back."""
+        """Handle a delivery or return of the copy at that position."""
 
 
 def segment_head(number: int, mark: bytes) -> bytes:
-    """A segment's header. mark: what its batches begin with, random and known to nobody else."""
+    """Return a segment's header. mark: the bytes with which its batches begin; they are random and kept secret."""
     head = _SEGMENT_CHECKED.pack(SEGMENT_MAGIC, number, mark)
     return head + crc32(head).to_bytes(4, "big")
 
 
 def read_mark(data: bytes, number: int) -> bytes | None:
-    """The mark of the segment of that number; None if `data` does not begin with its header."""
+    """Return the mark of the segment with that number; None if `data` does not begin with its header."""
     mark = data[_SEGMENT_CHECKED.size - MARK_BYTES : _SEGMENT_CHECKED.size]
     if len(mark) < MARK_BYTES or data[: SEGMENT_HEAD.size] != segment_head(number, mark):
         return None
@@ -143,13 +144,13 @@ def read_mark(data: bytes, number: int) -> bytes | None:
 
 
 def batch(mark: bytes, number: int, size: int) -> bytes:
-    """The header of a batch in a segment of that mark; `size` octets of groups go behind it."""
+    """Return the header of a batch with `size` bytes of groups, in a segment with that mark."""
     head = _BATCH_CHECKED.pack(mark, number, size)
     return head + crc32(head).to_bytes(4, "big")
 
 
 def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
-    """(number, octets of its groups) of the batch header at `offset`, or None if there is none."""
+    """Return (number, bytes of its groups) of the batch header at `offset`, or None if there is none."""
     if len(data) - offset < BATCH_HEAD.size:
         return None
     found, number, size, checksum = BATCH_HEAD.unpack_from(data, offset)
@@ -159,7 +160,7 @@ def read_batch(data: bytes, offset: int, mark: bytes) -> tuple[int, int] | None:
 
 
 def find_batch(data: bytes, offset: int, mark: bytes, after: int) -> int:
-    """Where the next batch with a number higher than `after` starts, from `offset` on; -1 if there is none."""
+    """Return the start of the next batch with a number higher than `after`, from `offset` on; -1 if there is none."""
     while (offset := data.find(mark, offset)) >= 0:
         batch = read_batch(data, offset, mark)
         if batch is not None and batch[0] > after:
@@ -169,12 +170,12 @@ def find_batch(data: bytes, offset: int, mark: bytes, after: int) -> int:
 
 
 def group(payload: bytes) -> bytes:
-    """A group's header; the payload goes behind it."""
+    """Return a group's header for the payload that follows."""
     return GROUP_HEAD.pack(len(payload), crc32(payload))
 
 
 def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes:
-    """A publish record; entries as (queue id, sequence, deadline, delivery count)."""
+    """Return a publish record. entries: (queue id, sequence, deadline, delivery count) of each copy."""
     count = len(entries)
     flags, keys, cc_keys = content.flags, content.extra_keys, content.cc_keys
     if keys and not _are_plain(keys):
@@ -200,7 +201,7 @@ def publish(content: Content, entries: list[tuple[int, int, int, int]]) -> bytes
 
 
 def fits(keys: tuple[bytes, ...]) -> bool:
-    """Whether a record has room for these extra keys."""
+    """Return whether a record can hold these extra keys."""
     return _are_plain(keys) or 4 + sum([4 + len(key) for key in keys]) <= _MOST * _MOST
 
 
@@ -214,7 +215,7 @@ def _into_pieces(keys: tuple[bytes, ...], cc_keys: int) -> tuple[bytes, ...]:
 
 
 def from_pieces(pieces: list[bytes]) -> tuple[tuple[bytes, ...], int]:
-    """The extra keys, and how many of them are from CC. Raises DamagedError."""
+    """Return the extra keys, and the number of those from CC. Raises DamagedError."""
     joined = b"".join(pieces)
     keys = []
     offset = 4
@@ -232,9 +233,9 @@ def from_pieces(pieces: list[bytes]) -> tuple[tuple[bytes, ...], int]:
 
 
 def _swapped(numbers: "array[int]") -> "array[int]":
-    """Return numbers of the machine's byte order in the journal's, and the other way round.
+    """Convert numbers between the machine's byte order and the journal's.
 
-    A format of `struct` for each length would be compiled and cached.
+    `struct` would compile and cache a format for each length.
     """
     if sys.byteorder == "little":
         numbers.byteswap()
@@ -248,7 +249,7 @@ def settle(positions: list[int]) -> bytes:
 
 
 def returned(entries: list[tuple[int, int]]) -> bytes:
-    """Entries as (position, delivery count)."""
+    """Return a record of returned copies. entries: (position, delivery count) of each."""
     if len(entries) == 1:
         position, count = entries[0]
         return b"R\0\0\0\1" + position.to_bytes(8, "big") + min(count, MAX_COUNT).to_bytes(2, "big")
@@ -264,7 +265,7 @@ def returned(entries: list[tuple[int, int]]) -> bytes:
 
 
 def damage(data: bytes, offset: int, end: int) -> str | None:
-    """What keeps data[offset:end] from being whole groups with right checksums; None if they are."""
+    """Return the reason why data[offset:end] are not whole groups with correct checksums; None if they are."""
     view = memoryview(data)
     while offset < end:
         if end - offset < GROUP_HEAD.size:
@@ -281,7 +282,7 @@ def damage(data: bytes, offset: int, end: int) -> str | None:
 
 
 def first_group(data: bytes) -> int:
-    """Octets of the group that begins there. Raises DamagedError if not even its header is whole."""
+    """Return the size in bytes of the first group. Raises DamagedError if its header is incomplete."""
     if len(data) < GROUP_HEAD.size:
         raise DamagedError(0, "a group's header is cut off")
     size: int = GROUP_HEAD.unpack_from(data)[0]
@@ -289,7 +290,7 @@ def first_group(data: bytes) -> int:
 
 
 def groups_end(data: bytes) -> int:
-    """Where the last whole group of those in `data` ends; 0 if there is none."""
+    """Return the end of the last whole group in `data`; 0 if there is none."""
     offset = 0
     while len(data) - offset >= GROUP_HEAD.size:
         end = offset + GROUP_HEAD.size + GROUP_HEAD.unpack_from(data, offset)[0]
@@ -300,7 +301,7 @@ def groups_end(data: bytes) -> int:
 
 
 def payloads(data: bytes) -> Iterator[tuple[int, int]]:
-    """(start, end) of each group's payload in a batch's groups, after their checksums. Raises DamagedError."""
+    """Yield (start, end) of each group's payload in a batch's groups, after their checksums. Raises DamagedError."""
     wrong = damage(data, 0, len(data))
     if wrong is not None:
         raise DamagedError(0, wrong)
@@ -312,7 +313,7 @@ def payloads(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def visit_payload(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
-    """Tell what the records of one group say. Raises DamagedError."""
+    """Call the visitor for each record of one group. Raises DamagedError."""
     start = offset
     try:
         while start < end:
@@ -324,15 +325,15 @@ def visit_payload(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
 
 
 def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
-    """Tell what the groups in data[offset:end] say, which have been checked.
+    """Call the visitor for each record of the groups in data[offset:end], which have been checked.
 
-    Raises DamagedError for records that make no sense in spite of their checksum.
+    Raises DamagedError for inconsistent records with a correct checksum.
     """
     publish_head = PUBLISH_HEAD.unpack_from
     while offset < end:
         start = offset + GROUP_HEAD.size
         stop = start + GROUP_HEAD.unpack_from(data, offset)[0]
-        # Most groups are one message in one queue: these are told without the calls that a group takes in general.
+        # Most groups are one message in one queue: these are handled here, without the calls that other groups need.
         if stop - start >= _SMALLEST and data[start] == PUBLISH[0]:
             _, flags, priority, extra, _, count, address, frames, size = publish_head(data, start)
             if count == 1 and not extra and start + _SMALLEST + address + frames == stop:
@@ -351,7 +352,7 @@ def visit(data: bytes, offset: int, end: int, visitor: Visitor) -> None:
 
 
 def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
-    """Read one record; returns where the next starts."""
+    """Read one record; return the start of the next."""
     kind = data[offset]
     if kind == PUBLISH[0]:
         _, flags, priority, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
@@ -384,21 +385,21 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
 
 
 def _lacks_priority(data: bytes, frames_at: int, frames: int) -> bool:
-    """Return whether frames of so many octets have properties without a priority."""
+    """Return whether frames of `frames` bytes have properties without a priority."""
     return frames > PROPERTY_FLAGS_AT and not data[frames_at + PROPERTY_FLAGS_AT] & _HAS_PRIORITY
 
 
 def _end(data: bytes, offset: int, keys: int) -> int:
-    """Where so many shortstrs end that begin there."""
+    """Return the end of `keys` shortstrs that begin at `offset`."""
     for _ in range(keys):
         offset += 1 + data[offset]
     return offset
 
 
 def excerpt(data: bytes, offset: int, entries: list[int]) -> tuple[bytes, list[int]]:
-    """The publish record at data[offset:], for those of its entries alone that stand at the first of `entries`.
+    """Return the publish record at data[offset:], reduced to its entries at the first of `entries`, and these entries.
 
-    Returns which these were. Raises DamagedError.
+    Raises DamagedError.
     """
     _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
     rest = offset + PUBLISH_HEAD.size + count * ENTRY.size
@@ -409,33 +410,33 @@ def excerpt(data: bytes, offset: int, entries: list[int]) -> tuple[bytes, list[i
 
 
 def publish_end(data: bytes, offset: int) -> int:
-    """Where the publish record at data[offset:] ends, all of which is there."""
+    """Return the end of the publish record at data[offset:], which is complete."""
     _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
     end: int = _end(data, offset + PUBLISH_HEAD.size + count * ENTRY.size + address, extra) + frames
     return end
 
 
 def publish_size(data: bytes, offset: int) -> int:
-    """Octets of the publish record at data[offset:], or up to 255 a routing key more, from its head alone."""
+    """Return the publish record's maximum size, computed from its head: up to 255 bytes too much for each key."""
     _, _, _, extra, _, count, address, frames, _ = PUBLISH_HEAD.unpack_from(data, offset)
     size: int = PUBLISH_HEAD.size + count * ENTRY.size + address + extra * 256 + frames
     return size
 
 
 def deadline_ms(data: bytes, entry: int) -> int:
-    """The deadline of the entry at data[entry:]."""
+    """Return the deadline of the entry at data[entry:]."""
     deadline: int = ENTRY.unpack_from(data, entry)[2]
     return deadline
 
 
 def back(data: bytes, entry: int) -> int:
-    """How far before the entry at data[entry:] its publish record starts."""
+    """Return the distance from the start of the publish record to its entry at data[entry:]."""
     index: int = ENTRY.unpack_from(data, entry)[4]
     return index * ENTRY.size + PUBLISH_HEAD.size
 
 
 def content(data: bytes, offset: int = 0) -> Content:
-    """The message of the publish record at data[offset:]. Raises DamagedError if it is cut off, or none."""
+    """Return the message of the publish record at data[offset:]. Raises DamagedError if it is cut off or invalid."""
     try:
         kind, flags, priority, extra, cc_keys, count, address_size, frames_size, size = PUBLISH_HEAD.unpack_from(
             data, offset

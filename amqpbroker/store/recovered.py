@@ -1,4 +1,4 @@
-"""Entries that live in a log after its recovery: each queue's copies, and how often they were delivered."""
+"""The live entries of a log after its recovery: each queue's copies, and their delivery counts."""
 
 from array import array
 
@@ -6,12 +6,12 @@ from amqpbroker.store import record
 from amqpbroker.store.living import Living, LivingBySegment
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
-#: Entries are further apart than this, so that one flag for so many octets tells them apart.
+#: The distance between entries is at least one grain (16 bytes), so that one flag per grain is enough.
 _GRAIN_BITS = 4
 
 
 class Copies:
-    """A queue's copies as found, in the order of their records: one item of each array for each.
+    """A queue's copies in the order of their records: each array has one item for each copy.
 
     priorities: of the messages, -1 for none.
     """
@@ -27,7 +27,7 @@ class Copies:
 
     @property
     def size(self) -> int:
-        """Octets of all bodies."""
+        """Size of all bodies in bytes."""
         return sum(self.sizes)
 
     def _append(self, sequence: int, position: int, deadline_ms: int, size: int, priority: int) -> None:
@@ -41,10 +41,10 @@ class Copies:
         return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, self.priorities, strict=True)
 
     def living(self, settled: dict[int, bytearray]) -> "Copies":
-        """Those not settled, in the order of their sequences.
+        """Return the copies that are not settled, in the order of their sequences.
 
-        Of one written twice only the later counts: if that is settled, the earlier is gone too. settled: a flag for
-        each place of a segment; empty if nothing is settled.
+        If a copy was written twice, only the later record counts: if that is settled, the earlier one is settled too.
+        settled: a flag for each grain of a segment; empty if nothing is settled.
         """
         in_order = sorted(set(self.sequences))
         copies = self if array("Q", in_order) == self.sequences else self._sorted()
@@ -65,11 +65,10 @@ class Copies:
 
 
 class Recovered(record.Visitor):
-    """Content of a log.
+    """The contents of a log.
 
-    copies: queue id -> its copies that live, oldest first. living: the entries of these, by segment.
-    returned: position -> delivery count of copies that live and were delivered before. batches: the number of the last
-    whole batch.
+    copies: queue id -> its live copies, oldest first. living: the entries of these, by segment. returned: position ->
+    delivery count of live copies that were delivered before. batches: the number of the last whole batch.
     """
 
     def __init__(self) -> None:
@@ -87,7 +86,7 @@ class Recovered(record.Visitor):
         self._settled[number] = bytearray((size >> _GRAIN_BITS) + 1)
 
     def read_batch(self, number: int) -> None:
-        """The batch of that number is whole, and read."""
+        """Record that the batch with that number is complete and read."""
         self.batches = number
 
     def entered(
@@ -115,7 +114,7 @@ class Recovered(record.Visitor):
             self.returned[self._base + offset] = delivery_count
 
     def settled(self, position: int) -> None:
-        # A settle record outlives the segment that it speaks of.
+        # A settle record may outlive the segment of the copy that it settles.
         flags = self._settled.get(position >> OFFSET_BITS)
         if flags is not None:
             flags[(position & OFFSET_MASK) >> _GRAIN_BITS] = 1
@@ -124,9 +123,9 @@ class Recovered(record.Visitor):
         self.returned[position] = delivery_count
 
     def finish(self) -> None:
-        """All segments are read: keep what lives."""
+        """Reduce the contents to live copies, after all segments are read."""
         found, self.copies = self.copies, {}
-        # Looked up once: the flags are as long as the journal, and there may be many queues.
+        # Determined once: the flags are as long as the journal, and there may be many queues.
         settled = self._settled if any(1 in flags for flags in self._settled.values()) else {}
         for queue_id, copies in found.items():
             living = copies.living(settled)

@@ -1,6 +1,6 @@
-"""The spill seam: where copies that are stored nowhere go to make room in memory; docs/store-format.md.
+"""The spill seam: disk space for copies that are not stored, used when memory is low. See docs/store-format.md.
 
-Nothing of it outlives the process, so nothing is synced, and what is left over from an earlier one is removed.
+Spilled data does not outlive the process, so nothing is synced, and files of an earlier process are removed.
 """
 
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class Spilled(NamedTuple):
-    """Where copies are that were written to make room: the number of a file, the octets in it."""
+    """The location of spilled copies: file number, offset and size in bytes."""
 
     number: int
     offset: int
@@ -25,9 +25,9 @@ class Spilled(NamedTuple):
 
 
 class Spill(ABC):
-    """Takes pages out of memory while that is short, and gives them back.
+    """Holds pages of messages on disk while memory is low.
 
-    short: memory is short; whoever has entries in pages is to write them. wanted: that, and writing works.
+    short: memory is low, and queues with pages should write them. wanted: the same, but False while writing fails.
     """
 
     short: bool = False
@@ -35,27 +35,27 @@ class Spill(ABC):
 
     @abstractmethod
     def need(self, short: bool) -> None:
-        """Memory is short, or not any more. Called again while it is short, what has failed is tried again."""
+        """Set whether memory is low. If it is called again while memory is low, failed writes are retried."""
 
     @abstractmethod
     def write(self, data: bytes) -> Spilled | None:
-        """Write a page's copies; None if that fails, and they have to stay in memory."""
+        """Write a page of copies; return None if that fails, and the copies have to stay in memory."""
 
     @abstractmethod
     def read(self, spilled: Spilled) -> bytes:
-        """Return what was written there. Raises OSError, DamagedError."""
+        """Return the bytes of a page. Raises OSError, DamagedError."""
 
     @abstractmethod
     def free(self, spilled: Spilled) -> None:
-        """The page is no more."""
+        """Release a page."""
 
     @abstractmethod
     def close(self) -> None:
-        """End, whatever is still written."""
+        """End, and discard all pages."""
 
 
 class NoSpill(Spill):
-    """Takes nothing, however short memory is: all stays there."""
+    """A spill that stores nothing, even if memory is low."""
 
     def need(self, short: bool) -> None:
         pass
@@ -64,7 +64,7 @@ class NoSpill(Spill):
         return None
 
     def read(self, spilled: Spilled) -> bytes:
-        raise LookupError(f"nothing is spilled at {spilled}: this spill takes nothing")
+        raise LookupError(f"nothing is spilled at {spilled}: spilling is disabled")
 
     def free(self, spilled: Spilled) -> None:
         pass
@@ -73,13 +73,13 @@ class NoSpill(Spill):
         pass
 
 
-#: The spill of a broker that has no directory.
+#: The spill of a broker without a data directory.
 NO_SPILL: Final = NoSpill()
 
 
 @dataclass(slots=True)
 class _Segment:
-    """size: octets in the file. live: pages in it that were not given up."""
+    """A spill file. size: bytes in the file. live: number of its pages that are not released."""
 
     number: int
     path: Path
@@ -88,14 +88,14 @@ class _Segment:
     live: int = 0
 
     def append(self, size: int) -> Spilled:
-        """A page of so many octets is written behind the others; returns where."""
+        """Record a page of `size` bytes at the end of the file; return its location."""
         spilled = Spilled(self.number, self.size, size)
         self.size += size
         self.live += 1
         return spilled
 
     def free(self) -> bool:
-        """One page is no more; returns whether it was the last."""
+        """Release one page; return whether it was the last."""
         self.live -= 1
         return not self.live
 
@@ -126,7 +126,7 @@ class SpillFiles(Spill):
             return None
         if self._failing:
             self._failing = False
-            log.info("messages are written to %s again to make room in memory", self.directory)
+            log.info("messages are written to %s again to free memory", self.directory)
         return segment.append(len(data))
 
     def read(self, spilled: Spilled) -> bytes:
@@ -149,7 +149,7 @@ class SpillFiles(Spill):
         segment = self._segments.get(self._last)
         if segment is None or segment.size >= self._segment_bytes:
             if not self._last:
-                # Not before it is needed: a broker starts on a full disk as well.
+                # Created late, so that a broker can start on a full disk.
                 self._files.make_directory(self.directory)
             self._last += 1
             path = self.directory / f"{self._last:016x}.spill"
@@ -165,7 +165,7 @@ class SpillFiles(Spill):
             log.warning("%s cannot be removed: %s", segment.path, error.strerror)
 
     def _fail(self, error: OSError) -> None:
-        """Nothing more is written until memory is next found short; half a page that was written is left behind."""
+        """Stop writing until memory is low the next time. A partly written page is left in its file."""
         self.wanted = False
         segment = self._segments.get(self._last)
         if segment is not None and segment.live:
@@ -175,7 +175,7 @@ class SpillFiles(Spill):
         if not self._failing:
             self._failing = True
             log.error(
-                "memory is short, but messages cannot be written to %s to make room: %s; they stay in memory",
+                "memory is low, but messages cannot be written to %s to free some: %s; they stay in memory",
                 self.directory,
                 error.strerror,
             )

@@ -1,8 +1,8 @@
-"""The store seam: what the domain tells whatever keeps messages safe, and what it asks.
+"""The store seam: the interface between the domain and the storage of messages.
 
-A position is opaque and grows: everything up to `synced` survives a crash. The domain appends while it handles a loop
-turn's input and calls `sync` once at its end; a confirm waits until the position that was `appended` when it was due is
-`synced`.
+A position is opaque and grows: everything up to `synced` survives a crash. The domain appends operations during an
+event loop iteration and calls `sync` once at its end. A confirm waits until `synced` has reached the value that
+`appended` had when the confirm became due.
 """
 
 from abc import ABCMeta, abstractmethod
@@ -17,18 +17,18 @@ from amqpbroker.store.recovered import Copies, Recovered
 
 
 class Holder(Protocol):
-    """A durable queue, or a durable exchange that holds messages back.
+    """A durable queue, or a durable exchange that delays messages.
 
-    id: its name in the journal, 0 for one that stores nothing.
+    id: its id in the journal, 0 if it stores nothing.
     """
 
     id: int
 
     def recover(self, copies: Copies) -> None:
-        """Take in its stored copies, before anything else happens to it."""
+        """Add its stored copies, before any other call."""
 
     def recovered(self) -> None:
-        """All holders have their copies: whatever is overdue may leave."""
+        """Act on overdue copies, now that all holders have their copies."""
 
     def discard(self) -> None:
         """Drop all copies from memory, without changing the store, after the broker has ended."""
@@ -41,18 +41,19 @@ class Reading(metaclass=ABCMeta):
 
     @abstractmethod
     def message(self, position: int) -> Message:
-        """The message of the copy there. Raises OSError, DamagedError."""
+        """Return the message of the copy at `position`. Raises OSError, DamagedError."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Store(metaclass=ABCMeta):
-    """Storage of copies of messages. A queue or an exchange that is not durable has one that keeps nothing.
+    """Storage of copies of messages. Queues and exchanges that are not durable use one that stores nothing.
 
-    keeps: a copy that is enqueued has a position other than 0 until it is settled, and outlives the process. Else no
-    copy ever has one. appended, synced: read once in an event loop iteration, for publisher confirms. waiting_bytes:
-    memory of operations before their write begins and of answers before their sync, in bytes (estimated); while it is
-    above 0, `synced` is going to grow, and if it is large, clients that add to it have to wait. stored, loaded: number
-    of copies written, and of copies read back. Only the store itself writes any of these.
+    keeps: whether an enqueued copy has a position other than 0 until it is settled, and outlives the process; otherwise
+    no copy ever has a position. appended, synced: read once in an event loop iteration, for publisher confirms.
+    waiting_bytes: memory of operations before their write begins and of answers before their sync, in bytes
+    (estimated); while it is above 0, `synced` is going to grow, and if it is large, clients that add to it have to
+    wait. stored, loaded: number of copies written, and of copies read back. Only the store itself writes these
+    attributes.
     """
 
     keeps: bool = False
@@ -66,113 +67,119 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def enqueue(self, copy: Copy) -> None:
-        """A copy is to be stored. Copies of one message that are enqueued one after the other are one group."""
+        """Store a copy. Consecutive copies of one message form a group."""
 
     @abstractmethod
     def settle(self, copy: Copy) -> None:
-        """A copy lives no more. One that was not written yet never will be."""
+        """Record the end of a copy. If it was not written yet, it never will be."""
 
     @abstractmethod
     def settle_positions(self, positions: "array[int]") -> None:
-        """`settle` for many copies that are not in memory."""
+        """Settle many copies that are not in memory."""
 
     @abstractmethod
     def returned(self, copy: Copy) -> None:
-        """A stored copy was delivered or came back: from then on it is redelivered, `delivery_count` times.
+        """Record that a stored copy was delivered or returned: after a restart it is redelivered, with its
+        `delivery_count`.
 
-        A copy whose position is still below 0 need not be said to have been delivered for the first time: it is written
-        with that, as its `delivered_ms` says.
+        Not needed for the first delivery of a copy whose position is still below 0: the copy is written with its
+        `delivered_ms`.
         """
 
     @abstractmethod
     def begin(self) -> None:
-        """What follows, up to the matching `end`, takes effect as a whole or not at all."""
+        """Begin a group: the operations up to the matching `end` take effect as a whole or not at all."""
 
     @abstractmethod
     def end(self) -> None:
-        """End what `begin` began."""
+        """End the group of the matching `begin`."""
 
     # --- safety -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def sync(self) -> None:
-        """Make everything appended so far safe, now or soon; `synced` tells how far that has come."""
+        """Make everything appended so far safe, now or soon; `synced` shows the progress."""
 
     @abstractmethod
     def watch(self, on_synced: Callable[[], None]) -> None:
-        """Have `on_synced` called whenever what was written has become safe. There is one who watches."""
+        """Call `on_synced` whenever written operations have become safe. There is only one watcher."""
 
     @abstractmethod
     def is_safe(self, copy: Copy) -> bool:
-        """Whether the copy can be read back, whatever happens."""
+        """Return whether the copy can be read back, whatever happens."""
 
     @abstractmethod
     def when_safe(self, try_again: Callable[[], bool]) -> None:
-        """Have `try_again` called each time that more has become safe, until it returns True."""
+        """Call `try_again` each time that more data has become safe, until it returns True."""
 
     @abstractmethod
     def count_answer(self, size: int) -> None:
-        """Count an answer of `size` bytes that is held back until everything appended so far is synced."""
+        """Count an answer of `size` bytes that waits until everything appended so far is synced."""
 
     # --- reading back -----------------------------------------------------------------------------------------------
 
     @abstractmethod
     def load(self, positions: Sequence[int]) -> Reading:
-        """Begin a pass over these copies, if any. In their order each part of the disk is read once."""
+        """Start a pass over these copies, which may be none.
+
+        In ascending order each part of the disk is read only once.
+        """
 
     @abstractmethod
     def expect(self, positions: Sequence[int]) -> None:
-        """The messages of these copies will be read soon, in this order."""
+        """Announce that the messages of these copies will be read soon, in this order."""
 
     @abstractmethod
     def delivery_count(self, position: int) -> int:
-        """How often the copy there is known to have been delivered; -1 if it never was."""
+        """Return the number of known deliveries of the copy at `position`; -1 if it was never delivered."""
 
     @abstractmethod
     def count_loaded(self, count: int) -> None:
         """Count copies that were read back into a queue."""
 
-    # --- the beginning and the end ----------------------------------------------------------------------------------
+    # --- start and end
+    # --------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def drive(self, on_gathered: Callable[[], None]) -> None:
-        """Call `on_gathered` when there is something to write after there was nothing; `sync` is to follow."""
+        """Call `on_gathered` when there is something to write after there was nothing; `sync` must follow."""
 
     @abstractmethod
     def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
-        """Give recovered copies back to their holders, which are there already, by their ids; returns how many.
+        """Return recovered copies to their holders, which exist already, by their ids; return the number of copies.
 
-        Copies of holders that are gone are dropped; those of holders in `lost`, which are but could not be restored,
-        are kept. Raises StoreError.
+        Copies of deleted holders are dropped. Copies of holders in `lost`, which exist but could not be restored, are
+        kept. Raises StoreError.
         """
 
     @abstractmethod
     def definitions_changed(self) -> None:
-        """Definitions are to be synced, with the next batch or soon without one."""
+        """Sync changed definitions, with the next batch or soon without one."""
 
     @abstractmethod
     def watch_disk(self, on_stuck: Callable[[OSError | None], None]) -> None:
-        """Call `on_stuck` with an error when the disk takes nothing for now, and with None when it does again.
+        """Call `on_stuck` with an error when the disk temporarily refuses writes, and with None when it accepts them
+        again.
 
-        There is one who watches.
+        There is only one watcher.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Write what is not written yet, and end.
+        """Write everything that is not written yet, and end.
 
-        Raises StoreError if that failed; the log says how much was lost. Nothing of it was confirmed.
+        Raises StoreError if that failed; the log has the number of lost operations, none of which was confirmed.
         """
 
 
 class _NoReading(Reading):
     def message(self, position: int) -> Message:
-        raise LookupError(f"no message is stored at position {position}: this store keeps none")
+        raise LookupError(f"no message is stored at position {position}: this store holds no messages")
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class MemoryStore(Store):
-    """Keeps nothing beyond the process: whatever is appended is as safe as it will ever be."""
+    """Stores nothing beyond the process: every operation counts as safe immediately."""
 
     def enqueue(self, copy: Copy) -> None:
         pass

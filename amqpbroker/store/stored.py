@@ -1,4 +1,4 @@
-"""A message as the store's records have it, and what of it is decoded when it comes back."""
+"""Conversion of messages to the store's records, and decoding of what the broker needs from stored messages."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.property_flags import EXPIRATION, HEADERS
 from amqpbroker.wire.property_walk import PropertyWalk
 
-#: Flags in the high octet of the property flags that say that properties must be decoded.
+#: Property flags (in the high byte) whose properties must be decoded.
 DECODED: Final = (HEADERS | EXPIRATION) >> 8
 _EXPIRATION: Final = EXPIRATION >> 8
 
@@ -17,19 +17,19 @@ _WALK: Final = PropertyWalk()
 
 
 def record_flags(message: Message) -> int:
-    """What a publish record says of the message that its frames do not."""
+    """Return the flags of a publish record for attributes of the message that its frames do not have."""
     return (record.DEATHS if message.died else 0) | (0 if message.persistent else record.TRANSIENT)
 
 
 def frames_of(message: Message) -> bytes:
-    """Its content frames, of some channel, with one body frame."""
+    """Return its content frames for some channel, with one body frame."""
     if message.frames is not None:
         return message.frames
     return lone_content(1, message.properties, message.body_parts(), message.size)
 
 
 def content_of(message: Message, flags: int = 0) -> record.Content:
-    """What a publish record has of the message. flags: further ones of the record."""
+    """Return the part of a publish record for the message. flags: additional flags of the record."""
     return record.Content(
         message.address,
         frames_of(message),
@@ -42,9 +42,9 @@ def content_of(message: Message, flags: int = 0) -> record.Content:
 
 
 def decode(message: Message) -> None:
-    """Set what the broker needs to know of the properties, which are DECODED: headers and expiration.
+    """Set the attributes of a message with DECODED properties: headers and expiration.
 
-    Headers without an expiration are decoded later, if anything asks for them.
+    Headers without an expiration are decoded later, when they are accessed.
     """
     assert message.frames is not None
     if not message.frames[record.PROPERTY_FLAGS_AT] & _EXPIRATION:

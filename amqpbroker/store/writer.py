@@ -1,4 +1,4 @@
-"""Batches written one after the other, tried again while the disk takes nothing, and definitions synced with them."""
+"""Writes batches in order, retries while the disk refuses them, and syncs definitions with them."""
 
 import logging
 from collections import deque
@@ -12,16 +12,16 @@ from amqpbroker.store.log import UnwrittenError
 
 log = logging.getLogger(__name__)
 
-#: How long a batch waits that the disk did not take.
+#: Delay before a batch that the disk refused is retried.
 RETRY_MS: Final = 1000
-#: How long changed definitions wait for a batch, to be synced with it.
+#: Delay in which changed definitions wait for a batch, to be synced with it.
 DEFINITIONS_MS: Final = 100
 
 
 class Writer:
-    """Writes what `write` is given, as the committer does.
+    """Writes the batches passed to `write`, by means of a committer.
 
-    has_failed: something has failed that is not tried again; nothing is written from then on.
+    has_failed: a write has failed that cannot be retried; nothing is written from then on.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class Writer:
         on_ready: Callable[[], None],
         on_failure: Callable[[Exception], None],
     ) -> None:
-        """name: the log's, for the operator.
+        """name: of the log, for the operator.
 
-        on_written(writing): called when a batch is safe. on_done(): called when all that `write` was given is.
-        on_ready(): called when definitions are synced without a batch, for which `write` had to wait.
-        on_failure(error): called when it has failed.
+        on_written(writing): called when a batch is safe. on_done(): called when all batches passed to `write` are safe.
+        on_ready(): called when definitions were synced without a batch, for which `write` had to wait.
+        on_failure(error): called when has_failed is set.
         """
         self.has_failed: bool = False
         self._on_stuck: Callable[[OSError | None], None] = _ignore
@@ -49,7 +49,7 @@ class Writer:
         self._on_done = on_done
         self._on_ready = on_ready
         self._on_failure = on_failure
-        #: The first is under way.
+        #: The first is being written.
         self._writings: deque[Writing] = deque()
         self._stuck: bool = False
         self._retry: Timer | None = None
@@ -58,17 +58,17 @@ class Writer:
         self._closed: bool = False
 
     def watch(self, on_stuck: Callable[[OSError | None], None]) -> None:
-        """Have `on_stuck` called with the error when the disk has not taken a batch, which is tried again every second,
-        and with None when it has taken it."""
+        """Call `on_stuck` with the error when the disk has refused a batch, which is retried every second, and with
+        None when it has accepted the batch."""
         self._on_stuck = on_stuck
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is under way."""
+        """Return whether a write or a sync is in progress."""
         return self._syncing or bool(self._writings)
 
     def write(self, writings: list[Writing]) -> None:
-        """Begin with these, unless it is busy or has failed."""
+        """Write these batches, unless the writer is busy or has failed."""
         self._writings.extend(writings)
         self._start()
 
@@ -96,27 +96,28 @@ class Writer:
             return
         if self._stuck:
             self._stuck = False
-            log.warning("%s: the disk takes data again", self._name)
+            log.warning("%s: the disk accepts data again", self._name)
             self._on_stuck(None)
         self._on_written(writing)
         if self._writings:
-            # Nobody who waits for the disk may go on before it has all: then more would come than it takes.
+            # Clients that wait for the disk are released only when everything is written (`on_done`): otherwise they
+            # send faster than the disk writes.
             self._start()
         else:
             self._on_done()
 
     def _wait(self, error: OSError) -> None:
-        """Try again later."""
+        """Schedule a retry."""
         if not self._stuck:
             self._stuck = True
-            log.error("%s; nothing is confirmed until that can be written, which is tried every second", error)
+            log.error("%s; nothing is confirmed until the write succeeds; it is retried every second", error)
             self._on_stuck(error)
         self._retry = self._clock.after(RETRY_MS, self._start)
 
     # --- definitions ------------------------------------------------------------------------------------------------
 
     def definitions_changed(self) -> None:
-        """Have the definitions synced soon: with the next batch, or alone."""
+        """Sync the definitions soon: with the next batch, or alone."""
         if self._definitions is None:
             self._definitions = self._clock.after(DEFINITIONS_MS, self._sync_definitions)
 
@@ -125,7 +126,7 @@ class Writer:
         if self.has_failed or self._closed:
             return
         if self.is_busy:
-            # What is under way may have begun before the change.
+            # The write in progress may have begun before the change.
             self.definitions_changed()
             return
         self._syncing = True
@@ -136,7 +137,7 @@ class Writer:
             return
         self._syncing = False
         if isinstance(error, UnwrittenError):
-            log.error("%s; definitions are synced when that works, which is tried every second", error)
+            log.error("%s; the sync of definitions is retried every second", error)
             self._definitions = self._clock.after(RETRY_MS, self._sync_definitions)
         elif error is not None:
             self.fail(error)
@@ -146,7 +147,10 @@ class Writer:
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Wait for what is under way, and write what is left, once; `commit` may follow. Raises OSError."""
+        """Wait for the write in progress, and write the remaining batches, once; `commit` may follow.
+
+        Raises OSError.
+        """
         error = self._committer.close()
         self._closed = True
         again = self._retry is not None or isinstance(error, UnwrittenError)
@@ -163,7 +167,7 @@ class Writer:
         self.commit([])
 
     def commit(self, writings: list[Writing]) -> None:
-        """Write these here and now, after all others. Raises OSError."""
+        """Write these batches synchronously, after all others. Raises OSError."""
         self._writings.extend(writings)
         while self._writings:
             self._committer.commit(self._writings[0].batch)

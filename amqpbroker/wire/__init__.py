@@ -1,1 +1,1 @@
-"""Bytes to values and back: frames, methods, properties, field tables."""
+"""Conversion between bytes and values: frames, methods, properties, field tables."""

@@ -1,6 +1,6 @@
-"""Subject names of X.509 certificates, as RabbitMQ writes them (RFC 5280, section 4.1).
+"""Subject names of X.509 certificates, in RabbitMQ's format (RFC 5280, section 4.1).
 
-Only for certificates that have been verified: here they are read, from their DER form, and not judged.
+Certificates must have been verified before: this module parses their DER form but verifies nothing.
 """
 
 import ipaddress
@@ -11,7 +11,7 @@ from typing import final
 
 from amqpbroker.wire.values import MalformedError
 
-#: OID -> how RabbitMQ names it in a distinguished name (rabbit_cert_info.erl); the others stay numbers.
+#: OID -> RabbitMQ's name for it in a distinguished name (rabbit_cert_info.erl); other OIDs are shown as numbers.
 _NAMES = {
     "2.5.4.3": "CN",
     "2.5.4.4": "SN",
@@ -37,15 +37,15 @@ _ALTERNATIVE_NAMES = "2.5.29.17"
 _OID, _UTC_TIME = 0x06, 0x17
 _VERSION, _EXTENSIONS = 0xA0, 0xA3
 
-#: Tags of strings that are not UTF-8, nor the ASCII that is a part of it.
+#: Tags of strings in encodings other than UTF-8 and its subset ASCII.
 _ENCODINGS = {0x14: "latin-1", 0x1C: "utf-32-be", 0x1E: "utf-16-be"}
 
-#: Tags of alternative names (section 4.2.1.6) -> as ssl_cert_login_san_type names them.
+#: Tags of alternative names (section 4.2.1.6) -> their names in ssl_cert_login_san_type.
 _KINDS = {0xA0: "other_name", 0x81: "email", 0x82: "dns", 0x86: "uri", 0x87: "ip"}
 
 _ESCAPED = ',+"\\<>;'
 
-#: (tag, octets within): one value of DER.
+#: (tag, contents): one DER value.
 _Item = tuple[int, bytes]
 
 
@@ -65,12 +65,12 @@ class Certificate:
 
     @property
     def expires_ms(self) -> int:
-        """When it ends, since the Unix epoch."""
+        """Return the end of the validity in milliseconds since the Unix epoch."""
         return int(datetime.fromisoformat(self.validity.rpartition(" ")[2]).timestamp()) * 1000
 
 
 def decode_certificate(der: bytes) -> Certificate:
-    """Raises MalformedError for what is no certificate."""
+    """Decode a certificate. Raises MalformedError for an invalid one."""
     try:
         return _decode(der)
     except (ValueError, IndexError, StopIteration) as error:
@@ -96,7 +96,7 @@ def _decode(der: bytes) -> Certificate:
 
 
 def _items(data: bytes) -> Iterator[_Item]:
-    """The values that follow each other in there. Raises ValueError, IndexError."""
+    """Yield the values in a sequence. Raises ValueError, IndexError."""
     pos = 0
     while pos < len(data):
         tag, size = data[pos], data[pos + 1]
@@ -113,7 +113,7 @@ def _items(data: bytes) -> Iterator[_Item]:
 
 
 def _name_parts(name: bytes) -> Iterator[list[tuple[str, str]]]:
-    """A distinguished name's parts, in the order of the certificate; most have one (name, value) each."""
+    """Yield the parts of a distinguished name in the order of the certificate; most have one (name, value) each."""
     for _, part in _items(name):
         pairs = []
         for _, pair in _items(part):
@@ -124,12 +124,12 @@ def _name_parts(name: bytes) -> Iterator[list[tuple[str, str]]]:
 
 
 def _shown(parts: list[list[tuple[str, str]]]) -> str:
-    """A distinguished name as RabbitMQ writes it: the last part comes first, as in RFC 4514."""
+    """Return a distinguished name in RabbitMQ's format: the last part comes first, as in RFC 4514."""
     return ",".join("+".join(f"{name}={_escaped(value)}" for name, value in part) for part in reversed(parts))
 
 
 def _escaped(value: str) -> str:
-    """Octets beyond ASCII become hexadecimal, as in RabbitMQ."""
+    """Escape a value. Octets beyond ASCII become hexadecimal, as in RabbitMQ."""
     shown = ""
     for index, char in enumerate(value):
         outer = index in (0, len(value) - 1)
@@ -147,7 +147,7 @@ def _text(tag: int, value: bytes) -> str:
 
 
 def _oid(value: bytes) -> str:
-    """X.690, section 8.19."""
+    """Decode an object identifier (X.690, section 8.19)."""
     numbers = [0]
     for octet in value:
         numbers[-1] = numbers[-1] << 7 | octet & 0x7F

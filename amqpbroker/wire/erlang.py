@@ -1,4 +1,4 @@
-"""Field values as RabbitMQ's error texts print them: as Erlang terms (io_lib's ~tp, on one line)."""
+"""Field values in the format of RabbitMQ's error texts: Erlang terms (io_lib's ~tp, on one line)."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -10,7 +10,7 @@ _ESCAPES |= {'"': '\\"', "\\": "\\\\"}
 
 
 def erlang_binary(value: bytes) -> str:
-    """`<<"abc">>`, `<<"hé"/utf8>>`, or `<<1,2>>` for bytes that are no printable text."""
+    """Return `<<"abc">>`, `<<"hé"/utf8>>`, or `<<1,2>>` for bytes that are not printable text."""
     try:
         characters, suffix = value.decode("utf-8"), "" if value.isascii() else "/utf8"
     except UnicodeDecodeError:
@@ -24,12 +24,12 @@ def erlang_binary(value: bytes) -> str:
 
 
 def erlang_octets(value: bytes) -> str:
-    """Return bytes as ~w prints them, also if they are printable: `<<97,98,99>>`."""
+    """Return bytes as ~w prints them, even if they are printable: `<<97,98,99>>`."""
     return f"<<{','.join(map(str, value))}>>"
 
 
 def erlang_string(characters: str) -> str:
-    """A string as ~p prints it: `"abc"`, or `[97,1]` if not all of it is printable Latin-1; an empty one is `[]`."""
+    """Return a string as ~p prints it: `"abc"`, or `[97,1]` if not all of it is printable Latin-1; `[]` if empty."""
     if characters and all(_is_printable_latin_1(character) for character in characters):
         return f'"{"".join([_ESCAPES.get(character, character) for character in characters])}"'
     return f"[{','.join([str(ord(character)) for character in characters])}]"
@@ -40,7 +40,7 @@ def _is_printable_latin_1(character: str) -> bool:
 
 
 def erlang_characters(value: bytes) -> str:
-    """Bytes as ~ts prints them: as UTF-8, or as Latin-1 if they are not."""
+    """Return bytes as ~ts prints them: as UTF-8, or as Latin-1 if they are not UTF-8."""
     try:
         return value.decode()
     except UnicodeDecodeError:
@@ -48,7 +48,7 @@ def erlang_characters(value: bytes) -> str:
 
 
 def erlang_float(value: float) -> str:
-    """The shortest digits, in the shorter of the two notations: 100.0, 1.0e3, 1.2e-4."""
+    """Return the shortest digits, in the shorter of the two notations: 100.0, 1.0e3, 1.2e-4."""
     exact = Decimal(repr(value))
     sign, digits, exponent = exact.normalize().as_tuple()
     significant = "".join(map(str, digits))
@@ -61,7 +61,7 @@ def erlang_float(value: float) -> str:
 
 
 def erlang_term(field: Field) -> str:
-    """A value of a field table: 1, true, undefined, <<"text">>, {1,15}, [{longstr,<<"a">>}], [{<<"key">>,byte,1}]."""
+    """Return a value of a field table, such as 1, true, undefined, <<"text">>, {1,15}, [{<<"key">>,byte,1}]."""
     kind, value = field
     if kind in "Sx":
         return erlang_binary(value)
@@ -86,7 +86,7 @@ def erlang_term(field: Field) -> str:
 
 
 def erlang_json(value: object) -> str:
-    """A decoded JSON value, as RabbitMQ holds it: null, true, 1, 1.5, <<"text">>, [1,2], #{<<"key">> => 1}."""
+    """Return a decoded JSON value as RabbitMQ holds it: null, 1.5, <<"text">>, [1,2], #{<<"key">> => 1}."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -103,5 +103,5 @@ def erlang_json(value: object) -> str:
 
 
 def erlang_entries(mapping: Mapping[str, object]) -> str:
-    """A decoded JSON object as a list: [{<<"key">>,1}]."""
+    """Return a decoded JSON object as a list: [{<<"key">>,1}]."""
     return f"[{','.join([f'{{{erlang_json(key)},{erlang_json(mapping[key])}}}' for key in sorted(mapping)])}]"

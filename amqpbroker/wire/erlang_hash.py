@@ -1,6 +1,6 @@
-"""Erlang's phash2, with which some exchange types of RabbitMQ choose a queue.
+"""Erlang's phash2, by which some exchange types of RabbitMQ select a queue.
 
-phash2 is the same in all releases of Erlang: Bob Jenkins' hash function of 1996, as `make_hash2` of the ERTS uses it.
+phash2 is the same in all releases of Erlang: Bob Jenkins' hash function of 1996, as used in `make_hash2` of the ERTS.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ _GOLDEN = 0x9E37_79B9
 _END_OF_LIST = 2 * _GOLDEN & _MASK
 _BINARY = 13 * _GOLDEN & _MASK
 
-#: Hash of the empty list, alone and as the end of another list.
+#: Hash of the empty list, both alone and as the end of another list.
 _EMPTY_LIST = 3_468_870_702
 _NIL = 2
 
@@ -41,7 +41,7 @@ def _block(octets: bytes, c: int) -> int:
     last = octets[len(octets) - rest :]
     a += int.from_bytes(last[:4], "little")
     b += int.from_bytes(last[4:8], "little")
-    # The lowest byte is that of the length.
+    # The lowest byte is reserved for the length.
     c += len(octets) + (int.from_bytes(last[8:], "little") << 8)
     return _mixed(a, b, c)[2]
 

@@ -11,13 +11,13 @@ HEADER: Final = 2
 BODY: Final = 3
 HEARTBEAT: Final = 8
 END: Final = 0xCE
-#: Octets around a payload: type, channel, size before it, the end octet after it.
+#: Octets around a payload: type, channel and size before it, the end octet after it.
 OVERHEAD: Final = 8
 
 FRAME_HEAD = struct.Struct(">BHI")
-#: type, channel, payload size, class, weight, body size: everything of a content header before the properties.
+#: type, channel, payload size, class, weight, body size: the fields of a content header before the properties.
 CONTENT_HEAD = struct.Struct(">BHIHHQ")
-#: Octets of `CONTENT_HEAD`, so that the properties start there.
+#: Size of `CONTENT_HEAD` in octets, which is the start of the properties.
 PROPERTIES_AT: Final = 19
 
 HEARTBEAT_FRAME = FRAME_HEAD.pack(HEARTBEAT, 0, 0) + b"\xce"
@@ -26,12 +26,12 @@ BASIC_CLASS: Final = 60
 
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
-    """One whole frame."""
+    """Return one whole frame."""
     return FRAME_HEAD.pack(kind, channel, len(payload)) + payload + b"\xce"
 
 
 def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> bytes:
-    """The content header frame and the body frames, none larger than `frame_max` octets (0: no limit)."""
+    """Return the content header frame and the body frames, none larger than `frame_max` octets (0: no limit)."""
     size = len(body)
     limit = frame_max - OVERHEAD if frame_max else size
     if size <= limit:
@@ -44,7 +44,10 @@ def content(channel: int, properties: bytes, body: bytes, frame_max: int) -> byt
 
 
 def lone_content(channel: int, properties: bytes, parts: Sequence[bytes | bytearray | memoryview], size: int) -> bytes:
-    """The content header frame and one body frame, if there is a body: `size` octets in these parts."""
+    """Return the content header frame and, if there is a body, one body frame.
+
+    The parts have `size` octets together.
+    """
     head = CONTENT_HEAD.pack(HEADER, channel, len(properties) + 12, BASIC_CLASS, 0, size)
     if size == 0:
         return b"%b%b\xce" % (head, properties)
@@ -52,17 +55,17 @@ def lone_content(channel: int, properties: bytes, parts: Sequence[bytes | bytear
 
 
 def with_properties(frames: bytes, properties: bytes) -> bytes:
-    """Content frames with these properties, and all else as in `frames`, which begin with the header frame."""
+    """Return content frames with other properties. The frames begin with the header frame."""
     end = 7 + read_i32_be(frames, 3)
     size = (len(properties) + 12).to_bytes(4, "big")
     return b"".join([frames[:3], size, frames[7:PROPERTIES_AT], properties, frames[end:]])
 
 
 def content_properties(frames: bytes) -> bytes:
-    """The properties out of content frames that begin with the header frame."""
+    """Return the properties of content frames that begin with the header frame."""
     return frames[PROPERTIES_AT : 7 + read_i32_be(frames, 3)]
 
 
 def content_body(frames: bytes, size: int) -> bytes:
-    """The body of `size` octets out of content frames that end with its only body frame."""
+    """Return the body of `size` octets of content frames that end with the only body frame."""
     return frames[len(frames) - 1 - size : -1] if size else b""

@@ -1,7 +1,7 @@
-"""Changes to properties made on their bytes, so that whatever is not changed stays as the publisher wrote it.
+"""Changes to properties in their encoded form, so that all unchanged bytes stay as the publisher wrote them.
 
 RabbitMQ decodes and encodes the properties of every message (mc_amqpl:protocol_state, rabbit_binary_parser and
-rabbit_binary_generator of 4.0); what that does to them is done here, once, when they are published.
+rabbit_binary_generator of 4.0). This module applies the effects of that once, when a message is published.
 """
 
 import struct
@@ -15,7 +15,7 @@ from amqpbroker.wire.values import MAX_DEPTH, MalformedError, Table, encode_fiel
 
 _U32 = struct.Struct(">I")
 
-#: Type octet -> octets of the value, for the types of one size.
+#: Type octet -> octets of the value, for the types of a fixed size.
 _SIZES = {
     ord(kind): size for kind, size in zip("tbBsuIilLfdDTV", (1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8, 5, 8, 0), strict=True)
 }
@@ -25,10 +25,10 @@ _COUNTED = frozenset(b"SxFA")
 
 
 def normalised(properties: bytes) -> bytes:
-    """The properties with their headers as RabbitMQ delivers them; the very same object if they are so already.
+    """Return properties with their headers as RabbitMQ delivers them; the same object if nothing changes.
 
-    Sorted by name and each name once, the first (top level only); L written as l, true as 1 (everywhere). Raises
-    MalformedError for headers that RabbitMQ cannot read, infinite and undefined floats included.
+    Headers are sorted by name, and the first of equal names is kept (top level only); L is written as l, true as 1
+    (everywhere). Raises MalformedError for headers that RabbitMQ cannot read, including infinite and undefined floats.
     """
     if not properties[0] & HEADERS >> 8:
         return properties
@@ -59,13 +59,13 @@ def normalised(properties: bytes) -> bytes:
 
 
 def with_headers(properties: bytes, changes: Table) -> bytes:
-    """Normalised properties with these headers set, in their place among the others."""
+    """Return normalised properties with these headers set, in their sorted positions."""
     raw = sorted([(name.encode("utf-8", "surrogateescape"), field) for name, field in changes.items()])
     return set_headers(properties, b"".join([bytes((len(name),)) + name + encode_field(field) for name, field in raw]))
 
 
 def with_timestamp(properties: bytes, timestamp: int) -> bytes:
-    """The properties with this timestamp."""
+    """Return the properties with this timestamp."""
     place = end = _place(properties, TIMESTAMP)
     flags = properties[0] << 8 | properties[1]
     if flags & TIMESTAMP:
@@ -75,7 +75,7 @@ def with_timestamp(properties: bytes, timestamp: int) -> bytes:
 
 
 def _place(properties: bytes, wanted: int) -> int:
-    """Where the property with this flag is, or would be."""
+    """Return the position of the property with this flag, or the position where it would be inserted."""
     flags = properties[0] << 8 | properties[1]
     offset = 2
     for _, flag, kind in PROPERTIES:
@@ -94,7 +94,7 @@ def _place(properties: bytes, wanted: int) -> int:
 
 
 def _headers(properties: bytes) -> tuple[int, int]:
-    """Where the entries of the headers table start and end. Raises MalformedError."""
+    """Return the start and end of the entries of the headers table. Raises MalformedError."""
     try:
         start = _place(properties, HEADERS) + 4
     except IndexError:
@@ -106,7 +106,7 @@ def _headers(properties: bytes) -> tuple[int, int]:
 
 
 def _entries(properties: bytes, start: int, end: int) -> Iterator[tuple[bytes, bytes]]:
-    """Name and whole bytes of each entry of a table that is well formed."""
+    """Yield name and whole bytes of each entry of a well-formed table."""
     while start < end:
         value = start + 1 + properties[start]
         stop = value_end(properties, value)
@@ -115,9 +115,9 @@ def _entries(properties: bytes, start: int, end: int) -> Iterator[tuple[bytes, b
 
 
 def _value_end(data: bytes, offset: int, end: int, patches: list[tuple[int, int]], depth: int) -> int:
-    """Where the value whose type octet is at `offset` ends. Raises MalformedError.
+    """Return the end of the value whose type octet is at `offset`. Raises MalformedError.
 
-    Adds to `patches` the places of octets that RabbitMQ would write differently, with what it would write.
+    Adds to `patches` the positions of octets that RabbitMQ would write differently, with RabbitMQ's octets.
     """
     if offset >= end:
         raise MalformedError("field value runs past its table")

@@ -1,7 +1,7 @@
-"""Methods as bytes: ids, field names and field types come from pamqp's generated commands.
+"""Methods as bytes. Ids, field names and field types come from pamqp's generated commands.
 
-Only the methods off the hot path are decoded and encoded here; publish, deliver and ack are read and written in place
-by `amqp`.
+This module decodes and encodes only methods off the hot path; `amqp` reads and writes publish, deliver and ack in
+place.
 """
 
 import struct
@@ -15,7 +15,7 @@ _INTEGERS = {"octet": (1, ">B"), "short": (2, ">H"), "long": (4, ">I"), "longlon
 
 
 class NotUtf8Error(MalformedError):
-    """A shortstr whose bytes are no UTF-8."""
+    """A shortstr whose bytes are not UTF-8."""
 
 
 class Method(NamedTuple):
@@ -41,8 +41,8 @@ def _from_pamqp(command: type[base.Frame]) -> Method:
     return Method(command.index >> 16, command.index & 0xFFFF, f"{class_name.lower()}.{_dashed(method_name)}", fields)
 
 
-#: class id << 16 | method id -> Method. access.request (class 30, RabbitMQ's amqp0-9-1.extended.xml) is the one that
-#: pamqp does not know: it left the specification, but old clients still send it.
+#: class id << 16 | method id -> Method. access.request (class 30, RabbitMQ's amqp0-9-1.extended.xml) is missing in
+#: pamqp: it was removed from the specification, but old clients still send it.
 METHODS: dict[int, Method] = {index: _from_pamqp(command) for index, command in commands.INDEX_MAPPING.items()}
 for _method in (
     Method(
@@ -70,9 +70,9 @@ CLASS_IDS = frozenset(method.class_id for method in METHODS.values())
 def decode(method: Method, payload: bytes, any_bytes: bool = False) -> dict[str, Any]:
     """Return the method's arguments from a method frame's payload (which starts with the two ids).
 
-    shortstr comes as str, longstr as bytes, table as Table, bit as bool, the integers as int. any_bytes: take a
-    shortstr that is not UTF-8 as surrogates. A client needs that for routing keys, in which a broker accepts any bytes;
-    from clients it demands UTF-8 in everything that this function decodes.
+    shortstr is returned as str, longstr as bytes, table as Table, bit as bool, the integers as int. any_bytes: decode a
+    shortstr that is not UTF-8 with surrogate escapes. A client needs that for routing keys, in which a broker accepts
+    any bytes; the broker demands UTF-8 in all arguments that this function decodes.
 
     Raises MalformedError if the bytes do not fit the fields, NotUtf8Error for a shortstr that is not UTF-8.
     """
@@ -91,7 +91,7 @@ def decode(method: Method, payload: bytes, any_bytes: bool = False) -> dict[str,
         bit = 0
         values[name], offset = _decode_argument(method, name, kind, payload, offset, any_bytes)
     if offset != len(payload):
-        raise MalformedError(f"{method.name}: bytes left behind its fields")
+        raise MalformedError(f"{method.name}: bytes left after its fields")
     return values
 
 
@@ -121,9 +121,9 @@ def _decode_argument(
 
 
 def encode(name: str, **arguments: Any) -> bytes:
-    """The payload of a method frame: `encode("queue.declare-ok", queue="q", message_count=0, consumer_count=0)`.
+    """Return a method frame's payload: `encode("queue.declare-ok", queue="q", message_count=0, consumer_count=0)`.
 
-    An argument not given is empty, 0 or false. shortstr as str or bytes (cut at 255 octets, on a character boundary),
+    A missing argument is empty, 0 or false. Pass shortstr as str or bytes (cut at 255 octets, on a character boundary),
     longstr as bytes or str, table as Table.
     """
     method = BY_NAME[name]
@@ -158,7 +158,7 @@ def _encode_argument(kind: str, value: Any) -> bytes:
 
 
 def shortstr(value: str | bytes) -> bytes:
-    """A shortstr; what is longer than 255 octets is cut, without splitting a character."""
+    """Return a shortstr. A value longer than 255 octets is cut without splitting a character."""
     raw = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     if len(raw) > 255:
         raw = raw[:255].decode("utf-8", "ignore").encode()

@@ -1,7 +1,7 @@
-"""The content header's properties: a quick scan for what the broker must know, and a full decoder and encoder.
+"""Properties of the content header: a fast scan for the values that the broker needs, a full decoder and an encoder.
 
-AMQP 0-9-1 section 4.2.6.1: a 16 bit flag word (its lowest bit: another word follows), then the properties whose flag is
-set, in order. Names, flags and types come from pamqp's Basic.Properties.
+AMQP 0-9-1 section 4.2.6.1: a 16 bit flag word (its lowest bit announces another word), then the properties whose flag
+is set, in order. Names, flags and types come from pamqp's Basic.Properties.
 """
 
 import struct
@@ -17,14 +17,14 @@ PROPERTIES: tuple[tuple[str, int, str], ...] = tuple(
     (name, Basic.Properties.flags[name], Basic.Properties.amqp_type(name)) for name in Basic.Properties.attributes()
 )
 
-#: Flags whose property must be read on publish, beyond delivery mode and priority.
+#: Flags of properties that must be read on publish, besides delivery mode and priority.
 SLOW = HEADERS | REPLY_TO | EXPIRATION | USER_ID
 
 _DEFINED = sum(flag for _, flag, _ in PROPERTIES)
 
 
 def flags_of(raw: bytes) -> int:
-    """The flag word. Raises MalformedError on undefined flags or a second flag word (basic has no such properties)."""
+    """Return the flag word. Raises MalformedError on undefined flags or a second flag word (basic has none)."""
     if len(raw) < 2:
         raise MalformedError("property flags missing")
     flags = raw[0] << 8 | raw[1]
@@ -34,9 +34,9 @@ def flags_of(raw: bytes) -> int:
 
 
 def decode_properties(raw: bytes) -> dict[str, Any]:
-    """The properties that are set: shortstrs as bytes, headers as Table, the others as int.
+    """Return the properties that are set: shortstrs as bytes, headers as Table, the others as int.
 
-    `raw` is flags and property list, as in the content header behind the body size. Raises MalformedError.
+    `raw` is flags and property list, as in the content header after the body size. Raises MalformedError.
     """
     flags = flags_of(raw)
     values: dict[str, Any] = {}
@@ -65,24 +65,24 @@ def decode_properties(raw: bytes) -> dict[str, Any]:
     except (IndexError, struct.error):
         raise MalformedError("properties run past the content header") from None
     if offset != len(raw):
-        raise MalformedError("bytes left behind the properties")
+        raise MalformedError("bytes left after the properties")
     return values
 
 
 def headers_of(raw: bytes) -> Table | None:
-    """Return the headers of properties that are known to be well-formed, None if there are no headers."""
+    """Return the headers of properties that are known to be well-formed, None if there are none."""
     headers: Table | None = decode_properties(raw)["headers"] if flags_of(raw) & HEADERS else None
     return headers
 
 
 def timestamp_of(raw: bytes) -> int | None:
-    """Seconds since the epoch, as the publisher said, of properties that are known to be well-formed."""
+    """Return the timestamp, in seconds since the epoch, of properties that are known to be well-formed."""
     timestamp: int | None = decode_properties(raw)["timestamp"] if flags_of(raw) & TIMESTAMP else None
     return timestamp
 
 
 def encode_properties(values: dict[str, Any]) -> bytes:
-    """Return the properties as on the wire: the inverse of `decode_properties`. Raises ValueError for unknown names."""
+    """Return encoded properties: the inverse of `decode_properties`. Raises ValueError for unknown names."""
     flags = 0
     parts = [b""]
     for name, flag, kind in PROPERTIES:
@@ -101,13 +101,13 @@ def encode_properties(values: dict[str, Any]) -> bytes:
             parts.append(encode_table(table))
     if len(parts) <= len(values):
         unknown = values.keys() - {name for name, _, _ in PROPERTIES}
-        raise ValueError(f"no properties of a message: {', '.join(sorted(unknown))}")
+        raise ValueError(f"unknown message properties: {', '.join(sorted(unknown))}")
     parts[0] = struct.pack(">H", flags)
     return b"".join(parts)
 
 
 def scan(raw: bytes, flags: int) -> tuple[int, int]:
-    """(delivery mode, priority), 0 where absent, without decoding the rest; the list must fill `raw` exactly.
+    """Return (delivery mode, priority), 0 if absent, without decoding the rest. The list must fill `raw` exactly.
 
     Raises MalformedError.
     """

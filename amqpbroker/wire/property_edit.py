@@ -1,8 +1,8 @@
 """Changes to the bytes of properties, in one pass and without decoding.
 
-All properties here are well formed. Except for `sort_headers` and `merge_headers`, they are also normalised (see
-`wire/headers`): headers are sorted by name, and each name is there once.
-Entries of headers are as in a field table on the wire: name, type, value.
+All properties here are well formed. Except in `sort_headers` and `merge_headers`, they are also normalised (see
+`wire/headers`): headers are sorted by name, and each name occurs once. Entries of headers are encoded as in a field
+table on the wire: name, type, value.
 """
 
 from typing import Final
@@ -22,19 +22,20 @@ from amqpbroker.wire.property_flags import (
 )
 from amqpbroker.wire.raw_headers import value_end
 
-#: Number of entries up to which they are moved by a remembered order.
+#: Maximum number of entries that are sorted by a cached order.
 _FEW: Final = 8
 
-#: Number of remembered orders.
+#: Number of cached orders.
 _ORDERS: Final = 256
 
-#: Orders that sorted headers before: applications send the same names in the same order. Each is the positions of the
-#: entries, one octet per entry; its place in the list follows from the names. Whether it fits is checked at each use.
+#: Orders by which headers were sorted before; applications send the same names in the same order. An order is the
+#: positions of the entries, one octet per entry; its index in the list is derived from the names. Each use checks that
+#: the order fits.
 _orders: Final = [b""] * _ORDERS
 
 
 def sort_headers(data: bytes, at: i64) -> bytes | None:
-    """Return properties or content frames with headers sorted by name; None if there are many, or names are repeated.
+    """Return properties or content frames with headers sorted by name; None if there are many, or a name is repeated.
 
     at: position of the headers in `data`, see `PropertyWalk.unsorted_at`.
     """
@@ -81,7 +82,7 @@ def _moved(data: bytes, start: i64, stop: i64, order: bytes) -> bytes | None:
 
 
 def _order_by_name(data: bytes, start: i64, stop: i64) -> bytes:
-    """Return the positions of the entries in data[start:stop] by name, without those that repeat a name."""
+    """Return the positions of the entries in data[start:stop] by name, without repeated names."""
     entries: dict[bytes, int] = {}
     place: i64 = start
     index: i64 = 0
@@ -93,7 +94,7 @@ def _order_by_name(data: bytes, start: i64, stop: i64) -> bytes:
 
 
 def merge_headers(properties: bytes, at: i64) -> bytes:
-    """Return properties with headers sorted by name. Of several headers of one name, the first stays.
+    """Return properties with headers sorted by name. If a name is repeated, the first header is kept.
 
     at: position of the headers, see `PropertyWalk.unsorted_at`.
     """
@@ -117,9 +118,9 @@ def _sorted(data: bytes, start: i64, stop: i64) -> list[bytes]:
 
 
 def set_headers(data: bytes, entries: bytes) -> bytes:
-    """Return properties with these headers, sorted by name, in their place among the others.
+    """Return properties with these headers set, in their sorted positions.
 
-    They replace headers of the same names.
+    They replace headers with the same names.
     """
     at: i64 = _headers_at(data)
     if not data[0] & HEADERS >> 8:
@@ -151,7 +152,7 @@ def _merged(data: bytes, start: i64, stop: i64, entries: bytes) -> list[bytes]:
             if order == 0:
                 start = place = _entry_end(data, place)
             new = _entry_end(entries, new)
-    # Entries that were passed and not appended are of one of the two only.
+    # Entries that were passed but not appended come from only one of the two sources.
     parts.append(entries[taken:new])
     parts.append(data[start:stop])
     parts.append(entries[new:])
@@ -159,7 +160,7 @@ def _merged(data: bytes, start: i64, stop: i64, entries: bytes) -> list[bytes]:
 
 
 def _order(data: bytes, at: i64, others: bytes, other: i64) -> i64:
-    """Compare the names of two entries: less than 0 if that in `data` comes first, 0 if they are the same."""
+    """Compare the names of two entries: less than 0 if the one in `data` comes first, 0 if they are equal."""
     size: i64 = i64(data[at])
     other_size: i64 = i64(others[other])
     shared: i64 = size if size < other_size else other_size
@@ -174,7 +175,7 @@ def _order(data: bytes, at: i64, others: bytes, other: i64) -> i64:
 
 
 def _entry_end(data: bytes, at: i64) -> i64:
-    """Return where the entry at `at` ends."""
+    """Return the end of the entry at `at`."""
     return value_end(data, at + 1 + i64(data[at]))
 
 
@@ -223,7 +224,7 @@ def without_expiration(data: bytes) -> bytes:
 
 
 def _headers_at(data: bytes) -> i64:
-    """Return where the headers are, or would be."""
+    """Return the position of the headers, or the position where they would be inserted."""
     flags: i64 = i64(data[0]) << 8
     at: i64 = 2
     if flags & CONTENT_TYPE:

@@ -17,5 +17,5 @@ USER_ID: Final = 1 << 4
 APP_ID: Final = 1 << 3
 #: Reserved, but clients may send it.
 CLUSTER_ID: Final = 1 << 2
-#: No property has these. The lowest says that another flag word follows.
+#: Flags without a property. The lowest announces another flag word.
 UNDEFINED: Final = 0b11

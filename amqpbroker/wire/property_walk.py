@@ -1,4 +1,4 @@
-"""One pass over the bytes of properties, for the values that the broker acts on, without creating other objects.
+"""One pass over the bytes of properties, for the values that the broker needs, without creating objects.
 
 `PropertyWalk.walk` accepts properties that are well formed, and that RabbitMQ would deliver unchanged, or with headers
 in another order, without BCC, or with an expiration without leading zeros. All other properties, including malformed
@@ -33,7 +33,7 @@ from amqpbroker.wire.values import MAX_DEPTH
 PSEUDO_QUEUE: Final = b"amq.rabbitmq.reply-to"
 PSEUDO_QUEUE_BYTES: Final = 21
 
-#: The most digits of an expiration that is accepted here, without leading zeros.
+#: Maximum number of digits of an expiration that is accepted here, without leading zeros.
 _DIGITS: Final = 12
 
 _UNREADABLE: Final = -1
@@ -47,13 +47,12 @@ _UNSORTED: Final = 2
 class PropertyWalk:
     """Walks over properties. The attributes hold the result of the last `walk`.
 
-    mode, priority: 0 if absent. expiration_ms: -1 if absent; it may be beyond what is allowed. expiration_at: position
+    mode, priority: 0 if absent. expiration_ms: -1 if absent; it may exceed the allowed maximum. expiration_at: position
     of the expiration (its length) if RabbitMQ would write the number differently, otherwise 0. has_headers: there is a
     headers table. headers_at: position of the headers (their length), 0 if absent. unsorted_at: the same if they are
-    not sorted by name, or if a name is there twice, otherwise 0. cc_at, bcc_at: positions of the entries of the headers
-    CC and BCC (their names), which are arrays; 0 if absent. user_at, user_end: start and end of the user id in the
-    data; both 0 if absent. reply_at: position of the reply-to (its length) if it is the name of direct replies,
-    otherwise 0.
+    not sorted by name, or if a name is repeated, otherwise 0. cc_at, bcc_at: positions of the entries of the headers CC
+    and BCC (their names), which are arrays; 0 if absent. user_at, user_end: start and end of the user id in the data;
+    both 0 if absent. reply_at: position of the reply-to (its length) if it is the name of direct replies, otherwise 0.
     """
 
     __slots__ = (
@@ -86,7 +85,7 @@ class PropertyWalk:
         self.reply_at: i64 = 0
 
     def walk(self, data: bytes) -> bool:
-        """Return whether `data`, flags and property list as in the content header, need not be decoded."""
+        """Return whether `data`, flags and property list as in the content header, can be used without decoding."""
         try:
             return self._walk(data)
         except IndexError:
@@ -164,8 +163,8 @@ class PropertyWalk:
     def _order_of(self, data: bytes, at: i64, stop: i64, end: i64) -> i64:
         """Return whether headers are sorted by name with unique names, `_NOT_PLAIN` if they have another fault.
 
-        The other faults: CC or BCC that is no array or is there twice, values that are not well formed, and values that
-        RabbitMQ would write differently.
+        The other faults: CC or BCC that is not an array or is repeated, values that are not well formed, and values
+        that RabbitMQ would write differently.
         """
         order: i64 = _SORTED
         before: i64 = -1
@@ -177,7 +176,7 @@ class PropertyWalk:
             value: i64 = name + size
             if value >= stop:
                 return _NOT_PLAIN
-            # The first seven bytes of the name as a number, with zeros behind a shorter one.
+            # The first seven bytes of the name as a number, padded with zeros.
             first: i64 = 0
             if name + 8 <= end:
                 first = i64(read_i64_be(data, name)) >> 8 & 0xFFFFFFFFFFFFFF
@@ -204,7 +203,7 @@ class PropertyWalk:
 
 
 def _digits_at(data: bytes, at: i64, end: i64) -> i64:
-    """Return where a number starts behind a plus sign and leading zeros. Raises IndexError."""
+    """Return the start of a number after a plus sign and leading zeros. Raises IndexError."""
     if data[at] == 0x2B:
         at += 1
     while at < end - 1 and data[at] == 0x30:
@@ -238,7 +237,7 @@ def _first_bytes(data: bytes, at: i64, size: i64) -> i64:
 
 
 def _value_end(data: bytes, at: i64, stop: i64, depth: i64) -> i64:
-    """Return where the value whose type is at `at` ends, -1 if it is not well formed or not as RabbitMQ writes it."""
+    """Return the end of the value whose type is at `at`, -1 if it is malformed or not as RabbitMQ writes it."""
     if at >= stop:
         return _UNREADABLE
     kind: i64 = i64(data[at])

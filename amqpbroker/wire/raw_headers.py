@@ -1,7 +1,7 @@
-"""Single headers, found in the bytes of properties without decoding the other headers.
+"""Lookup of single headers in the bytes of properties, without decoding the other headers.
 
-All functions take the properties of a message, flags and property list as in the content header, which are known to be
-well-formed.
+All functions expect the properties of a message, flags and property list as in the content header, which are known to
+be well-formed.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ _U32: Final = 0xFFFFFFFF
 
 
 def headers_start(data: bytes) -> i64:
-    """Return where the entries of the headers table start, behind its length; 0 if there are no headers."""
+    """Return the start of the entries of the headers table, after its length; 0 if there are no headers."""
     flags: i64 = i64(data[0]) << 8
     if not flags & HEADERS:
         return 0
@@ -32,13 +32,13 @@ def headers_start(data: bytes) -> i64:
 
 
 def headers_end(data: bytes, start: i64) -> i64:
-    """Return where the headers table ends whose entries start at `start`."""
+    """Return the end of the headers table whose entries start at `start`."""
     size: i64 = i64(read_i32_be(data, start - 4))
     return start + (size & _U32)
 
 
 def value_end(data: bytes, at: i64) -> i64:
-    """Return where the value ends whose type is at `at`. Raises MalformedError for an unknown type."""
+    """Return the end of the value whose type is at `at`. Raises MalformedError for an unknown type."""
     kind: i64 = data[at]
     if kind == 0x53 or kind == 0x78 or kind == 0x46 or kind == 0x41:  # S x F A
         size: i64 = i64(read_i32_be(data, at + 1))
@@ -59,7 +59,7 @@ def value_end(data: bytes, at: i64) -> i64:
 
 
 def find_header(data: bytes, name: bytes) -> i64:
-    """Return where the type of the value of the first header of that name is; 0 if there is none."""
+    """Return the position of the value's type of the first header with the name; 0 if there is none."""
     if name not in data:
         return 0
     at: i64 = headers_start(data)
@@ -77,13 +77,13 @@ def find_header(data: bytes, name: bytes) -> i64:
 
 
 def header(data: bytes, name: bytes) -> Field | None:
-    """Return the value of the first header of that name, None if there is none."""
+    """Return the value of the first header with the name, None if there is none."""
     at = find_header(data, name)
     return decode_value(data, at, value_end(data, at)) if at else None
 
 
 def longstrs(data: bytes, at: i64) -> tuple[bytes, ...]:
-    """Return the longstrs of the array whose type is at `at`, without its other items."""
+    """Return the longstrs in the array whose type is at `at`, without its other items."""
     end = value_end(data, at)
     at += 5
     found: list[bytes] = []

@@ -1,9 +1,9 @@
-"""Field tables and their values, with the wire type of every value kept.
+"""Field tables and their values; the wire type of every value is preserved.
 
 A value is a `Field`: its wire type and the Python value. Types (RabbitMQ's dialect of AMQP 0-9-1 section 4.2.1,
-rabbit_binary_parser.erl): t bool, b int8, B uint8, s int16, u uint16, I int32, i uint32, l int64 (L is read as l),
-f, d, D decimal as (scale, unscaled int32), S longstr as bytes, x binary as bytes, A array as list[Field], T timestamp
-in seconds, F table, V void as None.
+rabbit_binary_parser.erl): t bool, b int8, B uint8, s int16, u uint16, I int32, i uint32, l int64 (L is read as l), f,
+d, D decimal as (scale, unscaled int32), S longstr as bytes, x binary as bytes, A array as list[Field], T timestamp in
+seconds, F table, V void as None.
 """
 
 import math
@@ -18,10 +18,10 @@ class Field(NamedTuple):
     value: Any
 
 
-#: A field table: names to values. Of a name that occurs twice, the first is kept (as rabbit_misc:table_lookup sees it).
+#: A field table: names to values. If a name occurs twice, the first value is kept (as in rabbit_misc:table_lookup).
 Table = dict[str, Field]
 
-#: Wire type -> the name that RabbitMQ's error texts print for it (rabbit_binary_parser.erl).
+#: Wire type -> its name in RabbitMQ's error texts (rabbit_binary_parser.erl).
 TYPE_NAMES = {
     "t": "bool",
     "b": "byte",
@@ -44,7 +44,7 @@ TYPE_NAMES = {
 
 INTEGER_KINDS = frozenset("bBsuIil")
 
-#: How deep tables and arrays may nest.
+#: Maximum nesting depth of tables and arrays.
 MAX_DEPTH = 64
 _U32 = struct.Struct(">I")
 _FIXED = {
@@ -62,7 +62,7 @@ _FIXED = {
 
 
 class MalformedError(ValueError):
-    """Bytes that are not what their place in the protocol demands."""
+    """Bytes that do not follow the protocol."""
 
 
 def longstr(value: str | bytes) -> Field:
@@ -70,12 +70,12 @@ def longstr(value: str | bytes) -> Field:
 
 
 def text(value: bytes) -> str:
-    """A string as it came from the wire, without loss: UTF-8, with other bytes as surrogate escapes."""
+    """Decode a string from the wire without loss: UTF-8, with other bytes as surrogate escapes."""
     return value.decode("utf-8", "surrogateescape")
 
 
 def decode_table(data: bytes, offset: int, end: int) -> Table:
-    """The table whose entries (without the length prefix) fill data[offset:end]. Raises MalformedError."""
+    """Return the table whose entries (without the length prefix) fill data[offset:end]. Raises MalformedError."""
     return _decode_table(data, offset, end, 0)
 
 
@@ -95,7 +95,7 @@ def _decode_table(data: bytes, offset: int, end: int, depth: int) -> Table:
 
 
 def decode_value(data: bytes, offset: int, end: int) -> Field:
-    """The value whose type octet is at `offset`, within data[:end]. Raises MalformedError."""
+    """Return the value whose type octet is at `offset`, within data[:end]. Raises MalformedError."""
     return _decode_value(data, offset, end, 0)[0]
 
 
@@ -149,9 +149,9 @@ def _decode_array(data: bytes, offset: int, end: int, depth: int) -> list[Field]
 
 
 def encode_table(table: Table, depth: int = 0) -> bytes:
-    """The table with its length prefix, in the order of the dict.
+    """Return the table with its length prefix, in the order of the dict.
 
-    Raises MalformedError if it is nested more deeply than it could be read. depth: how many tables and arrays it is in.
+    Raises MalformedError if it is nested too deeply to be decoded again. depth: number of enclosing tables and arrays.
     """
     if depth > MAX_DEPTH:
         raise MalformedError("field table nested too deeply")
@@ -164,7 +164,7 @@ def encode_table(table: Table, depth: int = 0) -> bytes:
 
 
 def encode_field(field: Field, depth: int = 0) -> bytes:
-    """One value with its type octet. Raises MalformedError as encode_table() does."""
+    """Return one value with its type octet. Raises MalformedError as encode_table() does."""
     kind, value = field
     if kind == "S":
         return b"S" + _U32.pack(len(value)) + bytes(value)

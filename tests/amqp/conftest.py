@@ -1,4 +1,4 @@
-"""Clients for the tests of the protocol. A test that takes `cut` or `client` runs under each of harness.CUTS."""
+"""Clients for the tests of the protocol. A test that uses `cut` or `client` runs with each of harness.CUTS."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
 from tests.harness import CUTS, Cut, Wire, make_broker
 
-#: Cutting looks for mistakes in states that a connection does not come to when it is fed whole scripts.
+#: Cut input reaches states of a connection that whole scripts never reach.
 CUTTING = ["whole", *(pytest.param(name, marks=pytest.mark.explore) for name in CUTS if name != "whole")]
 
 
@@ -30,7 +30,9 @@ def clock(broker: Broker) -> ManualClock:
 
 @pytest.fixture
 def connect(broker: Broker, cut: Cut) -> Callable[..., Wire]:
-    """Makes clients that have logged in and have channel 1 open; takes what Wire.log_in takes."""
+    """Return a function that makes clients which have logged in and opened channel 1; its options are those of
+    Wire.log_in.
+    """
     return lambda **options: Wire(broker, cut).log_in(**options)
 
 

@@ -1,4 +1,4 @@
-"""A backend that answers when the test says so: a stand-in for one that asks a server."""
+"""A backend whose answers a test triggers: a stand-in for a backend that asks a server."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,7 @@ from amqpbroker.broker.users.users import User
 class LateBackend(AuthBackend):
     """Knows users by their passwords, all with the same tags.
 
-    asked: what clients asked for. waiting: answers to come, oldest first. gone: names of users whose logins ended.
+    asked: requests of clients. waiting: answers not sent yet, oldest first. gone: names of users whose logins ended.
     """
 
     def __init__(
@@ -47,5 +47,5 @@ class LateBackend(AuthBackend):
         return User(name, tags=self.tags)
 
     def answer(self, index: int = 0) -> None:
-        """Give one of the answers that wait."""
+        """Send one of the waiting answers."""
         self.waiting.pop(index)()

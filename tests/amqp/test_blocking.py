@@ -1,4 +1,4 @@
-"""What an alarm does to connections, as seen of RabbitMQ 4.0.5."""
+"""Effects of alarms on connections, as observed on RabbitMQ 4.0.5."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ INTERVAL_S = 10
 
 @pytest.fixture
 def client(connect: Callable[..., Wire]) -> Wire:
-    """A client that is told of alarms, with a queue `q`."""
+    """A client with the capability connection.blocked and a queue `q`."""
     client = connect(capabilities=BLOCKED, heartbeat=INTERVAL_S)
     client.declare("q")
     return client
@@ -64,8 +64,8 @@ def test_an_alarm_in_the_middle_of_a_large_message_is_announced_once(client: Wir
     assert other.get("q").body == b"x" * 60_000
 
 
-def test_a_large_answer_to_what_waited_during_an_alarm_comes_once(connect: Callable[..., Wire], broker: Broker) -> None:
-    """For who is not told of alarms, so that nothing else is written when it is over."""
+def test_a_large_answer_delayed_by_an_alarm_is_sent_once(connect: Callable[..., Wire], broker: Broker) -> None:
+    """The client is not notified of alarms, so that nothing else is written when the alarm ends."""
     client = connect()
     client.declare("q")
     broker.alarms.set("memory")
@@ -76,7 +76,7 @@ def test_a_large_answer_to_what_waited_during_an_alarm_comes_once(connect: Calla
     assert [(got.name, len(got.body or b"")) for got in client.receive()] == [("basic.get-ok", 100_000)]
 
 
-def test_a_run_of_like_messages_is_blocked_like_any_other(client: Wire, other: Wire, broker: Broker) -> None:
+def test_a_run_of_repeated_publishes_is_blocked(client: Wire, other: Wire, broker: Broker) -> None:
     for _ in range(5):
         client.publish("q", b"before")
     broker.alarms.set("disk")
@@ -103,7 +103,7 @@ def test_an_empty_message_is_published_and_blocks(client: Wire, other: Wire, bro
     assert other.depth("q") == 2
 
 
-def test_an_alarm_within_a_message_lets_one_more_frame_through(client: Wire, other: Wire, broker: Broker) -> None:
+def test_an_alarm_within_a_message_blocks_at_the_next_frame(client: Wire, other: Wire, broker: Broker) -> None:
     data = published("q", b"123456", frame_max=11)  # body frames of three octets
     client.feed(data[:-11])
     broker.alarms.set("disk")
@@ -113,7 +113,7 @@ def test_an_alarm_within_a_message_lets_one_more_frame_through(client: Wire, oth
     assert other.get("q").body == b"123456"
 
 
-def test_an_error_of_what_blocked_is_told(client: Wire, broker: Broker) -> None:
+def test_an_error_of_the_publish_that_blocked_is_sent(client: Wire, broker: Broker) -> None:
     broker.alarms.set("disk")
     client.publish("q", b"", exchange="none")
     client.send(1, "channel.close-ok")
@@ -123,7 +123,7 @@ def test_an_error_of_what_blocked_is_told(client: Wire, broker: Broker) -> None:
     assert names(client.receive()) == ["connection.unblocked", "channel.open-ok"]
 
 
-def test_nothing_else_is_handled_meanwhile(client: Wire, broker: Broker) -> None:
+def test_no_frame_of_a_blocked_connection_is_handled(client: Wire, broker: Broker) -> None:
     broker.alarms.set("disk")
     client.publish("q", b"x")
     client.send(1, "queue.declare", queue="q", passive=True)
@@ -133,7 +133,7 @@ def test_nothing_else_is_handled_meanwhile(client: Wire, broker: Broker) -> None
     assert names(client.receive()) == ["connection.unblocked", "queue.declare-ok", "connection.close-ok"]
 
 
-def test_a_client_without_the_capability_is_blocked_without_a_word(
+def test_a_client_without_the_capability_is_blocked_without_notice(
     connect: Callable[..., Wire], other: Wire, broker: Broker
 ) -> None:
     client = connect(capabilities=())
@@ -148,7 +148,7 @@ def test_a_client_without_the_capability_is_blocked_without_a_word(
     assert other.depth("q") == 1
 
 
-def test_the_reason_is_told_once_and_the_last_alarm_ends_it(client: Wire, broker: Broker) -> None:
+def test_the_reason_is_sent_once_and_the_last_alarm_unblocks(client: Wire, broker: Broker) -> None:
     broker.alarms.set("memory")
     client.publish("q", b"x")
     assert names(client.receive()) == ["connection.blocked"]
@@ -165,12 +165,12 @@ def test_a_later_alarm_blocks_again_once_something_is_published(client: Wire, br
     client.receive()
     broker.alarms.clear("memory")
     broker.alarms.set("disk")
-    # What is left of the message is taken up again, and is content during an alarm.
+    # The rest of the message is handled first, and is content during an alarm.
     blocked = [got.arguments for got in client.receive() if got.name == "connection.blocked"]
     assert blocked == [{"reason": "low on disk"}]
 
 
-def test_who_connects_during_an_alarm_is_blocked_by_publishing_only(
+def test_a_client_that_connects_during_an_alarm_is_blocked_when_it_publishes(
     broker: Broker, connect: Callable[..., Wire]
 ) -> None:
     broker.alarms.set("memory")
@@ -184,7 +184,7 @@ def test_who_connects_during_an_alarm_is_blocked_by_publishing_only(
     assert told.arguments == {"reason": "low on disk & memory"}
 
 
-def test_consumers_go_on_also_on_a_blocked_connection(client: Wire, other: Wire, broker: Broker) -> None:
+def test_consumers_on_a_blocked_connection_still_get_messages(client: Wire, other: Wire, broker: Broker) -> None:
     for _ in range(3):
         other.publish("q", b"before")
     client.declare("mine")
@@ -211,7 +211,7 @@ def test_deliveries_reach_a_blocked_connection(client: Wire, connect: Callable[.
     assert [got.body for got in client.receive()] == [b"123456"]
 
 
-def test_the_silence_of_a_blocked_peer_is_not_held_against_it(client: Wire, clock: ManualClock, broker: Broker) -> None:
+def test_a_blocked_client_misses_no_heartbeats(client: Wire, clock: ManualClock, broker: Broker) -> None:
     broker.alarms.set("memory")
     client.publish("q", b"x")
     client.receive()
@@ -219,7 +219,7 @@ def test_the_silence_of_a_blocked_peer_is_not_held_against_it(client: Wire, cloc
     clock.advance(INTERVAL_S * 100_000)
     assert not client.connection.closing
     client.receive()
-    assert client.heartbeats  # it still hears that the broker lives
+    assert client.heartbeats  # it still gets heartbeats of the broker
     broker.alarms.clear("memory")
     assert names(client.receive()) == ["connection.unblocked"]
     clock.advance(INTERVAL_S * 2999)
@@ -228,7 +228,7 @@ def test_the_silence_of_a_blocked_peer_is_not_held_against_it(client: Wire, cloc
     assert client.connection.closing
 
 
-def test_a_blocked_connection_can_be_closed_from_here(client: Wire, broker: Broker) -> None:
+def test_a_blocked_connection_can_be_closed_by_the_broker(client: Wire, broker: Broker) -> None:
     broker.alarms.set("memory")
     client.publish("q", b"x")
     client.publish("q", b"x")
@@ -244,7 +244,7 @@ def test_a_blocked_connection_can_be_closed_from_here(client: Wire, broker: Brok
     assert client.receive() == []
 
 
-def test_a_blocked_connection_that_is_lost_is_forgotten(client: Wire, clock: ManualClock, broker: Broker) -> None:
+def test_a_blocked_connection_that_is_lost_is_released(client: Wire, clock: ManualClock, broker: Broker) -> None:
     broker.alarms.set("memory")
     client.publish("q", b"x")
     client.connection.lost()
@@ -254,7 +254,7 @@ def test_a_blocked_connection_that_is_lost_is_forgotten(client: Wire, clock: Man
     assert clock.next_due_ms() is None
 
 
-def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, other: Wire, broker: Broker) -> None:
+def test_input_of_a_blocked_connection_waits_when_its_output_drains(client: Wire, other: Wire, broker: Broker) -> None:
     broker.alarms.set("memory")
     client.publish("q", b"x")
     client.receive()
@@ -266,7 +266,7 @@ def test_what_comes_while_blocked_waits_though_the_output_drains(client: Wire, o
     assert other.depth("q") == 0
 
 
-def test_a_connection_goes_on_after_an_alarm_though_its_socket_takes_no_output(
+def test_a_connection_continues_after_an_alarm_while_its_socket_is_full(
     client: Wire, other: Wire, broker: Broker
 ) -> None:
     broker.alarms.set("memory")
@@ -280,7 +280,7 @@ def test_a_connection_goes_on_after_an_alarm_though_its_socket_takes_no_output(
 
 
 class Outrun:
-    """A broker whose disk takes what it is given when the test says so."""
+    """A broker whose disk accepts a write when the test lets it."""
 
     def __init__(self) -> None:
         self.disk: list[tuple[Batch, Callable[[OSError | None], None]]] = []
@@ -295,7 +295,7 @@ class Outrun:
 
 
 class Later(InlineCommitter):
-    """Leaves its work in a list, until `finish`."""
+    """Collects its work in a list, until `finish`."""
 
     def __init__(self, journal: Journal, work: list[tuple[Batch, Callable[[OSError | None], None]]]) -> None:
         super().__init__(journal)
@@ -313,23 +313,23 @@ MEGABYTE = b"x" * 1_000_000
 
 
 def outrun(client: Wire) -> int:
-    """Publish until the broker reads no more; returns how many messages that took."""
+    """Publish until the broker stops reading; return the number of published messages."""
     for count in range(1, 100):
         client.publish("q", MEGABYTE, delivery_mode=2)
         client.receive()
         if not client.connection.reading:
             return count
-    pytest.fail("the broker takes whatever comes")
+    pytest.fail("the broker never stops reading")
 
 
-def test_who_outruns_the_disk_waits_for_it_without_a_word() -> None:
+def test_a_publisher_faster_than_the_disk_is_held_without_notice() -> None:
     slow = Outrun()
     client, other = slow.client(), slow.client(capabilities=BLOCKED)
-    # The first is being written; behind it so much may wait.
+    # The first is being written; behind it up to the limit may wait.
     assert outrun(client) == 1 + BOUNDS.unwritten_bytes // len(MEGABYTE) + 1
     client.publish("q", b"one more", delivery_mode=2)
     assert names(client.receive()) == []
-    # Others do as before, if they publish nothing.
+    # Other clients that publish nothing are served as before.
     assert other.get("q", no_ack=False).body == MEGABYTE
     assert other.connection.reading
     depth = other.depth("q")
@@ -339,7 +339,7 @@ def test_who_outruns_the_disk_waits_for_it_without_a_word() -> None:
     assert other.depth("q") == depth + 1
 
 
-def test_who_outran_the_disk_goes_on_if_nothing_is_left_to_be_written() -> None:
+def test_a_held_publisher_continues_if_nothing_is_left_to_be_written() -> None:
     slow = Outrun()
     client, other = slow.client(), slow.client()
     client.publish("q", bytes(BOUNDS.unwritten_bytes), delivery_mode=2)
@@ -350,7 +350,7 @@ def test_who_outran_the_disk_goes_on_if_nothing_is_left_to_be_written() -> None:
     assert client.connection.reading
 
 
-def test_who_is_refused_while_the_disk_is_stuck_waits_as_well() -> None:
+def test_a_publisher_whose_messages_are_refused_is_held_while_the_disk_is_stuck() -> None:
     slow = Outrun()
     client = slow.client()
     client.declare(
@@ -371,7 +371,7 @@ def test_who_is_refused_while_the_disk_is_stuck_waits_as_well() -> None:
     assert store.waiting_bytes == 0
 
 
-def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> None:
+def test_a_client_that_sends_requests_after_a_commit_is_held_while_the_disk_is_stuck() -> None:
     slow = Outrun()
     client = slow.client()
     client.call(1, "tx.select")
@@ -391,7 +391,7 @@ def test_who_asks_behind_a_commit_while_the_disk_is_stuck_waits_as_well() -> Non
     assert names(client.receive()) == ["tx.commit-ok", "basic.qos-ok", "tx.commit-ok"]
 
 
-def test_the_silence_of_who_waits_for_the_disk_means_nothing() -> None:
+def test_a_client_held_by_the_disk_misses_no_heartbeats() -> None:
     slow = Outrun()
     client = slow.client(heartbeat=INTERVAL_S)
     outrun(client)
@@ -404,7 +404,7 @@ def test_the_silence_of_who_waits_for_the_disk_means_nothing() -> None:
     assert client.connection.closing
 
 
-def test_who_waits_for_a_disk_that_takes_nothing_is_told_of_the_alarm() -> None:
+def test_a_client_held_by_a_full_disk_is_notified_of_the_alarm() -> None:
     slow = Outrun()
     client = slow.client(capabilities=BLOCKED)
     outrun(client)

@@ -1,4 +1,4 @@
-"""Large bodies that come in pieces, on a connection."""
+"""Large bodies that arrive in pieces, on a connection."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_a_body_arrives_whole_however_it_is_cut(client, frame_max, step):
     assert client.connection.wanted == 0
 
 
-def test_what_is_missing_is_told_up_to_the_next_payload(client):
+def test_wanted_counts_up_to_the_next_payload(client):
     data = published("q", BODY)
     client.connection.feed(data[:-50_000])
     assert client.connection.wanted == 50_000 - 1 + 8
@@ -38,7 +38,7 @@ def test_what_is_missing_is_told_up_to_the_next_payload(client):
     assert client.get("q").body == BODY
 
 
-def test_what_is_missing_goes_beyond_the_frame_to_the_end_of_the_body(client):
+def test_wanted_counts_beyond_the_frame_to_the_end_of_the_body(client):
     data = published("q", BODY, frame_max=40_000)
     first = data.index(b"\3\0\1") + 7
     client.connection.feed(data[: first + 10_000])
@@ -74,7 +74,7 @@ def test_a_body_frame_longer_than_the_body_closes_the_connection(client):
     assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
 
 
-def test_what_comes_for_a_channel_that_has_been_closed_meanwhile_is_ignored(client):
+def test_a_body_for_a_channel_closed_meanwhile_is_ignored(client):
     data = published("q", BODY)
     client.connection.feed(data[:60_000])
     channel = client.connection.channels[1]
@@ -87,7 +87,7 @@ def test_what_comes_for_a_channel_that_has_been_closed_meanwhile_is_ignored(clie
     assert client.depth("q") == 0
 
 
-def test_a_large_body_frame_that_is_not_due_is_refused_once_it_is_there(client):
+def test_an_unexpected_large_body_frame_is_refused_once_it_has_arrived(client):
     data = published("q", BODY)
     body = data[data.index(b"\3\0\1") :]
     client.connection.feed(body[:50_000])
@@ -98,19 +98,19 @@ def test_a_large_body_frame_that_is_not_due_is_refused_once_it_is_there(client):
 
 
 def waiting(client):
-    """The message at the head of q."""
+    """Return the message at the head of q."""
     entry = client.connection.channels[1].vhost.queues["q"].ready.peek()
     return entry.message
 
 
 def held(parts):
-    """Octets of memory that parts of a body keep."""
+    """Return the bytes of memory that parts of a body keep alive."""
     memory = {id(part): len(part) for part in (getattr(each, "obj", each) for each in parts)}
     return sum(memory.values())
 
 
 @pytest.mark.parametrize("cut", [30_000, 60_000, 100_000])
-def test_a_body_keeps_at_most_about_twice_its_memory_of_what_came_with_it(client, cut):
+def test_a_body_retains_little_more_than_its_size(client, cut):
     other = published("", b"small") * 5000
     data = published("q", BODY) + other
     for part in (other + data[:cut], data[cut:]):
@@ -120,7 +120,7 @@ def test_a_body_keeps_at_most_about_twice_its_memory_of_what_came_with_it(client
     assert message.body == BODY
 
 
-def test_a_body_that_is_most_of_what_comes_is_kept_as_it_came(client):
+def test_a_body_that_fills_the_read_buffers_is_not_copied(client):
     data = published("q", BODY, frame_max=40_000)
     cut = data.index(b"\3\0\1") + 7 + 10_000
     rest = data[cut:] + published("", b"small")
@@ -132,8 +132,8 @@ def test_a_body_that_is_most_of_what_comes_is_kept_as_it_came(client):
 
 
 @pytest.mark.parametrize("size", [40_000, 65_536, 100_000])
-def test_nor_of_a_larger_one_that_was_before_it_in_the_same_read(client, size):
-    """The larger one is consumed, and this one waits."""
+def test_a_body_does_not_retain_a_larger_one_of_the_same_read(client, size):
+    """The larger one is consumed, and the other one stays in the queue."""
     client.declare("larger")
     larger = published("larger", bytes(1_000_000))
     data = larger + published("q", BODY[:size]) + published("larger", BODY)
@@ -145,7 +145,7 @@ def test_nor_of_a_larger_one_that_was_before_it_in_the_same_read(client, size):
     assert message.body == BODY[:size]
 
 
-def test_nor_of_others_whose_frames_came_in_between(client):
+def test_a_body_does_not_retain_interleaved_frames(client):
     body = BODY * 10
     channels = range(1, 9)
     for channel in channels[1:]:
@@ -160,7 +160,7 @@ def test_nor_of_others_whose_frames_came_in_between(client):
 
 
 def split(data):
-    """Its frames."""
+    """Return the frames in `data`."""
     frames = []
     while data:
         size = 8 + int.from_bytes(data[3:7], "big")

@@ -13,7 +13,7 @@ from tests.harness import Cut, LaggingStore, Received, Wire, make_broker, method
 
 
 def error(client: Wire) -> str:
-    """The text of the channel.close, which is all that came."""
+    """Return the text of the channel.close, which is all that was received."""
     (got,) = client.receive()
     assert got.name == "channel.close"
     text: str = got.arguments["reply_text"]
@@ -26,7 +26,7 @@ def confirmed(client: Wire) -> list[tuple[str, int, bool]]:
 
 @pytest.fixture
 def holding(client: Wire, other: Wire) -> Wire:
-    """A client with the queue "q" that has five deliveries outstanding: 1 to 5, bodies "1" to "5"."""
+    """Return a client with the queue "q" that has five deliveries outstanding: 1 to 5, bodies "1" to "5"."""
     client.declare("q")
     client.consume("q")
     for i in range(1, 6):
@@ -46,7 +46,7 @@ def holding(client: Wire, other: Wire) -> Wire:
         ({"priority": 1}, "ACCESS_REFUSED"),
     ],
 )
-def test_wrong_properties_are_told_before_a_refused_routing_key_but_for_the_user(
+def test_malformed_properties_are_reported_before_a_refused_routing_key(
     client: Wire, properties: dict[str, object], told: str
 ) -> None:
     client.broker.users.set_topic_permissions("guest", "/", "amq.topic", "^mine$", "")
@@ -54,7 +54,7 @@ def test_wrong_properties_are_told_before_a_refused_routing_key_but_for_the_user
     assert error(client).startswith(told)
 
 
-def test_unroutable_messages_come_back_if_they_are_to(client: Wire) -> None:
+def test_unroutable_messages_are_returned_if_mandatory(client: Wire) -> None:
     client.publish("nowhere", b"1")
     client.publish("nowhere", b"2", mandatory=True, priority=3)
     client.publish("nowhere", b"", exchange="amq.topic", mandatory=True)
@@ -89,7 +89,9 @@ def test_unroutable_messages_come_back_if_they_are_to(client: Wire) -> None:
     ],
 )
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 5000])
-def test_what_may_not_be_published(client: Wire, other: Wire, publish: dict[str, Any], text: str, body: bytes) -> None:
+def test_forbidden_publishes_close_the_channel(
+    client: Wire, other: Wire, publish: dict[str, Any], text: str, body: bytes
+) -> None:
     client.declare("q")
     client.publish("q", body, **publish)
     client.publish("q", b"ignored")
@@ -97,7 +99,7 @@ def test_what_may_not_be_published(client: Wire, other: Wire, publish: dict[str,
     assert other.depth("q") == 0
 
 
-def test_messages_have_a_largest_size(cut: Cut) -> None:
+def test_messages_larger_than_the_limit_are_refused(cut: Cut) -> None:
     client = Wire(make_broker(max_message_size=100), cut).log_in()
     client.declare("q")
     client.publish("q", b"x" * 100)
@@ -115,7 +117,7 @@ def test_a_message_is_copied_to_each_queue_once(client: Wire) -> None:
     assert (client.depth("a"), client.depth("b")) == (1, 1)
 
 
-def test_cc_and_bcc_add_keys_and_bcc_is_not_seen(client: Wire) -> None:
+def test_cc_and_bcc_add_keys_and_bcc_is_not_delivered(client: Wire) -> None:
     for queue in ("to", "cc", "bcc"):
         client.declare(queue)
     headers = {"CC": Field("A", [longstr("cc")]), "BCC": Field("A", [longstr("bcc")])}
@@ -129,7 +131,7 @@ def test_cc_and_bcc_add_keys_and_bcc_is_not_seen(client: Wire) -> None:
 # --- confirms --------------------------------------------------------------------------------------------------------
 
 
-def test_publishes_are_confirmed_once_a_turn(client: Wire) -> None:
+def test_publishes_are_confirmed_once_per_iteration(client: Wire) -> None:
     client.declare("q")
     client.call(1, "confirm.select")
     client.publish("q", b"1")
@@ -157,7 +159,7 @@ def told(client: Wire) -> list[str]:
 
 
 @pytest.mark.parametrize("mandatory", [False, True])
-def test_every_publish_without_a_queue_is_confirmed_by_itself(client: Wire, mandatory: bool) -> None:
+def test_every_unroutable_publish_is_confirmed_by_itself(client: Wire, mandatory: bool) -> None:
     client.call(1, "confirm.select")
     client.feed(published("nowhere", b"x", mandatory=mandatory) * 5)
     got = told(client)
@@ -165,7 +167,7 @@ def test_every_publish_without_a_queue_is_confirmed_by_itself(client: Wire, mand
     assert got[::2] == ["return"] * 5 if mandatory else "return" not in got
 
 
-def test_an_unroutable_publish_is_confirmed_behind_earlier_ones_and_before_any_later_answer(client: Wire) -> None:
+def test_an_unroutable_publish_is_confirmed_after_earlier_ones_and_before_later_answers(client: Wire) -> None:
     client.declare("q")
     client.call(1, "confirm.select")
     client.feed(
@@ -179,7 +181,7 @@ def test_an_unroutable_publish_is_confirmed_behind_earlier_ones_and_before_any_l
     assert told(client) == ["ack 1", "return", "ack 2", "acks 5", "ack 6", "queue.declare-ok", "acks 8"]
 
 
-def test_refused_ones_are_nacked_before_a_later_unroutable_one_is_confirmed(client: Wire) -> None:
+def test_refused_publishes_are_nacked_before_a_later_unroutable_one_is_confirmed(client: Wire) -> None:
     client.declare("small", arguments={"x-max-length": Field("I", 1), "x-overflow": longstr("reject-publish")})
     client.call(1, "confirm.select")
     client.feed(published("small") * 3 + published("nowhere"))
@@ -219,7 +221,7 @@ def test_a_direct_reply_is_confirmed_at_once_too(client: Wire, other: Wire) -> N
     assert told(client) == ["deliver"] * 4
 
 
-def test_one_queue_that_refuses_is_enough_for_a_nack(client: Wire) -> None:
+def test_a_publish_refused_by_one_of_its_queues_is_nacked(client: Wire) -> None:
     client.declare("small", arguments={"x-max-length": Field("I", 1), "x-overflow": longstr("reject-publish")})
     client.declare("large")
     for queue in ("small", "large"):
@@ -231,7 +233,7 @@ def test_one_queue_that_refuses_is_enough_for_a_nack(client: Wire) -> None:
     assert (client.depth("small"), client.depth("large")) == (1, 3)
 
 
-def test_each_channel_has_its_own_numbers(client: Wire) -> None:
+def test_each_channel_numbers_its_own_publishes(client: Wire) -> None:
     client.call(2, "channel.open")
     client.call(1, "confirm.select")
     client.call(2, "confirm.select")
@@ -242,7 +244,7 @@ def test_each_channel_has_its_own_numbers(client: Wire) -> None:
     assert got == [(1, 1), (2, 1), (2, 2)]
 
 
-def test_what_was_published_before_the_end_is_confirmed(client: Wire) -> None:
+def test_publishes_before_the_close_are_confirmed(client: Wire) -> None:
     client.call(1, "confirm.select")
     client.publish("nowhere", b"x")
     client.send(1, "channel.close")
@@ -258,7 +260,7 @@ def test_what_was_published_before_the_end_is_confirmed(client: Wire) -> None:
 
 
 def outstanding(client: Wire, other: Wire) -> list[bytes]:
-    """What goes back when the channel ends."""
+    """Return the messages that are requeued when the channel ends."""
     client.send(1, "channel.close")
     client.receive()
     bodies = []
@@ -297,7 +299,7 @@ def acks(*tags: int, channel: int = 1) -> bytes:
     return b"".join(frame(METHOD, channel, methods.encode("basic.ack", delivery_tag=tag)) for tag in tags)
 
 
-def test_acknowledging_in_a_run(holding: Wire, other: Wire) -> None:
+def test_a_run_of_acks(holding: Wire, other: Wire) -> None:
     holding.feed(acks(1, 2, 4))
     assert holding.receive() == []
     assert outstanding(holding, other) == [b"3", b"5"]
@@ -332,7 +334,7 @@ def test_a_tag_is_settled_once(holding: Wire, other: Wire) -> None:
     assert other.depth("q") == 2
 
 
-def test_0_alone_is_no_tag_and_all_of_nothing_is_fine(holding: Wire) -> None:
+def test_tag_0_requires_multiple_and_may_match_nothing(holding: Wire) -> None:
     holding.send(1, "basic.ack", delivery_tag=0, multiple=True)
     holding.send(1, "basic.ack", delivery_tag=0, multiple=True)
     assert holding.receive() == []
@@ -348,7 +350,7 @@ def test_a_tag_belongs_to_its_channel(holding: Wire) -> None:
 
 
 @pytest.mark.parametrize("how", ["reject", "nack"])
-def test_giving_back_puts_messages_where_they_were(holding: Wire, other: Wire, how: str) -> None:
+def test_requeued_messages_return_to_their_positions(holding: Wire, other: Wire, how: str) -> None:
     holding.call(1, "basic.cancel", consumer_tag="c")
     for tag in (4, 2):
         holding.send(1, f"basic.{how}", delivery_tag=tag, requeue=True)
@@ -365,7 +367,7 @@ def test_nack_of_many(holding: Wire, other: Wire, requeue: bool) -> None:
     assert other.depth("q") == (3 if requeue else 0)
 
 
-def test_a_long_life_with_acks_of_many(client: Wire, other: Wire) -> None:
+def test_many_acks_of_multiple_deliveries(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=100)
     client.consume("q", "c")
@@ -423,7 +425,7 @@ def timing(cut: Cut, **settings: Any) -> tuple[Wire, ManualClock]:
     return Wire(broker, cut).log_in(), broker.clock
 
 
-def test_a_delivery_must_be_acknowledged_in_time(cut: Cut) -> None:
+def test_an_overdue_delivery_closes_the_channel(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q")
     client.consume("q")
@@ -441,7 +443,7 @@ def test_a_delivery_must_be_acknowledged_in_time(cut: Cut) -> None:
     assert (got.body, got.arguments["redelivered"]) == (b"1", True)
 
 
-def test_what_is_acknowledged_times_nothing_out(cut: Cut) -> None:
+def test_acknowledged_deliveries_do_not_time_out(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q")
     client.consume("q")
@@ -486,7 +488,7 @@ def test_without_a_timeout_nothing_happens(cut: Cut) -> None:
 # --- cancel notification ---------------------------------------------------------------------------------------------
 
 
-def test_who_does_not_know_it_is_not_told_that_a_consumer_is_gone(
+def test_a_client_without_the_capability_gets_no_cancel(
     connect: Callable[..., Wire], other: Wire, broker: Broker
 ) -> None:
     client = connect(capabilities=())
@@ -497,7 +499,7 @@ def test_who_does_not_know_it_is_not_told_that_a_consumer_is_gone(
     assert client.connection.channels[1].consumers.by_tag == {}
 
 
-def test_who_deletes_a_queue_of_its_own_is_answered_first(client: Wire) -> None:
+def test_delete_ok_is_sent_before_the_cancel_of_an_own_consumer(client: Wire) -> None:
     client.declare("q")
     client.consume("q")
     client.send(1, "queue.delete", queue="q")
@@ -506,7 +508,7 @@ def test_who_deletes_a_queue_of_its_own_is_answered_first(client: Wire) -> None:
     assert client.consume("q", "c") == []
 
 
-def test_closing_a_channel_is_no_news_to_its_own_consumers(client: Wire) -> None:
+def test_closing_a_channel_sends_no_cancel_to_its_consumers(client: Wire) -> None:
     client.declare("q", auto_delete=True)
     client.consume("q")
     client.send(1, "channel.close")

@@ -1,4 +1,4 @@
-"""What channels, connections, exchanges and the broker count of what clients do; the numbers are RabbitMQ 4.0.5's."""
+"""Counters of channels, connections, exchanges and the broker; the numbers are those of RabbitMQ 4.0.5."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from tests.harness import Wire, make_broker, published
 
 
 def counts(counted: Counted) -> dict[str, int]:
-    """Those that are not 0."""
+    """Return the counters that are not 0."""
     pairs = zip(counted.counter_names, counted.counters(), strict=True)
     return {name: count for name, count in pairs if count}
 
@@ -55,7 +55,7 @@ def test_a_publish_to_several_queues_and_to_none(broker: Broker, client: Wire):
     assert exchange_counts(broker) == (2, 0)
 
 
-def test_only_the_exchange_that_is_published_to_counts(broker: Broker, client: Wire):
+def test_only_the_first_exchange_of_a_publish_counts_it(broker: Broker, client: Wire):
     client.declare("q")
     client.call(1, "exchange.bind", destination="amq.direct", source="amq.fanout", routing_key="k")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
@@ -124,7 +124,7 @@ def test_confirms_are_counted_but_not_nacks(broker: Broker, client: Wire):
 # --- deliver ----------------------------------------------------------------------------------------------------------
 
 
-def test_deliveries_and_what_becomes_of_them(broker: Broker, client: Wire, other: Wire):
+def test_deliveries_and_their_settlement_are_counted(broker: Broker, client: Wire, other: Wire):
     other.declare("q")
     for _ in range(6):
         other.publish("q", b"x")
@@ -145,7 +145,7 @@ def test_deliveries_and_what_becomes_of_them(broker: Broker, client: Wire, other
     assert counts(channel_of(client))["ack"] == 5
 
 
-def test_gets(broker: Broker, client: Wire):
+def test_gets_are_counted(broker: Broker, client: Wire):
     client.declare("q")
     client.publish("q")
     client.publish("q")
@@ -170,7 +170,7 @@ def test_deliveries_without_acknowledgement(broker: Broker, client: Wire):
 
 
 def test_the_limit_for_a_whole_channel_still_holds_after_gets(client: Wire, other: Wire):
-    """What is outstanding is the difference of two counters."""
+    """The number of outstanding deliveries is the difference of two counters."""
     client.call(1, "basic.qos", prefetch_count=2, global_=True)
     client.declare("q")
     for _ in range(5):
@@ -183,7 +183,7 @@ def test_the_limit_for_a_whole_channel_still_holds_after_gets(client: Wire, othe
     assert len(client.receive()) == 1
 
 
-# --- what comes and goes ----------------------------------------------------------------------------------------------
+# --- connections and channels ---------------------------------------------------------------------------------------
 
 
 def test_churn_and_logins():

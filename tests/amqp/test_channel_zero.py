@@ -4,13 +4,13 @@ from amqpbroker.broker.broker import Broker
 from tests.harness import Received, Wire
 
 HEADER = b"AMQP\0\0\x09\x01"
-#: Where the protocol header is cut in two.
+#: Positions at which the protocol header is cut in two.
 SPLITS = (1, 3, 6, 7)
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("header", [HEADER, b"AMQP\x01\x01\0\x09"])
-def test_both_ways_to_write_0_9_1_are_served(broker: Broker, header: bytes, split: int) -> None:
+def test_both_protocol_headers_of_0_9_1_are_accepted(broker: Broker, header: bytes, split: int) -> None:
     client = Wire(broker)
     client.feed(header[:split])
     assert client.receive() == []
@@ -34,7 +34,7 @@ def test_both_ways_to_write_0_9_1_are_served(broker: Broker, header: bytes, spli
         b"\xff" * 5000,
     ],
 )
-def test_anything_else_is_answered_with_what_would_be_and_closed(broker: Broker, header: bytes, split: int) -> None:
+def test_another_protocol_header_is_answered_with_the_supported_one(broker: Broker, header: bytes, split: int) -> None:
     client = Wire(broker)
     client.feed(header[:split])
     assert client.receive() == []

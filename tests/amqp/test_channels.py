@@ -20,7 +20,7 @@ def test_channels_are_counted_not_numbered(cut: Cut) -> None:
     )
 
 
-def test_a_closed_channel_can_be_opened_again_and_starts_anew(client: Wire, other: Wire) -> None:
+def test_a_reopened_channel_has_no_state_of_the_closed_one(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.consume("q")
     client.call(1, "confirm.select")
@@ -34,7 +34,7 @@ def test_a_closed_channel_can_be_opened_again_and_starts_anew(client: Wire, othe
     assert (got.body, got.arguments["delivery_tag"]) == (b"1", 1)
 
 
-def test_a_channel_that_the_broker_closed_is_deaf_until_close_ok(client: Wire, other: Wire) -> None:
+def test_frames_for_a_channel_closed_by_the_broker_are_ignored_until_close_ok(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.send(1, "queue.declare", queue="nope", passive=True)
     client.publish("q", b"lost")

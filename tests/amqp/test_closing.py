@@ -29,7 +29,7 @@ def test_closing_from_the_client(client: Wire, broker: Broker, clock: ManualCloc
     assert not broker.sessions
 
 
-def test_after_connection_close_nothing_counts_but_its_answer(client: Wire, other: Wire, clock: ManualClock) -> None:
+def test_after_connection_close_only_close_ok_is_handled(client: Wire, other: Wire, clock: ManualClock) -> None:
     client.declare("q")
     client.send(1, "channel.open")
     assert client.closed()[0] == 504
@@ -51,7 +51,7 @@ def test_both_sides_may_close_the_connection_at_once(client: Wire) -> None:
     assert [got.name for got in client.receive()] == ["connection.close", "connection.close-ok"]
 
 
-def test_a_peer_that_does_not_answer_is_not_waited_for_for_ever(client: Wire, clock: ManualClock) -> None:
+def test_the_wait_for_close_ok_has_a_limit(client: Wire, clock: ManualClock) -> None:
     client.send(1, "channel.open")
     assert client.closed()[0] == 504
     clock.advance(CLOSING_TIMEOUT_MS - 1)
@@ -61,14 +61,14 @@ def test_a_peer_that_does_not_answer_is_not_waited_for_for_ever(client: Wire, cl
     assert clock.next_due_ms() is None
 
 
-def test_shutting_down_says_so(client: Wire) -> None:
+def test_shutdown_sends_connection_close(client: Wire) -> None:
     client.connection.shutdown()
     assert client.closed() == (320, "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'")
     client.connection.shutdown()
     assert client.receive() == []
 
 
-def test_shutting_down_before_the_connection_is_open_just_closes(broker: Broker) -> None:
+def test_shutdown_before_the_connection_is_open_closes_the_socket(broker: Broker) -> None:
     client = Wire(broker)
     client.feed(b"AMQP\0\0\x09\x01")
     client.receive()
@@ -82,7 +82,7 @@ def test_the_broker_can_close_for_any_reason(client: Wire) -> None:
     assert client.closed() == (530, "NOT_ALLOWED - because")
 
 
-def test_a_lost_connection_gives_everything_back(client: Wire, other: Wire, broker: Broker, clock: ManualClock) -> None:
+def test_a_lost_connection_releases_everything(client: Wire, other: Wire, broker: Broker, clock: ManualClock) -> None:
     client.call(2, "channel.open")
     client.declare("q")
     client.declare("auto", auto_delete=True)
@@ -105,7 +105,7 @@ def test_a_lost_connection_gives_everything_back(client: Wire, other: Wire, brok
 
 
 @pytest.mark.parametrize("end", ["lost", "connection.close"])
-def test_nothing_goes_from_one_channel_to_another_of_a_connection_that_ends(
+def test_messages_requeued_by_an_ending_connection_do_not_reach_its_other_channels(
     client: Wire, other: Wire, end: str
 ) -> None:
     client.call(2, "channel.open")

@@ -39,7 +39,7 @@ def test_one_publish_is_acked_alone_and_many_at_once():
     assert flushed(confirms) == []
 
 
-def test_refused_ones_are_nacked_in_their_place():
+def test_refused_publishes_are_nacked_in_order():
     confirms = Confirms(1, MemoryStore())
     publish(confirms, 2)
     publish(confirms, refused=True)
@@ -48,7 +48,7 @@ def test_refused_ones_are_nacked_in_their_place():
     assert flushed(confirms) == [("ack", 2, True), ("nack", 3, False), ("nack", 4, False), ("ack", 5, False)]
 
 
-def test_refused_ones_alone_are_nacked_together():
+def test_consecutive_refused_publishes_are_nacked_together():
     confirms = Confirms(1, MemoryStore())
     publish(confirms, refused=True)
     assert flushed(confirms) == [("nack", 1, True)]
@@ -57,7 +57,7 @@ def test_refused_ones_alone_are_nacked_together():
     assert (confirms.refused, confirms.acked, confirms.unconfirmed) == (4, 0, 0)
 
 
-def test_what_is_not_synced_is_not_confirmed():
+def test_unsynced_publishes_are_not_confirmed():
     store = LaggingStore()
     confirms = Confirms(1, store)
     publish(confirms, 2)
@@ -74,7 +74,7 @@ def test_what_is_not_synced_is_not_confirmed():
     assert not confirms.outstanding
 
 
-def test_refused_ones_that_wait_for_the_disk_count_as_waiting():
+def test_refused_publishes_that_wait_for_the_disk_count_as_waiting():
     store = LaggingStore()
     confirms = Confirms(1, store)
     publish(confirms, 100, refused=True)
@@ -87,7 +87,7 @@ def test_refused_ones_that_wait_for_the_disk_count_as_waiting():
     assert store.counted >= 100 * 32
 
 
-def test_any_number_of_turns_waits_for_one_sync_in_the_same_memory():
+def test_iterations_that_wait_for_one_sync_are_merged():
     store = LaggingStore()
     confirms = Confirms(1, store)
     store.appended = 1
@@ -106,7 +106,7 @@ def test_any_number_of_turns_waits_for_one_sync_in_the_same_memory():
     assert flushed(confirms) == [("ack", 10_000, True)]
 
 
-def test_one_without_a_queue_is_confirmed_at_once_and_only_once():
+def test_an_unroutable_publish_is_confirmed_immediately_and_once():
     store = LaggingStore()
     confirms = Confirms(1, store)
     assert decoded(confirms.confirm_next()) == [("ack", 1, False)]
@@ -133,7 +133,7 @@ def test_one_without_a_queue_is_confirmed_at_once_and_only_once():
     assert (confirms.unconfirmed, confirms.acked, confirms.refused) == (0, 9, 1)
 
 
-def test_a_turn_that_ends_within_a_run_confirmed_ahead_settles_the_rest_of_the_run():
+def test_an_iteration_that_ends_within_a_run_confirmed_ahead_confirms_the_rest():
     store = LaggingStore()
     confirms = Confirms(1, store)
     store.appended = 1
@@ -152,7 +152,7 @@ def test_a_turn_that_ends_within_a_run_confirmed_ahead_settles_the_rest_of_the_r
     assert flushed(confirms) == []
 
 
-def test_only_so_many_are_confirmed_ahead_while_the_disk_is_stuck():
+def test_runs_confirmed_ahead_are_limited_while_the_disk_is_stuck():
     store = LaggingStore()
     confirms = Confirms(1, store)
     store.appended = 1
@@ -169,7 +169,7 @@ def test_only_so_many_are_confirmed_ahead_while_the_disk_is_stuck():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_publish_is_answered_once_whatever_becomes_of_it(seed):
+def test_every_publish_is_answered_exactly_once(seed):
     chance = random.Random(seed)
     store = LaggingStore()
     confirms = Confirms(1, store)

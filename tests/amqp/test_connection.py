@@ -22,7 +22,7 @@ def header(size: int, channel: int = 1, properties: bytes = b"\0\0") -> bytes:
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_end_octet_leaves_nothing_to_talk_about(client: Wire, clock: ManualClock) -> None:
+def test_a_wrong_end_octet_ends_all_communication(client: Wire, clock: ManualClock) -> None:
     client.feed(method("basic.get")[:-1] + b"\xcd" + HEARTBEAT_FRAME)
     code, text = client.closed()
     assert code == 501
@@ -34,7 +34,7 @@ def test_a_wrong_end_octet_leaves_nothing_to_talk_about(client: Wire, clock: Man
 
 
 @pytest.mark.parametrize("size", [4097, 100_000, 2**32 - 1])
-def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(
+def test_a_frame_that_is_too_large_is_refused_by_its_head(
     connect: Callable[..., Wire], clock: ManualClock, size: int
 ) -> None:
     client = connect(frame_max=4096)
@@ -46,7 +46,7 @@ def test_a_frame_that_is_too_large_is_refused_by_its_first_octets(
     assert client.connection.closing
 
 
-def test_the_largest_frame_that_is_taken_is_8_octets_too_large(connect: Callable[..., Wire], other: Wire) -> None:
+def test_frames_up_to_8_octets_too_large_are_accepted(connect: Callable[..., Wire], other: Wire) -> None:
     client = connect(frame_max=4096)
     client.declare("q")
     client.feed(method("basic.publish", routing_key="q") + header(4096) + frame(BODY, 1, b"x" * 4096))
@@ -55,7 +55,7 @@ def test_the_largest_frame_that_is_taken_is_8_octets_too_large(connect: Callable
     assert client.closed()[0] == 501
 
 
-def test_the_whole_connection_at_once(broker: Broker, cut: Cut) -> None:
+def test_a_whole_session_sent_at_once(broker: Broker, cut: Cut) -> None:
     client = Wire(broker, cut)
     client.feed(
         b"AMQP\0\0\x09\x01"
@@ -116,7 +116,7 @@ def test_a_channel_error_within_a_burst_of_publishes(client: Wire, other: Wire) 
 
 
 @pytest.mark.parametrize("error", [KeyError("inside"), RecursionError()])
-def test_a_mistake_of_the_brokers_own_closes_one_connection_with_541(
+def test_an_internal_error_closes_one_connection_with_541(
     client: Wire, other: Wire, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     def explode(*_: object) -> None:
@@ -131,10 +131,10 @@ def test_a_mistake_of_the_brokers_own_closes_one_connection_with_541(
     assert other.declare("other") == "other"
 
 
-# --- turns and bounds ------------------------------------------------------------------------------------------------
+# --- iterations and limits ------------------------------------------------------------------------------------------
 
 
-def test_one_turn_is_one_mark_and_one_write(broker: Broker) -> None:
+def test_one_iteration_has_one_callback_and_one_write(broker: Broker) -> None:
     client = Wire(broker).log_in()
     marks: list[object] = []
     client.connection.output._on_dirty = lambda: marks.append(client.connection)
@@ -147,7 +147,7 @@ def test_one_turn_is_one_mark_and_one_write(broker: Broker) -> None:
     assert len(marks) == 2
 
 
-def test_a_peer_that_asks_and_never_reads_is_not_read_any_more(broker: Broker) -> None:
+def test_a_client_that_never_reads_its_answers_is_not_read_any_more(broker: Broker) -> None:
     client = Wire(broker).log_in()
     client.declare("q")
     client.connection.set_writable(False)
@@ -165,7 +165,7 @@ def test_a_peer_that_asks_and_never_reads_is_not_read_any_more(broker: Broker) -
     assert client.connection.reading
 
 
-def test_a_peer_that_reads_is_read(broker: Broker) -> None:
+def test_a_client_that_reads_its_answers_is_read(broker: Broker) -> None:
     client = Wire(broker).log_in()
     for _ in range(20):
         client.publish("nowhere", b"x" * 1_000_000, mandatory=True)
@@ -186,7 +186,7 @@ def test_replies_to_a_requester_that_does_not_read_are_bounded(broker: Broker) -
     assert server.connection.reading
 
 
-def test_confirms_to_a_publisher_that_does_not_read_take_no_room(broker: Broker) -> None:
+def test_confirms_to_a_publisher_that_does_not_read_take_constant_memory(broker: Broker) -> None:
     client = Wire(broker).log_in()
     client.declare("q", arguments={})
     client.call(1, "confirm.select")
@@ -200,7 +200,7 @@ def test_confirms_to_a_publisher_that_does_not_read_take_no_room(broker: Broker)
     assert (ack.arguments["delivery_tag"], ack.arguments["multiple"]) == (2000, True)
 
 
-def test_what_is_not_a_whole_frame_waits(client: Wire) -> None:
+def test_an_incomplete_frame_waits(client: Wire) -> None:
     data = method("queue.declare", queue="q")
     for octet in data[:-1]:
         client.connection.feed(bytes((octet,)))
@@ -210,7 +210,7 @@ def test_what_is_not_a_whole_frame_waits(client: Wire) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 5, 100])
-def test_publishes_that_are_alike_come_out_as_they_went_in(client: Wire, other: Wire, size: int) -> None:
+def test_repeated_publishes_are_delivered_unchanged(client: Wire, other: Wire, size: int) -> None:
     client.declare("q")
     client.call(1, "confirm.select")
     bodies = [bytes((i,)) * size for i in range(20)]
@@ -227,7 +227,7 @@ def test_publishes_that_differ_only_in_size_or_end(client: Wire, other: Wire) ->
     assert [other.get("q").body for _ in range(5)] == [b"12345"] * 4 + [b"1234"]
 
 
-def test_an_alike_publish_within_the_content_of_another_is_none(client: Wire, other: Wire) -> None:
+def test_a_repeated_publish_within_the_content_of_another_is_an_error(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.feed(published("q", b"12345") * 4)
     client.feed(method("basic.publish", routing_key="q") + header(9))
@@ -245,7 +245,7 @@ def test_the_content_of_a_publish_is_on_its_channel(client: Wire, other: Wire) -
 
 
 def between(client: Wire, other: Wire, change: Callable[[], object]) -> list[Received]:
-    """Alike publishes to an exchange before and after a change; what the publisher is told."""
+    """Send repeated publishes before and after a change; return the methods received by the publisher."""
     client.feed(published("k", b"12345", "amq.direct", mandatory=True) * 4)
     assert client.receive() == []
     change()
@@ -253,7 +253,7 @@ def between(client: Wire, other: Wire, change: Callable[[], object]) -> list[Rec
     return client.receive()
 
 
-def test_alike_publishes_see_changed_bindings(client: Wire, other: Wire) -> None:
+def test_repeated_publishes_follow_changed_bindings(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
     unbind = {"queue": "q", "exchange": "amq.direct", "routing_key": "k"}
@@ -262,21 +262,21 @@ def test_alike_publishes_see_changed_bindings(client: Wire, other: Wire) -> None
     assert other.depth("q") == 4
 
 
-def test_alike_publishes_see_a_deleted_queue(client: Wire, other: Wire) -> None:
+def test_repeated_publishes_notice_a_deleted_queue(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
     got = between(client, other, lambda: other.call(1, "queue.delete", queue="q"))
     assert [each.name for each in got] == ["basic.return"] * 3
 
 
-def test_alike_publishes_see_withdrawn_permissions(client: Wire, other: Wire, broker: Broker) -> None:
+def test_repeated_publishes_notice_withdrawn_permissions(client: Wire, other: Wire, broker: Broker) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
     got = between(client, other, lambda: broker.users.set_permissions("guest", "/", "", "", ""))
     assert [(each.name, each.arguments["reply_code"]) for each in got] == [("channel.close", 403)]
 
 
-def test_alike_publishes_see_a_transaction(client: Wire, other: Wire) -> None:
+def test_repeated_publishes_are_part_of_a_transaction(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
     assert between(client, other, lambda: client.call(1, "tx.select")) == []
@@ -285,14 +285,14 @@ def test_alike_publishes_see_a_transaction(client: Wire, other: Wire) -> None:
     assert other.depth("q") == 7
 
 
-def test_alike_publishes_see_confirms(client: Wire, other: Wire) -> None:
+def test_repeated_publishes_are_confirmed(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
     (ack,) = between(client, other, lambda: client.call(1, "confirm.select"))
     assert ack.arguments["delivery_tag"] == 3
 
 
-def test_alike_publishes_on_a_channel_that_was_opened_anew(client: Wire, other: Wire) -> None:
+def test_repeated_publishes_on_a_reopened_channel(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
 

@@ -1,4 +1,4 @@
-"""What a connection tells of itself, its channels and consumers: as RabbitMQ 4.0.5's management API has it."""
+"""Descriptions of a connection, its channels and consumers, as in RabbitMQ 4.0.5's management API."""
 
 from dataclasses import asdict
 
@@ -54,7 +54,7 @@ def test_a_connection(broker: Broker, clock: ManualClock):
     }
 
 
-def test_what_waits_for_the_socket(client: Wire):
+def test_output_that_waits_for_the_socket_is_shown(client: Wire):
     assert client.connection.info().send_pend == 0
     client.connection.set_writable(False)
     client.send(1, "basic.qos")

@@ -1,4 +1,4 @@
-"""The lines are those of a RabbitMQ 4.0.5 that was sent the same."""
+"""The log lines are those of a RabbitMQ 4.0.5 that received the same input."""
 
 import logging
 from collections.abc import Callable
@@ -20,7 +20,7 @@ PEER = "127.0.0.1:40000 -> 127.0.0.1:5672"
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """What was logged since the last call, with `<0.N.0>` for the connection's number."""
+    """Return a function for the lines logged since its last call, with `<0.N.0>` for the connection's number."""
     caplog.set_level(logging.DEBUG, "amqpbroker.connection")
     caplog.set_level(logging.DEBUG, "amqpbroker.channel")
 
@@ -74,7 +74,7 @@ def test_a_connection_from_its_beginning_to_its_end(broker: Broker, cut: Cut, cl
     ]
 
 
-def test_a_client_that_just_goes(client: Wire, lines: Any) -> None:
+def test_a_client_that_closes_its_socket(client: Wire, lines: Any) -> None:
     client.connection.lost()
     assert lines()[-1] == (
         f"warning connection: closing AMQP connection <0.N.0> ({PEER}, vhost: '/', user: 'guest', duration: '0ms'):\n"
@@ -82,7 +82,7 @@ def test_a_client_that_just_goes(client: Wire, lines: Any) -> None:
     )
 
 
-def test_one_that_said_nothing_is_only_for_debugging(broker: Broker, lines: Any) -> None:
+def test_a_connection_without_data_is_logged_at_debug(broker: Broker, lines: Any) -> None:
     Wire(broker).connection.lost()
     assert lines() == [
         f"debug connection: accepting AMQP connection {PEER}",
@@ -91,14 +91,14 @@ def test_one_that_said_nothing_is_only_for_debugging(broker: Broker, lines: Any)
     ]
 
 
-def test_one_that_does_not_speak_amqp(broker: Broker, cut: Cut, lines: Any) -> None:
+def test_a_client_that_does_not_speak_amqp(broker: Broker, cut: Cut, lines: Any) -> None:
     Wire(broker, cut).feed(b"GET / HTTP/1.0")
     assert lines()[-1].startswith(
         f"error connection: closing AMQP connection <0.N.0> ({PEER}, duration: '0ms'):\n{{bad_header,<<\"GET / HT"
     )
 
 
-def test_one_that_does_not_get_on(broker: Broker, clock: ManualClock, lines: Any) -> None:
+def test_a_handshake_timeout(broker: Broker, clock: ManualClock, lines: Any) -> None:
     silent, started = Wire(broker), Wire(broker)
     started.feed(b"AMQP\0\0\x09\x01")
     lines()
@@ -122,7 +122,7 @@ def test_a_wrong_password(broker: Broker, clock: ManualClock, lines: Any) -> Non
     ]
 
 
-def test_a_vhost_that_is_not_there(broker: Broker, lines: Any) -> None:
+def test_a_missing_vhost(broker: Broker, lines: Any) -> None:
     log_in(Wire(broker), vhost="nope")
     assert lines()[2:] == [
         f"error connection: Error on AMQP connection <0.N.0> ({PEER} - my-conn, user: 'guest', state: opening):\n"
@@ -151,7 +151,7 @@ def test_a_connection_error(client: Wire, lines: Any) -> None:
     ]
 
 
-def test_frames_that_cannot_be_told_apart(client: Wire, clock: ManualClock, lines: Any) -> None:
+def test_lost_frame_boundaries(client: Wire, clock: ManualClock, lines: Any) -> None:
     lines()
     client.feed(b"\x08\x00\x00\x00\x00\x00\x00\xff")
     clock.advance(3_000)
@@ -170,7 +170,7 @@ def test_missed_heartbeats(connect: Callable[..., Wire], clock: ManualClock, lin
     assert [line.partition("\n")[2] for line in lines()] == ["missed heartbeats from client, timeout: 1s"]
 
 
-def test_the_end_of_the_broker_is_no_error(client: Wire, lines: Any) -> None:
+def test_shutdown_is_not_logged_as_an_error(client: Wire, lines: Any) -> None:
     lines()
     client.connection.shutdown()
     (line,) = lines()
@@ -178,7 +178,7 @@ def test_the_end_of_the_broker_is_no_error(client: Wire, lines: Any) -> None:
     assert line.endswith("connection_forced: \"broker forced connection closure with reason 'shutdown'\"")
 
 
-def test_records_have_what_they_are_about(client: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_records_have_their_subject_as_attributes(client: Wire, caplog: pytest.LogCaptureFixture) -> None:
     caplog.clear()
     client.send(1, "queue.declare", queue="x", passive=True)
     (record,) = caplog.records
@@ -216,7 +216,7 @@ def test_durations(ms: int, shown: str) -> None:
     assert _duration(ms) == shown
 
 
-def test_steps_follow_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+def test_later_steps_run_after_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     ran = []
 
     def fail() -> None:
@@ -229,7 +229,7 @@ def test_steps_follow_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     assert "LookupError: wrong" in caplog.text
 
 
-def test_steps_follow_one_that_cannot_even_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_steps_run_after_an_exception_that_cannot_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 
     def fail(*_: object) -> None:

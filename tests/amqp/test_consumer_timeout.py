@@ -1,4 +1,4 @@
-"""The consumer timeout of RabbitMQ 4.3; that of the releases before is in test_channel.py."""
+"""The consumer timeout of RabbitMQ 4.3; test_channel.py has that of earlier releases."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def timing(cut: Cut, **options: Any) -> tuple[Wire, ManualClock]:
     return Wire(broker, cut).log_in(), broker.clock
 
 
-def test_a_classic_queue_waits_for_ever(cut: Cut) -> None:
+def test_a_classic_queue_has_no_timeout(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True)
     client.publish("q", b"1")
@@ -35,7 +35,7 @@ def test_a_classic_queue_waits_for_ever(cut: Cut) -> None:
     assert client.receive() == []
 
 
-def test_a_quorum_queue_takes_back_what_is_overdue_and_cancels(cut: Cut) -> None:
+def test_a_quorum_queue_requeues_overdue_deliveries_and_cancels(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"old")
@@ -62,7 +62,7 @@ def test_a_quorum_queue_takes_back_what_is_overdue_and_cancels(cut: Cut) -> None
     assert client.get("q").body == b"new"
 
 
-def test_another_consumer_gets_it(cut: Cut) -> None:
+def test_another_consumer_gets_the_overdue_delivery(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"1")
@@ -74,7 +74,7 @@ def test_another_consumer_gets_it(cut: Cut) -> None:
 
 
 @pytest.mark.parametrize("method", ["basic.ack", "basic.nack", "basic.reject"])
-def test_settling_later_what_was_taken_back_is_no_mistake(cut: Cut, method: str) -> None:
+def test_settling_a_taken_back_delivery_later_is_no_error(cut: Cut, method: str) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"1")
@@ -82,7 +82,7 @@ def test_settling_later_what_was_taken_back_is_no_mistake(cut: Cut, method: str)
     clock.advance(2 * TICK_MS)
     client.receive()
     client.send(1, method, delivery_tag=1)
-    # The consumer goes on.
+    # The consumer resumes.
     (got,) = client.receive()
     assert (got.body, got.arguments["delivery_tag"], got.arguments["redelivered"]) == (b"1", 2, True)
     client.send(1, method, delivery_tag=1)
@@ -90,7 +90,7 @@ def test_settling_later_what_was_taken_back_is_no_mistake(cut: Cut, method: str)
     assert close.arguments["reply_text"] == "PRECONDITION_FAILED - unknown delivery tag 1"
 
 
-def test_a_consumer_goes_on_when_all_that_was_taken_back_is_settled(cut: Cut) -> None:
+def test_a_consumer_resumes_when_all_taken_back_deliveries_are_settled(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     for body in b"1", b"2", b"3":
@@ -108,7 +108,7 @@ def test_a_consumer_goes_on_when_all_that_was_taken_back_is_settled(cut: Cut) ->
 
 
 @pytest.mark.parametrize("tag", [0, 3])
-def test_settling_many_settles_what_was_taken_back_as_well(cut: Cut, tag: int) -> None:
+def test_multiple_settles_taken_back_deliveries_too(cut: Cut, tag: int) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     for body in b"1", b"2":
@@ -123,7 +123,7 @@ def test_settling_many_settles_what_was_taken_back_as_well(cut: Cut, tag: int) -
     assert [got.body for got in client.receive()] == [b"1", b"2"]
 
 
-def test_the_tag_of_a_consumer_that_was_cancelled_so_is_still_taken(cut: Cut) -> None:
+def test_the_tag_of_a_consumer_cancelled_by_timeout_stays_in_use(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"1")
@@ -138,7 +138,7 @@ def test_the_tag_of_a_consumer_that_was_cancelled_so_is_still_taken(cut: Cut) ->
     )
 
 
-def test_a_client_that_cancels_meanwhile_gets_nothing_more(cut: Cut) -> None:
+def test_a_consumer_cancelled_while_paused_gets_nothing_more(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"1")
@@ -156,7 +156,7 @@ SINGLE: Table = {**QUORUM, "x-single-active-consumer": Field("t", True)}
 
 @pytest.mark.parametrize("early", [True, False])
 def test_another_consumer_becomes_the_active_one(cut: Cut, early: bool) -> None:
-    """The other consumer waits already or comes later; the former active consumer waits once it has settled."""
+    """The other consumer waits already or starts later; the former active consumer waits once it has settled."""
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=SINGLE)
     client.publish("q", b"1")
@@ -182,7 +182,7 @@ def other_tag(got: Any) -> str:
     return tag
 
 
-def test_settling_up_to_what_was_taken_back_settles_what_was_not(cut: Cut) -> None:
+def test_multiple_up_to_a_taken_back_delivery_settles_earlier_ones(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("classic", durable=True)
     client.declare("q", durable=True, arguments=QUORUM)
@@ -198,7 +198,7 @@ def test_settling_up_to_what_was_taken_back_settles_what_was_not(cut: Cut) -> No
     assert (client.depth("classic"), client.depth("q")) == (0, 1)
 
 
-def test_a_client_that_knows_no_cancel_loses_its_channel(cut: Cut) -> None:
+def test_the_channel_of_a_client_without_consumer_cancel_notify_is_closed(cut: Cut) -> None:
     broker = make_broker(compat=COMPATS["4.3"], consumer_timeout_ms=TIMEOUT_MS)
     client = Wire(broker, cut).log_in(capabilities=())
     client.declare("q", durable=True, arguments=QUORUM)
@@ -217,7 +217,7 @@ def test_a_client_that_knows_no_cancel_loses_its_channel(cut: Cut) -> None:
 
 
 @pytest.mark.parametrize(("of_queue", "of_consumer", "waits"), [(None, 200, True), (200, None, True), (10, 200, True)])
-def test_whose_timeout_counts(cut: Cut, of_queue: int | None, of_consumer: int | None, waits: bool) -> None:
+def test_precedence_of_timeouts(cut: Cut, of_queue: int | None, of_consumer: int | None, waits: bool) -> None:
     client, clock = timing(cut)
     declared = {} if of_queue is None else {"x-consumer-timeout": Field("I", of_queue * 1000)}
     consumed = {} if of_consumer is None else {"x-consumer-timeout": Field("I", of_consumer * 1000)}
@@ -230,7 +230,7 @@ def test_whose_timeout_counts(cut: Cut, of_queue: int | None, of_consumer: int |
     assert [got.name for got in client.receive()] == ["basic.cancel"]
 
 
-def test_what_basic_get_took_costs_the_channel(cut: Cut) -> None:
+def test_an_overdue_delivery_of_get_closes_the_channel(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", 5000)})
     client.publish("q", b"1")
@@ -244,7 +244,7 @@ def test_what_basic_get_took_costs_the_channel(cut: Cut) -> None:
     assert Wire(client.broker).log_in().depth("q") == 1
 
 
-def test_a_shorter_timeout_than_those_before_is_kept(cut: Cut) -> None:
+def test_a_shorter_timeout_of_a_later_delivery_is_kept(cut: Cut) -> None:
     client, clock = timing(cut)
     for queue, timeout in ("slow", 90_000), ("quick", 5000):
         client.declare(queue, durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", timeout)})
@@ -256,7 +256,7 @@ def test_a_shorter_timeout_than_those_before_is_kept(cut: Cut) -> None:
     assert [got.arguments["consumer_tag"] for got in client.receive()] == ["slow"]
 
 
-def test_a_timeout_of_0_lets_a_channel_look_now_and_then_only(cut: Cut) -> None:
+def test_a_timeout_of_0_still_limits_the_rate_of_checks(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", 0)})
     client.publish("q", b"1")
@@ -265,7 +265,7 @@ def test_a_timeout_of_0_lets_a_channel_look_now_and_then_only(cut: Cut) -> None:
     assert [got.name for got in client.receive()] == ["basic.cancel"]
 
 
-def test_nothing_is_looked_at_where_nothing_has_a_timeout(cut: Cut) -> None:
+def test_no_check_is_scheduled_without_a_timeout(cut: Cut) -> None:
     broker = make_broker(compat=COMPATS["4.3"], consumer_timeout_ms=0)
     client = Wire(broker, cut).log_in()
     before = broker.clock.next_due_ms()
@@ -276,7 +276,9 @@ def test_nothing_is_looked_at_where_nothing_has_a_timeout(cut: Cut) -> None:
 
 
 @pytest.mark.parametrize(("retry_type", "is_delayed"), [("all", True), ("returned", True), ("failed", False)])
-def test_what_is_taken_back_is_delayed_as_it_is_no_failure(cut: Cut, retry_type: str, is_delayed: bool) -> None:
+def test_taken_back_deliveries_are_delayed_like_returns_that_are_no_failure(
+    cut: Cut, retry_type: str, is_delayed: bool
+) -> None:
     client, clock = timing(cut)
     retry = {"x-delayed-retry-type": longstr(retry_type), "x-delayed-retry-min": Field("I", 500)}
     longest = {"x-delayed-retry-max": Field("I", 50_000)}

@@ -9,7 +9,7 @@ def declare(client: Wire, kind: str) -> None:
 
 
 def hold(client: Wire, other: Wire, count: int) -> None:
-    """The consumer "c" is given so many messages and cancelled; as many times ten wait then."""
+    """Deliver so many messages to the consumer "c" and cancel it; ten times as many wait then."""
     client.consume("q", tag="c")
     for number in range(count):
         other.publish("q", b"%d" % number)
@@ -20,7 +20,7 @@ def hold(client: Wire, other: Wire, count: int) -> None:
 
 
 def consume(client: Wire, prefetch: int) -> None:
-    """A consumer "c" with that prefetch, that is given nothing at once."""
+    """Start a consumer "c" with that prefetch, which gets nothing immediately."""
     client.call(1, "basic.qos", prefetch_count=prefetch)
     assert client.consume("q", tag="c") == []
 
@@ -34,7 +34,7 @@ def ack_all(client: Wire) -> list[int]:
     return tags(client)
 
 
-def test_what_has_once_been_less_does_not_become_more_again(client: Wire, other: Wire) -> None:
+def test_a_lowered_prefetch_does_not_grow_again(client: Wire, other: Wire) -> None:
     declare(client, "quorum")
     hold(client, other, 4)
     other.call(1, "queue.purge", queue="q")

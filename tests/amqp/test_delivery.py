@@ -14,7 +14,7 @@ def tags(deliveries: list[Received]) -> list[str]:
 
 
 def frame_sizes(data: bytes) -> list[tuple[int, int]]:
-    """(type, whole size) of each frame."""
+    """Return (type, whole size) of each frame."""
     sizes = []
     while data:
         end = 8 + int.from_bytes(data[3:7], "big")
@@ -23,7 +23,7 @@ def frame_sizes(data: bytes) -> list[tuple[int, int]]:
     return sizes
 
 
-# --- what is delivered -----------------------------------------------------------------------------------------------
+# --- contents of deliveries -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 1, 4088, 4089, 10_000])
@@ -69,7 +69,7 @@ def test_a_body_may_be_published_in_any_frames(connect: Callable[..., Wire], oth
 
 
 @pytest.mark.parametrize("ours", [1, 2, 65535])
-def test_one_message_goes_to_channels_of_any_number(client: Wire, other: Wire, ours: int) -> None:
+def test_one_message_is_delivered_on_channels_with_any_number(client: Wire, other: Wire, ours: int) -> None:
     if ours != 1:
         client.call(ours, "channel.open")
     client.declare("mine", channel=ours)
@@ -121,7 +121,7 @@ def test_a_consumer_has_no_more_outstanding_than_its_prefetch(client: Wire, othe
 
 
 @pytest.mark.parametrize("how", ["reject", "nack"])
-def test_giving_back_makes_room_too(client: Wire, other: Wire, how: str) -> None:
+def test_requeueing_allows_further_deliveries(client: Wire, other: Wire, how: str) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1)
     client.consume("q")
@@ -143,7 +143,7 @@ def test_prefetch_is_for_consumers_that_start_afterwards(client: Wire, other: Wi
     assert sorted(tags(client.receive())) == ["free"] * 5 + ["one"]
 
 
-def test_what_a_cancelled_consumer_holds_does_not_count_for_the_next(client: Wire, other: Wire) -> None:
+def test_messages_of_a_cancelled_consumer_do_not_count_for_the_next(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1)
     client.consume("q", "first")
@@ -207,9 +207,7 @@ def test_a_global_limit_is_per_channel(client: Wire, other: Wire) -> None:
     assert (got.count("one"), got.count("two")) == (1, 3)
 
 
-def test_a_global_limit_that_is_reached_stops_who_does_not_ack_and_whose_messages_do_not_count(
-    client: Wire, other: Wire
-) -> None:
+def test_a_reached_global_limit_also_stops_consumers_without_acks(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.declare("free")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
@@ -222,7 +220,7 @@ def test_a_global_limit_that_is_reached_stops_who_does_not_ack_and_whose_message
     assert tags(client.receive()) == ["no-ack", "no-ack"]
 
 
-def test_a_global_limit_does_not_bind_who_consumed_a_quorum_queue_before(client: Wire, other: Wire) -> None:
+def test_a_global_limit_does_not_apply_to_earlier_consumers_of_a_quorum_queue(client: Wire, other: Wire) -> None:
     client.declare("q", durable=True, arguments={"x-queue-type": longstr("quorum")})
     client.consume("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
@@ -235,7 +233,7 @@ def test_a_global_limit_does_not_bind_who_consumed_a_quorum_queue_before(client:
 @pytest.mark.parametrize(
     ("published", "back_to_it"), [(2, [b"0"]), (3, [])], ids=["as full as it may be", "has refused one"]
 )
-def test_what_a_full_channel_gives_back_it_gets_in_its_turn_unless_it_had_refused_something(
+def test_messages_requeued_by_a_full_channel_are_offered_in_order(
     client: Wire, other: Wire, published: int, back_to_it: list[bytes]
 ) -> None:
     client.declare("q")
@@ -251,7 +249,7 @@ def test_what_a_full_channel_gives_back_it_gets_in_its_turn_unless_it_had_refuse
     assert sorted([got.body for got in other.receive()] + back_to_it) == [b"0", b"1"]
 
 
-def test_a_limit_for_each_consumer_lifts_that_for_the_whole_channel(client: Wire, other: Wire) -> None:
+def test_a_limit_per_consumer_removes_the_channel_wide_limit(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
     client.consume("q", tag="c")
@@ -263,7 +261,7 @@ def test_a_limit_for_each_consumer_lifts_that_for_the_whole_channel(client: Wire
     assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"two", b"three"]
 
 
-def test_raising_the_global_limit_delivers_at_once(client: Wire, other: Wire) -> None:
+def test_raising_the_global_limit_delivers_immediately(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
     client.consume("q")
@@ -276,7 +274,7 @@ def test_raising_the_global_limit_delivers_at_once(client: Wire, other: Wire) ->
     assert [got.name for got in client.receive()] == ["basic.qos-ok", "basic.deliver"]
 
 
-# --- a peer that does not read ---------------------------------------------------------------------------------------
+# --- a client that does not read ------------------------------------------------------------------------------------
 
 SIZE = 10_000
 ROOM = BOUNDS.room_bytes
@@ -284,7 +282,7 @@ ROOM = BOUNDS.room_bytes
 
 @pytest.fixture
 def slow(broker: Broker) -> Wire:
-    """A consumer without prefetch of the queue "q", whose socket takes nothing."""
+    """A consumer without prefetch of the queue "q", whose socket accepts no output."""
     client = Wire(broker).log_in()
     client.declare("q")
     client.consume("q", "slow")
@@ -293,12 +291,12 @@ def slow(broker: Broker) -> Wire:
 
 
 def held(client: Wire) -> int:
-    """Octets that wait to be written."""
+    """Return the number of bytes that wait to be written."""
     return len(client.connection.output)
 
 
 @pytest.mark.parametrize("size", [pytest.param(0, marks=pytest.mark.explore), 100, SIZE, 1_000_000])
-def test_it_gets_no_more_than_there_is_room_for_and_the_rest_stays(slow: Wire, other: Wire, size: int) -> None:
+def test_a_slow_reader_gets_at_most_the_output_limit(slow: Wire, other: Wire, size: int) -> None:
     count = max(10, 3 * ROOM // (size + 30))
     for _ in range(count):
         other.publish("q", b"x" * size)
@@ -320,7 +318,7 @@ def test_long_names_count_as_well(other: Wire, broker: Broker) -> None:
     assert held(client) < 1.1 * ROOM
 
 
-def test_it_gets_all_of_it_when_it_reads_again_in_order(slow: Wire, other: Wire) -> None:
+def test_a_slow_reader_gets_everything_in_order_when_it_reads_again(slow: Wire, other: Wire) -> None:
     for i in range(100):
         other.publish("q", b"%d" % i + b"x" * SIZE)
     slow.connection.set_writable(True)
@@ -329,7 +327,7 @@ def test_it_gets_all_of_it_when_it_reads_again_in_order(slow: Wire, other: Wire)
     assert other.depth("q") == 0
 
 
-def test_each_turn_writes_about_as_much_as_there_is_room_for(slow: Wire, other: Wire) -> None:
+def test_each_iteration_writes_about_the_output_limit(slow: Wire, other: Wire) -> None:
     for _ in range(200):
         other.publish("q", b"x" * SIZE)
     slow.connection.set_writable(True)
@@ -342,7 +340,7 @@ def test_each_turn_writes_about_as_much_as_there_is_room_for(slow: Wire, other: 
     assert written > 200 * SIZE
 
 
-def test_others_go_on_with_the_queue(slow: Wire, other: Wire) -> None:
+def test_other_consumers_of_the_queue_are_served_meanwhile(slow: Wire, other: Wire) -> None:
     other.consume("q", "quick", no_ack=True)
     got = 0
     for _ in range(400):
@@ -353,7 +351,7 @@ def test_others_go_on_with_the_queue(slow: Wire, other: Wire) -> None:
     assert other.depth("q") == 0
 
 
-def test_what_it_was_sent_goes_back_when_it_is_lost(slow: Wire, other: Wire) -> None:
+def test_messages_sent_to_a_slow_reader_are_requeued_when_it_is_lost(slow: Wire, other: Wire) -> None:
     for _ in range(100):
         other.publish("q", b"x" * SIZE)
     slow.connection.lost()
@@ -361,7 +359,7 @@ def test_what_it_was_sent_goes_back_when_it_is_lost(slow: Wire, other: Wire) -> 
     assert other.depth("q") == 100
 
 
-def test_a_single_message_may_be_larger_than_the_room(slow: Wire, other: Wire) -> None:
+def test_a_single_message_may_exceed_the_output_limit(slow: Wire, other: Wire) -> None:
     other.publish("q", b"x" * 3 * ROOM)
     other.publish("q", b"y")
     assert other.depth("q") == 1

@@ -57,7 +57,7 @@ def header(size: int, channel: int = 1, properties: bytes = b"\0\0") -> bytes:
         (method("queue.declare", queue=b"\xff"), 501),
     ],
 )
-def test_what_closes_the_connection(client: Wire, data: bytes, code: int) -> None:
+def test_invalid_frames_close_the_connection(client: Wire, data: bytes, code: int) -> None:
     client.feed(data)
     assert client.closed()[0] == code
     assert not client.connection.closing

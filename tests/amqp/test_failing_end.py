@@ -1,4 +1,4 @@
-"""Exceptions in any step of a connection's end: the socket still closes, and no counter keeps the connection."""
+"""Exceptions in any step of a connection's end: the socket still closes, and no counter includes the connection."""
 
 import importlib
 import logging
@@ -32,7 +32,7 @@ STEPS = [
     "amqpbroker.amqp.connection_log:closing",
     "amqpbroker.amqp.connection_log:connection_failed",
     "amqpbroker.amqp.heartbeat:Heartbeat.stop",
-    "amqpbroker.amqp.delivery:ChannelConsumer.leave_lines",
+    "amqpbroker.amqp.delivery:ChannelConsumer.leave_waiting_lists",
     "amqpbroker.amqp.output:Output.mark_dirty",
     "amqpbroker.amqp.output:Output.write",
     "amqpbroker.amqp.output:Output.write_synced",
@@ -99,7 +99,7 @@ def _advance(broker: Broker, ms: int) -> None:
         except Injected:
             continue
         return
-    pytest.fail("timers go on raising")
+    pytest.fail("timers never stop raising")
 
 
 def _counts(broker: Broker) -> dict[str, object]:
@@ -121,7 +121,7 @@ def _counts(broker: Broker) -> dict[str, object]:
 
 
 def _busy(client: Wire, other: Wire) -> None:
-    """Give a connection one of every resource that has to be released."""
+    """Allocate one of every resource that a connection has to release."""
     for queue in ("held", "got", "confirmed"):
         other.declare(queue)
     for number in (2, 3):
@@ -145,7 +145,7 @@ def _busy(client: Wire, other: Wire) -> None:
 
 @pytest.fixture
 def injected() -> Iterator[Callable[[str, bool], list[str]]]:
-    """Yield a function that makes a step raise before or after its work, and that returns the list of its calls."""
+    """Yield a function that makes a step raise before or after its work, and returns the list of its calls."""
     patch = pytest.MonkeyPatch()
 
     def inject(step: str, late: bool) -> list[str]:

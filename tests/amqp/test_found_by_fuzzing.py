@@ -1,4 +1,4 @@
-"""Mistakes that random input and a second look found; each of these failed before."""
+"""Regression tests for bugs found by random input and by review; each of them failed before its fix."""
 
 import itertools
 
@@ -75,7 +75,7 @@ def test_a_global_prefetch_and_consumer_priorities():
     assert got == ["high"] * 3
 
 
-def test_consumer_priorities_when_the_output_has_room_again():
+def test_consumer_priorities_when_the_output_accepts_deliveries_again():
     client, other = Wire(broker := make_broker()).log_in(), Wire(broker).log_in()
     client.declare("q")
     client.consume("q", "low", no_ack=True)
@@ -133,7 +133,7 @@ def test_a_shorter_expiry_by_policy_counts_at_once():
     assert "q" not in vhost.queues
 
 
-def test_no_heartbeat_behind_close_ok():
+def test_no_heartbeat_after_close_ok():
     client = Wire(make_broker()).log_in(heartbeat=10)
     client.call(0, "connection.close")
     client.broker.clock.advance(29_000)
@@ -151,7 +151,7 @@ def test_reply_texts_are_utf_8():
     assert got.arguments["reply_code"] == 403
 
 
-def test_a_routing_key_that_is_no_utf_8():
+def test_a_routing_key_that_is_not_utf_8():
     client = Wire(make_broker()).log_in()
     client.call(1, "confirm.select")
     client.feed(published(b"\xff", b"x"))

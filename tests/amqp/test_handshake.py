@@ -39,7 +39,7 @@ def start_ok(
 
 @pytest.fixture
 def client(broker: Broker, cut: Cut) -> Wire:
-    """A client that has said nothing yet."""
+    """A client that has sent nothing yet."""
     return Wire(broker, cut)
 
 
@@ -65,7 +65,7 @@ def tuned(tuning: Wire) -> Wire:
 
 
 def closes_silently(client: Wire, clock: ManualClock) -> bool:
-    """Nothing is told, nothing is heard any more, and after a while the connection is closed."""
+    """Return whether no error is sent, input is ignored, and the connection closes after a delay."""
     silent = client.receive() == [] and not client.connection.closing
     client.feed(method("connection.tune-ok", **TUNE) + method("connection.open", virtual_host="/"))
     silent = silent and client.receive() == []
@@ -75,7 +75,7 @@ def closes_silently(client: Wire, clock: ManualClock) -> bool:
     return silent and patient and client.connection.closing and client.receive() == []
 
 
-def test_what_the_broker_says_of_itself(client: Wire) -> None:
+def test_connection_start_describes_the_broker(client: Wire) -> None:
     client.feed(HEADER)
     (start,) = client.receive()
     assert (start.arguments["version_major"], start.arguments["version_minor"]) == (0, 9)
@@ -87,7 +87,7 @@ def test_what_the_broker_says_of_itself(client: Wire) -> None:
 
 
 def said(**settings: Any) -> dict[str, str]:
-    """Return the server properties that are strings, in their order."""
+    """Return the server properties that are strings, in order."""
     client = Wire(make_broker(**settings))
     client.feed(HEADER)
     (start,) = client.receive()
@@ -97,7 +97,7 @@ def said(**settings: Any) -> dict[str, str]:
     return {name: field.value.decode() for name, field in properties.items()}
 
 
-def test_clients_are_told_rabbitmqs_names_and_the_brokers_own_in_one_more_property() -> None:
+def test_server_properties_are_rabbitmqs_and_one_of_the_broker() -> None:
     properties = said()
     assert list(properties.items()) == [
         ("cluster_name", "amqpbroker@localhost"),
@@ -110,7 +110,7 @@ def test_clients_are_told_rabbitmqs_names_and_the_brokers_own_in_one_more_proper
     ]
 
 
-def test_one_setting_has_clients_told_the_brokers_own_names() -> None:
+def test_a_setting_switches_to_the_brokers_own_names() -> None:
     properties = said(product_identity="amqpbroker")
     assert (properties["product"], properties["version"]) == ("amqpbroker", amqpbroker.__version__)
     assert properties["platform"] == f"Python {platform.python_version()}"
@@ -121,7 +121,7 @@ def test_one_setting_has_clients_told_the_brokers_own_names() -> None:
 
 
 @pytest.mark.parametrize("identity", ["rabbitmq", "amqpbroker"])
-def test_a_product_that_is_set_goes_before_both(identity: str) -> None:
+def test_a_configured_product_overrides_both(identity: str) -> None:
     properties = said(product_identity=identity, product_name="Acme", product_version="7.1")
     assert (properties["product"], properties["version"]) == ("Acme", "7.1")
 
@@ -140,7 +140,7 @@ def amqplain(**fields: str) -> bytes:
         ("AMQPLAIN", amqplain(LOGIN="guest", PASSWORD="")),
     ],
 )
-def test_a_failed_login_is_told_to_who_wants_to_know(
+def test_a_failed_login_is_reported_to_clients_with_the_capability(
     started: Wire, clock: ManualClock, mechanism: str, response: bytes
 ) -> None:
     started.feed(start_ok(response, mechanism, ("authentication_failure_close",)))
@@ -159,9 +159,7 @@ def test_a_failed_login_is_told_to_who_wants_to_know(
     assert started.connection.closing
 
 
-def test_a_client_that_does_not_agree_to_its_refusal_is_dropped_after_a_while(
-    started: Wire, clock: ManualClock
-) -> None:
+def test_a_refused_client_that_sends_no_close_ok_is_disconnected(started: Wire, clock: ManualClock) -> None:
     started.feed(start_ok(b"\0guest\0wrong", knows=("authentication_failure_close",)))
     started.receive()
     started.feed(method("connection.open", 0, virtual_host="/") + method("channel.open", 1))
@@ -176,7 +174,7 @@ def test_a_client_that_does_not_agree_to_its_refusal_is_dropped_after_a_while(
         ("AMQPLAIN", b"\0guest\0guest"),
     ],
 )
-def test_what_cannot_be_a_login_is_silence_whatever_the_client_can(
+def test_a_malformed_login_is_never_reported_to_the_client(
     started: Wire, clock: ManualClock, mechanism: str, response: bytes
 ) -> None:
     started.feed(start_ok(response, mechanism, ("authentication_failure_close",)))
@@ -207,7 +205,7 @@ def test_a_password_is_not_logged(started: Wire, caplog: pytest.LogCaptureFixtur
     assert "s3cret" not in caplog.text
 
 
-def test_what_the_client_says_of_itself_is_kept(started: Wire) -> None:
+def test_client_properties_are_stored(started: Wire) -> None:
     started.feed(start_ok(knows=("basic.nack",), product=longstr("test")))
     started.receive()
     assert started.connection.client.properties["product"] == longstr("test")
@@ -218,7 +216,7 @@ def test_what_the_client_says_of_itself_is_kept(started: Wire) -> None:
 @pytest.mark.parametrize(
     "capabilities", [Field("S", b"x"), Field("t", True), Field("F", {"basic.nack": Field("t", False)}), Field("A", [])]
 )
-def test_odd_capabilities_are_none(started: Wire, capabilities: Field) -> None:
+def test_malformed_capabilities_count_as_none(started: Wire, capabilities: Field) -> None:
     started.feed(start_ok(capabilities=capabilities))
     assert [got.name for got in started.receive()] == ["connection.tune"]
     assert not started.connection.client.knows("basic.nack")
@@ -228,13 +226,13 @@ def test_odd_capabilities_are_none(started: Wire, capabilities: Field) -> None:
 
 
 @pytest.mark.parametrize("wanted", [{"channel_max": 65535}, {"frame_max": 2**32 - 1}, {"frame_max": 4095}])
-def test_limits_that_are_not_on_offer(tuning: Wire, clock: ManualClock, wanted: dict[str, int]) -> None:
+def test_limits_above_the_offered_ones_are_refused(tuning: Wire, clock: ManualClock, wanted: dict[str, int]) -> None:
     tuning.feed(method("connection.tune-ok", **{**TUNE, **wanted}))
     assert closes_silently(tuning, clock)
 
 
 @pytest.mark.parametrize("wanted", [{"channel_max": 1}, {"frame_max": 4096}, {"heartbeat": 65535}])
-def test_smaller_limits_are_taken(tuning: Wire, wanted: dict[str, int]) -> None:
+def test_smaller_limits_are_accepted(tuning: Wire, wanted: dict[str, int]) -> None:
     tuning.feed(method("connection.tune-ok", **{**TUNE, **wanted}) + method("connection.open", virtual_host="/"))
     assert [got.name for got in tuning.receive()] == ["connection.open-ok"]
     for limit, value in wanted.items():
@@ -242,7 +240,7 @@ def test_smaller_limits_are_taken(tuning: Wire, wanted: dict[str, int]) -> None:
             assert getattr(tuning.connection.client, limit) == value
 
 
-def test_a_broker_without_limits_takes_any(cut: Cut) -> None:
+def test_a_broker_without_limits_accepts_any(cut: Cut) -> None:
     client = Wire(make_broker(frame_max=0, channel_max=0), cut)
     client.feed(HEADER)
     client.receive()
@@ -263,7 +261,7 @@ def refused(client: Wire) -> tuple[int, str, int, int]:
     return tuple(closed.arguments.values())
 
 
-def test_a_vhost_that_is_not_the_users(tuned: Wire, broker: Broker) -> None:
+def test_a_vhost_without_permission_is_refused(tuned: Wire, broker: Broker) -> None:
     broker.add_vhost("other")
     tuned.feed(method("connection.open", virtual_host="other"))
     assert refused(tuned) == (530, "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'", 10, 40)
@@ -308,12 +306,12 @@ def test_too_many_connections(cut: Cut) -> None:
         HEADER,
     ],
 )
-def test_who_has_not_logged_in_is_told_of_no_mistake(started: Wire, clock: ManualClock, data: bytes) -> None:
+def test_errors_before_the_login_are_not_reported(started: Wire, clock: ManualClock, data: bytes) -> None:
     started.feed(data)
     assert closes_silently(started, clock)
 
 
-def test_a_heartbeat_is_no_mistake(started: Wire) -> None:
+def test_a_heartbeat_before_the_login_is_no_error(started: Wire) -> None:
     started.feed(frame(8, 0, b"") + start_ok())
     assert [got.name for got in started.receive()] == ["connection.tune"]
 
@@ -328,7 +326,7 @@ def test_a_heartbeat_is_no_mistake(started: Wire) -> None:
         (frame(9, 0, b"x"), 501),
     ],
 )
-def test_who_has_is_told(tuned: Wire, data: bytes, code: int) -> None:
+def test_errors_after_the_login_are_reported(tuned: Wire, data: bytes, code: int) -> None:
     tuned.feed(data)
     assert refused(tuned)[0] == code
 
@@ -364,7 +362,7 @@ def test_a_handshake_has_ten_seconds(client: Wire, clock: ManualClock, said: byt
     assert clock.next_due_ms() is None
 
 
-def test_once_open_there_is_no_hurry(connect: Callable[..., Wire], clock: ManualClock) -> None:
+def test_an_open_connection_has_no_deadline(connect: Callable[..., Wire], clock: ManualClock) -> None:
     client = connect()
     clock.advance(10**9)
     assert client.call(1, "channel.close").name == "channel.close-ok"
@@ -385,7 +383,7 @@ def test_a_peer_that_is_lost_in_between_leaves_no_timer(tuned: Wire, clock: Manu
 
 
 @pytest.mark.parametrize("response", [b"", b"trace"])
-def test_anonymous_logs_in_as_whom_the_configuration_says(response: bytes) -> None:
+def test_anonymous_logs_in_as_the_configured_user(response: bytes) -> None:
     eve = DefaultUser("eve", "secret")
     broker = make_broker(anonymous_login_user="eve", anonymous_login_pass="secret")
     client = Wire(broker)
@@ -397,7 +395,7 @@ def test_anonymous_logs_in_as_whom_the_configuration_says(response: bytes) -> No
     assert client.connection.user.name == "eve"
 
 
-def test_anonymous_is_not_offered_where_it_logs_in_as_nobody() -> None:
+def test_anonymous_is_not_offered_without_a_configured_user() -> None:
     client = Wire(make_broker(anonymous_login_user=None))
     client.feed(HEADER + start_ok(b"", "ANONYMOUS"))
     (start,) = client.receive()

@@ -16,7 +16,7 @@ def client(connect: Callable[..., Wire]) -> Wire:
 
 
 def beats(client: Wire) -> int:
-    """How many heartbeats came since the last call."""
+    """Return the number of heartbeats since the last call."""
     before, client.heartbeats = client.heartbeats, 0
     assert before == 0
     assert client.receive() == []
@@ -24,7 +24,7 @@ def beats(client: Wire) -> int:
     return count
 
 
-def test_one_is_sent_after_half_the_interval_of_silence(client: Wire, clock: ManualClock) -> None:
+def test_a_heartbeat_is_sent_after_half_an_interval_without_output(client: Wire, clock: ManualClock) -> None:
     for _ in range(12):
         client.feed(HEARTBEAT_FRAME)
         clock.advance(INTERVAL_S * 500 - 1)
@@ -33,7 +33,7 @@ def test_one_is_sent_after_half_the_interval_of_silence(client: Wire, clock: Man
         assert beats(client) == 1
 
 
-def test_the_first_is_sent_whatever_was_said_before(client: Wire, clock: ManualClock) -> None:
+def test_the_first_heartbeat_is_sent_in_any_case(client: Wire, clock: ManualClock) -> None:
     client.declare("q")
     clock.advance(INTERVAL_S * 500)
     assert beats(client) == 1
@@ -44,7 +44,7 @@ def test_the_first_is_sent_whatever_was_said_before(client: Wire, clock: ManualC
     assert beats(client) == 1
 
 
-def test_a_peer_that_does_not_read_has_one_in_its_output(client: Wire, clock: ManualClock) -> None:
+def test_a_client_that_does_not_read_has_one_heartbeat_in_its_output(client: Wire, clock: ManualClock) -> None:
     client.connection.set_writable(False)
     for _ in range(20):
         client.feed(HEARTBEAT_FRAME)
@@ -54,7 +54,7 @@ def test_a_peer_that_does_not_read_has_one_in_its_output(client: Wire, clock: Ma
     assert beats(client) == 1
 
 
-def test_none_is_sent_while_something_is_said(client: Wire, clock: ManualClock) -> None:
+def test_no_heartbeat_is_sent_while_there_is_other_output(client: Wire, clock: ManualClock) -> None:
     clock.advance(INTERVAL_S * 500)
     assert beats(client) == 1
     for _ in range(20):
@@ -63,7 +63,7 @@ def test_none_is_sent_while_something_is_said(client: Wire, clock: ManualClock) 
         assert beats(client) == 0
 
 
-def test_deliveries_are_something_said(client: Wire, other: Wire, clock: ManualClock) -> None:
+def test_deliveries_replace_heartbeats(client: Wire, other: Wire, clock: ManualClock) -> None:
     client.declare("q")
     client.consume("q", no_ack=True)
     clock.advance(INTERVAL_S * 500)
@@ -77,7 +77,7 @@ def test_deliveries_are_something_said(client: Wire, other: Wire, clock: ManualC
         assert client.heartbeats == 0
 
 
-def test_a_silent_peer_is_dropped_without_a_word_after_two_checks(
+def test_a_silent_client_is_disconnected_without_notice_after_two_checks(
     client: Wire, clock: ManualClock, broker: Broker
 ) -> None:
     client.declare("mine", exclusive=True)
@@ -99,7 +99,7 @@ def test_any_octet_is_a_sign_of_life(client: Wire, clock: ManualClock) -> None:
     assert client.call(1, "basic.qos").name == "basic.qos-ok"
 
 
-def test_a_peer_that_was_not_read_for_a_while_starts_anew(client: Wire, clock: ManualClock) -> None:
+def test_monitoring_starts_anew_after_a_pause(client: Wire, clock: ManualClock) -> None:
     clock.advance(INTERVAL_S * 2000)
     client.connection.heartbeat.pause_monitor()
     clock.advance(INTERVAL_S * 9000)
@@ -110,14 +110,14 @@ def test_a_peer_that_was_not_read_for_a_while_starts_anew(client: Wire, clock: M
     assert client.connection.closing
 
 
-def test_0_is_none_at_all(connect: Callable[..., Wire], clock: ManualClock) -> None:
+def test_interval_0_turns_heartbeats_off(connect: Callable[..., Wire], clock: ManualClock) -> None:
     client = connect(heartbeat=0)
     clock.advance(10**9)
     assert beats(client) == 0
     assert not client.connection.closing
 
 
-def test_the_interval_is_the_clients(connect: Callable[..., Wire], clock: ManualClock) -> None:
+def test_the_client_chooses_the_interval(connect: Callable[..., Wire], clock: ManualClock) -> None:
     client = connect(heartbeat=1)
     for _ in range(5):
         client.feed(HEARTBEAT_FRAME)

@@ -1,4 +1,4 @@
-"""Messages of several channels whose frames come in turn, or that take turns whole."""
+"""Messages of several channels that alternate, or whose frames interleave."""
 
 import pytest
 
@@ -37,14 +37,14 @@ def send(client: Wire, *frames: bytes) -> list[Received]:
 
 
 def taken(client: Wire) -> list[tuple[bytes, object]]:
-    """Body and delivery mode of the queue's messages."""
+    """Return body and delivery mode of the queue's messages."""
     found = []
     while (got := client.get("q")).name == "basic.get-ok":
         found.append((got.body, (got.properties or {}).get("delivery_mode")))
     return found
 
 
-def test_frames_of_several_channels_in_turn(client: Wire) -> None:
+def test_frames_of_several_channels_interleave(client: Wire) -> None:
     for turn in range(3):
         bodies = [f"{turn} of {channel}".encode() for channel in CHANNELS]
         parts = [[method(channel), header(channel, len(bodies[channel - 1]))] for channel in CHANNELS]
@@ -53,7 +53,7 @@ def test_frames_of_several_channels_in_turn(client: Wire) -> None:
         assert taken(client) == [(each, 2) for each in bodies]
 
 
-def test_the_channel_whose_body_comes_first_is_first(client: Wire) -> None:
+def test_messages_are_ordered_by_the_arrival_of_their_bodies(client: Wire) -> None:
     order = [2, 3, 1]
     frames = [method(channel) for channel in CHANNELS] + [header(channel, 1) for channel in CHANNELS]
     send(client, *frames, *(body(channel, b"%d" % channel) for channel in order))
@@ -62,7 +62,7 @@ def test_the_channel_whose_body_comes_first_is_first(client: Wire) -> None:
 
 @pytest.mark.parametrize("pieces", [[b"", b"all"], [b"a", b"ll"], [b"all", b""], [b"a", b"", b"l", b"l"]])
 def test_bodies_in_several_frames(client: Wire, pieces: list[bytes]) -> None:
-    # What comes behind the whole body belongs to no message.
+    # Frames after the whole body belong to no message.
     whole = [piece for i, piece in enumerate(pieces) if len(b"".join(pieces[:i])) < 3]
     send(client, method(1), method(2), header(1, 3), header(2, 1))
     for piece in whole:
@@ -104,15 +104,15 @@ def test_malformed_properties_close_the_connection(client: Wire) -> None:
     assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 502)
 
 
-def test_whole_messages_of_several_channels_in_turn(client: Wire) -> None:
-    """The same message again and again, on each channel: those after the first two take the short way."""
+def test_whole_messages_of_several_channels_interleave(client: Wire) -> None:
+    """The same message is repeated on each channel; publishes after the second use the fast path."""
     for turn in range(5):
         send(client, *(published("q", b"%d %d" % (channel, turn), channel=channel) for channel in CHANNELS))
     expected = [(b"%d %d" % (channel, turn), None) for turn in range(5) for channel in CHANNELS]
     assert taken(client) == expected
 
 
-def test_whole_messages_in_turn_stop_where_the_queue_goes(client: Wire) -> None:
+def test_interleaved_repeats_notice_a_deleted_queue(client: Wire) -> None:
     for _ in range(3):
         send(client, *(published("q", b"x", channel=channel) for channel in CHANNELS))
     client.call(1, "queue.delete", queue="q")
@@ -121,7 +121,7 @@ def test_whole_messages_in_turn_stop_where_the_queue_goes(client: Wire) -> None:
     assert taken(client) == []
 
 
-def test_keys_that_differ_only_at_their_beginning_are_told_apart(client: Wire) -> None:
+def test_keys_that_differ_only_in_their_first_bytes_are_distinguished(client: Wire) -> None:
     for queue in ("a.a.long.end", "b.a.long.end"):
         client.declare(queue)
     for _ in range(4):
@@ -130,14 +130,14 @@ def test_keys_that_differ_only_at_their_beginning_are_told_apart(client: Wire) -
 
 
 def interleaved(client: Wire, data: bytes, key: str = "q", bits: int = 0) -> bytes:
-    """Return the frames of a message of the first two channels each, in turn."""
+    """Return the interleaved frames of one message on each of the first two channels."""
     publish = b"\0\x3c\0\x28\0\0\0" + bytes([len(key)]) + key.encode() + bytes([bits])
     methods = [frame(METHOD, channel, publish) for channel in (1, 2)]
     headers = [header(channel, len(data)) for channel in (1, 2)]
     return b"".join([*methods, *headers, *(body(channel, data) for channel in (1, 2))])
 
 
-def test_messages_like_those_before_differ_in_their_bodies(client: Wire) -> None:
+def test_repeated_framed_messages_differ_in_their_bodies(client: Wire) -> None:
     for data in (b"one", b"two", b"three", b"four", b"five5"):
         assert send(client, interleaved(client, data)) == []
     assert taken(client) == [(data, 2) for data in (b"one", b"two", b"three", b"four", b"five5") for _ in range(2)]
@@ -145,7 +145,7 @@ def test_messages_like_those_before_differ_in_their_bodies(client: Wire) -> None
 
 
 @pytest.mark.parametrize("bits", [0, 1], ids=["", "mandatory"])
-def test_messages_like_those_before_follow_the_queue(client: Wire, bits: int) -> None:
+def test_repeated_framed_messages_notice_a_deleted_queue(client: Wire, bits: int) -> None:
     for _ in range(4):
         assert send(client, interleaved(client, b"x", bits=bits)) == []
     client.call(1, "queue.delete", queue="q")
@@ -156,7 +156,7 @@ def test_messages_like_those_before_follow_the_queue(client: Wire, bits: int) ->
     assert taken(client) == [(b"z", 2)] * 2
 
 
-def test_messages_like_those_before_go_by_their_own_key(client: Wire) -> None:
+def test_repeated_framed_messages_use_their_own_key(client: Wire) -> None:
     client.declare("r")
     for key in "qqqrrrqr":
         send(client, interleaved(client, key.encode(), key))
@@ -164,14 +164,14 @@ def test_messages_like_those_before_go_by_their_own_key(client: Wire) -> None:
     assert {got for got, _ in taken(client)} == {b"q"}
 
 
-def test_a_message_like_those_before_is_not_published_with_immediate(client: Wire) -> None:
+def test_a_repeated_framed_message_with_immediate_is_refused(client: Wire) -> None:
     for _ in range(4):
         send(client, interleaved(client, b"x"))
     (closed,) = send(client, interleaved(client, b"x", bits=2))
     assert (closed.name, closed.arguments["reply_code"]) == ("connection.close", 540)
 
 
-def test_messages_like_those_before_are_confirmed(client: Wire) -> None:
+def test_repeated_framed_messages_are_confirmed(client: Wire) -> None:
     client.call(2, "confirm.select")
     confirmed = 0
     for _ in range(5):
@@ -181,7 +181,7 @@ def test_messages_like_those_before_are_confirmed(client: Wire) -> None:
     assert confirmed == 5
 
 
-def test_messages_like_those_before_are_part_of_a_transaction(client: Wire) -> None:
+def test_repeated_framed_messages_are_part_of_a_transaction(client: Wire) -> None:
     for _ in range(3):
         send(client, interleaved(client, b"x"))
     client.call(1, "tx.select")

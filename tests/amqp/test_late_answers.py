@@ -1,4 +1,4 @@
-"""A handshake whose authentication backend takes its time: nothing else waits, and anything may happen meanwhile."""
+"""A handshake with a slow authentication backend: nothing else waits, and anything may happen meanwhile."""
 
 import gc
 import logging
@@ -44,7 +44,7 @@ def client(broker: Broker, backend: LateBackend) -> Wire:
 
 
 def greeted(broker: Broker) -> Wire:
-    """Return a client that has got connection.start."""
+    """Return a client that has received connection.start."""
     client = Wire(broker)
     client.feed(b"AMQP\0\0\x09\x01")
     assert names(client.receive()) == ["connection.start"]
@@ -81,7 +81,7 @@ def waiting_for_permission(client: Wire, backend: LateBackend, heartbeat: int = 
 
 
 def end(client: Wire) -> bool:
-    """Return whether the connection is closed, without a word, and counts nowhere."""
+    """Return whether the connection is closed without a close method, and is not counted anywhere."""
     broker = client.broker
     return client.receive() == [] and client.connection.closing and not broker.sessions
 
@@ -105,7 +105,7 @@ def test_a_login_and_its_permissions_may_be_answered_later(client: Wire, backend
     assert client.connection.info().user == "guest"
 
 
-def test_frames_that_come_meanwhile_are_handled_in_order_after_the_answer(client: Wire, backend: LateBackend) -> None:
+def test_frames_that_arrive_meanwhile_are_handled_in_order_after_the_answer(client: Wire, backend: LateBackend) -> None:
     client.feed(start_ok() + opening() + method("queue.declare", queue="r"))
     assert client.receive() == []
     assert not client.connection.reading
@@ -130,7 +130,7 @@ def test_the_socket_is_not_read_meanwhile_and_no_byte_is_handled(client: Wire, b
     assert names(client.receive()) == OPENED
 
 
-def test_a_wrong_password_is_told_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_a_wrong_password_is_reported_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
     client.feed(start_ok(password="wrong"))
     assert client.receive() == []
     backend.answer()
@@ -140,7 +140,7 @@ def test_a_wrong_password_is_told_later(client: Wire, backend: LateBackend, brok
     assert end(client)
 
 
-def test_a_wrong_password_is_not_told_to_a_client_that_does_not_want_to_know(
+def test_a_wrong_password_is_not_reported_to_clients_without_the_capability(
     client: Wire, backend: LateBackend, clock: ManualClock
 ) -> None:
     client.feed(start_ok(password="wrong", told=False) + opening())
@@ -152,7 +152,7 @@ def test_a_wrong_password_is_not_told_to_a_client_that_does_not_want_to_know(
     assert end(client)
 
 
-def test_missing_permissions_are_told_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_missing_permissions_are_reported_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
     broker.add_vhost("other")
     client.feed(start_ok())
     backend.answer()
@@ -173,7 +173,7 @@ def test_the_backend_is_not_asked_for_a_vhost_that_does_not_exist(client: Wire, 
     assert backend.waiting == []
 
 
-def test_a_user_whom_only_the_backend_knows_can_work(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_a_user_known_only_to_the_backend_can_work(client: Wire, backend: LateBackend, broker: Broker) -> None:
     assert not broker.users.has("ann")
     client.feed(start_ok("ann", "secret"))
     backend.answer()
@@ -204,7 +204,7 @@ def test_a_login_by_certificate_may_be_answered_later(clock: ManualClock) -> Non
 # --- meanwhile -------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_for_a_client_that_is_gone_is_ignored(
+def test_an_answer_for_a_disconnected_client_is_ignored(
     client: Wire, backend: LateBackend, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "amqpbroker")
@@ -216,7 +216,7 @@ def test_an_answer_for_a_client_that_is_gone_is_ignored(
     assert caplog.records == []
 
 
-def test_permissions_for_a_client_that_is_gone_are_ignored(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_permissions_for_a_disconnected_client_are_ignored(client: Wire, backend: LateBackend, broker: Broker) -> None:
     waiting_for_permission(client, backend)
     client.connection.lost()
     backend.answer()
@@ -226,7 +226,7 @@ def test_permissions_for_a_client_that_is_gone_are_ignored(client: Wire, backend
 
 
 @pytest.mark.parametrize("permission", [False, True], ids=["identity", "permissions"])
-def test_the_handshake_timeout_goes_on(
+def test_the_handshake_timeout_includes_the_backend(
     client: Wire, backend: LateBackend, clock: ManualClock, broker: Broker, permission: bool
 ) -> None:
     if permission:
@@ -242,7 +242,7 @@ def test_the_handshake_timeout_goes_on(
 
 
 @pytest.mark.parametrize("permission", [False, True], ids=["identity", "permissions"])
-def test_the_end_of_the_broker_waits_for_no_answer(client: Wire, backend: LateBackend, permission: bool) -> None:
+def test_shutdown_does_not_wait_for_the_backend(client: Wire, backend: LateBackend, permission: bool) -> None:
     if permission:
         waiting_for_permission(client, backend)
     else:
@@ -265,7 +265,7 @@ def test_heartbeats_are_sent_meanwhile_and_none_are_missed(
     assert clock.now_ms() - clock_ms < client.broker.config.handshake_timeout_ms
     backend.answer()
     assert names(client.receive()) == OPENED
-    # The client has as long as one that has just connected.
+    # The client has a full interval, like one that has just connected.
     clock.advance(5999)
     assert not client.connection.closing
     clock.advance(1)
@@ -337,7 +337,7 @@ def test_two_clients_are_answered_in_any_order(broker: Broker, backend: LateBack
     assert [session.user for session in broker.sessions] == [User("ann"), User("guest")]
 
 
-def test_other_clients_go_on_meanwhile(broker: Broker, backend: LateBackend) -> None:
+def test_other_clients_are_served_meanwhile(broker: Broker, backend: LateBackend) -> None:
     worker = greeted(broker)
     worker.feed(start_ok() + opening())
     backend.answer()
@@ -352,7 +352,7 @@ def test_other_clients_go_on_meanwhile(broker: Broker, backend: LateBackend) -> 
     assert waiting.receive() == []
 
 
-def test_limits_are_looked_at_again_after_an_answer(broker: Broker, backend: LateBackend) -> None:
+def test_limits_are_checked_again_after_an_answer(broker: Broker, backend: LateBackend) -> None:
     broker.limits.replace_vhost("/", {"max-connections": 1})
     first, second = (waiting_for_permission(greeted(broker), backend) for _ in range(2))
     backend.answer()
@@ -362,7 +362,7 @@ def test_limits_are_looked_at_again_after_an_answer(broker: Broker, backend: Lat
     assert list(broker.sessions) == [first.connection]
 
 
-def test_a_vhost_that_is_deleted_meanwhile_is_not_there(broker: Broker, backend: LateBackend, client: Wire) -> None:
+def test_a_vhost_deleted_meanwhile_is_refused(broker: Broker, backend: LateBackend, client: Wire) -> None:
     waiting_for_permission(client, backend)
     broker.delete_vhost("/")
     backend.answer()
@@ -377,5 +377,5 @@ def test_guesses_are_counted_when_they_are_answered(broker: Broker, backend: Lat
     right.feed(start_ok())
     while backend.waiting:
         backend.answer()
-    # So many different passwords came from one address that a further one, though right, has to wait.
+    # So many different passwords came from one address that a further login has to wait, even with the right password.
     assert right.closed()[0] == 403

@@ -1,4 +1,4 @@
-"""A connection that has ended is freed at once: in a broker full of messages the garbage collector seldom looks."""
+"""A connection that has ended is freed immediately: in a broker full of messages the garbage collector seldom runs."""
 
 import gc
 
@@ -10,7 +10,7 @@ from tests.harness import Wire, make_broker
 
 
 def living(kind):
-    """How many there are; what is compiled has no weak references."""
+    """Return the number of living objects; compiled classes have no weak references."""
     return sum([type(each) is kind for each in gc.get_objects()])
 
 

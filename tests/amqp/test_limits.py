@@ -1,4 +1,4 @@
-"""What a peer can make the broker keep for it is limited before it is kept."""
+"""Memory that a client can make the broker use is limited before it is used."""
 
 import tracemalloc
 
@@ -10,7 +10,7 @@ from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, METHO
 from tests.harness import Wire, make_broker
 
 
-def test_a_frame_larger_than_agreed_is_refused_as_soon_as_its_head_is_there():
+def test_a_frame_larger_than_negotiated_is_refused_by_its_head():
     wire = Wire(make_broker()).log_in()
     wire.feed(FRAME_HEAD.pack(METHOD, 1, 1 << 30))
     got = wire.receive()

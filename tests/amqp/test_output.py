@@ -15,7 +15,7 @@ def make_output():
     return Output(Status(), lambda: None, replace(BOUNDS, unread_bytes=0))
 
 
-def test_small_frames_become_one_part_and_large_ones_stay_what_they_are():
+def test_small_frames_are_joined_and_large_ones_are_not_copied():
     output = make_output()
     large = b"L" * LARGE
     for data in (b"one", b"two", large, b"three"):
@@ -27,7 +27,7 @@ def test_small_frames_become_one_part_and_large_ones_stay_what_they_are():
     assert (len(output), output.take()) == (0, [])
 
 
-def test_it_goes_on_after_it_was_taken():
+def test_output_can_be_added_after_a_take():
     output = make_output()
     for data in (b"x" * 10_000, b"short", b""):
         output.add(data)
@@ -36,7 +36,7 @@ def test_it_goes_on_after_it_was_taken():
         assert len(output) == 0
 
 
-def test_what_comes_later_is_not_in_what_was_taken_even_if_that_was_nothing():
+def test_output_added_after_a_take_is_not_in_its_result():
     output = make_output()
     taken = output.take()
     output.add(b"L" * LARGE)
@@ -45,7 +45,7 @@ def test_what_comes_later_is_not_in_what_was_taken_even_if_that_was_nothing():
 
 
 @pytest.mark.parametrize("frame_max", [131072, 50_000, 4096, 0])
-def test_a_body_in_pieces_goes_out_in_frames_of_the_consumer_s_size(frame_max):
+def test_a_body_in_pieces_is_sent_in_frames_of_the_consumers_size(frame_max):
     choose = random.Random(frame_max)
     body = choose.randbytes(300_000)
     pieces = Pieces()

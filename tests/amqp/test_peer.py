@@ -33,7 +33,7 @@ def shown(tls):
     return [getattr(info, name) for name in (*names, "peer_cert_subject", "peer_cert_issuer", "peer_cert_validity")]
 
 
-def test_a_connection_shows_what_was_agreed_on_and_who_the_peer_is():
+def test_a_tls_connection_shows_its_parameters_and_the_certificate():
     suite = "TLS_AES_256_GCM_SHA384", "TLSv1.3"
     agreed = [True, "tlsv1.3", "any", "aes_256_gcm", "aead"]
     assert shown(encryption(*suite)) == [*agreed, None, None, None]
@@ -41,7 +41,7 @@ def test_a_connection_shows_what_was_agreed_on_and_who_the_peer_is():
     assert shown(encryption(*suite, CERTIFICATE)) == [*agreed, *certificate]
 
 
-def test_a_connection_in_the_clear_shows_nothing():
+def test_a_connection_without_tls_shows_no_parameters():
     assert shown(None) == [False, *[None] * 7]
 
 

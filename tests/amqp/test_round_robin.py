@@ -28,7 +28,7 @@ def consume(client, *queues, prefetch, **options):
 
 
 def served(client, got, times, settle):
-    """Count the messages of each queue that are delivered while deliveries are settled one by one."""
+    """Return the number of messages of each queue that are delivered while deliveries are settled one by one."""
     counts = collections.Counter()
     for _ in range(times):
         counts.update(each.body.decode() for each in got)
@@ -58,14 +58,14 @@ def ack(tag):
     ],
     ids=["ack", "ack_multiple", "nack", "reject"],
 )
-def test_a_limit_for_the_whole_channel_serves_every_queue_alike(client, settle):
+def test_a_channel_wide_limit_serves_all_queues_equally(client, settle):
     filled(client, 99, "a", "b", "c")
     got = consume(client, "a", "b", "c", prefetch=1)
     assert is_even(served(client, got, 99, settle), "a", "b", "c")
 
 
 @pytest.mark.parametrize("prefetch", [2, 10])
-def test_so_does_a_higher_one(client, prefetch):
+def test_a_higher_channel_wide_limit_serves_all_queues_equally(client, prefetch):
     filled(client, 120, "a", "b", "c")
     got = consume(client, "a", "b", "c", prefetch=prefetch)
     counts = collections.Counter(each.body.decode() for each in got)
@@ -85,7 +85,7 @@ def test_so_does_a_higher_one(client, prefetch):
     ],
     ids=["ack", "nack", "requeue", "single_acks"],
 )
-def test_queues_divide_what_is_settled_at_once(client, settle):
+def test_queues_divide_deliveries_settled_at_once(client, settle):
     filled(client, 99, "a", "b", "c")
     got = consume(client, "a", "b", "c", prefetch=6)
     assert len(got) == 6
@@ -104,7 +104,7 @@ def test_queues_divide_a_higher_limit(client):
     assert counts == {"a": 3, "b": 3, "c": 3}
 
 
-def test_what_a_queue_has_no_messages_for_goes_to_others(client):
+def test_the_unused_part_of_a_queue_goes_to_others(client):
     filled(client, 99, "a")
     filled(client, 2, "b")
     filled(client, 0, "c")
@@ -149,14 +149,14 @@ def test_queues_with_few_messages_get_later_ones_below_the_limit(client):
         assert client.receive() == []
 
 
-def test_queues_with_nothing_to_deliver_take_no_turns(client):
+def test_queues_without_messages_are_skipped(client):
     filled(client, 99, "a", "d")
     filled(client, 0, "b", "c")
     got = consume(client, "a", "b", "c", "d", prefetch=1)
     assert is_even(served(client, got, 60, ack), "a", "d")
 
 
-def test_several_consumers_of_one_queue_are_one_in_the_round(client):
+def test_consumers_of_one_queue_count_once_in_the_round_robin(client):
     filled(client, 99, "a", "b")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
     for tag, queue in (("a1", "a"), ("a2", "a"), ("a3", "a"), ("b1", "b")):
@@ -171,14 +171,14 @@ def test_several_consumers_of_one_queue_are_one_in_the_round(client):
     assert is_even(counts, "a1", "a2", "a3")
 
 
-def test_a_requeued_message_does_not_keep_others_from_their_turn(client):
+def test_a_requeued_message_does_not_stop_other_queues(client):
     filled(client, 5, "a", "b", "c")
     got = consume(client, "a", "b", "c", prefetch=1)
     back = served(client, got, 30, lambda tag: method("basic.nack", delivery_tag=tag, requeue=True))
     assert is_even(back, "a", "b", "c")
 
 
-def test_within_transactions_every_queue_is_served_too(client):
+def test_transactions_serve_all_queues(client):
     filled(client, 99, "a", "b", "c")
     client.call(1, "tx.select")
     got = consume(client, "a", "b", "c", prefetch=1)
@@ -190,7 +190,7 @@ def test_within_transactions_every_queue_is_served_too(client):
     assert is_even(counts, "a", "b", "c")
 
 
-def test_queues_that_go_are_out_of_the_round(client):
+def test_deleted_queues_leave_the_round_robin(client):
     filled(client, 99, "a", "b", "c", "d")
     got = consume(client, "a", "b", "c", "d", prefetch=1)
     assert is_even(served(client, got, 20, ack), "a", "b", "c", "d")
@@ -202,8 +202,8 @@ def test_queues_that_go_are_out_of_the_round(client):
     assert is_even(served(client, got, 20, ack), "a", "d")
 
 
-def test_consumers_of_one_connection_share_its_output():
-    """Messages of 100 kB: two or three fill the output that a connection may get at once."""
+def test_queues_of_one_connection_divide_its_output():
+    """Messages of 100 kB: two or three fill the output that a connection may get in one iteration."""
     client = Wire(make_broker()).log_in()
     for queue in "abc":
         client.declare(queue)
@@ -229,8 +229,8 @@ def data_of(parts):
     return [queue for queue in "abc" for _ in range(data.count(queue.encode() * 100_000))]
 
 
-def test_consumers_that_come_and_go_at_a_limit_leave_nothing_behind():
-    """Far more than the client ever has at a time."""
+def test_consumers_started_and_cancelled_at_a_limit_leave_nothing_behind():
+    """Many more consumers than the client ever has at a time."""
     client = Wire(make_broker()).log_in()
     filled(client, 5, "a", "b")
     assert len(consume(client, "a", prefetch=1)) == 1
@@ -238,20 +238,20 @@ def test_consumers_that_come_and_go_at_a_limit_leave_nothing_behind():
     for _ in range(50):
         client.call(1, "basic.consume", queue="b", consumer_tag="b")
         client.call(1, "basic.consume", queue="b", consumer_tag="b2")
-        assert len(channel.unacked.line) == 2
+        assert len(channel.unacked.waiting) == 2
         client.call(1, "basic.cancel", consumer_tag="b")
-        assert len(channel.unacked.line) == 2
+        assert len(channel.unacked.waiting) == 2
         client.call(1, "basic.cancel", consumer_tag="b2")
-        assert len(channel.unacked.line) == 1
+        assert len(channel.unacked.waiting) == 1
     client.call(1, "basic.consume", queue="b", consumer_tag="b")
     client.send(1, "queue.delete", queue="a")
     assert {got.name for got in client.receive()} == {"basic.cancel", "queue.delete-ok"}
-    assert len(channel.unacked.line) == 1
+    assert len(channel.unacked.waiting) == 1
     client.feed(ack(1))
     assert [got.body for got in client.receive()] == [b"b"]
 
 
-def test_consumers_that_come_and_go_at_a_full_output_leave_nothing_behind():
+def test_consumers_started_and_cancelled_at_a_full_output_leave_nothing_behind():
     client = Wire(make_broker()).log_in()
     client.declare("a")
     client.feed(published("a", b"a" * 300_000) * 4)
@@ -260,9 +260,9 @@ def test_consumers_that_come_and_go_at_a_full_output_leave_nothing_behind():
     client.send(1, "basic.consume", queue="a", consumer_tag="a", no_ack=True)
     for _ in range(50):
         client.send(1, "basic.consume", queue="b", consumer_tag="b", no_ack=True)
-        assert len(client.connection.output.line) == 2
+        assert len(client.connection.output.waiting) == 2
         client.send(1, "basic.cancel", consumer_tag="b")
-        assert len(client.connection.output.line) == 1
+        assert len(client.connection.output.waiting) == 1
     assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"a" * 300_000] * 4
     client.send(1, "basic.get", queue="b")
     assert [got.body for got in client.receive()] == [b"b"]

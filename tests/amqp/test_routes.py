@@ -1,4 +1,4 @@
-"""Where publishes lead: the same whether the key comes for the first time, again, or after very many others."""
+"""Routes of publishes: the same for a new key, a repeated key, and a key after very many others."""
 
 import dataclasses
 
@@ -25,7 +25,7 @@ def client(broker: Broker) -> Wire:
 
 
 def known(client: Wire) -> int:
-    """Number of routes that the client's channel remembers."""
+    """Return the number of routes in the cache of the client's channel."""
     return len(client.connection.channels[1].publishing.routes.known)
 
 
@@ -36,13 +36,13 @@ def bound(client: Wire, exchange: str, *keys: str, queue: str = "q") -> None:
 
 
 def publish(client: Wire, keys: list[str], exchange: str) -> None:
-    """Publish a message with each key, all at once."""
+    """Publish a message with each key, all in one write."""
     client.connection.feed(b"".join([published(key, key.encode(), exchange) for key in keys]))
     assert client.receive() == []
 
 
 def taken(client: Wire, queue: str = "q") -> list[str]:
-    """The routing keys of the queue's messages, which are also their bodies."""
+    """Return the routing keys of the queue's messages, which are also their bodies."""
     keys = []
     while (got := client.get(queue)) is not None and got.name == "basic.get-ok":
         assert got.body == got.arguments["routing_key"].encode()
@@ -50,7 +50,7 @@ def taken(client: Wire, queue: str = "q") -> list[str]:
     return keys
 
 
-def test_routes_are_remembered_only_while_they_are_right(client: Wire) -> None:
+def test_cached_routes_are_discarded_when_bindings_change(client: Wire) -> None:
     client.publish("k", b"lost", exchange="amq.direct")
     client.declare("q")
     client.publish("q", b"1")
@@ -68,7 +68,7 @@ def test_routes_are_remembered_only_while_they_are_right(client: Wire) -> None:
     ("exchange", "pattern"),
     [("amq.topic", "#"), ("amq.topic", "key.*"), ("amq.topic", "*.#"), ("amq.fanout", ""), ("amq.headers", "")],
 )
-def test_keys_that_never_repeat_lead_where_others_do(client: Wire, exchange: str, pattern: str) -> None:
+def test_keys_that_never_repeat_are_routed_like_others(client: Wire, exchange: str, pattern: str) -> None:
     bound(client, exchange, pattern)
     keys = [f"key.{i}" for i in range(2 * MOST * ADMITTED)]
     publish(client, keys, exchange)
@@ -77,7 +77,7 @@ def test_keys_that_never_repeat_lead_where_others_do(client: Wire, exchange: str
 
 
 @pytest.mark.parametrize("exchange", ["amq.direct", ""])
-def test_each_key_leads_to_its_own_queue_however_many_come_in_turn(client: Wire, exchange: str) -> None:
+def test_each_of_many_keys_is_routed_to_its_own_queue(client: Wire, exchange: str) -> None:
     names = [f"q{i}" for i in range(2 * MOST)]
     for name in names:
         bound(client, exchange, *([name] if exchange else []), queue=name)
@@ -87,7 +87,7 @@ def test_each_key_leads_to_its_own_queue_however_many_come_in_turn(client: Wire,
         assert taken(client, name) == [name] * 2 * ADMITTED
 
 
-def test_a_key_that_comes_again_is_remembered_among_keys_that_do_not(client: Wire) -> None:
+def test_a_repeated_key_is_cached_among_keys_that_never_repeat(client: Wire) -> None:
     bound(client, "amq.topic", "#")
     fresh = [f"key.{i}" for i in range(4 * COLD)]
     publish(client, fresh, "amq.topic")
@@ -96,7 +96,7 @@ def test_a_key_that_comes_again_is_remembered_among_keys_that_do_not(client: Wir
     assert taken(client) == fresh + ["again"] * 2 * ADMITTED
 
 
-def test_keys_in_turn_are_remembered_if_they_are_not_too_many(client: Wire) -> None:
+def test_alternating_keys_are_cached_up_to_a_limit(client: Wire) -> None:
     bound(client, "amq.topic", "#")
     keys = [f"key.{i}" for i in range(MOST // 2)]
     for _ in range(8 * ADMITTED):
@@ -104,7 +104,7 @@ def test_keys_in_turn_are_remembered_if_they_are_not_too_many(client: Wire) -> N
     assert known(client) == len(keys)
 
 
-def test_channels_that_others_leave_little_room_remember_few_routes(broker: Broker, client: Wire) -> None:
+def test_channels_cache_few_routes_if_others_use_the_limit(broker: Broker, client: Wire) -> None:
     vhost = broker.vhosts["/"]
     bound(client, "amq.fanout", "")
     publish(client, ["key"], "amq.fanout")
@@ -122,7 +122,7 @@ def test_channels_that_others_leave_little_room_remember_few_routes(broker: Brok
     assert vhost.remembered == ALL
 
 
-def test_a_route_that_is_remembered_again_counts_once(broker: Broker, client: Wire) -> None:
+def test_a_route_that_is_cached_again_counts_once(broker: Broker, client: Wire) -> None:
     bound(client, "amq.direct", "k")
     for misses in range(ADMITTED):
         publish(client, ["k", *["nowhere"] * (COLD + misses), "k"], "amq.direct")
@@ -131,7 +131,7 @@ def test_a_route_that_is_remembered_again_counts_once(broker: Broker, client: Wi
     assert broker.vhost("/").remembered == 0
 
 
-def test_keys_that_lead_nowhere_are_not_remembered(client: Wire) -> None:
+def test_unroutable_keys_are_not_cached(client: Wire) -> None:
     publish(client, [f"no.{i}" for i in range(2 * MOST)], "")
     assert known(client) == 0
     client.declare("no.1")
@@ -139,7 +139,7 @@ def test_keys_that_lead_nowhere_are_not_remembered(client: Wire) -> None:
     assert taken(client, "no.1") == ["no.1"]
 
 
-def test_keys_that_never_repeat_go_by_bindings_between_exchanges(client: Wire) -> None:
+def test_keys_that_never_repeat_follow_bindings_between_exchanges(client: Wire) -> None:
     bound(client, "amq.fanout", "")
     client.call(1, "exchange.bind", source="amq.topic", destination="amq.fanout", routing_key="to.#")
     keys = [f"to.{i}" for i in range(2 * COLD)]
@@ -150,7 +150,7 @@ def test_keys_that_never_repeat_go_by_bindings_between_exchanges(client: Wire) -
     assert taken(client) == []
 
 
-def test_keys_that_never_repeat_go_by_the_alternate_exchange(client: Wire) -> None:
+def test_keys_that_never_repeat_follow_the_alternate_exchange(client: Wire) -> None:
     bound(client, "amq.fanout", "")
     arguments: Table = {"alternate-exchange": longstr("amq.fanout")}
     client.call(1, "exchange.declare", exchange="x", exchange_type="direct", arguments=arguments)
@@ -160,7 +160,7 @@ def test_keys_that_never_repeat_go_by_the_alternate_exchange(client: Wire) -> No
     assert (taken(client), taken(client, "own")) == (keys, ["own"])
 
 
-def test_keys_that_never_repeat_are_given_to_each_queue_once(client: Wire) -> None:
+def test_keys_that_never_repeat_are_routed_to_each_queue_once(client: Wire) -> None:
     for queue in ("q", "r"):
         bound(client, "amq.topic", "#", "a.*", queue=queue)
     keys = [f"a.{i}" for i in range(2 * COLD)]
@@ -168,7 +168,7 @@ def test_keys_that_never_repeat_are_given_to_each_queue_once(client: Wire) -> No
     assert (taken(client), taken(client, "r")) == (keys, keys)
 
 
-def test_exchanges_in_turn_keep_their_routes_apart(client: Wire) -> None:
+def test_alternating_exchanges_have_separate_routes(client: Wire) -> None:
     bound(client, "amq.topic", "#")
     bound(client, "amq.direct", "key.1", queue="r")
     for i in range(2 * COLD):
@@ -178,7 +178,7 @@ def test_exchanges_in_turn_keep_their_routes_apart(client: Wire) -> None:
     assert taken(client, "r") == ["key.1"]
 
 
-def test_a_topic_that_is_not_permitted_is_refused_however_many_came_before(broker: Broker, client: Wire) -> None:
+def test_a_forbidden_topic_is_refused_after_many_allowed_ones(broker: Broker, client: Wire) -> None:
     bound(client, "amq.topic", "#")
     permissions = client.connection.channels[1].client.permissions
     permissions.grant_topics("amq.topic", TopicGrant("^ok", ".*"))
@@ -190,7 +190,7 @@ def test_a_topic_that_is_not_permitted_is_refused_however_many_came_before(broke
     assert closed.arguments["reply_code"] == 403
 
 
-def test_an_exchange_that_may_not_be_written_to_is_refused_for_every_key(broker: Broker, client: Wire) -> None:
+def test_an_exchange_without_write_permission_is_refused_for_every_key(broker: Broker, client: Wire) -> None:
     client.connection.channels[1].client.permissions.grant(Grant(".*", "^amq.direct$", ".*"))
     broker.vhosts["/"].route_epoch += 1
     publish(client, ["a"], "amq.direct")
@@ -199,7 +199,7 @@ def test_an_exchange_that_may_not_be_written_to_is_refused_for_every_key(broker:
     assert closed.arguments["reply_code"] == 403
 
 
-def test_messages_of_keys_that_never_repeat_are_returned_if_they_are_mandatory(client: Wire) -> None:
+def test_mandatory_messages_with_keys_that_never_repeat_are_returned(client: Wire) -> None:
     keys = [f"no.{i}" for i in range(2 * COLD)]
     client.connection.feed(b"".join([published(key, b"x", "amq.topic", mandatory=True) for key in keys]))
     got = client.receive()
@@ -207,7 +207,7 @@ def test_messages_of_keys_that_never_repeat_are_returned_if_they_are_mandatory(c
     assert {each.name for each in got} == {"basic.return"}
 
 
-def test_extra_keys_count_where_keys_never_repeat(client: Wire) -> None:
+def test_extra_keys_are_routed_if_keys_never_repeat(client: Wire) -> None:
     bound(client, "amq.topic", "a.*")
     bound(client, "amq.topic", "cc", queue="r")
     headers: Table = {"CC": Field("A", [longstr("cc")])}

@@ -19,7 +19,7 @@ def test_plain() -> None:
 
 
 @pytest.mark.parametrize("response", [b"", b"guest", b"\0guest", b"x\0guest\0guest", b"\0guest\0guest\0"])
-def test_what_is_no_plain_response(response: bytes) -> None:
+def test_invalid_plain_responses(response: bytes) -> None:
     with pytest.raises(MalformedError, match="PLAIN"):
         plain(response)
 
@@ -42,7 +42,7 @@ def test_amqplain(kind: str) -> None:
         encode_table({"LOGIN": longstr("guest"), "PASSWORD": longstr("guest")}),
     ],
 )
-def test_what_is_no_amqplain_response(response: bytes) -> None:
+def test_invalid_amqplain_responses(response: bytes) -> None:
     with pytest.raises(MalformedError):
         amqplain(response)
 
@@ -83,10 +83,10 @@ CERTIFICATE = Certificate(
         ({"from": "subject_alternative_name", "san_type": "uri"}, ""),
     ],
 )
-def test_whose_certificate_it_is(settings: dict[str, Any], name: str) -> None:
+def test_user_name_from_a_certificate(settings: dict[str, Any], name: str) -> None:
     config = Config(**{f"ssl_cert_login_{key}": value for key, value in settings.items()})
     assert external(CERTIFICATE, config) == name
 
 
-def test_no_certificate_is_nobodys() -> None:
+def test_no_certificate_has_no_user_name() -> None:
     assert external(None, Config()) == ""

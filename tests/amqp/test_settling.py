@@ -8,7 +8,7 @@ KINDS = pytest.mark.parametrize("kind", ["classic", "quorum"])
 
 @pytest.fixture
 def sharing(client: Wire, other: Wire, kind: str) -> Wire:
-    """A client whose consumers "b" and "a", started in that order, have 0 and 2, 1 and 3 of the queue "q"."""
+    """Return a client whose consumers "b" and "a", started in that order, have 0 and 2, 1 and 3 of the queue "q"."""
     client.declare("dead")
     dead = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
     client.declare("q", durable=True, arguments={"x-queue-type": longstr(kind), **dead})
@@ -30,7 +30,7 @@ def waiting(client: Wire, queue: str) -> list[bytes | None]:
 
 
 @KINDS
-def test_who_comes_first_by_tag_gets_first_what_waits(sharing: Wire, other: Wire, kind: str) -> None:
+def test_waiting_messages_go_to_consumers_in_the_order_of_tags(sharing: Wire, other: Wire, kind: str) -> None:
     for i in range(4, 8):
         other.publish("q", b"%d" % i)
     sharing.send(1, "basic.ack", delivery_tag=0, multiple=True)
@@ -38,13 +38,13 @@ def test_who_comes_first_by_tag_gets_first_what_waits(sharing: Wire, other: Wire
 
 
 @KINDS
-def test_dead_letters_go_by_tag(sharing: Wire, other: Wire, kind: str) -> None:
+def test_dead_letters_are_ordered_by_tag(sharing: Wire, other: Wire, kind: str) -> None:
     sharing.send(1, "basic.nack", delivery_tag=0, multiple=True, requeue=False)
     assert waiting(other, "dead") == [b"1", b"3", b"0", b"2"]
 
 
 @KINDS
-def test_what_a_transaction_settles_one_by_one_goes_by_tag_as_well(sharing: Wire, other: Wire, kind: str) -> None:
+def test_a_transaction_settles_in_the_order_of_tags(sharing: Wire, other: Wire, kind: str) -> None:
     sharing.call(1, "tx.select")
     for tag in (3, 1, 2, 4):
         sharing.send(1, "basic.nack", delivery_tag=tag, requeue=False)
@@ -53,7 +53,7 @@ def test_what_a_transaction_settles_one_by_one_goes_by_tag_as_well(sharing: Wire
 
 
 @pytest.mark.parametrize(("kind", "order"), [("classic", [0, 1, 2, 3]), ("quorum", [1, 3, 0, 2])])
-def test_what_goes_back_goes_by_tag(sharing: Wire, other: Wire, order: list[int]) -> None:
+def test_requeued_messages_are_ordered_by_tag(sharing: Wire, other: Wire, order: list[int]) -> None:
     for tag in "ab":
         sharing.call(1, "basic.cancel", consumer_tag=tag)
     sharing.send(1, "basic.nack", delivery_tag=0, multiple=True, requeue=True)
@@ -61,7 +61,7 @@ def test_what_goes_back_goes_by_tag(sharing: Wire, other: Wire, order: list[int]
 
 
 @pytest.mark.parametrize(("kind", "order"), [("classic", [0, 1, 2, 3, 4]), ("quorum", [4, 1, 3, 0, 2])])
-def test_what_was_got_goes_back_before_what_was_delivered(sharing: Wire, other: Wire, order: list[int]) -> None:
+def test_messages_of_get_are_requeued_before_deliveries(sharing: Wire, other: Wire, order: list[int]) -> None:
     other.publish("q", b"4")
     sharing.get("q", no_ack=False)
     for tag in "ab":
@@ -71,7 +71,7 @@ def test_what_was_got_goes_back_before_what_was_delivered(sharing: Wire, other: 
 
 
 @pytest.mark.parametrize(("kind", "order"), [("classic", [0, 1, 2, 3, 4]), ("quorum", [0, 2, 1, 3, 4])])
-def test_with_its_channel_it_goes_back_by_start_and_what_was_got_last(
+def test_a_closed_channel_requeues_by_start_of_consumers_and_gets_last(
     sharing: Wire, other: Wire, order: list[int]
 ) -> None:
     other.publish("q", b"4")
@@ -82,7 +82,7 @@ def test_with_its_channel_it_goes_back_by_start_and_what_was_got_last(
 
 
 @KINDS
-def test_queues_come_in_the_order_of_their_names(client: Wire, other: Wire, kind: str) -> None:
+def test_queues_are_settled_in_the_order_of_their_names(client: Wire, other: Wire, kind: str) -> None:
     client.declare("dead")
     dead = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
     for name in "zm":

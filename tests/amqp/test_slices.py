@@ -10,7 +10,7 @@ from tests.harness import Wire, make_broker, method, published
 
 @pytest.fixture
 def broker(monkeypatch):
-    """Return a broker that takes a millisecond to create anything, once it has a client."""
+    """Return a broker that needs a millisecond to create anything, once it has a client."""
     clock = ManualClock()
     monkeypatch.setattr(EventExchange, "_emit", lambda *_, **__: clock.advance(1))
     return make_broker(clock)
@@ -22,7 +22,7 @@ def client(broker):
 
 
 def answers(client):
-    """Return how many methods are answered in each event loop iteration."""
+    """Return the number of methods answered in each event loop iteration."""
     counts = []
     while client.dirty:
         client.dirty = False
@@ -43,7 +43,7 @@ def test_declarations_sent_at_once_are_handled_in_slices(client):
     assert client.connection.reading
 
 
-def test_what_comes_meanwhile_waits_for_its_turn(client, broker):
+def test_input_during_a_slice_waits_for_the_next_iteration(client, broker):
     client.feed(declares(0, 100))
     client.feed(declares(100, 50) + method("queue.delete", queue="q.149"))
     assert sum(answers(client)) == 150
@@ -51,7 +51,7 @@ def test_what_comes_meanwhile_waits_for_its_turn(client, broker):
 
 
 @pytest.mark.parametrize("size", [1, 7, 30, 1000])
-def test_slices_end_anywhere_in_what_was_read(client, broker, size):
+def test_slices_end_anywhere_in_the_read_buffer(client, broker, size):
     data = declares(0, 40) + published("q.007", b"a body") + declares(40, 10)
     counts = []
     for at in range(0, len(data), size):
@@ -105,7 +105,7 @@ def test_channels_opened_at_once_are_opened_in_slices(client):
     assert len(opened) > 10
 
 
-def test_a_client_that_does_not_read_yet_is_served_all_the_same(client, broker):
+def test_a_client_that_does_not_read_yet_is_served(client, broker):
     client.connection.set_writable(False)
     client.feed(declares(0, 100))
     while client.dirty:
@@ -125,7 +125,7 @@ def test_an_error_within_a_slice_ends_the_channel_only(client, broker):
     assert len(broker.vhost("/").queues) == 19
 
 
-def test_the_end_of_a_connection_that_is_not_through_is_orderly(client, broker):
+def test_a_connection_with_unhandled_slices_ends_in_order(client, broker):
     client.feed(declares(0, 100) + method("connection.close", 0, reply_code=200, reply_text=""))
     assert client.receive()[-1].name == "connection.close-ok"
     assert len(broker.vhost("/").queues) == 100

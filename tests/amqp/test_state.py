@@ -1,4 +1,4 @@
-"""Each row of the table of states is what a connection in that state does."""
+"""Each row of the table of states describes the behaviour of a connection in that state."""
 
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +62,10 @@ HANDSHAKE = (
 
 
 class Case:
-    """A client whose connection a test puts into a state. sent: how many frames of the handshake have been sent."""
+    """A client whose connection a test puts into a state.
+
+    sent: number of frames of the handshake that have been sent.
+    """
 
     def __init__(self) -> None:
         self.clock = ManualClock()
@@ -88,7 +91,7 @@ class Case:
         self.client.receive()
 
     def outrun(self) -> None:
-        """As `Connection.feed` does for too many bytes that wait for the disk."""
+        """Hold the connection, as `Connection.feed` does if too many bytes wait for the disk."""
         self.client.connection.blocking.outran()
         self.broker.awaiting_sync[self.client.connection] = None
 
@@ -206,7 +209,7 @@ REACHED: dict[State, Callable[[Case], None]] = {
     CLOSED: closed,
 }
 
-#: Arguments of methods that a state acts on.
+#: Arguments of methods that a state handles.
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "connection.start-ok": {
         "client_properties": {},
@@ -231,7 +234,7 @@ def test_every_state_is_reached() -> None:
     assert list(REACHED) == list(STATES)
 
 
-def test_methods_on_channel_0_are_acted_on_or_not_as_the_table_says(case: Case) -> None:
+def test_methods_on_channel_0_are_handled_as_in_the_table(case: Case) -> None:
     for name in sorted(case.state.acts_on):
         other = Case()
         REACHED[case.state](other)
@@ -247,7 +250,7 @@ def test_methods_on_channel_0_are_acted_on_or_not_as_the_table_says(case: Case) 
             assert not [each for each in other.client.receive() if each.name == "connection.close"]
 
 
-def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(case: Case) -> None:
+def test_other_methods_on_channel_0_are_refused_or_ignored_as_in_the_table(case: Case) -> None:
     state = case.state
     if state in (CONNECTED, HEADER):  # nothing is a frame
         return
@@ -262,7 +265,7 @@ def test_other_methods_on_channel_0_are_refused_or_ignored_as_the_table_says(cas
         assert close.arguments["reply_text"] == f"CHANNEL_ERROR - {state.refusal}"
 
 
-def test_frames_of_channels_are_handled_or_not_as_the_table_says(case: Case) -> None:
+def test_frames_of_channels_are_handled_as_in_the_table(case: Case) -> None:
     state = case.state
     if state in (CONNECTED, HEADER):
         return
@@ -282,7 +285,7 @@ def test_the_socket_is_not_read_while_frames_are_held(case: Case) -> None:
     assert case.client.connection.reading is not case.state.held
 
 
-def test_a_connection_counts_as_the_table_says(case: Case) -> None:
+def test_a_connection_is_counted_as_in_the_table(case: Case) -> None:
     assert (case.client.connection in case.broker.sessions) is (case.opened and case.state.counted)
 
 
@@ -358,7 +361,7 @@ def test_the_deadline_is_that_of_the_table(case: Case) -> None:
     assert connection.closing
 
 
-def test_silence_ends_a_connection_unless_it_is_held(case: Case) -> None:
+def test_missed_heartbeats_end_a_connection_unless_it_is_held(case: Case) -> None:
     state = case.state
     case.clock.advance(INTERVAL_S * 3000)
     has_heartbeats = (case.opened or state in (OPENING, AUTHORIZING)) and not state.deaf
@@ -382,7 +385,7 @@ def test_frames_wait_while_paused_and_are_discarded_when_deaf() -> None:
         assert not status.read_on()
 
 
-def test_open_states_are_found_by_what_makes_them_wait() -> None:
+def test_open_states_are_found_by_their_attributes() -> None:
     for state in STATES:
         if state.open:
             assert open_state(state.alarmed, state.blocked, state.outrun) is state
@@ -395,7 +398,7 @@ def test_a_closed_connection_stays_closed() -> None:
     assert status.state is CLOSED
 
 
-def test_states_follow_as_the_table_says() -> None:
+def test_transitions_are_those_of_the_table() -> None:
     for state in STATES:
         for following in STATES:
             status = at(state)
@@ -404,7 +407,7 @@ def test_states_follow_as_the_table_says() -> None:
 
 
 def at(state: State) -> Status:
-    """Return a status that has come to the state by the shortest way."""
+    """Return a status that has reached the state by the shortest path."""
     ways = [[CONNECTED]]
     for way in ways:
         if way[-1] is state:
@@ -415,7 +418,7 @@ def at(state: State) -> Status:
     return status
 
 
-def test_every_state_leads_to_the_end() -> None:
+def test_every_state_can_reach_closed() -> None:
     assert [state.name for state in STATES if "closed" not in state.follows] == ["closed"]
     assert {name for state in STATES for name in state.follows} == {state.name for state in STATES} - {"connected"}
 

@@ -40,7 +40,7 @@ def test_multiple_settles_all_up_to_a_tag(taken_back: TakenBack, subscriber: Sub
     assert subscriber.paused
 
 
-def test_a_consumer_that_resumes_gets_what_waits(taken_back: TakenBack, subscriber: Subscriber) -> None:
+def test_a_resumed_consumer_gets_waiting_messages(taken_back: TakenBack, subscriber: Subscriber) -> None:
     taken_back.add([1], subscriber)
     publish(subscriber.queue, b"waits")
     assert subscriber.bodies == []
@@ -48,7 +48,7 @@ def test_a_consumer_that_resumes_gets_what_waits(taken_back: TakenBack, subscrib
     assert subscriber.bodies == [b"waits"]
 
 
-def test_deliveries_to_get_pause_nobody(taken_back: TakenBack, subscriber: Subscriber) -> None:
+def test_deliveries_of_get_pause_no_consumer(taken_back: TakenBack, subscriber: Subscriber) -> None:
     taken_back.add([1], None)
     assert not subscriber.paused
     taken_back.settle(1, False)

@@ -1,4 +1,4 @@
-"""What a tap is told, and that nobody has to reconnect for that."""
+"""Events for taps, on connections opened before and after the tap."""
 
 from collections.abc import Sequence
 
@@ -40,7 +40,7 @@ def tap() -> Recorder:
     return Recorder()
 
 
-def test_publishes_and_deliveries_are_told_on_channels_that_were_open_before(
+def test_publishes_and_deliveries_are_tapped_on_channels_opened_before(
     broker: Broker, tap: Recorder, client: Wire, other: Wire
 ) -> None:
     client.declare("q")
@@ -66,13 +66,13 @@ def test_publishes_and_deliveries_are_told_on_channels_that_were_open_before(
     assert not tap.take()
 
 
-def test_what_goes_nowhere_is_told_with_that(broker: Broker, tap: Recorder, client: Wire) -> None:
+def test_unroutable_publishes_are_tapped_without_destinations(broker: Broker, tap: Recorder, client: Wire) -> None:
     broker.tap(tap)
     client.publish("k", b"x", exchange="amq.topic")
     assert tap.take() == [("published", "amq.topic", b"k", b"x", [])]
 
 
-def test_each_publish_of_many_alike_is_told(broker: Broker, tap: Recorder, client: Wire) -> None:
+def test_each_repeated_publish_is_tapped(broker: Broker, tap: Recorder, client: Wire) -> None:
     broker.tap(tap)
     client.declare("q")
     for _ in range(5):
@@ -81,7 +81,7 @@ def test_each_publish_of_many_alike_is_told(broker: Broker, tap: Recorder, clien
     assert client.depth("q") == 5
 
 
-def test_gets_and_redeliveries_are_told(broker: Broker, tap: Recorder, client: Wire) -> None:
+def test_gets_and_redeliveries_are_tapped(broker: Broker, tap: Recorder, client: Wire) -> None:
     client.declare("q")
     client.publish("q", b"x")
     broker.tap(tap)
@@ -91,7 +91,7 @@ def test_gets_and_redeliveries_are_told(broker: Broker, tap: Recorder, client: W
     assert tap.take() == [("delivered", "q", b"x", False), ("delivered", "q", b"x", True)]
 
 
-def test_replies_are_told_as_published_only(broker: Broker, tap: Recorder, client: Wire, other: Wire) -> None:
+def test_direct_replies_are_tapped_as_publishes_only(broker: Broker, tap: Recorder, client: Wire, other: Wire) -> None:
     client.consume("amq.rabbitmq.reply-to", no_ack=True)
     client.declare("q")
     client.publish("q", b"", reply_to="amq.rabbitmq.reply-to")
@@ -103,7 +103,7 @@ def test_replies_are_told_as_published_only(broker: Broker, tap: Recorder, clien
     assert [seen[0] for seen in tap.take()] == ["published"]
 
 
-def test_errors_of_channels_and_connections_are_told(broker: Broker, tap: Recorder, client: Wire) -> None:
+def test_errors_of_channels_and_connections_are_tapped(broker: Broker, tap: Recorder, client: Wire) -> None:
     broker.tap(tap)
     client.send(1, "queue.declare", queue="nope", passive=True)
     client.send(1, "channel.close-ok")
@@ -112,14 +112,14 @@ def test_errors_of_channels_and_connections_are_told(broker: Broker, tap: Record
     assert tap.take() == [("refused", 404, "channel", 1), ("refused", 504, "connection", 2)]
 
 
-def test_a_tap_of_one_vhost_is_told_of_that_only(broker: Broker, tap: Recorder, client: Wire) -> None:
+def test_a_tap_of_one_vhost_sees_only_that_vhost(broker: Broker, tap: Recorder, client: Wire) -> None:
     elsewhere = broker.add_vhost("elsewhere")
     broker.tap(tap, elsewhere)
     client.publish("q")
     assert not tap.take()
 
 
-def test_a_tap_of_all_is_told_of_vhosts_that_come_later(broker: Broker, tap: Recorder) -> None:
+def test_a_tap_of_all_vhosts_sees_later_vhosts(broker: Broker, tap: Recorder) -> None:
     broker.tap(tap)
     broker.add_vhost("later")
     broker.users.set_permissions("guest", "later", ".*", ".*", ".*")

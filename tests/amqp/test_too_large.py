@@ -1,4 +1,4 @@
-"""Messages beyond max_message_size: accepted, discarded, and refused after their last byte."""
+"""Messages larger than max_message_size: accepted, discarded, and refused after their last byte."""
 
 import tracemalloc
 
@@ -38,7 +38,7 @@ def refusals(received: list[Received]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("step", [1000, STREAMED, LIMIT + 1])
-def test_it_is_refused_after_its_last_octet(client: Wire, other: Wire, step: int) -> None:
+def test_a_message_that_is_too_large_is_refused_after_its_last_octet(client: Wire, other: Wire, step: int) -> None:
     client.declare("q")
     client.feed(announced(LIMIT + 1))
     body = b"x" * LIMIT
@@ -52,20 +52,20 @@ def test_it_is_refused_after_its_last_octet(client: Wire, other: Wire, step: int
     assert other.depth("q") == 0
 
 
-def test_the_largest_that_may_be_is_taken(client: Wire) -> None:
+def test_a_message_of_the_maximum_size_is_accepted(client: Wire) -> None:
     client.declare("q")
     client.publish("q", b"x" * LIMIT)
     assert client.get("q").body == b"x" * LIMIT
 
 
-def test_what_was_sent_behind_it_is_passed_over(client: Wire, other: Wire) -> None:
+def test_frames_after_a_message_that_is_too_large_are_ignored(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.feed(published("q", b"x" * (LIMIT + 1)) + published("q", b"next"))
     assert refusals(client.receive()) == [(1, REFUSED)]
     assert other.depth("q") == 0
 
 
-def test_other_channels_go_on_meanwhile(client: Wire) -> None:
+def test_other_channels_are_served_while_a_large_body_is_discarded(client: Wire) -> None:
     client.call(2, "channel.open")
     client.declare("q", channel=2)
     client.feed(announced(LIMIT + 1) + frame(BODY, 1, b"x" * LIMIT))
@@ -85,13 +85,13 @@ def test_earlier_publishes_are_confirmed_first(client: Wire) -> None:
     assert refusals([close]) == [(1, REFUSED)]
 
 
-def test_within_a_transaction(client: Wire) -> None:
+def test_a_message_that_is_too_large_is_refused_within_a_transaction(client: Wire) -> None:
     client.call(1, "tx.select")
     client.feed(published("q", b"x" * (LIMIT + 1)))
     assert refusals(client.receive()) == [(1, REFUSED)]
 
 
-def test_immediate_is_refused_before_the_size_and_the_size_before_all_else(client: Wire) -> None:
+def test_immediate_is_refused_before_the_size_and_the_size_before_other_errors(client: Wire) -> None:
     properties = b"\x80\0"
     client.feed(method("basic.publish", exchange="nowhere") + header(LIMIT + 1, 1, properties))
     client.feed(frame(BODY, 1, b"x" * (LIMIT + 1)))
@@ -111,7 +111,7 @@ def test_a_body_longer_than_announced_closes_the_connection(client: Wire, more: 
 
 
 @pytest.mark.parametrize("within", [method("basic.qos"), header(1)])
-def test_another_frame_where_its_body_is_due_closes_the_connection(client: Wire, within: bytes) -> None:
+def test_another_frame_in_place_of_a_body_closes_the_connection(client: Wire, within: bytes) -> None:
     client.feed(announced(LIMIT + 1) + frame(BODY, 1, b"x" * 100) + within)
     assert client.closed()[0] == 505
 
@@ -127,7 +127,7 @@ def test_the_largest_numbers_are_waited_for(client: Wire, size: int, sent: int) 
     client.connection.lost()
 
 
-def test_a_client_may_leave_in_the_middle(client: Wire, broker: Broker) -> None:
+def test_a_client_may_disconnect_within_a_large_body(client: Wire, broker: Broker) -> None:
     client.feed(announced(LIMIT + 1) + frame(BODY, 1, b"x" * STREAMED))
     assert client.call(0, "connection.close").name == "connection.close-ok"
     client.connection.lost()
@@ -150,7 +150,7 @@ def test_a_message_that_is_too_large_takes_no_memory(broker: Broker, frame_octet
         tracemalloc.stop()
 
 
-def test_the_largest_limit_there_can_be_is_not_called_configured() -> None:
+def test_the_maximum_limit_is_not_called_configured() -> None:
     client = Wire(make_broker(max_message_size=MAX_MESSAGE_SIZE)).log_in()
     client.feed(announced(MAX_MESSAGE_SIZE + 1))
     whole = frame(BODY, 1, bytes(131_072))

@@ -15,14 +15,14 @@ def tx(client: Wire) -> Wire:
 
 
 def commit(client: Wire) -> list[Received]:
-    """What came with the commit, before its answer."""
+    """Commit; return everything received before the answer."""
     client.send(1, "tx.commit")
     *before, answer = client.receive()
     assert answer.name == "tx.commit-ok"
     return before
 
 
-def test_after_a_rollback_what_was_settled_is_outstanding_under_its_tag(tx: Wire, other: Wire) -> None:
+def test_a_rollback_restores_settled_deliveries_under_their_tags(tx: Wire, other: Wire) -> None:
     for body in (b"1", b"2", b"3"):
         other.publish("q", body)
     delivered = tx.consume("q")
@@ -48,7 +48,7 @@ def test_a_delivery_that_is_acknowledged_cannot_be_rejected(tx: Wire, other: Wir
     assert got.arguments["reply_text"] == "PRECONDITION_FAILED - unknown delivery tag 1"
 
 
-def test_what_was_acknowledged_and_not_committed_goes_back_with_the_channel(tx: Wire, other: Wire) -> None:
+def test_uncommitted_acknowledgements_are_requeued_with_the_channel(tx: Wire, other: Wire) -> None:
     other.publish("q", b"1")
     other.publish("q", b"2")
     tx.consume("q")
@@ -61,7 +61,7 @@ def test_what_was_acknowledged_and_not_committed_goes_back_with_the_channel(tx: 
     assert other.get("q").name == "basic.get-empty"
 
 
-def test_a_route_is_taken_when_published(tx: Wire, other: Wire) -> None:
+def test_messages_are_routed_when_they_are_published(tx: Wire, other: Wire) -> None:
     tx.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
     tx.publish("k", b"1", exchange="amq.direct")
     other.call(1, "queue.unbind", queue="q", exchange="amq.direct", routing_key="k")
@@ -86,7 +86,7 @@ def test_a_commit_is_all_or_nothing_across_queues(tx: Wire, other: Wire) -> None
     assert other.get("q").name == "basic.get-empty"
 
 
-def test_what_a_quorum_queue_that_is_gone_was_to_get_is_gone(tx: Wire, other: Wire, broker: Broker) -> None:
+def test_messages_for_a_deleted_quorum_queue_are_lost_at_commit(tx: Wire, other: Wire, broker: Broker) -> None:
     tx.declare("gone", durable=True, arguments={"x-queue-type": longstr("quorum")})
     gone = broker.vhosts["/"].queues["gone"]
     tx.publish("gone", b"1", mandatory=True)
@@ -97,7 +97,7 @@ def test_what_a_quorum_queue_that_is_gone_was_to_get_is_gone(tx: Wire, other: Wi
     assert (gone.ready_count, other.depth("q")) == (0, 1)
 
 
-def test_a_classic_queue_that_is_gone_refuses_the_commit(tx: Wire, other: Wire) -> None:
+def test_a_deleted_classic_queue_refuses_the_commit(tx: Wire, other: Wire) -> None:
     tx.declare("gone")
     tx.publish("gone", b"1")
     tx.publish("q", b"2")
@@ -108,7 +108,7 @@ def test_a_classic_queue_that_is_gone_refuses_the_commit(tx: Wire, other: Wire) 
     assert other.depth("q") == 0
 
 
-def test_a_commit_that_fills_a_queue_exactly_is_taken(tx: Wire, other: Wire) -> None:
+def test_a_commit_that_fills_a_queue_exactly_is_accepted(tx: Wire, other: Wire) -> None:
     other.declare("small", arguments={"x-max-length": Field("I", 2), "x-overflow": longstr("reject-publish")})
     tx.publish("small", b"1")
     tx.publish("small", b"2")
@@ -125,7 +125,7 @@ def test_ttl_counts_from_the_commit(tx: Wire, other: Wire, clock: ManualClock) -
     assert other.depth("q") == 0
 
 
-def test_recover_leaves_what_was_acknowledged_alone(tx: Wire, other: Wire) -> None:
+def test_recover_does_not_requeue_acknowledged_deliveries(tx: Wire, other: Wire) -> None:
     other.publish("q", b"1")
     other.publish("q", b"2")
     tx.consume("q")

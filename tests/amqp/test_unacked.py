@@ -1,4 +1,4 @@
-"""Tags and entries of a channel; what clients see of settling is in test_channel.py."""
+"""Tags and entries of a channel; test_channel.py has the effects of settling for clients."""
 
 import pytest
 
@@ -33,7 +33,7 @@ def test_tags_count_all_deliveries(unacked: Unacked, queue: LocalQueue) -> None:
     assert list(unacked.entries) == [1, 2, 4]
 
 
-def test_multiple_takes_all_up_to_a_tag(unacked: Unacked, queue: LocalQueue) -> None:
+def test_multiple_includes_all_deliveries_up_to_a_tag(unacked: Unacked, queue: LocalQueue) -> None:
     hold(unacked, queue, 4)
     assert list(unacked.take(3, True)) == [1, 2, 3]
     assert list(unacked.entries) == [4]
@@ -48,7 +48,7 @@ def test_an_unknown_tag_is_refused(unacked: Unacked, queue: LocalQueue, multiple
     assert list(unacked.entries) == [1]
 
 
-def test_a_transaction_holds_what_is_settled_until_it_is_rolled_back(unacked: Unacked, queue: LocalQueue) -> None:
+def test_a_transaction_holds_settled_deliveries_until_its_rollback(unacked: Unacked, queue: LocalQueue) -> None:
     transaction = Transaction()
     unacked.begin_transaction(transaction)
     hold(unacked, queue, 2)

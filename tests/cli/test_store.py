@@ -195,7 +195,7 @@ def test_a_torn_end_is_a_note_wherever_it_is_torn(directory):
         status, figures, findings = check(directory.path)
         assert (status, figures["living"]) == (0, "1 messages, 1 octets")
         (note,) = findings
-        assert note.startswith(f"note: {directory.segment()}: at offset {whole}: a torn end of {end - whole} octets (")
+        assert note.startswith(f"note: {directory.segment()}: at offset {whole}: a torn end of {end - whole} bytes (")
 
 
 def test_a_segment_torn_within_its_header_is_a_note(directory):
@@ -205,7 +205,7 @@ def test_a_segment_torn_within_its_header_is_a_note(directory):
     directory.segment(2).write_bytes(directory.segment(2).read_bytes()[:9])
     status, figures, findings = check(directory.path)
     assert (status, figures["living"], len(findings)) == (0, "1 messages, 1 octets", 1)
-    assert findings[0].startswith(f"note: {directory.segment(2)}: at offset 0: a torn end of 9 octets")
+    assert findings[0].startswith(f"note: {directory.segment(2)}: at offset 0: a torn end of 9 bytes")
 
 
 @pytest.mark.explore
@@ -242,7 +242,7 @@ def test_every_damaged_place_is_told_and_what_is_between_is_read(directory):
     assert findings == [
         f"error: {directory.segment()}: at offset {starts[1]}: a group's checksum is wrong",
         f"error: {directory.segment()}: at offset {starts[3] - record.BATCH_HEAD.size}: no whole batch header:"
-        f" {starts[4] - starts[3]} octets cannot be read",
+        f" {starts[4] - starts[3]} bytes cannot be read",
         f"error: {directory.segment()}: at offset {starts[5]}: a group's checksum is wrong",
     ]
     assert figures["errors"] == "3"
@@ -258,7 +258,7 @@ def test_a_group_of_a_wrong_length_hides_the_rest_of_its_batch_only(directory):
     size = second - first
     assert (status, figures["living"]) == (1, "2 messages, 2 octets")
     assert findings == [
-        f"error: {directory.segment()}: at offset {place}: a group's length is wrong: {2 * size} octets cannot be read"
+        f"error: {directory.segment()}: at offset {place}: a group's length is wrong: {2 * size} bytes cannot be read"
     ]
 
 
@@ -285,7 +285,7 @@ def test_missing_segments_and_files_that_are_none(directory):
     status, figures, findings = check(directory.path)
     assert (status, figures["living"]) == (1, "3 messages, 3 octets")
     assert findings == [
-        f"error: {stray}: at offset 0: this is no name of a segment",
+        f"error: {stray}: at offset 0: not the name of a segment",
         f"error: {directory.segment(2)}: at offset 0: this segment and 1 more are missing",
     ]
 
@@ -318,11 +318,11 @@ def test_a_lost_batch_is_told(directory):
         (record.settle([10 << 32 | HEADS]), f"settles a:{HEADS}, where there is no entry"),
         (record.settle([1 << 32 | HEADS] * 2), f"settles 1:{HEADS}, which is settled already"),
         (record.returned([(2 << 32, 1)]), "returns 2:0, where there is no entry"),
-        (publish(2, address=b"\1q"), "a message's address is no exchange and routing key"),
-        (publish(2, address=b""), "a message's address is no exchange and routing key"),
-        (publish(2, frames=b"frames"), "a message's frames are no content"),
-        (publish(2, size=2), "a message's frames are no content"),
-        (publish(2, body=b"", size=1), "a message's frames are no content"),
+        (publish(2, address=b"\1q"), "a message's address is not an exchange and a routing key"),
+        (publish(2, address=b""), "a message's address is not an exchange and a routing key"),
+        (publish(2, frames=b"frames"), "a message's frames are not a content header and a body"),
+        (publish(2, size=2), "a message's frames are not a content header and a body"),
+        (publish(2, body=b"", size=1), "a message's frames are not a content header and a body"),
         (publish(2, cc_keys=1), "a message has more CC keys than keys"),
         (
             publish(2)[: record.PUBLISH_HEAD.size]
@@ -497,7 +497,7 @@ def test_while_a_broker_owns_it(directory):
     assert status == 0
     assert "queue orders: 1 messages, 1 octets" in out
     assert err == [f"note: a running broker owns {directory.path}: it may change while it is read"]
-    assert out[-2].endswith("a torn end of 2 octets (no whole batch header): being written")
+    assert out[-2].endswith("a torn end of 2 bytes (no whole batch header): being written")
     assert run("check", directory.path)[2] == []
 
 
@@ -521,7 +521,7 @@ def test_the_oldest_segment_may_go_while_a_broker_owns_it(directory, monkeypatch
 @pytest.mark.parametrize(
     ("prepare", "said"),
     [
-        (lambda path: None, "is no data directory: it has no journal"),
+        (lambda path: None, "is not a data directory: it has no journal"),
         (lambda path: (path / "version").write_text("2\n"), "has format 2; this amqpbroker reads format 1"),
     ],
 )

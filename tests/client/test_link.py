@@ -1,4 +1,4 @@
-"""A link over a transport that writes down what is done."""
+"""A link over a transport that records its calls."""
 
 import asyncio
 
@@ -101,7 +101,7 @@ async def test_opening_logs_in_and_opens_a_channel(link):
     )
 
 
-async def test_what_is_written_in_a_turn_goes_out_together(link):
+async def test_writes_of_one_iteration_are_sent_together(link):
     link.write(b"a")
     link.write(b"b")
     assert link.transport.written == b""
@@ -125,7 +125,7 @@ async def test_nothing_is_missed_while_nothing_is_read(link):
     assert link.transport.calls == ["pause"]
 
 
-async def test_after_a_full_buffer_others_have_their_turn(link):
+async def test_reading_pauses_after_a_full_buffer(link):
     assert len(link.get_buffer(-1)) == READ_BYTES
     came(link, HEARTBEAT_FRAME * (READ_BYTES // len(HEARTBEAT_FRAME)))
     assert link.transport.calls == ["pause"]
@@ -142,14 +142,14 @@ async def test_the_rest_of_a_large_frame_is_read_at_once(link):
     assert len(link.get_buffer(-1)) == READ_BYTES < MAX_READ_BYTES
 
 
-async def test_a_source_that_is_to_wait_is_not_resumed_by_a_turn(link):
+async def test_stopped_reading_is_not_resumed_by_the_next_iteration(link):
     came(link, HEARTBEAT_FRAME * (READ_BYTES // len(HEARTBEAT_FRAME)))
     link.read(False)
     await asyncio.sleep(0)
     assert "resume" not in link.transport.calls
 
 
-async def test_an_orderly_end(link):
+async def test_close_waits_for_close_ok(link):
     closing = asyncio.ensure_future(link.close())
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -160,21 +160,21 @@ async def test_an_orderly_end(link):
     assert link.seen.failures == []
 
 
-async def test_a_broker_that_does_not_answer_is_left(link, monkeypatch):
+async def test_close_without_an_answer_times_out(link, monkeypatch):
     monkeypatch.setattr("amqpbroker.client.link.CLOSE_S", 0.01)
     await link.close()
     assert link.transport.calls == ["abort"]
 
 
-async def test_a_connection_that_is_lost(link):
+async def test_a_lost_connection_fails_the_link(link):
     link.connection_lost(ConnectionResetError("reset"))
-    assert link.seen.failures == ["the connection is lost: reset"]
+    assert link.seen.failures == ["the connection was lost: reset"]
     with pytest.raises(LinkError, match="reset"):
         link.listen(link.seen)
     await link.close()
 
 
-async def test_room(link):
+async def test_backpressure_is_reported(link):
     link.pause_writing()
     link.resume_writing()
     assert link.seen.fulls == [True, False]

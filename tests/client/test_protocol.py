@@ -1,4 +1,4 @@
-"""The client against the broker's own half, without sockets."""
+"""The client against the broker's side of the protocol, without sockets."""
 
 import asyncio
 import random
@@ -35,7 +35,7 @@ class Recorder(Receiver):
 
 
 class Pair:
-    """A client and a connection, as the broker itself has it."""
+    """A client, and the broker's connection for it."""
 
     def __init__(self, chance=None):
         self.broker = make_broker()
@@ -84,7 +84,7 @@ async def pair():
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
-async def test_messages_come_and_go_as_they_are(seed):
+async def test_messages_are_published_and_delivered_unchanged(seed):
     pair = Pair(None if seed is None else random.Random(seed))
     client = await pair.open()
     assert (await client.call("queue.declare", queue="q"))["message_count"] == 0
@@ -104,7 +104,7 @@ async def test_messages_come_and_go_as_they_are(seed):
     assert pair.broker.queue_totals()["messages"] == 0
 
 
-async def test_a_channel_that_is_closed_fails_its_call_only(pair):
+async def test_a_closed_channel_fails_only_its_own_call(pair):
     with pytest.raises(ChannelClosedError, match="no queue 'nix'") as error:
         await pair.client.call("queue.declare", queue="nix", passive=True)
     assert error.value.code == 404
@@ -112,13 +112,13 @@ async def test_a_channel_that_is_closed_fails_its_call_only(pair):
     await pair.client.call("channel.open", 2)
 
 
-async def test_a_channel_that_is_closed_of_its_own_accord(pair):
+async def test_a_channel_closed_without_a_pending_call_is_reported(pair):
     pair.client.publish(1, b"nix", b"", b"\0\0", b"")
     await pair.settle()
     assert pair.seen.failures == ["NOT_FOUND - no exchange 'nix' in vhost '/'"]
 
 
-async def test_a_queue_that_is_deleted(pair):
+async def test_a_deleted_queue_is_reported_as_cancelled_consumer(pair):
     await pair.client.call("queue.declare", queue="q")
     pair.connection.client.capabilities = frozenset({"consumer_cancel_notify"})
     await pair.client.call("basic.consume", queue="q")
@@ -168,7 +168,7 @@ async def test_blocked_and_flow():
         frame(METHOD, 1, methods.encode("basic.deliver")) + frame(2, 1, b"\0\x3c\0\0"),
     ],
 )
-async def test_what_is_no_amqp(data):
+async def test_input_that_is_not_amqp_ends_the_connection(data):
     client = Client(lambda data: None)
     client.receiver = seen = Recorder()
     client.feed(data)
@@ -178,7 +178,7 @@ async def test_what_is_no_amqp(data):
     assert len(seen.failures) == 1
 
 
-async def test_frames_behind_the_end_of_the_connection_are_not_read():
+async def test_frames_after_the_end_of_the_connection_are_ignored():
     client = Client(lambda data: None)
     client.receiver = seen = Recorder()
     client.feed(told("connection.close", reply_text="bye") + told("connection.blocked", reason="late") + b"\1\0\0")

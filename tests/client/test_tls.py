@@ -30,7 +30,7 @@ def test_key_may_be_encrypted(authority):
 
 
 @pytest.mark.parametrize("field", ["cacertfile", "certfile"])
-def test_files_that_do_not_do_are_named(field):
+def test_unusable_files_are_named_in_the_error(field):
     with pytest.raises(LinkError, match="/nowhere: No such file or directory"):
         tls_context(TlsOptions(**{field: "/nowhere"}))
     with pytest.raises(LinkError, match=__file__):

@@ -17,7 +17,7 @@ from amqpbroker.client.uri import TlsOptions, UriError, parse, without_credentia
         ("amqp://[::1]:1/v", ("::1", 1, "v", "guest", "guest")),
     ],
 )
-def test_where_and_who(text, expected):
+def test_address_and_credentials(text, expected):
     uri = parse(text)
     assert (uri.host, uri.port, uri.vhost, uri.user, uri.password) == expected
 
@@ -51,7 +51,7 @@ def test_tls():
         ("amqps://h?verify=maybe", '{invalid_amqp_params_parameter,verify,"maybe"}'),
     ],
 )
-def test_what_is_none(text, reason):
+def test_invalid_uris(text, reason):
     with pytest.raises(UriError) as error:
         parse(text)
     assert str(error.value) == reason
@@ -83,7 +83,7 @@ def test_secrets_are_not_shown(text):
     assert "cret" not in told
 
 
-def test_what_is_shown():
+def test_shown_uri_has_no_credentials_and_parameters():
     assert parse("amqp://ann:p@host:1/%2f?heartbeat=5").shown == "amqp://host:1/%2f"
     assert parse("amqp:///%2f").shown == "amqp:///%2f"
     assert parse("amqp://").shown == "amqp://"

@@ -1,4 +1,4 @@
-"""The clients of the crash test. Each has a thread, works until its connection breaks, and is run again each round."""
+"""The clients of the crash test. Each has a thread, works until its connection breaks, and is restarted each round."""
 
 import random
 import threading
@@ -17,9 +17,9 @@ from tests.crash.ledger import Ledger, Mark, Session
 from tests.harness import published
 from tests.load.client import LoadClient, request
 
-#: Confirms that a pipelining publisher does not wait for.
+#: Maximum number of confirms that a pipelining publisher does not wait for.
 WINDOW = 500
-#: Publishers wait for their consumers when more is queued.
+#: Maximum number of queued messages; publishers wait for their consumers beyond it.
 BACKLOG = 3_000
 PREFETCH = 200
 
@@ -27,7 +27,7 @@ JOIN_TIMEOUT_S = 60.0
 
 
 class CrashClient(ABC):
-    """`start` runs it against a broker, `join` waits for its end and returns what it failed with."""
+    """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -41,7 +41,7 @@ class CrashClient(ABC):
 
     def join(self) -> Exception | None:
         self._thread.join(JOIN_TIMEOUT_S)
-        assert not self._thread.is_alive(), f"{self} does not see that its broker is gone"
+        assert not self._thread.is_alive(), f"{self} does not notice that its broker has ended"
         return self._error
 
     def is_running(self) -> bool:
@@ -55,11 +55,11 @@ class CrashClient(ABC):
 
     @abstractmethod
     def work(self, port: int) -> None:
-        """Until the connection breaks."""
+        """Work until the connection breaks."""
 
 
 class LedgerClient(CrashClient):
-    """One that keeps the book of one queue."""
+    """A client that keeps the ledger of one queue."""
 
     def __init__(self, chance: random.Random, ledger: Ledger) -> None:
         super().__init__(chance)
@@ -75,7 +75,7 @@ class Event(NamedTuple):
 
 
 def events_of(client: LoadClient) -> Iterator[Event]:
-    """Whatever comes, until the broker is gone: then ConnectionError is raised."""
+    """Yield received methods until the broker has ended, then raise ConnectionError."""
     delivery: Event | None = None
     left = 0
     parts: list[bytes] = []
@@ -95,10 +95,10 @@ def events_of(client: LoadClient) -> Iterator[Event]:
         if kind != METHOD and not left:
             assert delivery is not None
             yield delivery._replace(body=b"".join(parts))
-    raise ConnectionError("the broker is gone")
+    raise ConnectionError("the broker has ended")
 
 
-# --- a plain socket, pipelining ---------------------------------------------------------------------------------------
+# --- a pipelining client on a socket --------------------------------------------------------------------------------
 
 
 class RawPublisher(LedgerClient):
@@ -123,7 +123,7 @@ class RawPublisher(LedgerClient):
                     if len(unconfirmed) < WINDOW // 2:
                         continue
                 if not unconfirmed:
-                    # Nothing will come until the consumer has taken something.
+                    # Nothing arrives until the consumer has received something.
                     time.sleep(0.002)
                     client.depth(ledger.queue)
                     continue
@@ -139,7 +139,7 @@ class RawPublisher(LedgerClient):
 
 
 class RawConsumer(LedgerClient):
-    """Acks one by one and many at once, leaves some for later, and has the acks synced by confirmed publishes."""
+    """Acks one by one and in batches, leaves some for later, and syncs the acks by confirmed publishes."""
 
     def __init__(self, chance: random.Random, ledger: Ledger, markers: str) -> None:
         super().__init__(chance, ledger)
@@ -177,7 +177,7 @@ class RawConsumer(LedgerClient):
                 client.send(published(self.markers, b"marker", delivery_mode=2))
 
     def _acks(self, session: Session, unacked: dict[int, int]) -> bytes:
-        """The frames, while the ledger and `unacked` are told."""
+        """Return ack frames, and record them in the ledger and in `unacked`."""
         tags = list(unacked)
         if self.chance.random() < 0.5:
             kept = self.chance.randrange(len(tags)) if len(tags) < PREFETCH else 0
@@ -193,7 +193,7 @@ class RawConsumer(LedgerClient):
 
 
 class PairPublisher(CrashClient):
-    """Publishes to two queues in one transaction: both have a message, or none."""
+    """Publishes to two queues in one transaction: both get a message, or neither."""
 
     def __init__(self, chance: random.Random, one: Ledger, other: Ledger) -> None:
         super().__init__(chance)
@@ -207,7 +207,8 @@ class PairPublisher(CrashClient):
             while True:
                 numbers: list[int] = []
                 for _ in range(self.chance.randint(1, 3)):
-                    # Both books know of it before either is sent: a send may fail, and the numbers stay alike.
+                    # Both ledgers record the pair before either message is sent: a send may fail, and the numbers stay
+                    # equal.
                     pair = [(ledger.queue, *ledger.publish()) for ledger in self.ledgers]
                     for queue, _, data in pair:
                         client.send(published(queue, data, delivery_mode=2))

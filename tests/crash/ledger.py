@@ -1,30 +1,30 @@
-"""What the clients of one queue know, and what follows from it. One publisher, one consumer at a time.
+"""Knowledge of the clients of one queue, and the resulting expectations. One publisher and one consumer at a time.
 
 Messages are numbered from 1 and published once each. The criteria:
 
-- **Confirmed**: the publisher has read the confirm (or tx.commit-ok). Such a message has to be delivered until its ack
-  was sent: in the end it was acked, or the drain finds it. An unconfirmed one may be there or not.
-- **Acked and synced**: the ack was sent, and after it, on the same channel, something whose answer waits for the disk:
+- **Confirmed**: the publisher has read the confirm (or tx.commit-ok). Such a message must be delivered until its ack is
+  sent: in the end it was acked, or the drain finds it. An unconfirmed message may exist or not.
+- **Acked and synced**: the ack was sent, and after it, on the same channel, a request whose answer waits for the disk:
   a persistent message to a durable queue that was confirmed, or a tx.commit that was answered. A channel's frames are
-  acted on in order and batches are written in order, so the ack is on the disk too, and the message must not come back.
-  One whose ack was sent but not synced may come back.
-- **Delivered and synced**: the same for a delivery. If such a message comes again, it says that it is redelivered.
-- **Order**: nothing is requeued while a consumer is there, so within one session the numbers only grow.
-- The body is that of its number, to the octet.
+  handled in order and batches are written in order, so the ack is on the disk too, and the message must not be
+  delivered again. A message whose ack was sent but not synced may be delivered again.
+- **Delivered and synced**: the same for a delivery. If such a message is delivered again, its redelivered flag is set.
+- **Order**: nothing is requeued while there is a consumer, so numbers only grow within a session.
+- The body belongs to the number, and no byte differs.
 """
 
 PATTERN = bytes(range(256)) * 1024
 
 
 def body(number: int) -> bytes:
-    """Mostly small ones; some take a page or many, and one in a thousand two frames."""
+    """Return the body of a message: mostly small; some take a page or many, and one in a thousand takes two frames."""
     chance = number * 2654435761 % 1000
     size = 200_000 if chance == 0 else 20_000 if chance < 40 else chance // 4
     return b"%d %b" % (number, PATTERN[number % 251 : number % 251 + size])
 
 
 class Ledger:
-    """All rounds of one queue. wrong: what must not have happened."""
+    """All rounds of one queue. wrong: violations of the criteria."""
 
     def __init__(self, queue: str, **arguments: object) -> None:
         self.queue = queue
@@ -44,7 +44,7 @@ class Ledger:
         return self.sent - len(self.acked)
 
     def publish(self) -> tuple[int, bytes]:
-        """The next message, to be sent right away."""
+        """Return the next message, which must be sent immediately."""
         self.sent += 1
         return self.sent, body(self.sent)
 
@@ -55,7 +55,7 @@ class Ledger:
         self.wrong.append(f"{self.queue}: message {number} {text}")
 
     def settle_accounts(self) -> None:
-        """After the drain: what was confirmed and is nowhere."""
+        """After the drain, report confirmed messages that are missing."""
         for number in sorted(self.confirmed - self.acked - self.drained):
             self.complain(number, "was confirmed and is lost")
 
@@ -77,7 +77,7 @@ class Session:
         self._acked: list[int] = []
 
     def delivered(self, data: bytes, redelivered: bool) -> int:
-        """Returns the message's number."""
+        """Check a delivery, and return the message's number."""
         ledger = self._ledger
         number = int(data.partition(b" ")[0])
         ledger.deliveries += 1
@@ -97,19 +97,19 @@ class Session:
         return number
 
     def ack(self, number: int) -> None:
-        """To be called before the ack is sent."""
+        """Record an ack. Call it before the ack is sent."""
         self._ledger.acked.add(number)
         self._acked.append(number)
 
     def mark(self) -> "Mark":
-        """To be called before something is sent that is answered when it is synced."""
+        """Return a mark. Call it before sending a request that is answered when it is synced."""
         mark = Mark(self._ledger, self._delivered, self._acked)
         self._delivered, self._acked = [], []
         return mark
 
 
 class Mark:
-    """What came before an answer that says that it is synced."""
+    """The deliveries and acks before a request whose answer shows that they are synced."""
 
     def __init__(self, ledger: Ledger, delivered: list[int], acked: list[int]) -> None:
         self._ledger = ledger

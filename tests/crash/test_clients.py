@@ -1,4 +1,4 @@
-"""What a client of the crash test notes down when its connection breaks."""
+"""Records of a client of the crash test when its connection breaks."""
 
 import random
 
@@ -9,7 +9,7 @@ from tests.crash.ledger import Ledger
 
 
 class BreakingClient:
-    """In place of LoadClient: its `sends`-th send finds the connection broken."""
+    """A replacement of LoadClient whose connection breaks at the send number `sends`."""
 
     def __init__(self, sends):
         self._sends = sends
@@ -33,7 +33,7 @@ class BreakingClient:
 
 
 @pytest.mark.parametrize("sends", range(1, 7))
-def test_both_books_of_a_pair_count_alike_whichever_send_fails(monkeypatch, sends):
+def test_both_ledgers_of_a_pair_have_equal_numbers_whichever_send_fails(monkeypatch, sends):
     monkeypatch.setattr(clients, "LoadClient", lambda port: BreakingClient(sends))
     one, other = Ledger("one"), Ledger("other")
     with pytest.raises(ConnectionError):

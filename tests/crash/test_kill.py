@@ -1,8 +1,8 @@
-"""A broker that is killed with SIGKILL again and again, and clients that remember what they were promised.
+"""A broker that is killed with SIGKILL repeatedly, and clients that record its promises.
 
-What the kernel has survives SIGKILL, so this shows that answers, writes and recovery go together under load; that what
-is confirmed is also synced is shown with files that forget (tests/store/test_persistence.py). `ledger.py` says what is
-taken for a promise. `make crash` runs 50 rounds, or ROUNDS=n; SEED=n chooses other moments and sizes.
+Data in the kernel survives SIGKILL, so this test covers answers, writes and recovery under load. Files that lose
+unsynced data test that confirmed messages are also synced (tests/store/test_persistence.py). `ledger.py` defines the
+promises. `make crash` runs 50 rounds, or ROUNDS=n; SEED=n varies times and sizes.
 """
 
 import logging
@@ -35,17 +35,17 @@ from tests.process import ENVIRONMENT, BrokerProcess
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SEED = int(os.environ.get("SEED", "1"))
 
-#: How long a broker lives, from when its clients start.
+#: Lifetime of a broker in seconds, from the start of its clients.
 LIFE_S = (0.15, 1.2)
 
 
 def is_broken_connection(error):
-    # LoadClient asserts that the answer comes that it waits for.
+    # LoadClient asserts that the awaited answer arrives.
     return isinstance(error, OSError | pika.exceptions.AMQPError) or "the broker closed" in str(error)
 
 
 class Rounds:
-    """Brokers on one data directory, the clients, and what these know."""
+    """Brokers on one data directory, their clients and their ledgers."""
 
     def __init__(self, tmp_path):
         self.chance = random.Random(SEED)
@@ -81,7 +81,7 @@ class Rounds:
             process.kill()
 
     def round(self):
-        """A life of the broker."""
+        """Run a broker and its clients until the broker is killed."""
         with self.broker(in_order=False) as broker:
             for client in self.clients:
                 client.start(broker.port)
@@ -95,7 +95,7 @@ class Rounds:
         assert "Traceback" not in broker.log
 
     def drain(self):
-        """Take everything that is left, in an orderly life of the broker."""
+        """Consume all remaining messages from a broker that is stopped in order."""
         with self.broker() as broker:
             for ledger in self.ledgers:
                 with LoadClient(broker.port) as client:
@@ -112,7 +112,7 @@ class Rounds:
             assert [client.depth(ledger.queue) for ledger in self.ledgers] == [0] * len(self.ledgers)
 
     def are_a_test(self):
-        """Whether every queue has seen enough for what is found to mean something."""
+        """Return whether every queue has had enough traffic for meaningful results."""
         acking = (self.classic, self.quorum, self.pika)
         return all(len(ledger.confirmed) > ROUNDS for ledger in self.ledgers) and all(ledger.gone for ledger in acking)
 
@@ -122,14 +122,14 @@ class Rounds:
 
 @pytest.fixture(autouse=True)
 def _quiet_pika(caplog):
-    """It logs each broken connection several times."""
+    """Silence pika's log, which has several lines for each broken connection."""
     caplog.set_level(logging.CRITICAL, "pika")
 
 
-def test_confirmed_is_never_lost_and_synced_acks_are_never_back(tmp_path):
+def test_confirmed_messages_are_never_lost_and_synced_acks_never_undone(tmp_path):
     rounds = Rounds(tmp_path)
     lives = kills = torn = 0
-    # On a busy machine little may come of a short life.
+    # On a busy machine little may happen in a short life.
     while lives < ROUNDS or (lives < 5 * ROUNDS and not rounds.are_a_test()):
         if rounds.chance.random() < 0.3 and rounds.starts:
             rounds.kill_while_starting()

@@ -1,8 +1,8 @@
-"""What holds for any connection, whatever its peer sends: `check` runs a script and sees to it.
+"""Invariants of a connection for any input: `check` runs a script and verifies them.
 
-A script is a list of steps: bytes are fed, an int moves the clock on by so many milliseconds and ends the turn, a bool
-says whether the peer's socket takes output. It is run whole and in pieces, with the same chance each time, and must
-give the same answer both times.
+A script is a list of steps: bytes are fed, an int advances the clock by so many milliseconds and ends the event loop
+iteration, a bool sets whether the client's socket accepts output. It is run whole and in pieces, with the same random
+choices, and must have the same answer both times.
 """
 
 import logging
@@ -20,7 +20,7 @@ from tests.harness import Cut, Received, Wire, make_broker, random_cut, whole
 
 Script = Sequence[bytes | int]
 
-#: Settings that are small, so that little input reaches them.
+#: Small limits, so that little input reaches them.
 SETTINGS = {
     "max_message_size": 1000,
     "frame_max": 4096,
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 class _Errors(logging.Handler):
-    """Collects what is logged as an error of the broker, not as one of its clients."""
+    """Collects log records of internal errors, not those about clients."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -60,7 +60,7 @@ def no_errors_logged() -> Iterator[None]:
 
 @contextmanager
 def same_chance() -> Iterator[None]:
-    """Generated names and random routes are the same every time."""
+    """Make generated names and random routes the same every time."""
     chance = random.Random(1)
     state = random.getstate()
     random.seed(1)
@@ -72,9 +72,9 @@ def same_chance() -> Iterator[None]:
 
 
 def check(script: Script, logged_in: bool = True, reopens: bool = False) -> None:
-    """Raises AssertionError if anything does not hold.
+    """Run a script and verify the invariants. Raises AssertionError if one is violated.
 
-    logged_in: the script starts behind channel.open of 1. reopens: the peer opens a channel anew when that was closed.
+    logged_in: the script starts after channel.open of 1. reopens: the client reopens a channel that was closed.
     """
     with no_errors_logged():
         cuts = (whole, random_cut(1))
@@ -121,7 +121,7 @@ def _run(script: Script, logged_in: bool, reopens: bool, cut: Cut) -> list[bytes
 
 
 def check_order(received: list[Received], opened: set[int]) -> bool:
-    """Whether the broker may say this, in this order; returns whether it closed the connection."""
+    """Verify that these methods are allowed in this order; return whether the broker closed the connection."""
     closed = False
     for got in received:
         if got.channel:
@@ -144,7 +144,7 @@ def check_order(received: list[Received], opened: set[int]) -> bool:
 
 
 def check_nothing_left(broker: Broker, bystander: Wire, clock: ManualClock) -> None:
-    """Of a connection that is gone; and what is left of its queues and exchanges can be deleted."""
+    """Verify that a connection has left nothing, and that its queues and exchanges can be deleted."""
     vhost = broker.vhost("/")
     assert list(broker.sessions) == [bystander.connection]
     assert not broker.direct_replies._replies

@@ -1,4 +1,4 @@
-"""Strategies for what a peer may send: methods with arguments that mean something, content, broken frames."""
+"""Strategies for client input: methods with meaningful arguments, content, broken frames."""
 
 import random
 from typing import Any
@@ -14,7 +14,7 @@ from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.wire import fields
 
-#: What a client calls on an open channel, the more interesting more often.
+#: Methods that a client calls on an open channel; the more interesting ones are repeated.
 ON_A_CHANNEL = (
     "channel.flow",
     "exchange.declare",
@@ -58,7 +58,7 @@ keys = st.sampled_from(["", "a", "b", "c", "k", "a.b", "#", "*", "2"])
 small = st.integers(0, 3)
 rarely = st.sampled_from([False, False, False, False, True])
 
-#: Arguments that the broker knows, with values that are often right.
+#: Arguments that the broker knows, with values that are often valid.
 _KNOWN: dict[str, st.SearchStrategy[Field]] = {
     "x-message-ttl": st.integers(-1, 50).map(lambda value: Field("I", value)),
     "x-expires": st.integers(0, 3000).map(lambda value: Field("l", value)),
@@ -86,7 +86,7 @@ known = st.lists(
 odd = st.lists(st.tuples(st.sampled_from(sorted(_KNOWN)), fields.fields), min_size=1, max_size=2).map(dict)
 arguments: st.SearchStrategy[Table] = st.one_of(st.just({}), known, known, known, odd, fields.tables)
 
-#: What an argument of this name is, whatever the method.
+#: Strategies of arguments by name, for all methods.
 _MEANT: dict[str, st.SearchStrategy[Any]] = {
     "queue": queues,
     "exchange": exchanges,
@@ -113,7 +113,7 @@ _MEANT: dict[str, st.SearchStrategy[Any]] = {
 
 @st.composite
 def calls(draw: st.DrawFn, name: str) -> bytes:
-    """The payload of a method with arguments that often mean something."""
+    """Return the payload of a method with arguments that are often meaningful."""
     values = {field: draw(_MEANT.get(field, fields.ARGUMENTS[kind])) for field, kind in BY_NAME[name].fields}
     if name in ("basic.recover", "basic.recover-async"):
         values["requeue"] = not draw(rarely)
@@ -156,7 +156,7 @@ properties = st.one_of(
 
 @st.composite
 def publishes(draw: st.DrawFn, channels: st.SearchStrategy[int]) -> bytes:
-    """A whole publish, sometimes several that are alike."""
+    """Return a whole publish, sometimes several equal ones."""
     data = published(
         draw(keys),
         b"x" * draw(st.sampled_from([0, 1, 3, 30, 1000, 1001])),
@@ -186,12 +186,12 @@ content_headers = st.tuples(st.sampled_from([0, 1, 3, 1000, 1001, 2**64 - 1]), p
     lambda drawn: b"\0\x3c\0\0" + drawn[0].to_bytes(8, "big") + encode_properties(drawn[1])
 )
 
-#: Frames that make sense if channels 1 and 2 are open.
+#: Frames that are valid if channels 1 and 2 are open.
 good = st.one_of(
     framed(METHOD, methods, open_channels), framed(METHOD, methods, open_channels), publishes(open_channels)
 )
 
-#: Frames that are whole, but may be wrong where they come.
+#: Whole frames that may be invalid in their position.
 odd_frames = st.one_of(
     framed(METHOD, methods),
     framed(METHOD, st.sampled_from(OPENING_AND_CLOSING).flatmap(calls)),
@@ -234,7 +234,7 @@ def _binding(queue: str, exchange: str, key: str, **values: Any) -> bytes:
     return _call("queue.bind", queue=queue, exchange=exchange, routing_key=key, arguments=_typed(**values))
 
 
-#: What may be there already when a script begins: exchanges of every kind, queues that die into each other.
+#: Definitions that may exist when a script begins: exchanges of every type, queues that dead-letter to each other.
 TOPOLOGIES = (
     _exchange("x", "x-delayed-message", x_delayed_type="topic")
     + _exchange("y", "x-consistent-hash", hash_header="k")
@@ -260,7 +260,7 @@ TOPOLOGIES = (
 
 
 def _sane_step(seed: str) -> bytes | int:
-    """One thing that a sane client might do, by chance alone: drawing each part from hypothesis takes too long."""
+    """Return one operation of a well-behaved client, by `random`: drawing each part from Hypothesis is too slow."""
     chance = random.Random(seed)
     channel = chance.choice((1, 1, 2))
     queue, exchange = chance.choice("aaabbbcccde"), chance.choice(("x", "y", "z", "amq.topic", ""))
@@ -342,7 +342,7 @@ def _sane_step(seed: str) -> bytes | int:
 
 @st.composite
 def sane_scripts(draw: st.DrawFn) -> list[bytes | int]:
-    """Much that makes sense, on two channels; mostly a turn behind each step."""
+    """Return many valid operations on two channels; most steps end the event loop iteration."""
     script: list[bytes | int] = [_call("channel.open", 2) + draw(st.sampled_from(TOPOLOGIES)), 0, _call("tx.select", 2)]
     base = draw(st.integers(0, 2**64))
     for number in draw(st.lists(st.integers(0, 10_000), min_size=40, max_size=80)):

@@ -1,4 +1,4 @@
-"""Any bytes give an AMQP error or a close: never a traceback, a hang, or anything left behind. See invariants.py."""
+"""Any bytes result in an AMQP error or a close: never in a traceback, a hang, or leftovers. See invariants.py."""
 
 import struct
 
@@ -25,7 +25,7 @@ def test_any_bytes_at_all(data: bytes) -> None:
 
 @given(data=st.binary(max_size=60))
 @effort(100)
-def test_any_bytes_behind_the_protocol_header(data: bytes) -> None:
+def test_any_bytes_after_the_protocol_header(data: bytes) -> None:
     check([PROTOCOL_HEADER + data], logged_in=False)
 
 
@@ -46,7 +46,7 @@ HANDSHAKE = [
     _method("connection.open", 0, virtual_host="/"),
 ]
 
-#: A connection that does something of everything.
+#: A connection that uses every feature.
 LIFE = [
     *HANDSHAKE,
     _method("channel.open"),
@@ -87,7 +87,7 @@ LIFE = [
 
 @st.composite
 def mutations(draw: st.DrawFn) -> list[bytes]:
-    """The life of a connection with up to three mistakes in it."""
+    """Return the script of a connection with up to three errors in it."""
     life = list(LIFE)
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(life) - 1))
@@ -122,14 +122,14 @@ def mutations(draw: st.DrawFn) -> list[bytes]:
     return life
 
 
-def test_the_life_itself_is_without_mistakes() -> None:
+def test_the_base_script_has_no_errors() -> None:
     check(LIFE, logged_in=False)
     check([step for data in LIFE for step in (data, 0)], logged_in=False)
 
 
 @given(life=mutations(), pause=st.booleans())
 @effort(250)
-def test_a_life_with_mistakes(life: list[bytes], pause: bool) -> None:
+def test_a_script_with_errors(life: list[bytes], pause: bool) -> None:
     check([step for data in life for step in ((data, 5) if pause else (data,))], logged_in=False)
 
 
@@ -141,7 +141,7 @@ def test_methods_in_any_order_with_any_arguments(script: list[bytes | int]) -> N
 
 @given(script=scripts.sane_scripts())
 @effort(200)
-def test_longer_scripts_that_mostly_make_sense(script: list[bytes | int]) -> None:
+def test_longer_scripts_that_are_mostly_valid(script: list[bytes | int]) -> None:
     check(script, reopens=True)
 
 
@@ -158,5 +158,5 @@ def test_longer_scripts_that_mostly_make_sense(script: list[bytes | int]) -> Non
         [_method("queue.declare", queue="\ud7ff" * 85), _method("queue.declare", queue="x" * 255, passive=True)],
     ],
 )
-def test_examples_that_are_worth_keeping(script: list[bytes | int]) -> None:
+def test_regression_examples(script: list[bytes | int]) -> None:
     check(script)

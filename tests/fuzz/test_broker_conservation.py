@@ -1,6 +1,6 @@
-"""Several clients at once: what was confirmed is in one place, whatever they and their sockets do.
+"""Several clients at once: every confirmed message is in exactly one place, whatever the clients and sockets do.
 
-Like test_queue_conservation, but from byte to byte: with channels, connections that are lost, peers that do not read,
+Like test_queue_conservation, but from byte to byte: with channels, lost connections, clients that do not read,
 transactions, dead letters between queues.
 """
 
@@ -22,7 +22,7 @@ QUEUES = ("work", "retry", "grave")
 
 @dataclass
 class Client:
-    """What a client on channel 1 of its own connection knows. held: tag -> body of what it has not settled."""
+    """The state of a client on channel 1 of its own connection. held: tag -> body of its unsettled deliveries."""
 
     wire: Wire
     readable: bool = True
@@ -66,7 +66,7 @@ class Machine(RuleBasedStateMachine):
         self.gone: set[bytes] = set()
         self.binned: set[bytes] = set()
         self.dropped: set[bytes] = set()
-        #: With these, messages die without a client's doing, and are dropped when they would go round.
+        #: In these cases messages die without a client's doing, and are dropped if they would cycle.
         self.drops = quorum or length is not None
         for who in (0, 2):
             self.consume(who, "work", 2, False)
@@ -80,10 +80,11 @@ class Machine(RuleBasedStateMachine):
             client.transactional = True
         return client
 
-    # --- what clients see -------------------------------------------------------------------------------------------
+    # --- observations of clients
+    # ----------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        """Everybody whose socket takes something reads it."""
+        """Read the output of all clients whose sockets accept it."""
         for client in self.clients:
             if client.readable:
                 for got in client.wire.receive():
@@ -113,7 +114,8 @@ class Machine(RuleBasedStateMachine):
 
     clients_at = st.integers(0, 2)
 
-    # --- what clients do --------------------------------------------------------------------------------------------
+    # --- operations of clients
+    # ------------------------------------------------------------------------------------------
 
     @rule(
         who=clients_at,
@@ -197,7 +199,10 @@ class Machine(RuleBasedStateMachine):
 
     @rule(commit=st.booleans())
     def end_transaction(self, commit: bool) -> None:
-        """A rollback makes what was settled outstanding again; the channel is left for that, which gives it back."""
+        """End the transaction.
+
+        A rollback makes settled deliveries outstanding again; the channel is closed to requeue them.
+        """
         for who, client in enumerate(self.clients):
             if not client.transactional or not client.readable:
                 continue
@@ -213,7 +218,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule(who=clients_at, really=st.sampled_from([False, False, True]))
     def lose(self, who: int, really: bool) -> None:
-        """The socket breaks; another client takes its place."""
+        """Break the connection's socket; another client takes its place."""
         if not really:
             return
         client = self.clients[who]
@@ -236,10 +241,11 @@ class Machine(RuleBasedStateMachine):
         self.broker.clock.advance(ms)
         self.read()
 
-    # --- what always holds ------------------------------------------------------------------------------------------
+    # --- invariants
+    # -----------------------------------------------------------------------------------------------------
 
     def outstanding(self) -> dict[str, list[bytes]]:
-        """What channels hold of each queue, what transactions would settle included."""
+        """Return the messages of each queue that channels hold, including those that transactions would settle."""
         bodies: dict[str, list[bytes]] = {queue: [] for queue in QUEUES}
         for client in self.clients:
             channel = client.wire.connection.channels[1]

@@ -1,4 +1,4 @@
-"""Random HTTP requests get an answer or a closed connection: never a 500, a traceback, or a hang."""
+"""Random HTTP requests result in an answer or a closed connection: never in a 500, a traceback, or a hang."""
 
 from tests.fuzz.http.campaign import Campaign
 from tests.process import BrokerProcess

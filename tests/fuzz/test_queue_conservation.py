@@ -1,7 +1,8 @@
-"""Operations of any kind on a queue: no message is lost or doubled, each leaves for a known reason, and in order.
+"""All kinds of operations on a queue: no message is lost or duplicated, and each leaves for a known reason and in
+order.
 
-A machine does what publishers, consumers and the clock may do, and keeps its own account of where each message is. How
-hard it tries: see effort.py.
+A state machine performs operations of publishers, consumers and the clock, and keeps its own record of the place of
+each message. See effort.py for the number of examples.
 """
 
 from collections import Counter
@@ -20,7 +21,7 @@ from tests.fuzz.effort import effort
 
 @dataclass
 class Copy:
-    """One published message. place: ready, held, or the reason why it left. rank: its turn among those ready."""
+    """A published message. place: ready, held, or the reason why it left. rank: its order among ready messages."""
 
     body: bytes
     priority: int
@@ -80,13 +81,14 @@ class Machine(RuleBasedStateMachine):
         self.counts: Counter[str] = Counter()
         self.add(2, no_ack=False, priority=0)
 
-    # --- the account ------------------------------------------------------------------------------------------------
+    # --- the record
+    # -----------------------------------------------------------------------------------------------------
 
     def copy_of(self, message: Message) -> Copy:
         return self.copies[int(message.body.split(b".")[0])]
 
     def ready(self, copy: Copy, again: bool = False) -> None:
-        """The copy is in line: classic queues put it in its old place, quorum queues what is there again before all."""
+        """Make the copy ready: classic queues restore its old position, quorum queues put requeued messages first."""
         number = int(copy.body.split(b".")[0])
         self.came += 1
         copy.place = "ready"
@@ -108,7 +110,7 @@ class Machine(RuleBasedStateMachine):
             self.held.append(entry)
 
     def settle_account(self) -> None:
-        """After each step: what died, and whether what was delivered was due."""
+        """After each step, check the messages that died, and whether deliveries were in order."""
         self.clock.advance(0)
         delivered, self.delivered = self.delivered, []
         while self.grave.ready.count:
@@ -130,17 +132,18 @@ class Machine(RuleBasedStateMachine):
             assert copy.place not in ("rejecting", "returning"), copy
         for i, (copy, to) in enumerate(delivered):
             assert copy.new or not 0 < copy.deadline_ms <= self.clock.now_ms(), "delivered too late"
-            # What a quorum queue deals out at once each consumer gets together.
+            # If a quorum queue delivers several messages at once, each consumer gets its messages together.
             later = [other for other, whose in delivered[i + 1 :] if whose is to or not self.quorum]
             waiting = [other for other in self.copies if other.place == "ready"] + later
             earlier = [other for other in waiting if other.rank < copy.rank]
             if self.quorum:
                 earlier = [other for other in earlier if other.rank[0] == 0 or other.high == copy.high]
-            assert not earlier, "delivered out of turn"
+            assert not earlier, "delivered out of order"
         for copy in self.copies:
             copy.new = False
 
-    # --- what may happen --------------------------------------------------------------------------------------------
+    # --- operations
+    # -----------------------------------------------------------------------------------------------------
 
     @rule(
         paddings=st.lists(st.integers(0, 6), min_size=1, max_size=5),
@@ -202,7 +205,7 @@ class Machine(RuleBasedStateMachine):
         self.settle_account()
 
     def taken(self, data: st.DataObject) -> list[Entry]:
-        """Some of what is held, in any order."""
+        """Return some of the held messages, in any order."""
         chosen = data.draw(st.lists(st.sampled_from(self.held), min_size=1, max_size=4, unique=True))
         self.held = [entry for entry in self.held if entry not in chosen]
         return chosen
@@ -251,7 +254,8 @@ class Machine(RuleBasedStateMachine):
         self.clock.advance(ms)
         self.settle_account()
 
-    # --- what always holds ------------------------------------------------------------------------------------------
+    # --- invariants
+    # -----------------------------------------------------------------------------------------------------
 
     @invariant()
     def everything_is_in_one_place(self) -> None:
@@ -285,7 +289,9 @@ class Machine(RuleBasedStateMachine):
         assert letters == died + refused
 
     def may_take(self, one: Subscriber) -> bool:
-        """Of a single active consumer only that one, and only until one of higher priority waits to take over."""
+        """Return whether a consumer may receive: with a single active consumer only that one, and only until one of
+        higher priority waits to take over.
+        """
         active = self.queue.consumers.active
         if not self.single or active is None:
             return not self.single
@@ -311,7 +317,7 @@ class Machine(RuleBasedStateMachine):
             assert not 0 < line.head().deadline_ms <= self.clock.now_ms(), "the head is overdue"
 
     def teardown(self) -> None:
-        """In the end the queue is deleted, and nothing that it still holds goes anywhere."""
+        """Delete the queue in the end; the messages that it still holds are not delivered."""
         if not hasattr(self, "queue"):
             return
         self.vhost.delete_queue(self.queue)
@@ -322,7 +328,7 @@ class Machine(RuleBasedStateMachine):
 
 
 class Witness(Subscriber):
-    """A subscriber that tells of every delivery while it happens."""
+    """A subscriber that reports every delivery immediately."""
 
     on_delivery: Callable[[Message, Entry | None, bool, Subscriber | None], None]
 

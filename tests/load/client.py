@@ -1,4 +1,4 @@
-"""A client that costs next to nothing: a blocking socket, and no more protocol than putting load on a broker takes."""
+"""A client with minimal CPU cost: a blocking socket, and only the protocol features that load tests need."""
 
 import resource
 import socket
@@ -16,7 +16,7 @@ TIMEOUT_S = 60.0
 
 
 def request(name: str, channel: int = 1, **arguments: Any) -> bytes:
-    """The frame of a method, such as `request("queue.declare", queue="q")`."""
+    """Return the frame of a method, such as `request("queue.declare", queue="q")`."""
     return frame(METHOD, channel, methods.encode(name, **arguments))
 
 
@@ -28,8 +28,8 @@ def guest(capabilities: Iterable[str] = (), password: str = "guest") -> Login:
 class LoadClient:
     """A connection with channel 1 open, logged in as guest. Leaving its `with` drops the socket.
 
-    capabilities: what the client announces that it understands, such as `connection.blocked`.
-    tls: encrypt the connection, whatever certificate the broker has.
+    capabilities: capabilities that the client announces, such as `connection.blocked`. tls: encrypt the connection; any
+    certificate of the broker is accepted.
     """
 
     def __init__(
@@ -69,12 +69,12 @@ class LoadClient:
         self.socket.sendall(data)
 
     def call(self, name: str, answer: str, channel: int = 1, **arguments: Any) -> dict[str, Any]:
-        """Send a method and wait for its answer; returns that one's arguments."""
+        """Send a method and wait for its answer; return the answer's arguments."""
         self.send(request(name, channel, **arguments))
         return self.expect(answer)
 
     def expect(self, name: str) -> dict[str, Any]:
-        """Wait for this method, past deliveries; returns its arguments."""
+        """Wait for this method, skipping deliveries; return its arguments."""
         for kind, payload in self.frames():
             if kind != METHOD:
                 continue
@@ -85,7 +85,7 @@ class LoadClient:
         raise AssertionError(f"the broker closed instead of sending {name}")
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """(type, payload) of each frame as it comes in, until the broker closes."""
+        """Yield (type, payload) of each frame as it arrives, until the broker closes the connection."""
         while True:
             for kind, _, payload in self.reader.frames():
                 if kind != HEARTBEAT:
@@ -96,14 +96,14 @@ class LoadClient:
             self.reader.feed(data)
 
     def take_unread(self) -> bytes:
-        """Return the bytes that were received and belong to no frame that was given out, and forget them."""
+        """Remove and return received bytes that belong to no frame yielded so far."""
         return self.reader.take(self.reader.held)
 
     def declare(self, queue: str, **arguments: Any) -> None:
         self.call("queue.declare", "queue.declare-ok", queue=queue, **arguments)
 
     def depth(self, queue: str) -> int:
-        """Messages ready there."""
+        """Return the number of ready messages in the queue."""
         count: int = self.call("queue.declare", "queue.declare-ok", queue=queue, passive=True)["message_count"]
         return count
 
@@ -114,7 +114,7 @@ class LoadClient:
         self.socket.close()
 
     def close(self) -> None:
-        """End in order, as clients do it."""
+        """Close the connection in order, as normal clients do."""
         self.call("connection.close", "connection.close-ok", channel=0, reply_code=200, class_id=0, method_id=0)
         self.socket.close()
 
@@ -128,7 +128,7 @@ def without_verification() -> ssl.SSLContext:
 
 
 def allow_open_files(count: int) -> bool:
-    """Let this process have as many files open; False if it may not."""
+    """Raise this process's limit of open files; return False if that is not allowed."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count <= hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))

@@ -8,7 +8,7 @@ from tests.process import BrokerProcess
 
 @pytest.fixture
 def broker(tmp_path):
-    """A broker that only this test has, so that its memory tells what the test did to it."""
+    """A broker for a single test, so that its memory reflects this test only."""
     with BrokerProcess(tmp_path) as process:
         yield process
 
@@ -21,7 +21,7 @@ def _many_sockets():
 
 @pytest.fixture(scope="session", autouse=True)
 def _fair_threads():
-    """Where a test measures beside its own load, the one thread must not wait long for the other."""
+    """Shorten the interval of thread switches, for tests that measure beside their own load."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(0.0005)
     yield

@@ -1,4 +1,4 @@
-"""Load that runs beside a test, and what it does to others meanwhile."""
+"""Load beside a test, and its effect on other clients."""
 
 import os
 import threading
@@ -14,7 +14,10 @@ from tests.process import BrokerProcess
 
 @contextmanager
 def beside(work: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Run `work` in a thread; gives a function that tells whether it is still at it. What it raised is raised here."""
+    """Run `work` in a thread; yield a function that returns whether it is still running.
+
+    Its exception is raised here.
+    """
     raised: list[BaseException] = []
 
     def run() -> None:
@@ -33,10 +36,9 @@ def beside(work: Callable[[], None]) -> Iterator[Callable[[], bool]]:
 
 
 def round_trips_ms(broker: BrokerProcess, go_on: Callable[[], bool], at_least: int = 200) -> list[float]:
-    """How long messages to an acknowledged queue of their own take from here to here, one by one, sorted.
+    """Return the latencies of messages through a queue of their own, with acknowledgements, one by one, sorted.
 
-    Time in which the broker, or this process, waited for a processor that others had says nothing about it, and is left
-    out.
+    Time in which the broker or this process waited for a processor used by others is not included.
     """
     message = published("round-trips", b"x" * 100)
     took = []
@@ -55,5 +57,5 @@ def round_trips_ms(broker: BrokerProcess, go_on: Callable[[], bool], at_least: i
 
 
 def p99(values: list[float]) -> float:
-    """Of sorted values."""
+    """Return the 99th percentile of sorted values."""
     return values[len(values) * 99 // 100]

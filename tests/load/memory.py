@@ -1,4 +1,4 @@
-"""How much memory a process has, as the kernel counts it."""
+"""Memory of a process, as counted by the kernel."""
 
 from pathlib import Path
 
@@ -8,17 +8,17 @@ MB = 1_000_000
 
 
 def resident_bytes(pid: int) -> int:
-    """Octets of memory that the process has in use now."""
+    """Return the resident memory of the process in bytes."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
-        pytest.skip("only Linux tells in /proc how much memory a process has")
+        pytest.skip("only Linux has the memory of a process in /proc")
     line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
     return int(line.split()[1]) * 1024
 
 
 def peak_bytes(pid: int) -> int:
-    """Octets of memory that it had in use at most, since it started or since `forget_peak`."""
+    """Return the peak resident memory in bytes, since the start of the process or since `forget_peak`."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""A backlog is on the disk, not in memory: what a queue keeps there does not grow with what waits in it."""
+"""A backlog is on the disk, not in memory: the memory of a queue does not grow with its stored messages."""
 
 import struct
 import time
@@ -11,7 +11,7 @@ from tests.load.client import LoadClient, request
 from tests.load.memory import MB, forget_peak, peak_bytes, resident_bytes
 from tests.process import PATIENCE_S, BrokerProcess
 
-#: Batches of persistent messages that may wait to be confirmed: what a slow disk has not taken yet is in memory.
+#: Batches of persistent messages that may be unconfirmed: data that a slow disk has not written yet is in memory.
 WINDOW = 10
 
 
@@ -26,7 +26,7 @@ def numbered(number: int, size: int) -> bytes:
 
 
 def fill(client: LoadClient, queue: str, count: int, size: int, persistent: bool = True) -> None:
-    """Publish as fast as the broker takes it, and the disk, and wait until it has all."""
+    """Publish as fast as the broker and the disk accept it, and wait until everything is confirmed."""
     batch = max(1, 200_000 // size)
     properties = {"delivery_mode": 2} if persistent else {}
     client.call("confirm.select", "confirm.select-ok")
@@ -42,7 +42,7 @@ def fill(client: LoadClient, queue: str, count: int, size: int, persistent: bool
 
 
 def settle(pid: int) -> int:
-    """What is resident once it grows no more: the last batches are synced, and then leave memory."""
+    """Return the resident memory once it stops growing: the last batches are synced, and then leave memory."""
     before = resident_bytes(pid)
     while True:
         time.sleep(0.3)
@@ -53,7 +53,7 @@ def settle(pid: int) -> int:
 
 
 def drain(port: int, queue: str, count: int, prefetch: int) -> None:
-    """Take all of it, in order, with single consumer and acknowledgements of many at a time."""
+    """Consume everything in order, with acknowledgements of one and of many messages."""
     with LoadClient(port) as client:
         client.call("basic.qos", "basic.qos-ok", prefetch_count=prefetch)
         client.send(request("basic.consume", queue=queue))
@@ -120,13 +120,13 @@ def test_a_restart_reads_no_bodies_into_memory(tmp_path):
         drain(process.port, "q", 100_000, 1_000)
 
 
-def test_what_a_backlog_took_goes_back_to_the_system_once_it_has_gone(tmp_path):
+def test_memory_of_a_consumed_backlog_is_returned_to_the_system(tmp_path):
     with BrokerProcess(tmp_path) as process, LoadClient(process.port) as client, LoadClient(process.port) as other:
         pid = process.process.pid
         before = resident_bytes(pid)
         client.declare("q")
         fill(client, "q", 100_000, 1_000, persistent=False)
-        # What stands behind it in memory keeps the allocator from giving any of it back by itself.
+        # Objects after it in memory prevent the allocator from returning any of it by itself.
         other.declare("behind")
         fill(other, "behind", 100, 1_000, persistent=False)
         grown = resident_bytes(pid) - before
@@ -137,7 +137,7 @@ def test_what_a_backlog_took_goes_back_to_the_system_once_it_has_gone(tmp_path):
             time.sleep(0.1)
 
 
-def test_transient_messages_leave_memory_while_it_is_short(tmp_path):
+def test_transient_messages_leave_memory_while_it_is_low(tmp_path):
     setting = "vm_memory_high_watermark.absolute=240MB"
     arguments = ("--data-dir", str(tmp_path / "data"), "--set", setting)
     with BrokerProcess(tmp_path, *arguments) as process:
@@ -146,7 +146,7 @@ def test_transient_messages_leave_memory_while_it_is_short(tmp_path):
             client.declare("q")
             forget_peak(pid)
             fill(client, "q", 300_000, 1_000, persistent=False)
-            # Rounds through the queues, and what the allocator gives back after them, are a second apart.
+            # Passes over the queues, and the return of memory after them, are a second apart.
             until = time.monotonic() + PATIENCE_S
             while resident_bytes(pid) >= 200 * MB and time.monotonic() < until:
                 time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Connections, channels, queues and bindings that come and go, over and over: nothing of them stays."""
+"""Connections, channels, queues and bindings that are created and deleted repeatedly leave nothing behind."""
 
 import time
 
@@ -60,7 +60,7 @@ def queues(client, port):
 
 
 @pytest.mark.parametrize("kind", [connections, channels, queues])
-def test_what_comes_and_goes_leaves_nothing(broker, kind):
+def test_churn_leaves_nothing_behind(broker, kind):
     pid = broker.process.pid
     with LoadClient(broker.port) as client:
         client.declare("kept")

@@ -5,7 +5,7 @@ import pytest
 from tests.load.client import LoadClient
 
 
-def test_one_that_cannot_log_in_leaves_no_socket_open():
+def test_a_client_that_cannot_log_in_closes_its_socket():
     sockets = []
 
     class Refused(LoadClient):

@@ -48,14 +48,14 @@ def test_idle_connections_are_cheap_and_all_served(broker):
     [b"", b"AMQP", b"AMQP\0\0\x09\x01", b"AMQP\0\0\x09\x01\1\0\0\0\0\x0f\xff" + b"x" * 4000],
     ids=["nothing", "half a header", "the header", "most of a frame"],
 )
-def test_who_does_not_log_in_is_closed_in_time_and_in_nobodys_way(tmp_path, said):
+def test_clients_that_do_not_log_in_are_disconnected_in_time(tmp_path, said):
     arguments = ("--set", "handshake_timeout=1000", "--log-level", "error")
     with BrokerProcess(tmp_path, *arguments) as broker, contextlib.ExitStack() as opened:
         before = resident_bytes(broker.process.pid)
         start = time.monotonic()
         silent = [opened.enter_context(_connected(broker)) for _ in range(SILENT)]
         for sock in silent:
-            with contextlib.suppress(ConnectionError):  # a machine that is busy may take longer than they have
+            with contextlib.suppress(ConnectionError):  # a busy machine may take longer than their time limit
                 sock.sendall(said)
         LoadClient(broker.port).close()
         grown = resident_bytes(broker.process.pid) - before
@@ -66,7 +66,7 @@ def test_who_does_not_log_in_is_closed_in_time_and_in_nobodys_way(tmp_path, said
         took_s = time.monotonic() - start
         LoadClient(broker.port).close()
     print(f"{SILENT} silent ones: {grown / SILENT / 1000:.1f} kB each, closed after {took_s:.2f} s")
-    assert 0.9 < took_s < 9  # unless it is told, a broker waits for 10
+    assert 0.9 < took_s < 9  # without this setting, a broker waits for 10
     assert grown < SILENT * 30_000
 
 
@@ -76,14 +76,14 @@ def _connected(broker):
     return sock
 
 
-def test_frames_larger_than_agreed_are_refused_at_once_and_not_kept(broker):
-    """What follows is thrown away; the close comes after the pause that RabbitMQ makes as well."""
+def test_frames_larger_than_negotiated_are_refused_and_not_stored(broker):
+    """The rest of the frame is discarded; the close is sent after the same delay as in RabbitMQ."""
     with _connected(broker) as sock:
         sock.sendall(b"AMQP\0\0\x09\x01")
         assert sock.recv(4096).startswith(b"\1\0\0")
         before = resident_bytes(broker.process.pid)
         sock.sendall(b"\1\0\0" + (100 * MB).to_bytes(4, "big"))
-        broker.wait_for_log("frame_too_large")  # before the payload is there
+        broker.wait_for_log("frame_too_large")  # before the payload has arrived
         with contextlib.suppress(ConnectionError):
             for _ in range(20):
                 sock.sendall(b"x" * MB)

@@ -18,10 +18,10 @@ DURATION_S = 2.0
 
 @pytest.mark.parametrize("size", [16, 100_000])
 def test_a_publisher_faster_than_the_broker_is_slowed_by_tcp(broker, size):
-    """Its bytes wait in its own socket: the broker takes in no more than it has handled."""
+    """Unsent bytes wait in its own socket: the broker reads no more than it has handled."""
     pid = broker.process.pid
     with LoadClient(broker.port) as publisher, LoadClient(broker.port) as consumer:
-        # What the consumer is late with is not what is measured here.
+        # A slow consumer is not the subject of this measurement.
         consumer.declare("q", arguments={"x-max-length-bytes": Field("I", MB)})
         consumer.call("basic.consume", "basic.consume-ok", queue="q", no_ack=True)
         before = resident_bytes(pid)

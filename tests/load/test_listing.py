@@ -1,4 +1,4 @@
-"""Ten thousand queues, listed over HTTP while messages go through."""
+"""Ten thousand queues, listed over HTTP while messages are published and consumed."""
 
 import base64
 import http.client
@@ -18,16 +18,16 @@ pytestmark = pytest.mark.alone
 QUEUES = 10_000
 BATCH = 200
 TIMES = 3
-#: How long one kind of list is asked for again and again, and how often that is tried on a machine that others use.
+#: Duration in seconds of repeated requests for one kind of list, and number of attempts on a shared machine.
 LISTING_S = 1.0
 ATTEMPTS = 5
-#: What is allowed for a list, and for a message beside it (p99).
+#: Maximum time in seconds for a list, and for a message beside it (p99).
 LIST_S = 0.5
 MESSAGE_MS = 20
-#: Messages beside almost nothing are quicker than this (p99) on a machine that is not busy with something else.
+#: Maximum latency (p99) of messages beside almost no load, on a machine without other work.
 QUIET_MS = 5
 
-#: What one who looks asks for: everything, a page by name as the page does, a page in another order, few columns.
+#: Requests of a user: everything, a page by name as the UI requests it, a page in another order, few columns.
 ASKED = {
     "all": ("/api/queues", QUEUES),
     "a page": ("/api/queues?page=1&page_size=100", 100),
@@ -43,7 +43,7 @@ LOGIN = {"authorization": "Basic " + base64.b64encode(b"guest:guest").decode()}
 
 @pytest.fixture
 def filled(broker):
-    """Queues of which each has been used."""
+    """A broker with queues that have all been used."""
     with LoadClient(broker.port) as client:
         for first in range(0, QUEUES, BATCH):
             names = [f"orders.{number}" for number in range(first, first + BATCH)]
@@ -55,7 +55,7 @@ def filled(broker):
 
 
 def listed(port, path):
-    """How long it takes, in seconds, and what is answered."""
+    """Return the time in seconds, and the answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port)
     start = time.monotonic()
     connection.request("GET", path, headers=LOGIN)
@@ -71,7 +71,7 @@ def test_listing_is_quick(filled):
     for name, (path, count) in ASKED.items():
         took = []
         for _ in range(TIMES):
-            # Time in which others had the processor says nothing about the list.
+            # Time in which other processes used the processor is not part of the result.
             with Waiting(pid, os.getpid()) as waiting:
                 before = waiting.seconds()
                 whole, answer = listed(port, path)
@@ -83,7 +83,7 @@ def test_listing_is_quick(filled):
         assert sorted(took)[TIMES // 2] < LIST_S, name
 
 
-def test_messages_go_through_meanwhile(filled):
+def test_messages_are_delivered_while_listing(filled):
     port = filled.port_of("http")
     listed(port, "/api/nodes")
     for name, (path, _) in ASKED.items():
@@ -92,7 +92,7 @@ def test_messages_go_through_meanwhile(filled):
             took = beside_listing(filled, path)
             usual = max(before, p99(beside_listing(filled, "/api/whoami")))
             print(f"{name}: p50 {took[len(took) // 2]:.2f} ms, p99 {p99(took):.2f} ms, else {usual:.2f} ms")
-            # A machine that is quiet before and after decides at once; one that is busy delays everything.
+            # A machine that is idle before and after gives a result at once; a busy machine delays everything.
             quiet = usual < QUIET_MS
             passed = p99(took) < (MESSAGE_MS if quiet else MESSAGE_MS + usual)
             if passed or quiet:
@@ -101,7 +101,7 @@ def test_messages_go_through_meanwhile(filled):
 
 
 def beside_listing(filled, path):
-    """How long messages take while one list is made after the other."""
+    """Return the latencies of messages while lists are requested continuously."""
 
     def list_again():
         end = time.monotonic() + LISTING_S

@@ -12,7 +12,7 @@ BATCH = 200
 
 
 def pipelined(client, answer, frames):
-    """Send the requests a batch at a time; returns microseconds for each."""
+    """Send the requests a batch at a time; return the microseconds per request."""
     start = time.monotonic()
     for first in range(0, len(frames), BATCH):
         batch = frames[first : first + BATCH]

@@ -56,7 +56,7 @@ def broker(tmp_path):
 
 
 @pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
-def test_declarations_that_are_sent_at_once(broker, durable):
+def test_other_clients_are_served_during_declarations(broker, durable):
     for attempt in range(ATTEMPTS):
         names = [f"q.{attempt}.{number}" for number in range(DECLARATIONS)]
         requests = [request("queue.declare", queue=name, durable=durable) for name in names]
@@ -75,7 +75,7 @@ def test_declarations_that_are_sent_at_once(broker, durable):
 
 @pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
 @pytest.mark.parametrize("what", ["queue", "exchange"])
-def test_deleting_what_has_many_bindings(broker, what, durable):
+def test_other_clients_are_served_during_a_deletion_with_many_bindings(broker, what, durable):
     count = BINDINGS // 2 if durable else BINDINGS
     for _ in range(ATTEMPTS):
         with LoadClient(broker.port) as client:

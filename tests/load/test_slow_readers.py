@@ -1,4 +1,4 @@
-"""Peers that do not read: they cost a bounded amount of memory, and nobody else notices."""
+"""Clients that do not read: they cost a bounded amount of memory, and no other client is affected."""
 
 import select
 
@@ -14,16 +14,16 @@ from tests.load.memory import MB, forget_peak, peak_bytes, resident_bytes
 pytestmark = pytest.mark.alone
 
 SENT = 200 * MB
-#: What waits in the broker's own output, and what the allocator makes of it.
+#: Output buffers of the broker, and their overhead in the allocator.
 BUFFERS = 16 * MB
-#: The longest name there is makes the longest answer.
+#: The longest name produces the longest answer.
 LONG = "q" * 255
 
 
 @pytest.mark.parametrize("no_ack", [True, False], ids=["no-ack", "unlimited prefetch"])
 @pytest.mark.parametrize(("size", "kept"), [(1_000, 1_000), (1_000_000, 4)], ids=["1 kB", "1 MB"])
-def test_a_consumer_that_stops_reading_is_not_written_for_without_end(broker, no_ack, size, kept):
-    """What it does not take stays in the queue, where the queue's limits hold."""
+def test_output_to_a_consumer_that_stops_reading_is_bounded(broker, no_ack, size, kept):
+    """Messages that it does not read stay in the queue, which applies its own limits."""
     pid = broker.process.pid
     with LoadClient(broker.port) as publisher, LoadClient(broker.port) as consumer:
         consumer.declare("slow", arguments={"x-max-length": Field("I", kept)})
@@ -54,8 +54,8 @@ def test_a_consumer_that_stops_reading_is_not_written_for_without_end(broker, no
     ],
     ids=["basic.get", "queue.declare", "basic.return"],
 )
-def test_a_peer_that_never_reads_its_answers_is_no_longer_read(broker, asked):
-    """And goes on where it stopped once it does."""
+def test_a_client_that_never_reads_its_answers_is_no_longer_read(broker, asked):
+    """The client is served again once it reads its answers."""
     pid = broker.process.pid
     with LoadClient(broker.port, receive_buffer_bytes=32768) as client:
         client.declare("empty")
@@ -91,8 +91,8 @@ def test_a_peer_that_never_reads_its_answers_is_no_longer_read(broker, asked):
                     break
 
 
-def test_a_large_message_asked_for_over_and_over_is_not_copied_without_end(broker):
-    """Sixteen kilobytes of requests, the most that is read at once, ask for some 400 copies."""
+def test_copies_of_a_large_message_for_repeated_gets_are_bounded(broker):
+    """The maximum of one read is sixteen kilobytes of requests, for some 400 copies."""
     pid = broker.process.pid
     again = request("basic.get", queue="large") + request("basic.nack", multiple=True, requeue=True)
     asked = 16_000 // len(again)

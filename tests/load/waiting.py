@@ -1,4 +1,4 @@
-"""How long threads wait for a processor that others have: what a machine does that is not theirs alone."""
+"""Time in which threads wait for a processor used by others, on a machine with other work."""
 
 import os
 from contextlib import ExitStack
@@ -6,7 +6,10 @@ from pathlib import Path
 
 
 class Waiting:
-    """That of all threads that these processes have now; none where the system does not tell. Use it in a `with`."""
+    """Waiting time of all current threads of some processes; none if the system does not report it.
+
+    Use it in a `with`.
+    """
 
     def __init__(self, *pids: int) -> None:
         self._pids = pids
@@ -25,12 +28,12 @@ class Waiting:
         self._opened.close()
 
     def seconds(self) -> float:
-        """Since they began."""
+        """Return the seconds of waiting since the beginning."""
         return sum(self._waited_ns(file) for file in self._files) / 1e9
 
     @staticmethod
     def _waited_ns(file: int) -> int:
         try:
             return int(os.pread(file, 100, 0).split()[1])
-        except ProcessLookupError:  # it has ended
+        except ProcessLookupError:  # the thread has ended
             return 0

@@ -26,7 +26,7 @@ def add(deaths: Deaths, death: Death) -> Deaths:
 
 
 def recorded(*deaths: Death) -> Deaths:
-    """The record of one message that has died so often, in this order."""
+    """Return the record of one message with these deaths, in order."""
     record = Deaths()
     for death in deaths:
         add(record, death)
@@ -52,7 +52,7 @@ def test_the_fields_of_x_death_and_their_order() -> None:
     assert "original-expiration" not in headers_of(recorded(Death("a", "expired")))["x-death"].value[0].value
 
 
-def test_first_stays_and_last_follows() -> None:
+def test_first_death_headers_stay_and_last_death_headers_change() -> None:
     headers = headers_of(
         recorded(Death("a", "expired", exchange="x1"), Death("b", "rejected", exchange="x2"), Death("a", "maxlen"))
     )
@@ -83,14 +83,14 @@ some_deaths = st.lists(
 
 
 @given(some_deaths)
-def test_the_headers_are_those_of_tables(deaths: list[Death]) -> None:
+def test_headers_are_those_of_a_simple_model(deaths: list[Death]) -> None:
     record = Deaths()
     for count, death in enumerate(deaths, 1):
         add(record, death)
         assert list(headers_of(record).items()) == list(history(*deaths[:count]).headers().items())
 
 
-#: Headers of clients, of names before, between and behind those of the record, and of the same names.
+#: Headers of clients, with names before, between and after those of the record, and with the same names.
 client_names = st.one_of(
     names,
     st.sampled_from(["a", "x-dead", "x-death", "x-delivery-count", "x-e", "x-first-death-exchange", "x-first-death-q"]),
@@ -104,7 +104,7 @@ def test_properties_have_the_record_among_the_client_s_headers(headers: Table | 
     sent = normalised(encode_properties(values if headers is None else {**values, "headers": headers}))
     properties = sent
     for count, death in enumerate(deaths, 1):
-        # The client's own record is not continued; the broker's own is all that is kept of earlier deaths.
+        # The client's own record is not continued; only the broker's own record keeps earlier deaths.
         deaths_so_far = Deaths(properties) if count > 1 else Deaths()
         properties = set_headers(properties, add(deaths_so_far, death).headers())
         wanted = {**(headers or {}), **history(*deaths[:count]).headers()}
@@ -114,14 +114,14 @@ def test_properties_have_the_record_among_the_client_s_headers(headers: Table | 
 
 
 @given(some_deaths, queues)
-def test_cycles_are_those_of_tables(deaths: list[Death], queue: str) -> None:
+def test_cycles_are_those_of_a_simple_model(deaths: list[Death], queue: str) -> None:
     assert recorded(*deaths).is_cycle(queue) is history(*deaths).is_cycle(queue)
     assert recorded(*deaths).is_cycle(deaths[0].queue) is history(*deaths).is_cycle(deaths[0].queue)
 
 
 @pytest.mark.parametrize("count", [0, 100])
 @pytest.mark.parametrize("reason", ["expired", "rejected"])
-def test_routing_key_that_looks_like_a_death_is_none(reason: str, count: int) -> None:
+def test_a_routing_key_that_looks_like_a_death_is_not_counted(reason: str, count: int) -> None:
     forged = b"\x06reasonS\0\0\0%c%b\x05queueS\0\0\0\1q" % (len(reason), reason.encode())
     others = [Death(f"other{number}", "expired") for number in range(count)]
     deaths = recorded(*others, Death("a", "expired", routing_keys=(forged,)), Death("b", "expired"))
@@ -160,7 +160,7 @@ def test_death_among_many_is_found_and_counted(reason: str) -> None:
     ],
 )
 def test_cycles(deaths: list[tuple[str, str]], queue: str, cycle: bool) -> None:
-    """The deaths in the order in which they happened; rules of mc:is_death_cycle."""
+    """Check deaths in chronological order against the rules of mc:is_death_cycle."""
     assert recorded(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
     assert history(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
 

@@ -25,11 +25,11 @@ def test_a_large_piece_alone_is_not_copied():
     assert pieces.join() is piece
 
 
-def test_nothing_is_no_octets():
+def test_no_pieces_are_joined_to_empty_bytes():
     assert Pieces().join() == b""
 
 
-def test_they_know_how_many_they_are():
+def test_size_is_the_sum_of_all_pieces():
     pieces, more = Pieces(), Pieces()
     for each, sizes in ((pieces, (5000, 3, 4096)), (more, (7, 9000))):
         for size in sizes:

@@ -128,7 +128,7 @@ def test_a_directory_has_one_broker(machine):
         status, output = serve("--data-dir", str(machine.data))
         assert status == 1
         assert output == (
-            f"Error: {machine.data} belongs to a running broker (pid {broker.process.pid}); stop that, or name another"
+            f"Error: {machine.data} belongs to a running broker (pid {broker.process.pid}); stop it, or choose another"
             " directory with --data-dir\n"
         )
         connected(broker).close()

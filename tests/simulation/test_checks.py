@@ -107,7 +107,7 @@ def pile_up_output(process):
 
 def join_line(process, of):
     """Make a consumer wait in a line without a reason. of: gets the line of the channel, or of the connection."""
-    of(channel_of(process)).line.join(queue_of(process).consumers.all[0])
+    of(channel_of(process)).waiting.join(queue_of(process).consumers.all[0])
 
 
 def fire_late(process):

@@ -26,9 +26,9 @@ from tests.simulation.scheduler import MS, SECOND, Scheduler
 BOOT_NS = (10 * MS, 2 * SECOND)
 #: The same, and the time before a client connects again, in a hasty world.
 HASTY_NS = (1 * MS, 20 * MS)
-#: Texts of errors that this disk cannot cause: it has all data at the places where they were written.
-MISPLACED = ("octets instead of", "cannot be read back")
-#: Maximum size of groups of workloads.
+#: Texts of errors that this disk gives no reason for: it has what was written where it was written.
+MISPLACED = ("bytes instead of", "cannot be read back")
+#: Groups of workloads are smaller than that.
 WHOLE_GROUP_BYTES = 1 << 24
 #: Default consumer timeout. With a shorter one, deliveries on their way may be late.
 TIMEOUT_MS = Config().consumer_timeout_ms

@@ -1,4 +1,4 @@
-"""What was gathered as batches: all of a message comes back, and no batch has more than it should."""
+"""Batches of gathered operations: they lose nothing, and none exceeds its limits."""
 
 import pytest
 
@@ -18,7 +18,7 @@ from tests.broker.storing import (
 )
 
 
-def test_a_batch_has_not_much_more_than_it_should():
+def test_batches_exceed_their_size_by_one_group_at_most():
     node = node_with()
     client = node.client()
     client.call(1, "confirm.select")
@@ -32,7 +32,7 @@ def test_a_batch_has_not_much_more_than_it_should():
     assert bodies(node.crash()) == ["under way", *map(BODY, range(50))]
 
 
-def test_nothing_is_confirmed_before_all_that_was_gathered_is_safe():
+def test_publishes_are_confirmed_after_the_last_batch_of_their_gathering():
     node = node_with()
     client = node.client()
     client.call(1, "confirm.select")
@@ -85,7 +85,7 @@ def test_a_transaction_that_is_too_large_for_one_group_is_several():
     batches = 0
     while node.committer.work:
         after = crashed_copy(node)
-        # Nothing is settled before everything that takes its place is there.
+        # Nothing is settled before all its replacements are stored.
         assert depth(after, "q") == 20
         batches += 1
         node.committer.finish()
@@ -94,7 +94,7 @@ def test_a_transaction_that_is_too_large_for_one_group_is_several():
     assert (depth(after, "q"), depth(node.crash(), "q"), depth(node.crash(), "tx")) == (20, 0, 20)
 
 
-def test_what_lives_is_written_again_in_batches_as_well():
+def test_compaction_respects_the_batch_size():
     node = node_with(keep={}, q={})
     node.persistence.log.segment_bytes = 20_000
     client = node.client()
@@ -113,7 +113,7 @@ def test_what_lives_is_written_again_in_batches_as_well():
     assert bodies(node.crash(), "keep") == [BODY(start + i) for start in range(0, 300, 30) for i in range(10)]
 
 
-def test_a_large_batch_is_written_again_in_steps():
+def test_compaction_of_a_large_batch_takes_several_steps():
     node = node_with({}, keep={}, q={})
     node.persistence.log.segment_bytes = 20_000
     client = node.client()
@@ -179,7 +179,7 @@ def test_more_extra_keys_than_can_be_stored_are_refused():
     )
 
 
-def test_a_dead_letter_with_too_long_a_key_is_told_what_fits():
+def test_a_dead_letter_with_too_long_a_key_is_stored_shortened():
     dead = {"x-dead-letter-exchange": longstr("amq.fanout"), "x-dead-letter-routing-key": longstr("r" * 300)}
     node = Node(q={}, source=dead)
     client = node.client()

@@ -4,7 +4,7 @@ from amqpbroker.store.committer import ThreadCommitter
 
 
 class Journal:
-    """Its removal takes until it is told to be over."""
+    """A journal whose removal blocks until the test ends it."""
 
     def __init__(self):
         self.removing = threading.Event()
@@ -17,7 +17,7 @@ class Journal:
         self.removed += 1
 
 
-def test_a_removal_keeps_neither_the_caller_nor_a_batch_waiting():
+def test_removing_segments_blocks_neither_the_caller_nor_a_batch():
     journal = Journal()
     safe = threading.Event()
     committer = ThreadCommitter(journal, lambda call: call(), lambda: None)
@@ -31,7 +31,7 @@ def test_a_removal_keeps_neither_the_caller_nor_a_batch_waiting():
     assert journal.removed == 1
 
 
-def test_what_was_freed_is_removed_before_it_ends():
+def test_freed_segments_are_removed_before_close_returns():
     journal = Journal()
     journal.over.set()
     committer = ThreadCommitter(journal, lambda call: call(), lambda: None)

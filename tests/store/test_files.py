@@ -9,7 +9,7 @@ from amqpbroker.store.files import Files
 
 @pytest.fixture
 def written(tmp_path):
-    """Writes parts with one call, and returns what is in the file then."""
+    """Write parts with one call, and return the contents of the file."""
 
     def write(*parts):
         files = Files()
@@ -28,7 +28,7 @@ def test_parts_are_written_one_behind_the_other(written, count):
     assert written(*parts) == b"".join(parts)
 
 
-def test_what_the_system_took_only_in_part_is_written_on(written, monkeypatch):
+def test_a_partial_write_is_continued(written, monkeypatch):
     choose = random.Random(1)
 
     def few(descriptor, parts):
@@ -41,7 +41,7 @@ def test_what_the_system_took_only_in_part_is_written_on(written, monkeypatch):
 
 
 def test_bytes_are_written_over_where_they_are(tmp_path, monkeypatch):
-    """Linux appends to a file that is open for appending, wherever one writes. Few bytes are taken at a time."""
+    """Linux appends if the file is open for appending. Only a few bytes are written at a time."""
     pwrite = os.pwrite
     monkeypatch.setattr(module.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:2], at))
     files = Files()

@@ -1,4 +1,4 @@
-"""First deliveries of messages: a flag of the publish record if that is not yet written, else a record of their own."""
+"""First deliveries of messages: a flag of the publish record if that is not yet written, else a separate record."""
 
 import pytest
 
@@ -18,7 +18,10 @@ QUORUM = {"x-queue-type": longstr("quorum")}
 
 
 class Records(record.Visitor):
-    """What the journal of a node says. published: sequence -> whether the publish record says that it was delivered."""
+    """The records in the journal of a node.
+
+    published: sequence -> whether the publish record has the flag for a delivered message.
+    """
 
     def __init__(self, node):
         self.published = {}
@@ -44,7 +47,7 @@ class Records(record.Visitor):
 
 
 def redelivered(node, queue="q"):
-    """Get everything; returns what of it is redelivered."""
+    """Get everything; return the redelivered flag of each message."""
     client = node.client()
     found = {}
     while (got := client.get(queue, no_ack=False)).name == "basic.get-ok":
@@ -53,7 +56,7 @@ def redelivered(node, queue="q"):
 
 
 @pytest.mark.parametrize("arguments", [{}, {"x-max-priority": Field("I", 5)}, QUORUM])
-def test_the_first_delivery_in_the_iteration_of_the_publish_is_no_record(arguments):
+def test_a_first_delivery_in_the_iteration_of_the_publish_needs_no_record(arguments):
     node = Node(q=arguments)
     client, consumer = node.client(), node.client()
     consumer.call(1, "basic.qos", prefetch_count=2)
@@ -66,7 +69,7 @@ def test_the_first_delivery_in_the_iteration_of_the_publish_is_no_record(argumen
     assert redelivered(node.crash()) == {"a": True, "b": True, "c": False}
 
 
-def test_a_message_that_is_got_in_the_iteration_of_the_publish_is_one_record():
+def test_a_get_in_the_iteration_of_the_publish_needs_no_record():
     node = Node()
     client = node.client()
     publish(client, "a", "b")
@@ -102,7 +105,7 @@ def test_a_delivery_while_the_publish_is_being_written_is_a_record_of_the_next_b
     assert redelivered(node.crash()) == {"a": True}
 
 
-def test_a_message_that_comes_back_before_it_is_written_keeps_its_counts():
+def test_a_message_returned_before_it_is_written_keeps_its_counts():
     node = Node(q=QUORUM)
     client = node.client()
     publish(client, "a")
@@ -115,8 +118,8 @@ def test_a_message_that_comes_back_before_it_is_written_keeps_its_counts():
     assert got.properties["headers"]["x-delivery-count"] == Field("l", 2)
 
 
-def test_a_redelivery_says_nothing_new():
-    """The return has said that it was delivered, and how often."""
+def test_a_redelivery_writes_no_record():
+    """The record of the return already contains the delivery and its count."""
     node = Node()
     client = node.client()
     publish(client, "a")
@@ -149,7 +152,7 @@ def test_copies_of_one_message_are_flagged_if_all_are_delivered(delivered):
     assert {name: redelivered(after, name) for name in queues} == {name: {"m": name in delivered} for name in queues}
 
 
-def test_what_a_transaction_publishes_and_a_consumer_gets_is_flagged():
+def test_a_delivered_message_of_a_transaction_is_flagged():
     node = Node()
     client, consumer = node.client(), node.client()
     consumer.consume("q", no_ack=False)
@@ -173,8 +176,8 @@ def test_a_message_with_extra_keys_is_flagged():
 
 
 @pytest.mark.explore
-def test_whenever_the_power_goes_what_was_confirmed_is_there_and_flagged():
-    """What was published and delivered before a power loss at any octet of the batch that says so."""
+def test_confirmed_messages_survive_any_power_loss_with_their_flag():
+    """Lose power at every byte of the batch that follows a publish and its delivery."""
     node = Node()
     client, consumer = node.client(), node.client()
     publish(client, "early")
@@ -195,7 +198,7 @@ def test_whenever_the_power_goes_what_was_confirmed_is_there_and_flagged():
     assert found == whole
 
 
-def test_a_flagged_message_that_is_written_again_is_still_redelivered():
+def test_a_flagged_message_is_redelivered_after_compaction():
     node = Node()
     node.persistence.log.segment_bytes = 2_000
     client, consumer = node.client(), node.client()
@@ -212,7 +215,7 @@ def test_a_flagged_message_that_is_written_again_is_still_redelivered():
     assert redelivered(node.crash()) == {"stays": True, "stays too": True}
 
 
-def test_a_message_delivered_by_one_of_its_queues_that_is_written_again_is_still_redelivered_there():
+def test_a_partly_delivered_fan_out_is_redelivered_after_compaction():
     node = Node(q={}, other={})
     node.persistence.log.segment_bytes = 2_000
     client, consumer = node.client(), node.client()

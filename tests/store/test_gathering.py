@@ -1,4 +1,4 @@
-"""What takes effect together, and what is never written, whatever a crash leaves of it."""
+"""Groups of operations that take effect together, and operations that are never written, after any crash."""
 
 import tracemalloc
 from array import array
@@ -32,13 +32,13 @@ from tests.memory_log import MemoryLog
 
 
 def entries(*sizes):
-    """Copies in a queue, of bodies of these sizes."""
+    """Return copies in a queue, with bodies of these sizes."""
     queue = declare(make_vhost())
     return [Entry(message(b"x" * size), queue, number, 0) for number, size in enumerate(sizes)]
 
 
 def stored(position):
-    """A copy that is stored there."""
+    """Return a copy that is stored at the position."""
     (copy,) = entries(1)
     copy.position = position
     return copy
@@ -46,12 +46,12 @@ def stored(position):
 
 @pytest.fixture
 def gathering():
-    """A store that writes nothing of what it gathers."""
+    """A store that never writes its gathered operations."""
     log = MemoryLog()
     return Persistence(log, InlineCommitter(log), pytest.fail, ManualClock())
 
 
-def test_what_begins_within_a_group_is_part_of_it(gathering):
+def test_a_nested_group_is_part_of_the_outer_one(gathering):
     a, b, c = entries(1, 1, 1)
     gathering.begin()
     gathering.enqueue(a)
@@ -68,7 +68,7 @@ def test_what_begins_within_a_group_is_part_of_it(gathering):
     assert (gathered.count, gathered.copies) == (4, 3)
 
 
-def test_what_was_taken_is_gathered_no_more(gathering):
+def test_take_starts_an_empty_gathering(gathering):
     a, b = entries(1, 1)
     gathering.begin()
     gathering.enqueue(a)
@@ -82,7 +82,7 @@ def test_what_was_taken_is_gathered_no_more(gathering):
     assert (gathered.count, gathered.loose.entered) == (1, [b])
 
 
-def test_groups_that_take_the_place_of_each_others_copies_are_one(gathering):
+def test_groups_that_replace_copies_of_each_other_are_merged(gathering):
     first, second, third = entries(1, 1, 1)
     gathering.begin()
     gathering.enqueue(first)
@@ -96,7 +96,7 @@ def test_groups_that_take_the_place_of_each_others_copies_are_one(gathering):
     assert [first.position, second.position] == [NOT_STORED, NOT_STORED]
 
 
-def test_what_takes_the_place_of_a_copy_outside_a_group_is_no_part_of_its_group(gathering):
+def test_a_replacement_outside_of_a_group_is_not_merged(gathering):
     first, second = entries(1, 1)
     gathering.begin()
     gathering.enqueue(first)
@@ -107,7 +107,7 @@ def test_what_takes_the_place_of_a_copy_outside_a_group_is_no_part_of_its_group(
     assert gathering.loose.entered == [second]
 
 
-def test_waiting_bytes_grow_with_what_is_gathered(gathering):
+def test_waiting_bytes_grow_with_gathered_operations(gathering):
     small, large = entries(1, 1_000)
 
     def added(operation, *arguments):
@@ -129,7 +129,7 @@ def test_a_group_without_operations_leaves_nothing_behind(gathering):
         gathering.end()
         gathering.end()
     assert (gathering.waiting_bytes, gathering.groups, len(gathering.loose)) == (0, [], 0)
-    # The following groups have the numbers that their copies refer to.
+    # The following groups have the numbers to which their copies refer.
     first, second = entries(1, 1)
     for copy in (first, second):
         gathering.begin()
@@ -140,7 +140,7 @@ def test_a_group_without_operations_leaves_nothing_behind(gathering):
     assert [gathering.groups[PENDING - 1 - copy.position].entered for copy in (first, second)] == [[first], [second]]
 
 
-def test_groups_after_those_without_copies_have_nothing_of_them(gathering):
+def test_a_reused_empty_group_has_no_old_operations(gathering):
     (copy,) = entries(1)
     for position in (7, 8):
         gathering.begin()
@@ -158,7 +158,7 @@ def test_groups_after_those_without_copies_have_nothing_of_them(gathering):
     assert copy.position == PENDING - 1
 
 
-def test_what_a_group_only_settles_is_settled_with_everything_else(gathering):
+def test_a_group_that_only_settles_is_dissolved(gathering):
     gathering.settle(stored(3))
     for position in (5, 7):
         gathering.begin()
@@ -255,7 +255,7 @@ def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
 
 @pytest.mark.parametrize("limits", [{}, {"group_bytes": 300}, {"batch_bytes": 300}])
 @pytest.mark.parametrize("cc", [[], ["nowhere"]])
-def test_dead_letters_that_are_delivered_at_once_come_back_as_redelivered(limits, cc):
+def test_dead_letters_delivered_before_a_crash_are_redelivered(limits, cc):
     arguments = {"x-dead-letter-exchange": longstr("dlx")}
     node = Node(limits=limits, q=arguments, dead={}, other={})
     client, consumer = node.client(), node.client()
@@ -307,7 +307,7 @@ def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
 
 
 @pytest.mark.explore
-def test_what_is_returned_to_the_end_of_a_queue_is_there_once_whenever_the_machine_stops():
+def test_a_message_returned_to_the_end_exists_once_after_any_crash():
     arguments = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("b", -1)}
     node = Node(q=arguments)
     client = node.client()
@@ -327,7 +327,7 @@ def test_what_is_returned_to_the_end_of_a_queue_is_there_once_whenever_the_machi
         assert bodies(Node(files, q=arguments), "q") == (["2", "1"] if end == len(data) else ["1", "2"])
 
 
-def test_what_is_moved_before_it_is_written_is_written_once():
+def test_a_message_moved_before_it_is_written_is_written_once():
     node = Node(q={}, to={})
     client = node.client()
     publish(client, "1")
@@ -342,7 +342,7 @@ def to(queue, **more):
     return {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(queue), **more}
 
 
-def test_what_dies_twice_within_one_gathering_is_never_gone():
+def test_a_message_that_dies_twice_in_one_gathering_is_never_lost():
     node = node_with(q=to("second"), second=to("third"), third={}, bulk={})
     client = node.client()
     publish(client, "precious")
@@ -385,7 +385,7 @@ def test_many_copies_of_one_group_may_die_one_by_one():
         client.send(1, "basic.reject", delivery_tag=tag, requeue=False)
     client.turn()
     while node.committer.work:
-        # What was one transaction still is.
+        # A transaction is still all or nothing.
         assert depth(crashed_copy(node), "letters") in (0, 1, 11, 21)
         node.committer.finish()
     assert bodies(node.crash(), "letters") == ["under way", *map(BODY, [*range(10)] * 2)]
@@ -397,7 +397,7 @@ class Broken(Destination):
 
 
 class ToBroken:
-    """An exchange type that leads to something broken."""
+    """An exchange type that routes to a broken destination."""
 
     name = "broken"
     keyed = per_key = False
@@ -408,7 +408,7 @@ class ToBroken:
 
 
 @pytest.mark.parametrize("how", ["dead letter", "transaction"])
-def test_what_is_published_after_an_internal_error_is_stored(how, caplog):
+def test_publishes_after_an_internal_error_are_stored(how, caplog):
     node = Node(q={}, source={"x-dead-letter-exchange": longstr("amq.fanout")})
     node.broker.vhosts["/"].exchanges["amq.fanout"].type = ToBroken()
     client = node.client()
@@ -430,7 +430,7 @@ def test_what_is_published_after_an_internal_error_is_stored(how, caplog):
     assert bodies(node.crash()) == ["safe"] * 3
 
 
-def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
+def test_repeated_returns_while_the_disk_is_stuck_are_stored_once():
     node = node_with()
     client = node.client()
     publish(client, "a", "b", "gone")
@@ -462,7 +462,7 @@ def test_copies_that_come_and_go_while_the_disk_is_stuck_are_remembered_once():
     ]
 
 
-def test_a_backlog_that_goes_is_settled_without_an_object_for_each():
+def test_a_purged_backlog_is_settled_without_an_object_per_copy():
     node = node_with({})
     client = node.client()
     publish(client, "kept")

@@ -7,7 +7,7 @@ from amqpbroker.store.record import OFFSET_BITS
 
 
 @pytest.mark.parametrize("order", ["as they came", "backwards", "any"])
-def test_it_knows_how_many_live_and_what_they_keep(order):
+def test_live_entries_and_their_bytes_are_counted(order):
     chance = random.Random(1)
     entries = {20 * number + chance.randint(0, 9): chance.randint(1, 1000) for number in range(500)}
     living = Living()
@@ -25,7 +25,7 @@ def test_it_knows_how_many_live_and_what_they_keep(order):
     assert (living.count, living.octets) == (0, 0)
 
 
-def test_what_is_settled_twice_or_was_never_there_changes_nothing():
+def test_settling_an_entry_that_is_not_live_changes_nothing():
     living = Living()
     living.add(40, 7)
     living.add(80, 9)
@@ -34,7 +34,7 @@ def test_what_is_settled_twice_or_was_never_there_changes_nothing():
     assert (living.count, living.octets) == (1, 9)
 
 
-def test_it_tells_what_lives_between_offsets():
+def test_live_entries_between_two_offsets():
     living = Living()
     for offset in range(0, 100, 10):
         living.add(offset, 1)
@@ -44,7 +44,7 @@ def test_it_tells_what_lives_between_offsets():
     assert living.between(95, 1000) == []
 
 
-def test_it_has_what_was_added_and_not_settled():
+def test_has_is_true_for_entries_that_are_not_settled():
     living = LivingBySegment()
     living.add([1 << OFFSET_BITS | 40, 1 << OFFSET_BITS | 80], [7, 9])
     living.settle([1 << OFFSET_BITS | 40])

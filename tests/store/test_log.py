@@ -1,6 +1,7 @@
-"""The contract of a log, with faults. It runs on every filling; another one needs a `Filling` of its own.
+"""The contract of a log, with faults. It runs for every implementation; another one needs its own `Filling`.
 
-So far there are files, and a log in memory, which like a replicated one may be opened by another writer at any time.
+The implementations are files, and a log in memory, which like a replicated one may be opened by another writer at any
+time.
 """
 
 import errno
@@ -32,43 +33,46 @@ SEGMENT_BYTES = 3_000
 
 
 class Filling(ABC):
-    """One log, and what can happen to it. torn: a power loss may leave a part of a batch behind."""
+    """One log, and the faults that can be injected. torn: a power loss may leave a part of a batch."""
 
     torn = False
     log: Log
 
     @abstractmethod
     def open(self) -> Log:
-        """Open what is there, as a log that is still to be recovered."""
+        """Open the existing log, before its recovery."""
 
     @abstractmethod
     def refuse(self) -> None:
-        """The next write is not taken for now: the disk is full."""
+        """Make the next write fail temporarily: the disk is full."""
 
     @abstractmethod
     def fail(self) -> None:
-        """The next write fails for good: it cannot be synced."""
+        """Make the next write fail for good: it cannot be synced."""
 
     @abstractmethod
     def lose_power(self, keep: int) -> None:
-        """Forget what is not durable. keep: how much of it is left of each file."""
+        """Discard data that is not durable. keep: bytes of it that remain in each file."""
 
     @abstractmethod
     def take_over(self) -> Log | None:
-        """Another opens the log, which goes on as `self.log` and leaves the one before; None if it is refused."""
+        """Open the log as another writer; it becomes `self.log`.
+
+        Return the previous one; None if opening is refused.
+        """
 
     def start(self) -> Recovered:
-        """Open the log and recover it; returns what is found."""
+        """Open the log and recover it; return its contents."""
         self.log = self.open()
         return self.log.recover()
 
     def power_loss(self, keep: int = 0) -> Recovered:
-        """Restart with what is durable; returns what is found. keep: how much else is left of each file."""
+        """Restart with durable data only; return the contents. keep: other bytes that remain in each file."""
         self.lose_power(keep)
         return self.start()
 
     def reopen(self) -> Recovered:
-        """Close the log and open it again; returns what is found."""
+        """Close the log and open it again; return its contents."""
         self.log.close()
         return self.start()
 
@@ -93,7 +97,7 @@ class Files(Filling):
         self.files.power_loss(keep)
 
     def take_over(self) -> Log | None:
-        """The lock of the data directory is what keeps others out."""
+        """The lock of the data directory excludes other writers."""
         with (
             TemporaryDirectory() as name,
             closing(Ownership(Path(name), RealFiles())),
@@ -120,7 +124,7 @@ class Memory(Filling):
         self.log.fails = True
 
     def lose_power(self, keep: int) -> None:
-        """Whoever opens the log again has only what is durable anyway."""
+        """A log in memory has only durable data anyway."""
 
     def take_over(self) -> Log | None:
         before = self.log
@@ -138,7 +142,7 @@ def filling(request: pytest.FixtureRequest) -> Filling:
 
 
 def made(log: Log, *sequences: int, size: int = 20, holder: int = 1) -> tuple[Batch, list[int]]:
-    """A batch of one group for each copy, and where the copies stand; they live."""
+    """Return a batch with one group for each copy, and the positions of the copies, which are live."""
     groups = Groups(log.next_position())
     positions = []
     for sequence in sequences:
@@ -163,10 +167,10 @@ def found_sequences(found: Recovered) -> list[int]:
     return list(found.copies[1].sequences) if 1 in found.copies else []
 
 
-# --- the beginning ----------------------------------------------------------------------------------------------------
+# --- recovery ---------------------------------------------------------------------------------------------------------
 
 
-def test_in_a_new_log_nothing_is_found(filling):
+def test_a_new_log_is_empty(filling):
     found = filling.open().recover()
     assert (found.copies, found.returned, found.living.octets) == ({}, {}, 0)
     assert found_sequences(filling.start()) == []
@@ -181,7 +185,7 @@ def test_positions_grow_and_are_never_0(filling):
     assert min(positions) > 0
 
 
-def test_what_is_written_is_durable_and_nothing_before(filling):
+def test_a_batch_is_durable_once_it_is_written(filling):
     log = filling.log
     first, at = made(log, 1)
     second, behind = made(log, 2)
@@ -192,7 +196,7 @@ def test_what_is_written_is_durable_and_nothing_before(filling):
     assert behind[0] < log.durable
 
 
-def test_what_is_durable_survives_and_nothing_else(filling):
+def test_only_durable_batches_survive(filling):
     appended(filling.log, 1, 2)
     durable = filling.log.durable
     made(filling.log, 3)
@@ -200,7 +204,7 @@ def test_what_is_durable_survives_and_nothing_else(filling):
     assert filling.log.durable == durable
 
 
-def test_a_log_goes_on_where_it_ended(filling):
+def test_a_log_continues_at_its_end_after_a_restart(filling):
     before = appended(filling.log, 1)
     filling.power_loss()
     after = appended(filling.log, 2)
@@ -211,7 +215,7 @@ def test_a_log_goes_on_where_it_ended(filling):
 # --- read -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_written_is_read_back(filling):
+def test_written_batches_are_read_back(filling):
     log = filling.log
     for _ in range(2):
         positions = appended(log, 1, 2, size=50)
@@ -222,13 +226,13 @@ def test_what_is_written_is_read_back(filling):
         log = filling.log
 
 
-def test_a_read_ends_with_what_is_durable(filling):
+def test_a_read_ends_at_the_durable_position(filling):
     (position,) = appended(filling.log, 1)
     made(filling.log, 2)
     assert len(filling.log.read(position, 10_000)) == filling.log.durable - position
 
 
-def test_the_batches_of_a_segment_are_found_one_behind_the_other(filling):
+def test_the_batches_of_a_segment_are_consecutive(filling):
     log = filling.log
     positions = [appended(log, number, number) for number in range(3)]
     at, stop = log.batches_in(log.oldest)
@@ -239,8 +243,8 @@ def test_the_batches_of_a_segment_are_found_one_behind_the_other(filling):
     assert at == stop == log.durable
 
 
-def test_what_is_durable_can_be_read_from_any_batch_on_in_its_order(filling):
-    """A reader that follows the log needs no more than the batches of each segment, and how far they are durable."""
+def test_durable_batches_can_be_read_in_order_from_any_batch(filling):
+    """A reader that follows the log needs only the batches of each segment, and the durable position."""
     log = filling.log
     expected = [(sequence,) for sequence in range(12)]
     for (sequence,) in expected:
@@ -277,7 +281,7 @@ def sequences(groups):
 
 
 def living(log):
-    """Return how many copies live in each segment."""
+    """Return the number of live copies in each segment."""
     return [log.living.of(number).count for number in range(log.oldest, log.newest + 1)]
 
 
@@ -312,7 +316,7 @@ def test_a_log_may_be_opened_again_and_again_without_anything_written(filling):
 
 
 def test_a_log_has_one_writer(filling):
-    """Who opens a log that has a writer is refused, or shuts that writer out for good."""
+    """Opening a log that has a writer is refused, or fences that writer off for good."""
     appended(filling.log, 1)
     before = filling.take_over()
     if before is None:
@@ -362,7 +366,7 @@ def test_the_first_batch_of_a_segment_can_be_refused_too(filling):
     assert found_sequences(filling.power_loss()) == [1, 2]
 
 
-def test_of_a_batch_that_was_refused_nothing_is_left(filling):
+def test_a_refused_batch_leaves_nothing_behind(filling):
     appended(filling.log, 1)
     durable = filling.log.durable
     filling.refuse()
@@ -374,7 +378,7 @@ def test_of_a_batch_that_was_refused_nothing_is_left(filling):
     assert found_sequences(filling.power_loss()) == [1, 3]
 
 
-def test_a_batch_that_failed_is_not_durable_and_is_whole_or_not_there(filling):
+def test_a_failed_batch_is_not_durable_and_is_whole_or_absent(filling):
     log = filling.log
     appended(log, 1)
     durable = log.durable
@@ -388,7 +392,7 @@ def test_a_batch_that_failed_is_not_durable_and_is_whole_or_not_there(filling):
 
 @pytest.mark.parametrize("keep", [1, 30, 100, 150])
 @pytest.mark.parametrize("kind", [kind for kind in FILLINGS if kind.torn])
-def test_of_a_batch_that_is_torn_nothing_is_found(kind, keep):
+def test_a_torn_batch_is_not_found(kind, keep):
     filling = kind()
     appended(filling.log, 1)
     filling.files.cut_at = filling.files.steps + 2
@@ -408,7 +412,7 @@ def three_segments(log):
     return positions
 
 
-def test_what_is_before_a_position_can_be_forgotten(filling):
+def test_segments_before_a_position_can_be_forgotten(filling):
     log = filling.log
     first, second, third = three_segments(log)
     size = log.size
@@ -419,11 +423,11 @@ def test_what_is_before_a_position_can_be_forgotten(filling):
     assert log.oldest == second >> 32
     assert SEGMENT_BYTES < size - log.size < size // 2
     assert content(3, SEGMENT_BYTES) in log.read(third, SEGMENT_BYTES * 2)
-    # A power loss may bring back what was forgotten last.
+    # A power loss may restore segments that were removed last.
     assert found_sequences(filling.power_loss())[-2:] == [2, 3]
 
 
-def test_segments_are_forgotten_in_their_order_once_nothing_in_them_lives(filling):
+def test_segments_without_live_entries_are_forgotten_in_order(filling):
     log = filling.log
     first, second, third = three_segments(log)
     assert not log.free()
@@ -445,11 +449,11 @@ def test_a_segment_that_is_not_written_stays(filling):
     assert log.oldest == log.newest - 1
 
 
-# --- what stands on it ------------------------------------------------------------------------------------------------
+# --- a store on the log -----------------------------------------------------------------------------------------------
 
 
 class Holder:
-    """Has the copies that were recovered for it: sequence -> position."""
+    """Holds the copies that were recovered for it: sequence -> position."""
 
     id = 1
 
@@ -492,7 +496,7 @@ class Node:
         return [int(reading.message(position).body) for position in self.holder.positions.values()]
 
 
-def test_a_store_finds_again_what_it_kept(filling):
+def test_a_store_recovers_its_copies(filling):
     node = Node(filling)
     copies = [node.enqueue(number) for number in range(50)]
     node.store.sync()
@@ -506,8 +510,8 @@ def test_a_store_finds_again_what_it_kept(filling):
     assert list(node.holder.positions) == node.bodies() == list(range(1, 50, 2))
 
 
-def test_a_store_gives_back_the_space_of_what_no_longer_lives(filling):
-    """Some copies stay for ever, spread over all segments: they are written again."""
+def test_a_store_frees_the_space_of_settled_copies(filling):
+    """Some copies stay forever, spread over all segments, so they are rewritten."""
     node = Node(filling)
     kept = []
     for number in range(600):
@@ -524,7 +528,7 @@ def test_a_store_gives_back_the_space_of_what_no_longer_lives(filling):
     assert node.bodies() == kept
 
 
-def test_a_store_confirms_nothing_while_its_log_takes_nothing(filling):
+def test_a_store_confirms_nothing_while_its_log_refuses_writes(filling):
     node = Node(filling)
     node.enqueue(1)
     node.store.sync()
@@ -540,7 +544,7 @@ def test_a_store_confirms_nothing_while_its_log_takes_nothing(filling):
     assert node.restarted().bodies() == [1, 2]
 
 
-def test_a_store_confirms_nothing_once_another_has_its_log(filling):
+def test_a_store_confirms_nothing_after_another_writer_opened_its_log(filling):
     node = Node(filling)
     node.enqueue(1)
     node.store.sync()

@@ -16,14 +16,14 @@ def test_a_copy_is_found_by_its_first_position_however_often_it_moves():
     assert moves.first(at(3, 9)) == at(1, 20)
 
 
-def test_what_never_moved_is_where_it_was():
+def test_a_copy_that_never_moved_keeps_its_position():
     moves = Moves()
     moves.move(at(1, 10), at(2, 5))
     for position in (at(1, 11), at(1, 9), at(2, 6), at(9, 10)):
         assert moves.present(position) == moves.first(position) == moves.settle(position) == position
 
 
-def test_what_is_settled_is_forgotten():
+def test_settled_copies_are_removed_from_moves():
     moves = Moves()
     moves.move(at(1, 10), at(2, 5))
     moves.move(at(1, 20), at(2, 6))

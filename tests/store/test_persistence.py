@@ -1,4 +1,4 @@
-"""Stored messages through a crash: what a broker did, and what one that starts on the same files has."""
+"""Stored messages after a crash: operations of one broker, and the contents of another started on the same files."""
 
 import errno
 import random
@@ -27,7 +27,7 @@ def test_confirmed_persistent_messages_survive_in_order():
     assert bodies(node.crash()) == ["a", "b", "c"]
 
 
-def test_transient_messages_do_not():
+def test_transient_messages_do_not_survive():
     node = Node()
     client = node.client()
     client.publish("q", b"transient")
@@ -36,7 +36,7 @@ def test_transient_messages_do_not():
     assert bodies(node.crash()) == ["kept"]
 
 
-def test_messages_of_a_deleted_vhost_do_not_either():
+def test_messages_of_a_deleted_vhost_do_not_survive():
     node = Node(q={}, other={})
     client = node.client()
     publish(client, "ready", "held", queue="q")
@@ -75,7 +75,7 @@ def test_without_durability_a_confirm_waits_for_nothing():
     assert len(node.committer.work) == 1
 
 
-def test_what_was_not_synced_is_gone_and_was_not_confirmed():
+def test_unsynced_messages_are_lost_and_were_not_confirmed():
     node = Node(committer=LaterCommitter)
     client = node.client()
     client.call(1, "confirm.select")
@@ -84,7 +84,7 @@ def test_what_was_not_synced_is_gone_and_was_not_confirmed():
     assert bodies(node.crash()) == []
 
 
-def test_acked_and_synced_messages_do_not_come_back():
+def test_acked_messages_are_not_recovered_after_a_sync():
     node = Node()
     client = node.client()
     publish(client, *"abc")
@@ -147,7 +147,7 @@ def test_delivery_count_of_a_quorum_queue_survives_and_transient_is_stored_there
     assert got.arguments["redelivered"] is True
 
 
-def test_purged_and_deleted_messages_do_not_come_back_and_free_their_segments():
+def test_purged_messages_are_not_recovered_and_free_their_segments():
     node = Node(q={}, other={})
     client = node.client()
     publish(client, *"abc")
@@ -181,7 +181,7 @@ def test_after_a_failed_sync_nothing_is_confirmed_and_nothing_confirmed_is_lost(
 
 
 def in_memory(node, queue="q"):
-    """How many of a queue's ready messages are in memory."""
+    """Return the number of a queue's ready messages in memory."""
     line = node.broker.vhosts["/"].queues[queue].ready
     return len(line.line) + len(line._tail) + sum(len(page.entries) for page in line._pages)
 
@@ -206,7 +206,7 @@ class UnreadableFiles(FaultyFiles):
 
 
 def holding_all_in_memory():
-    """A broker and its client, which holds all of a queue that is not on the disk."""
+    """Return a broker and a client that holds all messages of a queue that are not on the disk."""
     node = Node(UnreadableFiles(), q={}, copy={})
     client = node.client()
     for start in range(0, 6_000, 500):
@@ -222,7 +222,7 @@ def holding_all_in_memory():
     return node, holder
 
 
-def test_what_is_given_back_before_all_pages_takes_no_reading():
+def test_messages_requeued_before_the_first_page_need_no_read():
     node, holder = holding_all_in_memory()
     node.files.unreadable = True
     holder.connection.lost()
@@ -231,11 +231,11 @@ def test_what_is_given_back_before_all_pages_takes_no_reading():
     assert client.get("q", no_ack=False).body == b"0"
 
 
-def test_what_is_given_back_to_a_queue_that_cannot_be_read_is_there(caplog):
+def test_messages_requeued_to_an_unreadable_queue_are_not_lost(caplog):
     node, holder = holding_all_in_memory()
     holder.call(2, "channel.open")
     holder.get("copy", channel=2, no_ack=False)
-    # As if it had been behind what is on the disk.
+    # As if it had been after the messages on the disk.
     holder.connection.channels[1].unacked.entries[1].sequence = 1 << 40
     node.files.unreadable = True
     holder.connection.lost()
@@ -259,7 +259,7 @@ def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
     assert "Page" not in census(node.broker)
 
 
-def test_what_is_requeued_goes_before_what_is_paged():
+def test_requeued_messages_come_before_paged_ones():
     node = filled(6_000)
     client = node.client()
     for _ in range(1_500):
@@ -304,7 +304,7 @@ def test_large_bodies_are_paged_by_their_size():
     assert got == [bytes([i]) * 1_000_000 for i in range(30)]
 
 
-def test_stragglers_are_written_again_and_their_segment_freed():
+def test_stragglers_are_rewritten_and_their_segment_is_freed():
     node = Node(keep={}, q={})
     node.persistence.log.segment_bytes = 20_000
     client = node.client()
@@ -329,7 +329,7 @@ def test_stragglers_are_written_again_and_their_segment_freed():
     assert bodies(after, "keep") == ["read later"]
 
 
-def test_what_was_settled_in_an_earlier_life_is_not_written_again():
+def test_copies_settled_before_a_restart_are_not_rewritten():
     node = Node(keep={}, q={})
     publish(node.client(), *"abcdefgh", queue="keep")
     client = node.client()
@@ -372,7 +372,7 @@ def test_delivery_counts_of_settled_messages_are_not_kept_after_a_restart(queue_
     assert after.client().get("keep").arguments["redelivered"]
 
 
-def test_paged_messages_are_found_after_they_were_written_again():
+def test_paged_messages_are_found_after_compaction():
     node = filled(5_000)
     node.persistence.log.segment_bytes = 20_000
     client = node.client()
@@ -407,7 +407,7 @@ SEGMENT_BYTES = 20_000
 
 
 class CountingFiles(FaultyFiles):
-    """written: octets that were."""
+    """written: number of bytes written."""
 
     written = 0
 
@@ -421,11 +421,11 @@ def journal_bytes(node):
 
 
 def bound(node):
-    """Twice what lives and a few segments."""
+    """Return the maximum size of a journal: twice the live data and a few segments."""
     return 2 * node.persistence.log.living.octets + 4 * SEGMENT_BYTES
 
 
-def test_a_few_parked_messages_do_not_keep_what_passes_them():
+def test_a_few_old_messages_do_not_retain_the_space_of_later_ones():
     node = Node(CountingFiles(), parked={}, q={})
     node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
@@ -443,7 +443,7 @@ def test_a_few_parked_messages_do_not_keep_what_passes_them():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_journal_is_bounded_by_what_lives_and_so_is_what_is_written_for_it(seed):
+def test_journal_size_and_compaction_writes_are_bounded_by_live_data(seed):
     chance = random.Random(seed)
     queues = {"a": {}, "b": {}, "c": {}}
     node = Node(CountingFiles(), **queues)
@@ -463,7 +463,7 @@ def test_the_journal_is_bounded_by_what_lives_and_so_is_what_is_written_for_it(s
         published += len(body) + 150
         if chance.random() < 0.5:
             client.turn()
-        # One queue keeps nothing for long, one grows to some length, one grows until it is purged.
+        # One queue empties often, one grows to some length, one grows until it is purged.
         while len(expected["a"]) > chance.randint(0, 5):
             assert client.get("a").body == expected["a"].pop(0)
         while len(expected["b"]) > 60:
@@ -478,7 +478,7 @@ def test_the_journal_is_bounded_by_what_lives_and_so_is_what_is_written_for_it(s
     assert {queue: [text.encode() for text in bodies(after, queue)] for queue in queues} == expected
 
 
-def test_what_is_moved_can_be_read_before_its_new_place_is_written():
+def test_a_moved_copy_can_be_read_before_its_new_position_is_written():
     node = Node(committer=LaterCommitter, parked={}, q={})
     node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
@@ -500,7 +500,7 @@ def test_what_is_moved_can_be_read_before_its_new_place_is_written():
     assert seen > 1
 
 
-def test_a_restart_gives_back_what_nothing_lives_in():
+def test_a_restart_removes_segments_without_live_copies():
     node = Node()
     node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
@@ -515,7 +515,7 @@ def test_a_restart_gives_back_what_nothing_lives_in():
     assert len(after.files.contents) <= 2
 
 
-def test_a_stop_gives_back_what_nothing_lives_in():
+def test_a_stop_removes_segments_without_live_copies():
     node = Node(committer=LaterCommitter)
     node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
@@ -534,7 +534,7 @@ def test_a_stop_gives_back_what_nothing_lives_in():
     assert len(node.files.contents) <= 2
 
 
-def test_an_idle_broker_goes_on_until_the_journal_is_small():
+def test_an_idle_broker_compacts_until_the_journal_is_small():
     node = Node(committer=LaterCommitter, parked={}, q={})
     node.persistence.log.segment_bytes = SEGMENT_BYTES
     client = node.client()
@@ -595,7 +595,7 @@ LETTERS = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": l
 @pytest.mark.parametrize(
     "operation", [dead_letter_for_length, dead_letter_by_rejection, dead_letter_for_age, commit, delay]
 )
-def test_transient_messages_leave_nothing_that_waits_for_a_sync(operation):
+def test_operations_on_transient_messages_wait_for_no_sync(operation):
     node = Node(q={}, short={**LETTERS, "x-max-length": Field("I", 1)}, rejected=LETTERS)
     client = node.client()
     # No other write is pending that would lower the count.
@@ -608,7 +608,7 @@ def test_transient_messages_leave_nothing_that_waits_for_a_sync(operation):
     assert node.persistence.waiting_bytes == 0
 
 
-def test_an_answer_waits_until_what_is_under_way_is_synced():
+def test_an_answer_waits_for_the_batch_being_written():
     node = Node(committer=LaterCommitter)
     store = node.persistence
     store.count_answer(100)

@@ -7,7 +7,7 @@ LONG_KEYS = (b"k" * 256, b"", b"k" * 1000)
 
 
 @pytest.mark.parametrize("keys", [(b"cc", b"bcc"), MANY_KEYS, LONG_KEYS])
-def test_extra_keys_come_back(keys):
+def test_extra_keys_are_decoded_again(keys):
     content = record.Content(b"\0\1q", b"frames", 3, 1, keys, 2, record.TRANSIENT)
     data = b"before" + record.publish(content, [(1, 1, 0, 0)])
     assert record.content(data + b"after", 6) == content
@@ -32,7 +32,7 @@ def test_keys_that_are_cut_off_are_damage(octets):
         ((b"",) * 16_256, False),
     ],
 )
-def test_for_which_keys_there_is_room(keys, fits):
+def test_limits_of_extra_keys(keys, fits):
     assert record.fits(keys) is fits
     if fits:
         content = record.Content(b"\0\1q", b"frames", 3, 1, keys, 1, 0)

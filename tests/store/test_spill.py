@@ -10,7 +10,7 @@ from tests.fault_files import FaultyFiles
 DIRECTORY = Path("/data/spill")
 
 
-def test_a_file_goes_with_its_last_page():
+def test_a_file_is_removed_with_its_last_page():
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files, segment_bytes=100)
     pages = [spill.write(b"%d" % i * 100) for i in range(4)]
@@ -25,7 +25,7 @@ def test_a_file_goes_with_its_last_page():
     assert spill.read(spill.write(b"again")) == b"again"
 
 
-def test_pages_share_a_file_which_stays_for_the_last_of_them():
+def test_a_shared_file_remains_until_its_last_page_is_released():
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files)
     first, second = spill.write(b"a"), spill.write(b"bc")
@@ -34,7 +34,7 @@ def test_pages_share_a_file_which_stays_for_the_last_of_them():
     assert spill.read(second) == b"bc"
 
 
-def test_what_an_earlier_process_left_is_removed_and_so_is_all_at_the_end():
+def test_spill_files_are_removed_at_start_and_at_the_end():
     files = FaultyFiles()
     SpillFiles(DIRECTORY, files).write(b"page")
     spill = SpillFiles(DIRECTORY, files)
@@ -50,7 +50,7 @@ def test_nothing_is_synced():
     assert files.syncs == 0
 
 
-def test_a_failed_write_is_told_once_and_tried_again_later(caplog):
+def test_a_failed_spill_is_logged_once_and_retried_later(caplog):
     caplog.set_level(logging.INFO)
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files)
@@ -71,7 +71,7 @@ def test_a_failed_write_is_told_once_and_tried_again_later(caplog):
     assert files.contents == {}
 
 
-def test_a_file_that_cannot_be_made_is_a_failed_write():
+def test_a_spill_file_that_cannot_be_created_is_a_failed_write():
     class Full(FaultyFiles):
         def create(self, path):
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -79,7 +79,7 @@ def test_a_file_that_cannot_be_made_is_a_failed_write():
     assert SpillFiles(DIRECTORY, Full()).write(b"page") is None
 
 
-def test_a_file_that_was_cut_is_noticed():
+def test_a_truncated_spill_file_is_detected():
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files)
     page = spill.write(b"page")
@@ -89,8 +89,8 @@ def test_a_file_that_was_cut_is_noticed():
         spill.read(page)
 
 
-def test_without_files_nothing_is_wanted_and_nothing_taken():
+def test_without_files_nothing_is_spilled():
     NO_SPILL.need(True)
     assert (NO_SPILL.short, NO_SPILL.wanted, NO_SPILL.write(b"page")) == (False, False, None)
-    with pytest.raises(LookupError, match="takes nothing"):
+    with pytest.raises(LookupError, match="spilling is disabled"):
         NO_SPILL.read(Spilled(1, 0, 4))

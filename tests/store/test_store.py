@@ -1,4 +1,4 @@
-"""The seam: what a store that keeps nothing does with every verb of it."""
+"""The seam: the behaviour of a store that stores nothing, for every method."""
 
 import inspect
 from array import array
@@ -15,7 +15,7 @@ def copy():
     return HeldCopy(Message(b"\0\0", b"\0\0", b"body"), 1, 1, 0)
 
 
-def test_a_store_in_memory_gives_no_copy_a_position():
+def test_a_memory_store_assigns_no_positions():
     store, one = MemoryStore(), copy()
     store.begin()
     store.enqueue(one)
@@ -38,7 +38,7 @@ def test_nothing_can_be_read_back_from_a_store_in_memory():
 
 
 def test_a_store_in_memory_never_calls_back():
-    """All that is appended to it is safe when it is asked."""
+    """Everything appended to it counts as safe immediately."""
     store, called = MemoryStore(), []
     store.watch(lambda: called.append("synced"))
     store.when_safe(lambda: called.append("safe") is None)
@@ -56,7 +56,7 @@ def test_a_store_in_memory_has_nothing_to_restore():
     assert MemoryStore().restore(Recovered(), {}) == 0
 
 
-def test_it_has_every_verb_of_the_seam_and_no_other():
+def test_a_memory_store_has_exactly_the_methods_of_the_seam():
     def verbs(kind):
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 

@@ -1,4 +1,4 @@
-"""A disk that takes nothing for a while, definitions that are synced with batches, and the end."""
+"""A disk that temporarily refuses writes, definitions that are synced with batches, and the end."""
 
 import errno
 import logging
@@ -21,11 +21,12 @@ from tests.broker.storing import (
 )
 from tests.fault_files import FaultyFiles
 
-# --- a disk that takes nothing for a while ----------------------------------------------------------------------------
+# --- a disk that temporarily refuses writes
+# ----------------------------------------------------------------------------
 
 
 class FullFiles(FaultyFiles):
-    """Every write fails with `refuses`, an errno, if that is set, and leaves half its data behind."""
+    """Files whose writes fail with the errno `refuses`, if it is set, and leave half their data behind."""
 
     refuses = 0
     refuses_to_cut = False
@@ -50,7 +51,7 @@ class FullFiles(FaultyFiles):
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_batch_that_the_disk_does_not_take_is_tried_again_each_second(number, first):
+def test_a_batch_that_the_disk_refuses_is_retried_each_second(number, first):
     node = Node(FullFiles())
     client = confirming(node)
     expected = []
@@ -82,7 +83,9 @@ def test_a_batch_that_the_disk_does_not_take_is_tried_again_each_second(number, 
 
 
 class CrowdedFiles(FaultyFiles):
-    """A new segment, or the directory, is one file too many, as long as that is in `fails`."""
+    """Files on a system with too many open files: creating a segment, or opening the directory, fails if listed in
+    `fails`.
+    """
 
     fails = ()
 
@@ -98,7 +101,7 @@ class CrowdedFiles(FaultyFiles):
 
 
 @pytest.mark.parametrize("what", ["create", "directory"])
-def test_a_segment_for_which_there_are_too_many_open_files_is_tried_again_each_second(what):
+def test_a_segment_beyond_the_limit_of_open_files_is_retried_each_second(what):
     node = Node(CrowdedFiles())
     client = confirming(node)
     publish(client, "before")
@@ -117,7 +120,7 @@ def test_a_segment_for_which_there_are_too_many_open_files_is_tried_again_each_s
     assert bodies(node.crash()) == ["before", "kept"]
 
 
-def test_while_the_disk_takes_nothing_messages_are_delivered_and_acked():
+def test_messages_are_delivered_and_acked_while_the_disk_refuses_writes():
     node = Node(FullFiles())
     client = confirming(node)
     publish(client, "a")
@@ -135,7 +138,7 @@ def test_while_the_disk_takes_nothing_messages_are_delivered_and_acked():
     assert bodies(node.crash()) == ["c"]
 
 
-def test_a_commit_waits_until_the_disk_takes_it():
+def test_a_commit_waits_until_the_disk_accepts_it():
     node = Node(FullFiles())
     client = node.client()
     client.call(1, "tx.select")
@@ -148,7 +151,7 @@ def test_a_commit_waits_until_the_disk_takes_it():
     assert [got.name for got in client.receive()] == ["tx.commit-ok"]
 
 
-def test_a_disk_that_is_full_twice_is_told_twice():
+def test_a_disk_that_is_full_twice_is_reported_twice():
     node = Node(FullFiles())
     client = confirming(node)
     for _ in range(2):
@@ -160,7 +163,7 @@ def test_a_disk_that_is_full_twice_is_told_twice():
     assert [error and error.errno for error in node.stuck] == [errno.ENOSPC, None] * 2
 
 
-def test_each_of_several_batches_is_tried_again_until_the_disk_takes_it():
+def test_each_of_several_batches_is_retried_until_the_disk_accepts_it():
     node = node_with()
     client = node.client()
     client.call(1, "confirm.select")
@@ -179,7 +182,7 @@ def test_each_of_several_batches_is_tried_again_until_the_disk_takes_it():
 
 
 @pytest.mark.parametrize("how", ["cannot cut off", "cannot read back", "another error"])
-def test_what_is_in_doubt_after_a_failed_write_is_never_tried_again(how):
+def test_a_batch_with_an_unknown_outcome_is_never_retried(how):
     node = Node(FullFiles())
     client = confirming(node)
     publish(client, "safe")
@@ -202,7 +205,7 @@ def test_what_is_in_doubt_after_a_failed_write_is_never_tried_again(how):
 
 
 class Definitions:
-    """Counts syncs; `error` is raised by them."""
+    """Counts syncs, which raise `error` if it is set."""
 
     def __init__(self):
         self.syncs = 0
@@ -236,7 +239,7 @@ def test_definitions_are_synced_soon_without_a_message():
     assert definitions.syncs == 2
 
 
-def test_a_batch_has_changed_definitions_synced():
+def test_a_batch_syncs_changed_definitions():
     node, definitions = defining()
     client = node.client()
     node.persistence.writer.definitions_changed()
@@ -285,14 +288,14 @@ def test_definitions_that_cannot_be_synced_stop_everything():
     assert acks(client) == []
 
 
-def test_definitions_that_cannot_be_synced_for_now_are_tried_again_each_second(caplog):
+def test_a_temporary_failure_to_sync_definitions_is_retried_each_second(caplog):
     node, definitions = defining()
     client = confirming(node)
     definitions.error = UnwrittenError(errno.EMFILE, "Too many open files", "/data")
     node.persistence.writer.definitions_changed()
     node.clock.advance(100)
     assert definitions.syncs == 1
-    assert "definitions are synced when that works" in caplog.text
+    assert "the sync of definitions is retried every second" in caplog.text
     node.clock.advance(2_000)
     assert definitions.syncs == 3
     publish(client, "a")
@@ -320,7 +323,7 @@ def stuck_node():
     return node, client
 
 
-def test_closing_tries_a_stuck_batch_once_more(caplog):
+def test_closing_retries_a_stuck_batch_once(caplog):
     node, client = stuck_node()
     publish(client, "gathered")
     client.turn()
@@ -329,7 +332,7 @@ def test_closing_tries_a_stuck_batch_once_more(caplog):
     assert bodies(node.crash()) == ["safe", "lost", "gathered"]
 
 
-def test_closing_with_a_disk_that_takes_nothing_tells_what_is_lost(caplog):
+def test_closing_while_the_disk_refuses_writes_logs_the_loss(caplog):
     node, client = stuck_node()
     publish(client, "gathered")
     client.turn()
@@ -339,7 +342,7 @@ def test_closing_with_a_disk_that_takes_nothing_tells_what_is_lost(caplog):
     assert bodies(node.crash()) == ["safe"]
 
 
-def test_a_broker_that_ends_writes_all_batches():
+def test_close_writes_all_batches():
     node = node_with()
     client = node.client()
     publish(client, *map(BODY, range(30)))
@@ -349,7 +352,7 @@ def test_a_broker_that_ends_writes_all_batches():
     assert bodies(node.crash()) == [*map(BODY, range(60))]
 
 
-def test_a_broker_that_ends_says_how_much_it_could_not_write(caplog):
+def test_close_logs_how_much_could_not_be_written(caplog):
     node = node_with()
     client = node.client()
     publish(client, *map(BODY, range(30)))
@@ -361,7 +364,7 @@ def test_a_broker_that_ends_says_how_much_it_could_not_write(caplog):
     assert "60 operations, not confirmed, are lost" in caplog.text
 
 
-def test_what_is_written_is_not_lost_when_definitions_cannot_be_synced_at_the_end(caplog):
+def test_written_batches_survive_a_failed_sync_of_definitions_at_close(caplog):
     node = Node()
     client = node.client()
     publish(client, "safe")

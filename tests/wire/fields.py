@@ -1,4 +1,4 @@
-"""Strategies for hypothesis: field tables with every type of value, arguments of methods, properties."""
+"""Hypothesis strategies: field tables with every type of value, arguments of methods, properties."""
 
 import struct
 from typing import Any
@@ -19,7 +19,7 @@ def _single(value: float) -> float:
     return rounded
 
 
-#: Type octet -> its values, for the types that hold no others.
+#: Type octet -> strategy of its values, for the types that contain no other values.
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "t": st.booleans(),
     "b": _integers(8, True),
@@ -50,7 +50,7 @@ fields = st.recursive(
 )
 tables = st.dictionaries(names, fields, max_size=4)
 
-#: The types of methods' arguments.
+#: Types of method arguments.
 ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "bit": st.booleans(),
     "octet": _integers(8, False),
@@ -63,12 +63,12 @@ ARGUMENTS: dict[str, st.SearchStrategy[Any]] = {
     "table": tables,
 }
 
-#: The types of properties, which are not checked to be text.
+#: Types of properties, whose strings need not be text.
 _PROPERTIES = ARGUMENTS | {"shortstr": st.binary(max_size=20)}
 
 properties = st.fixed_dictionaries({}, optional={name: _PROPERTIES[kind] for name, _, kind in PROPERTIES})
 
 
 def arguments(method: Method) -> st.SearchStrategy[dict[str, Any]]:
-    """All arguments of the method."""
+    """Return a strategy for all arguments of the method."""
     return st.fixed_dictionaries({name: ARGUMENTS[kind] for name, kind in method.fields})

@@ -32,7 +32,7 @@ def decoded(authority):
     return decode
 
 
-def test_whom_it_is_for_who_vouches_for_it_and_how_long(decoded):
+def test_subject_issuer_and_validity(decoded):
     certificate = decoded(name("client", (NameOID.ORGANIZATION_NAME, "x")))
     assert certificate.subject == "CN=client,O=x"
     assert certificate.issuer == "CN=test authority"
@@ -42,7 +42,7 @@ def test_whom_it_is_for_who_vouches_for_it_and_how_long(decoded):
 
 
 def test_a_distinguished_name_is_written_as_rabbitmq_writes_it(decoded):
-    """As a RabbitMQ 4.0.5 showed the same subject."""
+    """The expected name was shown by RabbitMQ 4.0.5 for the same subject."""
     subject = name(
         "full cn",
         (NameOID.COUNTRY_NAME, "DE"),
@@ -109,7 +109,7 @@ def test_alternative_names_of_every_kind(decoded):
 
 
 @pytest.mark.parametrize("data", [b"", b"\x30", b"\x30\x03abc", b"no certificate"])
-def test_what_is_no_certificate(data):
+def test_an_invalid_certificate_is_malformed(data):
     with pytest.raises(MalformedError):
         decode_certificate(data)
 
@@ -120,7 +120,7 @@ def good(authority):
 
 
 @given(place=st.integers(0, 10_000), octet=st.integers(0, 255))
-def test_a_damaged_one_is_read_or_refused(good, place, octet):
+def test_a_damaged_certificate_is_decoded_or_malformed(good, place, octet):
     place %= len(good)
     with contextlib.suppress(MalformedError):
         decode_certificate(good[:place] + bytes([octet]) + good[place + 1 :])

@@ -131,6 +131,6 @@ def test_json(value: object, printed: str) -> None:
     assert erlang_json(value) == printed
 
 
-def test_the_entries_of_a_json_object_by_name() -> None:
+def test_json_objects_are_printed_as_lists_sorted_by_name() -> None:
     assert erlang_entries({"b": "x", "a": 1}) == '[{<<"a">>,1},{<<"b">>,<<"x">>}]'
     assert erlang_entries({}) == "[]"

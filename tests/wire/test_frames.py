@@ -22,7 +22,7 @@ from tests.fuzz.effort import effort
 
 
 def split(data: bytes) -> list[tuple[int, int, bytes]]:
-    """(type, channel, payload) of each frame."""
+    """Return (type, channel, payload) of each frame."""
     reader = FrameReader(0)
     reader.feed(data)
     frames = list(reader.frames())
@@ -55,13 +55,13 @@ def test_content_fits_frame_max_and_nothing_is_lost(channel: int, body: bytes, l
 
 @pytest.mark.parametrize("body", [b"", b"x", b"x" * 5000])
 @pytest.mark.parametrize("properties", [b"\0\0", b"\x10\0\x02", encode_properties({"headers": {}})])
-def test_properties_and_body_can_be_cut_out_again(properties: bytes, body: bytes) -> None:
+def test_properties_and_body_are_extracted_from_content_frames(properties: bytes, body: bytes) -> None:
     frames = content(7, properties, body, 0)
     assert content_properties(frames) == properties
     assert content_body(frames, len(body)) == body
 
 
-def test_pamqp_reads_it() -> None:
+def test_pamqp_decodes_the_frames() -> None:
     data = content(3, encode_properties({"content_type": b"text/plain"}), b"hello", 0)
     size, channel, header = pamqp_frame.unmarshal(data)
     assert (channel, type(header), header.body_size) == (3, pamqp_header.ContentHeader, 5)

@@ -1,4 +1,4 @@
-"""The pairs of bytes in and out were recorded from RabbitMQ 4.0.5: what was published and what basic.get gave back."""
+"""The pairs of bytes were recorded from RabbitMQ 4.0.5: published properties, and properties returned by basic.get."""
 
 import contextlib
 from typing import Any
@@ -22,7 +22,7 @@ from amqpbroker.wire.values import MAX_DEPTH, Field, MalformedError, Table, long
         "200000000008016e4402fffffffe",  # decimal
         "20000000000c016e56017878000000020001",  # void, binary
         "20000000000700530000000131",  # a name without a letter
-        "20000000000902fffe5300000001ff",  # bytes that are no UTF-8
+        "20000000000902fffe5300000001ff",  # bytes that are not UTF-8
         "200000000000",  # no entry
         "20000000000b016e648000000000000000",  # -0.0
         "200000000007016e667f7fffff",  # the largest float
@@ -30,7 +30,7 @@ from amqpbroker.wire.values import MAX_DEPTH, Field, MalformedError, Table, long
         "00040163",  # cluster-id
     ],
 )
-def test_what_rabbitmq_leaves_alone_is_the_same_object(properties: str) -> None:
+def test_properties_that_rabbitmq_does_not_change_are_the_same_object(properties: str) -> None:
     raw = bytes.fromhex(properties)
     assert normalised(raw) is raw
 
@@ -43,7 +43,7 @@ def test_what_rabbitmq_leaves_alone_is_the_same_object(properties: str) -> None:
             "20000000001001615300000001320162530000000131",
         ),
         ("20000000001001615300000001310161530000000132", "2000000000080161530000000131"),
-        (  # the order is that of bytes, a prefix before what it is the start of
+        (  # sorted by bytes, a prefix first
             "20000000002a0261625300000001310161530000000132014253000000013302c3a9530000000133017a530000000133",
             "20000000002a01425300000001330161530000000132026162530000000131017a53000000013302c3a9530000000133",
         ),
@@ -53,7 +53,7 @@ def test_what_rabbitmq_leaves_alone_is_the_same_object(properties: str) -> None:
         ("200000000009016e41000000027402", "200000000009016e41000000027401"),
     ],
 )
-def test_what_rabbitmq_rewrites(published: str, delivered: str) -> None:
+def test_properties_are_rewritten_as_in_rabbitmq(published: str, delivered: str) -> None:
     assert normalised(bytes.fromhex(published)).hex() == delivered
 
 
@@ -80,7 +80,7 @@ def test_sorting_keeps_the_properties_around_the_headers() -> None:
         "a000ff",
     ],
 )
-def test_headers_that_rabbitmq_cannot_read(properties: str) -> None:
+def test_headers_that_rabbitmq_cannot_read_are_malformed(properties: str) -> None:
     with pytest.raises(MalformedError):
         normalised(bytes.fromhex(properties))
 
@@ -112,7 +112,7 @@ tables = st.dictionaries(names, values, max_size=5)
 
 
 @given(headers=tables)
-def test_normalised_is_sorted_and_says_the_same(headers: Table) -> None:
+def test_normalised_headers_are_sorted_and_have_the_same_values(headers: Table) -> None:
     raw = normalised(encode_properties({"headers": headers, "priority": 3}))
     after = decode_properties(raw)
     assert after == {"headers": headers, "priority": 3}
@@ -136,7 +136,7 @@ def test_with_headers_sets_and_sorts(headers: Table | None, changes: Table) -> N
     assert normalised(after) is after
 
 
-def test_with_headers_keeps_what_it_does_not_change_to_the_byte() -> None:
+def test_with_headers_leaves_other_bytes_unchanged() -> None:
     twice_nested = bytes.fromhex("20000000001f016e4600000018016253000000013101615300000001320162530000000139")
     assert with_headers(twice_nested, {}) == twice_nested
     assert twice_nested[6:] in with_headers(twice_nested, {"a": longstr("x")})

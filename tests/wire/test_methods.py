@@ -14,7 +14,7 @@ methods = st.sampled_from(sorted(METHODS.values()))
 calls = methods.flatmap(lambda method: st.tuples(st.just(method), arguments(method)))
 
 
-def test_all_methods_of_the_specification_are_there_and_access_request() -> None:
+def test_methods_are_those_of_the_specification_and_access_request() -> None:
     assert set(METHODS) == {*commands.INDEX_MAPPING, 30 << 16 | 10, 30 << 16 | 11}
     assert {"queue.declare-ok", "basic.get-empty", "connection.update-secret", "access.request"} <= set(BY_NAME)
     assert {10, 20, 30, 40, 50, 60, 85, 90} == CLASS_IDS
@@ -23,7 +23,7 @@ def test_all_methods_of_the_specification_are_there_and_access_request() -> None
 
 @given(call=calls)
 @effort(300)
-def test_arguments_come_back(call: tuple[Method, dict[str, Any]]) -> None:
+def test_encoded_arguments_are_decoded_again(call: tuple[Method, dict[str, Any]]) -> None:
     method, values = call
     payload = encode(method.name, **values)
     assert payload[:4] == method.class_id.to_bytes(2, "big") + method.method_id.to_bytes(2, "big")
@@ -31,7 +31,7 @@ def test_arguments_come_back(call: tuple[Method, dict[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_what_is_not_given_is_empty(name: str) -> None:
+def test_missing_arguments_are_encoded_as_empty(name: str) -> None:
     method = BY_NAME[name]
     empty: dict[str, Any] = {"shortstr": "", "longstr": b"", "table": {}, "bit": False}
     assert decode(method, encode(name)) == {field: empty.get(kind, 0) for field, kind in method.fields}
@@ -39,9 +39,7 @@ def test_what_is_not_given_is_empty(name: str) -> None:
 
 @given(call=calls, data=st.data())
 @effort(150)
-def test_a_method_that_is_cut_or_has_more_behind_it_is_malformed(
-    call: tuple[Method, dict[str, Any]], data: st.DataObject
-) -> None:
+def test_a_truncated_or_extended_method_is_malformed(call: tuple[Method, dict[str, Any]], data: st.DataObject) -> None:
     method, values = call
     payload = encode(method.name, **values)
     with pytest.raises(MalformedError):
@@ -61,7 +59,7 @@ def test_any_bytes_are_arguments_or_malformed(method: Method, raw: bytes) -> Non
     assert decode(method, encode(method.name, **values)) == values
 
 
-def test_bits_share_octets_until_something_else_comes() -> None:
+def test_consecutive_bits_share_octets() -> None:
     declare = encode("queue.declare", queue="q", passive=True, nowait=True)
     assert declare == bytes.fromhex("0032000a 0000 0171 11 00000000")
     nack = encode("basic.nack", delivery_tag=1, requeue=True)
@@ -69,18 +67,18 @@ def test_bits_share_octets_until_something_else_comes() -> None:
     assert encode("access.request", realm="/data", read=True)[-1] == 0b10000
 
 
-def test_a_shortstr_that_is_no_utf_8_is_told_apart() -> None:
+def test_a_shortstr_that_is_not_utf_8_has_its_own_error() -> None:
     with pytest.raises(NotUtf8Error):
         decode(BY_NAME["queue.declare"], encode("queue.declare", queue=b"\xff"))
 
 
-def test_a_client_takes_a_routing_key_of_any_bytes() -> None:
-    """A broker accepts them with a publish; recorded as trace/bytes_that_are_no_text."""
+def test_a_client_accepts_a_routing_key_of_any_bytes() -> None:
+    """A broker accepts them in a publish; recorded as trace/bytes_that_are_no_text."""
     got = encode("basic.get-ok", routing_key=b"k\xff", message_count=1)
     assert decode(BY_NAME["basic.get-ok"], got, any_bytes=True)["routing_key"] == "k\udcff"
 
 
-def test_an_unknown_argument_is_a_mistake_of_ours() -> None:
+def test_an_unknown_argument_raises_type_error() -> None:
     with pytest.raises(TypeError, match="queu"):
         encode("queue.declare", queu="q")
 

@@ -14,7 +14,7 @@ from tests.wire.fields import properties
 
 @given(values=properties)
 @effort(150)
-def test_properties_come_back(values: dict[str, Any]) -> None:
+def test_encoded_properties_are_decoded_again(values: dict[str, Any]) -> None:
     raw = encode_properties(values)
     assert decode_properties(raw) == values
     assert flags_of(raw) == sum(flag for name, flag, _ in PROPERTIES if name in values)
@@ -22,14 +22,14 @@ def test_properties_come_back(values: dict[str, Any]) -> None:
 
 @given(values=properties)
 @effort(100)
-def test_the_scan_sees_what_decoding_sees(values: dict[str, Any]) -> None:
+def test_scan_and_decoder_agree(values: dict[str, Any]) -> None:
     raw = encode_properties(values)
     assert scan(raw, flags_of(raw)) == (values.get("delivery_mode", 0), values.get("priority", 0))
 
 
 @given(raw=st.binary(max_size=40))
 @effort(200)
-def test_any_bytes_are_properties_or_malformed_and_the_scan_takes_all_that_decode(raw: bytes) -> None:
+def test_any_bytes_are_malformed_or_accepted_by_decoder_and_scan(raw: bytes) -> None:
     try:
         values = decode_properties(raw)
     except MalformedError:
@@ -44,7 +44,7 @@ def test_any_bytes_are_properties_or_malformed_and_the_scan_takes_all_that_decod
 
 @given(values=properties, data=st.data())
 @effort(100)
-def test_what_is_cut_or_has_more_behind_it_is_malformed(values: dict[str, Any], data: st.DataObject) -> None:
+def test_truncated_or_extended_properties_are_malformed(values: dict[str, Any], data: st.DataObject) -> None:
     raw = encode_properties({**values, "app_id": b"app"})
     for wrong in (raw[: data.draw(st.integers(0, len(raw) - 1))], raw + b"x"):
         with pytest.raises(MalformedError):
@@ -54,7 +54,7 @@ def test_what_is_cut_or_has_more_behind_it_is_malformed(values: dict[str, Any], 
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0", b"\0\1", b"\0\2", b"\0\3\0\0"])
-def test_flags_that_basic_does_not_have(raw: bytes) -> None:
+def test_flags_that_basic_does_not_have_are_malformed(raw: bytes) -> None:
     with pytest.raises(MalformedError):
         flags_of(raw)
 
@@ -92,7 +92,7 @@ def test_the_same_bytes_as_pamqp() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in PROPERTIES])
-def test_what_must_be_read_on_publish_is_slow(name: str) -> None:
+def test_properties_that_must_be_read_on_publish_are_slow(name: str) -> None:
     kind = next(kind for known, _, kind in PROPERTIES if known == name)
     value: Any = {"shortstr": b"1", "table": {}}.get(kind, 1)
     slow = flags_of(encode_properties({name: value})) & SLOW != 0
@@ -107,6 +107,6 @@ def test_the_flags_are_those_of_pamqp():
     assert sum(flag for _, flag, _ in PROPERTIES) + property_flags.UNDEFINED == 0xFFFF
 
 
-def test_a_property_that_there_is_not_is_refused():
-    with pytest.raises(ValueError, match="no properties of a message: colour, size"):
+def test_an_unknown_property_is_refused():
+    with pytest.raises(ValueError, match="unknown message properties: colour, size"):
         encode_properties({"message_type": b"t", "size": 1, "colour": b"red"})

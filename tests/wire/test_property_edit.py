@@ -19,7 +19,7 @@ close_tables = st.dictionaries(close_names, fields, max_size=6)
 
 
 def entries(table: Table) -> bytes:
-    """The table as entries on the wire, sorted by name."""
+    """Return the table as entries on the wire, sorted by name."""
     return encode_table({name: table[name] for name in in_order(table)})[4:]
 
 
@@ -46,7 +46,7 @@ def test_set_headers_are_where_the_encoder_would_put_them(
 
 
 @pytest.mark.parametrize("name", ["", "a", "m", "mm", "n", "o", "p", "pp", "z"])
-def test_a_header_before_between_behind_or_in_place_of_those_that_are_set(name: str) -> None:
+def test_a_header_is_inserted_at_any_position_or_replaced(name: str) -> None:
     changes = {"m": longstr("first"), "n": Field("I", 1), "p": longstr("last")}
     data = encode_properties({"headers": {name: longstr("own")}})
     after: Table = decode_properties(set_headers(data, entries(changes)))["headers"]
@@ -88,17 +88,17 @@ def test_each_property_beside_an_expiration_stays(name: str) -> None:
 
 
 def with_headers(headers: Table) -> tuple[bytes, int]:
-    """Properties with these headers, and where the headers are in them."""
+    """Return properties with these headers, and the position of the headers."""
     data = encode_properties({"content_type": b"text/plain", "headers": headers, "delivery_mode": 2})
     return data, 2 + 11
 
 
 @pytest.mark.parametrize("count", range(1, 9))
-def test_headers_are_sorted_where_they_are_in_the_frames(count: int) -> None:
+def test_headers_are_sorted_in_place_in_the_frames(count: int) -> None:
     headers = {f"name-{number}": Field("I", number) for number in range(count)}
     wanted, _ = with_headers(headers)
     orders = list(itertools.islice(itertools.permutations(headers.items()), 1000))
-    # Twice: as orders that are new, and as orders that are remembered.
+    # Twice: first as new orders, then as cached orders.
     for order in orders + orders:
         data, at = with_headers(dict(order))
         frames = lone_content(7, data, [b"body"], 4)

@@ -47,7 +47,7 @@ def sorted_only(data):
 
 
 def decoded(data):
-    """Return the same from the decoder, for properties that need no change except of the order; None for all others."""
+    """Return the decoder's results, for properties that at most need sorting; None for all others."""
     try:
         values = decode_properties(data)
         kept = normalised(data)
@@ -177,7 +177,7 @@ def test_headers_in_another_order_are_accepted_and_sorted(headers, others):
     assert walked(data)[0] == encode_properties({**others, "headers": dict(sorted(headers.items()))}) != data
 
 
-def test_of_headers_of_one_name_the_first_stays():
+def test_the_first_of_several_headers_with_one_name_is_kept():
     entries = b"\1bS\0\0\0\1y\1aI\0\0\0\1\1aI\0\0\0\2\1bt\1"
     data = b"\x30\0" + len(entries).to_bytes(4, "big") + entries + b"\2"
     kept = b"\1aI\0\0\0\1\1bS\0\0\0\1y"
@@ -241,7 +241,7 @@ properties = st.fixed_dictionaries(
 
 
 @given(properties)
-def test_what_is_accepted_is_what_the_decoder_finds(values):
+def test_accepted_properties_have_the_values_of_the_decoder(values):
     data = encode_properties(values)
     assert walked(data) == decoded(data) or walked(data) is None
     if decoded(data) is not None:

@@ -17,7 +17,7 @@ BEFORE = st.fixed_dictionaries(
 
 
 def found(data):
-    """Return the names, and where each value starts and ends, from a walk over the bytes."""
+    """Return the names, and the start and end of each value, from a walk over the bytes."""
     at = headers_start(data)
     if not at:
         return None
@@ -31,7 +31,7 @@ def found(data):
 
 
 @given(properties, BEFORE)
-def test_a_walk_finds_what_the_decoder_finds(values, before):
+def test_walk_and_decoder_agree(values, before):
     data = encode_properties({**values, **before})
     assert found(data) == decode_properties(data).get("headers")
 
@@ -45,7 +45,7 @@ def test_a_header_that_is_not_there_is_not_found(table, name):
 
 @given(TABLES, st.integers(0, 2**32))
 def test_headers_that_are_normalised_are_found_as_the_decoder_finds_them(table, seed):
-    """Among them names that occur twice, names out of order, and L and true as other clients write them."""
+    """Covers names that occur twice, names out of order, and L and true as other clients write them."""
     chance = random.Random(seed)
     entries = [b"%c%b" % (len(raw := name.encode()), raw) for name in table for _ in range(chance.randint(1, 2))]
     values = [chance.choice([b"L\0\0\0\0\0\0\0\1", b"t\7", b"V", b"S\0\0\0\1x"]) for _ in entries]

@@ -59,7 +59,7 @@ def test_missing_counts_up_to_the_next_head():
     assert reader.missing == 0
 
 
-def test_it_holds_no_frames_that_were_read():
+def test_frames_that_were_read_are_released():
     reader = FrameReader(4096)
     for _ in range(1000):
         assert len(read(reader, DATA + DATA[:20])) == len(FRAMES) + 1
@@ -92,10 +92,10 @@ def test_bytes_can_be_taken_as_they_are():
 @pytest.mark.parametrize(
     ("data", "text"),
     [
-        (b"HTTP/1.1 400 Bad Request\r\n", "a frame of type 72 and 1345270062 octets"),
-        (FRAME_HEAD.pack(METHOD, 1, 4089) + b"\0", "a frame of type 1 and 4089 octets"),
-        (FRAME_HEAD.pack(4, 1, 0) + b"\xce", "a frame of type 4 and 0 octets"),
-        (FRAME_HEAD.pack(METHOD, 1, 4) + b"\0\x0a\0\x0a\xcd", "a frame without its end"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "invalid frame: type 72, 1345270062 octets"),
+        (FRAME_HEAD.pack(METHOD, 1, 4089) + b"\0", "invalid frame: type 1, 4089 octets"),
+        (FRAME_HEAD.pack(4, 1, 0) + b"\xce", "invalid frame: type 4, 0 octets"),
+        (FRAME_HEAD.pack(METHOD, 1, 4) + b"\0\x0a\0\x0a\xcd", "invalid frame: no end octet"),
     ],
 )
 def test_bytes_that_are_not_a_frame_are_refused_and_left(data, text):
@@ -103,7 +103,7 @@ def test_bytes_that_are_not_a_frame_are_refused_and_left(data, text):
     reader.feed(DATA + data)
     found = []
     with pytest.raises(MalformedError) as error:
-        found.extend(reader.frames())  # keeps what came before
+        found.extend(reader.frames())  # keeps the frames before the error
     assert (found, str(error.value)) == (FRAMES, text)
     with pytest.raises(MalformedError):
         next(reader.frames())
@@ -112,7 +112,7 @@ def test_bytes_that_are_not_a_frame_are_refused_and_left(data, text):
 
 def test_protocol_header_instead_of_a_frame():
     reader = FrameReader(4096)
-    with pytest.raises(ProtocolHeaderError, match="it wants another version"):
+    with pytest.raises(ProtocolHeaderError, match="the broker requires another protocol version"):
         read(reader, b"AMQP\0\0\x09\x01")
 
 

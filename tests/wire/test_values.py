@@ -23,7 +23,7 @@ from tests.wire.fields import SCALARS, tables
 
 
 def decoded(table: bytes) -> Table:
-    """From a table without its length."""
+    """Decode a table without its length."""
     return decode_table(table, 0, len(table))
 
 
@@ -56,7 +56,7 @@ def test_every_type_as_it_is_on_the_wire(raw: str, field: Field) -> None:
     assert encode_field(field) == data
 
 
-def test_what_is_read_in_two_ways_is_written_in_one() -> None:
+def test_a_type_with_two_encodings_is_written_in_one() -> None:
     assert decoded(bytes.fromhex("016b4c7fffffffffffffff")) == {"k": Field("l", 2**63 - 1)}
     assert decoded(bytes.fromhex("016b74ff")) == {"k": Field("t", True)}
 
@@ -68,7 +68,7 @@ def test_every_type_has_a_name_and_is_tried_here() -> None:
 
 @given(table=tables)
 @effort(150)
-def test_a_table_comes_back_with_every_type(table: Table) -> None:
+def test_a_table_of_every_type_is_decoded_again(table: Table) -> None:
     raw = encode_table(table)
     assert int.from_bytes(raw[:4], "big") == len(raw) - 4
     again = decoded(raw[4:])
@@ -79,7 +79,7 @@ def test_a_table_comes_back_with_every_type(table: Table) -> None:
 
 @given(table=tables, data=st.data())
 @effort(100)
-def test_a_table_that_is_cut_is_none(table: Table, data: st.DataObject) -> None:
+def test_a_truncated_table_is_malformed(table: Table, data: st.DataObject) -> None:
     raw = encode_table({**table, "last.": longstr("last")})[4:]
     cut = raw[: data.draw(st.integers(len(raw) - 14, len(raw) - 1))]
     with pytest.raises(MalformedError):
@@ -133,7 +133,7 @@ def test_very_deep_nesting_is_malformed_and_nothing_worse() -> None:
         decoded(b"\x01k" + raw)
 
 
-def test_of_a_name_that_occurs_twice_the_first_counts() -> None:
+def test_the_first_of_two_entries_with_one_name_counts() -> None:
     assert decoded(b"\x01kt\x01\x01kV") == {"k": Field("t", True)}
 
 
@@ -145,5 +145,5 @@ def test_an_unknown_type_is_malformed(raw: bytes) -> None:
 
 @given(raw=st.binary(max_size=20))
 @effort(50)
-def test_strings_lose_nothing(raw: bytes) -> None:
+def test_strings_are_decoded_without_loss(raw: bytes) -> None:
     assert longstr(text(raw)) == Field("S", raw)

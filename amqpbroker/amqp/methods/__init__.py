@@ -1,6 +1,6 @@
-"""The methods off the hot path: method name -> what it does with the channel and its decoded arguments.
+"""The methods off the hot path: method name -> function that handles it, called with the channel and the arguments.
 
-Also the two methods of classes that have no other here; opening and closing channels is the connection's.
+It also has the methods of access and channel; the connection handles channel.open and channel.close.
 """
 
 from collections.abc import Callable
@@ -12,17 +12,17 @@ from amqpbroker.amqp.methods import basic, exchange, queue, tx
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
-#: Takes the channel and the method's decoded arguments, by their names in pamqp.
+#: A function of the channel and the method's decoded arguments, by their names in pamqp.
 Handler = Callable[["Channel", dict[str, Any]], None]
 
 
 def _request_access(channel: "Channel", arguments: dict[str, Any]) -> None:
-    """access.request: gone from the specification, still sent by old clients."""
+    """Handle access.request, which is no longer in the specification, but still sent by old clients."""
     channel.send("access.request-ok", ticket=1)
 
 
 def _flow(channel: "Channel", arguments: dict[str, Any]) -> None:
-    """RabbitMQ lets no client stop the flow: prefetch does that better."""
+    """Refuse to stop the flow, as RabbitMQ does: prefetch replaces channel.flow."""
     if not arguments["active"]:
         raise errors.not_implemented("active=false")
     channel.send("channel.flow-ok", active=True)

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
-    """Where limits for the whole channel are denied, they are taken as limits for each consumer (seen on 4.0.5)."""
+    """Handle basic.qos.
+
+    If channel-wide limits are denied, a channel-wide limit is applied to each consumer instead (seen on 4.0.5).
+    """
     if arguments["prefetch_size"]:
         raise errors.not_implemented(f"prefetch_size!=0 ({arguments['prefetch_size']})")
     channel.send("basic.qos-ok")
@@ -24,7 +27,7 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
         channel.unacked.limit(arguments["prefetch_count"])
     else:
         channel.consumers.limit(arguments["prefetch_count"])
-        # It also takes back a limit for the whole channel (rabbit_limiter:unlimit_prefetch/1).
+        # RabbitMQ also removes a channel-wide limit then (rabbit_limiter:unlimit_prefetch/1).
         if channel.unacked.global_prefetch:
             channel.unacked.limit(0)
 
@@ -86,7 +89,7 @@ def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) ->
 
 
 def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
-    """What the consumer has not acknowledged stays outstanding."""
+    """Handle basic.cancel. The unacknowledged deliveries of the consumer stay outstanding."""
     tag = arguments["consumer_tag"]
     if not channel.consumers.cancel(tag):
         reply = channel.publishing.reply
@@ -97,13 +100,13 @@ def cancel(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def cancel_ok(channel: "Channel", arguments: dict[str, Any]) -> None:
-    """Some clients answer the broker's basic.cancel although it was sent with nowait."""
+    """Ignore basic.cancel-ok. Some clients send it in answer to the broker's basic.cancel, despite nowait."""
 
 
 def get(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = queue_name(channel, arguments["queue"])
     queue = channel.actions().queue_to_get_from(name)
-    # What expires with it may have this channel for a consumer of its dead letters, and comes after the answer.
+    # Messages expire during a get. If their dead letters are delivered to this channel, they follow the answer.
     with channel.vhost.dead_letters:
         entry = queue.get(arguments["no_ack"])
         if entry is None:
@@ -130,7 +133,7 @@ def recover_async(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def _recover(channel: "Channel", arguments: dict[str, Any], reply: bool) -> None:
-    """The answer goes out before what is delivered again."""
+    """Requeue all outstanding deliveries; the answer is sent before they are redelivered."""
     if not arguments["requeue"]:
         raise errors.not_implemented("requeue=false")
     if reply:

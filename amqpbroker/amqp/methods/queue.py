@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def queue_name(channel: "Channel", name: str) -> str:
-    """The queue a method names; an empty name is the one last declared on the channel. Raises AmqpError 404."""
+    """Return the queue name of a method; an empty name means the queue last declared on the channel.
+
+    Raises AmqpError 404 if there is none.
+    """
     if name:
         return name
     if not channel.last_queue:
@@ -25,7 +28,7 @@ def queue_name(channel: "Channel", name: str) -> str:
 def declare(channel: "Channel", arguments: dict[str, Any]) -> None:
     name = without_line_breaks(arguments["queue"])
     if name == PSEUDO_QUEUE or channel.broker.direct_replies.find(name) is not None:
-        # A responder asks whether the requester is still there.
+        # The responder of a direct reply checks whether the requester is still connected.
         counts = 0, 1
     else:
         queue = _passive(channel, name) if arguments["passive"] else _declare(channel, name, arguments)
@@ -61,7 +64,10 @@ def unbind(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 
 def _binding(channel: "Channel", arguments: dict[str, Any]) -> tuple[str, str, bool, str, Table]:
-    """Source, destination, that it is a queue, routing key, arguments; without a queue it is that of the channel."""
+    """Return source, destination, True for a queue, routing key and arguments.
+
+    An empty queue name means the channel's.
+    """
     name = queue_name(channel, arguments["queue"])
     routing_key = arguments["routing_key"]
     if not arguments["queue"] and not routing_key:
@@ -77,7 +83,7 @@ def purge(channel: "Channel", arguments: dict[str, Any]) -> None:
 
 def delete(channel: "Channel", arguments: dict[str, Any]) -> None:
     def answer(count: int) -> None:
-        """Comes before the news to consumers on this channel."""
+        """Send the answer before consumers on this channel are notified."""
         if not arguments["nowait"]:
             channel.send("queue.delete-ok", message_count=count)
 

@@ -1,4 +1,4 @@
-"""tx.select, tx.commit, tx.rollback, and confirm.select, which excludes them."""
+"""tx.select, tx.commit, tx.rollback, and confirm.select, which is incompatible with them."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

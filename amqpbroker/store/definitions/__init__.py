@@ -1,1 +1,1 @@
-"""Definitions that are kept: vhosts, exchanges, queues, bindings, users and the like."""
+"""Durable definitions: vhosts, exchanges, queues, bindings, users and others."""

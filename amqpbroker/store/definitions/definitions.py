@@ -1,7 +1,7 @@
-"""The definitions seam: what outlives the broker beside messages. docs/store-format.md, "Definitions".
+"""The definitions seam: durable data other than messages. See docs/store-format.md, "Definitions".
 
-One type a kind of thing, each a row of its table: names as str, `arguments` as the octets of an AMQP field table, so
-that every value keeps its wire type.
+There is one type for each kind of definition, with a field for each column of its table. Names are str; `arguments` is
+an encoded AMQP field table, so that every value keeps its wire type.
 """
 
 from abc import ABC, abstractmethod
@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, TypeVar
 
 
 class VhostDefinition(NamedTuple):
-    """default_queue_type: of queues that are declared without one; empty for that of the configuration.
+    """A vhost. default_queue_type: of queues declared without a type; empty for the one in the configuration.
 
-    protected: it must not be deleted.
+    protected: the vhost must not be deleted.
     """
 
     name: str
@@ -24,7 +24,7 @@ class VhostDefinition(NamedTuple):
 
 
 class UserDefinition(NamedTuple):
-    """password_hash and hashing, its algorithm: as in broker.passwords; an empty hash is no password.
+    """A user. password_hash and hashing, its algorithm: as in broker.passwords; an empty hash means no password.
 
     limits: as in broker.limits.
     """
@@ -53,7 +53,7 @@ class TopicPermissionDefinition(NamedTuple):
 
 
 class ParameterDefinition(NamedTuple):
-    """A parameter of a vhost; policies and the limits of vhosts are among them. value: decoded JSON."""
+    """A parameter of a vhost, including policies and the limits of vhosts. value: decoded JSON."""
 
     component: str
     vhost: str
@@ -62,16 +62,16 @@ class ParameterDefinition(NamedTuple):
 
 
 class GlobalParameterDefinition(NamedTuple):
-    """A parameter that belongs to no vhost. value: decoded JSON."""
+    """A parameter without a vhost. value: decoded JSON."""
 
     name: str
     value: Any
 
 
 class ExchangeDefinition(NamedTuple):
-    """A durable exchange, but none of those that every vhost has.
+    """A durable exchange, except for the predeclared ones of every vhost.
 
-    id: its name in the journal if it keeps messages there, else 0; nothing else ever has the same.
+    id: its id in the journal if it stores messages there, else 0. Ids are never reused.
     """
 
     vhost: str
@@ -84,7 +84,7 @@ class ExchangeDefinition(NamedTuple):
 
 
 class QueueDefinition(NamedTuple):
-    """A durable queue. id: its name in the journal; nothing else ever has the same."""
+    """A durable queue. id: its id in the journal. Ids are never reused."""
 
     vhost: str
     name: str
@@ -94,7 +94,7 @@ class QueueDefinition(NamedTuple):
 
 
 class BindingDefinition(NamedTuple):
-    """A binding between durable things. to_exchange: whether `destination` is an exchange, else a queue."""
+    """A binding between durable objects. to_exchange: True if `destination` is an exchange, False for a queue."""
 
     vhost: str
     source: str
@@ -117,7 +117,7 @@ Definition = (
 )
 D = TypeVar("D", bound=Definition)
 
-#: Kind -> how many of the fields, the first, are its key.
+#: Kind -> number of its first fields that are the key.
 KEYS: dict[type[Any], int] = {
     VhostDefinition: 1,
     UserDefinition: 1,
@@ -136,10 +136,10 @@ def _nothing() -> None:
 
 
 class Definitions(ABC):
-    """Where definitions are kept. Called on the loop's thread, but for `sync`.
+    """Storage of definitions. All methods except `sync` are called on the event loop's thread.
 
-    What `put` and `remove` were given survives the end of the process, however it ends, when they (or the transaction
-    around them) return, and the end of the machine after the next `sync`.
+    Changes survive the end of the process, however it ends, as soon as `put` or `remove` (or the transaction around
+    them) returns. They survive a power failure after the next `sync`.
     """
 
     last_id: int = 0
@@ -148,28 +148,28 @@ class Definitions(ABC):
         self._on_change: Callable[[], None] = _nothing
 
     def watch(self, on_change: Callable[[], None]) -> None:
-        """Have `on_change` called after each change. There is one who watches."""
+        """Call `on_change` after each change. There is only one watcher."""
         self._on_change = on_change
 
     def new_id(self) -> int:
-        """From 1 on; never one that a stored queue or exchange has or ever had."""
+        """Return a new id, from 1 on, which no stored queue or exchange has or ever had."""
         self.last_id += 1
         return self.last_id
 
     @abstractmethod
     def transaction(self) -> AbstractContextManager[None]:
-        """All changes within it are made, or none. Within another it is part of that.
+        """Make all changes within the context, or none. A nested transaction is part of the outer one.
 
-        An error that is raised within undoes them. Raises AmqpError 506 if they cannot be written.
+        An error that is raised within undoes the changes. Raises AmqpError 506 if they cannot be written.
         """
 
     @abstractmethod
     def put(self, *definitions: Definition) -> None:
-        """Add all, each in place of the one with its key, or none. Raises AmqpError 506 if they cannot be written."""
+        """Add all, each replacing the one with its key, or none. Raises AmqpError 506 if they cannot be written."""
 
     @abstractmethod
     def remove(self, *definitions: Definition) -> None:
-        """Remove all, each by its key, or none. Raises AmqpError 506 if that cannot be written."""
+        """Remove all by their keys, or none. Raises AmqpError 506 if that cannot be written."""
 
     @abstractmethod
     def remove_bindings(self, vhost: str, is_exchange: bool, name: str) -> None:
@@ -177,27 +177,27 @@ class Definitions(ABC):
 
     @abstractmethod
     def remove_vhost(self, name: str) -> None:
-        """Remove the vhost and everything in it, or nothing. Raises AmqpError 506 if that cannot be written."""
+        """Remove the vhost with all its definitions, or nothing. Raises AmqpError 506 if that cannot be written."""
 
     @abstractmethod
     def all(self, kind: type[D]) -> list[D]:
-        """All of one kind, in the order in which they were put."""
+        """Return all definitions of one kind, in the order in which they were put."""
 
     @abstractmethod
     def sync(self) -> None:
-        """Make every change so far survive a power failure; nothing to do if there was none.
+        """Make every change so far survive a power failure; does nothing if there was none.
 
-        May be called on one other thread, any time until `close`; a change counts once `put` or its transaction has
-        returned. Raises OSError, after which nothing may be taken for safe any more.
+        May be called on one other thread, any time until `close`. It covers changes whose `put` or transaction has
+        returned. Raises OSError, after which no change may be considered durable.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """The end; nothing may be called any more."""
+        """Close the storage; no method may be called any more."""
 
 
 class MemoryDefinitions(Definitions):
-    """Keeps nothing: what the broker has in memory is all there is."""
+    """Stores nothing: the definitions in the broker's memory are the only ones."""
 
     def transaction(self) -> AbstractContextManager[None]:
         return nullcontext()

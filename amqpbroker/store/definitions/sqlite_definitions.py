@@ -1,4 +1,4 @@
-"""Definitions in a SQLite database. docs/store-format.md, "Definitions"."""
+"""Definitions in a SQLite database. See docs/store-format.md, "Definitions"."""
 
 import contextlib
 import json
@@ -33,7 +33,7 @@ from amqpbroker.store.record import MAX_ID
 
 log = logging.getLogger(__name__)
 
-#: What leads from each version to the next, from none (0) to the present one, which is how many there are.
+#: Migrations from each version to the next, from none (0) to the current one, which is the number of migrations.
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE vhost (
@@ -61,8 +61,8 @@ MIGRATIONS: tuple[str, ...] = (
         routing_key BLOB NOT NULL, arguments BLOB NOT NULL,
         PRIMARY KEY (vhost, source, to_exchange, destination, routing_key, arguments));
     """,
-    # Exchanges that delay messages keep them in the journal, so they have ids of the same numbering as queues: the
-    # last one, of what is gone too, is the sequence of the queues' table. Those that there are get theirs.
+    # Exchanges that delay messages store them in the journal, so they have ids from the same sequence as queues. The
+    # last id, even of a deleted queue, is the sequence of the queues' table. Existing exchanges get ids here.
     """
     ALTER TABLE exchange ADD COLUMN id INTEGER NOT NULL DEFAULT 0;
     INSERT INTO sqlite_sequence (name, seq)
@@ -76,7 +76,7 @@ MIGRATIONS: tuple[str, ...] = (
         UPDATE sqlite_sequence SET seq = max(seq, NEW.id) WHERE name = 'queue';
     END;
     """,
-    # Policies and parameters, and what there is to say of vhosts and users beside their names.
+    # Policies and parameters, and the attributes of vhosts and users besides their names.
     """
     ALTER TABLE vhost ADD COLUMN description TEXT NOT NULL DEFAULT '';
     ALTER TABLE vhost ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
@@ -89,7 +89,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE global_parameter (
         name TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL);
     """,
-    # Users may come from elsewhere, with hashes of other algorithms.
+    # Users may be imported from other brokers, with hashes of other algorithms.
     """
     ALTER TABLE user ADD COLUMN hashing TEXT NOT NULL DEFAULT 'rabbit_password_hashing_sha256';
     """,
@@ -129,17 +129,17 @@ _REMOVE = {kind: _remove_statement(kind) for kind in _TABLES}
 
 
 class SqliteDefinitions(Definitions):
-    """Definitions in the file `path`, made if it is not there.
+    """Definitions in the file `path`, which is created if it does not exist.
 
-    A commit writes to SQLite's log (WAL) and leaves it to the operating system, so it costs the loop no sync (but for
-    the log's header, whenever the log starts anew). `sync` does that, and moves the log into the database.
-    `migrations` is an argument for tests. Raises StoreError if the file is of a newer version, or is none of these.
+    A commit writes to SQLite's log (WAL) without syncing it, so it does not block the event loop (except for the log's
+    header, whenever the log restarts). `sync` syncs the log and moves it into the database. `migrations` is an argument
+    for tests. Raises StoreError if the file is of a newer version, or is not a definitions database.
     """
 
     def __init__(
         self, path: Path, files: Files, bounds: Bounds = BOUNDS, migrations: Sequence[str] = MIGRATIONS
     ) -> None:
-        """bounds: of the log's size."""
+        """bounds: limits of the log's size."""
         super().__init__()
         self._path = path
         self._files = files
@@ -162,8 +162,8 @@ class SqliteDefinitions(Definitions):
     def _connect(self) -> sqlite3.Connection:
         """Open a connection that excludes all other processes.
 
-        SQLite then keeps the index of the log in memory, not in a file that would need disk space; and no long read of
-        another process keeps the log from being emptied.
+        SQLite then holds the index of the log in memory instead of a file, which would need disk space; and a long read
+        of another process cannot prevent the log from being emptied.
         """
         return sqlite3.connect(
             f"{self._path.absolute().as_uri()}?vfs=unix-excl",
@@ -197,9 +197,9 @@ class SqliteDefinitions(Definitions):
     # --- changes ----------------------------------------------------------------------------------------------------
 
     def new_id(self) -> int:
-        """As for all definitions. Raises AmqpError 506 where no journal could say whose copies these are."""
+        """Return a new id. Raises AmqpError 506 if all ids that the journal can represent are used."""
         if self.last_id >= MAX_ID:
-            raise errors.not_stored(f"all {MAX_ID} ids of queues are used up; begin a new data directory")
+            raise errors.not_stored(f"all {MAX_ID} queue ids are used; start with a new data directory")
         return super().new_id()
 
     @contextmanager
@@ -262,7 +262,7 @@ class SqliteDefinitions(Definitions):
         return errors.not_stored(str(error))
 
     def _roll_back(self) -> None:
-        # SQLite has done it itself after some errors.
+        # After some errors SQLite has already rolled back.
         if self._connection.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
@@ -291,7 +291,7 @@ def _json(value: Any) -> str:
     return json.dumps(value)
 
 
-#: Type of a field -> what makes of it what SQLite keeps, and the other way round; other types are kept as they are.
+#: Type of a field -> functions that convert it for SQLite and back; other types are stored unchanged.
 _CODECS: dict[Any, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     bool: (bool, bool),
     tuple[str, ...]: (_json, lambda text: tuple(json.loads(text))),

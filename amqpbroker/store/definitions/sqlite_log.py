@@ -1,4 +1,4 @@
-"""The write-ahead log of the definitions database: syncs and checkpoints. docs/store-format.md, "Definitions"."""
+"""The write-ahead log of the definitions database: syncs and checkpoints. See docs/store-format.md, "Definitions"."""
 
 import errno
 import logging
@@ -23,17 +23,20 @@ _TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 
 class SqliteLog:
-    """The write-ahead log of the database `path`, which is open already.
+    """The write-ahead log of the database `path`, which is already open.
 
     writing: lock held by the thread that changes the database, and by the thread that empties the log.
 
-    SQLite restarts its log only when a change finds all of the log in the database, which never happens under constant
+    SQLite restarts its log only if a change finds all of the log in the database, which never happens under constant
     changes. So a checkpoint first copies the log concurrently with changes; then it holds `writing`, copies the small
     remainder, and empties the log.
     """
 
     def __init__(self, path: Path, files: Files, connection: sqlite3.Connection, bounds: Bounds = BOUNDS) -> None:
-        """connection: a connection to the database for this object alone. bounds: of the log's size. Raises OSError."""
+        """connection: a connection to the database for this object only.
+
+        bounds: limits of the log's size. Raises OSError.
+        """
         self.writing = threading.RLock()
         self._path = path
         self._files = files
@@ -62,7 +65,7 @@ class SqliteLog:
         self._cramped = True
 
     def make_room(self) -> None:
-        """Empty the log if it has its largest size or the disk is full. Call before a change.
+        """Empty the log if it has reached its maximum size or the disk is full. Call before a change.
 
         Raises sqlite3.Error if the log is too large and cannot be emptied; the change must not be made then.
         """

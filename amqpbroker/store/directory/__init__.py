@@ -1,1 +1,1 @@
-"""The data directory: who owns it, what is in it."""
+"""The data directory: its owner and its contents."""

@@ -1,4 +1,4 @@
-"""Dump of a journal, record by record, for people and scripts. Changes nothing."""
+"""A dump of a journal, record by record, for people and scripts. It changes nothing."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,12 +8,12 @@ from amqpbroker.store.directory.inspection import Group, Inspection, JournalRead
 from amqpbroker.store.files import Files
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
-#: How much of a body is told.
+#: Number of bytes of a body that are shown.
 BODY_BYTES = 64
 
 
 class Published(NamedTuple):
-    """One queue's copy of a message. body: the first octets of it, of `size`."""
+    """One queue's copy of a message. body: the first bytes of it. size: of the whole body in bytes."""
 
     position: int
     queue_id: int
@@ -27,13 +27,13 @@ class Published(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The copy there is gone."""
+    """A copy was settled. position: of its entry."""
 
     position: int
 
 
 class Returned(NamedTuple):
-    """The copy there was delivered, or came back."""
+    """A copy was delivered or returned. position: of its entry."""
 
     position: int
     delivery_count: int
@@ -77,7 +77,7 @@ class _Reading(record.Visitor):
 
 
 def everything(reader: JournalReader) -> Iterator[Told]:
-    """Everything that can be read, in the order in which it was written. Raises OSError."""
+    """Yield all readable records, in the order in which they were written. Raises OSError."""
     for group in reader.read():
         try:
             yield from _Reading(group).told
@@ -86,7 +86,7 @@ def everything(reader: JournalReader) -> Iterator[Told]:
 
 
 def living(reader: JournalReader, files: Files) -> Iterator[Published]:
-    """The copies that a broker would start with, by queue and in the queue's order. Raises OSError."""
+    """Yield the copies that a broker would start with, by queue and in the queue's order. Raises OSError."""
     inspection = Inspection(reader)
     for queue_id, copies in sorted(inspection.copies.items()):
         segment, descriptor = 0, -1

@@ -1,4 +1,4 @@
-"""Looking into a data directory without changing it, and going on behind damage: what `store check` tells."""
+"""Inspection of a data directory, for `amqpbroker store check`. It changes nothing, and continues after damage."""
 
 import fcntl
 import os
@@ -18,14 +18,14 @@ from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, END, FRAME_H
 _SUFFIX = ".seg"
 _FRAME_END = bytes((END,))
 
-#: Entries are further apart than this; what the grain of an entry holds tells where in it the entry stands.
+#: The distance between entries is at least one grain (16 bytes); the value of a grain gives the entry's offset in it.
 _GRAIN_BITS = 4
 _IN_GRAIN = (1 << _GRAIN_BITS) - 1
 _ENTERED, _SETTLED = 0x10, 0x20
 
 
 class Finding(NamedTuple):
-    """What the operator should know of a file. Without `damage` nothing that was confirmed is in danger."""
+    """A finding about a file for the operator. Without `damage`, no confirmed data is at risk."""
 
     path: Path
     offset: int
@@ -37,7 +37,7 @@ class Finding(NamedTuple):
 
 
 class Group(NamedTuple):
-    """A group whose checksum is right: it stands in data[start:stop], of which `data` is a whole segment."""
+    """A group with a correct checksum: data[start:stop], where `data` is a whole segment."""
 
     segment: int
     batch: int
@@ -47,18 +47,18 @@ class Group(NamedTuple):
 
 
 def shown(position: int) -> str:
-    """A position as operators see it: the number of the segment as in its name, and the offset."""
+    """Return a position in readable form: the number of the segment as in its file name, and the offset."""
     return f"{position >> OFFSET_BITS:x}:{position & OFFSET_MASK}"
 
 
 def is_owned(directory: Path) -> bool:
-    """Whether a running broker has the data directory."""
+    """Return whether a running broker uses the data directory."""
     try:
         lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
-        # Shared and for an instant, so that it stands in nobody's way.
+        # The lock is shared and held only for an instant, so that it does not prevent a broker from starting.
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -68,22 +68,22 @@ def is_owned(directory: Path) -> bool:
 
 
 def other_format(directory: Path) -> str | None:
-    """What keeps the directory from being a data directory of our format."""
+    """Return the reason why the directory is not a data directory of our format; None if it is."""
     try:
         version = (directory / "version").read_text("ascii", "replace").strip()
     except FileNotFoundError:
-        return None if (directory / "journal").exists() else f"{directory} is no data directory: it has no journal"
+        return None if (directory / "journal").exists() else f"{directory} is not a data directory: it has no journal"
     if version == str(VERSION):
         return None
     return f"{directory} has format {version}; this amqpbroker reads format {VERSION}"
 
 
 class JournalReader:
-    """The segments of a journal, read in their order.
+    """Reads the segments of a journal in order.
 
-    `owned`: a running broker has the journal, so that its oldest segments may go meanwhile. findings: what is wrong
-    with what was read so far. segments, batches, groups, octets: how much that was, batches and groups without the
-    damaged ones. damaged: numbers of the segments in which something could not be read.
+    `owned`: a running broker uses the journal, so that its oldest segments may be removed during the inspection.
+    findings: problems in the part read so far. segments, batches, groups, octets: numbers of these in that part, not
+    counting damaged batches and groups. damaged: numbers of segments with unreadable parts.
     """
 
     def __init__(self, directory: Path, files: Files, owned: bool = False) -> None:
@@ -99,13 +99,13 @@ class JournalReader:
         self._last_batch: int = 0
 
     def read(self) -> Iterator[Group]:
-        """Every group that can be read. Raises OSError."""
+        """Yield every readable group. Raises OSError."""
         numbers = []
         for name in self._files.names(self.directory):
             if name.endswith(_SUFFIX):
                 number = _number(name)
                 if number is None:
-                    self.report(self.directory / name, 0, "this is no name of a segment")
+                    self.report(self.directory / name, 0, "not the name of a segment")
                 else:
                     numbers.append(number)
         numbers.sort()
@@ -148,7 +148,7 @@ class JournalReader:
         if mark is None:
             self.report(path, 0, "not a journal segment's header, or one of another version")
             self.damaged.add(number)
-            # The first batch begins with it too.
+            # The first batch begins with the same mark.
             mark = data[head : head + record.MARK_BYTES]
         yield from self._read_batches(number, data, mark, last)
 
@@ -178,7 +178,7 @@ class JournalReader:
                     return
                 self.damaged.add(number)
                 if after == offset + 1:
-                    self.report(path, offset, f"{wrong[0][1]}: {behind - offset} octets cannot be read")
+                    self.report(path, offset, f"{wrong[0][1]}: {behind - offset} bytes cannot be read")
                     self._last_batch = 0
                     offset = behind
                     continue
@@ -197,13 +197,13 @@ class JournalReader:
 
     def _torn(self, path: Path, offset: int, size: int, text: str) -> None:
         what = "being written" if self._owned else "nothing in it was confirmed, and the next start cuts it off"
-        self.report(path, offset, f"a torn end of {size} octets ({text}): {what}", damage=False)
+        self.report(path, offset, f"a torn end of {size} bytes ({text}): {what}", damage=False)
 
 
 def _groups(data: bytes, offset: int, end: int) -> tuple[list[tuple[int, int]], list[tuple[int, str]]]:
-    """(start, stop) of the groups, with their headers, whose checksum is right; (offset, what is wrong) of others.
+    """Return (start, stop) of the groups with a correct checksum, including headers; (offset, problem) of the others.
 
-    Behind a damaged length the next groups of the batch cannot be found.
+    After a damaged length the next groups of the batch cannot be found.
     """
     groups: list[tuple[int, int]] = []
     wrong: list[tuple[int, str]] = []
@@ -216,9 +216,10 @@ def _groups(data: bytes, offset: int, end: int) -> tuple[list[tuple[int, int]], 
             start = offset + record.GROUP_HEAD.size
             stop = start + size
         if stop > end:
-            # The lengths of damaged groups led nowhere: reading ends at the first behind the last whole group.
+            # Lengths of damaged groups may be wrong: the unreadable part begins at the first group after the last whole
+            # one.
             place, text = [*wrong, (offset, "a group's length is wrong")][certain]
-            return groups, [*wrong[:certain], (place, f"{text}: {end - place} octets cannot be read")]
+            return groups, [*wrong[:certain], (place, f"{text}: {end - place} bytes cannot be read")]
         if crc32(view[start:stop]) == checksum:
             groups.append((offset, stop))
             certain = len(wrong)
@@ -229,7 +230,7 @@ def _groups(data: bytes, offset: int, end: int) -> tuple[list[tuple[int, int]], 
 
 
 def _number(name: str) -> int | None:
-    """The number of the segment that is called so."""
+    """Return the segment number of the file name; None if it is not the name of a segment."""
     try:
         number = int(name.removesuffix(_SUFFIX), 16)
     except ValueError:
@@ -238,13 +239,14 @@ def _number(name: str) -> int | None:
 
 
 class Inspection(Recovered):
-    """Reads the whole journal, and looks whether what the records say makes sense.
+    """Reads the whole journal, and checks the records for consistency.
 
-    publishes: how many records said so. entries, settles, returns: how many copies entered, are gone, were delivered.
+    publishes: number of publish records. entries, settles, returns: number of copies that entered, were settled, and
+    were returned.
     """
 
     def __init__(self, reader: JournalReader) -> None:
-        """Raises OSError."""
+        """Read the journal. Raises OSError."""
         super().__init__()
         self.publishes: int = 0
         self.entries: int = 0
@@ -273,7 +275,8 @@ class Inspection(Recovered):
         group = self._group
         self._reader.report(self._reader.path(group.segment), group.start, text)
 
-    # --- what records say -------------------------------------------------------------------------------------------
+    # --- callbacks for records
+    # ------------------------------------------------------------------------------------------
 
     def entered(
         self,
@@ -316,7 +319,10 @@ class Inspection(Recovered):
             super().returned_copy(position, delivery_count)
 
     def _find(self, position: int, verb: str) -> tuple[bytearray, int] | None:
-        """The grains of the segment of a copy, and which of them is that of its entry. None if it was not read."""
+        """Return the grains of the copy's segment, and the index of its entry's grain.
+
+        None if the entry was not read.
+        """
         segment, offset = position >> OFFSET_BITS, position & OFFSET_MASK
         grains = self._seen.get(segment, b"")
         grain = offset >> _GRAIN_BITS
@@ -324,26 +330,31 @@ class Inspection(Recovered):
             state = grains[grain]
             if state & _ENTERED and state & _IN_GRAIN == offset & _IN_GRAIN:
                 return grains, grain
-        # Nobody knows what stood in a segment that was freed, or in the damaged part of one.
+        # The contents of a removed segment, or of the damaged part of a segment, are unknown.
         if segment > self._group.segment or (grains and segment not in self._reader.damaged):
             self._report(f"{verb} {shown(position)}, where there is no entry")
         return None
 
 
 def _nonsense(data: bytes, offset: int) -> str | None:
-    """What keeps the publish record that starts there, the lengths of which fit, from being a message."""
+    """Return the reason why the publish record at `offset` is not a message; its lengths have been checked.
+
+    None if it is.
+    """
     content = record.content(data, offset)
     if content.cc_keys > len(content.extra_keys):
         return "a message has more CC keys than keys"
     address = content.address
     exchange_end = 1 + address[0] if address else 0
     if exchange_end >= len(address) or exchange_end + 1 + address[exchange_end] != len(address):
-        return "a message's address is no exchange and routing key"
-    return None if _are_frames(content.frames, content.size) else "a message's frames are no content"
+        return "a message's address is not an exchange and a routing key"
+    return (
+        None if _are_frames(content.frames, content.size) else "a message's frames are not a content header and a body"
+    )
 
 
 def _are_frames(frames: bytes, size: int) -> bool:
-    """Whether these are a content header frame and a body frame of `size` octets, or none for 0."""
+    """Return whether these are a content header frame and a body frame of `size` bytes, or no body frame for 0."""
     if len(frames) <= CONTENT_HEAD.size:
         return False
     kind, _, header_size, class_id, _, body_size = CONTENT_HEAD.unpack_from(frames)

@@ -1,4 +1,4 @@
-"""The names of what has copies in the journal, out of a data directory that is only looked at."""
+"""Names of the queues and exchanges with copies in the journal, from a data directory that is only read."""
 
 import shutil
 import sqlite3
@@ -10,12 +10,12 @@ from typing import NamedTuple
 DATABASE = "definitions.sqlite"
 _LOG = DATABASE + "-wal"
 _LOG_HEAD_BYTES = 32
-#: The version of the definitions from which on exchanges have ids.
+#: Version of the definitions since which exchanges have ids.
 _EXCHANGE_IDS_SINCE = 2
 
 
 class Name(NamedTuple):
-    """What an id stands for. kind: queue or exchange."""
+    """The queue or exchange with an id. kind: queue or exchange."""
 
     kind: str
     vhost: str
@@ -23,10 +23,10 @@ class Name(NamedTuple):
 
 
 def read_names(directory: Path) -> dict[int, Name]:
-    """The names by id; nothing if there are no definitions.
+    """Return the names by id; none if there are no definitions.
 
-    SQLite writes beside a database even if it is only to read it, so it gets a copy of this one and its log. Raises
-    sqlite3.Error, also if the database is damaged, and OSError.
+    SQLite writes files next to a database even for reading, so this function reads a copy of the database and its log.
+    Raises sqlite3.Error, also if the database is damaged, and OSError.
     """
     if not (directory / DATABASE).exists():
         return {}
@@ -44,19 +44,22 @@ def read_names(directory: Path) -> dict[int, Name]:
 
 
 def _copy(directory: Path, to: Path) -> None:
-    """Database and log as they were at one time: if a broker moves the log into the database meanwhile, once more."""
+    """Copy a consistent state of database and log.
+
+    If a broker moves the log into the database meanwhile, copy again.
+    """
     state = None
     while state is None or state != _state(directory):
         state = _state(directory)
         for name in (DATABASE, _LOG):
             (to / name).unlink(missing_ok=True)
-            # The log goes when its database is closed.
+            # The log is deleted when its database is closed.
             with suppress(FileNotFoundError):
                 shutil.copyfile(directory / name, to / name)
 
 
 def _state(directory: Path) -> tuple[int, int, bytes]:
-    """What changes when the log is moved; its head says so, while what is added to it does not matter."""
+    """Return values that change when the log is moved into the database. Additions to the log do not matter."""
     database = (directory / DATABASE).stat()
     head = b""
     with suppress(FileNotFoundError), (directory / _LOG).open("rb") as log:

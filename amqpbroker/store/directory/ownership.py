@@ -1,4 +1,4 @@
-"""Ownership of a data directory: it exists, no other broker has it, and its format is known (docs/store-format.md)."""
+"""Ownership of a data directory: it exists, no other broker uses it, and its format is known (docs/store-format.md)."""
 
 import contextlib
 import fcntl
@@ -8,17 +8,17 @@ from pathlib import Path
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
 
-#: The format of everything in the directory, as the file `version` says it.
+#: The format of the directory's contents, written in the file `version`.
 VERSION = 1
 
 _CONTENTS = ("definitions.sqlite", "journal")
 
 
 class Ownership:
-    """A data directory, held until `close` or the end of the process.
+    """A data directory, owned until `close` or the end of the process.
 
-    It is made if it is not there, for nobody else to read. Raises StoreError if it cannot be used, another broker has
-    it, or its version is another.
+    It is created if it does not exist, readable only by its owner. Raises StoreError if it cannot be used, another
+    broker uses it, or its version is another.
     """
 
     def __init__(self, directory: Path, files: Files) -> None:
@@ -41,10 +41,10 @@ class Ownership:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            # The kernel frees the lock with its process, so whatever pid is written there is that of the owner.
+            # The kernel releases the lock when its process ends, so the pid in the file is that of the owner.
             pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
             raise StoreError(
-                f"{self.directory} belongs to a running broker{pid and f' (pid {pid})'}; stop that, or name another"
+                f"{self.directory} belongs to a running broker{pid and f' (pid {pid})'}; stop it, or choose another"
                 " directory with --data-dir"
             ) from None
         os.ftruncate(self._lock, 0)
@@ -53,20 +53,20 @@ class Ownership:
             os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Give the directory up. The lock file stays: another broker may be waiting with it open."""
+        """Release the directory. The lock file remains, because another broker may have it open, waiting."""
         os.ftruncate(self._lock, 0)
         os.close(self._lock)
 
 
 def _unusable(directory: Path, error: OSError) -> StoreError:
     return StoreError(
-        f"cannot use {directory} for data: {error.strerror}; name another directory with --data-dir, or keep nothing"
+        f"cannot use {directory} for data: {error.strerror}; choose another directory with --data-dir, or store nothing"
         " with --in-memory"
     )
 
 
 def _check_version(directory: Path, files: Files) -> None:
-    """Refuse a directory of another version; a new one is given the present. Raises StoreError, OSError."""
+    """Refuse a directory of another version; write the current version to a new one. Raises StoreError, OSError."""
     path = directory / "version"
     if not path.exists():
         present = [name for name in _CONTENTS if (directory / name).exists()]
@@ -76,7 +76,7 @@ def _check_version(directory: Path, files: Files) -> None:
         return
     written = path.read_text("ascii", "replace").strip()
     if not written.isdecimal() or not int(written):
-        raise StoreError(f"{path}: {written!r} is no version")
+        raise StoreError(f"{path}: {written!r} is not a version number")
     if int(written) > VERSION:
         raise StoreError(
             f"{directory} has format {written}, of a newer amqpbroker; this one reads up to format {VERSION}"
@@ -84,7 +84,7 @@ def _check_version(directory: Path, files: Files) -> None:
 
 
 def _write_version(path: Path, files: Files) -> None:
-    """All of it or nothing, whenever the machine stops."""
+    """Write the version file atomically, even if the machine loses power."""
     new = path.with_name("version.new")
     new.unlink(missing_ok=True)
     descriptor = files.create(new)

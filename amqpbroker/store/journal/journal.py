@@ -1,4 +1,4 @@
-"""The journal: a log in files, one for each segment. docs/store-format.md."""
+"""The journal: a log with one file for each segment. See docs/store-format.md."""
 
 import errno
 import itertools
@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 
 _SUFFIX = ".seg"
 
-#: What keeps a file from being opened for now, and what a disk from taking data. Whatever else fails is the end.
+#: Temporary errors of opening a file, and of writing to a disk. Any other error is final.
 _TOO_MANY_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FOR_NOW = _TOO_MANY_FILES | _FULL | {errno.EFBIG, errno.EIO}
 
 
 class Segment:
-    """One file. size: octets in it once everything handed over is written.
+    """A segment file. size: bytes in it once everything passed to `write` is written.
 
-    mark: what its batches begin with. descriptor: -1 before the first batch.
+    mark: bytes with which its batches begin. descriptor: -1 before the first batch.
     """
 
     __slots__ = ("descriptor", "mark", "number", "path", "size")
@@ -43,15 +43,15 @@ class Segment:
         self.mark: bytes = secrets.token_bytes(record.MARK_BYTES)
 
     def know(self, mark: bytes) -> None:
-        """It has this mark already."""
+        """Set the mark of an existing file."""
         self.mark = mark
 
     def resize(self, size: int) -> None:
-        """It has so many octets now."""
+        """Set the size of the file in bytes."""
         self.size = size
 
     def open(self, descriptor: int) -> None:
-        """It has this descriptor now."""
+        """Set the descriptor of the open file."""
         self.descriptor = descriptor
 
     def close(self, files: Files) -> None:
@@ -71,7 +71,9 @@ class Journal(Log):
     def __init__(
         self, directory: Path, files: Files, segment_bytes: int = BOUNDS.segment_bytes, synced: bool = True
     ) -> None:
-        """synced: a batch is on the disk when `write` returns; else it is with the operating system."""
+        """synced: a batch is on the disk when `write` returns; otherwise it has only been passed to the operating
+        system.
+        """
         self.directory = directory
         self.name = str(directory)
         self.oldest = 0
@@ -87,13 +89,13 @@ class Journal(Log):
         self._freed: deque[Segment] = deque()
 
     def _adopt(self, segment: Segment) -> None:
-        """Have another segment, newer than all others."""
+        """Add a segment, which is newer than all others."""
         self.segments[segment.number] = segment
         self.newest = segment.number
         self.oldest = self.oldest or segment.number
 
     def recover(self, repair: bool = True) -> Recovered:
-        """Read all segments. A torn end is cut off, with a warning; without `repair` it is only warned of."""
+        """Read all segments. A torn end is cut off, with a warning; without `repair` there is only the warning."""
         found = Recovered()
         files = self.files
         numbers = _segment_numbers(self.directory, files)
@@ -109,7 +111,7 @@ class Journal(Log):
             end = last.stop
             if end == len(data) and end:
                 continue
-            log.warning("%s: torn at offset %d, %d octets cut off", path, end, len(data) - end)
+            log.warning("%s: torn at offset %d, %d bytes cut off", path, end, len(data) - end)
             segment.resize(max(end, record.SEGMENT_HEAD.size))
             if repair:
                 files.truncate(descriptor, end)
@@ -119,7 +121,7 @@ class Journal(Log):
         if repair and numbers:
             newest = self.segments[numbers[-1]]
             self._write_again(newest, last.start, data[last.start : last.stop])
-            # The last batch may be with the operating system only, and what it replaces is about to be given up.
+            # The last batch may not be on the disk yet, and the data that it replaces is about to be removed.
             files.sync(newest.descriptor)
             files.sync_directory(self.directory)
         found.finish()
@@ -130,10 +132,10 @@ class Journal(Log):
         return found
 
     def _write_again(self, segment: Segment, offset: int, data: bytes) -> None:
-        """Write the last batch over itself, or the header of a segment without one.
+        """Write the last batch over itself, or the header of a segment without a batch.
 
-        If an earlier process could not sync it, the system may take it as written, and would not write it with the next
-        sync. On a full disk, a file system may refuse that which never writes in place: then the start goes on.
+        If an earlier process failed to sync it, the system may consider it written, and would not write it with the
+        next sync. A file system that never writes in place may refuse this on a full disk; then the start continues.
         """
         try:
             self.files.overwrite(segment.path, offset, data)
@@ -145,12 +147,12 @@ class Journal(Log):
     # --- append -----------------------------------------------------------------------------------------------------
 
     def next_position(self) -> int:
-        """Behind the next batch's header; a full segment is followed by a new one."""
+        """Return the position after the next batch's header. A full segment is followed by a new one."""
         segment = self._current()
         return segment.number << OFFSET_BITS | (segment.size + record.BATCH_HEAD.size)
 
     def batch(self, groups: list[bytes]) -> Batch:
-        # It goes where `next_position` has said, which has begun a new segment if the one before was full.
+        # The batch goes to the position of `next_position`, which has started a new segment if the last one was full.
         segment = self.segments[self.newest]
         self.batches += 1
         size = sum(map(len, groups))
@@ -169,7 +171,7 @@ class Journal(Log):
         return segment
 
     def write(self, batch: Batch) -> None:
-        """Append, and sync unless that is not wanted."""
+        """Append a batch, and sync it unless `synced` is off."""
         segment = self.segments[batch.position >> OFFSET_BITS]
         is_new = segment.descriptor < 0
         if is_new:
@@ -191,20 +193,20 @@ class Journal(Log):
         self.durable = batch.stop
 
     def _create(self, segment: Segment, batch: Batch) -> None:
-        """Make the file of a segment, of which that is the first batch."""
+        """Create the file of a segment for its first batch."""
         try:
             segment.open(self.files.create(segment.path))
             self.files.write(segment.descriptor, record.segment_head(segment.number, segment.mark))
         except OSError as error:
             self._cut_off(batch, True, error)
         if self._synced:
-            # A header is whole before anything stands behind it, so that one that is not is damage.
+            # The header is synced before anything is written after it, so that an incomplete header means damage.
             self.files.sync(segment.descriptor)
 
     def _cut_off(self, batch: Batch, is_new: bool, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
-        """Have nothing of the batch be there, nor its segment if that is new.
+        """Remove a partly written batch, and its segment if that is new.
 
-        Raises UnwrittenError if the number of the error says that the disk does not take it `for_now`; else OSError.
+        Raises UnwrittenError if the error is one of the temporary ones in `for_now`, otherwise the OSError.
         """
         if error.errno not in for_now:
             raise error
@@ -219,18 +221,18 @@ class Journal(Log):
         raise UnwrittenError(error.errno, error.strerror, str(segment.path)) from error
 
     def _read_back(self, batch: Batch) -> None:
-        """A disk that has refused a batch and then taken it has to show its octets. Raises OSError."""
+        """Read back a batch that the disk has accepted after refusing it. Raises OSError if the bytes differ."""
         segment = self.segments[batch.position >> OFFSET_BITS]
         offset = batch.position & OFFSET_MASK
         data = b"".join(batch.parts)
         self._check_size(segment, offset + len(data))
         if self.files.read(segment.descriptor, offset, len(data)) != data:
-            raise OSError(errno.EIO, "What was written cannot be read back", str(segment.path))
+            raise OSError(errno.EIO, "The written batch cannot be read back", str(segment.path))
 
     def _check_size(self, segment: Segment, size: int) -> None:
         found = self.files.size(segment.descriptor)
         if found != size:
-            raise OSError(errno.EIO, f"The file has {found} octets instead of {size}", str(segment.path))
+            raise OSError(errno.EIO, f"The file has {found} bytes instead of {size}", str(segment.path))
 
     # --- read -------------------------------------------------------------------------------------------------------
 
@@ -262,22 +264,22 @@ class Journal(Log):
         return Span(base | record.SEGMENT_HEAD.size, base | self.segments[segment].size)
 
     def forget_up_to(self, position: int) -> None:
-        """Have `remove_freed` remove the segments before."""
+        """Mark the segments before `position` for removal by `remove_freed`."""
         while (number := self.oldest) < position >> OFFSET_BITS and self.segments[number].descriptor >= 0:
             self._freed.append(self.segments.pop(number))
             self.oldest = number + 1 if self.segments else 0
 
     def remove_freed(self) -> None:
-        """Remove what `forget_up_to` gave up, which takes the system some 20 ms for 64 MiB.
+        """Remove the segments marked by `forget_up_to`; the system takes some 20 ms to remove 64 MiB.
 
-        The oldest goes first, since a later one may say that what is in it lives no more. So one that cannot be removed
-        stays, with those after it, for the next time or the next start.
+        The oldest is removed first, since a later one may have the records that settle its copies. If a segment cannot
+        be removed, it stays together with all later ones, until the next call or the next start.
         """
         while self._freed:
             segment = self._freed[0]
             try:
                 segment.close(self.files)
-                with suppress(FileNotFoundError):  # somebody else has removed it
+                with suppress(FileNotFoundError):  # another process has removed it
                     self.files.remove(segment.path)
             except OSError as error:
                 log.warning("%s is empty, and cannot be removed: %s", segment.path, error.strerror)
@@ -293,7 +295,7 @@ class Journal(Log):
 
 
 def _segment_numbers(directory: Path, files: Files) -> list[int]:
-    """The segments there, oldest first. Raises StoreError if one is missing between two."""
+    """Return the numbers of the segments there, oldest first. Raises StoreError if one is missing between two."""
     numbers = sorted(int(name.removesuffix(_SUFFIX), 16) for name in files.names(directory) if name.endswith(_SUFFIX))
     for before, after in itertools.pairwise(numbers):
         if after != before + 1:
@@ -302,14 +304,13 @@ def _segment_numbers(directory: Path, files: Files) -> list[int]:
 
 
 def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -> Span:
-    """Take in every whole batch. Raises StoreError for damage.
+    """Read every whole batch into `found`. Raises StoreError for damage.
 
-    Returns where the last of them starts, 0 if there is none, and where it ends: the first that is not whole starts
-    there.
+    Return the start of the last batch, 0 if there is none, and its end, where an incomplete batch may start.
     """
     head = record.SEGMENT_HEAD.size
     mark = record.read_mark(data, segment.number)
-    # A new file may have got its length, but none of its contents.
+    # After a crash, a new file may have its length but none of its contents.
     if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
         return Span(0, 0)
     if mark is None:
@@ -339,7 +340,7 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
             problem = wrong
         if not last or record.find_batch(data, offset + 1, mark, found.batches + 1) >= 0:
             raise StoreError(
-                f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches behind it;"
+                f"{segment.path}: damaged at offset {offset} ({problem}), with synced batches after it;"
                 " `amqpbroker store check` shows more"
             )
         break

@@ -5,7 +5,7 @@ from tests.harness import Cut, Received, Wire, make_broker
 
 
 def close(client: Wire) -> tuple[str, int, str]:
-    """Name, code and text of the close, which is all that came."""
+    """Return name, code and text of the close, which is all that was received."""
     (got,) = client.receive()
     return got.name, got.arguments["reply_code"], got.arguments["reply_text"]
 
@@ -17,7 +17,7 @@ SINGLE: Table = {"x-single-active-consumer": Field("t", True)}
 # --- consume, cancel -------------------------------------------------------------------------------------------------
 
 
-def test_some_answer_a_cancel_that_asked_for_no_answer(client: Wire) -> None:
+def test_cancel_ok_from_a_client_is_ignored(client: Wire) -> None:
     client.send(1, "basic.cancel-ok", consumer_tag="c")
     assert client.receive() == []
 
@@ -79,7 +79,7 @@ def test_getting(client: Wire) -> None:
     assert (got.body, got.arguments["redelivered"]) == (b"1", True)
 
 
-def test_what_came_by_get_can_be_given_back(client: Wire) -> None:
+def test_a_message_of_get_can_be_requeued(client: Wire) -> None:
     client.declare("q")
     client.publish("q", b"1")
     for tag in (1, 2, 3):
@@ -104,7 +104,7 @@ def test_quorum_queues_count_deliveries(client: Wire) -> None:
     assert counts == [None, Field("l", 1), Field("l", 2)]
 
 
-def test_what_expires_behind_what_is_got_comes_after_the_answer(client: Wire, other: Wire) -> None:
+def test_dead_letters_that_expire_during_a_get_follow_the_answer(client: Wire, other: Wire) -> None:
     client.declare("dead")
     client.declare("q", arguments={"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")})
     client.consume("dead", no_ack=True)
@@ -118,7 +118,7 @@ def test_what_expires_behind_what_is_got_comes_after_the_answer(client: Wire, ot
     ]
 
 
-def test_the_next_single_active_consumer_is_served_when_nothing_comes_back(client: Wire, other: Wire) -> None:
+def test_the_next_single_active_consumer_is_served_when_nothing_is_requeued(client: Wire, other: Wire) -> None:
     client.declare("held")
     client.declare("q", arguments=SINGLE)
     client.call(1, "basic.qos", prefetch_count=1, global_=True)

@@ -23,7 +23,7 @@ def close(client: Wire) -> tuple[int, str]:
         ("exchange.unbind", {"source": "", "destination": "amq.fanout"}),
     ],
 )
-def test_the_default_exchange_is_left_alone(client: Wire, name: str, arguments: dict[str, object]) -> None:
+def test_the_default_exchange_cannot_be_changed(client: Wire, name: str, arguments: dict[str, object]) -> None:
     client.send(1, name, **arguments)
     assert close(client) == (403, "ACCESS_REFUSED - operation not permitted on the default exchange")
 
@@ -38,7 +38,7 @@ def test_deleting_only_if_unused(client: Wire) -> None:
     assert client.call(1, "exchange.delete", exchange="x", if_unused=True).name == "exchange.delete-ok"
 
 
-def test_a_delayed_message_comes_when_it_is_due(client: Wire) -> None:
+def test_a_delayed_message_is_delivered_when_it_is_due(client: Wire) -> None:
     arguments = {"x-delayed-type": longstr("direct")}
     client.call(1, "exchange.declare", exchange="x", exchange_type="x-delayed-message", arguments=arguments)
     client.declare("q")

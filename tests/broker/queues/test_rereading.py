@@ -296,7 +296,7 @@ def test_segment_that_cannot_be_compacted_does_not_end_the_broker(caplog):
         client.get("q")
     client.turn()
     assert node.failures == []
-    assert caplog.text.count("the oldest segment cannot be read to be tidied: [Errno 5] Input/output error") == 1
+    assert caplog.text.count("the oldest segment cannot be read for compaction: [Errno 5] Input/output error") == 1
     journal = node.persistence.log
     assert min(journal.segments) == 1
     node.files.share = 0.0

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each waiting consumer that is removed, or need not wait, and each former one without messages."""
     for connection in connections(process):
-        for consumer in _members(connection.output.line):
+        for consumer in _members(connection.output.waiting):
             if not consumer.registered or not consumer.starved:
                 yield f"{consumer.tag} of {connection.name} is in the line for output, and does not wait for any"
         for channel in connection.channels.values():
             unacked = channel.unacked
-            if len(unacked.line) and unacked.outstanding < (unacked.global_prefetch or UNLIMITED):
+            if len(unacked.waiting) and unacked.outstanding < (unacked.global_prefetch or UNLIMITED):
                 yield f"{channel.name} has capacity for deliveries, and consumers wait for it"
-            for consumer in _members(unacked.line):
+            for consumer in _members(unacked.waiting):
                 if not consumer.registered or not consumer.blocked:
                     yield f"{consumer.tag} of {channel.name} is in the line for the prefetch, and does not wait for it"
     for queue in queues(process):
@@ -30,8 +30,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
                 yield f"{queue.name} remembers the cancelled consumer {former.tag}, which holds nothing"
 
 
-def _members(line: Line) -> Iterator[ChannelConsumer]:
-    for group in line._groups.values():
+def _members(waiting: Line) -> Iterator[ChannelConsumer]:
+    for group in waiting._groups.values():
         for consumer in group:
             assert isinstance(consumer, ChannelConsumer)
             yield consumer

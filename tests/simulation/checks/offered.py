@@ -30,4 +30,4 @@ def _can_take(consumer: ChannelConsumer) -> bool:
     limit = unacked.global_prefetch
     if limit and (consumer.blocked or unacked.outstanding >= limit) and consumer._channel_limits:
         return False
-    return consumer.unacked < consumer.prefetch and consumer.output.room > 0 and not consumer.paused
+    return consumer.unacked < consumer.prefetch and consumer.output.space > 0 and not consumer.paused

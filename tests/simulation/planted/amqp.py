@@ -7,8 +7,8 @@ AMQP = (
     Planted(
         "a confirm before its sync",
         "confirms.py",
-        "if store.appended <= store.synced:\n            self._turns.clear()",
-        "if True:\n            self._turns.clear()",
+        "if store.appended <= store.synced:\n            self._iterations.clear()",
+        "if True:\n            self._iterations.clear()",
     ),
     Planted(
         "a confirm that nobody waits for",
@@ -70,13 +70,13 @@ AMQP = (
     Planted(
         "a consumer still stopped by a line that it left",
         "round_robin.py",
-        "        for consumer in group:\n            consumer.left_line(self)\n",
+        "        for consumer in group:\n            consumer.left_waiting_list(self)\n",
         "",
     ),
     Planted(
         "a cancelled consumer left in its line",
         "consumers.py",
-        "consumer.queue.remove_consumer(consumer)\n        consumer.leave_lines()",
+        "consumer.queue.remove_consumer(consumer)\n        consumer.leave_waiting_lists()",
         "consumer.queue.remove_consumer(consumer)",
     ),
     Planted(
@@ -107,7 +107,7 @@ AMQP = (
     Planted(
         "room never made again",
         "output.py",
-        "        self.room = self._room_bytes\n        return parts",
+        "        self.space = self._space_bytes\n        return parts",
         "        return parts",
     ),
     Planted(
@@ -119,7 +119,7 @@ AMQP = (
     Planted(
         "consumers without room that are never served",
         "connection.py",
-        "        if len(output.line):\n            output.serve_line()",
+        "        if len(output.waiting):\n            output.serve_waiting()",
         "        pass",
     ),
     Planted(

@@ -20,8 +20,8 @@ STORE = (
     Planted(
         "synced too far",
         "persistence.py",
-        'is safe that was under way."""\n        self.synced = self._number - 1',
-        'is safe that was under way."""\n        self.synced = self._number',
+        'Handle the end of the write of all batches."""\n        self.synced = self._number - 1',
+        'Handle the end of the write of all batches."""\n        self.synced = self._number',
     ),
     Planted(
         "a settling not stored",
@@ -51,8 +51,8 @@ STORE = (
     Planted(
         "nothing written behind a batch",
         "writer.py",
-        "if self._writings:\n            # Nobody",
-        "if False:\n            # Nobody",
+        "if self._writings:\n            # Clients that wait",
+        "if False:\n            # Clients that wait",
     ),
     Planted(
         "a lost wake-up of the gathering",

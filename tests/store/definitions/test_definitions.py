@@ -25,7 +25,8 @@ from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import MAX_ID
 from tests.fault_definitions import FaultyDefinitions
 
-#: Two of each kind, with what is hard to store: empty names, octets that are no text, quotes, other scripts, NUL.
+#: Two of each kind, with values that are hard to store: empty names, bytes that are not text, quotes, other scripts,
+#: NUL.
 SAMPLES = [
     VhostDefinition("/"),
     VhostDefinition("tä'st", "süß", ("a, b", ""), "quorum", True),
@@ -50,7 +51,7 @@ KINDS = list(dict.fromkeys(type(sample) for sample in SAMPLES))
 
 
 class CountingFiles(Files):
-    """Real files. syncs: how many there were; the one numbered `fail_sync` fails."""
+    """Real files. syncs: number of syncs; the one numbered `fail_sync` fails."""
 
     def __init__(self):
         self.syncs = 0
@@ -68,7 +69,7 @@ def path(tmp_path):
     return tmp_path / "definitions.sqlite"
 
 
-#: What a test has opened. Some are left as a process that was killed leaves them.
+#: Definitions opened by a test. Some are left open, as by a killed process.
 _OPENED = []
 
 
@@ -92,15 +93,15 @@ def everything(definitions):
 
 
 def refuse_changes(definitions):
-    """From now on there is no room for more, as on a full disk."""
+    """Make every further change fail, as on a full disk."""
     pages = definitions._connection.execute("PRAGMA page_count").fetchone()[0]
     definitions._connection.execute(f"PRAGMA max_page_count = {pages}")
 
 
-# --- what is kept -----------------------------------------------------------------------------------------------------
+# --- contents ---------------------------------------------------------------------------------------------------------
 
 
-def test_everything_comes_back_as_it_was_put(path):
+def test_all_definitions_are_read_back_unchanged(path):
     first = opened(path)
     first.put(*SAMPLES)
     first.close()
@@ -111,8 +112,8 @@ def test_everything_comes_back_as_it_was_put(path):
     assert type(queue.auto_delete) is bool
 
 
-def test_a_process_that_ends_at_once_loses_nothing(path):
-    # Without close, nothing is moved from SQLite's log; a copy of the files is what the next process would find.
+def test_changes_survive_a_process_that_ends_without_close(path):
+    # Without close, SQLite's log is not moved into the database; the next process would find a copy of these files.
     first = opened(path)
     first.put(*SAMPLES)
     left = path.with_name("left.sqlite")
@@ -122,7 +123,7 @@ def test_a_process_that_ends_at_once_loses_nothing(path):
 
 
 @pytest.mark.parametrize("sample", SAMPLES[::2], ids=lambda sample: type(sample).__name__)
-def test_what_is_removed_stays_away(path, sample):
+def test_removed_definitions_stay_removed(path, sample):
     first = opened(path)
     first.put(*SAMPLES)
     first.remove(sample)
@@ -132,7 +133,7 @@ def test_what_is_removed_stays_away(path, sample):
 
 
 @pytest.mark.parametrize("make", [opened, lambda path: FaultyDefinitions()], ids=["sqlite", "faulty"])
-def test_with_a_vhost_goes_all_that_is_in_it(path, make):
+def test_removing_a_vhost_removes_all_its_definitions(path, make):
     definitions = make(path)
     definitions.put(*SAMPLES)
     definitions.remove_vhost("/")
@@ -142,7 +143,7 @@ def test_with_a_vhost_goes_all_that_is_in_it(path, make):
     assert everything(definitions) == kept
 
 
-def test_a_vhost_goes_whole_or_not_at_all(path):
+def test_removal_of_a_vhost_is_atomic(path):
     definitions = opened(path)
     definitions.put(*SAMPLES)
     definitions._connection.execute("CREATE TRIGGER no BEFORE DELETE ON vhost BEGIN SELECT RAISE(ABORT, 'no'); END")
@@ -151,7 +152,7 @@ def test_a_vhost_goes_whole_or_not_at_all(path):
     assert everything(definitions) == SAMPLES
 
 
-def test_the_key_alone_says_what_is_removed_or_replaced(path):
+def test_definitions_are_removed_and_replaced_by_key(path):
     definitions = opened(path)
     definitions.put(*SAMPLES)
     definitions.remove(QueueDefinition("/", "q", 0, False, b""))
@@ -160,14 +161,14 @@ def test_the_key_alone_says_what_is_removed_or_replaced(path):
     assert [user.password_hash for user in definitions.all(UserDefinition)] == [b"", b"new"]
 
 
-def test_the_order_is_that_in_which_they_were_put(path):
+def test_definitions_keep_the_order_in_which_they_were_put(path):
     definitions = opened(path)
     bindings = [BindingDefinition("/", "x", False, name, b"", b"") for name in ("c", "a", "b")]
     definitions.put(*bindings)
     assert definitions.all(BindingDefinition) == bindings
 
 
-def test_in_memory_nothing_is_kept():
+def test_memory_definitions_store_nothing():
     definitions = MemoryDefinitions()
     with definitions.transaction():
         definitions.put(*SAMPLES)
@@ -176,7 +177,7 @@ def test_in_memory_nothing_is_kept():
     assert everything(definitions) == []
 
 
-def test_putting_what_is_there_writes_nothing(path):
+def test_putting_an_unchanged_definition_writes_nothing(path):
     definitions = opened(path)
     definitions.put(*SAMPLES)
     log = path.with_name(path.name + "-wal")
@@ -195,7 +196,7 @@ def test_ids_count_from_1(path, make):
     assert [definitions.new_id() for _ in range(3)] == [1, 2, 3]
 
 
-def test_the_id_of_a_queue_that_is_gone_is_never_used_again(path):
+def test_the_id_of_a_deleted_queue_is_never_reused(path):
     first = opened(path)
     for name in ("a", "b"):
         first.put(QueueDefinition("/", name, first.new_id(), False, b""))
@@ -205,7 +206,7 @@ def test_the_id_of_a_queue_that_is_gone_is_never_used_again(path):
     assert opened(path).new_id() == 3
 
 
-def test_a_queue_put_in_place_of_another_has_its_own_id(path):
+def test_a_replaced_queue_gets_a_new_id(path):
     definitions = opened(path)
     for _ in range(2):
         definitions.put(QueueDefinition("/", "q", definitions.new_id(), False, b""))
@@ -214,7 +215,7 @@ def test_a_queue_put_in_place_of_another_has_its_own_id(path):
     assert opened(path).new_id() == 3
 
 
-def test_exchanges_have_ids_of_the_same_numbering(path):
+def test_exchanges_and_queues_share_one_id_sequence(path):
     first = opened(path)
     first.put(QueueDefinition("/", "q", first.new_id(), False, b""))
     delaying = ExchangeDefinition("/", "x", first.new_id(), "x-delayed-message", False, False, b"")
@@ -231,7 +232,7 @@ def test_exchanges_have_ids_of_the_same_numbering(path):
     assert opened(path).new_id() == 4
 
 
-def test_the_id_of_the_first_exchange_is_never_used_again_either(path):
+def test_the_id_of_the_first_exchange_is_never_reused(path):
     first = opened(path)
     delaying = ExchangeDefinition("/", "x", first.new_id(), "x-delayed-message", False, False, b"")
     first.put(delaying)
@@ -240,14 +241,14 @@ def test_the_id_of_the_first_exchange_is_never_used_again_either(path):
     assert opened(path).new_id() == 2
 
 
-def test_no_id_is_higher_than_the_journal_can_say(path):
+def test_no_id_is_higher_than_the_journal_can_represent(path):
     definitions = opened(path)
     definitions.put(QueueDefinition("/", "q", MAX_ID - 1, False, b""))
     definitions.close()
     definitions = opened(path)
     assert definitions.new_id() == MAX_ID
     for _ in range(2):
-        with pytest.raises(AmqpError, match="RESOURCE_ERROR - the change cannot be stored: all 4294967295 ids"):
+        with pytest.raises(AmqpError, match="RESOURCE_ERROR - the change cannot be stored: all 4294967295 queue ids"):
             definitions.new_id()
 
 
@@ -272,7 +273,7 @@ def test_an_error_in_a_transaction_undoes_it(path):
     assert everything(definitions) == SAMPLES
 
 
-def test_what_cannot_be_written_is_told_and_leaves_nothing_half_done(path, caplog):
+def test_a_change_that_cannot_be_written_is_reported_and_undone(path, caplog):
     definitions = opened(path)
     definitions.put(*SAMPLES)
     refuse_changes(definitions)
@@ -286,8 +287,8 @@ def test_what_cannot_be_written_is_told_and_leaves_nothing_half_done(path, caplo
     assert definitions.all(VhostDefinition) == [SAMPLES[1]]
 
 
-def test_a_full_disk_at_commit_leaves_nothing_half_done(path):
-    # The limit on the size of files stands for the disk: what is in the log fits, the next commit does not.
+def test_a_full_disk_at_commit_undoes_the_change(path):
+    # A limit on the size of files replaces the disk: the log fits, but the next commit does not.
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")
     definitions = opened(path)
@@ -315,7 +316,7 @@ def test_a_full_disk_at_commit_leaves_nothing_half_done(path):
 def test_a_sync_costs_nothing_unless_something_changed(path):
     files = CountingFiles()
     definitions = opened(path, files)
-    definitions.sync()  # what the process before may have left
+    definitions.sync()  # what an earlier process may have left
     assert files.syncs == 1
     definitions.put(*SAMPLES)
     assert files.syncs == 1
@@ -341,7 +342,7 @@ def test_a_change_made_during_a_sync_is_left_to_the_next(path):
     assert files.syncs == 2
 
 
-def test_what_is_synced_is_the_log(path):
+def test_a_sync_syncs_the_log(path):
     synced = []
 
     class Watching(CountingFiles):
@@ -354,7 +355,7 @@ def test_what_is_synced_is_the_log(path):
     assert synced == [f"{path}-wal"]
 
 
-def test_after_a_failed_sync_there_is_no_other(path):
+def test_a_failed_sync_is_never_repeated(path):
     files = CountingFiles()
     files.fail_sync = 1
     definitions = opened(path, files)
@@ -364,7 +365,7 @@ def test_after_a_failed_sync_there_is_no_other(path):
     assert files.syncs == 1
 
 
-def test_each_change_is_told_once_it_is_made(path):
+def test_watchers_are_notified_after_each_change(path):
     definitions = opened(path)
     told = []
     definitions.watch(lambda: told.append(len(definitions.all(VhostDefinition))))
@@ -523,13 +524,13 @@ def test_a_database_that_another_program_has_open_is_refused(path):
     opened(path)
 
 
-def test_what_is_no_database_is_refused(path):
+def test_a_file_that_is_not_a_database_is_refused(path):
     path.write_text("these are not the definitions you are looking for" * 100)
     with pytest.raises(StoreError, match="file is not a database"):
         opened(path)
 
 
-def test_nobody_else_reads_the_hashes_of_passwords(path):
+def test_the_database_is_readable_only_by_its_owner(path):
     before = os.umask(0)
     try:
         opened(path).put(*SAMPLES)
@@ -540,12 +541,12 @@ def test_nobody_else_reads_the_hashes_of_passwords(path):
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 
-def test_a_directory_that_is_not_there_is_told(path):
+def test_a_missing_directory_is_reported(path):
     with pytest.raises(StoreError, match="No such file or directory"):
         opened(path.parent / "nowhere" / "definitions.sqlite")
 
 
-def test_a_damaged_table_is_told_when_it_is_read(path):
+def test_a_damaged_table_is_reported_when_it_is_read(path):
     first = opened(path)
     first.put(*(QueueDefinition("/", f"q{number}", number + 1, False, bytes(500)) for number in range(100)))
     first.close()

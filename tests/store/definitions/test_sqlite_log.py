@@ -77,7 +77,7 @@ def files_limited(size):
 
 
 def large(definitions, count=400):
-    """Make the database itself larger than the log may get in the tests that limit files; return its queues."""
+    """Make the database larger than the log may become in tests that limit the size of files; return its queues."""
     queues = [
         QueueDefinition("/", f"large {number}", definitions.new_id(), False, bytes(8000)) for number in range(count)
     ]
@@ -86,7 +86,7 @@ def large(definitions, count=400):
 
 
 def refusal(definitions, queue):
-    """Make two changes; return the error if one of them is refused, else None."""
+    """Make two changes; return the error if one of them is refused, otherwise None."""
     try:
         definitions.remove(queue)
         definitions.put(VhostDefinition(queue.name))
@@ -137,7 +137,7 @@ def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, small, open_defi
     assert definitions.all(VhostDefinition) == [VhostDefinition("short"), VhostDefinition("after")]
 
 
-def test_the_log_stays_small_though_nobody_syncs(path, small, open_definitions):
+def test_the_log_stays_small_without_syncs(path, small, open_definitions):
     definitions = open_definitions()
     for _ in range(100):
         churn(definitions)
@@ -145,7 +145,7 @@ def test_the_log_stays_small_though_nobody_syncs(path, small, open_definitions):
     assert definitions.all(QueueDefinition) == []
 
 
-def test_one_transaction_larger_than_the_log_may_be_is_stored(path, small, open_definitions):
+def test_a_transaction_larger_than_the_log_limit_is_stored(path, small, open_definitions):
     definitions = open_definitions()
     queues = large(definitions)
     assert log_bytes(path) > SMALL.full_log_bytes
@@ -167,7 +167,7 @@ def test_a_long_log_that_was_left_behind_is_gone_after_the_start(path, open_defi
         assert len(definitions.all(QueueDefinition)) == 400
 
 
-def test_a_change_within_which_is_synced_is_not_held_up(path, small, open_definitions):
+def test_a_sync_during_a_transaction_does_not_block_it(path, small, open_definitions):
     definitions = open_definitions()
     with definitions.transaction():
         large(definitions)
@@ -227,7 +227,7 @@ def test_a_checkpoint_that_failed_is_tried_again_when_the_log_has_grown(path, sm
     assert "the log is moved into the database again" in caplog.text
 
 
-def test_a_change_that_finds_no_space_has_the_log_emptied(path, small, open_definitions):
+def test_a_change_that_finds_no_space_empties_the_log(path, small, open_definitions):
     definitions = open_definitions()
     fill(definitions, path, 150_000)
     with files_limited(log_bytes(path)):
@@ -269,7 +269,7 @@ class Refusing:
         pass
 
 
-def test_after_a_checkpoint_whose_sync_failed_nothing_is_taken_for_safe(path, small, open_definitions):
+def test_after_a_failed_checkpoint_sync_no_change_counts_as_durable(path, small, open_definitions):
     definitions = open_definitions()
     definitions.put(VhostDefinition("/"))
     with contextlib.closing(SqliteLog(path, Files(), Refusing(sqlite3.SQLITE_IOERR_FSYNC))) as log:
@@ -288,7 +288,7 @@ def test_after_any_other_error_of_a_checkpoint_the_log_is_as_safe_as_before(path
     assert caplog.text.count("cannot be moved") == 3
 
 
-def test_too_many_open_files_are_no_reason_to_end(path, open_definitions):
+def test_too_many_open_files_do_not_stop_the_broker(path, open_definitions):
     class Short(Files):
         short = True
 

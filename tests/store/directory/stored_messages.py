@@ -1,8 +1,8 @@
-"""A data directory with stored messages of every kind, as a process that was killed leaves it, and what is in it.
+"""A data directory with stored messages of every kind, as a killed process leaves it, and its expected contents.
 
 usage: python -m tests.store.directory.stored_messages ARCHIVE
 
-Run with the code of a release, it makes the archive that `test_earlier_release` opens with the code of today.
+Run it with the code of a release to make the archive that `test_earlier_release` opens with the current code.
 """
 
 import json
@@ -31,7 +31,7 @@ from tests.harness import Wire
 START_MS = 1_800_000_000_000
 OPENED_MS = START_MS + 2_000
 
-#: So small that messages fill several segments, and that some of them are written again.
+#: So small that messages fill several segments, and that some of them are rewritten.
 SEGMENT_BYTES = 24_000
 
 STATE = "state.json"
@@ -57,7 +57,7 @@ def _fail(error: Exception) -> None:
 
 
 class Filler:
-    """Publishes and consumes so that every kind of record, of queue and of message is there."""
+    """Publishes and consumes messages that cover every kind of record, queue and message."""
 
     def __init__(self, broker: Broker, clock: ManualClock) -> None:
         self.broker = broker
@@ -78,7 +78,7 @@ class Filler:
         self.publisher.turn()
 
     def get(self, queue: str, count: int) -> list[int]:
-        """Get messages and leave them unacknowledged; returns their delivery tags."""
+        """Get messages and leave them unacknowledged; return their delivery tags."""
         got = [self.consumer.get(queue, no_ack=False) for _ in range(count)]
         return [one.arguments["delivery_tag"] for one in got]
 
@@ -109,7 +109,7 @@ class Filler:
         self._spilled()
 
     def _deep(self) -> None:
-        """Segments in which little lives, so that it is written again."""
+        """Make segments with few live copies, so that these are rewritten."""
         self.publish("deep", *[f"deep {number}" for number in range(900)])
         self.turn()
         tags = self.get("deep", 860)
@@ -117,7 +117,7 @@ class Filler:
         self.turn()
 
     def _classic(self) -> None:
-        """Three are delivered before they are written, one is delivered later, one is acknowledged."""
+        """Deliver three messages before they are written and one later, and acknowledge one."""
         client = Wire(self.broker).log_in()
         client.call(1, "basic.qos", prefetch_count=3)
         client.consume("classic", no_ack=False)
@@ -187,7 +187,7 @@ class Filler:
         self.turn()
 
     def _spilled(self) -> None:
-        """While memory is short, transient messages are in a spill file, which does not outlive the process."""
+        """Spill transient messages while memory is low; the spill file does not outlive the process."""
         spill = self.broker.vhosts["/"].spill
         assert isinstance(spill, SpillFiles)
         self.publish("spilled", *[f"transient {number}" for number in range(300)], delivery_mode=1)
@@ -213,7 +213,7 @@ def make(directory: Path) -> None:
 
 
 def state(directory: Path) -> dict[str, Any]:
-    """Open the directory, and return what is in every queue: now, in a minute and in two."""
+    """Open the directory, and return the contents of every queue: now, after one minute and after two."""
     clock = ManualClock(OPENED_MS)
     with opened(directory, clock) as (broker, _):
         found = {"found": _counts(broker), "now": _messages(broker)}
@@ -233,7 +233,7 @@ def _counts(broker: Broker) -> dict[str, list[int]]:
 
 
 def _messages(broker: Broker) -> dict[str, list[list[Any]]]:
-    """Get all messages out of all queues: their bodies, whether they are redelivered, and their properties."""
+    """Get all messages from all queues: their bodies, whether they are redelivered, and their properties."""
     client = Wire(broker).log_in()
     found: dict[str, list[list[Any]]] = {}
     for name in broker.vhosts["/"].queues:

@@ -1,4 +1,4 @@
-"""A data directory that the release before wrote, with messages of all kinds, is found as that release finds it."""
+"""A data directory of the previous release, with messages of all kinds, is recovered as that release recovers it."""
 
 import json
 import tarfile
@@ -11,7 +11,7 @@ from amqpbroker.store.directory.inspection import Inspection, JournalReader
 from amqpbroker.store.files import Files
 from tests.store.directory.stored_messages import STATE, make, state
 
-#: Made with the code before first deliveries were flags of publish records.
+#: Made with code from before the flag for first deliveries in publish records.
 ARCHIVE = Path(__file__).with_name("earlier_release.tar.xz")
 
 
@@ -40,8 +40,8 @@ def test_the_directory_of_an_earlier_release_is_sound(unpacked):
     assert count == len(list(living(JournalReader(reader.directory, Files()), Files()))) > 150
 
 
-def test_what_this_release_writes_is_the_same(unpacked, tmp_path):
-    """The same operations leave the same messages, whatever the records are."""
+def test_this_release_stores_the_same_messages(unpacked, tmp_path):
+    """The same operations store the same messages, even if the records differ."""
     make(tmp_path / "made")
     expected = json.loads((unpacked / STATE).read_text())
     assert json.loads(json.dumps(state(tmp_path / "made"))) == expected

@@ -33,14 +33,14 @@ def test_a_new_directory_is_made_for_its_owner_alone(tmp_path):
 def test_a_directory_has_one_owner(tmp_path):
     owned = own(tmp_path)
     assert refusal(tmp_path) == (
-        f"{tmp_path} belongs to a running broker (pid {os.getpid()}); stop that, or name another directory with"
+        f"{tmp_path} belongs to a running broker (pid {os.getpid()}); stop it, or choose another directory with"
         " --data-dir"
     )
     owned.close()
     own(tmp_path).close()
 
 
-def test_an_owner_that_has_not_yet_said_who_it_is(tmp_path):
+def test_an_owner_that_has_not_written_its_pid_yet(tmp_path):
     own(tmp_path)
     (tmp_path / "lock").write_text("")
     assert refusal(tmp_path).startswith(f"{tmp_path} belongs to a running broker; ")
@@ -58,7 +58,7 @@ def test_an_owner_that_was_killed_owns_nothing(tmp_path):
     assert (tmp_path / "lock").read_text() == f"{os.getpid()}\n"
 
 
-def test_what_is_there_stays(tmp_path):
+def test_an_existing_directory_is_kept(tmp_path):
     (tmp_path / "lost+found").mkdir()
     own(tmp_path).close()
     (tmp_path / "definitions.sqlite").write_bytes(b"rows")
@@ -74,10 +74,10 @@ def test_a_newer_format_is_refused_and_the_directory_left_free(tmp_path):
 
 
 @pytest.mark.parametrize("written", ["", "0\n", "one\n", "-1\n", "\xff"])
-def test_a_version_that_is_none_is_refused(tmp_path, written):
+def test_an_invalid_version_is_refused(tmp_path, written):
     (tmp_path / "version").write_text(written)
     assert refusal(tmp_path).startswith(f"{tmp_path / 'version'}: ")
-    assert refusal(tmp_path).endswith(" is no version")
+    assert refusal(tmp_path).endswith(" is not a version number")
 
 
 def test_data_without_a_version_is_refused(tmp_path):
@@ -92,9 +92,9 @@ def test_a_version_file_that_was_being_written_is_written_again(tmp_path):
     assert not (tmp_path / "version.new").exists()
 
 
-def test_a_path_that_is_no_directory_is_told(tmp_path):
+def test_a_path_that_is_not_a_directory_is_reported(tmp_path):
     file = tmp_path / "file"
     file.write_text("")
     for path in (file, file / "below"):
         assert refusal(path).startswith(f"cannot use {path} for data: ")
-        assert refusal(path).endswith("; name another directory with --data-dir, or keep nothing with --in-memory")
+        assert refusal(path).endswith("; choose another directory with --data-dir, or store nothing with --in-memory")

@@ -27,14 +27,14 @@ def publish(queue_id=1, sequence=1, deadline_ms=0, count=0):
 
 
 class Writer:
-    """A journal that is written to, and where its entries came to stand."""
+    """A journal to write to, with the positions of its entries."""
 
     def __init__(self, files, segment_bytes=1 << 20):
         self.files = files
         self.journal = Journal(DIRECTORY, files, segment_bytes)
 
     def write(self, *payloads):
-        """Each payload as a group of its own, all in one batch; positions of the first entry of each."""
+        """Write each payload as a group of its own, all in one batch; return the position of each first entry."""
         position = self.journal.next_position()
         positions = []
         parts = []
@@ -61,7 +61,7 @@ def sequences(found, queue_id=1):
     return [] if copies is None else list(copies.sequences)
 
 
-def test_what_is_published_and_not_settled_comes_back_in_order(files):
+def test_unsettled_copies_are_recovered_in_order(files):
     writer = Writer(files)
     writer.write(publish(sequence=1), publish(sequence=2, deadline_ms=77), publish(queue_id=9, sequence=5, count=3))
     positions = writer.write(publish(sequence=3))
@@ -76,14 +76,14 @@ def test_what_is_published_and_not_settled_comes_back_in_order(files):
 
 @pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize("keys", [(), (b"cc", b"bcc")])
-def test_priorities_come_back_and_none_differs_from_0(files, keys, settled):
+def test_priorities_are_recovered_and_none_differs_from_0(files, keys, settled):
     writer = Writer(files)
     values = [{}, {"priority": 0}, {"priority": 200}, {"message_type": b"t"}, {"priority": 9, "app_id": b"a"}]
     payloads = []
     for sequence, properties in enumerate(values, 1):
         frames = content(1, encode_properties(properties), b"x" * 200, 0)
         stored = record.Content(b"\0\1q", frames, 200, properties.get("priority", 0), keys, 1 if keys else 0, 0)
-        # The lone entries and those of several queues are read by different ways.
+        # Lone entries and entries in several queues are read by different code.
         payloads.append(record.publish(stored, [(1, sequence, 0, 0)]))
         payloads.append(record.publish(stored, [(2, sequence, 0, 0), (3, sequence, 0, 0)]))
     positions = writer.write(*payloads)
@@ -95,7 +95,7 @@ def test_priorities_come_back_and_none_differs_from_0(files, keys, settled):
         assert list(found.copies[queue_id].priorities) == [-1, 0, 200, -1, 9]
 
 
-def test_delivery_counts_of_many_copies_come_back_and_are_bounded(files):
+def test_delivery_counts_of_many_copies_are_recovered_and_bounded(files):
     writer = Writer(files)
     counts = [1, 255, 256, record.MAX_COUNT, record.MAX_COUNT + 1]
     positions = writer.write(*[publish(sequence=number) for number in range(1, 6)])
@@ -104,7 +104,7 @@ def test_delivery_counts_of_many_copies_come_back_and_are_bounded(files):
     assert found.returned == dict(zip(positions, [*counts[:4], record.MAX_COUNT], strict=True))
 
 
-def test_with_the_operating_system_is_enough_if_that_is_said(files):
+def test_without_synced_a_batch_is_not_synced(files):
     journal = Journal(DIRECTORY, files, synced=False)
     journal.next_position()
     journal.write(journal.batch([group(publish())]))
@@ -112,7 +112,7 @@ def test_with_the_operating_system_is_enough_if_that_is_said(files):
     assert sequences(recovered(files)[0]) == [1]
 
 
-def test_what_is_found_is_synced(files):
+def test_the_last_batch_is_synced_at_recovery(files):
     journal = Journal(DIRECTORY, files, synced=False)
     journal.next_position()
     journal.write(journal.batch([group(publish())]))
@@ -122,8 +122,11 @@ def test_what_is_found_is_synced(files):
 
 
 @pytest.mark.parametrize("failed", [2, 3])
-def test_a_batch_whose_sync_failed_is_safe_once_it_is_found(files, failed):
-    """The kernel shows what the failed sync did not write, and takes it as written. Sync 1 is of the header."""
+def test_a_batch_whose_sync_failed_is_safe_after_recovery(files, failed):
+    """The kernel returns data that the failed sync did not write, and considers it written.
+
+    Sync 1 is that of the header.
+    """
     writer = Writer(files)
     for sequence in range(1, failed - 1):
         writer.write(publish(sequence=sequence))
@@ -139,7 +142,7 @@ def test_a_batch_whose_sync_failed_is_safe_once_it_is_found(files, failed):
     assert sequences(recovered(files)[0]) == [*range(1, failed), 9]
 
 
-def test_a_header_whose_sync_failed_is_safe_once_it_is_found(files):
+def test_a_header_whose_sync_failed_is_safe_after_recovery(files):
     writer = Writer(files)
     files.fail_sync = 1
     with pytest.raises(OSError, match="Input/output error"):
@@ -152,7 +155,7 @@ def test_a_header_whose_sync_failed_is_safe_once_it_is_found(files):
 
 
 def test_a_full_disk_does_not_keep_a_journal_from_being_recovered(files, monkeypatch):
-    """File systems that never write in place need space for writing the last batch again."""
+    """File systems that never write in place need space for rewriting the last batch."""
 
     def full(path, offset, data):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -162,7 +165,7 @@ def test_a_full_disk_does_not_keep_a_journal_from_being_recovered(files, monkeyp
     assert sequences(recovered(files)[0]) == [1]
 
 
-def test_what_is_found_of_a_fan_out_shares_the_octets_of_its_record(files):
+def test_recovered_copies_of_a_fan_out_share_the_bytes_of_the_record(files):
     writer = Writer(files)
     entries = [(number, 1, 0, 0) for number in range(4)]
     one = record.publish(CONTENT, entries)
@@ -171,7 +174,7 @@ def test_what_is_found_of_a_fan_out_shares_the_octets_of_its_record(files):
     assert (journal.living.of(1).count, journal.living.octets) == (4, len(one) // 4 * 4)
 
 
-def test_what_is_settled_does_not(files):
+def test_settled_copies_need_no_bytes_of_the_record(files):
     writer = Writer(files)
     first, second = writer.write(publish(sequence=1), publish(sequence=2))
     writer.write(record.settle([first]), record.returned([(second, 4)]))
@@ -180,7 +183,7 @@ def test_what_is_settled_does_not(files):
     assert found.returned == {second: 4}
 
 
-def test_a_copy_written_again_counts_once_at_its_later_place(files):
+def test_a_rewritten_copy_is_recovered_once_at_its_later_position(files):
     writer = Writer(files)
     writer.write(publish(sequence=1), publish(sequence=2))
     (moved,) = writer.write(publish(sequence=1))
@@ -189,7 +192,7 @@ def test_a_copy_written_again_counts_once_at_its_later_place(files):
     assert found.copies[1].positions[0] == moved
 
 
-def test_a_copy_written_again_and_settled_at_its_later_place_is_gone(files):
+def test_a_rewritten_copy_settled_at_its_later_position_is_not_recovered(files):
     writer = Writer(files)
     writer.write(publish(sequence=1), publish(sequence=2))
     (moved,) = writer.write(publish(sequence=1))
@@ -198,7 +201,7 @@ def test_a_copy_written_again_and_settled_at_its_later_place_is_gone(files):
     assert sequences(found) == [2]
 
 
-def test_the_journal_knows_what_was_settled_in_earlier_lives(files):
+def test_copies_settled_before_a_restart_stay_settled(files):
     writer = Writer(files)
     first, second, third = writer.write(publish(sequence=1), publish(sequence=2), publish(sequence=3))
     writer.write(publish(sequence=1), record.settle([second]))
@@ -225,7 +228,7 @@ def test_segments_follow_each_other_and_the_oldest_is_freed(files):
 
 
 def test_a_segment_that_cannot_be_removed_stays_and_so_do_those_after_it(files, caplog, monkeypatch):
-    """A later one may have the word that what is in an earlier one lives no more."""
+    """A later segment may contain the settle records for copies in an earlier one."""
     writer = Writer(files, segment_bytes=200)
     positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
     writer.write(record.settle(positions))
@@ -252,7 +255,7 @@ def test_a_segment_that_cannot_be_removed_stays_and_so_do_those_after_it(files, 
     assert not files.open_files
 
 
-def test_a_segment_that_somebody_else_removed_is_removed(files, caplog, monkeypatch):
+def test_a_segment_that_another_process_removed_counts_as_removed(files, caplog, monkeypatch):
     writer = Writer(files, segment_bytes=200)
     positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
     writer.write(record.settle(positions))
@@ -322,7 +325,7 @@ def test_a_segment_that_got_its_length_but_no_contents_is_started_anew(files):
 def test_a_new_segment_has_its_header_on_the_disk_before_anything_behind_it(files):
     writer = Writer(files, segment_bytes=50)
     writer.write(publish(sequence=1))
-    files.cut_at = files.steps + 4  # the file is there, and so are its header and the header's sync; then the batch
+    files.cut_at = files.steps + 4  # the file, its header and the header's sync exist; the batch is next
     with pytest.raises(PowerCut):
         writer.write(publish(sequence=2))
     path = DIRECTORY / "0000000000000002.seg"
@@ -342,7 +345,7 @@ def test_a_damaged_header_of_a_segment_is_reported(files):
 
 @pytest.mark.parametrize("batch", [2, 3, 1 << 60])
 def test_a_torn_batch_with_a_body_that_looks_like_later_batches_is_cut(files, batch):
-    """A client knows the format, and may know a mark of another segment, but not that of this one."""
+    """A client knows the format, and may know the mark of another segment, but not that of this one."""
     others = FaultyFiles()
     Writer(others).write(publish(sequence=1))
     other_mark = record.read_mark(bytes(next(iter(others.contents.values()))), 1)
@@ -398,7 +401,7 @@ def test_without_repair_nothing_is_changed(files):
 
 
 def finished_cpu_s(queues):
-    """CPU of a recovery's end, with a segment of 512 MiB and two messages in each queue."""
+    """Return the CPU time of a recovery's last step, with a segment of 512 MiB and two messages in each queue."""
     found = Recovered()
     found.start_segment(1, 512 << 20)
     for number in range(2 * queues):
@@ -411,5 +414,5 @@ def finished_cpu_s(queues):
 
 @pytest.mark.alone
 def test_each_queue_costs_the_same_however_long_the_journal_is():
-    # Looking through the flags of the segment takes some milliseconds.
+    # Scanning the flags of the segment takes some milliseconds.
     assert min(finished_cpu_s(1_000) for _ in range(3)) < 0.1
