@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import amqpbroker
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -30,7 +28,3 @@ def test_the_commands_it_opens_with_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert re.findall(r"^make ([a-z]+)", blocks("sh")[0], re.MULTILINE) == ["run", "test"]
     assert set(re.findall(r"\bmake ([a-z]+)[` ]", README)) <= targets
-
-
-def test_the_version_is_one():
-    assert f'version = "{amqpbroker.__version__}"' in (ROOT / "pyproject.toml").read_text()
