@@ -32,8 +32,8 @@ from setuptools.build_meta import (  # noqa: F401 - the hooks of the backend
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-#: What ships compiled, as one group so that calls within it are calls in C: what runs for every message, and the
-#: classes that it is made of. All else is interpreted, and stays easy to look into.
+#: Modules that ship compiled, as one group so that calls among them are calls in C: the code that runs for every
+#: message, and the bases of its classes. All other modules are interpreted, and stay easy to inspect.
 HOT = [
     "clock",
     "patterns",
@@ -121,7 +121,7 @@ HOT = [
 #: The extension that has them all, beside the package.
 GROUP = "amqpbroker"
 
-#: What compiling needs.
+#: Requirements of compiling.
 COMPILER = ["mypy==2.4.*"]
 
 #: mypy has the types of this package only: a build has none of what the package imports.
@@ -222,7 +222,7 @@ class BuildHot(build_ext):
 
 
 def compiled() -> list[Extension]:
-    """What setuptools is to compile."""
+    """Return the extensions that setuptools compiles."""
     if "bdist_wheel" not in sys.argv:
         return []
     if ASKED == "0":

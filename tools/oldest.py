@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: What the checks need beside the package, in versions of their own.
+#: Packages that the checks use; their versions do not matter.
 CHECKED_WITH = ("pika>=1.3", "pytest>=8")
 
 
