@@ -24,10 +24,11 @@ from tests.docs import terminal, words
 from tests.docs.blocks import OUTPUT, ROOT, Block, Section
 from tests.process import ENVIRONMENT
 
-#: Languages whose blocks are not looked into: what is printed, and drawings.
-SHOWN = {"", "text"}
+#: Languages whose blocks are not checked: output and drawings, and languages whose tools this project does not need. A
+#: page says which of its programs have been run.
+SHOWN = {"", "text", "csharp", "dockerfile", "java", "powershell", "properties", "typescript"}
 
-#: What a program printed that could not be run here.
+#: Stands for the output of a program that could not be run here.
 UNKNOWN = "\0"
 
 #: Where `make interop` puts modules for Node.js.
