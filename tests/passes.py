@@ -57,6 +57,7 @@ RUN_COMPILED = (
     "tests/test_compiled.py",
     "tests/test_patterns.py",
     "tests/test_readme.py",
+    "tests/test_setup.py",
 )
 
 #: The compiled modules alone, and what would notice that they are not what is run.

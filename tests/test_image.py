@@ -174,7 +174,7 @@ def container(tmp_path):
 
 @pytest.mark.process
 def test_it_satisfies_the_modules_of_testcontainers(container):
-    """Those for Java and Node.js wait for a line of the log; that for Python connects, and sets port and vhost."""
+    """Modules for Java and Node.js wait for a log line. The one for Python connects, and sets port and vhost."""
     port = free_port()
     variables = {
         "RABBITMQ_DEFAULT_USER": "app",

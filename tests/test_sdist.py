@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-#: What a build adds.
+#: Files that a build adds.
 CREATED = ("setup.cfg", "PKG-INFO", "amqpbroker.egg-info/")
 
 
