@@ -1,4 +1,4 @@
-"""Methods as bytes: ids, field names and field types come from `wire/specification.py`.
+"""Methods as bytes: ids, field names and field types come from pamqp's generated commands.
 
 Only the methods off the hot path are decoded and encoded here; publish, deliver and ack are read and written in place
 by `amqp`.
@@ -7,7 +7,8 @@ by `amqp`.
 import struct
 from typing import Any, NamedTuple
 
-from amqpbroker.wire import specification
+from pamqp import base, commands
+
 from amqpbroker.wire.values import MalformedError, decode_table, encode_table
 
 _INTEGERS = {"octet": (1, ">B"), "short": (2, ">H"), "long": (4, ">I"), "longlong": (8, ">Q"), "timestamp": (8, ">Q")}
@@ -30,16 +31,36 @@ class Method(NamedTuple):
         return self.class_id << 16 | self.method_id
 
 
-def _parsed(line: str) -> Method:
-    class_id, method_id, name, *fields = line.split()
-    split = [field.partition(":") for field in fields]
-    return Method(int(class_id), int(method_id), name, tuple((field, kind) for field, _, kind in split))
+def _dashed(name: str) -> str:
+    return "".join("-" + c.lower() if c.isupper() and i else c.lower() for i, c in enumerate(name))
 
 
-_ALL = [_parsed(line) for line in specification.METHODS.splitlines() if line]
+def _from_pamqp(command: type[base.Frame]) -> Method:
+    class_name, method_name = command.name.split(".")
+    fields = tuple((name, command.amqp_type(name)) for name in command.attributes())
+    return Method(command.index >> 16, command.index & 0xFFFF, f"{class_name.lower()}.{_dashed(method_name)}", fields)
 
-#: class id << 16 | method id -> Method.
-METHODS: dict[int, Method] = {method.ids: method for method in _ALL}
+
+#: class id << 16 | method id -> Method. access.request (class 30, RabbitMQ's amqp0-9-1.extended.xml) is the one that
+#: pamqp does not know: it left the specification, but old clients still send it.
+METHODS: dict[int, Method] = {index: _from_pamqp(command) for index, command in commands.INDEX_MAPPING.items()}
+for _method in (
+    Method(
+        30,
+        10,
+        "access.request",
+        (
+            ("realm", "shortstr"),
+            ("exclusive", "bit"),
+            ("passive", "bit"),
+            ("active", "bit"),
+            ("write", "bit"),
+            ("read", "bit"),
+        ),
+    ),
+    Method(30, 11, "access.request-ok", (("ticket", "short"),)),
+):
+    METHODS.setdefault(_method.ids, _method)
 
 BY_NAME: dict[str, Method] = {method.name: method for method in METHODS.values()}
 

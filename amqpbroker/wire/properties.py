@@ -1,46 +1,20 @@
 """The content header's properties: a quick scan for what the broker must know, and a full decoder and encoder.
 
 AMQP 0-9-1 section 4.2.6.1: a 16 bit flag word (its lowest bit: another word follows), then the properties whose flag is
-set, in order.
+set, in order. Names, flags and types come from pamqp's Basic.Properties.
 """
 
 import struct
 from typing import Any
 
-from amqpbroker.wire.property_flags import (
-    APP_ID,
-    CLUSTER_ID,
-    CONTENT_ENCODING,
-    CONTENT_TYPE,
-    CORRELATION_ID,
-    DELIVERY_MODE,
-    EXPIRATION,
-    HEADERS,
-    MESSAGE_ID,
-    PRIORITY,
-    REPLY_TO,
-    TIMESTAMP,
-    TYPE,
-    USER_ID,
-)
+from pamqp.commands import Basic
+
+from amqpbroker.wire.property_flags import DELIVERY_MODE, EXPIRATION, HEADERS, REPLY_TO, TIMESTAMP, USER_ID
 from amqpbroker.wire.values import MalformedError, Table, decode_table, encode_table
 
 #: (name, flag, type) in wire order. `cluster_id` is reserved but legal on the wire.
-PROPERTIES: tuple[tuple[str, int, str], ...] = (
-    ("content_type", CONTENT_TYPE, "shortstr"),
-    ("content_encoding", CONTENT_ENCODING, "shortstr"),
-    ("headers", HEADERS, "table"),
-    ("delivery_mode", DELIVERY_MODE, "octet"),
-    ("priority", PRIORITY, "octet"),
-    ("correlation_id", CORRELATION_ID, "shortstr"),
-    ("reply_to", REPLY_TO, "shortstr"),
-    ("expiration", EXPIRATION, "shortstr"),
-    ("message_id", MESSAGE_ID, "shortstr"),
-    ("timestamp", TIMESTAMP, "timestamp"),
-    ("message_type", TYPE, "shortstr"),
-    ("user_id", USER_ID, "shortstr"),
-    ("app_id", APP_ID, "shortstr"),
-    ("cluster_id", CLUSTER_ID, "shortstr"),
+PROPERTIES: tuple[tuple[str, int, str], ...] = tuple(
+    (name, Basic.Properties.flags[name], Basic.Properties.amqp_type(name)) for name in Basic.Properties.attributes()
 )
 
 #: Flags whose property must be read on publish, beyond delivery mode and priority.

@@ -12,7 +12,7 @@ from amqpbroker.amqp.methods import basic, exchange, queue, tx
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
 
-#: Takes the channel and the method's decoded arguments, by their names in `wire/specification.py`.
+#: Takes the channel and the method's decoded arguments, by their names in pamqp.
 Handler = Callable[["Channel", dict[str, Any]], None]
 
 
