@@ -26,7 +26,7 @@ FUZZ_SECONDS ?= 600
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash simulate soak bench bench-core bench-growth clean
+.PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash simulate soak bench bench-core bench-growth oldest clean
 
 help: ## Show what there is.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ bench-core: $(DEV) $(BUILT) ## Measure the core, bytes in to bytes out; ARGS="tr
 
 bench-growth: $(DEV) $(BUILT) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
 	$(SHIPPED) $(PY) -m tests.bench.growth $(ARGS)
+
+oldest: $(DEV) ## Install a wheel beside the oldest version of each dependency, and check it; ARGS="--newest" for the newest.
+	$(PY) -m tools.oldest $(ARGS)
 
 clean: ## Remove .venv and every cache.
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -1,8 +1,12 @@
-"""Compiles the hot path when a wheel is built; all metadata is in pyproject.toml.
+"""Compile the hot path when a wheel is built; all metadata is in pyproject.toml.
 
-AMQPBROKER_COMPILE: unset, it is compiled where a C compiler is, and installed interpreted where none is or where it
-fails; 0, it is not compiled; 1, the build fails unless it is. Editable installs are never compiled: what is edited
-would not be what runs. docs/decisions/0010-compiled.md says why it is so.
+AMQPBROKER_COMPILE selects what a wheel contains. If it is unset, the hot path is compiled if there is a C compiler, and
+interpreted if there is none or if it fails. 0 means not compiled. 1 makes the build fail unless the hot path can be
+compiled. Editable installs are never compiled, because they would not run what is edited.
+docs/decisions/0010-compiled.md has the reasons.
+
+This module is also the build backend of pyproject.toml: it passes every hook on to setuptools, and requires mypy only
+for a wheel that is compiled.
 """
 
 import os
@@ -13,13 +17,23 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from setuptools import Extension, setup
+from setuptools import Extension, build_meta, setup
+from setuptools.build_meta import (  # noqa: F401 - the hooks of the backend
+    build_editable,
+    build_sdist,
+    build_wheel,
+    get_requires_for_build_editable,
+    get_requires_for_build_sdist,
+    prepare_metadata_for_build_editable,
+    prepare_metadata_for_build_wheel,
+)
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-#: Modules that are compiled, as one group so that calls within it are C calls: the code that runs for every message,
-#: and its classes. All other modules are interpreted, and remain easy to debug.
+#: Modules that ship compiled, as one group so that calls among them are calls in C: the code that runs for every
+#: message, and the bases of its classes. All other modules are interpreted, and stay easy to inspect.
 HOT = [
     "clock",
     "patterns",
@@ -107,6 +121,9 @@ HOT = [
 #: The extension with all of them, next to the package.
 GROUP = "amqpbroker"
 
+#: Requirements of compiling.
+COMPILER = ["mypy==2.4.*"]
+
 #: mypy has the types of this package only: a build has none of what the package imports.
 MYPY = ["--config-file=", "--ignore-missing-imports"]
 
@@ -118,13 +135,19 @@ ASKED = os.environ.get("AMQPBROKER_COMPILE", "")
 ROOT = Path(__file__).parent
 
 
+def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
+    """Return what has to be installed before a wheel is built: mypy unless the wheel is interpreted anyway."""
+    required: list[str] = build_meta.get_requires_for_build_wheel(config_settings)
+    return required if ASKED == "0" or missing() else [*required, *COMPILER]
+
+
 def missing() -> str:
-    """What keeps anything from being compiled here, or nothing."""
+    """Return what keeps anything from being compiled here, an empty text if nothing does."""
     if sys.implementation.name != "cpython":
         return f"{sys.implementation.name} compiles by itself"
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
     if not command:
-        return ""  # not a Unix: only trying tells
+        return ""  # Windows: only a try shows whether there is a compiler
     if not shutil.which(command[0]):
         return "no C compiler"
     with tempfile.TemporaryDirectory() as folder:
@@ -201,7 +224,7 @@ class BuildHot(build_ext):
 
 
 def compiled() -> list[Extension]:
-    """Return the extensions that setuptools is to compile."""
+    """Return the extensions that setuptools compiles."""
     if "bdist_wheel" not in sys.argv:
         return []
     if ASKED == "0":

@@ -58,6 +58,7 @@ RUN_COMPILED = (
     "tests/test_compiled.py",
     "tests/test_patterns.py",
     "tests/test_readme.py",
+    "tests/test_setup.py",
 )
 
 #: Only the compiled modules, and tests that check which modules are run.

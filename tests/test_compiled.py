@@ -1,4 +1,4 @@
-"""Reports of whether the hot path is compiled."""
+"""State of the compiled core, and the advice for an interpreted one."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from amqpbroker import compiled
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.compiled import how_it_runs, is_compiled
+from amqpbroker.compiled import advice, advice_once, how_it_runs, is_compiled
 
 ROOT = Path(__file__).parent.parent
 
@@ -35,8 +35,61 @@ def test_a_checkout_has_no_reason(interpreted, monkeypatch, tmp_path):
     assert how_it_runs() == "interpreted: run from its source code"
 
 
-def test_the_report_matches_the_imported_modules():
-    """A compiled function is not a Python function."""
+@pytest.fixture
+def installed(interpreted, monkeypatch, tmp_path):
+    """Return a function that sets why an installed package is interpreted."""
+    path = tmp_path / "interpreted.txt"
+    monkeypatch.setattr(compiled, "REASON", path)
+    return path.write_text
+
+
+def test_advice_names_the_reason_the_cost_and_the_command(installed):
+    installed("no C compiler when it was installed\n")
+    assert advice().startswith(
+        "amqpbroker runs interpreted (no C compiler when it was installed), so each message takes"
+    )
+    assert "apt-get install gcc python3-dev" in advice()
+    assert advice().endswith("pip install --force-reinstall --no-deps --no-cache-dir --no-binary amqpbroker amqpbroker")
+
+
+def test_advice_fits_the_reason(installed):
+    installed("AMQPBROKER_COMPILE=0")
+    assert "unset AMQPBROKER_COMPILE and run: pip install" in advice()
+    compiled.REASON.unlink()
+    assert "`make run` in the checkout" in advice()
+    installed("pypy compiles by itself when it was installed")
+    assert advice() == ""
+
+
+def test_a_compiled_core_needs_no_advice(monkeypatch, tmp_path):
+    monkeypatch.setattr(compiled, "is_compiled", lambda: True)
+    assert (advice(), advice_once(tmp_path / "cache")) == ("", "")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_advice_is_given_once_for_each_reason(installed, tmp_path):
+    cache = tmp_path / "cache" / "amqpbroker"
+    installed("no C compiler when it was installed")
+    assert [advice_once(cache), advice_once(cache)] == [advice(), ""]
+    installed("the C compiler failed when it was installed")
+    assert [advice_once(cache), advice_once(cache)] == [advice(), ""]
+
+
+def test_advice_is_given_each_time_if_that_cannot_be_recorded(installed, tmp_path):
+    installed("no C compiler when it was installed")
+    (tmp_path / "file").touch()
+    assert [advice_once(tmp_path / "file" / "cache") for _ in range(2)] == [advice(), advice()]
+
+
+def test_advice_is_recorded_in_the_users_cache(installed, monkeypatch, tmp_path):
+    monkeypatch.setattr("platformdirs.user_cache_path", lambda name, appauthor: tmp_path / name)
+    installed("no C compiler when it was installed")
+    assert [advice_once(), advice_once()] == [advice(), ""]
+    assert (tmp_path / "amqpbroker" / "advice.txt").read_text() == advice()
+
+
+def test_it_tells_what_python_found():
+    """A compiled function is none of Python's."""
     assert is_compiled() == (not hasattr(LocalQueue.publish, "__code__"))
     assert how_it_runs().partition(":")[0] == ("compiled" if is_compiled() else "interpreted")
 

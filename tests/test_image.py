@@ -1,15 +1,21 @@
-"""Checks of the image, the compose file and the systemd unit that need neither a build nor a run."""
+"""Checks of the image, the compose file and the systemd unit that need no Docker."""
 
+import functools
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import pika
 import pytest
 import yaml
 
 from amqpbroker.config import Listener, load_all
+from tests.process import ENVIRONMENT, PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 BIN = ROOT / "tools" / "image" / "bin"
@@ -100,6 +106,127 @@ def test_the_entry_point(calls, command, called):
 def test_enabling_plugins_succeeds(calls):
     assert calls("rabbitmq-plugins", "enable", "--offline", "rabbitmq_management").returncode == 0
     assert calls("rabbitmq-plugins", "nonsense").returncode == 64
+
+
+# --- as testcontainers and CI services use the image ------------------------------------------------------------------
+
+
+class Container:
+    """The image's entry point as a process, with these environment variables and a free port for each listener."""
+
+    def __init__(self, directory, variables):
+        self.log_file = directory / "log"
+        command = directory / "amqpbroker"
+        command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m amqpbroker "$@"\n')
+        command.chmod(0o755)
+        # Only this machine may connect, and the ports are not those of another broker.
+        defaults = (ROOT / "tools" / "image" / "10-defaults.conf").read_text().replace("0.0.0.0", "127.0.0.1")
+        (directory / "10-defaults.conf").write_text(
+            f"{defaults}\nmanagement.tcp.port = 0\nprometheus.tcp.port = none\n"
+        )
+        self.environment = {
+            **{name: value for name, value in ENVIRONMENT.items() if not name.startswith("RABBITMQ_CONFIG")},
+            "PATH": f"{directory}:{BIN}:{os.environ['PATH']}",
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "RABBITMQ_CONFIG_FILES": str(directory / "10-defaults.conf"),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "XDG_DATA_HOME": str(directory / "data"),
+            **variables,
+        }
+
+    def __enter__(self):
+        with self.log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                ["docker-entrypoint.sh", "rabbitmq-server"],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        return self
+
+    def __exit__(self, *raised):
+        self.process.terminate()
+        assert self.process.wait(PATIENCE_S) == 0
+
+    def wait_for_log(self, pattern):
+        until = time.monotonic() + PATIENCE_S
+        while not (found := re.search(pattern, self.log_file.read_text(), re.MULTILINE)):
+            assert self.process.poll() is None, self.log_file.read_text()
+            assert time.monotonic() < until, self.log_file.read_text()
+            time.sleep(0.01)
+        return found
+
+    def run(self, *command):
+        return subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+@pytest.fixture
+def container(tmp_path):
+    return functools.partial(Container, tmp_path)
+
+
+@pytest.mark.process
+def test_it_satisfies_the_modules_of_testcontainers(container):
+    """Modules for Java and Node.js wait for a log line. The one for Python connects, and sets port and vhost."""
+    port = free_port()
+    variables = {
+        "RABBITMQ_DEFAULT_USER": "app",
+        "RABBITMQ_DEFAULT_PASS": "secret",
+        "RABBITMQ_DEFAULT_VHOST": "orders",
+        "RABBITMQ_NODE_PORT": str(port),
+    }
+    with container(variables) as started:
+        assert started.wait_for_log(".*Server startup complete.*")
+        credentials = pika.PlainCredentials("app", "secret")
+        parameters = pika.ConnectionParameters("127.0.0.1", port, "orders", credentials)
+        with pika.BlockingConnection(parameters) as connection:
+            assert connection.is_open
+        guest = pika.ConnectionParameters("127.0.0.1", port, "orders")
+        with pytest.raises(pika.exceptions.ProbableAuthenticationError):
+            pika.BlockingConnection(guest)
+
+
+@pytest.mark.process
+def test_it_reads_the_file_that_testcontainers_for_java_copies(container, tmp_path):
+    custom = tmp_path / "rabbitmq-custom.conf"
+    custom.write_text("default_vhost = of-the-file\n")
+    port = free_port()
+    with container({"RABBITMQ_CONFIG_FILE": str(custom), "RABBITMQ_NODE_PORT": str(port)}) as started:
+        started.wait_for_log(".*Server startup complete.*")
+        with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", port, "of-the-file")) as connection:
+            assert connection.is_open
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("check", [["ping"], ["check_port_connectivity"], ["check_running"], ["status"]])
+def test_it_has_the_health_checks_of_ci_services(container, check):
+    with container({"RABBITMQ_NODE_PORT": str(free_port())}) as started:
+        started.wait_for_log(".*Server startup complete.*")
+        ran = started.run("rabbitmq-diagnostics", "-q", *check)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_the_page_about_ci_names_files_and_inputs_that_there_are():
+    page = (ROOT / "docs" / "ci.md").read_text()
+    inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
+    assert re.findall(r"^\| `([\w-]+)` \| .* \| .* \|$", page, re.MULTILINE) == list(inputs)
+    for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL):
+        assert yaml.safe_load(block)
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    (images,) = [
+        step["with"]["images"] for step in workflow["jobs"]["image"]["steps"] if "images" in step.get("with", {})
+    ]
+    assert set(re.findall(r"ghcr\.io/[\w/-]+", page)) == {images}
+
+
+# --- beside the image -------------------------------------------------------------------------------------------------
 
 
 def test_the_compose_file_differs_from_rabbitmqs_by_one_line():

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import amqpbroker
-
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 REPOSITORY = "https://github.com/amqpbroker/amqpbroker/blob/main/"
@@ -47,7 +45,3 @@ def test_links_are_absolute_and_lead_to_files_of_the_repository():
     paths = [link.removeprefix(REPOSITORY) for link in links if link.startswith(REPOSITORY)]
     assert len(paths) > 20
     assert [path for path in paths if not (ROOT / path).is_file()] == []
-
-
-def test_the_version_is_one():
-    assert f'version = "{amqpbroker.__version__}"' in (ROOT / "pyproject.toml").read_text()

@@ -1,4 +1,4 @@
-"""The contents of a source distribution."""
+"""Contents of a source distribution."""
 
 import shutil
 import subprocess
@@ -6,22 +6,31 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
-BUILT_FROM = {"pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE"}
+
+#: Files that a build adds.
 CREATED = ("setup.cfg", "PKG-INFO", "amqpbroker.egg-info/")
 
 
-def test_the_sdist_has_everything_for_a_build_and_no_tests(tmp_path):
+def tracked():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a Git repository")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
+
+
+def test_it_is_the_project_as_it_is_in_the_repository(tmp_path):
+    files = tracked()
     source = tmp_path / "source"
-    shutil.copytree(ROOT / "amqpbroker", source / "amqpbroker", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in BUILT_FROM:
-        shutil.copy(ROOT / name, source)
-    (source / "tests").mkdir()
-    (source / "tests" / "test_something.py").touch()
-    wanted = {str(path.relative_to(source)) for path in (source / "amqpbroker").rglob("*") if path.is_file()}
-    build = "from setuptools.build_meta import build_sdist; build_sdist('dist')"
+    for name in files:
+        path = source / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, path)
+    build = "import sys; sys.path.insert(0, '.'); import setup; setup.build_sdist('dist')"
     subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, check=True)
     (archive,) = (source / "dist").iterdir()
     with tarfile.open(archive) as opened:
-        files = [member.name.partition("/")[2] for member in opened.getmembers() if member.isfile()]
-    assert {name for name in files if not name.startswith(CREATED)} == wanted | BUILT_FROM
+        packed = {member.name.partition("/")[2] for member in opened.getmembers() if member.isfile()}
+    assert {name for name in packed if not name.startswith(CREATED)} == files

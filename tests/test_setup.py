@@ -1,15 +1,21 @@
-"""The compiled modules, and builds that cannot compile."""
+"""Selection of the compiled modules, and builds that compile nothing."""
 
 import ast
 import importlib
 import importlib.util
 import inspect
+import os
+import shutil
 import subprocess
 import sys
+import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+from setuptools import build_meta
 
+import amqpbroker
 from amqpbroker import compiled
 from tests.sources import PACKAGE
 from tests.test_layers import EVENT_LOOP, imported, layer_of
@@ -54,8 +60,9 @@ def test_no_compiled_class_supports_weak_references(setup):
     own = [each for each in classes if each.__module__ in {module.__name__ for module in modules}]
     assert len(own) > 50
     instantiated = [each for each in own if not getattr(each, "_is_protocol", False)]
-    weak = {each.__qualname__ for each in instantiated if each.__weakrefoffset__}
-    assert weak == {"DamagedError"}, "but for exceptions, which nobody refers to so"
+    # Nothing refers weakly to exceptions, whose base is Python's.
+    weak = [each for each in instantiated if each.__weakrefoffset__ and not issubclass(each, BaseException)]
+    assert weak == []
 
 
 def test_setup_py_has_no_metadata():
@@ -79,6 +86,53 @@ def test_a_wheel_is_compiled(setup, monkeypatch):
     monkeypatch.setattr(setup, "missing", str)
     monkeypatch.setattr(setup, "extensions", lambda: ["an extension"])
     assert setup.compiled() == ["an extension"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason", "required"),
+    [("", "", True), ("1", "", True), ("0", "", False), ("", "no C compiler", False)],
+)
+def test_a_build_requires_mypy_only_if_it_compiles(setup, monkeypatch, asked, reason, required):
+    monkeypatch.setattr(setup, "ASKED", asked)
+    monkeypatch.setattr(setup, "missing", lambda: reason)
+    monkeypatch.setattr(setup.build_meta, "get_requires_for_build_wheel", lambda _: ["of setuptools"])
+    assert setup.get_requires_for_build_wheel() == ["of setuptools", *(setup.COMPILER if required else [])]
+
+
+def test_the_build_backend_has_all_hooks_of_setuptools(setup):
+    hooks = [name for name in build_meta.__all__ if "build" in name]
+    assert len(hooks) >= 8
+    assert [name for name in hooks if not hasattr(setup, name)] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["build-system"] == {
+        "requires": ["setuptools>=77"],
+        "build-backend": "setup",
+        "backend-path": ["."],
+    }
+
+
+@pytest.mark.process
+def test_an_interpreted_wheel_is_built_without_mypy(tmp_path):
+    """An import of mypy or mypyc would fail, as in an environment without them."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "amqpbroker", source / "amqpbroker", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    build = """
+import sys
+sys.path.insert(0, ".")
+sys.modules["mypy"] = sys.modules["mypyc"] = None
+import setup
+assert setup.get_requires_for_build_wheel() == []
+print(setup.build_wheel("dist"))
+"""
+    environment = {**os.environ, "AMQPBROKER_COMPILE": "0"}
+    command = [sys.executable, "-c", build]
+    ran = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=True)
+    wheel = ran.stdout.splitlines()[-1]
+    assert wheel == f"amqpbroker-{amqpbroker.__version__}-py3-none-any.whl"
+    with zipfile.ZipFile(source / "dist" / wheel) as opened:
+        assert opened.read(f"amqpbroker/{compiled.REASON.name}").decode() == "AMQPBROKER_COMPILE=0\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="of compilers of Unix")

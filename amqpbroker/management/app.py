@@ -104,14 +104,16 @@ class _Prefixed:
             if path == self._prefix:
                 await Response(status_code=301, headers={"location": self._prefix + "/"})(scope, receive, send)
                 return
-        directory = path.removeprefix(self._prefix).removesuffix("/")
+            path = path.removeprefix(self._prefix)
+        directory = path.removesuffix("/")
         if directory in ("/api", "/cli"):
             location = f"{self._prefix}{directory}/index.html"
             await Response(status_code=301, headers={"location": location})(scope, receive, send)
             return
-        if path.endswith("/") and path.startswith(self._prefix + "/api/"):
+        if path.endswith("/") and path.startswith("/api/"):
             path = path[:-1]  # as cowboy's router does; some clients leave the vhost out behind a slash
-        scope = {**scope, "path": path, "root_path": self._prefix}
+        # Starlette before 0.33 does not take a root path off the path.
+        scope = {**scope, "path": path, "root_path": ""}
 
         async def secured(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":

@@ -126,10 +126,15 @@ def make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvico
 
     from amqpbroker.server.http_protocol import READ_BYTES, HttpProtocol, HttpSocket
 
-    @contextlib.contextmanager
-    def no_signals() -> Iterator[None]:
-        """They are the broker's."""
-        yield
+    class Server(uvicorn.Server):
+        """uvicorn's server without signal handlers: signals are the broker's."""
+
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield
+
+        def install_signal_handlers(self) -> None:
+            """Do nothing. uvicorn before 0.29 has this method in place of `capture_signals`."""
 
     buffer = memoryview(bytearray(READ_BYTES))
 
@@ -156,6 +161,4 @@ def make_server(build: Callable[[], App], answers: Answers, most: int) -> "uvico
         backlog=BACKLOG,
     )
     config.load()
-    server = uvicorn.Server(config)
-    server.capture_signals = no_signals  # type: ignore[method-assign]
-    return server
+    return Server(config)

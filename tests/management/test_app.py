@@ -95,6 +95,18 @@ async def test_a_prefix_is_before_everything():
     assert (await api.get("/rabbit/api/echo/%2F/q")).status_code == 200
     assert (await api.get("/api/echo/%2F/q")).status_code == 404
     assert (await api.get("/rabbitx/api/echo/%2F/q")).status_code == 404
+    assert (await api.get("/rabbit")).headers["location"] == "/rabbit/"
+    assert (await api.get("/rabbit/api")).headers["location"] == "/rabbit/api/index.html"
+    assert "amqpbroker" in (await api.get("/rabbit/")).text
+    assert (await api.get("/rabbit/api/echo/%2F/q/")).status_code == 200
+
+
+@pytest.mark.parametrize(("prefix", "path"), [("", "/api"), ("/rabbit", "/rabbit/api")])
+async def test_the_cookie_of_a_login_is_for_the_api_below_the_prefix(prefix, path):
+    api = Api(Config(management=Management(path_prefix=prefix)))
+    form = {"username": "guest", "password": "guest"}
+    answer = await api.post(f"{prefix}/api/login", auth=None, data=form)
+    assert f"; Path={path};" in answer.headers["set-cookie"]
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ import pytest
 
 from amqpbroker.broker.users.login_guard import FREE_GUESSES
 from amqpbroker.config import Config, Management
+from amqpbroker.management.proxies import Proxies
 from tests.management.api import Api
 
 PROXY = "10.0.0.7"
@@ -96,3 +97,32 @@ async def test_what_is_no_address_is_no_error(value):
     api = behind(PROXY)
     headers = {"X-Forwarded-For": value.encode("latin-1"), "X-Forwarded-Proto": "gopher"}
     assert (await api.get("whoami", auth=("ann", "right"), headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        (["203.0.113.9"], ("203.0.113.9", 0)),
+        (["203.0.113.9:4711"], ("203.0.113.9", 4711)),
+        (["2001:db8::9"], ("2001:db8::9", 0)),
+        (["[2001:db8::9]"], ("2001:db8::9", 0)),
+        (["[2001:db8::9]:4711"], ("2001:db8::9", 4711)),
+        (["203.0.113.9", "10.0.0.2"], ("203.0.113.9", 0)),
+        (["203.0.113.9, ::ffff:10.0.0.2"], ("203.0.113.9", 0)),
+        (["10.0.0.2, 10.0.0.3:80"], ("10.0.0.2", 0)),
+        (["203.0.113.9:123456"], ("203.0.113.9:123456", 0)),
+        ([], ("10.0.0.7", 50000)),
+        (["203.0.113.9,"], ("10.0.0.7", 50000)),
+    ],
+)
+async def test_client_address_in_each_notation(forwarded, client):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    headers = [(b"x-forwarded-for", each.encode()) for each in forwarded]
+    scope = {"client": ("::ffff:10.0.0.7", 50000), "scheme": "http", "headers": headers}
+    await Proxies(app, ["10.0.0.0/8"])(scope, None, None)
+    assert (seen[0]["client"], seen[0]["scheme"]) == (client, "http")
+    assert scope["client"] == ("::ffff:10.0.0.7", 50000)

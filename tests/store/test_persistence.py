@@ -239,7 +239,10 @@ def test_messages_requeued_to_an_unreadable_queue_are_not_lost(caplog):
     holder.connection.channels[1].unacked.entries[1].sequence = 1 << 40
     node.files.unreadable = True
     holder.connection.lost()
-    assert "queue 'q' in vhost '/': messages cannot be read and wait until they can be: [Errno 5] Input/output error" in caplog.text
+    assert (
+        "queue 'q' in vhost '/': messages cannot be read and wait until they can be: [Errno 5] Input/output error"
+        in caplog.text
+    )
     client = node.client()
     assert client.get("copy").body == b"kept"
     assert client.depth("q") == 6_000

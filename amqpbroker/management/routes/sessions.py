@@ -36,7 +36,7 @@ def log_out(call: Call) -> Answer:
 def _cookie(call: Call, token: str, max_age_s: int) -> str:
     """Out of reach of scripts and of other sites (their requests do not bring it along)."""
     secure = "; Secure" if call.request.url.scheme == "https" else ""
-    path = call.request.scope.get("root_path", "") or "/"
+    path = call.broker.config.management.path_prefix.rstrip("/") + "/api"
     return f"{COOKIE}={token}; Path={path}; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}"
 
 

@@ -1,0 +1,46 @@
+import amqp from "amqplib";
+import { start } from "amqpbroker";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+import { placeOrder } from "../orders.js";
+
+let broker, vhost, connection;
+
+beforeAll(async () => {
+  broker = await start();
+});
+afterAll(() => broker.stop());
+
+beforeEach(async () => {
+  vhost = await broker.vhost();
+  connection = await amqp.connect(vhost.url);
+});
+afterEach(async () => {
+  await connection.close();
+  await vhost.delete();
+});
+
+test("an order is published", async () => {
+  await placeOrder(connection, 42);
+  const [order] = await vhost.published({ routingKey: "orders" });
+  expect(order.body.toString()).toBe("42");
+});
+
+test("an order that the broker refuses is an error", async () => {
+  await vhost.faults.nack({ routingKey: "orders" });
+  await expect(placeOrder(connection, 42)).rejects.toThrow();
+  expect(await vhost.messages("orders")).toEqual([]);
+});
+
+test("a reminder comes after an hour", async () => {
+  const channel = await connection.createChannel();
+  await channel.assertQueue("reminders");
+  await channel.assertQueue("later", {
+    messageTtl: 3_600_000,
+    deadLetterExchange: "",
+    deadLetterRoutingKey: "reminders",
+  });
+  channel.sendToQueue("later", Buffer.from("drink"));
+  await vhost.waitUntil({ queue: "later", ready: 1 });
+  await broker.clock.advance({ hours: 1, seconds: 1 });
+  expect((await vhost.messages("reminders")).map(({ body }) => body.toString())).toEqual(["drink"]);
+});

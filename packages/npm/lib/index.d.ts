@@ -1,0 +1,200 @@
+/// <reference lib="esnext.disposable" />
+/// <reference types="node" />
+
+/** Options of `start`. */
+export interface StartOptions {
+  /** Command of the broker. Default: AMQPBROKER_COMMAND, `amqpbroker` on PATH, or `python -m amqpbroker`. */
+  command?: string | string[];
+  /** RabbitMQ's settings, such as `{ "consumer_timeout": 60000 }`. */
+  settings?: Record<string, string | number | boolean>;
+  /** Further arguments of `amqpbroker serve`. */
+  args?: string[];
+  /** Further environment variables of the broker. */
+  env?: Record<string, string>;
+  /** Milliseconds until a broker that is not ready counts as failed. Default: 30000. */
+  timeout?: number;
+  /** Receives the broker's log. */
+  onLog?: (text: string) => void;
+}
+
+export interface Duration {
+  days?: number;
+  hours?: number;
+  minutes?: number;
+  seconds?: number;
+  milliseconds?: number;
+}
+
+export interface QueueState {
+  vhost: string;
+  name: string;
+  ready: number;
+  unacked: number;
+  consumers: number;
+}
+
+export interface Message {
+  body: Buffer;
+  exchange: string;
+  headers: Record<string, unknown>;
+  /** Properties by their names in AMQP, such as `content_type`. */
+  properties: Record<string, unknown>;
+  /** Queues that received the message, or the queue that it is in. */
+  queues: string[];
+  redelivered: boolean;
+  routingKey: string;
+  vhost: string;
+}
+
+export interface ChannelError {
+  vhost: string;
+  code: number;
+  text: string;
+  scope: "channel" | "connection";
+  connection: string;
+  channel: number;
+  user: string;
+}
+
+export interface Wanted {
+  queue: string;
+  ready?: number;
+  unacked?: number;
+  consumers?: number;
+  /** Seconds. Default: 5. */
+  timeout?: number;
+}
+
+export interface Published {
+  exchange?: string;
+  routingKey?: string;
+  /** Wait until there are that many messages, and fail if there are more. */
+  count?: number;
+  /** Seconds to wait for `count`. Default: 5. */
+  timeout?: number;
+}
+
+export interface Times {
+  /** How often the fault triggers; `null` is for ever. */
+  times?: number | null;
+}
+
+export interface Cut extends Times {
+  /** A client's method, such as `basic.publish`. */
+  on?: string;
+  /** A method of the broker, such as `basic.ack`. */
+  insteadOf?: string;
+  nth?: number;
+  afterFrames?: number;
+  afterBytes?: number;
+  sent?: boolean;
+}
+
+export interface Happened {
+  fault: string;
+  what: string;
+  connection: string;
+  at: Date;
+}
+
+/** A fault that was injected. */
+export class Fault implements AsyncDisposable {
+  readonly id: number;
+  readonly kind: string;
+  readonly description: string;
+  /** Return how often the fault has triggered. 0 once it is cleared. */
+  struck(): Promise<number>;
+  /** End the fault. */
+  clear(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Faults of a broker, or of some of its connections. Each method injects one. */
+export class Faults {
+  only(connections: { connection?: string; user?: string; vhost?: string }): Faults;
+  reset(options?: Cut): Promise<Fault>;
+  drop(options?: Cut): Promise<Fault>;
+  restart(options?: Cut & { down?: number }): Promise<Fault>;
+  stopReading(): Promise<Fault>;
+  stopWriting(): Promise<Fault>;
+  oneByteWrites(): Promise<Fault>;
+  nack(options?: Times & { publish?: number; exchange?: string; routingKey?: string }): Promise<Fault>;
+  withholdConfirms(options?: Times & { publish?: number }): Promise<Fault>;
+  delayConfirms(options: Times & { ms: number; publish?: number }): Promise<Fault>;
+  block(options?: { resource?: "memory" | "disk" }): Promise<Fault>;
+  unblock(): Promise<void>;
+  duplicate(options?: Times & { delivery?: number; queue?: string }): Promise<Fault>;
+  refuseDeclare(
+    options?: Times & { queue?: string; exchange?: string; code?: number; text?: string },
+  ): Promise<Fault>;
+  random(options?: Times & { seed?: number; rate?: number; kinds?: string[] }): Promise<Fault>;
+  /** Return what the faults did, oldest first. */
+  happened(): Promise<Happened[]>;
+  /** End all faults of the broker. */
+  clear(): Promise<void>;
+}
+
+/** Clock of a broker. */
+export class Clock {
+  /** Advance the clock. Return the new time, with all that was due done. */
+  advance(duration: Duration): Promise<Date>;
+  freeze(): Promise<Date>;
+  resume(): Promise<Date>;
+  now(): Promise<Date>;
+}
+
+/** A virtual host, which `broker.vhost()` creates. */
+export class Vhost implements AsyncDisposable {
+  readonly broker: Broker;
+  readonly name: string;
+  readonly url: string;
+  readonly faults: Faults;
+  waitUntil(wanted: Wanted): Promise<QueueState>;
+  published(filter?: Published): Promise<Message[]>;
+  messages(queue: string): Promise<Message[]>;
+  queues(): Promise<QueueState[]>;
+  unroutable(): Promise<Message[]>;
+  channelErrors(): Promise<ChannelError[]>;
+  /** Delete the vhost with its queues, and close its connections. */
+  delete(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** A broker process, which `start` starts. */
+export class Broker implements AsyncDisposable {
+  readonly host: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly user: string;
+  readonly password: string;
+  /** URL of the default vhost. */
+  readonly url: string;
+  /** URL of the management API and page. */
+  readonly httpUrl: string;
+  readonly clock: Clock;
+  readonly faults: Faults;
+  urlOf(vhost: string, user?: string, password?: string): string;
+  /** Create a vhost, by default with a name of its own. */
+  vhost(name?: string): Promise<Vhost>;
+  waitUntil(wanted: Wanted & { vhost?: string }): Promise<QueueState>;
+  published(filter?: Published & { vhost?: string }): Promise<Message[]>;
+  messages(queue: string, where?: { vhost?: string }): Promise<Message[]>;
+  queues(where?: { vhost?: string }): Promise<QueueState[]>;
+  unroutable(where?: { vhost?: string }): Promise<Message[]>;
+  channelErrors(where?: { vhost?: string }): Promise<ChannelError[]>;
+  /** Restart the broker on the same ports, after `down` seconds. */
+  restart(options?: { down?: number }): Promise<void>;
+  /** Send a request to the HTTP API, below `/api`. */
+  api(method: string, path: string, body?: unknown): Promise<any>;
+  stop(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Error of a request that the broker refused. */
+export class BrokerError extends Error {
+  readonly status: number;
+  readonly reason: string;
+}
+
+/** Start a broker in memory on free ports, and return it once clients can connect. */
+export function start(options?: StartOptions): Promise<Broker>;

@@ -1,0 +1,122 @@
+"use strict";
+
+const assert = require("node:assert/strict");
+const { after, before, test } = require("node:test");
+
+const { BrokerError, start } = require("amqpbroker");
+
+let broker;
+
+before(async () => {
+  broker = await start();
+});
+after(() => broker.stop());
+
+/** Publish a message by HTTP: the package and its tests need no client library. */
+async function publish(vhost, queue, payload, properties = {}) {
+  const path = `/exchanges/${encodeURIComponent(vhost.name)}/amq.default/publish`;
+  return broker.api("POST", path, { routing_key: queue, payload, payload_encoding: "string", properties });
+}
+
+async function declare(vhost, queue, argumentsOf = {}) {
+  const path = `/queues/${encodeURIComponent(vhost.name)}/${queue}`;
+  await broker.api("PUT", path, { durable: true, arguments: argumentsOf });
+}
+
+test("each vhost has a URL of its own and goes when it is deleted", async () => {
+  const [first, second] = [await broker.vhost(), await broker.vhost("named / ü")];
+  assert.match(first.url, new RegExp(`^amqp://guest:guest@127\\.0\\.0\\.1:${broker.port}/test-`));
+  assert.ok(second.url.endsWith("/named%20%2F%20%C3%BC"));
+  assert.equal(broker.url, `amqp://guest:guest@127.0.0.1:${broker.port}/%2F`);
+  await declare(first, "q");
+  assert.deepEqual(await first.queues(), [{ vhost: first.name, name: "q", ready: 0, unacked: 0, consumers: 0 }]);
+  assert.deepEqual(await second.queues(), []);
+  await first.delete();
+  await second.delete();
+  const names = (await broker.api("GET", "/vhosts")).map(({ name }) => name);
+  assert.deepEqual(names, ["/"]);
+});
+
+test("messages are seen where they are, and where they were published", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "orders");
+  await publish(vhost, "orders", "a lamp", { priority: 3, headers: { tries: 1 } });
+  await publish(vhost, "nobody", "lost");
+  await vhost.waitUntil({ queue: "orders", ready: 1, unacked: 0 });
+  const [order] = await vhost.messages("orders");
+  assert.equal(order.body.toString(), "a lamp");
+  assert.deepEqual(order.headers, { tries: 1 });
+  assert.equal(order.properties.priority, 3);
+  assert.equal(order.routingKey, "orders");
+  const published = await vhost.published({ routingKey: "orders", count: 1 });
+  assert.deepEqual(published.map(({ queues }) => queues), [["orders"]]);
+  assert.deepEqual((await vhost.unroutable()).map(({ body }) => body.toString()), ["lost"]);
+  assert.deepEqual(await vhost.channelErrors(), []);
+  await vhost.delete();
+});
+
+test("an expectation that fails says what is there", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "orders");
+  await assert.rejects(vhost.waitUntil({ queue: "orders", ready: 1, timeout: 0.05 }), (error) => {
+    assert.ok(error instanceof BrokerError);
+    assert.equal(error.status, 409);
+    return /queue 'orders'.* has ready=0/.test(error.message);
+  });
+  await vhost.delete();
+});
+
+test("the clock advances, and what is due happens", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "later", { "x-message-ttl": 3_600_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "late" });
+  await declare(vhost, "late");
+  await publish(vhost, "later", "1");
+  const frozen = await broker.clock.freeze();
+  assert.equal((await broker.clock.advance({ hours: 1, seconds: 1 })) - frozen, 3_601_000);
+  assert.deepEqual((await vhost.messages("late")).map(({ body }) => body.toString()), ["1"]);
+  await broker.clock.resume();
+  assert.ok((await broker.clock.now()) > frozen);
+  await vhost.delete();
+});
+
+test("faults are injected, counted and cleared", async () => {
+  const vhost = await broker.vhost();
+  const nack = await vhost.faults.nack({ publish: 3, routingKey: "orders", times: 2 });
+  assert.equal(nack.kind, "nack");
+  assert.match(nack.description, /nack/);
+  assert.equal(await nack.struck(), 0);
+  await broker.faults.only({ user: "guest" }).refuseDeclare({ queue: "q", code: 403 });
+  await broker.faults.block({ resource: "disk" });
+  const kinds = async () => (await broker.api("GET", "/testing/faults")).faults.map(({ kind }) => kind).sort();
+  assert.deepEqual(await kinds(), ["block", "nack", "refuse_declare"]);
+  await broker.faults.unblock();
+  await nack.clear();
+  assert.deepEqual(await kinds(), ["refuse_declare"]);
+  await broker.faults.clear();
+  assert.deepEqual([await kinds(), await broker.faults.happened()], [[], []]);
+  await assert.rejects(broker.faults.nack({ colour: "red" }), { status: 400 });
+  await vhost.delete();
+});
+
+test("every fault of the broker has a method", async () => {
+  for (const name of ["reset", "drop", "restart", "stopReading", "stopWriting", "oneByteWrites", "withholdConfirms"]) {
+    const fault = await broker.faults.only({ user: "nobody" })[name](name === "restart" ? { on: "basic.publish" } : {});
+    assert.equal(typeof fault.id, "number");
+  }
+  await broker.faults.only({ user: "nobody" }).delayConfirms({ ms: 10 });
+  await broker.faults.only({ user: "nobody" }).duplicate({ queue: "q" });
+  await broker.faults.only({ user: "nobody" }).random({ seed: 7, rate: 0.01 });
+  await broker.faults.clear();
+});
+
+test("a restart retains what is durable", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "q");
+  await publish(vhost, "q", "kept", { delivery_mode: 2 });
+  await publish(vhost, "q", "lost");
+  const { port } = broker;
+  await broker.restart();
+  assert.equal(broker.port, port);
+  assert.deepEqual((await vhost.messages("q")).map(({ body }) => body.toString()), ["kept"]);
+  await vhost.delete();
+});
