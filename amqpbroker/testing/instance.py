@@ -9,8 +9,8 @@ from amqpbroker.config import Config, Listener
 from amqpbroker.server.app import Listening, Server
 from amqpbroker.server.data import Data
 from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS
+from amqpbroker.testing.checks import check_down
 from amqpbroker.testing.faults.injector import Injector
-from amqpbroker.testing.faults.restart import check_down
 from amqpbroker.testing.inspector import Inspector
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.testing.retained import carry

@@ -49,11 +49,12 @@ class TimeTravel:
         it happens afterwards. Raises ValueError if that is not forward, or beyond what calendars have.
         """
         if delta_ms < 0:
-            raise ValueError(f"advance by {delta_ms} ms: time goes forward only")
+            raise ValueError(f"advance by {delta_ms} ms: the clock moves forward only, so give a span from 0 on")
         clock = self.clock
         if clock.now_ms() + delta_ms > LAST_MS:
             raise ValueError(
-                f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999"
+                f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999, so "
+                "give a shorter span"
             )
         async with self._lock:
             await self.quiesce()

@@ -185,7 +185,7 @@ def test_it_does_not_wait_long_for_clients_that_do_not_listen():
         ({"vhosts": [None]}, "vhosts = (None,): this must be a list of names"),
         ({"users": {"bob": 1}}, "this must be a dict of names and passwords, all of them text"),
         ({"users": ["bob"]}, "users: this must be a dict of names and passwords"),
-        ({"heartbeat": object}, "heartbeat = <class 'object'>: a setting is text, a number"),
+        ({"heartbeat": object}, "heartbeat = <class 'object'>: this must be text, a number"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_starts(settings, text):

@@ -59,7 +59,7 @@ def connect(request, b, authority):
         else:
             context = ssl.create_default_context(cafile=authority.cafile)
             context.check_hostname = False
-            port = next(listening.port for listening in b._listening if listening.protocol == AMQPS)
+            port = next(listening.port for listening in b._host.listening if listening.protocol == AMQPS)
             client = Client(b, tls=context, port=port)
         made.append(client)
         client.call("queue.declare", queue="q")

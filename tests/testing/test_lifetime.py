@@ -190,7 +190,7 @@ def test_clients_over_tls_have_gone_when_it_has_stopped(client, tmp_path):
         listeners={"ssl": {"default": "127.0.0.1:0"}},
         ssl_options={"certfile": issued.certfile, "keyfile": issued.keyfile},
     ).start()
-    port = next(each.port for each in b._listening if each.protocol == AMQPS)
+    port = next(each.port for each in b._host.listening if each.protocol == AMQPS)
     unacknowledged(client(b, tls=context, port=port))
     b.stop()
     assert living() == before

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from amqpbroker.broker.events.tap import TappedVhost, Via
 from amqpbroker.message.message import Message
+from amqpbroker.testing.checks import at_least, check_text
 from amqpbroker.testing.faults.confirms import Confirm
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
@@ -67,8 +68,8 @@ class Fault:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name) if field.init else None
-            if value is not None and field.type in (str, str | None) and not isinstance(value, str):
-                raise ValueError(f"{field.name} = {value!r}: this must be text")
+            if value is not None and field.type in (str, str | None):
+                check_text(field.name, value)
         if self.times is not None:
             at_least("times", self.times, 1)
 
@@ -141,9 +142,3 @@ class Fault:
 
     def __str__(self) -> str:
         return f"{self.only}{self.kind}({', '.join(f'{name}={value!r}' for name, value in self.arguments().items())})"
-
-
-def at_least(name: str, value: Any, least: int) -> None:
-    """Raises ValueError for what is no such number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} = {value!r}: this must be a whole number from {least} on")

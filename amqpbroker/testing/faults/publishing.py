@@ -4,9 +4,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from amqpbroker.clock import Timer
+from amqpbroker.testing.checks import at_least
 from amqpbroker.testing.faults.confirms import Confirm
 from amqpbroker.testing.faults.cut import at
-from amqpbroker.testing.faults.fault import Fault, Key, at_least
+from amqpbroker.testing.faults.fault import Fault, Key
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
 

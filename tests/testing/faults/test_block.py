@@ -49,7 +49,11 @@ def test_the_first_to_end_does_not_end_the_other(b, connect, queue):
 
 
 def test_what_makes_no_sense_is_told():
-    with pytest.raises(ValueError, match="resource = 'patience': a broker is short of memory or disk"):
-        Block("patience")
-    with pytest.raises(ValueError, match=r"blocks all who publish.*amqp_broker\.faults\.block"):
+    with pytest.raises(
+        ValueError, match="resource = 'memmory': this must be 'memory' or 'disk'; did you mean memory\\?"
+    ):
+        Block("memmory")
+    with pytest.raises(
+        ValueError, match=r"an alarm blocks the publishers of the whole broker.*amqp_broker\.faults\.block"
+    ):
         Block(only=Only(user="shop"))

@@ -72,10 +72,10 @@ def test_without_a_seed_one_is_thrown_and_told(b, client):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"rate": 0}, "rate = 0: this is the share of frames that are struck, above 0, 1 at most"),
+        ({"rate": 0}, "rate = 0: this must be a probability above 0, and at most 1, such as 0.01"),
         ({"rate": 2}, "rate = 2"),
-        ({"kinds": ("nap",)}, "there are reset, drop, nack, duplicate"),
-        ({"kinds": ()}, "there are reset"),
+        ({"kinds": ("nap",)}, "this must be a list with some of reset, drop, nack, duplicate"),
+        ({"kinds": ()}, "this must be a list with some of reset"),
         ({"kinds": 5}, "kinds = 5: this must be a list"),
         ({"kinds": "drop"}, "kinds = 'drop': this must be a list"),
     ],

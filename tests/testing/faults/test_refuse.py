@@ -34,5 +34,5 @@ def test_any_with_an_error_that_closes_the_connection(b, connect):
 
 
 def test_what_makes_no_sense_is_told():
-    with pytest.raises(ValueError, match="code = 200: AMQP's are 311, 312"):
+    with pytest.raises(ValueError, match="code = 200: this must be a reply code of AMQP: 311, 312"):
         RefuseDeclare(code=200)

@@ -27,7 +27,7 @@ def secure(authority):
 def client(secure, authority):
     context = ssl.create_default_context(cafile=authority.cafile)
     context.check_hostname = False
-    port = next(listening.port for listening in secure._listening if listening.protocol == AMQPS)
+    port = next(listening.port for listening in secure._host.listening if listening.protocol == AMQPS)
     client = Client(secure, tls=context, port=port)
     client.call("queue.declare", queue="q")
     client.call("confirm.select")
