@@ -51,6 +51,7 @@ MODULES_OF = {
         "store/log.py",
         # What tests have learnt of faults; a name of the public API.
         "testing/faults/api.py",
+        "testing/aio/faults.py",
     },
     "hand": {"amqp/delivery.py", "broker/queues/consumer.py"},
     "drop": {

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+#: Units of spans of time.
+UNITS = ("days", "hours", "minutes", "seconds", "milliseconds")
+
 #: The longest timeout in seconds: operating systems count milliseconds in 31 bits.
 LONGEST_TIMEOUT_S = 2_000_000
 

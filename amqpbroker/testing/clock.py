@@ -4,6 +4,7 @@ import datetime
 import math
 from typing import TYPE_CHECKING, Any
 
+from amqpbroker.testing.checks import UNITS
 from amqpbroker.testing.hints import Hinted, checked_arguments
 
 if TYPE_CHECKING:
@@ -11,9 +12,6 @@ if TYPE_CHECKING:
 
 #: Time limit of `advance` in seconds: a span of years may have many events.
 PATIENCE_S = 600.0
-
-#: Units of spans of time.
-UNITS = ("days", "hours", "minutes", "seconds", "milliseconds")
 
 
 class BrokerClock(Hinted):

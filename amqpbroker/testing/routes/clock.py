@@ -6,7 +6,7 @@ from typing import Any
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
 from amqpbroker.management.formats.tables import shown_name
-from amqpbroker.testing.clock import UNITS
+from amqpbroker.testing.checks import UNITS
 from amqpbroker.testing.hints import choices
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.routes.route import Route
