@@ -10,6 +10,9 @@ PACKAGE = Path(__file__).parent
 #: Where setup.py writes it.
 REASON = PACKAGE / "interpreted.txt"
 
+#: The reason in a checkout.
+FROM_SOURCE = "run from its source code"
+
 
 @functools.cache
 def is_compiled() -> bool:
@@ -25,4 +28,4 @@ def how_it_runs() -> str:
     try:
         return f"interpreted: {REASON.read_text().strip()}"
     except FileNotFoundError:
-        return "interpreted: run from its source code"
+        return f"interpreted: {FROM_SOURCE}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from amqpbroker import __version__
-from amqpbroker.compiled import how_it_runs, is_compiled
+from amqpbroker.compiled import FROM_SOURCE, how_it_runs, is_compiled
 from amqpbroker.config import Config
 from amqpbroker.config.config import GUEST
 from amqpbroker.server.app import Listening, Server
@@ -113,14 +113,19 @@ def _advice() -> list[str]:
         marker.parent.mkdir(parents=True, exist_ok=True)
         marker.touch()
     reason = how_it_runs().partition(": ")[2]
-    return [
+    lines = [
         "",
         f"The core is not compiled ({reason}). The broker does the same,",
         "but takes about five times the CPU for each message. For more speed, install a C compiler",
-        f"({_compiler()}), then reinstall:",
-        "  pip install --force-reinstall --no-cache-dir --no-binary amqpbroker amqpbroker",
-        "This advice is shown once.",
     ]
+    if reason == FROM_SOURCE:
+        lines += [f"({_compiler()}), then", "start the broker with `make run`, which compiles it."]
+    else:
+        lines += [
+            f"({_compiler()}), then reinstall:",
+            "  pip install --force-reinstall --no-cache-dir --no-binary amqpbroker amqpbroker",
+        ]
+    return [*lines, "This advice is shown once."]
 
 
 def _compiler() -> str:

@@ -114,6 +114,14 @@ def test_an_interpreted_broker_says_once_what_that_costs(shown, monkeypatch, sta
     assert [path.name for path in state.rglob("advised*")] == [f"advised-to-compile-{__version__}"]
 
 
+def test_a_checkout_is_compiled_by_make(shown, monkeypatch):
+    monkeypatch.setattr(screen, "is_compiled", lambda: False)
+    monkeypatch.setattr(screen, "how_it_runs", lambda: "interpreted: run from its source code")
+    lines = shown()
+    assert "start the broker with `make run`, which compiles it." in lines
+    assert not any("pip install" in line for line in lines)
+
+
 def test_advice_that_cannot_be_noted_is_shown_again(shown, monkeypatch, state):
     monkeypatch.setattr(screen, "is_compiled", lambda: False)
     state.write_text("not a directory")
@@ -122,10 +130,11 @@ def test_advice_that_cannot_be_noted_is_shown_again(shown, monkeypatch, state):
 
 
 @pytest.mark.process
-def test_a_broker_on_a_real_terminal():
+def test_a_broker_on_a_real_terminal(state):
     mine, its = pty.openpty()
     command = [sys.executable, "-m", "amqpbroker", "--in-memory", "--port", "0", "--log-level", "info"]
-    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=ENVIRONMENT | {"TERM": "xterm"})
+    environment = ENVIRONMENT | {"TERM": "xterm", "XDG_STATE_HOME": str(state)}
+    process = subprocess.Popen(command, stdin=its, stdout=its, stderr=its, env=environment)
     os.close(its)
     text, signalled = b"", False
     with contextlib.suppress(OSError):  # the other end is closed
