@@ -3,6 +3,7 @@
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from amqpbroker import __version__
 from amqpbroker.compiled import how_it_runs
@@ -35,7 +36,18 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        serve = self.get_command(ctx, "serve")
+        if incomplete.startswith("-") and serve is not None:
+            names = {item.value for item in found}
+            flags = serve.shell_complete(click.Context(serve, parent=ctx), incomplete)
+            found += [item for item in flags if item.value not in names]
+        return found
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and ctx.resilient_parsing:  # a shell asks how the line may go on
+            return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in ("--version", "--help", "-h")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)

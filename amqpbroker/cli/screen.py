@@ -116,7 +116,7 @@ def _advice() -> list[str]:
     lines = [
         "",
         f"The core is not compiled ({reason}). The broker does the same,",
-        "but takes about five times the CPU for each message. For more speed, install a C compiler",
+        "but takes five to nine times the CPU for each message. For more speed, install a C compiler",
     ]
     if reason == FROM_SOURCE:
         lines += [f"({_compiler()}), then", "start the broker with `make run`, which compiles it."]

@@ -44,8 +44,12 @@ Banner = str | Callable[[Call], str]
 @final
 @dataclass(frozen=True, slots=True)
 class Command:
-    """words: what the command takes, as its usage shows it: `<one>` is needed, `[<one>]` may be there, and an ending
-    `...` takes any number. options: its own options, with whether they have a value."""
+    """A command of ctl.
+
+    words: its arguments as its usage shows them: `<one>` is required, `[<one>]` is optional, and `...` at the end
+    accepts any number. options: its own options, with True for those that have a value. columns, default_columns: of a
+    list, the names of all columns, and of those that are shown if none is named.
+    """
 
     name: str
     group: str
@@ -54,6 +58,8 @@ class Command:
     run: Run
     banner: Banner = ""
     options: dict[str, bool] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    default_columns: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:

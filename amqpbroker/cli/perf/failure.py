@@ -33,7 +33,7 @@ def explained(address: str, doing: str, timeout_s: float, hint: Callable[[], str
     except TimeoutError:
         raise PerfError(f"{address}: no answer to {doing} within {timeout_s:g} s") from None
     except ConnectionRefusedError:
-        raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --uri") from None
+        raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --url") from None
     except ssl.SSLError as error:
         text = _tls_remedy(error) or f"TLS failed: {error.reason or error}{hint()}"
         raise PerfError(f"{address}: {text}") from None

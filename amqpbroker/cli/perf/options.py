@@ -15,6 +15,7 @@ from amqpbroker.cli.perf.access import Tls, Uri
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
 from amqpbroker.cli.perf.progress import Manner
 from amqpbroker.cli.perf.schedule import Step
+from amqpbroker.cli.renamed import Renamed
 from amqpbroker.wire.properties import PROPERTIES
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -209,8 +210,11 @@ def valid(option: str, make: Callable[[dict[str, Any]], dict[str, Any]], values:
 _OPTIONS = (
     click.option(
         "-h",
-        "--uri",
-        metavar="URI",
+        "--url",
+        "uri",
+        cls=Renamed,
+        before=("--uri",),
+        metavar="URL",
         callback=_uri,
         envvar="AMQPBROKER_PERF_URI",
         show_envvar=True,

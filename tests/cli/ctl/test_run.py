@@ -1,7 +1,8 @@
 import pytest
 
+from amqpbroker.cli.ctl.commands import COMMANDS
 from amqpbroker.cli.ctl.failure import UsageError
-from amqpbroker.cli.ctl.run import parse, run
+from amqpbroker.cli.ctl.run import completions, parse, run
 
 
 def test_options_stand_anywhere():
@@ -72,3 +73,36 @@ def test_what_is_no_url(capsys):
 def test_no_broker_on_a_directory(tmp_path, capsys):
     assert run(["ping", "--data-dir", str(tmp_path)]) == 69
     assert f"no broker runs on {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_help_of_a_list_names_its_columns(capsys):
+    assert run(["list_queues", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Columns that are shown if none is named:\n\n   name, messages\n" in out
+    assert all(column in out for column in ("messages_unacknowledged", "consumers", "policy"))
+    assert run(["add_user", "--help"]) == 0
+    assert "olumns" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_80_columns(name, capsys):
+    assert run(["help", name] if name else ["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80 and not line.startswith("amqpbroker ctl")] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "incomplete", "words"),
+    [
+        ([], "list_q", ["list_queues"]),
+        (["-p", "v"], "purge", ["purge_queue"]),
+        (["list_queues"], "messages_u", ["messages_unacknowledged", "messages_unacknowledged_ram"]),
+        (["list_queues", "consumers"], "consumers", []),
+        ([], "--ur", ["--url"]),
+        ([], "--nod", []),
+        (["set_policy"], "--app", ["--apply-to"]),
+        (["add_user"], "x", []),
+    ],
+)
+def test_words_that_may_follow(before, incomplete, words):
+    assert completions(before, incomplete) == words

@@ -334,7 +334,7 @@ def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, 
 def test_nobody_there_to_churn():
     status, _, output = run("connection-churn", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
-    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --uri\n"
+    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
 
 
 def test_many_connections(broker):
@@ -417,7 +417,7 @@ def invoked(*arguments):
 def test_nobody_there():
     status, output = invoked("throughput", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
-    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --uri\n"
+    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
 
 
 def test_a_wrong_password_is_told_but_not_shown(broker):

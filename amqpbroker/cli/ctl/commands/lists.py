@@ -202,7 +202,9 @@ def _list(of: List, call: Call) -> Rows:
 
 
 def _command(name: str, of: List, about: str, banner: Callable[[Call], str], **options: bool) -> Command:
-    return Command(name, GROUP, about, "[<column> ...]", partial(_list, of), banner, options)
+    return Command(
+        name, GROUP, about, "[<column> ...]", partial(_list, of), banner, options, tuple(of.columns), tuple(of.default)
+    )
 
 
 COMMANDS = (
