@@ -9,8 +9,8 @@ PATH = Path(__file__).parent.parent / "docs" / "reference" / "ctl.md"
 INTRODUCTION = """\
 # amqpbroker ctl
 
-rabbitmqctl's and rabbitmq-diagnostics' commands, for what exists here, with their names, arguments, columns and exit
-statuses. They ask the management API of a running broker.
+Commands of rabbitmqctl and rabbitmq-diagnostics for the features that this broker has, with the same names, arguments,
+columns and exit statuses. They use the management API of a running broker.
 
 ```sh
 amqpbroker ctl list_queues name messages consumers
@@ -21,35 +21,39 @@ amqpbroker ctl list_connections --formatter json
 
 ## Which broker
 
-- `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: that one, as that user.
-  `--username` and `--password` may stand apart, `--cacertfile` says whose certificates are trusted with `https`.
-- `--data-dir DIR`: the one that owns this data directory, as its owner. A running broker leaves a file `control.json`
-  there, which only its own user may read; who can read it may do everything, as with RabbitMQ's cookie.
-- Without either the one of your own data directory, else the one on port 15672 of this machine, as `guest` or as
-  RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS say.
+- `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: the broker with this management
+  API. `--username` and `--password` may be given separately; `--cacertfile` names the trusted certificates for `https`.
+- `--data-dir DIR`: the broker that owns this data directory. A running broker writes a file `control.json` there, which only
+  its own user may read. A user who can read it has all permissions, as with RabbitMQ's cookie.
+- Without both: the broker of your own data directory, or else the one on port 15672 of this machine, with the user `guest`
+  or that of RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS.
 
 ## Options
 
-They may stand anywhere, as with rabbitmqctl.
+Options may be anywhere on the command line, as with rabbitmqctl.
 
-| Option | |
+| Option | Meaning |
 |---|---|
-| `-p`, `--vhost NAME` | The virtual host; `/` unless given. |
-| `--formatter NAME` | `table` (tabs), `pretty_table` (the default in a terminal), `json`, `json_stream`, `csv`. |
-| `-q`, `--quiet` | Only the results, without the line that says what is being done. |
-| `-s`, `--silent` | Without the table's head, too; `--no-table-headers` leaves out just that. |
-| `-t`, `--timeout SECONDS` | How long it may take; 60 unless given, or 0. |
-| `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Are taken, and mean nothing. |
+| `-p`, `--vhost NAME` | Virtual host; default `/`. |
+| `--formatter NAME` | `table` (separated by tabs), `pretty_table` (the default on a terminal), `json`, `json_stream` or `csv`. |
+| `-q`, `--quiet` | Print only results, without the line that announces the command. |
+| `-s`, `--silent` | Print only results, without that line and without the table head; `--no-table-headers` omits only the head. |
+| `-t`, `--timeout SECONDS` | Time limit; default 60, and for 0. |
+| `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Accepted and ignored. |
 
-A table that is far too wide for the terminal is shown a row at a time.
+On a terminal, a table that is wider than the terminal has its column heads and texts folded; numbers stay whole. If its
+columns do not fit even so, each row is a table of its own. Output to files and pipes is never folded.
 
-Exit status: 0 if all went well, 64 for a mistake in the command line, 65 for something that is not there, 67 for a user
-that is not there, 69 where the broker cannot be reached or refuses, 70 for a user that is there already.
+`--help` after a command shows its arguments and, for a list, its columns: `amqpbroker ctl list_queues --help`. For completion in your shell see
+[Shell completion](command-line.md#shell-completion).
+
+Exit status: 0 if the command succeeded, 64 for a mistake in the command line, 65 if an object does not exist, 67 if a user
+does not exist, 69 if the broker cannot be reached or refuses the request, 70 if a user exists already.
 """
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = [INTRODUCTION]
     groups: dict[str, list[str]] = {}
     for command in COMMANDS.values():
@@ -57,7 +61,7 @@ def page() -> str:
         words = " ".join(part for part in (command.name, command.words) if part)
         groups.setdefault(command.group, []).append(f"| `{words}` | {command.about} | {options} |\n")
     for group, rows in groups.items():
-        parts.append(f"\n## {group}\n\n| Command | | Its options |\n|---|---|---|\n" + "".join(rows))
+        parts.append(f"\n## {group}\n\n| Command | Effect | Its options |\n|---|---|---|\n" + "".join(rows))
     return "".join(parts)
 
 
