@@ -23,10 +23,10 @@ amqpbroker ctl list_connections --formatter json
 
 - `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: the broker with this management
   API. `--username` and `--password` may be given separately; `--cacertfile` names the trusted certificates for `https`.
-- `--data-dir DIR`: the broker that owns this data directory. A running broker writes a file `control.json` there, which only
-  its own user may read. A user who can read it has all permissions, as with RabbitMQ's cookie.
-- Without both: the broker of your own data directory, or else the one on port 15672 of this machine, with the user `guest`
-  or that of RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS.
+- `--data-dir DIR`: the broker that owns this data directory. A running broker writes a file `control.json` there, which
+  only its own user may read. A user who can read it has all permissions, as with RabbitMQ's cookie.
+- Without both: the broker of your own data directory, or else the one on port 15672 of this machine, with the user
+  `guest` or that of RABBITMQ_DEFAULT_USER and RABBITMQ_DEFAULT_PASS.
 
 ## Options
 
@@ -35,20 +35,20 @@ Options may be anywhere on the command line, as with rabbitmqctl.
 | Option | Meaning |
 |---|---|
 | `-p`, `--vhost NAME` | Virtual host; default `/`. |
-| `--formatter NAME` | `table` (separated by tabs), `pretty_table` (the default on a terminal), `json`, `json_stream` or `csv`. |
+| `--formatter NAME` | `table` (with tabs), `pretty_table` (the default on a terminal), `json`, `json_stream` or `csv`. |
 | `-q`, `--quiet` | Print only results, without the line that announces the command. |
-| `-s`, `--silent` | Print only results, without that line and without the table head; `--no-table-headers` omits only the head. |
+| `-s`, `--silent` | Print only results, and tables without their head. `--no-table-headers` omits only the head. |
 | `-t`, `--timeout SECONDS` | Time limit; default 60, and for 0. |
 | `-n`, `--node`, `-l`, `--longnames`, `--erlang-cookie`, `--dry-run` | Accepted and ignored. |
 
 On a terminal, a table that is wider than the terminal has its column heads and texts folded; numbers stay whole. If its
 columns do not fit even so, each row is a table of its own. Output to files and pipes is never folded.
 
-`--help` after a command shows its arguments and, for a list, its columns: `amqpbroker ctl list_queues --help`. For completion in your shell see
-[Shell completion](command-line.md#shell-completion).
+`--help` after a command shows its arguments and, for a list, its columns: `amqpbroker ctl list_queues --help`. Your shell
+can complete commands and columns, see [Shell completion](command-line.md#shell-completion).
 
-Exit status: 0 if the command succeeded, 64 for a mistake in the command line, 65 if an object does not exist, 67 if a user
-does not exist, 69 if the broker cannot be reached or refuses the request, 70 if a user exists already.
+Exit status: 0 if the command succeeded, 64 for a mistake in the command line, 65 if an object does not exist, 67 if a
+user does not exist, 69 if the broker cannot be reached or refuses the request, 70 if a user exists already.
 """
 
 
