@@ -35,7 +35,7 @@ Options may be anywhere on the command line, as with rabbitmqctl.
 | Option | Meaning |
 |---|---|
 | `-p`, `--vhost NAME` | Virtual host; default `/`. |
-| `--formatter NAME` | `table` (with tabs), `pretty_table` (the default on a terminal), `json`, `json_stream` or `csv`. |
+| `--formatter NAME` | `table` (tabs), `pretty_table` (the default on a terminal), `json`, `json_stream` or `csv`. |
 | `-q`, `--quiet` | Print only results, without the line that announces the command. |
 | `-s`, `--silent` | Print only results, and tables without their head. `--no-table-headers` omits only the head. |
 | `-t`, `--timeout SECONDS` | Time limit; default 60, and for 0. |
@@ -44,8 +44,8 @@ Options may be anywhere on the command line, as with rabbitmqctl.
 On a terminal, a table that is wider than the terminal has its column heads and texts folded; numbers stay whole. If its
 columns do not fit even so, each row is a table of its own. Output to files and pipes is never folded.
 
-`--help` after a command shows its arguments and, for a list, its columns: `amqpbroker ctl list_queues --help`. Your shell
-can complete commands and columns, see [Shell completion](command-line.md#shell-completion).
+`--help` after a command shows its arguments and, for a list, its columns: `amqpbroker ctl list_queues --help`. Your
+shell can complete commands and columns, see [Shell completion](command-line.md#shell-completion).
 
 Exit status: 0 if the command succeeded, 64 for a mistake in the command line, 65 if an object does not exist, 67 if a
 user does not exist, 69 if the broker cannot be reached or refuses the request, 70 if a user exists already.

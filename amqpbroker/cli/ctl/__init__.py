@@ -1,6 +1,6 @@
-"""`amqpbroker ctl`: rabbitmqctl's and rabbitmq-diagnostics' commands, for what exists here.
+"""`amqpbroker ctl`: commands of rabbitmqctl and rabbitmq-diagnostics, which use the management API.
 
-They ask the management API. Options may stand anywhere, as rabbitmqctl takes them.
+Options may be anywhere on the command line, as with rabbitmqctl.
 """
 
 import sys

@@ -16,7 +16,7 @@ FORMATTERS = ("table", "pretty_table", "json", "json_stream", "csv")
 
 
 def show(result: Any, formatter: str | None, headers: bool = True) -> None:
-    """Print it on stdout. formatter: None for a pretty table where somebody looks, else a plain one."""
+    """Print a result on stdout. formatter: None for a pretty table on a terminal, and a plain one elsewhere."""
     if result is None:
         return
     if not isinstance(result, Rows):
@@ -45,7 +45,7 @@ def show(result: Any, formatter: str | None, headers: bool = True) -> None:
         case "pretty_table":
             _pretty(result, headers)
         case _:
-            raise CtlError(f"there is no formatter {formatter}; choose {', '.join(FORMATTERS)}", 64)
+            raise CtlError(f"there is no formatter {formatter}; choose one of {', '.join(FORMATTERS)}", 64)
 
 
 def _print(text: str) -> None:
@@ -108,7 +108,7 @@ def _is_number(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """One value as rabbitmqctl's tables show it; nothing in it gets at the terminal or breaks the line."""
+    """Return a value as rabbitmqctl's tables show it, in one line and without control characters."""
     match value:
         case None:
             return ""
@@ -125,7 +125,7 @@ def shown(value: Any) -> str:
 
 
 def erlang(value: Any) -> str:
-    """A JSON value in Erlang's words: an object is a list of pairs."""
+    """Return a JSON value as an Erlang term: an object is a list of pairs."""
     match value:
         case None:
             return "undefined"

@@ -1,4 +1,4 @@
-"""From a command line to its exit status."""
+"""Runs a command line of ctl, and returns its exit status."""
 
 import sys
 from functools import partial
@@ -67,7 +67,7 @@ _HELP_WIDTH = 80
 
 
 class Line(NamedTuple):
-    """A command line taken apart. command: "" if there is none."""
+    """A parsed command line. command: "" if there is none."""
 
     command: str
     words: list[str]
@@ -75,7 +75,7 @@ class Line(NamedTuple):
 
 
 def parse(arguments: list[str]) -> Line:
-    """Raises UsageError for an option that nobody has, or that lacks its value."""
+    """Parse a command line. Raises UsageError for an unknown option, or one without its value."""
     words: list[str] = []
     options: dict[str, str] = {}
     known = dict(OPTIONS)
@@ -118,7 +118,7 @@ def completions(before: list[str], incomplete: str) -> list[str]:
 
 
 def run(arguments: list[str]) -> int:
-    """Do what the command line says; returns the exit status."""
+    """Run a command line. Return the exit status."""
     command: Command | None = None
     try:
         line = parse(arguments)
@@ -146,7 +146,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _named(name: str) -> Command:
-    """Raises UsageError if there is no such command."""
+    """Return a command. Raises UsageError if there is no such command."""
     command = COMMANDS.get(name)
     if command is None:
         raise UsageError(_unknown(name))
@@ -213,4 +213,6 @@ def _unknown(name: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, COMMANDS, 1)
-    return f"Command '{name}' not found." + (f" Did you mean '{near[0]}'?" if near else " `help` lists what there is.")
+    return f"Command '{name}' not found." + (
+        f" Did you mean '{near[0]}'?" if near else " `amqpbroker ctl help` lists the commands."
+    )
