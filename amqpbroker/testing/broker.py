@@ -68,7 +68,7 @@ class Broker(Hinted):
         #: Faults to inject, a `Faults`: lost connections, refused publishes, late confirms.
         self.faults = Faults(self._host.injector, self._call_and_quiesce)
 
-    # --- start and stop ---------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start the broker. Return it once clients can connect.
@@ -138,7 +138,7 @@ class Broker(Hinted):
         """True from `start()` to `stop()`. False in a fork of the process, which can only connect to `url`."""
         return self._host.running
 
-    # --- addresses --------------------------------------------------------------------------------------------------
+    # --- addresses ----------------------------------------------------------------------------------------------------
 
     @property
     def host(self) -> str:
@@ -186,7 +186,7 @@ class Broker(Hinted):
                 return host, port
         raise RuntimeError(NOT_RUNNING)
 
-    # --- vhosts -----------------------------------------------------------------------------------------------------
+    # --- vhosts -------------------------------------------------------------------------------------------------------
 
     @checked_arguments
     def add_vhost(self, name: str) -> str:
@@ -207,7 +207,7 @@ class Broker(Hinted):
         """
         self._call(deleting_vhost(name, missing_ok), "delete_vhost()")
 
-    # --- queries ----------------------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------------------
 
     @checked_arguments
     def wait_until(
@@ -315,7 +315,7 @@ class Broker(Hinted):
         """Return `channel_errors` of one vhost; None for all."""
         return self._query("channel_errors", lambda instance: now(instance.inspector.refusals(vhost)))
 
-    # --- calls to the broker's thread -------------------------------------------------------------------------------
+    # --- calls to the broker's thread ---------------------------------------------------------------------------------
 
     @property
     def _instance(self) -> Instance:

@@ -37,7 +37,7 @@ class BrokerClock(Hinted):
     ) -> None:
         """Move the broker's time on by the sum of all arguments.
 
-        Everything that is due within this span happens in order, each event at its own time. When the call returns, all
+        Timers that are due within this span fire in order, each at its own time. When the call returns, all
         consequences have been written to the clients' sockets.
 
         - `delta`: a `datetime.timedelta`.
@@ -55,7 +55,7 @@ class BrokerClock(Hinted):
         self._host.run(self._host.call(lambda instance: instance.time_travel.freeze()), PATIENCE_S, "clock.freeze()")
 
     def resume(self) -> None:
-        """Let a frozen clock run again, from the time that it shows."""
+        """Continue a frozen clock from the time that it shows."""
         self._host.run(self._host.call(lambda instance: instance.time_travel.resume()), PATIENCE_S, "clock.resume()")
 
     @property

@@ -52,7 +52,7 @@ class Host:
         #: Time limit in seconds for the start, the stop and each call.
         self.patience_s = PATIENCE_S
 
-    # --- start and stop ---------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Return once clients can connect. Raises ListenError, UnusableDefinitionsError, RuntimeError."""
@@ -160,7 +160,7 @@ class Host:
         if coming is not None:
             coming.set_result(None)
 
-    # --- calls ------------------------------------------------------------------------------------------------------
+    # --- calls --------------------------------------------------------------------------------------------------------
 
     @property
     def instance(self) -> Instance:

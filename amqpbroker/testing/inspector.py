@@ -65,7 +65,7 @@ class Inspector:
         self._recorder = recorder
         self._faults = faults
 
-    # --- queues -----------------------------------------------------------------------------------------------------
+    # --- queues -------------------------------------------------------------------------------------------------------
 
     def queues(self, vhost: str | None = None) -> list[QueueState]:
         """Return the state of all queues, by vhost and name."""
@@ -160,7 +160,7 @@ class Inspector:
             hint = "; there is an exchange of this name, so name a queue that is bound to it"
         return text + hint
 
-    # --- publishes and errors ---------------------------------------------------------------------------------------
+    # --- publishes and errors -----------------------------------------------------------------------------------------
 
     def published(
         self,
@@ -237,7 +237,7 @@ class Inspector:
         more = ", and others" if len(counts) > SHOWN else ""
         return f"published so far: {shown}{more}{_discarded(self._recorder.publishes)}{wanted.hint(counts)}"
 
-    # --- text of failed assertions ----------------------------------------------------------------------------------
+    # --- text of failed assertions ------------------------------------------------------------------------------------
 
     def report(self, vhost: str | None = None, but: str | None = None) -> str:
         """Return the queues except one, unroutable messages, errors of clients and faults, as lines of text."""

@@ -68,7 +68,7 @@ class AsyncBroker(Hinted):
         #: Faults to inject, an `AsyncFaults`: lost connections, refused publishes, late confirms.
         self.faults = AsyncFaults(self._host.injector, self._call_and_quiesce)
 
-    # --- start and stop ---------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------------
 
     async def start(self) -> Self:
         """Start the broker. Return it once clients can connect. See `Broker.start`."""
@@ -101,7 +101,7 @@ class AsyncBroker(Hinted):
         """True from `start()` to `stop()`."""
         return self.sync.running
 
-    # --- addresses --------------------------------------------------------------------------------------------------
+    # --- addresses ----------------------------------------------------------------------------------------------------
 
     @property
     def host(self) -> str:
@@ -128,7 +128,7 @@ class AsyncBroker(Hinted):
         """Return the AMQP URL of a vhost with a user's name and password. Not awaited. See `Broker.url_of`."""
         return self.sync.url_of(vhost, user, password)
 
-    # --- vhosts -----------------------------------------------------------------------------------------------------
+    # --- vhosts -------------------------------------------------------------------------------------------------------
 
     @checked_arguments
     async def add_vhost(self, name: str) -> str:
@@ -141,7 +141,7 @@ class AsyncBroker(Hinted):
         """Delete a vhost with all its queues and exchanges, and close its connections. See `Broker.delete_vhost`."""
         await self._run(self._host.call(deleting_vhost(name, missing_ok)), what="delete_vhost()")
 
-    # --- queries ----------------------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------------------
 
     @checked_arguments
     async def wait_until(
@@ -208,7 +208,7 @@ class AsyncBroker(Hinted):
         """
         return await self._query("channel_errors()", lambda instance: now(instance.inspector.refusals(vhost)))
 
-    # --- calls to the broker's thread -------------------------------------------------------------------------------
+    # --- calls to the broker's thread ---------------------------------------------------------------------------------
 
     async def _run(self, coroutine: Coroutine[Any, Any, T], timeout_s: float | None = None, what: str = "") -> T:
         """Run a coroutine on the broker's loop and return its result, see `Host.run`."""

@@ -41,7 +41,7 @@ class AsyncBrokerClock(Hinted):
         await self._run(call, PATIENCE_S, "clock.freeze()")
 
     async def resume(self) -> None:
-        """Let a frozen clock run again, from the time that it shows."""
+        """Continue a frozen clock from the time that it shows."""
         call = self._host.call(lambda instance: instance.time_travel.resume())
         await self._run(call, PATIENCE_S, "clock.resume()")
 

@@ -85,7 +85,7 @@ class Faults(Hinted):
             check_text(name, value)
         return Faults(self._injector, self._call, self._only._replace(**named))
 
-    # --- lost connections -------------------------------------------------------------------------------------------
+    # --- lost connections ---------------------------------------------------------------------------------------------
 
     @checked_arguments
     def reset(
@@ -157,7 +157,7 @@ class Faults(Hinted):
             Restart(on, instead_of, nth, after_frames, after_bytes, sent, down, times=times, only=self._only),
         )
 
-    # --- slow connections -------------------------------------------------------------------------------------------
+    # --- slow connections ---------------------------------------------------------------------------------------------
 
     def stop_reading(self) -> Ordered:
         """Read nothing from clients, so that their sockets fill. The broker still writes, heartbeats included.
@@ -174,7 +174,7 @@ class Faults(Hinted):
         """Write to clients one byte at a time, about ten thousand bytes a second."""
         return self._order(OneByteWrites(only=self._only))
 
-    # --- publishers -------------------------------------------------------------------------------------------------
+    # --- publishers ---------------------------------------------------------------------------------------------------
 
     @checked_arguments
     def nack(
@@ -227,7 +227,7 @@ class Faults(Hinted):
         """End all faults of `block`: publishers may go on."""
         self._remove(lambda: [fault for fault in self._injector.faults if isinstance(fault, Block)])
 
-    # --- consumers --------------------------------------------------------------------------------------------------
+    # --- consumers ----------------------------------------------------------------------------------------------------
 
     @checked_arguments
     def duplicate(self, delivery: int = 1, *, queue: str | None = None, times: int | None = 1) -> Ordered:
@@ -242,7 +242,7 @@ class Faults(Hinted):
         """
         return self._order(Duplicate(delivery, queue, times=times, only=self._only))
 
-    # --- declarations -----------------------------------------------------------------------------------------------
+    # --- declarations -------------------------------------------------------------------------------------------------
 
     @checked_arguments
     def refuse_declare(
@@ -263,7 +263,7 @@ class Faults(Hinted):
         """
         return self._order(RefuseDeclare(queue, exchange, code, text, times=times, only=self._only))
 
-    # --- random faults ----------------------------------------------------------------------------------------------
+    # --- random faults ------------------------------------------------------------------------------------------------
 
     @checked_arguments
     def random(
@@ -286,7 +286,7 @@ class Faults(Hinted):
         """
         return self._order(Chance(seed, rate, tuple(kinds), times=times, only=self._only))
 
-    # --- active faults and their record -----------------------------------------------------------------------------
+    # --- active faults and their record -------------------------------------------------------------------------------
 
     @property
     def active(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Messages that come twice."""
+"""Messages that are delivered twice."""
 
 import dataclasses
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Faults of publishes: refused, or not confirmed for a time."""
+"""Faults of publishes: refused publishes, and withheld or late confirms."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -88,7 +88,7 @@ class DelayConfirms(WithholdConfirms):
         self._release(*self._held.pop(0))
 
     def begin(self) -> None:
-        """What an earlier run of the broker had is gone with its connections."""
+        """Discard the confirms of connections from before a restart."""
         self._held.clear()
         self._timers.clear()
 

@@ -37,7 +37,7 @@ def freeze(instance: Instance, call: Call) -> dict[str, Any]:
 
 
 def resume(instance: Instance, call: Call) -> dict[str, Any]:
-    """Lets a frozen clock run again, from the time that it shows."""
+    """Continues a frozen clock from the time that it shows."""
     instance.time_travel.resume()
     return show(instance, call)
 

@@ -98,7 +98,7 @@ def test_what_happened_is_told(b, connect):
     assert b.faults.active == ["block()"]
     with pytest.raises(AssertionError) as raised:
         b.wait_until(queue="nowhere", timeout=0)
-    assert f"faults in force: block()\nfaults that struck:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
+    assert f"active faults: block()\nfaults that struck:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
 
 
 def test_after_a_start_it_is_still_in_force_and_what_was_withheld_is_gone():
