@@ -14,9 +14,9 @@ from amqpbroker.cli.perf.template import STAMP, Kind
 from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
 from amqpbroker.cli.perf.variety import DEFAULT_SEED, Variety
 
-#: Of what names a queue, an exchange or a route, in octets.
+#: Longest name of a queue or an exchange, and longest routing key, in bytes.
 LONGEST_NAME = 255
-#: With one place for a number, as printf writes it.
+#: Pattern with one place for a number, as in printf.
 _PATTERN = re.compile(r"([^%]|%%)*%[0-9]{0,3}d([^%]|%%)*")
 
 
@@ -50,7 +50,7 @@ def _body(path: Path | None) -> bytes:
     except OSError as error:
         raise click.UsageError(f"--body: {path}: {error.strerror}") from None
     if len(body) > most:
-        raise click.UsageError(f"--body: {path} is larger than {most:,} octets")
+        raise click.UsageError(f"--body: {path} is larger than {most:,} bytes")
     return body
 
 
@@ -95,7 +95,7 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     longest["queue" if given["routing_key"] is None else "routing_key"] = _longest_key(given)
     for name, most in longest.items():
         if len((given[name] or "").encode()) > most:
-            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {most} octets{_why(most)}")
+            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {most} bytes{_why(most)}")
 
 
 def _longest_key(given: dict[str, Any]) -> int:
@@ -136,7 +136,7 @@ def _is_random(given: dict[str, Any]) -> bool:
 
 
 def _exchange_type(given: dict[str, Any]) -> str:
-    """Return the type of the exchange; the names of predeclared exchanges tell it."""
+    """Return the type of the exchange, which the name of a predeclared exchange shows."""
     exchange: str = given["exchange"]
     if exchange.startswith("amq.rabbitmq."):
         return "topic"
@@ -147,7 +147,7 @@ def _exchange_type(given: dict[str, Any]) -> str:
 
 
 def _check_memory(given: dict[str, Any]) -> None:
-    """A message of each size and priority is encoded before. Raises UsageError if that is more than one may be."""
+    """Raise UsageError if the messages of all sizes and priorities, which are encoded before the run, are too large."""
     random = given["random_body_size"]
     sizes = [step.value for step in given["variable_size"]] or [random[1] if random else given["size"] or 0]
     priorities = 1 + (given["max_priority"] or 0)
@@ -207,7 +207,7 @@ def _queues(given: dict[str, Any]) -> tuple[str, ...]:
     numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
     most = _longest_key(given) if given["routing_key"] is None else LONGEST_NAME
     if len((pattern % numbers[-1]).encode()) > most:
-        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {most} octets{_why(most)}")
+        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {most} bytes{_why(most)}")
     return tuple(pattern % number for number in numbers)
 
 
