@@ -95,4 +95,4 @@ def test_no_answer(answering):
 def test_a_url_that_is_none(url):
     status, output = ping("--url", url)
     assert status == 2
-    assert "--url is to be amqp://HOST[:PORT]" in output
+    assert "must be of the form amqp://HOST[:PORT]" in output

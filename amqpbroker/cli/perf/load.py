@@ -70,14 +70,14 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     if given["rate"] is not None and given["variable_rate"]:
         raise click.UsageError("--rate and --variable-rate exclude each other")
     if given["variable_rate"] and not any(step.value >= RATE.low for step in given["variable_rate"]):
-        raise click.UsageError(f"--variable-rate: one of the rates is to be at least {RATE.low:f}")
+        raise click.UsageError(f"--variable-rate: one of the rates must be at least {RATE.low:f}")
     _check_variety(given)
     least = min((step.value for step in given["variable_size"]), default=given["size"])
     if given["random_body_size"]:
         least, _ = given["random_body_size"]
     if measured and least is not None and least < STAMP.size:
         raise click.UsageError(
-            f"{'--random-body-size' if given['random_body_size'] else '-s'} is to be at least {STAMP.size} "
+            f"{'--random-body-size' if given['random_body_size'] else '-s'} must be at least {STAMP.size} "
             "to measure latencies: messages carry their time"
         )
     if measured and not (given["producers"] and (given["consumers"] or given["confirm"])):
@@ -86,7 +86,7 @@ def _check(given: dict[str, Any], measured: bool) -> None:
         raise click.UsageError("--autoack and --multi-ack-every exclude each other")
     if 0 < given["qos"] < (given["multi_ack_every"] or 0):
         raise click.UsageError(
-            "--multi-ack-every is to be at most --qos: else no more would come, and none be acknowledged"
+            "--multi-ack-every must be at most --qos: else no more would come, and none be acknowledged"
         )
     if given["exchange_type"] and not given["exchange"]:
         raise click.UsageError("--type is that of an exchange: name it with --exchange")
@@ -95,7 +95,7 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     longest["queue" if given["routing_key"] is None else "routing_key"] = _longest_key(given)
     for name, most in longest.items():
         if len((given[name] or "").encode()) > most:
-            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {most} bytes{_why(most)}")
+            raise click.UsageError(f"--{name.replace('_', '-')} must be at most {most} bytes{_why(most)}")
 
 
 def _longest_key(given: dict[str, Any]) -> int:
@@ -191,7 +191,7 @@ def _check_queues(given: dict[str, Any]) -> None:
     if given["queue"] and given["queue_pattern"]:
         raise click.UsageError("--queue and --queue-pattern exclude each other")
     if given["queue_pattern_to"] < given["queue_pattern_from"]:
-        raise click.UsageError("--queue-pattern-to is to be at least --queue-pattern-from")
+        raise click.UsageError("--queue-pattern-to must be at least --queue-pattern-from")
     if given["queue_pattern_to"] - given["queue_pattern_from"] >= QUEUES.high:
         raise click.UsageError(f"--queue-pattern-to: {QUEUES.high:,} queues at most")
     if given["queue_pattern"] and not _PATTERN.fullmatch(given["queue_pattern"]):
@@ -207,7 +207,7 @@ def _queues(given: dict[str, Any]) -> tuple[str, ...]:
     numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
     most = _longest_key(given) if given["routing_key"] is None else LONGEST_NAME
     if len((pattern % numbers[-1]).encode()) > most:
-        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {most} bytes{_why(most)}")
+        raise click.UsageError(f"--queue-pattern: names of queues must be at most {most} bytes{_why(most)}")
     return tuple(pattern % number for number in numbers)
 
 

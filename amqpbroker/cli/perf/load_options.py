@@ -76,7 +76,7 @@ _HOW_LONG = (
 )
 _MESSAGES = (
     click.option(
-        "-s", "--size", metavar="OCTETS", type=OCTETS, help=f"Size of a message's body.  [default: {STAMP.size}]"
+        "-s", "--size", metavar="BYTES", type=OCTETS, help=f"Size of a message's body.  [default: {STAMP.size}]"
     ),
     click.option(
         "-vs",

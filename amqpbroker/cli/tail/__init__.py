@@ -48,7 +48,7 @@ def tail(
     max_bytes: int,
     **where: str | None,
 ) -> None:
-    """Show the messages of a queue or an exchange as they are published or delivered.
+    """Show the messages of a queue or an exchange as they arrive.
 
     NAME is a queue or an exchange; amq.default is the default exchange. No message is removed from a
     queue. Ctrl-C ends the command. It finds the broker as `amqpbroker ctl` does, and works with RabbitMQ as well.

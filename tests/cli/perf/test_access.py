@@ -88,7 +88,7 @@ def test_without_one_it_is_told_what_to_do(strict, authority):
 
 
 def test_with_a_password_where_only_certificates_count(strict, authority, certificate):
-    with pytest.raises(PerfError, match="the broker does not take PLAIN to log in by, but EXTERNAL"):
+    with pytest.raises(PerfError, match="the broker does not accept the login mechanism PLAIN; it offers EXTERNAL"):
         Client(access(strict, Tls(authority.cafile, *certificate), external=False))
 
 

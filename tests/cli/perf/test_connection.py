@@ -99,7 +99,7 @@ def test_a_silent_broker_is_told(ends):
     link, _ = ends
     start = link._heard_at
     link.beat(start + 21, is_reading=True)
-    with pytest.raises(PerfError, match="nothing heard of the broker for two heartbeats"):
+    with pytest.raises(PerfError, match="the broker has sent nothing for two heartbeats"):
         link.beat(start + 22, is_reading=True)
 
 
@@ -182,5 +182,5 @@ def test_a_part_of_a_frame_is_left():
 def test_what_is_no_frame_is_told():
     with pytest.raises(PerfError, match="end octet"):
         taken(ReadBuffer(100), DATA[:13] + b"\0")
-    with pytest.raises(PerfError, match="frame of 93 octets, more than was agreed on"):
+    with pytest.raises(PerfError, match="frame of 93 bytes, which is more than was negotiated"):
         taken(ReadBuffer(100), frames.FRAME_HEAD.pack(3, 1, 93) + b"x")

@@ -127,7 +127,7 @@ def test_small_messages_of_others_have_no_age():
 def test_what_is_no_frame_is_told():
     with pytest.raises(PerfError, match="end octet"):
         fed(b"\x01\x00\x01\x00\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
-    with pytest.raises(PerfError, match="more than was agreed"):
+    with pytest.raises(PerfError, match="more than was negotiated"):
         fed(b"\x03\x00\x01\xff\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
 
 

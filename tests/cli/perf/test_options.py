@@ -18,7 +18,7 @@ def test_pairs_and_json(text, values):
     assert parsed(text) == values
 
 
-@pytest.mark.parametrize(("text", "said"), [("a", "KEY=VALUE"), ("=1", "KEY=VALUE"), ("{a", "no JSON")])
+@pytest.mark.parametrize(("text", "said"), [("a", "KEY=VALUE"), ("=1", "KEY=VALUE"), ("{a", "not valid JSON")])
 def test_neither(text, said):
     with pytest.raises(ValueError, match=said):
         parsed(text)

@@ -328,7 +328,7 @@ def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, 
     status, output = invoked("queue-count", "--uri", broker.url, "-x", 2, *refused)
     assert status == 1
     assert "406 PRECONDITION_FAILED" in output
-    assert "with 0 queues there" in output
+    assert "with 0 queues open" in output
 
 
 def test_nobody_there_to_churn():
@@ -397,7 +397,7 @@ def test_what_the_broker_refuses_while_setting_up(broker):
 def test_more_channels_than_the_broker_allows(broker):
     status, _, stderr = run("throughput", "--uri", broker.url, "-x", 0, "-Y", 2048, "-z", 5)
     assert status == 1
-    assert "Error: the broker allows 2047 channels in a connection; ask for no more of them" in stderr
+    assert "Error: the broker allows 2047 channels in a connection; use no more than that" in stderr
 
 
 def test_what_the_broker_refuses_later(broker):
@@ -431,18 +431,18 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
     ("arguments", "said"),
     [
         (["throughput", "-x", 0, "-y", 0], "nothing to do"),
-        (["latency", "-s", 8], "-s is to be at least 16"),
-        (["latency", "-vs", "20:1", "-vs", "8:1"], "-s is to be at least 16"),
+        (["latency", "-s", 8], "-s must be at least 16"),
+        (["latency", "-vs", "20:1", "-vs", "8:1"], "-s must be at least 16"),
         (["queue-churn", "-h"], "-h is the broker's address, as in PerfTest; help is --help"),
-        (["throughput", "--keyfile", __file__], "name that with --certfile"),
-        (["throughput", "-se"], "--sasl-external takes an amqps:// address, and --certfile"),
+        (["throughput", "--keyfile", __file__], "give the certificate with --certfile"),
+        (["throughput", "-se"], "--sasl-external needs an amqps:// address and --certfile"),
         (["latency", "-B", __file__], "--body: to measure latencies"),
         (["throughput", "-B", __file__, "-s", 5], "--body has a size of its own"),
         (["throughput", "-R", 5, "-L", 5], "--consumer-rate and --consumer-latency exclude each other"),
         (["throughput", "-ew", "idle", "-y", 0], "give -y at least 1"),
         (["latency", "-r", 5, "-vr", "5:1"], "--rate and --variable-rate exclude each other"),
         (["throughput", "-s", 5, "-vs", "5:1"], "--size and --variable-size exclude each other"),
-        (["throughput", "-vr", "0:1"], "one of the rates is to be at least 0.000001"),
+        (["throughput", "-vr", "0:1"], "one of the rates must be at least 0.000001"),
         (["throughput", "-vr", "5"], "'5' has no colon: write a number, a colon and seconds, such as 200:60"),
         (["throughput", "-vs", "5.5:1"], "'5.5' is not a whole number from 0 to 536,870,912"),
         (["latency", "-y", 0], "-y at least 1 or --confirm"),
@@ -456,7 +456,7 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-E", "-u", "q"], "leave --queue and --queue-pattern out"),
         (["throughput", "-E", "-y", 2, "-Y", 2], "only 1 would get messages: give as many producers"),
         (["throughput", "-E", "-y", 0], "give -y at least 1"),
-        (["throughput", "-k", "é" * 128], "--routing-key is to be at most 255 octets"),
+        (["throughput", "-k", "é" * 128], "--routing-key must be at most 255 bytes"),
         (["throughput", "-u", "q", "--queue-pattern", "q%d"], "exclude each other"),
         (["throughput", "--queue-pattern", "q"], "one %d, such as perf-%d"),
         (["throughput", "--queue-pattern", "q%d", "--queue-pattern-from", 2], "at least --queue-pattern-from"),
@@ -467,20 +467,20 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-vs", "5:1e-9"], "'1e-9' is not a number from 0.001 to 2,000,000"),
         (["throughput", "-qp", "q%d%d"], "one %d, such as perf-%d"),
         (["throughput", "-qp", "q%9999999999d"], "one %d, such as perf-%d"),
-        (["throughput", "-qp", "q%256d"], "names of queues are to be at most 255 octets"),
+        (["throughput", "-qp", "q%256d"], "names of queues must be at most 255 bytes"),
         (["throughput", "-qp", "q%d", "-qpt", 10**12], "--queue-pattern-to: 1,000,000 queues at most"),
         (["throughput", "-E", "-e", "x", "-y", 65535, "-Y", 65535], "but 1,000,000 at most"),
         (
             ["throughput", "-s", 10**8, "--max-priority", 255],
             "are 25,600,000,000 octets together, and may be 536,870,912",
         ),
-        (["throughput", "-mp", '{"a": NaN}'], "NaN is no number"),
+        (["throughput", "-mp", '{"a": NaN}'], "NaN is not a number"),
         (["throughput", "--random-body-size", 500], "'500' has no colon: write the smallest and the largest size"),
         (["throughput", "--random-body-size", "-a"], "'-a' has no colon: write the smallest and the largest size"),
         (["throughput", "--random-body-size", "5:"], "'' is not a whole number from 0 to 536,870,912"),
         (["throughput", "--random-body-size", "2000:100"], "begins with the larger size: write 100:2000"),
         (["throughput", "--random-body-size", "1:40000000"], "give a size of at most 33,554,432 octets"),
-        (["latency", "--random-body-size", "8:100"], "--random-body-size is to be at least 16 to measure latencies"),
+        (["latency", "--random-body-size", "8:100"], "--random-body-size must be at least 16 to measure latencies"),
         (["throughput", "--random-body-size", "1:2", "-s", 0], "--size and --random-body-size exclude each other"),
         (["throughput", "--random-body-size", "1:2", "-vs", "5:1"], "--variable-size and --random-body-size exclude"),
         (["throughput", "--random-body-size", "1:2", "-B", __file__], "--body and --random-body-size exclude"),
@@ -491,9 +491,9 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-K", "-p", "-u", "q"], "name an exchange that is there with --exchange"),
         (["throughput", "-K", "-e", "x", "-t", "direct"], "leave --type out for a topic exchange"),
         (["throughput", "-K", "-e", "amq.direct"], "name another one than amq.direct"),
-        (["throughput", "-K", "-k", "k" * 232], "--routing-key is to be at most 231 octets with --unique-keys"),
-        (["throughput", "-K", "-u", "q" * 232], "--queue is to be at most 231 octets with --unique-keys"),
-        (["throughput", "-K", "-qp", "q%232d"], "names of queues are to be at most 231 octets with --unique-keys"),
+        (["throughput", "-K", "-k", "k" * 232], "--routing-key must be at most 231 bytes with --unique-keys"),
+        (["throughput", "-K", "-u", "q" * 232], "--queue must be at most 231 bytes with --unique-keys"),
+        (["throughput", "-K", "-qp", "q%232d"], "names of queues must be at most 231 bytes with --unique-keys"),
         (["queue-churn", "--queue-args", '{"a": 99999999999999999999}'], "--queue-args: a is too large"),
     ],
 )
@@ -506,7 +506,7 @@ def test_mistakes_in_the_command_line(arguments, said):
 
 def test_a_body_that_has_no_end(monkeypatch):
     monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
-    assert "--body: /dev/zero is larger than 1,000 octets" in invoked("throughput", "-B", "/dev/zero")[1]
+    assert "--body: /dev/zero is larger than 1,000 bytes" in invoked("throughput", "-B", "/dev/zero")[1]
 
 
 @pytest.mark.parametrize("more", [["--random-properties"], ["--max-priority", 15]])

@@ -230,7 +230,7 @@ def test_it_ends_with_its_vhost_and_with_the_broker(tmp_path: Path, tail: Tail) 
         (("--queue", "amq.topic"), 65, "Error: there is no queue 'amq.topic' in vhost '/'.\n"),
         (("amq.fanout", "--key", "a"), 64, "--key is for topic exchanges; 'amq.fanout' is of the type fanout.\n"),
         (("amq.direct", "--key", "a"), 64, "--key is for topic exchanges; 'amq.direct' is of the type direct.\n"),
-        (("both",), 64, "There are a queue and an exchange 'both': say --queue or --exchange.\n"),
+        (("both",), 64, "There are a queue and an exchange 'both': choose with --queue or --exchange.\n"),
     ],
 )
 def test_what_cannot_be_followed(
