@@ -120,14 +120,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_is_said(b, wrong):
+def test_errors_name_the_value_and_the_remedy(b, wrong):
     call, kind, text = WRONG[wrong]
     with pytest.raises(kind) as raised:
         call(b)
     assert text in str(raised.value)
 
 
-def test_of_many_faults_some_are_shown(b):
+def test_a_report_shows_some_of_many_faults(b):
     for number in range(100):
         b.faults.nack(routing_key=f"q{number}")
     report = b.faults.report()

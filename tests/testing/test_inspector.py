@@ -1,4 +1,4 @@
-"""What tests look at: it is what is there, looking changes nothing, and what fails shows what there is instead."""
+"""Queries return the actual state and change nothing, and failed ones show it."""
 
 import asyncio
 import datetime
@@ -54,7 +54,7 @@ def test_wait_until_a_queue_is_empty(b, channel):
         other.channel().basic_consume("q", print)
         threading.Timer(0.05, channel.basic_publish, ("", "q", b"x")).start()
         b.wait_until(queue="q", ready=0, unacked=4, consumers=1, timeout=60)
-    # What was not acknowledged came back.
+    # Unacknowledged messages were requeued.
     b.wait_until(queue="q", ready=4, unacked=0, consumers=0, timeout=60)
 
 
@@ -208,7 +208,7 @@ def test_a_message_has_pythons_values(b, channel):
     assert message.queues == ("q",)
 
 
-def test_a_dead_letter_tells_where_it_died(b, channel):
+def test_a_dead_letter_has_its_history(b, channel):
     channel.queue_declare("dlq")
     arguments = {"x-message-ttl": 60_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq"}
     channel.queue_declare("q", arguments=arguments)
@@ -226,7 +226,7 @@ def test_messages_of_a_queue_that_is_not_there(b, vhost):
 # --- what came by -----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_published(b, channel):
+def test_published_messages_are_recorded(b, channel):
     channel.exchange_declare("orders", "topic")
     channel.queue_declare("q")
     channel.queue_bind("q", "orders", "#")
@@ -311,7 +311,7 @@ def test_messages_that_come_near_are_shown(b, channel):
     assert [message.body for message in b.published(routing_key="created", body=b"42")] == [b"42"]
 
 
-def test_what_is_published_in_a_transaction_is_told_at_once_as_the_firehose_does(b, channel):
+def test_publishes_of_a_transaction_are_recorded_before_the_commit(b, channel):
     channel.queue_declare("q")
     channel.tx_select()
     channel.basic_publish("", "q", b"1")
@@ -320,13 +320,13 @@ def test_what_is_published_in_a_transaction_is_told_at_once_as_the_firehose_does
     assert b.messages("q") == []
 
 
-def test_what_no_queue_got(b, channel):
+def test_unroutable_messages_are_recorded(b, channel):
     channel.basic_publish("amq.direct", "nobody", b"lost", pika.BasicProperties(app_id="a"))
     assert [(m.exchange, m.body) for m in b.unroutable] == [("amq.direct", b"lost")]
     assert repr(b.unroutable) == "[<exchange 'amq.direct' key 'nobody' b'lost' app_id='a'>]"
 
 
-def test_what_clients_were_refused(b, channel):
+def test_channel_errors_are_recorded(b, channel):
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
         channel.queue_declare("absent", passive=True)
     (error,) = b.channel_errors
@@ -335,7 +335,7 @@ def test_what_clients_were_refused(b, channel):
 
 
 @pytest.mark.explore
-def test_only_so_much_is_remembered(b, channel):
+def test_the_number_of_remembered_publishes_is_limited(b, channel):
     channel.queue_declare("q", arguments={"x-max-length": 1})
     for _ in range(MESSAGES + 5):
         channel.basic_publish("", "q", b"x")
@@ -343,7 +343,7 @@ def test_only_so_much_is_remembered(b, channel):
     assert "(and 5 earlier ones, which are no longer remembered)" in repr(b.published(exchange="other"))
 
 
-def test_large_ones_are_forgotten_earlier():
+def test_large_records_are_discarded_earlier():
     newest = Newest(10, 100)
     for size in (40, 40, 40, 1000):
         newest.add(size, size)

@@ -1,4 +1,4 @@
-"""The pytest plugin, in test runs of its own: it is there without a word, and costs nothing where it is not used."""
+"""The pytest plugin, in separate test runs: it needs no configuration, and costs nothing if it is not used."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def declared(url):
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    """Runs pytest over a test file, and gives its output, which has `expected` in its last line."""
+    """Return a function that runs pytest on a test, and returns its output, whose last line has `expected`."""
 
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
@@ -219,7 +219,7 @@ def test_a_wrong_option_is_told(run):
     run(TESTS, "amqp_version = 3.9: this must be one of 4.0", pytest_ini="[pytest]\namqp_version = 4.1 3.9\n")
 
 
-def test_a_test_that_fails_and_leaves_its_connection_open_takes_none_along(run):
+def test_an_open_connection_of_a_failed_test_does_not_affect_others(run):
     test = """
 kept = []
 
@@ -246,14 +246,14 @@ def test_next(amqp_broker, amqp_url):
 """
 
 
-def test_a_test_that_fails_tells_which_faults_struck_and_the_next_one_has_none(run):
+def test_a_failed_test_reports_its_faults_and_the_next_has_none(run):
     output = run(FAULTS, "1 failed, 1 passed")
     assert "amqpbroker faults" in output
     assert "random(seed=7, rate=1, kinds=('reset',)) reset at frame" in output
 
 
 @pytest.mark.parametrize("broker", ["amqp_broker", "amqp_vhost"])
-def test_what_a_failing_test_waited_for_is_shown_at_the_line_of_the_test(run, broker):
+def test_a_failed_wait_is_shown_at_the_line_of_the_test(run, broker):
     calls = ("wait_until(queue='q', timeout=0)", "published(count=1, timeout=0)", "messages('q')")
     test = "".join(f"\ndef test_{n}({broker}):\n    {broker}.{call}\n" for n, call in enumerate(calls))
     output = run(test, "3 failed")

@@ -1,4 +1,4 @@
-"""A restart leaves what a server's disk would have kept, and nothing else."""
+"""A restart keeps the objects that a server keeps on disk, and no others."""
 
 import threading
 import time
@@ -59,11 +59,11 @@ def test_durable_queues_keep_persistent_messages_in_order(b, kind):
         channel.basic_publish("e", "k.2", b"5", PERSISTENT)
         assert len(b.messages("q")) == 6
         assert sorted(channel.basic_get("q", auto_ack=True)[2] for _ in range(6)) == [b"%d" % n for n in range(6)]
-    # What came by is remembered.
+    # Records of publishes are kept.
     assert len(b.published(exchange="e")) == 6
 
 
-def test_what_is_transient_is_gone(b):
+def test_transient_messages_are_gone_after_a_restart(b):
     connection = connected(b.url)
     channel = connection.channel()
     channel.queue_declare("durable", durable=True)
@@ -149,7 +149,7 @@ def test_stopping_ends_a_restart(b):
     assert b.queues() == []
 
 
-def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
+def test_delayed_returned_messages_are_ready_after_a_restart() -> None:
     with Broker(compat="4.3") as b:
         connection = connected(b.url)
         channel = connection.channel()
@@ -163,7 +163,7 @@ def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
         assert [message.body for message in b.messages("q")] == [b"1", b"2"]
 
 
-def test_a_stop_ends_a_restart_that_is_asked_for_after_it(b):
+def test_a_stop_before_a_restart_wins(b):
     instance, thread = b._instance, b._host.thread
 
     def stop_and_restart():
@@ -184,7 +184,7 @@ def test_a_restart_of_a_stopped_broker_says_so(b):
         b.restart()
 
 
-def test_what_is_asked_of_a_broker_that_is_ending_is_refused_at_once(monkeypatch):
+def test_calls_to_a_stopping_broker_are_refused_at_once(monkeypatch):
     steps = ["the loop stands still", "the loop is closed"]
     reached, go_on = ([threading.Event() for _ in steps] for _ in range(2))
 

@@ -1,4 +1,4 @@
-"""The testing API: there when it is asked for, for administrators, and nowhere else."""
+"""The testing API over HTTP, for administrators and only if enabled."""
 
 import contextlib
 import datetime
@@ -109,7 +109,7 @@ def channel(b, vhost):
         yield connection.channel()
 
 
-def test_what_is_there_is_told(api, channel, vhost):
+def test_the_state_of_the_broker_is_returned(api, channel, vhost):
     channel.queue_declare("q")
     at = datetime.datetime(2026, 1, 31, tzinfo=datetime.UTC)
     headers = {"n": 1, "at": at, "d": decimal.Decimal("1.5"), "more": [{"a": "ä"}]}
@@ -151,7 +151,7 @@ def test_waiting(api, channel):
     assert answer.json()["reason"].startswith("after 0 s 1 message was published with routing key 'q', not 2\n")
 
 
-def test_what_clients_were_refused_is_told(api, channel):
+def test_channel_errors_are_listed(api, channel):
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
         channel.queue_declare("absent", passive=True)
     (error,) = api.get("/channel-errors", params={"vhost": "a/b"}).json()
@@ -174,7 +174,7 @@ def test_what_clients_were_refused_is_told(api, channel):
         ({"queue": "q", "timeout": "long"}, 'timeout = "long": this must be a number of seconds from 0 to 300'),
     ],
 )
-def test_what_cannot_be_waited_for_is_refused(api, body, reason):
+def test_wait_until_refuses_invalid_arguments(api, body, reason):
     answer = api.post("/wait-until", json=body)
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
 
@@ -188,7 +188,7 @@ def test_a_count_that_is_none_is_refused(api, count):
 
 
 def restarted(api, **body):
-    """Has it restarted, and waits for that."""
+    """Restart the broker, and wait for it."""
     answer = api.post("/restart", json=body)
     assert answer.status_code == 202
     while True:

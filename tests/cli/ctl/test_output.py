@@ -17,7 +17,7 @@ def test_a_table_is_tab_separated(capsys):
     assert capsys.readouterr().out.startswith("a\t1")
 
 
-def test_where_nobody_looks_it_is_the_default(capsys):
+def test_without_a_terminal_the_table_is_plain(capsys):
     show(ROWS, None)
     assert capsys.readouterr().out.startswith("name\tn\tmore\n")
 
@@ -44,13 +44,13 @@ def test_csv(capsys):
     assert capsys.readouterr().out.splitlines()[:2] == ["name,n,more", 'a,1,"[{""x"",""y""}]"']
 
 
-def test_a_pretty_table_has_it_all(capsys):
+def test_a_pretty_table_has_all_values(capsys):
     show(ROWS, "pretty_table")
     out = capsys.readouterr().out
     assert all(word in out for word in ("name", "more", "[t, u]"))
 
 
-def test_a_pretty_table_that_is_far_too_wide_is_turned_on_its_side(capsys):
+def test_a_pretty_table_that_is_far_too_wide_is_shown_row_by_row(capsys):
     columns = [f"a_column_of_number_{number}" for number in range(30)]
     show(Rows(columns, [list(range(30)), list(range(30))]), "pretty_table")
     lines = capsys.readouterr().out.splitlines()
@@ -67,7 +67,7 @@ def test_an_unknown_formatter():
         show(ROWS, "xml")
 
 
-def test_nothing_gets_at_the_terminal():
+def test_values_have_no_control_characters():
     assert shown("\x1b[31mred\n") == "\\x1b[31mred\\x0a"
 
 

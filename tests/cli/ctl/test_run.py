@@ -17,7 +17,7 @@ def test_a_command_has_options_of_its_own():
     assert line.options == {"apply-to": "queues", "priority": "3"}
 
 
-def test_behind_two_dashes_everything_is_a_word():
+def test_all_words_after_two_dashes_are_arguments():
     assert parse(["change_password", "u", "--", "-secret"]).words == ["u", "-secret"]
 
 
@@ -60,12 +60,12 @@ def test_help(capsys):
     assert "purge_queue <queue>" in capsys.readouterr().out
 
 
-def test_where_nothing_answers(capsys):
+def test_no_broker_answers(capsys):
     assert run(["ping", "--url", "http://127.0.0.1:1"]) == 69
     assert "unable to perform an operation on the broker at http://127.0.0.1:1" in capsys.readouterr().err
 
 
-def test_what_is_no_url(capsys):
+def test_a_url_of_another_scheme_is_refused(capsys):
     assert run(["ping", "--url", "amqp://x"]) == 69
     assert "http://[USER:PASSWORD@]HOST:PORT" in capsys.readouterr().err
 

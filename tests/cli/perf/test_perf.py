@@ -45,7 +45,7 @@ def started(*arguments):
 
 
 def ended(process):
-    """(exit status, stdout, stderr)"""
+    """Return exit status, stdout and stderr."""
     stdout, stderr = process.communicate(timeout=PATIENCE_S)
     return process.returncode, stdout, stderr
 
@@ -62,7 +62,7 @@ def result(*arguments):
 
 @pytest.fixture
 def consumers(broker):
-    """How many consumers a queue has; None if it is not there."""
+    """Return the number of consumers of a queue, None if it does not exist."""
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
 
         def count(name):
@@ -94,7 +94,7 @@ def test_several_channels_of_a_connection(broker):
 
 
 def timed(broker, seconds):
-    """The result, and how many messages are left in the queue."""
+    """Return the result, and the number of messages left in the queue."""
     some = ["-u", "perf-timed", "-z", seconds, "-q", 1000, "-A", 100, "--measure-latency"]
     found = result("throughput", "--uri", broker.url, *some)
     assert found["seconds"] >= seconds
@@ -107,7 +107,7 @@ def timed(broker, seconds):
     return found, left
 
 
-def test_by_time_what_is_published_is_consumed_or_still_there(broker):
+def test_messages_of_a_timed_run_are_consumed_or_still_queued(broker):
     found, left = timed(broker, 0.5)
     if found["consumed"] <= 1000:  # a machine that is busy may stand still for as long
         found, left = timed(broker, 5)
@@ -171,7 +171,7 @@ def test_a_body_from_a_file_and_emptying_its_queue(broker, tmp_path, consumers):
 
 
 def got(broker, queue, count):
-    """(routing key, properties, body) of so many messages in a queue."""
+    """Return (routing key, properties, body) of messages in a queue."""
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
         for _ in range(count):
@@ -228,13 +228,13 @@ def test_latencies_of_messages_that_all_differ(broker):
 
 
 @pytest.mark.parametrize("more", [[], ["--unique-keys"]])
-def test_what_is_returned_is_counted_to_the_last(broker, more):
+def test_all_returned_messages_are_counted(broker, more):
     nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-f", "mandatory"]
     found = result("throughput", "--uri", broker.url, *nowhere, *more, "-y", 0, "-C", 3000)
     assert (found["published"], found["returned"]) == (3000, 3000)
 
 
-def test_a_fanout_exchange_and_what_a_person_sees(broker, consumers):
+def test_readable_output_of_a_fanout_exchange(broker, consumers):
     several = ["--queue-pattern", "perf-fan-%d", "--queue-pattern-to", 2, "-y", 2, "--delete"]
     status, stdout, stderr = run(
         "throughput", "-h", broker.url, "--quiet", "-e", "perf-fan", "-t", "fanout", *several, "-C", 100
@@ -331,7 +331,7 @@ def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, 
     assert "with 0 queues open" in output
 
 
-def test_nobody_there_to_churn():
+def test_churn_without_a_broker():
     status, _, output = run("connection-churn", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
     assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
@@ -388,7 +388,7 @@ def test_the_closing_of_its_terminal_ends_it_in_order(broker, consumers):
     assert consumers("perf-closed") is None
 
 
-def test_what_the_broker_refuses_while_setting_up(broker):
+def test_errors_of_the_broker_during_the_set_up(broker):
     status, output = invoked("throughput", "--uri", broker.url, "-e", "amq.none")
     assert status == 1
     assert f"127.0.0.1:{broker.port}: the broker closed the channel: 404 NOT_FOUND - no exchange 'amq.none'" in output
@@ -400,7 +400,7 @@ def test_more_channels_than_the_broker_allows(broker):
     assert "Error: the broker allows 2047 channels in a connection; use no more than that" in stderr
 
 
-def test_what_the_broker_refuses_later(broker):
+def test_errors_of_the_broker_during_the_run(broker):
     nowhere = ["-y", 0, "-e", "amq.none", "-p", "-u", "q"]
     status, stdout, stderr = run("throughput", "--uri", broker.url, *nowhere, "-z", 5, "--json")
     assert status == 1
@@ -414,7 +414,7 @@ def invoked(*arguments):
     return outcome.exit_code, outcome.output
 
 
-def test_nobody_there():
+def test_no_broker_at_the_address():
     status, output = invoked("throughput", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
     assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
@@ -504,7 +504,7 @@ def test_mistakes_in_the_command_line(arguments, said):
     assert "hush" not in output
 
 
-def test_a_body_that_has_no_end(monkeypatch):
+def test_endless_body_file_is_refused(monkeypatch):
     monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
     assert "--body: /dev/zero is larger than 1,000 bytes" in invoked("throughput", "-B", "/dev/zero")[1]
 

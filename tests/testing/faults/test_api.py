@@ -1,4 +1,4 @@
-"""What a test orders: whom it means, how long it is in force, what it tells."""
+"""The API of faults: affected connections, duration and reports."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ from tests.testing.faults.raw import Client, publish
 LOST = pika.exceptions.AMQPConnectionError
 
 
-def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
+def test_without_faults_connections_have_no_line(b, dial, queue):
     b.faults.clear()
     dial()
     server = b._instance.server
@@ -41,7 +41,7 @@ def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
         ({"connection": "the shop", "vhost": "other"}, []),
     ],
 )
-def test_only_some_are_meant(b, connect, only, struck):
+def test_only_selects_connections(b, connect, only, struck):
     def connections():
         yield "guest", b.url, {}
         yield "shop", b.url_of(user="shop"), {"client_properties": {"connection_name": "the shop"}}
@@ -61,8 +61,8 @@ def test_only_some_are_meant(b, connect, only, struck):
         assert lost == struck
 
 
-def test_what_the_broker_does_itself_is_not_meant():
-    """Such as a shovel within it."""
+def test_connections_of_the_broker_itself_have_no_faults():
+    """A shovel within the broker is such a connection."""
     with Broker(management=True) as b:
         client = Client(b)
         client.call("queue.declare", queue="q")
@@ -82,7 +82,7 @@ def test_what_the_broker_does_itself_is_not_meant():
         client.close()
 
 
-def test_what_happened_is_told(b, connect):
+def test_happened_has_each_trigger(b, connect):
     b.clock.freeze()
     at = b.clock.now()
     channel = connect(b.url_of(user="shop"), client_properties={"connection_name": "till"}).channel()
@@ -101,7 +101,7 @@ def test_what_happened_is_told(b, connect):
     assert f"active faults: block()\nfaults that struck:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
 
 
-def test_after_a_start_it_is_still_in_force_and_what_was_withheld_is_gone():
+def test_faults_survive_a_restart_without_withheld_confirms():
     b = Broker()
     with b:
         b.faults.withhold_confirms()
@@ -125,8 +125,8 @@ def test_after_a_start_it_is_still_in_force_and_what_was_withheld_is_gone():
         b.faults.block()
 
 
-def test_orders_come_from_any_thread(b, client):
-    """While a client is busy."""
+def test_faults_are_injected_from_any_thread(b, client):
+    """Injection works on other threads while a client is busy."""
     client.call("confirm.select")
     stop = threading.Event()
 
@@ -149,7 +149,7 @@ def test_orders_come_from_any_thread(b, client):
     assert numbers[-1] == 900
 
 
-def test_those_of_a_vhost_are_narrowed_further(b):
+def test_only_of_a_vhost_is_narrowed_further(b):
     faults = Vhost(b, "v").faults
     faults.only(user="shop").nack()
     faults.only(connection="till").only(user="shop").nack()

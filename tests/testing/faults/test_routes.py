@@ -1,4 +1,4 @@
-"""Faults ordered over HTTP."""
+"""Faults over HTTP."""
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ def api(b):
         yield client
 
 
-def test_they_are_ordered_shown_and_ended(b, api):
+def test_faults_are_injected_listed_and_removed(b, api):
     client = Client(b)
     client.call("queue.declare", queue="q")
     client.call("confirm.select")
@@ -78,7 +78,7 @@ def test_they_are_ordered_shown_and_ended(b, api):
         ({"kind": "delay_confirms"}, "ms = 0: this must be a whole number from 1 on"),
     ],
 )
-def test_what_makes_no_sense_is_refused(api, body, reason):
+def test_invalid_arguments_are_refused(api, body, reason):
     answer = api.post("/faults", json=body)
     assert answer.status_code == 400
     assert reason in answer.json()["reason"]
