@@ -255,8 +255,15 @@ class Inspector:
         unroutable = self.unroutable(vhost)
         if unroutable:
             lines.append("unroutable messages:")
-            lines += [f"  {message!r}" for message in unroutable[-SHOWN:]]
+            lines += [f"  {message!r}{self._meant(message)}" for message in unroutable[-SHOWN:]]
         return "\n".join([*lines, *filter(None, [self._faults()])])
+
+    def _meant(self, message: Message) -> str:
+        """Return a hint with the queue that a publish to the default exchange probably meant, empty without one."""
+        if message.exchange:
+            return ""
+        names = [queue.name for _, queue in self._queues(message.vhost)]
+        return "" if message.routing_key in names else did_you_mean(message.routing_key, names, quoted=True)
 
 
 async def until(holds: Callable[[], bool], timeout_s: float) -> bool:

@@ -106,6 +106,22 @@ def test_a_name_that_is_not_found_is_compared_with_those_that_are(b, channel):
         b.messages("oders")
 
 
+def test_an_unroutable_message_is_compared_with_the_queues(b, channel):
+    channel.queue_declare("orders")
+    channel.basic_publish("", "order", b"1")
+    channel.basic_publish("", "nothing alike", b"2")
+    channel.basic_publish("amq.direct", "order", b"3")
+    fails(
+        lambda: b.wait_until(queue="orders", ready=1, timeout=0),
+        "after 0 s queue 'orders' has ready=0 unacked=0 consumers=0, not ready=1",
+        "no other queue is there",
+        "unroutable messages:",
+        "  <queue 'order' b'1'>; did you mean 'orders'?",
+        "  <queue 'nothing alike' b'2'>",
+        "  <exchange 'amq.direct' key 'order' b'3'>",
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -16,6 +16,7 @@ from amqpbroker.testing.faults.fault import Fault
 from amqpbroker.testing.faults.index import Index
 from amqpbroker.testing.faults.line import Line
 from amqpbroker.testing.faults.target import Struck, Target
+from amqpbroker.testing.hints import nearest
 
 #: Number of faults and strikes that a failing test shows.
 SHOWN = 30
@@ -132,14 +133,30 @@ class Injector(Tap):
 
     def report(self) -> str:
         """Return the text on faults that a failing test shows, empty without faults."""
-        active = [str(fault) for fault in self.active]
+        active = [f"{fault}{self._hint(fault)}" for fault in self.active]
         more = [f"and {len(active) - SHOWN} others"] if len(active) > SHOWN else []
         parts = [f"active faults: {', '.join([*active[:SHOWN], *more])}"] if active else []
         struck = list(self.happened)
         if struck:
             before = f", the last {SHOWN} times" if len(struck) > SHOWN else ""
-            parts.append("\n  ".join([f"faults that struck{before}:", *map(str, struck[-SHOWN:])]))
+            parts.append("\n  ".join([f"faults that triggered{before}:", *map(str, struck[-SHOWN:])]))
         return "\n".join(parts)
+
+    def _hint(self, fault: Fault) -> str:
+        """Return the queue or exchange that a fault without a trigger probably meant, in brackets; empty if none."""
+        broker = self.target.broker
+        if fault.struck or broker is None:
+            return ""
+        # Lists, because a test may call this on another thread.
+        vhosts = list(broker.vhosts.values())
+        queues = {name for vhost in vhosts for name in list(vhost.queues)}
+        exchanges = {name for vhost in vhosts for name in list(vhost.exchanges)}
+        for argument, names in (("queue", queues), ("routing_key", queues), ("exchange", exchanges)):
+            given = getattr(fault, argument, None)
+            found = None if not given or given in names else nearest(given, names)
+            if found is not None:
+                return f" (has not triggered; did you mean {argument}={found!r}?)"
+        return ""
 
     # --- events of the broker -----------------------------------------------------------------------------------------
 

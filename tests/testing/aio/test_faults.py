@@ -27,7 +27,7 @@ async def test_a_fault_is_active_when_it_is_awaited(broker):
         await publish(channel)
     assert nack.struck == 1
     assert [struck.fault for struck in broker.faults.happened] == ["nack(routing_key='q')"]
-    assert "faults that struck" in broker.faults.report()
+    assert "faults that triggered" in broker.faults.report()
     await broker.faults.forget()
     assert broker.faults.report() == ""
 

@@ -82,6 +82,23 @@ def test_connections_of_the_broker_itself_have_no_faults():
         client.close()
 
 
+def test_a_report_compares_names_of_unused_faults_with_those_of_the_broker(b, dial, queue):
+    client = dial()
+    client.call("queue.declare", queue="orders")
+    b.faults.nack(routing_key="ordres")
+    b.faults.duplicate(queue="Orders")
+    b.faults.refuse_declare(exchange="amq.topc")
+    b.faults.refuse_declare(queue="orders")
+    assert b.faults.report() == (
+        "active faults: nack(routing_key='ordres') (has not triggered; did you mean routing_key='orders'?), "
+        "duplicate(queue='Orders') (has not triggered; did you mean queue='orders'?), "
+        "refuse_declare(exchange='amq.topc') (has not triggered; did you mean exchange='amq.topic'?), "
+        "refuse_declare(queue='orders')"
+    )
+    b.faults.clear()
+    client.call("queue.delete", queue="orders")
+
+
 def test_happened_has_each_trigger(b, connect):
     b.clock.freeze()
     at = b.clock.now()
@@ -98,7 +115,7 @@ def test_happened_has_each_trigger(b, connect):
     assert b.faults.active == ["block()"]
     with pytest.raises(AssertionError) as raised:
         b.wait_until(queue="nowhere", timeout=0)
-    assert f"active faults: block()\nfaults that struck:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
+    assert f"active faults: block()\nfaults that triggered:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
 
 
 def test_faults_survive_a_restart_without_withheld_confirms():
