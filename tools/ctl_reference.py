@@ -19,7 +19,7 @@ amqpbroker ctl set_permissions -p / worker '.*' '.*' '.*'
 amqpbroker ctl list_connections --formatter json
 ```
 
-## Which broker
+## Choose the broker
 
 - `--url http://USER:PASSWORD@HOST:PORT`, or the environment variable `AMQPBROKER_URL`: the broker with this management
   API. `--username` and `--password` may be given separately; `--cacertfile` names the trusted certificates for `https`.

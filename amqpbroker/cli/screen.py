@@ -1,14 +1,13 @@
 """The ready screen of `amqpbroker serve` on a terminal; elsewhere one line, which tools parse."""
 
-import contextlib
-import os
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import wrap
 
 import click
 
 from amqpbroker import __version__
-from amqpbroker.compiled import FROM_SOURCE, how_it_runs, is_compiled
+from amqpbroker.compiled import advice_once, how_it_runs, is_compiled
 from amqpbroker.config import Config
 from amqpbroker.config.config import GUEST
 from amqpbroker.server.app import Listening, Server
@@ -28,8 +27,8 @@ _PROTOCOLS = {
 #: Addresses of all interfaces -> the one to connect to from this machine.
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
 
-#: File in the directory of the user's state that says that the advice on compiling was shown.
-_ADVISED = "advised-to-compile"
+#: Width of the advice in characters.
+_WIDTH = 80
 
 
 class Screen:
@@ -74,7 +73,9 @@ class Screen:
             rows.append(("Login", f"user guest, password guest{'' if anywhere else ' (from this machine only)'}", ""))
         rows.append(("Data", "in memory, gone at the end" if self._config.in_memory else self._directory(), ""))
         how = "compiled" if is_compiled() else "interpreted"
-        head = f"amqpbroker {__version__} ({how}) is ready. It behaves as RabbitMQ {self._config.compat.version}."
+        head = (
+            f"amqpbroker {__version__} ({how}) is ready. It is compatible with RabbitMQ {self._config.compat.version}."
+        )
         lines = [click.style(head, bold=True), ""]
         lines += [f"  {label:<12}{value}{note}" for label, value, note in rows]
         return [*lines, *_advice(), "", "Press Ctrl-C to stop."]
@@ -101,38 +102,9 @@ class Screen:
 
 
 def _advice() -> list[str]:
-    """Return what an interpreted broker costs and how to compile it; empty if it is compiled or was shown before."""
-    if is_compiled():
+    """Return what an interpreted broker costs and what to do about it, in lines; empty if it was shown before."""
+    text, run, command = advice_once().partition(" run: ")
+    if not text:
         return []
-    import platformdirs
-
-    marker = platformdirs.user_state_path("amqpbroker", appauthor=False) / f"{_ADVISED}-{__version__}"
-    if marker.exists():
-        return []
-    with contextlib.suppress(OSError):  # shown again next time
-        marker.parent.mkdir(parents=True, exist_ok=True)
-        marker.touch()
-    reason = how_it_runs().partition(": ")[2]
-    lines = [
-        "",
-        f"The core is not compiled ({reason}). The broker does the same,",
-        "but takes five to nine times the CPU for each message. For more speed, install a C compiler",
-    ]
-    if reason == FROM_SOURCE:
-        lines += [f"({_compiler()}), then", "start the broker with `make run`, which compiles it."]
-    else:
-        lines += [
-            f"({_compiler()}), then reinstall:",
-            "  pip install --force-reinstall --no-cache-dir --no-binary amqpbroker amqpbroker",
-        ]
-    return [*lines, "This advice is shown once."]
-
-
-def _compiler() -> str:
-    """Return the command that installs a C compiler, or a name for it."""
-    commands = {"apt-get": "apt-get install gcc python3-dev", "dnf": "dnf install gcc python3-devel"}
-    commands |= {"apk": "apk add gcc musl-dev python3-dev", "xcode-select": "xcode-select --install"}
-    for program, command in commands.items():
-        if any(os.access(Path(folder) / program, os.X_OK) for folder in os.get_exec_path()):
-            return command
-    return "gcc, clang or Visual Studio Build Tools"
+    lines = ["", *wrap(text + run.rstrip(), _WIDTH, break_on_hyphens=False)]
+    return [*lines, *([f"  {command}"] if command else []), "This advice is shown once."]
