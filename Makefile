@@ -18,6 +18,9 @@ SHIPPED := $(if $(BUILT),PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(COMPILED):$(CU
 # from being counted. The variable is for a word of Material's on a later mkdocs.
 SITE := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
+# Steps until the broker runs: an environment, its packages, and the compiled core.
+export STEPS := $(if $(BUILT),3,2)
+
 # Of `make test-all` and `make check`: all, or rest.
 TESTS = all
 

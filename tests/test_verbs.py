@@ -51,6 +51,7 @@ MODULES_OF = {
         "store/log.py",
         # The public API: it forgets the faults that tests have recorded.
         "testing/faults/api.py",
+        "testing/aio/faults.py",
     },
     "hand": {"amqp/delivery.py", "broker/queues/consumer.py"},
     "drop": {

@@ -1,4 +1,4 @@
-"""`amqpbroker config`: the settings in force and where they come from, and whether a file of settings is right."""
+"""`amqpbroker config`: shows the settings in force with their sources, and checks files of settings."""
 
 import json
 import os
@@ -20,14 +20,14 @@ def config() -> None:
 
 @config.command()
 @with_settings
-@click.option("--json", "as_json", is_flag=True, help="As JSON; the same as --formatter json.")
-@click.option("--formatter", type=click.Choice(["pretty_table", "plain", "json"]), help="How to print it.")
-@click.option("--changed", is_flag=True, help="Only what is not the default.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, as --formatter json does.")
+@click.option("--formatter", type=click.Choice(["pretty_table", "plain", "json"]), help="Format of the output.")
+@click.option("--changed", is_flag=True, help="Show only settings that differ from their default.")
 def show(as_json: bool, formatter: str | None, changed: bool, **given: Any) -> None:
-    """Print what is in force, and where it comes from: a file and its line, an environment variable or a flag.
+    """Print the settings in force with their sources: a file and line, an environment variable or a flag.
 
-    Takes the flags of `amqpbroker serve` that are settings, and reads files and environment as that does. Passwords are
-    not shown. What is not printed as a table or JSON is in the format of rabbitmq.conf.
+    Accepts the flags of `amqpbroker serve` that are settings, and reads the same files and environment variables.
+    Passwords are not shown. The format `plain` is that of rabbitmq.conf.
     """
     found = loaded(given)
     for warning in found.warnings:
@@ -46,9 +46,9 @@ def show(as_json: bool, formatter: str | None, changed: bool, **given: Any) -> N
 @config.command()
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
 def check(files: tuple[Path, ...]) -> None:
-    """Tell all that is wrong in files in rabbitmq.conf's format, or in directories of such, each with its line.
+    """Report all errors in files in rabbitmq.conf's format, or in directories of such files, each with its line.
 
-    The exit status is 1 if there is anything. Warnings, such as of keys without effect, do not count.
+    The exit status is 1 if there are errors. Warnings, such as for keys without effect, do not count.
     """
     wrong = 0
     for path in files:

@@ -1,4 +1,4 @@
-"""The flags that are settings, which several commands have."""
+"""Flags for settings, which several commands have."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """`--set KEY=VALUE` as (key, value) pairs."""
+    """Return the values of `--set KEY=VALUE` as (key, value) pairs."""
     for value in values:
         if "=" not in value:
             raise click.BadParameter(f"{value} is not of the form KEY=VALUE")
@@ -24,7 +24,7 @@ def _pairs(context: click.Context, parameter: click.Parameter, values: tuple[str
 
 
 def _bracketed(context: click.Context, parameter: click.Parameter, host: str | None) -> str | None:
-    """An IPv6 address, whose last part is not a port."""
+    """Return an IPv6 address in brackets, so that its last part is not taken for a port."""
     return f"[{host.strip('[]')}]" if host is not None and ":" in host else host
 
 
@@ -35,18 +35,18 @@ _OPTIONS = (
         type=click.Path(path_type=Path, exists=True),
         multiple=True,
         metavar="FILE",
-        help="Settings in rabbitmq.conf's format, or a directory of such files, in place of /etc/rabbitmq; repeatable.",
+        help="File or directory of settings in rabbitmq.conf's format, instead of /etc/rabbitmq; repeatable.",
     ),
     click.option("--host", callback=_bracketed, help="Host name or address to listen on.  [default: 127.0.0.1]"),
     click.option("--port", type=LISTENING_PORT, help="Port for AMQP; 0 takes a free one.  [default: 5672]"),
-    click.option("--management-port", type=LISTENING_PORT, help="Port for management; 0 takes a free one."),
     click.option(
-        "--definitions", type=click.Path(), metavar="FILE", help="Definitions to import, as RabbitMQ exports them."
+        "--management-port", type=LISTENING_PORT, help="Port for the management API and UI; 0 takes a free one."
     ),
+    click.option("--definitions", type=click.Path(), metavar="FILE", help="File of RabbitMQ's definitions to import."),
     click.option(
         "--log-level",
         type=click.Choice(LEVELS, case_sensitive=False),
-        help="How much to log on the console.  [default: warning]",
+        help="Lowest level to log on the console.  [default: warning]",
     ),
     click.option(
         "--set",
@@ -58,10 +58,10 @@ _OPTIONS = (
     ),
 )
 
-#: The parameters that a command with these flags passes on to `loaded`.
+#: Parameters that a command with these flags passes on to `loaded`.
 NAMES = ("files", "host", "port", "management_port", "definitions", "log_level", "pairs")
 
-#: The keys that flags set, each after all of --set.
+#: Flag -> the key that it sets, after all keys of --set.
 _KEYS = {
     "host": "listeners.tcp.default",
     "port": "listeners.tcp.default",
@@ -72,14 +72,14 @@ _KEYS = {
 
 
 def with_settings(command: Command) -> Command:
-    """Gives a command the flags. It takes what they say by keyword, for `loaded`."""
+    """Add the flags to a command, which receives their values by keyword, for `loaded`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def loaded(given: dict[str, Any]) -> config.Loaded:
-    """The settings of files, environment and flags. Raises ClickException with one line about what is wrong."""
+    """Return the settings of files, environment and flags. Raises ClickException with the error in one line."""
     try:
         paths = [path for named in given["files"] for path in _files(named)] if given["files"] else None
         return config.load_all(paths, os.environ, _assignments(given))

@@ -3,24 +3,25 @@
 import importlib
 
 import click
+from click.shell_completion import CompletionItem
 
 from amqpbroker import __version__
 from amqpbroker.compiled import how_it_runs
 
-#: name -> what it does. The command is in the module of that name.
+#: Name -> description. The command is in the module of that name.
 COMMANDS = {
     "serve": "Run the broker until SIGTERM or SIGINT.",
     "config": "Show the settings in force, or check a file of them.",
-    "ping": "Tell by the exit status whether a broker answers.",
+    "ping": "Check that a broker answers.",
     "ctl": "Administer a running broker with rabbitmqctl's commands.",
-    "tail": "Show the messages of a queue or an exchange as they come.",
+    "tail": "Show the messages of a queue or an exchange as they arrive.",
     "perf": "Put load on any AMQP 0-9-1 broker, and measure it.",
-    "store": "Check a data directory, or show what is in it.",
+    "store": "Check a data directory, or show its content.",
 }
 
 
 class Commands(click.Group):
-    """Imports a subcommand when it is asked for; without one, `serve` is meant."""
+    """Imports a subcommand when it is used; without one, runs `serve`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -35,7 +36,18 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        serve = self.get_command(ctx, "serve")
+        if incomplete.startswith("-") and serve is not None:
+            names = {item.value for item in found}
+            flags = serve.shell_complete(click.Context(serve, parent=ctx), incomplete)
+            found += [item for item in flags if item.value not in names]
+        return found
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and ctx.resilient_parsing:  # a shell completes the command line
+            return super().parse_args(ctx, args)
         if not args or (args[0].startswith("-") and args[0] not in ("--version", "--help", "-h")):
             args = ["serve", *args]
         return super().parse_args(ctx, args)
@@ -46,5 +58,5 @@ class Commands(click.Group):
 def main() -> None:
     """An AMQP 0-9-1 broker that RabbitMQ's clients connect to unchanged.
 
-    Without a command, `serve` is meant: `amqpbroker --port 5673` is `amqpbroker serve --port 5673`.
+    Without a command it runs `serve`: `amqpbroker --port 5673` is `amqpbroker serve --port 5673`.
     """

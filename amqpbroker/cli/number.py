@@ -1,18 +1,18 @@
-"""Numbers on the command line, each with bounds."""
+"""Numbers on the command line, with limits."""
 
 from typing import Any, Final, final
 
 import click
 
-#: As long as any wait may be: what the system waits for is counted in milliseconds of 31 bits.
+#: Longest time in seconds: operating systems count milliseconds in 31 bits.
 LONGEST_S: Final = 2_000_000.0
-#: More than anybody counts to: delivery tags are of 64 bits.
+#: Largest count: delivery tags have 64 bits.
 MOST: Final = 2**63 - 1
 
 
 @final
 class Number(click.ParamType):  # type: ignore[type-arg]
-    """From `low` to `high`, both included; a whole number if both are. No other parameter of a command is a number."""
+    """A number from `low` to `high`, both included; a whole number if both are. All commands use it for numbers."""
 
     name = "number"
 
@@ -22,12 +22,12 @@ class Number(click.ParamType):  # type: ignore[type-arg]
         self._kind = int if isinstance(low, int) and isinstance(high, int) else float
 
     def parse(self, text: str) -> Any:
-        """An int or a float. Raises ValueError, which says what may be given."""
+        """Return an int or a float. Raises ValueError, whose text has the accepted range."""
         try:
             value = self._kind(text)
         except ValueError:
             value = None
-        if value is None or not self.low <= value <= self.high:  # of nan, none is true
+        if value is None or not self.low <= value <= self.high:  # false for nan
             shown = text if len(text) <= 30 else f"{text[:30]}..."
             what = "a whole number" if self._kind is int else "a number"
             raise ValueError(f"{shown!r} is not {what} from {_written(self.low)} to {_written(self.high)}")
@@ -41,7 +41,7 @@ class Number(click.ParamType):  # type: ignore[type-arg]
 
 
 def _written(value: float) -> str:
-    """In full, such as 2,000,000 and 0.000001."""
+    """Return a number in full, such as 2,000,000 and 0.000001."""
     if isinstance(value, int) or value.is_integer():
         return f"{int(value):,}"
     return f"{value:f}".rstrip("0")

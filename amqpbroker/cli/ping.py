@@ -1,4 +1,4 @@
-"""`amqpbroker ping`: the start of a real AMQP handshake, as a probe for start scripts and health checks."""
+"""`amqpbroker ping`: begins an AMQP handshake, for start scripts and health checks."""
 
 import socket
 import sys
@@ -12,18 +12,18 @@ from amqpbroker.cli.number import LONGEST_S, PORT, Number
 DEFAULT_PORT = 5672
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 
-#: How every connection.start begins: a method frame on channel 0 (its size is then skipped), class 10, method 10.
+#: Beginning of connection.start: a method frame on channel 0 (its size is skipped), class 10, method 10.
 START_FRAME = b"\x01\x00\x00"
 START_METHOD = b"\x00\x0a\x00\x0a"
 START_BYTES = 11
 
 
 class PingError(Exception):
-    """Nobody there who speaks AMQP 0-9-1; the text says what there was instead."""
+    """No AMQP 0-9-1 broker answered. The text says what happened instead."""
 
 
 @click.command()
-@click.option("--url", metavar="URL", help="amqp://HOST[:PORT], in place of --host and --port.")
+@click.option("--url", metavar="URL", help="amqp://HOST[:PORT], instead of --host and --port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Host name or address.")
 @click.option(
     "--port",
@@ -40,12 +40,12 @@ class PingError(Exception):
     type=Number(0.001, LONGEST_S),
     default=2.0,
     show_default=True,
-    help="How many seconds it may take.",
+    help="Time limit in seconds.",
 )
 def ping(url: str | None, host: str, port: int, timeout_s: float) -> None:
-    """Tell by the exit status whether a broker answers.
+    """Check that a broker answers.
 
-    0 means that it answered the start of an AMQP handshake, 1 that it did not. It does not log in.
+    The exit status is 0 if the broker answered the beginning of an AMQP handshake, and 1 if not. This does not log in.
     """
     if url is not None:
         host, port = _address(url)
@@ -63,10 +63,10 @@ def _address(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     try:
         host, port = parts.hostname or "127.0.0.1", parts.port or DEFAULT_PORT
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is not a number
         host, port = "", 0
     if parts.scheme != "amqp" or not host:
-        raise click.UsageError("--url is to be amqp://HOST[:PORT]")
+        raise click.UsageError(f"--url {url} must be of the form amqp://HOST[:PORT]")
     return host, port
 
 

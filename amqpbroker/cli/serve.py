@@ -1,4 +1,4 @@
-"""`amqpbroker serve`: from flags to a running broker."""
+"""`amqpbroker serve`: runs a broker with the settings of flags, files and the environment."""
 
 import dataclasses
 import ipaddress
@@ -9,9 +9,7 @@ from typing import Any
 
 import click
 
-from amqpbroker import __version__
 from amqpbroker.cli.flags import loaded, with_settings
-from amqpbroker.compiled import how_it_runs
 from amqpbroker.config import Management
 from amqpbroker.config.effective import effective
 from amqpbroker.server.log import set_up
@@ -21,15 +19,21 @@ log = logging.getLogger(__name__)
 
 @click.command()
 @with_settings
-@click.option("--data-dir", type=click.Path(file_okay=False), help="Directory of what is kept.  [default: the user's]")
+@click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help="Directory of stored data.  [default: amqpbroker in the user's data directory]",
+)
 @click.option("--in-memory", is_flag=True, help="Keep nothing on disk.")
 @click.option(
     "--ready-file",
     "ready_path",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Write pid and ports here, as JSON, once ready.",
+    help="Write the process id and ports to this file, as JSON, once ready.",
 )
-@click.option("--testing", is_flag=True, help="For tests: time, assertions and faults by HTTP. On loopback only.")
+@click.option(
+    "--testing", is_flag=True, help="Serve the testing API over HTTP: clock, assertions and faults. On loopback only."
+)
 def serve(
     data_dir: str | None,
     in_memory: bool,
@@ -39,7 +43,7 @@ def serve(
 ) -> None:
     """Run the broker until SIGTERM or SIGINT."""
     if data_dir and in_memory:
-        raise click.UsageError("--data-dir and --in-memory exclude each other")
+        raise click.UsageError("--data-dir and --in-memory exclude each other: give one of them")
     found = loaded(given)
     if testing:
         _check_for_testing(found.config.management)
@@ -51,22 +55,29 @@ def serve(
         log.warning("%s", warning)
     settings = dataclasses.replace(found.config, data_dir=data_dir or "", in_memory=in_memory)
 
-    # Only here, so that a mistake in the command line is told without loading the broker.
+    # Imported here, so that a mistake in the command line is reported without loading the broker.
+    from amqpbroker.cli.screen import Screen
     from amqpbroker.server import app, data, definitions, listeners, ready_file, tls
+
+    screen = Screen(settings, terminal=sys.stderr.isatty())
+    instances: app.MakeServer = app.make_server
+    if testing:
+        from amqpbroker.testing.instances import Instances
+
+        instances = Instances()
+
+    def make(*arguments: Any) -> app.Server:
+        screen.server = instances(*arguments)
+        return screen.server
 
     def on_ready(listening: list[app.Listening]) -> None:
         if ready_path is not None:
             ready_file.write(ready_path, listening)
-        where = ", ".join(f"{protocol} {listeners.shown(host, port)}" for protocol, host, port in listening)
-        click.echo(f"amqpbroker {__version__} ({how_it_runs()}) ready: {where}", err=True)
+        screen.ready(listening)
 
-    make: app.MakeServer | None = None
-    if testing:
-        from amqpbroker.testing.instances import Instances
-
-        make = Instances()
     try:
         status = app.run(settings, on_ready, {row.key: row.value for row in effective(found)}, make)
+        screen.stopped()
     except (
         app.PatternError,
         definitions.UnusableDefinitionsError,
@@ -84,7 +95,7 @@ def serve(
 
 
 def _check_for_testing(management: Management) -> None:
-    """Who can reach the API can move the broker's time. Raises UsageError."""
+    """Raises UsageError if clients on other machines could reach the API, and so move the broker's clock."""
     hosts = [(management.host, management.port), (management.tls_host, management.tls_port)]
     there = [host for host, port in hosts if port is not None]
     if not there:

@@ -1,4 +1,4 @@
-"""The signals that ask a command to end."""
+"""Signals that end a command."""
 
 import signal
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from types import FrameType
 
 
 def ending() -> list[signal.Signals]:
-    """Return Ctrl-C, SIGTERM, and the closing of the terminal, unless `nohup` has that ignored."""
+    """Return SIGINT (Ctrl-C), SIGTERM, and SIGHUP, unless `nohup` has made the process ignore it."""
     found = [signal.SIGINT, signal.SIGTERM]
     hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
@@ -16,9 +16,9 @@ def ending() -> list[signal.Signals]:
 
 
 class Interrupt:
-    """The signals that end a command early. A second Ctrl-C ends the program; others often come twice by themselves.
+    """Signals that end a command early. A second Ctrl-C ends the program; other signals often come twice.
 
-    came: one of them has come.
+    came: True after a signal.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""`amqpbroker store`: what is in a data directory. Reads only, whether a broker owns it, has ended, or was killed."""
+"""`amqpbroker store`: checks or prints the content of a data directory, and changes nothing."""
 
 import codecs
 import json
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from amqpbroker.store.directory.names import Name
     from amqpbroker.store.recovered import Copies
 
-#: By id.
+#: Id -> name of a queue or exchange.
 Names = dict[int, "Name"]
 
 directory_argument = click.argument(
@@ -27,9 +27,9 @@ directory_argument = click.argument(
 
 @click.group()
 def store() -> None:
-    """Check a data directory, or show what is in it.
+    """Check a data directory, or show its content.
 
-    DIR is what `amqpbroker serve --data-dir` was given. Nothing in it is changed, and a broker may be running on it.
+    DIR is the directory of `amqpbroker serve --data-dir`. Nothing in it is changed, and a broker may be running on it.
     """
 
 
@@ -38,8 +38,8 @@ def store() -> None:
 def check(directory: Path) -> None:
     """Verify every checksum and every record.
 
-    Exits with 0 if nothing is damaged, else with 1. The end of a batch that was being written when the broker was
-    killed is no damage: nothing in it was confirmed.
+    The exit status is 0 if nothing is damaged, else 1. An incomplete batch, left by a broker that was killed, is not
+    damage: nothing in it was confirmed.
     """
     reader = _open(directory)
     from amqpbroker.store.directory.inspection import Inspection
@@ -69,15 +69,15 @@ def check(directory: Path) -> None:
 
 @store.command()
 @directory_argument
-@click.option("--living", "living_only", is_flag=True, help="Only the messages that a broker would start with.")
-@click.option("--json", "as_json", is_flag=True, help="Each line as a JSON object.")
+@click.option("--living", "living_only", is_flag=True, help="Print only the messages that a broker would start with.")
+@click.option("--json", "as_json", is_flag=True, help="Print each line as a JSON object.")
 def dump(directory: Path, living_only: bool, as_json: bool) -> None:
-    """Print what is in the journal, a line for each.
+    """Print the records of the journal, one in a line.
 
-    A message is told once for each queue that it entered, and for a delayed exchange that holds it ("held"; the
-    deadline is when it is due). "settle" is told of a copy that is gone, "return" of one that was delivered. All name
-    the copy by its position: the segment, as in the name of its file, and the offset in that.
-    What cannot be read is told on stderr, and the exit status is 1 then.
+    A message has a "publish" record for each queue that it entered, and for a delayed exchange that holds it ("held";
+    the deadline is its due time). "settle" is the end of a copy, "return" its delivery. All records name the copy by
+    its position: the segment, as in the name of its file, and the offset in it. Errors are printed on stderr, and the
+    exit status is then 1.
     """
     reader = _open(directory)
     from amqpbroker.store.directory import dump
@@ -88,7 +88,7 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
         click.echo(f"error: {wrong}", err=True)
     told = dump.living(reader, Files()) if living_only else dump.everything(reader)
     for one in told:
-        # Not click.echo, which flushes every line.
+        # click.echo would flush every line.
         sys.stdout.write((json.dumps(_fields(one, names)) if as_json else _line(one, names)) + "\n")
     for finding in reader.findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}", err=True)
@@ -96,7 +96,7 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
 
 
 def _open(directory: Path) -> "JournalReader":
-    """The journal, ready to be read. Raises ClickException if this is no data directory of ours."""
+    """Return a reader of the journal. Raises ClickException if this is not a data directory of amqpbroker."""
     from amqpbroker.store.directory.inspection import JournalReader, is_owned, other_format
     from amqpbroker.store.files import Files
 
@@ -110,7 +110,7 @@ def _open(directory: Path) -> "JournalReader":
 
 
 def _names(directory: Path) -> tuple[Names, str]:
-    """The names of queues and exchanges, and what keeps them from being known."""
+    """Return the names of queues and exchanges, and the error if they cannot be read."""
     from amqpbroker.store.directory.names import DATABASE, read_names
 
     try:
@@ -125,12 +125,12 @@ def _amount(queues: "Iterable[Copies]") -> str:
 
 
 def _kind(number: int, names: Names) -> str:
-    """Whether a queue has the copies, or an exchange that holds them back; most that is unknown was a queue."""
+    """Return the kind of the owner of copies: "queue", or "exchange" for a delayed exchange. The default is "queue"."""
     return names[number].kind if number in names else "queue"
 
 
 def _named(number: int, names: Names) -> str:
-    """The queue or exchange as one word, or as two with its vhost if that is not the one that everybody has."""
+    """Return the name of a queue or exchange, with its vhost unless that is /."""
     if number not in names:
         return f"#{number}"
     _, vhost, name = names[number]
@@ -155,14 +155,14 @@ def _line(one: "Told", names: Names) -> str:
 
 
 def _word(name: bytes) -> str:
-    """A name as it is, if nobody could take it for more or less than one."""
+    """Return a name as it is if it is unambiguous, else in quotes."""
     quoted = _quoted(name)
     plain = quoted[1:-1]
     return plain if quoted[0] == "'" and plain and not set(plain) & set(" '\"\\") and plain[0] != "#" else quoted
 
 
 def _quoted(data: bytes, whole: bool = True) -> str:
-    """As Python writes it: as text if it is UTF-8, as bytes if not; nothing in it gets at the terminal."""
+    """Return data as Python writes it, as text if it is UTF-8 and as bytes if not, without control characters."""
     try:
         return repr(codecs.getincrementaldecoder("utf-8")().decode(data, whole))
     except UnicodeDecodeError:
@@ -179,7 +179,7 @@ def _time(deadline_ms: int) -> str:
 
 
 def _fields(one: "Told", names: Names) -> dict[str, Any]:
-    """What is told of one record, by name."""
+    """Return the fields of a record by name."""
     from amqpbroker.store.directory.dump import Published, Returned
     from amqpbroker.store.directory.inspection import shown
 

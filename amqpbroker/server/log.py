@@ -6,6 +6,7 @@ what libraries log goes the same way.
 
 import json
 import logging
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ from amqpbroker.config.config import LEVELS, Log
 #: As RabbitMQ (that is, Erlang and syslog) has them; what Python lacks lies between.
 NUMBERS = dict(zip(LEVELS, (10, 20, 25, 30, 40, 50, 55, 60, 1000), strict=True))
 _NAMES = {number: name for name, number in NUMBERS.items()}
+
+#: Lowest number of a level -> its colour (SGR): red from error on, yellow, cyan, none, dim.
+_COLOURS = ((50, "1;31"), (40, "31"), (30, "33"), (25, "36"), (20, "0"), (0, "2"))
 
 #: Logger -> its category. A logger below one of these has the same.
 CATEGORIES = {
@@ -89,6 +93,23 @@ class PlainFormatter(logging.Formatter):
         return "\n".join(head + line for line in text.split("\n"))
 
 
+class ColourFormatter(PlainFormatter):
+    """The lines of `PlainFormatter` for a terminal: the time is dim, and the level has the colour of its severity."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        colour = next(code for number, code in _COLOURS if record.levelno >= number)
+        time, level = _time(record), f"[{_level(record)}]"
+        plain, coloured = f"{time} {level}", f"\x1b[2m{time}\x1b[0m \x1b[{colour}m{level}\x1b[0m"
+        return "\n".join(coloured + line.removeprefix(plain) for line in super().format(record).split("\n"))
+
+
+def wants_colours(stream: object) -> bool:
+    """Return whether a stream is a terminal that shows colours, and the user has not set NO_COLOR."""
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or sys.platform == "win32":
+        return False
+    return isinstance(stream, TextIOWrapper) and stream.isatty()
+
+
 class JsonFormatter(logging.Formatter):
     """An object in one line: time, level and msg, and whatever else is known of the record."""
 
@@ -132,7 +153,8 @@ def _file(log: Log) -> logging.Handler:
 
 
 def _handler(output: logging.Handler, formatter: str, threshold: Threshold) -> logging.Handler:
-    output.setFormatter(JsonFormatter() if formatter == "json" else PlainFormatter())
+    plain = ColourFormatter if wants_colours(getattr(output, "stream", None)) else PlainFormatter
+    output.setFormatter(JsonFormatter() if formatter == "json" else plain())
     output.addFilter(threshold)
     return output
 

@@ -1,19 +1,23 @@
 """A broker for tests, within their process: `with Broker() as b:`, and connect to `b.url`.
 
-What is named here is only imported when it is used, so that a test run which never starts a broker pays nothing.
+Names are imported on first use, so that a test run which never starts a broker costs nothing.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from amqpbroker.testing.aio.broker import AsyncBroker as AsyncBroker
+    from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
     from amqpbroker.testing.broker import Broker as Broker
     from amqpbroker.testing.inspector import QueueState as QueueState
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
     from amqpbroker.testing.vhost import Vhost as Vhost
 
-#: Where each name comes from.
+#: Name -> its module.
 _PLACES = {
+    "AsyncBroker": "amqpbroker.testing.aio.broker",
+    "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
@@ -21,12 +25,17 @@ _PLACES = {
     "Vhost": "amqpbroker.testing.vhost",
 }
 
-__all__ = ["Broker", "Message", "QueueState", "Refusal", "Vhost"]
+__all__ = ["AsyncBroker", "AsyncVhost", "Broker", "Message", "QueueState", "Refusal", "Vhost"]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_PLACES[name]), name)
+    if name in _PLACES:
+        return getattr(importlib.import_module(_PLACES[name]), name)
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from amqpbroker.testing.hints import did_you_mean
+
+    hint = did_you_mean(name, __all__) or f"; it has {', '.join(__all__)}"
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{hint}")

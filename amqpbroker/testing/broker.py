@@ -1,51 +1,50 @@
-"""The broker that tests start: on a thread of its own, with a loop of its own, on a free port of this machine."""
+"""The broker that tests start: on a thread of its own, with an event loop of its own, on a free loopback port."""
 
-import asyncio
-import atexit
-import contextlib
-import os
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from concurrent.futures import CancelledError, Future
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Future, wait
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
-from amqpbroker.config import Config
-from amqpbroker.server.app import Listening, loop_factory
-from amqpbroker.server.data import Data
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.protocols import AMQP, HTTP
+from amqpbroker.testing.aio.waiting import in_thread, running_library
+from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
-from amqpbroker.testing.faults.injector import Injector
-from amqpbroker.testing.forks import close_in_forks
+from amqpbroker.testing.hints import Hinted, checked_arguments, did_you_mean
+from amqpbroker.testing.host import NOT_RUNNING, Host
 from amqpbroker.testing.inspector import QueueState
 from amqpbroker.testing.instance import Instance
-from amqpbroker.testing.instances import add_routes
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
-from amqpbroker.testing.retained import KeptDefinitions
 from amqpbroker.testing.settings import check_names, config_of
-from amqpbroker.testing.waiting import overdue, result_of
 
 T = TypeVar("T")
 
-#: How long starting, stopping and what is asked of it may take before something must be wrong.
-PATIENCE_S = 60
 
+class Broker(Hinted):
+    """A broker within the test's process, which runs inside a `with` block or from `start()` to `stop()`.
 
-class Broker:
-    """A broker within this process, for as long as the context lasts, or from `start` to `stop`; and again, if wanted.
+    It listens on loopback, has its own thread and event loop, and writes nothing to disk. After `stop()` it can be
+    started again, without its earlier queues and messages. `async with` starts and stops it in asyncio and trio;
+    `AsyncBroker` has awaitable methods as well.
 
-    port: 0 takes a free one. management: whether the HTTP API is served, at `http_url`. vhosts: further ones, beside /.
-    users: further ones, with their passwords; they are administrators and may do everything in every vhost.
-    definitions: a file of RabbitMQ's definitions. settings: RabbitMQ's configuration keys, with underscores for dots or
-    as **{"channel_max": 10}; such as compat="4.1".
+    Arguments, all by name:
 
-    Nothing is kept on disk. Its methods may be called from any thread but its own. Raises ConfigError (a ValueError)
-    for settings that are wrong.
+    - `host`: the address to listen on.
+    - `port`: the port to listen on; 0 takes a free one.
+    - `management`: True serves the HTTP API at `http_url`.
+    - `vhosts`: names of virtual hosts to create beside the default one.
+    - `users`: names of further users with their passwords. They are administrators with all permissions in all vhosts.
+    - `definitions`: path of a file of RabbitMQ's definitions to import.
+    - `settings`: RabbitMQ's configuration keys, with underscores for dots, such as `consumer_timeout=60_000` or
+      `compat="4.1"`. Values are text, numbers, True, False, None (for `none`), lists or dicts.
+
+    Raises `ConfigError`, a `ValueError`, for an unknown setting or an invalid value.
+
+    All methods and properties may be used on any thread except the broker's own. They raise `RuntimeError` if the
+    broker is not running, and `TimeoutError` if its thread does not answer within 60 seconds.
     """
 
     def __init__(
@@ -63,53 +62,29 @@ class Broker:
         check_names(self._vhosts, users or {})
         self._config = config_of(host, port, management, definitions, settings)
         self._users = dict(users or {})
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._running: Instance | None = None
-        self._listening: list[Listening] = []
-        self._injector = Injector()
-        self._coming: Future[None] | None = None
-        # Guards `_loop`: what is asked of the loop while it is there is answered, or cancelled with its other tasks.
-        self._asking = threading.Lock()
-        self._pid = 0
-        self.clock = BrokerClock(self._run, lambda: self._instance.time_travel)
-        self.faults = Faults(self._injector, self._call_and_quiesce)
+        self._host = Host(self._config, self._prepare)
+        #: The broker's clock, a `BrokerClock`: move its time on, freeze it, read it.
+        self.clock = BrokerClock(self._host)
+        #: Faults to inject, a `Faults`: lost connections, refused publishes, late confirms.
+        self.faults = Faults(self._host.injector, self._call_and_quiesce)
 
-    # --- start and stop ---------------------------------------------------------------------------------------------
+    # --- start and stop -----------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Returns once clients can connect. Raises ListenError, UnusableDefinitionsError."""
-        if self._thread is not None:
-            raise RuntimeError("this broker is running already")
-        self._pid = os.getpid()
-        ready: Future[None] = Future()
-        thread = self._thread = threading.Thread(target=self._serve, args=(ready,), name="amqpbroker", daemon=True)
-        thread.start()
-        try:
-            result_of(ready, PATIENCE_S, "start()", thread, self._current)
-        except BaseException:
-            thread.join(PATIENCE_S)
-            self._thread = None
-            raise
-        atexit.register(self.stop)
+        """Start the broker. Return it once clients can connect.
+
+        Raises `ListenError` if the port is in use, `UnusableDefinitionsError` if the definitions cannot be imported,
+        and `RuntimeError` if it is running already.
+        """
+        self._host.start()
         return self
 
     def stop(self) -> None:
-        """Close what clients there are, and end the thread; without one, there is nothing to do."""
-        atexit.unregister(self.stop)
-        thread, self._thread = self._thread, None
-        if thread is None or self._pid != os.getpid():
-            return
-        loop = self._loop
-        if loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has just ended by itself
-                loop.call_soon_threadsafe(self._end)
-        instance = self._running
-        thread.join(PATIENCE_S)
-        self._listening = []
-        close_in_forks(self, ())
-        if thread.is_alive():
-            raise overdue(PATIENCE_S, "stop()", thread, instance)
+        """Close the clients' connections and stop the broker. Does nothing if it is not running.
+
+        Raises `TimeoutError` if its thread does not end within 60 seconds.
+        """
+        self._host.stop()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -120,118 +95,74 @@ class Broker:
         self.stop()
 
     async def __aenter__(self) -> Self:
-        return await asyncio.to_thread(self.start)
+        return await in_thread(self.start)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Clients of this loop are to hear of it, and to answer.
-        await asyncio.to_thread(self.stop)
+        # Clients on this event loop must be able to answer meanwhile.
+        await in_thread(self.stop)
 
+    @checked_arguments
     def restart(self, down: float = 0) -> None:
-        """As a server is: clients are disconnected, and durable queues, their persistent messages, users and the like
-        are there again on the same ports, after `down` seconds. Time goes on. Returns once clients can connect.
+        """Restart the broker as a server would be. Return once clients can connect again.
 
-        Raises ValueError for what is no number of seconds, 60 at most; ListenError if somebody else took the port
-        meanwhile: the broker has ended then.
+        Clients are disconnected. Durable queues with their persistent messages, users, vhosts and policies are
+        restored on the same ports; everything else is gone. The broker's time goes on, and faults stay active.
+
+        - `down`: seconds of real time between stop and start, from 0 to 60.
+
+        Raises `ValueError` for an invalid `down`, and `ListenError` if another program has taken the port meanwhile;
+        the broker is stopped then.
         """
-        instance = self._instance
         back: Future[None] = Future()
+        self._host.run(self._host.restart(down, back), what="restart()")
+        patience_s = self._host.patience_s + down
+        wait([back], patience_s)
+        self._host.outcome(back, patience_s, "restart()")
 
-        async def stop() -> None:
-            if instance.server.is_replaced:
-                raise RuntimeError("the broker is being restarted already")
-            if instance.server.ends:
-                raise RuntimeError(_STOPPED)
-            instance.restart(down)
-            self._coming = back
-
-        self._run(stop(), what="restart()")
-        result_of(back, PATIENCE_S + down, "restart()", self._thread, self._current)
-
-    def _serve(self, ready: "Future[None]") -> None:
-        """What the thread does."""
-        try:
-            with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(self._serve_on(ready))
-        except BaseException as error:
-            coming = self._coming
-            if coming is None:
-                raise
-            self._thread = None
-            coming.set_exception(error)
-        finally:
-            instance, self._running = self._running, None
-            if instance is not None:
-                instance.discard()
-
-    async def _serve_on(self, ready: "Future[None]") -> None:
-        loop = self._loop = asyncio.get_running_loop()
-        self._coming = ready
-        try:
-            await self._serve_all(loop)
-        finally:
-            with self._asking:
-                self._loop = None
-            # What was asked before becomes a task, which the end of the loop cancels.
-            await asyncio.sleep(0)
-
-    async def _serve_all(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Serve until the end, with a new broker after each restart."""
-        kept = Data(KeptDefinitions())
-        config: Config | None = self._config
-        instance = None
-        while config is not None:
-            instance = Instance(config, loop, kept, {}, True, self._injector, before=instance)
-            add_routes(instance)
-            self._running = instance
-            await instance.server.serve(partial(self._on_ready, instance))
-            config = await instance.server.successor()
-        if self._coming is not None:
-            raise RuntimeError(_STOPPED)
-
-    def _end(self) -> None:
-        if self._running is not None:
-            self._running.server.stop()
-
-    def _on_ready(self, instance: Instance, listening: list[Listening]) -> None:
-        if not self._listening:
-            for vhost in self._vhosts:
-                instance.broker.add_vhost(vhost)
-            for name, password in self._users.items():
-                instance.broker.users.add_user(name, password, ("administrator",))
-            # Default users are not created if the definitions have users.
-            default = [user.name for user in self._config.default_users if instance.broker.users.has(user.name)]
-            for name in (*self._users, *default):
-                for vhost in instance.broker.vhosts:
-                    instance.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
-        self._listening = listening
-        close_in_forks(self, [port for _, _, port in listening])
-        coming, self._coming = self._coming, None
-        if coming is not None:
-            coming.set_result(None)
+    def _prepare(self, instance: Instance) -> None:
+        """Create vhosts and users, and grant all permissions, before clients can connect."""
+        for vhost in self._vhosts:
+            instance.broker.add_vhost(vhost)
+        for name, password in self._users.items():
+            instance.broker.users.add_user(name, password, ("administrator",))
+        # Default users are not created if the definitions have users.
+        default = [user.name for user in self._config.default_users if instance.broker.users.has(user.name)]
+        for name in (*self._users, *default):
+            for vhost in instance.broker.vhosts:
+                instance.broker.users.set_permissions(name, vhost, ".*", ".*", ".*")
 
     @property
     def running(self) -> bool:
-        return self._thread is not None and self._pid == os.getpid()
+        """True from `start()` to `stop()`. False in a fork of the process, which can only connect to `url`."""
+        return self._host.running
 
-    # --- where it is ------------------------------------------------------------------------------------------------
+    # --- addresses ----------------------------------------------------------------------------------------------------
 
     @property
     def host(self) -> str:
+        """The address that the broker listens on, such as `127.0.0.1`."""
         return self._address(AMQP)[0]
 
     @property
     def port(self) -> int:
+        """The port for AMQP 0-9-1."""
         return self._address(AMQP)[1]
 
     @property
     def url(self) -> str:
-        """Of the default vhost, as the first user: amqp://guest:guest@127.0.0.1:PORT/"""
+        """The URL of the default vhost with the first user: `amqp://guest:guest@127.0.0.1:PORT/`."""
         return self.url_of()
 
+    @checked_arguments
     def url_of(self, vhost: str | None = None, user: str | None = None, password: str | None = None) -> str:
-        """Of a vhost, as a user: the default one and the first one, unless others are named."""
+        """Return the AMQP URL of a vhost with a user's name and password.
+
+        - `vhost`: name of the vhost; None for the default one.
+        - `user`: name of the user; None for the first one.
+        - `password`: password of the user; None for the one that `users` or the settings have.
+        """
         vhost = self._config.default_vhost if vhost is None else vhost
         first = self._config.default_users[0]
         name = first.name if user is None else user
@@ -241,46 +172,44 @@ class Broker:
 
     @property
     def http_url(self) -> str:
-        """Of the management API: http://127.0.0.1:PORT. Raises RuntimeError unless it was asked for."""
+        """The URL of the HTTP API: `http://127.0.0.1:PORT`, without `/api`.
+
+        Raises `RuntimeError` unless the broker was made with `management=True`.
+        """
         if self._config.management.port is None:
-            raise RuntimeError("there is no management API; ask for it: Broker(management=True)")
+            raise RuntimeError("this broker has no management API; make it with Broker(management=True)")
         return f"http://{shown(*self._address(HTTP))}{self._config.management.path_prefix}"
 
     def _address(self, protocol: str) -> tuple[str, int]:
-        for name, host, port in self._listening:
+        for name, host, port in self._host.listening:
             if name == protocol:
                 return host, port
-        raise RuntimeError(_NOT_RUNNING)
+        raise RuntimeError(NOT_RUNNING)
 
-    # --- vhosts -----------------------------------------------------------------------------------------------------
+    # --- vhosts -------------------------------------------------------------------------------------------------------
 
+    @checked_arguments
     def add_vhost(self, name: str) -> str:
-        """Create an empty vhost in which every user has all permissions. Returns the URL of the vhost.
+        """Create an empty vhost in which every user has all permissions, unless it exists. Return its URL.
 
-        Raises ValueError for a name that is not text.
+        Raises `ValueError` if the name is not text.
         """
-        check_names((name,), {})
-
-        def add(instance: Instance) -> None:
-            instance.broker.add_vhost(name)
-            for user in instance.broker.users.list_users():
-                instance.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
-
-        self._call(add, "add_vhost()")
+        self._call(adding_vhost(name), "add_vhost()")
         return self.url_of(name)
 
+    @checked_arguments
     def delete_vhost(self, name: str, missing_ok: bool = False) -> None:
-        """With all that is in it; its connections are closed. Raises LookupError, unless missing_ok."""
+        """Delete a vhost with all its queues and exchanges, and close its connections.
 
-        def delete(instance: Instance) -> None:
-            if name in instance.broker.vhosts or not missing_ok:
-                instance.broker.delete_vhost(name)
-            instance.recorder.vhost_deleted(name)
+        - `missing_ok`: True accepts that there is no such vhost.
 
-        self._call(delete, "delete_vhost()")
+        Raises `LookupError` if there is no such vhost.
+        """
+        self._call(deleting_vhost(name, missing_ok), "delete_vhost()")
 
-    # --- what is there ----------------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------------------
 
+    @checked_arguments
     def wait_until(
         self,
         *,
@@ -291,11 +220,17 @@ class Broker:
         vhost: str | None = None,
         timeout: float = 5,
     ) -> QueueState:
-        """Wait until a queue is there and has so many messages that are ready or unacknowledged, and so many consumers.
+        """Wait until a queue exists and has the given numbers. Return its state.
 
-        vhost: None for any; so it is with the others below. timeout: in seconds of the machine's time. Raises
-        AssertionError, which shows what is there instead; ValueError if several vhosts have such a queue; RuntimeError
-        on a thread whose event loop would stand still meanwhile, and the clients on it.
+        - `queue`: name of the queue.
+        - `ready`, `unacked`: number of messages that are ready, and delivered but not acknowledged; None for any.
+        - `consumers`: number of consumers; None for any.
+        - `vhost`: name of the vhost; None searches all vhosts.
+        - `timeout`: seconds of real time, not of the broker's clock.
+
+        Raises `AssertionError` after the timeout, with the actual state and the queues with a similar name;
+        `ValueError` for an invalid number, or if several vhosts have such a queue; `RuntimeError` on a thread with a
+        running event loop, which would stand still: use `AsyncBroker` there.
         """
         __tracebackhide__ = True
         _refuse_to_block("wait_until")
@@ -305,153 +240,137 @@ class Broker:
             timeout,
         )
 
+    @checked_arguments
     def published(
         self,
         *,
         exchange: str | None = None,
         routing_key: str | None = None,
+        body: bytes | None = None,
         vhost: str | None = None,
         count: int | None = None,
         timeout: float = 5,
     ) -> list[Message]:
-        """What clients published, oldest first, in transactions too; exchange "" is the default one. The last 10,000
-        are remembered.
+        """Return the messages that clients published, oldest first. The last 10,000 are remembered.
 
-        count: wait until there are so many. Raises AssertionError if there are fewer in the end, or more; RuntimeError
-        as `wait_until`.
+        Messages of a transaction are included at once, even if it is rolled back later.
+
+        - `exchange`: name of the exchange, "" for the default one; None for any.
+        - `routing_key`: the exact routing key; None for any.
+        - `body`: the exact body; None for any.
+        - `vhost`: name of the vhost; None for all.
+        - `count`: wait until there are this many; None returns at once.
+        - `timeout`: seconds of real time to wait for `count`.
+
+        Raises, with `count` only, `AssertionError` if there are fewer after the timeout, or more, with the messages
+        that come near; `ValueError` for an invalid number; `RuntimeError` on a thread with a running event loop, as
+        `wait_until` does.
         """
         __tracebackhide__ = True
-        if count is None:
-            return self._query(
-                "published()", lambda instance: _now(instance.inspector.published(exchange, routing_key, vhost))
-            )
-        _refuse_to_block("published")
+        if count is not None:
+            _refuse_to_block("published")
         return self._query(
             "published()",
-            lambda instance: instance.inspector.wait_for_published(count, exchange, routing_key, vhost, timeout),
-            timeout,
+            lambda instance: instance.inspector.find_published(exchange, routing_key, vhost, body, count, timeout),
+            0 if count is None else timeout,
         )
 
+    @checked_arguments
     def messages(self, queue: str, *, vhost: str | None = None) -> list[Message]:
-        """What is ready in a queue, in the order in which it would leave; it stays, as if nobody had looked.
+        """Return the messages that are ready in a queue, in the order of their delivery. They stay unchanged.
 
-        Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
+        - `queue`: name of the queue.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such queue, and `ValueError` if several vhosts have one.
         """
         __tracebackhide__ = True
-        return self._query("messages()", lambda instance: _now(instance.inspector.messages(queue, vhost)))
+        return self._query("messages()", lambda instance: now(instance.inspector.messages(queue, vhost)))
 
+    @checked_arguments
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
-        """All of them, with their numbers."""
-        return self._query("queues()", lambda instance: _now(instance.inspector.queues(vhost)))
+        """Return the state of all queues, by vhost and name.
+
+        - `vhost`: name of the vhost; None for all.
+        """
+        return self._query("queues()", lambda instance: now(instance.inspector.queues(vhost)))
 
     @property
     def unroutable(self) -> list[Message]:
-        """What clients published and no queue got, oldest first; the last 1,000 are remembered."""
+        """The published messages that were routed to no queue, oldest first. The last 1,000 are remembered."""
         return self.unroutable_in(None)
 
+    @checked_arguments
     def unroutable_in(self, vhost: str | None) -> list[Message]:
-        return self._query("unroutable", lambda instance: _now(instance.inspector.unroutable(vhost)))
+        """Return `unroutable` of one vhost; None for all."""
+        return self._query("unroutable", lambda instance: now(instance.inspector.unroutable(vhost)))
 
     @property
     def channel_errors(self) -> list[Refusal]:
-        """What closed clients' channels and connections, oldest first; the last 1,000 are remembered."""
+        """The errors that closed clients' channels and connections, oldest first. The last 1,000 are remembered."""
         return self.channel_errors_in(None)
 
+    @checked_arguments
     def channel_errors_in(self, vhost: str | None) -> list[Refusal]:
-        return self._query("channel_errors", lambda instance: _now(instance.inspector.refusals(vhost)))
+        """Return `channel_errors` of one vhost; None for all."""
+        return self._query("channel_errors", lambda instance: now(instance.inspector.refusals(vhost)))
 
-    # --- the way to the loop's thread -------------------------------------------------------------------------------
+    # --- calls to the broker's thread ---------------------------------------------------------------------------------
 
     @property
     def _instance(self) -> Instance:
-        if self._running is None or self._thread is None:
-            raise RuntimeError(_NOT_RUNNING)
-        return self._running
-
-    def _current(self) -> Instance | None:
-        """Return the running broker: each restart makes a new one. None before the first start and after the end."""
-        return self._running
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any], timeout_s: float | None = None, what: str = "") -> Any:
-        """Run a coroutine on the loop's thread and return its result. what: name of the waiting call, for errors."""
-        __tracebackhide__ = True
-        refusal = self._why_not()
-        if refusal is None:
-            with self._asking:
-                if self._loop is not None:
-                    running = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-                else:
-                    refusal = _NOT_RUNNING
-        if refusal is not None:
-            coroutine.close()
-            raise RuntimeError(refusal)
-        try:
-            patience_s = PATIENCE_S if timeout_s is None else timeout_s
-            return result_of(running, patience_s, what, self._thread, self._current)
-        except CancelledError:
-            raise RuntimeError(_STOPPED) from None
-        except AssertionError as error:
-            # pytest is to show the line of the test, and not where the broker's thread was.
-            raise error.with_traceback(None) from None
-        finally:
-            running.cancel()
-
-    def _why_not(self) -> str | None:
-        """Return why nothing can be asked of the loop from here; None if it can."""
-        if self._loop is None:
-            return _NOT_RUNNING
-        if self._pid != os.getpid():
-            return f"the broker runs in the process that started it, {self._pid}; here one can only connect to its url"
-        if self._thread is threading.current_thread():
-            return "this is the broker's own thread: it would wait for itself"
-        return None
+        return self._host.instance
 
     def _query(self, what: str, query: Callable[[Instance], Awaitable[T]], timeout_s: float = 0) -> T:
-        """Return the result of a query, once all that clients have sent so far is handled."""
+        """Return the result of a query once all data is handled that clients have sent so far."""
         __tracebackhide__ = True
-        instance = self._instance
+        return self._host.run(self._host.query(query), self._host.patience_s + limited_s(timeout_s), what)
 
-        async def quiesced() -> T:
-            await instance.time_travel.quiesce()
-            return await query(instance)
+    def _call(self, function: Callable[[Instance], T], what: str = "a call") -> T:
+        """Call `function(instance)` on the broker's thread."""
+        return self._host.run(self._host.call(function), what=what)
 
-        return cast(T, self._run(quiesced(), PATIENCE_S + timeout_s, what))
-
-    def _call(self, function: Any, what: str = "a call") -> Any:
-        """`function(instance)`, on the loop's thread."""
-        instance = self._instance
-
-        async def call() -> Any:
-            return function(instance)
-
-        return self._run(call(), what=what)
-
-    def _call_and_quiesce(self, function: Any) -> Any:
-        """Call `function()` on the loop's thread, and wait until its consequences are written to the sockets."""
-        instance = self._instance
-
-        async def call() -> Any:
-            done = function()
-            await instance.time_travel.quiesce()
-            return done
-
-        return self._run(call(), what="an order of faults")
+    def _call_and_quiesce(self, function: Callable[[], T]) -> T:
+        """Call `function()` on the broker's thread, and wait until its consequences are written to the sockets."""
+        return self._host.run(self._host.call_and_quiesce(function), what="a change of faults")
 
 
-async def _now(value: T) -> T:
+def adding_vhost(name: str) -> Callable[[Instance], None]:
+    """Return a call that creates a vhost. Raises ValueError for an invalid name."""
+    check_names((name,), {})
+
+    def add(instance: Instance) -> None:
+        instance.broker.add_vhost(name)
+        for user in instance.broker.users.list_users():
+            instance.broker.users.set_permissions(user.name, name, ".*", ".*", ".*")
+
+    return add
+
+
+def deleting_vhost(name: str, missing_ok: bool) -> Callable[[Instance], None]:
+    """Return a call that deletes a vhost. It raises LookupError if there is none, unless `missing_ok`."""
+
+    def delete(instance: Instance) -> None:
+        vhosts = instance.broker.vhosts
+        if name in vhosts:
+            instance.broker.delete_vhost(name)
+        elif not missing_ok:
+            hint = did_you_mean(name, vhosts, quoted=True) or f"; the vhosts are {', '.join(map(repr, vhosts))}"
+            raise LookupError(f"vhost {name!r} does not exist{hint}")
+        instance.recorder.vhost_deleted(name)
+
+    return delete
+
+
+async def now(value: T) -> T:
+    """Return a value that is known at once, where an awaitable is needed."""
     return value
 
 
 def _refuse_to_block(name: str) -> None:
-    """Clients on this thread's event loop could do nothing while it waits. Raises RuntimeError."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        f"{name} would keep this thread's event loop from running: await asyncio.to_thread(b.{name}, ...) instead"
-    )
-
-
-_STOPPED = "the broker was stopped meanwhile"
-_NOT_RUNNING = "the broker is not running: use it as `with Broker() as b:`, or start() it"
+    """Raise RuntimeError on a thread with a running event loop: clients on it could do nothing during the call."""
+    if running_library() is not None:
+        raise RuntimeError(
+            f"{name}() would block this thread's event loop: `await broker.{name}(...)` of an AsyncBroker, "
+            f"or of the fixture async_amqp_vhost in pytest; or await asyncio.to_thread(b.{name}, ...)"
+        )

@@ -1,17 +1,14 @@
-"""Closing of the broker's sockets in a forked process, which has no use for them.
-
-A fork that holds them keeps the port in use and connections open.
-"""
+"""Closes the broker's sockets in forked processes, which would keep the port in use and connections open."""
 
 import os
 import socket
 import stat
 from collections.abc import Collection
 
-#: Ports of the brokers that run in this process, by who asked.
+#: Ports of the brokers that run in this process, by the id of the owner.
 _ports: dict[int, Collection[int]] = {}
 
-#: Where a process finds its descriptors: Linux, macOS.
+#: Directory of a process's file descriptors, on Linux and macOS.
 _DESCRIPTORS = "/dev/fd"
 
 
@@ -31,14 +28,14 @@ def _after_fork() -> None:
     try:
         for name in os.listdir(_DESCRIPTORS):
             if _port(int(name)) in ports:
-                # The number stays taken: whoever still knows it must not close what gets it next.
+                # The number stays in use, so that an owner of the socket cannot close another file with this number.
                 os.dup2(null, int(name), inheritable=False)
     finally:
         os.close(null)
 
 
 def _port(descriptor: int) -> int | None:
-    """The local port of a socket; None of anything else."""
+    """Return the local port of a socket, None for other files."""
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return None

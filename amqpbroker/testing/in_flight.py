@@ -72,7 +72,7 @@ class Sent:
         client = self._client
         sock = client.socket
         left = 0 if sock is None else max(self._target - self._read(sock), 0)
-        return f"{client.name}: {left:,} bytes of what it had sent"
+        return f"{client.name}: {left:,} unhandled bytes"
 
     def _read(self, sock: Any) -> int:
         """Return the number of the client's bytes that were read from the socket."""

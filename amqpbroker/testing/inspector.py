@@ -9,20 +9,29 @@ from dataclasses import dataclass
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout
+from amqpbroker.testing.hints import did_you_mean
 from amqpbroker.testing.message import Message, seen, where
 from amqpbroker.testing.recorder import Newest, Publish, Recorder, Refusal
+from amqpbroker.testing.wanted import Wanted
 from amqpbroker.wire.values import text
 
-#: How often is looked whether what a test waits for has come.
+#: Interval in seconds between two checks of an awaited condition.
 POLL_S = 0.002
 
-#: At most so many of a kind are shown when a test fails.
+#: Number of queues, messages or errors of a kind that a failed assertion shows.
 SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """A queue: how many messages are ready and how many unacknowledged, and how many consumers it has."""
+    """The state of a queue.
+
+    - `vhost`, `name`: names of the vhost and the queue, as text.
+    - `ready`: number of messages that are ready for delivery.
+    - `unacked`: number of messages that are delivered and not acknowledged.
+    - `consumers`: number of consumers.
+    """
 
     vhost: str
     name: str
@@ -35,7 +44,7 @@ class QueueState:
 
 
 class Messages(list[Message]):
-    """A list that, where it is empty, tells what there was instead."""
+    """A list of messages whose `repr`, if it is empty, shows the messages that there are instead."""
 
     def __init__(self, messages: Iterable[Message], instead: str) -> None:
         super().__init__(messages)
@@ -46,9 +55,9 @@ class Messages(list[Message]):
 
 
 class Inspector:
-    """On one broker. All of it is for the loop's thread. vhost: None for all of them.
+    """Queries about one broker, for the thread of its loop only. vhost: None for all vhosts.
 
-    faults: tells what goes wrong on purpose; nothing if nothing does.
+    faults: returns the text on active faults, empty without faults.
     """
 
     def __init__(self, broker: Broker, recorder: Recorder, faults: Callable[[], str]) -> None:
@@ -56,18 +65,23 @@ class Inspector:
         self._recorder = recorder
         self._faults = faults
 
-    # --- queues -----------------------------------------------------------------------------------------------------
+    # --- queues -------------------------------------------------------------------------------------------------------
 
     def queues(self, vhost: str | None = None) -> list[QueueState]:
-        """All, by vhost and name."""
+        """Return the state of all queues, by vhost and name."""
         found = [_state(name, queue) for name, queue in self._queues(vhost)]
         return sorted(found, key=lambda state: (state.vhost, state.name))
 
     def messages(self, queue: str, vhost: str | None = None) -> Messages:
-        """What is ready in a queue, in the order in which it would leave. Raises AssertionError if it is not there."""
+        """Return the messages that are ready in a queue, in the order of their delivery.
+
+        Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
+        """
+        check_text("queue", queue)
+        check_text("vhost", vhost, optional=True)
         name, found = self._find(queue, vhost)
         if found is None:
-            raise AssertionError(f"there is no queue {queue!r}{_in(vhost)}\n{self.report(vhost)}")
+            raise AssertionError(f"{self._no_queue(queue, vhost)}\n{self.report(vhost)}")
         compat = self._broker.config.compat
         shown = [
             seen(
@@ -89,9 +103,17 @@ class Inspector:
         vhost: str | None = None,
         timeout_s: float = 5,
     ) -> QueueState:
-        """The queue, once it is there with these numbers. Raises AssertionError, which shows what is there."""
+        """Return the state of a queue once it exists and has these numbers.
+
+        Raises AssertionError with the actual state, ValueError for an invalid argument.
+        """
+        check_text("queue", queue)
+        check_text("vhost", vhost, optional=True)
+        check_timeout(timeout_s)
         wanted = {"ready": ready, "unacked": unacked, "consumers": consumers}
         wanted = {name: number for name, number in wanted.items() if number is not None}
+        for name, number in wanted.items():
+            at_least(name, number, 0)
         state: QueueState | None = None
 
         def holds() -> bool:
@@ -104,7 +126,7 @@ class Inspector:
             assert state is not None
             return state
         if state is None:
-            raise AssertionError(f"after {timeout_s:g} s there is no queue {queue!r}{_in(vhost)}\n{self.report(vhost)}")
+            raise AssertionError(f"after {timeout_s:g} s {self._no_queue(queue, vhost)}\n{self.report(vhost)}")
         numbers = " ".join(f"{name}={number}" for name, number in wanted.items())
         raise AssertionError(
             f"after {timeout_s:g} s queue {queue!r} has {state}, not {numbers}\n{self.report(vhost, but=queue)}"
@@ -117,40 +139,65 @@ class Inspector:
                     yield name, queue
 
     def _find(self, queue: str, vhost: str | None) -> tuple[str, Queue | None]:
-        """The queue of that name, and its vhost. Raises ValueError if several have one."""
+        """Return the queue of that name, and its vhost. Raises ValueError if several vhosts have one."""
         found = [(name, each) for name, each in self._queues(vhost) if each.name == queue]
         if len(found) > 1:
             vhosts = " and ".join(repr(name) for name, _ in found)
-            raise ValueError(f"there is a queue {queue!r} in the vhosts {vhosts}: say which with vhost=")
+            raise ValueError(f"the vhosts {vhosts} have a queue {queue!r}: choose one, such as vhost={found[0][0]!r}")
         return found[0] if found else ("", None)
 
-    # --- what came by -----------------------------------------------------------------------------------------------
+    def _no_queue(self, queue: str, vhost: str | None) -> str:
+        """Return the text that there is no such queue, with the vhost, queue or exchange that was probably meant."""
+        vhosts = self._broker.vhosts
+        if vhost is not None and vhost not in vhosts:
+            return f"there is no vhost {vhost!r}{did_you_mean(vhost, vhosts, quoted=True)}"
+        text = f"there is no queue {queue!r}{_in(vhost)}"
+        elsewhere = [name for name, each in self._queues(None) if each.name == queue]
+        if elsewhere:
+            return f"{text}; there is one{_in(elsewhere[0])}"
+        hint = did_you_mean(queue, [each.name for _, each in self._queues(vhost)], quoted=True)
+        if not hint and any(queue in each.exchanges for name, each in vhosts.items() if vhost in (None, name)):
+            hint = "; there is an exchange of this name, so name a queue that is bound to it"
+        return text + hint
+
+    # --- publishes and errors -----------------------------------------------------------------------------------------
 
     def published(
-        self, exchange: str | None = None, routing_key: str | None = None, vhost: str | None = None
-    ) -> Messages:
-        """What clients published, oldest first: to an exchange ("" is the default one), with a routing key."""
-        found = [_seen(one) for one in self._publishes(exchange, routing_key, vhost)]
-        return Messages(found, self._published_instead(vhost))
-
-    def _publishes(self, exchange: str | None, routing_key: str | None, vhost: str | None) -> list[Publish]:
-        return [
-            one
-            for one in self._recorder.publishes
-            if vhost in (None, one.vhost)
-            and exchange in (None, one.message.exchange)
-            and routing_key in (None, text(one.message.routing_key))
-        ]
-
-    async def wait_for_published(
         self,
-        count: int,
         exchange: str | None = None,
         routing_key: str | None = None,
         vhost: str | None = None,
+        body: bytes | None = None,
+    ) -> Messages:
+        """Return the messages that clients published, oldest first. See `amqpbroker.testing.Broker.published`."""
+        wanted = Wanted(exchange, routing_key, body)
+        found = [_seen(one) for one in self._publishes(vhost) if wanted.fits(one.message)]
+        return Messages(found, self._published_instead(wanted, vhost))
+
+    def _publishes(self, vhost: str | None) -> Iterator[Publish]:
+        return (one for one in self._recorder.publishes if vhost in (None, one.vhost))
+
+    async def find_published(
+        self,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        vhost: str | None = None,
+        body: bytes | None = None,
+        count: int | None = None,
         timeout_s: float = 5,
     ) -> Messages:
-        """`published`, once these are `count`. Raises AssertionError if there are fewer in the end, or more."""
+        """Return `published`; if `count` is given, once there are this many.
+
+        Raises AssertionError if there are fewer after the timeout, or more; ValueError for an invalid argument.
+        """
+        for name, value in (("exchange", exchange), ("routing_key", routing_key), ("vhost", vhost)):
+            check_text(name, value, optional=True)
+        check_body(body)
+        if count is None:
+            return self.published(exchange, routing_key, vhost, body)
+        at_least("count", count, 0)
+        check_timeout(timeout_s)
+        wanted = Wanted(exchange, routing_key, body)
         looked_at = -1
         enough = False
 
@@ -158,49 +205,42 @@ class Inspector:
             nonlocal looked_at, enough
             if looked_at != self._recorder.publishes.added:
                 looked_at = self._recorder.publishes.added
-                enough = len(self._publishes(exchange, routing_key, vhost)) >= count
+                enough = sum(wanted.fits(one.message) for one in self._publishes(vhost)) >= count
             return enough
 
         await until(holds, timeout_s)
-        found = self.published(exchange, routing_key, vhost)
+        found = self.published(exchange, routing_key, vhost, body)
         if len(found) == count:
             return found
-        wanted = "".join(
-            [
-                "" if exchange is None else f" to exchange {exchange!r}",
-                "" if routing_key is None else f" with routing key {routing_key!r}",
-                _in(vhost),
-            ]
-        )
         waited = f"after {timeout_s:g} s " if len(found) < count else ""
-        got = f"{waited}{len(found)} messages were published{wanted}, not {count}"
-        lines = [f"  {message!r}" for message in found[:SHOWN]]
-        raise AssertionError("\n".join((got, *lines, self._published_instead(vhost), self.report(vhost))))
+        were = "message was" if len(found) == 1 else "messages were"
+        lines = [f"{waited}{len(found)} {were} published{wanted}{_in(vhost)}, not {count}"]
+        lines += [f"  {message!r}" for message in found[:SHOWN]]
+        if len(found) < count:
+            lines += wanted.near_misses([_seen(one) for one in self._publishes(vhost)], SHOWN)
+        raise AssertionError("\n".join((*lines, self._published_instead(wanted, vhost), self.report(vhost))))
 
     def unroutable(self, vhost: str | None = None) -> list[Message]:
-        """What clients published and no queue got, oldest first."""
+        """Return the published messages that were routed to no queue, oldest first."""
         return [_seen(one) for one in self._recorder.unroutable if vhost in (None, one.vhost)]
 
     def refusals(self, vhost: str | None = None) -> list[Refusal]:
-        """What closed clients' channels and connections, oldest first."""
+        """Return the errors that closed clients' channels and connections, oldest first."""
         return [one for one in self._recorder.refusals if vhost in (None, one.vhost)]
 
-    def _published_instead(self, vhost: str | None) -> str:
-        counts = Counter(
-            where(one.message.exchange, text(one.message.routing_key))
-            for one in self._recorder.publishes
-            if vhost in (None, one.vhost)
-        )
+    def _published_instead(self, wanted: "Wanted", vhost: str | None) -> str:
+        """Return the number of publishes to each exchange and routing key, and a name that was probably meant."""
+        counts = Counter((one.message.exchange, text(one.message.routing_key)) for one in self._publishes(vhost))
         if not counts:
             return "nothing was published"
-        shown = ", ".join(f"{count} to {place}" for place, count in counts.most_common(SHOWN))
+        shown = ", ".join(f"{count} to {where(*place)}" for place, count in counts.most_common(SHOWN))
         more = ", and others" if len(counts) > SHOWN else ""
-        return f"published were {shown}{more}{_discarded(self._recorder.publishes)}"
+        return f"published so far: {shown}{more}{_discarded(self._recorder.publishes)}{wanted.hint(counts)}"
 
-    # --- what a failing test shows ----------------------------------------------------------------------------------
+    # --- text of failed assertions ------------------------------------------------------------------------------------
 
     def report(self, vhost: str | None = None, but: str | None = None) -> str:
-        """The queues, but for one, and what went wrong."""
+        """Return the queues except one, unroutable messages, errors of clients and faults, as lines of text."""
         queues = [state for state in self.queues(vhost) if state.name != but]
         lines = ["no other queue is there" if but else "no queue is there"]
         if queues:
@@ -210,17 +250,24 @@ class Inspector:
                 lines.append(f"  and {len(queues) - SHOWN} others")
         refusals = self.refusals(vhost)
         if refusals:
-            lines.append("clients were refused:")
+            lines.append("errors of clients:")
             lines += [f"  {refusal}" for refusal in refusals[-SHOWN:]]
         unroutable = self.unroutable(vhost)
         if unroutable:
-            lines.append("no queue got:")
-            lines += [f"  {message!r}" for message in unroutable[-SHOWN:]]
+            lines.append("unroutable messages:")
+            lines += [f"  {message!r}{self._meant(message)}" for message in unroutable[-SHOWN:]]
         return "\n".join([*lines, *filter(None, [self._faults()])])
+
+    def _meant(self, message: Message) -> str:
+        """Return a hint with the queue that a publish to the default exchange probably meant, empty without one."""
+        if message.exchange:
+            return ""
+        names = [queue.name for _, queue in self._queues(message.vhost)]
+        return "" if message.routing_key in names else did_you_mean(message.routing_key, names, quoted=True)
 
 
 async def until(holds: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether it holds before the time is over. The machine's time: the broker's may stand still."""
+    """Return True once a condition holds, or False after the timeout in real time: the broker's clock may be frozen."""
     end_s = time.monotonic() + timeout_s
     while not holds():
         if time.monotonic() > end_s:
@@ -242,4 +289,4 @@ def _in(vhost: str | None) -> str:
 
 
 def _discarded(newest: Newest[Publish]) -> str:
-    return f" (and {newest.discarded} before, which are not remembered any more)" if newest.discarded else ""
+    return f" (and {newest.discarded} earlier ones, which are no longer remembered)" if newest.discarded else ""

@@ -9,23 +9,22 @@ from amqpbroker.config import Config, Listener
 from amqpbroker.server.app import Listening, Server
 from amqpbroker.server.data import Data
 from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRICS_TLS
+from amqpbroker.testing.checks import check_down
 from amqpbroker.testing.faults.injector import Injector
-from amqpbroker.testing.faults.restart import check_down
 from amqpbroker.testing.inspector import Inspector
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.testing.retained import carry
 from amqpbroker.testing.time_travel import TimeTravel
 
-#: How long clients get to answer when the broker stops. Many a test leaves connections open that nobody reads.
+#: Time in milliseconds for clients to answer when the broker stops. Many tests leave connections open.
 STOP_MS = 50
 
 
 class Instance:
-    """A server whose time can be moved on, and at which faults strike. embedded: as of Server.
+    """A server with a clock that can be moved on, faults and the testing API. embedded: see `Server`.
 
-    Its management API has the testing API too. before: one that has ended and whose place it takes. Time goes on, what
-    came by is remembered, and durable queues have their messages still: `kept` has their definitions. restarts: how
-    many times that was.
+    before: the ended instance that this one replaces. It takes over the clock, the records and the messages of durable
+    queues, whose definitions are in `storage`. restarts: number of replaced instances.
     """
 
     def __init__(
@@ -63,9 +62,9 @@ class Instance:
         self.faults.detach()
 
     def restart(self, down_s: float = 0) -> None:
-        """End, and have another take this one's place on the same ports after so many seconds, unless that is so.
+        """Stop, and let another instance start on the same ports after so many seconds, unless one is to start already.
 
-        Raises ValueError for what is no such time.
+        Raises ValueError for an invalid time.
         """
         check_down(down_s)
         if not self.server.is_replaced:
@@ -73,7 +72,7 @@ class Instance:
 
 
 def _with_ports(config: Config, listening: Iterable[Listening]) -> Config:
-    """The configuration with the ports that were found where any was taken."""
+    """Return the configuration with the actual ports instead of 0."""
     found: dict[str, list[Listener]] = {}
     for each in listening:
         found.setdefault(each.protocol, []).append(Listener(each.host, each.port))

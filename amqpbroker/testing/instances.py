@@ -1,4 +1,4 @@
-"""Instances of a broker with the testing API, one in the place of another after a restart."""
+"""Instances of a broker with the testing API: each restart replaces one by another."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,14 +21,14 @@ def add_routes(instance: Instance) -> None:
 
 
 def _resources(instance: Instance) -> "list[Resource]":
-    # Imported here: only an API needs it.
+    # Imported here, because only a management API needs it.
     from amqpbroker.testing.routes import ROUTES
 
     return [route.resource(instance) for route in ROUTES]
 
 
 class Instances:
-    """For `server.app.run`: servers with the testing API, each in the place of the one before."""
+    """Makes servers with the testing API for `server.app.run`; each replaces the one before."""
 
     def __init__(self) -> None:
         self._definitions = KeptDefinitions()

@@ -1,4 +1,4 @@
-"""Messages as tests look at them, in Python's values."""
+"""Messages with Python's values, for tests."""
 
 import datetime
 import decimal
@@ -10,17 +10,22 @@ from amqpbroker.message import message as broker_message
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field, Table, text
 
-#: How much of a body is shown.
+#: Number of bytes of a body that are shown.
 SHOWN_BYTES = 60
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Message:
-    """A message that was published, or that waits in a queue.
+    """A message that was published, or that is ready in a queue.
 
-    properties: those that are set, by AMQP's names and without headers: text, numbers, for a timestamp a datetime.
-    headers: their values as Python's: text (bytes where it is none), numbers, bool, datetime, Decimal, lists, dicts.
-    queues: those that it was routed to, or the one that it waits in. redelivered: as its next consumer will be told.
+    - `vhost`, `exchange`, `routing_key`: names, as text. `exchange` is "" for the default exchange.
+    - `body`: the body, as bytes.
+    - `properties`: dict of the properties that are set, except headers, with AMQP's names such as "content_type" and
+      "delivery_mode". Values are text and numbers; `timestamp` is a datetime in UTC, or a number if it is out of range.
+    - `headers`: dict of the headers. Values are text (bytes if they are not UTF-8), numbers, bool, None, datetime,
+      Decimal, lists and dicts.
+    - `queues`: names of the queues that a published message was routed to, or of the queue that has it.
+    - `redelivered`: True if its next consumer gets it as redelivered.
     """
 
     vhost: str
@@ -40,12 +45,12 @@ class Message:
 
 
 def where(exchange: str, routing_key: str) -> str:
-    """Where a message was published to, in words."""
+    """Return the exchange and routing key, or the queue, that a message was published to, in words."""
     return f"queue {routing_key!r}" if not exchange else f"exchange {exchange!r} key {routing_key!r}"
 
 
 def seen(message: broker_message.Message, vhost: str, queues: Sequence[str], redelivered: bool = False) -> Message:
-    """The broker's message as a test sees it."""
+    """Return a message of the broker for a test."""
     values = decode_properties(message.properties)
     headers = values.pop("headers", {})
     return Message(
@@ -96,7 +101,7 @@ def _text(value: bytes) -> str | bytes:
 
 
 def _time(seconds: int) -> datetime.datetime | int:
-    """Some clients take milliseconds for seconds: a year that no datetime can have."""
+    """Return a timestamp as a datetime, or as a number if it is out of range: some clients send milliseconds."""
     try:
         return datetime.datetime.fromtimestamp(seconds, datetime.UTC)
     except (ValueError, OverflowError, OSError):

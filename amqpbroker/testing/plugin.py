@@ -1,7 +1,7 @@
-"""The pytest plugin: a broker for tests that ask for one, with nothing to configure.
+"""The pytest plugin: fixtures with a broker, without configuration.
 
-pytest imports it wherever amqpbroker is installed. So it imports nothing itself that a run without a broker would
-have to wait for. It has no assertions that pytest were to explain: PYTEST_DONT_REWRITE.
+pytest imports this module wherever amqpbroker is installed, so it imports nothing that a test run without a broker
+would have to wait for. PYTEST_DONT_REWRITE: it has no assertions for pytest to explain.
 """
 
 import itertools
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import pytest
 
 if TYPE_CHECKING:
+    from amqpbroker.testing.aio.broker import AsyncBroker
+    from amqpbroker.testing.aio.vhost import AsyncVhost
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.vhost import Vhost
 
@@ -18,10 +20,10 @@ _Scope = Literal["session", "package", "module", "class", "function"]
 
 SCOPES = ("session", "package", "module", "class", "function")
 
-#: What the setting `compat` can be.
+#: Values of the setting `compat`.
 VERSIONS = ("4.0", "4.1", "4.2", "4.3")
 
-#: The fixture by whose parameter a test is run with several versions.
+#: Fixture whose parameter makes a test run with several versions.
 _COMPAT = "_amqp_compat"
 
 _numbers = itertools.count(1)
@@ -29,8 +31,8 @@ _numbers = itertools.count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("amqpbroker", "amqpbroker: a message broker for tests")
-    scope_help = "how long a broker lives, and whoever asks for one shares it: session (default) to function"
-    version_help = "RabbitMQ's release series that the broker behaves as (default: 4.0)"
+    scope_help = "scope of the fixture amqp_broker: tests within it share one broker (default: session)"
+    version_help = "RabbitMQ release series that the broker behaves as (default: 4.0)"
     group.addoption("--amqp-broker-scope", choices=SCOPES, help=scope_help)
     group.addoption(
         "--amqp-version",
@@ -50,7 +52,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _check(name: str, value: str, possible: tuple[str, ...]) -> None:
     if value not in possible:
-        raise pytest.UsageError(f"{name} = {value}: this must be one of {', '.join(possible)}")
+        from amqpbroker.testing.hints import did_you_mean
+
+        hint = did_you_mean(value, possible)
+        raise pytest.UsageError(f"{name} = {value}: this must be one of {', '.join(possible)}{hint}")
 
 
 def _broker_scope(fixture_name: str, config: pytest.Config) -> _Scope:
@@ -73,25 +78,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope=_broker_scope)
 def _amqp_compat(request: pytest.FixtureRequest) -> str:
-    """The one that this test runs with."""
+    """Return the version that the test's broker behaves as."""
     return cast(str, getattr(request, "param", None) or _versions(request.config)[0])
 
 
 @pytest.fixture
 def amqp_version(_amqp_compat: str) -> str:
-    """Has the test run with a broker of each release series of RabbitMQ: "4.0", "4.1", "4.2", "4.3"."""
+    """Run the test once with a broker of each release series of RabbitMQ: "4.0", "4.1", "4.2" and "4.3"."""
     return _amqp_compat
 
 
 @pytest.fixture(scope="session")
 def amqp_settings() -> Mapping[str, Any]:
-    """What Broker(...) is given. To be overridden: {"management": True, "consumer_timeout": 60_000}."""
+    """Arguments of Broker(...), to be overridden: {"management": True, "consumer_timeout": 60_000}."""
     return {}
 
 
 @pytest.fixture(scope=_broker_scope)
 def amqp_broker(_amqp_compat: str, amqp_settings: Mapping[str, Any]) -> "Iterator[Broker]":
-    """A running amqpbroker.testing.Broker; who shares it is set by --amqp-broker-scope."""
+    """A running amqpbroker.testing.Broker, shared by the tests within --amqp-broker-scope."""
     from amqpbroker.testing.broker import Broker
 
     if "compat" in amqp_settings:
@@ -102,8 +107,7 @@ def amqp_broker(_amqp_compat: str, amqp_settings: Mapping[str, Any]) -> "Iterato
 
 @pytest.fixture
 def amqp_vhost(request: pytest.FixtureRequest, amqp_broker: "Broker") -> "Iterator[Vhost]":
-    """A vhost of this test alone, with a name and a URL; it goes with all that is in it. Time then runs again, and no
-    fault is in force."""
+    """An amqpbroker.testing.Vhost of this test alone. Afterwards it is deleted, and faults and a frozen clock end."""
     from amqpbroker.testing.vhost import Vhost
 
     test: str = request.node.name
@@ -122,9 +126,25 @@ def amqp_url(amqp_vhost: "Vhost") -> str:
     return amqp_vhost.url
 
 
+@pytest.fixture(scope=_broker_scope)
+def async_amqp_broker(amqp_broker: "Broker") -> "AsyncBroker":
+    """An amqpbroker.testing.AsyncBroker for async tests: the broker of `amqp_broker`, with awaitable methods."""
+    from amqpbroker.testing.aio.broker import AsyncBroker
+
+    return AsyncBroker.from_broker(amqp_broker)
+
+
+@pytest.fixture
+def async_amqp_vhost(async_amqp_broker: "AsyncBroker", amqp_vhost: "Vhost") -> "AsyncVhost":
+    """An amqpbroker.testing.AsyncVhost for async tests: the vhost of `amqp_vhost`, with awaitable methods."""
+    from amqpbroker.testing.aio.vhost import AsyncVhost
+
+    return AsyncVhost(async_amqp_broker, amqp_vhost.name)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A test that fails tells which faults were in force, and which struck, with the seed of those by chance."""
+    """Add a section to the report of a failed test: active faults, and those that triggered, with random seeds."""
     report = yield
     broker = getattr(item, "funcargs", {}).get("amqp_broker")
     if report.failed and broker is not None and (faults := broker.faults.report()):

@@ -1,4 +1,4 @@
-"""Recorder of published messages and of errors that clients got. It remembers a limited number of them."""
+"""Records of published messages and of errors that clients got, the newest of each."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -10,13 +10,13 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 
-#: How many messages are remembered, with how many octets of bodies: the newest of all, and of those that nobody got.
+#: Limits of remembered messages, and of the bytes of their bodies: of all messages, and of unroutable ones.
 MESSAGES = 10_000
 MESSAGES_BYTES = 64 * 1024 * 1024
 UNROUTABLE = 1_000
 UNROUTABLE_BYTES = 8 * 1024 * 1024
 
-#: How many refusals are remembered.
+#: Limit of remembered errors.
 REFUSALS = 1_000
 
 T = TypeVar("T")
@@ -24,10 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A mistake of a client, which closed its channel, or its connection.
+    """An error that closed a client's channel or connection.
 
-    code, text: as it was told, such as 404 and "NOT_FOUND - no queue 'q' in vhost '/'". scope: "channel" or
-    "connection". connection: its name. channel: the number, 0 for none. user: who it was.
+    - `vhost`: name of the vhost.
+    - `code`, `text`: reply code and text that the client got, such as 404 and "NOT_FOUND - no queue 'q' in vhost '/'".
+    - `scope`: "channel" or "connection", whichever was closed.
+    - `connection`: RabbitMQ's name of the connection.
+    - `channel`: number of the channel, 0 if the error has none.
+    - `user`: name of the user.
     """
 
     vhost: str
@@ -44,7 +48,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A client's message, and the queues that it went to."""
+    """A message of a client, and the queues that it was routed to."""
 
     vhost: str
     message: Message
@@ -52,7 +56,7 @@ class Publish:
 
 
 class Newest(Generic[T]):
-    """The newest of what is added. added: how many ever were. discarded: how many of these are not there any more."""
+    """The newest added items. added: number of all items. discarded: number of those that are gone."""
 
     def __init__(self, count: int, size: int) -> None:
         self.added = 0
@@ -74,13 +78,13 @@ class Newest(Generic[T]):
         return (one for one, _ in self._newest)
 
     def remove(self, unwanted: Callable[[T], bool]) -> None:
-        """Remove the unwanted ones."""
+        """Remove the unwanted items."""
         self._newest = deque([item for item in self._newest if not unwanted(item[0])])
         self._left = self._size - sum([size for _, size in self._newest])
 
 
 class Recorder(Tap):
-    """For `Broker.tap`."""
+    """Records publishes and errors as a `Tap` of the broker."""
 
     def __init__(self) -> None:
         self.publishes: Newest[Publish] = Newest(MESSAGES, MESSAGES_BYTES)

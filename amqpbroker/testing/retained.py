@@ -1,4 +1,4 @@
-"""Definitions and messages that a broker in memory retains over a restart, as a disk would."""
+"""Definitions and messages that a broker in memory keeps over a restart, as one on disk does."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from amqpbroker.store.definitions.definitions import (
 
 
 class KeptDefinitions(MemoryDefinitions):
-    """Definitions that outlive the broker, though not the process."""
+    """Definitions in memory that outlive the broker, but not the process."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def _key(definition: Definition) -> tuple[Any, ...]:
 
 
 def carry(before: Broker, after: Broker) -> None:
-    """Copy the messages that the durable queues and exchanges of `before` would have on the disk to those of `after`.
+    """Copy the messages that durable queues and exchanges of `before` would have on disk to those of `after`.
 
     `before` has ended, and `after` has its definitions.
     """

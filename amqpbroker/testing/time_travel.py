@@ -1,4 +1,4 @@
-"""Moving a running broker's time on: what is due on the way happens in its order, and is written to its sockets."""
+"""Moves a running broker's time on: due events happen in order, and their output is written to the sockets."""
 
 import asyncio
 import datetime
@@ -12,30 +12,30 @@ from amqpbroker.testing.sockets import Peers
 
 log = logging.getLogger(__name__)
 
-#: How many turns of the loop what has come to the sockets is given to be read, and what is due to be written.
+#: Number of event loop iterations in which arrived data is read and due output is written.
 TURNS = 3
 
-#: How long at most what has come so far is read.
+#: Time limit in seconds for handling the data that has arrived so far.
 READ_S = 30.0
 
-#: Time limit for waiting for a client that does not read its answers.
+#: Time limit in seconds for a client that does not read its answers.
 STALLED_S = 0.1
 
-#: The most clients that an error names.
+#: Number of clients that an error names.
 SHOWN = 10
 
-#: How long at most what there is to say is written where there is ever more: clients may be busy meanwhile.
+#: Time limit in seconds for writing output while clients keep the broker busy.
 BUSY_S = 0.1
 
-#: How many instants are passed before the loop's other work gets its turn.
+#: Number of instants after which the event loop does its other work.
 SLICE = 500
 
-#: Where time ends: that of `datetime`, a month before, for whatever is shown in another zone.
+#: End of time: a month before that of `datetime`, which leaves room for time zones.
 LAST_MS = round(datetime.datetime(9999, 12, 1, tzinfo=datetime.UTC).timestamp() * 1000)
 
 
 class TimeTravel:
-    """Through the time of `server`, whose clock is `clock`. All of it is for the loop's thread."""
+    """Moves the clock of a server. All methods are for the thread of its loop."""
 
     def __init__(self, clock: TravelClock, server: Server) -> None:
         self.clock = clock
@@ -43,17 +43,18 @@ class TimeTravel:
         self._lock = asyncio.Lock()
 
     async def advance(self, delta_ms: int) -> int:
-        """Move on by `delta_ms`; what is due on the way fires at its time, one instant after the other.
+        """Move the clock on by `delta_ms`. Timers that are due in between fire in order, each at its own time.
 
-        Returns what time it is then: everything that followed has been written to the sockets. What clients do about
-        it happens afterwards. Raises ValueError if that is not forward, or beyond what calendars have.
+        Return the new time in milliseconds since 1970, after all output is written to the sockets. Reactions of clients
+        happen later. Raises ValueError for a negative span, and for one that ends after the year 9999.
         """
         if delta_ms < 0:
-            raise ValueError(f"advance by {delta_ms} ms: time goes forward only")
+            raise ValueError(f"advance by {delta_ms} ms: the clock moves forward only, so give a span from 0 on")
         clock = self.clock
         if clock.now_ms() + delta_ms > LAST_MS:
             raise ValueError(
-                f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999"
+                f"advance by {delta_ms} ms from {clock.now_ms()} ms since 1970: time ends with the year 9999, so "
+                "give a shorter span"
             )
         async with self._lock:
             await self.quiesce()
@@ -75,7 +76,7 @@ class TimeTravel:
             return end_ms
 
     def _step(self, end_ms: int) -> bool:
-        """As when nobody travels, a timer that fails keeps none of the others from firing."""
+        """Pass one instant. Return False at `end_ms`. A timer that fails does not prevent the others from firing."""
         try:
             return self.clock.step(end_ms)
         except Exception:
@@ -83,16 +84,16 @@ class TimeTravel:
             return True
 
     def freeze(self) -> None:
-        """Have time stand still, but for what it is moved on."""
+        """Stop the clock: only `advance` moves it."""
         self.clock.freeze()
 
     def resume(self) -> None:
-        """Have it run again, from where it is."""
+        """Continue the clock from the time that it shows."""
         self.clock.resume()
         self._server.timers.rearm()
 
     def _end_turn(self) -> None:
-        """What follows from an instant is written before the next. Nothing is read: what clients do comes later."""
+        """Write the output of an instant before the next one. Nothing is read: reactions of clients come later."""
         tick = self._server.tick
         for _ in range(TURNS):
             if not tick.pending:
@@ -140,14 +141,14 @@ class TimeTravel:
         while store.synced < store.appended:
             if time.monotonic() > end_s:
                 raise TimeoutError(
-                    f"after {READ_S:g} s the disk has not taken all that the broker stores: "
-                    f"{store.appended - store.synced:,} entries of the journal are to be written"
+                    f"after {READ_S:g} s the disk has not stored all messages: "
+                    f"{store.appended - store.synced:,} entries of the journal are not written"
                 )
             await asyncio.sleep(0.001)
 
 
 def _unhandled(coming: list[Sent]) -> str:
     more = [f"{len(coming) - SHOWN} others"] if len(coming) > SHOWN else []
-    return f"after {READ_S:g} s the broker has not handled all that clients had sent; there are still " + ", ".join(
+    return f"after {READ_S:g} s the broker has not handled all data of its clients: " + ", ".join(
         [*map(str, coming[:SHOWN]), *more]
     )

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from amqpbroker.testing.hints import Hinted, checked_arguments
+
 if TYPE_CHECKING:
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.faults.api import Faults
@@ -10,18 +12,24 @@ if TYPE_CHECKING:
     from amqpbroker.testing.recorder import Refusal
 
 
-class Vhost:
-    """`str()` of it is its name, as clients want to have it."""
+class Vhost(Hinted):
+    """A virtual host of a `Broker`, as the fixture `amqp_vhost` provides it. `str()` returns its name.
+
+    Its methods are those of `Broker` for this vhost only.
+    """
 
     def __init__(self, broker: "Broker", name: str) -> None:
+        #: The `Broker` that has the vhost.
         self.broker = broker
+        #: The vhost's name.
         self.name = name
 
     @property
     def url(self) -> str:
-        """As the first user: amqp://guest:guest@127.0.0.1:PORT/VHOST"""
+        """The URL of the vhost with the first user: `amqp://guest:guest@127.0.0.1:PORT/VHOST`."""
         return self.broker.url_of(self.name)
 
+    @checked_arguments
     def wait_until(
         self,
         *,
@@ -31,43 +39,51 @@ class Vhost:
         consumers: int | None = None,
         timeout: float = 5,
     ) -> "QueueState":
-        """See Broker.wait_until; so it is with the others: in this vhost."""
+        """Wait until a queue exists and has the given numbers. Return its state. See `Broker.wait_until`."""
         __tracebackhide__ = True
         return self.broker.wait_until(
             queue=queue, ready=ready, unacked=unacked, consumers=consumers, vhost=self.name, timeout=timeout
         )
 
+    @checked_arguments
     def published(
         self,
         *,
         exchange: str | None = None,
         routing_key: str | None = None,
+        body: bytes | None = None,
         count: int | None = None,
         timeout: float = 5,
     ) -> "list[Message]":
+        """Return the messages that clients published, oldest first; wait for `count`. See `Broker.published`."""
         __tracebackhide__ = True
         return self.broker.published(
-            exchange=exchange, routing_key=routing_key, vhost=self.name, count=count, timeout=timeout
+            exchange=exchange, routing_key=routing_key, body=body, vhost=self.name, count=count, timeout=timeout
         )
 
+    @checked_arguments
     def messages(self, queue: str) -> "list[Message]":
+        """Return the messages that are ready in a queue, in the order of their delivery. See `Broker.messages`."""
         __tracebackhide__ = True
         return self.broker.messages(queue, vhost=self.name)
 
     def queues(self) -> "list[QueueState]":
+        """Return the state of all queues, by name."""
         return self.broker.queues(vhost=self.name)
 
     @property
     def unroutable(self) -> "list[Message]":
+        """The published messages that were routed to no queue, oldest first."""
         return self.broker.unroutable_in(self.name)
 
     @property
     def channel_errors(self) -> "list[Refusal]":
+        """The errors that closed clients' channels and connections, oldest first."""
         return self.broker.channel_errors_in(self.name)
 
     @property
     def faults(self) -> "Faults":
-        """What is to go wrong here: `Broker.faults` for connections to this vhost alone."""
+        """Faults for connections to this vhost only, see `Faults`."""
         return self.broker.faults.only(vhost=self.name)
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ NOWHERE = {
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Runs `amqpbroker config` with a file's text at hand as a.conf."""
+    """Return a function that runs `amqpbroker config` with a file a.conf."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments, text="", **environ):
@@ -67,14 +67,14 @@ def test_show_warns_and_fails_as_serve_does(run):
     assert result.stderr.startswith("Error: a.conf:1: heartbeat = often: this must be a whole number")
 
 
-def test_check_tells_everything(run):
+def test_check_reports_all_errors(run):
     result = run("check", "a.conf", text="hearbeat = 1\nheartbeat = 1\nproxy_protocol = true\nframe_max = x\n")
     assert result.exit_code == 1
     assert [line.split(": ")[1] for line in result.stderr.splitlines()] == ["a.conf:1", "a.conf:3", "a.conf:4"]
     assert result.stdout == ""
 
 
-def test_check_looks_at_what_does_not_go_together(run):
+def test_check_finds_inconsistent_options(run):
     result = run("check", "a.conf", text="frame_max = 4096\ncompat = 4.2\n")
     assert result.stderr == "error: a.conf:1: frame_max = 4096: with this compat it must be at least 8192\n"
 

@@ -1,4 +1,4 @@
-"""Numbers on the command line: each parameter that is one has bounds, and says them."""
+"""Numbers on the command line: each has limits, which errors name."""
 
 import importlib
 
@@ -16,29 +16,29 @@ def test_a_whole_number(text, value):
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1001", "5.5", "nan", "1e2", "9" * 5000])
-def test_what_is_no_whole_number_within_bounds(text):
+def test_whole_numbers_out_of_range_are_refused(text):
     with pytest.raises(ValueError, match=r"is not a whole number from 0 to 1,000$"):
         Number(0, 1000).parse(text)
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.000001", 1e-6), ("5", 5.0), ("1e9", 1e9)])
-def test_a_number(text, value):
+def test_numbers(text, value):
     assert Number(0.000_001, 1e9).parse(text) == value
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "0", "nan", "inf", "-inf", "1e999", "1e10"])
-def test_what_is_no_number_within_bounds(text):
+def test_numbers_out_of_range_are_refused(text):
     with pytest.raises(ValueError, match=r"is not a number from 0\.000001 to 1,000,000,000$"):
         Number(0.000_001, 1e9).parse(text)
 
 
-def test_what_is_repeated_of_it_is_short():
+def test_errors_repeat_at_most_30_characters():
     with pytest.raises(ValueError, match=r"^'9{30}\.\.\.' is not"):
         Number(0, 1000).parse("9" * 5000)
 
 
 def parameters(command, *path):
-    """(path, parameter) of all commands below."""
+    """Yield (path, parameter) of all commands below."""
     if isinstance(command, click.Group):
         for name, each in command.commands.items():
             yield from parameters(each, *path, name)
@@ -61,7 +61,7 @@ def test_no_other_parameter_is_a_number():
 
 
 @pytest.mark.parametrize(("path", "parameter"), NUMBERS, ids=lambda part: getattr(part, "name", None))
-def test_each_says_what_may_be_given(path, parameter):
+def test_each_number_error_has_the_accepted_range(path, parameter):
     for text in ("nan", "inf", "-1", "1e999", "9" * 400):
         outcome = CliRunner().invoke(main, [*path, parameter.opts[-1], text])
         assert outcome.exit_code == 2

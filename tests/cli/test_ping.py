@@ -8,7 +8,7 @@ from amqpbroker.cli.main import main
 
 
 def ping(*arguments, **environ):
-    """(exit status, output) of `amqpbroker ping`."""
+    """Return exit status and output of `amqpbroker ping`."""
     arguments = ("--timeout", "60", *arguments)
     result = CliRunner(env={"RABBITMQ_NODE_PORT": None} | environ).invoke(main, ["ping", *arguments])
     return result.exit_code, result.output
@@ -16,7 +16,7 @@ def ping(*arguments, **environ):
 
 @pytest.fixture
 def answering():
-    """Starts servers that answer whoever connects with the given bytes, and returns their port."""
+    """Return a function that starts a server which answers each client with the given bytes, and returns its port."""
     listening, threads = [], []
 
     def start(answer, hold=False):
@@ -58,7 +58,7 @@ def test_by_the_port_in_the_environment(broker):
     assert ping(RABBITMQ_NODE_PORT=str(broker.port))[0] == 0
 
 
-def test_nobody_there():
+def test_no_broker_at_the_address():
     with socket.socket() as taken:  # by one that does not listen, so that nobody else does
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
@@ -92,7 +92,7 @@ def test_no_answer(answering):
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "localhost", "amqp://localhost:many", "amqps://localhost"])
-def test_a_url_that_is_none(url):
+def test_an_invalid_url_is_refused(url):
     status, output = ping("--url", url)
     assert status == 2
-    assert "--url is to be amqp://HOST[:PORT]" in output
+    assert "must be of the form amqp://HOST[:PORT]" in output

@@ -16,7 +16,7 @@ from tests.process import ENVIRONMENT, PATIENCE_S, BrokerProcess
 
 
 def failed_start(*arguments):
-    """(exit status, output) of a start that is to fail."""
+    """Return exit status and output of a start that fails."""
     command = [sys.executable, "-m", "amqpbroker", "serve", "--port", "0", "--in-memory", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=PATIENCE_S, check=False)
     assert ended.stdout == ""
@@ -24,7 +24,7 @@ def failed_start(*arguments):
 
 
 def keep_signalling(broker):
-    """Send signals, not so many that they pile up, until it has ended; its exit status."""
+    """Send signals until the broker has ended, slowly enough not to pile up. Return the exit status."""
     while True:
         broker.signal()
         try:
@@ -34,7 +34,7 @@ def keep_signalling(broker):
 
 
 def own_start_s(broker):
-    """How long it took to start; where others had the processor meanwhile, how long it had the processor for it."""
+    """Return the duration of the start, or its processor time if the process had to wait for the processor."""
     path = Path(f"/proc/{broker.process.pid}/schedstat")
     ran_s, waited_s = (int(word) / 1e9 for word in path.read_text().split()[:2]) if path.exists() else (0, 0)
     return broker.start_s if waited_s < broker.start_s / 10 else ran_s
@@ -97,7 +97,7 @@ def test_a_client_that_does_not_answer_does_not_hold_up_the_end(tmp_path):
         assert broker.wait() == 0
 
 
-def test_a_second_signal_ends_it_at_once(tmp_path):
+def test_a_second_signal_stops_the_broker_at_once(tmp_path):
     with BrokerProcess(tmp_path, in_order=False) as broker:
         connection = pika.BlockingConnection(pika.URLParameters(broker.url))  # will not answer connection.close
         broker.signal()
@@ -127,7 +127,7 @@ def test_a_port_in_use(broker):
         (["--ready-file", "/no/such/directory/ready"], "cannot write /no/such/directory/ready"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_line(arguments, said):
+def test_a_failed_start_prints_one_line(arguments, said):
     status, output = failed_start(*arguments)
     assert status == 1
     assert output.startswith("Error: ")
@@ -195,7 +195,7 @@ def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
     assert output == f"Error: cannot log to {tmp_path}/file: File exists\n"
 
 
-def test_a_users_pattern_that_cannot_be_searched_for_ends_the_start_with_a_line(tmp_path):
+def test_an_invalid_pattern_of_a_user_stops_the_start_with_one_line(tmp_path):
     pattern = "(" * 7 + "a" + ")" * 7
     with (
         pytest.raises(AssertionError) as failed,

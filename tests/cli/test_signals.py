@@ -6,7 +6,7 @@ from amqpbroker.cli.signals import ending
 
 
 @pytest.mark.parametrize(("handler", "heeded"), [(signal.SIG_DFL, True), (signal.SIG_IGN, False)])
-def test_what_nohup_has_ignored_stays_ignored(handler, heeded):
+def test_signals_that_nohup_ignores_stay_ignored(handler, heeded):
     before = signal.signal(signal.SIGHUP, handler)
     try:
         assert (signal.SIGHUP in ending()) is heeded

@@ -23,14 +23,14 @@ HEADS = record.SEGMENT_HEAD.size + record.BATCH_HEAD.size + record.GROUP_HEAD.si
 
 
 def run(*arguments):
-    """(exit status, lines of stdout, lines of stderr) of `amqpbroker store`."""
+    """Return exit status, lines of stdout and lines of stderr of `amqpbroker store`."""
     result = CliRunner().invoke(main, ["store", *(str(argument) for argument in arguments)])
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result.exit_code, result.stdout.splitlines(), result.stderr.splitlines()
 
 
 def check(directory):
-    """(exit status, figures by name, findings) of `store check`."""
+    """Return exit status, figures by name and findings of `store check`."""
     status, out, _ = run("check", directory)
     findings = [line for line in out if line.startswith(("note: ", "error: "))]
     return status, dict(line.split(": ", 1) for line in out if line not in findings), findings
@@ -124,7 +124,7 @@ def test_check_counts_what_there_is(directory):
 
 
 def holding(directory):
-    """A message each in a queue and in two exchanges that hold it back."""
+    """One message in a queue, and one in each of two delayed exchanges."""
     positions = directory.write(
         publish(1, b"queued"),
         publish(1, b"held", queue_id=2, deadline_ms=1_700_000_000_123, exchange=b"late"),
@@ -209,8 +209,8 @@ def test_a_segment_torn_within_its_header_is_a_note(directory):
 
 
 @pytest.mark.explore
-def test_every_octet_counts(directory):
-    """Whatever is changed before the last batch is an error, at an offset within what was changed or before it."""
+def test_each_changed_byte_is_found(directory):
+    """A change before the last batch is an error, whose offset is not after the change."""
     directory.write(publish(1), publish(2))
     directory.write(record.settle([]), record.returned([]))
     last = directory.segment().stat().st_size
@@ -274,7 +274,7 @@ def test_damage_at_the_end_of_a_segment_that_is_not_the_last(directory):
     )
 
 
-def test_missing_segments_and_files_that_are_none(directory):
+def test_missing_segments_and_foreign_files(directory):
     for sequence in range(1, 6):
         directory.write(publish(sequence))
         directory.next_segment()
@@ -341,7 +341,7 @@ def test_records_that_make_no_sense_in_spite_of_their_checksum(directory, payloa
     assert findings[-1] == f"error: {directory.segment()}: at offset {start}: {said}"
 
 
-def test_references_into_what_is_damaged_are_not_told_again(directory):
+def test_references_into_damaged_records_are_reported_once(directory):
     (first,) = directory.write(publish(1))
     directory.write(record.settle([first]))
     directory.change(first & 0xFFFFFFFF)
@@ -434,7 +434,7 @@ def test_dump_as_json(directory):
     ]
 
 
-def test_dump_of_what_lives_is_in_the_order_of_the_queues(directory):
+def test_dump_of_living_messages_is_in_queue_order(directory):
     directory.write(publish(3, b"late"), publish(1, b"other", queue_id=2))
     directory.next_segment()
     first, second = directory.write(publish(1, b"early"), publish(2, b"gone"))
@@ -461,7 +461,7 @@ def test_dump_goes_on_behind_damage_and_tells_of_it_on_stderr(directory):
     assert [line.split(":")[0] for line in err] == ["error", "note"]
 
 
-def test_names_cannot_do_anything_to_a_terminal(directory):
+def test_names_are_shown_without_control_characters(directory):
     directory.write(publish(1, b"\x1b[2J", key="\x1b[2J\u202e".encode()))
     directory.define(**{"\x1b]0;x\x07": 1})
     _, out, _ = run("dump", directory.path)
@@ -473,7 +473,7 @@ def test_names_cannot_do_anything_to_a_terminal(directory):
 
 
 @pytest.mark.parametrize("command", [["check"], ["dump"], ["dump", "--living"]])
-def test_not_an_octet_is_changed(directory, command):
+def test_data_passes_unchanged(directory, command):
     directory.write(publish(1), publish(2))
     directory.define(orders=1)
     directory.segment().write_bytes(directory.segment().read_bytes() + b"torn")
@@ -526,7 +526,7 @@ def test_the_oldest_segment_may_go_while_a_broker_owns_it(directory, monkeypatch
     ],
 )
 @pytest.mark.parametrize("command", ["check", "dump"])
-def test_what_is_no_data_directory_of_ours(tmp_path, prepare, said, command):
+def test_a_foreign_directory_is_refused(tmp_path, prepare, said, command):
     prepare(tmp_path)
     assert run(command, tmp_path) == (1, [], [f"Error: {tmp_path} {said}"])
 

@@ -217,10 +217,19 @@ class Reader:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "amqpbroker"],
             cwd=self._directory,
-            env=self._environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""},
+            env=self._environment | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": self._async_plugins()},
             capture_output=True,
             text=True,
             timeout=60,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+    def _async_plugins(self) -> str:
+        """Return the options for the plugins whose marks the tests have."""
+        marks = {
+            "@pytest.mark.asyncio": "-p pytest_asyncio.plugin -o asyncio_default_fixture_loop_scope=function",
+            "@pytest.mark.anyio": "-p anyio.pytest_plugin",
+        }
+        tests = "".join(path.read_text() for path in self._directory.glob("test_*.py"))
+        return " ".join(options for mark, options in marks.items() if mark in tests)

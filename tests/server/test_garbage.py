@@ -59,7 +59,7 @@ class Site:
         self.number = 0
 
     def port(self, protocol):
-        return next(each.port for each in self.broker._listening if each.protocol == protocol)
+        return next(each.port for each in self.broker._host.listening if each.protocol == protocol)
 
     def client(self, **options):
         return Client(self.broker, **options)

@@ -1,3 +1,4 @@
+import io
 import json
 import logging
 import re
@@ -5,7 +6,15 @@ import re
 import pytest
 
 from amqpbroker.config import Log, load
-from amqpbroker.server.log import CATEGORIES, NUMBERS, category_of, set_up
+from amqpbroker.server.log import (
+    CATEGORIES,
+    NUMBERS,
+    ColourFormatter,
+    PlainFormatter,
+    category_of,
+    set_up,
+    wants_colours,
+)
 
 CONNECTION = logging.getLogger("amqpbroker.connection")
 CHANNEL = logging.getLogger("amqpbroker.channel")
@@ -165,3 +174,41 @@ def test_a_file_that_cannot_be_written(tmp_path):
 def test_every_category_of_a_logger_is_one_that_has_a_level():
     for category in CATEGORIES.values():
         assert load([(f"log.{category}.level", "debug")], {}).log.levels == ((category, "debug"),)
+
+
+class Terminal(io.TextIOWrapper):
+    """A stream that says that it is a terminal."""
+
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("environment", "terminal", "wanted"),
+    [
+        ({}, True, True),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"TERM": "dumb"}, True, False),
+        ({}, False, False),
+    ],
+)
+def test_colours_are_for_terminals_that_want_them(monkeypatch, environment, terminal, wanted):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    stream = (Terminal if terminal else io.TextIOWrapper)(io.BytesIO())
+    assert wants_colours(stream) is wanted
+    assert not wants_colours(None)
+
+
+@pytest.mark.parametrize(
+    ("level", "colour"),
+    [("debug", "2"), ("info", "0"), ("notice", "36"), ("warning", "33"), ("error", "31"), ("critical", "1;31")],
+)
+def test_a_coloured_line_is_the_plain_line_with_colours(level, colour):
+    record = logging.LogRecord("amqpbroker", NUMBERS[level], "", 0, "first\nsecond \x1b[31m", (), None)
+    plain, coloured = PlainFormatter().format(record), ColourFormatter().format(record)
+    assert re.sub(r"\x1b\[[\d;]*m", "", coloured) == plain
+    assert coloured.count(f"\x1b[{colour}m[{level}]\x1b[0m <0.0.0> ") == 2

@@ -1,4 +1,4 @@
-"""A broker within the process: ready soon, gone without a trace, wrong settings told."""
+"""A broker within the process starts fast, ends without a trace, and reports invalid settings."""
 
 import asyncio
 import contextlib
@@ -43,7 +43,7 @@ def descriptors():
 
 
 @pytest.mark.alone
-def test_100_of_them_leave_neither_thread_nor_file_and_are_ready_soon():
+def test_100_brokers_start_fast_and_leave_no_threads_or_files():
     Broker().start().stop()
     threads, files, took = threading.active_count(), descriptors(), []
     for _ in range(100):
@@ -56,7 +56,7 @@ def test_100_of_them_leave_neither_thread_nor_file_and_are_ready_soon():
     assert sorted(took)[10] < 0.05
 
 
-def test_one_can_be_started_again_and_keeps_nothing():
+def test_a_broker_can_be_started_again_and_is_empty():
     b = Broker()
     for _ in range(2):
         with b, connected(b.url) as connection:
@@ -94,11 +94,11 @@ def test_a_test_that_fails_with_clients_connected_leaves_nothing():
             left[-1].process_data_events(60)
         return threading.active_count(), descriptors()
 
-    # What Python and the client open once and for all is there after the first.
+    # Python and the client open some files once, during the first run.
     assert failed() == failed()
 
 
-def test_several_at_once_know_nothing_of_each_other():
+def test_several_brokers_are_independent():
     with contextlib.ExitStack() as stack:
         brokers = [stack.enter_context(Broker()) for _ in range(5)]
         for number, b in enumerate(brokers):
@@ -109,7 +109,7 @@ def test_several_at_once_know_nothing_of_each_other():
         assert brokers[4].clock.now() - brokers[0].clock.now() > datetime.timedelta(hours=3)
 
 
-def test_its_own_thread_is_not_kept_waiting():
+def test_calls_on_the_brokers_thread_are_refused():
     with Broker() as b:
         raised = b._call(lambda instance: _error(b.queues))
     assert "own thread" in str(raised)
@@ -185,7 +185,7 @@ def test_it_does_not_wait_long_for_clients_that_do_not_listen():
         ({"vhosts": [None]}, "vhosts = (None,): this must be a list of names"),
         ({"users": {"bob": 1}}, "this must be a dict of names and passwords, all of them text"),
         ({"users": ["bob"]}, "users: this must be a dict of names and passwords"),
-        ({"heartbeat": object}, "heartbeat = <class 'object'>: a setting is text, a number"),
+        ({"heartbeat": object}, "heartbeat = <class 'object'>: this must be text, a number"),
     ],
 )
 def test_a_wrong_setting_is_told_before_anything_starts(settings, text):

@@ -7,7 +7,7 @@ import time
 import pika
 import pytest
 
-from amqpbroker.testing import Broker, broker, clock, time_travel
+from amqpbroker.testing import Broker, clock, time_travel
 from amqpbroker.testing.in_flight import Sent
 
 
@@ -21,7 +21,7 @@ def b():
 def busy(b, monkeypatch):
     """Keep the broker's thread busy, and shorten the timeouts."""
     b.faults.nack(routing_key="nobody")
-    monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(b._host, "patience_s", 0.05)
     monkeypatch.setattr(clock, "PATIENCE_S", 0.05)
     ending = threading.Event()
     started = threading.Event()
@@ -31,7 +31,7 @@ def busy(b, monkeypatch):
         while not ending.is_set():
             time.sleep(0.001)
 
-    b._loop.call_soon_threadsafe(be_busy)
+    b._host.loop.call_soon_threadsafe(be_busy)
     started.wait()
     yield b
     ending.set()
@@ -48,9 +48,9 @@ CALLS = {
     "add_vhost()": lambda b: b.add_vhost("w"),
     "delete_vhost()": lambda b: b.delete_vhost("v"),
     "restart()": lambda b: b.restart(),
-    "an order of faults": lambda b: b.faults.drop(),
+    "a change of faults": lambda b: b.faults.drop(),
     "clock.advance()": lambda b: b.clock.advance(seconds=1),
-    "the clock": lambda b: b.clock.freeze(),
+    "clock.freeze()": lambda b: b.clock.freeze(),
 }
 
 
@@ -59,15 +59,13 @@ def test_a_broker_that_does_not_answer(busy, what):
     with pytest.raises(TimeoutError) as raised:
         CALLS[what](busy)
     text = str(raised.value)
-    assert text.startswith(
-        f"after 0.05 s {what} has not come to its end: the broker's thread is in be_busy, test_errors.py"
-    )
+    assert text.startswith(f"{what} has not returned after 0.05 s: the broker's thread is in be_busy, test_errors.py")
     assert "0 clients are connected" in text
-    assert "faults in force: nack(routing_key='nobody')" in text
+    assert "active faults: nack(routing_key='nobody')" in text
 
 
 def test_a_broker_that_does_not_stop(busy):
-    with pytest.raises(TimeoutError, match=r"after 0.05 s stop\(\) has not .* be_busy"):
+    with pytest.raises(TimeoutError, match=r"stop\(\) has not returned after 0.05 s: .* be_busy"):
         busy.stop()
 
 
@@ -76,7 +74,7 @@ def test_clients_whose_messages_are_not_handled(b, monkeypatch):
     monkeypatch.setattr(Sent, "is_handled", False)
     with pika.BlockingConnection(pika.URLParameters(b.url)), pytest.raises(TimeoutError) as raised:
         b.queues()
-    expected = r"after 0.05 s .* clients had sent; there are still 127.0.0.1:\d+: 0 bytes of what it had sent"
+    expected = r"after 0.05 s the broker has not handled all data of its clients: 127.0.0.1:\d+: 0 unhandled bytes"
     assert re.fullmatch(expected, str(raised.value))
 
 
@@ -92,36 +90,44 @@ WRONG = {
         AssertionError,
         "after 0.01 s 0 messages were published to exchange 'e', not 2\nnothing was published",
     ),
-    "backwards": (lambda b: b.clock.advance(seconds=-2), ValueError, "advance by -2000 ms: time goes forward only"),
+    "backwards": (
+        lambda b: b.clock.advance(seconds=-2),
+        ValueError,
+        "advance by -2000 ms: the clock moves forward only",
+    ),
     "too far": (lambda b: b.clock.advance(days=9_000_000), ValueError, "777600000000000 ms from "),
     "for ever": (
         lambda b: b.clock.advance(hours=float("inf")),
         ValueError,
-        "advance by hours=inf: this is no span of time: ",
+        "advance(hours=inf): this must be a finite number, such as hours=1",
     ),
     "no number": (
         lambda b: b.clock.advance(seconds=float("nan")),
         ValueError,
-        "advance by seconds=nan: this is no span of time: ",
+        "advance(seconds=nan): this must be a finite number, such as seconds=1",
     ),
-    "beyond": (lambda b: b.clock.advance(days=1e10), ValueError, "advance by days=10000000000.0: this is no span"),
+    "beyond": (
+        lambda b: b.clock.advance(days=1e10),
+        ValueError,
+        "advance(days=10000000000.0) is more than time can be moved on, which ends with the year 9999",
+    ),
     "no name": (lambda b: b.add_vhost(None), ValueError, "vhosts = (None,): this must be a list of names"),
     "no vhost": (lambda b: b.delete_vhost("nope"), LookupError, "vhost 'nope' does not exist"),
-    "down": (lambda b: b.restart(down=-1), ValueError, "down = -1: this is a number of seconds, 60 at most"),
-    "no api": (lambda b: b.http_url, RuntimeError, "there is no management API"),
+    "down": (lambda b: b.restart(down=-1), ValueError, "down = -1: this must be a number of seconds from 0 to 60"),
+    "no api": (lambda b: b.http_url, RuntimeError, "no management API; make it with Broker(management=True)"),
     "running": (lambda b: b.start(), RuntimeError, "this broker is running already"),
 }
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_wrong_is_said(b, wrong):
+def test_errors_name_the_value_and_the_remedy(b, wrong):
     call, kind, text = WRONG[wrong]
     with pytest.raises(kind) as raised:
         call(b)
     assert text in str(raised.value)
 
 
-def test_of_many_faults_some_are_shown(b):
+def test_a_report_shows_some_of_many_faults(b):
     for number in range(100):
         b.faults.nack(routing_key=f"q{number}")
     report = b.faults.report()

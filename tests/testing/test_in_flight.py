@@ -59,7 +59,7 @@ def connect(request, b, authority):
         else:
             context = ssl.create_default_context(cafile=authority.cafile)
             context.check_hostname = False
-            port = next(listening.port for listening in b._listening if listening.protocol == AMQPS)
+            port = next(listening.port for listening in b._host.listening if listening.protocol == AMQPS)
             client = Client(b, tls=context, port=port)
         made.append(client)
         client.call("queue.declare", queue="q")
@@ -176,7 +176,7 @@ def test_a_client_that_nobody_has_accepted_yet(b):
 
 
 @pytest.mark.explore
-def test_time_moves_on_behind_what_was_sent(b, connect):
+def test_sent_data_is_handled_before_the_clock_moves(b, connect):
     client = connect()
     arguments = {"x-message-ttl": 60_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "q"}
     with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
@@ -206,7 +206,7 @@ def test_the_beginning_of_a_frame_is_not_waited_for(b, connect):
 
 
 @pytest.mark.explore
-def test_what_waits_behind_an_alarm_is_not_waited_for(b, connect):
+def test_data_held_by_an_alarm_is_not_waited_for(b, connect):
     client = connect()
     with b.faults.block():
         client.send(publish(b"x" * 100) * COUNT)
@@ -214,7 +214,7 @@ def test_what_waits_behind_an_alarm_is_not_waited_for(b, connect):
     assert ready(b) == COUNT
 
 
-def test_what_waits_behind_a_fault_is_not_waited_for(b, connect):
+def test_data_held_by_a_fault_is_not_waited_for(b, connect):
     client = connect()
     with b.faults.stop_reading():
         client.send(publish(b"x" * 100) * 100)
@@ -254,7 +254,7 @@ def test_over_ipv6(listening, connected):
 
 @pytest.mark.explore
 @pytest.mark.parametrize("system", ["no numbers", "no netlink"])
-def test_where_the_system_tells_less(b, connect, monkeypatch, system):
+def test_systems_with_less_information(b, connect, monkeypatch, system):
     if system == "no numbers":
         monkeypatch.setattr(in_flight, "received", lambda sock: None)
     monkeypatch.setattr(Peers, "written", lambda self, sock: 0)

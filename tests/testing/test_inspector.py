@@ -1,4 +1,4 @@
-"""What tests look at: it is what is there, looking changes nothing, and what fails shows what there is instead."""
+"""Queries return the actual state and change nothing, and failed ones show it."""
 
 import asyncio
 import datetime
@@ -54,7 +54,7 @@ def test_wait_until_a_queue_is_empty(b, channel):
         other.channel().basic_consume("q", print)
         threading.Timer(0.05, channel.basic_publish, ("", "q", b"x")).start()
         b.wait_until(queue="q", ready=0, unacked=4, consumers=1, timeout=60)
-    # What was not acknowledged came back.
+    # Unacknowledged messages were requeued.
     b.wait_until(queue="q", ready=4, unacked=0, consumers=0, timeout=60)
 
 
@@ -71,9 +71,9 @@ def test_wait_until_shows_what_there_is(b, channel):
         "after 0.05 s queue 'q' has ready=0 unacked=1 consumers=0, not ready=1 unacked=0",
         "other queues:",
         "  dlq ready=0 unacked=0 consumers=0 in vhost 'v'",
-        "clients were refused:",
+        "errors of clients:",
         "  404 NOT_FOUND - no queue 'absent' in vhost 'v'",
-        "no queue got:",
+        "unroutable messages:",
         "  <queue 'nowhere' b'lost'>",
     )
     fails(
@@ -83,13 +83,87 @@ def test_wait_until_shows_what_there_is(b, channel):
     )
 
 
+def test_a_name_that_is_not_found_is_compared_with_those_that_are(b, channel):
+    channel.queue_declare("orders")
+    channel.exchange_declare("shop")
+
+    def first_line(**arguments):
+        with pytest.raises(AssertionError) as raised:
+            b.wait_until(timeout=0, **arguments)
+        return str(raised.value).splitlines()[0]
+
+    assert first_line(queue="ordres") == "after 0 s there is no queue 'ordres'; did you mean 'orders'?"
+    assert first_line(queue="Orders", vhost="v") == (
+        "after 0 s there is no queue 'Orders' in vhost 'v'; did you mean 'orders'?"
+    )
+    assert first_line(queue="orders", vhost="/") == (
+        "after 0 s there is no queue 'orders' in vhost '/'; there is one in vhost 'v'"
+    )
+    assert first_line(queue="orders", vhost="V") == "after 0 s there is no vhost 'V'; did you mean 'v'?"
+    assert first_line(queue="shop").endswith("; there is an exchange of this name, so name a queue that is bound to it")
+    assert first_line(queue="invoices") == "after 0 s there is no queue 'invoices'"
+    with pytest.raises(AssertionError, match=r"^there is no queue 'oders'; did you mean 'orders'\?"):
+        b.messages("oders")
+
+
+def test_an_unroutable_message_is_compared_with_the_queues(b, channel):
+    channel.queue_declare("orders")
+    channel.basic_publish("", "order", b"1")
+    channel.basic_publish("", "nothing alike", b"2")
+    channel.basic_publish("amq.direct", "order", b"3")
+    fails(
+        lambda: b.wait_until(queue="orders", ready=1, timeout=0),
+        "after 0 s queue 'orders' has ready=0 unacked=0 consumers=0, not ready=1",
+        "no other queue is there",
+        "unroutable messages:",
+        "  <queue 'order' b'1'>; did you mean 'orders'?",
+        "  <queue 'nothing alike' b'2'>",
+        "  <exchange 'amq.direct' key 'order' b'3'>",
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"queue": None}, "queue = None: this must be text"),
+        ({"queue": "q", "ready": "1"}, "ready = '1': this must be a whole number from 0 on"),
+        ({"queue": "q", "unacked": -1}, "unacked = -1: this must be a whole number from 0 on"),
+        ({"queue": "q", "timeout": "5"}, "timeout = '5': this must be a number of seconds from 0 to 2,000,000"),
+        ({"queue": "q", "timeout": -1}, "timeout = -1: this must be a number of seconds from 0 to 2,000,000"),
+        (
+            {"queue": "q", "timeout": float("inf")},
+            "timeout = inf: this must be a number of seconds",
+        ),
+        ({"queue": "q", "vhost": 1}, "vhost = 1: this must be text"),
+    ],
+)
+def test_wait_until_refuses_values_that_no_queue_can_have(b, arguments, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        b.wait_until(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"body": "42"}, "body = '42': this must be bytes, such as body=b'42'"),
+        ({"exchange": b"e"}, "exchange = b'e': this must be text"),
+        ({"routing_key": 1}, "routing_key = 1: this must be text"),
+        ({"count": "1"}, "count = '1': this must be a whole number from 0 on"),
+        ({"count": 1, "timeout": None}, "timeout = None: this must be a number of seconds from 0 to 2,000,000"),
+    ],
+)
+def test_published_refuses_values_that_no_message_can_have(b, arguments, text):
+    with pytest.raises(ValueError, match=re.escape(text)):
+        b.published(**arguments)
+
+
 def test_queues_of_one_name_in_two_vhosts_have_to_be_told_apart(b, channel):
     channel.queue_declare("q")
     with pika.BlockingConnection(pika.URLParameters(b.url)) as other:
         other.channel().queue_declare("q", exclusive=True)
         fails(
             lambda: b.messages("q"),
-            "there is a queue 'q' in the vhosts '/' and 'v': say which with vhost=",
+            "the vhosts '/' and 'v' have a queue 'q': choose one, such as vhost='/'",
             error=ValueError,
         )
         assert [(queue.vhost, queue.name) for queue in b.queues()] == [("/", "q"), ("v", "q")]
@@ -116,7 +190,7 @@ def test_waiting_ends_with_the_broker():
 
     stopping = threading.Thread(target=stop)
     stopping.start()
-    with pytest.raises(RuntimeError, match="stopped meanwhile"):
+    with pytest.raises(RuntimeError, match="stopped during this call"):
         b.wait_until(queue="q", timeout=60)
     stopping.join()
 
@@ -150,7 +224,7 @@ def test_a_message_has_pythons_values(b, channel):
     assert message.queues == ("q",)
 
 
-def test_a_dead_letter_tells_where_it_died(b, channel):
+def test_a_dead_letter_has_its_history(b, channel):
     channel.queue_declare("dlq")
     arguments = {"x-message-ttl": 60_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq"}
     channel.queue_declare("q", arguments=arguments)
@@ -168,7 +242,7 @@ def test_messages_of_a_queue_that_is_not_there(b, vhost):
 # --- what came by -----------------------------------------------------------------------------------------------------
 
 
-def test_what_was_published(b, channel):
+def test_published_messages_are_recorded(b, channel):
     channel.exchange_declare("orders", "topic")
     channel.queue_declare("q")
     channel.queue_bind("q", "orders", "#")
@@ -182,7 +256,7 @@ def test_what_was_published(b, channel):
     assert b.published(vhost="/") == []
     assert b.published()[0].queues == ("q",)
     assert repr(b.published(exchange="other")) == (
-        "[] (published were 1 to exchange 'orders' key 'created', 1 to exchange 'orders' key 'paid', 1 to queue 'q')"
+        "[] (published so far: 1 to exchange 'orders' key 'created', 1 to exchange 'orders' key 'paid', 1 to queue 'q')"
     )
 
 
@@ -212,15 +286,48 @@ def test_waiting_for_what_is_published(b, channel):
         "2 messages were published to exchange '' with routing key 'q', not 1",
         "  <queue 'q' b'x'>",
         "  <queue 'q' b'x'>",
-        "published were 2 to queue 'q'",
+        "published so far: 2 to queue 'q'",
         "queues:",
         "  q ready=2 unacked=0 consumers=0 in vhost 'v'",
     )
-    with pytest.raises(AssertionError, match="0 messages were published to exchange 'x', not 1\npublished were 2 to"):
+    with pytest.raises(
+        AssertionError, match="0 messages were published to exchange 'x', not 1\npublished so far: 2 to"
+    ):
         b.published(exchange="x", count=1, timeout=0)
 
 
-def test_what_is_published_in_a_transaction_is_told_at_once_as_the_firehose_does(b, channel):
+def test_messages_that_come_near_are_shown(b, channel):
+    channel.exchange_declare("orders")
+    channel.basic_publish("orders", "created", b"41")
+    channel.basic_publish("", "created", b"42")
+    channel.basic_publish("orders", "paid", b"42")
+    channel.basic_publish("", "other", b"x")
+
+    def lines(**arguments):
+        with pytest.raises(AssertionError) as raised:
+            b.published(count=1, timeout=0, **arguments)
+        text = str(raised.value)
+        return text.split("\npublished so far")[0].splitlines()
+
+    assert lines(exchange="orders", routing_key="created", body=b"42") == [
+        "after 0 s 0 messages were published to exchange 'orders' with routing key 'created' with body b'42', not 1",
+        "near misses:",
+        "  another body: <exchange 'orders' key 'created' b'41'>",
+        "  another exchange: <queue 'created' b'42'>",
+        "  another routing key: <exchange 'orders' key 'paid' b'42'>",
+    ]
+    assert lines(routing_key="create")[1:] == [
+        "near misses:",
+        "  another routing key: <exchange 'orders' key 'created' b'41'>",
+        "  another routing key: <queue 'created' b'42'>",
+    ]
+    assert lines(routing_key="nothing alike")[1:] == []
+    assert repr(b.published(routing_key="piad")).endswith("1 to queue 'other'; did you mean 'paid'?)")
+    assert repr(b.published(exchange="order")).endswith("1 to queue 'other'; did you mean 'orders'?)")
+    assert [message.body for message in b.published(routing_key="created", body=b"42")] == [b"42"]
+
+
+def test_publishes_of_a_transaction_are_recorded_before_the_commit(b, channel):
     channel.queue_declare("q")
     channel.tx_select()
     channel.basic_publish("", "q", b"1")
@@ -229,13 +336,13 @@ def test_what_is_published_in_a_transaction_is_told_at_once_as_the_firehose_does
     assert b.messages("q") == []
 
 
-def test_what_no_queue_got(b, channel):
+def test_unroutable_messages_are_recorded(b, channel):
     channel.basic_publish("amq.direct", "nobody", b"lost", pika.BasicProperties(app_id="a"))
     assert [(m.exchange, m.body) for m in b.unroutable] == [("amq.direct", b"lost")]
     assert repr(b.unroutable) == "[<exchange 'amq.direct' key 'nobody' b'lost' app_id='a'>]"
 
 
-def test_what_clients_were_refused(b, channel):
+def test_channel_errors_are_recorded(b, channel):
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
         channel.queue_declare("absent", passive=True)
     (error,) = b.channel_errors
@@ -244,15 +351,15 @@ def test_what_clients_were_refused(b, channel):
 
 
 @pytest.mark.explore
-def test_only_so_much_is_remembered(b, channel):
+def test_the_number_of_remembered_publishes_is_limited(b, channel):
     channel.queue_declare("q", arguments={"x-max-length": 1})
     for _ in range(MESSAGES + 5):
         channel.basic_publish("", "q", b"x")
     assert len(b.published()) == MESSAGES
-    assert "(and 5 before, which are not remembered any more)" in repr(b.published(exchange="other"))
+    assert "(and 5 earlier ones, which are no longer remembered)" in repr(b.published(exchange="other"))
 
 
-def test_large_ones_are_forgotten_earlier():
+def test_large_records_are_discarded_earlier():
     newest = Newest(10, 100)
     for size in (40, 40, 40, 1000):
         newest.add(size, size)

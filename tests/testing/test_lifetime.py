@@ -30,7 +30,7 @@ KINDS = (Server, Instance, domain.Broker, Vhost, LocalQueue, Connection)
 
 @pytest.fixture(autouse=True)
 def _frozen():
-    """Have objects from before a test neither counted nor collected from then on, which would take long."""
+    """Exclude objects from before a test from counts and collections, which would take long."""
     gc.freeze()
 
 
@@ -156,7 +156,7 @@ def test_messages_that_were_published_are_let_go_of_before_garbage_is_collected(
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_broker_that_is_restarted_is_one(client, use):
+def test_a_restarted_broker_has_one_set_of_objects(client, use):
     before = living()
     with Broker() as b:
         use(client(b))
@@ -180,7 +180,7 @@ def test_faults_keep_no_broker_that_has_ended(client):
     assert living() == before
 
 
-def test_clients_over_tls_have_gone_when_it_has_stopped(client, tmp_path):
+def test_tls_clients_are_closed_after_stop(client, tmp_path):
     authority = Authority(tmp_path)
     issued = authority.issue("server")
     context = ssl.create_default_context(cafile=authority.cafile)
@@ -190,7 +190,7 @@ def test_clients_over_tls_have_gone_when_it_has_stopped(client, tmp_path):
         listeners={"ssl": {"default": "127.0.0.1:0"}},
         ssl_options={"certfile": issued.certfile, "keyfile": issued.keyfile},
     ).start()
-    port = next(each.port for each in b._listening if each.protocol == AMQPS)
+    port = next(each.port for each in b._host.listening if each.protocol == AMQPS)
     unacknowledged(client(b, tls=context, port=port))
     b.stop()
     assert living() == before

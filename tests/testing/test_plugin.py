@@ -1,4 +1,4 @@
-"""The pytest plugin, in test runs of its own: it is there without a word, and costs nothing where it is not used."""
+"""The pytest plugin, in separate test runs: it needs no configuration, and costs nothing if it is not used."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def declared(url):
 
 @pytest.fixture
 def run(pytester, monkeypatch):
-    """Runs pytest over a test file, and gives its output, which has `expected` in its last line."""
+    """Return a function that runs pytest on a test, and returns its output, whose last line has `expected`."""
 
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
@@ -92,6 +92,98 @@ def test_it_works_under_xdist(run):
     run(TESTS, "4 passed", "-p", "xdist", "-n", "2")
 
 
+ASYNC = """
+import asyncio
+
+async def publish(url):
+    # A client on the event loop of the test: it stands still whenever that does.
+    connection = await aio_pika.connect(url)
+    async with connection:
+        channel = await connection.channel()
+        await channel.declare_queue("q")
+        await asyncio.sleep(0.05)
+        await channel.default_exchange.publish(aio_pika.Message(b"x"), "q")
+
+@{mark}
+async def test_waits(async_amqp_vhost, amqp_vhost):
+    publishing = asyncio.create_task(publish(async_amqp_vhost.url))
+    await async_amqp_vhost.wait_until(queue="q", ready=1, timeout=60)
+    (message,) = await async_amqp_vhost.messages("q")
+    assert message.body == b"x"
+    assert async_amqp_vhost.name == amqp_vhost.name
+    await publishing
+
+@{mark}
+async def test_is_alone(async_amqp_vhost, async_amqp_broker):
+    assert await async_amqp_vhost.queues() == []
+    await async_amqp_broker.clock.advance(hours=1)
+    await async_amqp_vhost.faults.nack()
+
+@{mark}
+async def test_blocking_calls_are_refused(amqp_vhost, async_amqp_broker):
+    assert async_amqp_broker.faults.report() == ""
+    with pytest.raises(RuntimeError, match="AsyncBroker, or of the fixture async_amqp_vhost"):
+        amqp_vhost.wait_until(queue="q")
+
+@{mark}
+async def test_fails_at_its_line(async_amqp_vhost):
+    await async_amqp_vhost.wait_until(queue="q", timeout=0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin_name", "mark", "options"),
+    [
+        ("pytest_asyncio.plugin", "pytest.mark.asyncio", ("-o", "asyncio_default_fixture_loop_scope=function")),
+        ("anyio.pytest_plugin", "pytest.mark.anyio", ()),
+    ],
+)
+def test_async_tests_await_it(run, plugin_name, mark, options):
+    conftest = "import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
+    test = "import aio_pika\n" + ASYNC.replace("{mark}", mark)
+    output = run(test, "1 failed, 3 passed", "-p", plugin_name, *options, conftest_py=conftest)
+    assert ">       await async_amqp_vhost.wait_until" in output
+    assert "after 0 s there is no queue 'q' in vhost 'test_fails_at_its_line-" in output
+
+
+TRIO = """
+from amqpbroker.testing import AsyncBroker, Broker
+
+def publish(url, threads):
+    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
+        channel = connection.channel()
+        channel.queue_declare("q")
+        channel.basic_publish("", "q", b"x")
+
+@pytest.mark.anyio
+async def test_waits(async_amqp_vhost):
+    import anyio
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(anyio.to_thread.run_sync, publish, async_amqp_vhost.url, None)
+        assert (await async_amqp_vhost.wait_until(queue="q", ready=1, timeout=60)).ready == 1
+    with anyio.move_on_after(0.01) as scope:
+        await async_amqp_vhost.wait_until(queue="never", timeout=60)
+    assert scope.cancelled_caught
+
+@pytest.mark.anyio
+async def test_starts_and_stops(amqp_broker):
+    async with Broker() as b, AsyncBroker() as broker:
+        assert b.queues() == await broker.queues() == []
+        async with broker.faults.nack():
+            await broker.restart()
+        with pytest.raises(RuntimeError, match="event loop"):
+            b.wait_until(queue="q")
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_anyio_runs_it_with_each_backend(run, backend):
+    pytest.importorskip(backend)
+    conftest = f"import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return {backend!r}\n"
+    run(TRIO, "2 passed", "-p", "anyio.pytest_plugin", conftest_py=conftest)
+
+
 def test_a_test_is_run_with_each_version(run):
     test = """
 seen = []
@@ -127,7 +219,7 @@ def test_a_wrong_option_is_told(run):
     run(TESTS, "amqp_version = 3.9: this must be one of 4.0", pytest_ini="[pytest]\namqp_version = 4.1 3.9\n")
 
 
-def test_a_test_that_fails_and_leaves_its_connection_open_takes_none_along(run):
+def test_an_open_connection_of_a_failed_test_does_not_affect_others(run):
     test = """
 kept = []
 
@@ -154,14 +246,14 @@ def test_next(amqp_broker, amqp_url):
 """
 
 
-def test_a_test_that_fails_tells_which_faults_struck_and_the_next_one_has_none(run):
+def test_a_failed_test_reports_its_faults_and_the_next_has_none(run):
     output = run(FAULTS, "1 failed, 1 passed")
     assert "amqpbroker faults" in output
     assert "random(seed=7, rate=1, kinds=('reset',)) reset at frame" in output
 
 
 @pytest.mark.parametrize("broker", ["amqp_broker", "amqp_vhost"])
-def test_what_a_failing_test_waited_for_is_shown_at_the_line_of_the_test(run, broker):
+def test_a_failed_wait_is_shown_at_the_line_of_the_test(run, broker):
     calls = ("wait_until(queue='q', timeout=0)", "published(count=1, timeout=0)", "messages('q')")
     test = "".join(f"\ndef test_{n}({broker}):\n    {broker}.{call}\n" for n, call in enumerate(calls))
     output = run(test, "3 failed")

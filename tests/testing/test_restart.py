@@ -1,4 +1,4 @@
-"""A restart leaves what a server's disk would have kept, and nothing else."""
+"""A restart keeps the objects that a server keeps on disk, and no others."""
 
 import threading
 import time
@@ -6,7 +6,8 @@ import time
 import pika
 import pytest
 
-from amqpbroker.testing import Broker, broker
+from amqpbroker.testing import Broker, host
+from amqpbroker.testing.host import STOPPED
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -58,11 +59,11 @@ def test_durable_queues_keep_persistent_messages_in_order(b, kind):
         channel.basic_publish("e", "k.2", b"5", PERSISTENT)
         assert len(b.messages("q")) == 6
         assert sorted(channel.basic_get("q", auto_ack=True)[2] for _ in range(6)) == [b"%d" % n for n in range(6)]
-    # What came by is remembered.
+    # Records of publishes are kept.
     assert len(b.published(exchange="e")) == 6
 
 
-def test_what_is_transient_is_gone(b):
+def test_transient_messages_are_gone_after_a_restart(b):
     connection = connected(b.url)
     channel = connection.channel()
     channel.queue_declare("durable", durable=True)
@@ -143,12 +144,12 @@ def test_stopping_ends_a_restart(b):
         pass
     b.stop()
     restarting.join(60)
-    assert raised == ["the broker was stopped meanwhile"]
+    assert raised == [STOPPED]
     b.start()
     assert b.queues() == []
 
 
-def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
+def test_delayed_returned_messages_are_ready_after_a_restart() -> None:
     with Broker(compat="4.3") as b:
         connection = connected(b.url)
         channel = connection.channel()
@@ -162,14 +163,14 @@ def test_what_was_returned_and_is_delayed_is_ready_again() -> None:
         assert [message.body for message in b.messages("q")] == [b"1", b"2"]
 
 
-def test_a_stop_ends_a_restart_that_is_asked_for_after_it(b):
-    instance, thread = b._instance, b._thread
+def test_a_stop_before_a_restart_wins(b):
+    instance, thread = b._instance, b._host.thread
 
     def stop_and_restart():
         instance.server.stop()
         instance.restart()
 
-    b._loop.call_soon_threadsafe(stop_and_restart)
+    b._host.loop.call_soon_threadsafe(stop_and_restart)
     thread.join(10)
     assert not thread.is_alive()
 
@@ -178,16 +179,16 @@ def test_a_restart_of_a_stopped_broker_says_so(b):
     async def stop():
         b._instance.server.stop()
 
-    b._run(stop())
-    with pytest.raises(RuntimeError, match=r"stopped meanwhile|not running"):
+    b._host.run(stop())
+    with pytest.raises(RuntimeError, match=r"stopped during this call|not running"):
         b.restart()
 
 
-def test_what_is_asked_of_a_broker_that_is_ending_is_refused_at_once(monkeypatch):
+def test_calls_to_a_stopping_broker_are_refused_at_once(monkeypatch):
     steps = ["the loop stands still", "the loop is closed"]
     reached, go_on = ([threading.Event() for _ in steps] for _ in range(2))
 
-    class SlowEnd(broker.asyncio.Runner):
+    class SlowEnd(host.asyncio.Runner):
         def __exit__(self, *error):
             reached[0].set()
             go_on[0].wait(60)
@@ -195,10 +196,10 @@ def test_what_is_asked_of_a_broker_that_is_ending_is_refused_at_once(monkeypatch
             reached[1].set()
             go_on[1].wait(60)
 
-    monkeypatch.setattr(broker.asyncio, "Runner", SlowEnd)
-    monkeypatch.setattr(broker, "PATIENCE_S", 10)
+    monkeypatch.setattr(host.asyncio, "Runner", SlowEnd)
     b = Broker().start()
-    b._loop.call_soon_threadsafe(b._end)
+    b._host.patience_s = 10
+    b._host.loop.call_soon_threadsafe(b._host._end)
     for step, event in enumerate(reached):
         assert event.wait(60), steps[step]
         began = time.monotonic()
@@ -211,7 +212,9 @@ def test_what_is_asked_of_a_broker_that_is_ending_is_refused_at_once(monkeypatch
 
 def test_a_restart_that_takes_too_long_says_what_there_is(b, monkeypatch):
     b.faults.nack(routing_key="nobody")
-    monkeypatch.setattr(broker, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(b._host, "patience_s", 0.05)
     monkeypatch.setattr(b._instance, "restart", lambda down_s: None)
-    with pytest.raises(TimeoutError, match=r"restart\(\) has not come to its end: (.|\n)*nack\(routing_key='nobody'\)"):
+    with pytest.raises(
+        TimeoutError, match=r"restart\(\) has not returned after .* s: (.|\n)*nack\(routing_key='nobody'\)"
+    ):
         b.restart()

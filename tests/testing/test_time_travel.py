@@ -1,4 +1,4 @@
-"""Time travel: what is due happens in order, and is there when `advance` returns."""
+"""Due events happen in order, and are complete when `advance` returns."""
 
 import datetime
 import random
@@ -64,7 +64,7 @@ def test_a_chain_of_retries_delivers_in_the_order_of_time(b, channel):
     assert got == [b"second", b"first", b"third"]
 
 
-def test_a_delayed_message_comes_when_its_time_has(b, channel):
+def test_a_delayed_message_is_delivered_at_its_time(b, channel):
     channel.exchange_declare("later", "x-delayed-message", arguments={"x-delayed-type": "direct"})
     channel.queue_declare("due")
     channel.queue_bind("due", "later", "k")
@@ -77,7 +77,7 @@ def test_a_delayed_message_comes_when_its_time_has(b, channel):
     assert [channel.basic_get("due", auto_ack=True)[2] for _ in range(2)] == [b"10000", b"50000"]
 
 
-def test_an_unused_queue_goes(b, channel):
+def test_an_unused_queue_expires(b, channel):
     channel.queue_declare("unused", arguments={"x-expires": 3_600_000})
     b.clock.advance(hours=1, seconds=1)
     with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="no queue 'unused'"):
@@ -94,7 +94,7 @@ def test_a_consumer_that_holds_a_message_too_long_loses_its_channel(b, channel):
     assert raised.value.reply_code == 406
 
 
-def test_a_client_that_asked_for_heartbeats_and_sends_none_is_gone(b):
+def test_a_client_that_sends_no_heartbeats_is_disconnected(b):
     connection = pika.BlockingConnection(pika.URLParameters(f"{b.url}?heartbeat=10"))
     b.clock.advance(seconds=30)
     with pytest.raises(pika.exceptions.AMQPConnectionError):
@@ -113,7 +113,7 @@ def test_time_stands_still_when_it_is_frozen():
         assert not b.clock.frozen
 
 
-def test_a_year_takes_no_longer_than_what_is_due_in_it():
+def test_advancing_a_year_costs_only_its_due_events():
     with Broker(management=True) as b, connected(b.url) as connection:
         connection.channel().queue_declare("q")
         started = time.perf_counter()
@@ -126,7 +126,7 @@ def test_time_does_not_go_back(b):
         b.clock.advance(hours=-1)
 
 
-def test_all_that_is_due_happens_in_the_order_of_time_every_time():
+def test_due_events_happen_in_order_every_time():
     chance = random.Random(7)
     due = [chance.randrange(1, 3_600) for _ in range(60)]
 
@@ -173,7 +173,7 @@ def test_all_that_is_due_happens_in_the_order_of_time_every_time():
     assert run() == (seen, log)
 
 
-def test_what_clients_have_sent_is_acted_on_first_however_much_it_is(b, channel):
+def test_all_sent_data_is_handled_before_the_clock_moves(b, channel):
     channel.queue_declare("much")
     for _ in range(20):
         for _ in range(300):
@@ -182,7 +182,7 @@ def test_what_clients_have_sent_is_acted_on_first_however_much_it_is(b, channel)
         channel.queue_purge("much")
 
 
-def test_clients_that_are_busy_do_not_hold_time_up(b, channel):
+def test_busy_clients_do_not_delay_the_clock(b, channel):
     channel.queue_declare("dead")
     arguments = {"x-message-ttl": 1000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
     channel.queue_declare("busy", arguments=arguments)

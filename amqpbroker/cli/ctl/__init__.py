@@ -1,6 +1,6 @@
-"""`amqpbroker ctl`: rabbitmqctl's and rabbitmq-diagnostics' commands, for what exists here.
+"""`amqpbroker ctl`: commands of rabbitmqctl and rabbitmq-diagnostics, which use the management API.
 
-They ask the management API. Options may stand anywhere, as rabbitmqctl takes them.
+Options may be anywhere on the command line, as with rabbitmqctl.
 """
 
 import sys
@@ -10,11 +10,18 @@ import click
 from amqpbroker.cli.ctl.run import run
 
 
+def _completions(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the commands, options and columns that may follow on the command line."""
+    from amqpbroker.cli.ctl.run import completions
+
+    return completions(list(context.params.get("arguments") or ()), incomplete)
+
+
 @click.command(
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
 )
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, shell_complete=_completions)
 def ctl(arguments: tuple[str, ...]) -> None:
     """Administer a running broker with rabbitmqctl's commands."""
     sys.exit(run(list(arguments)))

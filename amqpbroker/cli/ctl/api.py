@@ -1,4 +1,4 @@
-"""The management API of a running broker, and how to find it."""
+"""Client of the management API of a running broker, which it also finds."""
 
 import base64
 import http.client
@@ -15,12 +15,12 @@ DEFAULT_URL = "http://127.0.0.1:15672"
 
 
 def quoted(name: str) -> str:
-    """A name as a part of a path."""
+    """Return a name as part of a path."""
     return quote(name, safe="")
 
 
 class Api:
-    """Requests to one broker. authorization: the header that says who asks."""
+    """Requests to one broker. authorization: value of the Authorization header."""
 
     def __init__(self, url: str, authorization: str, timeout_s: float, cacertfile: str | None = None) -> None:
         self.url = url.rstrip("/")
@@ -32,7 +32,7 @@ class Api:
         return self.call("GET", path)
 
     def put(self, path: str, body: Any = None) -> int:
-        """Returns the status: 201 for something new, 204 for something changed."""
+        """Return the status: 201 if the object is new, 204 if it is changed."""
         return self._request("PUT", path, body)[0]
 
     def post(self, path: str, body: Any = None) -> Any:
@@ -42,7 +42,7 @@ class Api:
         self._request("DELETE", path, None, headers)
 
     def discard(self, path: str, headers: dict[str, str] | None = None) -> bool:
-        """Delete what is there; returns whether it was."""
+        """Delete an object. Return whether it existed."""
         try:
             self.delete(path, headers)
         except ApiError as error:
@@ -52,7 +52,7 @@ class Api:
         return True
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON of the answer, None if it has none. Raises ApiError, CtlError."""
+        """Return the JSON of the answer, None if it has none. Raises ApiError, CtlError."""
         answer = self._request(method, path, body)[1]
         return json.loads(answer) if answer else None
 
@@ -70,7 +70,7 @@ class Api:
             reason = getattr(error, "strerror", None) or error
             raise CtlError(
                 f"Error: unable to perform an operation on the broker at {self.url}: {reason}.\n"
-                "Is it running, and its management API open? Name another with --url, or its --data-dir."
+                "Check that it is running with its management API, or name another with --url or --data-dir."
             ) from error
         finally:
             connection.close()
@@ -91,16 +91,15 @@ def _reason(status: int, answer: bytes) -> str:
     except (ValueError, KeyError, TypeError):
         return f"HTTP status {status}"
     if reason == "Not_Authorized":
-        reason += ": name a user and its password, --url http://USER:PASSWORD@HOST:PORT"
+        reason += ": give a user and its password, --url http://USER:PASSWORD@HOST:PORT"
     return reason
 
 
 def find(options: dict[str, str], timeout_s: float) -> Api:
-    """The broker that --url names, or the one of the data directory, or the one on this machine's usual port.
+    """Return the broker of --url, else that of the data directory, else that on the default port of this machine.
 
-    For the first and the last, user and password are those of the URL, or of --username and --password, else of the
-    environment.
-    Raises CtlError.
+    Except for a data directory, user and password are those of --username and --password, of the URL, or of the
+    environment. Raises CtlError.
     """
     url = options.get("url") or os.environ.get("AMQPBROKER_URL", "")
     cacertfile = options.get("cacertfile")
@@ -110,7 +109,7 @@ def find(options: dict[str, str], timeout_s: float) -> Api:
             return Api(found[0], f"Bearer {found[1]}", timeout_s, cacertfile)
     parts = urlsplit(url or DEFAULT_URL)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise CtlError(f"{url} is not of the form http://[USER:PASSWORD@]HOST:PORT")
+        raise CtlError(f"{url} is not a URL of the management API: write http://[USER:PASSWORD@]HOST:PORT")
     user = options.get("username") or unquote(parts.username or "") or os.environ.get("RABBITMQ_DEFAULT_USER", "guest")
     password = (
         options.get("password") or unquote(parts.password or "") or os.environ.get("RABBITMQ_DEFAULT_PASS", "guest")
@@ -123,7 +122,10 @@ def find(options: dict[str, str], timeout_s: float) -> Api:
 
 
 def _control(named: str | None) -> tuple[str, str] | None:
-    """(url, token) of the broker that owns the data directory. Raises CtlError if one was named and there is none."""
+    """Return URL and token of the broker that owns the data directory, None if there is none.
+
+    Raises CtlError if a directory was named and has no broker.
+    """
     from amqpbroker.server import control, data
 
     directory = Path(named) if named else data.default_directory()
@@ -131,7 +133,7 @@ def _control(named: str | None) -> tuple[str, str] | None:
         found = control.read(directory)
     except PermissionError as error:
         if named:
-            raise CtlError(f"{directory} may not be read: run this as the user of the broker") from error
+            raise CtlError(f"{directory} cannot be read: run this as the user of the broker") from error
         return None
     if named and found is None:
         raise CtlError(f"no broker runs on {directory}")

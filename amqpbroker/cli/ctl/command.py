@@ -12,7 +12,7 @@ from amqpbroker.cli.ctl.failure import UsageError
 @final
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A table. columns: as asked for, which are also the keys of the JSON. Rows have a value for each."""
+    """A table. columns: names, which are also the keys of the JSON. rows: a value for each column."""
 
     columns: list[str]
     rows: list[list[Any]]
@@ -21,7 +21,7 @@ class Rows:
 @final
 @dataclass(frozen=True)
 class Call:
-    """One command line: the words behind the command's name, and its options. find: looks for the broker."""
+    """One command line: the words after the command's name, and its options. find: finds the broker."""
 
     find: Callable[[], Api]
     words: list[str]
@@ -31,21 +31,25 @@ class Call:
 
     @cached_property
     def api(self) -> Api:
-        """The broker's. Raises CtlError if none is found."""
+        """The API of the broker. Raises CtlError if none is found."""
         return self.find()
 
 
-#: Returns what is to be shown: Rows, text, JSON (dict or list), or None for nothing.
+#: Returns the result to show: Rows, text, JSON (dict or list), or None for nothing.
 Run = Callable[[Call], Any]
-#: What is said before, unless --quiet.
+#: Line that announces the command, unless --quiet.
 Banner = str | Callable[[Call], str]
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Command:
-    """words: what the command takes, as its usage shows it: `<one>` is needed, `[<one>]` may be there, and an ending
-    `...` takes any number. options: its own options, with whether they have a value."""
+    """A command of ctl.
+
+    words: its arguments as its usage shows them: `<one>` is required, `[<one>]` is optional, and `...` at the end
+    accepts any number. options: its own options, with True for those that have a value. columns, default_columns: of a
+    list, the names of all columns, and of those that are shown if none is named.
+    """
 
     name: str
     group: str
@@ -54,6 +58,8 @@ class Command:
     run: Run
     banner: Banner = ""
     options: dict[str, bool] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    default_columns: tuple[str, ...] = ()
 
     @property
     def usage(self) -> str:
@@ -61,7 +67,7 @@ class Command:
         return " ".join(part for part in ("amqpbroker ctl [OPTIONS]", self.name, self.words, options) if part)
 
     def check(self, words: list[str]) -> None:
-        """Raises UsageError if there are too few or too many."""
+        """Raises UsageError if there are too few or too many words."""
         parts = self.words.split()
         needed = sum(part.startswith("<") for part in parts)
         if len(words) < needed:

@@ -1,4 +1,4 @@
-"""Errors of commands, and the exit statuses that they end with."""
+"""Errors of commands, with their exit statuses."""
 
 #: Exit statuses (sysexits.h), as rabbitmqctl uses them.
 USAGE = 64
@@ -9,7 +9,7 @@ SOFTWARE = 70
 
 
 class CtlError(Exception):
-    """A command that failed; the text is for the person who typed it. status: the exit status."""
+    """A command that failed. Its text is for the user; status is the exit status."""
 
     def __init__(self, text: str, status: int = UNAVAILABLE) -> None:
         super().__init__(text)

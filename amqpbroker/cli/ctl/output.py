@@ -4,19 +4,19 @@ import csv
 import io
 import json
 import sys
-from typing import Any
+from typing import Any, Literal
 
 from amqpbroker.cli.ctl.command import Rows
 from amqpbroker.cli.ctl.failure import CtlError
 
-#: A pretty table that is more often as wide as the terminal is shown row by row, each turned on its side.
-MOST_FOLDED = 2
+#: Width of the narrowest column of text, in characters, if a table is too wide for the terminal.
+NARROWEST = 12
 
 FORMATTERS = ("table", "pretty_table", "json", "json_stream", "csv")
 
 
 def show(result: Any, formatter: str | None, headers: bool = True) -> None:
-    """Print it on stdout. formatter: None for a pretty table where somebody looks, else a plain one."""
+    """Print a result on stdout. formatter: None for a pretty table on a terminal, and a plain one elsewhere."""
     if result is None:
         return
     if not isinstance(result, Rows):
@@ -45,7 +45,7 @@ def show(result: Any, formatter: str | None, headers: bool = True) -> None:
         case "pretty_table":
             _pretty(result, headers)
         case _:
-            raise CtlError(f"there is no formatter {formatter}; choose {', '.join(FORMATTERS)}", 64)
+            raise CtlError(f"there is no formatter {formatter}; choose one of {', '.join(FORMATTERS)}", 64)
 
 
 def _print(text: str) -> None:
@@ -59,27 +59,47 @@ def _table(result: Rows, headers: bool) -> str:
 
 
 def _pretty(result: Rows, headers: bool) -> None:
+    """Print a table that fits the terminal: as it is, with folded heads and texts, or else each row on its own."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_header=headers, header_style="bold")
-    for number, column in enumerate(result.columns):
-        numeric = bool(result.rows) and all(_is_number(row[number]) for row in result.rows)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
-    for row in result.rows:
-        table.add_row(*(Text(shown(value)) for value in row))
     console = Console()
     if not sys.stdout.isatty():
         console.width = 200
-    unfolded = console.measure(table, options=console.options.update(max_width=sys.maxsize))
-    if unfolded.maximum <= MOST_FOLDED * console.width:
-        console.print(table)
+    numeric = [
+        bool(result.rows) and all(_is_number(row[number]) for row in result.rows)
+        for number in range(len(result.columns))
+    ]
+    texts = [[shown(value) for value in row] for row in result.rows]
+    heads = [column.replace("_", "_\n") for column in result.columns]
+    narrowest = []
+    for number, head in enumerate(heads):
+        longest = max([len(row[number]) for row in texts], default=0)
+        value = longest if numeric[number] else min(longest, NARROWEST)
+        narrowest.append(max([value, *map(len, head.split("\n"))]))
+
+    def table(folded: bool) -> Table:
+        made = Table(show_header=headers, header_style="bold", box=box.SIMPLE_HEAD if folded else box.HEAVY_HEAD)
+        for number, column in enumerate(heads if folded else result.columns):
+            justify: Literal["left", "right"] = "right" if numeric[number] else "left"
+            made.add_column(Text(column), justify=justify, overflow="fold", min_width=narrowest[number])
+        for row in texts:
+            made.add_row(*map(Text, row))
+        return made
+
+    whole = table(folded=False)
+    if console.measure(whole, options=console.options.update(max_width=sys.maxsize)).maximum <= console.width:
+        console.print(whole)
         return
-    for row in result.rows:
+    if sum(narrowest) + 3 * len(narrowest) + 1 <= console.width:  # with the padding
+        console.print(table(folded=True))
+        return
+    for row in texts:
         aside = Table("", "", show_header=False)
-        for column, value in zip(result.columns, row, strict=True):
-            aside.add_row(Text(column, style="bold"), Text(shown(value)))
+        for column, text in zip(result.columns, row, strict=True):
+            aside.add_row(Text(column, style="bold"), Text(text, overflow="fold"))
         console.print(aside)
 
 
@@ -88,7 +108,7 @@ def _is_number(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """One value as rabbitmqctl's tables show it; nothing in it gets at the terminal or breaks the line."""
+    """Return a value as rabbitmqctl's tables show it, in one line and without control characters."""
     match value:
         case None:
             return ""
@@ -105,7 +125,7 @@ def shown(value: Any) -> str:
 
 
 def erlang(value: Any) -> str:
-    """A JSON value in Erlang's words: an object is a list of pairs."""
+    """Return a JSON value as an Erlang term: an object is a list of pairs."""
     match value:
         case None:
             return "undefined"

@@ -1,7 +1,8 @@
-"""From a command line to its exit status."""
+"""Runs a command line of ctl, and returns its exit status."""
 
 import sys
 from functools import partial
+from textwrap import wrap
 from typing import NamedTuple
 
 from amqpbroker import __version__
@@ -14,7 +15,7 @@ from amqpbroker.cli.number import SECONDS
 
 DEFAULT_TIMEOUT_S = 60.0
 
-#: Options of every command -> whether they have a value. Those that mean nothing here are taken all the same.
+#: Options of every command -> True if they have a value. Some of rabbitmqctl are accepted and ignored.
 OPTIONS = {
     "vhost": True,
     "formatter": True,
@@ -34,28 +35,39 @@ OPTIONS = {
     "help": False,
     "version": False,
 }
+#: Options of rabbitmqctl that are accepted and ignored.
+_MEANINGLESS = {"node", "longnames", "erlang-cookie", "dry-run", "online", "offline", "local"}
 SHORT = {"p": "vhost", "q": "quiet", "s": "silent", "t": "timeout", "n": "node", "l": "longnames", "h": "help"}
 
 HELP = """\
 Usage: amqpbroker ctl [OPTIONS] COMMAND [ARGUMENTS]
 
-  Administer a running broker with rabbitmqctl's commands.
+  Administer a running broker with rabbitmqctl's commands. `amqpbroker ctl help
+  COMMAND` shows a command's arguments and columns.
 
-  -p, --vhost NAME          The virtual host; / if not given.
-  --formatter NAME          table, pretty_table, json, json_stream or csv.
-  -q, --quiet               Only results. -s, --silent: without the table's head, too.
-  -t, --timeout SECONDS     How long it may take.
-  --url URL                 http://[USER:PASSWORD@]HOST:PORT of the management API (or AMQPBROKER_URL).
-  --username, --password    Who asks, with --url.
-  --cacertfile FILE         Whose certificates are trusted, with https.
-  --data-dir DIR            Reach the broker that owns this data directory, as its owner.
+  -p, --vhost NAME        Virtual host; / if not given.
+  --formatter NAME        table, pretty_table, json, json_stream or csv.
+  -q, --quiet             Print only results, without the banner.
+  -s, --silent            Print only results, without banner and table head.
+  --no-table-headers      Print tables without their head.
+  -t, --timeout SECONDS   Time limit; 60 if not given.
+  --url URL               Management API: http://[USER:PASSWORD@]HOST:PORT; or
+                          set AMQPBROKER_URL.
+  --username NAME         User name, with --url.
+  --password PASSWORD     Password, with --url.
+  --cacertfile FILE       Trusted certificates, with https.
+  --data-dir DIR          Use the broker that owns this data directory.
 
-Without --url and --data-dir it is the broker of your own data directory, else the one on port 15672.
+Without --url and --data-dir, the broker of your own data directory is used, or
+else the one on port 15672 of this machine.
 """
+
+#: Width of the help, as click has it.
+_HELP_WIDTH = 80
 
 
 class Line(NamedTuple):
-    """A command line taken apart. command: "" if there is none."""
+    """A parsed command line. command: "" if there is none."""
 
     command: str
     words: list[str]
@@ -63,7 +75,7 @@ class Line(NamedTuple):
 
 
 def parse(arguments: list[str]) -> Line:
-    """Raises UsageError for an option that nobody has, or that lacks its value."""
+    """Parse a command line. Raises UsageError for an unknown option, or one without its value."""
     words: list[str] = []
     options: dict[str, str] = {}
     known = dict(OPTIONS)
@@ -94,8 +106,19 @@ def parse(arguments: list[str]) -> Line:
     return Line(words[0] if words else "", words[1:], options)
 
 
+def completions(before: list[str], incomplete: str) -> list[str]:
+    """Return the words that may follow on a command line: commands, options, and columns of a list."""
+    command = next((COMMANDS[word] for word in before if word in COMMANDS), None)
+    if incomplete.startswith("-"):
+        names = [*OPTIONS, *(command.options if command is not None else ())]
+        words = [f"--{name}" for name in names if name not in _MEANINGLESS]
+    else:
+        words = list(COMMANDS) if command is None else [name for name in command.columns if name not in before]
+    return sorted(word for word in words if word.startswith(incomplete))
+
+
 def run(arguments: list[str]) -> int:
-    """Do what the command line says; returns the exit status."""
+    """Run a command line. Return the exit status."""
     command: Command | None = None
     try:
         line = parse(arguments)
@@ -123,7 +146,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _named(name: str) -> Command:
-    """Raises UsageError if there is no such command."""
+    """Return a command. Raises UsageError if there is no such command."""
     command = COMMANDS.get(name)
     if command is None:
         raise UsageError(_unknown(name))
@@ -148,7 +171,7 @@ def _do(command: Command, line: Line) -> None:
 def _help(name: str) -> str:
     command = COMMANDS.get(name)
     if command is not None:
-        return f"Usage\n\n{command.usage}\n\n{command.about}"
+        return "\n".join([f"Usage\n\n{command.usage}\n", *wrap(command.about, _HELP_WIDTH), *_columns(command)])
     if name:
         return _unknown(name)
     groups: dict[str, list[Command]] = {}
@@ -157,13 +180,39 @@ def _help(name: str) -> str:
     lines = [HELP]
     for group, commands in groups.items():
         lines.append(f"{group}:\n")
-        lines += [f"   {each.name:34} {each.about}" for each in commands]
+        lines += [line for each in commands for line in _aligned(f"   {each.name}", each.about, 38)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _columns(command: Command) -> list[str]:
+    """Return the lines that name the columns of a list."""
+    if not command.columns:
+        return []
+    lines = []
+    for title, names in (
+        ("Columns that are shown if none is named", command.default_columns),
+        ("All columns", command.columns),
+    ):
+        lines += [
+            "",
+            f"{title}:",
+            "",
+            *wrap(", ".join(names), _HELP_WIDTH, initial_indent="   ", subsequent_indent="   "),
+        ]
+    return lines
+
+
+def _aligned(name: str, text: str, column: int) -> list[str]:
+    """Return a name with its text in a column of its own."""
+    lines = wrap(text, _HELP_WIDTH - column) or [""]
+    return [f"{name:<{column - 1}} {lines[0]}", *(" " * column + line for line in lines[1:])]
 
 
 def _unknown(name: str) -> str:
     import difflib
 
     near = difflib.get_close_matches(name, COMMANDS, 1)
-    return f"Command '{name}' not found." + (f" Did you mean '{near[0]}'?" if near else " `help` lists what there is.")
+    return f"Command '{name}' not found." + (
+        f" Did you mean '{near[0]}'?" if near else " `amqpbroker ctl help` lists the commands."
+    )

@@ -1,4 +1,4 @@
-"""`amqpbroker perf`: load on any AMQP 0-9-1 broker, and what it made of it."""
+"""`amqpbroker perf`: load on any AMQP 0-9-1 broker, with measurements."""
 
 import click
 
@@ -11,7 +11,8 @@ from amqpbroker.cli.perf.throughput import latency, throughput
 def perf() -> None:
     """Put load on any AMQP 0-9-1 broker, and measure it.
 
-    A run declares what it needs, and deletes what has no name of yours. Ctrl-C ends it early, with its result.
+    A run declares its queues and exchanges, and deletes those that you have not named. Ctrl-C ends it early, with its
+    result.
     """
 
 

@@ -1,4 +1,4 @@
-"""Address, user and TLS of the broker under load, out of the options of `amqpbroker perf`."""
+"""Address, user and TLS of the broker under load, from the options of `amqpbroker perf`."""
 
 import ssl
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ PORTS = {"amqp": 5672, "amqps": 5671}
 
 @dataclass(frozen=True)
 class Uri:
-    """One user of one vhost of one broker. Its text leaves the password out."""
+    """A user of a vhost of a broker. Its text has no password."""
 
     host: str = "127.0.0.1"
     port: int = 5672
@@ -23,7 +23,7 @@ class Uri:
 
     @classmethod
     def parse(cls, text: str) -> "Uri":
-        """Every part but the scheme may be missing. Raises ValueError, whose text does not repeat the URI."""
+        """Parse a URI; only the scheme is required. Raises ValueError, whose text does not repeat the URI."""
         try:
             parts = urlsplit(text)
             port = parts.port
@@ -53,16 +53,16 @@ class Uri:
 
 @dataclass(frozen=True)
 class Tls:
-    """Files: whom to trust, None is whom the system trusts; and who this is, None is nobody."""
+    """Files of certificates: trusted ones (None: those of the system), and the own one (None: none)."""
 
     cacertfile: str | None = None
     certfile: str | None = None
     keyfile: str | None = None
-    #: Do not verify who the broker is.
+    #: Do not verify the broker's certificate.
     insecure: bool = False
 
     def context(self) -> ssl.SSLContext:
-        """Raises PerfError for files with something else in them, and OSError."""
+        """Return the TLS context. Raises PerfError for files without certificates or keys, and OSError."""
         try:
             context = ssl.create_default_context(cafile=self.cacertfile)
         except ssl.SSLError:
@@ -81,5 +81,5 @@ class Tls:
 
 
 def _no_password() -> str:
-    """Else OpenSSL would ask the terminal for one."""
-    raise PerfError("the key is encrypted; name one that is not with --keyfile")
+    """Raise PerfError instead of letting OpenSSL ask for a password on the terminal."""
+    raise PerfError("the key is encrypted; give an unencrypted one with --keyfile")

@@ -1,4 +1,4 @@
-"""Opening and closing the same thing again and again: `amqpbroker perf connection-churn`, `queue-churn` and others."""
+"""Repeated opening and closing: `amqpbroker perf connection-churn`, `queue-churn` and others."""
 
 import time
 from abc import abstractmethod
@@ -35,7 +35,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Churn(Job):
-    """Does `once` until the time is over, or so often. None is no limit."""
+    """Calls `once` until the time is over, or a number of times. None is no limit."""
 
     def __init__(self, access: Access, seconds: float | None, limit: int | None) -> None:
         self.access = access
@@ -50,7 +50,7 @@ class Churn(Job):
 
     @property
     def client(self) -> Client:
-        """The connection that there is during the whole run."""
+        """The connection that is open during the whole run."""
         return self._sole.client
 
     @abstractmethod
@@ -88,7 +88,7 @@ class ConnectionChurn(Churn):
 
     def set_up(self) -> str:
         product = super().set_up()
-        self.client.close()  # it would go silent, and the broker may count it as gone
+        self.client.close()  # without heartbeats the broker may close it
         return product
 
     def once(self) -> None:
@@ -124,7 +124,7 @@ class QueueChurn(Churn):
 
 
 class Attaching(Churn):
-    """declaration: how the queue is declared by the connection that uses it; None: it is there."""
+    """The queue of a churn. declaration: made by the connection that uses the queue; None: the queue exists."""
 
     def __init__(
         self, access: Access, seconds: float | None, limit: int | None, queue: str, declaration: Declaration | None
@@ -141,7 +141,7 @@ class Attaching(Churn):
 
 
 class BindingChurn(Attaching):
-    """A binding to an exchange that is there, by another routing key each time."""
+    """A binding to an existing exchange, with another routing key each time."""
 
     def __init__(
         self,
@@ -181,10 +181,10 @@ _OPTIONS = (
         type=Number(1, 1000),
         default=1,
         show_default=True,
-        help="Processes that do it at once.",
+        help="Number of parallel processes.",
     ),
     time_option("How long", "-C"),
-    click.option("-C", "--count", metavar="N", type=COUNT, help="How often each process does it."),
+    click.option("-C", "--count", metavar="N", type=COUNT, help="Number of repetitions of each process."),
 )
 
 
@@ -223,9 +223,7 @@ def queue_churn(durable: bool, queue_args: dict[str, Any], **given: Any) -> None
 
 @measurement()
 @_with_churn
-@click.option(
-    "-e", "--exchange", metavar="NAME", default="amq.direct", show_default=True, help="The exchange, which is there."
-)
+@click.option("-e", "--exchange", metavar="NAME", default="amq.direct", show_default=True, help="An existing exchange.")
 @with_queue
 def bind_churn(exchange: str, **given: Any) -> None:
     """Bind a queue to an exchange and unbind it."""
@@ -240,7 +238,7 @@ def bind_churn(exchange: str, **given: Any) -> None:
 @_with_churn
 @with_queue
 def consumer_churn(**given: Any) -> None:
-    """Begin and end to consume from a queue."""
+    """Start and cancel consumers of a queue."""
     common = _common(given)
     topology = _topology(given)
     own = topology.left_to_users
@@ -249,7 +247,7 @@ def consumer_churn(**given: Any) -> None:
 
 
 def _common(given: dict[str, Any]) -> tuple[Access, float | None, int | None]:
-    """Return where to connect, for how many seconds, and how often. None is no limit."""
+    """Return the address, the time in seconds and the number of repetitions. None is no limit."""
     return access(given), duration(given["seconds"], bool(given["count"])), given["count"]
 
 

@@ -1,4 +1,4 @@
-"""A connection that waits for each answer: to log in, to declare, to churn, to close."""
+"""A connection that waits for each answer: login, declarations, churn and closing."""
 
 import socket
 import time
@@ -15,20 +15,20 @@ from amqpbroker.wire import frames, methods
 from amqpbroker.wire.reader import FrameReader, ProtocolHeaderError
 from amqpbroker.wire.values import MalformedError, Table, longstr, text
 
-#: How long an orderly end may take where something went wrong before.
+#: Time limit in seconds for an orderly end after an error.
 ABANDON_S = 1.0
-#: As many channels as numbers for them.
+#: Largest number of a channel.
 CHANNEL_MAX = 65535
 
 
 @dataclass(frozen=True)
 class Access:
-    """How to get at the broker. heartbeat_s: None takes what the broker suggests, 0 is none."""
+    """Access to the broker. heartbeat_s: None for the broker's suggestion, 0 for no heartbeats."""
 
     uri: Uri
     heartbeat_s: int | None = None
     tls: Tls = field(default_factory=Tls)
-    #: Log in by the certificate, in place of user and password.
+    #: Log in with the certificate instead of user and password.
     external: bool = False
     timeout_s: float = 10.0
 
@@ -41,7 +41,7 @@ def product_of(server_properties: Table) -> str:
 
 
 class Client:
-    """One connection. Everything raises PerfError, with the broker's text if it closed the connection or channel."""
+    """One connection. All methods raise PerfError, with the broker's text if it closed the connection or channel."""
 
     def __init__(self, access: Access, name: str = "amqpbroker perf") -> None:
         self.access = access
@@ -50,7 +50,7 @@ class Client:
         self.heartbeat_s = 0
         self.server_properties: Table = {}
         self.reader = FrameReader(FRAME_MAX)
-        #: Methods that came while the connection was being closed.
+        #: Methods received while the connection was being closed.
         self.passed_over: Counter[str] = Counter()
         with self._explained("connecting"):
             self.socket = self._connected()
@@ -63,7 +63,7 @@ class Client:
 
     @property
     def product(self) -> str:
-        """What the broker is."""
+        """Name and version of the broker."""
         return product_of(self.server_properties)
 
     def open_channel(self, number: int = 1) -> None:
@@ -79,7 +79,7 @@ class Client:
         self.socket.sendall(data)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Close in order, reading over whatever still comes. Returns whether the broker answered in time."""
+        """Close in order, and ignore further methods. Return whether the broker answered in time."""
         deadline = time.monotonic() + timeout_s
         try:
             self.socket.settimeout(timeout_s)
@@ -128,7 +128,9 @@ class Client:
             self.send(login.start_ok(start))
         except MechanismError as error:
             offered = ", ".join(error.offered)
-            raise PerfError(f"the broker does not take {mechanism} to log in by, but {offered}") from None
+            raise PerfError(
+                f"the broker does not accept the login mechanism {mechanism}; it offers {offered}"
+            ) from None
         tuned = login.tuned(self._wait("connection.tune"))
         self.channel_max, self.frame_max, self.heartbeat_s = tuned
         self.send(tuned.frame())
@@ -152,7 +154,7 @@ class Client:
                 raise refusal(method, arguments)
 
     def _method(self, deadline: float) -> tuple[str, dict[str, Any]]:
-        """The next method frame; other frames are passed over."""
+        """Return the next method frame, and skip other frames."""
         while True:
             kind, payload = self._frame(deadline)
             if kind == frames.METHOD:
@@ -167,7 +169,7 @@ class Client:
             except ProtocolHeaderError:
                 raise PerfError("the broker does not speak AMQP 0-9-1") from None
             except MalformedError:
-                raise PerfError("what answers does not speak AMQP 0-9-1") from None
+                raise PerfError("the server at this address does not speak AMQP 0-9-1") from None
             if found is not None:
                 return found[0], found[2]
             if time.monotonic() > deadline:
@@ -190,25 +192,25 @@ class Client:
 
 
 class SoleClient:
-    """Plain data until it is opened."""
+    """A client that is plain data until it is opened."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._client: Client | None = None
 
     def open(self) -> str:
-        """Connect, and open channel 1. Returns what the broker says it is. Raises PerfError."""
+        """Connect, and open channel 1. Return the broker's name and version. Raises PerfError."""
         self._client = Client(self._access, "perf")
         self._client.open_channel()
         return self._client.product
 
     @property
     def client(self) -> Client:
-        """There once it is opened."""
+        """The client, once it is opened."""
         assert self._client is not None
         return self._client
 
     def abandon(self) -> None:
-        """Close it, if it is there, as something went wrong."""
+        """Close the client after an error, if it is open."""
         if self._client is not None:
             self._client.close(ABANDON_S)

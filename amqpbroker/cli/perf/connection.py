@@ -1,4 +1,4 @@
-"""A connection that never waits: its output, its heartbeats, and the frames that it reads."""
+"""A connection that never waits: output, heartbeats and input."""
 
 import ssl
 import time
@@ -12,19 +12,19 @@ from amqpbroker.wire.frames import HEARTBEAT_FRAME
 _LATER = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-#: A buffer grows up to this when a read fills it: of many connections, few have much to read.
+#: Largest size of a buffer, which grows when a read fills it: few of many connections have much to read.
 BUFFER_BYTES = 1 << 18
 _FIRST_BYTES = 1 << 13
 
 
 class Link:
-    """Sends what it is given in order, and reads what is there."""
+    """Sends data in order, and reads available data."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
         self._socket = client.socket
         self._socket.setblocking(False)
-        self._current = memoryview(b"")  # what goes first, part of it sent
+        self._current = memoryview(b"")  # the first data, partly sent
         self._is_given = False
         self._queued = bytearray()
         self._heartbeat_s = client.heartbeat_s
@@ -36,7 +36,7 @@ class Link:
 
     @property
     def unsent(self) -> int:
-        """Octets of what `send` was given and the socket has not taken."""
+        """Number of bytes that the socket has not accepted yet."""
         return len(self._current) if self._is_given else 0
 
     @property
@@ -44,18 +44,18 @@ class Link:
         return not self._current and not self._queued
 
     def send(self, data: memoryview) -> bool:
-        """Begin to send, only while it is idle. Returns whether all went; until it has, `data` must stay as it is."""
+        """Begin to send, only while idle. Return whether all is sent; until then, `data` must not change."""
         self._current = data
         self._is_given = True
         return self.flush()
 
     def queue(self, data: bytes) -> None:
-        """Send behind whatever is being sent."""
+        """Send after the data that is being sent."""
         self._queued += data
         self.flush()
 
     def flush(self) -> bool:
-        """Send what the socket takes. Returns whether that was everything."""
+        """Send as much as the socket accepts. Return whether everything is sent."""
         try:
             while True:
                 if self._current:
@@ -72,8 +72,8 @@ class Link:
             raise self._lost(error) from None
 
     def receive_into(self, space: memoryview) -> int:
-        """Octets read; 0 if there are none now."""
-        if self.client.reader.held:  # it came with the last answer of the set-up
+        """Read available data. Return the number of bytes, 0 if there are none."""
+        if self.client.reader.held:  # received with the last answer of the set-up
             left = self.client.reader.take(len(space))
             space[: len(left)] = left
             return len(left)
@@ -90,7 +90,7 @@ class Link:
 
     @property
     def has_more(self) -> bool:
-        """Whether there is input which the operating system does not know of any more."""
+        """Return whether there is input that the operating system no longer has."""
         return bool(self.client.reader.held) or (isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0)
 
     def beat(self, now: float, is_reading: bool) -> None:
@@ -102,13 +102,13 @@ class Link:
         if not self._heartbeat_s:
             return
         if now - self._heard_at > 2 * self._heartbeat_s + 1:
-            raise PerfError(f"{self.client.access.uri.address}: nothing heard of the broker for two heartbeats")
+            raise PerfError(f"{self.client.access.uri.address}: the broker has sent nothing for two heartbeats")
         if now - self._wrote_at >= self._heartbeat_s / 2 and self.is_idle:
             self.queue(HEARTBEAT_FRAME)
             self._wrote, self._wrote_at = False, now
 
     def finish(self, timeout_s: float, unread: bytes) -> bool:
-        """Wait until everything is sent, then close in order. Returns whether the broker took it all in time."""
+        """Wait until everything is sent, then close in order. Return whether the broker read it all in time."""
         self._socket.settimeout(timeout_s)
         try:
             self._socket.sendall(self._current)
@@ -133,12 +133,12 @@ class ReadBuffer:
         self._most_bytes = most_bytes
         self.buffer = bytearray(min(most_bytes, _FIRST_BYTES))
         self.view = memoryview(self.buffer)
-        #: Where the next frame begins, and where what was read ends. Who can count frames otherwise moves `at` on.
+        #: Position of the next frame, and end of the data. Code that counts frames in another way moves `at` on.
         self.at = 0
         self.end = 0
 
     def space(self) -> memoryview:
-        """Where to read to. What was not taken yet moves to the front."""
+        """Return the space to read into. Unhandled data moves to the front."""
         view, kept = self.view, self.end - self.at
         if self.end == len(self.buffer) < self._most_bytes:
             self.buffer = bytearray(min(2 * len(self.buffer), self._most_bytes))

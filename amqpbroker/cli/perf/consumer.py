@@ -19,25 +19,25 @@ _EACH = len(_METHOD) + frames.OVERHEAD
 _TAG_AT = 11
 
 
-#: A consumer with a rate looks this often, and stops reading when so much has come before its time.
+#: A consumer with a rate checks at this interval, and stops reading when this many deliveries have come too early.
 LEAST_WAIT_S = 0.001
 AHEAD = 1000
 _CANCEL = BY_NAME["basic.cancel"].ids.to_bytes(4, "big")
 
 
 def up_to(tag: int, channel: int = 1) -> bytes:
-    """Acknowledges everything up to the tag."""
+    """Return a basic.ack of all deliveries up to the tag."""
     return frames.frame(frames.METHOD, channel, methods.encode("basic.ack", delivery_tag=tag, multiple=True))
 
 
 def back_up_to(tag: int, channel: int = 1) -> bytes:
-    """Gives everything back to its queue that is not acknowledged up to the tag."""
+    """Return a basic.nack that requeues all unacknowledged deliveries up to the tag."""
     nack = methods.encode("basic.nack", delivery_tag=tag, multiple=True, requeue=True)
     return frames.frame(frames.METHOD, channel, nack)
 
 
 def cancelling(consumer_tag: str, channel: int = 1) -> bytes:
-    """Ends a consumer; what is on its way to it still comes."""
+    """Return a basic.cancel; deliveries that are under way still arrive."""
     cancel = methods.encode("basic.cancel", consumer_tag=consumer_tag, nowait=True)
     return frames.frame(frames.METHOD, channel, cancel)
 
@@ -46,7 +46,7 @@ class SingleAcks:
     """One basic.ack for each of a run of delivery tags."""
 
     def __init__(self, channel: int = 1) -> None:
-        #: The frames of the tags that differ in their last octet only.
+        #: Frames of the tags that differ only in their last byte.
         self._table = bytearray(frames.frame(frames.METHOD, channel, _METHOD) * _BLOCK)
         self._table[_TAG_AT + 7 :: _EACH] = bytes(range(_BLOCK))
         self._block = 0
@@ -72,16 +72,16 @@ class SingleAcks:
 
 
 class ConsumingChannel:
-    """Says what is to be sent for what came on a channel that has no other consumer."""
+    """Decides on the answers to the deliveries of a channel with one consumer."""
 
     def __init__(self, work: Consuming, number: int = 1) -> None:
         self.number = number
         self.consumed = 0
-        #: When to account again, by the monotonic clock; whether to read on; whether the limit is reached.
+        #: Time of the next accounting, by the monotonic clock; whether to read on; whether the limit is reached.
         self.wake = math.inf
         self.reads = True
         self.done = False
-        #: When it last had something to do.
+        #: Time of the last work.
         self.last = 0.0
         self._limit = math.inf if work.limit is None else work.limit
         self._rate = work.rate
@@ -89,7 +89,7 @@ class ConsumingChannel:
         self._ack_every = work.ack_every
         self._single = SingleAcks(number) if not work.auto_ack and not work.ack_every else None
         self._begun = 0
-        self._free_at = 0.0  # when it is done with these deliveries
+        self._free_at = 0.0  # end of the work on these deliveries
         self._idle_since = 0.0
         self._is_idle = True
         self._acked = 0
@@ -99,7 +99,7 @@ class ConsumingChannel:
         self._free_at = self._idle_since = now
 
     def account(self, come: int, now: float) -> bytes:
-        """Consume what may be consumed now of the `come` deliveries so far. Returns the frames that answer it."""
+        """Consume as many of the `come` deliveries so far as the rate allows. Return the frames that answer them."""
         if self._rate is None:
             self._begun = come
         else:
@@ -116,11 +116,11 @@ class ConsumingChannel:
         return answer
 
     def finish(self) -> bytes:
-        """The frames that acknowledge what is not yet."""
+        """Return the frames that acknowledge the rest."""
         return up_to(self.consumed, self.number) if not self._auto_ack and self.consumed > self._acked else b""
 
     def _consume_at(self, rate: float, come: int, now: float) -> None:
-        """Consume at a rate. Time without deliveries is lost, but a late call is made up for."""
+        """Consume at a rate. Time without deliveries is lost; the time of a late call is made up for."""
         waiting = come - self._begun
         if not waiting:
             return
@@ -153,7 +153,7 @@ class ConsumingChannel:
 
 
 class Consumer(LoadConnection):
-    """Consumes on the channels from 1 on, each of which has one consumer; queues: from which, for each of them."""
+    """Consumes on the channels from 1 on, each with one consumer. queues: the queue of each channel."""
 
     def __init__(self, link: Link, work: Consuming, queues: Sequence[str]) -> None:
         super().__init__(link)

@@ -1,4 +1,4 @@
-"""Counts deliveries in what a connection reads, at little cost. Each of its channels has one consumer.
+"""Counts the deliveries that a connection reads, at little cost. Each of its channels has one consumer.
 
 Deliveries of one publisher are all alike but for their channel and tag, and a channel numbers them without a gap. So
 once one was read frame by frame, its length says where each further one has its channel. If the last of each channel
@@ -16,7 +16,7 @@ from amqpbroker.wire.methods import BY_NAME
 
 _DELIVER = BY_NAME["basic.deliver"].ids.to_bytes(4, "big")
 _U64 = struct.Struct(">Q")
-#: From the start of a frame: its size, with which begins what is alike; and in a header frame, that of the body.
+#: Offsets in a frame: its size, where similar frames begin to be alike; and the body size in a header frame.
 _LIKE_AT = 3
 _BODY_SIZE_AT = 11
 #: The start of a method frame: type, channel, size, ids. Of a header frame: type, channel, size, that of the body.
@@ -27,12 +27,12 @@ _LEAST_BYTES = _METHOD_HEAD.size + _HEADER_HEAD.size
 
 
 class _Piece:
-    """A delivery that is being read: how many octets so far, and where what is in it."""
+    """A delivery that is being read: the number of its bytes so far, and the positions of its parts."""
 
     __slots__ = ("header_at", "length", "like", "missing", "size", "stamp_at", "tag")
 
     def __init__(self, like: bytes, tag: int, length: int) -> None:
-        #: What is between channel and tag.
+        #: Bytes between channel and tag.
         self.like = like
         self.tag = tag
         self.length = length
@@ -42,20 +42,20 @@ class _Piece:
 
 
 class Deliveries:
-    """Read into `space()`, then say how much with `advance()`. mark: what messages whose age is wanted begin with."""
+    """Reads into `space()`, and counts with `advance()`. mark: beginning of the bodies whose age is measured."""
 
     def __init__(self, mark: bytes = b"", channels: int = 1, buffer_bytes: int = BUFFER_BYTES) -> None:
-        #: What came: whole deliveries of each channel, by its number, and the octets of all their bodies.
+        #: Number of whole deliveries of each channel, by its number, and of the bytes of all their bodies.
         self.come = [0] * (channels + 1)
         self.octets = 0
-        #: How old stamped messages were when they were read, in ns; whoever takes them empties it.
+        #: Ages in ns of stamped messages when they were read; the reader of this list empties it.
         self.ages_ns: list[int] = []
         self._mark = mark
         self._read_buffer = ReadBuffer(buffer_bytes)
         self._pieces: dict[int, _Piece] = {}
         self._tags = [0] * (channels + 1)  # the last ones
 
-        # What the next ones look like.
+        # Layout of the next deliveries.
         self._like = b""
         self._each = 0
         self._like_size = 0
@@ -66,11 +66,11 @@ class Deliveries:
         return self._read_buffer.space()
 
     def rest(self) -> bytes:
-        """What was read of a frame that is not whole."""
+        """Return the bytes of an incomplete frame."""
         return self._read_buffer.rest()
 
     def advance(self, size: int) -> list[tuple[int, bytes]]:
-        """Account for `size` octets more. Returns the methods among them that are no delivery, with their channel.
+        """Count `size` more bytes. Return the methods among them that are not deliveries, with their channel.
 
         Raises PerfError for what is no frame.
         """
@@ -133,7 +133,7 @@ class Deliveries:
         self._expect(piece.like, piece.length, piece.header_at, piece.size, piece.stamp_at)
 
     def _expect(self, like: bytes, each: int, header_at: int, size: int, stamp_at: int) -> None:
-        """The next ones are probably as this one is. stamp_at: -1 is none."""
+        """Expect that the next deliveries are like this one. stamp_at: position of the stamp, -1 for none."""
         if each != self._each or like != self._like:
             self._like = like
             self._each = each
@@ -145,7 +145,7 @@ class Deliveries:
             self._stamps = struct.Struct(f">{stamp_at}x{STAMP.format[1:]}{after}x")
 
     def _count_alike(self, now: int) -> None:
-        """Count what comes next, if it is deliveries that are as long as the last."""
+        """Count the following deliveries that are as long as the last one."""
         read_buffer, each = self._read_buffer, self._each
         at = read_buffer.at
         count = (read_buffer.end - at) // each
@@ -172,7 +172,7 @@ class Deliveries:
             self.ages_ns += [now - sent for found, sent in rows if found == mark]
 
     def _count_whole(self, now: int) -> bool:
-        """Count what comes next, as long as it is whole deliveries that have one body frame or none.
+        """Count the following whole deliveries that have one body frame or none.
 
         Returns whether the rest is the beginning of such a one.
         """
@@ -222,7 +222,7 @@ class Deliveries:
         return is_begun
 
     def _expect_as(self, at: int, stop: int) -> None:
-        """The next ones are probably as that one there is."""
+        """Expect that the next deliveries are like the one at this position."""
         buffer, mark = self._read_buffer.buffer, self._mark
         header_at = _METHOD_HEAD.unpack_from(buffer, at)[2] + frames.OVERHEAD
         _, _, length, size = _HEADER_HEAD.unpack_from(buffer, at + header_at)
@@ -244,5 +244,5 @@ class Deliveries:
 
 
 def _tag_at(buffer: bytearray, method_at: int) -> int:
-    """Where the tag of the delivery is whose method frame begins there."""
+    """Return the position of the tag of the delivery whose method frame begins there."""
     return method_at + 12 + buffer[method_at + 11]

@@ -13,24 +13,24 @@ from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.processes import INTERVAL_S
 from amqpbroker.wire import frames, methods
 
-#: select waits to the microsecond, which a rate needs; epoll to the millisecond, but for any number of sockets.
+#: select has the precision of microseconds that a rate needs; epoll has milliseconds, but any number of sockets.
 _SELECT_SOCKETS = 16
 _SELECT_HIGHEST = 1000
 _BEAT_S = 0.5
 
 
 class LoadConnection(ABC):
-    """A publisher or a consumer. It is told what its socket is ready for, and says what it waits for."""
+    """A publisher or a consumer: reacts to its socket, and names the events that it waits for."""
 
     def __init__(self, link: Link) -> None:
         self.link = link
-        #: When to call `due`, by the monotonic clock.
+        #: Time of the next call of `due`, by the monotonic clock.
         self.wake = math.inf
         self.done = False
-        #: When it last had something to do.
+        #: Time of the last work.
         self.last = 0.0
         self.reads = True
-        #: Why the broker blocks the connection; empty: it does not.
+        #: The broker's reason for blocking the connection; empty if it does not.
         self.blocked = ""
         #: The channels that the broker has stopped with channel.flow.
         self.stopped: set[int] = set()
@@ -39,19 +39,19 @@ class LoadConnection(ABC):
 
     @abstractmethod
     def begin(self, now: float) -> None:
-        """The run starts."""
+        """Start the run."""
 
     @abstractmethod
     def readable(self) -> None: ...
 
     @abstractmethod
     def due(self, now: float) -> None:
-        """The socket takes more, or `wake` is reached."""
+        """Act: the socket accepts more data, or the time `wake` is reached."""
 
     @property
     @abstractmethod
     def writes(self) -> bool:
-        """Return whether data waits until the socket takes more."""
+        """Return whether data waits until the socket accepts more."""
 
     @abstractmethod
     def counts(self) -> dict[str, int]: ...
@@ -61,19 +61,19 @@ class LoadConnection(ABC):
         """Return the latencies since the last call."""
 
     def wind_up(self, now: float) -> None:
-        """Begin nothing more, and be done once the broker has answered what was begun, if it can."""
+        """Begin nothing more, and be done once the broker has answered everything, if it can."""
         self.done = True
 
     @abstractmethod
     def finish(self, timeout_s: float) -> bool:
-        """Bring what was begun to its end, and close the connection. Returns whether the broker answered in time."""
+        """Complete all work, and close the connection. Return whether the broker answered in time."""
 
     @property
     def blocked_s(self) -> float:
         return self._blocked_s + (time.monotonic() - self._blocked_since if self.blocked else 0.0)
 
     def control(self, channel: int, payload: bytes) -> None:
-        """A method that comes unasked. Raises PerfError if it closes anything."""
+        """Handle an unsolicited method. Raises PerfError if it closes the connection or a channel."""
         method = methods.METHODS.get(int.from_bytes(payload[:4], "big"))
         if method is None:
             return
@@ -102,7 +102,7 @@ def counted(connections: Iterable[LoadConnection]) -> Counter[str]:
 
 
 def measured(connections: Iterable[LoadConnection]) -> dict[str, Latencies]:
-    """The latencies of all of them, since they were last asked."""
+    """Return the latencies of all connections since the last call."""
     total: dict[str, Latencies] = {}
     for connection in connections:
         for name, some in connection.latencies().items():
@@ -140,7 +140,7 @@ class EventLoop:
         self._selector.close()
 
     def run(self, started: float, seconds: float | None) -> None:
-        """Begin. None: there is no end to the time."""
+        """Begin. None: without a time limit."""
         for number, connection in enumerate(self._connections):
             connection.begin(started)
             while connection.link.has_more:
@@ -149,7 +149,7 @@ class EventLoop:
         self._go_on(started, math.inf if seconds is None else started + seconds)
 
     def wind_up(self, seconds: float) -> None:
-        """Let the connections complete everything that they have begun, for some seconds at most."""
+        """Wait until the connections have completed their work, for some seconds at most."""
         now = time.monotonic()
         for number, connection in enumerate(self._connections):
             connection.wind_up(now)
@@ -175,7 +175,7 @@ class EventLoop:
                 return
 
     def _turn(self, timeout_s: float) -> bool:
-        """Wait for the sockets, and have the connections act. Returns False if the run is stopped."""
+        """Wait for the sockets, and let the connections act. Return False if the run is stopped."""
         for key, mask in self._selector.select(timeout_s):
             if key.fileobj == self._control:
                 if self._is_stopped():

@@ -1,4 +1,4 @@
-"""Errors of a measurement: the text gives the reason, in the broker's own words if it has any, and what to do."""
+"""Errors of a measurement: the text has the reason, in the broker's own words if possible, and says what to do."""
 
 import ssl
 import struct
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class PerfError(Exception):
-    """The measurement cannot go on; the text is for the person at the terminal."""
+    """The measurement cannot go on. The text is for the user."""
 
 
 def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
@@ -18,8 +18,8 @@ def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
 
 
 def too_large(octets: int) -> PerfError:
-    """Return the error for a frame that no buffer holds."""
-    return PerfError(f"the broker sent a frame of {octets} octets, more than was agreed on")
+    """Return the error for a frame larger than the buffer."""
+    return PerfError(f"the broker sent a frame of {octets} bytes, which is more than was negotiated")
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def explained(address: str, doing: str, timeout_s: float, hint: Callable[[], str
     except TimeoutError:
         raise PerfError(f"{address}: no answer to {doing} within {timeout_s:g} s") from None
     except ConnectionRefusedError:
-        raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --uri") from None
+        raise PerfError(f"{address}: connection refused; is a broker running there? Name it with --url") from None
     except ssl.SSLError as error:
         text = _tls_remedy(error) or f"TLS failed: {error.reason or error}{hint()}"
         raise PerfError(f"{address}: {text}") from None
@@ -41,13 +41,13 @@ def explained(address: str, doing: str, timeout_s: float, hint: Callable[[], str
         more = "" if doing == "connecting" else hint()
         raise PerfError(f"{address}: {(error.strerror or str(error)).lower()}, {doing}{more}") from None
     except (ValueError, struct.error) as error:
-        raise PerfError(f"{address}: what answers does not speak AMQP 0-9-1: {error}") from None
+        raise PerfError(f"{address}: the server at this address does not speak AMQP 0-9-1: {error}") from None
     except PerfError as error:
         raise PerfError(f"{address}: {error}") from None
 
 
 def _tls_remedy(error: ssl.SSLError) -> str:
-    """Return what to do about an error of TLS, empty if that is not known."""
+    """Return advice on an error of TLS, empty if there is none."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{error.verify_message}; name the authority with --cacertfile, or use --insecure"
     return "no TLS there; write amqp:// in place of amqps://" if error.reason == "WRONG_VERSION_NUMBER" else ""

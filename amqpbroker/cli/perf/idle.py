@@ -1,4 +1,4 @@
-"""Connections and queues that nobody uses: `amqpbroker perf connection-count` and `queue-count`."""
+"""Idle connections and queues: `amqpbroker perf connection-count` and `queue-count`."""
 
 import time
 from abc import abstractmethod
@@ -44,7 +44,7 @@ _CLOSE_S = 5.0
 
 
 class IdleConnection(LoadConnection):
-    """An idle connection: heartbeats, and what the broker has to say."""
+    """An idle connection: heartbeats, and methods of the broker."""
 
     def __init__(self, link: Link) -> None:
         super().__init__(link)
@@ -78,7 +78,7 @@ class IdleConnection(LoadConnection):
 
 
 class Holding(Job):
-    """Makes `count` of something, one after the other, and holds them for `seconds`; None is until it is stopped."""
+    """Creates `count` objects, one after the other, and holds them for `seconds`; None: until it is stopped."""
 
     #: Names in reports: of what is held, and of the time that it takes to make one.
     things: str
@@ -97,7 +97,7 @@ class Holding(Job):
 
     @abstractmethod
     def connections(self) -> Sequence[IdleConnection]:
-        """Return the connections to keep alive. Nothing is made after that."""
+        """Return the connections to keep alive. Nothing is created after that."""
 
     def run(self, control: Control) -> Report:
         started = time.monotonic()
@@ -129,7 +129,7 @@ class Holding(Job):
         try:
             self.make(self._made)
         except PerfError as error:
-            raise PerfError(f"{error}, with {self._made:,} {self.things} there") from None
+            raise PerfError(f"{error}, with {self._made:,} {self.things} open") from None
         self._latencies.add([now_ns() - before])
         self._made += 1
 
@@ -139,7 +139,7 @@ class Holding(Job):
 
 
 class ConnectionHolding(Holding):
-    """Connections with so many channels each."""
+    """Connections with the given number of channels each."""
 
     things = "connections"
     making = "opening"
@@ -169,7 +169,7 @@ class ConnectionHolding(Holding):
 
 
 class QueueHolding(Holding):
-    """Queues that are empty, all declared on one channel."""
+    """Empty queues, all declared on one channel."""
 
     things = "queues"
     making = "declaring"
@@ -206,10 +206,15 @@ _TIME = time_option("How long to hold them, once all are there")
     type=Number(1, CONNECTIONS),
     default=100,
     show_default=True,
-    help="How many connections.",
+    help="Number of connections.",
 )
 @click.option(
-    "--channels", metavar="N", type=Number(0, CHANNEL_MAX), default=1, show_default=True, help="Channels of each."
+    "--channels",
+    metavar="N",
+    type=Number(0, CHANNEL_MAX),
+    default=1,
+    show_default=True,
+    help="Channels of each connection.",
 )
 @_TIME
 @with_access
@@ -223,7 +228,7 @@ def connection_count(count: int, channels: int, seconds: float | None, **given: 
 
 
 @measurement()
-@click.option("-x", "--count", metavar="N", type=QUEUES, default=100, show_default=True, help="How many queues.")
+@click.option("-x", "--count", metavar="N", type=QUEUES, default=100, show_default=True, help="Number of queues.")
 @with_queue
 @_TIME
 @with_access
@@ -240,7 +245,7 @@ def queue_count(count: int, durable: bool, queue_args: dict[str, Any], seconds: 
 
 
 def _run(command: str, job: Holding, around: AbstractContextManager[None], how: Manner) -> dict[str, Any]:
-    """The document that --json prints."""
+    """Return the document that --json prints."""
     interrupt = Interrupt()
     try:
         with interrupt.heeded(), around, Processes([job], interrupt) as processes, progress(None, how) as shown:

@@ -1,4 +1,4 @@
-"""Histogram of latencies that stays small whatever it holds."""
+"""Histogram of latencies with a limited size."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ _BITS = 8
 
 
 class Latencies:
-    """Durations in ns, by bucket; the longest and the shortest are kept exactly."""
+    """Durations in ns, by bucket. The longest and the shortest one are exact."""
 
     __slots__ = ("buckets", "count", "longest_ns", "shortest_ns", "total_ns")
 
@@ -46,7 +46,7 @@ class Latencies:
         self.count += other.count
 
     def percentile_ns(self, percent: float) -> int:
-        """A duration that `percent` of all do not exceed; 0 if there are none."""
+        """Return a duration that `percent` of all do not exceed; 0 if there are none."""
         rank = max(1, -(-self.count * round(percent * 1000) // 100_000))
         seen = 0
         for key in sorted(self.buckets):
@@ -57,7 +57,7 @@ class Latencies:
         return 0
 
     def summary_ms(self) -> dict[str, float] | None:
-        """min, mean, p50, p75, p95, p99, p99.9 and max; None if there are none."""
+        """Return min, mean, p50, p75, p95, p99, p99.9 and max; None if there are no durations."""
         if not self.count:
             return None
         named = {"min": self.shortest_ns, "mean": self.total_ns / self.count}

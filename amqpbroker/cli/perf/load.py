@@ -14,9 +14,9 @@ from amqpbroker.cli.perf.template import STAMP, Kind
 from amqpbroker.cli.perf.topology import Declaration, Topology, made_up_name
 from amqpbroker.cli.perf.variety import DEFAULT_SEED, Variety
 
-#: Of what names a queue, an exchange or a route, in octets.
+#: Longest name of a queue or an exchange, and longest routing key, in bytes.
 LONGEST_NAME = 255
-#: With one place for a number, as printf writes it.
+#: Pattern with one place for a number, as in printf.
 _PATTERN = re.compile(r"([^%]|%%)*%[0-9]{0,3}d([^%]|%%)*")
 
 
@@ -50,7 +50,7 @@ def _body(path: Path | None) -> bytes:
     except OSError as error:
         raise click.UsageError(f"--body: {path}: {error.strerror}") from None
     if len(body) > most:
-        raise click.UsageError(f"--body: {path} is larger than {most:,} octets")
+        raise click.UsageError(f"--body: {path} is larger than {most:,} bytes")
     return body
 
 
@@ -70,14 +70,14 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     if given["rate"] is not None and given["variable_rate"]:
         raise click.UsageError("--rate and --variable-rate exclude each other")
     if given["variable_rate"] and not any(step.value >= RATE.low for step in given["variable_rate"]):
-        raise click.UsageError(f"--variable-rate: one of the rates is to be at least {RATE.low:f}")
+        raise click.UsageError(f"--variable-rate: one of the rates must be at least {RATE.low:f}")
     _check_variety(given)
     least = min((step.value for step in given["variable_size"]), default=given["size"])
     if given["random_body_size"]:
         least, _ = given["random_body_size"]
     if measured and least is not None and least < STAMP.size:
         raise click.UsageError(
-            f"{'--random-body-size' if given['random_body_size'] else '-s'} is to be at least {STAMP.size} "
+            f"{'--random-body-size' if given['random_body_size'] else '-s'} must be at least {STAMP.size} "
             "to measure latencies: messages carry their time"
         )
     if measured and not (given["producers"] and (given["consumers"] or given["confirm"])):
@@ -86,7 +86,7 @@ def _check(given: dict[str, Any], measured: bool) -> None:
         raise click.UsageError("--autoack and --multi-ack-every exclude each other")
     if 0 < given["qos"] < (given["multi_ack_every"] or 0):
         raise click.UsageError(
-            "--multi-ack-every is to be at most --qos: else no more would come, and none be acknowledged"
+            "--multi-ack-every must be at most --qos: else no more would come, and none be acknowledged"
         )
     if given["exchange_type"] and not given["exchange"]:
         raise click.UsageError("--type is that of an exchange: name it with --exchange")
@@ -95,7 +95,7 @@ def _check(given: dict[str, Any], measured: bool) -> None:
     longest["queue" if given["routing_key"] is None else "routing_key"] = _longest_key(given)
     for name, most in longest.items():
         if len((given[name] or "").encode()) > most:
-            raise click.UsageError(f"--{name.replace('_', '-')} is to be at most {most} octets{_why(most)}")
+            raise click.UsageError(f"--{name.replace('_', '-')} must be at most {most} bytes{_why(most)}")
 
 
 def _longest_key(given: dict[str, Any]) -> int:
@@ -136,7 +136,7 @@ def _is_random(given: dict[str, Any]) -> bool:
 
 
 def _exchange_type(given: dict[str, Any]) -> str:
-    """Return the type of the exchange; the names of predeclared exchanges tell it."""
+    """Return the type of the exchange, which the name of a predeclared exchange shows."""
     exchange: str = given["exchange"]
     if exchange.startswith("amq.rabbitmq."):
         return "topic"
@@ -147,7 +147,7 @@ def _exchange_type(given: dict[str, Any]) -> str:
 
 
 def _check_memory(given: dict[str, Any]) -> None:
-    """A message of each size and priority is encoded before. Raises UsageError if that is more than one may be."""
+    """Raise UsageError if the messages of all sizes and priorities, which are encoded before the run, are too large."""
     random = given["random_body_size"]
     sizes = [step.value for step in given["variable_size"]] or [random[1] if random else given["size"] or 0]
     priorities = 1 + (given["max_priority"] or 0)
@@ -191,7 +191,7 @@ def _check_queues(given: dict[str, Any]) -> None:
     if given["queue"] and given["queue_pattern"]:
         raise click.UsageError("--queue and --queue-pattern exclude each other")
     if given["queue_pattern_to"] < given["queue_pattern_from"]:
-        raise click.UsageError("--queue-pattern-to is to be at least --queue-pattern-from")
+        raise click.UsageError("--queue-pattern-to must be at least --queue-pattern-from")
     if given["queue_pattern_to"] - given["queue_pattern_from"] >= QUEUES.high:
         raise click.UsageError(f"--queue-pattern-to: {QUEUES.high:,} queues at most")
     if given["queue_pattern"] and not _PATTERN.fullmatch(given["queue_pattern"]):
@@ -207,7 +207,7 @@ def _queues(given: dict[str, Any]) -> tuple[str, ...]:
     numbers = range(given["queue_pattern_from"], given["queue_pattern_to"] + 1)
     most = _longest_key(given) if given["routing_key"] is None else LONGEST_NAME
     if len((pattern % numbers[-1]).encode()) > most:
-        raise click.UsageError(f"--queue-pattern: names of queues are to be at most {most} octets{_why(most)}")
+        raise click.UsageError(f"--queue-pattern: names of queues must be at most {most} bytes{_why(most)}")
     return tuple(pattern % number for number in numbers)
 
 

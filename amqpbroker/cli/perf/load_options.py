@@ -1,4 +1,4 @@
-"""The options that say what load there is to be."""
+"""Options of a load."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -25,21 +25,25 @@ from amqpbroker.cli.perf.variety import DEFAULT_SEED
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _PEERS = Number(0, CONNECTIONS)
-#: In the name of a queue.
+#: Number in the name of a queue.
 _NUMBER = Number(0, MOST)
 
-#: Of the parts of the load, each its options.
+#: Options by part of the load.
 _WHO = (
     click.option(
         "-o",
         "--output-file",
         metavar="FILE",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Write how it goes here, too, as comma-separated values.",
+        help="Write the progress to this file, too, as comma-separated values.",
     ),
-    click.option("-d", "--id", metavar="TEXT", help="A name for the run, shown with its result."),
-    click.option("-x", "--producers", metavar="N", type=_PEERS, default=1, show_default=True, help="How many publish."),
-    click.option("-y", "--consumers", metavar="N", type=_PEERS, default=1, show_default=True, help="How many consume."),
+    click.option("-d", "--id", metavar="TEXT", help="Name of the run, shown with its result."),
+    click.option(
+        "-x", "--producers", metavar="N", type=_PEERS, default=1, show_default=True, help="Number of producers."
+    ),
+    click.option(
+        "-y", "--consumers", metavar="N", type=_PEERS, default=1, show_default=True, help="Number of consumers."
+    ),
     click.option(
         "-X",
         "--producer-channel-count",
@@ -47,7 +51,7 @@ _WHO = (
         type=CHANNELS,
         default=1,
         show_default=True,
-        help="Channels of each; each channel is a producer of its own.",
+        help="Channels of each producer's connection; each channel is a producer.",
     ),
     click.option(
         "-Y",
@@ -56,7 +60,7 @@ _WHO = (
         type=CHANNELS,
         default=1,
         show_default=True,
-        help="Channels of each; each channel is a consumer of its own.",
+        help="Channels of each consumer's connection; each channel is a consumer.",
     ),
 )
 _HOW_LONG = (
@@ -67,12 +71,12 @@ _HOW_LONG = (
         "-ew",
         "--exit-when",
         type=click.Choice(["empty", "idle"]),
-        help="End when consumers get nothing any more, as the queues are empty; both words mean this.",
+        help="End when consumers receive no more messages; both words mean the same.",
     ),
 )
 _MESSAGES = (
     click.option(
-        "-s", "--size", metavar="OCTETS", type=OCTETS, help=f"Size of a message's body.  [default: {STAMP.size}]"
+        "-s", "--size", metavar="BYTES", type=OCTETS, help=f"Size of a message's body.  [default: {STAMP.size}]"
     ),
     click.option(
         "-vs",
@@ -80,14 +84,14 @@ _MESSAGES = (
         metavar="SIZE:SECONDS",
         callback=sizes,
         multiple=True,
-        help="A size for so long; repeatable, for the next, and again from the first.",
+        help="Size for a time; repeatable for further sizes, which are used in rotation.",
     ),
     click.option(
         "-B",
         "--body",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="A file that is the body of all messages.",
+        help="File with the body of all messages.",
     ),
     click.option("-T", "--body-content-type", metavar="TYPE", help="Content type of the messages."),
     click.option(
@@ -96,7 +100,7 @@ _MESSAGES = (
         "flags",
         type=click.Choice(["persistent", "mandatory"]),
         multiple=True,
-        help="How to publish; repeatable.",
+        help="Flag of the messages; repeatable.",
     ),
     click.option(
         "-mp",
@@ -117,12 +121,12 @@ _MESSAGES = (
         "--random-body-size",
         metavar="MIN:MAX",
         callback=size_range,
-        help="Bodies of random octets, each of a random size from MIN to MAX; both in octets.",
+        help="Bodies of random bytes, each of a random size from MIN to MAX bytes.",
     ),
     click.option(
         "--random-properties",
         is_flag=True,
-        help="Each message has a content type, ids, a timestamp, a type and three headers of its own.",
+        help="Each message has a content type, ids, a timestamp, a type and three headers that differ.",
     ),
     click.option(
         "-K",
@@ -130,7 +134,7 @@ _MESSAGES = (
         "--random-routing-key",
         "unique_keys",
         is_flag=True,
-        help="Each message has a routing key of its own: that of -k, with a number. Queues are bound to all of them.",
+        help="Unique routing key for each message: that of -k with a number. Queues are bound to all of them.",
     ),
     click.option(
         "--seed",
@@ -141,7 +145,7 @@ _MESSAGES = (
 )
 _PUBLISHING = (
     click.option(
-        "-c", "--confirm", metavar="N", type=COUNT, help="Use confirms, with so many outstanding for each producer."
+        "-c", "--confirm", metavar="N", type=COUNT, help="Use confirms, at most N outstanding for each producer."
     ),
     click.option(
         "-r", "--rate", metavar="N", type=RATE, help="Messages a second of each producer.  [default: no limit]"
@@ -152,7 +156,7 @@ _PUBLISHING = (
         metavar="RATE:SECONDS",
         callback=rates,
         multiple=True,
-        help="A rate for so long, 0 is a pause; repeatable, for the next, and again from the first.",
+        help="Rate for a time, 0 for a pause; repeatable for further rates, which are used in rotation.",
     ),
     click.option(
         "-prsd",
@@ -160,7 +164,7 @@ _PUBLISHING = (
         metavar="SECONDS",
         type=SECONDS,
         default=0.0,
-        help="Each producer begins after a time by chance, this at most.  [default: 0]",
+        help="Longest random delay of each producer's start.  [default: 0]",
     ),
 )
 _CONSUMING = (
@@ -170,7 +174,7 @@ _CONSUMING = (
         "--multi-ack-every",
         metavar="N",
         type=COUNT,
-        help="One acknowledgement for so many.  [default: one each]",
+        help="Acknowledge N messages at once.  [default: each one]",
     ),
     click.option(
         "-q",
@@ -190,15 +194,23 @@ _CONSUMING = (
         "--consumer-latency",
         metavar="MICROSECONDS",
         type=Number(1e6 / RATE.high, 1e6 / RATE.low),
-        help="How long each consumer is at each message; another way to say --consumer-rate.",
+        help="Time that a consumer needs for a message; instead of --consumer-rate.",
     ),
     click.option("-ca", "--consumer-args", metavar="KEY=VALUE,...", callback=pairs, help="Arguments of the consumers."),
 )
 _QUEUES = (
     click.option(
-        "-u", "--queue", metavar="NAME", help="The queue, which is kept.  [default: one that is deleted at the end]"
+        "-u",
+        "--queue",
+        metavar="NAME",
+        help="Name of the queue, which is not deleted.  [default: a queue that is deleted at the end]",
     ),
-    click.option("-qp", "--queue-pattern", metavar="PATTERN", help="Several queues, which are kept, such as perf-%d."),
+    click.option(
+        "-qp",
+        "--queue-pattern",
+        metavar="PATTERN",
+        help="Names of several queues, which are not deleted, such as perf-%d.",
+    ),
     click.option(
         "-qpf",
         "--queue-pattern-from",
@@ -206,10 +218,16 @@ _QUEUES = (
         type=_NUMBER,
         default=1,
         show_default=True,
-        help="The first number in it.",
+        help="First number in the pattern.",
     ),
     click.option(
-        "-qpt", "--queue-pattern-to", metavar="N", type=_NUMBER, default=1, show_default=True, help="The last number."
+        "-qpt",
+        "--queue-pattern-to",
+        metavar="N",
+        type=_NUMBER,
+        default=1,
+        show_default=True,
+        help="Last number in the pattern.",
     ),
     click.option("-qq", "--quorum-queue", is_flag=True, help="Quorum queues, and persistent messages."),
     click.option(
@@ -224,12 +242,14 @@ _QUEUES = (
         "--exchange",
         metavar="NAME",
         default="",
-        help="The exchange, which is kept.  [default: the default one; with -K, one that is deleted at the end]",
+        help="Name of the exchange, which is not deleted.  [default: the default exchange; with -K, a new one]",
     ),
-    click.option("-t", "--type", "exchange_type", metavar="TYPE", help="Its type.  [default: direct; with -K, topic]"),
+    click.option(
+        "-t", "--type", "exchange_type", metavar="TYPE", help="Type of the exchange.  [default: direct; with -K, topic]"
+    ),
     click.option("-k", "--routing-key", metavar="KEY", help="The routing key.  [default: the name of the queue]"),
     click.option(
-        "-E", "--exclusive", is_flag=True, help="Exclusive queues, one for each consumer, which go with its connection."
+        "-E", "--exclusive", is_flag=True, help="Exclusive queues, one for each consumer, deleted with its connection."
     ),
     click.option(
         "-ad",
@@ -237,10 +257,10 @@ _QUEUES = (
         metavar="BOOLEAN",
         type=bool,
         default=False,
-        help="Whether queues go with their last consumer.  [default: false]",
+        help="true: delete queues with their last consumer.  [default: false]",
     ),
-    click.option("-p", "--predeclared", is_flag=True, help="Declare nothing; queue and exchange are there."),
-    click.option("--delete", is_flag=True, help="Delete queues and exchange at the end, though they have names."),
+    click.option("-p", "--predeclared", is_flag=True, help="Declare nothing; queue and exchange exist."),
+    click.option("--delete", is_flag=True, help="Delete named queues and exchanges at the end, too."),
 )
 _OPTIONS = (*_WHO, *_HOW_LONG, *_MESSAGES, *_PUBLISHING, *_CONSUMING, *_QUEUES)
 

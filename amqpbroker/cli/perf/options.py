@@ -15,34 +15,35 @@ from amqpbroker.cli.perf.access import Tls, Uri
 from amqpbroker.cli.perf.client import CHANNEL_MAX, Access
 from amqpbroker.cli.perf.progress import Manner
 from amqpbroker.cli.perf.schedule import Step
+from amqpbroker.cli.renamed import Renamed
 from amqpbroker.wire.properties import PROPERTIES
 from amqpbroker.wire.values import Field, Table, longstr
 
-#: AMQP's names of properties that the encoder has other names for.
+#: AMQP's names of properties -> their names in the encoder, if they differ.
 _NAMES = {"type": "message_type"}
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-#: How many connections there are at once at most.
+#: Largest number of connections at the same time.
 CONNECTIONS = 65_535
 CHANNELS = Number(1, CHANNEL_MAX)
-#: Of queues, whose names are all kept.
+#: Largest number of queues, whose names are all in memory.
 QUEUES = Number(1, 1_000_000)
-#: What RabbitMQ can be told to take at most.
+#: Largest message of RabbitMQ in bytes, whatever its settings.
 OCTETS = Number(0, 512 * 1024 * 1024)
-#: Messages a second.
+#: Rate in messages a second.
 RATE = Number(0.000_001, 1e9)
 _RATE_OR_PAUSE = Number(0.0, RATE.high)
 DEFAULT_SECONDS = 10.0
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """Raises ValueError. Values that look like numbers or true and false are such."""
+    """Return the pairs of an option; values that look like numbers, true or false are converted. Raises ValueError."""
     if text.lstrip().startswith("{"):
         try:
             found: dict[str, Any] = json.loads(text, parse_constant=_no_number)
         except ValueError as error:
-            raise ValueError(f"this is no JSON: {error}") from None
+            raise ValueError(f"this is not valid JSON: {error}") from None
         return found
     pairs = {}
     for part in filter(None, text.split(",")):
@@ -54,12 +55,12 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def table_of(values: dict[str, Any]) -> Table:
-    """As a field table. Raises ValueError for what cannot be in one."""
+    """Return values as a field table. Raises ValueError for a value that a field table cannot have."""
     return {key: _field(key, value) for key, value in values.items()}
 
 
 def properties_of(values: dict[str, Any]) -> dict[str, Any]:
-    """Message properties for the wire: what AMQP has no property for is a header. Raises ValueError.
+    """Return message properties for the wire; other names become headers. Raises ValueError.
 
     content-type, content_type and contentType are the same. A timestamp is in seconds since 1970, or as in ISO 8601.
     """
@@ -76,7 +77,7 @@ def properties_of(values: dict[str, Any]) -> dict[str, Any]:
         elif kinds[name] == "shortstr":
             raw = str(value).encode()
             if len(raw) > 255:
-                raise ValueError(f"{key} is longer than 255 octets")
+                raise ValueError(f"{key} is longer than 255 bytes")
             found[name] = raw
         elif name == "timestamp" and isinstance(value, str):
             found[name] = _timestamp(key, value)
@@ -101,8 +102,8 @@ def _timestamp(key: str, text: str) -> int:
 
 
 def _no_number(name: str) -> None:
-    """NaN and Infinity are of Python's JSON alone."""
-    raise ValueError(f"{name} is no number")
+    """Raise ValueError for NaN and Infinity, which only Python's JSON has."""
+    raise ValueError(f"{name} is not a number")
 
 
 def _scalar(text: str) -> Any:
@@ -136,7 +137,7 @@ def _field(key: str, value: Any) -> Field:
 
 
 class Measurement(click.Command):
-    """A command whose -h is the broker's address, as in PerfTest."""
+    """A command whose option -h is the broker's address, as in PerfTest."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args[-1:] == ["-h"]:
@@ -145,12 +146,12 @@ class Measurement(click.Command):
 
 
 def measurement(**more: Any) -> Callable[[Callable[..., Any]], Measurement]:
-    """The decorator of each command; more: as for click.command."""
+    """Return the decorator of a command. more: arguments of click.command."""
     return click.command(cls=Measurement, context_settings={"help_option_names": ["--help"]}, **more)
 
 
 def _uri(context: click.Context, parameter: click.Parameter, text: str | None) -> Uri:
-    """What is wrong is told without repeating it: it may have a password."""
+    """Parse a URI. Errors do not repeat it, because it may have a password."""
     try:
         return Uri() if text is None else Uri.parse(text)
     except ValueError as error:
@@ -158,7 +159,7 @@ def _uri(context: click.Context, parameter: click.Parameter, text: str | None) -
 
 
 def pairs(context: click.Context, parameter: click.Parameter, text: str | None) -> dict[str, Any]:
-    """key=value,key=value, or a JSON object."""
+    """Parse key=value,key=value, or a JSON object."""
     try:
         return {} if text is None else parsed(text)
     except ValueError as error:
@@ -166,17 +167,17 @@ def pairs(context: click.Context, parameter: click.Parameter, text: str | None) 
 
 
 def rates(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
-    """RATE:SECONDS, as often as it is given."""
+    """Parse RATE:SECONDS, which may be repeated."""
     return _steps(texts, _RATE_OR_PAUSE)
 
 
 def sizes(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
-    """SIZE:SECONDS, as often as it is given."""
+    """Parse SIZE:SECONDS, which may be repeated."""
     return _steps(texts, OCTETS)
 
 
 def size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
-    """MIN:MAX, both included."""
+    """Parse MIN:MAX, both included."""
     if text is None:
         return None
     least, colon, most = text.partition(":")
@@ -199,7 +200,7 @@ def _steps(texts: tuple[str, ...], value: Number) -> tuple[Step, ...]:
 
 
 def valid(option: str, make: Callable[[dict[str, Any]], dict[str, Any]], values: dict[str, Any]) -> dict[str, Any]:
-    """What `make` makes of the values of an option. Raises UsageError where it raises ValueError."""
+    """Return the result of `make` for the values of an option. Its ValueError becomes a UsageError."""
     try:
         return make(values)
     except ValueError as error:
@@ -209,8 +210,11 @@ def valid(option: str, make: Callable[[dict[str, Any]], dict[str, Any]], values:
 _OPTIONS = (
     click.option(
         "-h",
-        "--uri",
-        metavar="URI",
+        "--url",
+        "uri",
+        cls=Renamed,
+        before=("--uri",),
+        metavar="URL",
         callback=_uri,
         envvar="AMQPBROKER_PERF_URI",
         show_envvar=True,
@@ -221,35 +225,40 @@ _OPTIONS = (
         "--heartbeat",
         metavar="SECONDS",
         type=Number(0, 65_535),
-        help="Heartbeat; 0: none.  [default: what the broker suggests]",
+        help="Heartbeat; 0 for none.  [default: as the broker suggests]",
     ),
     click.option(
-        "--cacertfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Whom to trust with amqps."
+        "--cacertfile",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False),
+        help="Trusted certificates, with amqps.",
     ),
     click.option(
         "--certfile",
         metavar="FILE",
         type=click.Path(exists=True, dir_okay=False),
-        help="With amqps, a certificate to show.",
+        help="Own certificate, with amqps.",
     ),
-    click.option("--keyfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Its key."),
-    click.option("-se", "--sasl-external", is_flag=True, help="Log in by that certificate, without a password."),
+    click.option(
+        "--keyfile", metavar="FILE", type=click.Path(exists=True, dir_okay=False), help="Key of the own certificate."
+    ),
+    click.option("-se", "--sasl-external", is_flag=True, help="Log in with the own certificate instead of a password."),
     click.option("--insecure", is_flag=True, help="With amqps, do not verify the broker's certificate."),
     click.option("-j", "--json", "as_json", is_flag=True, help="Print the result as one JSON document."),
-    click.option("--quiet", is_flag=True, help="Show nothing but the result, and what goes wrong."),
+    click.option("--quiet", is_flag=True, help="Show only the result and errors."),
     click.option(
         "-i",
         "--interval",
         metavar="SECONDS",
         type=Number(0.5, LONGEST_S),
         default=1.0,
-        help="How often to show how it goes.  [default: 1]",
+        help="Interval of the progress.  [default: 1]",
     ),
 )
 
 
 _QUEUE_OPTIONS = (
-    click.option("--durable", is_flag=True, help="Durable queues, in place of exclusive ones."),
+    click.option("--durable", is_flag=True, help="Durable queues instead of exclusive ones."),
     click.option(
         "-qa",
         "--queue-args",
@@ -261,45 +270,45 @@ _QUEUE_OPTIONS = (
 
 
 def with_access(command: Command) -> Command:
-    """Gives a command the options that say which broker, and how the result is shown."""
+    """Add the options for the broker and for the output to a command."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def with_queue(command: Command) -> Command:
-    """Gives a command the options that say what kind of queues it makes for itself."""
+    """Add the options for the kind of its own queues to a command."""
     for option in reversed(_QUEUE_OPTIONS):
         command = option(command)
     return command
 
 
 def access(given: dict[str, Any]) -> Access:
-    """Takes the options out that say which broker. Raises UsageError."""
+    """Remove the options for the broker, and return the access to it. Raises UsageError."""
     uri: Uri = given.pop("uri")
     tls = Tls(*(given.pop(name) for name in ("cacertfile", "certfile", "keyfile", "insecure")))
     if tls.keyfile and not tls.certfile:
-        raise click.UsageError("--keyfile is the key of a certificate: name that with --certfile")
+        raise click.UsageError("--keyfile is the key of a certificate: give the certificate with --certfile")
     external = given.pop("sasl_external")
     if external and not (uri.tls and tls.certfile):
-        raise click.UsageError("--sasl-external takes an amqps:// address, and --certfile")
+        raise click.UsageError("--sasl-external needs an amqps:// address and --certfile")
     return Access(replace(uri, user="") if external else uri, given.pop("heartbeat"), tls, external)
 
 
 def manner(given: dict[str, Any]) -> Manner:
-    """Takes the options out that say how it is shown."""
+    """Remove the options for the output, and return them."""
     return Manner(given.pop("as_json"), given.pop("quiet"), given.pop("interval"))
 
 
 def time_option(what: str, *limits: str) -> Callable[[Command], Command]:
-    """The decorator that has a command take `seconds`, as `duration` does. limits: the flags that end a run as well."""
+    """Return the decorator for the option `seconds`, see `duration`. limits: other flags that end a run."""
     until = f", or until {', '.join(limits)}" if limits else ""
     shown = f"{what}; 0: until Ctrl-C.  [default: {DEFAULT_SECONDS:.0f}{until}]"
     return click.option("-z", "--time", "seconds", metavar="SECONDS", type=SECONDS, help=shown)
 
 
 def duration(seconds: float | None, has_limit: bool) -> float | None:
-    """How long a run takes. None is until it is done: 0 says so, and a limit does where no time is given."""
+    """Return the time limit in seconds; None if the value is 0, or not given while another limit is."""
     if seconds is None:
         return None if has_limit else DEFAULT_SECONDS
     return seconds or None

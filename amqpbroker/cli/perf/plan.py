@@ -1,4 +1,4 @@
-"""Plan of a run, as its processes are given it."""
+"""Plan of a run, as its processes receive it."""
 
 from dataclasses import dataclass, field
 
@@ -11,45 +11,45 @@ from amqpbroker.wire.values import Table
 
 @dataclass(frozen=True)
 class Publishing:
-    """What each of so many publishers does. kinds: what they publish, by turns. None is no limit."""
+    """Work of the publishers. kinds: their kinds of messages, used in rotation. None is no limit."""
 
     producers: int
     kinds: tuple[Kind, ...]
     limit: int | None = None
     pace: Pace | None = None
-    #: How many may wait for their confirm; None: no confirms.
+    #: Largest number of outstanding confirms; None: no confirms.
     window: int | None = None
-    #: Of each connection; each channel is a publisher of its own.
+    #: Channels of each connection; each channel is a publisher.
     channels: int = 1
-    #: Sizes in place of that of the kind; empty: there are none.
+    #: Sizes instead of that of the kind; empty: none.
     sizes: tuple[Step, ...] = ()
-    #: Each channel begins after a time by chance, at most this.
+    #: Longest random delay of the start of each channel, in seconds.
     start_delay_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Consuming:
-    """What each consumer does. queues: what they consume, by turns. None is no limit."""
+    """Work of the consumers. queues: their queues, used in rotation. None is no limit."""
 
     queues: tuple[str, ...]
     auto_ack: bool = False
-    #: 0 is no limit.
+    #: Prefetch; 0 is no limit.
     prefetch: int = 0
-    #: One acknowledgement for so many; 0: one for each.
+    #: Number of messages for one acknowledgement; 0: one for each.
     ack_every: int = 0
     limit: int | None = None
     rate: float | None = None
     arguments: Table = field(default_factory=dict)
     mark: bytes = b""
-    #: Of each connection; each channel is a consumer of its own.
+    #: Channels of each connection; each channel is a consumer.
     channels: int = 1
-    #: How the queues are declared by the connections that consume from them; None: they are there.
+    #: Declaration of the queues by the connections that consume from them; None: they exist.
     declaration: Declaration | None = None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """seconds: None is until all is done, or somebody says stop."""
+    """A whole run. seconds: None is until all is done, or the run is stopped."""
 
     access: Access
     seconds: float | None

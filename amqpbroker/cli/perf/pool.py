@@ -15,10 +15,10 @@ POOL_MESSAGES = 4096
 LEAST_POOL_MESSAGES = 16
 MESSAGES = 1 << 16
 BYTES = 1 << 26
-#: Octets of a message around its body, about.
+#: Approximate number of bytes of a message besides its body.
 _AROUND_BODY = 300
 
-#: A unique key is the kind's, the pool's number, how often the pool was begun, and the message's number in it.
+#: A unique key: that of the kind, the number of the pool, of its repetition, and of the message in it.
 UNIQUE_KEY_BYTES = len(".123456789.00000000.0000")
 _ROUNDS = 1 << 32
 #: In basic.publish, from the start of its frame to the exchange's name: frame head, ids, ticket, length.
@@ -27,7 +27,7 @@ _TIME = struct.Struct(">Q")
 
 
 def pool_size(kind: Kind, pools: int) -> int:
-    """How many different messages each of so many pools has."""
+    """Return the number of different messages of each of the pools."""
     sizes = kind.variety.sizes if kind.variety else None
     body_bytes = len(kind.body) or (sum(sizes) // 2 if sizes else kind.size)
     most = min(POOL_MESSAGES, MESSAGES // pools, BYTES // (pools * (body_bytes + _AROUND_BODY)))
@@ -56,7 +56,7 @@ class Pool(EncodedPublishes):
         self._kind = kind
         prefix = f"{kind.routing_key}." * bool(kind.routing_key) + f"{number}."
         self._chunk = bytearray()
-        self._starts = [0]  # of each publish, and where the last one ends
+        self._starts = [0]  # of each publish, and the end of the last one
         self._octets = [0]  # of all bodies before
         self._rounds_at: list[int] = []
         self._stamps_at: list[int] = []
@@ -79,7 +79,7 @@ class Pool(EncodedPublishes):
             (stop - start, stamp_at - start)
             for start, stop, stamp_at in zip(self._starts, self._starts[1:], self._stamps_at, strict=False)
         }
-        #: The length of each publish if they are all laid out alike, else 0.
+        #: Length of each publish if all have the same layout, else 0.
         self._each = self._starts[1] if len(layouts) == 1 else 0
         self._count = count
         self._view = memoryview(self._chunk)
@@ -119,7 +119,7 @@ class Pool(EncodedPublishes):
         return end - first, self._octets[end] - self._octets[first]
 
     def _begin_round(self) -> None:
-        """Make the keys differ from all before."""
+        """Make the keys differ from all earlier ones."""
         before = _digits(max(self._round, 0))
         self._round += 1
         for column, (old, new) in enumerate(zip(before, _digits(self._round), strict=True)):
@@ -127,7 +127,7 @@ class Pool(EncodedPublishes):
                 self._fill(self._rounds_at, column, new)
 
     def _fill(self, places: list[int], column: int, octet: int) -> None:
-        """Write the octet so many after each of the places."""
+        """Write a byte at an offset from each of the places."""
         chunk, each = self._chunk, self._each
         if each:
             chunk[places[0] + column : places[-1] + column + 1 : each] = bytes((octet,)) * len(places)
@@ -136,7 +136,7 @@ class Pool(EncodedPublishes):
                 chunk[at + column] = octet
 
     def _properties(self, at: int) -> dict[str, Any]:
-        """Those of the kind are the same for all, and go before those made up."""
+        """Return the properties of the kind, which take precedence, and generated ones."""
         kind = self._kind
         found = dict(kind.properties)
         if self._variety.properties:

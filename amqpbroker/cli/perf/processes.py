@@ -1,4 +1,4 @@
-"""The processes of a run: the one that leads it, and those that do its work."""
+"""The processes of a run: the leader and the workers."""
 
 import signal
 import time
@@ -22,40 +22,40 @@ from amqpbroker.cli.signals import Interrupt, ending
 INTERVAL_S = 0.25
 
 
-#: Time limit for processes to end once they are told to.
+#: Time limit in seconds for the end of processes after the order to stop.
 END_WITHIN_S = 2.0
-#: Reports are late by as much as this when a run is over by its time.
+#: Seconds by which the last reports of a run may be late.
 _LISTEN_S = 0.1
 
 
 @dataclass
 class Report:
-    """counts: since the start. latencies: since the report before."""
+    """Report of a process. counts: since the start. latencies: since the report before."""
 
     counts: dict[str, int]
     latencies: dict[str, Latencies] = field(default_factory=dict)
-    #: When this was, by the monotonic clock.
+    #: Time of the report, by the monotonic clock.
     at: float = field(default_factory=time.monotonic)
-    #: Why the broker takes no publishes now; empty: it does.
+    #: The broker's reason for blocking publishers; empty if it does not.
     blocked: str = ""
     blocked_s: float = 0.0
-    #: In the last report: the CPU time that was taken, and when the work ended, by the monotonic clock.
+    #: In the last report: the used CPU time, and the end of the work by the monotonic clock.
     cpu_s: float = 0.0
     ended: float | None = None
-    #: There as well: whether the broker has read all that was published.
+    #: In the last report: whether the broker has read all published messages.
     is_read: bool = True
 
 
 @dataclass(frozen=True)
 class Ready:
-    """Set up, and waiting for the start."""
+    """Message of a process that is set up and waits for the start."""
 
     product: str
 
 
 @dataclass(frozen=True)
 class Failed:
-    """Ended by an error, whose text this is."""
+    """Message of a process that ended with an error. text: that of the error."""
 
     text: str
 
@@ -66,12 +66,12 @@ def hidden_from_children() -> Iterator[None]:
 
     The leading process stops them; if it is gone itself, they notice.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # another system, where they ignore Ctrl-C themselves
+    if not hasattr(signal, "pthread_sigmask"):  # other systems, where the processes ignore Ctrl-C themselves
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending())  # which is inherited
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending())  # inherited by child processes
     try:
-        resource_tracker.ensure_running()  # a child, too; to start it takes the block from some of them
+        resource_tracker.ensure_running()  # also a child, whose start unblocks some of the signals
         signal.pthread_sigmask(signal.SIG_BLOCK, ending())
         yield
     finally:
@@ -90,7 +90,7 @@ class Control:
     def report(self, message: Ready | Report | Failed) -> None:
         try:
             self._pipe.send(message)
-        except OSError:  # it looks for itself whether it is to stop
+        except OSError:  # the process has ended
             return
 
     def wait_for_start(self) -> bool:
@@ -108,24 +108,24 @@ class Control:
 
 
 class Job(ABC):
-    """Work of one process. It is sent there, so it is plain data until `set_up`."""
+    """Work of one process. It is sent to the process, so it is plain data until `set_up`."""
 
     @abstractmethod
     def set_up(self) -> str:
-        """Do all that is to be done before the start. Returns what the broker says it is. Raises PerfError."""
+        """Prepare for the start. Return the broker's name and version. Raises PerfError."""
 
     @abstractmethod
     def run(self, control: Control) -> Report:
-        """Do the work until it is done or told to stop, and report on the way. Returns the last report."""
+        """Work until all is done or the run is stopped, and send reports. Return the last report."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Close what is open: something went wrong, here or elsewhere."""
+        """Close all connections after an error, in this process or another."""
 
 
 def work(job: Job, pipe: Connection) -> None:
-    """The process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be kept from it; who leads says when to stop
+    """Run a process of the run."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be blocked; the leader sends the order to stop
     control = Control(pipe)
     _allow_sockets()
     try:
@@ -150,10 +150,10 @@ def work(job: Job, pipe: Connection) -> None:
 
 
 def _allow_sockets() -> None:
-    """As many open files as the system lets this process have."""
+    """Raise the limit of open files as far as the system allows."""
     try:
         import resource
-    except ImportError:  # another system, other limits
+    except ImportError:  # other systems have other limits
         return
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -176,14 +176,14 @@ class Worker:
 
 
 class Processes:
-    """Starts a process for each job; use it in a `with`, which ends them. Everything raises PerfError if one fails."""
+    """Starts a process for each job, and ends them at the end of `with`. All methods raise PerfError if one fails."""
 
     def __init__(self, jobs: Sequence[Job], interrupt: Interrupt) -> None:
         self._interrupt = interrupt
         self._jobs = jobs
         self.workers: list[Worker] = []
         self.latencies: dict[str, Latencies] = {}
-        #: Latencies since they were last taken away.
+        #: Latencies since the last call that returned them.
         self.recent: dict[str, Latencies] = {}
         self.started = 0.0
 
@@ -216,7 +216,7 @@ class Processes:
                 self._send(worker, "stop")
 
     def receive(self, timeout_s: float) -> None:
-        """Receive the reports of the processes, waiting no longer than that for one."""
+        """Receive the reports of the processes. Wait for one of them no longer than the given time."""
         by_pipe = {worker.pipe: worker for worker in self.workers if not worker.is_over}
         for pipe in connection.wait(list(by_pipe), timeout_s):
             worker = by_pipe[pipe]  # type: ignore[index]
@@ -234,7 +234,7 @@ class Processes:
 
     @property
     def blocked(self) -> str:
-        """Why the broker blocks a publisher; empty: it does not."""
+        """The broker's reason for blocking a publisher; empty if it does not."""
         return next((worker.last.blocked for worker in self.workers if worker.last.blocked), "")
 
     @property
@@ -250,9 +250,9 @@ class Processes:
         return max((end - self.started for end in ends), default=0.0)
 
     def end(self) -> None:
-        """End all processes, by their ids. Those that are at work may close their connections first."""
+        """End all processes. Working ones may close their connections first."""
         for worker in self.workers:
-            worker.pipe.close()  # as good as saying stop
+            worker.pipe.close()  # has the effect of an order to stop
         deadline = time.monotonic() + END_WITHIN_S
         for worker in self.workers:
             worker.process.join(max(0.0, deadline - time.monotonic()))
@@ -280,12 +280,12 @@ class Processes:
             return  # receive() raises the reason
 
 
-#: Says which processes are to stop now, though their own time is not over.
+#: Chooses the processes that are to stop before their own time is over.
 Superfluous = Callable[[float], Sequence[Worker]]
 
 
 def nobody(now: float) -> Sequence[Worker]:
-    """All go on until they are done themselves."""
+    """Stop no process early."""
     return ()
 
 
@@ -323,7 +323,7 @@ def supervise(
         if now - shown_at >= interval_s:
             shown_at = now
             after = [worker.last for worker in processes.workers]
-            if all(map(is_, before, after)):  # they only wait for the broker to answer their closing
+            if all(map(is_, before, after)):  # they only wait for the answer to connection.close
                 continue
             rates = {name: sum(map(_rate, before, after, repeat(name))) for name in shown}
             counts = processes.counts()

@@ -12,7 +12,7 @@ import click
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.latencies import Latencies
 
-#: The columns: what is counted, and what takes its time.
+#: Columns: counts and latencies.
 COUNTS = ("published", "confirmed", "consumed")
 LATENCIES = ("message", "confirm")
 PERCENTILES = (50.0, 75.0, 95.0, 99.0)
@@ -20,18 +20,19 @@ PERCENTILES = (50.0, 75.0, 95.0, 99.0)
 
 @dataclass(frozen=True)
 class Snapshot:
-    """elapsed_s: since the start. totals, rates: by what is counted; rates are by second, since the snapshot before."""
+    """A snapshot of a run's progress. elapsed_s: since the start. totals, rates: by name of the count; rates are per
+    second since the last snapshot."""
 
     elapsed_s: float
     totals: Mapping[str, int] = field(default_factory=dict)
     rates: Mapping[str, float] = field(default_factory=dict)
-    #: Latencies since the snapshot before.
+    #: Latencies since the last snapshot.
     latencies: Mapping[str, Latencies] = field(default_factory=dict)
-    #: Why the broker blocks publishers; empty: it does not.
+    #: The broker's reason for blocking publishers; empty if it does not.
     blocked: str = ""
 
     def __str__(self) -> str:
-        """Such as "published 412,345/s  consumed 410,002/s  message latency p50 0.21 ms, p99 0.90 ms"."""
+        """Return a text such as "published 412,345/s  consumed 410,002/s  message latency p50 0.21 ms, p99 0.90 ms"."""
         parts = [f"{name} {total:,}" for name, total in self.totals.items()]
         parts += [f"{name} {rate:,.0f}/s" for name, rate in self.rates.items()]
         for name, some in self.latencies.items():
@@ -44,7 +45,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Manner:
-    """How a run is shown, and its result. interval_s: so often."""
+    """Output of a run: its progress each `interval_s` seconds, and its result."""
 
     as_json: bool = False
     quiet: bool = False
@@ -52,7 +53,7 @@ class Manner:
 
 
 class Progress(ABC):
-    """Use it in a `with`."""
+    """Shows progress within a `with` block."""
 
     def __enter__(self) -> "Progress":
         return self
@@ -65,11 +66,11 @@ class Progress(ABC):
 
     @abstractmethod
     def note(self, text: str) -> None:
-        """Something that stays to be read."""
+        """Print a text that stays visible."""
 
 
 class Silent(Progress):
-    """For programs, which read the result, and for who wants nothing else."""
+    """Shows no progress, for programs and for --quiet."""
 
     def show(self, snapshot: Snapshot) -> None:
         return
@@ -79,7 +80,7 @@ class Silent(Progress):
 
 
 class Lines(Progress):
-    """A line for each time."""
+    """Shows a line for each snapshot."""
 
     def show(self, snapshot: Snapshot) -> None:
         click.echo(f"{snapshot.elapsed_s:5.1f} s  {snapshot}", err=True)
@@ -89,7 +90,7 @@ class Lines(Progress):
 
 
 class Bar(Progress):
-    """One line that moves. seconds: None is nobody knows how long."""
+    """Shows one changing line. seconds: time limit of the run, None if there is none."""
 
     def __init__(self, seconds: float | None) -> None:
         self._seconds = seconds
@@ -116,7 +117,7 @@ class Bar(Progress):
 
 
 def progress(seconds: float | None, manner: Manner) -> Progress:
-    """seconds: how long it will take; None is nobody knows."""
+    """Return the display for the output. seconds: time limit of the run, None if there is none."""
     if manner.quiet:
         return Silent()
     if sys.stderr.isatty():
@@ -157,7 +158,7 @@ class Recording(Progress):
                 values_ns = [*(some.percentile_ns(percent) for percent in PERCENTILES), some.longest_ns]
                 row += [f"{value / 1e6:.4f}" for value in values_ns]
         self._rows.writerow(row)
-        self._file.flush()  # for who looks on
+        self._file.flush()  # so that the file can be followed
         self._shown.show(snapshot)
 
     def note(self, text: str) -> None:

@@ -14,13 +14,13 @@ from amqpbroker.cli.perf.template import Templates, now_ns
 from amqpbroker.wire import frames
 from amqpbroker.wire.methods import BY_NAME
 
-#: Publishes at a rate go out together if they are due within this time.
+#: Publishes at a rate are sent together if they are due within this time in seconds.
 LEAST_WAIT_S = 0.0002
-#: A message that goes out later than this counts from when it was due, else from when it went out.
+#: A message that is sent later than this counts from the time at which it was due, else from that of sending.
 LATE_NS = 1_000_000
-#: So many writes of each channel, then what comes is looked at.
+#: Number of writes of each channel before input is checked.
 WRITES_A_TURN = 8
-#: ids, delivery tag, multiple (and requeue): what is read of basic.ack and basic.nack.
+#: Layout of basic.ack and basic.nack: ids, delivery tag, multiple (and requeue).
 _CONFIRM = struct.Struct(">IQB")
 _CONFIRM_BYTES = 13
 _ACK = BY_NAME["basic.ack"].ids
@@ -72,12 +72,12 @@ class PublishingChannel:
     """Publishes of one channel, at its rate and within its window. With a window, the channel is in confirm mode."""
 
     def __init__(self, work: Publishing, templates: Templates, stamped: bool) -> None:
-        #: Number of messages published, and number of octets of their bodies.
+        #: Number of published messages, and of the bytes of their bodies.
         self.begun = 0
         self.octets = 0
-        #: What they were made of last.
+        #: Template of the last messages.
         self.template = templates.at(0.0)
-        #: Whether there is nothing to send now, and when to look again, by the monotonic clock.
+        #: True if nothing can be sent now, and the time of the next check, by the monotonic clock.
         self.waits = False
         self.wake = math.inf
         self.outstanding = Outstanding(timed=stamped)
@@ -93,7 +93,7 @@ class PublishingChannel:
         self._started = now + random.uniform(0, self._start_delay_s)
 
     def next_publishes(self) -> memoryview | None:
-        """Return whole messages that may go out now. The next call overwrites them.
+        """Return whole messages that can be sent now. The next call overwrites them.
 
         None: nothing; `wake` and `done` have the reason.
         """
@@ -114,7 +114,7 @@ class PublishingChannel:
         return chunk
 
     def hold(self) -> None:
-        """Nothing may go out now."""
+        """Send nothing until input changes that."""
         self.waits, self.wake = True, math.inf
 
     @property
@@ -130,7 +130,7 @@ class PublishingChannel:
         return 0 if self._window is None else self.begun - self.outstanding.answered
 
     def _allowed(self, most: int, now: float) -> int:
-        """How many of `most` may go out now; 0 sets when to look again, unless input changes it first."""
+        """Return how many of `most` can be sent now. With 0, set the time of the next check."""
         count = most if self._limit is None else min(most, self._limit - self.begun)
         if self._window is not None:
             room = self._window - self._unconfirmed()
@@ -146,7 +146,7 @@ class PublishingChannel:
         return count
 
     def _stamps(self, count: int) -> list[int]:
-        """From when the next ones count: one time for all, or one for each."""
+        """Return the times from which the next messages count: one time for all, or one for each."""
         now = now_ns()
         stamps = [now]
         if self._pace is not None:
@@ -159,7 +159,7 @@ class PublishingChannel:
 
 
 class Publisher(LoadConnection):
-    """Publishes on the channels from 1 on, by turns; templates: what, for each of them."""
+    """Publishes on the channels from 1 on, in rotation. templates: the messages of each channel."""
 
     def __init__(self, link: Link, work: Publishing, templates: Sequence[Templates], stamped: bool) -> None:
         super().__init__(link)
@@ -169,7 +169,7 @@ class Publisher(LoadConnection):
         self._confirm_latencies = Latencies()
         self._read_buffer = ReadBuffer()
         self._first = 0
-        self._sent = self._channels[0]  # what was sent last is its
+        self._sent = self._channels[0]  # the channel of the last write
         self._returned = 0
         self._waits = False
         self._is_ending = False
@@ -179,7 +179,7 @@ class Publisher(LoadConnection):
         return not self.link.is_idle or not self._waits
 
     def counts(self) -> dict[str, int]:
-        unsent, unsent_octets = self._sent.template.unsent(self.link.unsent)  # a part of one may be sent
+        unsent, unsent_octets = self._sent.template.unsent(self.link.unsent)  # the last one may be sent in part
         counts = {
             "published": sum(channel.begun for channel in self._channels) - unsent,
             "published_octets": sum(channel.octets for channel in self._channels) - unsent_octets,
@@ -203,7 +203,7 @@ class Publisher(LoadConnection):
         self.due(now)
 
     def due(self, now: float) -> None:
-        """Send what may go out, beginning with another channel each time."""
+        """Send messages that are due, beginning with another channel each time."""
         self.wake = math.inf
         self._waits = False
         if not self.link.flush():
@@ -221,7 +221,7 @@ class Publisher(LoadConnection):
             self._waits = self._waits and channel.waits
             self.wake = min(self.wake, channel.wake)
             self.done = self.done and channel.done
-        if self.blocked and self._is_ending:  # what the broker reads no more it does not confirm
+        if self.blocked and self._is_ending:  # the broker does not read, so it does not confirm
             self.done = True
 
     def readable(self) -> None:
@@ -248,7 +248,7 @@ class Publisher(LoadConnection):
         return in_time
 
     def _publish(self, channel: PublishingChannel) -> bool:
-        """Whether the socket took all that it was given."""
+        """Return whether the socket has accepted all data."""
         for _ in range(WRITES_A_TURN):
             chunk = channel.next_publishes()
             if chunk is None:

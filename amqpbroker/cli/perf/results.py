@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def title(result: Mapping[str, Any]) -> str:
-    """Of what, and how long."""
+    """Identity of a run, and its duration."""
     name = f"{result['id']}: " if result.get("id") else ""
     ended = ", ended by an error" if result.get("error") else ", interrupted" if result["interrupted"] else ""
     return f"{name}{result['broker'] or 'the broker'} at {result['uri']}, {result['seconds']:.1f} s{ended}"
@@ -31,7 +31,7 @@ def show_tables(
     latencies: Mapping[str, Mapping[str, float] | None],
     notes: Sequence[str] = (),
 ) -> None:
-    """rows: by name, the values of the columns, or of the first of them. latencies: in ms, by name, or None."""
+    """Print tables. rows: name -> values of all columns or of the first ones. latencies: name -> values in ms."""
     from rich.console import Console
     from rich.text import Text
 
@@ -50,7 +50,7 @@ def show_tables(
 
 
 def _short(value: float) -> str:
-    """So that what is long still fits into 80 columns."""
+    """Return a number that is short enough for a table of 80 columns."""
     return f"{value:.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.3f}"
 
 

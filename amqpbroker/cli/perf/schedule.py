@@ -1,4 +1,4 @@
-"""Values that change over time, and when messages are due."""
+"""Values that change over time, and due times of messages."""
 
 import math
 from abc import ABC, abstractmethod
@@ -12,14 +12,14 @@ _SECONDS = Number(0.001, LONGEST_S)
 
 @dataclass(frozen=True)
 class Step:
-    """A value, and for how many seconds."""
+    """A value, and its duration in seconds."""
 
     value: float
     seconds: float
 
     @classmethod
     def parse(cls, text: str, value: Number) -> "Step":
-        """VALUE:SECONDS. value: what the former may be. Raises ValueError."""
+        """Parse VALUE:SECONDS. value: type of the value. Raises ValueError."""
         number, colon, duration = text.partition(":")
         if not colon:
             raise ValueError(f"{text!r} has no colon: write a number, a colon and seconds, such as 200:60")
@@ -27,14 +27,14 @@ class Step:
 
 
 class Schedule:
-    """Steps one after the other, and again from the first. There is at least one."""
+    """A cycle of one or more steps."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = tuple(steps)
         self.seconds = sum(step.seconds for step in steps)
 
     def at(self, elapsed_s: float) -> tuple[int, int, float]:
-        """How often all steps are over, the number of the one that is on, and for how many seconds it has been."""
+        """Return the number of complete cycles, the number of the current step, and the seconds since its beginning."""
         rounds = int(elapsed_s // self.seconds)
         left_s = elapsed_s - rounds * self.seconds
         for number, step in enumerate(self.steps):
@@ -45,23 +45,23 @@ class Schedule:
 
 
 class Pace(ABC):
-    """Messages are numbered from 0; times are in seconds since the start."""
+    """Due times of messages. Messages are numbered from 0; times are in seconds since the start."""
 
     @abstractmethod
     def due(self, elapsed_s: float) -> int:
-        """How many are due by then."""
+        """Return the number of messages that are due by a time."""
 
     @abstractmethod
     def when(self, number: int) -> float:
-        """When this one is."""
+        """Return the time at which a message is due."""
 
     @abstractmethod
     def times(self, first: int, count: int) -> list[float]:
-        """When so many are, from the first on."""
+        """Return the due times of `count` messages, from the first one on."""
 
 
 class Steady(Pace):
-    """rate: messages a second, more than 0."""
+    """A constant rate, in messages a second, above 0."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -77,7 +77,7 @@ class Steady(Pace):
 
 
 class Varying(Pace):
-    """steps: their values are messages a second; 0 is a pause, but not all of them are 0."""
+    """Changing rates. steps: values in messages a second; 0 is a pause, but at least one is above 0."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._schedule = Schedule(steps)

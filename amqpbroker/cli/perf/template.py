@@ -12,7 +12,7 @@ from amqpbroker.cli.perf.variety import Variety
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.properties import encode_properties
 
-#: The mark of the run, then the time by the monotonic clock, in ns.
+#: Stamp: the mark of the run, then the time by the monotonic clock, in ns.
 STAMP = struct.Struct(">8sQ")
 MARK_BYTES = 8
 
@@ -58,14 +58,14 @@ class EncodedPublishes(ABC):
 
     @abstractmethod
     def unsent(self, left: int) -> tuple[int, int]:
-        """Count those of the last call that are not sent whole, and the octets of their bodies.
+        """Count the messages of the last call that are not sent whole, and the bytes of their bodies.
 
         left: octets of the last call that are not sent.
         """
 
 
 class Template(EncodedPublishes):
-    """Publishes on one channel, all of `each` octets and with bodies of `size`."""
+    """Publishes on one channel, each of `each` bytes with a body of `size` bytes."""
 
     def __init__(self, kind: Kind, frame_max: int, chunk_bytes: int = CHUNK_BYTES, channel: int = 1) -> None:
         body = kind.body or (STAMP.pack(kind.mark, 0) if kind.mark else b"").ljust(kind.size, b"x")
@@ -117,7 +117,7 @@ class Templates:
         self._schedule = Schedule(sizes) if sizes else None
 
     def at(self, elapsed_s: float) -> EncodedPublishes:
-        """What is published then, in seconds since the start."""
+        """Return the template for a time in seconds since the start."""
         if self._schedule is None:
             return self._templates[0]
         return self._templates[self._schedule.at(elapsed_s)[1]]

@@ -20,7 +20,7 @@ from amqpbroker.cli.perf.workload import Workload
 from amqpbroker.cli.signals import Interrupt
 
 LATENCY_RATE = 1000.0
-#: Once the publishers are done, consumers stop when nothing came for so long.
+#: Seconds without a delivery after which consumers stop, once the publishers are done.
 IDLE_S = 0.75
 
 #: \b keeps click from filling the lines.
@@ -43,9 +43,9 @@ _LATENCY_EXAMPLES = """Examples:
 
 @measurement(epilog=_EXAMPLES)
 @with_load
-@click.option("--measure-latency", is_flag=True, help="Measure how long messages take, too.")
+@click.option("--measure-latency", is_flag=True, help="Measure latencies, too.")
 def throughput(measure_latency: bool, **given: Any) -> None:
-    """Publish and consume as fast as it goes.
+    """Publish and consume as fast as possible.
 
     All messages are alike unless you ask for others, so caches of the broker do much of the work. Applications send
     different sizes, properties and routing keys each time: measure that with --random-body-size, --random-properties
@@ -54,10 +54,10 @@ def throughput(measure_latency: bool, **given: Any) -> None:
     _run("throughput", measure_latency, given)
 
 
-@measurement(short_help="Measure how long messages take, at a rate.", epilog=_LATENCY_EXAMPLES)
+@measurement(short_help="Measure latencies at a given rate.", epilog=_LATENCY_EXAMPLES)
 @with_load
 def latency(**given: Any) -> None:
-    """Measure how long messages take, at a rate: 1000 a second unless --rate or --variable-rate says otherwise.
+    """Measure latencies at a rate: 1000 messages a second unless --rate or --variable-rate is given.
 
     All messages are alike unless you ask for others with --random-body-size, --random-properties and --unique-keys, as
     applications send them.
@@ -99,7 +99,7 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
     result = result_of(command, given, plan, processes, publishing_jobs, interrupt.came, failure or None)
     if not result["all_read"] and not failure:
         why = "" if result["blocked_s"] else "; it is slow, or has an alarm for memory or disk"
-        click.echo(f"note: the broker has not read all that was published, which counts all the same{why}", err=True)
+        click.echo(f"note: the broker has not read all published messages; all of them are counted{why}", err=True)
     if how.as_json:
         show_json(result)
     else:
@@ -109,7 +109,7 @@ def _run(command: str, measured: bool, given: dict[str, Any]) -> None:
 
 
 class Superfluous:
-    """Says who has nothing to do any more, as the other side is done."""
+    """Chooses the processes that can stop because the other side is done."""
 
     def __init__(self, processes: Processes, publishing: int, given: dict[str, Any]) -> None:
         self._publishers = processes.workers[:publishing]
@@ -133,7 +133,7 @@ class Superfluous:
 
 
 def _shares(count: int) -> list[range]:
-    """Who is in which process: one for each, but no more than there are cores."""
+    """Distribute connections over processes: one for each, but not more than there are cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processes = min(count, cores)
     return [range(first, count, processes) for first in range(processes)]

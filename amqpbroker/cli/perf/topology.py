@@ -11,22 +11,22 @@ from amqpbroker.cli.perf.client import Access, Client
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.wire.values import Table
 
-#: Of many things that are not deleted, so many are named.
+#: Number of names in the warning about objects that are not deleted.
 _NAMED = 10
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """exchange: empty is the default one, which takes no bindings. routing_key: None is each queue's name."""
+    """Declaration of queues. exchange: "" is the default one. routing_key: None for the name of each queue."""
 
     exchange: str = ""
     routing_key: str | None = None
     arguments: Table = field(default_factory=dict)
-    #: Deleted by the broker when the last consumer goes.
+    #: The broker deletes the queue with its last consumer.
     auto_delete: bool = False
-    #: Of the connection that declares it, with which it goes; not durable then.
+    #: The queue is exclusive to the connection that declares it, and not durable.
     exclusive: bool = False
-    #: Bound to all keys of which this is the beginning, by a topic exchange.
+    #: Bind to all keys that begin with the routing key, by a topic exchange.
     to_all_below: bool = False
 
     def key_of(self, queue: str) -> str:
@@ -37,7 +37,7 @@ class Declaration:
         return ".".join(filter(None, (key, "#"))) if self.to_all_below else key
 
     def declare(self, client: Client, queue: str) -> None:
-        """On channel 1. Raises PerfError."""
+        """Declare a queue on channel 1. Raises PerfError."""
         client.call(
             "queue.declare",
             queue=queue,
@@ -51,41 +51,41 @@ class Declaration:
 
 
 def made_up_name() -> str:
-    """Short: it is a part of each message that is published and delivered."""
+    """Return a new name. It is short, because each published and delivered message has it."""
     return f"perf-{secrets.token_hex(4)}"
 
 
 @dataclass(frozen=True)
 class Topology:
-    """queues: their names. declaration: how each is declared, and which exchange it is bound to."""
+    """Queues and exchange of a run. queues: names. declaration: that of each queue, with its binding."""
 
     queues: tuple[str, ...]
     declaration: Declaration
-    #: Whether they are declared; else they are there.
+    #: True if the run declares them; else they exist.
     declared: bool = True
-    #: Whether the queues have names made up for this run, which are deleted whatever happens.
+    #: True if the queues have generated names; such queues are always deleted.
     made_up: bool = True
-    #: Whether queues and exchange are deleted at the end, though they have names.
+    #: True if named queues and exchanges are deleted at the end, too.
     deleted: bool = False
     exchange_type: str = "direct"
-    #: Whether the exchange has a name made up for this run, too.
+    #: True if the exchange has a generated name as well.
     made_up_exchange: bool = False
 
     @property
     def left_to_users(self) -> Declaration | None:
-        """How the connections that use the queues declare them, each its own; None: they are there."""
+        """The declaration that connections make of their own queues; None: the queues exist."""
         return self.declaration if self.declaration.exclusive else None
 
     @contextmanager
     def standing(self, access: Access) -> Iterator[None]:
-        """Makes it, and clears it afterwards. Raises PerfError."""
+        """Declare everything, and delete it at the end. Raises PerfError."""
         self.make(access)
         with self.cleared(access):
             yield
 
     @contextmanager
     def cleared(self, access: Access) -> Iterator[None]:
-        """Whatever happens, deletes afterwards what is to be deleted. What is left is told on stderr."""
+        """Delete temporary objects at the end, also after an error. Report remaining ones on stderr."""
         try:
             yield
         finally:
@@ -94,7 +94,7 @@ class Topology:
                 click.echo(f"warning: {left}", err=True)
 
     def make(self, access: Access) -> None:
-        """Declare everything that is to be. Raises PerfError, and leaves nothing behind then that has no name."""
+        """Declare queues and exchange. After a PerfError, no object with a generated name is left."""
         if not self.declared or (not self._own and self._is_predeclared):
             return
         client = Client(access, "perf")
@@ -106,7 +106,7 @@ class Topology:
         client.close()
 
     def unmake(self, access: Access) -> str:
-        """Delete what is to be deleted. Returns what went wrong; empty: nothing."""
+        """Delete temporary objects. Return the errors as a text, empty if there were none."""
         if not self.declared:
             return ""
         exchange = self._made_up_exchange
@@ -116,7 +116,7 @@ class Topology:
 
     @property
     def _own(self) -> tuple[str, ...]:
-        """Those that are declared here; exclusive ones are by the connections that consume, and go with them."""
+        """Return the queues to declare here. Consumers' connections declare exclusive queues, which end with them."""
         return () if self.declaration.exclusive else self.queues
 
     @property
@@ -125,7 +125,7 @@ class Topology:
 
     @property
     def _is_predeclared(self) -> bool:
-        """Whether the exchange is one of those that are always there."""
+        """Return whether the exchange is a predeclared one."""
         exchange = self.declaration.exchange
         return not exchange or exchange.startswith("amq.")
 

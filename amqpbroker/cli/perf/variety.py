@@ -1,4 +1,4 @@
-"""Variety of a run's messages: sizes and keys as of applications, the same for each run with one seed."""
+"""Variety of a run's messages: sizes and keys as in applications, the same in each run with the same seed."""
 
 import uuid
 from dataclasses import dataclass
@@ -19,22 +19,22 @@ DEFAULT_SEED = 1
 
 @dataclass(frozen=True)
 class Variety:
-    """What differs from message to message."""
+    """Differences between the messages of a run."""
 
     seed: int = DEFAULT_SEED
-    #: The smallest and the largest body, in octets; None: all bodies are those of the kind.
+    #: Smallest and largest body in bytes; None: all bodies are those of the kind.
     sizes: tuple[int, int] | None = None
     properties: bool = False
-    #: Each message has a routing key of its own, which begins with that of the kind.
+    #: Each message has a unique routing key, which begins with that of the kind.
     keys: bool = False
 
     def chance(self, number: int) -> Random:
-        """The source of everything random in this pool of messages."""
+        """Return the random generator of a pool of messages."""
         return Random(f"{self.seed}/{number}")
 
 
 def random_properties(chance: Random) -> dict[str, Any]:
-    """Content type, message id, correlation id, timestamp, type and three headers, all of them made up."""
+    """Return generated properties: content type, message id, correlation id, timestamp, type and three headers."""
     return {
         "content_type": chance.choice(_CONTENT_TYPES),
         "headers": {

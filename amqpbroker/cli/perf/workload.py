@@ -20,23 +20,23 @@ from amqpbroker.wire import frames, methods
 
 Thing = TypeVar("Thing")
 
-#: What the operating system may hold of all publishers together, and of one. It counts as published, unread as it is.
+#: Limits in bytes of unread data in the operating system, of all publishers and of one. It counts as published.
 SENDING_BYTES = 1 << 22
 MOST_SENDING_BYTES = 1 << 20
 LEAST_SENDING_BYTES = 1 << 15
-#: What a channel sends in one write: the channels of a connection share CHUNK_BYTES, and those of all this.
+#: Bytes of one write: the channels of a connection share CHUNK_BYTES, and those of all connections share this.
 CHUNKS_BYTES = 1 << 24
 LEAST_CHUNK_BYTES = 1 << 14
 
 
-#: How long the broker may take to confirm what it was sent, at the end, and to read it.
+#: Time limit in seconds for the last confirms, and for the broker to read all data, at the end.
 FINISH_S = 5.0
-#: And if it blocks publishers, when it reads nothing more.
+#: The same if the broker blocks publishers, and therefore does not read.
 BLOCKED_S = 0.1
 
 
 def connected(access: Access, work: Publishing | Consuming, number: int) -> LoadConnection:
-    """The publisher or consumer of this number, connected and set up. Raises PerfError."""
+    """Return the publisher or consumer with a number, connected and set up. Raises PerfError."""
     if isinstance(work, Publishing):
         client = Client(access, f"perf publisher {number}")
         share_bytes = SENDING_BYTES // work.producers
@@ -47,7 +47,7 @@ def connected(access: Access, work: Publishing | Consuming, number: int) -> Load
     channels = range(1, work.channels + 1)
     if client.channel_max < work.channels:
         client.close()
-        raise PerfError(f"the broker allows {client.channel_max} channels in a connection; ask for no more of them")
+        raise PerfError(f"the broker allows {client.channel_max} channels in a connection; use no more than that")
     for channel in channels:
         _open(client, work, channel)
     if isinstance(work, Consuming):
@@ -63,7 +63,7 @@ def connected(access: Access, work: Publishing | Consuming, number: int) -> Load
 
 
 def _mine(what: Sequence[Thing], work: Publishing | Consuming, channel: int, number: int) -> Thing:
-    """All channels that do such work take what there is by turns."""
+    """Return the kind or queue of a channel: the channels use them in rotation."""
     return what[(number * work.channels + channel - 1) % len(what)]
 
 
@@ -85,7 +85,7 @@ def _consume(client: Client, work: Consuming, channel: int, queue: str) -> None:
     }
     if work.channels == 1:
         client.call("basic.consume", **arguments)
-    else:  # who waited for the answer would pass over what the channels before get already
+    else:  # waiting for the answer would skip deliveries of earlier channels
         client.send(frames.frame(frames.METHOD, channel, methods.encode("basic.consume", nowait=True, **arguments)))
 
 
@@ -106,7 +106,7 @@ def _templates(client: Client, work: Publishing, channel: int, number: int) -> T
 
 
 class Workload(Job):
-    """Those of these numbers."""
+    """The publishers or consumers with these numbers."""
 
     def __init__(self, plan: Plan, work: Publishing | Consuming, numbers: range) -> None:
         self._plan = plan
@@ -133,7 +133,8 @@ class Workload(Job):
         return report
 
     def _published(self, ended: float) -> Report:
-        """What is with the operating system counts as published, so the time ends when the broker has read it."""
+        """Return the last report of publishers. Data in the operating system counts as published, so the time ends
+        when the broker has read it."""
         is_read = self._finish()
         report = self._report()
         report.is_read = is_read
@@ -153,7 +154,7 @@ class Workload(Job):
             connection.link.client.close(ABANDON_S)
 
     def _finish(self) -> bool:
-        """Close everything. Returns whether the broker answered each in time."""
+        """Close all connections. Return whether the broker answered each of them in time."""
         deadline = time.monotonic() + FINISH_S
         in_time = True
         for connection in self._connections:

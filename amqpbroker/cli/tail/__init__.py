@@ -1,4 +1,4 @@
-"""`amqpbroker tail`: messages as they come, without taking any from anybody."""
+"""`amqpbroker tail`: shows messages as they are published or delivered, and removes none."""
 
 import signal
 import sys
@@ -10,34 +10,34 @@ from amqpbroker.cli.ctl.failure import CtlError
 from amqpbroker.cli.number import COUNT, MOST, Number
 from amqpbroker.cli.signals import ending
 
-#: How many octets of a body are shown.
+#: Number of bytes of a body that are shown.
 SHOWN_BYTES = 2000
 
 
 @click.command()
 @click.argument("name")
-@click.option("-p", "--vhost", default="/", show_default=True, metavar="NAME", help="The virtual host.")
-@click.option("-n", "--count", type=COUNT, help="End after so many messages.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON object in a line for each message, with its whole body.")
+@click.option("-p", "--vhost", default="/", show_default=True, metavar="NAME", help="Virtual host.")
+@click.option("-n", "--count", type=COUNT, help="Exit after this many messages.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object in a line for each message.")
+@click.option("--queue", "kind", flag_value="queue", help="NAME is a queue, if an exchange has this name as well.")
 @click.option(
-    "--queue", "kind", flag_value="queue", help="NAME is a queue, where there is an exchange of that name too."
+    "--exchange", "kind", flag_value="exchange", help="NAME is an exchange, if a queue has this name as well."
 )
-@click.option("--exchange", "kind", flag_value="exchange", help="NAME is an exchange.")
 @click.option(
-    "--key", default="#", show_default=True, metavar="PATTERN", help="Only such routing keys, of a topic exchange."
+    "--key", default="#", show_default=True, metavar="PATTERN", help="Show only these routing keys of a topic exchange."
 )
 @click.option(
     "--max-bytes",
     type=Number(0, MOST),
     default=SHOWN_BYTES,
     show_default=True,
-    help="How many octets of a body are shown; 0 is all.",
+    help="Number of bytes of a body to show; 0 for all.",
 )
-@click.option("--url", metavar="URL", help="http://[USER:PASSWORD@]HOST:PORT of the management API.")
-@click.option("--username", metavar="NAME", help="Who asks, with --url.")
-@click.option("--password", metavar="PASSWORD", help="Who asks, with --url.")
-@click.option("--cacertfile", metavar="FILE", help="Whose certificates are trusted, with https.")
-@click.option("--data-dir", metavar="DIR", help="The broker that owns this data directory, as its owner.")
+@click.option("--url", metavar="URL", help="Management API: http://[USER:PASSWORD@]HOST:PORT.")
+@click.option("--username", metavar="NAME", help="User name, with --url.")
+@click.option("--password", metavar="PASSWORD", help="Password, with --url.")
+@click.option("--cacertfile", metavar="FILE", help="Trusted certificates, with https.")
+@click.option("--data-dir", metavar="DIR", help="Use the broker that owns this data directory.")
 def tail(
     name: str,
     vhost: str,
@@ -48,10 +48,10 @@ def tail(
     max_bytes: int,
     **where: str | None,
 ) -> None:
-    """Show the messages of a queue or an exchange as they come.
+    """Show the messages of a queue or an exchange as they arrive.
 
-    NAME is a queue or an exchange; amq.default is the default exchange. Nothing is taken out of a queue. Ctrl-C ends
-    it. The broker is found as `amqpbroker ctl` finds it, and may be a RabbitMQ.
+    NAME is a queue or an exchange; amq.default is the default exchange. No message is removed from a
+    queue. Ctrl-C ends the command. It finds the broker as `amqpbroker ctl` does, and works with RabbitMQ as well.
     """
     from amqpbroker.cli.ctl.api import find
     from amqpbroker.cli.tail.follow import follow

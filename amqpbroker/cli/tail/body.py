@@ -1,4 +1,4 @@
-"""A body as lines for people: JSON laid out, text as it is, anything else as a dump of its octets."""
+"""A body as lines for people: indented JSON, text, or a hexadecimal dump of other bytes."""
 
 import json
 import re
@@ -8,12 +8,12 @@ from amqpbroker.cli.tail.message import TailMessage
 
 _ROW = 16
 
-#: Characters that terminals act on, and those that hide text or turn it round (Unicode's format characters).
+#: Control characters, and characters that hide or reverse text (Unicode's format characters).
 _ACTIVE = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 
 def shown_body(message: TailMessage, max_bytes: int | None) -> Iterator[str]:
-    """max_bytes: how many octets of the body, or characters of laid out JSON, None for all."""
+    """Return a body as lines. max_bytes: number of bytes of the body, or of characters of JSON; None for all."""
     body = message.body
     kind = str(message.properties.get("content_type", "")).partition(";")[0].strip().lower()
     whole = _laid_out(body) if _is_json(kind, body) else None
@@ -33,7 +33,7 @@ def shown_body(message: TailMessage, max_bytes: int | None) -> Iterator[str]:
 
 
 def _is_json(kind: str, body: bytes) -> bool:
-    """By its content type, or where that is not said by how it begins."""
+    """Return whether a body is JSON: by its content type, or without one by its beginning."""
     return kind == "application/json" or kind.endswith("+json") or (not kind and body[:1] in (b"{", b"["))
 
 
@@ -45,7 +45,7 @@ def _laid_out(body: bytes) -> str | None:
 
 
 def _text(body: bytes, cut: bool, surely: bool) -> str | None:
-    """The body if it is text, or is said to be; of one that was cut, the last character may be missing."""
+    """Return the body as text, if it is text. The last character of a truncated body may be missing."""
     try:
         text = body.decode()
     except UnicodeDecodeError as error:
@@ -57,7 +57,7 @@ def _text(body: bytes, cut: bool, surely: bool) -> str | None:
 
 
 def _dump(body: bytes) -> Iterator[str]:
-    """As `hexdump -C` does it."""
+    """Return a dump as that of `hexdump -C`."""
     for at in range(0, len(body), _ROW):
         row = body[at : at + _ROW]
         characters = "".join([chr(octet) if 32 <= octet < 127 else "." for octet in row])

@@ -1,4 +1,4 @@
-"""From a source to an output, until one of them ends."""
+"""Copies messages from a source to an output, until one of them ends."""
 
 import contextlib
 import os
@@ -14,26 +14,26 @@ from amqpbroker.cli.signals import ending
 from amqpbroker.cli.tail.output import Output
 from amqpbroker.cli.tail.source import Source
 
-#: How long to wait for more where nothing has come.
+#: Pause in seconds if there are no messages.
 IDLE_S = 0.1
 
 
 def follow(source: Source, output: Output, count: int | None) -> None:
-    """Show messages as they come: so many, or until Ctrl-C, the end of who reads, or that of the broker.
+    """Show messages until there were `count`, until Ctrl-C, or until the reader of the output or the broker ends.
 
     Raises CtlError if the broker ends, or takes the queue away.
     """
     try:
         try:
             source.open()
-            click.echo(f"Following {source.about}; Ctrl-C ends it.", err=True)
+            click.echo(f"Following {source.about}; press Ctrl-C to stop.", err=True)
             _follow(source, output, count)
         finally:
             _close(source)
     except KeyboardInterrupt:
         pass
     except BrokenPipeError:
-        # What is flushed when Python ends has nowhere to go.
+        # Python flushes the output at its end, when nobody reads it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -58,7 +58,7 @@ def _follow(source: Source, output: Output, count: int | None) -> None:
 
 
 def _is_closed() -> bool:
-    """Whether standard output is a pipe that nobody reads any more."""
+    """Return whether standard output is a pipe without a reader."""
     if sys.platform == "win32":
         return False
     poll = select.poll()
@@ -70,7 +70,7 @@ def _is_closed() -> bool:
 
 
 def _close(source: Source) -> None:
-    """A broker that has ended needs no tidying. Who is impatient may wait for it all the same."""
+    """Delete the queue of the tail, if the broker is still there. Further signals do not interrupt this."""
     for number in ending():
         signal.signal(number, signal.SIG_IGN)
     with contextlib.suppress(CtlError):

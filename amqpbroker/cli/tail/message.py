@@ -1,4 +1,4 @@
-"""A message as tail shows it, made of an answer of the management API."""
+"""A message of tail, from an answer of the management API."""
 
 import base64
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class TailMessage:
 
 
 def bound(got: dict[str, Any]) -> TailMessage:
-    """A message that came through a binding."""
+    """Return a message that arrived through a binding."""
     properties, headers = _properties(got["properties"])
     body, size = _body(got)
     keys = (got["routing_key"],)
@@ -35,7 +35,7 @@ def bound(got: dict[str, Any]) -> TailMessage:
 
 
 def traced(got: dict[str, Any]) -> TailMessage:
-    """A message that a trace tells of: see `broker/system_exchanges/firehose.py`."""
+    """Return the message of a trace, see `broker/system_exchanges/firehose.py`."""
     told: dict[str, Any] = got["properties"]["headers"]
     properties, headers = _properties(told.get("properties", {}))
     what, _, name = got["routing_key"].partition(".")
@@ -56,7 +56,7 @@ def traced(got: dict[str, Any]) -> TailMessage:
 
 
 def _properties(told: dict[str, Any] | list[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Properties and headers; none are an empty list."""
+    """Return properties and headers; the API shows none as an empty list."""
     properties = dict(told)
     headers = properties.pop("headers", {})
     return properties, dict(headers)

@@ -1,4 +1,4 @@
-"""Messages for people, and for programs."""
+"""Output of messages: for people, and as JSON."""
 
 import base64
 import json
@@ -19,11 +19,11 @@ _MODES = {1: "transient", 2: "persistent"}
 class Output(ABC):
     @abstractmethod
     def show(self, message: TailMessage) -> None:
-        """Raises BrokenPipeError."""
+        """Print a message. Raises BrokenPipeError."""
 
 
 class JsonLines(Output):
-    """One JSON object a line. A payload that is no text is in base64, as payload_encoding says."""
+    """Prints a JSON object in a line. A payload that is not text is in base64, see payload_encoding."""
 
     def show(self, message: TailMessage) -> None:
         try:
@@ -48,11 +48,11 @@ class JsonLines(Output):
 
 
 class Readable(Output):
-    """A line about the message, then properties, headers and body. max_bytes: as in `shown_body`."""
+    """Prints a line about the message, then properties, headers and body. max_bytes: see `shown_body`."""
 
     def __init__(self, max_bytes: int | None) -> None:
         self._max_bytes = max_bytes
-        # What is wider than a terminal is the terminal's to break.
+        # The terminal breaks lines that are too wide.
         self._console = Console(highlight=False, markup=False, soft_wrap=True)
 
     def show(self, message: TailMessage) -> None:

@@ -17,13 +17,13 @@ TRACE = "amq.rabbitmq.trace"
 
 _QUEUES = "amqpbroker.tail."
 
-#: The tail whose queue is bound so is to end the tracing, in the place of the one that began it. No trace has this key.
+#: Key of the binding that makes a tail responsible for ending the tracing. No trace has this routing key.
 _ENDS_TRACING = "amqpbroker.tail.ends-tracing"
 
-#: Types of exchanges that another binding takes nothing from.
+#: Types of exchanges in which a further binding changes nothing for the others.
 _SHARING = ("fanout", "topic", "headers")
 
-#: What the queue holds at most while its reader is slow, and how long it outlives a reader that was killed.
+#: Limits of the queue: its messages and bytes while the reader is slow, and its life after a reader that was killed.
 _ARGUMENTS = {
     "x-queue-type": "classic",
     "x-max-length": 100_000,
@@ -31,7 +31,7 @@ _ARGUMENTS = {
     "x-expires": 60_000,
 }
 
-#: How many messages are asked for at once.
+#: Number of messages in one request.
 _BATCH = 100
 _KEY_BYTES = 255
 
@@ -66,9 +66,9 @@ class Source:
         self._switched = False
 
     def open(self) -> None:
-        """Begin to see. Raises CtlError."""
+        """Begin to receive messages. Raises CtlError."""
         queue = f"queues/{quoted(self._vhost)}/{self._queue}"
-        # Durable, since not every broker takes a queue any more that is neither durable nor exclusive.
+        # Durable, because newer brokers refuse queues that are neither durable nor exclusive.
         self._api.put(queue, {"durable": True, "arguments": _ARGUMENTS})
         for exchange, key in self._bindings:
             self._bind(self._queue, exchange, key)
@@ -80,7 +80,7 @@ class Source:
             self._switched = True
 
     def get(self) -> tuple[list[TailMessage], bool]:
-        """Get the messages that have come, and whether there may be more by now. Raises CtlError."""
+        """Return new messages, and whether there may be more. Raises CtlError."""
         body = {"count": _BATCH, "ackmode": "ack_requeue_false", "encoding": "auto"}
         got = self._api.post(f"queues/{quoted(self._vhost)}/{self._queue}/get", body)
         messages = [self._parse(each) for each in got]
@@ -118,7 +118,7 @@ class Source:
         self._api.post(path, {"routing_key": key, "arguments": {}})
 
     def _trace_bindings(self) -> list[tuple[str, str]]:
-        """What traces go to, and with which key."""
+        """Return the bindings to the exchange of traces."""
         bindings = self._api.get(f"exchanges/{quoted(self._vhost)}/{TRACE}/bindings/source")
         return [(binding["destination"], binding["routing_key"]) for binding in bindings]
 
@@ -132,7 +132,7 @@ class Source:
 
 
 def found(api: Api, vhost: str, name: str, kind: str | None, key: str) -> Source:
-    """The source for a queue or an exchange of that name. kind: queue or exchange, None for whatever there is.
+    """Return the source for a queue or an exchange of that name. kind: "queue" or "exchange", None for either.
 
     Raises CtlError if there is none, or if there are both.
     """
@@ -143,7 +143,7 @@ def found(api: Api, vhost: str, name: str, kind: str | None, key: str) -> Source
         wanted = kind or "queue or exchange"
         raise CtlError(f"Error: there is no {wanted} '{name}' in vhost '{vhost}'.", DATA)
     if queue is not None and exchange is not None:
-        raise UsageError(f"There are a queue and an exchange '{name}': say --queue or --exchange.")
+        raise UsageError(f"There are a queue and an exchange '{name}': choose with --queue or --exchange.")
     if queue is not None:
         return _of_queue(api, vhost, name)
     return _of_exchange(api, vhost, name, exchange["type"], key)  # type: ignore[index]
@@ -160,7 +160,7 @@ def _look_up(api: Api, path: str) -> dict[str, Any] | None:
 
 
 def _of_queue(api: Api, vhost: str, name: str) -> Source:
-    # A key with a long name is cut in a trace.
+    # A long routing key is truncated in a trace.
     cut = name.encode()[: _KEY_BYTES - len("deliver.")].decode(errors="ignore")
 
     def concerns(message: TailMessage) -> bool:
@@ -182,6 +182,6 @@ def _of_exchange(api: Api, vhost: str, name: str, kind: str, key: str) -> Source
 
 
 def _key(verb: str, name: str) -> str:
-    """What traces of that name are bound with. Names that are a pattern themselves, or too long, find others too."""
+    """Return the key for traces of that name. A name that is a pattern or too long also matches other names."""
     key = f"{verb}.{name}"
     return key if len(key.encode()) <= _KEY_BYTES else f"{verb}.#"

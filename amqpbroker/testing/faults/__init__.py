@@ -1,1 +1,1 @@
-"""Faults, as a test orders them: between the sockets and their connections, and around the broker."""
+"""Faults that tests inject: between sockets and connections, and in the broker."""

@@ -1,10 +1,11 @@
-"""A broker that is short of something, so that publishers have to wait."""
+"""Alarms of memory and disk, which block publishers."""
 
 import dataclasses
 from typing import Literal, get_args
 
 from amqpbroker.broker.alarms import Resource
 from amqpbroker.testing.faults.fault import Fault
+from amqpbroker.testing.hints import did_you_mean
 
 
 @dataclasses.dataclass(eq=False)
@@ -18,11 +19,12 @@ class Block(Fault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.resource not in get_args(Resource):
-            raise ValueError(f"resource = {self.resource!r}: a broker is short of memory or disk")
+            hint = did_you_mean(self.resource, get_args(Resource))
+            raise ValueError(f"resource = {self.resource!r}: this must be 'memory' or 'disk'{hint}")
         if any(self.only):
             raise ValueError(
-                "a broker that is short of something blocks all who publish, not only some: order it of the broker, "
-                "as b.faults.block() or amqp_broker.faults.block()"
+                f"{self}: an alarm blocks the publishers of the whole broker, not only some; "
+                "call b.faults.block() or amqp_broker.faults.block()"
             )
 
     def begin(self) -> None:

@@ -1,4 +1,4 @@
-"""Faults by chance, which is the same chance for the same seed."""
+"""Random faults: the same seed triggers the same faults."""
 
 import dataclasses
 import random
@@ -11,13 +11,14 @@ from amqpbroker.testing.faults.cut import at
 from amqpbroker.testing.faults.fault import Fault
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
+from amqpbroker.testing.hints import did_you_mean
 
-#: What may happen.
+#: Kinds of faults that `random` injects.
 KINDS = ("reset", "drop", "nack", "duplicate")
 
 
 class _Seen:
-    """What has come by of one connection. number: the how-manieth it is, to the fault."""
+    """Events of one connection. number: sequence number of the connection, from 1."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -47,11 +48,13 @@ class Chance(Fault):
         if self.seed is None:
             self.seed = random.SystemRandom().getrandbits(32)
         if not isinstance(self.rate, int | float) or not 0 < self.rate <= 1:
-            raise ValueError(f"rate = {self.rate!r}: this is the share of frames that are struck, above 0, 1 at most")
+            raise ValueError(f"rate = {self.rate!r}: this must be a probability above 0, and at most 1, such as 0.01")
         # The HTTP API passes a list, or a wrong value of any JSON type.
         kinds: Any = self.kinds
         if not isinstance(kinds, list | tuple) or not kinds or any(kind not in KINDS for kind in kinds):
-            raise ValueError(f"kinds = {kinds!r}: this must be a list; there are {', '.join(KINDS)}")
+            unknown = [kind for kind in kinds if kind not in KINDS] if isinstance(kinds, list | tuple) else []
+            hint = did_you_mean(unknown[0], KINDS) if unknown else ""
+            raise ValueError(f"kinds = {kinds!r}: this must be a list with some of {', '.join(KINDS)}{hint}")
         self.kinds = tuple(kinds)
 
     def begin(self) -> None:
@@ -97,8 +100,8 @@ class Chance(Fault):
         return seen
 
     def _falls(self, seen: _Seen, kind: str, number: int) -> bool:
-        """Whether the die says so, which is thrown anew for each connection, kind and number."""
+        """Return whether a fault triggers: a random decision of its own for each connection, kind and number."""
         if kind not in self.kinds or self.is_spent:
             return False
-        # Only the same throw is wanted again, not one that nobody could foresee.
+        # The decision must be repeatable, not unpredictable.
         return random.Random(f"{self.seed}/{seen.number}/{kind}/{number}").random() < self.rate

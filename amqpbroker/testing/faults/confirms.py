@@ -1,4 +1,4 @@
-"""Confirms under faults: one by one, and numbered as the client counts."""
+"""Confirms under faults: one for each publish, numbered as the client counts."""
 
 from amqpbroker.amqp.confirms import Confirms
 from amqpbroker.testing.faults.frames import Frame
@@ -10,9 +10,9 @@ NACK = "basic.nack"
 
 
 class Ledger:
-    """What one channel's publisher was told. It has numbers for those publishes, too, that never got to the broker.
+    """Confirms sent to the publisher of one channel, including nacks of publishes that never reached the broker.
 
-    confirms: what the broker knows of it. alive: the channel is open.
+    confirms: the broker's confirms of the channel. alive: the channel is open.
     """
 
     def __init__(self, channel: int, confirms: Confirms) -> None:
@@ -29,7 +29,7 @@ class Ledger:
         self.alive = False
 
     def refuse(self) -> None:
-        """The next publish does not get to the broker: it is nacked in its turn."""
+        """Note that the next publish does not reach the broker. It is nacked in its order."""
         self._refused.append(self.confirms.published + len(self._refused) + 1)
 
     def confirmed(self, name: str, tag: int, multiple: bool) -> list[tuple[int, str]]:
@@ -56,7 +56,7 @@ class Ledger:
         return number
 
     def due(self) -> list[tuple[int, str]]:
-        """The refused ones before which nothing else is to be told."""
+        """Return the nacks of refused publishes whose predecessors are all confirmed."""
         told = []
         while self._nacked < len(self._refused) and self._refused[self._nacked] == self._confirmed + self._nacked + 1:
             told.append((self._refused[self._nacked], NACK))
@@ -65,7 +65,7 @@ class Ledger:
 
 
 class Confirm:
-    """A confirm on its way. number: of the publish, as the client counts. name: of the method."""
+    """A confirm to be sent. number: that of the publish, as the client counts. name: the method."""
 
     __slots__ = ("counted", "ledger", "name", "number", "passed")
 
@@ -73,7 +73,7 @@ class Confirm:
         self.ledger = ledger
         self.number = number
         self.name = name
-        #: The faults that have let it go.
+        #: The faults that have released it.
         self.passed: set[object] = set()
         #: Bucket -> sequence number of this confirm in the bucket's count.
         self.counted: dict[object, int] = {}

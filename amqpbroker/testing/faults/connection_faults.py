@@ -31,7 +31,7 @@ class ConnectionFaults(Interceptor):
         self._reads = self._writes = True
         self._piece = 0
 
-    # --- what the line asks -----------------------------------------------------------------------------------------
+    # --- decisions for the line ---------------------------------------------------------------------------------------
 
     def reads(self, line: Line) -> bool:
         self._update(line)
@@ -105,7 +105,7 @@ class ConnectionFaults(Interceptor):
     def soon(self, call: Callable[[], None]) -> None:
         self._target.soon(call)
 
-    # --- which faults these are -------------------------------------------------------------------------------------
+    # --- applicable faults --------------------------------------------------------------------------------------------
 
     def _shared(self, key: Key) -> list[Bucket]:
         """Return the faults that count an event of all connections."""

@@ -1,12 +1,14 @@
-"""Connections that are gone: reset, or closed without a word."""
+"""Lost connections: reset by TCP, or closed without AMQP's connection.close."""
 
 import dataclasses
 from collections.abc import Sequence
 
+from amqpbroker.testing.checks import at_least
 from amqpbroker.testing.faults import frames
-from amqpbroker.testing.faults.fault import Fault, Key, at_least
+from amqpbroker.testing.faults.fault import Fault, Key
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
+from amqpbroker.testing.hints import did_you_mean
 from amqpbroker.wire import methods
 
 
@@ -22,7 +24,7 @@ class Cut(Fault):
     sent: bool = False
     times: int | None = dataclasses.field(default=1, kw_only=True)
 
-    #: Whether the peer is told by TCP that nobody is there any more.
+    #: True resets the connection by TCP, False closes it.
     resets = False
 
     def __post_init__(self) -> None:
@@ -35,21 +37,18 @@ class Cut(Fault):
         }
         given = [name for name, value in places.items() if value not in ("", None)]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} exclude each other: one of them says where it strikes")
-        for name in {"on", "instead_of"} & set(given):
-            if places[name] not in methods.BY_NAME:
-                raise ValueError(f"{name} = {places[name]!r}: there is no such method; one is basic.publish")
-        if self.on and not frames.comes_from(self.on, client=True):
-            raise ValueError(f"on = {self.on!r}: no client sends this; it is for instead_of")
-        if self.instead_of and not frames.comes_from(self.instead_of, client=False):
-            raise ValueError(f"instead_of = {self.instead_of!r}: no broker sends this; it is for on")
+            raise ValueError(f"{' and '.join(given)} exclude each other: give one of them, the condition of the fault")
+        if self.on:
+            _check_method("on", self.on, client=True)
+        if self.instead_of:
+            _check_method("instead_of", self.instead_of, client=False)
         for name in {"after_frames", "after_bytes"} & set(given):
             at_least(name, places[name], 1)
         at_least("nth", self.nth, 1)
         if self.nth != 1 and not (self.on or self.instead_of):
-            raise ValueError("nth counts methods: say which by on or instead_of")
+            raise ValueError(f"nth = {self.nth}: this counts methods; name the method, such as on='basic.publish'")
         if self.sent and not {"after_frames", "after_bytes"} & set(given):
-            raise ValueError("sent is for after_frames and after_bytes")
+            raise ValueError("sent = True: this needs a number of frames or bytes, such as after_frames=10")
         self._at_once = not given
 
     def begin(self) -> None:
@@ -82,7 +81,7 @@ class Cut(Fault):
 
     def strike_octets(self, line: Line, received: bool) -> None:
         line.cut(self.resets, mute=not received)
-        self.record(line, f"after {self.after_bytes} octets")
+        self.record(line, f"after {self.after_bytes} bytes")
 
 
 @dataclasses.dataclass(eq=False)
@@ -97,7 +96,18 @@ class Drop(Cut):
 
 
 def at(line: Line, frame: Frame, received: bool) -> str:
-    """Where it struck."""
+    """Return the position at which a fault triggered, in words."""
     number, way = (line.received, "received") if received else (line.sent, "sent")
     kinds = {2: "a content header", 3: "a body"}
     return f"at frame {number} {way}, {frame.name or kinds.get(frame.kind, 'a frame')} on channel {frame.channel}"
+
+
+def _check_method(argument: str, name: str, *, client: bool) -> None:
+    """Raises ValueError for a method that does not exist, or that the other side sends."""
+    if name not in methods.BY_NAME:
+        possible = [each for each in methods.BY_NAME if frames.comes_from(each, client=client)]
+        hint = did_you_mean(name, possible) or "; methods are named such as basic.publish"
+        raise ValueError(f"{argument} = {name!r}: there is no such method{hint}")
+    if not frames.comes_from(name, client=client):
+        sender, other = ("client", "instead_of") if client else ("broker", "on")
+        raise ValueError(f"{argument} = {name!r}: no {sender} sends this method; use {other}={name!r}")

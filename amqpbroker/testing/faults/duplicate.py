@@ -1,4 +1,4 @@
-"""Messages that come twice."""
+"""Messages that are delivered twice."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from functools import partial
 
 from amqpbroker.broker.events.tap import TappedVhost, Via
 from amqpbroker.message.message import Message
-from amqpbroker.testing.faults.fault import Fault, Key, at_least
+from amqpbroker.testing.checks import at_least
+from amqpbroker.testing.faults.fault import Fault, Key
 from amqpbroker.testing.faults.line import Line
 
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from amqpbroker.broker.events.tap import TappedVhost, Via
 from amqpbroker.message.message import Message
+from amqpbroker.testing.checks import at_least, check_text
 from amqpbroker.testing.faults.confirms import Confirm
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
@@ -16,10 +17,10 @@ Key = tuple[str | None, ...]
 
 
 class Only(NamedTuple):
-    """Which connections: by the name that the client gave it (its client property connection_name) or RabbitMQ gave it
-    (`127.0.0.1:59058 -> 127.0.0.1:5672`), by user, by vhost. Empty is any.
+    """Criteria for connections; an empty one accepts any.
 
-    Who a client is comes to be known in the handshake, so none is meant before.
+    connection: the client property connection_name, or RabbitMQ's name (`127.0.0.1:59058 -> 127.0.0.1:5672`). user,
+    vhost: their names. The handshake reveals all of them, so a connection does not match before.
     """
 
     connection: str = ""
@@ -67,14 +68,14 @@ class Fault:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name) if field.init else None
-            if value is not None and field.type in (str, str | None) and not isinstance(value, str):
-                raise ValueError(f"{field.name} = {value!r}: this must be text")
+            if value is not None and field.type in (str, str | None):
+                check_text(field.name, value)
         if self.times is not None:
             at_least("times", self.times, 1)
 
     @property
     def is_spent(self) -> bool:
-        """It strikes no more."""
+        """True if the fault has triggered as often as it may."""
         return self.times is not None and self.struck >= self.times
 
     def activate(self, number: int, target: Target) -> None:
@@ -82,10 +83,10 @@ class Fault:
         self.id, self.target = number, target
 
     def begin(self) -> None:
-        """It is in force from now on; also when the broker has started again."""
+        """Begin to act: when the fault is injected, and after each restart of the broker."""
 
     def end(self) -> None:
-        """It is so no more."""
+        """Cease to act, because the fault is removed."""
 
     @property
     def is_slow(self) -> bool:
@@ -111,7 +112,7 @@ class Fault:
         return False
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
-        """Do so: the frame goes on only if this lets it."""
+        """Trigger at a frame. The frame goes on only if this method passes it on."""
 
     def strike_octets(self, line: Line, received: bool) -> None:
         """Trigger the fault after the configured number of bytes."""
@@ -120,30 +121,24 @@ class Fault:
         """Hold back a confirm that is to be sent."""
 
     def delivered(self, line: Line, vhost: TappedVhost, message: Message, queue: str, via: Via) -> None:
-        """A message goes to a client for the first time. Nothing may be changed within this call."""
+        """Note that a message goes to a client for the first time. Nothing may be changed within this call."""
 
     def record(self, line: Line | None, what: str) -> None:
-        """Count and record a strike, at a connection or at the whole broker."""
+        """Count and record that the fault triggered, at a connection or at the whole broker."""
         self.struck += 1
         self.target.record(str(self), line, what)
 
     def arguments(self) -> dict[str, Any]:
-        """What it was given, where that is not the default."""
+        """Return the arguments that differ from their defaults."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
         given = {name: getattr(self, name) for name in self.names()}
         return {name: value for name, value in given.items() if value != defaults[name]}
 
     @classmethod
     def names(cls) -> list[str]:
-        """Of what it may be given."""
+        """Return the names of the parameters."""
         names = [field.name for field in dataclasses.fields(cls) if field.init and field.name not in ("only", "times")]
         return [*names, "times"]
 
     def __str__(self) -> str:
         return f"{self.only}{self.kind}({', '.join(f'{name}={value!r}' for name, value in self.arguments().items())})"
-
-
-def at_least(name: str, value: Any, least: int) -> None:
-    """Raises ValueError for what is no such number."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"{name} = {value!r}: this must be a whole number from {least} on")

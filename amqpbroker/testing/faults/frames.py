@@ -1,4 +1,4 @@
-"""Frames of a connection that faults act on, as they are on the wire."""
+"""Frames of a connection, as they are on the wire, for faults."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,13 +8,13 @@ from amqpbroker.wire.frames import HEARTBEAT, METHOD, OVERHEAD, frame
 from amqpbroker.wire.reader import FrameReader
 from amqpbroker.wire.values import MalformedError
 
-#: Kinds beside those of AMQP: the protocol header, and octets that are no whole frame, which nobody looks into.
+#: Kinds beside those of AMQP: the protocol header, and bytes that are not parsed.
 GREETING = -1
 OPAQUE = -2
 
 _GREETING_OCTETS = 8
 _HEAD_OCTETS = 7
-#: More octets than a connection receives.
+#: More bytes than a connection receives.
 _ENDLESS = 1 << 62
 
 _FROM_EITHER = {
@@ -36,7 +36,7 @@ _UNASKED_OF_BROKERS = {
 
 
 def comes_from(name: str, *, client: bool) -> bool:
-    """Whether clients send this method, or else whether brokers do."""
+    """Return whether clients send this method, or, with client=False, whether brokers do."""
     if name in _FROM_EITHER:
         return True
     answers = name.endswith("-ok") and name not in _ANSWERS_OF_CLIENTS
@@ -44,7 +44,7 @@ def comes_from(name: str, *, client: bool) -> bool:
 
 
 class Frame:
-    """One frame. data: all its octets. name: of its method, such as "basic.publish"; empty for other frames."""
+    """One frame. data: all its bytes. name: its method, such as "basic.publish"; empty for frames without a method."""
 
     __slots__ = ("channel", "data", "kind", "name")
 
@@ -59,7 +59,7 @@ class Frame:
 
     @property
     def counts(self) -> bool:
-        """Heartbeats come when they like, so nothing is counted by them."""
+        """True unless it is a heartbeat, whose time is arbitrary, or no frame."""
         return self.kind not in (GREETING, OPAQUE, HEARTBEAT)
 
     @property
@@ -67,7 +67,7 @@ class Frame:
         return self.data[_HEAD_OCTETS:-1]
 
     def arguments(self) -> dict[str, Any]:
-        """Of its method; none if they do not fit it, which is for the connection to say."""
+        """Return the arguments of its method; none if they are malformed, which the connection reports."""
         try:
             return methods.decode(methods.BY_NAME[self.name], self.payload, any_bytes=True)
         except MalformedError:
@@ -75,11 +75,11 @@ class Frame:
 
 
 class Splitter:
-    """Octets that come in any pieces, as frames.
+    """Splits bytes that arrive in any pieces into frames.
 
-    greets: the protocol header comes first. passing: so many octets at the beginning belong to a frame whose head is
-    gone. largest: a payload beyond that is no frame's. From the first bytes that are no frame everything is opaque, as
-    the connection ends.
+    greets: the protocol header comes first. passing: number of bytes at the beginning that belong to a frame whose head
+    was handled before. largest: a larger payload is not a frame's. After the first bytes that are not a frame, all
+    bytes are opaque: the connection is about to end.
     """
 
     def __init__(self, greets: bool, passing: int, largest: int) -> None:
@@ -92,7 +92,7 @@ class Splitter:
         self._reader.feed(data)
 
     def split(self) -> Iterator[Frame]:
-        """The frames that are whole. Between two of them it may be left, and be called again."""
+        """Yield the complete frames. The iteration may be abandoned after any of them, and begun again."""
         while (frame := self.next()) is not None:
             yield frame
 
@@ -110,7 +110,7 @@ class Splitter:
         head = reader.head()
         if head is None:
             return None
-        if head[2] > self._largest:  # the connection refuses it before there is a payload
+        if head[2] > self._largest:  # the connection refuses it before the payload arrives
             return self._opaque()
         try:
             found = next(reader.frames(), None)

@@ -16,16 +16,17 @@ from amqpbroker.testing.faults.fault import Fault
 from amqpbroker.testing.faults.index import Index
 from amqpbroker.testing.faults.line import Line
 from amqpbroker.testing.faults.target import Struck, Target
+from amqpbroker.testing.hints import nearest
 
 #: Number of faults and strikes that a failing test shows.
 SHOWN = 30
 
 
 class Injector(Tap):
-    """The active faults of one broker. A restart of the broker leaves them active.
+    """The active faults of one broker. They stay active over a restart of the broker.
 
-    Without faults, nothing stands between sockets and connections. All methods are for the loop's thread. target: what
-    the faults strike at.
+    Without faults, nothing stands between sockets and connections. All methods are for the loop's thread. target: the
+    broker that the faults act on.
     """
 
     def __init__(self, target: Target | None = None) -> None:
@@ -38,10 +39,10 @@ class Injector(Tap):
         self._server: Server | None = None
         self._direct: Connect | None = None
 
-    # --- orders -----------------------------------------------------------------------------------------------------
+    # --- changes ------------------------------------------------------------------------------------------------------
 
     def attach(self, server: Server, restart: Callable[[float], None]) -> None:
-        """Strike at a broker that is about to start. restart: starts it again, after so many seconds."""
+        """Act on a broker that is about to start. restart: restarts it after so many seconds."""
         self._server, self._direct = server, None
         self.target.attach(server.broker, restart)
         if self._faults:
@@ -83,7 +84,7 @@ class Injector(Tap):
         for line in self.target.lines.values():
             line.faults_changed()
 
-    # --- connections ------------------------------------------------------------------------------------------------
+    # --- connections --------------------------------------------------------------------------------------------------
 
     def _stand_between(self) -> None:
         server = self._server
@@ -99,10 +100,10 @@ class Injector(Tap):
         return self._before(client, self._direct(peer, client))
 
     def _before(self, client: ClientTransport, served: Served) -> Served:
-        if isinstance(served, Line):  # of earlier faults
+        if isinstance(served, Line):  # from earlier faults
             return served
         connection = cast(Connection, served)
-        if connection.peer.user is not None:  # within the broker there is no line
+        if connection.peer.user is not None:  # connections of the broker itself have no line
             return connection
         return self.line(client, connection)
 
@@ -113,7 +114,7 @@ class Injector(Tap):
         self.target.lines[connection.name] = line
         return line
 
-    # --- what tests look at -----------------------------------------------------------------------------------------
+    # --- queries ------------------------------------------------------------------------------------------------------
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -122,7 +123,7 @@ class Injector(Tap):
 
     @property
     def active(self) -> list[Fault]:
-        """Those that may strike."""
+        """The faults that may still trigger."""
         return [fault for fault in self.faults if not fault.is_spent]
 
     @property
@@ -131,17 +132,33 @@ class Injector(Tap):
         return self.target.happened
 
     def report(self) -> str:
-        """What a failing test says of faults; empty without any."""
-        active = [str(fault) for fault in self.active]
+        """Return the text on faults that a failing test shows, empty without faults."""
+        active = [f"{fault}{self._hint(fault)}" for fault in self.active]
         more = [f"and {len(active) - SHOWN} others"] if len(active) > SHOWN else []
-        parts = [f"faults in force: {', '.join([*active[:SHOWN], *more])}"] if active else []
+        parts = [f"active faults: {', '.join([*active[:SHOWN], *more])}"] if active else []
         struck = list(self.happened)
         if struck:
             before = f", the last {SHOWN} times" if len(struck) > SHOWN else ""
-            parts.append("\n  ".join([f"faults that struck{before}:", *map(str, struck[-SHOWN:])]))
+            parts.append("\n  ".join([f"faults that triggered{before}:", *map(str, struck[-SHOWN:])]))
         return "\n".join(parts)
 
-    # --- what the broker reports ------------------------------------------------------------------------------------
+    def _hint(self, fault: Fault) -> str:
+        """Return the queue or exchange that a fault without a trigger probably meant, in brackets; empty if none."""
+        broker = self.target.broker
+        if fault.struck or broker is None:
+            return ""
+        # Lists, because a test may call this on another thread.
+        vhosts = list(broker.vhosts.values())
+        queues = {name for vhost in vhosts for name in list(vhost.queues)}
+        exchanges = {name for vhost in vhosts for name in list(vhost.exchanges)}
+        for argument, names in (("queue", queues), ("routing_key", queues), ("exchange", exchanges)):
+            given = getattr(fault, argument, None)
+            found = None if not given or given in names else nearest(given, names)
+            if found is not None:
+                return f" (has not triggered; did you mean {argument}={found!r}?)"
+        return ""
+
+    # --- events of the broker -----------------------------------------------------------------------------------------
 
     def published(
         self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via

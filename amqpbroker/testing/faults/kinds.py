@@ -1,8 +1,9 @@
-"""The kinds of faults by their names, for those who order them by a name."""
+"""Kinds of faults by name, for the HTTP API."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from amqpbroker.testing.checks import check_text
 from amqpbroker.testing.faults.block import Block
 from amqpbroker.testing.faults.chance import Chance
 from amqpbroker.testing.faults.cut import Drop, Reset
@@ -12,6 +13,7 @@ from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdCo
 from amqpbroker.testing.faults.refuse import RefuseDeclare
 from amqpbroker.testing.faults.restart import Restart
 from amqpbroker.testing.faults.slow import OneByteWrites, StopReading, StopWriting
+from amqpbroker.testing.hints import choices
 
 KINDS: dict[str, type[Fault]] = {
     kind.kind: kind
@@ -34,19 +36,21 @@ KINDS: dict[str, type[Fault]] = {
 
 
 def make(kind: Any, arguments: Mapping[str, Any], only: Any) -> Fault:
-    """A fault of a kind. Raises ValueError, with what to do instead."""
+    """Return a new fault. Raises ValueError, whose text says which kinds, arguments and values are accepted."""
     made = KINDS.get(kind) if isinstance(kind, str) else None
     if made is None:
-        raise ValueError(f"there is no fault {kind!r}; there are {', '.join(KINDS)}")
+        raise ValueError(f"kind = {kind!r}: there is no such fault{choices(kind, KINDS)}")
     if not isinstance(only, dict):
-        raise ValueError(f"only = {only!r}: this must be some of {', '.join(Only._fields)}, with names")  # noqa: TRY004
-    for names, given in ((made.names(), arguments), (list(Only._fields), only)):
+        raise ValueError(  # noqa: TRY004
+            f"only = {only!r}: this must be an object with names for some of {', '.join(Only._fields)}"
+        )
+    for what, names, given in ((kind, made.names(), arguments), ("only", list(Only._fields), only)):
         for name in given:
             if name not in names:
-                raise ValueError(f"{kind} has no {name!r}; it has {', '.join(names)}")
-    if any(not isinstance(name, str) for name in only.values()):
-        raise ValueError(f"only = {only!r}: connection, user and vhost are names")
+                raise ValueError(f"{what} has no argument {name!r}{choices(name, names)}")
+    for name, value in only.items():
+        check_text(f"only.{name}", value)
     try:
         return made(only=Only(**only), **arguments)
     except TypeError as error:  # a list, say, where there should be a number
-        raise ValueError(str(error)) from None
+        raise ValueError(f"{kind}: an argument has a value of the wrong type: {error}") from None

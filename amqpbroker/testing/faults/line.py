@@ -1,4 +1,4 @@
-"""A connection's line: stands between the socket and the connection, and lets faults strike what goes over it."""
+"""The line of a connection: passes frames between socket and connection, and applies faults to them."""
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
@@ -13,14 +13,14 @@ from amqpbroker.testing.faults.frames import Frame, Splitter
 from amqpbroker.wire.frames import BODY, HEADER
 from amqpbroker.wire.values import text
 
-#: Octets that may wait here before the connection is asked for no more.
+#: Number of unwritten bytes from which on no more output is fetched from the connection.
 _HIGH = 64 * 1024
-#: No payload is larger.
+#: Limit of the size of a payload.
 _LARGEST = 1 << 31
 
 
 class Interceptor(metaclass=ABCMeta):
-    """Decides what becomes of the frames, bytes and confirms of one connection: the seam between lines and faults."""
+    """Decides on the frames, bytes and confirms of one connection: the seam between lines and faults."""
 
     @abstractmethod
     def reads(self, line: "Line") -> bool:
@@ -80,7 +80,7 @@ class Line:
         self._outgoing = Splitter(False, 0, _LARGEST)
         self._out = bytearray()
         self._ledgers: dict[int, Ledger] = {}
-        #: By channel: a publish that does not get to the broker, and its octets to come; -1 before its header.
+        #: By channel: a refused publish, and the number of its bytes to come; -1 before its header.
         self._refusing: dict[int, tuple[Frame, int]] = {}
         self._writable = True
         self._cut = False
@@ -91,23 +91,23 @@ class Line:
         for channel in connection.channels:
             self._open_ledger(channel)
 
-    # --- who it is --------------------------------------------------------------------------------------------------
+    # --- identity -----------------------------------------------------------------------------------------------------
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the connection is called: by the client, if it has said, and by RabbitMQ."""
+        """The names of the connection: that of the client, if it gave one, and that of RabbitMQ."""
         name = self._connection.client.properties.get("connection_name")
         return (text(name.value), self._connection.name) if name is not None else (self._connection.name,)
 
     @property
     def user(self) -> str:
-        """Empty before it is known."""
+        """The name, empty until the handshake reveals it."""
         user = getattr(self._connection.client, "user", None)
         return "" if user is None else str(user.name)
 
     @property
     def vhost(self) -> str:
-        """Empty before it is known."""
+        """The name, empty until the handshake reveals it."""
         vhost = getattr(self._connection.client, "vhost", None)
         return "" if vhost is None else str(vhost.name)
 
@@ -125,7 +125,7 @@ class Line:
         names = ", ".join(self.names)
         return f"connection {self.number} ({names}{f', user {self.user}' if self.user else ''})"
 
-    # --- what the transport asks ------------------------------------------------------------------------------------
+    # --- interface for the transport ----------------------------------------------------------------------------------
 
     @property
     def closing(self) -> bool:
@@ -179,21 +179,21 @@ class Line:
         self.faults.lost(self)
         self._connection.lost()
 
-    # --- what faults do ---------------------------------------------------------------------------------------------
+    # --- interface for faults -----------------------------------------------------------------------------------------
 
     def faults_changed(self) -> None:
-        """Make the transport ask again whether to read and write."""
+        """Make the transport check again whether to read and write."""
         self._client.on_dirty()
 
     def cut(self, resets: bool, mute: bool = False) -> None:
-        """End it here, without a word; what the broker has said until now is still written, unless it is mute."""
+        """End the connection without connection.close. Output so far is still written, unless `mute`."""
         self._cut = True
         self._resets = resets
         self._mute = mute
         self._client.on_dirty()
 
     def pass_on(self, frame: Frame, received: bool) -> None:
-        """Let a frame go where it was to go."""
+        """Pass a frame on to the connection, or to the client."""
         if not received:
             self._write(frame.data)
         elif not self._is_refused(frame):
@@ -204,11 +204,11 @@ class Line:
                 self._open_ledger(frame.channel)
 
     def confirms(self, channel: int) -> bool:
-        """Whether what is published on the channel is confirmed."""
+        """Return whether publishes on the channel are confirmed."""
         return channel in self._ledgers
 
     def refuse(self, publish: Frame) -> None:
-        """The publish whose method this is does not get to the broker, and is nacked."""
+        """Refuse the publish with this method: it does not reach the broker and is nacked."""
         self._refusing[publish.channel] = publish, -1
 
     def confirm(self, confirm: Confirm) -> None:
@@ -216,10 +216,10 @@ class Line:
         if confirm.ledger.alive and not self._over and not self.faults.holds(self, confirm):
             self._send(confirm.frame())
 
-    # --- in ---------------------------------------------------------------------------------------------------------
+    # --- input --------------------------------------------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Have the connection handle what is here, as far as it wants to."""
+        """Feed complete frames to the connection while it reads."""
         while not self._cut and self._connection.reading and self._reads():
             frame = self._incoming.next()
             if frame is None:
@@ -229,12 +229,12 @@ class Line:
                 self.pass_on(frame, True)
 
     def _is_refused(self, frame: Frame) -> bool:
-        """Whether a frame belongs to a publish that is refused."""
+        """Return whether a frame belongs to a refused publish."""
         publish, left = self._refusing.pop(frame.channel, (None, 0))
         if publish is None:
             return False
         if frame.kind != (HEADER if left < 0 else BODY):
-            self._connection.feed(publish.data)  # which says what is wrong with that
+            self._connection.feed(publish.data)  # reports the unexpected frame
             return False
         left = int.from_bytes(frame.payload[4:12], "big") if left < 0 else left - len(frame.payload)
         if left > 0:
@@ -249,10 +249,10 @@ class Line:
         if channel is not None and channel.answers.confirms is not None and number not in self._ledgers:
             self._ledgers[number] = Ledger(number, channel.answers.confirms)
 
-    # --- out --------------------------------------------------------------------------------------------------------
+    # --- output -------------------------------------------------------------------------------------------------------
 
     def _fetch(self) -> None:
-        """Take over what the connection has to say."""
+        """Fetch the output of the connection."""
         octets = b"".join(self._connection.collect())
         if octets.startswith(b"AMQP"):
             self._write(octets)
@@ -304,11 +304,11 @@ class Line:
         return [octets]
 
     def _end(self) -> None:
-        """What is written in this turn is with the kernel in the next."""
+        """End the connection in the next event loop iteration, when the kernel has the output of this one."""
         self._over = True
         self.faults.soon(self._client.reset if self._resets else self._client.abort)
 
-    # --- what the faults say ----------------------------------------------------------------------------------------
+    # --- effects of faults --------------------------------------------------------------------------------------------
 
     def _reads(self) -> bool:
         return self.faults.reads(self)
@@ -317,7 +317,7 @@ class Line:
         return self.faults.writes(self)
 
     def _heed_heartbeats(self) -> None:
-        """The silence of a client that is not read means nothing."""
+        """Pause the check of heartbeats while the client is not read."""
         connection, unheard = self._connection, not self._reads()
         if unheard:
             connection.heartbeat.pause_monitor()

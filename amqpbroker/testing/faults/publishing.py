@@ -1,12 +1,13 @@
-"""Faults of publishes: refused, or not confirmed for a time."""
+"""Faults of publishes: refused publishes, and withheld or late confirms."""
 
 import dataclasses
 from collections.abc import Sequence
 
 from amqpbroker.clock import Timer
+from amqpbroker.testing.checks import at_least
 from amqpbroker.testing.faults.confirms import Confirm
 from amqpbroker.testing.faults.cut import at
-from amqpbroker.testing.faults.fault import Fault, Key, at_least
+from amqpbroker.testing.faults.fault import Fault, Key
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
 
@@ -87,7 +88,7 @@ class DelayConfirms(WithholdConfirms):
         self._release(*self._held.pop(0))
 
     def begin(self) -> None:
-        """What an earlier run of the broker had is gone with its connections."""
+        """Discard the confirms of connections from before a restart."""
         self._held.clear()
         self._timers.clear()
 

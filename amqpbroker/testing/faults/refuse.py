@@ -1,4 +1,4 @@
-"""Declarations that are refused."""
+"""Refused declarations of queues and exchanges."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -26,7 +26,9 @@ class RefuseDeclare(Fault):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.code not in list(REPLY_CODES):
-            raise ValueError(f"code = {self.code!r}: AMQP's are {', '.join(map(str, REPLY_CODES))}")
+            raise ValueError(
+                f"code = {self.code!r}: this must be a reply code of AMQP: {', '.join(map(str, REPLY_CODES))}"
+            )
 
     def places(self) -> Sequence[tuple[Key, int]]:
         named = {"queue.declare": self.queue, "exchange.declare": self.exchange}

@@ -1,13 +1,11 @@
-"""A broker that is started again in the middle of things."""
+"""Restarts of the broker at a given frame or method."""
 
 import dataclasses
-from typing import Any
 
+from amqpbroker.testing.checks import check_down
 from amqpbroker.testing.faults.cut import Drop
 from amqpbroker.testing.faults.frames import Frame
 from amqpbroker.testing.faults.line import Line
-
-LONGEST_DOWN_S = 60
 
 
 @dataclasses.dataclass(eq=False)
@@ -21,7 +19,9 @@ class Restart(Drop):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self._at_once:
-            raise ValueError("say when it restarts, such as on='basic.publish'; at once does Broker.restart()")
+            raise ValueError(
+                "a restart needs a condition, such as on='basic.publish'; to restart at once, call Broker.restart()"
+            )
         check_down(self.down)
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
@@ -35,9 +35,3 @@ class Restart(Drop):
     def _restart(self) -> None:
         restart, down = self.target.restart, self.down
         self.target.soon(lambda: restart(down))
-
-
-def check_down(down: Any) -> None:
-    """For how long a broker is down. Raises ValueError for what is no such time."""
-    if not isinstance(down, int | float) or isinstance(down, bool) or not 0 <= down <= LONGEST_DOWN_S:
-        raise ValueError(f"down = {down!r}: this is a number of seconds, {LONGEST_DOWN_S} at most")

@@ -1,4 +1,4 @@
-"""Connections that go on, but badly."""
+"""Slow or silent connections."""
 
 import dataclasses
 
@@ -39,6 +39,6 @@ class OneByteWrites(Fault):
 
 
 def record_strike(fault: Fault) -> None:
-    """Record a strike at all connections, open ones and those to come."""
+    """Record that the fault acts on all connections from now on."""
     if fault.target.broker is not None:
         fault.record(None, "from now on")

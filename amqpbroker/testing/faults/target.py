@@ -1,4 +1,4 @@
-"""The broker that faults strike at: its open connections, and a record of the strikes."""
+"""The broker that faults act on: its open connections, and a record of the times that faults triggered."""
 
 import asyncio
 import datetime
@@ -14,16 +14,22 @@ from amqpbroker.testing.faults.line import Line
 
 log = logging.getLogger(__name__)
 
-#: Number of strikes that are remembered.
+#: Number of remembered times that faults triggered.
 REMEMBERED = 10_000
 
 
 def _no_restart(down_s: float) -> None:
-    """There is no broker."""
+    """Do nothing: there is no broker."""
 
 
 class Struck(NamedTuple):
-    """One time that a fault struck. fault: as it was ordered. what: where. connection: whom. at: the broker's time."""
+    """One time that a fault triggered.
+
+    - `fault`: the fault as it was injected, such as `"nack(publish=3)"`.
+    - `what`: the position at which it triggered, in words.
+    - `connection`: number and names of the connection, or "the broker".
+    - `at`: the broker's time, with the time zone UTC.
+    """
 
     fault: str
     what: str
@@ -35,10 +41,10 @@ class Struck(NamedTuple):
 
 
 class Target:
-    """The broker that faults strike at, and what they use of it. A restarted broker takes the place of the former.
+    """The broker that faults act on. A restarted broker replaces the former one.
 
-    broker: None while none is running. restart: starts the broker again, after so many seconds. lines: those of open
-    connections, by name, oldest first. happened: the last strikes.
+    broker: None while none is running. restart: restarts the broker after so many seconds. lines: those of open
+    connections, by name, oldest first. happened: the last times that faults triggered.
     """
 
     def __init__(self) -> None:
@@ -76,14 +82,14 @@ class Target:
         asyncio.get_running_loop().call_soon(call)
 
     def record(self, fault: str, line: Line | None, what: str) -> None:
-        """Record a strike, at a connection or at the whole broker."""
+        """Record that a fault triggered, at a connection or at the whole broker."""
         assert self.broker is not None
         at = datetime.datetime.fromtimestamp(self.broker.clock.now_ms() / 1000, datetime.UTC)
         struck = Struck(fault, what, "the broker" if line is None else str(line), at)
         self.happened.append(struck)
         log.info("fault: %s", struck)
 
-    # --- copies of messages -----------------------------------------------------------------------------------------
+    # --- copies of messages -------------------------------------------------------------------------------------------
 
     def copy(self, message: Message) -> Message:
         """Return a copy whose first delivery is not counted."""
@@ -98,7 +104,7 @@ class Target:
     def remove_copies(self) -> None:
         self._copies.clear()
 
-    # --- alarms -----------------------------------------------------------------------------------------------------
+    # --- alarms -------------------------------------------------------------------------------------------------------
 
     def set_alarm(self, resource: Resource) -> None:
         if self.broker is not None:
@@ -106,7 +112,7 @@ class Target:
             self.broker.alarms.set(resource)
 
     def clear_alarm(self, resource: Resource) -> None:
-        """Clear the alarm when as many have called this as have set it."""
+        """Clear the alarm once each fault that set it has called this."""
         if self.broker is not None:
             self._alarms[resource] -= 1
             if not self._alarms[resource]:

@@ -1,4 +1,4 @@
-"""The testing API: what tests in any language look at and turn. A file for each family."""
+"""The testing API over HTTP, for tests in any language, a file for each subject."""
 
 from amqpbroker.testing.routes import clock, faults, inspection, restart
 from amqpbroker.testing.routes.route import Route

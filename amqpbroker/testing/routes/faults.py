@@ -8,13 +8,13 @@ from amqpbroker.management.formats.tables import shown_name
 from amqpbroker.testing.faults.fault import Fault
 from amqpbroker.testing.faults.kinds import make
 from amqpbroker.testing.instance import Instance
-from amqpbroker.testing.routes.route import Route
+from amqpbroker.testing.routes.route import Route, missing
 
 
 async def show(instance: Instance, call: Call) -> dict[str, Any]:
-    """`faults` that were ordered, each with its `id`, `kind`, what it was ordered with as `fault`, how often it has
-    `struck`, and whether it may strike again as `active`; and what has `happened`: `fault`, `what`, `connection` and
-    `at`, in milliseconds since 1970 by the broker's time."""
+    """The injected `faults`, each with its `id`, `kind`, its arguments as `fault`, the number of times that it has
+    `struck`, and whether it may still trigger as `active`; and each time that one `happened`: `fault`, `what`,
+    `connection` and `at`, in milliseconds since 1970 by the broker's clock."""
     await instance.time_travel.quiesce()
     happened = [
         {
@@ -29,8 +29,8 @@ async def show(instance: Instance, call: Call) -> dict[str, Any]:
 
 
 async def order(instance: Instance, call: Call) -> dict[str, Any]:
-    """Orders a fault: `{"kind": "nack", "publish": 3, "only": {"user": "shop"}}`, a method of `Broker.faults` with what
-    it takes. Answered with its `id` and the rest, when it is in force."""
+    """Injects a fault: `{"kind": "nack", "publish": 3, "only": {"user": "shop"}}`, a method of `Broker.faults` with its
+    arguments. Answers with its `id` and the rest once it is active."""
     arguments = call.need("kind")
     kind, only = arguments.pop("kind"), arguments.pop("only", {})
     try:
@@ -43,17 +43,18 @@ async def order(instance: Instance, call: Call) -> dict[str, Any]:
 
 
 async def clear(instance: Instance, call: Call) -> dict[str, Any]:
-    """Nothing goes wrong any more, and what has happened is forgotten. Confirms that were kept are sent."""
+    """Removes all faults and the record of those that happened. Confirms that they held back are sent."""
     instance.faults.remove(instance.faults.faults)
     instance.faults.happened.clear()
     return await show(instance, call)
 
 
 async def end(instance: Instance, call: Call) -> dict[str, Any]:
-    """This one is in force no more."""
+    """Removes one fault. Confirms that it held back are sent."""
     gone = [fault for fault in instance.faults.faults if str(fault.id) == call.path["id"]]
     if not gone:
-        raise failure.not_found()
+        ids = ", ".join(str(fault.id) for fault in instance.faults.faults) or "none"
+        raise missing(f"there is no fault with the id {call.path['id']}; the ids of the faults are: {ids}")
     instance.faults.remove(gone)
     return await show(instance, call)
 

@@ -12,11 +12,12 @@ from amqpbroker.management.call import Call
 from amqpbroker.management.failure import ApiError
 from amqpbroker.management.formats.messages import shown_payload
 from amqpbroker.management.formats.tables import shown_bytes, shown_name
+from amqpbroker.testing.hints import choices, did_you_mean, nearest
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
-from amqpbroker.testing.routes.route import Route
+from amqpbroker.testing.routes.route import Route, missing
 
-#: How long is waited if the test does not say, and at most.
+#: Default and longest timeout in seconds.
 TIMEOUT_S = 5.0
 MAX_TIMEOUT_S = 300.0
 
@@ -25,18 +26,22 @@ MAX_DIGITS = 18
 
 _WAITED_FOR = ("ready", "unacked", "consumers")
 
+#: Parameters that all lists of the management API have.
+_OF_LISTS = ("columns", "sort", "sort_reverse", "page", "page_size", "name", "use_regex", "pagination")
+
 
 async def wait_until(instance: Instance, call: Call) -> dict[str, Any]:
-    """Waits until a queue is there and has some numbers: `{"queue": "q", "ready": 0, "unacked": 0, "consumers": 1,
-    "vhost": "/", "timeout": 5}`, of which only `queue` has to be there; `timeout` is in seconds. Answered with
-    `vhost`, `name`, `ready`, `unacked` and `consumers`, or with 409 and, as `reason`, what is there instead."""
+    """Waits until a queue exists and has the given numbers: `{"queue": "q", "ready": 0, "unacked": 0, "consumers": 1,
+    "vhost": "/", "timeout": 5}`. Only `queue` is required; `timeout` is in seconds. Answers with `vhost`, `name`,
+    `ready`, `unacked` and `consumers`, or with 409 and the actual state as `reason`."""
     body = call.need("queue")
-    unknown = sorted(set(body) - {"queue", "vhost", "timeout", *_WAITED_FOR})
-    if unknown:
-        raise failure.bad_request(f"there is nothing to wait for called {', '.join(unknown)}")
+    accepted = ("queue", "vhost", "timeout", *_WAITED_FOR)
+    for name in body:
+        if name not in accepted:
+            raise failure.bad_request(f"wait-until has no argument {shown_name(name)!r}{choices(name, accepted)}")
     for name in ("queue", "vhost"):
         if not isinstance(body.get(name, ""), str):
-            raise failure.bad_request(f"{name} is to be a name")
+            raise failure.bad_request(f'{name} = {failure.shown(body[name])}: this must be text, such as "orders"')
     wanted = {name: _count(name, body[name]) for name in _WAITED_FOR if name in body}
     timeout_s = _timeout(body.get("timeout", TIMEOUT_S))
     await instance.time_travel.quiesce()
@@ -46,45 +51,62 @@ async def wait_until(instance: Instance, call: Call) -> dict[str, Any]:
         )
     except AssertionError as error:
         raise _not_so(error) from None
+    except ValueError as error:
+        raise failure.bad_request(shown_name(str(error))) from None
     return {name: _plain(value) for name, value in asdict(state).items()}
 
 
 async def published(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that clients published, oldest first, the last 10,000. Parameters: `vhost`, `exchange`,
-    `routing_key`; `count` waits until there are so many, up to `timeout` seconds, and is answered with 409 if there
-    are fewer or more."""
+    `routing_key`; `count` waits until there are so many, up to `timeout` seconds, and answers 409 if there are fewer or
+    more."""
     query = call.query
+    _check_query(query, "exchange", "routing_key", "vhost", "count", "timeout")
     where = {name: query.get(name) for name in ("exchange", "routing_key", "vhost")}
     await instance.time_travel.quiesce()
-    if "count" not in query:
-        return _shown(instance.inspector.published(**where))
-    count, timeout_s = _count("count", query["count"]), _timeout(query.get("timeout", TIMEOUT_S))
+    count = _count("count", query["count"]) if "count" in query else None
+    timeout_s = _timeout(query.get("timeout", TIMEOUT_S))
     try:
-        return _shown(await instance.inspector.wait_for_published(count, timeout_s=timeout_s, **where))
+        found = await instance.inspector.find_published(
+            where["exchange"], where["routing_key"], where["vhost"], count=count, timeout_s=timeout_s
+        )
     except AssertionError as error:
         raise _not_so(error) from None
+    return _shown(found)
 
 
 async def messages(instance: Instance, call: Call) -> list[dict[str, Any]]:
-    """The messages that are ready in a queue, in the order in which they would leave; they stay as they are."""
+    """The messages that are ready in a queue, in the order of their delivery; they stay unchanged."""
     await instance.time_travel.quiesce()
-    if call.path["name"] not in call.vhost.queues:
-        raise failure.not_found()
-    return _shown(instance.inspector.messages(call.path["name"], call.vhost.name))
+    name, vhost = call.path["name"], call.vhost
+    if name not in vhost.queues:
+        hint = did_you_mean(name, vhost.queues, quoted=True)
+        raise missing(f"there is no queue {name!r} in vhost {vhost.name!r}{hint}")
+    return _shown(instance.inspector.messages(name, vhost.name))
 
 
 async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
-    """The messages that clients published and no queue got, oldest first, the last 1,000. Parameter: `vhost`."""
+    """The messages that clients published and that were routed to no queue, oldest first, the last 1,000. Parameter:
+    `vhost`."""
+    _check_query(call.query, "vhost")
     await instance.time_travel.quiesce()
     return _shown(instance.inspector.unroutable(call.query.get("vhost")))
 
 
 async def channel_errors(instance: Instance, call: Call) -> list[dict[str, Any]]:
-    """What closed clients' channels and connections, oldest first, the last 1,000: `vhost`, `code`, `text`, `scope`
-    (`channel` or `connection`), `connection`, `channel`, `user`. Parameter: `vhost`."""
+    """The errors that closed clients' channels and connections, oldest first, the last 1,000: `vhost`, `code`, `text`,
+    `scope` (`channel` or `connection`), `connection`, `channel`, `user`. Parameter: `vhost`."""
+    _check_query(call.query, "vhost")
     await instance.time_travel.quiesce()
     refusals = instance.inspector.refusals(call.query.get("vhost"))
     return [{name: _plain(value) for name, value in asdict(refusal).items()} for refusal in refusals]
+
+
+def _check_query(query: Mapping[str, str], *accepted: str) -> None:
+    """Raises ApiError 400 for a misspelt parameter. Other unknown ones are ignored, as in RabbitMQ's API."""
+    for name in query:
+        if name not in accepted and name not in _OF_LISTS and nearest(name, accepted) is not None:
+            raise failure.bad_request(f"there is no parameter {shown_name(name)!r}{choices(name, accepted)}")
 
 
 def _not_so(error: AssertionError) -> ApiError:
@@ -95,7 +117,7 @@ def _count(name: str, value: Any) -> int:
     if isinstance(value, str) and value.isdecimal() and len(value) <= MAX_DIGITS:
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise failure.bad_request(f"{name} is to be a whole number, and not negative")
+        raise failure.bad_request(f"{name} = {failure.shown(value)}: this must be a whole number from 0 on")
     return value
 
 
@@ -105,7 +127,9 @@ def _timeout(value: Any) -> float:
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 <= seconds <= MAX_TIMEOUT_S:
-        raise failure.bad_request(f"timeout is to be a number of seconds, at most {MAX_TIMEOUT_S:g}")
+        raise failure.bad_request(
+            f"timeout = {failure.shown(value)}: this must be a number of seconds from 0 to {MAX_TIMEOUT_S:g}"
+        )
     return seconds
 
 
@@ -113,7 +137,7 @@ def _timeout(value: Any) -> float:
 
 
 def _shown(found: Iterable[Message]) -> list[dict[str, Any]]:
-    """In the words of RabbitMQ's API for what was got out of a queue."""
+    """Return messages as RabbitMQ's API shows those that were got out of a queue."""
     return [_message(message) for message in found]
 
 

@@ -1,4 +1,4 @@
-"""A path of the testing API, and what answers it."""
+"""A path of the testing API with its handlers."""
 
 import inspect
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from amqpbroker.management.identity import Access
 from amqpbroker.management.resource import Handler, Resource
 from amqpbroker.testing.instance import Instance
 
-#: What answers; a coroutine function if it waits. See `management.resource.Handler`.
+#: Returns an answer, or a coroutine for it. See `management.resource.Handler`.
 LabHandler = Callable[[Instance, Call], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`path` below /api, for administrators."""
+    """A resource for administrators. path: below /api."""
 
     path: str
     get: LabHandler | None = None
@@ -28,12 +28,17 @@ class Route:
     delete: LabHandler | None = None
 
     def resource(self, instance: Instance) -> Resource:
-        """What it is for one broker."""
+        """Return the resource of one broker."""
 
         def bound(handler: LabHandler | None) -> Handler | None:
             return None if handler is None else partial(_answer, handler, instance)
 
         return Resource(self.path, Access.ADMIN, bound(self.get), bound(self.put), bound(self.post), bound(self.delete))
+
+
+def missing(reason: str) -> ApiError:
+    """Return an answer 404 whose reason says which objects there are."""
+    return ApiError(404, "Object Not Found", shown_name(reason))
 
 
 async def _answer(handler: LabHandler, instance: Instance, call: Call) -> Any:

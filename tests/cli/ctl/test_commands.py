@@ -27,7 +27,7 @@ def url(broker):
 
 @pytest.fixture
 def ctl(url, capsys):
-    """Runs a command that is to succeed, or with `status` to fail so; returns what it wrote."""
+    """Return a function that runs a command, checks its exit status, and returns its output."""
 
     def call(*words, status=0):
         capsys.readouterr()
@@ -66,7 +66,7 @@ def lines(text):
 # --- users and permissions --------------------------------------------------------------------------------------------
 
 
-def test_a_user_comes_and_goes(ctl):
+def test_a_user_is_added_and_deleted(ctl):
     assert lines(ctl("add_user", "u", "secret"))[0] == 'Adding user "u" ...'
     assert ctl("add_user", "u", "x", status=70) == 'Error:\nUser "u" already exists\n'
     ctl("set_user_tags", "u", "management", "policymaker")
@@ -91,7 +91,7 @@ def test_passwords(ctl, user):
     ctl("authenticate_user", user, "new", status=65)
 
 
-def test_a_hash_made_here_is_a_password_there(ctl):
+def test_a_hashed_password_works_in_the_broker(ctl):
     made = ctl("hash_password", "abc").strip()
     ctl("add_user", "hashed", made, "--pre-hashed-password")
     ctl("authenticate_user", "hashed", "abc")
@@ -263,7 +263,7 @@ def test_the_node(ctl, broker):
     assert "is fully booted and running" in ctl("check_running")
 
 
-def test_what_it_is_set_to_and_takes(ctl, broker):
+def test_settings_and_memory_of_the_broker(ctl, broker):
     assert {"key": "heartbeat", "value": "60"} in json.loads(ctl("environment", "--formatter", "json"))
     assert "secret" not in ctl("environment")
     parts = json.loads(ctl("memory_breakdown", "--formatter", "json"))
@@ -289,7 +289,7 @@ def test_a_wrong_password_is_told_with_what_to_do(url, capsys):
     assert "--url http://USER:PASSWORD@HOST:PORT" in capsys.readouterr().err
 
 
-def test_definitions_out_and_in(ctl, tmp_path):
+def test_definitions_are_exported_and_imported(ctl, tmp_path):
     ctl("add_vhost", "kept")
     path = tmp_path / "definitions.json"
     ctl("export_definitions", str(path))
@@ -309,7 +309,7 @@ def test_the_owner_of_the_data_directory_needs_no_password(tmp_path, capsys):
 
 
 def test_await_startup_waits(tmp_path):
-    """Started before the broker, it ends once that answers."""
+    """A command that is started before the broker ends once the broker answers."""
     directory = str(tmp_path / "data")
     words = [sys.executable, "-m", "amqpbroker", "ctl", "await_startup", "--data-dir", directory, "--timeout", "30"]
     done = []

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from amqpbroker.cli.ctl.command import Rows
+from amqpbroker.cli.ctl.commands import COMMANDS
 from amqpbroker.cli.ctl.failure import CtlError
 from amqpbroker.cli.ctl.output import show, shown
 
@@ -16,7 +17,7 @@ def test_a_table_is_tab_separated(capsys):
     assert capsys.readouterr().out.startswith("a\t1")
 
 
-def test_where_nobody_looks_it_is_the_default(capsys):
+def test_without_a_terminal_the_table_is_plain(capsys):
     show(ROWS, None)
     assert capsys.readouterr().out.startswith("name\tn\tmore\n")
 
@@ -43,13 +44,13 @@ def test_csv(capsys):
     assert capsys.readouterr().out.splitlines()[:2] == ["name,n,more", 'a,1,"[{""x"",""y""}]"']
 
 
-def test_a_pretty_table_has_it_all(capsys):
+def test_a_pretty_table_has_all_values(capsys):
     show(ROWS, "pretty_table")
     out = capsys.readouterr().out
     assert all(word in out for word in ("name", "more", "[t, u]"))
 
 
-def test_a_pretty_table_that_is_far_too_wide_is_turned_on_its_side(capsys):
+def test_a_pretty_table_that_is_far_too_wide_is_shown_row_by_row(capsys):
     columns = [f"a_column_of_number_{number}" for number in range(30)]
     show(Rows(columns, [list(range(30)), list(range(30))]), "pretty_table")
     lines = capsys.readouterr().out.splitlines()
@@ -66,7 +67,7 @@ def test_an_unknown_formatter():
         show(ROWS, "xml")
 
 
-def test_nothing_gets_at_the_terminal():
+def test_values_have_no_control_characters():
     assert shown("\x1b[31mred\n") == "\\x1b[31mred\\x0a"
 
 
@@ -76,3 +77,50 @@ def test_nothing_gets_at_the_terminal():
 )
 def test_values(value, text):
     assert shown(value) == text
+
+
+@pytest.fixture
+def on_80_columns(monkeypatch, capsys):
+    """Return a function that shows rows on a terminal of 80 columns, and returns the lines."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def run(rows):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        show(rows, None)
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def test_a_table_that_fits_80_columns_is_shown_as_it_is(on_80_columns):
+    lines = on_80_columns(Rows(["name", "messages_ready"], [["orders", 1]]))
+    assert any("messages_ready" in line for line in lines)
+
+
+def test_a_table_that_is_wider_has_folded_heads_and_texts_and_whole_numbers(on_80_columns):
+    columns = ["name", "messages_ready", "messages_unacknowledged", "consumers", "state"]
+    lines = on_80_columns(Rows(columns, [["q" * 70, 12, 345, 6, "running"], ["other", 1_234_567, 0, 0, "running"]]))
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert text.count("q") == 70
+    assert ["name", "ready", "unacknowledged", "consumers", "state"] in [line.split() for line in lines]
+    assert ["other", "1234567", "0", "0", "running"] in [line.split() for line in lines]
+
+
+def test_a_table_whose_columns_do_not_fit_is_shown_row_by_row(on_80_columns):
+    columns = [f"a_column_{number}" for number in range(20)]
+    lines = on_80_columns(Rows(columns, [["x" * 100, *range(19)]]))
+    assert max(map(len, lines)) <= 80
+    assert "\n".join(lines).count("x") == 100
+    assert ["a_column_19", "18"] in [line.strip("│ ").replace("│", " ").split() for line in lines]
+
+
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.columns])
+def test_the_default_columns_of_every_list_fit(on_80_columns, name):
+    columns = list(COMMANDS[name].default_columns)
+    numbers = ("messages", "consumer_count", "prefetch", "peer_port")
+    row = [1 if column.startswith(numbers) else "text" for column in columns]
+    lines = on_80_columns(Rows(columns, [row]))
+    assert max(map(len, lines)) <= 80
+    assert len([line for line in lines if "text" in line]) == 1

@@ -1,7 +1,8 @@
 import pytest
 
+from amqpbroker.cli.ctl.commands import COMMANDS
 from amqpbroker.cli.ctl.failure import UsageError
-from amqpbroker.cli.ctl.run import parse, run
+from amqpbroker.cli.ctl.run import completions, parse, run
 
 
 def test_options_stand_anywhere():
@@ -16,7 +17,7 @@ def test_a_command_has_options_of_its_own():
     assert line.options == {"apply-to": "queues", "priority": "3"}
 
 
-def test_behind_two_dashes_everything_is_a_word():
+def test_all_words_after_two_dashes_are_arguments():
     assert parse(["change_password", "u", "--", "-secret"]).words == ["u", "-secret"]
 
 
@@ -59,12 +60,12 @@ def test_help(capsys):
     assert "purge_queue <queue>" in capsys.readouterr().out
 
 
-def test_where_nothing_answers(capsys):
+def test_no_broker_answers(capsys):
     assert run(["ping", "--url", "http://127.0.0.1:1"]) == 69
     assert "unable to perform an operation on the broker at http://127.0.0.1:1" in capsys.readouterr().err
 
 
-def test_what_is_no_url(capsys):
+def test_a_url_of_another_scheme_is_refused(capsys):
     assert run(["ping", "--url", "amqp://x"]) == 69
     assert "http://[USER:PASSWORD@]HOST:PORT" in capsys.readouterr().err
 
@@ -72,3 +73,36 @@ def test_what_is_no_url(capsys):
 def test_no_broker_on_a_directory(tmp_path, capsys):
     assert run(["ping", "--data-dir", str(tmp_path)]) == 69
     assert f"no broker runs on {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_help_of_a_list_names_its_columns(capsys):
+    assert run(["list_queues", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Columns that are shown if none is named:\n\n   name, messages\n" in out
+    assert all(column in out for column in ("messages_unacknowledged", "consumers", "policy"))
+    assert run(["add_user", "--help"]) == 0
+    assert "olumns" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_fits_80_columns(name, capsys):
+    assert run(["help", name] if name else ["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if len(line) > 80 and not line.startswith("amqpbroker ctl")] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "incomplete", "words"),
+    [
+        ([], "list_q", ["list_queues"]),
+        (["-p", "v"], "purge", ["purge_queue"]),
+        (["list_queues"], "messages_u", ["messages_unacknowledged", "messages_unacknowledged_ram"]),
+        (["list_queues", "consumers"], "consumers", []),
+        ([], "--ur", ["--url"]),
+        ([], "--nod", []),
+        (["set_policy"], "--app", ["--apply-to"]),
+        (["add_user"], "x", []),
+    ],
+)
+def test_words_that_may_follow(before, incomplete, words):
+    assert completions(before, incomplete) == words

@@ -1,4 +1,4 @@
-"""A link without a socket: what was sent, what is to be read, and how much the socket takes."""
+"""A fake link without a socket: sent data, input, and the number of bytes that the socket accepts."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Publishes out of the bytes that a client sends."""
+"""Decodes publishes from the bytes of a client."""
 
 import struct
 
@@ -7,7 +7,7 @@ from amqpbroker.wire.reader import FrameReader
 
 
 def parsed(data, frame_max=4096, sent_on=1):
-    """Publishes as (arguments of basic.publish, properties, body)."""
+    """Yield publishes as (arguments of basic.publish, properties, body)."""
     reader = FrameReader(frame_max)
     reader.feed(bytes(data))
     found = []

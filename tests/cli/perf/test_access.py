@@ -24,7 +24,7 @@ def test_every_part_may_be_missing(text, uri):
 
 
 @pytest.mark.parametrize("text", ["http://u:hush@h", "h:5672", "amqp://u:hush@h:many", "amqp://u:hush@h:70000"])
-def test_what_is_none_is_told_without_its_password(text):
+def test_errors_of_addresses_have_no_password(text):
     with pytest.raises(ValueError, match="amqp://USER:PASSWORD@HOST") as told:
         Uri.parse(text)
     assert "hush" not in str(told.value)
@@ -36,7 +36,7 @@ def test_the_password_is_never_shown():
     assert "hush" not in f"{uri} {uri!r}"
 
 
-def test_who_logs_in_by_a_certificate_is_not_named():
+def test_a_login_by_certificate_has_no_user_name():
     assert str(Uri("host", 5671, user="", tls=True)) == "amqps://host:5671/"
 
 
@@ -55,7 +55,7 @@ def certificate(authority):
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory, authority):
-    """A broker that wants a certificate of every client."""
+    """A broker that requires a certificate of every client."""
     server = authority.issue("server")
     settings = {
         "listeners.ssl.default": "127.0.0.1:0",
@@ -82,13 +82,13 @@ def test_a_certificate_logs_its_user_in(strict, authority, certificate):
     assert client.close()
 
 
-def test_without_one_it_is_told_what_to_do(strict, authority):
+def test_a_missing_broker_is_reported_with_advice(strict, authority):
     with pytest.raises(PerfError, match="wants a certificate, name it with --certfile"):
         Client(access(strict, Tls(authority.cafile)))
 
 
 def test_with_a_password_where_only_certificates_count(strict, authority, certificate):
-    with pytest.raises(PerfError, match="the broker does not take PLAIN to log in by, but EXTERNAL"):
+    with pytest.raises(PerfError, match="the broker does not accept the login mechanism PLAIN; it offers EXTERNAL"):
         Client(access(strict, Tls(authority.cafile, *certificate), external=False))
 
 

@@ -14,10 +14,10 @@ RABBITMQ = {"product": longstr("RabbitMQ"), "version": longstr("4.0.5")}
         ({"amqpbroker": Field("t", True)}, "RabbitMQ 4.0.5"),
     ],
 )
-def test_what_a_broker_is(properties, product):
+def test_the_product_of_a_broker(properties, product):
     assert product_of(RABBITMQ | properties) == product
 
 
-def test_a_broker_that_says_little():
+def test_a_broker_without_properties():
     assert product_of({"product": longstr("other")}) == "other"
     assert product_of({}) == ""

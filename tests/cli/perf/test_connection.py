@@ -13,7 +13,7 @@ from amqpbroker.wire.reader import FrameReader
 
 @pytest.fixture
 def ends():
-    """A link, and the broker's end of it."""
+    """A link, and the broker's socket."""
     ours, theirs = socket.socketpair()
     access = SimpleNamespace(uri=Uri())
     client = SimpleNamespace(
@@ -31,7 +31,7 @@ def everything(theirs, size):
     return data
 
 
-def test_what_the_socket_does_not_take_goes_later_and_in_order(ends):
+def test_unsent_data_is_sent_later_in_order(ends):
     link, theirs = ends
     data = bytes(range(256)) * 40_000
     assert not link.send(memoryview(data))
@@ -45,13 +45,13 @@ def test_what_the_socket_does_not_take_goes_later_and_in_order(ends):
     assert (link.unsent, link.is_idle) == (0, True)
 
 
-def test_what_is_queued_is_not_counted_as_unsent(ends):
+def test_queued_data_is_not_counted_as_unsent(ends):
     link, _ = ends
     link.queue(b"x" * 10_000_000)
     assert (link.unsent, link.is_idle) == (0, False)
 
 
-def test_what_came_with_the_set_up_is_read_first(ends):
+def test_input_of_the_set_up_is_read_first(ends):
     link, theirs = ends
     link.client.reader.feed(b"abc")
     theirs.sendall(b"def")
@@ -99,11 +99,11 @@ def test_a_silent_broker_is_told(ends):
     link, _ = ends
     start = link._heard_at
     link.beat(start + 21, is_reading=True)
-    with pytest.raises(PerfError, match="nothing heard of the broker for two heartbeats"):
+    with pytest.raises(PerfError, match="the broker has sent nothing for two heartbeats"):
         link.beat(start + 22, is_reading=True)
 
 
-def test_who_does_not_read_hears_nothing(ends):
+def test_a_client_that_does_not_read_gets_no_output(ends):
     link, _ = ends
     start = link._heard_at
     link.beat(start + 100, is_reading=False)
@@ -166,7 +166,7 @@ def test_a_buffer_grows_when_it_is_filled_and_keeps_what_is_in_it():
     assert found == [(3, 1, body)] * 3
 
 
-def test_one_that_is_not_filled_stays_small():
+def test_a_buffer_that_is_not_filled_stays_small():
     read_buffer = ReadBuffer()
     for _ in range(1000):
         taken(read_buffer, DATA)
@@ -179,8 +179,8 @@ def test_a_part_of_a_frame_is_left():
     assert read_buffer.rest() == DATA[14:20]
 
 
-def test_what_is_no_frame_is_told():
+def test_invalid_frames_are_reported():
     with pytest.raises(PerfError, match="end octet"):
         taken(ReadBuffer(100), DATA[:13] + b"\0")
-    with pytest.raises(PerfError, match="frame of 93 octets, more than was agreed on"):
+    with pytest.raises(PerfError, match="frame of 93 bytes, which is more than was negotiated"):
         taken(ReadBuffer(100), frames.FRAME_HEAD.pack(3, 1, 93) + b"x")

@@ -41,7 +41,7 @@ def test_on_another_channel():
     assert SingleAcks(600).between(255, 256) == ack(255, channel=600) + ack(256, channel=600)
 
 
-def test_giving_back():
+def test_requeue_of_deliveries():
     back = methods.encode("basic.nack", delivery_tag=7, multiple=True, requeue=True)
     assert back_up_to(7, 2) == frames.frame(frames.METHOD, 2, back)
 
@@ -101,7 +101,7 @@ def test_none():
 
 
 @pytest.mark.parametrize("ack_every", [0, 100])
-def test_what_is_beyond_the_limit_is_neither_counted_nor_acknowledged(ack_every):
+def test_deliveries_beyond_the_limit_are_not_counted_or_acknowledged(ack_every):
     some, link = consumer(limit=7, ack_every=ack_every)
     read(some, link, deliveries(1, 5))
     assert not some.done
@@ -183,7 +183,7 @@ def test_each_channel_has_its_rate(monkeypatch):
     assert link.sent == SingleAcks(1).between(1, 2) + SingleAcks(2).between(1, 1)
 
 
-def test_with_a_rate_idle_time_is_not_made_up_for(monkeypatch):
+def test_idle_time_is_lost_with_a_rate(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(rate=10.0)
@@ -203,8 +203,8 @@ def test_with_a_rate_idle_time_is_not_made_up_for(monkeypatch):
     assert some.wake == pytest.approx(170.05)
 
 
-def test_with_a_rate_it_makes_up_for_being_late_itself(monkeypatch):
-    """As few as are prefetched: while it was late, no more could come."""
+def test_lateness_is_made_up_for_with_a_rate(monkeypatch):
+    """A small prefetch limits the deliveries that arrive while the consumer is late."""
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(rate=10.0)
@@ -228,17 +228,17 @@ def test_the_time_ends_with_the_last_message_within_the_limit(monkeypatch):
     assert some.last == 101.0
 
 
-def test_octets_are_those_of_what_came():
+def test_bytes_of_deliveries_are_counted():
     some, link = consumer()
     read(some, link, deliveries(1, 5) + deliveries(6, 8, b"y" * 1000))
     assert some.counts() == {"consumed": 8, "consumed_octets": 5 * 16 + 3 * 1000}
 
 
-def test_octets_beyond_the_limit_do_not_count():
+def test_bytes_beyond_the_limit_are_not_counted():
     some, link = consumer(limit=4)
     read(some, link, deliveries(1, 10))
     assert some.counts() == {"consumed": 4, "consumed_octets": 64}
 
 
-def test_octets_of_nothing():
+def test_bytes_without_messages():
     assert consumer()[0].counts() == {"consumed": 0, "consumed_octets": 0}

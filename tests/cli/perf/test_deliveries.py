@@ -23,7 +23,7 @@ def method(name, **arguments):
 
 
 def fed(data, sizes, mark=b"", channels=1):
-    """What comes of the data, read in pieces of these sizes."""
+    """Return the counts for data that is read in pieces of these sizes."""
     deliveries, others = Deliveries(mark, channels, 1 << 16), []
     at, sizes = 0, iter(sizes)
     while at < len(data):
@@ -51,7 +51,7 @@ MIXED = b"".join(
 MIXED_OCTETS = 11 * 16 + 600 + 10 * 16
 
 
-def test_what_is_counted_is_the_same_for_every_split():
+def test_counts_are_the_same_for_every_split():
     for split in range(len(MIXED)):
         deliveries, others = fed(MIXED, [split or 1, *[len(MIXED)] * 3])
         assert (deliveries.come[1], deliveries.octets, deliveries.rest()) == (24, MIXED_OCTETS, b"")
@@ -59,7 +59,7 @@ def test_what_is_counted_is_the_same_for_every_split():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 50, 87, 88, 89, 1000])
-def test_and_for_pieces_of_every_size(size):
+def test_faults_are_invisible_for_pieces_of_every_size(size):
     deliveries, others = fed(MIXED, repeat(size))
     assert (deliveries.come[1], deliveries.octets, len(others)) == (24, MIXED_OCTETS, 1)
 
@@ -73,7 +73,7 @@ def test_bodies_of_all_sizes(seed):
     assert (deliveries.come[1], deliveries.octets) == (len(bodies), sum(bodies))
 
 
-def test_within_a_run_nothing_is_looked_at():
+def test_equal_deliveries_are_counted_without_parsing():
     one = len(delivery(1, b"x" * 16))
     data = bytearray(b"".join(delivery(tag, b"x" * 16) for tag in range(1, 51)))
     data[20 * one - 1] = 0  # an end octet, for which reading it frame by frame would end with an error
@@ -89,13 +89,13 @@ def test_whole_deliveries_of_many_lengths_are_not_read_frame_by_frame():
     assert (deliveries.come[1], deliveries.octets) == (50, sum(range(17, 67)))
 
 
-def test_a_gap_in_the_tags_is_counted_as_it_is():
+def test_a_gap_in_the_tags_is_counted():
     data = b"".join(delivery(tag, b"x" * 16) for tag in [1, 2, 3, 9, 10, 11])
     deliveries, _ = fed(data, [200, *[len(data)] * 2])
     assert deliveries.come[1] == 6
 
 
-def test_two_that_are_as_long_as_three_are_two():
+def test_two_long_deliveries_are_not_counted_as_three():
     one = len(delivery(1, b"x" * 16))
     longer = delivery(2, b"y" * (16 + one))
     assert len(longer) == 2 * one
@@ -124,15 +124,15 @@ def test_small_messages_of_others_have_no_age():
     assert (deliveries.come[1], deliveries.ages_ns) == (8, [])
 
 
-def test_what_is_no_frame_is_told():
+def test_invalid_frames_are_reported():
     with pytest.raises(PerfError, match="end octet"):
         fed(b"\x01\x00\x01\x00\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
-    with pytest.raises(PerfError, match="more than was agreed"):
+    with pytest.raises(PerfError, match="more than was negotiated"):
         fed(b"\x03\x00\x01\xff\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
 
 
 def by_channel(counts, chance):
-    """Deliveries of so many on each channel, in an order by chance, and the octets of each."""
+    """Return deliveries of several channels in random order, and the bytes of each."""
     tags = [0] * len(counts)
     order = [channel for channel, count in enumerate(counts, 1) for _ in range(count)]
     chance.shuffle(order)
@@ -152,7 +152,7 @@ def test_channels_are_counted_each_for_itself(seed):
     assert deliveries.come[1:] == counts
 
 
-def test_within_a_run_of_several_channels_only_the_last_of_each_is_looked_at():
+def test_equal_deliveries_of_several_channels_parse_only_the_last():
     some = by_channel([20, 30, 10], random.Random(1))
     looked_at = {max(at for at, one in enumerate(some) if one[2] == channel) for channel in (1, 2, 3)}
     unseen = next(at for at in range(1, len(some)) if at not in looked_at)

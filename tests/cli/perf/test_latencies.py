@@ -36,7 +36,7 @@ def test_percentiles_are_exact_to_one_percent(percent):
     assert exact <= of(values).percentile_ns(percent) <= exact * 1.01
 
 
-def test_merging_is_as_if_all_had_been_added_to_one():
+def test_merged_histograms_equal_one_of_all_values():
     values = [7, 900, 12_345, 12_345, 88_888_888]
     merged = Latencies()
     for some in ([], values[:2], values[2:], []):
@@ -45,7 +45,7 @@ def test_merging_is_as_if_all_had_been_added_to_one():
     assert merged.buckets == of(values).buckets
 
 
-def test_a_bucket_reaches_to_the_next():
+def test_buckets_are_contiguous():
     # 256 to 511 have buckets of 2, 512 to 1023 of 4
     assert of([256, 257]).buckets == {256: 2}
     assert of([511, 512, 515]).buckets == {510: 1, 512: 2}
@@ -54,7 +54,7 @@ def test_a_bucket_reaches_to_the_next():
 
 @pytest.mark.parametrize("count", [1000, 3000, 7000])
 def test_percentiles_of_a_known_distribution(count):
-    """Of 1, 2, 3... each percentile is known; none is less than that, nor by 1 % more."""
+    """The percentiles of 1, 2, 3... are known. Results are not lower, and at most 1 % higher."""
     summary = of([number * 1_000_000_000 // count for number in range(1, count + 1)]).summary_ms()
     assert summary["mean"] == pytest.approx(500, rel=0.01)
     for percent in (50, 75, 95, 99, 99.9):
@@ -63,6 +63,6 @@ def test_percentiles_of_a_known_distribution(count):
 
 
 def test_the_rank_is_exact():
-    """2997 of 3000 are 99.9 %, though 3000 times 99.9 is a little more than 299700 as a float."""
+    """2997 of 3000 are 99.9 %, although 3000 times 99.9 is a little more than 299700 as a float."""
     assert of([1] * 2997 + [2] * 3).percentile_ns(99.9) == 1
     assert of([1] * 2996 + [2] * 4).percentile_ns(99.9) == 2

@@ -45,7 +45,7 @@ def started(*arguments):
 
 
 def ended(process):
-    """(exit status, stdout, stderr)"""
+    """Return exit status, stdout and stderr."""
     stdout, stderr = process.communicate(timeout=PATIENCE_S)
     return process.returncode, stdout, stderr
 
@@ -62,7 +62,7 @@ def result(*arguments):
 
 @pytest.fixture
 def consumers(broker):
-    """How many consumers a queue has; None if it is not there."""
+    """Return the number of consumers of a queue, None if it does not exist."""
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
 
         def count(name):
@@ -94,7 +94,7 @@ def test_several_channels_of_a_connection(broker):
 
 
 def timed(broker, seconds):
-    """The result, and how many messages are left in the queue."""
+    """Return the result, and the number of messages left in the queue."""
     some = ["-u", "perf-timed", "-z", seconds, "-q", 1000, "-A", 100, "--measure-latency"]
     found = result("throughput", "--uri", broker.url, *some)
     assert found["seconds"] >= seconds
@@ -107,7 +107,7 @@ def timed(broker, seconds):
     return found, left
 
 
-def test_by_time_what_is_published_is_consumed_or_still_there(broker):
+def test_messages_of_a_timed_run_are_consumed_or_still_queued(broker):
     found, left = timed(broker, 0.5)
     if found["consumed"] <= 1000:  # a machine that is busy may stand still for as long
         found, left = timed(broker, 5)
@@ -171,7 +171,7 @@ def test_a_body_from_a_file_and_emptying_its_queue(broker, tmp_path, consumers):
 
 
 def got(broker, queue, count):
-    """(routing key, properties, body) of so many messages in a queue."""
+    """Return (routing key, properties, body) of messages in a queue."""
     with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
         for _ in range(count):
@@ -228,13 +228,13 @@ def test_latencies_of_messages_that_all_differ(broker):
 
 
 @pytest.mark.parametrize("more", [[], ["--unique-keys"]])
-def test_what_is_returned_is_counted_to_the_last(broker, more):
+def test_all_returned_messages_are_counted(broker, more):
     nowhere = ["-e", "amq.direct", "-k", "nowhere", "-p", "-f", "mandatory"]
     found = result("throughput", "--uri", broker.url, *nowhere, *more, "-y", 0, "-C", 3000)
     assert (found["published"], found["returned"]) == (3000, 3000)
 
 
-def test_a_fanout_exchange_and_what_a_person_sees(broker, consumers):
+def test_readable_output_of_a_fanout_exchange(broker, consumers):
     several = ["--queue-pattern", "perf-fan-%d", "--queue-pattern-to", 2, "-y", 2, "--delete"]
     status, stdout, stderr = run(
         "throughput", "-h", broker.url, "--quiet", "-e", "perf-fan", "-t", "fanout", *several, "-C", 100
@@ -328,13 +328,13 @@ def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, 
     status, output = invoked("queue-count", "--uri", broker.url, "-x", 2, *refused)
     assert status == 1
     assert "406 PRECONDITION_FAILED" in output
-    assert "with 0 queues there" in output
+    assert "with 0 queues open" in output
 
 
-def test_nobody_there_to_churn():
+def test_churn_without_a_broker():
     status, _, output = run("connection-churn", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
-    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --uri\n"
+    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
 
 
 def test_many_connections(broker):
@@ -388,7 +388,7 @@ def test_the_closing_of_its_terminal_ends_it_in_order(broker, consumers):
     assert consumers("perf-closed") is None
 
 
-def test_what_the_broker_refuses_while_setting_up(broker):
+def test_errors_of_the_broker_during_the_set_up(broker):
     status, output = invoked("throughput", "--uri", broker.url, "-e", "amq.none")
     assert status == 1
     assert f"127.0.0.1:{broker.port}: the broker closed the channel: 404 NOT_FOUND - no exchange 'amq.none'" in output
@@ -397,10 +397,10 @@ def test_what_the_broker_refuses_while_setting_up(broker):
 def test_more_channels_than_the_broker_allows(broker):
     status, _, stderr = run("throughput", "--uri", broker.url, "-x", 0, "-Y", 2048, "-z", 5)
     assert status == 1
-    assert "Error: the broker allows 2047 channels in a connection; ask for no more of them" in stderr
+    assert "Error: the broker allows 2047 channels in a connection; use no more than that" in stderr
 
 
-def test_what_the_broker_refuses_later(broker):
+def test_errors_of_the_broker_during_the_run(broker):
     nowhere = ["-y", 0, "-e", "amq.none", "-p", "-u", "q"]
     status, stdout, stderr = run("throughput", "--uri", broker.url, *nowhere, "-z", 5, "--json")
     assert status == 1
@@ -414,10 +414,10 @@ def invoked(*arguments):
     return outcome.exit_code, outcome.output
 
 
-def test_nobody_there():
+def test_no_broker_at_the_address():
     status, output = invoked("throughput", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
-    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --uri\n"
+    assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
 
 
 def test_a_wrong_password_is_told_but_not_shown(broker):
@@ -431,18 +431,18 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
     ("arguments", "said"),
     [
         (["throughput", "-x", 0, "-y", 0], "nothing to do"),
-        (["latency", "-s", 8], "-s is to be at least 16"),
-        (["latency", "-vs", "20:1", "-vs", "8:1"], "-s is to be at least 16"),
+        (["latency", "-s", 8], "-s must be at least 16"),
+        (["latency", "-vs", "20:1", "-vs", "8:1"], "-s must be at least 16"),
         (["queue-churn", "-h"], "-h is the broker's address, as in PerfTest; help is --help"),
-        (["throughput", "--keyfile", __file__], "name that with --certfile"),
-        (["throughput", "-se"], "--sasl-external takes an amqps:// address, and --certfile"),
+        (["throughput", "--keyfile", __file__], "give the certificate with --certfile"),
+        (["throughput", "-se"], "--sasl-external needs an amqps:// address and --certfile"),
         (["latency", "-B", __file__], "--body: to measure latencies"),
         (["throughput", "-B", __file__, "-s", 5], "--body has a size of its own"),
         (["throughput", "-R", 5, "-L", 5], "--consumer-rate and --consumer-latency exclude each other"),
         (["throughput", "-ew", "idle", "-y", 0], "give -y at least 1"),
         (["latency", "-r", 5, "-vr", "5:1"], "--rate and --variable-rate exclude each other"),
         (["throughput", "-s", 5, "-vs", "5:1"], "--size and --variable-size exclude each other"),
-        (["throughput", "-vr", "0:1"], "one of the rates is to be at least 0.000001"),
+        (["throughput", "-vr", "0:1"], "one of the rates must be at least 0.000001"),
         (["throughput", "-vr", "5"], "'5' has no colon: write a number, a colon and seconds, such as 200:60"),
         (["throughput", "-vs", "5.5:1"], "'5.5' is not a whole number from 0 to 536,870,912"),
         (["latency", "-y", 0], "-y at least 1 or --confirm"),
@@ -456,7 +456,7 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-E", "-u", "q"], "leave --queue and --queue-pattern out"),
         (["throughput", "-E", "-y", 2, "-Y", 2], "only 1 would get messages: give as many producers"),
         (["throughput", "-E", "-y", 0], "give -y at least 1"),
-        (["throughput", "-k", "é" * 128], "--routing-key is to be at most 255 octets"),
+        (["throughput", "-k", "é" * 128], "--routing-key must be at most 255 bytes"),
         (["throughput", "-u", "q", "--queue-pattern", "q%d"], "exclude each other"),
         (["throughput", "--queue-pattern", "q"], "one %d, such as perf-%d"),
         (["throughput", "--queue-pattern", "q%d", "--queue-pattern-from", 2], "at least --queue-pattern-from"),
@@ -467,20 +467,20 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-vs", "5:1e-9"], "'1e-9' is not a number from 0.001 to 2,000,000"),
         (["throughput", "-qp", "q%d%d"], "one %d, such as perf-%d"),
         (["throughput", "-qp", "q%9999999999d"], "one %d, such as perf-%d"),
-        (["throughput", "-qp", "q%256d"], "names of queues are to be at most 255 octets"),
+        (["throughput", "-qp", "q%256d"], "names of queues must be at most 255 bytes"),
         (["throughput", "-qp", "q%d", "-qpt", 10**12], "--queue-pattern-to: 1,000,000 queues at most"),
         (["throughput", "-E", "-e", "x", "-y", 65535, "-Y", 65535], "but 1,000,000 at most"),
         (
             ["throughput", "-s", 10**8, "--max-priority", 255],
             "are 25,600,000,000 octets together, and may be 536,870,912",
         ),
-        (["throughput", "-mp", '{"a": NaN}'], "NaN is no number"),
+        (["throughput", "-mp", '{"a": NaN}'], "NaN is not a number"),
         (["throughput", "--random-body-size", 500], "'500' has no colon: write the smallest and the largest size"),
         (["throughput", "--random-body-size", "-a"], "'-a' has no colon: write the smallest and the largest size"),
         (["throughput", "--random-body-size", "5:"], "'' is not a whole number from 0 to 536,870,912"),
         (["throughput", "--random-body-size", "2000:100"], "begins with the larger size: write 100:2000"),
         (["throughput", "--random-body-size", "1:40000000"], "give a size of at most 33,554,432 octets"),
-        (["latency", "--random-body-size", "8:100"], "--random-body-size is to be at least 16 to measure latencies"),
+        (["latency", "--random-body-size", "8:100"], "--random-body-size must be at least 16 to measure latencies"),
         (["throughput", "--random-body-size", "1:2", "-s", 0], "--size and --random-body-size exclude each other"),
         (["throughput", "--random-body-size", "1:2", "-vs", "5:1"], "--variable-size and --random-body-size exclude"),
         (["throughput", "--random-body-size", "1:2", "-B", __file__], "--body and --random-body-size exclude"),
@@ -491,9 +491,9 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["throughput", "-K", "-p", "-u", "q"], "name an exchange that is there with --exchange"),
         (["throughput", "-K", "-e", "x", "-t", "direct"], "leave --type out for a topic exchange"),
         (["throughput", "-K", "-e", "amq.direct"], "name another one than amq.direct"),
-        (["throughput", "-K", "-k", "k" * 232], "--routing-key is to be at most 231 octets with --unique-keys"),
-        (["throughput", "-K", "-u", "q" * 232], "--queue is to be at most 231 octets with --unique-keys"),
-        (["throughput", "-K", "-qp", "q%232d"], "names of queues are to be at most 231 octets with --unique-keys"),
+        (["throughput", "-K", "-k", "k" * 232], "--routing-key must be at most 231 bytes with --unique-keys"),
+        (["throughput", "-K", "-u", "q" * 232], "--queue must be at most 231 bytes with --unique-keys"),
+        (["throughput", "-K", "-qp", "q%232d"], "names of queues must be at most 231 bytes with --unique-keys"),
         (["queue-churn", "--queue-args", '{"a": 99999999999999999999}'], "--queue-args: a is too large"),
     ],
 )
@@ -504,9 +504,9 @@ def test_mistakes_in_the_command_line(arguments, said):
     assert "hush" not in output
 
 
-def test_a_body_that_has_no_end(monkeypatch):
+def test_endless_body_file_is_refused(monkeypatch):
     monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
-    assert "--body: /dev/zero is larger than 1,000 octets" in invoked("throughput", "-B", "/dev/zero")[1]
+    assert "--body: /dev/zero is larger than 1,000 bytes" in invoked("throughput", "-B", "/dev/zero")[1]
 
 
 @pytest.mark.parametrize("more", [["--random-properties"], ["--max-priority", 15]])

@@ -26,7 +26,7 @@ def pool(variety, count=10, *, chunk_bytes=1 << 18, number=0, channel=1, **more)
 
 
 def taken(some, count, most=1 << 30):
-    """So many publishes, which are taken as they may be, at most so many at once."""
+    """Return a number of publishes, in calls of at most `most`."""
     found = []
     while len(found) < count:
         found += parsed(some.next_publishes(min(some.most, most, count - len(found))))
@@ -49,7 +49,7 @@ def test_bodies_of_random_sizes_come_again_in_the_same_order():
     assert all((arguments["exchange"], arguments["routing_key"]) == ("ex", "key") for arguments, _, _ in first)
 
 
-def test_both_ends_of_the_sizes_are_included():
+def test_random_sizes_include_both_limits():
     sizes = {len(body) for _, _, body in taken(pool(Variety(sizes=(0, 2)), 100), 100)}
     assert sizes == {0, 1, 2}
 
@@ -62,7 +62,7 @@ def test_a_body_of_several_frames():
 
 
 @pytest.mark.parametrize("variety", [Variety(properties=True), Variety(keys=True), Variety(sizes=(20, 20))])
-def test_what_does_not_vary_is_as_without(variety):
+def test_messages_without_variety_are_the_same(variety):
     (arguments, properties, body), *_ = taken(pool(variety, properties={"delivery_mode": 2}, mandatory=True), 10)
     assert arguments["mandatory"]
     assert properties["delivery_mode"] == 2
@@ -80,7 +80,7 @@ def test_given_properties_go_before_those_made_up():
         assert properties["headers"]["tenant"] == Field("I", 1)
 
 
-def test_priorities_take_turns():
+def test_priorities_rotate():
     some = pool(Variety(properties=True), 12, max_priority=2)
     assert [properties["priority"] for _, properties, _ in taken(some, 30)] == [0, 1, 2] * 10
 
@@ -137,7 +137,7 @@ def test_a_write_is_about_as_long_as_asked_for_and_has_one_at_least():
     assert pool(Variety(sizes=(5000, 6000)), chunk_bytes=100).most == 1
 
 
-def test_what_was_taken_and_what_of_it_is_not_sent_whole():
+def test_unsent_messages_are_counted():
     some = pool(Variety(sizes=(0, 300)), 20)
     some.next_publishes(5)
     data = bytes(some.next_publishes(15))
@@ -153,7 +153,7 @@ def test_what_was_taken_and_what_of_it_is_not_sent_whole():
 
 
 def pool_head(data, count):
-    """The bytes of so many publishes from the start."""
+    """Return the bytes of the first publishes."""
     for end in range(len(data) + 1):
         if data[end : end + 3] in (b"", b"\x01\x00\x01") and end:
             count -= 1

@@ -13,7 +13,7 @@ class Worker:
 
 
 class Scripted(Processes):
-    """Its processes tell what the script says, at times that it says; each listening takes a tenth of a second."""
+    """Fake processes that report as the script says; each call of listen takes a tenth of a second."""
 
     def __init__(self, clock, script):
         super().__init__([], Interrupt())
@@ -65,7 +65,7 @@ ENDS = [(102.95, 0, report(102.95, 2500, ended=102.9)), (102.95, 1, report(102.9
 
 
 def test_rates_are_over_the_time_between_reports(monkeypatch):
-    """However late they are heard: 500 in a quarter of a second, and 300 in a half."""
+    """Rates do not depend on the delay of reports: 500 in 0.25 s, and 300 in 0.5 s."""
     script = [
         (100.3, 0, report(100.25, 500)),
         (100.6, 1, report(100.5, 300)),
@@ -77,12 +77,12 @@ def test_rates_are_over_the_time_between_reports(monkeypatch):
     assert shown.lines[1] == (2.0, "published 1,000/s")
 
 
-def test_as_often_as_is_asked_for(monkeypatch):
+def test_progress_is_shown_at_the_given_interval(monkeypatch):
     shown = supervised(monkeypatch, [(100.2, 0, report(100.2, 100)), *ENDS], interval_s=0.5)
     assert shown.lines[0] == (0.5, "published 500/s")
 
 
-def test_that_it_is_blocked_is_said_once_and_shown_as_long_as_it_lasts(monkeypatch):
+def test_blocking_is_noted_once_and_shown_while_it_lasts(monkeypatch):
     script = [
         (100.3, 0, report(100.2, 100, blocked="low on memory")),
         (101.2, 0, report(101.2, 100)),
@@ -120,7 +120,7 @@ def test_a_slow_consumer_is_not_taken_for_one_that_gets_nothing():
     assert says(102.8) == [consumer]
 
 
-def test_without_publishers_consumers_end_only_if_that_is_asked_for():
+def test_without_publishers_consumers_end_only_with_exit_when():
     assert superfluous([], [Worker()])(1000.0) == ()
     says = superfluous([], [consumer := Worker()], exit_when="empty")
     assert says(100.0) == ()

@@ -7,7 +7,7 @@ from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.progress import Bar, Lines, Manner, Recording, Silent, Snapshot, progress
 
 
-def test_what_is_shown():
+def test_text_of_a_snapshot():
     latencies = Latencies()
     latencies.add([1_000_000] * 99 + [2_000_000])
     assert str(Snapshot(1.0, {"connections": 1234})) == "connections 1,234"
@@ -17,7 +17,7 @@ def test_what_is_shown():
     assert str(snapshot) == ("published 1,234/s  consumed 0/s  message latency p50 1.00 ms, p99 1.00 ms  blocked: low")
 
 
-def test_who_is_shown_what(monkeypatch):
+def test_choice_of_the_progress_display(monkeypatch):
     assert isinstance(progress(1, Manner()), Lines)
     assert isinstance(progress(1, Manner(as_json=True)), Silent)
     assert isinstance(progress(1, Manner(quiet=True)), Silent)
@@ -34,7 +34,7 @@ def test_lines(capsys):
 
 
 @pytest.mark.parametrize("seconds", [10.0, None])
-def test_a_bar_leaves_what_is_to_be_read(capsys, seconds):
+def test_progress_bar_keeps_printed_notes(capsys, seconds):
     with Bar(seconds) as shown:
         shown.show(Snapshot(1.0, rates={"published": 5}))
         shown.note("the broker blocks publishers: low on [memory]")
@@ -43,7 +43,7 @@ def test_a_bar_leaves_what_is_to_be_read(capsys, seconds):
     assert said.out == ""
 
 
-def test_a_row_for_each_moment(tmp_path, capsys):
+def test_csv_has_a_row_for_each_snapshot(tmp_path, capsys):
     path = tmp_path / "run.csv"
     confirms = Latencies()
     confirms.add([1_000_000] * 98 + [7_000_000] * 2)
@@ -64,6 +64,6 @@ def test_a_row_for_each_moment(tmp_path, capsys):
     assert [said[1], len(said)] == ["the broker blocks publishers", 3]
 
 
-def test_a_file_that_cannot_be(tmp_path):
+def test_an_output_file_that_cannot_be_written(tmp_path):
     with pytest.raises(PerfError, match=r"--output-file: .*/none/run.csv: no such file or directory"):
         Recording(tmp_path / "none" / "run.csv", Silent())

@@ -35,7 +35,7 @@ def test_a_publish_that_is_confirmed_twice_counts_once():
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.booleans(), st.booleans()), max_size=40))
-def test_it_counts_as_a_set_does(told):
+def test_confirms_are_counted_like_a_set(told):
     outstanding, times = Outstanding(timed=True), []
     outstanding.published(1, list(range(101, 131)))
     answered, refused = set(), 0
@@ -64,7 +64,7 @@ def publisher(mark=b"", chunk=10, channels=1, **work):
 
 
 def channels_of(data):
-    """How many publishes each channel sent; fails unless they are whole, one after the other."""
+    """Return the number of publishes of each channel; fail unless all are whole and in sequence."""
     found = Counter()
     kind = Kind("", "q", 20, {})
     each = Template(kind, 4096).each
@@ -96,7 +96,7 @@ def test_only_whole_messages_count_as_published():
     assert len(link.sent) == 25 * each
 
 
-def test_confirms_make_room_for_more():
+def test_confirms_allow_further_publishes():
     some, link, _ = publisher(limit=100, window=8)
     some.begin(0.0)
     assert (some.counts()["published"], some.writes) == (8, False)
@@ -122,7 +122,7 @@ def test_it_is_done_when_all_is_confirmed(window):
     assert some.done
 
 
-def test_what_comes_may_be_split_anywhere():
+def test_deliveries_may_be_split_anywhere():
     told = method("basic.ack", delivery_tag=2, multiple=True) + frames.HEARTBEAT_FRAME
     told += method("basic.return", reply_code=312, reply_text="NO_ROUTE") + frames.content(1, b"\0\0", b"body", 4096)
     told += method("basic.ack", delivery_tag=3)
@@ -151,7 +151,7 @@ def test_a_blocked_connection_publishes_nothing():
     assert some.blocked_s > 0
 
 
-def test_who_is_done_stays_so_when_it_is_blocked():
+def test_a_finished_publisher_stays_finished_when_blocked():
     some, link, _ = publisher(limit=5)
     some.begin(0.0)
     link.incoming = method("connection.blocked", 0, reason="low on disk")
@@ -159,7 +159,7 @@ def test_who_is_done_stays_so_when_it_is_blocked():
     assert (some.done, some.blocked) == (True, "low on disk")
 
 
-def test_a_blocked_one_is_done_with_its_last_confirm():
+def test_blocked_publisher_is_done_after_last_confirm():
     some, link, _ = publisher(limit=5, window=5)
     some.begin(0.0)
     link.incoming = method("connection.blocked", 0, reason="low on disk")
@@ -175,7 +175,7 @@ def test_a_blocked_one_is_done_with_its_last_confirm():
     [method("connection.blocked", 0, reason="low on disk"), method("channel.flow", active=False)],
     ids=["blocked", "flow"],
 )
-def test_one_that_may_not_publish_does_not_wake_to_do_so(monkeypatch, stop):
+def test_a_publisher_at_its_limit_does_not_wake(monkeypatch, stop):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link, _ = publisher(pace=Steady(10.0))
@@ -263,7 +263,7 @@ def test_each_channel_publishes_up_to_its_limit():
     assert (some.counts()["published"], some.done, some.writes) == (75, True, False)
 
 
-def test_while_the_socket_takes_part_of_it_all_channels_have_their_turn():
+def test_channels_rotate_while_the_socket_accepts_part_of_the_data():
     some, link, each = publisher(channels=2)
     link.takes = 0
     some.begin(0.0)
@@ -325,7 +325,7 @@ def test_it_wakes_for_the_channel_that_is_due_first(monkeypatch):
     assert some.counts()["published"] == 8
 
 
-def test_it_ends_with_what_is_sent_and_read_by_halves():
+def test_an_end_with_partly_sent_and_partly_read_data():
     some, link, each = publisher(channels=2, limit=2)
     link.takes = 5
     some.begin(0.0)
@@ -337,7 +337,7 @@ def test_it_ends_with_what_is_sent_and_read_by_halves():
     assert some.counts()["returned"] == 3
 
 
-def test_what_is_unconfirmed_at_the_end_is_waited_for():
+def test_outstanding_confirms_are_waited_for_at_the_end():
     some, link, each = publisher(window=10)
     some.begin(0.0)
     some.wind_up(1.0)
@@ -372,7 +372,7 @@ def test_without_confirms_there_is_nothing_to_wait_for():
     assert some.done
 
 
-def test_nor_while_the_broker_blocks_it():
+def test_a_blocked_publisher_does_not_wake():
     some, link, _ = publisher(window=10)
     some.begin(0.0)
     link.incoming = method("connection.blocked", 0, reason="low on disk")
@@ -381,7 +381,7 @@ def test_nor_while_the_broker_blocks_it():
     assert some.done
 
 
-def test_octets_of_sizes_that_change(monkeypatch):
+def test_bytes_of_changing_sizes(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     kinds = [Kind("", "q", size, {}) for size in (20, 500)]
@@ -438,7 +438,7 @@ def test_messages_of_random_sizes_are_counted_when_they_are_sent_whole():
 
 
 def publishes_in(data):
-    """Those that are whole."""
+    """Return the number of whole publishes."""
     at, end, size = 0, 0, 0
     while at + 7 <= len(data):
         kind, _, length = frames.FRAME_HEAD.unpack_from(data, at)

@@ -24,7 +24,7 @@ GIVEN = {
 
 
 class Told:
-    """A process, as its last report has it."""
+    """Return a process with a last report."""
 
     product = "Broker 1.0"
 
@@ -64,7 +64,7 @@ def test_cpu_time_is_by_message():
     assert (found["cpu_us_per_published"], found["cpu_us_per_consumed"]) == (10.0, None)
 
 
-def test_what_ended_by_an_error_counts_until_the_last_report(capsys):
+def test_a_failed_process_counts_until_its_last_report(capsys):
     some = [published(3000, None, at=102.0), published(1000, None, at=101.9)]
     found = outcome(some, [consumed(900, 101.0)], error="the connection is lost")
     assert (found["seconds"], found["published_per_s"], found["consumed_per_s"]) == (2.0, 2000.0, 900.0)
@@ -73,24 +73,24 @@ def test_what_ended_by_an_error_counts_until_the_last_report(capsys):
     assert "2.0 s, ended by an error\n" in capsys.readouterr().out
 
 
-def test_without_a_start_there_is_no_time():
+def test_no_duration_before_the_start():
     assert Processes([], Interrupt()).duration([Told(counts={}, at=500.0)]) == 0.0
 
 
-def test_the_longest_block_counts_and_whoever_was_not_read():
+def test_the_longest_block_and_unread_publishers_are_reported():
     some = [published(1, 101.0, blocked_s=2.5, is_read=False), published(1, 101.0, blocked_s=1.0)]
     found = outcome(some, [])
     assert (found["blocked_s"], found["all_read"]) == (2.5, False)
     assert outcome([published(1, 101.0)], [])["all_read"] is True
 
 
-def test_what_there_is_not_is_null():
+def test_missing_results_are_null():
     found = outcome([], [consumed(10, 101.0)], producers=0, confirm=None)
     assert [found[name] for name in ("size", "confirmed", "confirmed_per_s", "refused", "latency_ms")] == [None] * 5
     assert (found["published"], found["published_per_s"], found["published_mb_per_s"]) == (0, 0.0, 0.0)
 
 
-def test_latencies_by_what_they_are():
+def test_latencies_are_reported_by_name():
     some = Latencies()
     some.add([2_000_000])
     found = outcome([published(1, 101.0)], [], {"confirm": some})
@@ -126,13 +126,13 @@ def test_latencies_by_what_they_are():
         ),
     ],
 )
-def test_what_a_person_sees(capsys, given, lines):
+def test_readable_output(capsys, given, lines):
     some = [published(3000, 102.0, blocked_s=2.5), published(1000, 104.0)]
     show(outcome(some, [consumed(9000, 110.0)], **given))
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == lines
 
 
-def test_what_takes_long_fits_into_a_line(capsys):
+def test_long_latencies_fit_into_a_line(capsys):
     some = Latencies()
     some.add([123_456_789_000])
     show(outcome([published(7, 110.0)], [consumed(7, 110.0)], {"message": some}))

@@ -10,7 +10,7 @@ def test_a_step():
 
 
 @pytest.mark.parametrize("text", ["", "5", "5:", ":5", "a:5", "5:b", "1.5:5", "-1:5", "5:0", "5:-1", "5:inf", "5:nan"])
-def test_what_is_none(text):
+def test_invalid_steps_are_refused(text):
     with pytest.raises(ValueError, match=r"seconds|number from 0"):
         Step.parse(text, Number(0, 1000))
 
@@ -21,7 +21,7 @@ def test_rates_are_finite(text):
         Step.parse(text, Number(0.0, 1000))
 
 
-def test_it_goes_round():
+def test_steps_are_repeated():
     some = Schedule([Step(1, 2.0), Step(2, 3.0)])
     found = [some.at(elapsed_s) for elapsed_s in (0.0, 1.5, 2.0, 4.5, 5.0, 17.5)]
     assert found == [(0, 0, 0.0), (0, 0, 1.5), (0, 1, 0.0), (0, 1, 2.5), (1, 0, 0.0), (3, 1, 0.5)]
@@ -31,14 +31,14 @@ def steps(*pairs):
     return [Step(*pair) for pair in pairs]
 
 
-def test_a_steady_one():
+def test_a_constant_rate():
     some = Steady(10.0)
     assert [some.due(elapsed_s) for elapsed_s in (0.0, 0.05, 0.1, 2.0)] == [1, 1, 2, 21]
     assert some.when(15) == 1.5
     assert some.times(15, 3) == [1.5, 1.6, 1.7]
 
 
-def test_one_that_does_not_vary_is_steady():
+def test_a_single_rate_is_constant():
     some, steady = Varying(steps((8.0, 1.0), (8.0, 0.5))), Steady(8.0)
     for number in range(100):
         assert some.when(number) == pytest.approx(steady.when(number))
@@ -61,13 +61,13 @@ def test_rates_and_pauses():
     ]
 
 
-def test_it_may_begin_with_a_pause():
+def test_rates_may_begin_with_a_pause():
     some = Varying(steps((0.0, 5.0), (1.0, 1.0)))
     assert some.times(0, 2) == [5.0, 11.0]
     assert (some.due(0.0), some.due(4.9), some.due(5.0), some.due(10.0)) == (0, 0, 1, 1)
 
 
-def test_what_is_due_by_then_was_due_before():
+def test_due_messages_match_their_due_times():
     some = Varying(steps((3.0, 0.7), (0.0, 0.3), (11.0, 0.2)))
     for tick in range(2000):
         due = some.due(tick / 100)

@@ -30,7 +30,7 @@ def test_a_chunk_is_as_many_as_fit_but_at_least_one():
     assert template(size=5000).most == 1
 
 
-def test_priorities_take_turns_from_one_chunk_to_the_next():
+def test_priorities_rotate_over_chunks():
     some = template(max_priority=2)
     taken = [parsed(some.next_publishes(count), 4096) for count in (2, 3, some.most, 1)]
     priorities = [props["priority"] for publishes in taken for _, props, _ in publishes]
@@ -58,7 +58,7 @@ def test_a_body_that_is_given():
     assert [body for _, _, body in parsed(some.next_publishes(2), 4096)] == [b"as it is"] * 2
 
 
-def test_what_was_taken_and_what_of_it_is_not_sent_whole():
+def test_unsent_messages_are_counted():
     some = template()
     some.next_publishes(3)
     assert some.last_octets == 60
@@ -68,7 +68,7 @@ def test_what_was_taken_and_what_of_it_is_not_sent_whole():
 ONE, OTHER = (Template(Kind("", "q", size, {}), 4096, 100) for size in (1, 2))
 
 
-def test_the_only_one():
+def test_a_template_of_one_size():
     some = Templates([ONE])
     assert some.at(0.0) is some.at(1e6) is ONE
 

@@ -6,7 +6,7 @@ from amqpbroker.cli.perf.topology import Declaration, Topology
 
 
 class Recorder:
-    """A client that only notes what it is asked for."""
+    """A client that only records the calls."""
 
     def __init__(self):
         self.calls = []
@@ -30,7 +30,7 @@ def declared(**some):
         ({"exclusive": True, "auto_delete": True}, (False, True, True)),
     ],
 )
-def test_what_kind_of_queue(some, flags):
+def test_kinds_of_queues(some, flags):
     ((method, found),) = declared(**some)
     assert method == "queue.declare"
     assert (found["durable"], found["exclusive"], found["auto_delete"]) == flags
@@ -50,7 +50,7 @@ def test_it_is_bound_to_all_keys_that_begin_so(key, expected):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """What brokers are asked for, as "METHOD NAME"; they refuse to delete "refused", and to declare "undeclared"."""
+    """Calls to the broker, as "METHOD NAME"; it refuses to delete "refused" and to declare "undeclared"."""
     made = []
 
     class Recorder:
@@ -73,14 +73,14 @@ def calls(monkeypatch):
     return made
 
 
-def test_what_has_no_name_of_the_users_goes(calls):
+def test_generated_names_are_deleted(calls):
     with Topology(("a", "b"), Declaration()).standing(None):
         assert calls == ["connect", "queue.declare a", "queue.declare b", "close"]
         calls.clear()
     assert calls == ["connect", "queue.delete a", "queue.delete b", "close"]
 
 
-def test_what_has_one_is_kept_unless_it_is_to_go(calls):
+def test_named_objects_are_kept_without_delete(calls):
     with Topology(("a",), Declaration("ex"), made_up=False).standing(None):
         assert calls == ["connect", "exchange.declare ex", "queue.declare a", "queue.bind a", "close"]
         calls.clear()
@@ -91,13 +91,13 @@ def test_what_has_one_is_kept_unless_it_is_to_go(calls):
 
 
 @pytest.mark.parametrize("made_up", [True, False])
-def test_an_exchange_without_a_name_of_the_users_goes_though_its_queue_may_stay(calls, made_up):
+def test_generated_exchange_is_deleted_even_if_its_queue_stays(calls, made_up):
     with Topology(("a",), Declaration("ex"), made_up=made_up, made_up_exchange=True).standing(None):
         calls.clear()
     assert calls == ["connect", *["queue.delete a"] * made_up, "exchange.delete ex", "close"]
 
 
-def test_such_an_exchange_goes_if_its_queue_is_refused(calls):
+def test_generated_exchange_is_deleted_if_its_queue_is_refused(calls):
     with pytest.raises(PerfError):
         Topology(("undeclared",), Declaration("ex"), made_up=False, made_up_exchange=True).make(None)
     assert calls[-3:] == ["connect", "exchange.delete ex", "close"]
@@ -111,7 +111,7 @@ def test_such_an_exchange_goes_if_its_queue_is_refused(calls):
         Topology(("a",), Declaration("ex"), declared=False, made_up=False),
     ],
 )
-def test_exclusive_and_predeclared_queues_are_none_of_its_business(calls, some):
+def test_exclusive_and_predeclared_queues_are_not_declared(calls, some):
     with some.standing(None):
         pass
     assert calls == []
@@ -123,7 +123,7 @@ def test_a_run_that_fails_leaves_nothing(calls):
     assert calls == ["connect", "queue.delete a", "close"]
 
 
-def test_of_many_that_are_left_some_are_named(calls, capsys):
+def test_a_warning_names_some_of_many_remaining_objects(calls, capsys):
     queues = ("refused", *(f"q{number}" for number in range(1000)))
     with Topology(queues, Declaration()).cleared(None):
         pass

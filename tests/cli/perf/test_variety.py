@@ -25,7 +25,7 @@ def test_all_of_them_are_sent():
         assert decode_properties(encode_properties(one)) == one
 
 
-def test_all_are_equally_long_as_consumers_count_such_deliveries_at_less_cost():
+def test_all_messages_have_the_same_length_for_cheap_counting():
     assert len({len(encode_properties(one)) for one in some()}) == 1
 
 

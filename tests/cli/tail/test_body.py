@@ -1,4 +1,4 @@
-"""What people are shown of bodies."""
+"""Bodies in readable form."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_json_is_laid_out(kind: str | None) -> None:
 
 
 @pytest.mark.parametrize("body", [b"{not json", b"[" * 100_000])
-def test_what_only_says_that_it_is_json_is_text(body: bytes) -> None:
+def test_invalid_json_is_shown_as_text(body: bytes) -> None:
     assert lines(body, "application/json") == [body.decode()]
 
 
@@ -36,7 +36,7 @@ def test_other_bodies_are_dumped() -> None:
     assert lines(b"\xff", "text/plain") == ["00000000  ff                                                |.|"]
 
 
-def test_nothing_reaches_the_terminal_that_it_acts_on() -> None:
+def test_bodies_are_shown_without_control_characters() -> None:
     assert lines(b"a\x1b[31mb\x00\x9bc".replace(b"\x9b", b"\xc2\x9b"), "text/plain") == [r"a\x1b[31mb\x00\x9bc"]
     assert visible("a\u202eb\u2066") == r"a\u202eb\u2066"
     assert lines(b'"\\u001b[31m\\u009b"', "application/json") == ['"\\u001b[31m\\x9b"']
@@ -49,6 +49,6 @@ def test_long_bodies_are_cut() -> None:
     assert lines(b"\xff" * 20, None, 4)[-1] == "... 16 B more"
 
 
-def test_of_no_body_nothing_is_shown() -> None:
+def test_an_empty_body_is_not_shown() -> None:
     assert not lines(b"")
     assert not lines(b"", "application/json")

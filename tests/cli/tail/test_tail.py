@@ -1,4 +1,4 @@
-"""`amqpbroker tail` as a process, on a broker that is one too."""
+"""`amqpbroker tail` as a process, with a broker process."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def channel(tailed: BrokerProcess) -> Iterator[BlockingChannel]:
 
 @pytest.fixture
 def tail(tailed: BrokerProcess) -> Iterator[Tail]:
-    """Starts one, and returns once it sees what comes."""
+    """Start a tail, and return once it receives messages."""
     with ExitStack() as stack:
 
         def start(*arguments: str, process: BrokerProcess = tailed) -> "subprocess.Popen[str]":
@@ -118,7 +118,7 @@ def test_an_exchange_is_bound_to_as_json_and_ends_by_itself(api: Api, channel: B
     assert left_behind(api) == ([], False)
 
 
-def test_what_goes_nowhere_still_does(api: Api, channel: BlockingChannel, tail: Tail) -> None:
+def test_tail_does_not_make_messages_routable(api: Api, channel: BlockingChannel, tail: Tail) -> None:
     process = tail("amq.direct", "-n", "1")
     channel.confirm_delivery()
     with pytest.raises(pika.exceptions.UnroutableError):
@@ -141,7 +141,7 @@ def test_names_of_all_kinds(channel: BlockingChannel, tail: Tail) -> None:
         assert [(each["event"], each["payload"]) for each in shown] == [("publish", name), ("deliver", name)]
 
 
-def test_who_traces_already_goes_on(api: Api, tail: Tail) -> None:
+def test_existing_tracing_is_kept(api: Api, tail: Tail) -> None:
     api.put("vhosts/%2F", {"tracing": True})
     ended(tail("amq.default"), signal.SIGHUP)
     assert left_behind(api) == ([], True)
@@ -201,7 +201,7 @@ def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
     assert b"\x1b[2J" not in shown
 
 
-def test_it_ends_with_who_reads(api: Api, tail: Tail) -> None:
+def test_tail_ends_with_the_reader_of_its_output(api: Api, tail: Tail) -> None:
     process = tail("amq.fanout")
     assert process.stdout is not None
     process.stdout.close()
@@ -230,10 +230,10 @@ def test_it_ends_with_its_vhost_and_with_the_broker(tmp_path: Path, tail: Tail) 
         (("--queue", "amq.topic"), 65, "Error: there is no queue 'amq.topic' in vhost '/'.\n"),
         (("amq.fanout", "--key", "a"), 64, "--key is for topic exchanges; 'amq.fanout' is of the type fanout.\n"),
         (("amq.direct", "--key", "a"), 64, "--key is for topic exchanges; 'amq.direct' is of the type direct.\n"),
-        (("both",), 64, "There are a queue and an exchange 'both': say --queue or --exchange.\n"),
+        (("both",), 64, "There are a queue and an exchange 'both': choose with --queue or --exchange.\n"),
     ],
 )
-def test_what_cannot_be_followed(
+def test_sources_that_cannot_be_followed(
     tailed: BrokerProcess, api: Api, arguments: tuple[str, ...], status: int, text: str
 ) -> None:
     from click.testing import CliRunner

@@ -21,7 +21,7 @@ def b(running):
 
 @pytest.fixture
 def connect(b):
-    """`connect()` opens a connection with pika, of the vhost / unless a URL is given."""
+    """Return a function that opens a connection with pika, by default to the vhost /."""
     opened = []
 
     def connect(url=None, **parameters):
@@ -46,7 +46,7 @@ def channel(connect):
 
 @pytest.fixture
 def dial(b):
-    """`dial()` is a client of frames."""
+    """Return a function that opens a client of single frames."""
     opened = []
 
     def dial(**options):
@@ -60,7 +60,7 @@ def dial(b):
 
 @pytest.fixture
 def queue(b, dial):
-    """A queue that is empty, and gone afterwards."""
+    """An empty queue, deleted afterwards."""
     dial().call("queue.declare", queue="q")
     yield "q"
     b.faults.clear()
@@ -74,5 +74,5 @@ def client(dial, queue):
 
 @pytest.fixture
 def count(dial):
-    """`count()` is how many messages wait in the queue."""
+    """Return a function that counts the messages in the queue."""
     return lambda: dial().call("queue.declare", queue="q", passive=True)["message_count"]

@@ -1,4 +1,4 @@
-"""A client of frames: what it sends, and in which pieces it gets what."""
+"""A client that sends and receives single frames."""
 
 import socket
 
@@ -14,12 +14,12 @@ def method(channel, name, **arguments):
 
 
 def publish(body, routing_key="q", channel=1, frame_max=131072):
-    """Frames of a publish."""
+    """Return the frames of a publish."""
     return method(channel, "basic.publish", routing_key=routing_key) + content(channel, b"\0\0", body, frame_max)
 
 
 class Client:
-    """Connected and logged in, with channel 1, unless `greeted` is False."""
+    """Connects, logs in and opens channel 1, unless `greeted` is False."""
 
     def __init__(self, b, greeted=True, tls=None, port=None, heartbeat=0, frame_max=131072):
         self.socket = socket.create_connection((b.host, port or b.port), timeout=60)
@@ -75,7 +75,7 @@ class Client:
         return told
 
     def end(self):
-        """How the connection ends: EOFError, or ConnectionResetError."""
+        """Read until the end of the connection. Return its kind: EOFError or ConnectionResetError."""
         try:
             while data := self.socket.recv(65536):
                 self.pieces.append(len(data))

@@ -1,5 +1,6 @@
-"""What a test orders: whom it means, how long it is in force, what it tells."""
+"""The API of faults: affected connections, duration and reports."""
 
+import inspect
 import re
 import threading
 
@@ -17,7 +18,7 @@ from tests.testing.faults.raw import Client, publish
 LOST = pika.exceptions.AMQPConnectionError
 
 
-def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
+def test_without_faults_connections_have_no_line(b, dial, queue):
     b.faults.clear()
     dial()
     server = b._instance.server
@@ -40,7 +41,7 @@ def test_until_there_is_a_fault_nothing_stands_between(b, dial, queue):
         ({"connection": "the shop", "vhost": "other"}, []),
     ],
 )
-def test_only_some_are_meant(b, connect, only, struck):
+def test_only_selects_connections(b, connect, only, struck):
     def connections():
         yield "guest", b.url, {}
         yield "shop", b.url_of(user="shop"), {"client_properties": {"connection_name": "the shop"}}
@@ -60,8 +61,8 @@ def test_only_some_are_meant(b, connect, only, struck):
         assert lost == struck
 
 
-def test_what_the_broker_does_itself_is_not_meant():
-    """Such as a shovel within it."""
+def test_connections_of_the_broker_itself_have_no_faults():
+    """A shovel within the broker is such a connection."""
     with Broker(management=True) as b:
         client = Client(b)
         client.call("queue.declare", queue="q")
@@ -81,7 +82,24 @@ def test_what_the_broker_does_itself_is_not_meant():
         client.close()
 
 
-def test_what_happened_is_told(b, connect):
+def test_a_report_compares_names_of_unused_faults_with_those_of_the_broker(b, dial, queue):
+    client = dial()
+    client.call("queue.declare", queue="orders")
+    b.faults.nack(routing_key="ordres")
+    b.faults.duplicate(queue="Orders")
+    b.faults.refuse_declare(exchange="amq.topc")
+    b.faults.refuse_declare(queue="orders")
+    assert b.faults.report() == (
+        "active faults: nack(routing_key='ordres') (has not triggered; did you mean routing_key='orders'?), "
+        "duplicate(queue='Orders') (has not triggered; did you mean queue='orders'?), "
+        "refuse_declare(exchange='amq.topc') (has not triggered; did you mean exchange='amq.topic'?), "
+        "refuse_declare(queue='orders')"
+    )
+    b.faults.clear()
+    client.call("queue.delete", queue="orders")
+
+
+def test_happened_has_each_trigger(b, connect):
     b.clock.freeze()
     at = b.clock.now()
     channel = connect(b.url_of(user="shop"), client_properties={"connection_name": "till"}).channel()
@@ -97,10 +115,10 @@ def test_what_happened_is_told(b, connect):
     assert b.faults.active == ["block()"]
     with pytest.raises(AssertionError) as raised:
         b.wait_until(queue="nowhere", timeout=0)
-    assert f"faults in force: block()\nfaults that struck:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
+    assert f"active faults: block()\nfaults that triggered:\n  {b.faults.happened[0]}\n  {struck}" in str(raised.value)
 
 
-def test_after_a_start_it_is_still_in_force_and_what_was_withheld_is_gone():
+def test_faults_survive_a_restart_without_withheld_confirms():
     b = Broker()
     with b:
         b.faults.withhold_confirms()
@@ -124,8 +142,8 @@ def test_after_a_start_it_is_still_in_force_and_what_was_withheld_is_gone():
         b.faults.block()
 
 
-def test_orders_come_from_any_thread(b, client):
-    """While a client is busy."""
+def test_faults_are_injected_from_any_thread(b, client):
+    """Injection works on other threads while a client is busy."""
     client.call("confirm.select")
     stop = threading.Event()
 
@@ -148,7 +166,7 @@ def test_orders_come_from_any_thread(b, client):
     assert numbers[-1] == 900
 
 
-def test_those_of_a_vhost_are_narrowed_further(b):
+def test_only_of_a_vhost_is_narrowed_further(b):
     faults = Vhost(b, "v").faults
     faults.only(user="shop").nack()
     faults.only(connection="till").only(user="shop").nack()
@@ -162,13 +180,17 @@ def test_every_kind_is_ordered_by_a_method_of_its_name():
     for name, kind in kinds.KINDS.items():
         assert kind.kind == name
         assert callable(getattr(Faults, name))
-        assert set(kind.names()) - set(getattr(Faults, name).__code__.co_varnames) <= {"times"}
+        assert set(kind.names()) - set(inspect.signature(getattr(Faults, name)).parameters) <= {"times"}
 
 
 def test_a_kind_by_its_name_is_checked():
-    with pytest.raises(ValueError, match="there is no fault 'rest'; there are reset, drop"):
+    with pytest.raises(
+        ValueError, match="kind = 'rest': there is no such fault; did you mean reset\\? Accepted: reset, drop"
+    ):
         kinds.make("rest", {}, {})
-    with pytest.raises(ValueError, match="reset has no 'until'; it has on, instead_of"):
+    with pytest.raises(ValueError, match="reset has no argument 'until'; accepted: on, instead_of"):
         kinds.make("reset", {"until": 3}, {})
-    with pytest.raises(ValueError, match="reset has no 'host'; it has connection, user, vhost"):
+    with pytest.raises(
+        ValueError, match="only has no argument 'host'; did you mean vhost\\? Accepted: connection, user, vhost"
+    ):
         kinds.make("reset", {}, {"host": "x"})

@@ -1,4 +1,4 @@
-"""A broker that is short of something."""
+"""Alarms of memory and disk."""
 
 import time
 
@@ -9,7 +9,7 @@ from amqpbroker.testing.faults.fault import Only
 
 
 def hears(connection):
-    """What the connection is told of being blocked; waits for one more."""
+    """Return the reasons of connection.blocked and unblocked, and wait for the next one."""
     told = []
     connection.add_on_connection_blocked_callback(lambda _, frame: told.append(frame.method.reason))
     connection.add_on_connection_unblocked_callback(lambda _, frame: told.append("unblocked"))
@@ -24,7 +24,7 @@ def hears(connection):
     return hear
 
 
-def test_publishers_are_blocked_until_all_is_well(b, connect, queue):
+def test_publishers_are_blocked_until_all_alarms_end(b, connect, queue):
     connection = connect()
     channel = connection.channel()
     hear = hears(connection)
@@ -48,8 +48,12 @@ def test_the_first_to_end_does_not_end_the_other(b, connect, queue):
         assert hear(more=True) == ["low on memory"]
 
 
-def test_what_makes_no_sense_is_told():
-    with pytest.raises(ValueError, match="resource = 'patience': a broker is short of memory or disk"):
-        Block("patience")
-    with pytest.raises(ValueError, match=r"blocks all who publish.*amqp_broker\.faults\.block"):
+def test_invalid_arguments_raise_errors():
+    with pytest.raises(
+        ValueError, match="resource = 'memmory': this must be 'memory' or 'disk'; did you mean memory\\?"
+    ):
+        Block("memmory")
+    with pytest.raises(
+        ValueError, match=r"an alarm blocks the publishers of the whole broker.*amqp_broker\.faults\.block"
+    ):
         Block(only=Only(user="shop"))

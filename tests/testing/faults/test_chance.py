@@ -1,4 +1,4 @@
-"""Faults by chance, the same for the same seed."""
+"""Random faults are the same for the same seed."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.testing.faults.raw import publish
 
 
 def what_happens(b, dial, seed, pieces):
-    """To three connections one after the other that publish a hundred messages each, `pieces` of them at a time."""
+    """Publish a hundred messages on each of three connections, `pieces` of them at a time. Return the faults."""
     b.faults.forget()
     b.faults.random(seed, rate=0.02)
     for _ in range(3):
@@ -24,15 +24,15 @@ def what_happens(b, dial, seed, pieces):
     return [re.sub(r"connection \d+ \([^)]*\)|^\S+", "", str(struck)) for struck in b.faults.happened]
 
 
-def test_the_same_seed_has_the_same_happen(b, dial, queue):
+def test_the_same_seed_triggers_the_same_faults(b, dial, queue):
     first = what_happens(b, dial, 7, pieces=10)
     assert len(first) >= 3
     assert first == what_happens(b, dial, 7, pieces=10)
     assert first != what_happens(b, dial, 8, pieces=10)
 
 
-def test_however_it_comes(b, dial, queue):
-    """In one go, octet by octet or frame by frame: faults count frames."""
+def test_input_may_be_split_anywhere(b, dial, queue):
+    """Faults count frames, whether data is sent at once, byte by byte or frame by frame."""
 
     def struck(cut):
         b.faults.forget()
@@ -61,7 +61,7 @@ def test_deliveries_come_twice(b, channel, queue):
     assert got[53] is None
 
 
-def test_without_a_seed_one_is_thrown_and_told(b, client):
+def test_a_chosen_seed_is_recorded(b, client):
     ordered = b.faults.random(rate=1, kinds=["reset"])
     seed = int(re.search(r"seed=(\d+)", repr(ordered))[1])
     client.send(publish(b"x"))
@@ -72,14 +72,14 @@ def test_without_a_seed_one_is_thrown_and_told(b, client):
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ({"rate": 0}, "rate = 0: this is the share of frames that are struck, above 0, 1 at most"),
+        ({"rate": 0}, "rate = 0: this must be a probability above 0, and at most 1, such as 0.01"),
         ({"rate": 2}, "rate = 2"),
-        ({"kinds": ("nap",)}, "there are reset, drop, nack, duplicate"),
-        ({"kinds": ()}, "there are reset"),
+        ({"kinds": ("nap",)}, "this must be a list with some of reset, drop, nack, duplicate"),
+        ({"kinds": ()}, "this must be a list with some of reset"),
         ({"kinds": 5}, "kinds = 5: this must be a list"),
         ({"kinds": "drop"}, "kinds = 'drop': this must be a list"),
     ],
 )
-def test_what_makes_no_sense_is_told(arguments, text):
+def test_invalid_arguments_raise_errors(arguments, text):
     with pytest.raises(ValueError, match=text):
         Chance(1, **arguments)

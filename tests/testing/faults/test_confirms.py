@@ -14,7 +14,7 @@ def waiting(published):
     return confirms
 
 
-def test_a_confirm_that_comes_ahead_is_told_at_once_and_settles_nothing_else():
+def test_early_confirm_is_sent_at_once_and_confirms_nothing_else():
     confirms = waiting(1)
     ledger = Ledger(1, confirms)
     assert ledger.confirmed("basic.ack", 3, False) == [(3, "basic.ack")]
@@ -23,7 +23,7 @@ def test_a_confirm_that_comes_ahead_is_told_at_once_and_settles_nothing_else():
     assert ledger.confirmed("basic.nack", 5, True) == [(5, "basic.nack")]
 
 
-def test_a_confirm_that_comes_ahead_is_numbered_behind_what_never_got_to_the_broker():
+def test_early_confirm_is_numbered_after_refused_publishes():
     confirms = waiting(1)
     ledger = Ledger(1, confirms)
     ledger.refuse()  # the client's second publish, while its third is the broker's second
@@ -32,7 +32,7 @@ def test_a_confirm_that_comes_ahead_is_numbered_behind_what_never_got_to_the_bro
     assert ledger.confirmed("basic.ack", 3, False) == [(4, "basic.ack")]
 
 
-def test_what_was_confirmed_ahead_before_the_ledger_began_is_not_told_again():
+def test_confirms_before_the_ledger_are_not_repeated():
     confirms = waiting(2)
     assert confirms.confirm_next()
     assert confirms.confirm_next()

@@ -1,4 +1,4 @@
-"""Connections that are reset or closed without a word."""
+"""Connections that are reset, or closed without connection.close."""
 
 import pika
 import pytest
@@ -10,7 +10,7 @@ LOST = pika.exceptions.AMQPConnectionError
 
 
 @pytest.mark.parametrize(("kind", "ends"), [("reset", ConnectionResetError), ("drop", EOFError)])
-def test_all_that_are_open_at_once(b, client, count, kind, ends):
+def test_all_open_connections_are_reset_at_once(b, client, count, kind, ends):
     getattr(b.faults, kind)()
     assert client.end() is ends
     assert count() == 0
@@ -21,14 +21,14 @@ def test_on_a_method_that_is_not_handled(b, client, count):
     client.call("confirm.select")
     b.faults.reset(on="basic.publish", nth=3)
     client.send(b"".join(publish(body) for body in (b"1", b"2", b"3", b"4")))
-    # What was said before is still written.
+    # Earlier output is still written.
     assert client.expect("basic.ack") == {"delivery_tag": 1, "multiple": False}
     assert client.expect("basic.ack") == {"delivery_tag": 2, "multiple": False}
     assert client.end() is ConnectionResetError
     assert count() == 2
 
 
-def test_instead_of_a_confirm(b, client, count):
+def test_a_reset_instead_of_a_confirm(b, client, count):
     client.call("confirm.select")
     b.faults.drop(instead_of="basic.ack", nth=2)
     client.send(publish(b"1") + publish(b"2") + publish(b"3"))
@@ -51,7 +51,7 @@ def test_a_message_is_delivered_again_when_its_ack_is_lost(b, connect, queue):
 
 @pytest.mark.parametrize("frames", range(1, 8))
 def test_after_frames_of_a_client_a_body_s_included(b, client, count, frames):
-    """Each publish here has five: the method, the header, three of the body."""
+    """Each publish has five frames: the method, the header, and three of the body."""
     b.faults.drop(after_frames=frames)
     body = bytes(1000)
     client.send(publish(body, frame_max=408) * 2)
@@ -62,7 +62,7 @@ def test_after_frames_of_a_client_a_body_s_included(b, client, count, frames):
 
 @pytest.mark.parametrize(("size", "left"), [(1, 0), (-1, 0), (0, 1), (1000, 1)])
 def test_after_bytes_of_a_client(b, client, count, size, left):
-    """size: of octets beyond what one publish has; a thousand belongs to the second."""
+    """size: number of bytes beyond the first publish; 1000 is within the second."""
     one = publish(bytes(2000))
     b.faults.reset(after_bytes=size if size == 1 else len(one) + size)
     client.send(one + one)
@@ -94,7 +94,7 @@ def test_frames_of_the_handshake_count_for_those_to_come(b, dial):
     assert client.end() is EOFError
 
 
-def test_times_is_how_many_connections_it_strikes(b, connect):
+def test_times_limits_the_number_of_connections(b, connect):
     b.faults.reset(on="queue.declare", times=2)
     for _ in range(2):
         with pytest.raises(LOST):
@@ -106,19 +106,25 @@ def test_times_is_how_many_connections_it_strikes(b, connect):
     ("arguments", "text"),
     [
         ({"on": "basic.ack", "after_frames": 3}, "on and after_frames exclude each other"),
-        ({"on": "basic.acknowledge"}, "there is no such method; one is basic.publish"),
-        ({"on": "basic.deliver"}, "on = 'basic.deliver': no client sends this; it is for instead_of"),
-        ({"on": "queue.declare-ok"}, "no client sends this"),
-        ({"instead_of": "basic.publish"}, "instead_of = 'basic.publish': no broker sends this; it is for on"),
-        ({"instead_of": "connection.tune-ok"}, "no broker sends this"),
+        ({"on": "basic.acknowledge"}, "on = 'basic.acknowledge': there is no such method; did you mean basic"),
+        ({"on": "publish"}, "there is no such method; did you mean basic.publish"),
+        ({"on": "basic_publish"}, "there is no such method; did you mean basic.publish"),
+        ({"on": "nonsense"}, "there is no such method; methods are named such as basic.publish"),
+        ({"on": "basic.deliver"}, "on = 'basic.deliver': no client sends this method; use instead_of='basic.deliver'"),
+        ({"on": "queue.declare-ok"}, "no client sends this method"),
+        (
+            {"instead_of": "basic.publish"},
+            "instead_of = 'basic.publish': no broker sends this method; use on='basic.publish'",
+        ),
+        ({"instead_of": "connection.tune-ok"}, "no broker sends this method"),
         ({"after_frames": 0}, "after_frames = 0: this must be a whole number from 1 on"),
         ({"after_bytes": "x"}, "after_bytes = 'x': this must be a whole number"),
-        ({"nth": 2}, "nth counts methods"),
-        ({"sent": True}, "sent is for after_frames and after_bytes"),
+        ({"nth": 2}, "this counts methods; name the method"),
+        ({"sent": True}, "sent = True: this needs a number of frames or bytes"),
         ({"on": "basic.ack", "times": 0}, "times = 0: this must be a whole number from 1 on"),
         ({"on": "basic.ack", "nth": True}, "nth = True: this must be"),
     ],
 )
-def test_what_makes_no_sense_is_told(arguments, text):
+def test_invalid_arguments_raise_errors(arguments, text):
     with pytest.raises(ValueError, match=text):
         Reset(**arguments)

@@ -1,4 +1,4 @@
-"""Messages that come twice."""
+"""Messages that are delivered twice."""
 
 from itertools import islice
 
@@ -39,7 +39,7 @@ def test_copies_are_not_copied(b, channel, queue):
     assert got == [b"x", b"x", None]
 
 
-def test_only_those_of_a_queue_are_counted(b, channel, queue):
+def test_only_deliveries_of_the_queue_are_counted(b, channel, queue):
     channel.queue_declare("other", auto_delete=True)
     b.faults.duplicate(queue=queue)
     for name in ("other", queue):
@@ -49,7 +49,7 @@ def test_only_those_of_a_queue_are_counted(b, channel, queue):
     assert channel.basic_get(queue, auto_ack=True)[2] == b"x"
 
 
-def test_a_queue_that_is_gone_gets_nothing(b, connect):
+def test_a_duplicate_for_a_deleted_queue_is_discarded(b, connect):
     channel = connect().channel()
     channel.queue_declare("short", auto_delete=True)
     channel.basic_publish("", "short", b"x")
@@ -59,6 +59,6 @@ def test_a_queue_that_is_gone_gets_nothing(b, connect):
     assert channel.queue_declare("short", auto_delete=True).method.message_count == 0
 
 
-def test_what_makes_no_sense_is_told():
+def test_invalid_arguments_raise_errors():
     with pytest.raises(ValueError, match="delivery = 0: this must be"):
         Duplicate(0)

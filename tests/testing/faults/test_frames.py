@@ -1,4 +1,4 @@
-"""What goes over a connection, taken apart."""
+"""Frames are split from the bytes of a connection."""
 
 import pytest
 
@@ -29,13 +29,13 @@ def test_frames_come_in_any_pieces(cut):
     assert frames[1].arguments()["routing_key"] == "q"
 
 
-def test_what_belongs_to_a_frame_whose_head_is_gone_passes():
+def test_the_rest_of_a_handled_frame_passes():
     frames = split(b"rest\xce" + HEARTBEAT_FRAME, 3, passing=5)
     assert {frame.kind for frame in frames[:-1]} == {OPAQUE}
     assert frames[-1].data == HEARTBEAT_FRAME
 
 
-def test_behind_a_frame_that_is_too_large_nothing_is_looked_at():
+def test_nothing_is_parsed_after_an_oversized_frame():
     frames = split(b"\1\0\1\xff\xff\xff\xff" + method(1, "channel.open"), 5)
     assert {frame.kind for frame in frames} == {OPAQUE}
 

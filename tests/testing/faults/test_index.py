@@ -62,7 +62,7 @@ def test_a_publish_costs_the_same_with_a_thousand_others(kind):
     assert calls(many) <= calls(few) * 1.05
 
 
-def test_the_first_that_was_ordered_strikes_and_all_have_counted():
+def test_the_oldest_due_fault_triggers_and_all_count():
     wire = open_wire()
     second, any_queue, first = Nack(2), Nack(routing_key="q", times=2), Nack(1)
     line = before(wire, second, any_queue, first)
@@ -85,7 +85,7 @@ def test_faults_are_counted_from_their_order_on():
     assert (later.struck, frames.struck, octets.struck) == (1, 1, 0)
 
 
-def test_what_is_cleared_strikes_no_more_and_leaves_nothing():
+def test_a_cleared_fault_leaves_nothing():
     wire = open_wire()
     others = [make(n) for make in OTHERS.values() for n in range(3)]
     injector = injector_of(*others)

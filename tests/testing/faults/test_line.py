@@ -1,4 +1,4 @@
-"""A line between a socket and a connection: it stands there from the first octet on, or from any other."""
+"""A line between a socket and a connection, from the first byte on or from any later one."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.testing.faults.raw import HEADER, method, publish
 
 
 class Client:
-    """Stands in for the transport."""
+    """A fake of the transport."""
 
     def __init__(self):
         self.dirty = False
@@ -28,7 +28,7 @@ class Client:
 
 
 class Target(target.Target):
-    """Target without a broker: it records strikes, and runs scheduled calls at once."""
+    """Target without a broker: it records triggers, and makes scheduled calls at once."""
 
     def record(self, fault, line, what):
         self.happened.append(what)
@@ -45,7 +45,7 @@ def injector_of(*faults):
 
 
 def before(wire, *faults):
-    """A line before a connection that has come so far."""
+    """Return a line for a connection in a given state."""
     return injector_of(*faults).line(Client(), wire.connection)
 
 
@@ -66,7 +66,7 @@ def ready(wire):
     return wire.broker.vhost("/").queues["q"].ready_count
 
 
-def test_one_byte_is_written_in_a_turn():
+def test_one_byte_is_written_in_each_iteration():
     wire = Wire(make_broker())
     line = before(wire, OneByteWrites())
     line.feed(HEADER)
@@ -78,7 +78,7 @@ def test_one_byte_is_written_in_a_turn():
 
 
 @pytest.mark.parametrize("size", range(0, 60, 7))
-def test_it_may_come_in_the_middle_of_a_frame(size):
+def test_a_fault_may_be_injected_within_a_frame(size):
     wire = open_wire()
     data = publish(b"a body") * 2
     wire.connection.feed(data[:size])
@@ -91,7 +91,7 @@ def test_it_may_come_in_the_middle_of_a_frame(size):
     assert ready(wire) == 1
 
 
-def test_it_may_come_in_the_middle_of_a_large_body():
+def test_a_fault_may_be_injected_within_a_large_body():
     wire = open_wire()
     data = publish(bytes(100_000))
     wire.connection.feed(data[:50_000])
@@ -101,7 +101,7 @@ def test_it_may_come_in_the_middle_of_a_large_body():
     assert line.received == 3
 
 
-def test_it_may_come_before_the_greeting_is_whole():
+def test_a_fault_may_be_injected_before_the_protocol_header():
     wire = Wire(make_broker())
     wire.connection.feed(HEADER[:3])
     line = before(wire)
@@ -109,7 +109,7 @@ def test_it_may_come_before_the_greeting_is_whole():
     assert b"".join(line.collect())[7:11] == b"\0\x0a\0\x0a"
 
 
-def test_it_answers_who_does_not_speak_amqp():
+def test_a_client_that_does_not_speak_amqp_is_answered():
     line = before(Wire(make_broker()))
     line.feed(b"GET / HTTP/1.1")
     assert b"".join(line.collect()) == HEADER
@@ -123,7 +123,7 @@ def test_a_frame_that_is_too_large_is_not_waited_for():
     assert b"FRAME_ERROR" in b"".join(line.collect())
 
 
-def test_what_waits_in_a_blocked_connection_is_struck_too():
+def test_data_of_a_blocked_connection_triggers_faults():
     wire = open_wire()
     wire.broker.alarms.set("memory")
     wire.connection.feed(publish(b"1") + publish(b"2") + publish(b"3"))

@@ -1,4 +1,4 @@
-"""Publishes that are nacked, and confirms that come late or not at all."""
+"""Nacked publishes, and late or withheld confirms."""
 
 import pika
 import pytest
@@ -21,7 +21,7 @@ def acks(*numbers):
     return [("basic.ack", number) for number in numbers]
 
 
-def test_a_nacked_publish_goes_nowhere_and_the_others_keep_their_numbers(b, client, count):
+def test_a_nacked_publish_is_discarded_and_others_keep_their_numbers(b, client, count):
     send(client, b"before")
     assert client.told() == acks(1)
     b.faults.nack(2, times=2)
@@ -43,14 +43,14 @@ def test_pika_says_so(b, connect, queue):
 
 
 @pytest.mark.parametrize("size", [0, 1, 400, 401, 2000])
-def test_whatever_frames_a_publish_has_all_are_swallowed(b, client, count, size):
+def test_all_frames_of_a_refused_publish_are_discarded(b, client, count, size):
     b.faults.nack()
     send(client, bytes(size), b"next", frame_max=408)
     assert client.told() == [("basic.nack", 1), *acks(2)]
     assert count() == 1
 
 
-def test_only_what_goes_where_it_says_is_meant(b, client):
+def test_nack_counts_only_matching_publishes(b, client):
     b.faults.nack(2, exchange="", routing_key="q")
     b.faults.nack(exchange="amq.fanout")
     for routing_key in ("p", "q", "p", "q"):
@@ -132,7 +132,7 @@ def test_delayed_confirms_come_when_their_time_has_come(b, client):
 
 
 def test_several_at_once(b, client, count):
-    """What one fault lets go another may keep; a nack is told late like an ack."""
+    """A confirm that one fault releases may be held by another; nacks are delayed like acks."""
     b.faults.nack(2)
     first = b.faults.withhold_confirms()
     second = b.faults.withhold_confirms()
@@ -158,13 +158,13 @@ def test_confirms_of_a_channel_or_a_connection_that_is_gone_never_come(b, client
     assert client.told() == []
 
 
-def test_a_method_within_a_nacked_publish_is_the_mistake_that_it_is(b, client):
+def test_a_method_within_a_nacked_publish_is_an_error(b, client):
     b.faults.nack()
     client.send(method(1, "basic.publish", routing_key="q") + method(1, "basic.qos"))
     assert client.expect("connection.close")["reply_code"] == 505
 
 
-def test_what_makes_no_sense_is_told():
+def test_invalid_arguments_raise_errors():
     with pytest.raises(ValueError, match="publish = 0: this must be a whole number from 1 on"):
         Nack(0)
     with pytest.raises(ValueError, match=r"ms = 0\.5: this must be a whole number from 1 on"):

@@ -1,4 +1,4 @@
-"""Declarations that are refused."""
+"""Refused declarations."""
 
 import pika
 import pytest
@@ -19,7 +19,7 @@ def test_a_queue_of_a_name(b, connect):
     connection.channel().exchange_delete("x")
 
 
-def test_an_exchange_as_often_as_it_says(b, connect):
+def test_refusals_of_an_exchange_are_limited_by_times(b, connect):
     connection = connect()
     b.faults.refuse_declare(exchange="x", code=403, times=1)
     with pytest.raises(CLOSED, match="ACCESS_REFUSED - exchange 'x' is refused: a fault is injected"):
@@ -27,12 +27,12 @@ def test_an_exchange_as_often_as_it_says(b, connect):
     connection.channel().exchange_declare("x", auto_delete=True)
 
 
-def test_any_with_an_error_that_closes_the_connection(b, connect):
+def test_any_declaration_is_refused_with_a_connection_error(b, connect):
     b.faults.refuse_declare(code=541)
     with pytest.raises(pika.exceptions.ConnectionClosedByBroker, match="INTERNAL_ERROR"):
         connect().channel().queue_declare("")
 
 
-def test_what_makes_no_sense_is_told():
-    with pytest.raises(ValueError, match="code = 200: AMQP's are 311, 312"):
+def test_invalid_arguments_raise_errors():
+    with pytest.raises(ValueError, match="code = 200: this must be a reply code of AMQP: 311, 312"):
         RefuseDeclare(code=200)

@@ -1,4 +1,4 @@
-"""A broker that is started again in the middle of things."""
+"""Restarts of the broker at a given method or frame."""
 
 import time
 
@@ -16,7 +16,7 @@ def b():
 
 
 def again(b):
-    """A client of the broker, once that is there again."""
+    """Return a client once the broker is back."""
     end = time.monotonic() + 60
     while True:
         try:
@@ -65,7 +65,7 @@ def test_while_confirms_are_withheld_none_comes_later(b):
     client.close()
 
 
-def test_a_broker_that_is_short_of_something_is_so_still(b):
+def test_an_alarm_survives_a_restart(b):
     b.faults.block("disk")
     b.restart()
     assert b._instance.broker.alarms.reason == "low on disk"

@@ -1,4 +1,4 @@
-"""Faults ordered over HTTP."""
+"""Faults over HTTP."""
 
 import httpx
 import pytest
@@ -19,7 +19,7 @@ def api(b):
         yield client
 
 
-def test_they_are_ordered_shown_and_ended(b, api):
+def test_faults_are_injected_listed_and_removed(b, api):
     client = Client(b)
     client.call("queue.declare", queue="q")
     client.call("confirm.select")
@@ -52,24 +52,33 @@ def test_they_are_ordered_shown_and_ended(b, api):
     ("body", "reason"),
     [
         ({}, "kind"),
-        ({"kind": "rest"}, "there is no fault 'rest'"),
-        ({"kind": ["reset"]}, "there is no fault ['reset']"),
-        ({"kind": "reset", "until": 1}, "reset has no 'until'"),
+        ({"kind": "rest"}, "kind = 'rest': there is no such fault; did you mean reset? Accepted: reset, drop,"),
+        ({"kind": ["reset"]}, "kind = ['reset']: there is no such fault"),
+        ({"kind": "reset", "until": 1}, "reset has no argument 'until'; accepted: on, instead_of, nth,"),
         ({"kind": "reset", "on": 3}, "on = 3: this must be text"),
         ({"kind": "reset", "after_frames": "3"}, "after_frames = '3': this must be a whole number"),
         ({"kind": "nack", "exchange": []}, "exchange = []: this must be text"),
-        ({"kind": "reset", "only": {"host": "x"}}, "reset has no 'host'"),
-        ({"kind": "reset", "only": {"user": 3}}, "connection, user and vhost are names"),
-        ({"kind": "reset", "only": 3}, "only = 3: this must be some of connection, user, vhost"),
-        ({"kind": "refuse_declare", "code": []}, "code = []: AMQP's are"),
-        ({"kind": "restart"}, "say when it restarts, such as on='basic.publish'"),
-        ({"kind": "restart", "on": "basic.get", "down": -1}, "down = -1: this is a number of seconds"),
+        (
+            {"kind": "reset", "only": {"host": "x"}},
+            "only has no argument 'host'; did you mean vhost? Accepted: connection, user, vhost",
+        ),
+        ({"kind": "reset", "only": {"user": 3}}, "only.user = 3: this must be text"),
+        (
+            {"kind": "reset", "only": 3},
+            "only = 3: this must be an object with names for some of connection, user, vhost",
+        ),
+        ({"kind": "refuse_declare", "code": []}, "code = []: this must be a reply code of AMQP: "),
+        ({"kind": "restart"}, "a restart needs a condition, such as on='basic.publish'"),
+        (
+            {"kind": "restart", "on": "basic.get", "down": -1},
+            "down = -1: this must be a number of seconds from 0 to 60",
+        ),
         ({"kind": "random", "kinds": 3}, "kinds = 3: this must be a list"),
         ({"kind": "random", "rate": "often"}, "rate = 'often'"),
         ({"kind": "delay_confirms"}, "ms = 0: this must be a whole number from 1 on"),
     ],
 )
-def test_what_makes_no_sense_is_refused(api, body, reason):
+def test_invalid_arguments_are_refused(api, body, reason):
     answer = api.post("/faults", json=body)
     assert answer.status_code == 400
     assert reason in answer.json()["reason"]

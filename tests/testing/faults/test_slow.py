@@ -1,4 +1,4 @@
-"""Connections that are not read, not written, or written byte by byte."""
+"""Connections that are not read, not written, or written one byte at a time."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from amqpbroker.wire.frames import HEARTBEAT
 from tests.testing.faults.raw import method, publish
 
 
-def test_what_is_not_read_waits_until_it_is_over(b, client, queue):
+def test_unread_data_is_handled_after_the_fault(b, client, queue):
     with b.faults.stop_reading():
         client.send(publish(b"1") + publish(b"2"))
         client.socket.settimeout(0.02)
@@ -35,7 +35,7 @@ def test_heartbeats_go_on_without_those_of_a_client_that_is_not_read(b, dial, qu
     assert len(heard) >= 9
 
 
-def test_it_is_missed_again_afterwards(b, dial):
+def test_heartbeats_are_missed_again_after_the_fault(b, dial):
     client = dial(heartbeat=10)
     b.faults.stop_reading()
     b.clock.advance(minutes=5)
@@ -44,7 +44,7 @@ def test_it_is_missed_again_afterwards(b, dial):
     assert client.end() is EOFError
 
 
-def test_nothing_is_written_until_it_is_over(b, client, queue):
+def test_stop_writing_holds_all_output(b, client, queue):
     with b.faults.stop_writing():
         client.socket.settimeout(0.02)
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""The broker that faults strike at, as faults use it."""
+"""The target of faults: alarms, copies and records."""
 
 import pytest
 
@@ -46,7 +46,7 @@ def test_alarms_without_a_broker_are_not_counted():
     assert target.broker.alarms.resources == ("disk",)
 
 
-def test_a_copy_is_found_once(target):
+def test_a_copy_is_recognised_once(target):
     copy = target.copy(message(b"x"))
     assert not target.copy_delivered(message(b"x"))
     assert target.copy_delivered(copy)

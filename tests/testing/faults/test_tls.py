@@ -27,7 +27,7 @@ def secure(authority):
 def client(secure, authority):
     context = ssl.create_default_context(cafile=authority.cafile)
     context.check_hostname = False
-    port = next(listening.port for listening in secure._listening if listening.protocol == AMQPS)
+    port = next(listening.port for listening in secure._host.listening if listening.protocol == AMQPS)
     client = Client(secure, tls=context, port=port)
     client.call("queue.declare", queue="q")
     client.call("confirm.select")
@@ -37,14 +37,14 @@ def client(secure, authority):
 
 
 @pytest.mark.parametrize("kind", ["reset", "drop"])
-def test_it_ends_behind_what_was_said(secure, client, kind):
+def test_a_cut_over_tls_comes_after_earlier_output(secure, client, kind):
     getattr(secure.faults, kind)(on="basic.publish", nth=2)
     client.send(publish(b"1") + publish(b"2"))
     assert client.expect("basic.ack")["delivery_tag"] == 1
     assert client.end() in (EOFError, ConnectionResetError)  # which of them, ssl does not always say
 
 
-def test_frames_are_struck_all_the_same(secure, client):
+def test_frames_over_tls_trigger_faults(secure, client):
     with secure.faults.one_byte_writes(), secure.faults.stop_reading():
         secure.faults.nack(2)
         client.send(publish(bytes(100_000)) + publish(bytes(200_000)) + publish(b"3"))

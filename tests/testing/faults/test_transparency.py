@@ -1,4 +1,4 @@
-"""While no fault strikes, a line changes nothing: whatever comes, in whatever pieces, wherever it begins."""
+"""A line without due faults changes nothing, for any input, in any pieces, from any position on."""
 
 import random
 import re
@@ -22,7 +22,7 @@ LOGIN = (
 
 
 def script(chance):
-    """What a client sends: much that is right, some that is not."""
+    """Return the bytes of a client: mostly valid, sometimes not."""
     data = LOGIN
     for _ in range(chance.randrange(1, 40)):
         channel = chance.choice((1, 1, 1, 2, 3))
@@ -43,7 +43,7 @@ def script(chance):
 
 
 def answers(data, chance, line_from, alarms):
-    """What a client is answered, what is in the queues, whether the connection closes. line_from: None for no line."""
+    """Return answers to the client, the queues, and whether the connection closes. line_from: None for no line."""
     wire = Wire(make_broker())
     served, out = wire.connection, b""
 
@@ -69,7 +69,7 @@ def answers(data, chance, line_from, alarms):
 
 
 @pytest.mark.parametrize("seeds", [range(first, first + 25) for first in range(0, 100, 25)], ids=str)
-def test_a_client_cannot_tell(seeds):
+def test_faults_are_invisible_to_clients(seeds):
     for seed in seeds:
         chance = random.Random(seed)
         data, alarms = script(chance), chance.random() < 0.3

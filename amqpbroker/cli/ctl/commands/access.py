@@ -90,7 +90,7 @@ COMMANDS = (
     Command(
         "set_permissions",
         GROUP,
-        "Sets what a user may do in a vhost, as regular expressions.",
+        "Sets a user's permissions in a vhost, as regular expressions.",
         "<username> <conf> <write> <read>",
         set_permissions,
         lambda call: f'Setting permissions for user "{call.words[0]}" in vhost "{call.vhost}" ...',
@@ -98,7 +98,7 @@ COMMANDS = (
     Command(
         "set_permissions_globally",
         GROUP,
-        "The same in all vhosts that there are now.",
+        "Sets a user's permissions in all existing vhosts.",
         "<username> <conf> <write> <read>",
         set_permissions_globally,
         lambda call: f'Setting permissions for user "{call.words[0]}" in all virtual hosts ...',
@@ -106,7 +106,7 @@ COMMANDS = (
     Command(
         "clear_permissions",
         GROUP,
-        "Takes a user's permissions in a vhost away.",
+        "Removes a user's permissions in a vhost.",
         "<username>",
         clear_permissions,
         lambda call: f'Clearing permissions for user "{call.words[0]}" in vhost "{call.vhost}" ...',
@@ -130,7 +130,7 @@ COMMANDS = (
     Command(
         "set_topic_permissions",
         GROUP,
-        "Sets which routing keys of a topic exchange a user may write and read.",
+        "Sets the routing keys of a topic exchange that a user may write and read.",
         "<username> <exchange> <write> <read>",
         set_topic_permissions,
         lambda call: (
@@ -140,7 +140,7 @@ COMMANDS = (
     Command(
         "clear_topic_permissions",
         GROUP,
-        "Takes topic permissions away, for one exchange or for all.",
+        "Removes topic permissions for one exchange or for all.",
         "<username> [<exchange>]",
         clear_topic_permissions,
         lambda call: f'Clearing topic permissions for user "{call.words[0]}" in vhost "{call.vhost}" ...',

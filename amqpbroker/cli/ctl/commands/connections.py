@@ -36,7 +36,7 @@ COMMANDS = (
     Command(
         "close_connection",
         GROUP,
-        "Closes a connection, named as list_connections does.",
+        "Closes the connection with this name or process id of list_connections.",
         "<connection> <explanation>",
         close_connection,
         lambda call: f"Closing connection {call.words[0]}, reason: {call.words[1]}...",
@@ -44,7 +44,7 @@ COMMANDS = (
     Command(
         "close_all_connections",
         GROUP,
-        "Closes all connections of a vhost, or with --global all there are.",
+        "Closes all connections of a vhost, or with --global of all vhosts.",
         "<explanation>",
         close_all_connections,
         lambda call: f"Closing all connections in vhost {call.vhost}, reason: {call.words[0]}...",

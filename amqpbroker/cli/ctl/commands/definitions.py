@@ -1,4 +1,4 @@
-"""Definitions out and in."""
+"""Export and import of definitions."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ GROUP = "Definitions"
 
 
 def export_definitions(call: Call) -> str | None:
-    """`-` is stdout. A file that is there is replaced, whole."""
+    """Write definitions to a file, replaced as a whole, or to stdout for `-`."""
     text = json.dumps(call.api.get("definitions"), indent=2, ensure_ascii=False)
     if not call.words or call.words[0] == "-":
         return text
@@ -36,7 +36,7 @@ def import_definitions(call: Call) -> str:
     try:
         definitions = json.loads(text)
     except ValueError as error:
-        raise CtlError(f"{name} is no JSON: {error}", DATA) from error
+        raise CtlError(f"{name} is not valid JSON: {error}", DATA) from error
     call.api.post("definitions", definitions)
     return "Definitions imported"
 
@@ -58,7 +58,7 @@ COMMANDS = (
     Command(
         "import_definitions",
         GROUP,
-        "Adds what a file of definitions has, or stdin; what is left out is in the broker's log.",
+        "Imports definitions from a file, or stdin; the broker's log has skipped ones.",
         "[<file>]",
         import_definitions,
         lambda call: f'Importing definitions in JSON from a file at "{(call.words or ["-"])[0]}" ...',

@@ -96,7 +96,7 @@ def check_virtual_hosts(call: Call) -> str:
 def check_certificate_expiration(call: Call) -> str:
     within, unit = call.options.get("within", "4"), call.options.get("unit", "weeks")
     if unit not in _UNITS or not within.isdecimal():
-        raise CtlError(f"--within is a number and --unit one of {', '.join(sorted(_UNITS))}", 64)
+        raise CtlError(f"--within must be a number from 1 on, and --unit one of {', '.join(sorted(_UNITS))}", 64)
     try:
         call.api.get(f"health/checks/certificate-expiration/{within}/{unit}")
     except ApiError as error:
@@ -121,7 +121,7 @@ COMMANDS = (
     Command(
         "check_running",
         GROUP,
-        "Exits with an error unless the broker runs.",
+        "Fails unless the broker is running.",
         "",
         check_running,
         lambda call: f"Checking if RabbitMQ is running on node {name(call)} ...",
@@ -129,7 +129,7 @@ COMMANDS = (
     Command(
         "check_alarms",
         GROUP,
-        "Exits with an error while an alarm is on.",
+        "Fails if an alarm is active.",
         "",
         check_alarms,
         lambda call: f"Asking node {name(call)} to report any local resource alarms ...",
@@ -137,7 +137,7 @@ COMMANDS = (
     Command(
         "check_local_alarms",
         GROUP,
-        "The same; there is one node.",
+        "Fails if an alarm is active; there is one node.",
         "",
         check_local_alarms,
         lambda call: f"Asking node {name(call)} to report any local resource alarms ...",
@@ -145,7 +145,7 @@ COMMANDS = (
     Command(
         "alarms",
         GROUP,
-        "Shows the alarms that are on.",
+        "Lists the active alarms.",
         "",
         alarms,
         lambda call: f"Asking node {name(call)} to report any known resource alarms ...",
@@ -153,7 +153,7 @@ COMMANDS = (
     Command(
         "check_port_connectivity",
         GROUP,
-        "Connects to every listener.",
+        "Connects to every listener; fails if one cannot be reached.",
         "",
         check_port_connectivity,
         lambda call: f"Testing TCP connections to all active listeners on node {name(call)} ...",
@@ -162,7 +162,7 @@ COMMANDS = (
     Command(
         "check_port_listener",
         GROUP,
-        "Exits with an error unless something listens on the port.",
+        "Fails unless a listener has this port.",
         "<port>",
         check_port_listener,
         lambda call: f"Asking node {name(call)} if there's an active listener on port {call.words[0]} ...",
@@ -170,7 +170,7 @@ COMMANDS = (
     Command(
         "check_protocol_listener",
         GROUP,
-        "Exits with an error unless the protocol has a listener.",
+        "Fails unless a listener has this protocol.",
         "<protocol>",
         check_protocol_listener,
         lambda call: f"Asking node {name(call)} if there's an active listener for protocol {call.words[0]} ...",
@@ -178,7 +178,7 @@ COMMANDS = (
     Command(
         "check_virtual_hosts",
         GROUP,
-        "Exits with an error unless all vhosts run.",
+        "Fails unless all vhosts are running.",
         "",
         check_virtual_hosts,
         lambda call: f"Checking if all vhosts are running on node {name(call)} ...",
@@ -186,7 +186,7 @@ COMMANDS = (
     Command(
         "check_certificate_expiration",
         GROUP,
-        "Exits with an error if a certificate expires soon.",
+        "Fails if a certificate expires soon.",
         "",
         check_certificate_expiration,
         lambda call: f"Checking certificate expiration on node {name(call)} ...",
@@ -195,7 +195,7 @@ COMMANDS = (
     Command(
         "check_if_node_is_quorum_critical",
         GROUP,
-        "Means nothing with one node, and succeeds.",
+        "Always succeeds: there is only one node.",
         "",
         check_if_node_is_quorum_critical,
         lambda call: f"Checking if node {name(call)} is critical for quorum of any queues/streams ...",
@@ -203,7 +203,7 @@ COMMANDS = (
     Command(
         "listeners",
         GROUP,
-        "Shows what listens where.",
+        "Lists the listeners with their ports and protocols.",
         "",
         listeners,
         lambda call: f"Asking node {name(call)} to report its protocol listeners ...",

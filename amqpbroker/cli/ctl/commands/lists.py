@@ -1,4 +1,4 @@
-"""Lists of what there is: queues, exchanges, bindings, connections, channels, consumers."""
+"""Lists of queues, exchanges, bindings, connections, channels and consumers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Monitoring, observability and health checks"
 
-#: One object of the API -> what a column shows of it.
+#: Returns the value of a column for one object of the API.
 Column = Callable[[dict[str, Any]], Any]
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class List:
-    """path: with {vhost} where the list is of one. columns: those that exist, in the order of the help."""
+    """A list of objects. path: with {vhost} if the list is that of one vhost. columns: in the order of the help."""
 
     path: str
     columns: dict[str, Column]
@@ -26,7 +26,7 @@ class List:
 
 
 def _key(path: str, default: Any = "") -> Column:
-    """A key of the object; `a.b` is key b of the object a."""
+    """Return a column with a key of the object; `a.b` is key b of the object a."""
 
     def column(row: dict[str, Any]) -> Any:
         value: Any = row
@@ -190,7 +190,7 @@ def _list(of: List, call: Call) -> Rows:
     unknown = [column for column in columns if column not in of.columns]
     if unknown:
         raise UsageError(
-            f"Info key(s) {','.join(unknown)} are not supported; there are {', '.join(sorted(of.columns))}"
+            f"Info key(s) {','.join(unknown)} are not supported; choose from {', '.join(sorted(of.columns))}"
         )
     try:
         found = call.api.get(of.path.format(vhost=quoted(call.vhost)))
@@ -202,7 +202,9 @@ def _list(of: List, call: Call) -> Rows:
 
 
 def _command(name: str, of: List, about: str, banner: Callable[[Call], str], **options: bool) -> Command:
-    return Command(name, GROUP, about, "[<column> ...]", partial(_list, of), banner, options)
+    return Command(
+        name, GROUP, about, "[<column> ...]", partial(_list, of), banner, options, tuple(of.columns), tuple(of.default)
+    )
 
 
 COMMANDS = (

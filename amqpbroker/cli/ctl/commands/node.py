@@ -1,4 +1,4 @@
-"""The node: whether it is there, what it is, and waiting for it."""
+"""Commands for the node: its status and its settings, and waiting for its start."""
 
 import time
 from typing import Any
@@ -9,7 +9,7 @@ from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Node"
 
-#: Between two looks whether the broker has started.
+#: Seconds between two attempts to reach a starting broker.
 _PAUSE_S = 0.2
 
 
@@ -28,7 +28,7 @@ def ping(call: Call) -> str:
 
 
 def await_startup(call: Call) -> None:
-    """Until it answers, or the time is over."""
+    """Wait until the broker answers. Raises CtlError after the time limit."""
     deadline = time.monotonic() + (call.timeout_s if "timeout" in call.options else 300.0)
     while True:
         try:
@@ -158,7 +158,9 @@ def cluster_status(call: Call) -> Any:
         "Basics": [f"Cluster name: {overview['cluster_name']}"],
         "Disk Nodes": [facts["name"]],
         "Running Nodes": [facts["name"]],
-        "Versions": [f"{facts['name']}: RabbitMQ {overview['rabbitmq_version']}"],
+        "Versions": [
+            f"{facts['name']}: RabbitMQ {overview['rabbitmq_version']} (amqpbroker {overview['amqpbroker']['version']})"
+        ],
         "Alarms": _alarms(facts) or ["(none)"],
         "Network Partitions": ["(none)"],
         "Listeners": [f"Node: {facts['name']}, {line[0].lower()}{line[1:]}" for line in listener_lines(overview)],
@@ -177,7 +179,7 @@ def memory_breakdown(call: Call) -> Any:
 
 
 def environment(call: Call) -> Rows:
-    """What is configured, as `config/effective` tells it."""
+    """Return the settings in force, as `config/effective` shows them."""
     return Rows(["key", "value"], [list(each) for each in sorted(call.api.get("config/effective").items())])
 
 
@@ -187,7 +189,7 @@ def set_cluster_name(call: Call) -> None:
 
 def await_online_nodes(call: Call) -> None:
     if call.words[0] != "1":
-        raise CtlError(f"there is one node, and will be no {call.words[0]}")
+        raise CtlError(f"there is only one node, so there will never be {call.words[0]}; wait for 1")
     await_startup(call)
 
 
@@ -202,21 +204,21 @@ def _list_features(path: str, columns: list[str], call: Call) -> Rows:
 
 
 COMMANDS = (
-    Command("ping", GROUP, "Tells whether the broker answers.", "", ping, "Will ping the broker."),
+    Command("ping", GROUP, "Checks that the broker answers.", "", ping, "Will ping the broker."),
     Command("await_startup", GROUP, "Waits until the broker answers.", "", await_startup),
     Command(
         "await_online_nodes",
         GROUP,
-        "The same; there is one node.",
+        "Waits until the broker answers; there is one node.",
         "<count>",
         await_online_nodes,
         lambda call: f"Will wait for at least {call.words[0]} nodes to join the cluster.",
     ),
-    Command("status", GROUP, "Shows the node.", "", status, lambda call: f"Status of node {name(call)} ..."),
+    Command("status", GROUP, "Shows the node's status.", "", status, lambda call: f"Status of node {name(call)} ..."),
     Command(
         "cluster_status",
         GROUP,
-        "Shows the cluster, which has one node.",
+        "Shows the status of the cluster, which has one node.",
         "",
         cluster_status,
         lambda call: f"Cluster status of node {name(call)} ...",
@@ -224,7 +226,7 @@ COMMANDS = (
     Command(
         "is_running",
         GROUP,
-        "Tells whether the broker runs.",
+        "Checks that the broker is running.",
         "",
         is_running,
         lambda call: f"Asking node {name(call)} for its status ...",
@@ -232,7 +234,7 @@ COMMANDS = (
     Command(
         "server_version",
         GROUP,
-        "Shows the version that clients are told.",
+        "Shows the RabbitMQ version that the broker announces to clients.",
         "",
         server_version,
         lambda call: f"Asking node {name(call)} for its RabbitMQ version...",
@@ -248,7 +250,7 @@ COMMANDS = (
     Command(
         "memory_breakdown",
         GROUP,
-        "Shows what takes the memory.",
+        "Shows the use of memory by category.",
         "",
         memory_breakdown,
         lambda call: f"Reporting memory breakdown on node {name(call)}...",
@@ -256,7 +258,7 @@ COMMANDS = (
     Command(
         "set_cluster_name",
         GROUP,
-        "Sets the cluster's name.",
+        "Sets the name of the cluster.",
         "<name>",
         set_cluster_name,
         lambda call: f"Setting cluster name to {call.words[0]} ...",
@@ -264,7 +266,7 @@ COMMANDS = (
     Command(
         "list_node_auth_attempt_stats",
         GROUP,
-        "Counts logins.",
+        "Counts login attempts by protocol.",
         "",
         list_node_auth_attempt_stats,
         lambda call: f'Listing authentication\n attempts for node "{name(call)}" ...',

@@ -48,7 +48,7 @@ def list_global_parameters(call: Call) -> Rows:
 
 
 def clear(call: Call, path: str) -> None:
-    """Policies are parameters to RabbitMQ. Raises CtlError if there is no such one."""
+    """Delete a parameter; policies are parameters, too. Raises CtlError if it does not exist."""
     if not call.api.discard(path):
         raise CtlError("Parameter does not exist")
 
@@ -68,7 +68,7 @@ COMMANDS = (
     Command(
         "clear_parameter",
         GROUP,
-        "Takes a runtime parameter away.",
+        "Removes a runtime parameter.",
         "<component> <name>",
         clear_parameter,
         lambda call: (
@@ -94,7 +94,7 @@ COMMANDS = (
     Command(
         "clear_global_parameter",
         GROUP,
-        "Takes a global runtime parameter away.",
+        "Removes a global runtime parameter.",
         "<name>",
         clear_global_parameter,
         lambda call: f'Clearing global runtime parameter "{call.words[0]}" ...',

@@ -62,7 +62,7 @@ def _commands(what: str, plural: str, path: str, said: str, said_plural: str) ->
         Command(
             f"clear_{what}",
             GROUP,
-            f"Takes {a} away.",
+            f"Removes {a}.",
             "<name>",
             partial(_clear, path),
             lambda call: f'Clearing {what.replace("_", " ")} "{call.words[0]}" on vhost "{call.vhost}" ...',

@@ -33,7 +33,7 @@ COMMANDS = (
     Command(
         "purge_queue",
         GROUP,
-        "Removes all ready messages.",
+        "Removes all ready messages of a queue.",
         "<queue>",
         purge_queue,
         lambda call: f"Purging queue '{call.words[0]}' in vhost '{call.vhost}' ...",

@@ -6,7 +6,7 @@ from amqpbroker.cli.ctl.failure import CtlError
 
 GROUP = "Shovels"
 
-#: What is shown -> what the API calls it.
+#: Column -> its name in the API.
 _COLUMNS = {
     "name": "name",
     "vhost": "vhost",
@@ -47,11 +47,11 @@ def _delete(call: Call, what: str) -> None:
 
 
 COMMANDS = (
-    Command("shovel_status", GROUP, "Shows the shovels and how they are.", "", shovel_status, "Shovel status ..."),
+    Command("shovel_status", GROUP, "Lists the shovels and their states.", "", shovel_status, "Shovel status ..."),
     Command(
         "restart_shovel",
         GROUP,
-        "Has a shovel connect anew.",
+        "Restarts a shovel, which connects again.",
         "<name>",
         restart_shovel,
         lambda call: f"Restarting dynamic Shovel {call.words[0]} in virtual host {call.vhost} ...",

@@ -16,7 +16,7 @@ GROUP = "Users"
 
 
 def _password(call: Call, position: int) -> str:
-    """The word at that position, or what is typed or piped in, so that it shows in no list of processes."""
+    """Return the word at that position, or a password from stdin, which no list of processes shows."""
     if len(call.words) > position:
         return call.words[position]
     if sys.stdin.isatty():
@@ -25,7 +25,7 @@ def _password(call: Call, position: int) -> str:
 
 
 def known(api: Api, name: str) -> dict[str, Any]:
-    """The user as the API tells it. Raises CtlError if there is none."""
+    """Return the user as the API shows it. Raises CtlError if there is none."""
     try:
         user: dict[str, Any] = api.get(f"users/{quoted(name)}")
     except ApiError as error:
@@ -53,7 +53,7 @@ def add_user(call: Call) -> str:
 
 
 def _change(call: Call, **changes: Any) -> None:
-    """A PUT replaces the whole user: what is not to change is sent along."""
+    """Change some fields of a user. A PUT replaces the whole user, so the other fields are sent as they are."""
     name = call.words[0]
     user = known(call.api, name)
     kept = {"password_hash": user["password_hash"], "tags": ",".join(user["tags"])}
@@ -88,7 +88,7 @@ def authenticate_user(call: Call) -> str:
     try:
         Api(call.api.url, f"Basic {basic}", call.timeout_s).get("whoami")
     except ApiError as error:
-        # A user without a tag of the management is told so only with the right password.
+        # Only with the right password does the API say that a user has no tag for the management.
         if error.http_status == 401 and "management" not in str(error):
             text = f"Error: failed to authenticate user \"{name}\"\nuser '{name}' - invalid credentials"
             raise CtlError(f"Error:\n{text}", DATA) from error
@@ -102,7 +102,7 @@ def hash_password(call: Call) -> str:
 
 
 def limits_of(word: str) -> dict[str, Any]:
-    """A JSON object of limits. Raises CtlError."""
+    """Return a JSON object of limits. Raises CtlError."""
     try:
         limits = json.loads(word)
     except ValueError:
@@ -137,7 +137,7 @@ COMMANDS = (
     Command(
         "add_user",
         GROUP,
-        "Creates a user, which has no permissions yet.",
+        "Creates a user without permissions.",
         "<username> [<password>]",
         add_user,
         lambda call: f'Adding user "{call.words[0]}" ...',
@@ -146,7 +146,7 @@ COMMANDS = (
     Command(
         "authenticate_user",
         GROUP,
-        "Tells whether that is the user's password.",
+        "Checks a user's password.",
         "<username> [<password>]",
         authenticate_user,
         lambda call: f'Authenticating user "{call.words[0]}" ...',
@@ -154,7 +154,7 @@ COMMANDS = (
     Command(
         "change_password",
         GROUP,
-        "Changes the password.",
+        "Changes a user's password.",
         "<username> [<password>]",
         change_password,
         lambda call: f'Changing password for user "{call.words[0]}" ...',
@@ -162,7 +162,7 @@ COMMANDS = (
     Command(
         "clear_password",
         GROUP,
-        "Takes the password away: nobody can log in with one.",
+        "Removes a user's password: the user cannot log in with one.",
         "<username>",
         clear_password,
         lambda call: f'Clearing password for user "{call.words[0]}" ...',
@@ -170,7 +170,7 @@ COMMANDS = (
     Command(
         "delete_user",
         GROUP,
-        "Deletes a user, if there is one.",
+        "Deletes a user, if it exists.",
         "<username>",
         delete_user,
         lambda call: f'Deleting user "{call.words[0]}" ...',
@@ -179,7 +179,7 @@ COMMANDS = (
     Command(
         "set_user_tags",
         GROUP,
-        "Sets the tags; without any, takes them all away.",
+        "Sets a user's tags; without tags, removes all of them.",
         "<username> [<tag> ...]",
         set_user_tags,
         lambda call: f'Setting tags for user "{call.words[0]}" to [{", ".join(call.words[1:])}] ...',
@@ -195,7 +195,7 @@ COMMANDS = (
     Command(
         "clear_user_limits",
         GROUP,
-        "Takes a limit away, or `all`.",
+        "Removes one limit of a user, or `all`.",
         "<username> <limit>",
         clear_user_limits,
         lambda call: f'Clearing "{call.words[1]}" limit for user "{call.words[0]}" ...',
@@ -203,7 +203,7 @@ COMMANDS = (
     Command(
         "list_user_limits",
         GROUP,
-        "Shows limits, of all users or of one.",
+        "Lists the limits of all users or of one.",
         "",
         list_user_limits,
         "Listing limits ...",

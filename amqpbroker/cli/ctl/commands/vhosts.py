@@ -92,7 +92,7 @@ COMMANDS = (
     Command(
         "add_vhost",
         GROUP,
-        "Creates a virtual host, if there is none of that name.",
+        "Creates a virtual host, if it does not exist.",
         "<vhost>",
         add_vhost,
         lambda call: f'Adding vhost "{call.words[0]}" ...',
@@ -101,7 +101,7 @@ COMMANDS = (
     Command(
         "delete_vhost",
         GROUP,
-        "Deletes a virtual host with all that is in it.",
+        "Deletes a virtual host with its queues, exchanges and permissions.",
         "<vhost>",
         delete_vhost,
         lambda call: f'Deleting vhost "{call.words[0]}" ...',
@@ -110,7 +110,7 @@ COMMANDS = (
     Command(
         "update_vhost_metadata",
         GROUP,
-        "Changes description, tags, or default queue type.",
+        "Changes description, tags or default queue type of a vhost.",
         "<vhost>",
         update_vhost_metadata,
         lambda call: f'Updating metadata of vhost "{call.words[0]}" ...',
@@ -119,7 +119,7 @@ COMMANDS = (
     Command(
         "set_vhost_tags",
         GROUP,
-        "Sets the tags.",
+        "Sets the tags of a vhost.",
         "<vhost> [<tag> ...]",
         set_vhost_tags,
         lambda call: f'Setting tags for virtual host "{call.words[0]}" to [{", ".join(call.words[1:])}] ...',
@@ -127,7 +127,7 @@ COMMANDS = (
     Command(
         "trace_on",
         GROUP,
-        "Has copies of all messages that come and go published to amq.rabbitmq.trace.",
+        "Publishes copies of all messages of a vhost to amq.rabbitmq.trace.",
         "",
         trace_on,
         lambda call: f'Starting tracing for vhost "{call.vhost}" ...',
@@ -135,7 +135,7 @@ COMMANDS = (
     Command(
         "trace_off",
         GROUP,
-        "Ends that.",
+        "Stops publishing copies to amq.rabbitmq.trace.",
         "",
         trace_off,
         lambda call: f'Stopping tracing for vhost "{call.vhost}" ...',
@@ -151,7 +151,7 @@ COMMANDS = (
     Command(
         "clear_vhost_limits",
         GROUP,
-        "Takes all limits away.",
+        "Removes all limits of a vhost.",
         "",
         clear_vhost_limits,
         lambda call: f'Clearing vhost "{call.vhost}" limits ...',
@@ -159,7 +159,7 @@ COMMANDS = (
     Command(
         "list_vhost_limits",
         GROUP,
-        "Shows limits.",
+        "Lists the limits of a vhost, or with --global of all vhosts.",
         "",
         list_vhost_limits,
         lambda call: f'Listing limits for vhost "{call.vhost}" ...',

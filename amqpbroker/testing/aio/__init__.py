@@ -1,0 +1,1 @@
+"""The testing API for programs with asyncio or trio."""

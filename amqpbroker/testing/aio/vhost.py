@@ -1,0 +1,91 @@
+"""A vhost of a broker for tests, with awaitable methods."""
+
+from typing import TYPE_CHECKING
+
+from amqpbroker.testing.hints import Hinted, checked_arguments
+
+if TYPE_CHECKING:
+    from amqpbroker.testing.aio.broker import AsyncBroker
+    from amqpbroker.testing.aio.faults import AsyncFaults
+    from amqpbroker.testing.inspector import QueueState
+    from amqpbroker.testing.message import Message
+    from amqpbroker.testing.recorder import Refusal
+
+
+class AsyncVhost(Hinted):
+    """A virtual host of an `AsyncBroker`, as the fixture `async_amqp_vhost` provides it. `str()` returns its name.
+
+    Its methods are those of `AsyncBroker` for this vhost only.
+    """
+
+    def __init__(self, broker: "AsyncBroker", name: str) -> None:
+        #: The `AsyncBroker` that has the vhost.
+        self.broker = broker
+        #: The vhost's name.
+        self.name = name
+
+    @property
+    def url(self) -> str:
+        """The URL of the vhost with the first user: `amqp://guest:guest@127.0.0.1:PORT/VHOST`."""
+        return self.broker.url_of(self.name)
+
+    @checked_arguments
+    async def wait_until(
+        self,
+        *,
+        queue: str,
+        ready: int | None = None,
+        unacked: int | None = None,
+        consumers: int | None = None,
+        timeout: float = 5,
+    ) -> "QueueState":
+        """Wait until a queue exists and has the given numbers. Return its state. See `Broker.wait_until`."""
+        __tracebackhide__ = True
+        return await self.broker.wait_until(
+            queue=queue, ready=ready, unacked=unacked, consumers=consumers, vhost=self.name, timeout=timeout
+        )
+
+    @checked_arguments
+    async def published(
+        self,
+        *,
+        exchange: str | None = None,
+        routing_key: str | None = None,
+        body: bytes | None = None,
+        count: int | None = None,
+        timeout: float = 5,
+    ) -> "list[Message]":
+        """Return the messages that clients published, oldest first; wait for `count`. See `Broker.published`."""
+        __tracebackhide__ = True
+        return await self.broker.published(
+            exchange=exchange, routing_key=routing_key, body=body, vhost=self.name, count=count, timeout=timeout
+        )
+
+    @checked_arguments
+    async def messages(self, queue: str) -> "list[Message]":
+        """Return the messages that are ready in a queue, in the order of their delivery. See `Broker.messages`."""
+        __tracebackhide__ = True
+        return await self.broker.messages(queue, vhost=self.name)
+
+    async def queues(self) -> "list[QueueState]":
+        """Return the state of all queues, by name."""
+        return await self.broker.queues(vhost=self.name)
+
+    async def unroutable(self) -> "list[Message]":
+        """Return the published messages that were routed to no queue, oldest first."""
+        return await self.broker.unroutable(vhost=self.name)
+
+    async def channel_errors(self) -> "list[Refusal]":
+        """Return the errors that closed clients' channels and connections, oldest first."""
+        return await self.broker.channel_errors(vhost=self.name)
+
+    @property
+    def faults(self) -> "AsyncFaults":
+        """Faults for connections to this vhost only, see `AsyncFaults`."""
+        return self.broker.faults.only(vhost=self.name)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"<vhost {self.name}>"

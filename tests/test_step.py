@@ -1,0 +1,50 @@
+"""tools/step: the progress of installing and compiling."""
+
+import os
+import pty
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.process
+
+STEP = str(Path(__file__).parent.parent / "tools" / "step")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "STEPS"}
+
+
+def run(*command, **environment):
+    return subprocess.run(
+        [STEP, "1", "Installing", *command], env=ENVIRONMENT | environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_in_a_log_a_step_is_a_line_at_its_beginning_and_one_at_its_end():
+    ran = run("echo", "not shown", STEPS="3")
+    assert (ran.returncode, ran.stdout) == (0, "")
+    assert re.fullmatch(r"\[1/3\] Installing \.\.\.\n\[1/3\] Installing: done in \d+ s\n", ran.stderr)
+
+
+def test_a_step_that_fails_shows_the_output_and_has_its_status():
+    ran = run("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert ran.returncode == 3
+    assert re.fullmatch(r"\[1\] Installing \.\.\.\n\[1\] Installing: failed after \d+ s\nout\nerr\n", ran.stderr)
+
+
+def test_on_a_terminal_it_is_one_line_whose_seconds_count():
+    mine, its = pty.openpty()
+    process = subprocess.Popen([STEP, "2", "Compiling", "sleep", "1.1"], stderr=its, env=ENVIRONMENT | {"STEPS": "3"})
+    os.close(its)
+    text = b""
+    try:
+        while data := os.read(mine, 4096):
+            text += data
+    except OSError:  # the other end is closed
+        pass
+    os.close(mine)
+    assert process.wait(60) == 0
+    first, *_, last = text.decode().replace("\r\n", "").split("\r")[1:]
+    assert first == "[2/3] Compiling ... 0 s"
+    assert re.fullmatch(r"\[2/3\] Compiling: done in [12] s", last)
+    assert "\n" not in text.decode().rstrip("\r\n")
