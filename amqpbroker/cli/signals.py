@@ -7,8 +7,11 @@ from types import FrameType
 
 
 def ending() -> list[signal.Signals]:
-    """Return Ctrl-C, SIGTERM, and the closing of the terminal, unless `nohup` has that ignored."""
+    """Return Ctrl-C, SIGTERM, Ctrl-Break of Windows, and the closing of the terminal, unless `nohup` ignores that."""
     found = [signal.SIGINT, signal.SIGTERM]
+    ctrl_break: signal.Signals | None = getattr(signal, "SIGBREAK", None)
+    if ctrl_break is not None:
+        found.append(ctrl_break)
     hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         found.append(hangup)

@@ -17,6 +17,11 @@ _MESSAGE_OCTETS: Final = 72
 _WRITE_QUEUE_AT: Final = _NETLINK_HEAD + 60
 _TCP_INFO_TYPE: Final = 2
 
+#: Names that only some systems have, and whether this one has the structures of Linux.
+_AF_NETLINK: Final[Any] = getattr(socket, "AF_NETLINK", None)
+_TCP_INFO: Final[Any] = getattr(socket, "TCP_INFO", None)
+_LINUX: Final[bool] = _AF_NETLINK is not None and _TCP_INFO is not None and sys.platform == "linux"
+
 #: Offset in struct tcp_info of <linux/tcp.h>, whose first byte is tcpi_state.
 _ACKED_AT: Final = 120
 _RECEIVED_AT: Final = 128
@@ -34,9 +39,9 @@ class Peers:
         self._netlink: socket.socket | None = None
 
     def __enter__(self) -> Self:
-        if sys.platform == "linux":
+        if _LINUX:
             try:
-                self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
+                self._netlink = socket.socket(_AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
                 self._netlink.setblocking(False)
             except OSError:  # a sandbox
                 self._netlink = None
@@ -99,10 +104,10 @@ def _written(answer: bytes) -> int:
 
 def received(sock: Any) -> int | None:
     """Return the number of bytes that a socket has received, read or not; None if the kernel does not tell."""
-    if sys.platform != "linux":
+    if not _LINUX:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_OCTETS)
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_OCTETS)
     except OSError:
         return None
     if len(info) < _TCP_INFO_OCTETS:
@@ -113,6 +118,8 @@ def received(sock: Any) -> int | None:
 
 def unread(sock: Any) -> int:
     """Return the number of unread bytes in a socket, 0 if the system does not tell."""
+    fcntl: Any
+    termios: Any
     try:
         import fcntl
         import termios

@@ -36,14 +36,14 @@ def test_what_the_system_took_only_in_part_is_written_on(written, monkeypatch):
         return os.write(descriptor, data[: choose.randint(1, 40)])
 
     parts = [choose.randbytes(choose.choice([0, 1, 10, 100])) for _ in range(100)]
-    monkeypatch.setattr(module.os, "writev", few)
+    monkeypatch.setattr(module.syscalls, "append", few)
     assert written(*parts) == b"".join(parts)
 
 
 def test_bytes_are_written_over_where_they_are(tmp_path, monkeypatch):
     """Linux appends to a file that is open for appending, wherever one writes. Few bytes are taken at a time."""
     pwrite = os.pwrite
-    monkeypatch.setattr(module.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:2], at))
+    monkeypatch.setattr(module.syscalls, "write_at", lambda descriptor, data, at: pwrite(descriptor, data[:2], at))
     files = Files()
     descriptor = files.create(tmp_path / "file")
     files.write(descriptor, b"0123456789")
