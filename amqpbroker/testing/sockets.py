@@ -27,6 +27,9 @@ _ACKED_AT: Final = 120
 _RECEIVED_AT: Final = 128
 _TCP_INFO_OCTETS: Final = 136
 
+#: The most unread bytes that are counted in a socket where the system has no call for their number.
+_PEEKED_BYTES: Final = 256 * 1024
+
 #: States of a socket (<net/tcp_states.h>) that has sent, or received, a FIN; a FIN counts as one byte.
 _HAS_ENDED: Final = (4, 5, 9, 11)
 _PEER_HAS_ENDED: Final = (7, 8, 9, 11)
@@ -123,9 +126,18 @@ def unread(sock: Any) -> int:
     try:
         import fcntl
         import termios
-    except ImportError:  # not a Unix
-        return 0
+    except ImportError:  # Windows
+        return _peeked(sock)
     try:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
     except (OSError, ValueError):  # closed
+        return 0
+
+
+def _peeked(sock: Any) -> int:
+    """Return the number of unread bytes in a socket that does not block, at most _PEEKED_BYTES."""
+    try:
+        with sock.dup() as same:
+            return len(same.recv(_PEEKED_BYTES, socket.MSG_PEEK))
+    except OSError:  # nothing to read, or closed
         return 0

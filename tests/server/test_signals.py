@@ -61,6 +61,20 @@ def test_a_signal_wakes_the_event_loop_up(runner):
     runner.run(asyncio.wait_for(wait(), 20))
 
 
+def test_python_wakes_the_event_loop_up_where_no_signal_interrupts_it():
+    """The `select` of Windows goes on waiting."""
+
+    async def handle():
+        with closing(Signals(asyncio.get_running_loop())) as signals:
+            signals.handle([signal.SIGUSR1], lambda: None)
+            descriptor = signal.set_wakeup_fd(-1)
+            signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+        return descriptor
+
+    with asyncio.Runner(loop_factory=Windows) as runner:
+        assert runner.run(handle()) >= 0
+
+
 def test_a_handler_replaces_the_one_before(runner):
     """Another broker of the same process takes over after a restart."""
 
@@ -84,7 +98,7 @@ def test_ctrl_c_reaches_the_handler_and_not_the_runner(runner):
 
 def test_signals_are_ignored_from_then_on_even_when_the_loop_is_closed(monkeypatch):
     """Where a mask cannot block them."""
-    monkeypatch.delattr(signal, "pthread_sigmask")
+    monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
     with asyncio.Runner(loop_factory=Windows) as runner:
 
         async def ignore():

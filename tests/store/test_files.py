@@ -42,8 +42,8 @@ def test_what_the_system_took_only_in_part_is_written_on(written, monkeypatch):
 
 def test_bytes_are_written_over_where_they_are(tmp_path, monkeypatch):
     """Linux appends to a file that is open for appending, wherever one writes. Few bytes are taken at a time."""
-    pwrite = os.pwrite
-    monkeypatch.setattr(module.syscalls, "write_at", lambda descriptor, data, at: pwrite(descriptor, data[:2], at))
+    write_at = module.syscalls.write_at
+    monkeypatch.setattr(module.syscalls, "write_at", lambda descriptor, data, at: write_at(descriptor, data[:2], at))
     files = Files()
     descriptor = files.create(tmp_path / "file")
     files.write(descriptor, b"0123456789")

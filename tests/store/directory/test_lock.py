@@ -1,6 +1,5 @@
 """Locks of a data directory, by `flock` and, with a stand-in for its module, by Windows' locks of regions."""
 
-import fcntl
 import os
 from errno import EACCES
 from types import SimpleNamespace
@@ -8,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from amqpbroker.store.directory.lock import LOCKED_AT, locking
+
+fcntl = pytest.importorskip("fcntl", reason="Windows has the other locks, which the broker's tests take")
 
 
 class Regions:
