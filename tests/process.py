@@ -11,6 +11,10 @@ from pathlib import Path
 #: How long is waited for what takes a fraction of a second on a machine that has nothing else to do.
 PATIENCE_S = 60
 
+#: The signal that stops a broker in order. On Windows only Ctrl-Break reaches another process, if it leads a group.
+STOP = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)
+_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+
 #: The settings of the machine must not be those of the tests, and bytecode is kept, as where the broker is installed.
 ENVIRONMENT = {
     name: value
@@ -51,7 +55,9 @@ class BrokerProcess:
         command += ["--ready-file", str(self.ready_file), *self.arguments]
         started = time.monotonic()
         with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, creationflags=_GROUP
+            )
         while not self.ready_file.exists():
             if self.process.poll() is not None or time.monotonic() > started + PATIENCE_S:
                 self.process.kill()
@@ -74,7 +80,7 @@ class BrokerProcess:
             assert time.monotonic() < until, f"{text!r} is not in the log: {self.log}"
             time.sleep(0.005)
 
-    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def signal(self, number: signal.Signals = STOP) -> None:
         self.process.send_signal(number)
 
     def wait(self) -> int:

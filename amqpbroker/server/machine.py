@@ -57,7 +57,7 @@ def _container_limits(proc: Path, cgroups: Path) -> Iterator[int]:
 
 
 def free_bytes(directory: Path) -> int:
-    """What users who are not root may still write to that file system. Raises OSError."""
+    """Return the bytes that users other than root may still write to that file system. Raises OSError."""
     import shutil  # a start does without
 
     return shutil.disk_usage(directory).free

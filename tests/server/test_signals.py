@@ -97,7 +97,7 @@ def test_ctrl_c_reaches_the_handler_and_not_the_runner(runner):
 
 
 def test_signals_are_ignored_from_then_on_even_when_the_loop_is_closed(monkeypatch):
-    """Where a mask cannot block them."""
+    """No mask can block signals on Windows."""
     monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
     with asyncio.Runner(loop_factory=Windows) as runner:
 
