@@ -117,6 +117,8 @@ def _calm_collector() -> None:
 
     Objects of a broker that ended earlier in the same process are unfrozen first.
     """
+    if not hasattr(gc, "freeze"):  # PyPy, which counts no references
+        return
     gc.unfreeze()
     gc.collect()
     gc.collect()  # objects unknown to the collector kept others alive until the first collection freed them
