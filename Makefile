@@ -47,6 +47,8 @@ check: $(DEV) $(BUILT) ## Check everything that has to hold: format, lint, types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
+	$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32
+	$(PY) -m mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(SITE)
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
 

@@ -35,7 +35,8 @@ def pytest_collection():
         return (yield)
     finally:
         gc.enable()
-        gc.freeze()
+        if hasattr(gc, "freeze"):  # not on PyPy
+            gc.freeze()
 
 
 def pytest_itemcollected(item):

@@ -11,6 +11,10 @@ from pathlib import Path
 #: Time limit for operations that take a fraction of a second on an idle machine.
 PATIENCE_S = 60
 
+#: The signal that stops a broker in order. On Windows only Ctrl-Break reaches another process, if it leads a group.
+STOP = getattr(signal, "CTRL_BREAK_EVENT", signal.SIGTERM)
+_GROUP = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+
 #: The tests ignore the machine's settings. Bytecode is written, as for an installed broker.
 ENVIRONMENT = {
     name: value
@@ -52,7 +56,9 @@ class BrokerProcess:
         command += ["--ready-file", str(self.ready_file), *self.arguments]
         started = time.monotonic()
         with self.log_file.open("wb") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=ENVIRONMENT, creationflags=_GROUP
+            )
         while not self.ready_file.exists():
             if self.process.poll() is not None or time.monotonic() > started + PATIENCE_S:
                 self.process.kill()
@@ -75,7 +81,7 @@ class BrokerProcess:
             assert time.monotonic() < until, f"{text!r} is not in the log: {self.log}"
             time.sleep(0.005)
 
-    def signal(self, number: signal.Signals = signal.SIGTERM) -> None:
+    def signal(self, number: signal.Signals = STOP) -> None:
         self.process.send_signal(number)
 
     def wait(self) -> int:

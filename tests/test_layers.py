@@ -75,7 +75,7 @@ FOLDERS = {
     "store": {
         "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
-        "directory": {"journal", "checksum", "files", "log", "record", "recovered"},
+        "directory": {"journal", "checksum", "files", "log", "record", "recovered", "syscalls"},
     },
 }
 

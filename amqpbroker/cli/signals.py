@@ -7,8 +7,11 @@ from types import FrameType
 
 
 def ending() -> list[signal.Signals]:
-    """Return SIGINT (Ctrl-C), SIGTERM, and SIGHUP, unless `nohup` has made the process ignore it."""
+    """Return SIGINT (Ctrl-C), SIGTERM, SIGBREAK of Windows, and SIGHUP, unless `nohup` has made the process ignore it."""
     found = [signal.SIGINT, signal.SIGTERM]
+    ctrl_break: signal.Signals | None = getattr(signal, "SIGBREAK", None)
+    if ctrl_break is not None:
+        found.append(ctrl_break)
     hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
     if hangup is not None and signal.getsignal(hangup) != signal.SIG_IGN:
         found.append(hangup)

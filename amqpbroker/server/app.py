@@ -5,9 +5,9 @@ import gc
 import logging
 import os
 import platform
-import signal
 import socket
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,7 @@ from amqpbroker.server.protocols import AMQP, AMQPS, HTTP, HTTPS, METRICS, METRI
 from amqpbroker.server.resources import DiskMonitor, MemoryMonitor
 from amqpbroker.server.service import Service
 from amqpbroker.server.shovels import LazyShovels
+from amqpbroker.server.signals import RELOAD, STOP, Signals
 from amqpbroker.server.tls_listener import TlsListener
 from amqpbroker.store.committer import ThreadCommitter
 from amqpbroker.store.log import Log
@@ -47,11 +48,6 @@ STOP_MS = 3000
 
 #: How often is looked whether a server that is to start again is stopped instead.
 LOOK_S = 0.05
-
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-#: Has certificates read again.
-RELOAD_SIGNAL = getattr(signal, "SIGHUP", None)
 
 #: File descriptors kept back from clients.
 RESERVED_FILES = 64
@@ -90,30 +86,31 @@ def make_server(
 async def _serve(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: MakeServer) -> int:
     loop = asyncio.get_running_loop()
     following: Config | None = config
-    while following is not None:
-        with data.opened(following) as storage:
-            server = make(following, loop, storage, settings)
-            for number in STOP_SIGNALS:
-                loop.add_signal_handler(number, server.stop)
-            # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
-            if RELOAD_SIGNAL is not None and (server.has_tls or not os.isatty(0)):
-                loop.add_signal_handler(RELOAD_SIGNAL, server.reload)
-            following = None
-            try:
-                status = await server.serve(on_ready)
-                following = await server.successor()
-            finally:
-                if following is None:
-                    # The process is about to end: a further signal must not change how.
-                    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    with closing(Signals(loop)) as signals:
+        while following is not None:
+            with data.opened(following) as storage:
+                server = make(following, loop, storage, settings)
+                signals.handle(STOP, server.stop)
+                # A broker of somebody at a terminal, without certificates, ends as usual when that is closed.
+                if server.has_tls or not os.isatty(0):
+                    signals.handle(RELOAD, server.reload)
+                following = None
+                try:
+                    status = await server.serve(on_ready)
+                    following = await server.successor()
+                finally:
+                    if following is None:
+                        # The process is about to end: a further signal must not change how.
+                        signals.ignore(STOP)
     return status
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return uvloop if it is installed. The default event loop of Windows has no `add_reader`, hence another one."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.new_event_loop
+        return asyncio.SelectorEventLoop
     return uvloop.new_event_loop
 
 
@@ -123,6 +120,8 @@ def _calm_collector() -> None:
 
     Objects of a broker that ended earlier in the same process are unfrozen first.
     """
+    if not hasattr(gc, "freeze"):  # PyPy, which counts no references
+        return
     gc.unfreeze()
     gc.collect()
     gc.collect()  # objects unknown to the collector kept others alive until the first collection freed them

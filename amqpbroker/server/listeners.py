@@ -4,8 +4,13 @@ import contextlib
 import errno
 import socket
 from collections.abc import Iterable
+from typing import Final
 
 from amqpbroker.config import Listener
+
+#: Lets a broker listen again at once after another one has ended. On Windows SO_REUSEADDR would let both listen at the
+#: same time, and the other option prevents that.
+_REUSE: Final[int] = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
 
 
 class ListenError(Exception):
@@ -43,7 +48,7 @@ def _bind(listener: Listener, port_flag: str) -> list[socket.socket]:
         for family, kind, protocol, _, address in dict.fromkeys(found):
             sock = opened.enter_context(socket.socket(family, kind, protocol))
             sock.setblocking(False)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, _REUSE, 1)
             if family == socket.AF_INET6:
                 # `::` takes IPv4 too, as RabbitMQ's default listener does; a host with addresses of both kinds has a
                 # socket for each.

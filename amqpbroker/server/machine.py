@@ -1,24 +1,33 @@
 """Facts about the machine, and about this process's use of it."""
 
 import contextlib
+import mmap
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 PROC = Path("/proc/self")
 CGROUPS = Path("/sys/fs/cgroup")
 
+#: Maximum number of sockets that Python's `select` takes on Windows.
+SELECTABLE_SOCKETS = 512
+
+#: Highest limit of open files that macOS always accepts (OPEN_MAX in its <sys/syslimits.h>).
+OPEN_MAX = 10_240
+
 
 def resident_bytes(proc: Path = PROC) -> int:
     """The memory that this process takes (RSS). Raises OSError where there is no /proc."""
-    return int((proc / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return int((proc / "statm").read_text().split()[1]) * mmap.PAGESIZE
 
 
 def total_memory_bytes(proc: Path = PROC, cgroups: Path = CGROUPS) -> int | None:
     """The machine's memory or, if that is less, what the container may have; None where it cannot be known."""
     found = list(_container_limits(proc, cgroups))
-    with contextlib.suppress(AttributeError, ValueError, OSError):  # not a Unix
-        found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    if hasattr(os, "sysconf"):
+        with contextlib.suppress(ValueError, OSError):
+            found.append(os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE)
     return min(found, default=None)
 
 
@@ -48,20 +57,38 @@ def _container_limits(proc: Path, cgroups: Path) -> Iterator[int]:
 
 
 def free_bytes(directory: Path) -> int:
-    """What users who are not root may still write to that file system. Raises OSError."""
-    found = os.statvfs(directory)
-    return found.f_bavail * found.f_frsize
+    """Return the bytes that users other than root may still write to that file system. Raises OSError."""
+    import shutil  # a start does without
+
+    return shutil.disk_usage(directory).free
+
+
+def open_files() -> int | None:
+    """Return how many files this process has open; None if the system does not list them."""
+    for directory in ("/proc/self/fd", "/dev/fd"):  # Linux, macOS
+        with contextlib.suppress(OSError):
+            return len(os.listdir(directory))
+    return None
 
 
 def file_limit(raised: bool) -> int:
-    """How many files this process may have open; raised: as many as it may be let."""
+    """Return how many files this process may have open. raised: raise the limit as far as the system lets it."""
+    resource: Any
     try:
         import resource
-    except ImportError:  # not a Unix
-        return 512
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except ImportError:  # Windows
+        return SELECTABLE_SOCKETS
     if raised:
-        with contextlib.suppress(ValueError, OSError):  # macOS calls the limit infinite, and refuses that
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        _raise_file_limit(resource)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return soft if soft != resource.RLIM_INFINITY else 1 << 20
+    return int(soft) if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+def _raise_file_limit(resource: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError):  # macOS calls the limit infinite, and refuses that
+        if 0 <= soft < OPEN_MAX:
+            with contextlib.suppress(ValueError, OSError):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_MAX, hard))

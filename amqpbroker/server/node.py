@@ -1,6 +1,5 @@
 """Node facts of a running server: its process, its memory, and the machine's limits."""
 
-import os
 import secrets
 from pathlib import Path
 
@@ -52,10 +51,7 @@ class ServerNode(Node):
         return self._disk_free_limit_bytes
 
     def files(self) -> tuple[int, int]:
-        try:
-            return len(os.listdir("/proc/self/fd")), self._max_files
-        except OSError:
-            return 0, self._max_files
+        return machine.open_files() or 0, self._max_files
 
     @property
     def data_directory(self) -> str:

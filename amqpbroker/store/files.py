@@ -6,6 +6,9 @@ from collections import deque
 from itertools import islice
 from pathlib import Path
 
+from amqpbroker.store import syscalls
+from amqpbroker.store.syscalls import BINARY
+
 
 class Files:
     """The real file system. Paths are absolute. Every method raises OSError.
@@ -26,17 +29,17 @@ class Files:
 
     def create(self, path: Path) -> int:
         """Create a file, open for appending; return its descriptor."""
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | BINARY, 0o600)
 
     def open(self, path: Path, write: bool = False) -> int:
         """Open an existing file, with `write` for appending."""
-        return os.open(path, (os.O_RDWR | os.O_APPEND if write else os.O_RDONLY) | os.O_CLOEXEC)
+        return os.open(path, (os.O_RDWR | os.O_APPEND if write else os.O_RDONLY) | BINARY)
 
     def write(self, descriptor: int, *parts: bytes) -> None:
         """Append all parts in order."""
         left: deque[bytes | memoryview] = deque(parts)
         while left:
-            written = os.writev(descriptor, list(islice(left, self.parts_at_once)))
+            written = syscalls.append(descriptor, list(islice(left, self.parts_at_once)))
             while left and written >= len(left[0]):
                 written -= len(left.popleft())
             if written:
@@ -47,33 +50,30 @@ class Files:
 
         A separate descriptor is used, because Linux appends if the file is open for appending.
         """
-        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_WRONLY | BINARY)
         try:
             left = memoryview(data)
             while left:
-                written = os.pwrite(descriptor, left, offset)
+                written = syscalls.write_at(descriptor, left, offset)
                 left, offset = left[written:], offset + written
         finally:
             os.close(descriptor)
 
     def sync(self, descriptor: int) -> None:
         """Sync a file: all written data is on the disk when this returns. Never call it again after it has failed."""
-        os.fdatasync(descriptor)
+        syscalls.sync(descriptor)
 
     def sync_directory(self, directory: Path) -> None:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        """Sync the names in a directory, if the system supports that."""
+        syscalls.sync_directory(directory)
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         """Return `size` bytes, or fewer at the end of the file."""
         if size <= self.at_once:
-            return os.pread(descriptor, size, offset)
+            return syscalls.read_at(descriptor, size, offset)
         parts = []
         for start in range(offset, offset + size, self.at_once):
-            part = os.pread(descriptor, min(self.at_once, offset + size - start), start)
+            part = syscalls.read_at(descriptor, min(self.at_once, offset + size - start), start)
             parts.append(part)
             if len(part) < self.at_once:
                 break
@@ -84,9 +84,8 @@ class Files:
 
         A hint that cannot fail.
         """
-        if hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):
-                os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_WILLNEED)
+        with contextlib.suppress(OSError):
+            syscalls.expect(descriptor, offset, size)
 
     def size(self, descriptor: int) -> int:
         return os.fstat(descriptor).st_size

@@ -17,10 +17,18 @@ _MESSAGE_OCTETS: Final = 72
 _WRITE_QUEUE_AT: Final = _NETLINK_HEAD + 60
 _TCP_INFO_TYPE: Final = 2
 
+#: Names that only some systems have, and whether this one has the structures of Linux.
+_AF_NETLINK: Final[Any] = getattr(socket, "AF_NETLINK", None)
+_TCP_INFO: Final[Any] = getattr(socket, "TCP_INFO", None)
+_LINUX: Final[bool] = _AF_NETLINK is not None and _TCP_INFO is not None and sys.platform == "linux"
+
 #: Offset in struct tcp_info of <linux/tcp.h>, whose first byte is tcpi_state.
 _ACKED_AT: Final = 120
 _RECEIVED_AT: Final = 128
 _TCP_INFO_OCTETS: Final = 136
+
+#: The most unread bytes that are counted in a socket where the system has no call for their number.
+_PEEKED_BYTES: Final = 256 * 1024
 
 #: States of a socket (<net/tcp_states.h>) that has sent, or received, a FIN; a FIN counts as one byte.
 _HAS_ENDED: Final = (4, 5, 9, 11)
@@ -34,9 +42,9 @@ class Peers:
         self._netlink: socket.socket | None = None
 
     def __enter__(self) -> Self:
-        if sys.platform == "linux":
+        if _LINUX:
             try:
-                self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
+                self._netlink = socket.socket(_AF_NETLINK, socket.SOCK_RAW, _SOCK_DIAG)
                 self._netlink.setblocking(False)
             except OSError:  # a sandbox
                 self._netlink = None
@@ -99,10 +107,10 @@ def _written(answer: bytes) -> int:
 
 def received(sock: Any) -> int | None:
     """Return the number of bytes that a socket has received, read or not; None if the kernel does not tell."""
-    if sys.platform != "linux":
+    if not _LINUX:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_OCTETS)
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_OCTETS)
     except OSError:
         return None
     if len(info) < _TCP_INFO_OCTETS:
@@ -113,12 +121,23 @@ def received(sock: Any) -> int | None:
 
 def unread(sock: Any) -> int:
     """Return the number of unread bytes in a socket, 0 if the system does not tell."""
+    fcntl: Any
+    termios: Any
     try:
         import fcntl
         import termios
-    except ImportError:  # not a Unix
-        return 0
+    except ImportError:  # Windows
+        return _peeked(sock)
     try:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)), sys.byteorder)
     except (OSError, ValueError):  # closed
+        return 0
+
+
+def _peeked(sock: Any) -> int:
+    """Return the number of unread bytes in a socket that does not block, at most _PEEKED_BYTES."""
+    try:
+        with sock.dup() as same:
+            return len(same.recv(_PEEKED_BYTES, socket.MSG_PEEK))
+    except OSError:  # nothing to read, or closed
         return 0

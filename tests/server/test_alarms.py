@@ -1,6 +1,5 @@
 """Alarms of a real process, as pika sees them."""
 
-import resource
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +8,8 @@ import pika
 import pytest
 
 from tests.process import PATIENCE_S, BrokerProcess
+
+resource = pytest.importorskip("resource")
 
 
 class Publisher:

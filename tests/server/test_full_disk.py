@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import resource
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from tests.crash.clients import events_of
 from tests.harness import published
 from tests.load.client import TIMEOUT_S, LoadClient, request
 from tests.process import BrokerProcess
+
+resource = pytest.importorskip("resource")
 
 DISK_BYTES = 8 << 20
 BALLAST_BYTES = 4 << 20

@@ -1,11 +1,12 @@
 import mmap
 import os
+import sys
 
 import pytest
 
-from amqpbroker.server.machine import free_bytes, resident_bytes, total_memory_bytes
+from amqpbroker.server.machine import file_limit, free_bytes, open_files, resident_bytes, total_memory_bytes
 
-MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+MACHINE = os.sysconf("SC_PHYS_PAGES") * mmap.PAGESIZE if hasattr(os, "sysconf") else None
 LIMIT = 100_000_000
 
 
@@ -75,3 +76,55 @@ def test_free_space_is_that_of_the_file_system(tmp_path):
     assert 0 <= free_bytes(tmp_path) < 1 << 60
     with pytest.raises(FileNotFoundError):
         free_bytes(tmp_path / "none")
+
+
+def test_open_files_are_counted(tmp_path):
+    before = open_files()
+    with (tmp_path / "file").open("w"):
+        assert open_files() == before + 1
+
+
+class Limits:
+    """The module resource of a system. most: the highest limit that it accepts."""
+
+    RLIMIT_NOFILE = 8
+    RLIM_INFINITY = (1 << 63) - 1  # macOS
+
+    def __init__(self, soft, hard, most):
+        self.soft, self.hard, self.most = soft, hard, most
+
+    def getrlimit(self, resource):
+        return self.soft, self.hard
+
+    def setrlimit(self, resource, limits):
+        if limits[0] > self.most:
+            raise ValueError("current limit exceeds maximum limit")
+        self.soft = limits[0]
+
+
+@pytest.mark.parametrize(
+    ("limits", "found"),
+    [
+        (Limits(1024, 4096, 4096), 4096),
+        (Limits(256, Limits.RLIM_INFINITY, 10_240), 10_240),
+        (Limits(256, Limits.RLIM_INFINITY, 5000), 256),
+        (Limits(20_000, Limits.RLIM_INFINITY, 20_000), 20_000),
+        (Limits(Limits.RLIM_INFINITY, Limits.RLIM_INFINITY, 10_240), 1 << 20),
+    ],
+)
+def test_the_limit_of_open_files_is_raised_as_far_as_the_system_lets_it(monkeypatch, limits, found):
+    monkeypatch.setitem(sys.modules, "resource", limits)
+    before = limits.soft
+    assert file_limit(raised=False) == min(before, 1 << 20)
+    assert limits.soft == before
+    assert file_limit(raised=True) == found
+
+
+def test_the_limit_of_open_files_of_a_system_that_tells_none(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)
+    assert file_limit(raised=True) == 512
+
+
+def test_the_memory_of_a_machine_that_does_not_tell(monkeypatch, tmp_path):
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert total_memory_bytes(tmp_path, tmp_path) is None

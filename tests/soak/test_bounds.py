@@ -164,8 +164,8 @@ NOT_BOUNDS = {
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
-        store.directory.names._EXCHANGE_IDS_SINCE store.directory.names._LOG_HEAD_BYTES
-        store.directory.ownership.VERSION store.record.DELIVERED
+        store.directory.lock.LOCKED_AT store.directory.names._EXCHANGE_IDS_SINCE
+        store.directory.names._LOG_HEAD_BYTES store.directory.ownership.VERSION store.record.DELIVERED
         store.record.OFFSET_BITS store.record.OFFSET_MASK
         store.recovered._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
         store.record.COUNT_AT store.record.DEADLINE_AT store.record.DEATHS
@@ -224,7 +224,8 @@ NOT_BOUNDS = {
         server.resources.SMALL_BYTES server.resources.WORTH_BYTES
     """,
     "of the system: clients that are not accepted yet, file descriptors": """
-        server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG
+        server.app.BACKLOG server.app.RESERVED_FILES server.http.BACKLOG server.machine.OPEN_MAX
+        server.machine.SELECTABLE_SOCKETS
     """,
     "the least that is read at a time": "server.reading.LEAST_READ_BYTES server.reading.SHORT_TURN_BYTES",
     "a read of more than 1 GiB, which only recovery does": "store.files.Files.at_once",

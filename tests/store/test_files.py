@@ -36,14 +36,14 @@ def test_a_partial_write_is_continued(written, monkeypatch):
         return os.write(descriptor, data[: choose.randint(1, 40)])
 
     parts = [choose.randbytes(choose.choice([0, 1, 10, 100])) for _ in range(100)]
-    monkeypatch.setattr(module.os, "writev", few)
+    monkeypatch.setattr(module.syscalls, "append", few)
     assert written(*parts) == b"".join(parts)
 
 
 def test_bytes_are_written_over_where_they_are(tmp_path, monkeypatch):
     """Linux appends if the file is open for appending. Only a few bytes are written at a time."""
-    pwrite = os.pwrite
-    monkeypatch.setattr(module.os, "pwrite", lambda descriptor, data, at: pwrite(descriptor, data[:2], at))
+    write_at = module.syscalls.write_at
+    monkeypatch.setattr(module.syscalls, "write_at", lambda descriptor, data, at: write_at(descriptor, data[:2], at))
     files = Files()
     descriptor = files.create(tmp_path / "file")
     files.write(descriptor, b"0123456789")

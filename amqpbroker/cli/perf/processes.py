@@ -12,11 +12,13 @@ from multiprocessing import connection, get_context, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from operator import is_
+from typing import Any
 
 from amqpbroker.cli.perf.failure import PerfError
 from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.progress import Progress, Snapshot
 from amqpbroker.cli.signals import Interrupt, ending
+from amqpbroker.server.machine import file_limit
 
 #: Seconds from one report of a process to the next.
 INTERVAL_S = 0.25
@@ -66,16 +68,18 @@ def hidden_from_children() -> Iterator[None]:
 
     The leading process stops them; if it is gone itself, they notice.
     """
-    if not hasattr(signal, "pthread_sigmask"):  # other systems, where the processes ignore Ctrl-C themselves
+    mask: Any = getattr(signal, "pthread_sigmask", None)
+    if mask is None:  # Windows, where the processes ignore Ctrl-C themselves
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending())  # inherited by child processes
+    block, restore = (getattr(signal, name) for name in ("SIG_BLOCK", "SIG_SETMASK"))
+    before = mask(block, ending())  # inherited by child processes
     try:
         resource_tracker.ensure_running()  # also a child, whose start unblocks some of the signals
-        signal.pthread_sigmask(signal.SIG_BLOCK, ending())
+        mask(block, ending())
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        mask(restore, before)
 
 
 class Control:
@@ -127,7 +131,7 @@ def work(job: Job, pipe: Connection) -> None:
     """Run a process of the run."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it cannot be blocked; the leader sends the order to stop
     control = Control(pipe)
-    _allow_sockets()
+    file_limit(raised=True)
     try:
         control.report(Ready(job.set_up()))
         if control.wait_for_start():
@@ -147,16 +151,6 @@ def work(job: Job, pipe: Connection) -> None:
         job.abandon()
     finally:
         pipe.close()
-
-
-def _allow_sockets() -> None:
-    """Raise the limit of open files as far as the system allows."""
-    try:
-        import resource
-    except ImportError:  # other systems have other limits
-        return
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class Worker:

@@ -6,6 +6,7 @@ import select
 import signal
 import sys
 import time
+from typing import Any
 
 import click
 
@@ -59,14 +60,15 @@ def _follow(source: Source, output: Output, count: int | None) -> None:
 
 def _is_closed() -> bool:
     """Return whether standard output is a pipe without a reader."""
-    if sys.platform == "win32":
+    unix: Any = select
+    if not hasattr(unix, "poll"):  # Windows
         return False
-    poll = select.poll()
+    poll = unix.poll()
     try:
-        poll.register(sys.stdout.fileno(), select.POLLERR)
+        poll.register(sys.stdout.fileno(), unix.POLLERR)
     except (OSError, ValueError):
         return False
-    return any(events & select.POLLERR for _, events in poll.poll(0))
+    return any(events & unix.POLLERR for _, events in poll.poll(0))
 
 
 def _close(source: Source) -> None:

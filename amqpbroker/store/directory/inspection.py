@@ -1,6 +1,5 @@
 """Inspection of a data directory, for `amqpbroker store check`. It changes nothing, and continues after damage."""
 
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import NamedTuple
 
 from amqpbroker.store import record
 from amqpbroker.store.checksum import crc32
+from amqpbroker.store.directory import lock
 from amqpbroker.store.directory.ownership import VERSION
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import segment_name
@@ -54,17 +54,13 @@ def shown(position: int) -> str:
 def is_owned(directory: Path) -> bool:
     """Return whether a running broker uses the data directory."""
     try:
-        lock = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(directory / "lock", os.O_RDONLY)
     except OSError:
         return False
     try:
-        # The lock is shared and held only for an instant, so that it does not prevent a broker from starting.
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return lock.is_held(descriptor)
     finally:
-        os.close(lock)
-    return False
+        os.close(descriptor)
 
 
 def other_format(directory: Path) -> str | None:

@@ -1,10 +1,11 @@
 """Ownership of a data directory: it exists, no other broker uses it, and its format is known (docs/store-format.md)."""
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 
+from amqpbroker.store import syscalls
+from amqpbroker.store.directory import lock
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
 
@@ -25,7 +26,7 @@ class Ownership:
         self.directory = directory
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | syscalls.BINARY, 0o600)
         except OSError as error:
             raise _unusable(directory, error) from error
         try:
@@ -38,23 +39,23 @@ class Ownership:
             raise
 
     def _acquire(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not lock.acquire(self._lock):
             # The kernel releases the lock when its process ends, so the pid in the file is that of the owner.
-            pid = os.pread(self._lock, 20, 0).decode("ascii", "replace").strip()
+            pid = syscalls.read_at(self._lock, 20, 0).decode("ascii", "replace").strip()
             raise StoreError(
                 f"{self.directory} belongs to a running broker{pid and f' (pid {pid})'}; stop it, or choose another"
                 " directory with --data-dir"
-            ) from None
+            )
         os.ftruncate(self._lock, 0)
         # The pid only serves the error message of another broker, so a full disk must not prevent the start.
         with contextlib.suppress(OSError):
-            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+            syscalls.write_at(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
         """Release the directory. The lock file remains, because another broker may have it open, waiting."""
         os.ftruncate(self._lock, 0)
+        # Windows says that closing a file unlocks it, but not when.
+        lock.release(self._lock)
         os.close(self._lock)
 
 
@@ -93,5 +94,5 @@ def _write_version(path: Path, files: Files) -> None:
         files.sync(descriptor)
     finally:
         files.close(descriptor)
-    new.rename(path)
+    new.replace(path)
     files.sync_directory(path.parent)

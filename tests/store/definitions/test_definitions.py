@@ -508,6 +508,16 @@ def test_a_newer_version_is_refused(path):
     )
 
 
+def excludes_others():
+    """Return whether SQLite can exclude other processes on this system, which it cannot on Windows."""
+    try:
+        sqlite3.connect("file::memory:?vfs=unix-excl", uri=True).close()
+    except sqlite3.OperationalError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not excludes_others(), reason="SQLite has no such file system here")
 def test_a_database_that_another_program_has_open_is_refused(path):
     opened(path).close()
     program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM vhost').fetchall()"
@@ -524,6 +534,40 @@ def test_a_database_that_another_program_has_open_is_refused(path):
     opened(path)
 
 
+def test_definitions_are_stored_where_sqlite_cannot_exclude_other_processes(path, monkeypatch):
+    """On Windows; the lock of the data directory excludes other brokers there."""
+    connect = sqlite3.connect
+
+    def refuse(database, **options):
+        if "vfs=unix-excl" in database:
+            raise sqlite3.OperationalError("no such vfs: unix-excl")
+        return connect(database, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", refuse)
+    definitions = opened(path)
+    definitions.put(*SAMPLES)
+    definitions.sync()
+    definitions.close()
+    assert everything(opened(path)) == SAMPLES
+
+
+def test_sqlite_flushes_the_cache_of_the_disk_on_macos(path, monkeypatch):
+    """Its checkpoints remove changes from the log, which could still be in that cache. No effect on other systems."""
+    made = []
+    connect = sqlite3.connect
+
+    def record(*arguments, **options):
+        made.append(connect(*arguments, **options))
+        return made[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", record)
+    opened(path)
+    settings = ("fullfsync", "checkpoint_fullfsync")
+    found = [[each.execute(f"PRAGMA {name}").fetchone()[0] for name in settings] for each in made]
+    assert found == [[1, 1]] * len(made)
+    assert made
+
+
 def test_a_file_that_is_not_a_database_is_refused(path):
     path.write_text("these are not the definitions you are looking for" * 100)
     with pytest.raises(StoreError, match="file is not a database"):
@@ -537,7 +581,7 @@ def test_the_database_is_readable_only_by_its_owner(path):
     finally:
         os.umask(before)
     files = list(path.parent.glob(path.name + "*"))
-    assert [file.name for file in sorted(files)] == [path.name, f"{path.name}-wal"]
+    assert {file.name for file in files} - {f"{path.name}-shm"} == {path.name, f"{path.name}-wal"}
     assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
 
 

@@ -1,6 +1,5 @@
 import contextlib
 import errno
-import resource
 import signal
 import sqlite3
 import threading
@@ -66,6 +65,7 @@ def fill(definitions, path, size):
 @contextlib.contextmanager
 def files_limited(size):
     """Limit the size of files; SQLite gets an I/O error for writes beyond the limit."""
+    resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))

@@ -23,6 +23,7 @@ class Client:
 
     def __init__(self, b, greeted=True, tls=None, port=None, heartbeat=0, frame_max=131072):
         self.socket = socket.create_connection((b.host, port or b.port), timeout=60)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as client libraries do
         if tls is not None:
             self.socket = tls.wrap_socket(self.socket)
         self._reader = FrameReader(0)

@@ -18,7 +18,7 @@ def export_definitions(call: Call) -> str | None:
     path = Path(call.words[0])
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text + "\n")
+        part.write_text(text + "\n", encoding="utf-8")
         part.replace(path)
     except OSError as error:
         raise CtlError(f"cannot write {path}: {error.strerror}", DATA) from error
@@ -28,7 +28,7 @@ def export_definitions(call: Call) -> str | None:
 def import_definitions(call: Call) -> str:
     name = call.words[0] if call.words else "-"
     try:
-        text = sys.stdin.read() if name == "-" else Path(name).read_text()
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise CtlError(f"Bad argument: File {name} does not exist", DATA) from None
     except (OSError, UnicodeDecodeError) as error:
