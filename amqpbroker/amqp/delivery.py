@@ -214,6 +214,7 @@ class ChannelConsumer(LineMember):
             peer_host=client.peer.host,
             peer_port=client.peer.port,
             user=client.user.name,
+            user_provided_name=client.given_name,
         )
 
     def cancelled(self) -> None:

@@ -54,7 +54,7 @@ class ChannelInfo:
     """A channel as the management API shows it, under RabbitMQ's names.
 
     idle_since: milliseconds since the epoch, to within a sample; None while something happens. counted: what `Rates`
-    knows the channel as.
+    knows the channel as. user_provided_name: the client's name for its connection, None if it gave none.
     """
 
     name: str
@@ -78,13 +78,15 @@ class ChannelInfo:
     message_stats: MessageStats
     idle_since: int | None
     counted: Counted = field(repr=False)
+    user_provided_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerInfo:
     """A consumer as the management API shows it, under RabbitMQ's names.
 
-    channel_name, channel_number, connection_name, peer_host, peer_port, user: its `channel_details`. activity_status:
+    channel_name, channel_number, connection_name, peer_host, peer_port, user, user_provided_name: its
+    `channel_details`, the last of which is the client's name for its connection, None if it gave none. activity_status:
     up, single_active, or waiting to be that. consumer_timeout: in milliseconds, 0 for none.
     """
 
@@ -104,6 +106,7 @@ class ConsumerInfo:
     peer_host: str
     peer_port: int
     user: str
+    user_provided_name: str | None = None
 
 
 class QueueInfo(NamedTuple):

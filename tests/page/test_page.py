@@ -8,7 +8,7 @@ import pika
 import pytest
 from playwright.sync_api import expect
 
-from tests.page.conftest import log_in, subject_on
+from tests.page.conftest import PLACES, arrive, log_in, queue, subject_on
 from tests.process import PATIENCE_S
 
 
@@ -28,11 +28,6 @@ def wait_for_messages(subject, queue, messages):
             return
         time.sleep(0.1)
     raise AssertionError(f"{queue} never had {messages} messages")
-
-
-def queue(subject, name, **body):
-    subject.put(f"queues/%2F/{name}", durable=True, **body)
-    return name
 
 
 # --- logging in -------------------------------------------------------------------------------------------------------
@@ -328,10 +323,13 @@ def test_connections_channels_and_consumers_are_shown_and_closed(page, visit, su
     row = page.get_by_role("row").filter(has_text="the client of the test")
     expect(row).to_be_visible(timeout=20_000)
     visit("#/queues/%2F/consumed")
-    expect(
-        page.get_by_role("cell", name="the consumer").or_(page.get_by_role("rowheader", name="the consumer"))
-    ).to_be_visible(timeout=20_000)
+    consumer = page.get_by_role("row").filter(has_text="the consumer")
+    expect(consumer).to_be_visible(timeout=20_000)
+    if subject.is_ours:
+        expect(consumer).to_contain_text("the client of the test")
     visit("#/channels")
+    if subject.is_ours:
+        expect(page.get_by_role("row").filter(has_text="the client of the test")).to_be_visible()
     page.get_by_role("rowheader").get_by_role("link").first.click()
     expect(page.get_by_text("Channel", exact=True)).to_be_visible()
     visit("#/connections")
@@ -599,34 +597,6 @@ def test_a_queue_is_created_by_keyboard_alone(watched, subject):
     assert subject.get("queues/%2F/typed")["durable"] is True
 
 
-PLACES = {
-    "overview": "#/",
-    "connections": "#/connections",
-    "channels": "#/channels",
-    "exchanges": "#/exchanges",
-    "exchange": "#/exchanges/%2F/read.aloud",
-    "queues": "#/queues",
-    "queue": "#/queues/%2F/read.aloud",
-    "users": "#/users",
-    "user": "#/users/guest",
-    "virtual hosts": "#/vhosts",
-    "virtual host": "#/vhosts/%2F",
-    "policies": "#/policies",
-    "limits": "#/limits",
-    "shovels": "#/shovels",
-    "definitions": "#/definitions",
-    "nowhere": "#/nowhere",
-}
-
-
-def arrive(page, address):
-    """Goes there, and waits until what is there has been read."""
-    page.evaluate("where => { location.hash = where }", address)
-    page.locator("h1").wait_for()
-    expect(page.get_by_text("Loading…")).to_have_count(0)
-    page.wait_for_timeout(400)
-
-
 @pytest.fixture(scope="module")
 def axe():
     base = pytest.importorskip("axe_playwright_python.base")
@@ -656,18 +626,15 @@ def test_nothing_that_keeps_screen_readers_out(watched, subject, axe, scheme):
     page.get_by_role("button", name="Add queue").click()
     page.get_by_role("button", name="+ Message TTL").click()
     found["add queue"] = violations(page, axe)
-    assert {name: wrong for name, wrong in found.items() if wrong} == {}
-
-
-def test_it_works_on_a_narrow_screen(watched, subject):
-    queue(subject, "narrow")
-    page = watched.open(subject.url)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.get_by_role("option", name="Page Queues").wait_for()
+    found["search"] = violations(page, axe)
+    page.keyboard.press("Escape")
     page.set_viewport_size({"width": 390, "height": 800})
-    log_in(page)
-    for address in PLACES.values():
-        arrive(page, address)
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= 390, f"{address} is {wide} wide"
+    page.get_by_role("button", name="Menu").click()
+    found["menu on a phone"] = violations(page, axe)
+    assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
 def test_it_works_under_a_path_prefix(watched, tmp_path):

@@ -106,6 +106,8 @@ def channel_row(info: ChannelInfo, node: str, details: Details) -> dict[str, Any
         "user_who_performed_action": info.user_who_performed_action,
         "vhost": info.vhost,
     }
+    if info.user_provided_name is not None:
+        row["connection_details"]["user_provided_name"] = info.user_provided_name
     if info.global_prefetch_count:
         row["global_prefetch_count"] = info.global_prefetch_count
     if info.idle_since is not None:

@@ -77,6 +77,17 @@ async def test_channels(api, client):
     assert (await api.get("channels/nope")).status_code == 404
 
 
+async def test_channels_and_consumers_have_the_client_s_name_for_their_connection(api):
+    client = Wire(api.broker).log_in(connection_name="till-7")
+    client.declare("q")
+    client.consume("q", "tag")
+    (channel,) = (await api.get("channels")).json()
+    assert channel["connection_details"]["user_provided_name"] == "till-7"
+    for path in ("consumers", "consumers/%2F"):
+        (consumer,) = (await api.get(path)).json()
+        assert consumer["channel_details"]["user_provided_name"] == "till-7"
+
+
 async def test_a_channel_s_prefetch_is_shown_where_there_is_one(api, client):
     assert "global_prefetch_count" not in (await api.get("channels")).json()[0]
     client.call(1, "basic.qos", prefetch_count=7, global_=True)
