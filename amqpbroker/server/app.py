@@ -73,7 +73,10 @@ def run(config: Config, on_ready: OnReady, settings: Mapping[str, str], make: Ma
 
     Raises UnusableDefinitionsError, ListenError, StoreError, TlsError, PatternError (one of the settings).
     """
-    log.info("amqpbroker %s (%s) on Python %s", __version__, how_it_runs(), platform.python_version())
+    log.info(
+        "amqpbroker %s (%s) on Python %s, compatible with RabbitMQ %s",
+        *(__version__, how_it_runs(), platform.python_version(), config.compat.version),
+    )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(_serve(config, on_ready, settings, make or _make_server))
 

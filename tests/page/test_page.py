@@ -54,6 +54,18 @@ def test_logging_in_and_out(watched, subject):
     expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
+def test_the_login_page_names_the_default_login_while_it_works(watched, tmp_path, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ's API does not say it")
+    hint = "From this machine, log in as guest with the password guest."
+    expect(watched.open(subject.url).get_by_text(hint)).to_be_visible()
+    with subject_on(tmp_path, default_pass="secret") as changed:
+        page = watched.open(changed.url)
+        page.wait_for_load_state("networkidle")
+        expect(page.get_by_role("heading", name="Log in")).to_be_visible()
+        expect(page.get_by_text(hint)).to_have_count(0)
+
+
 def test_nothing_is_kept_where_scripts_can_read_it(page):
     kept = page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])")
     assert "guest" not in kept

@@ -111,12 +111,15 @@ def runtime(identity: Identity) -> dict[str, Any]:
         "erlang_version": identity.runtime_version,
         "erlang_full_version": identity.runtime,
         OWN_NAME: {
-            "version": __version__,
-            "python": python(),
-            "runs": how_it_runs(),
+            **own_versions(),
             "queue_types": [_queue_type(kind) for kind in KINDS.values() if kind.make is not None],
         },
     }
+
+
+def own_versions() -> dict[str, str]:
+    """Return the versions of this broker and of Python, and whether the broker is compiled."""
+    return {"version": __version__, "python": python(), "runs": how_it_runs()}
 
 
 def _queue_type(kind: Kind) -> dict[str, Any]:
@@ -216,6 +219,7 @@ def node_row(broker: Broker, node: Node) -> dict[str, Any]:
         "run_queue": 0,
         "sockets_total": 0,
         "uptime": broker.clock.now_ms() - node.started_ms,
+        OWN_NAME: own_versions(),
     }
     row.update(
         with_details(dict(zip(churn.counter_names, churn.counters(), strict=True)), rates_of(broker.rates, churn))

@@ -102,6 +102,16 @@ function basic(name, password) {
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
+/** The user name and password that a fresh broker accepts on this machine, null if it does not. */
+export async function defaultLogin() {
+  try {
+    const response = await send("GET", "auth");
+    return (await response.json()).amqpbroker?.default_login ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** Logs in, with a cookie if the server gives one. Returns the user. Raises ApiError. */
 export async function logIn(name, password) {
   authorization = null;
