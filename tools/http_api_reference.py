@@ -23,8 +23,13 @@ Names that RabbitMQ's server cannot be asked for, such as `..`, can be here (as 
 ## What is different
 
 - Counts are exact when they are asked for. Rates are those of the last interval of `collect_statistics_interval`.
-  Samples (`msg_rates_age`, `msg_rates_incr` and the like) reach back 10 minutes; those of one vhost, queue, exchange,
-  channel or connection begin when it alone is first asked for, and lists show them of what has them. Nodes have none.
+  Samples (`msg_rates_age`, `msg_rates_incr` and the like) reach back 10 minutes, or to the object's first use. At most
+  1,000 vhosts, queues, exchanges, channels and connections have samples: those that were active or requested last.
+  Nodes have none.
+- `connection_details` of channels and `channel_details` of consumers have the client's name for its connection as
+  `user_provided_name`. The overview and nodes have this broker's version in `amqpbroker`, beside RabbitMQ's.
+- `GET /api/auth` has the default user and password as `amqpbroker.default_login` for clients on the broker's machine,
+  as long as the user `guest` exists with the password `guest`. The login page shows them.
 - What tells of Erlang's virtual machine (`reductions`, `garbage_collection`, `context_switches` and such) is there for
   clients that read it, and is 0. `erlang_version` is that of RabbitMQ's own, or Python's where `product.identity` is
   `amqpbroker`; the overview's `amqpbroker` has this broker's version, Python's, and the types of queues. `memory` is an

@@ -222,6 +222,30 @@ def test_the_charts_of_the_overview_move(page, subject):
     expect(plot(page, "Queued messages")).to_have_attribute("aria-label", re.compile("Ready [1-9]"))
 
 
+def test_the_chart_of_a_queue_begins_with_its_first_use(page, visit, subject, watched, tmp_path):
+    if not subject.is_ours:
+        pytest.skip("takes a broker of its own settings")
+    with subject_on(tmp_path, collect_statistics_interval=200) as quick:
+        for name in ("used", "unused"):
+            queue(quick, name)
+        quick.publish("used", "x", 3)
+        time.sleep(12)  # samples of the API are at least 5 s apart
+        page = watched.open(quick.url)
+        log_in(page)
+        page.get_by_role("heading", name="Overview", level=1).wait_for()
+        page.get_by_label("Charts show the last").select_option("60")
+        for name, points in (("used", 2), ("unused", 0)):
+            page.evaluate("name => { location.hash = `#/queues/%2F/${name}` }", name)
+            page.get_by_role("heading", name=name, level=1).wait_for()
+            chart = plot(page, "Queued messages")
+            chart.wait_for()
+            assert int(chart.get_attribute("data-points")) >= points
+            collecting = page.get_by_text("Collecting samples…")
+            assert (collecting.count() == 0) == (points > 0)
+        expect(page.get_by_text("No activity yet")).to_be_visible()
+        expect(collecting).to_have_count(0)
+
+
 def test_a_series_is_hidden_by_its_legend(page):
     button = page.get_by_role("button", name=re.compile("^Acked"))
     button.click()

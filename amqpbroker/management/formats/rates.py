@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
 from amqpbroker.broker.counters.rates import Rates
-from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Counted, named
+from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Counted
 from amqpbroker.management import failure
 from amqpbroker.management.formats.shared import NO_RATE
 
@@ -96,24 +96,15 @@ def sampled(rates: Rates, several: Iterable[Counted], wanted: Ranges) -> Details
             shown.update(_samples(histories, name, asked))
         return shown
 
-    histories = [_history(rates, counted) for counted in several] if any(wanted) else []
+    histories = [rates.history(counted) for counted in several] if any(wanted) else []
     return details
 
 
 def listed(rates: Rates, counted: Counted, wanted: Ranges) -> Details:
-    """The same for one of many: samples only if its history is kept already, as there is no room for all."""
+    """Return the same for an object in a list, which has samples only if the object has a history already."""
     if any(wanted) and rates.has_history(counted):
         return sampled(rates, [counted], wanted)
     return rates_of(rates, counted)
-
-
-def _history(rates: Rates, counted: Counted) -> list[tuple[int, dict[str, int]]]:
-    """At least what was counted last, where there is no history yet."""
-    points = rates.history(counted)
-    sample = counted.sample
-    if not points and sample is not None:
-        points = [(sample.at_ms, named(counted.counter_names, sample.counters))]
-    return points
 
 
 def _samples(histories: list[list[tuple[int, dict[str, int]]]], name: str, wanted: Range) -> dict[str, Any]:

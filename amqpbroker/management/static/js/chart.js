@@ -73,7 +73,7 @@ function lines(names, stats, always, asRates) {
       const samples = [...(details?.samples ?? [])].reverse();
       const points = asRates ? rates(samples) : samples.map((it) => [it.timestamp / 1000, it.sample]);
       const now = asRates ? details?.rate : stats?.[name];
-      return { name, label, color, points, now: now ?? 0 };
+      return { name, label, color, points, now: now ?? 0, isSampled: details !== undefined };
     })
     .filter((line, index) => index < always || line.now > 0 || line.points.some(([, it]) => it > 0));
 }
@@ -132,9 +132,10 @@ function Chart({ title, series, unit }) {
   };
   const said = series.map((line) => `${line.label} ${format(line.now)}`).join(", ");
   const last = data[0].at(-1) ?? 0;
-  const collecting = data[0].length < 2;
+  // Statistics leave out what has never happened.
+  const note = data[0].length > 1 ? "" : series.some((line) => line.isSampled) ? "Collecting samples…" : "No activity yet";
   return html`
-    <${Card} title=${title} class="chart" actions=${collecting && html`<span class="collecting" role="status">Collecting samples…</span>`}>
+    <${Card} title=${title} class="chart" actions=${note && html`<span class="collecting">${note}</span>`}>
       <div ref=${box} class="plot" role="img" aria-label=${`${title}, now: ${said}`} data-last=${last} data-points=${data[0].length}></div>
       <ul class="legend">
         ${series.map((line) => html`
