@@ -27,11 +27,13 @@ class Node(ABC):
     name: as RabbitMQ names nodes, such as rabbit@host. listeners: those open now. certificates: of those by TLS, by
     their protocol. started_ms: since the Unix epoch. settings: those in force, without secrets.
     token: what whoever can read the data directory may do everything with; empty where there is none.
+    has_testing_api: whether the management API can advance the clock and inject faults.
     """
 
     name: str
     started_ms: int
     token: str = ""
+    has_testing_api: bool = False
 
     def __init__(self) -> None:
         self.listeners: list[Listening] = []

@@ -266,7 +266,9 @@ class Server:
             from amqpbroker.management.app import build_app
             from amqpbroker.management.routes import RESOURCES
 
-            return build_app(self.broker, self._node, (*RESOURCES, *self.more_resources()))
+            testing = tuple(self.more_resources())
+            self._node.has_testing_api = bool(testing)
+            return build_app(self.broker, self._node, (*RESOURCES, *testing))
 
         def metrics() -> App:
             from amqpbroker.metrics.app import build_app

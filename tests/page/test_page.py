@@ -650,6 +650,8 @@ def test_nothing_that_keeps_screen_readers_out(watched, subject, axe, scheme):
     queue(subject, "read.aloud")
     subject.put("exchanges/%2F/read.aloud", type="topic", durable=True)
     subject.api.post("bindings/%2F/e/read.aloud/q/read.aloud", json={"routing_key": "a"})
+    policy = {"pattern": "^read", "definition": {"max-length": 10}, "apply-to": "all", "priority": 0}
+    subject.put("policies/%2F/read.aloud", **policy)
     page = watched.open(subject.url, color_scheme=scheme, reduced_motion="reduce")
     page.get_by_role("heading", name="Log in").wait_for()
     found = {"login": violations(page, axe)}

@@ -3,6 +3,7 @@
 /** [name in the address, title]. */
 export const PLACES = [
   ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
+  ["live", "Live messages"],
 ];
 
 /** [name in the address, title, whether it is shown, from the user's rights and the overview]. */
@@ -13,6 +14,7 @@ export const ADMIN = [
   ["limits", "Limits", (rights) => rights.administer],
   ["shovels", "Shovels", (rights) => rights.administer],
   ["definitions", "Definitions", (rights) => rights.administer],
+  ["testing", "Testing", (rights, overview) => rights.administer && overview?.amqpbroker?.testing === true],
 ];
 
 export function shownPlaces(places, rights, overview) {

@@ -25,7 +25,10 @@ import { User } from "./pages/user.js";
 import { Vhosts } from "./pages/vhosts.js";
 import { Vhost } from "./pages/vhost.js";
 import { Policies } from "./pages/policies.js";
+import { Policy, OperatorPolicy } from "./pages/policy.js";
 import { Limits } from "./pages/limits.js";
+import { Live } from "./pages/live.js";
+import { Testing } from "./pages/testing.js";
 import { Shovels } from "./pages/shovels.js";
 import { Definitions } from "./pages/definitions.js";
 
@@ -38,7 +41,10 @@ const PAGES = {
   queues: [Queues, Queue],
   users: [Users, User],
   vhosts: [Vhosts, Vhost],
-  policies: [Policies],
+  policies: [Policies, Policy],
+  "operator-policies": [Policies, OperatorPolicy],
+  live: [Live, Live],
+  testing: [Testing],
   limits: [Limits],
   shovels: [Shovels],
   definitions: [Definitions],
@@ -124,7 +130,7 @@ function Page({ route }) {
 /** children: what stands beside the name of the broker. */
 function Side({ route, rights, overview, children }) {
   const totals = overview?.object_totals ?? {};
-  const here = route.parts[0] ?? "";
+  const here = route.parts[0] === "operator-policies" ? "policies" : route.parts[0] ?? "";
   const link = ([name, text]) => html`
     <li key=${name}>
       <a href=${name ? to([name]) : "#/"} aria-current=${here === name ? "page" : null}>

@@ -16,6 +16,7 @@ import { Table } from "../table.js";
 import { bytes, count, plural, time } from "../format.js";
 import { StateBadge } from "../state.js";
 import { AgeChoice } from "./overview.js";
+import { toLive } from "./live.js";
 import { Features } from "./queues.js";
 
 export function Queue({ names: [vhost, name] }) {
@@ -33,6 +34,7 @@ export function Queue({ names: [vhost, name] }) {
     <${Heading} title=${name} kind="Queue"
       badges=${html`<${Badge} text=${it.type} kind="type" /><${StateBadge} state=${it.state} idleSince=${it.idle_since} /><${Features} of=${it} />`}>
       <${AgeChoice} />
+      <a class="button" href=${toLive(vhost, "queue", name)}>Live messages</a>
       <${Destructive} queue=${it} where=${where} onPurged=${reload} />
     <//>
     <${Problem} error=${error} />
