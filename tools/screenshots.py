@@ -30,7 +30,7 @@ SCHEMES = ("light", "dark")
 WARM_UP_S = 70
 SAMPLES_MS = 2000
 
-#: Name -> address of what is shown of it. The overview is shown at all sizes and in all schemes, the others in one.
+#: Name -> address of a page.
 PLACES = {
     "overview": "#/",
     "queues": "#/queues",
@@ -39,9 +39,9 @@ PLACES = {
     "exchange": "#/exchanges/%2F/orders",
     "connections": "#/connections",
     "channels": "#/channels",
-    "consumers": "#/consumers",
     "policies": "#/policies",
-    "messages": "#/messages/%2F/exchange/orders",
+    "live": "#/live/%2F/exchange/orders",
+    "policy": "#/policies/%2F/order-queues",
     "testing": "#/testing",
     "users": "#/users",
     "vhosts": "#/vhosts",
@@ -50,12 +50,13 @@ PLACES = {
     "definitions": "#/definitions",
 }
 
-#: What is in docs/guide: (name of the place, width, scheme).
+#: The screenshots in docs/guide: (name of the page, width, scheme).
 SHOWN = (
     *[("overview", width, scheme) for width in SIZES for scheme in SCHEMES],
     ("queue", 1440, "light"),
     ("channels", 1440, "light"),
-    ("messages", 1440, "dark"),
+    ("live", 1440, "dark"),
+    ("queues", 390, "light"),
     ("testing", 1440, "light"),
 )
 
@@ -139,7 +140,7 @@ def _declare(channel: BlockingChannel) -> None:
 
 @contextlib.contextmanager
 def demo() -> Iterator[Broker]:
-    """Run the broker that is shown."""
+    """Run a broker with a policy and some traffic."""
     users = {"shop": "secret", "billing": "secret"}
     with Broker(management=True, users=users, collect_statistics_interval=SAMPLES_MS) as broker:
         definition = {"dead-letter-exchange": "dead", "delivery-limit": 5, "max-length": 50_000}
@@ -168,6 +169,7 @@ def opened(browser: Browser, url: str, width: int, scheme: str) -> Page:
     page.get_by_label("Password").fill("guest")
     page.get_by_role("button", name="Log in").click()
     page.get_by_role("heading", name="Overview", level=1).wait_for()
+    page.get_by_label("Charts show the last").select_option("60")
     return page
 
 

@@ -106,9 +106,9 @@ function Faults() {
         <details class="more" open>
           <summary>Add fault</summary>
           <${Form} label="Add fault" submit="Add fault" onSubmit=${add}>
+            <${Field} label="Fault" name="kind" options=${FAULTS.map(([name, text]) => [name, text])} chosen=${kind}
+              onChange=${(event) => { setKind(event.currentTarget.value); setRows([]); }} />
             <div class="fields">
-              <${Field} label="Fault" name="kind" options=${FAULTS.map(([name, text]) => [name, text])} chosen=${kind}
-                onChange=${(event) => { setKind(event.currentTarget.value); setRows([]); }} />
               <${Field} label="Only the user" name="user" placeholder="any" class="mono" />
               <${Field} label="Only the virtual host" name="vhost" placeholder="any" class="mono" />
               <${Field} label="Only the connection" name="connection" placeholder="any" class="mono" hint="The client's name for it" />
