@@ -48,13 +48,13 @@ def _container_limits(proc: Path, cgroups: Path) -> Iterator[int]:
 
 
 def free_bytes(directory: Path) -> int:
-    """What users who are not root may still write to that file system. Raises OSError."""
+    """Return the bytes that users other than root may still write to that file system. Raises OSError."""
     found = os.statvfs(directory)
     return found.f_bavail * found.f_frsize
 
 
 def file_limit(raised: bool) -> int:
-    """How many files this process may have open; raised: as many as it may be let."""
+    """Return the limit of open files of this process. raised: after raising it as far as allowed."""
     try:
         import resource
     except ImportError:  # not a Unix

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 import amqpbroker
 from tests.page.conftest import PLACES, arrive, log_in, queue
 
-#: What lists show of busy objects with long names: as wide as their rows usually get.
+#: Rows of busy objects with long names: as wide as rows usually get.
 RATE = {"rate": 12345.6}
 STATS = {f"{name}_details": RATE for name in ("publish", "deliver_get", "ack", "publish_in", "publish_out")}
 CONNECTION = "192.168.100.101:55555 -> 192.168.100.102:5672"

@@ -8,7 +8,7 @@ from amqpbroker.management.formats.rates import Details, with_details
 from amqpbroker.management.formats.shared import GARBAGE_COLLECTION, NO_RATE, iso
 from amqpbroker.management.formats.tables import plain
 
-#: What only TLS has: null in a list, and empty where one connection is shown.
+#: Fields of TLS, which without TLS are null in a list, and empty for a single connection.
 _TLS = (
     "peer_cert_issuer",
     "peer_cert_subject",
@@ -75,7 +75,7 @@ def connection(info: ConnectionInfo, node: str, details: Details) -> dict[str, A
 
 
 def basic_connection_row(session: Session, node: str) -> dict[str, Any]:
-    """What is shown where that is all one gets."""
+    """Return the row of a connection without statistics."""
     return {"name": session.name, "vhost": session.vhost.name, "user": session.user.name, "node": node}
 
 

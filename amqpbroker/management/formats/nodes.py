@@ -1,4 +1,4 @@
-"""The node (rabbit_mgmt_external_stats.erl). What only Erlang's machine has is there, and 0."""
+"""The node (rabbit_mgmt_external_stats.erl). Numbers of Erlang's virtual machine are present, and 0."""
 
 import os
 from typing import Any
@@ -42,7 +42,7 @@ _NOTHING = (
 )
 _NOTHING_ON_AVERAGE = ("io_read_avg_time", "io_seek_avg_time", "io_sync_avg_time", "io_write_avg_time")
 
-#: What RabbitMQ has deleted and may still count.
+#: Deleted objects that RabbitMQ may still count.
 _DELETED = (
     "channel_closed",
     "channel_consumer_deleted",
@@ -85,7 +85,7 @@ MEMORY_PARTS = (
 )
 
 
-#: What takes binaries in RabbitMQ.
+#: Parts of RabbitMQ that use binaries.
 BINARY_PARTS = (
     "connection_readers",
     "connection_writers",
@@ -133,7 +133,7 @@ def is_web(listening: Listening) -> bool:
 
 
 def contexts(node: Node, path_prefix: str) -> list[dict[str, Any]]:
-    """Where the management API is."""
+    """Return the listeners of the management API."""
     return [
         {
             "description": "RabbitMQ Management",

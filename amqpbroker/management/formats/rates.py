@@ -16,7 +16,7 @@ MAX_STEPS = 500
 #: No longer than what a JSON number can hold in milliseconds.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
 
-#: What to ask for the rate of a count, by the count's name.
+#: Returns the rate of a count, and its samples if they are requested, by the count's name.
 Details = Callable[[str], Any]
 
 
@@ -34,7 +34,7 @@ def no_rates(name: str) -> Any:
 
 
 def rates_of(rates: Rates, counted: Counted) -> Details:
-    """Of the last interval."""
+    """Return the rates of the last interval."""
     sample = counted.sample
     if sample is None or sample.counters is sample.before:
         return no_rates
@@ -45,14 +45,14 @@ def rates_of(rates: Rates, counted: Counted) -> Details:
 @final
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How far back samples are wanted, and how far apart."""
+    """Age of the oldest sample that is requested, and the time between samples."""
 
     age_ms: int
     step_ms: int
 
 
 class Ranges(NamedTuple):
-    """Of which numbers samples are wanted: messages that are there, what is done with messages, octets, the node."""
+    """Ranges of requested samples: of queue lengths, message rates, bytes of connections, and the node."""
 
     lengths: Range | None = None
     msg_rates: Range | None = None
@@ -67,9 +67,9 @@ class Ranges(NamedTuple):
 
 
 def asked_ranges(query: Mapping[str, str], listed: bool = False) -> Ranges:
-    """What the parameters KIND_age and KIND_incr ask for, in seconds; nothing where one of them is no number.
+    """Return the ranges that the parameters KIND_age and KIND_incr request, in seconds; None if one is no number.
 
-    listed: whether it is a list that RabbitMQ fills up with them. Raises ApiError 400.
+    listed: whether the request is for a list that RabbitMQ fills up with samples. Raises ApiError 400.
     """
     return Ranges(*[_asked_range(query, kind, listed) for kind in Ranges._fields])
 

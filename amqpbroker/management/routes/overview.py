@@ -54,7 +54,7 @@ async def overview(call: Call) -> dict[str, Any]:
 
 
 async def _counted(call: Call) -> dict[str, Any]:
-    """Of all if the user monitors, else of the vhosts that the user may use."""
+    """Return the statistics of all vhosts if the user monitors, else of the vhosts that the user may use."""
     broker, rates = call.broker, call.broker.rates
     everything = call.identity.monitors
     vhosts = list(broker.vhosts.values()) if everything else call.visible_vhosts()

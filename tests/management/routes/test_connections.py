@@ -15,7 +15,7 @@ def api():
 
 @pytest.fixture
 def client(api):
-    """Has a name of its own for the broker, and two channels, a consumer on the second."""
+    """Client from another address, with two channels and a consumer on the second."""
     client = Wire(api.broker, host="127.0.0.2").log_in()
     client.call(2, "channel.open")
     client.declare("q")

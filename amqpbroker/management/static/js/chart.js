@@ -163,7 +163,7 @@ function options(series, width, age, { format, tick, steps }) {
   return {
     width,
     height: HEIGHT_PX,
-    padding: [10, 8, 0, 0],
+    padding: [10, 28, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     plugins: [tooltip(series, format)],
