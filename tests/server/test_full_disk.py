@@ -117,7 +117,7 @@ class Publisher:
         self.sent += 1
 
     def hear(self):
-        """Return the next event that is not about blocking."""
+        """Record the next event: a block, the end of one, or a confirm."""
         event = next(self.events)
         if event.name in ("connection.blocked", "connection.unblocked"):
             self.told.append((event.name, event.arguments.get("reason", "")))

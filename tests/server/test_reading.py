@@ -59,7 +59,7 @@ def next_turn(turns):
 
 
 def send_after_delivery(reading, said, pace=None):
-    """Write to a client, and read this from it."""
+    """Read data from a client that was just written to."""
     pace = pace or Pace()
     reading.written(pace)
     reading.read(pace, said, NOBODY)

@@ -40,7 +40,7 @@ def driven():
 
 
 def move(clock, delta_ms):
-    """Move time without firing timers."""
+    """Advance the clock without firing its timers."""
     clock._now_ms += delta_ms
 
 
