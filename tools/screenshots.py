@@ -23,7 +23,7 @@ from amqpbroker.testing import Broker
 GUIDE = Path(__file__).parent.parent / "docs" / "guide"
 
 #: The widths of a desktop and of a phone, with their heights.
-SIZES = {1440: 1000, 390: 844}
+SIZES = {1440: 900, 390: 844}
 SCHEMES = ("light", "dark")
 
 #: How long there is traffic before the first screenshot.
