@@ -33,7 +33,7 @@ export function GetMessages({ vhost, name, onGot }) {
     <${Form} label="Get messages" submit="Get messages" onSubmit=${get}>
       <div class="fields">
         <${Field} label="How many" name="count" type="number" min="1" max="1000" defaultValue="1" required />
-        <${Field} label="What becomes of them" name="ackmode" options=${MODES} chosen="ack_requeue_true"
+        <${Field} label="Acknowledgement" name="ackmode" options=${MODES} chosen="ack_requeue_true"
           hint="Messages that are put back are marked as redelivered." />
         <${Field} label="Payload as" name="encoding" options=${[["auto", "text if possible"], ["base64", "base64"]]} chosen="auto" />
       </div>

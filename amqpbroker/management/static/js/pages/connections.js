@@ -74,8 +74,8 @@ export function Connection({ names: [name] }) {
           ["From", `${it.peer_host}:${it.peer_port}`],
           ["To", `${it.host}:${it.port}`],
           ["Heartbeat", typeof it.timeout === "number" ? span(it.timeout * 1000) : ""],
-          ["Largest frame", typeof it.frame_max === "number" ? bytes(it.frame_max) : ""],
-          ["Most channels", it.channel_max],
+          ["Frame size limit", typeof it.frame_max === "number" ? bytes(it.frame_max) : ""],
+          ["Channel limit", it.channel_max],
           ["TLS", it.ssl ? [it.ssl_protocol, it.ssl_cipher].filter(Boolean).join(", ") : ""],
           ["Certificate", it.peer_cert_subject],
         ]} />

@@ -32,7 +32,7 @@ export function Exchange({ names: [vhost, given] }) {
   const predefined = name === "" || name.startsWith("amq.");
   const remove = async () => {
     const done = await afterAsking({
-      title: `Delete the exchange ${shown}?`, text: "Its bindings go with it, and who publishes to it gets an error.", button: "Delete exchange",
+      title: `Delete the exchange ${shown}?`, text: "Its bindings are deleted as well, and clients that publish to it get an error.", button: "Delete exchange",
       action: () => del(where), done: `The exchange ${shown} was deleted.`,
     });
     if (done) go("#/exchanges");
