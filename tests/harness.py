@@ -20,6 +20,7 @@ from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, content, frame
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.reader import FrameReader
+from amqpbroker.wire.values import longstr
 
 Cut = Callable[[bytes], Iterator[bytes]]
 
@@ -223,9 +224,13 @@ class Wire:
         heartbeat: int = 0,
         frame_max: int = 131072,
         capabilities: tuple[str, ...] = ("consumer_cancel_notify", "authentication_failure_close"),
+        connection_name: str | None = None,
     ) -> "Wire":
         """Perform the whole handshake, and open channel 1."""
-        login = Login(announced(capabilities), ("PLAIN",), user, password, lambda _: heartbeat, 2047, frame_max)
+        properties = announced(capabilities)
+        if connection_name is not None:
+            properties["connection_name"] = longstr(connection_name)
+        login = Login(properties, ("PLAIN",), user, password, lambda _: heartbeat, 2047, frame_max)
         self.feed(PROTOCOL_HEADER)
         (start,) = self.receive()
         self.feed(login.start_ok(start.arguments))

@@ -23,9 +23,9 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 ## Differences from RabbitMQ
 
 - Counts are exact at the time of the response. Rates are those of the last interval of `collect_statistics_interval`.
-  Samples (`msg_rates_age`, `msg_rates_incr` and similar) go back 10 minutes. The samples of a single vhost, queue,
-  exchange, channel or connection begin with the first request for that object; lists include the samples of such
-  objects. Nodes have none.
+  Samples (`msg_rates_age`, `msg_rates_incr` and similar) go back 10 minutes, or to the object's
+  first use. At most 1,000 vhosts, queues, exchanges, channels and connections have samples: those that were active or
+  requested last. Nodes have none.
 - Data about Erlang's virtual machine (`reductions`, `garbage_collection`, `context_switches` and similar) is present
   for clients that read it, and is 0. `erlang_version` is that of RabbitMQ's release, or Python's version if
   `product.identity` is `amqpbroker`. `amqpbroker` in the overview has the versions of this broker and of Python, and
@@ -43,6 +43,10 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 - `/api/` and `/cli/` redirect to their `index.html` as in RabbitMQ, but these pages do not exist.
 - Streams, federation links and traces do not exist: their paths return 404, as in RabbitMQ without the plugins. A
   quorum queue has one replica.
+- `connection_details` of channels and `channel_details` of consumers have the client's name for its connection as
+  `user_provided_name`. The overview and nodes have this broker's version in `amqpbroker`, beside RabbitMQ's.
+- `GET /api/auth` has the default user and password as `amqpbroker.default_login` for clients on the broker's machine,
+  as long as the user `guest` exists with the password `guest`. The login page shows them.
 - `POST /api/queues/VHOST/NAME/move` is an extension.
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).

@@ -222,6 +222,7 @@ class Channel:
             message_stats=self.message_stats(),
             idle_since=None if sample is None else sample.idle_since,
             counted=self,
+            user_provided_name=client.given_name,
         )
 
     def consumer_infos(self) -> list[ConsumerInfo]:

@@ -217,6 +217,7 @@ class ChannelConsumer(LimitedConsumer):
             peer_host=client.peer.host,
             peer_port=client.peer.port,
             user=client.user.name,
+            user_provided_name=client.given_name,
         )
 
     def cancelled(self) -> None:

@@ -55,7 +55,8 @@ class ChannelInfo:
     """A channel as the management API shows it, under RabbitMQ's names.
 
     idle_since: milliseconds since the epoch, accurate to one sample interval; None while the channel is in use.
-    counted: the object under which `Rates` samples the channel.
+    counted: the object under which `Rates` samples the channel. user_provided_name: the client's name for its
+    connection, None if it has none.
     """
 
     name: str
@@ -79,14 +80,16 @@ class ChannelInfo:
     message_stats: MessageStats
     idle_since: int | None
     counted: Counted = field(repr=False)
+    user_provided_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerInfo:
     """A consumer as the management API shows it, under RabbitMQ's names.
 
-    channel_name, channel_number, connection_name, peer_host, peer_port, user: the `channel_details`. activity_status:
-    up, single_active or waiting. consumer_timeout: in milliseconds, 0 for none.
+    channel_name, channel_number, connection_name, peer_host, peer_port, user, user_provided_name: the
+    `channel_details`; the last one is the client's name for its connection, None if it has none. activity_status: up,
+    single_active or waiting. consumer_timeout: in milliseconds, 0 for none.
     """
 
     queue: str
@@ -105,6 +108,7 @@ class ConsumerInfo:
     peer_host: str
     peer_port: int
     user: str
+    user_provided_name: str | None = None
 
 
 class QueueInfo(NamedTuple):

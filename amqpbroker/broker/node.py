@@ -27,11 +27,13 @@ class Node(ABC):
     name: in RabbitMQ's form, such as rabbit@host. listeners: the open listeners. certificates: those of TLS listeners,
     by protocol. started_ms: milliseconds since the Unix epoch. settings: the effective settings, without secrets.
     token: a token with all permissions, readable by users who can read the data directory; empty if there is none.
+    has_testing_api: whether the management API can advance the clock and inject faults.
     """
 
     name: str
     started_ms: int
     token: str = ""
+    has_testing_api: bool = False
 
     def __init__(self) -> None:
         self.listeners: list[Listening] = []

@@ -7,7 +7,7 @@ from types import FrameType
 
 
 def ending() -> list[signal.Signals]:
-    """Return SIGINT (Ctrl-C), SIGTERM, SIGBREAK of Windows, and SIGHUP, unless `nohup` has made the process ignore it."""
+    """Return SIGINT, SIGTERM, SIGBREAK of Windows, and SIGHUP unless `nohup` has made the process ignore it."""
     found = [signal.SIGINT, signal.SIGTERM]
     ctrl_break: signal.Signals | None = getattr(signal, "SIGBREAK", None)
     if ctrl_break is not None:

@@ -39,6 +39,7 @@ class Bounds:
     answers_bytes: unread HTTP answers of a listener; above it, the connections that have waited longest are dropped
     unless they read on. A single answer may be larger.
     got_bytes: stored messages that one HTTP request may keep out of their queue, since they are in memory meanwhile.
+    histories: objects whose samples are recorded for charts, at most 13 kB each: those that were active or shown last.
     sessions: logins to the page of a listener. user_sessions: those of one user. A further login ends the oldest of
     these.
     """
@@ -67,6 +68,7 @@ class Bounds:
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024
     disposal: int = 10_000
+    histories: int = 1000
     http_connections: int = 1000
     handshakes: int = 1000
     accepts: int = 100

@@ -126,7 +126,7 @@ class _Prefixed:
 
 @final
 class _Endpoint:
-    """What answers requests to one resource."""
+    """ASGI application of one resource."""
 
     def __init__(
         self, broker: "Broker", node: "Node", authenticator: Authenticator, bodies: Bodies, resource: Resource

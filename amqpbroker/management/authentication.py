@@ -97,9 +97,9 @@ class Authenticator:
 def comes_from_elsewhere(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
     """Return whether another site sent it that is not allowed to (management.cors.allow_origins; "*" is any).
 
-    The browser says so in Sec-Fetch-Site or, where it does not send that, by an Origin that is not the Host. What has
-    neither is no page. Where any site is allowed, what a browser sends without asking first is still refused: it may
-    have a remembered password with it.
+    The browser says so in Sec-Fetch-Site or, where it does not send that, by an Origin that is not the Host. A
+    request with neither does not come from a page. If any site is allowed, requests that a browser sends without a
+    preflight are still refused: they may carry a remembered password.
     """
     origin = headers.get("origin", "")
     site = headers.get("sec-fetch-site", "")

@@ -101,21 +101,21 @@ class Call:
 
     @property
     def actions(self) -> Actions:
-        """What the user may do in the vhost of the path. Raises ApiError 401 or 404."""
+        """Return the actions of the user in the vhost of the path. Raises ApiError 401 or 404."""
         return Actions(self.vhost, self.permissions)
 
     @property
     def stats(self) -> bool:
-        """Whether what is counted is to be shown."""
+        """Return whether statistics are shown."""
         return not (self.broker.config.management.disable_stats or self.query.get("disable_stats") == "true")
 
     @property
     def queue_totals(self) -> bool:
-        """Whether queues' messages are to be shown where nothing else that is counted is."""
+        """Return whether the message counts of queues are shown although other statistics are not."""
         return self.broker.config.management.enable_queue_totals or self.query.get("enable_queue_totals") == "true"
 
     def visible_vhosts(self) -> "list[Vhost]":
-        """Those whose queues, exchanges and bindings the user sees, by name."""
+        """Return the vhosts whose queues, exchanges and bindings the user sees, by name."""
         found = [vhost for name, vhost in self.broker.vhosts.items() if self.identity.enters_vhost(name)]
         return sorted(found, key=lambda vhost: vhost.name)
 

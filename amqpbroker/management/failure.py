@@ -78,7 +78,7 @@ def encoded_twice() -> ApiError:
 
 
 def foreign_origin() -> ApiError:
-    """What the page of another site had a browser send."""
+    """Refuse a request that the page of another site had a browser send."""
     reason = "pages of other sites may change nothing, unless management.cors.allow_origins names them"
     return ApiError(403, "forbidden", reason)
 
@@ -107,7 +107,7 @@ def missing_keys(names: list[str]) -> ApiError:
 
 
 def from_amqp(error: AmqpError) -> ApiError:
-    """What a client of AMQP would be told, as the API says it (rabbit_mgmt_util:direct_request/6)."""
+    """Return the API's error for an error of AMQP (rabbit_mgmt_util:direct_request/6)."""
     if error.code == 403:
         return not_authorised("Access refused.")
     if error.code == 404:

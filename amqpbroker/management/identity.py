@@ -88,15 +88,15 @@ class Identity:
         return found[0]
 
     def sees_vhost(self, vhost: str) -> bool:
-        """Whether what is in the vhost is shown."""
+        """Return whether the user sees the objects of the vhost."""
         return self.monitors or self.permissions(vhost) is not None
 
     def enters_vhost(self, vhost: str) -> bool:
-        """Whether the user may go into the vhost; administrators may into all."""
+        """Return whether the user may use the vhost; administrators may use all."""
         return self.is_administrator or self.permissions(vhost) is not None
 
     def vhosts(self) -> "list[Vhost]":
-        """Those that are shown, by name."""
+        """Return the vhosts that the user sees, by name."""
         found = [vhost for name, vhost in self.broker.vhosts.items() if self.sees_vhost(name)]
         return sorted(found, key=lambda vhost: vhost.name)
 

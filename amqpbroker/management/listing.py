@@ -61,7 +61,7 @@ class Listing:
 @final
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What of a list was asked for. number is None for all of it."""
+    """Page of a list that is requested. number is None for the whole list."""
 
     number: int | None
     size: int
@@ -96,7 +96,7 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
     total = len(objects)
     name = listing.name
     sort = query.get("sort")
-    # What needs no rows is done before they are made: a page of many thousands costs no more than the page.
+    # Filter and sort before rows are made, so that a page of a list of thousands costs no more than its own rows.
     by_name = name is not None and sort in (None, "", "name")
     if page.pattern is not None and name is not None:
         objects = await _found(page.pattern, objects, name)
@@ -129,7 +129,7 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
 
 
 async def _found(pattern: Pattern, objects: Sequence[Any], name: Callable[[Any], Any]) -> list[Any]:
-    """Those in whose names the pattern is found. One that takes long, but not too long, is searched for in slices."""
+    """Return the objects whose names the pattern is found in. A slow search is done in slices."""
     found = []
     began = time.perf_counter()
     for each in objects:
@@ -174,7 +174,7 @@ async def _sorted(objects: Sequence[Any], value: Callable[[Any], Any], backwards
 
 
 def asked_columns(query: Mapping[str, str]) -> list[str] | None:
-    """Those that are to be shown, which may be none; None for all of them."""
+    """Return the requested columns, which may be none; None for all columns."""
     return query["columns"].split(",") if "columns" in query else None
 
 

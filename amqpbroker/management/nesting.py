@@ -14,7 +14,7 @@ _CONTAINERS = (dict, list)
 
 
 def too_deep(raw: bytes, decoded: Any, levels: int) -> bool:
-    """Whether the JSON has more levels than that. raw: its text, which with few brackets needs no closer look."""
+    """Return whether the JSON has more levels than `levels`. raw: its text, whose brackets are counted first."""
     if raw.count(b"{") + raw.count(b"[") <= levels:
         return False
     level = [decoded] if isinstance(decoded, _CONTAINERS) else []

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from amqpbroker.management.call import Call
 
 
-#: What answers: with a value for the JSON of a 200, a Listing, or an Answer; it may be a coroutine function.
+#: Handler of a request: returns a value for the JSON of a 200, a Listing, or an Answer; may be a coroutine function.
 Handler = Callable[["Call"], Any] | Callable[["Call"], Awaitable[Any]]
 
 

@@ -35,7 +35,7 @@ def find_session(call: Call, name: str) -> Session:
 
 
 async def gather(several: Iterable[Session], infos: Callable[[Session], Iterable[Info]]) -> list[Info]:
-    """What each of them tells, in slices."""
+    """Return the infos of the connections, gathered in slices."""
     found: list[Info] = []
     for number, session in enumerate(several, 1):
         found += infos(session)

@@ -10,7 +10,7 @@ MAPPED_BYTES = 8 * 1024 * 1024
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
-#: Who sets one of these knows better.
+#: The allocator is left alone if the user sets one of these variables.
 _SET_BY = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 

@@ -147,7 +147,7 @@ class Server:
         stop_ms: int = STOP_MS,
     ) -> None:
         self._config = config
-        # Who moves the broker's time on wants neither sockets, nor the machine, nor rates looked after at another pace.
+        # A test that moves the broker's clock must not move socket timeouts, resource checks and rate sampling.
         self._clock = SystemClock() if isinstance(clock, TravelClock) else clock
         self._loop = loop
         self._embedded = embedded
@@ -172,7 +172,7 @@ class Server:
         self._web: list[HttpListener] = []
         #: With what another is to take its place, and when that may start (as the loop's clock says).
         self._following: tuple[Config, float] | None = None
-        #: What the management API has beside RabbitMQ's resources.
+        #: Returns further resources of the management API.
         self.more_resources: Callable[[], Iterable[Resource]] = tuple
         self._shovels = LazyShovels(self.broker, self._clock, loop, self.clients.come_inside)
         self._stopping: asyncio.Future[None] = loop.create_future()
@@ -259,13 +259,15 @@ class Server:
         return self._status
 
     def _applications(self) -> list[tuple[str, Callable[[], App]]]:
-        """What is served over HTTP, and how it is made; it is not even imported before."""
+        """Return the HTTP applications and the functions that make them, which import their modules first."""
 
         def management() -> App:
             from amqpbroker.management.app import build_app
             from amqpbroker.management.routes import RESOURCES
 
-            return build_app(self.broker, self._node, (*RESOURCES, *self.more_resources()))
+            testing = tuple(self.more_resources())
+            self._node.has_testing_api = bool(testing)
+            return build_app(self.broker, self._node, (*RESOURCES, *testing))
 
         def metrics() -> App:
             from amqpbroker.metrics.app import build_app
@@ -311,7 +313,7 @@ class Server:
         return self._following is not None
 
     async def successor(self) -> Config | None:
-        """With what another is to start, once its time has come. None if none is."""
+        """Wait until the next server may start, and return its configuration; None if there is none."""
         while self._following is not None:
             config, start = self._following
             rest = start - self._loop.time()
@@ -322,7 +324,7 @@ class Server:
 
     @property
     def listening(self) -> list[Listening]:
-        """Where, once it does."""
+        """Return the open listeners; empty before the start."""
         return self._node.listeners
 
     @property
@@ -363,7 +365,7 @@ class Server:
 
 
 def _url(listening: list[Listening], prefix: str) -> str:
-    """Where the management API is, for who is on this machine; empty if nowhere."""
+    """Return the URL of the management API for clients on this machine; empty if there is none."""
     for protocol, host, port in listening:
         if protocol in (HTTP, HTTPS):
             anywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on

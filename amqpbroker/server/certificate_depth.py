@@ -36,7 +36,7 @@ class Depth:
 
 
 def _between(connection: ssl.SSLObject) -> int:
-    """How many certificates stand between the peer's and the authority's."""
+    """Return the number of certificates between the peer's and the authority's."""
     chain = getattr(connection, "get_verified_chain", None)  # from Python 3.13 on
     if chain is None:
         chain = connection._sslobj.get_verified_chain  # type: ignore[attr-defined]

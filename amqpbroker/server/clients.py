@@ -1,4 +1,4 @@
-"""Everybody who is connected: who may come, what serves them, and how all of them go."""
+"""Client connections: admission limits, protocol handlers and shutdown."""
 
 import asyncio
 import itertools
@@ -54,7 +54,7 @@ class Clients:
         return self._serving(lambda _, client: self._connection(peer, client))
 
     def is_full(self, coming: int = 0) -> bool:
-        """Whether no further client may come, beside `coming` ones of whom it is not known yet who they are."""
+        """Return whether no further client is admitted, beside `coming` ones that are not identified yet."""
         if len(self._there) + coming < self._most:
             return False
         if not self._refused:

@@ -1,7 +1,7 @@
 """The control file: how tools on this machine reach the broker of a data directory, as its owner.
 
-{"pid": PID, "url": "http://HOST:PORT/PREFIX", "token": "..."}, which only the directory's owner may read. Who can read
-it may do everything, as with RabbitMQ's cookie.
+{"pid": PID, "url": "http://HOST:PORT/PREFIX", "token": "..."}, which only the directory's owner may read. A
+user who can read it may do everything, as with RabbitMQ's cookie.
 """
 
 import contextlib

@@ -51,7 +51,7 @@ class Data:
 
 @contextmanager
 def opened(config: Config) -> Iterator[Data]:
-    """What the broker starts from; within the context the data directory belongs to this process.
+    """Open the stored state that the broker starts from; the context locks the data directory for this process.
 
     Raises StoreError if the directory cannot be used, or is damaged.
     """

@@ -13,7 +13,7 @@ def import_definitions(broker: Broker, definitions: Definitions) -> None:
     if not definitions.paths:
         return
 
-    # What reads them belongs to the management, which is not even imported otherwise.
+    # The importer is a part of the management, which is not imported unless it is needed.
     from amqpbroker.management.definitions.failure import DefinitionsError
     from amqpbroker.management.definitions.importing import import_at_start
 

@@ -37,22 +37,22 @@ CATEGORIES = {
     "amqpbroker.store.definitions.sqlite_definitions": "upgrade",
 }
 
-#: What is told of a record beside its text, in this order.
+#: Fields of a record beside its text, in this order.
 FIELDS = ("pid", "domain", "connection", "connection_name", "vhost", "user", "channel")
 
-#: What a terminal might obey. A client chooses its names.
+#: Control characters, which terminals obey. Clients can put them into names.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u2028\u2029]")
 
 
 def set_up(log: Log) -> None:
-    """Have everything that is logged from now on go where `log` says. Raises OSError if a file cannot be written."""
+    """Configure the loggers as `log` says. Raises OSError if a file cannot be written."""
     handlers = [_handler(output, formatter, levels) for output, formatter, levels in _outputs(log)]
     root = logging.getLogger()
     for handler in root.handlers[:]:
         root.removeHandler(handler)
     for handler in handlers:
         root.addHandler(handler)
-    # What no output takes costs its maker one comparison.
+    # A record below the level of every output costs one comparison.
     thresholds = [handler.filters[0] for handler in handlers]
     for name, category in ((None, "default"), *CATEGORIES.items()):
         lowest = min((t.of(category) for t in thresholds if isinstance(t, Threshold)), default=NUMBERS["none"])
@@ -60,7 +60,7 @@ def set_up(log: Log) -> None:
 
 
 class Threshold(logging.Filter):
-    """What one output takes of each category. `own` is its own level, "" if that is not set, and `default` then."""
+    """Levels of one output by category. `own` is its own level, "" if that is not set; then `default` applies."""
 
     def __init__(self, own: str, default: str, levels: dict[str, str]) -> None:
         super().__init__()

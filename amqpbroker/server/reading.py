@@ -46,7 +46,7 @@ class Reader(Protocol):
 
 
 class Publisher(Protocol):
-    """What handles the data of a socket."""
+    """Handler of the data of a socket."""
 
     @property
     def published(self) -> int:
@@ -54,7 +54,7 @@ class Publisher(Protocol):
 
 
 class Pace:
-    """What one socket sends: the short requests of a client that waits for answers, or as much as is read.
+    """Pace of one socket: short requests of a client that waits for answers, or a stream of data.
 
     limit: maximum bytes that are read from the socket in an iteration. streamed_ms: time of its last read that was more
     than a short request. published: number of messages that had come by then. written_ms: time at which data was last
@@ -122,7 +122,7 @@ class Reading:
         self._waiting.append(reader)
 
     def end_turn(self) -> None:
-        """Let sockets with further data read on: one of them, or all."""
+        """Resume sockets with further data: one of them, or all."""
         waiting = self._waiting
         if self._clock.now_ms() - self._asked_ms < EXPECTED_MS:
             self._share = SHORT_TURN_BYTES

@@ -36,7 +36,7 @@ DISK_INTERVAL_MAX_MS = 10_000
 DISK_ALARMED_INTERVAL_MS = 1000
 DISK_BYTES_PER_MS = 250_000
 
-#: What to do about a write that failed.
+#: Advice for a failed write, by its error.
 _ADVICE = {
     errno.ENOSPC: "make room there",
     errno.EDQUOT: "make room there, or have the quota raised",
@@ -114,7 +114,7 @@ class MemoryMonitor:
             return TRIM_INTERVAL_MS
         if used_bytes <= SMALL_BYTES:
             return math.inf
-        # What has changed since may be worth it.
+        # Trim again soon if much has changed since the last time.
         return self._interval_ms if abs(used_bytes - self._left_bytes) < WORTH_BYTES else TRIM_INTERVAL_MS
 
 

@@ -34,5 +34,5 @@ def set_options(sock: Settable, host: str) -> None:
 
 
 def reset_when_closed(sock: Settable) -> None:
-    """Have the peer reset when the socket is closed, and the kernel drop the bytes that the peer has not read."""
+    """Reset the connection when the socket is closed, so that the kernel discards bytes that the peer has not read."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

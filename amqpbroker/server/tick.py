@@ -36,7 +36,7 @@ class Tick:
 
     @property
     def pending(self) -> bool:
-        """Whether a turn is to be ended."""
+        """Return whether a run is scheduled."""
         return self._scheduled
 
     def mark(self, dirty: Dirty, asked: bool = False) -> None:
@@ -49,7 +49,7 @@ class Tick:
         (self._asked if asked else self._dirty).append(dirty)
 
     def request(self) -> None:
-        """Have the turn ended although nothing may have been marked: there is something to persist."""
+        """Schedule a run although nothing may have been marked: there is something to persist."""
         if not self._scheduled:
             self._scheduled = True
             self._call_soon(self.run)

@@ -22,12 +22,12 @@ _VERSIONS = {"tlsv1.2": ssl.TLSVersion.TLSv1_2, "tlsv1.3": ssl.TLSVersion.TLSv1_
 
 
 class TlsError(Exception):
-    """What keeps TLS from working; the text says which setting and file, and why."""
+    """Error of the TLS configuration; the text names the setting and the file, and gives the reason."""
 
 
 @final
 class TlsContexts:
-    """What the listeners of one kind offer to clients, by the host that these ask for.
+    """Certificates of one kind of listeners, chosen by the host name that the client requests.
 
     prefix: of the options' keys, such as `ssl_options`. context: for listeners; each new connection gets by it what was
     read last. certificates: what was read last. Raises TlsError.
@@ -76,7 +76,7 @@ class TlsContexts:
 
 @final
 class _Latest(ssl.SSLContext):
-    """What event loops take for a context, and only ask for connections, which come from elsewhere."""
+    """Stand-in for an SSL context: event loops only use it to make connections, which it takes from elsewhere."""
 
 
 @final
@@ -87,7 +87,7 @@ class _Context(ssl.SSLContext):
 
 
 def describe(connection: ssl.SSLObject) -> Encryption:
-    """What was agreed on. Raises TlsError for a client whose certificate will not do after all."""
+    """Return the negotiated parameters. Raises TlsError for a client whose certificate is not acceptable."""
     suite, version, _ = connection.cipher() or ("", "", 0)
     der = connection.getpeercert(binary_form=True)
     if der is None:

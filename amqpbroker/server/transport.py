@@ -25,7 +25,7 @@ LINGER_MS = 5000
 
 
 class Served(Protocol):
-    """What serves a socket: `amqp.connection.Connection`, or what stands before one and says the same."""
+    """Protocol handler of a socket: `amqp.connection.Connection`, or a wrapper with the same interface."""
 
     @property
     def closing(self) -> bool: ...
@@ -206,7 +206,7 @@ class ClientTransport(asyncio.BufferedProtocol):
             self._set_reading(connection.reading)
 
     def interpose(self, before: Callable[[Served], Served]) -> None:
-        """Have something stand before what serves the socket, from now on."""
+        """Wrap the protocol handler of the socket from now on."""
         if self._connection is not None:
             self._connection = before(self._connection)
 

@@ -1,4 +1,4 @@
-"""What strangers and users with little to say can reach or learn over HTTP: every resource, and every method."""
+"""Audit of what unauthorised users can access or infer over HTTP: every resource, and every method."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.management.api import Api
 
 HASH = "password_hash"
 
-#: What stands in paths, for things that are there.
+#: Names in paths, of objects that exist.
 NAMES = {
     "vhost": "%2F",
     "user": "guest",

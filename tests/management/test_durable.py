@@ -1,4 +1,4 @@
-"""What the API has answered for is there after the broker was killed."""
+"""Changes that the API has confirmed survive a kill of the broker."""
 
 import signal
 

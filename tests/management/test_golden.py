@@ -24,6 +24,7 @@ ADDED = {
     r"\.listeners\[\]\.socket_opts": "RabbitMQ has an array for a kind of listener that does not exist here",
     r"\.exclusive": "null for quorum queues, which is an accident",
     r"\.amqpbroker": "names and versions of this broker, where RabbitMQ's stand for what it behaves as",
+    r"_details\.user_provided_name": "the client's name for its connection, which RabbitMQ shows with connections only",
 }
 
 

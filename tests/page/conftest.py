@@ -162,3 +162,43 @@ def visit(page, subject):
         return page
 
     return visit
+
+
+def queue(subject, name, **body):
+    """Declare a durable queue in the vhost / and return its name."""
+    subject.put(f"queues/%2F/{name}", durable=True, **body)
+    return name
+
+
+#: Name -> address of every page.
+PLACES = {
+    "overview": "#/",
+    "connections": "#/connections",
+    "channels": "#/channels",
+    "exchanges": "#/exchanges",
+    "exchange": "#/exchanges/%2F/read.aloud",
+    "queues": "#/queues",
+    "queue": "#/queues/%2F/read.aloud",
+    "users": "#/users",
+    "user": "#/users/guest",
+    "virtual hosts": "#/vhosts",
+    "virtual host": "#/vhosts/%2F",
+    "policies": "#/policies",
+    "policy": "#/policies/%2F/read.aloud",
+    "live messages": "#/live",
+    "live messages of a queue": "#/live/%2F/queue/read.aloud",
+    "limits": "#/limits",
+    "shovels": "#/shovels",
+    "definitions": "#/definitions",
+    "nowhere": "#/nowhere",
+}
+
+
+def arrive(page, address):
+    """Goes there, and waits until what is there has been read."""
+    from playwright.sync_api import expect
+
+    page.evaluate("where => { location.hash = where }", address)
+    page.locator("h1").wait_for()
+    expect(page.get_by_text("Loading…")).to_have_count(0)
+    page.wait_for_timeout(400)

@@ -1,4 +1,4 @@
-"""What stands in for the two sides of a client's transport: what serves it, and asyncio."""
+"""Stand-ins for the two sides of a client's transport: its protocol handler, and asyncio."""
 
 
 class Connection:

@@ -10,7 +10,7 @@ from amqpbroker.server.certificate_depth import Depth
 
 @dataclass
 class Shaken:
-    """Of a connection, what is asked for."""
+    """Connection with the attributes that the check uses."""
 
     chain: tuple = ()
     session_reused: bool = False

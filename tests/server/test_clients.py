@@ -1,4 +1,4 @@
-"""Who may come, and how all go. What serves them stands in, so that a test says when they go."""
+"""Admission and shutdown of clients. Their protocol handlers are stand-ins, so that a test says when they end."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ class Clientele:
         return transport, protocol
 
     async def stop(self):
-        """What has begun to drain."""
+        """Close, and return the task that drains."""
         self.clients.close()
         drained = asyncio.create_task(self.clients.drain(STOP_MS))
         await asyncio.sleep(0)

@@ -118,7 +118,7 @@ class Publisher:
         self.sent += 1
 
     def hear(self):
-        """Whatever comes next."""
+        """Record the next event: a block, the end of one, or a confirm."""
         event = next(self.events)
         if event.name in ("connection.blocked", "connection.unblocked"):
             self.told.append((event.name, event.arguments.get("reason", "")))
@@ -156,7 +156,7 @@ class Publisher:
 def started(tmp_path, disk, in_order=True, more=("--set", "disk_free_limit.absolute=0")):
     directory = tmp_path / f"broker{len(list(tmp_path.iterdir()))}"
     directory.mkdir()
-    # What is free on so small a disk is less than the usual limit from the start.
+    # A disk of this size has less free space than the usual limit from the start.
     return BrokerProcess(directory, "--data-dir", str(disk.data), *more, in_order=in_order)
 
 
@@ -188,7 +188,7 @@ def test_publishers_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_pat
         broker.wait_for_log("disk resource limit alarm set")
         assert "No space left on device" in broker.log or "File too large" in broker.log
         with LoadClient(broker.port) as other:
-            # What takes nothing of the disk goes on.
+            # Operations that write nothing to the disk continue.
             assert other.depth("q") > 50
             got = other.call("basic.get", "basic.get-ok", queue="q")
             assert got["delivery_tag"] == 1

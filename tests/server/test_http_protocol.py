@@ -152,7 +152,7 @@ async def test_listener_stops_while_its_server_is_made():
 
 
 async def test_many_clients_connect_while_the_broker_is_busy(address):
-    """Where the backlog is full, the kernel ignores a client, which tries again a second later."""
+    """Check the backlog: if it is full, the kernel ignores a client, which tries again a second later."""
     if int(Path("/proc/sys/net/core/somaxconn").read_text()) < 500:
         pytest.skip("the kernel allows no longer backlog")
     with contextlib.ExitStack() as stack:

@@ -59,7 +59,7 @@ def next_turn(turns):
 
 
 def send_after_delivery(reading, said, pace=None):
-    """Let a client that has just been sent something send this."""
+    """Read data from a client that was just written to."""
     pace = pace or Pace()
     reading.written(pace)
     reading.read(pace, said, NOBODY)

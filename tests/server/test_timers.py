@@ -40,7 +40,7 @@ def driven():
 
 
 def move(clock, delta_ms):
-    """Let time pass without the clock firing timers by itself."""
+    """Advance the clock without firing its timers."""
     clock._now_ms += delta_ms
 
 

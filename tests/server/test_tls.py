@@ -59,7 +59,7 @@ class Ends:
 
 
 def common_name_seen(context, authority, host="localhost"):
-    """Of the server, as the client sees it."""
+    """Return the common name of the server, as the client sees it."""
     subject = Ends(context, authority, host=host).shake().client.getpeercert()["subject"]
     return dict(pair for part in subject for pair in part)["commonName"]
 

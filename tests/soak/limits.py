@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 
-from amqpbroker.broker.counters.rates import HISTORIES
 from amqpbroker.broker.publishing.inspection import _KNOWN_COUNT
 from amqpbroker.broker.queues.kinds import DEFAULT_DELIVERY_LIMIT
 from amqpbroker.broker.queues.offering import ROUND, ROUND_BYTES
@@ -314,15 +313,15 @@ def _names(soak: Soak, what: str) -> set[str]:
 
 
 def histories(soak: Soak) -> None:
-    """Request the history of more queues than have one, and delete the queues."""
-    count = 2 * HISTORIES + 10
+    """Request the histories of more queues than may have one, and delete the queues."""
+    count = 2 * soak.bounds.histories + 10
     with soak.client() as client:
         names = [f"history-{i}" for i in range(count)]
         for name in names:
             client.declare(name, durable=True)
             publish(client, alike(PERSISTENT, name, 10), 10)
             soak.management.call("GET", f"/queues/%2F/{name}?lengths_age=60&lengths_incr=5")
-        assert soak.census()["Rates._histories[]"] == HISTORIES
+        assert soak.census()["Histories._histories[]"] == soak.bounds.histories
         delete(client, *names)
         client.close()
 

@@ -93,7 +93,7 @@ DRIVEN = {
     "patterns._LONGEST": "patterns",
     "patterns._DEEPEST": "patterns",
     # Observers.
-    "broker.counters.rates.HISTORIES": "histories",
+    "config.bounds.histories": "histories",
     "broker.counters.rates.SLICE": "lists",
     # HTTP and TLS.
     "config.bounds.http_connections": "HTTP connections at once",
@@ -189,6 +189,7 @@ NOT_BOUNDS = {
         broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
         broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
+        broker.counters.histories.HELD_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S

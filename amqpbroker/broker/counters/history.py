@@ -4,7 +4,7 @@ from array import array
 
 
 class History:
-    """The last `length` samples of a set of counters.
+    """The last `length` samples of some counters. used_ms: when it last changed or was requested, for its owner.
 
     All numbers are in one array. An object per sample would live for minutes among objects of messages that live for
     milliseconds, and the interpreter returns memory to the operating system only by the mebibyte: one remaining object
@@ -15,6 +15,7 @@ class History:
         self._length = length
         self._numbers = array("q")
         self._oldest = 0
+        self.used_ms: int = 0
 
     def append(self, at_ms: int, counters: tuple[int, ...]) -> None:
         """Add a sample, which replaces the oldest one if there are `length`; each has the same number of counters."""

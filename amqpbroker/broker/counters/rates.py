@@ -1,23 +1,23 @@
-"""Rates of counters: samples every few seconds, the rates between samples, and short histories for charts."""
+"""Rates of counters: samples every few seconds, rates between them, and histories for charts."""
 
 from collections.abc import Generator, Iterable, Mapping
 from functools import cache
 from typing import Protocol, TypeVar
 
+from amqpbroker.broker.counters.histories import Histories
 from amqpbroker.broker.counters.history import History
 from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, Counted, Sample, Totals, named, summed
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.store import Store
 
 #: RabbitMQ's collect_statistics_interval.
 INTERVAL_MS = 5_000
-#: Age of the oldest sample of a history, and the number of samples.
+#: Age of the oldest sample of a history, and the most samples of one.
 HISTORY_MS = 600_000
 HISTORY_LENGTH = 601
-#: Number of objects beside the broker that have a history: the most recently requested ones.
-HISTORIES = 32
-#: Number of objects that are sampled in one step, so that nothing waits for long, and the time between two steps.
+#: Objects that are sampled in one event loop iteration, and the pause before the next ones.
 SLICE = 250
 PAUSE_MS = 5
 #: Weight of the last sample in a queue's consumer_capacity.
@@ -60,34 +60,34 @@ class CountedBroker(Counted, Protocol):
 
 
 class Rates:
-    """Samples all counters of a broker every `interval_ms`, a few at a time.
+    """Samples all counters of a broker every `interval_ms`, a few objects at a time.
 
-    Objects that were never used take no memory. The totals of broker and vhosts are computed in the same pass. clock:
-    the clock of the samples, which is the broker's unless another is set before `start`.
+    An object that was never used costs no memory. The sums of the broker and of its vhosts are made from the same
+    samples. clock: the clock of the samples, the broker's unless another is set before `start`.
     """
 
-    def __init__(self, broker: CountedBroker, interval_ms: int = INTERVAL_MS) -> None:
+    def __init__(
+        self, broker: CountedBroker, interval_ms: int = INTERVAL_MS, histories: int = BOUNDS.histories
+    ) -> None:
+        """histories: maximum number of objects beside the broker that have a history."""
         self.interval_ms = interval_ms
         self._broker = broker
         self.clock = broker.clock
         self._round: Generator[None, None, None] | None = None
         self._started_ms: int = 0
         self._first: bool = True
-        self._length: int = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
-        self._history = History(self._length)
-        # The most recently requested history is at the end.
-        self._histories: dict[Counted, History] = {}
-        # Objects with a history that were sampled or asked for in this round. The others are deleted.
-        self._seen: set[Counted] = set()
+        length = min(HISTORY_MS // interval_ms + 1, HISTORY_LENGTH)
+        self._history = History(length)
+        self._histories = Histories(histories, length)
 
     def start(self) -> None:
-        """Start sampling. The counts that exist already are not attributed to an interval."""
+        """Sample everything now and at the interval. Counts from before the first round have no rate."""
         self._started_ms = self.clock.now_ms()
         self._round = self._sample_all(self._broker)
         self._go_on()
 
     def of(self, counted: Counted) -> dict[str, float]:
-        """Return the rate per second of each counter, between the last two samples."""
+        """Return the rate of each counter per second, between the last two samples."""
         sample = counted.sample
         if sample is None or sample.before is sample.counters:
             return _zeros(counted.counter_names).copy()
@@ -96,24 +96,34 @@ class Rates:
         return named(counted.counter_names, [(now - before) / seconds for now, before in grown])
 
     def history(self, counted: Counted) -> list[tuple[int, dict[str, int]]]:
-        """Return milliseconds since the epoch and the counters at that time, oldest first, for up to 10 minutes.
+        """Return the samples of an object that differ from the one before, and the last one, oldest first.
 
-        The broker always has a history. The history of another object begins at its first request; it is discarded when
-        many other histories were requested since, or when the object is deleted.
+        Each is a time in milliseconds since the epoch, and the counters. The broker always has a history. Another
+        object has one since it was first used, or since its history was first requested; it loses it when it is
+        deleted, or when as many others were active or requested since.
         """
+        at_ms, counters = self._last(counted)
+        if not at_ms:
+            return []
         history = self._history
         if counted is not self._broker:
-            history = self._histories[counted] = self._histories.pop(counted, History(self._length))
-            self._seen.add(counted)
-            if len(self._histories) > HISTORIES:
-                del self._histories[next(iter(self._histories))]
-        ahead_ms = self.clock.ahead_ms
-        names = counted.counter_names
-        return [(at_ms + ahead_ms, named(names, counters)) for at_ms, counters in history.samples(len(names))]
+            history = self._histories.request(counted, self.clock.now_ms(), at_ms, counters)
+        samples = history.samples(len(counters))
+        if samples[-1][0] < at_ms:
+            samples.append((at_ms, counters))
+        ahead_ms, names = self.clock.ahead_ms, counted.counter_names
+        return [(at_ms + ahead_ms, named(names, counters)) for at_ms, counters in samples]
 
     def has_history(self, counted: Counted) -> bool:
-        """Return whether this object has a history already."""
+        """Return whether `history` has more than the last sample of this object."""
         return counted is self._broker or counted in self._histories
+
+    def _last(self, counted: Counted) -> tuple[int, tuple[int, ...]]:
+        """Return the time and the counters of the last sample; the time is 0 before the first round."""
+        sample = counted.sample
+        if sample is None:
+            return self._started_ms, (0,) * len(counted.counter_names)
+        return sample.at_ms, sample.counters
 
     def _go_on(self) -> None:
         assert self._round is not None
@@ -122,8 +132,7 @@ class Rates:
             return
         self._round = None
         self._first = False
-        self._histories = {counted: history for counted, history in self._histories.items() if counted in self._seen}
-        self._seen.clear()
+        self._histories.discard_unseen()
         earliest_ms = self.clock.now_ms() + PAUSE_MS
         self.clock.at(max(self._started_ms + self.interval_ms, earliest_ms), self.start)
 
@@ -132,8 +141,7 @@ class Rates:
         totals = broker.totals
         traffic, octets = totals.traffic.gone(), totals.octets.gone()
         ready = unacked = 0
-        # A list of the present objects: one that closes before it is reached is still sampled, and does not count as
-        # gone.
+        # The objects at the start of the round: one that is closed before it is sampled does not count as gone yet.
         for vhost in [_Vhost(vhost) for vhost in broker.vhosts.values()]:
             channels = yield from self._sample_members(vhost.channels, len(traffic))
             sessions = yield from self._sample_members(vhost.sessions, len(octets))
@@ -176,22 +184,19 @@ class Rates:
         return all_ready, all_unacked
 
     def _sample(self, counted: Counted, counters: tuple[int, ...]) -> None:
-        history = self._histories.get(counted)
-        if history is not None:
-            self._seen.add(counted)
+        self._histories.see(counted)
         sample = counted.sample
         if sample is None:
             if not any(counters):
                 return
             sample = counted.sample = Sample(counters if self._first else (0,) * len(counters))
-        now_ms = self.clock.turn_ms
-        sample.add(counters, now_ms, self.interval_ms, self.clock.ahead_ms)
-        if history is not None:
-            history.append(now_ms, counters)
+        sample.add(counters, self.clock.turn_ms, self.interval_ms, self.clock.ahead_ms)
+        if sample.before is not sample.counters and counted is not self._broker:
+            self._histories.record(counted, sample)
 
 
 class _Vhost:
-    """The objects of a vhost at the start of a round."""
+    """The counted objects of a vhost at the start of a round."""
 
     def __init__(self, vhost: CountedVhost) -> None:
         self.vhost = vhost

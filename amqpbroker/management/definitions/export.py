@@ -75,7 +75,7 @@ def exported(broker: Broker) -> _Row:
 
 
 def exported_vhost(broker: Broker, vhost: Vhost) -> _Row:
-    """What is in one vhost, not naming it, so that it can be imported into another."""
+    """Return the definitions of one vhost, without its name, so that they can be imported into another."""
     described = described_vhost(vhost)
     return {
         **_head(broker, "single_virtual_host"),

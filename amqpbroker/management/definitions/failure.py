@@ -30,7 +30,7 @@ def too_deep(levels: int) -> DefinitionsError:
 
 
 def malformed(where: str, what: str) -> DefinitionsError:
-    """where: such as queues[3]."""
+    """Return an error for the object at `where`, such as queues[3]."""
     return DefinitionsError(f"{where}: {what}", where)
 
 
@@ -55,7 +55,7 @@ def missing(kind: str, vhost: str, name: str) -> DefinitionsError:
 
 
 def refused(error: AmqpError) -> DefinitionsError:
-    """What a client that declares the same would be told."""
+    """Return the error that a client gets for the same declaration."""
     return DefinitionsError(f"{REPLY_CODES[error.code][0].lower()}: {error.explanation}")
 
 
@@ -64,7 +64,7 @@ def invalid_pattern(pattern: str, error: PatternError) -> DefinitionsError:
 
 
 def explained(error: ApiError) -> DefinitionsError:
-    """What a request with the same would be told; a list of words as a tuple."""
+    """Return the error that a request for the same object gets; a list of words becomes a tuple."""
     if isinstance(error.reason, str):
         return DefinitionsError(error.reason)
     name, *values = error.reason

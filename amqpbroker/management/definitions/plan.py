@@ -1,8 +1,8 @@
 """From a document to the steps that import it, in RabbitMQ's order.
 
-All of it is checked before the first step is taken, so that what cannot be imported changes nothing. Importing adds and
-changes, and takes nothing away; done again, it changes nothing. Queues and exchanges that exist stay as they are. What
-a RabbitMQ may have and this broker has not is left out, by a step that warns of it.
+The whole document is checked before the first step is taken, so that a document that cannot be imported changes
+nothing. An import adds and changes objects, and removes none; a repeated import changes nothing. Queues and exchanges
+that exist stay as they are. Objects that only RabbitMQ supports are left out, by a step that logs a warning.
 """
 
 import re
@@ -131,7 +131,7 @@ class Plan:
         self._users = {user.name for user in broker.users.list_users()}
         #: name -> the type of queues that are declared there without one.
         self._vhosts = {name: each.default_queue_type for name, each in broker.vhosts.items()}
-        #: What the document will have made: exchanges with their types, and queues.
+        #: Objects that the document declares: exchanges with their types, and queues.
         self._exchanges: dict[tuple[str, str], ExchangeType] = {}
         self._queues: set[tuple[str, str]] = set()
         self._left_out = LeftOut() if left_out is None else left_out

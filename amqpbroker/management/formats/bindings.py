@@ -61,7 +61,7 @@ def order(binding: Shown) -> tuple[str, str, str, str, str]:
 
 
 def properties_key(routing_key: str, arguments: Table) -> str:
-    """What tells a binding from others of the same source and destination, in a path."""
+    """Return the part of a path that distinguishes a binding from others of the same source and destination."""
     if not arguments:
         return _quoted(routing_key) if routing_key else "~"
     return f"{_quoted(routing_key)}~{_hash(arguments)}"
@@ -79,7 +79,7 @@ def found_by(bindings: list[Shown], key: str) -> Shown | None:
 
 
 def location(destination: str, routing_key: str, arguments: Table) -> str:
-    """Where a new binding is, from where it was posted to."""
+    """Return the address of a new binding, relative to the address that it was posted to."""
     return f"{quote_plus(destination)}/{quote_plus(properties_key(routing_key, arguments))}"
 
 

@@ -8,7 +8,7 @@ from amqpbroker.management.formats.rates import Details, with_details
 from amqpbroker.management.formats.shared import GARBAGE_COLLECTION, NO_RATE, iso
 from amqpbroker.management.formats.tables import plain
 
-#: What only TLS has: null in a list, and empty where one connection is shown.
+#: Fields of TLS, which without TLS are null in a list, and empty for a single connection.
 _TLS = (
     "peer_cert_issuer",
     "peer_cert_subject",
@@ -75,7 +75,7 @@ def connection(info: ConnectionInfo, node: str, details: Details) -> dict[str, A
 
 
 def basic_connection_row(session: Session, node: str) -> dict[str, Any]:
-    """What is shown where that is all one gets."""
+    """Return the row of a connection without statistics."""
     return {"name": session.name, "vhost": session.vhost.name, "user": session.user.name, "node": node}
 
 
@@ -106,6 +106,8 @@ def channel_row(info: ChannelInfo, node: str, details: Details) -> dict[str, Any
         "user_who_performed_action": info.user_who_performed_action,
         "vhost": info.vhost,
     }
+    if info.user_provided_name is not None:
+        row["connection_details"]["user_provided_name"] = info.user_provided_name
     if info.global_prefetch_count:
         row["global_prefetch_count"] = info.global_prefetch_count
     if info.idle_since is not None:

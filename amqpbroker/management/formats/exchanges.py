@@ -6,7 +6,7 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.management.formats.rates import Details, with_details
 from amqpbroker.management.formats.tables import plain
 
-#: Who made something is not kept; this is how RabbitMQ names one it does not know.
+#: RabbitMQ's name for an unknown user. This broker does not record the users that declare exchanges.
 UNKNOWN_USER = "unknown"
 
 _DESCRIPTIONS = {

@@ -40,7 +40,7 @@ def shown_payload(body: bytes, encoding: str) -> tuple[str, str]:
 
 
 def _properties(raw: bytes) -> dict[str, Any] | list[Any]:
-    """Those that are set; none are an empty list, as in RabbitMQ."""
+    """Return the properties that are set; an empty list if none is, as in RabbitMQ."""
     values = decode_properties(raw)
     if not values:
         return []
@@ -80,7 +80,7 @@ def _octets(payload: str, encoding: Any) -> bytes:
 
 
 def _encoded(properties: Any) -> bytes:
-    """What is no property is left out."""
+    """Return the properties in JSON as properties of AMQP, without unknown names."""
     if properties == []:
         properties = {}
     if not isinstance(properties, dict):

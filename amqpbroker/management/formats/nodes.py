@@ -1,4 +1,4 @@
-"""The node (rabbit_mgmt_external_stats.erl). What only Erlang's machine has is there, and 0."""
+"""The node (rabbit_mgmt_external_stats.erl). Numbers of Erlang's virtual machine are present, and 0."""
 
 import os
 from typing import Any
@@ -42,7 +42,7 @@ _NOTHING = (
 )
 _NOTHING_ON_AVERAGE = ("io_read_avg_time", "io_seek_avg_time", "io_sync_avg_time", "io_write_avg_time")
 
-#: What RabbitMQ has deleted and may still count.
+#: Deleted objects that RabbitMQ may still count.
 _DELETED = (
     "channel_closed",
     "channel_consumer_deleted",
@@ -85,7 +85,7 @@ MEMORY_PARTS = (
 )
 
 
-#: What takes binaries in RabbitMQ.
+#: Parts of RabbitMQ that use binaries.
 BINARY_PARTS = (
     "connection_readers",
     "connection_writers",
@@ -105,18 +105,22 @@ BINARY_PARTS = (
 )
 
 
-def runtime(identity: Identity) -> dict[str, Any]:
+def runtime(identity: Identity, has_testing_api: bool) -> dict[str, Any]:
     """Return the announced Erlang versions, and under this broker's name its own versions and its types of queues."""
     return {
         "erlang_version": identity.runtime_version,
         "erlang_full_version": identity.runtime,
         OWN_NAME: {
-            "version": __version__,
-            "python": python(),
-            "runs": how_it_runs(),
+            **own_versions(),
+            "testing": has_testing_api,
             "queue_types": [_queue_type(kind) for kind in KINDS.values() if kind.make is not None],
         },
     }
+
+
+def own_versions() -> dict[str, str]:
+    """Return the versions of this broker and of Python, and whether the broker is compiled."""
+    return {"version": __version__, "python": python(), "runs": how_it_runs()}
 
 
 def _queue_type(kind: Kind) -> dict[str, Any]:
@@ -129,7 +133,7 @@ def is_web(listening: Listening) -> bool:
 
 
 def contexts(node: Node, path_prefix: str) -> list[dict[str, Any]]:
-    """Where the management API is."""
+    """Return the listeners of the management API."""
     return [
         {
             "description": "RabbitMQ Management",
@@ -216,6 +220,7 @@ def node_row(broker: Broker, node: Node) -> dict[str, Any]:
         "run_queue": 0,
         "sockets_total": 0,
         "uptime": broker.clock.now_ms() - node.started_ms,
+        OWN_NAME: own_versions(),
     }
     row.update(
         with_details(dict(zip(churn.counter_names, churn.counters(), strict=True)), rates_of(broker.rates, churn))

@@ -116,7 +116,7 @@ def bare_row(vhost: str, queue: Queue, node: str, totals: bool) -> dict[str, Any
 
 
 def consumer_row(info: ConsumerInfo, node: str) -> dict[str, Any]:
-    return {
+    row: dict[str, Any] = {
         "arguments": plain(info.arguments),
         "ack_required": info.ack_required,
         "active": info.active,
@@ -136,3 +136,6 @@ def consumer_row(info: ConsumerInfo, node: str) -> dict[str, Any]:
         "prefetch_count": info.prefetch_count,
         "queue": {"name": info.queue, "vhost": info.vhost},
     }
+    if info.user_provided_name is not None:
+        row["channel_details"]["user_provided_name"] = info.user_provided_name
+    return row

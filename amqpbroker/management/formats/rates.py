@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, final
 
 from amqpbroker.broker.counters.rates import Rates
-from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Counted, named
+from amqpbroker.broker.counters.stats import CONNECTION_COUNTERS, Counted
 from amqpbroker.management import failure
 from amqpbroker.management.formats.shared import NO_RATE
 
@@ -16,7 +16,7 @@ MAX_STEPS = 500
 #: No longer than what a JSON number can hold in milliseconds.
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}")
 
-#: What to ask for the rate of a count, by the count's name.
+#: Returns the rate of a count, and its samples if they are requested, by the count's name.
 Details = Callable[[str], Any]
 
 
@@ -34,7 +34,7 @@ def no_rates(name: str) -> Any:
 
 
 def rates_of(rates: Rates, counted: Counted) -> Details:
-    """Of the last interval."""
+    """Return the rates of the last interval."""
     sample = counted.sample
     if sample is None or sample.counters is sample.before:
         return no_rates
@@ -45,14 +45,14 @@ def rates_of(rates: Rates, counted: Counted) -> Details:
 @final
 @dataclass(frozen=True, slots=True)
 class Range:
-    """How far back samples are wanted, and how far apart."""
+    """Age of the oldest sample that is requested, and the time between samples."""
 
     age_ms: int
     step_ms: int
 
 
 class Ranges(NamedTuple):
-    """Of which numbers samples are wanted: messages that are there, what is done with messages, octets, the node."""
+    """Ranges of requested samples: of queue lengths, message rates, bytes of connections, and the node."""
 
     lengths: Range | None = None
     msg_rates: Range | None = None
@@ -67,9 +67,9 @@ class Ranges(NamedTuple):
 
 
 def asked_ranges(query: Mapping[str, str], listed: bool = False) -> Ranges:
-    """What the parameters KIND_age and KIND_incr ask for, in seconds; nothing where one of them is no number.
+    """Return the ranges that the parameters KIND_age and KIND_incr request, in seconds; None if one is no number.
 
-    listed: whether it is a list that RabbitMQ fills up with them. Raises ApiError 400.
+    listed: whether the request is for a list that RabbitMQ fills up with samples. Raises ApiError 400.
     """
     return Ranges(*[_asked_range(query, kind, listed) for kind in Ranges._fields])
 
@@ -96,24 +96,15 @@ def sampled(rates: Rates, several: Iterable[Counted], wanted: Ranges) -> Details
             shown.update(_samples(histories, name, asked))
         return shown
 
-    histories = [_history(rates, counted) for counted in several] if any(wanted) else []
+    histories = [rates.history(counted) for counted in several] if any(wanted) else []
     return details
 
 
 def listed(rates: Rates, counted: Counted, wanted: Ranges) -> Details:
-    """The same for one of many: samples only if its history is kept already, as there is no room for all."""
+    """Return the same for an object in a list, which has samples only if the object has a history already."""
     if any(wanted) and rates.has_history(counted):
         return sampled(rates, [counted], wanted)
     return rates_of(rates, counted)
-
-
-def _history(rates: Rates, counted: Counted) -> list[tuple[int, dict[str, int]]]:
-    """At least what was counted last, where there is no history yet."""
-    points = rates.history(counted)
-    sample = counted.sample
-    if not points and sample is not None:
-        points = [(sample.at_ms, named(counted.counter_names, sample.counters))]
-    return points
 
 
 def _samples(histories: list[list[tuple[int, dict[str, int]]]], name: str, wanted: Range) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from amqpbroker.management import failure
 
 
 class Credentials(NamedTuple):
-    """What a user logs in with and as."""
+    """Password hash and tags of a user."""
 
     password_hash: bytes
     hashing: str
@@ -18,7 +18,7 @@ class Credentials(NamedTuple):
 
 
 def shown_user(user: User) -> dict[str, Any]:
-    """With the hash of the password: for administrators."""
+    """Return a user with the hash of the password, for administrators."""
     return {
         "name": user.name,
         "password_hash": encode_hash(user.password_hash),

@@ -11,7 +11,7 @@ from amqpbroker.management.formats.users import parsed_tags
 
 
 class Described(NamedTuple):
-    """What is said of a vhost. default_queue_type and protected: None if nothing is."""
+    """Settings of a vhost in a request. default_queue_type and protected: None if not given."""
 
     description: str
     tags: tuple[str, ...]
@@ -59,7 +59,7 @@ def _said(said: Mapping[str, Any], key: str, kind: type, wanted: str) -> Any:
 
 
 def put_vhost(broker: Broker, name: str, described: Described, maker: str | None) -> bool:
-    """Make or change a vhost; whether it was made. Whoever makes one, if it is a user, has all permissions there.
+    """Create or change a vhost; return whether it was created. The user who creates a vhost has all permissions there.
 
     Raises ValueError, AmqpError 506.
     """

@@ -56,13 +56,13 @@ def _sampled(call: Call, counted: Counted) -> Details:
 
 
 def close(call: Call) -> Answer:
-    """With the reason of the header X-Reason."""
+    """Close a connection, with the reason in the header X-Reason."""
     _close(call, find_session(call, call.path["name"]))
     return NO_CONTENT
 
 
 def _close(call: Call, session: Session) -> None:
-    """Who only monitors closes no connections of others."""
+    """Close a connection. A user with the tag monitoring may close only their own."""
     _check_own(call, session.user.name)
     session.force_close(errors.closed_by_management(call.request.headers.get("x-reason", "")))
 
@@ -145,7 +145,7 @@ def _channel(session: Session, name: str) -> ChannelInfo:
 
 
 async def consumers(call: Call) -> Listing:
-    """Those of the path's vhost, if there is one."""
+    """Return the consumers of the path's vhost, or of all vhosts if the path has none."""
     _need_stats(call)
     infos = await gather(sessions(call, call.path.get("vhost")), lambda session: session.consumer_infos())
     return Listing(infos, partial(consumer_row, node=call.node.name), paged=False)

@@ -29,7 +29,7 @@ async def export_vhost(call: Call) -> Response:
 
 
 async def _offered(call: Call, document: dict[str, Any]) -> Response:
-    """With a name to be saved under, if one is asked for."""
+    """Return the definitions, with a file name for the browser if the request has one."""
     name = re.sub(r"[^\w.-]", "_", call.query.get("download", ""), flags=re.ASCII)
     headers = {"content-disposition": f"attachment; filename={name}"} if name else {}
     return await answer(written(document), call.check, headers)

@@ -16,7 +16,7 @@ from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.values import boolean, check_name
 
-#: What paths call the exchange without a name.
+#: Name of the default exchange in paths.
 DEFAULT = "amq.default"
 
 #: An exchange with its vhost.

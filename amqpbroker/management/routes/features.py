@@ -49,7 +49,7 @@ def deprecated(call: Call) -> list[dict[str, Any]]:
 
 
 def used(call: Call) -> list[dict[str, Any]]:
-    """Those that something here depends on."""
+    """Return the deprecated features that the broker uses now."""
     phases = _phases(call.broker)
     transient = any(not queue.durable and queue.owner is None for queue in call.broker.queues())
     return [_shown(name, phases[name]) for name in ("transient_nonexcl_queues",) if transient]

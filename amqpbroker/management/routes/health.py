@@ -1,6 +1,6 @@
 """Health checks (rabbit_mgmt_wm_health_check_*.erl, rabbit_mgmt_wm_aliveness_test.erl).
 
-Those of clusters always do well: one node is all there is.
+Checks of clusters always succeed: there is only one node.
 """
 
 import re
@@ -23,7 +23,7 @@ _ALIVENESS_QUEUE = "aliveness-test"
 _DAY_MS = 86_400_000
 _UNITS_MS = {"days": _DAY_MS, "weeks": 7 * _DAY_MS, "months": 30 * _DAY_MS, "years": 365 * _DAY_MS}
 
-#: What protocols are called beside the names of listeners.
+#: Other names of protocols -> the names of listeners.
 _PROTOCOLS = {
     "amqp091": "amqp",
     "amqp10": "amqp",
@@ -57,7 +57,7 @@ def _alarms(where: str) -> Callable[[Call], Any]:
 
 
 def node(call: Call) -> Any:
-    """What RabbitMQ's first health check was: the alarms, as Erlang prints them."""
+    """Run RabbitMQ's first health check: the alarms, as Erlang prints them."""
     name = call.node.name
     if call.path.get("node", name) != name:
         raise failure.not_found()
@@ -91,7 +91,7 @@ def protocol_listener(call: Call) -> Any:
 
 
 def certificate_expiration(call: Call) -> Any:
-    """Those of listeners that end within so many days, weeks, months or years."""
+    """Check whether certificates of listeners expire within so many days, weeks, months or years."""
     unit_ms = _UNITS_MS.get(call.path["unit"])
     if unit_ms is None:
         raise failure.bad_request("Time unit not recognised. Supported units: days, weeks, months, years.")
@@ -137,7 +137,7 @@ def below_connection_limit(call: Call) -> Any:
 
 
 def aliveness(call: Call) -> Any:
-    """Whether a message gets through a queue of the vhost."""
+    """Check that a message gets through a queue of the vhost."""
     permissions, name = call.permissions, _ALIVENESS_QUEUE
     permissions.check("write", "exchange", "")
     permissions.check("read", "queue", name)

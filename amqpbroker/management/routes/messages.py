@@ -88,7 +88,7 @@ def _queue_to_get_from(call: Call) -> Queue:
 
 
 async def move(call: Call) -> dict[str, int]:
-    """RabbitMQ does this with a shovel. What comes in meanwhile stays."""
+    """Move ready messages to another queue, as RabbitMQ does with a shovel. Messages that arrive meanwhile stay."""
     body = call.need("destination")
     vhost = body.get("destination_vhost", call.vhost.name)
     if isinstance(vhost, str):

@@ -20,7 +20,7 @@ def nodes(call: Call) -> list[dict[str, Any]]:
 
 
 async def node(call: Call) -> dict[str, Any]:
-    """With what takes its memory, if that is asked for."""
+    """Return the node, with the parts of its memory if they are requested."""
     _check_name(call)
     row = _shown(call)
     if call.query.get("memory") == "true":
@@ -39,7 +39,7 @@ def _check_name(call: Call) -> None:
 def _shown(call: Call) -> dict[str, Any]:
     if not call.stats:
         return formats.bare_node(call.node)
-    # What the node's own numbers were is not kept.
+    # Nodes have no samples; only the parameters are checked.
     asked_ranges(call.query)
     return formats.node_row(call.broker, call.node)
 
@@ -50,7 +50,7 @@ async def memory(call: Call) -> dict[str, Any]:
 
 
 def ets_memory(call: Call) -> dict[str, str]:
-    """Of Erlang's tables, of which there are none; RabbitMQ says it so if none has the name."""
+    """Return the memory of Erlang's tables, of which there are none, as RabbitMQ does for an unknown name."""
     _check_name(call)
     return {"ets_tables_memory": "no_tables"}
 

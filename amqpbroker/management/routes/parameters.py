@@ -20,7 +20,7 @@ def _shown(parameter: Parameter) -> dict[str, Any]:
 
 
 def parameters(call: Call) -> Listing:
-    """Those of the component and the vhost of the path, as far as it has them, in vhosts that the user may use."""
+    """Return the parameters of the component and vhost in the path, or of all, in vhosts that the user may use."""
     found = [
         parameter
         for parameter in call.broker.parameters.list(call.path.get("component"), call.path.get("vhost"))

@@ -59,7 +59,7 @@ def topic_permissions(call: Call) -> Listing:
 
 
 def topic_permission(call: Call) -> Listing:
-    """Those of the user for all exchanges of the vhost, even where the path names one, as in RabbitMQ."""
+    """Return the user's topic permissions for all exchanges, even if the path names one, as in RabbitMQ."""
     found = call.broker.users.list_topic_permissions(call.path["user"], call.path["vhost"])
     if not found:
         raise failure.not_found()

@@ -13,7 +13,7 @@ from amqpbroker.management.resource import Resource
 
 
 def policies(call: Call, operator: bool) -> Listing:
-    """Of the vhost of the path, or of all that the user may use."""
+    """Return the policies of the vhost in the path, or of all vhosts that the user may use."""
     found = [
         policy
         for policy in call.broker.policies.list(call.path.get("vhost"), operator)

@@ -29,7 +29,7 @@ def _shown(call: Call, status: ShovelStatus) -> dict[str, Any]:
 
 
 def shovels(call: Call) -> Listing:
-    """Those of the vhost of the path, or of all that the user may use."""
+    """Return the shovels of the vhost in the path, or of all vhosts that the user may use."""
     vhost = call.path.get("vhost")
     found = [
         status
@@ -40,7 +40,7 @@ def shovels(call: Call) -> Listing:
 
 
 def shovel(call: Call) -> dict[str, Any]:
-    """What it is to do, as the parameter has it."""
+    """Return the definition of a shovel, as in its parameter."""
     value, vhost, component, name = _parameter(call)
     return {"value": value, "vhost": vhost, "component": component, "name": name}
 

@@ -20,7 +20,7 @@ def users(call: Call) -> Listing:
 
 
 def without_permissions(call: Call) -> Listing:
-    """Those who may log in nowhere."""
+    """Return the users without permissions in any vhost."""
     having = {user for user, _, _ in call.broker.users.list_permissions()}
     found = [user for user in call.broker.users.list_users() if user.name not in having]
     return Listing(found, shown_user, _name)

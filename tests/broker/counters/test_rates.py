@@ -6,9 +6,10 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.counters import rates as rates_module
-from amqpbroker.broker.counters.rates import HISTORIES, PAUSE_MS, Rates
+from amqpbroker.broker.counters.rates import PAUSE_MS, Rates
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import Bounds
 from tests.broker.queueing import Subscriber, declare, publish
 from tests.harness import Wire, make_broker
 
@@ -80,13 +81,6 @@ def test_counts_that_exist_at_the_start_are_not_a_rate():
     publish(watched.queue, *[b"a"] * 5)
     watched.next_look()
     assert watched.rates.of(watched.queue)["messages_ready"] == 1.0
-
-
-def test_history_is_recorded_after_its_first_request():
-    watched = Watched().start()
-    assert [watched.rates.has_history(watched.queue), watched.rates.has_history(watched.broker)] == [False, True]
-    watched.rates.history(watched.queue)
-    assert watched.rates.has_history(watched.queue)
 
 
 def test_unused_objects_need_no_sample_and_have_rates_of_0():
@@ -186,36 +180,72 @@ def test_history_of_the_broker_covers_ten_minutes():
     assert {"publish", "deliver_get", "recv_oct", "send_oct", "messages"} <= set(points[0][1])
 
 
-def test_other_histories_begin_at_their_first_request():
+def test_a_history_begins_when_the_object_is_first_used():
     watched = Watched().start()
     watched.next_look()
-    assert watched.rates.history(watched.queue) == []
+    assert not watched.rates.has_history(watched.queue)
     publish(watched.queue, b"a")
     watched.next_look()
+    assert watched.rates.has_history(watched.queue)
     watched.next_look()
-    assert [counts["messages"] for _, counts in watched.rates.history(watched.queue)] == [1, 1]
+    publish(watched.queue, b"a")
+    watched.next_look()
+    points = watched.rates.history(watched.queue)
+    assert [(at_ms - points[0][0], counts["publish"]) for at_ms, counts in points] == [(0, 0), (5_000, 1), (15_000, 2)]
 
 
-def test_least_recently_requested_history_is_discarded_first():
+def test_the_last_sample_of_an_idle_object_ends_its_history():
     watched = Watched().start()
-    queues = [declare(watched.vhost, f"q{i}") for i in range(HISTORIES + 1)]
+    publish(watched.queue, b"a")
+    for _ in range(5):
+        watched.next_look()
+    points = watched.rates.history(watched.queue)
+    assert [(at_ms - points[0][0], counts["publish"]) for at_ms, counts in points] == [(0, 0), (5_000, 1), (25_000, 1)]
+
+
+def test_the_history_of_an_unused_object_begins_when_it_is_requested():
+    watched = Watched()
+    assert watched.rates.history(watched.queue) == []
+    watched.start().next_look()
+    watched.rates.history(watched.queue)
+    watched.next_look()
+    publish(watched.queue, b"a")
+    watched.next_look()
+    points = watched.rates.history(watched.queue)
+    assert [(at_ms - points[0][0], counts["publish"]) for at_ms, counts in points] == [(0, 0), (10_000, 1)]
+
+
+def test_what_is_there_at_the_start_did_not_come_in_the_first_interval():
+    watched = Watched()
+    publish(watched.queue, *[b"a"] * 10)
+    watched.start()
+    publish(watched.queue, b"a")
+    watched.next_look()
+    assert [counts["publish"] for _, counts in watched.rates.history(watched.queue)] == [10, 11]
+
+
+def test_at_most_as_many_objects_as_allowed_have_a_history():
+    clock = ManualClock()
+    broker = make_broker(clock, bounds=Bounds(histories=3))
+    queues = [declare(broker.vhost("/"), f"q{i}") for i in range(10)]
+    broker.rates.start()
+    clock.advance(INTERVAL_MS - 1)
     for queue in queues:
         publish(queue, b"a")
-    for queue in queues[:HISTORIES]:
-        watched.rates.history(queue)
-    watched.next_look()
-    assert len(watched.rates.history(queues[0])) == 1
-    watched.rates.history(queues[HISTORIES])
-    assert len(watched.rates.history(queues[0])) == 1
-    assert watched.rates.history(queues[1]) == []
+    clock.advance(INTERVAL_MS)
+    assert sum(broker.rates.has_history(queue) for queue in queues) == 3
+    for queue in queues:
+        assert broker.rates.history(queue)[-1][1]["publish"] == 1
+    assert [broker.rates.has_history(queue) for queue in queues] == [False] * 7 + [True] * 3
 
 
 def test_history_of_a_deleted_queue_is_discarded():
     watched = Watched().start()
+    watched.next_look()
     kept = declare(watched.vhost, "kept")
     for queue in (watched.queue, kept):
         watched.rates.history(queue)
-    seen = weakref.ref(watched.rates._histories[watched.queue])
+    seen = weakref.ref(watched.rates._histories._histories[watched.queue])
     watched.vhost.delete_queue(watched.queue)
     watched.next_look()
     watched.next_look()

@@ -29,7 +29,7 @@ def at(row, column):
 
 @pytest.fixture
 def broker():
-    """With queues of both types: new, full, consumed, exclusive, and published to within the last interval."""
+    """Vhost with queues of both types: new, full, consumed, exclusive, and published to within the last interval."""
     broker = make_broker()
     broker.rates.start()
     client = Wire(broker).log_in()

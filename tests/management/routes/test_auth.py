@@ -36,5 +36,35 @@ async def test_settings(api):
     assert (await api.get("config/effective")).json() == {"heartbeat": "30"}
 
 
-async def test_there_is_no_oauth_which_anybody_may_know(api):
+DEFAULT_LOGIN = {"oauth_enabled": False, "amqpbroker": {"default_login": {"username": "guest", "password": "guest"}}}
+
+
+async def test_the_default_login_is_announced_on_this_machine(api):
+    assert (await api.get("auth", auth=None)).json() == DEFAULT_LOGIN
+    assert (await api.get("auth", auth=None, headers={"host": "[::1]:15672"})).json() == DEFAULT_LOGIN
+
+
+async def test_the_default_login_is_not_announced_once_the_password_differs(api):
+    api.broker.users.change_password("guest", "changed")
     assert (await api.get("auth", auth=None)).json() == {"oauth_enabled": False}
+
+
+async def test_the_default_login_is_not_announced_without_a_tag_for_the_page(api):
+    api.broker.users.set_tags("guest", ())
+    assert (await api.get("auth", auth=None)).json() == {"oauth_enabled": False}
+
+
+async def test_the_default_login_is_not_announced_without_the_default_user(api):
+    api.broker.users.delete_user("guest")
+    assert (await api.get("auth", auth=None)).json() == {"oauth_enabled": False}
+
+
+@pytest.mark.parametrize("host", ["10.0.0.7", "::ffff:10.0.0.7"])
+async def test_the_default_login_is_not_announced_to_other_machines(host):
+    api = Api(host=host)
+    assert (await api.get("auth", auth=None)).json() == {"oauth_enabled": False}
+
+
+@pytest.mark.parametrize("host", ["broker.example.com", "broker.example.com:443", "10.0.0.7:15672", ""])
+async def test_the_default_login_is_not_announced_behind_a_proxy_on_this_machine(api, host):
+    assert (await api.get("auth", auth=None, headers={"host": host})).json() == {"oauth_enabled": False}

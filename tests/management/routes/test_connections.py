@@ -15,7 +15,7 @@ def api():
 
 @pytest.fixture
 def client(api):
-    """Has a name of its own for the broker, and two channels, a consumer on the second."""
+    """Client from another address, with two channels and a consumer on the second."""
     client = Wire(api.broker, host="127.0.0.2").log_in()
     client.call(2, "channel.open")
     client.declare("q")
@@ -75,6 +75,17 @@ async def test_channels(api, client):
     assert [each["consumer_tag"] for each in alone["consumer_details"]] == ["tag"]
     assert (await api.get(f"channels/{quoted(client, ' (3)')}")).status_code == 404
     assert (await api.get("channels/nope")).status_code == 404
+
+
+async def test_channels_and_consumers_have_the_client_s_name_for_their_connection(api):
+    client = Wire(api.broker).log_in(connection_name="till-7")
+    client.declare("q")
+    client.consume("q", "tag")
+    (channel,) = (await api.get("channels")).json()
+    assert channel["connection_details"]["user_provided_name"] == "till-7"
+    for path in ("consumers", "consumers/%2F"):
+        (consumer,) = (await api.get(path)).json()
+        assert consumer["channel_details"]["user_provided_name"] == "till-7"
 
 
 async def test_a_channel_s_prefetch_is_shown_where_there_is_one(api, client):

@@ -1,5 +1,6 @@
 import pytest
 
+from amqpbroker import __version__
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -18,6 +19,13 @@ async def test_there_is_one(api):
     assert (row["fd_used"], row["fd_total"]) == (10, 1024)
     assert row["uptime"] == 1_000_000
     assert (await api.get("nodes/rabbit@elsewhere")).status_code == 404
+
+
+async def test_our_version_is_beside_the_one_of_rabbitmq(api):
+    (row,) = (await api.get("nodes")).json()
+    assert row["applications"][0]["version"] == "4.0.5"
+    assert row["amqpbroker"]["version"] == __version__
+    assert (await api.get("overview")).json()["amqpbroker"]["version"] == __version__
 
 
 async def test_alarms(api):

@@ -18,6 +18,11 @@ def api():
     return Api()
 
 
+async def test_a_broker_with_the_testing_api_says_so(api):
+    api.node.has_testing_api = True
+    assert (await api.get("overview")).json()["amqpbroker"]["testing"] is True
+
+
 async def test_what_it_is(api):
     shown = (await api.get("overview")).json()
     assert (shown["product_name"], shown["rabbitmq_version"]) == ("RabbitMQ", "4.0.5")
@@ -27,6 +32,7 @@ async def test_what_it_is(api):
         "version": __version__,
         "python": python(),
         "runs": how_it_runs(),
+        "testing": False,
         "queue_types": [
             {"name": "classic", "durable_only": False, "apply_to": "classic_queues"},
             {"name": "quorum", "durable_only": True, "apply_to": "quorum_queues"},

@@ -16,7 +16,7 @@ ENDS = {
 
 
 class Runner(ShovelRunner):
-    """What tests say of the shovels."""
+    """Shovels whose states tests set."""
 
     def __init__(self):
         self.statuses = {}

@@ -29,7 +29,7 @@ export function exchangePath(vhost, name, ...rest) {
   return path("exchanges", vhost, name || "amq.default", ...rest);
 }
 
-async function send(method, where, body, signal) {
+async function send(method, where, body, signal, keepalive = false) {
   const headers = { "X-Requested-With": "amqpbroker" };
   if (authorization) headers.Authorization = authorization;
   if (typeof body === "string") headers["Content-Type"] = "application/x-www-form-urlencoded";
@@ -39,6 +39,7 @@ async function send(method, where, body, signal) {
       method,
       headers,
       signal,
+      keepalive,
       body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
       // Without credentials the browser does not ask for a password by itself when one is refused.
       credentials: authorization ? "omit" : "same-origin",
@@ -91,6 +92,9 @@ export const put = (where, body = {}) => call("PUT", where, body);
 export const post = (where, body = {}) => call("POST", where, body);
 export const del = (where) => call("DELETE", where);
 
+/** Deletes something while the page is being closed; nobody reads the answer. */
+export const delOnLeaving = (where) => void send("DELETE", where, undefined, undefined, true).catch(() => null);
+
 /** The user that requests are sent as, null if nobody is logged in. */
 export async function whoami() {
   const response = await send("GET", "whoami");
@@ -100,6 +104,16 @@ export async function whoami() {
 function basic(name, password) {
   const bytes = new TextEncoder().encode(`${name}:${password}`);
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
+}
+
+/** The user name and password that a fresh broker accepts on this machine, null if it does not. */
+export async function defaultLogin() {
+  try {
+    const response = await send("GET", "auth");
+    return (await response.json()).amqpbroker?.default_login ?? null;
+  } catch {
+    return null;
+  }
 }
 
 /** Logs in, with a cookie if the server gives one. Returns the user. Raises ApiError. */

@@ -46,7 +46,7 @@ export function Bindings({ kind, vhost, name, bindings, error, onChange }) {
   };
   const columns = (other, shown) => [
     { id: "other", title: other, cell: shown },
-    { id: "key", title: "Routing key", class: "mono", cell: (it) => it.routing_key },
+    { id: "key", title: "Routing key", class: "mono wide", cell: (it) => it.routing_key },
     { id: "arguments", title: "Arguments", cell: (it) => html`<${Values} table=${it.arguments} />` },
     {
       id: "remove", title: "", class: "end",

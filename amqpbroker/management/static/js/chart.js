@@ -1,11 +1,16 @@
 // Charts that move: uPlot draws them, and a legend beside says the same in text.
 
-import { html, useState, useEffect, useRef, useContext, createContext } from "./view.js";
+import { html, theme, useState, useEffect, useRef, useContext, createContext } from "./view.js";
 import { Card } from "./parts.js";
-import { count, rate, short } from "./format.js";
+import { byteRate, count, rate, short } from "./format.js";
 
 const uPlot = globalThis.uPlot;
 const HEIGHT_PX = 190;
+const FONT = "11px system-ui, sans-serif";
+// Distances of the lines of the grid for whole numbers.
+const DECIMAL_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((it) => it * 10 ** power)).flat();
+// Distances of the lines of the grid where KiB and MiB are to be whole numbers.
+const BINARY_STEPS = [0, 10, 20, 30, 40].flatMap((power) => [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map((it) => it * 2 ** power));
 
 /** How far back charts look: [seconds, seconds between samples, text], as far as the server may keep them. */
 export const AGES = [[60, 5, "minute"], [600, 5, "10 minutes"], [3600, 60, "hour"], [28800, 600, "8 hours"], [86400, 1800, "day"]];
@@ -37,23 +42,26 @@ const ANSWERS = new Set(["ack", "confirm"]);
 const EXCHANGE_RATES = [["publish_in", "In", "c1"], ["publish_out", "Out", "c2"]];
 const BYTES = [["recv_oct", "From client", "c1"], ["send_oct", "To client", "c2"]];
 
+const MESSAGES = { format: count, tick: short, steps: DECIMAL_STEPS };
+const MESSAGES_PER_S = { format: rate, tick: (it) => `${short(it)}/s` };
+const BYTES_PER_S = { format: byteRate, tick: byteRate, steps: BINARY_STEPS };
+
 /** totals: an object with messages and messages_details.samples, and so on. */
 export function LengthsChart({ totals, title = "Queued messages" }) {
-  return html`<${Chart} title=${title} series=${lines(LENGTHS, totals, 3, false)} format=${count} />`;
+  return html`<${Chart} title=${title} series=${lines(LENGTHS, totals, 3, false)} unit=${MESSAGES} />`;
 }
 
 /** stats: message_stats. */
 export function RatesChart({ stats, title = "Message rates" }) {
-  return html`<${Chart} title=${title} series=${lines(RATES, stats, 3, true)} format=${(it) => rate(it) || "–"} />`;
+  return html`<${Chart} title=${title} series=${lines(RATES, stats, 3, true)} unit=${MESSAGES_PER_S} />`;
 }
 
 export function ExchangeRatesChart({ stats }) {
-  return html`<${Chart} title="Message rates" series=${lines(EXCHANGE_RATES, stats, 2, true)} format=${(it) => rate(it) || "–"} />`;
+  return html`<${Chart} title="Message rates" series=${lines(EXCHANGE_RATES, stats, 2, true)} unit=${MESSAGES_PER_S} />`;
 }
 
 export function BytesChart({ connection }) {
-  const perSecond = (it) => (typeof it === "number" ? `${short(it)}B/s` : "–");
-  return html`<${Chart} title="Data rates" series=${lines(BYTES, connection, 2, true)} format=${perSecond} />`;
+  return html`<${Chart} title="Data rates" series=${lines(BYTES, connection, 2, true)} unit=${BYTES_PER_S} />`;
 }
 
 /** Series {name, label, color, points: [[s, value]], now}; those beyond `always` only if there is something to show. */
@@ -65,7 +73,7 @@ function lines(names, stats, always, asRates) {
       const samples = [...(details?.samples ?? [])].reverse();
       const points = asRates ? rates(samples) : samples.map((it) => [it.timestamp / 1000, it.sample]);
       const now = asRates ? details?.rate : stats?.[name];
-      return { name, label, color, points, now: now ?? 0 };
+      return { name, label, color, points, now: now ?? 0, isSampled: details !== undefined };
     })
     .filter((line, index) => index < always || line.now > 0 || line.points.some(([, it]) => it > 0));
 }
@@ -91,7 +99,9 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function Chart({ title, series, format }) {
+/** unit: {format: a value in text, tick: the same on the axis, steps: distances of the grid}. */
+function Chart({ title, series, unit }) {
+  const { format } = unit;
   const [age] = useContext(Age);
   const [hidden, setHidden] = useState(new Set(HIDDEN_AT_FIRST));
   const box = useRef(null);
@@ -103,7 +113,7 @@ function Chart({ title, series, format }) {
 
   useEffect(() => {
     const width = box.current.clientWidth;
-    plot.current = new uPlot(options(shown, width, age, format), data, box.current);
+    plot.current = new uPlot(options(shown, width, age, unit), data, box.current);
     const resized = new ResizeObserver(([entry]) => plot.current?.setSize({ width: entry.contentRect.width, height: HEIGHT_PX }));
     resized.observe(box.current);
     return () => {
@@ -122,8 +132,10 @@ function Chart({ title, series, format }) {
   };
   const said = series.map((line) => `${line.label} ${format(line.now)}`).join(", ");
   const last = data[0].at(-1) ?? 0;
+  // Statistics leave out what has never happened.
+  const note = data[0].length > 1 ? "" : series.some((line) => line.isSampled) ? "Collecting samples…" : "No activity yet";
   return html`
-    <${Card} title=${title} class="chart">
+    <${Card} title=${title} class="chart" actions=${note && html`<span class="collecting">${note}</span>`}>
       <div ref=${box} class="plot" role="img" aria-label=${`${title}, now: ${said}`} data-last=${last} data-points=${data[0].length}></div>
       <ul class="legend">
         ${series.map((line) => html`
@@ -138,13 +150,20 @@ function Chart({ title, series, format }) {
     <//>`;
 }
 
-function options(series, width, age, format) {
+/** As wide as the longest label, which is thus never cut. */
+function axisWidth(plot, labels) {
+  if (!labels) return 40;
+  plot.ctx.font = FONT;
+  return Math.ceil(Math.max(...labels.map((it) => plot.ctx.measureText(it).width))) + 14;
+}
+
+function options(series, width, age, { format, tick, steps }) {
   const grid = { stroke: color("grid"), width: 1 };
-  const axis = { stroke: color("dim"), grid, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+  const axis = { stroke: color("dim"), grid, ticks: { show: false }, font: FONT };
   return {
     width,
     height: HEIGHT_PX,
-    padding: [10, 8, 0, 0],
+    padding: [10, 28, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     plugins: [tooltip(series, format)],
@@ -155,7 +174,7 @@ function options(series, width, age, format) {
     },
     axes: [
       { ...axis, space: 70, size: 28, values: (_, splits) => splits.map((at) => clock(at, age)) },
-      { ...axis, size: 46, values: (_, splits) => splits.map(short) },
+      { ...axis, size: axisWidth, ...(steps ? { incrs: steps } : {}), values: (_, splits) => splits.map(tick) },
     ],
     series: [{}, ...series.map((line) => ({
       label: line.label, stroke: color(line.color), width: 1.75, points: { show: false }, spanGaps: true,
@@ -207,14 +226,8 @@ function tooltip(series, format) {
   };
 }
 
-const scheme = matchMedia("(prefers-color-scheme: dark)");
-
 function useDark() {
-  const [dark, setDark] = useState(scheme.matches);
-  useEffect(() => {
-    const changed = () => setDark(scheme.matches);
-    scheme.addEventListener("change", changed);
-    return () => scheme.removeEventListener("change", changed);
-  }, []);
+  const [dark, setDark] = useState(theme.isDark);
+  useEffect(() => theme.watch(() => setDark(theme.isDark())), []);
   return dark;
 }

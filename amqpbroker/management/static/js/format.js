@@ -8,9 +8,9 @@ export function count(value) {
   return typeof value === "number" ? whole.format(value) : "–";
 }
 
-/** A rate per second with as many digits as say something: 0.4/s, 12/s, 1,234/s. Nothing for what is not known. */
+/** A rate per second with as many digits as are useful: 0.4/s, 12/s, 1,234/s; a dash for what is not known. */
 export function rate(value) {
-  if (typeof value !== "number") return "";
+  if (typeof value !== "number") return "–";
   if (value > 0 && value < 10) return `${value.toFixed(1)}/s`;
   return `${whole.format(value)}/s`;
 }
@@ -36,14 +36,22 @@ export function bytes(value) {
   return `${value.toFixed(digits)} ${["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]}`;
 }
 
-/** A span of milliseconds: 3d 4h, 5m 10s. */
+/** Bytes per second. */
+export function byteRate(value) {
+  return typeof value === "number" ? `${bytes(value)}/s` : "–";
+}
+
+/** The rate of a counter of message_stats, which leaves out what has never happened. */
+export const rateOf = (name) => (it) => rate(it.message_stats?.[`${name}_details`]?.rate ?? 0);
+
+/** A duration in milliseconds: 3 d 4 h, 5 min 10 s, 250 ms. */
 export function span(ms) {
   if (typeof ms !== "number") return "–";
   const s = Math.floor(ms / 1000);
-  const parts = [[Math.floor(s / 86400), "d"], [Math.floor(s / 3600) % 24, "h"], [Math.floor(s / 60) % 60, "m"], [s % 60, "s"]];
+  const parts = [[Math.floor(s / 86400), "d"], [Math.floor(s / 3600) % 24, "h"], [Math.floor(s / 60) % 60, "min"], [s % 60, "s"]];
   const first = parts.findIndex(([amount]) => amount > 0);
-  if (first < 0) return "0s";
-  return parts.slice(first, first + 2).map(([amount, unit]) => `${amount}${unit}`).join(" ");
+  if (first < 0) return `${Math.round(ms)} ms`;
+  return parts.slice(first, first + 2).map(([amount, unit]) => `${amount} ${unit}`).join(" ");
 }
 
 /** A point in time, given in milliseconds. */

@@ -1,4 +1,4 @@
-// Small drawings beside words; they say nothing that the words do not.
+// Small drawings beside words, which say the same.
 
 import { html } from "./view.js";
 
@@ -9,6 +9,11 @@ const PATHS = {
   channels: "M2 4h12M2 8h12M2 12h12",
   exchanges: "M2 5h10M9.5 2.5L12 5 9.5 7.5M14 11H4M6.5 8.5L4 11l2.5 2.5",
   queues: "M2.5 3.5h11v3h-11zM2.5 6.5h11v3h-11zM2.5 9.5h11v3h-11z",
+  menu: "M2 4h12M2 8h12M2 12h12",
+  close: "M3.5 3.5l9 9M12.5 3.5l-9 9",
+  search: "M3 7a4 4 0 108 0 4 4 0 00-8 0M10 10l3.5 3.5",
+  live: "M1.5 8H5l1.5-4 3 8L11 8h3.5",
+  testing: "M6 2.5h4M7 2.5V6l-4 6.5a1 1 0 00.9 1.5h8.2a1 1 0 00.9-1.5L9 6V2.5M5 10h6",
   users: "M5.3 5.3a2.7 2.7 0 105.4 0 2.7 2.7 0 00-5.4 0M3 14c.4-2.7 2.3-4 5-4s4.6 1.3 5 4",
   vhosts: "M8 2l6 3-6 3-6-3zM2 8l6 3 6-3M2 11l6 3 6-3",
   policies: "M4 2h8v12H4zM6 5h4M6 8h4M6 11h2",

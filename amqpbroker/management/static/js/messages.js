@@ -1,4 +1,4 @@
-// Getting messages out of a queue to look at them.
+// Messages of a queue: getting and showing them.
 
 import { html, useState, useRef } from "./view.js";
 import { path, post } from "./api.js";
@@ -12,8 +12,8 @@ const MODES = [
   ["reject_requeue_true", "Reject, put them back"], ["reject_requeue_false", "Reject, drop or dead-letter them"],
 ];
 
-// Longer payloads are cut by the server.
-const LONGEST_PAYLOAD_BYTES = 50000;
+// Longer payloads are truncated by the server.
+export const LONGEST_PAYLOAD_BYTES = 50000;
 
 export function GetMessages({ vhost, name, onGot }) {
   const [messages, setMessages] = useState(null);
@@ -33,29 +33,33 @@ export function GetMessages({ vhost, name, onGot }) {
     <${Form} label="Get messages" submit="Get messages" onSubmit=${get}>
       <div class="fields">
         <${Field} label="How many" name="count" type="number" min="1" max="1000" defaultValue="1" required />
-        <${Field} label="What becomes of them" name="ackmode" options=${MODES} chosen="ack_requeue_true"
+        <${Field} label="Acknowledgement" name="ackmode" options=${MODES} chosen="ack_requeue_true"
           hint="Messages that are put back are marked as redelivered." />
         <${Field} label="Payload as" name="encoding" options=${[["auto", "text if possible"], ["base64", "base64"]]} chosen="auto" />
       </div>
     <//>
     <div ref=${results} class="messages">
       ${messages?.length === 0 && html`<p class="empty">The queue has no message that is ready.</p>`}
-      ${messages?.map((message, index) => html`<${Message} key=${index} message=${message} number=${index + 1} />`)}
+      ${messages?.map((message, index) => html`
+        <${Message} key=${index} message=${message} title=${`Message ${index + 1}`}
+          note=${message.message_count > 0 ? `, ${plural(message.message_count, "message")} behind it` : ""} />`)}
     </div>`;
 }
 
-function Message({ message, number }) {
+/** A message as the API returns it. facts: further rows of [label, content]. */
+export function Message({ message, title, note = "", facts = [] }) {
   const { headers, ...properties } = message.properties ?? {};
   return html`
-    <article class="message" aria-label=${`Message ${number}`}>
+    <article class="message" aria-label=${title}>
       <header class="message-head">
-        <h3>Message ${number}</h3>
+        <h3>${title}</h3>
         <span class="badges">
           ${message.redelivered && html`<${Badge} text="redelivered" />`}
-          <span class="dim">${bytes(message.payload_bytes)}${message.message_count > 0 ? `, ${plural(message.message_count, "message")} behind it` : ""}</span>
+          <span class="dim">${bytes(message.payload_bytes)}${note}</span>
         </span>
       </header>
       <${Facts} rows=${[
+        ...facts,
         ["Exchange", html`<span class="mono">${exchangeName(message.exchange)}</span>`],
         ["Routing key", html`<span class="mono">${message.routing_key}</span>`],
         Object.keys(properties).length > 0 && ["Properties", html`<${Values} table=${properties} />`],
@@ -81,7 +85,7 @@ function Payload({ message }) {
     <div class="payload">
       <div class="payload-actions">
         ${message.payload_encoding === "base64" && html`<${Badge} text="base64" />`}
-        ${cut && html`<${Badge} text="cut" title=${`Only the first ${bytes(LONGEST_PAYLOAD_BYTES)} are shown`} kind="warn" />`}
+        ${cut && html`<${Badge} text="truncated" title=${`Only the first ${bytes(LONGEST_PAYLOAD_BYTES)} are shown`} kind="warn" />`}
         ${pretty !== null && html`<button type="button" class="quiet" aria-pressed=${raw} onClick=${() => setRaw(!raw)}>As sent</button>`}
         ${navigator.clipboard && html`<button type="button" class="quiet" onClick=${copy}>Copy</button>`}
       </div>

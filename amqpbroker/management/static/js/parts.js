@@ -52,6 +52,11 @@ export function Facts({ rows }) {
     <div key=${label}><dt>${label}</dt><dd>${content}</dd></div>`)}</dl>`;
 }
 
+/** A connection or a channel: a link, and below it the client's own name for its connection. */
+export function Named({ name, address, client }) {
+  return html`<a class="mono" href=${address}>${name}</a>${client && html`<small>${client}</small>`}`;
+}
+
 /** A table of arguments or properties. */
 export function Values({ table }) {
   const entries = Object.entries(table ?? {});

@@ -1,6 +1,6 @@
-// The frame around every page: navigation, what is looked at and how often, alarms, and what was just done.
+// The frame around every page: navigation, search, settings of the view, alarms and announcements.
 
-import { html, useState, useMemo, useEffect, useId } from "./view.js";
+import { html, theme, useState, useMemo, useEffect, useId, useRef } from "./view.js";
 import { get, logOut } from "./api.js";
 import { useLive, Refresh, INTERVALS } from "./live.js";
 import { useRoute, to, toUser } from "./router.js";
@@ -10,7 +10,9 @@ import { Announcements } from "./announce.js";
 import { Confirmations } from "./dialog.js";
 import { Heading, Problem } from "./parts.js";
 import { Icon } from "./icons.js";
+import { Search, SearchButton } from "./search.js";
 import { count } from "./format.js";
+import { ADMIN, PLACES, shownPlaces } from "./places.js";
 import { Overview } from "./pages/overview.js";
 import { Connections, Connection } from "./pages/connections.js";
 import { Channels, Channel } from "./pages/channels.js";
@@ -23,7 +25,10 @@ import { User } from "./pages/user.js";
 import { Vhosts } from "./pages/vhosts.js";
 import { Vhost } from "./pages/vhost.js";
 import { Policies } from "./pages/policies.js";
+import { Policy, OperatorPolicy } from "./pages/policy.js";
 import { Limits } from "./pages/limits.js";
+import { Live } from "./pages/live.js";
+import { Testing } from "./pages/testing.js";
 import { Shovels } from "./pages/shovels.js";
 import { Definitions } from "./pages/definitions.js";
 
@@ -36,19 +41,14 @@ const PAGES = {
   queues: [Queues, Queue],
   users: [Users, User],
   vhosts: [Vhosts, Vhost],
-  policies: [Policies],
+  policies: [Policies, Policy],
+  "operator-policies": [Policies, OperatorPolicy],
+  live: [Live, Live],
+  testing: [Testing],
   limits: [Limits],
   shovels: [Shovels],
   definitions: [Definitions],
 };
-
-const PLACES = [
-  ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
-];
-const ADMIN = [
-  ["users", "Users", "administer"], ["vhosts", "Virtual hosts", "administer"], ["policies", "Policies", "makePolicies"],
-  ["limits", "Limits", "administer"], ["shovels", "Shovels", "administer"], ["definitions", "Definitions", "administer"],
-];
 
 export function Shell({ who, onLogOut }) {
   const [interval_ms, setInterval_ms] = useState(5000);
@@ -87,18 +87,27 @@ function Frame({ who, onLogOut, age, setAge, setInterval_ms, vhost, setVhost }) 
     await logOut();
     onLogOut();
   };
+  const place = route.parts.join("/");
+  // On a narrow screen the navigation and the settings are behind a button.
+  const [menuOpen, setMenuOpen] = useState(false);
+  const [searching, setSearching] = useState(false);
+  useEffect(() => setMenuOpen(false), [place]);
   return html`
     <${Session.Provider} value=${session}>
       <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
-      <div class="frame">
-        <${Side} route=${route} rights=${rights} overview=${overview.data} />
+      <div class=${menuOpen ? "frame menu-open" : "frame"} onKeyDown=${(event) => event.key === "Escape" && setMenuOpen(false)}>
+        <${Side} route=${route} rights=${rights} overview=${overview.data}>
+          <${Menu} open=${menuOpen} setOpen=${setMenuOpen} />
+        <//>
         <div class="body">
           <${Top} who=${who} vhost=${vhost} vhosts=${names} setVhost=${setVhost} setInterval_ms=${setInterval_ms} leave=${leave}
-            lost=${overview.error?.status === 0} />
+            onSearch=${() => setSearching(true)} />
+          <p class="lost" role="status">${overview.error?.status === 0 ? "The broker cannot be reached. Trying again." : ""}</p>
           <${Alarms} nodes=${nodes.data ?? []} />
           <main id="main" tabindex="-1"><${Page} key=${route.parts.join(" ")} route=${route} /></main>
         </div>
       </div>
+      <${Search} open=${searching} setOpen=${setSearching} />
       <${Announcements} />
       <${Confirmations} />
     <//>`;
@@ -118,9 +127,10 @@ function Page({ route }) {
   return html`<${Heading} title="Nothing here" /><p>This page does not exist. <a href="#/">Go to the overview</a>.</p>`;
 }
 
-function Side({ route, rights, overview }) {
+/** children: what stands beside the name of the broker. */
+function Side({ route, rights, overview, children }) {
   const totals = overview?.object_totals ?? {};
-  const here = route.parts[0] ?? "";
+  const here = route.parts[0] === "operator-policies" ? "policies" : route.parts[0] ?? "";
   const link = ([name, text]) => html`
     <li key=${name}>
       <a href=${name ? to([name]) : "#/"} aria-current=${here === name ? "page" : null}>
@@ -128,42 +138,70 @@ function Side({ route, rights, overview }) {
         ${totals[name] !== undefined && html`<span class="nav-count">${count(totals[name])}</span>`}
       </a>
     </li>`;
-  const admin = ADMIN.filter(([, , right]) => rights[right]);
+  const admin = shownPlaces(ADMIN, rights, overview);
   return html`
     <nav class="side" aria-label="Main">
-      <p class="brand"><a href="#/"><${Icon} name="brand" /><span class="nav-text">amqpbroker</span></a></p>
-      <ul>${PLACES.map(link)}</ul>
-      ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
-      <p class="version">${overview && `Compatible with RabbitMQ ${overview.rabbitmq_version}`}</p>
+      <div class="side-head">
+        <p class="brand"><a href="#/"><${Icon} name="brand" /><span class="nav-text">amqpbroker</span></a></p>
+        ${children}
+      </div>
+      <div id="menu" class="links collapsible">
+        <ul>${PLACES.map(link)}</ul>
+        ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
+        ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with RabbitMQ ${overview.rabbitmq_version}</span></p>`}
+      </div>
     </nav>`;
 }
 
-function Top({ who, vhost, vhosts, setVhost, setInterval_ms, leave, lost }) {
+/** Opens the navigation on a narrow screen. */
+function Menu({ open, setOpen }) {
+  const button = useRef(null);
+  const before = useRef(open);
+  useEffect(() => {
+    // Escape closes the menu from within; a link in it moves the focus to the page's heading.
+    if (before.current && !open && !document.activeElement?.matches("h1")) button.current.focus();
+    before.current = open;
+  }, [open]);
+  return html`
+    <button type="button" class="menu-button" ref=${button} aria-expanded=${open} aria-controls="menu" onClick=${() => setOpen(!open)}>
+      <${Icon} name=${open ? "close" : "menu"} />Menu
+    </button>`;
+}
+
+const THEMES = [["system", "as the system"], ["light", "light"], ["dark", "dark"]];
+
+function Top({ who, vhost, vhosts, setVhost, setInterval_ms, leave, onSearch }) {
   const id = useId();
   return html`
     <header class="top">
-      <div class="top-field">
+      <div class="top-field collapsible">
         <label for=${`${id}v`}>Virtual host</label>
         <select id=${`${id}v`} onChange=${(event) => setVhost(event.currentTarget.value)}>
           <option value="" selected=${vhost === ""}>All</option>
           ${vhosts.map((name) => html`<option value=${name} key=${name} selected=${name === vhost}>${name}</option>`)}
         </select>
       </div>
-      <div class="top-field">
+      <div class="top-field collapsible">
         <label for=${`${id}r`}>Refresh</label>
         <select id=${`${id}r`} onChange=${(event) => setInterval_ms(Number(event.currentTarget.value))}>
           ${INTERVALS.map(([ms, text]) => html`<option value=${ms} key=${ms} selected=${ms === 5000}>${text}</option>`)}
         </select>
       </div>
-      <p class="lost" role="status">${lost ? "The broker cannot be reached. Trying again." : ""}</p>
-      <div class="top-user">
+      <div class="top-field collapsible">
+        <label for=${`${id}t`}>Theme</label>
+        <select id=${`${id}t`} onChange=${(event) => theme.choose(event.currentTarget.value)}>
+          ${THEMES.map(([name, text]) => html`<option value=${name} key=${name} selected=${name === theme.chosen()}>${text}</option>`)}
+        </select>
+      </div>
+      <${SearchButton} onClick=${onSearch} />
+      <div class="top-user collapsible">
         <a href=${toUser(who.name)}>${who.name}</a>
         <button type="button" class="quiet" onClick=${leave}>Log out</button>
       </div>
     </header>`;
 }
 
-/** What the broker is short of, on every page. */
+/** The alarms of the broker, on every page. */
 function Alarms({ nodes }) {
   const alarms = nodes.flatMap((node) => [
     node.mem_alarm && `Memory alarm on ${node.name}: publishers wait until less memory is used.`,

@@ -9,24 +9,27 @@ import { Problem } from "./parts.js";
 
 /**
  * columns: [{id, title, cell(row), num, sort, note}]. `sort` is what the server sorts by.
- * `order` is {by, reverse}, `onOrder(by, reverse)` makes heads into buttons.
+ * `order` is {by, reverse}; with `onOrder(by, reverse)` the titles of columns are buttons that sort.
  */
 export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, busy }) {
   if (rows.length === 0) return html`<p class="empty">${empty}</p>`;
+  // The roles are those of the elements, which lose them on a narrow screen, where each row is drawn as a card.
   return html`
     <div class="table-box" role="group" aria-label=${caption} tabindex="0" aria-busy=${busy ? "true" : null}>
-      <table>
+      <table role="table">
         <caption class="visually-hidden">${caption}</caption>
-        <thead><tr>${columns.map((column) => html`<${Head} key=${column.id} column=${column} order=${order} onOrder=${onOrder} />`)}</tr></thead>
-        <tbody>
+        <thead role="rowgroup">
+          <tr role="row">${columns.map((column) => html`<${Head} key=${column.id} column=${column} order=${order} onOrder=${onOrder} />`)}</tr>
+        </thead>
+        <tbody role="rowgroup">
           ${rows.map((row, index) => html`
-            <tr key=${rowKey ? rowKey(row) : index}>
+            <tr role="row" key=${rowKey ? rowKey(row) : index}>
               ${columns.map((column, place) => {
                 const kind = column.num ? "num" : column.class ?? "";
                 const shown = column.cell(row);
                 return place === 0
-                  ? html`<th scope="row" class=${kind} key=${column.id}>${shown}</th>`
-                  : html`<td class=${kind} key=${column.id}>${shown}</td>`;
+                  ? html`<th scope="row" role="rowheader" class=${kind} key=${column.id}>${shown}</th>`
+                  : html`<td role="cell" class=${kind} data-label=${column.title} key=${column.id}>${shown}</td>`;
               })}
             </tr>`)}
         </tbody>
@@ -36,14 +39,14 @@ export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, b
 
 function Head({ column, order, onOrder }) {
   const kind = column.num ? "num" : "";
-  if (!column.title) return html`<th scope="col" class=${kind}><span class="visually-hidden">${column.label ?? "Actions"}</span></th>`;
-  if (!onOrder || !column.sort) return html`<th scope="col" class=${kind} title=${column.note}>${column.title}</th>`;
+  if (!column.title) return html`<th scope="col" role="columnheader" class=${`${kind} unsorted`}><span class="visually-hidden">${column.label ?? "Actions"}</span></th>`;
+  if (!onOrder || !column.sort) return html`<th scope="col" role="columnheader" class=${`${kind} unsorted`} title=${column.note}>${column.title}</th>`;
   const sorted = order.by === column.sort;
   const direction = sorted ? (order.reverse ? "descending" : "ascending") : "none";
   // Numbers are first asked for from the largest down.
   const next = sorted ? !order.reverse : Boolean(column.num);
   return html`
-    <th scope="col" class=${kind} aria-sort=${direction}>
+    <th scope="col" role="columnheader" class=${kind} aria-sort=${direction}>
       <button type="button" class="sort" title=${column.note} onClick=${() => onOrder(column.sort, next)}>
         ${column.title}${sorted && html`<span class="arrow" aria-hidden="true">${order.reverse ? "▼" : "▲"}</span>`}
       </button>

@@ -4,12 +4,10 @@ import { useLive } from "../live.js";
 import { toChannel, toConnection, toExchange, toQueue, toUser } from "../router.js";
 import { useSession } from "../session.js";
 import { RatesChart, sampled } from "../chart.js";
-import { Badge, Card, Facts, Heading, Problem, Tiles } from "../parts.js";
+import { Badge, Card, Facts, Heading, Named, Problem, Tiles } from "../parts.js";
 import { Listing, Table } from "../table.js";
-import { count, exchangeName, rate } from "../format.js";
+import { count, exchangeName, rate, rateOf } from "../format.js";
 import { StateBadge } from "../state.js";
-
-const stat = (name) => (it) => rate(it.message_stats?.[`${name}_details`]?.rate);
 
 function Mode({ channel }) {
   return html`
@@ -17,18 +15,21 @@ function Mode({ channel }) {
     ${channel.transactional && html`<${Badge} text="T" title="Transactional" />`}`;
 }
 
-/** Columns for the channels of one connection too. */
+/** The columns of lists of channels, in which the connection's name is part of the channel's. */
 export const CHANNELS = [
-  { id: "name", title: "Channel", class: "nowrap", sort: "name", cell: (it) => html`<a class="mono" href=${toChannel(it.name)}>${it.name}</a>` },
+  {
+    id: "name", title: "Channel", sort: "name",
+    cell: (it) => html`<${Named} name=${it.name} address=${toChannel(it.name)} client=${it.connection_details?.user_provided_name} />`,
+  },
   { id: "mode", title: "Mode", cell: (it) => html`<${Mode} channel=${it} />` },
   { id: "state", title: "State", sort: "state", cell: (it) => html`<${StateBadge} state=${it.state} idleSince=${it.idle_since} />` },
   { id: "consumers", title: "Consumers", sort: "consumer_count", num: true, cell: (it) => count(it.consumer_count) },
   { id: "prefetch", title: "Prefetch", sort: "prefetch_count", num: true, cell: (it) => count(it.prefetch_count) },
   { id: "unacked", title: "Unacked", sort: "messages_unacknowledged", num: true, cell: (it) => count(it.messages_unacknowledged) },
   { id: "unconfirmed", title: "Unconfirmed", sort: "messages_unconfirmed", num: true, cell: (it) => count(it.messages_unconfirmed) },
-  { id: "publish", title: "Publish", sort: "message_stats.publish_details.rate", num: true, cell: stat("publish") },
-  { id: "deliver", title: "Deliver / get", sort: "message_stats.deliver_get_details.rate", num: true, cell: stat("deliver_get") },
-  { id: "ack", title: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: stat("ack") },
+  { id: "publish", title: "Publish", sort: "message_stats.publish_details.rate", num: true, cell: rateOf("publish") },
+  { id: "deliver", title: "Deliver / get", sort: "message_stats.deliver_get_details.rate", num: true, cell: rateOf("deliver_get") },
+  { id: "ack", title: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: rateOf("ack") },
 ];
 const LISTED = [
   CHANNELS[0],
@@ -78,7 +79,8 @@ export function Channel({ names: [name] }) {
       <${Card} title="Details">
         <${Facts} rows=${[
           ["Connection", html`<a class="mono" href=${toConnection(it.connection_details?.name ?? "")}>${it.connection_details?.name}</a>`],
-          ["Number", it.number],
+          ["Client's name", it.connection_details?.user_provided_name],
+          ["Channel number", it.number],
           ["User", html`<a class="mono" href=${toUser(it.user ?? "")}>${it.user}</a>`],
           ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
           ["Mode", it.confirm ? "publisher confirms" : it.transactional ? "transactional" : "plain"],

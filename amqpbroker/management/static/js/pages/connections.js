@@ -5,18 +5,18 @@ import { useLive } from "../live.js";
 import { go, toConnection, toUser } from "../router.js";
 import { useSession } from "../session.js";
 import { BytesChart, sampled } from "../chart.js";
-import { Badge, Card, Facts, Heading, Problem, Tiles, Values } from "../parts.js";
+import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../parts.js";
 import { Listing, Table } from "../table.js";
-import { bytes, count, plural, time } from "../format.js";
+import { byteRate, bytes, count, plural, span, time } from "../format.js";
 import { CHANNELS } from "./channels.js";
 import { StateBadge } from "../state.js";
 
-const perSecond = (details) => (details ? `${bytes(details.rate)}/s` : "");
+const perSecond = (details) => byteRate(details?.rate);
 
 const COLUMNS = [
   {
-    id: "name", title: "Name", class: "nowrap", sort: "name",
-    cell: (it) => html`<a class="mono" href=${toConnection(it.name)}>${it.name}</a>${it.user_provided_name && html`<small>${it.user_provided_name}</small>`}`,
+    id: "name", title: "Name", sort: "name",
+    cell: (it) => html`<${Named} name=${it.name} address=${toConnection(it.name)} client=${it.user_provided_name} />`,
   },
   { id: "vhost", title: "Vhost", sort: "vhost", class: "mono", cell: (it) => it.vhost },
   { id: "user", title: "User", sort: "user", class: "mono", cell: (it) => it.user },
@@ -65,7 +65,7 @@ export function Connection({ names: [name] }) {
       <${BytesChart} connection=${it} />
       <${Card} title="Details">
         <${Facts} rows=${[
-          ["Client's name for it", it.user_provided_name],
+          ["Client's name", it.user_provided_name],
           ["User", html`<a class="mono" href=${toUser(it.user ?? "")}>${it.user}</a>`],
           ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
           ["Protocol", it.protocol],
@@ -73,9 +73,9 @@ export function Connection({ names: [name] }) {
           ["Connected at", time(it.connected_at)],
           ["From", `${it.peer_host}:${it.peer_port}`],
           ["To", `${it.host}:${it.port}`],
-          ["Heartbeat", typeof it.timeout === "number" ? `${it.timeout} s` : ""],
-          ["Largest frame", typeof it.frame_max === "number" ? bytes(it.frame_max) : ""],
-          ["Most channels", it.channel_max],
+          ["Heartbeat", typeof it.timeout === "number" ? span(it.timeout * 1000) : ""],
+          ["Frame size limit", typeof it.frame_max === "number" ? bytes(it.frame_max) : ""],
+          ["Channel limit", it.channel_max],
           ["TLS", it.ssl ? [it.ssl_protocol, it.ssl_cipher].filter(Boolean).join(", ") : ""],
           ["Certificate", it.peer_cert_subject],
         ]} />

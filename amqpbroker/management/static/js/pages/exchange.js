@@ -10,6 +10,7 @@ import { Badge, Card, Facts, Heading, Problem, Values } from "../parts.js";
 import { Publish } from "../publish.js";
 import { exchangeName } from "../format.js";
 import { AgeChoice } from "./overview.js";
+import { toLive } from "./live.js";
 import { Features } from "./queues.js";
 
 export function Exchange({ names: [vhost, given] }) {
@@ -31,7 +32,7 @@ export function Exchange({ names: [vhost, given] }) {
   const predefined = name === "" || name.startsWith("amq.");
   const remove = async () => {
     const done = await afterAsking({
-      title: `Delete the exchange ${shown}?`, text: "Its bindings go with it, and who publishes to it gets an error.", button: "Delete exchange",
+      title: `Delete the exchange ${shown}?`, text: "Its bindings are deleted as well, and clients that publish to it get an error.", button: "Delete exchange",
       action: () => del(where), done: `The exchange ${shown} was deleted.`,
     });
     if (done) go("#/exchanges");
@@ -39,6 +40,7 @@ export function Exchange({ names: [vhost, given] }) {
   return html`
     <${Heading} title=${shown} kind="Exchange" badges=${html`<${Badge} text=${it.type} kind="type" /><${Features} of=${it} />`}>
       <${AgeChoice} />
+      <a class="button" href=${toLive(vhost, "exchange", name)}>Live messages</a>
       ${!predefined && html`<button type="button" class="danger" onClick=${remove}>Delete</button>`}
     <//>
     <${Problem} error=${error} />

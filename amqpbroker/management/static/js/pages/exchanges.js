@@ -8,18 +8,16 @@ import { toExchange } from "../router.js";
 import { firstVhost, useSession } from "../session.js";
 import { Heading } from "../parts.js";
 import { Listing } from "../table.js";
-import { exchangeName, rate } from "../format.js";
+import { exchangeName, rateOf } from "../format.js";
 import { Features } from "./queues.js";
-
-const stat = (name) => (it) => rate(it.message_stats?.[`${name}_details`]?.rate);
 
 const NAME = { id: "name", title: "Name", sort: "name", cell: (it) => html`<a class="mono" href=${toExchange(it.vhost, it.name)}>${exchangeName(it.name)}</a>` };
 const VHOST = { id: "vhost", title: "Vhost", sort: "vhost", class: "mono", cell: (it) => it.vhost };
 const REST = [
   { id: "type", title: "Type", sort: "type", cell: (it) => it.type },
   { id: "features", title: "Features", cell: (it) => html`<${Features} of=${it} />` },
-  { id: "in", title: "In", sort: "message_stats.publish_in_details.rate", num: true, cell: stat("publish_in") },
-  { id: "out", title: "Out", sort: "message_stats.publish_out_details.rate", num: true, cell: stat("publish_out") },
+  { id: "in", title: "In", sort: "message_stats.publish_in_details.rate", num: true, cell: rateOf("publish_in") },
+  { id: "out", title: "Out", sort: "message_stats.publish_out_details.rate", num: true, cell: rateOf("publish_out") },
 ];
 
 export function Exchanges({ parts, query }) {

@@ -1,12 +1,14 @@
-import { html, useEffect, useRef } from "../view.js";
-import { logIn } from "../api.js";
+import { html, useEffect, useRef, useState } from "../view.js";
+import { defaultLogin, logIn } from "../api.js";
 import { Form, Field } from "../form.js";
 import { Icon } from "../icons.js";
 
-/** ended: one was logged in before. */
+/** ended: the user was logged in before. */
 export function Login({ onLogin, ended }) {
   const box = useRef(null);
+  const [hint, setHint] = useState(null);
   useEffect(() => {
+    defaultLogin().then(setHint);
     document.title = "Log in · amqpbroker";
     box.current.querySelector("input").focus();
   }, []);
@@ -25,6 +27,7 @@ export function Login({ onLogin, ended }) {
         <p class="brand"><${Icon} name="brand" />amqpbroker</p>
         <h1>Log in</h1>
         ${ended && html`<p class="hint" role="status">Your session has ended.</p>`}
+        ${hint && html`<p class="login-hint">From this machine, log in as <code>${hint.username}</code> with the password <code>${hint.password}</code>.</p>`}
         <${Form} label="Log in" submit="Log in" onSubmit=${submit}>
           <${Field} label="User name" name="name" required autocomplete="username" autocapitalize="none" />
           <${Field} label="Password" name="password" type="password" autocomplete="current-password" />

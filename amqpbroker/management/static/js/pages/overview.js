@@ -91,15 +91,15 @@ const CHURN = [
   ["Queues", "queue_created", "queue_deleted"],
 ];
 
-/** What came and went: much of it says that a client connects for every message. */
+/** Churn: high rates often mean that a client connects for every message. */
 function Churn({ rates }) {
   const both = (name) => html`${count(rates[name] ?? 0)} <span class="dim">${rate(rates[`${name}_details`]?.rate ?? 0)}</span>`;
   return html`
-    <${Card} title="Coming and going">
-      <${Table} caption="Coming and going" rows=${CHURN} rowKey=${([what]) => what} columns=${[
-        { id: "what", title: "What", cell: ([what]) => what },
-        { id: "opened", title: "Opened", num: true, cell: ([, opened]) => both(opened) },
-        { id: "closed", title: "Closed", num: true, cell: ([, , closed]) => both(closed) },
+    <${Card} title="Churn">
+      <${Table} caption="Churn" rows=${CHURN} rowKey=${([what]) => what} columns=${[
+        { id: "what", title: "Objects", cell: ([what]) => what },
+        { id: "opened", title: "Opened or created", num: true, cell: ([, opened]) => both(opened) },
+        { id: "closed", title: "Closed or deleted", num: true, cell: ([, , closed]) => both(closed) },
       ]} />
     <//>`;
 }

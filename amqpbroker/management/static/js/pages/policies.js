@@ -7,6 +7,7 @@ import { Dialog } from "../dialog.js";
 import { Arguments, Field, Form, argumentRows, argumentTable } from "../form.js";
 import { useLive } from "../live.js";
 import { queueTargets } from "../queue_types.js";
+import { to } from "../router.js";
 import { firstVhost, useSession } from "../session.js";
 import { Card, Heading, Problem, Values } from "../parts.js";
 import { Table, useOrder } from "../table.js";
@@ -43,13 +44,13 @@ function Kind({ kind, editable }) {
   const [rows, order, onOrder] = useOrder(data ?? [], "priority", true);
   const remove = async (it) => {
     const done = await afterAsking({
-      title: `Delete the ${one} ${it.name}?`, text: "What it applied to works without it from then on.", button: "Delete",
+      title: `Delete the ${one} ${it.name}?`, text: "Its queues and exchanges continue without it.", button: "Delete",
       action: () => del(path(kind, it.vhost, it.name)), done: `The ${one} ${it.name} was deleted.`,
     });
     if (done) reload();
   };
   const columns = [
-    { id: "name", title: "Name", sort: "name", class: "mono", cell: (it) => it.name },
+    { id: "name", title: "Name", sort: "name", cell: (it) => html`<a class="mono" href=${to([kind, it.vhost, it.name])}>${it.name}</a>` },
     ...(vhost ? [] : [{ id: "vhost", title: "Vhost", sort: "vhost", class: "mono", cell: (it) => it.vhost }]),
     { id: "pattern", title: "Pattern", sort: "pattern", class: "mono", cell: (it) => it.pattern },
     { id: "apply-to", title: "Applies to", sort: "apply-to", cell: (it) => it["apply-to"] },
@@ -95,7 +96,7 @@ function Edit({ kind, policy, onClose, onDone }) {
             <${Field} label="Virtual host" name="vhost" options=${session.vhosts} chosen=${firstVhost(session)} />`}
           <${Field} label="Pattern" name="pattern" required defaultValue=${policy.pattern} class="mono" hint="A regular expression of names, such as ^orders\\." />
           <${Field} label="Applies to" name="target" options=${targets} chosen=${policy["apply-to"] ?? "queues"} />
-          <${Field} label="Priority" name="priority" type="number" defaultValue=${policy.priority ?? 0} hint="The highest that matches is in force" />
+          <${Field} label="Priority" name="priority" type="number" defaultValue=${policy.priority ?? 0} hint="Of several policies that match, the one with the highest priority applies" />
         </div>
         <${Arguments} legend="Definition" rows=${rows} onChange=${setRows} presets=${keys} keyLabel="Key" />
       <//>

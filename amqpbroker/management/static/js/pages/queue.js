@@ -9,13 +9,14 @@ import { useSession } from "../session.js";
 import { LengthsChart, RatesChart, sampled } from "../chart.js";
 import { Bindings, loadBefore } from "../bindings.js";
 import { GetMessages } from "../messages.js";
-import { Badge, Card, Facts, Heading, Problem, Tiles, Values } from "../parts.js";
+import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../parts.js";
 import { NameField } from "../names.js";
 import { Publish } from "../publish.js";
 import { Table } from "../table.js";
 import { bytes, count, plural, time } from "../format.js";
 import { StateBadge } from "../state.js";
 import { AgeChoice } from "./overview.js";
+import { toLive } from "./live.js";
 import { Features } from "./queues.js";
 
 export function Queue({ names: [vhost, name] }) {
@@ -33,6 +34,7 @@ export function Queue({ names: [vhost, name] }) {
     <${Heading} title=${name} kind="Queue"
       badges=${html`<${Badge} text=${it.type} kind="type" /><${StateBadge} state=${it.state} idleSince=${it.idle_since} /><${Features} of=${it} />`}>
       <${AgeChoice} />
+      <a class="button" href=${toLive(vhost, "queue", name)}>Live messages</a>
       <${Destructive} queue=${it} where=${where} onPurged=${reload} />
     <//>
     <${Problem} error=${error} />
@@ -42,7 +44,7 @@ export function Queue({ names: [vhost, name] }) {
       ...(it.messages_delayed ? [["Delayed", count(it.messages_delayed), `the first until ${time(it.next_delayed_at)}`]] : []),
       ["Total", count(it.messages), it.message_bytes ? bytes(it.message_bytes) : ""],
       ["Consumers", count(it.consumers)],
-      ["Consumer capacity", typeof it.consumer_capacity === "number" ? `${Math.round(it.consumer_capacity * 100)}%` : "–"],
+      ["Consumer capacity", typeof it.consumer_capacity === "number" ? `${Math.round(it.consumer_capacity * 100)} %` : "–"],
     ]} />
     <div class="grid two even">
       <${LengthsChart} totals=${it} />
@@ -77,7 +79,8 @@ export function Queue({ names: [vhost, name] }) {
 
 const CONSUMER = [
   { id: "tag", title: "Tag", class: "mono", cell: (it) => it.consumer_tag },
-  { id: "channel", title: "Channel", cell: (it) => html`<a class="mono" href=${toChannel(it.channel_details?.name ?? "")}>${it.channel_details?.name}</a>` },
+  { id: "channel", title: "Channel", class: "wide", cell: (it) => html`
+    <${Named} name=${it.channel_details?.name} address=${toChannel(it.channel_details?.name ?? "")} client=${it.channel_details?.user_provided_name} />` },
   { id: "ack", title: "Acks", cell: (it) => (it.ack_required ? "manual" : "auto") },
   { id: "prefetch", title: "Prefetch", num: true, cell: (it) => count(it.prefetch_count) },
   { id: "active", title: "Active", cell: (it) => (it.active === false ? "waiting" : "yes") },

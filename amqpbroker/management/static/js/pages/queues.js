@@ -9,10 +9,8 @@ import { toQueue } from "../router.js";
 import { firstVhost, useSession } from "../session.js";
 import { Badge, Heading } from "../parts.js";
 import { Listing } from "../table.js";
-import { count, rate } from "../format.js";
+import { count, rateOf } from "../format.js";
 import { StateBadge } from "../state.js";
-
-const stat = (name) => (it) => rate(it.message_stats?.[`${name}_details`]?.rate);
 
 const NAME = { id: "name", title: "Name", sort: "name", cell: (it) => html`<a class="mono" href=${toQueue(it.vhost, it.name)}>${it.name}</a>` };
 const VHOST = { id: "vhost", title: "Vhost", sort: "vhost", class: "mono", cell: (it) => it.vhost };
@@ -24,9 +22,9 @@ const REST = [
   { id: "unacked", title: "Unacked", sort: "messages_unacknowledged", num: true, cell: (it) => count(it.messages_unacknowledged) },
   { id: "total", title: "Total", sort: "messages", num: true, cell: (it) => count(it.messages) },
   { id: "consumers", title: "Consumers", sort: "consumers", num: true, cell: (it) => count(it.consumers) },
-  { id: "in", title: "Incoming", sort: "message_stats.publish_details.rate", num: true, cell: stat("publish") },
-  { id: "out", title: "Deliver / get", sort: "message_stats.deliver_get_details.rate", num: true, cell: stat("deliver_get") },
-  { id: "ack", title: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: stat("ack") },
+  { id: "in", title: "Incoming", sort: "message_stats.publish_details.rate", num: true, cell: rateOf("publish") },
+  { id: "out", title: "Deliver / get", sort: "message_stats.deliver_get_details.rate", num: true, cell: rateOf("deliver_get") },
+  { id: "ack", title: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: rateOf("ack") },
 ];
 
 // All that the list shows, so that the answer is small.

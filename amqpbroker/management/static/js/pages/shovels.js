@@ -19,12 +19,12 @@ export function Shovels() {
   const [adding, setAdding] = useState(false);
   const [rows, order, onOrder] = useOrder(data ?? [], "name");
   const restart = async (it) => {
-    await attempted(() => del(path("shovels", "vhost", it.vhost, it.name, "restart")), `The shovel ${it.name} was started anew.`);
+    await attempted(() => del(path("shovels", "vhost", it.vhost, it.name, "restart")), `The shovel ${it.name} was restarted.`);
     reload();
   };
   const remove = async (it) => {
     const done = await afterAsking({
-      title: `Delete the shovel ${it.name}?`, text: "What it has not taken stays where it is.", button: "Delete",
+      title: `Delete the shovel ${it.name}?`, text: "Messages that it has not moved stay in the source.", button: "Delete",
       action: () => del(path("shovels", "vhost", it.vhost, it.name)), done: `The shovel ${it.name} was deleted.`,
     });
     if (done) reload();
@@ -36,7 +36,7 @@ export function Shovels() {
     { id: "from", title: "From", class: "mono", cell: (it) => end(it, "src") },
     { id: "to", title: "To", class: "mono", cell: (it) => end(it, "dest") },
     { id: "since", title: "Since (UTC)", sort: "timestamp", cell: (it) => it.timestamp },
-    { id: "reason", title: "Why not", cell: (it) => it.reason ?? "" },
+    { id: "reason", title: "Error", cell: (it) => it.reason ?? "" },
     {
       id: "change", title: "", class: "end",
       cell: (it) => html`

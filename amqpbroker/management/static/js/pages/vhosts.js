@@ -9,7 +9,7 @@ import { toVhost } from "../router.js";
 import { useSession } from "../session.js";
 import { Badge, Heading, Problem } from "../parts.js";
 import { Table, useOrder } from "../table.js";
-import { count, rate } from "../format.js";
+import { count, rateOf } from "../format.js";
 
 const COLUMNS = [
   {
@@ -20,8 +20,8 @@ const COLUMNS = [
   { id: "type", title: "Default queue type", sort: "default_queue_type", cell: (it) => it.default_queue_type },
   { id: "ready", title: "Ready", sort: "messages_ready", num: true, cell: (it) => count(it.messages_ready) },
   { id: "unacked", title: "Unacked", sort: "messages_unacknowledged", num: true, cell: (it) => count(it.messages_unacknowledged) },
-  { id: "in", title: "Publish", num: true, cell: (it) => rate(it.message_stats?.publish_details?.rate) },
-  { id: "out", title: "Deliver / get", num: true, cell: (it) => rate(it.message_stats?.deliver_get_details?.rate) },
+  { id: "in", title: "Publish", num: true, cell: rateOf("publish") },
+  { id: "out", title: "Deliver / get", num: true, cell: rateOf("deliver_get") },
 ];
 
 export function Vhosts() {

@@ -1,0 +1,22 @@
+// The pages that the navigation and the search offer.
+
+/** [name in the address, title]. */
+export const PLACES = [
+  ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
+  ["live", "Live messages"],
+];
+
+/** [name in the address, title, whether it is shown, from the user's rights and the overview]. */
+export const ADMIN = [
+  ["users", "Users", (rights) => rights.administer],
+  ["vhosts", "Virtual hosts", (rights) => rights.administer],
+  ["policies", "Policies", (rights) => rights.makePolicies],
+  ["limits", "Limits", (rights) => rights.administer],
+  ["shovels", "Shovels", (rights) => rights.administer],
+  ["definitions", "Definitions", (rights) => rights.administer],
+  ["testing", "Testing", (rights, overview) => rights.administer && overview?.amqpbroker?.testing === true],
+];
+
+export function shownPlaces(places, rights, overview) {
+  return places.filter(([, , isShown]) => !isShown || isShown(rights, overview));
+}

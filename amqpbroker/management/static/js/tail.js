@@ -1,0 +1,114 @@
+// The source of live messages: what `amqpbroker tail` does, with the same requests and thus the same permissions.
+//
+// It declares a queue of its own, which is limited and expires. For a fanout, topic or headers exchange, this queue is bound
+// to the exchange; for all other exchanges and for queues, the vhost is traced as long as the queue exists.
+
+import { ApiError, del, delOnLeaving, get, exchangePath, path, post, put } from "./api.js";
+import { LONGEST_PAYLOAD_BYTES } from "./messages.js";
+
+const TRACE = "amq.rabbitmq.trace";
+const SHARED_TYPES = ["fanout", "topic", "headers"];
+const ARGUMENTS = { "x-queue-type": "classic", "x-max-length": 10_000, "x-max-length-bytes": 64 * 1024 * 1024, "x-expires": 60_000 };
+const BATCH = 50;
+const KEY_BYTES = 255;
+
+/** A queue of our own that gets copies of the messages of a queue or an exchange. kind: "queue" or "exchange". */
+export class Tail {
+  constructor(vhost, kind, name) {
+    this.vhost = vhost;
+    this.kind = kind;
+    this.name = name;
+    this.isTraced = false;
+    this.queue = "";
+  }
+
+  /** Raises ApiError. */
+  async open() {
+    const bindings = await this.bindings();
+    this.queue = `amqpbroker.tail.${randomName()}`;
+    await put(path("queues", this.vhost, this.queue), { durable: true, arguments: ARGUMENTS });
+    try {
+      for (const [exchange, key] of bindings) {
+        await post(path("bindings", this.vhost, "e", exchange, "q", this.queue), { routing_key: key, arguments: {} });
+      }
+      if (this.isTraced) await put(path("vhosts", this.vhost, "tracing", this.queue));
+    } catch (error) {
+      await this.close();
+      throw error;
+    }
+  }
+
+  async bindings() {
+    if (this.kind === "queue") {
+      await get(path("queues", this.vhost, this.name));
+      this.isTraced = true;
+      return [[TRACE, "publish.#"], [TRACE, traceKey("deliver", this.name)]];
+    }
+    const { type } = await get(exchangePath(this.vhost, this.name));
+    this.isTraced = !SHARED_TYPES.includes(type) || this.name === "";
+    return this.isTraced ? [[TRACE, traceKey("publish", this.name)]] : [[this.name, type === "topic" ? "#" : ""]];
+  }
+
+  /** The messages that have come since the last call, oldest first. Raises ApiError. */
+  async messages() {
+    const body = { count: BATCH, ackmode: "ack_requeue_false", encoding: "auto", truncate: LONGEST_PAYLOAD_BYTES };
+    const got = await post(path("queues", this.vhost, this.queue, "get"), body);
+    const found = this.isTraced ? got.map(traced) : got.map((it) => ({ ...it, event: "publish", queues: null, by: "" }));
+    return found.filter((it) => this.concerns(it));
+  }
+
+  concerns(message) {
+    if (this.kind === "exchange") return message.exchange === this.name;
+    return message.queues.includes(this.name) || (message.event === "deliver" && message.queues[0] === cutKey("deliver", this.name));
+  }
+
+  /** Called when the page is closed. */
+  leave() {
+    if (this.queue) delOnLeaving(path("queues", this.vhost, this.queue));
+  }
+
+  /** The queue expires by itself if this fails. */
+  async close() {
+    if (this.queue) await del(path("queues", this.vhost, this.queue)).catch(() => null);
+    this.queue = "";
+  }
+}
+
+/** True if the queue has expired or was deleted. */
+export const isGone = (error) => error instanceof ApiError && error.status === 404;
+
+/** A message made of its trace. */
+function traced(got) {
+  const { headers } = got.properties;
+  const [event, name] = [got.routing_key.slice(0, got.routing_key.indexOf(".")), got.routing_key.slice(got.routing_key.indexOf(".") + 1)];
+  return {
+    event,
+    exchange: headers.exchange_name,
+    routing_key: headers.routing_keys.join(", "),
+    queues: event === "publish" ? headers.routed_queues ?? [] : [name],
+    redelivered: Boolean(headers.redelivered),
+    by: `${headers.user} ${headers.connection} (${headers.channel})`,
+    // Properties without any are an empty list.
+    properties: Array.isArray(headers.properties) ? {} : headers.properties ?? {},
+    payload: got.payload,
+    payload_bytes: got.payload_bytes,
+    payload_encoding: got.payload_encoding,
+  };
+}
+
+const length = (text) => new TextEncoder().encode(text).length;
+
+function traceKey(event, name) {
+  const key = `${event}.${name}`;
+  return length(key) <= KEY_BYTES ? key : `${event}.#`;
+}
+
+/** The name as the routing key of a trace has it. */
+function cutKey(event, name) {
+  const bytes = new TextEncoder().encode(name).slice(0, KEY_BYTES - event.length - 1);
+  return new TextDecoder().decode(bytes).replace(/\uFFFD+$/, "");
+}
+
+function randomName() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(9)), (it) => it.toString(16).padStart(2, "0")).join("");
+}
