@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 #: Requirements with an upper bound, which can conflict with what an application requires.
-BOUNDED = {"librt"}
+BOUNDED = {"librt", "pamqp"}
 
 
 @pytest.fixture

@@ -128,6 +128,7 @@ def test_consumers(client: Wire):
         "peer_host": "127.0.0.1",
         "peer_port": 40000,
         "user": "guest",
+        "user_provided_name": None,
     }
     assert (second.ack_required, second.prefetch_count) == (False, 8)
     assert (second.active, second.activity_status) == (False, "waiting")

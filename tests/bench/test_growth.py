@@ -44,7 +44,7 @@ def test_levels_end_at_the_maximum():
 
 def test_the_text_compares_the_last_step_with_the_first():
     text = growth.grown_text("queues", FOUND, "Today.")
-    rise = "The largest rise of the CPU of a message from any step to a later step: x10.00."
+    rise = "The largest increase in CPU per message from any step to a later step: x10.00."
     assert text.startswith(
         f"Today. A message costs 1.50 us with 1, with 10,000 queues 15.0 us: x10.0. {rise}\n\n| queues |"
     )
@@ -56,7 +56,7 @@ def test_the_text_compares_the_last_step_with_the_first():
 def test_more_expensive_intermediate_step_is_reported(name):
     found = {step: Measured(1000, cpu_us, 0) for step, cpu_us in {1: 2.0, 10: 1.0, 100: 3.0, 1_000: 2.0}.items()}
     assert growth.times(name, found).endswith(
-        ": x1.0. The largest rise of the CPU of a message from any step to a later step: x3.00."
+        ": x1.0. The largest increase in CPU per message from any step to a later step: x3.00."
     )
 
 

@@ -325,7 +325,7 @@ def test_deleted_while_it_connects_it_leaves_no_connection(site):
         site.near._instance.broker.parameters.delete("shovel", "/", "s")
 
     for turns in range(40):
-        site.near._run(begin_and_delete(turns))
+        site.near._host.run(begin_and_delete(turns))
     end = time.monotonic() + 8  # shorter than the timeout of a handshake
     while there := site.near._call(lambda instance: instance.server.clients.there()):
         assert time.monotonic() < end, there

@@ -34,6 +34,7 @@ LOWERED = {
     "bodies_bytes": (66_000, 100_000),
     "answers_bytes": (1_000, 20_000),
     "got_bytes": (500, 5_000, 100_000),
+    "histories": (1, 5),
     "sessions": (1, 3),
     "user_sessions": (1, 2),
 }

@@ -53,15 +53,15 @@ class ConsistentHashType(ExchangeType):
 
     def bind(self, binding: Binding) -> None:
         self._bindings[binding] = None
-        self._forget_layout()
+        self._clear_layout()
 
     def unbind(self, binding: Binding) -> None:
         del self._bindings[binding]
-        self._forget_layout()
+        self._clear_layout()
 
     def close(self) -> None:
         self._bindings.clear()
-        self._forget_layout()
+        self._clear_layout()
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
         ends = self._ends
@@ -72,7 +72,7 @@ class ConsistentHashType(ExchangeType):
         bucket = jump_hash(self._hashed(routing_key, message), ends[-1])
         return [self._targets[bisect_right(ends, bucket)]]
 
-    def _forget_layout(self) -> None:
+    def _clear_layout(self) -> None:
         """Forget the targets, which may be deleted, until the next message needs the layout."""
         self._targets = []
         self._ends = None
