@@ -105,7 +105,7 @@ class ColourFormatter(PlainFormatter):
 
 def wants_colours(stream: object) -> bool:
     """Return whether a stream is a terminal that shows colours, and the user has not set NO_COLOR."""
-    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or sys.platform == "win32":
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or os.name == "nt":
         return False
     return isinstance(stream, TextIOWrapper) and stream.isatty()
 

@@ -34,6 +34,8 @@ class Knowledge(Generic[State]):
         return self._watches[-1]
 
     def unwatch(self, watch: list[State]) -> None:
+        """Add the states that are possible by now to those of `watch`, for the last time."""
+        self.outlive()
         self._watches = [each for each in self._watches if each is not watch]
 
     @property

@@ -18,5 +18,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         if size > most:
             yield f"a batch of {size} bytes is written"
     for path, content in process.disk.contents.items():
-        if len(content) > max(bounds.segment_bytes, bounds.spill_bytes) + most:
+        is_spill = path.parent.name == "spill"
+        limit = bounds.spill_bytes + bounds.page_bytes + MESSAGE_BYTES if is_spill else bounds.segment_bytes + most
+        if len(content) > limit:
             yield f"{path} has {len(content)} bytes"

@@ -139,6 +139,7 @@ class Expiring(Workload):
                 use.first_ns, use.last_ns, use.is_known = begun, self.world.scheduler.now, True
             elif kind == "consume":
                 self._disconnected()  # its channel was closed, with all consumers
+                use.is_consumed = outcome == "ok"  # on the next connection
             else:
                 use.is_known = False
             self._go_on()

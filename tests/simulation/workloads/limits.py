@@ -192,7 +192,7 @@ class Limits(Workload):
         message = name_of(got.body)
         # After returns the order is theirs. If several are dropped at once, as after a crash that undid drops, a quorum
         # queue dead-letters the last one first.
-        one_by_one = self._counts and not self.world.crashes
+        one_by_one = self._counts and not self.world.deaths and not self.world.disk.failures
         if self._untouched and (one_by_one or self._kind == "classic"):
             self._dead.delivered(message, got.arguments["redelivered"], receiver)
         sent = self._sent[message]
