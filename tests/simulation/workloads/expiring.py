@@ -113,6 +113,12 @@ class Expiring(Workload):
         """Return whether the broker has ended since a use."""
         return self._deaths != len(self.world.deaths)
 
+    def _outlive(self) -> None:
+        """Take note of ends of the broker, and with it of all consumers."""
+        if self._is_outdated():
+            self._deaths = len(self.world.deaths)
+            self._disconnected()
+
     def _disconnected(self) -> None:
         for use in self._uses:
             use.is_known = use.is_consumed = False
@@ -123,14 +129,13 @@ class Expiring(Workload):
         self._is_busy = True
         kind, number = self._todo.pop(0)
         queue, use = f"{self.name}-{number}", self._uses[number]
-        if self._is_outdated():
-            self._deaths = len(self.world.deaths)
-            self._disconnected()
+        self._outlive()
         begun = self.world.scheduler.now
         deaths = self._deaths
 
         def over(outcome: str | None) -> None:
             self._is_busy = False
+            self._outlive()
             if outcome == "ok" and deaths == len(self.world.deaths):
                 if kind == "consume":
                     use.is_consumed = True
