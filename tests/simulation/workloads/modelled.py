@@ -217,7 +217,7 @@ class ModelledClient(Client):
     def _recover(self, incarnation: int) -> None:
         """Find the broker's state among those that the model allows. Raises BrokenError."""
         process, before = self.world.process, self._process
-        if incarnation != self._incarnation or process is None or before is None:
+        if incarnation != self._incarnation or not self.open or process is None or before is None:
             return
         if self.world.disk.is_failing:
             self._begin()
