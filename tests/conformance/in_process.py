@@ -112,7 +112,7 @@ class InProcess(Network):
 
 
 class LinkInProcess(Link):
-    """One client's connection. What it sends waits while the broker reads no further, as in a socket's buffer."""
+    """One client's connection. Its bytes wait while the broker does not read, as in a socket's buffer."""
 
     def __init__(self, network: InProcess) -> None:
         self._network = network
@@ -163,7 +163,7 @@ class LinkInProcess(Link):
             self._network.call_soon(self._connection.lost)
 
     def _read(self) -> None:
-        """Have the connection read what was sent, as far as it reads."""
+        """Feed the sent bytes to the connection, until it stops reading."""
         self._acting = True
         while self._unread and self._connection.reading and not self._connection.closing:
             data = self._unread.popleft()

@@ -11,7 +11,7 @@ RECORDED, OTHER = {"c1/1": ["as recorded"]}, {"c1/1": ["otherwise"]}
 
 
 class Scripted(Runner):
-    """Whose runs the test makes up."""
+    """A runner with runs that the test makes up."""
 
     def __init__(self, *runs):
         self.runs = list(runs)

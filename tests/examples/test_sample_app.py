@@ -26,7 +26,7 @@ def test_its_tests_pass_in_under_two_seconds(tmp_path):
     nothing.write_text("def test_nothing():\n    pass\n")
 
     def took(tests, at_least):
-        """How long they take, in seconds."""
+        """Return the time that the tests take, in seconds."""
         command = [sys.executable, "-m", "pytest", tests, "-p", "no:cacheprovider", "-W", "error"]
         started = time.monotonic()
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)

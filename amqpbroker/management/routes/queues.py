@@ -120,7 +120,7 @@ def purge(call: Call) -> Answer:
 
 
 def act(call: Call) -> Answer:
-    """Refuse all actions. Those of RabbitMQ were for mirrored queues."""
+    """Refuse all actions. RabbitMQ's actions were for mirrored queues."""
     if call.path["name"] not in call.vhost.queues:
         raise failure.ApiError(404, "not_found", "queue_not_found")
     action = call.need("action")["action"]

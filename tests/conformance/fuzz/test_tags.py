@@ -1,4 +1,4 @@
-"""What a channel holds, and which publishes are confirmed."""
+"""Delivery tags that a channel holds, and publishes that are confirmed."""
 
 from conformance.decoder import Event
 from conformance.fuzz.tags import MIDDLE, NEWEST, OLDEST, SETTLED, UNKNOWN, Tags
