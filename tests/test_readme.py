@@ -28,7 +28,7 @@ def test_hello_world(broker):
 def test_the_commands_it_opens_with_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = re.findall(r"^(.+?)(?: +#.*)?$", blocks("sh")[0], re.MULTILINE)
-    assert commands == ["uvx amqpbroker", "pipx run amqpbroker", "make run", "make test"]
+    assert commands == ["make run", "make test", "uvx amqpbroker", "pipx run amqpbroker"]
     assert set(re.findall(r"\bmake ([a-z]+)[` ]", README)) <= targets
 
 
