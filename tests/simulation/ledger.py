@@ -7,7 +7,7 @@ from tests.simulation.world import World
 
 @dataclass(slots=True)
 class Fate:
-    """Record of one message. life: of the broker in which it was published last. published_ns: when that was.
+    """Record of one message. life: of the broker in which it was published last.
 
     persistent: it survives the broker when it is confirmed. confirmed: the broker has guaranteed to store it, or has
     handled it if it is not persistent. delivered: number of deliveries. settled: (life, delivery) of a settlement that
@@ -15,7 +15,6 @@ class Fate:
     """
 
     life: int
-    published_ns: int
     persistent: bool
     priority: int = 0
     confirmed: bool = False
@@ -33,10 +32,12 @@ class Ledger:
     name: str
     fates: dict[str, Fate] = field(default_factory=dict)
     _last: dict[tuple[object, str, int], int] = field(default_factory=dict)
+    #: Life of the broker -> time of its first delivery.
+    _began_ns: dict[int, int] = field(default_factory=dict)
 
     def published(self, message: str, persistent: bool, priority: int = 0) -> None:
         """A client has sent it."""
-        self.fates[message] = Fate(self.world.life, self.world.scheduler.now, persistent, priority)
+        self.fates[message] = Fate(self.world.life, persistent, priority)
 
     def confirmed(self, message: str) -> None:
         """Record that the broker has confirmed the message."""
@@ -51,7 +52,9 @@ class Ledger:
         fate = self.fates.get(message)
         if fate is None:
             raise self.world.broken(f"{self.name}: {message!r} is delivered, which nobody has published")
-        may_be_late = self.world.may_have_timed_out(fate.published_ns)
+        # A channel loses all of its messages when one of them is overdue.
+        life = self.world.life
+        may_be_late = self.world.may_have_timed_out(self._began_ns.setdefault(life, self.world.scheduler.now))
         if fate.settled and fate.settled_life == self.world.life and not may_be_late:
             raise self.world.broken(f"{self.name}: {message} is delivered although it was settled")
         # The second delivery may arrive before the first, on another connection; then the first is not a third one.

@@ -13,10 +13,14 @@ class Processor:
         self.slowness = 1
         self.troubled_until = 0
         self._scheduler = scheduler
+        #: Time of the start of the last stop.
+        self.stopped_at = 0
         self._stopped_until = 0
 
     def stop(self, duration: int) -> None:
         """Suspend the broker for that many nanoseconds, like SIGSTOP and SIGCONT."""
+        if not self.rest:
+            self.stopped_at = self._scheduler.now
         self._stopped_until = max(self._stopped_until, self._scheduler.now + duration)
         self.hold_up(duration)
 

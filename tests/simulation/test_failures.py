@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.simulation.found_scenarios import FOUND, read
 from tests.simulation.scenario import Scenario, run
 from tests.simulation.steps import Step
 
@@ -235,3 +236,9 @@ def test_scenario_ends_a_broker_in_the_named_state(name, where):
     lines: list[str] = []
     run(SCENARIOS[name], lines)
     assert [line for line in lines if "'crash'" in line and f"'{where}'" in line]
+
+
+@pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
+@pytest.mark.explore
+def test_scenarios_that_failed_once_pass(path):
+    run(read(path))

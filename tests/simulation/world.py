@@ -213,7 +213,7 @@ class World:
         return self.process.stopping
 
     def may_have_timed_out(self, since: int) -> bool:
-        """Return whether the broker may have taken back a message that was published at `since`: it is that old."""
+        """Return whether a message that was delivered at `since` is overdue, so that the broker may have requeued it."""
         return self.scheduler.now - since >= self.config.consumer_timeout_ms * MS
 
     def close(self) -> None:

@@ -174,7 +174,10 @@ class Beater(ConfirmingPublisher):
 
     def ended(self) -> None:
         leaves = self._leaves or self._vanished or self.world.is_stopping
-        if self.open and not leaves and self.world.scheduler.now > self._excused_until:
+        processor, excused_until = self.world.processor, self._excused_until
+        if processor.stopped_at <= excused_until:  # its bytes were late when the broker's process stopped
+            excused_until = max(excused_until, processor.troubled_until + 3 * self._interval)
+        if self.open and not leaves and self.world.scheduler.now > excused_until:
             raise self.world.broken(f"{self.name} is dropped by the broker")
         self._vanished = False
         super().ended()
