@@ -213,7 +213,7 @@ class World:
         return self.process.stopping
 
     def may_have_timed_out(self, since: int) -> bool:
-        """Return whether a message that was delivered at `since` is overdue, so that the broker may have requeued it."""
+        """Return whether a message delivered at `since` is overdue, so that the broker may have requeued it."""
         return self.scheduler.now - since >= self.config.consumer_timeout_ms * MS
 
     def close(self) -> None:
