@@ -19,7 +19,7 @@ def tails(subject):
 def test_messages_of_a_queue_are_shown_and_stay_in_it(page, visit, subject):
     queue(subject, "watched")
     visit("#/queues/%2F/watched")
-    page.get_by_role("link", name="Live messages").last.click()
+    page.get_by_role("main").get_by_role("link", name="Live messages").click()
     expect(page.get_by_text("Live: waiting for messages")).to_be_visible()
     subject.publish("watched", '{"order": 7}')
     message = page.get_by_role("article").first

@@ -81,7 +81,7 @@ def test_all_that_is_published_is_consumed(broker):
     found = result("throughput", "--uri", broker.url, "-C", 20_000, "-D", 20_000, "-c", 500, "-x", 2, "-y", 2)
     assert (found["published"], found["confirmed"], found["consumed"]) == (40_000, 40_000, 40_000)
     assert found["consumed_per_s"] > 1000
-    keys = re.findall(r"`(\w+)`", SECTION.split("keys of `throughput`")[1].split("\n\n")[1])
+    keys = re.findall(r"`(\w+)`", SECTION.split("Keys of `throughput`")[1].split("\n\n")[1])
     assert set(found) == set(keys) - {"min", "mean", "p50", "p75", "p95", "p99", "max"}
 
 

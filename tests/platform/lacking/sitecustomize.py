@@ -53,6 +53,11 @@ def no_uvloop() -> None:
     sys.modules["uvloop"] = None  # type: ignore[assignment]
 
 
+def no_trio() -> None:
+    """Hide trio, which takes a Unix for granted under this `sys.platform`; the broker does not need it."""
+    sys.modules["trio"] = None  # type: ignore[assignment]
+
+
 # --- macOS ------------------------------------------------------------------------------------------------------------
 
 
@@ -94,6 +99,7 @@ def windows() -> None:
     shutil.disk_usage = disk_usage
     signal.SIGBREAK = signal.SIGUSR2
     no_uvloop()
+    no_trio()
     take_away(MACOS)
     take_away(WINDOWS)
     for name in ("fcntl", "resource", "termios", "pwd", "grp"):
