@@ -70,7 +70,7 @@ def check(world: "World") -> None:
 def _is_synced(world: "World") -> bool:
     """Return whether everything that must be stored is durable."""
     process = world.process
-    if process is None:
+    if process is None or process.stopping:
         return False
     store = process.store
     pending = store._is_due or store.writer.is_busy or store.appended > store.synced
