@@ -39,7 +39,11 @@ def _had(process: "BrokerProcess") -> Dump | None:
     """Return the state of a broker, None if it cannot be read now, or the store has ended."""
     if process.service.failure is not None or process.store.writer.has_failed:
         return None
+    disk = process.disk
+    slow_reads, disk.slow_reads = disk.slow_reads, 0.0  # nothing may change during the dump
     try:
         return dump(process, live=True)
     except (OSError, DamagedError):
         return None
+    finally:
+        disk.slow_reads = slow_reads
