@@ -26,7 +26,7 @@ GUIDE = Path(__file__).parent.parent / "docs" / "guide"
 SIZES = {1440: 900, 390: 844}
 SCHEMES = ("light", "dark")
 
-#: How long there is traffic before the first screenshot.
+#: Duration of the traffic before the first screenshot.
 WARM_UP_S = 70
 SAMPLES_MS = 2000
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-#: How alike two names are at least, from 0 to 1, if one is suggested for the other.
+#: Least similarity, from 0 to 1, of a name that is suggested for another.
 LIKENESS = 0.6
 
 

@@ -18,7 +18,7 @@ from tests.certificates import Authority
 from tests.process import ENVIRONMENT
 from tests.testing.faults.raw import HEADER, Client, method, publish
 
-#: Of tests with more than the broker's socket takes at once, or with clients that are not there yet.
+#: Reason to skip tests with more bytes than the socket of the broker takes at once, or with clients that connect later.
 needs_counts = pytest.mark.skipif(not sockets._LINUX, reason="the kernel does not tell what the client's socket has")
 
 COUNT = 20_000

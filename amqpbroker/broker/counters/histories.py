@@ -3,7 +3,7 @@
 from amqpbroker.broker.counters.history import History
 from amqpbroker.broker.counters.stats import Counted, Sample
 
-#: How long after its last change or request a history is not replaced by the one of another active object.
+#: Time after its last change or request in which a history is not replaced by that of another active object.
 HELD_MS = 60_000
 
 
