@@ -46,8 +46,8 @@ class Shortage:
         self._spill.need(short)
         if self._spill.short:
             self._start()
-        elif self._timer is not None:
-            self._timer.cancel()
+        else:
+            self._end()
 
     def _start(self) -> None:
         """Begin a round; writes that failed in the last one are tried again."""
@@ -56,6 +56,12 @@ class Shortage:
         self._queue = next(self._round, None)
         self._moved = False
         self._step()
+
+    def _end(self) -> None:
+        """End the round. The queues that it did not reach may be deleted from now on, and would otherwise stay in memory."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._round, self._queue = iter(()), None
 
     def _step(self) -> None:
         for _ in range(STEP_PAGES):

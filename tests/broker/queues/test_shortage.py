@@ -1,3 +1,4 @@
+import weakref
 from pathlib import Path
 
 from amqpbroker.broker.queues.shortage import REST_MS, ROUND_MS, STEP_PAGES, Shortage
@@ -71,6 +72,15 @@ def test_rounds_end_when_memory_is_sufficient():
     case.shortage.set(True)
     case.clock.advance(ROUND_MS)
     assert case.left == [0]
+
+
+def test_queue_deleted_after_rounds_end_is_freed():
+    case = Case(3 * STEP_PAGES, 3 * STEP_PAGES)
+    case.shortage.set(True)
+    case.shortage.set(False)
+    freed = [weakref.ref(queue) for queue in case.queues]
+    case.queues.clear()
+    assert [queue() for queue in freed] == [None, None]
 
 
 def test_memory_is_returned_only_if_pages_were_moved():
