@@ -115,6 +115,8 @@ def site(tmp_path_factory):
         "listeners": {"ssl": {"default": "127.0.0.1:0"}},
         "ssl_options": {"certfile": issued.certfile, "keyfile": issued.keyfile},
         "prometheus": {"tcp": {"port": 0}},
+        # A round of samples between the two counts would count as left over.
+        "collect_statistics_interval": 3_600_000,
     }
     logging.disable()  # pytest keeps the records, with their arguments
     with Broker(management=True, **options) as broker:

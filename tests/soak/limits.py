@@ -294,6 +294,7 @@ def consumers(soak: Soak) -> None:
 def gone_with_their_connection(soak: Soak) -> None:
     """End a connection with many exclusive queues, whose auto-delete exchanges are deleted with them."""
     count = 2 * _REMEMBERED + 100
+    soak.forget_clients()
     with soak.client() as client:
         declared = (
             request("queue.declare", queue=f"own-{i}", exclusive=True)

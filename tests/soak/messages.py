@@ -181,6 +181,7 @@ def turns(soak: Soak, mode: Mode) -> None:
     size = 1000
     # The first read of a connection marks it as a publisher, which is not read while the alarm is set.
     count = 4 * TURN_BYTES // size
+    soak.forget_clients()
     with ExitStack() as stack:
         clients = [stack.enter_context(soak.client()) for _ in range(2 * TURN_BYTES // READ_BYTES + 2)]
         clients[0].declare("q", durable=True, arguments={"x-max-length": number(1000)})

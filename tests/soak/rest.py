@@ -17,6 +17,9 @@ from tests.soak.management import Management
 EVERYTHING_S = 1.0
 #: Maximum seconds until the broker is at rest.
 REST_S = 12.0
+#: Seconds without a change after which the broker counts as being at rest, and the maximum of such waits at the start.
+#: The broker takes samples every five seconds.
+SETTLE_S, SETTLINGS = 6.0, 10
 #: Maximum memory of a broker at rest, as a multiple of its former memory.
 GROWTH = 1.10
 #: Additional memory that a broker with lowered bounds may retain. It has had no peak before, and Python cannot return a
@@ -218,8 +221,14 @@ class Rest:
         self._memory = 0
 
     def remember(self) -> None:
-        """Record the state of the broker as the expected one."""
-        self._before = self._census()
+        """Wait until nothing in the broker changes any more, and record its state as the expected one."""
+        now = self._census()
+        for _ in range(SETTLINGS):
+            time.sleep(SETTLE_S)
+            self._before, now = now, self._census()
+            if not [*grown(self._before, now, self._remembered), *grown(now, self._before, self._remembered)]:
+                break
+        self._before = now
         self._memory = resident_bytes(self._pid)
 
     def differences(self) -> list[str]:

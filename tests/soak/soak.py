@@ -27,8 +27,6 @@ HEAD = re.compile(r" (Channel error|Error) on (AMQP )?connection ")
 #: Maximum number of such lines that are reported for one phase, and of characters of each.
 MAX_LINES, MAX_CHARACTERS = 5, 300
 
-#: Seconds before the state of a broker is recorded; the broker takes samples every five seconds.
-SETTLE_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +93,10 @@ class Soak:
     def census(self) -> dict[str, int]:
         found: dict[str, int] = self.management.call("GET", "/soak")
         return found
+
+    def forget_clients(self) -> None:
+        """Wait until the broker has forgotten the channels of former clients; samples retain each for up to two rounds."""
+        self.until(lambda: not self.census().get("Channel"), "the channels of former clients are forgotten")
 
     def serves_others(self) -> None:
         """Raise AssertionError unless a new client completes every operation in time."""
@@ -205,7 +207,6 @@ def _run(
             at_first[phase.name] = [f"in the warm-up: {line}" for line in wrong + host.failures(phase.error)]
         try_everything(host.port, management)
         rest = Rest(host.process.pid, management, divisor)
-        time.sleep(SETTLE_S)
         rest.remember()
         for phase in phases:
             started = time.monotonic()

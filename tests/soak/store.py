@@ -25,6 +25,7 @@ SEPARATE_BYTES = 17_000
 def confirms_ahead(soak: Soak) -> None:
     """Publish unroutable messages between stored ones, so that later publishes are confirmed first."""
     pairs = 2 * AHEAD + 100
+    soak.forget_clients()
     with soak.client() as client:
         client.declare("q", durable=True)
         client.call("confirm.select", "confirm.select-ok")
@@ -44,6 +45,7 @@ def unwritten(soak: Soak) -> None:
     """Publish faster than the disk writes."""
     most, size = soak.bounds.unwritten_bytes, 1000
     count = 3 * most // size + 3_000
+    soak.forget_clients()
     with soak.client() as client:
         client.declare("q", durable=True)
         client.call("confirm.select", "confirm.select-ok")
