@@ -28,7 +28,6 @@ HEAD = re.compile(r" (Channel error|Error) on (AMQP )?connection ")
 MAX_LINES, MAX_CHARACTERS = 5, 300
 
 
-
 @dataclass(frozen=True, slots=True)
 class Mode:
     """Delivery modes of published messages, used in rotation."""
@@ -95,7 +94,7 @@ class Soak:
         return found
 
     def forget_clients(self) -> None:
-        """Wait until the broker has forgotten the channels of former clients; samples retain each for up to two rounds."""
+        """Wait until the channels of former clients are forgotten: samples retain each for up to two rounds."""
         self.until(lambda: not self.census().get("Channel"), "the channels of former clients are forgotten")
 
     def serves_others(self) -> None:

@@ -58,7 +58,7 @@ class Shortage:
         self._step()
 
     def _end(self) -> None:
-        """End the round. The queues that it did not reach may be deleted from now on, and would otherwise stay in memory."""
+        """End the round, and forget the queues that it did not reach, so that those deleted later are freed."""
         if self._timer is not None:
             self._timer.cancel()
         self._round, self._queue = iter(()), None
