@@ -100,7 +100,7 @@ def misfits(name: str) -> list[bytes]:
 
 @pytest.mark.parametrize("number", [1, 7])
 @pytest.mark.parametrize("name", sorted(methods.BY_NAME.keys() - {"connection.update-secret"}))
-def test_method_with_the_wrong_number_of_octets_cannot_be_decoded(broker: Broker, name: str, number: int) -> None:
+def test_method_of_the_wrong_length_is_a_syntax_error(broker: Broker, name: str, number: int) -> None:
     for payload in misfits(name):
         client = Wire(broker).log_in()
         client.feed(frame(METHOD, number, payload) + header(1, number) + frame(BODY, number, b"x"))

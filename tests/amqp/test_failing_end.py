@@ -175,7 +175,7 @@ def injected() -> Iterator[Callable[[str, bool], list[str]]]:
 @pytest.mark.parametrize("late", [True, False], ids=["late", "early"])
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("step", STEPS)
-def test_connection_goes_whatever_raises_while_it_ends(
+def test_connection_is_removed_even_if_ending_it_raises(
     broker: Broker,
     injected: Callable[[str, bool], list[str]],
     caplog: pytest.LogCaptureFixture,

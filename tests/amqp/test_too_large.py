@@ -118,7 +118,7 @@ def test_another_frame_in_place_of_a_body_closes_the_connection(client: Wire, wi
 
 @pytest.mark.parametrize("sent", [1, LIMIT + 1])
 @pytest.mark.parametrize("size", [2**63 - 1, 2**63, 2**64 - 1])
-def test_the_largest_numbers_are_waited_for(client: Wire, size: int, sent: int) -> None:
+def test_body_of_the_largest_announced_size_is_read(client: Wire, size: int, sent: int) -> None:
     client.feed(announced(size))
     for _ in range(2):
         client.feed(frame(BODY, 1, b"x" * sent))
@@ -136,7 +136,7 @@ def test_a_client_may_disconnect_within_a_large_body(client: Wire, broker: Broke
 
 @pytest.mark.alone
 @pytest.mark.parametrize("frame_octets", [1000, 100_000])
-def test_a_message_that_is_too_large_takes_no_memory(broker: Broker, frame_octets: int) -> None:
+def test_message_above_max_message_size_takes_no_memory(broker: Broker, frame_octets: int) -> None:
     client = Wire(broker).log_in()
     whole = frame(BODY, 1, b"x" * frame_octets)
     client.feed(announced(1 << 40))

@@ -4,7 +4,7 @@ from tests.fuzz.http.campaign import Campaign
 from tests.process import BrokerProcess
 
 
-def test_whatever_is_asked_over_http(tmp_path):
+def test_every_http_request_gets_a_response_or_a_closed_connection(tmp_path):
     with BrokerProcess(tmp_path, *Campaign.ARGUMENTS) as broker:
         campaign = Campaign(broker, seed=1)
         report = campaign.run(lambda: campaign.report.requests < 2_500)

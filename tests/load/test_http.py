@@ -48,7 +48,7 @@ def full(broker):
     ("protocol", "path", "one_by_one"),
     [("http/prometheus", "/metrics/per-object", False), ("http", "/api/queues", True)],
 )
-def test_answers_that_nobody_reads_take_little_memory(full, protocol, path, one_by_one):
+def test_unread_answers_take_little_memory(full, protocol, path, one_by_one):
     """Other clients are answered meanwhile."""
     pid, port = full.process.pid, full.port_of(protocol)
     assert status(port, path) == 200

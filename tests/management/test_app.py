@@ -73,7 +73,7 @@ async def test_an_unknown_vhost_is_not_found(api):
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": "vhost_not_found"})
 
 
-async def test_who_may_not_use_the_api_cannot_find_out_which_vhosts_there_are(api):
+async def test_user_without_a_tag_cannot_find_out_whether_a_vhost_exists(api):
     nobody = api.user("nobody", tags=())
     assert await reason(api, "echo/nope/q", nobody) == await reason(api, "echo/%2F/q", nobody) == "Not management user"
 
@@ -155,7 +155,7 @@ async def test_missing_keys_are_named(api):
     assert answer.json()["reason"] == "[{key_missing,a},{key_missing,b}]"
 
 
-async def test_a_body_that_is_too_large_is_refused():
+async def test_request_body_above_the_limit_is_refused():
     api = Api(Config(bounds=Bounds(body_bytes=10)), resources=THINGS)
     answer = await api.put("echo/%2F/q", content=b'{"a": "12345"}')
     assert answer.status_code == 400

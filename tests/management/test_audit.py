@@ -61,7 +61,7 @@ def state(api):
 
 
 @EVERY
-async def test_without_a_login_nothing_is_told_or_done(api, resource, method, path):
+async def test_request_without_a_login_gets_no_information(api, resource, method, path):
     if resource.path in OPEN:
         assert resource.access is Access.ANYBODY
         return
@@ -72,7 +72,7 @@ async def test_without_a_login_nothing_is_told_or_done(api, resource, method, pa
 
 
 @EVERY
-async def test_a_wrong_login_is_told_nothing_either(api, resource, method, path):
+async def test_wrong_login_gets_no_information(api, resource, method, path):
     answer = await api.request(method, path, auth=("guest", "wrong"), json={})
     if resource.path in OPEN and answer.status_code != 401:
         return
@@ -80,7 +80,7 @@ async def test_a_wrong_login_is_told_nothing_either(api, resource, method, path)
 
 
 @EVERY
-async def test_a_user_without_a_tag_may_nothing(api, resource, method, path):
+async def test_user_without_a_tag_is_refused(api, resource, method, path):
     nobody = api.user("nobody", tags=(), vhosts=["/"])
     if resource.path in OPEN:
         return
@@ -94,7 +94,7 @@ async def test_a_user_without_a_tag_may_nothing(api, resource, method, path):
 
 
 @EVERY
-async def test_who_may_enter_no_vhost_is_told_of_none_and_changes_nothing(api, resource, method, path):
+async def test_user_without_permissions_sees_no_vhost_and_changes_nothing(api, resource, method, path):
     stranger = api.user("stranger")
     vhost = api.broker.vhosts["/"]
     vhost.declare_queue("very-secret", True, False, False, {})
@@ -109,7 +109,7 @@ async def test_who_may_enter_no_vhost_is_told_of_none_and_changes_nothing(api, r
 
 
 @EVERY
-async def test_who_only_monitors_changes_nothing(api, resource, method, path):
+async def test_monitoring_user_changes_nothing(api, resource, method, path):
     watcher = api.user("watcher", tags=("monitoring",))
     if resource.path.startswith("/aliveness-test"):
         return
@@ -119,7 +119,7 @@ async def test_who_only_monitors_changes_nothing(api, resource, method, path):
 
 
 @EVERY
-async def test_only_administrators_see_hashes(api, resource, method, path):
+async def test_only_administrators_see_password_hashes(api, resource, method, path):
     if method != "GET":
         return
     stored = (await api.get("users/guest")).json()[HASH]
@@ -133,13 +133,13 @@ async def test_only_administrators_see_hashes(api, resource, method, path):
     "path",
     [resource.path for resource in RESOURCES if re.match("/(users|permissions|topic-perm|definitions)", resource.path)],
 )
-def test_users_and_definitions_are_for_administrators(path):
+def test_users_and_definitions_require_an_administrator(path):
     [resource] = [resource for resource in RESOURCES if resource.path == path]
     assert resource.access is Access.ADMIN
     assert resource.change in (None, Access.ADMIN)
 
 
-async def test_what_a_user_with_a_tag_can_learn(api):
+async def test_information_that_every_user_with_a_tag_can_get(api):
     """As in RabbitMQ; docs/security.md says so."""
     stranger = api.user("stranger")
     api.broker.limits.set_user("guest", "max-channels", 3)

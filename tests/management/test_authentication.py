@@ -83,7 +83,7 @@ async def test_logging_out_ends_it(api):
     assert await whoami(api) == 401
 
 
-async def test_another_site_cannot_change_anything_by_the_cookie(api):
+async def test_cookie_alone_lets_another_site_change_nothing(api):
     await log_in(api)
     answer = await api.delete("login", auth=None)
     assert answer.status_code == 401

@@ -84,7 +84,7 @@ def new_user(upload):
     ],
     ids=["deleted", "deleted and made anew", "password changed", "password cleared", "demoted", "tags taken"],
 )
-async def test_a_sender_that_may_not_do_it_any_more_does_not(api, change):
+async def test_request_of_a_user_who_lost_the_permission_is_refused(api, change):
     ada = api.user("ada", tags=("administrator",))
     upload = Upload(api, "PUT", "/api/users/mallory", ada)
     await upload.send(b" ")
@@ -160,7 +160,7 @@ async def filled(api, count):
     ],
     ids=["deleted", "may not write", "may not read", "tags taken"],
 )
-async def test_moving_stops_where_its_sender_may_not_go_on(api, monkeypatch, change):
+async def test_move_stops_when_its_user_loses_the_permission(api, monkeypatch, change):
     monkeypatch.setattr("amqpbroker.management.routes.messages.SLICE", 2)
     queues = await filled(api, 10)
     ann = api.user("ann", vhosts=["/"])
@@ -184,7 +184,7 @@ async def test_getting_stops_where_its_sender_may_not_go_on(api, monkeypatch):
     assert queues["from"].ready_count == 10
 
 
-async def test_definitions_of_a_sender_that_is_deleted_are_not_imported(api, monkeypatch):
+async def test_import_of_a_user_deleted_meanwhile_is_refused(api, monkeypatch):
     """Nothing is imported if the sender is deleted before the first definition is, and nothing more if later."""
     ada = api.user("ada", tags=("administrator",))
     document = {"vhosts": [{"name": f"v{number}"} for number in range(200)]}
@@ -207,7 +207,7 @@ async def test_definitions_may_change_who_imports_them(api):
 
 
 @pytest.mark.parametrize("path", ["definitions", "queues"])
-async def test_what_takes_long_to_show_is_not_shown_to_one_that_is_deleted(api, path):
+async def test_slow_response_is_not_sent_to_a_user_deleted_meanwhile(api, path):
     for number in range(2000):
         api.broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, {}, None, False)
     ada = api.user("ada", tags=("administrator",))
@@ -255,7 +255,7 @@ def long_as(size):
     ],
 )
 @pytest.mark.parametrize("announced", [True, False])
-async def test_little_is_read_of_whoever_has_no_permissions(api, method, path, announced):
+async def test_little_of_the_body_is_read_without_permission(api, method, path, announced):
     nobody = api.user("nobody")
     api.broker.users.set_permissions("nobody", "/", "", "", "")
     upload = Upload(api, method, path, nobody, long_as(10 * MB) if announced else ANY_LENGTH)
@@ -280,7 +280,7 @@ async def test_little_is_read_of_whoever_has_no_permissions(api, method, path, a
         ("PUT", "/index.html"),
     ],
 )
-async def test_nothing_is_read_where_nothing_is_wanted(api, method, path):
+async def test_no_body_is_read_where_none_is_expected(api, method, path):
     upload = Upload(api, method, path, headers=ANY_LENGTH)
     await upload.send(bytes(20_000))
     assert await upload.done() < 500
@@ -298,7 +298,7 @@ async def test_nothing_is_read_where_nothing_is_wanted(api, method, path):
         (("manager", "p"), "/api/queues/other/q/get"),
     ],
 )
-async def test_nothing_is_read_of_whoever_may_not_at_all(api, auth, path):
+async def test_no_body_is_read_of_a_user_who_may_not_use_the_resource(api, auth, path):
     api.broker.add_vhost("other")
     api.user("manager", vhosts=["/"])
     form = [(b"content-type", b"multipart/form-data; boundary=x"), *ANY_LENGTH]
@@ -318,7 +318,7 @@ async def test_a_body_that_is_too_large_is_not_read_to_its_end(api, headers):
     assert upload.read <= BOUNDS.body_bytes + MB
 
 
-async def test_all_bodies_together_are_bounded():
+async def test_total_size_of_request_bodies_is_limited():
     api = Api(Config(bounds=Bounds(bodies_bytes=10 * MB)))
     uploads = [Upload(api, "PUT", f"/api/queues/%2F/{number}") for number in range(25)]
     for upload in uploads:

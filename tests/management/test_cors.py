@@ -11,7 +11,7 @@ def api(*origins):
     return Api(Config(management=Management(cors_allow_origins=origins, cors_max_age_s=60)))
 
 
-async def test_by_default_no_other_origin_may():
+async def test_no_other_origin_is_allowed_by_default():
     answer = await api().get("whoami", headers={"Origin": PAGE})
     assert "access-control-allow-origin" not in answer.headers
 
@@ -32,7 +32,7 @@ async def test_a_browser_asks_first_without_a_login():
 
 
 @pytest.mark.parametrize(("origins", "credentials"), [((PAGE,), "true"), (("*",), None)])
-async def test_what_a_browser_remembers_goes_to_named_origins_only(origins, credentials):
+async def test_stored_credentials_are_allowed_only_for_named_origins(origins, credentials):
     answer = await api(*origins).get("whoami", headers={"Origin": PAGE})
     assert answer.headers.get("access-control-allow-credentials") == credentials
     assert answer.headers["access-control-allow-origin"] in (PAGE, "*")

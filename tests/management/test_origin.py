@@ -39,7 +39,7 @@ def test_what_comes_from_elsewhere(headers, allowed, elsewhere):
 @pytest.mark.parametrize(
     "headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}]
 )
-async def test_a_form_of_another_site_changes_nothing(headers):
+async def test_form_of_another_site_changes_nothing(headers):
     api = Api()
     definitions = {"file": ("d.json", b'{"users":[{"name":"evil","password":"evil","tags":"administrator"}]}')}
     answer = await api.request("POST", "definitions", files=definitions, headers=headers)
@@ -59,14 +59,14 @@ async def test_a_site_that_is_named_may():
     assert (await api.put("queues/%2F/r", json={}, headers={"Origin": "http://other"})).status_code == 403
 
 
-async def test_a_login_is_short():
+async def test_login_request_body_is_limited():
     api = Api()
     answer = await api.post("login", auth=None, content=b"username=guest&password=" + b"x" * 10_000)
     assert answer.status_code == 400
     assert "limit of 10000 bytes" in answer.json()["reason"]
 
 
-async def test_a_body_that_does_not_come(monkeypatch):
+async def test_request_body_that_does_not_arrive_is_given_up(monkeypatch):
     monkeypatch.setattr("amqpbroker.management.bodies.BODY_S", 0.01)
     status, _ = await asyncio.wait_for(send_and_stop(Api().app, b"user"), 5)
     assert status == 408

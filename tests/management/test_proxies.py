@@ -24,7 +24,7 @@ async def guess(api, password, **headers):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", PROXY])
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP"])
-async def test_guessing_is_slowed_down_whatever_the_headers_say(host, header):
+async def test_guessing_is_slowed_down_regardless_of_forwarding_headers(host, header):
     api = behind(host=host)
     for number in range(FREE_GUESSES):
         value = f"for=192.0.2.{number}" if header == "Forwarded" else f"192.0.2.{number}"

@@ -10,7 +10,7 @@ PROMETHEUS = (
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/metrics/memory-breakdown"])
-async def test_anybody_may_read(path):
+async def test_metrics_are_readable_without_a_login(path):
     answer = await Scraper().get(path)
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4"
@@ -24,13 +24,13 @@ async def test_missing_page():
 
 
 @pytest.mark.parametrize("path", ["/", "/api/overview", "/metrics/per-object/more", "/metricsx", "/metrics//x"])
-async def test_there_is_nothing_else(path):
+async def test_metrics_port_serves_nothing_else(path):
     answer = await Scraper().get(path)
     assert (answer.status_code, answer.json()) == (404, {"error": "Object Not Found", "reason": "Not Found"})
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_it_is_only_read(method):
+async def test_metrics_port_accepts_only_reads(method):
     assert (await Scraper().get(method=method)).status_code == 405
 
 

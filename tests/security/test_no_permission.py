@@ -118,14 +118,14 @@ ON_QUEUES = {
 
 @pytest.mark.parametrize("queue", QUEUES)
 @pytest.mark.parametrize("operation", ON_QUEUES)
-def test_queues_are_closed_and_whether_one_exists_makes_no_difference(broker, channels, operation, queue):
+def test_queues_are_refused_whether_or_not_they_exist(broker, channels, operation, queue):
     permission, method, arguments = ON_QUEUES[operation]
     before = snapshot(broker)
     assert channels.call(method, queue=queue, **arguments) == refusal(permission, "queue", queue)
     assert snapshot(broker) == before
 
 
-def test_no_queue_can_be_had_not_even_one_of_ones_own(channels):
+def test_no_queue_can_be_declared_without_permission_not_even_an_exclusive_one(channels):
     name, text = channels.call("queue.declare", queue="", exclusive=True)
     assert (name, text[:49]) == ("channel.close", "ACCESS_REFUSED - configure access to queue 'amq.g")
     assert "reserved prefix" in channels.call("queue.declare", queue="amq.gen-mine")[1]
@@ -147,7 +147,7 @@ ON_EXCHANGES = {
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
 @pytest.mark.parametrize("operation", ON_EXCHANGES)
-def test_exchanges_are_closed_and_whether_one_exists_makes_no_difference(broker, channels, operation, exchange):
+def test_exchanges_are_refused_whether_or_not_they_exist(broker, channels, operation, exchange):
     permission, method, arguments = ON_EXCHANGES[operation]
     arguments = {key: value.format(exchange) if isinstance(value, str) else value for key, value in arguments.items()}
     before = snapshot(broker)
@@ -156,14 +156,14 @@ def test_exchanges_are_closed_and_whether_one_exists_makes_no_difference(broker,
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES[:3])
-def test_exchanges_are_not_deleted(broker, channels, exchange):
+def test_exchanges_cannot_be_deleted_without_permission(broker, channels, exchange):
     for if_unused in (False, True):
         answer = channels.call("exchange.delete", exchange=exchange, if_unused=if_unused)
         assert answer == refusal("configure", "exchange", exchange)
 
 
 @pytest.mark.parametrize("source", ["x", "missing", "inner"])
-def test_a_source_is_not_read(channels, source):
+def test_binding_requires_read_permission_for_the_source(channels, source):
     """Check that write permission on the destination does not reveal whether a source exists."""
     channels.wire.broker.users.set_permissions("nobody", "shared", "", "^(there|y)$", "")
     answer = channels.call("exchange.bind", destination="y", source=source)
@@ -185,14 +185,14 @@ BODIES = {
 
 @pytest.mark.parametrize("message", BODIES)
 @pytest.mark.parametrize("exchange", [*EXCHANGES, ""])
-def test_nothing_is_published_and_no_check_comes_before_that_of_the_permission(broker, channels, exchange, message):
+def test_publish_without_permission_is_refused_before_any_other_check(broker, channels, exchange, message):
     before = snapshot(broker)
     answer = channels.publish(exchange, "there", **BODIES[message])
     assert answer == [refusal("write", "exchange", exchange or "amq.default")]
     assert snapshot(broker) == before
 
 
-def test_topic_permissions_count_for_every_routing_key(broker, owner, channels):
+def test_topic_permissions_apply_to_every_routing_key(broker, owner, channels):
     broker.users.set_permissions("nobody", "shared", "", "^x$", "")
     broker.users.set_topic_permissions("nobody", "shared", "x", "^mine$", "")
     assert channels.publish("x", "k")[0][1].startswith("ACCESS_REFUSED - write access to topic 'k'")
@@ -201,14 +201,14 @@ def test_topic_permissions_count_for_every_routing_key(broker, owner, channels):
     assert owner.depth("there") == 1
 
 
-def test_an_inner_exchange_takes_nothing_even_with_permission(channels):
+def test_internal_exchange_refuses_publishes_even_with_permission(channels):
     channels.wire.broker.users.set_permissions("nobody", "shared", "", ".*", "")
     assert channels.publish("inner", "k") == [
         ("channel.close", "ACCESS_REFUSED - cannot publish to internal exchange 'inner' in vhost 'shared'")
     ]
 
 
-def test_nobody_speaks_in_anothers_name_without_being_an_impersonator(channels):
+def test_user_id_of_another_user_requires_the_impersonator_tag(channels):
     channels.wire.broker.users.set_permissions("nobody", "shared", "", ".*", "")
     ((name, text),) = channels.publish("", "there", user_id="owner")
     assert (name, text[:19]) == ("channel.close", "PRECONDITION_FAILED")
@@ -217,7 +217,7 @@ def test_nobody_speaks_in_anothers_name_without_being_an_impersonator(channels):
 # --- indirect access --------------------------------------------------------------------------------------------------
 
 
-def test_a_queue_of_ones_own_does_not_lead_dead_letters_where_one_may_not_write(broker, channels):
+def test_queue_cannot_dead_letter_to_an_exchange_without_write_permission(broker, channels):
     broker.users.set_permissions("nobody", "shared", "^mine", "^mine", "^mine")
     dead_letters = {"x-dead-letter-exchange": longstr("x"), "x-message-ttl": Field("I", 0)}
     answer = channels.call("queue.declare", queue="mine", arguments=dead_letters)
@@ -227,7 +227,7 @@ def test_a_queue_of_ones_own_does_not_lead_dead_letters_where_one_may_not_write(
     assert answer == refusal("write", "exchange", "amq.default")
 
 
-def test_an_exchange_of_ones_own_does_not_lead_where_one_may_not_write(broker, channels):
+def test_exchange_cannot_route_to_a_destination_without_write_permission(broker, channels):
     broker.users.set_permissions("nobody", "shared", "^mine", "^mine", "^mine")
     arguments = {"alternate-exchange": longstr("x")}
     answer = channels.call("exchange.declare", exchange="mine", exchange_type="fanout", arguments=arguments)
@@ -237,7 +237,7 @@ def test_an_exchange_of_ones_own_does_not_lead_where_one_may_not_write(broker, c
     assert channels.call("queue.bind", queue="there", exchange="mine") == refusal("write", "queue", "there")
 
 
-def test_a_delayed_exchange_of_ones_own_leads_nowhere_either(broker, channels):
+def test_delayed_exchange_cannot_route_to_a_destination_without_write_permission(broker, channels):
     broker.users.set_permissions("nobody", "shared", "^mine", "^mine", "^mine")
     arguments = {"x-delayed-type": longstr("fanout"), "alternate-exchange": longstr("x")}
     answer = channels.call("exchange.declare", exchange="mine", exchange_type="x-delayed-message", arguments=arguments)
@@ -258,7 +258,7 @@ def test_a_delayed_exchange_of_ones_own_leads_nowhere_either(broker, channels):
         ("basic.get", {}),
     ],
 )
-def test_an_exclusive_queue_is_its_connections_whatever_the_permissions(broker, channels, method, arguments):
+def test_exclusive_queue_belongs_to_its_connection_regardless_of_permissions(broker, channels, method, arguments):
     broker.users.set_permissions("nobody", "shared", ".*", ".*", ".*")
     before = snapshot(broker)
     name, text = channels.call(method, queue="locked", **arguments)
@@ -266,7 +266,7 @@ def test_an_exclusive_queue_is_its_connections_whatever_the_permissions(broker, 
     assert snapshot(broker) == before
 
 
-def test_consumers_and_deliveries_of_others_are_out_of_reach(broker, owner, channels):
+def test_consumer_and_delivery_tags_of_other_channels_are_unknown(broker, owner, channels):
     owner.consume("there", "tag")
     assert channels.call("basic.cancel", consumer_tag="tag")[0] == "basic.cancel-ok"
     assert channels.call("basic.nack", delivery_tag=1, requeue=True)[1] == (
@@ -277,7 +277,7 @@ def test_consumers_and_deliveries_of_others_are_out_of_reach(broker, owner, chan
     assert broker.vhosts["shared"].queues["there"].consumer_count == 1
 
 
-def test_names_for_direct_replies_cannot_be_guessed_and_lead_to_one_channel(broker, owner, channels):
+def test_direct_reply_names_cannot_be_guessed_and_lead_to_one_channel(broker, owner, channels):
     names = set()
     for number in range(2, 12):
         owner.call(number, "channel.open")
@@ -302,12 +302,12 @@ def test_names_for_direct_replies_cannot_be_guessed_and_lead_to_one_channel(brok
 # --- vhosts -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_vhost_without_permissions_is_not_opened(broker):
+def test_vhost_without_permissions_is_not_opened(broker):
     with pytest.raises(AssertionError, match="access to vhost 'secret' refused for user 'nobody'"):
         Wire(broker).log_in("nobody", "p", "secret")
 
 
-def test_names_in_one_vhost_mean_nothing_in_another(broker, channels):
+def test_names_of_one_vhost_are_unknown_in_another(broker, channels):
     elsewhere = Wire(broker).log_in("owner", "p", "secret")
     elsewhere.declare("hidden")
     broker.users.set_permissions("nobody", "shared", ".*", ".*", ".*")
@@ -319,7 +319,7 @@ def test_names_in_one_vhost_mean_nothing_in_another(broker, channels):
 # --- revoked permissions ----------------------------------------------------------------------------------------------
 
 
-def test_what_is_taken_away_counts_for_connections_that_are_open(broker, channels):
+def test_revoked_permissions_apply_to_open_connections(broker, channels):
     broker.users.set_permissions("nobody", "shared", ".*", ".*", ".*")
     assert channels.publish("x", "k") == []
     broker.users.set_permissions("nobody", "shared", "", "", "")
@@ -327,7 +327,7 @@ def test_what_is_taken_away_counts_for_connections_that_are_open(broker, channel
     assert channels.call("basic.get", queue="there") == refusal("read", "queue", "there")
 
 
-def test_a_user_that_is_deleted_is_thrown_out(broker, nobody):
+def test_connections_of_a_deleted_user_are_closed(broker, nobody):
     broker.users.delete_user("nobody")
     assert [got.name for got in nobody.receive()] == ["connection.close"]
 
@@ -335,7 +335,7 @@ def test_a_user_that_is_deleted_is_thrown_out(broker, nobody):
 # --- accessible information, as in RabbitMQ ---------------------------------------------------------------------------
 
 
-def test_passive_declarations_tell_what_exists_and_how_full_it_is(channels):
+def test_passive_declarations_show_what_exists_and_its_counts(channels):
     """Check that every user who may open a vhost may declare passively, as in RabbitMQ before 4.2.6."""
     assert channels.call("queue.declare", queue="there", passive=True)[0] == "queue.declare-ok"
     assert channels.call("queue.declare", queue="missing", passive=True)[1].startswith("NOT_FOUND")
@@ -344,13 +344,13 @@ def test_passive_declarations_tell_what_exists_and_how_full_it_is(channels):
     assert channels.call("exchange.declare", exchange="missing", passive=True)[1].startswith("NOT_FOUND")
 
 
-def test_whether_a_vhost_exists_can_be_told(broker):
+def test_refusal_discloses_whether_a_vhost_exists(broker):
     """Check that a logged-in user can distinguish a forbidden vhost from a missing one, as in RabbitMQ."""
     with pytest.raises(AssertionError, match="vhost nothing not found"):
         Wire(broker).log_in("nobody", "p", "nothing")
 
 
-def test_what_anybody_may_do_on_a_channel(channels):
+def test_channel_methods_that_need_no_permission(channels):
     """Check operations that need no permission. They use the channel's own memory only."""
     for method, arguments in {
         "confirm.select": {},
@@ -363,7 +363,7 @@ def test_what_anybody_may_do_on_a_channel(channels):
     assert channels.call("basic.consume", queue="amq.rabbitmq.reply-to", no_ack=True)[0] == "basic.consume-ok"
 
 
-def test_channels_are_as_many_as_were_agreed_on(nobody):
+def test_number_of_channels_is_limited_by_channel_max(nobody):
     for number in range(2, 2048):
         nobody.send(number, "channel.open")
     nobody.receive()

@@ -65,7 +65,7 @@ def is_ended_in_silence(wire, clock):
 # --- information ------------------------------------------------------------------------------------------------------
 
 
-def test_the_greeting_tells_product_and_platform_and_nothing_of_what_is_here(stranger):
+def test_server_properties_disclose_only_product_and_platform(stranger):
     properties = stranger.start.arguments["server_properties"]
     assert set(properties) == {
         "capabilities",
@@ -80,7 +80,7 @@ def test_the_greeting_tells_product_and_platform_and_nothing_of_what_is_here(str
 
 
 @pytest.mark.parametrize("capabilities", [(), ("authentication_failure_close",)])
-def test_a_wrong_password_and_an_unknown_user_look_the_same(broker, capabilities):
+def test_wrong_password_and_unknown_user_get_the_same_answer(broker, capabilities):
     known = {"capabilities": Field("F", {name: Field("t", True) for name in capabilities})}
     answers = []
     for user in ("ann", "nobody"):
@@ -101,7 +101,7 @@ def test_every_login_costs_the_same_work(broker, monkeypatch, user, password):
     assert hashed == [(36, 36)]
 
 
-def test_one_who_guesses_is_refused_the_right_password_too_for_a_while_and_cannot_tell(broker, clock):
+def test_right_password_is_refused_for_a_while_after_guesses_with_the_same_answer(broker, clock):
     answers = []
     for number in range(12):
         wire = Wire(broker, host="192.0.2.1")
@@ -126,7 +126,7 @@ def test_one_who_guesses_is_refused_the_right_password_too_for_a_while_and_canno
         start_ok(password=f"{SECRET}\0again"),
     ],
 )
-def test_no_password_gets_into_the_log(stranger, caplog, data):
+def test_passwords_of_malformed_logins_are_not_logged(stranger, caplog, data):
     with caplog.at_level(logging.DEBUG):
         stranger.feed(data)
         stranger.receive()
@@ -136,7 +136,7 @@ def test_no_password_gets_into_the_log(stranger, caplog, data):
     assert printed not in caplog.text
 
 
-def test_a_new_password_that_cannot_be_read_gets_into_no_log(broker, caplog):
+def test_new_password_that_cannot_be_decoded_is_not_logged(broker, caplog):
     wire = Wire(broker).log_in()
     payload = methods.encode("connection.update-secret", new_secret=SECRET, reason="x")
     with caplog.at_level(logging.DEBUG):
@@ -152,7 +152,7 @@ METHODS = sorted({method.name for method in methods.METHODS.values()} - {"connec
 
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("channel", [0, 1])
-def test_no_method_but_the_login_does_anything(stranger, broker, clock, name, channel):
+def test_no_method_except_the_login_has_an_effect(stranger, broker, clock, name, channel):
     method = next(method for method in methods.METHODS.values() if method.name == name)
     payload = method.ids.to_bytes(4, "big") + bytes(64)
     stranger.feed(frame(METHOD, channel, payload))
@@ -168,7 +168,7 @@ def test_nothing_is_published(stranger, broker, clock):
     assert owner.depth("q") == 0
 
 
-def test_a_connection_gets_one_login(stranger, broker, clock):
+def test_only_the_first_login_of_a_connection_counts(stranger, broker, clock):
     stranger.feed(start_ok(password="wrong") + start_ok())
     assert is_ended_in_silence(stranger, clock)
     assert broker.totals.auth_attempts.failed == {"amqp091": 1}
@@ -176,7 +176,7 @@ def test_a_connection_gets_one_login(stranger, broker, clock):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_one_who_has_logged_in_but_opened_no_vhost_reaches_none(stranger, broker, name):
+def test_methods_before_a_vhost_is_open_close_the_connection(stranger, broker, name):
     stranger.feed(start_ok())
     assert [got.name for got in stranger.receive()] == ["connection.tune"]
     stranger.send(0, "connection.tune-ok", channel_max=2047, frame_max=131072, heartbeat=0)
@@ -187,7 +187,7 @@ def test_one_who_has_logged_in_but_opened_no_vhost_reaches_none(stranger, broker
     assert broker.sessions == {}
 
 
-def test_guest_logs_in_from_this_machine_only(broker, clock):
+def test_guest_can_log_in_only_from_this_machine(broker, clock):
     for mechanism in ("PLAIN", "ANONYMOUS"):
         wire = Wire(broker, host="192.0.2.1")
         wire.feed(HEADER)
@@ -196,7 +196,7 @@ def test_guest_logs_in_from_this_machine_only(broker, clock):
         assert is_ended_in_silence(wire, clock)
 
 
-def test_a_certificate_is_nothing_where_external_is_not_offered(broker, clock, stranger):
+def test_client_certificate_has_no_effect_if_external_is_not_offered(broker, clock, stranger):
     assert b"EXTERNAL" not in stranger.start.arguments["mechanisms"]
     stranger.feed(start_ok(mechanism="EXTERNAL"))
     assert is_ended_in_silence(stranger, clock)
@@ -205,13 +205,13 @@ def test_a_certificate_is_nothing_where_external_is_not_offered(broker, clock, s
 # --- resources --------------------------------------------------------------------------------------------------------
 
 
-def test_frames_are_small_before_the_login(stranger, clock):
+def test_frame_size_is_limited_before_the_login(stranger, clock):
     stranger.feed(bytes([METHOD, 0, 0]) + (8192).to_bytes(4, "big"))
     assert is_ended_in_silence(stranger, clock)
 
 
 @pytest.mark.parametrize("kind", ["A", "F"])
-def test_tables_in_tables_end_somewhere(stranger, clock, caplog, kind):
+def test_depth_of_nested_tables_is_limited(stranger, clock, caplog, kind):
     value = b"V"
     for _ in range(500):
         value = b"A" + len(value).to_bytes(4, "big") + value if kind == "A" else b"F" + _table(value)
@@ -226,7 +226,7 @@ def _table(value):
 
 
 @pytest.mark.parametrize("said", [b"", b"AMQP", HEADER, HEADER + start_ok()[:30]])
-def test_there_is_a_time_for_the_login_however_slow_the_bytes(broker, clock, said):
+def test_login_times_out_however_slowly_its_bytes_arrive(broker, clock, said):
     wire = Wire(broker, octets)
     for octet in said:
         wire.feed(bytes([octet]))
@@ -238,7 +238,7 @@ def test_there_is_a_time_for_the_login_however_slow_the_bytes(broker, clock, sai
     assert wire.connection.closing
 
 
-def test_what_a_stranger_sends_after_a_mistake_is_not_kept(stranger, clock):
+def test_bytes_after_an_error_are_discarded(stranger, clock):
     stranger.feed(frame(METHOD, 1, bytes(8)))
     tracemalloc.start()
     try:
@@ -250,7 +250,7 @@ def test_what_a_stranger_sends_after_a_mistake_is_not_kept(stranger, clock):
     assert kept < 100_000
 
 
-def test_a_stranger_takes_little_memory(broker):
+def test_connection_without_a_login_takes_little_memory(broker):
     """Send as much as may wait before the login, in the smallest pieces."""
     piece = start_ok("x" * 3900)[:-1]
     tracemalloc.start()
@@ -268,7 +268,7 @@ def test_a_stranger_takes_little_memory(broker):
     assert kept / len(wires) < 200_000
 
 
-def test_a_login_with_much_of_everything_is_bounded(broker):
+def test_login_with_many_nested_fields_is_limited(broker):
     wire = Wire(broker)
     wire.feed(HEADER)
     wire.receive()

@@ -81,7 +81,7 @@ async def test_one_that_reads_again_has_its_time_anew(loop):
     assert not client.dropped
 
 
-async def test_when_too_much_waits_the_one_that_waited_longest_is_dropped(loop):
+async def test_connection_that_waited_longest_is_dropped_when_too_much_waits(loop):
     answers = Answers(loop, most_bytes=100)
     clients = [Client(answers, 40) for _ in range(6)]
     for client in clients:

@@ -41,7 +41,7 @@ def test_the_broker_stops_while_somebody_holds_a_connection(tmp_path):
 
 
 @pytest.mark.parametrize("trusted", [False, True])
-def test_a_guesser_cannot_pass_for_many_clients(tmp_path, monkeypatch, trusted):
+def test_forged_origins_do_not_speed_up_password_guessing(tmp_path, monkeypatch, trusted):
     """Only the proxy in the settings may forward addresses. Environment variables of uvicorn have no effect."""
     monkeypatch.setitem(ENVIRONMENT, "FORWARDED_ALLOW_IPS", "*")
     arguments = ("--set", "management.trusted_proxies.1=127.0.0.1") if trusted else ()

@@ -90,7 +90,7 @@ async def test_a_request_is_answered_and_the_connection_kept(address, pass_time)
 
 @pytest.mark.parametrize("first", [b"", REQUEST])
 @pytest.mark.parametrize("said", [b"", b"GET / HTTP/1.1\r\nHo"])
-async def test_a_head_that_takes_long_is_not_waited_for(address, pass_time, first, said):
+async def test_slow_request_head_times_out(address, pass_time, first, said):
     """Byte after byte, as the first request or a later one. Only who waits between requests is kept longer."""
     async with connected(address) as (reader, writer):
         if first:
@@ -111,7 +111,7 @@ async def test_a_head_that_takes_long_is_not_waited_for(address, pass_time, firs
             assert await dropped == b""
 
 
-async def test_further_connections_are_dropped_until_there_is_room(address):
+async def test_connections_above_the_limit_are_dropped(address):
     async with contextlib.AsyncExitStack() as stack:
         held = [await stack.enter_async_context(connected(address)) for _ in range(3)]
         for reader, writer in held:
@@ -192,7 +192,7 @@ async def large(request, authority, pass_time):
     await listener.stop()
 
 
-async def test_who_does_not_read_an_answer_is_dropped(large, pass_time):
+async def test_client_that_does_not_read_an_answer_is_dropped(large, pass_time):
     await asyncio.sleep(0.3)  # until neither side accepts more data
     pass_time(WRITE_S)
     await asyncio.sleep(0.3)
@@ -201,7 +201,7 @@ async def test_who_does_not_read_an_answer_is_dropped(large, pass_time):
         await asyncio.wait_for(large.readexactly(len(LARGE)), PATIENCE_S)
 
 
-async def test_unread_bytes_of_an_answer_count_wherever_they_wait(large):
+async def test_unread_bytes_of_an_answer_count_in_every_buffer(large):
     await asyncio.sleep(0.3)
     assert len(LARGE) / 2 < large.listener._answers._waiting_bytes < len(LARGE)
     received = await asyncio.wait_for(large.readexactly(len(LARGE) * 9 // 10), PATIENCE_S)
@@ -231,7 +231,7 @@ def post(path, size, *headers):
     return "\r\n".join(lines).encode()
 
 
-async def test_a_body_that_is_not_wanted_is_thrown_away(address):
+async def test_unexpected_request_body_is_discarded(address):
     async with connected(address) as (reader, writer):
         for _ in range(2):
             writer.write(post("/", 5_000_000) + bytes(5_000_000))
@@ -246,7 +246,7 @@ async def test_little_is_read_before_somebody_wants_it(address):
         assert int(answer.split()[-2]) <= HIGH_WATER_LIMIT + READ_BYTES
 
 
-async def test_one_that_does_not_end_is_not_waited_for(address, pass_time):
+async def test_request_body_that_does_not_end_times_out(address, pass_time):
     async with connected(address) as (reader, writer):
         writer.write(post("/", 5_000_000) + b"some")
         await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
@@ -307,7 +307,7 @@ BAD_CHUNK = b"Transfer-Encoding: chunked\r\n\r\nnope\r\n"
     ],
 )
 @pytest.mark.parametrize("apart", [False, True])
-async def test_what_is_no_http_costs_a_line_at_most(address, caplog, sent, apart):
+async def test_malformed_http_logs_at_most_one_line(address, caplog, sent, apart):
     async with connected(address) as (reader, writer):
         for part in (sent[:-8], sent[-8:]) if apart else (sent,):
             writer.write(part)

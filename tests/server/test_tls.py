@@ -118,7 +118,7 @@ def test_suites_of_tls_1_3_are_chosen_where_python_can(monkeypatch, authority, s
     assert chosen == ["TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256"]
 
 
-def test_a_client_may_take_up_its_session_until_certificates_are_read_again(authority, server):
+def test_tls_session_can_be_resumed_until_certificates_are_reloaded(authority, server):
     kept = contexts(server, cacertfile=authority.cafile, verify_peer=True)
     first = Ends(kept.context, authority, authority.issue("client"), version=ssl.TLSVersion.TLSv1_2).shake()
     encryption = describe(first.server)
@@ -147,7 +147,7 @@ def test_a_certificate_is_asked_for_and_shown(authority, server):
     assert describe(Ends(asking.context, authority).shake().server).certificate is None
 
 
-def test_one_is_required(authority, server):
+def test_client_certificate_is_required(authority, server):
     demanding = contexts(server, cacertfile=authority.cafile, verify_peer=True, fail_if_no_peer_cert=True)
     Ends(demanding.context, authority, authority.issue("client")).shake()
     with pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
@@ -161,7 +161,7 @@ def test_one_of_another_authority_is_refused(authority, server, tmp_path):
         Ends(asking.context, authority, other.issue("client")).shake()
 
 
-def test_an_expired_one_is_refused(authority, server):
+def test_expired_certificate_is_refused(authority, server):
     expired = authority.issue("client", not_after=datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC))
     asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
@@ -227,7 +227,7 @@ def test_new_certificates_are_for_new_connections(authority, server):
     assert common_name_seen(kept.context, authority) == "the new one"
 
 
-def test_new_authorities_count_for_new_connections(authority, server, tmp_path):
+def test_new_authorities_apply_to_new_connections(authority, server, tmp_path):
     other = Authority(tmp_path, "other authority")
     file = tmp_path / "authorities.pem"
     file.write_bytes(authority.pem)

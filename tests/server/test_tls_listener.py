@@ -169,7 +169,7 @@ def test_a_certificate_logs_its_user_in(broker, authority, client_certificate):
         assert channel.basic_get(queue, auto_ack=True)[1].user_id == USER
 
 
-def test_no_certificate_is_refused(broker, authority):
+def test_client_without_a_certificate_is_refused(broker, authority):
     with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
         pika.BlockingConnection(external(broker, trusting(authority)))
     broker.wait_for_log("EXTERNAL login refused: connection peer presented no TLS (x.509) certificate")
@@ -182,7 +182,7 @@ def test_a_certificate_of_nobody_is_refused(broker, authority):
     broker.wait_for_log("EXTERNAL login refused: user 'CN=stranger' - invalid credentials")
 
 
-def test_a_certificate_of_another_authority_is_refused(broker, authority, folder):
+def test_certificate_of_another_authority_is_refused(broker, authority, folder):
     forged = Authority(folder, "other authority").issue("forged", name("client", (NameOID.ORGANIZATION_NAME, "x")))
     with pytest.raises((pika.exceptions.AMQPConnectionError, ssl.SSLError)):
         pika.BlockingConnection(external(broker, trusting(authority, forged)))
@@ -190,7 +190,7 @@ def test_a_certificate_of_another_authority_is_refused(broker, authority, folder
 
 
 @pytest.mark.parametrize(("tls", "offered"), [(True, b"PLAIN EXTERNAL"), (False, b"PLAIN")])
-def test_it_is_offered_by_tls_only(broker, authority, tls, offered):
+def test_external_is_offered_only_over_tls(broker, authority, tls, offered):
     port = broker.port_of("amqp/ssl") if tls else broker.port
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as plain:
         client = trusting(authority).wrap_socket(plain, server_hostname="localhost") if tls else plain
@@ -222,7 +222,7 @@ def test_tls_1_1(broker, authority):
 
 
 @pytest.mark.parametrize("data", [b"AMQP\0\0\x09\x01", b"GET / HTTP/1.1\r\n\r\n", bytes(range(256)) * 100])
-def test_what_is_no_tls_is_dropped(broker, data):
+def test_connection_without_tls_is_dropped(broker, data):
     with connected(broker) as client, contextlib.suppress(ConnectionError):
         client.sendall(data)
         answer = b"".join(iter(lambda: client.recv(4096), b""))
@@ -230,13 +230,13 @@ def test_what_is_no_tls_is_dropped(broker, data):
 
 
 @pytest.mark.parametrize("protocol", ["amqp/ssl", "https"])
-def test_who_takes_too_long_is_dropped(hasty, protocol):
+def test_slow_handshake_is_dropped(hasty, protocol):
     with connected(hasty, protocol) as client:
         assert client.recv(1) == b""
     hasty.wait_for_log("TLS handshake with 127.0.0.1")
 
 
-def test_one_that_dribbles_is_dropped_too(hasty):
+def test_handshake_that_arrives_byte_by_byte_is_dropped(hasty):
     with connected(hasty) as client, contextlib.suppress(ConnectionError):
         client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         client.settimeout(0.05)
@@ -248,7 +248,7 @@ def test_one_that_dribbles_is_dropped_too(hasty):
         pytest.fail("it is waited for")
 
 
-def test_who_shakes_hands_does_not_hold_up_the_others(broker, authority):
+def test_handshakes_do_not_delay_other_clients(broker, authority):
     """They are not dropped before the next would have given up."""
     with contextlib.ExitStack() as stack:
         for _ in range(300):
@@ -359,7 +359,7 @@ async def test_closing_drops_who_has_not_finished(issued):
 # --- the management API -----------------------------------------------------------------------------------------------
 
 
-def test_the_management_api_by_tls_alone_and_with_new_certificates(tmp_path):
+def test_management_api_over_tls_only_and_with_new_certificates(tmp_path):
     own = Authority(tmp_path)
     first = own.issue("server", name("the first"))
     settings = {"management.ssl.port": "0", "management.ssl.certfile": first.certfile}

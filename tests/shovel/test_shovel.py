@@ -203,7 +203,7 @@ def test_delete_after_a_number_of_messages(site, ack_mode):
         ({"src_queue": None, "src_exchange": "nix"}, "no exchange 'nix'"),
     ],
 )
-def test_why_it_does_not_run(site, caplog, changes, reason):
+def test_status_has_the_reason_of_a_stopped_shovel(site, caplog, changes, reason):
     changes = {
         key: value.format(port=site.far.port) if isinstance(value, str) else value for key, value in changes.items()
     }

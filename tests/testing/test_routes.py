@@ -65,7 +65,7 @@ def test_a_span_that_is_none_is_refused(api, body, reason):
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-def test_it_is_for_administrators(b, route):
+def test_test_resources_require_an_administrator(b, route):
     b._call(lambda instance: instance.broker.users.add_user("eve", "e", ("monitoring", "policymaker")))
     url = b.http_url + "/api" + route.path.format(vhost="%2F", name="q", id=1)
     for login in (None, ("guest", "wrong"), ("eve", "e")):
@@ -75,7 +75,7 @@ def test_it_is_for_administrators(b, route):
     b._call(lambda instance: instance.broker.users.delete_user("eve"))
 
 
-def test_a_broker_has_it_only_with_the_flag(broker, tmp_path):
+def test_test_resources_exist_only_with_the_testing_flag(broker, tmp_path):
     answer = httpx.get(f"http://127.0.0.1:{broker.port_of('http')}/api/testing/clock", auth=("guest", "guest"))
     assert answer.status_code == 404
     with BrokerProcess(tmp_path, "--testing") as process:
@@ -90,7 +90,7 @@ def test_a_broker_has_it_only_with_the_flag(broker, tmp_path):
         (["--set", "management.tcp.port=none"], "--testing needs the management API: set management.tcp.port"),
     ],
 )
-def test_the_flag_wants_an_api_on_loopback(arguments, text):
+def test_testing_flag_requires_an_api_on_loopback(arguments, text):
     ran = CliRunner().invoke(main, ["serve", "--testing", *arguments])
     assert ran.exit_code == 2
     assert text in ran.output

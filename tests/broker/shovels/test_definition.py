@@ -206,7 +206,7 @@ def test_unsupported_values_are_refused_too(change):
         "amqp://ann:s3cret@h",
     ],
 )
-def test_secrets_are_not_told(value):
+def test_secrets_are_not_in_errors(value):
     assert "s3cret" not in "".join(problems(value))
 
 

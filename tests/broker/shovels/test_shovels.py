@@ -72,7 +72,7 @@ def test_invalid_value_changes_nothing(broker):
     assert (runner.done, broker.parameters.list("shovel")) == ([], [])
 
 
-def test_nobody_reaches_a_vhost_by_a_shovel_that_is_closed_to_him(broker):
+def test_shovel_reaches_no_vhost_that_its_user_may_not_access(broker):
     ann = broker.users.add_user("ann", "p", ["policymaker"])
     broker.users.set_permissions("ann", "/", ".*", ".*", ".*")
     with pytest.raises(ValueError, match=r'^Validation failed\n\nuser "ann" may not connect to vhost "v"\n$'):

@@ -50,7 +50,7 @@ def test_the_pause_doubles_up_to_the_longest(guessing):
 
 
 @pytest.mark.explore
-def test_how_many_can_be_guessed_in_a_day(guessing):
+def test_number_of_guesses_in_a_day_is_limited(guessing):
     tried = 0
     for second in range(24 * 3600):
         tried += guessing.guess(3, 3 * second)
@@ -107,7 +107,7 @@ def test_one_peer_by_several_addresses(guessing, first, second):
 
 
 @pytest.mark.explore
-def test_memory_is_bounded(guessing):
+def test_memory_of_guesses_is_limited(guessing):
     for number in range(BOUNDS.guesses + 100):
         guessing.guess(20, host=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(guessing.guard._records) == BOUNDS.guesses

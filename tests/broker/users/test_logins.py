@@ -80,7 +80,7 @@ def test_correct_password_from_a_forbidden_address_counts_as_a_guess(logins):
     assert len(logins._guard._records) == 1
 
 
-def test_names_that_are_no_users_take_no_memory(logins):
+def test_unknown_user_names_take_no_memory(logins):
     for number in range(1000):
         by_password(logins, f"nobody {number}", b"x", ELSEWHERE, AMQP)
     assert len(logins._guard._records) == 0

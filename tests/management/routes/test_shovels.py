@@ -101,7 +101,7 @@ async def test_who_may(api):
     assert (await api.delete("shovels/vhost/v/s", auth=maker)).status_code == 204
 
 
-async def test_setting_one_takes_access_to_the_vhosts_that_it_names(api):
+async def test_setting_a_shovel_requires_access_to_the_vhosts_that_it_names(api):
     api.broker.add_vhost("v")
     maker = api.user("maker", tags=["policymaker"], vhosts=["v"])
     answer = await put(api, vhost="v", auth=maker)
