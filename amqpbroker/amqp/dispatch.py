@@ -24,7 +24,7 @@ from amqpbroker.wire.values import MalformedError
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
 
-#: Frame types with the minimum size of their payloads in octets.
+#: Frame types with the minimum size of their payloads in bytes.
 _LEAST: Final = {METHOD: 4, HEADER: 12, BODY: 0, HEARTBEAT: 0}
 
 _PUBLISH: Final = 60 << 16 | 40

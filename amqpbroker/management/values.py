@@ -8,7 +8,7 @@ from amqpbroker.management import failure
 
 _WHOLE = re.compile("[+-]?[0-9]{1,1000}")
 
-#: The most octets of a name or a routing key.
+#: Maximum length of a name or a routing key in bytes.
 MAX_NAME_BYTES = 255
 
 

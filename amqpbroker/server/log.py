@@ -181,5 +181,5 @@ def _text(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _encodable(value: object) -> object:
-    """Names of clients may have octets that are no UTF-8."""
+    """Return the value without surrogates: client names may have bytes that are not UTF-8."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value

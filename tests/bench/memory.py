@@ -35,7 +35,7 @@ def row(count: int, size: int, prefetch: int) -> None:
             consumed_s = time.monotonic() - start
             after = settle(pid) - before
     rates = f"{count / published_s:,.0f}/s | {count / consumed_s:,.0f}/s"
-    what = f"{count:,} of {size:,} octets"
+    what = f"{count:,} of {size:,} bytes"
     print(f"| {what} | {grown / MB:.0f} MB | {peak / MB:.0f} MB | {after / MB:.0f} MB | {rates} |", flush=True)
 
 

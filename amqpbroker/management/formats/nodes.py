@@ -235,19 +235,19 @@ def node_row(broker: Broker, node: Node) -> dict[str, Any]:
 
 
 def memory(total: int, parts: dict[str, int]) -> dict[str, Any]:
-    """parts: octets of what is known; the rest is other_system."""
+    """Return the memory by part. parts: known sizes in bytes; the rest is other_system."""
     known = dict.fromkeys(MEMORY_PARTS, 0) | parts
     known["other_system"] = max(0, total - sum(parts.values()))
     return {**known, "strategy": "rss", "total": {"erlang": total, "rss": total, "allocated": total}}
 
 
 def binary() -> dict[str, int]:
-    """Octets that Erlang's processes share: there are none."""
+    """Return the bytes shared by Erlang processes: there are none."""
     return dict.fromkeys(BINARY_PARTS, 0)
 
 
 def relative_memory(total: int, parts: dict[str, int]) -> dict[str, Any]:
-    """`memory` in percent, rounded up."""
+    """Return `memory` in percent, rounded up."""
     shown = memory(total, parts)
     percent = {name: -(-100 * shown[name] // total) if total else 0 for name in MEMORY_PARTS}
     return {**percent, "total": 100}

@@ -37,8 +37,8 @@ class Line:
 
     def _pass(self, source, target):
         with contextlib.suppress(OSError):
-            while octets := source.recv(65536):
-                target.sendall(octets)
+            while data := source.recv(65536):
+                target.sendall(data)
         self._close(source)
         self._close(target)
 
