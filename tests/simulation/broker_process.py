@@ -110,8 +110,9 @@ class BrokerProcess:
     def shorten_memory(self, duration: int) -> None:
         """Make the queues move messages out of memory for at least that time."""
         self._short_until = max(self._short_until, self._scheduler.now + duration)
-        self._shortage.set(True)
-        self._scheduler.after(duration, self._end_shortage)
+        # In the loop like the memory monitor, and not while the broker reads or writes.
+        self.loop.call_soon(self._shortage.set, True)
+        self._scheduler.after(duration, lambda: self.loop.call_soon(self._end_shortage))
 
     def http_servers(self) -> list[HttpServer]:
         """Return the HTTP servers that have received requests."""

@@ -36,7 +36,8 @@ class Disk(FaultyFiles):
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails. full:
     nothing can be written or created. latency: additional nanoseconds of each step. slow_reads: fraction of reads that
     take long. A thread that makes a step pauses before and after it, so that others run meanwhile. failures: number of
-    operations that have failed. refuses: definitions cannot be changed either while it is full; only in a database.
+    operations that have failed. removal_failed: a file could not be removed. refuses: definitions cannot be changed
+    either while it is full; only in a database.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
@@ -50,6 +51,7 @@ class Disk(FaultyFiles):
         self.latency = 0
         self.slow_reads = 0.0
         self.failures = 0
+        self.removal_failed = False
         self.refuses = False
         self._chance = chance
         self._creates = False
@@ -181,7 +183,11 @@ class Disk(FaultyFiles):
 
     def remove(self, path: Path) -> None:
         self._pause()
-        self._may_fail("remove")
+        try:
+            self._may_fail("remove")
+        except OSError:
+            self.removal_failed = True
+            raise
         super().remove(path)
         self._pause()
 
