@@ -39,12 +39,12 @@ def definitions():
                 yield from (f"{node.name}.{item.name}()" for item in node.body if isinstance(item, FUNCTIONS))
 
 
-def test_the_table_of_layers_is_the_one_that_is_enforced():
+def test_documented_table_of_layers_equals_the_enforced_one():
     table = tables(section("Layers"))[0]
     assert {code(layer)[0]: set(code(below)) for layer, below in table} == LAYERS
 
 
-def test_the_map_has_a_row_for_every_folder():
+def test_architecture_page_has_a_row_for_every_folder():
     rows = [code(row[0])[0].rstrip("/") for table in tables(section("Folders")) for row in table]
     folders = {str(path.parent.relative_to(PACKAGE)) for path in MODULES}
     assert len(rows) == len(set(rows))
@@ -87,18 +87,18 @@ def test_an_unclear_first_line_is_found(first, fault):
     assert first_line_fault(first) == fault
 
 
-def test_thirty_features_have_their_files():
+def test_architecture_page_lists_files_of_at_least_30_features():
     features = [row for table in tables(section("Files by feature")) for row in table]
     assert len(features) >= 30
     assert [row for row in features if not code(row[1])] == []
 
 
-def test_every_file_that_is_named_exists():
+def test_every_file_named_on_the_architecture_page_exists():
     names = {name for name in code(PAGE) if name.endswith(".py")}
     assert {name for name in names if not (PACKAGE / name).exists() and not (ROOT / name).exists()} == set()
 
 
-def test_every_function_and_class_that_is_named_exists():
+def test_every_function_and_class_on_the_architecture_page_exists():
     names = {name for name in code(PAGE) if name.endswith("()") or re.fullmatch("[A-Z][a-z]+[A-Za-z]*", name)}
     assert len(names) > 50
     assert names - set(definitions()) == set()

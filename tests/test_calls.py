@@ -193,7 +193,7 @@ MOST = {
 
 @pytest.mark.skipif(compiled.is_compiled(), reason="calls of compiled functions are not seen")
 @pytest.mark.parametrize("kind", MOST, ids=lambda kind: kind.__name__.lower())
-def test_a_message_takes_few_calls(kind, tmp_path):
+def test_message_needs_no_more_function_calls_than_allowed(kind, tmp_path):
     traces = {}
     for count in (1, FEW, MORE):
         directory = tmp_path / str(count)

@@ -76,7 +76,7 @@ def test_many_cancelled_timers_do_not_pile_up():
     assert clock.next_due_ms() == keep.due_ms
 
 
-def test_on_earlier_reports_only_a_new_earliest_timer():
+def test_clock_calls_on_earlier_only_for_a_new_earliest_timer():
     clock = ManualClock(0)
     told = []
     clock.on_earlier = told.append
@@ -96,7 +96,7 @@ def test_system_time_is_unix_time_and_does_not_go_back():
     assert clock.turn_ms >= first
 
 
-def test_a_travel_clock_runs_until_it_is_frozen_and_from_there_again():
+def test_travel_clock_continues_from_its_frozen_time_when_resumed():
     clock = TravelClock()
     clock.freeze()
     stood = clock.now_ms()
@@ -138,7 +138,7 @@ def test_timers_of_the_wall_clock_follow_its_steps():
     assert (clock.now_ms(), clock.wall_ms()) == (4 * HOUR_MS, 3 * HOUR_MS)
 
 
-def test_durations_ignore_steps():
+def test_timers_of_a_duration_ignore_wall_clock_steps():
     clock = ManualClock(0)
     fired = []
     clock.after(1000, lambda: fired.append("after"))
@@ -183,7 +183,7 @@ class Machine:
             clock.fire_due()
 
 
-def test_the_machines_clock_notices_a_step_within_a_second():
+def test_system_clock_notices_a_wall_clock_step_within_a_second():
     machine = Machine()
     clock = machine.clock()
     began_ms = clock.now_ms()

@@ -54,7 +54,7 @@ def closed(received: list[Received]) -> tuple[str, int, str]:
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
-def test_versions_belong_to_their_series() -> None:
+def test_announced_version_belongs_to_its_release_series() -> None:
     for series, compat in COMPATS.items():
         assert compat.version.startswith(series + ".")
         assert Config(compat=compat).product_version == compat.version
@@ -79,7 +79,9 @@ def test_the_announced_version_can_be_configured() -> None:
         ("4.3", {"transient_nonexcl_queues": True}, Permission.DENIED),
     ],
 )
-def test_the_configuration_permits_and_denies(series: str, permit: dict[str, bool], expected: Permission) -> None:
+def test_configuration_permits_or_denies_deprecated_features(
+    series: str, permit: dict[str, bool], expected: Permission
+) -> None:
     assert COMPATS[series].configured(permit).global_qos is expected
 
 
@@ -109,7 +111,7 @@ def tuning(series: str) -> Wire:
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_the_smallest_frames(series: str) -> None:
+def test_smallest_allowed_frame_max_depends_on_the_version(series: str) -> None:
     smallest = 4096 if series == "4.0" else 8192
     client = tuning(series)
     client.send(0, "connection.tune-ok", channel_max=1, frame_max=smallest, heartbeat=0)
@@ -156,7 +158,7 @@ def test_transient_queues_may_be_shared_before_4_3(series: str) -> None:
     [("4.3", None, BY_DEFAULT), ("4.0", False, BY_CONFIGURATION), ("4.3", False, BY_DEFAULT)],
 )
 @pytest.mark.parametrize("arguments", [{}, {"auto_delete": True}, {"arguments": QUORUM}])
-def test_a_transient_queue_that_is_denied(
+def test_denied_transient_queue_closes_the_connection(
     series: str, permit: bool | None, text: str, arguments: dict[str, Any]
 ) -> None:
     client = client_of(series, {} if permit is None else {"transient_nonexcl_queues": permit})
@@ -328,7 +330,9 @@ def test_the_timeout_of_a_consumer_is_checked_from_4_3_on(queue: str, value: Fie
     ("series", "permit", "for_the_channel"),
     [("4.2", {}, True), ("4.3", {}, False), ("4.3", {"global_qos": True}, True), ("4.0", {"global_qos": False}, False)],
 )
-def test_channel_wide_limits(series: str, permit: dict[str, bool], for_the_channel: bool) -> None:
+def test_global_qos_limits_the_channel_only_if_permitted(
+    series: str, permit: dict[str, bool], for_the_channel: bool
+) -> None:
     client = client_of(series, permit)
     client.declare("q", durable=True)
     for body in b"1", b"2", b"3", b"4", b"5":
@@ -380,11 +384,11 @@ def returning(series: str) -> Iterator[tuple[int | None, int | None]]:
 
 
 @pytest.mark.parametrize("series", BEFORE_4_3)
-def test_every_return_counts_before_4_3(series: str) -> None:
+def test_every_return_counts_against_the_delivery_limit_before_4_3(series: str) -> None:
     assert list(returning(series)) == [(None, None), (None, 1), (None, 2), (None, 3), (None, 4), (None, 5)]
 
 
-def test_only_failures_count_from_4_3_on() -> None:
+def test_only_failures_count_against_the_delivery_limit_from_4_3_on() -> None:
     """x-delivery-count is present from the first failure on (rabbit_fifo_client:add_delivery_count_header/2)."""
     assert list(returning("4.3")) == [(None, None), (1, None), (2, 1), (3, 1), (4, 2), (5, 2)]
 
@@ -412,7 +416,7 @@ def test_reject_within_a_transaction_counts_as_well() -> None:
     assert [counts(got) for got in delivered] == [(1, 1)]
 
 
-def test_classic_queues_do_not_count() -> None:
+def test_classic_queues_do_not_count_deliveries() -> None:
     client = client_of("4.3")
     client.declare("q", durable=True)
     client.publish("q", b"1")
@@ -428,7 +432,7 @@ def test_classic_queues_do_not_count() -> None:
 @pytest.mark.parametrize(
     ("series", "order"), [("4.2", [b"9", b"7", b"0", b"40", b"4"]), ("4.3", [b"40", b"9", b"7", b"4", b"0"])]
 )
-def test_priorities_of_quorum_queues(series: str, order: list[bytes]) -> None:
+def test_priority_order_of_quorum_queues_depends_on_the_version(series: str, order: list[bytes]) -> None:
     client = client_of(series)
     client.declare("q", durable=True, arguments=QUORUM)
     for priority in 0, 9, 4, 7, 40:
@@ -436,7 +440,7 @@ def test_priorities_of_quorum_queues(series: str, order: list[bytes]) -> None:
     assert [client.get("q").body for _ in order] == order
 
 
-def test_a_message_without_a_priority_has_4_from_4_3_on() -> None:
+def test_message_without_a_priority_has_priority_4_from_4_3_on() -> None:
     """See rabbit_fifo:msg_priority/1; a priority above 31 counts as 31."""
     client = client_of("4.3")
     client.declare("q", durable=True, arguments=QUORUM)
@@ -541,7 +545,7 @@ def test_quorum_queues_delay_returned_messages_from_4_3_on(retry_type: str, afte
 # --- exchange types ---------------------------------------------------------------------------------------------------
 
 
-def test_there_are_exchanges_of_type_modulus_hash_from_4_3_on() -> None:
+def test_modulus_hash_exchange_type_exists_from_4_3_on() -> None:
     wanted = {"exchange": "x", "durable": True}
     delayed = {"exchange_type": "x-delayed-message", "arguments": {"x-delayed-type": longstr("x-modulus-hash")}}
     for series in SERIES:
@@ -587,7 +591,7 @@ def test_other_exchanges_take_any_number_of_hashes() -> None:
 
 @pytest.mark.parametrize("grant", ["configure", "write", "read", "none"])
 @pytest.mark.parametrize("kind", ["queue", "exchange"])
-def test_a_passive_declaration_takes_any_permission_from_4_3_on(kind: str, grant: str) -> None:
+def test_passive_declaration_needs_any_permission_from_4_3_on(kind: str, grant: str) -> None:
     """A missing queue or exchange makes no difference (rabbit_channel:check_any_resource_access_permitted/3)."""
     for series in ("4.2", "4.3"):
         broker = broker_of(series)
@@ -616,7 +620,7 @@ def test_a_passive_declaration_takes_any_permission_from_4_3_on(kind: str, grant
 # --- a real client ---------------------------------------------------------------------------------------------------
 
 
-def test_a_client_tries_an_upgrade_and_a_restart(tmp_path: Path) -> None:
+def test_counted_deliveries_survive_a_restart_with_compat_4_3(tmp_path: Path) -> None:
     """The number of returns that count against the limit survives a restart; the number of other returns does not."""
     arguments = ("--data-dir", str(tmp_path / "data"), "--set", "compat=4.3")
 

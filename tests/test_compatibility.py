@@ -27,7 +27,7 @@ def test_every_case_that_is_listed_exists():
     assert {pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in IDS)} == set()
 
 
-def test_every_area_is_told_of():
+def test_compatibility_page_lists_every_area_of_cases():
     areas = PAGE.split("\n## How compatibility is tested\n")[1].split("\n## ")[0]
     listed = {name for row in areas.splitlines() if row.startswith("| `") for name in re.findall(r"`([^`]+)`", row)}
     assert listed == {name.partition("/")[0] for name in IDS}

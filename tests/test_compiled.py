@@ -30,7 +30,7 @@ def test_an_interpreted_package_reports_the_reason(interpreted, monkeypatch, tmp
     assert how_it_runs() == "interpreted: no C compiler when it was installed"
 
 
-def test_a_checkout_has_no_reason(interpreted, monkeypatch, tmp_path):
+def test_checkout_without_a_recorded_reason_runs_from_source(interpreted, monkeypatch, tmp_path):
     monkeypatch.setattr(compiled, "REASON", tmp_path / "none")
     assert how_it_runs() == "interpreted: run from its source code"
 
@@ -43,7 +43,7 @@ def installed(interpreted, monkeypatch, tmp_path):
     return path.write_text
 
 
-def test_advice_names_the_reason_the_cost_and_the_command(installed):
+def test_advice_to_compile_names_the_reason_the_cost_and_the_command(installed):
     installed("no C compiler when it was installed\n")
     assert advice().startswith(
         "amqpbroker runs interpreted (no C compiler when it was installed), so each message takes"
@@ -52,7 +52,7 @@ def test_advice_names_the_reason_the_cost_and_the_command(installed):
     assert advice().endswith("pip install --force-reinstall --no-deps --no-cache-dir --no-binary amqpbroker amqpbroker")
 
 
-def test_advice_fits_the_reason(installed):
+def test_advice_matches_the_reason_for_being_interpreted(installed):
     installed("AMQPBROKER_COMPILE=0")
     assert "unset AMQPBROKER_COMPILE and run: pip install" in advice()
     compiled.REASON.unlink()
@@ -61,13 +61,13 @@ def test_advice_fits_the_reason(installed):
     assert advice() == ""
 
 
-def test_a_compiled_core_needs_no_advice(monkeypatch, tmp_path):
+def test_no_advice_to_compile_is_given_if_the_core_is_compiled(monkeypatch, tmp_path):
     monkeypatch.setattr(compiled, "is_compiled", lambda: True)
     assert (advice(), advice_once(tmp_path / "cache")) == ("", "")
     assert not (tmp_path / "cache").exists()
 
 
-def test_advice_is_given_once_for_each_reason(installed, tmp_path):
+def test_advice_to_compile_is_given_once_for_each_reason(installed, tmp_path):
     cache = tmp_path / "cache" / "amqpbroker"
     installed("no C compiler when it was installed")
     assert [advice_once(cache), advice_once(cache)] == [advice(), ""]
@@ -75,7 +75,7 @@ def test_advice_is_given_once_for_each_reason(installed, tmp_path):
     assert [advice_once(cache), advice_once(cache)] == [advice(), ""]
 
 
-def test_advice_is_given_each_time_if_that_cannot_be_recorded(installed, tmp_path):
+def test_advice_to_compile_is_repeated_if_it_cannot_be_recorded(installed, tmp_path):
     installed("no C compiler when it was installed")
     (tmp_path / "file").touch()
     assert [advice_once(tmp_path / "file" / "cache") for _ in range(2)] == [advice(), advice()]
@@ -88,7 +88,7 @@ def test_advice_is_recorded_in_the_users_cache(installed, monkeypatch, tmp_path)
     assert (tmp_path / "amqpbroker" / "advice.txt").read_text() == advice()
 
 
-def test_it_tells_what_python_found():
+def test_is_compiled_agrees_with_the_loaded_modules():
     """A compiled function is none of Python's."""
     assert is_compiled() == (not hasattr(LocalQueue.publish, "__code__"))
     assert how_it_runs().partition(":")[0] == ("compiled" if is_compiled() else "interpreted")

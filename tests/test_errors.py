@@ -6,13 +6,13 @@ from tests.harness import Wire, make_broker
 
 
 @pytest.mark.parametrize("code", REPLY_CODES)
-def test_a_text_begins_with_the_name_of_its_code(code: int) -> None:
+def test_error_text_begins_with_the_name_of_its_reply_code(code: int) -> None:
     error = AmqpError(code, "because")
     assert error.text == f"{REPLY_CODES[code][0]} - because"
     assert error.scope == ("channel" if code in (311, 312, 313, 403, 404, 405, 406) else "connection")
 
 
-def test_a_text_fits_a_shortstr_and_no_character_is_cut_apart() -> None:
+def test_long_error_text_is_cut_to_a_shortstr_between_characters() -> None:
     exact = not_found("x" * (255 - len("NOT_FOUND - ")))
     assert len(exact.text) == 255
     assert not exact.text.endswith("...")

@@ -25,7 +25,7 @@ def anchor(section):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_section_has_two_programs_that_claim_something(page):
+def test_every_features_page_section_has_two_programs_with_checks(page):
     for section, text in sections(page):
         programs = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         assert [language for language, _ in programs] in (["python", "javascript"], ["python", "php"]), section

@@ -53,7 +53,7 @@ def steps():
 
 
 @pytest.mark.parametrize("path", [*WORKFLOWS, *FORMS, *OTHERS], ids=lambda path: path.name)
-def test_it_is_yaml(path):
+def test_repository_configuration_files_are_valid_yaml(path):
     assert isinstance(loaded(path), dict)
 
 
@@ -61,7 +61,7 @@ def test_the_workflows_use_actions_of_known_versions():
     assert {step["uses"] for _, step in steps() if "uses" in step} == ACTIONS
 
 
-def test_every_job_waits_for_jobs_that_there_are_and_has_an_end():
+def test_every_workflow_job_needs_only_existing_jobs():
     for path in WORKFLOWS:
         found = loaded(path)["jobs"]
         for name, job in found.items():
@@ -135,7 +135,7 @@ def test_the_urls_of_the_project_are_its_home():
     assert (ROOT / "CHANGELOG.md").exists()
 
 
-def test_forms_have_fields_with_ids_of_their_own():
+def test_issue_forms_have_fields_with_unique_ids():
     for path in FORMS:
         if path.name == "config.yml":
             continue
@@ -189,7 +189,7 @@ def action(tmp_path):
 
 @pytest.mark.process
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-def test_the_action_starts_a_broker_and_tells_where(action, tmp_path):
+def test_github_action_starts_a_broker_and_outputs_its_urls(action, tmp_path):
     ran = action(PORT="0", MANAGEMENT_PORT="0", ARGUMENTS="--in-memory --set prometheus.tcp.port=none")
     assert ran.returncode == 0, ran.stdout + ran.stderr
     ready = json.loads((tmp_path / "amqpbroker-ready.json").read_text())
@@ -202,14 +202,14 @@ def test_the_action_starts_a_broker_and_tells_where(action, tmp_path):
 
 @pytest.mark.process
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
-def test_the_action_fails_with_the_log_of_a_broker_that_does_not_start(action):
+def test_github_action_shows_the_log_of_a_broker_that_does_not_start(action):
     ran = action(PORT="0", MANAGEMENT_PORT="0", ARGUMENTS="--set nonsense=1")
     assert ran.returncode == 1
     assert "::error::amqpbroker did not start" in ran.stderr
     assert "nonsense" in ran.stderr
 
 
-def test_the_action_declares_what_its_script_reads():
+def test_github_action_declares_the_inputs_its_script_reads():
     action = loaded(ROOT / "action.yml")
     (step,) = action["runs"]["steps"]
     script = (ROOT / "tools" / "github-action").read_text()

@@ -30,7 +30,7 @@ def stage(number):
     return re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[number + 1]
 
 
-def test_the_image_has_two_stages_and_the_second_has_no_source():
+def test_final_stage_of_the_image_has_no_source_code():
     assert len(instructions("FROM")) == 2
     assert "/src" not in stage(1)
 
@@ -99,7 +99,7 @@ def calls(tmp_path):
         (["rabbitmq-diagnostics", "-q", "ping"], "ctl|-q|ping|"),
     ],
 )
-def test_the_entry_point(calls, command, called):
+def test_entry_point_of_the_image_runs_the_expected_command(calls, command, called):
     assert calls("docker-entrypoint.sh", *command).stdout == called
 
 
@@ -173,7 +173,7 @@ def container(tmp_path):
 
 
 @pytest.mark.process
-def test_it_satisfies_the_modules_of_testcontainers(container):
+def test_image_works_with_the_testcontainers_modules(container):
     """Modules for Java and Node.js wait for a log line. The one for Python connects, and sets port and vhost."""
     port = free_port()
     variables = {
@@ -194,7 +194,7 @@ def test_it_satisfies_the_modules_of_testcontainers(container):
 
 
 @pytest.mark.process
-def test_it_reads_the_file_that_testcontainers_for_java_copies(container, tmp_path):
+def test_image_reads_the_config_file_of_testcontainers_for_java(container, tmp_path):
     custom = tmp_path / "rabbitmq-custom.conf"
     custom.write_text("default_vhost = of-the-file\n")
     port = free_port()
@@ -206,14 +206,14 @@ def test_it_reads_the_file_that_testcontainers_for_java_copies(container, tmp_pa
 
 @pytest.mark.process
 @pytest.mark.parametrize("check", [["ping"], ["check_port_connectivity"], ["check_running"], ["status"]])
-def test_it_has_the_health_checks_of_ci_services(container, check):
+def test_health_check_commands_of_ci_services_work_in_the_image(container, check):
     with container({"RABBITMQ_NODE_PORT": str(free_port())}) as started:
         started.wait_for_log(".*Server startup complete.*")
         ran = started.run("rabbitmq-diagnostics", "-q", *check)
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_the_page_about_ci_names_files_and_inputs_that_there_are():
+def test_ci_page_lists_the_inputs_of_the_action_and_the_image():
     page = (ROOT / "docs" / "ci.md").read_text()
     inputs = yaml.safe_load((ROOT / "action.yml").read_text())["inputs"]
     assert re.findall(r"^\| `([\w-]+)` \| .* \| .* \|$", page, re.MULTILINE) == list(inputs)

@@ -130,7 +130,7 @@ def test_modules_import_only_allowed_layers():
         ("wire", "json", True),
     ],
 )
-def test_imports_that_a_layer_may_have(layer, name, allowed):
+def test_layers_may_import_only_allowed_modules(layer, name, allowed):
     assert may_import(layer, name) is allowed
 
 
@@ -147,7 +147,7 @@ def test_folders_import_only_the_folders_below_them():
     assert against == NOT_YET
 
 
-def test_every_folder_has_its_row():
+def test_every_folder_of_a_layer_has_a_row_in_its_table():
     for layer, table in FOLDERS.items():
         assert {path.parent.name for path in (PACKAGE / layer).glob("*/__init__.py")} == set(table)
 
@@ -176,11 +176,11 @@ def circles(layer):
 
 
 @pytest.mark.parametrize("layer", CIRCLES)
-def test_circles_of_imports_do_not_grow(layer):
+def test_import_cycles_do_not_grow(layer):
     assert [sorted(circle) for circle in circles(layer) if len(circle) > CIRCLES[layer]] == []
 
 
-def test_events_import_nothing_that_emits_them():
+def test_event_modules_import_no_module_that_emits_events():
     for path in (PACKAGE / "broker" / "events").glob("*.py"):
         for name in imported(path):
             if name.startswith("amqpbroker.broker."):
@@ -194,7 +194,7 @@ def test_the_broker_imports_only_uris_of_the_client():
     }
 
 
-def test_the_table_has_no_cycle():
+def test_table_of_layers_has_no_cycle():
     for layer, below in LAYERS.items():
         assert all(layer not in LAYERS[other] for other in below)
 

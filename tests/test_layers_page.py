@@ -43,15 +43,15 @@ from tests.test_layers import FOLDERS, LAYERS
         (lambda tree: layers.abstract(tree, "C"), "class C:\n @property\n @abstractmethod\n def f(self): 1", 1),
     ],
 )
-def test_counts_of_the_architecture_page(count, source, number):
+def test_architecture_counts_of_a_source_are_correct(count, source, number):
     assert count(ast.parse(source)) == number
 
 
-def test_no_module_checks_whether_there_is_a_store():
+def test_no_module_checks_whether_a_store_exists():
     assert layers.total(layers.asks_whether_there, layers.MODULES) == "0"
 
 
-def test_the_state_of_the_architecture_is_one_page():
+def test_architecture_report_fits_on_one_page():
     lines = layers.page().splitlines()
     assert 30 < len(lines) <= 80
     assert max(map(len, lines)) < 200
@@ -60,7 +60,7 @@ def test_the_state_of_the_architecture_is_one_page():
     assert {line.split()[0] for line in lines if line.startswith("  ")} > folders
 
 
-def test_each_count_is_next_to_the_earlier_one():
+def test_architecture_report_shows_each_count_beside_its_earlier_value():
     counts = layers.counts()
     head, *lines = layers.page().splitlines()[-len(counts) - 1 :]
     assert head.split()[-2:] == ["before", "today"]

@@ -56,12 +56,12 @@ def takes_a_number_from_there():
     "code",
     [runs_a_command, Started, Inherited, in_a_function_within, through_a_module, with_multiprocessing, BrokerProcess],
 )
-def test_code_that_reaches_a_process(code):
+def test_code_that_starts_a_process_is_recognised(code):
     assert starts_process(code)
 
 
 @pytest.mark.parametrize("code", [names_nothing, takes_a_number_from_there, names_in, len, None])
-def test_code_that_starts_no_process(code):
+def test_code_that_starts_no_process_is_recognised(code):
     assert not starts_process(code)
 
 
@@ -69,7 +69,7 @@ def has(request, name):
     return request.node.get_closest_marker(name) is not None
 
 
-def test_a_test_of_neither_kind_has_no_marker(request):
+def test_test_that_neither_explores_nor_starts_a_process_has_no_marker(request):
     assert not has(request, "explore")
     assert not has(request, "process")
 

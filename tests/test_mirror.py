@@ -34,11 +34,11 @@ def mirrored(source):
     return TESTS / path.parent / f"test_{path.name}"
 
 
-def test_every_source_has_tests_of_its_own_or_a_row():
+def test_every_source_file_has_its_own_tests_or_a_row_in_the_list():
     assert [name for name in sorted(sources()) if not mirrored(name).exists() and name not in COVERED] == []
 
 
-def test_no_row_is_for_a_removed_source_or_one_with_its_own_tests():
+def test_no_listed_source_file_is_removed_or_has_its_own_tests():
     known = sources()
     assert [name for name in COVERED if name not in known or mirrored(name).exists()] == []
 
@@ -47,12 +47,12 @@ def test_every_row_names_an_existing_test_file():
     assert [row for row in ROWS if not (TESTS / row[1]).is_file() or not Path(row[1]).name.startswith("test_")] == []
 
 
-def test_the_rows_are_sorted_and_unique():
+def test_rows_of_sources_without_own_tests_are_sorted_and_unique():
     names = [name for name, _ in ROWS]
     assert names == sorted(set(names))
 
 
-def test_only_functions_that_are_not_empty_are_counted(tmp_path):
+def test_only_functions_with_a_body_are_counted_per_source_file(tmp_path):
     from tests import mirror  # imports this module
 
     source = tmp_path / "source.py"

@@ -48,12 +48,12 @@ def words(tree):
             yield node.value
 
 
-def test_only_texts_of_rabbitmq_name_the_kind_outside_of_queues():
+def test_queue_kinds_outside_of_queues_are_named_only_in_rabbitmq_texts():
     naming = {name: parsed(path) for name, path in outside() if KIND.search(text(path))}
     assert {name for name, tree in naming.items() if any(map(KIND.search, words(tree)))} == TEXTS.keys()
 
 
-def test_nothing_outside_of_queues_compares_the_name_of_a_kind():
+def test_no_code_outside_of_queues_compares_the_name_of_a_queue_kind():
     names = KINDS.keys()
     found = []
     for name, path in outside():
@@ -64,7 +64,7 @@ def test_nothing_outside_of_queues_compares_the_name_of_a_kind():
     assert found == []
 
 
-def test_one_file_of_the_page_names_kinds_for_a_broker_that_does_not_list_them():
+def test_only_one_javascript_file_of_the_page_names_queue_kinds():
     page = PACKAGE / "management" / "static" / "js"
     named = [path for path in page.rglob("*.js") if KIND.search(path.read_text())]
     assert [str(path.relative_to(page)) for path in named] == ["queue_types.js"]

@@ -19,19 +19,19 @@ PACKAGE = Path(__file__).parent.parent / "packages" / "npm"
 MANIFEST = json.loads((PACKAGE / "package.json").read_text())
 
 
-def test_it_has_the_version_of_the_broker_and_no_dependencies():
+def test_npm_package_has_the_broker_version_and_no_dependencies():
     assert MANIFEST["version"] == amqpbroker.__version__
     assert not [key for key in MANIFEST if "ependencies" in key]
 
 
-def test_what_it_exports_is_in_the_package():
+def test_exported_files_are_in_the_npm_package():
     exported = MANIFEST["exports"]["."]
     for path in (MANIFEST["main"], MANIFEST["types"], *exported.values()):
         assert (PACKAGE / path).is_file()
         assert Path(path).parts[0] in MANIFEST["files"]
 
 
-def test_it_has_every_fault_of_the_python_api():
+def test_npm_package_has_every_fault_of_the_python_api():
     named = re.findall(r'^  "(\w+)",$', (PACKAGE / "lib" / "faults.js").read_text(), re.MULTILINE)
     methods = {name: getattr(method, "__annotations__", {}) for name, method in vars(Faults).items()}
     orders = {name for name, annotations in methods.items() if annotations.get("return") is Ordered}
@@ -40,7 +40,7 @@ def test_it_has_every_fault_of_the_python_api():
 
 @pytest.mark.process
 @pytest.mark.skipif(not shutil.which("npm"), reason="needs Node.js and npm")
-def test_its_own_tests_pass():
+def test_tests_of_the_npm_package_pass():
     command = shlex.join([sys.executable, "-m", "amqpbroker"])
     environment = {**ENVIRONMENT, "AMQPBROKER_COMMAND": command, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     ran = subprocess.run(["npm", "test"], cwd=PACKAGE, env=environment, capture_output=True, text=True, timeout=300)

@@ -4,7 +4,7 @@ from amqpbroker import octets, plain_octets
 
 
 @pytest.mark.parametrize("module", [octets, plain_octets])
-def test_signed_integers_are_read_in_place(module):
+def test_signed_integers_are_read_at_an_offset(module):
     data = b"." + bytes([255, 254, 0, 1, 0, 0, 0, 9, 7])
     assert module.read_i16_be(data, 1) == -2
     assert module.read_i32_be(data, 1) == int.from_bytes(data[1:5], "big", signed=True)
@@ -13,7 +13,7 @@ def test_signed_integers_are_read_in_place(module):
 
 
 @pytest.mark.parametrize("module", [octets, plain_octets])
-def test_a_buffer_is_returned_whole_and_reused(module):
+def test_bytes_writer_returns_its_whole_buffer_and_is_reusable(module):
     writer = module.BytesWriter()
     writer.write(b"ab")
     module.write_i64_be(writer, 258)

@@ -28,20 +28,20 @@ def wheel(tmp_path):
     return path
 
 
-def test_every_requirement_has_a_lower_bound_and_no_other():
+def test_only_listed_requirements_have_an_upper_bound():
     for each in PROJECT["dependencies"]:
         name, version = re.fullmatch(r"([\w-]+)([^;]*)(;.*)?", each).groups()[:2]
         assert re.fullmatch(r">=[\d.]+(,<[\d.]+)?", version.strip()), each
         assert ("<" in version) == (name in BOUNDED), each
 
 
-def test_the_decision_names_every_requirement_and_its_lower_bound():
+def test_decision_record_lists_every_requirement_and_its_lower_bound():
     page = (ROOT / "docs" / "decisions" / "0057-dependencies.md").read_text()
     rows = dict(re.findall(r"^\| ([\w-]+) \| ([\d.]+)", page, re.MULTILINE))
     assert rows == dict(re.findall(r"^([\w-]+)>=([\d.]+)", "\n".join(PROJECT["dependencies"]), re.MULTILINE))
 
 
-def test_the_lowest_versions_are_chosen_of_what_the_wheel_requires(wheel, tmp_path):
+def test_lowest_versions_of_the_wheel_requirements_are_installed(wheel, tmp_path):
     lowest = oldest.commands(tmp_path, Path("python"), wheel, newest=False)
     newest = oldest.commands(tmp_path, Path("python"), wheel, newest=True)
     assert (tmp_path / "requirements.in").read_text().splitlines()[1:] == ["click>=8.0"]
@@ -52,7 +52,7 @@ def test_the_lowest_versions_are_chosen_of_what_the_wheel_requires(wheel, tmp_pa
 
 @pytest.mark.explore
 @pytest.mark.process
-def test_a_wheel_runs_beside_the_oldest_versions(monkeypatch):
+def test_wheel_runs_with_the_oldest_supported_dependency_versions(monkeypatch):
     """The other tests run with the newest ones."""
     monkeypatch.setenv("AMQPBROKER_COMPILE", "0")
     monkeypatch.setattr("sys.argv", ["oldest"])

@@ -56,7 +56,7 @@ def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_modu
     assert {Path(path).stem.removeprefix("test_") for path in QUICK_COMPILED} == hot | {"compiled", "replay"}
 
 
-def test_every_folder_and_file_with_tests_is_in_one_part():
+def test_every_test_folder_and_file_belongs_to_exactly_one_part():
     both = [path for _, part in parts(()) for path in part]
     assert len(both) == len(set(both))
     covering = [[top for top in both if f"{path.relative_to(ROOT)}/".startswith(f"{top}/")] for path in TEST_FILES]
@@ -75,7 +75,7 @@ def test_paths_are_split_into_parts():
     ]
 
 
-def test_quick_tests_alone_by_default(runs, capsys):
+def test_only_quick_tests_are_run_by_default(runs, capsys):
     assert passes.main([]) == 0
     assert runs[1:] == [
         (kind, ["-m", QUICK, *SHOW_SLOW, *part])
@@ -86,7 +86,7 @@ def test_quick_tests_alone_by_default(runs, capsys):
     assert capsys.readouterr().out.startswith("79 passed, 6 skipped in ")
 
 
-def test_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
+def test_option_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
     assert passes.main(["--all"]) == 0
     made = runs[1:]
     quick, others, long, alone = made[:11], made[11:13], made[13:15], made[15:]
@@ -100,7 +100,7 @@ def test_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
     assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 
 
-def test_the_rest_includes_the_results_of_earlier_quick_tests(runs, capsys):
+def test_option_rest_adds_the_results_of_earlier_quick_tests(runs, capsys):
     assert passes.main(["--all"]) == 0
     every = runs[1:]
     del runs[1:]
@@ -118,7 +118,7 @@ def test_quick_tests_are_counted_once(runs):
         passes.main(["--rest"])
 
 
-def test_the_rest_fails_if_the_quick_tests_failed(runs, capsys):
+def test_option_rest_fails_if_the_quick_tests_failed(runs, capsys):
     says = dict(runs[0])
     runs[0]["interpreted"] = (1, "1 failed, 3 passed in 1.00s")
     passes.main([])
@@ -167,23 +167,23 @@ def test_the_run_fails_if_either_pass_fails(runs, capsys, kind):
     assert f"FAILED: {kind}, quick: tests/broker\n" in capsys.readouterr().out
 
 
-def test_nothing_to_run_is_no_failure_of_one_part(runs):
+def test_part_without_selected_tests_does_not_fail(runs):
     runs[0]["compiled"] = (5, "20 deselected in 0.10s")
     assert passes.main([]) == 0
 
 
-def test_nothing_to_run_at_all_is_a_failure(runs, capsys):
+def test_run_without_any_selected_tests_fails(runs, capsys):
     runs[0].update(dict.fromkeys(runs[0], (5, "20 deselected in 0.10s")))
     assert passes.main([]) == 1
     assert "no tests ran in " in capsys.readouterr().out
 
 
-def test_a_run_that_is_killed_is_a_failure(runs):
+def test_killed_pytest_process_fails_the_run(runs):
     runs[0]["compiled"] = (-9, "....")
     assert passes.main([]) == 1
 
 
-def test_pytests_last_line_is_read():
+def test_counts_are_parsed_from_the_last_line_of_pytest():
     line = "1 failed, 20 passed, 3 skipped, 2 deselected, 1 error in 3.21s (0:01:03)"
     assert counted(f"....\n=== {line} ===\n") == {"failed": 1, "passed": 20, "skipped": 3, "deselected": 2, "error": 1}
     assert counted("no tests ran in 0.01s") == {}
@@ -217,6 +217,6 @@ class TestWithoutCompiler:
         with pytest.raises(SystemExit, match="no C compiler when it was installed"):
             passes.passes()
 
-    def test_with_one_there_are_both(self, built):
+    def test_interpreted_and_compiled_pass_are_run_with_a_compiler(self, built):
         (built / "amqpbroker" / "interpreted.txt").unlink()
         assert passes.passes() == [INTERPRETED, AS_COMPILED]

@@ -12,7 +12,7 @@ ENDLESS = ["^(a|aa)+$", "^(a|a)*$", "(.*a){25}x", "^" + "(a|a)" * 30 + "b"]
 NAME = "a" * 200 + "!"
 
 
-def test_a_pattern_is_searched_for_and_an_empty_one_is_everywhere() -> None:
+def test_pattern_matches_anywhere_and_an_empty_one_matches_any_text() -> None:
     assert Pattern("b").found_in("abc")
     assert Pattern("").found_in("")
     assert not Pattern("^$").found_in("a")
@@ -31,7 +31,7 @@ def test_a_pattern_is_searched_for_and_an_empty_one_is_everywhere() -> None:
         (r"[(]{1,2}\(", "((", "("),
     ],
 )
-def test_matches(pattern: str, found: str, missed: str | None) -> None:
+def test_pattern_matches_only_the_expected_text(pattern: str, found: str, missed: str | None) -> None:
     assert Pattern(pattern).found_in(found)
     assert missed is None or not Pattern(pattern).found_in(missed)
 
@@ -52,7 +52,7 @@ def test_matches(pattern: str, found: str, missed: str | None) -> None:
         ("^a.*$", "ab\n", "ab\nc"),
     ],
 )
-def test_plain_patterns_match_like_others(pattern: str, found: str, missed: str) -> None:
+def test_plain_patterns_match_as_without_the_fast_path(pattern: str, found: str, missed: str) -> None:
     for each in (Pattern(pattern), Pattern(f"(?:{pattern})")):
         assert each.found_in(found)
         assert not each.found_in(missed)
@@ -60,7 +60,7 @@ def test_plain_patterns_match_like_others(pattern: str, found: str, missed: str)
 
 @pytest.mark.alone
 @pytest.mark.parametrize("pattern", ["[a]*b", "[ab]*[bc]$", "^[a]*[a]*b", "^(a|aa|aaa)[a]*b", "^.*a.*b$"])
-def test_a_search_without_a_time_limit_is_short(pattern: str) -> None:
+def test_pattern_search_without_a_time_limit_is_fast(pattern: str) -> None:
     plain = Pattern(pattern)
     began = time.process_time()
     assert not plain.found_in("a" * 255)
@@ -71,7 +71,7 @@ def test_a_search_without_a_time_limit_is_short(pattern: str) -> None:
 @pytest.mark.parametrize("repeated", ["[a]*", ".*", "[^b]+", "(a|aa)", "(a|a)[a]*"])
 @pytest.mark.parametrize("start", ["", "^"])
 @pytest.mark.parametrize("count", range(1, 9))
-def test_a_search_ends_however_many_repetitions_there_are(start: str, repeated: str, count: int) -> None:
+def test_pattern_search_ends_quickly_for_any_number_of_repetitions(start: str, repeated: str, count: int) -> None:
     pattern = Pattern(f"{start}{repeated * count}[bc]")
     began = time.process_time()
     assert not pattern.found_in("a" * 255)
@@ -79,7 +79,7 @@ def test_a_search_ends_however_many_repetitions_there_are(start: str, repeated: 
 
 
 @pytest.mark.parametrize("pattern", [r"^\w+$", r"^(?:\w)+$", "^[[:alpha:]]+$"])
-def test_classes_are_ascii_as_in_rabbitmq_by_default(pattern: str) -> None:
+def test_character_classes_of_patterns_are_ascii_by_default(pattern: str) -> None:
     assert not Pattern(pattern).found_in("日本")
     assert Pattern(pattern, unicode=True).found_in("日本")
 
@@ -118,7 +118,7 @@ def test_patterns_that_compile_slowly_are_refused(depth: int) -> None:
 
 
 @pytest.mark.parametrize("pattern", ENDLESS)
-def test_expression_that_never_ends_is_given_up(pattern: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_regular_expression_that_never_ends_is_interrupted(pattern: str, caplog: pytest.LogCaptureFixture) -> None:
     endless = Pattern(pattern)
     began = time.process_time()
     with caplog.at_level(logging.WARNING):
@@ -129,7 +129,7 @@ def test_expression_that_never_ends_is_given_up(pattern: str, caplog: pytest.Log
     ]
 
 
-def test_a_pattern_is_given_up_after_three_long_searches() -> None:
+def test_pattern_is_disabled_after_three_long_searches() -> None:
     endless = Pattern("^(a|aa)+$")
     for _ in range(2):
         assert not endless.found_in(NAME)

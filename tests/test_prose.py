@@ -8,7 +8,7 @@ from tests import prose
 OF_RABBITMQ = {"Whether a given vhost is running"}
 
 
-def test_no_sentence_breaks_a_rule():
+def test_no_sentence_of_code_or_docs_breaks_a_prose_rule():
     paths = [prose.ROOT / each for each in (*prose.FOLDERS, *prose.PAGES)]
     found = [each for each in prose.findings(paths) if each.text not in OF_RABBITMQ]
     assert [str(each) for each in found] == []

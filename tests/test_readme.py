@@ -17,7 +17,7 @@ def blocks(language):
 
 
 @pytest.mark.smoke
-def test_hello_world(broker):
+def test_hello_world_of_the_readme_runs(broker):
     (script,) = blocks("python")
     # The script says nothing of a port; on this machine the broker has not the default one.
     runner = f"import pika; pika.connection.Parameters.DEFAULT_PORT = {broker.port}; exec({script!r})"
@@ -25,7 +25,7 @@ def test_hello_world(broker):
     assert (ran.stdout, ran.stderr) == ("Hello World!\n", "")
 
 
-def test_the_commands_it_opens_with_exist():
+def test_commands_at_the_beginning_of_the_readme_exist():
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     commands = re.findall(r"^(.+?)(?: +#.*)?$", blocks("sh")[0], re.MULTILINE)
     assert commands == ["make run", "make test", "uvx amqpbroker", "pipx run amqpbroker"]

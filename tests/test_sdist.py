@@ -23,7 +23,7 @@ def tracked():
     return {name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()}
 
 
-def test_it_is_the_project_as_it_is_in_the_repository(tmp_path):
+def test_sdist_contains_exactly_the_files_of_the_repository(tmp_path):
     files = tracked()
     source = tmp_path / "source"
     for name in files:

@@ -46,7 +46,7 @@ def test_compiled_modules_are_below_the_event_loop(setup):
         assert "asyncio" not in {top.partition(".")[0] for top in imported(path)}
 
 
-def test_the_module_that_is_checked_is_compiled(setup):
+def test_module_that_is_compiled_checks_is_in_the_list(setup):
     """One module is checked to find out whether all are compiled."""
     assert f'find_spec("amqpbroker.{setup.HOT[0]}")' in Path(compiled.__file__).read_text()
     assert compiled.REASON.name == setup.REASON
@@ -75,14 +75,14 @@ def test_setup_py_has_no_metadata():
 
 
 @pytest.mark.parametrize("command", ["editable_wheel", "sdist", "egg_info", "build_ext", "develop"])
-def test_only_a_wheel_is_compiled(setup, monkeypatch, command):
+def test_setup_commands_other_than_a_wheel_build_compile_nothing(setup, monkeypatch, command):
     monkeypatch.setattr(sys, "argv", ["setup.py", command])
     monkeypatch.setattr(setup, "extensions", lambda: pytest.fail("compiled"))
     assert setup.compiled() == []
     assert setup.Interpreted.reason == ""
 
 
-def test_a_wheel_is_compiled(setup, monkeypatch):
+def test_wheel_build_compiles_the_extensions(setup, monkeypatch):
     monkeypatch.setattr(setup, "missing", str)
     monkeypatch.setattr(setup, "extensions", lambda: ["an extension"])
     assert setup.compiled() == ["an extension"]
@@ -136,7 +136,7 @@ print(setup.build_wheel("dist"))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="of compilers of Unix")
-def test_the_extension_calls_its_own_functions_directly(setup, monkeypatch):
+def test_extension_is_compiled_with_hidden_symbol_visibility(setup, monkeypatch):
     made = setup.Extension("made", [], extra_compile_args=["-O3", "-Werror"])
     monkeypatch.setattr("mypyc.build.mypycify", lambda *_, **__: [made])
     monkeypatch.chdir(ROOT)
@@ -144,7 +144,7 @@ def test_the_extension_calls_its_own_functions_directly(setup, monkeypatch):
     assert made.extra_compile_args == ["-O3", "-fvisibility=hidden"]
 
 
-def test_compilation_can_be_turned_off(setup, monkeypatch):
+def test_environment_variable_turns_compilation_off(setup, monkeypatch):
     monkeypatch.setattr(setup, "ASKED", "0")
     monkeypatch.setattr(setup, "extensions", lambda: pytest.fail("compiled"))
     assert setup.compiled() == []

@@ -20,19 +20,19 @@ def run(*command, **environment):
     )
 
 
-def test_in_a_log_a_step_is_a_line_at_its_beginning_and_one_at_its_end():
+def test_step_in_a_log_prints_a_line_at_its_start_and_at_its_end():
     ran = run("echo", "not shown", STEPS="3")
     assert (ran.returncode, ran.stdout) == (0, "")
     assert re.fullmatch(r"\[1/3\] Installing \.\.\.\n\[1/3\] Installing: done in \d+ s\n", ran.stderr)
 
 
-def test_a_step_that_fails_shows_the_output_and_has_its_status():
+def test_failed_step_shows_the_output_and_keeps_the_exit_status():
     ran = run("sh", "-c", "echo out; echo err >&2; exit 3")
     assert ran.returncode == 3
     assert re.fullmatch(r"\[1\] Installing \.\.\.\n\[1\] Installing: failed after \d+ s\nout\nerr\n", ran.stderr)
 
 
-def test_on_a_terminal_it_is_one_line_whose_seconds_count():
+def test_step_on_a_terminal_is_one_line_with_a_running_seconds_count():
     mine, its = pty.openpty()
     process = subprocess.Popen([STEP, "2", "Compiling", "sleep", "1.1"], stderr=its, env=ENVIRONMENT | {"STEPS": "3"})
     os.close(its)

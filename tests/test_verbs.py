@@ -121,7 +121,7 @@ def test_verbs_in_function_names_have_the_meaning_of_the_table(path):
     assert found == set(), "see 'Words of this project' in CONTRIBUTING.md"
 
 
-def test_modules_of_a_verb_have_functions_with_it():
+def test_each_module_listed_for_a_verb_has_a_function_with_that_verb():
     for verb, modules in MODULES_OF.items():
         for module in modules:
             paths = [path for path in MODULES if str(path.relative_to(PACKAGE)).startswith(module)]
@@ -151,5 +151,5 @@ def test_contributing_has_a_row_for_every_verb():
         ("store/log.py", "class L:\n def forget_up_to(self) -> None: ...", []),
     ],
 )
-def test_names_that_do_not_fit_are_found(path, source, found):
+def test_function_names_that_break_the_verb_rules_are_found(path, source, found):
     assert list(faults(path, source)) == [f"{path}: {name}" for name in found]

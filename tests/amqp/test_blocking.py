@@ -91,7 +91,9 @@ def test_a_run_of_repeated_publishes_is_blocked(client: Wire, other: Wire, broke
     assert other.depth("q") == 11
 
 
-def test_an_empty_message_is_published_and_blocks(client: Wire, other: Wire, broker: Broker) -> None:
+def test_empty_message_is_published_before_an_alarm_blocks_the_connection(
+    client: Wire, other: Wire, broker: Broker
+) -> None:
     client.call(1, "confirm.select")
     broker.alarms.set("disk")
     client.publish("q", b"")
@@ -148,7 +150,7 @@ def test_a_client_without_the_capability_is_blocked_without_notice(
     assert other.depth("q") == 1
 
 
-def test_the_reason_is_sent_once_and_the_last_alarm_unblocks(client: Wire, broker: Broker) -> None:
+def test_blocked_is_sent_once_and_unblocked_after_the_last_alarm(client: Wire, broker: Broker) -> None:
     broker.alarms.set("memory")
     client.publish("q", b"x")
     assert names(client.receive()) == ["connection.blocked"]

@@ -18,7 +18,7 @@ def client():
 
 @pytest.mark.parametrize("frame_max", [131072, 40_000, STREAMED + 8, STREAMED + 7])
 @pytest.mark.parametrize("step", [STREAMED, 5000, 1461, 65_536, 1_000_000])
-def test_a_body_arrives_whole_however_it_is_cut(client, frame_max, step):
+def test_message_body_is_complete_however_its_bytes_arrive(client, frame_max, step):
     data = published("q", BODY, frame_max=frame_max) + published("q", b"next")
     for at in range(0, len(data), step):
         client.connection.feed(data[at : at + step])
@@ -27,7 +27,7 @@ def test_a_body_arrives_whole_however_it_is_cut(client, frame_max, step):
     assert client.connection.wanted == 0
 
 
-def test_wanted_counts_up_to_the_next_payload(client):
+def test_wanted_byte_count_covers_the_rest_of_a_body(client):
     data = published("q", BODY)
     client.connection.feed(data[:-50_000])
     assert client.connection.wanted == 50_000 - 1 + 8
@@ -38,14 +38,14 @@ def test_wanted_counts_up_to_the_next_payload(client):
     assert client.get("q").body == BODY
 
 
-def test_wanted_counts_beyond_the_frame_to_the_end_of_the_body(client):
+def test_wanted_byte_count_covers_further_frames_of_a_body(client):
     data = published("q", BODY, frame_max=40_000)
     first = data.index(b"\3\0\1") + 7
     client.connection.feed(data[: first + 10_000])
     assert client.connection.wanted == len(BODY) - 10_000 + 8
 
 
-def test_a_wrong_end_octet_of_a_whole_large_frame_closes_the_connection(client):
+def test_wrong_end_byte_of_a_complete_large_frame_closes_the_connection(client):
     data = published("q", BODY, frame_max=40_000)
     second = data.index(b"\3\0\1", data.index(b"\3\0\1") + 40_000 - 1)
     client.connection.feed(data[: second - 1] + b"x" + data[second:])
@@ -53,7 +53,7 @@ def test_a_wrong_end_octet_of_a_whole_large_frame_closes_the_connection(client):
     assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
 
 
-def test_a_wrong_end_octet_closes_the_connection(client):
+def test_wrong_frame_end_byte_closes_the_connection(client):
     data = published("q", BODY)
     client.connection.feed(data[:60_000])
     client.connection.feed(data[60_000:-1] + b"x")
@@ -74,7 +74,7 @@ def test_a_body_frame_longer_than_the_body_closes_the_connection(client):
     assert (told.name, told.arguments["reply_code"]) == ("connection.close", 501)
 
 
-def test_a_body_for_a_channel_closed_meanwhile_is_ignored(client):
+def test_body_for_a_channel_closed_before_it_arrives_is_ignored(client):
     data = published("q", BODY)
     client.connection.feed(data[:60_000])
     channel = client.connection.channels[1]

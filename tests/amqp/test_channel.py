@@ -209,7 +209,7 @@ def test_an_unroutable_publish_is_confirmed_ahead_of_those_that_wait_for_the_dis
     assert info.message_stats["confirm"] == 5
 
 
-def test_a_direct_reply_is_confirmed_at_once_too(client: Wire, other: Wire) -> None:
+def test_direct_reply_is_confirmed_immediately(client: Wire, other: Wire) -> None:
     client.consume("amq.rabbitmq.reply-to", no_ack=True)
     other.declare("q")
     client.publish("q", reply_to="amq.rabbitmq.reply-to")
@@ -280,7 +280,9 @@ def outstanding(client: Wire, other: Wire) -> list[bytes]:
         (0, True, []),
     ],
 )
-def test_acknowledging(holding: Wire, other: Wire, tag: int, multiple: bool, left: list[bytes]) -> None:
+def test_ack_settles_one_or_multiple_deliveries(
+    holding: Wire, other: Wire, tag: int, multiple: bool, left: list[bytes]
+) -> None:
     holding.send(1, "basic.ack", delivery_tag=tag, multiple=multiple)
     assert holding.receive() == []
     assert outstanding(holding, other) == left
@@ -289,7 +291,9 @@ def test_acknowledging(holding: Wire, other: Wire, tag: int, multiple: bool, lef
 @pytest.mark.parametrize("multiple", [False, True])
 @pytest.mark.parametrize("how", ["ack", "nack"])
 @pytest.mark.parametrize("tag", [6, 99, 2**64 - 1])
-def test_unknown_tags(holding: Wire, other: Wire, how: str, tag: int, multiple: bool) -> None:
+def test_unknown_delivery_tag_closes_the_channel(
+    holding: Wire, other: Wire, how: str, tag: int, multiple: bool
+) -> None:
     holding.send(1, f"basic.{how}", delivery_tag=tag, multiple=multiple)
     assert error(holding) == f"PRECONDITION_FAILED - unknown delivery tag {tag}"
     assert [other.get("q").body for _ in range(5)] == [b"1", b"2", b"3", b"4", b"5"]
@@ -299,34 +303,34 @@ def acks(*tags: int, channel: int = 1) -> bytes:
     return b"".join(frame(METHOD, channel, methods.encode("basic.ack", delivery_tag=tag)) for tag in tags)
 
 
-def test_a_run_of_acks(holding: Wire, other: Wire) -> None:
+def test_consecutive_acks_settle_their_deliveries(holding: Wire, other: Wire) -> None:
     holding.feed(acks(1, 2, 4))
     assert holding.receive() == []
     assert outstanding(holding, other) == [b"3", b"5"]
 
 
-def test_a_wrong_tag_in_a_run_closes_its_channel_and_nothing_else(holding: Wire, other: Wire) -> None:
+def test_unknown_tag_among_consecutive_acks_closes_only_its_channel(holding: Wire, other: Wire) -> None:
     holding.call(2, "channel.open")
     holding.feed(acks(1, 2, 2, 4) + frame(METHOD, 2, methods.encode("basic.qos")))
     assert [(got.channel, got.name) for got in holding.receive()] == [(1, "channel.close"), (2, "basic.qos-ok")]
     assert [other.get("q").body for _ in range(3)] == [b"3", b"4", b"5"]
 
 
-def test_a_broken_frame_ends_a_run(holding: Wire, other: Wire) -> None:
+def test_broken_frame_after_consecutive_acks_closes_the_connection(holding: Wire, other: Wire) -> None:
     holding.feed(acks(1, 2)[:-1] + b"\0" + acks(3))
     (got,) = holding.receive()
     assert "invalid_frame_end_marker" in got.arguments["reply_text"]
     assert [other.get("q").body for _ in range(4)] == [b"2", b"3", b"4", b"5"]
 
 
-def test_runs_of_two_channels_are_kept_apart(holding: Wire, other: Wire) -> None:
+def test_consecutive_acks_of_two_channels_are_handled_separately(holding: Wire, other: Wire) -> None:
     holding.call(2, "channel.open")
     holding.feed(acks(1, 2) + acks(3, channel=2) + acks(4))
     assert error(holding) == "PRECONDITION_FAILED - unknown delivery tag 3"
     assert outstanding(holding, other) == [b"3", b"5"]
 
 
-def test_a_tag_is_settled_once(holding: Wire, other: Wire) -> None:
+def test_delivery_tag_is_settled_only_once(holding: Wire, other: Wire) -> None:
     holding.send(1, "basic.ack", delivery_tag=2)
     holding.send(1, "basic.ack", delivery_tag=3, multiple=True)
     holding.send(1, "basic.ack", delivery_tag=2)
@@ -360,14 +364,14 @@ def test_requeued_messages_return_to_their_positions(holding: Wire, other: Wire,
 
 
 @pytest.mark.parametrize("requeue", [False, True])
-def test_nack_of_many(holding: Wire, other: Wire, requeue: bool) -> None:
+def test_nack_of_multiple_deliveries_requeues_or_discards_them(holding: Wire, other: Wire, requeue: bool) -> None:
     holding.call(1, "basic.cancel", consumer_tag="c")
     holding.send(1, "basic.nack", delivery_tag=3, multiple=True, requeue=requeue)
     holding.receive()
     assert other.depth("q") == (3 if requeue else 0)
 
 
-def test_many_acks_of_multiple_deliveries(client: Wire, other: Wire) -> None:
+def test_many_acks_of_multiple_deliveries_settle_all_of_them(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=100)
     client.consume("q", "c")
@@ -383,7 +387,7 @@ def test_many_acks_of_multiple_deliveries(client: Wire, other: Wire) -> None:
     assert outstanding(client, other) == []
 
 
-def test_recover_delivers_everything_again(holding: Wire) -> None:
+def test_recover_redelivers_all_unacknowledged_messages(holding: Wire) -> None:
     holding.send(1, "basic.ack", delivery_tag=2)
     holding.send(1, "basic.recover", requeue=True)
     ok, *again = holding.receive()
@@ -455,7 +459,7 @@ def test_acknowledged_deliveries_do_not_time_out(cut: Cut) -> None:
         assert client.receive() == []
 
 
-def test_a_message_got_counts_as_well(cut: Cut) -> None:
+def test_unacknowledged_get_times_out(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q")
     client.publish("q", b"1")
@@ -464,7 +468,7 @@ def test_a_message_got_counts_as_well(cut: Cut) -> None:
     assert "timed out" in error(client)
 
 
-def test_a_queue_may_have_a_timeout_of_its_own(cut: Cut) -> None:
+def test_consumer_timeout_of_a_queue_overrides_the_default(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", arguments={"x-consumer-timeout": Field("I", 10_000)})
     client.consume("q")
@@ -474,7 +478,7 @@ def test_a_queue_may_have_a_timeout_of_its_own(cut: Cut) -> None:
     assert "Timeout value used: 10000 ms" in error(client)
 
 
-def test_without_a_timeout_nothing_happens(cut: Cut) -> None:
+def test_unacknowledged_delivery_stays_if_the_timeout_is_disabled(cut: Cut) -> None:
     client = Wire(make_broker(consumer_timeout_ms=0), cut).log_in()
     client.declare("q")
     client.consume("q")
@@ -488,7 +492,7 @@ def test_without_a_timeout_nothing_happens(cut: Cut) -> None:
 # --- cancel notification ---------------------------------------------------------------------------------------------
 
 
-def test_a_client_without_the_capability_gets_no_cancel(
+def test_client_without_consumer_cancel_notify_gets_no_cancel(
     connect: Callable[..., Wire], other: Wire, broker: Broker
 ) -> None:
     client = connect(capabilities=())

@@ -37,7 +37,7 @@ def test_every_publish_is_counted_repeated_or_not(broker: Broker, client: Wire):
     assert counts(broker.vhost("/").queues["q"])["publish"] == 10
 
 
-def test_a_publish_to_several_queues_and_to_none(broker: Broker, client: Wire):
+def test_publish_to_several_queues_or_to_none_is_counted_once(broker: Broker, client: Wire):
     for queue in ("q", "p"):
         client.declare(queue)
         client.call(1, "queue.bind", queue=queue, exchange="amq.fanout")
@@ -77,7 +77,7 @@ def test_publishes_before_and_after_a_binding_add_up(broker: Broker, client: Wir
     assert exchange_counts(broker) == (12, 12)
 
 
-def test_a_closed_channel_leaves_its_counts_behind(broker: Broker, client: Wire):
+def test_counts_of_a_closed_channel_stay_in_the_totals(broker: Broker, client: Wire):
     client.declare("q")
     client.feed(published("q", b"x") * 4)
     client.get("q", no_ack=False)
@@ -90,7 +90,7 @@ def test_a_closed_channel_leaves_its_counts_behind(broker: Broker, client: Wire)
     assert not broker.vhost("/").exchange("").outlets
 
 
-def test_a_transaction_counts_at_its_commit(broker: Broker, client: Wire):
+def test_transaction_is_counted_at_its_commit(broker: Broker, client: Wire):
     client.declare("q")
     client.call(1, "tx.select")
     client.publish("q", b"a")
@@ -159,7 +159,7 @@ def test_gets_are_counted(broker: Broker, client: Wire):
     assert counts(broker.vhost("/").queues["q"]) == expected
 
 
-def test_deliveries_without_acknowledgement(broker: Broker, client: Wire):
+def test_deliveries_without_acknowledgement_are_counted(broker: Broker, client: Wire):
     client.declare("q")
     client.publish("q")
     client.consume("q", no_ack=True)
@@ -169,7 +169,7 @@ def test_deliveries_without_acknowledgement(broker: Broker, client: Wire):
         assert counts(counted) == {"publish": 2, "deliver_no_ack": 2}
 
 
-def test_the_limit_for_a_whole_channel_still_holds_after_gets(client: Wire, other: Wire):
+def test_global_prefetch_applies_after_gets(client: Wire, other: Wire):
     """The number of outstanding deliveries is the difference of two counters."""
     client.call(1, "basic.qos", prefetch_count=2, global_=True)
     client.declare("q")
@@ -186,7 +186,7 @@ def test_the_limit_for_a_whole_channel_still_holds_after_gets(client: Wire, othe
 # --- connections and channels ---------------------------------------------------------------------------------------
 
 
-def test_churn_and_logins():
+def test_churn_and_logins_are_counted():
     broker = make_broker()
     wire = Wire(broker).log_in()
     wire.call(2, "channel.open")

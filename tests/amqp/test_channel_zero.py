@@ -34,7 +34,9 @@ def test_both_protocol_headers_of_0_9_1_are_accepted(broker: Broker, header: byt
         b"\xff" * 5000,
     ],
 )
-def test_another_protocol_header_is_answered_with_the_supported_one(broker: Broker, header: bytes, split: int) -> None:
+def test_unsupported_protocol_header_is_answered_with_the_supported_one(
+    broker: Broker, header: bytes, split: int
+) -> None:
     client = Wire(broker)
     client.feed(header[:split])
     assert client.receive() == []

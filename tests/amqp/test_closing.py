@@ -18,7 +18,7 @@ def test_a_channel_error_leaves_the_other_channels_alone(client: Wire, other: Wi
     assert [got.body for got in client.receive()] == [b"1"]
 
 
-def test_closing_from_the_client(client: Wire, broker: Broker, clock: ManualClock) -> None:
+def test_connection_closed_by_the_client_is_released(client: Wire, broker: Broker, clock: ManualClock) -> None:
     client.declare("mine", exclusive=True)
     assert client.call(0, "connection.close") == Received(0, "connection.close-ok", {})
     assert not broker.vhost("/").queues
@@ -77,7 +77,7 @@ def test_shutdown_before_the_connection_is_open_closes_the_socket(broker: Broker
     assert client.connection.closing
 
 
-def test_the_broker_can_close_for_any_reason(client: Wire) -> None:
+def test_broker_can_close_a_connection_with_any_reply(client: Wire) -> None:
     client.connection.force_close(not_allowed("because"))
     assert client.closed() == (530, "NOT_ALLOWED - because")
 

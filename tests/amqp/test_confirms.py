@@ -87,7 +87,7 @@ def test_refused_publishes_that_wait_for_the_disk_count_as_waiting():
     assert store.counted >= 100 * 32
 
 
-def test_iterations_that_wait_for_one_sync_are_merged():
+def test_confirms_that_wait_for_the_same_disk_sync_are_merged():
     store = LaggingStore()
     confirms = Confirms(1, store)
     store.appended = 1
@@ -133,7 +133,7 @@ def test_an_unroutable_publish_is_confirmed_immediately_and_once():
     assert (confirms.unconfirmed, confirms.acked, confirms.refused) == (0, 9, 1)
 
 
-def test_an_iteration_that_ends_within_a_run_confirmed_ahead_confirms_the_rest():
+def test_flush_confirms_publishes_around_those_confirmed_early():
     store = LaggingStore()
     confirms = Confirms(1, store)
     store.appended = 1
@@ -152,7 +152,7 @@ def test_an_iteration_that_ends_within_a_run_confirmed_ahead_confirms_the_rest()
     assert flushed(confirms) == []
 
 
-def test_runs_confirmed_ahead_are_limited_while_the_disk_is_stuck():
+def test_number_of_early_confirms_is_limited_while_the_disk_is_stuck():
     store = LaggingStore()
     confirms = Confirms(1, store)
     store.appended = 1

@@ -22,7 +22,7 @@ def header(size: int, channel: int = 1, properties: bytes = b"\0\0") -> bytes:
 # --- frames ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_end_octet_ends_all_communication(client: Wire, clock: ManualClock) -> None:
+def test_frames_after_a_wrong_frame_end_byte_are_ignored(client: Wire, clock: ManualClock) -> None:
     client.feed(method("basic.get")[:-1] + b"\xcd" + HEARTBEAT_FRAME)
     code, text = client.closed()
     assert code == 501
@@ -34,7 +34,7 @@ def test_a_wrong_end_octet_ends_all_communication(client: Wire, clock: ManualClo
 
 
 @pytest.mark.parametrize("size", [4097, 100_000, 2**32 - 1])
-def test_a_frame_that_is_too_large_is_refused_by_its_head(
+def test_too_large_frame_is_refused_once_its_header_arrives(
     connect: Callable[..., Wire], clock: ManualClock, size: int
 ) -> None:
     client = connect(frame_max=4096)
@@ -46,7 +46,7 @@ def test_a_frame_that_is_too_large_is_refused_by_its_head(
     assert client.connection.closing
 
 
-def test_frames_up_to_8_octets_too_large_are_accepted(connect: Callable[..., Wire], other: Wire) -> None:
+def test_frames_up_to_8_bytes_above_frame_max_are_accepted(connect: Callable[..., Wire], other: Wire) -> None:
     client = connect(frame_max=4096)
     client.declare("q")
     client.feed(method("basic.publish", routing_key="q") + header(4096) + frame(BODY, 1, b"x" * 4096))
@@ -55,7 +55,7 @@ def test_frames_up_to_8_octets_too_large_are_accepted(connect: Callable[..., Wir
     assert client.closed()[0] == 501
 
 
-def test_a_whole_session_sent_at_once(broker: Broker, cut: Cut) -> None:
+def test_complete_session_sent_at_once_is_handled(broker: Broker, cut: Cut) -> None:
     client = Wire(broker, cut)
     client.feed(
         b"AMQP\0\0\x09\x01"
@@ -97,7 +97,7 @@ def test_large_bodies_on_two_channels_interleave(client: Wire, other: Wire) -> N
     assert [other.get("q").body for _ in range(2)] == [b"1" * 3000, b"2" * 1500]
 
 
-def test_methods_on_one_channel_within_the_content_of_another(client: Wire) -> None:
+def test_methods_are_accepted_within_the_content_of_another_channel(client: Wire) -> None:
     client.call(2, "channel.open")
     client.declare("q")
     client.feed(method("basic.publish", 1, routing_key="q") + header(4))
@@ -108,7 +108,7 @@ def test_methods_on_one_channel_within_the_content_of_another(client: Wire) -> N
     assert [client.get("q").body for _ in range(2)] == [b"whole", b"abcd"]
 
 
-def test_a_channel_error_within_a_burst_of_publishes(client: Wire, other: Wire) -> None:
+def test_publishes_after_a_channel_error_in_the_same_input_are_ignored(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.feed(published("q", b"1") + published("q", b"2", exchange="nope") + published("q", b"3"))
     assert [got.name for got in client.receive()] == ["channel.close"]
@@ -200,7 +200,7 @@ def test_confirms_to_a_publisher_that_does_not_read_take_constant_memory(broker:
     assert (ack.arguments["delivery_tag"], ack.arguments["multiple"]) == (2000, True)
 
 
-def test_an_incomplete_frame_waits(client: Wire) -> None:
+def test_incomplete_frame_is_handled_once_its_last_byte_arrives(client: Wire) -> None:
     data = method("queue.declare", queue="q")
     for octet in data[:-1]:
         client.connection.feed(bytes((octet,)))
@@ -220,7 +220,7 @@ def test_repeated_publishes_are_delivered_unchanged(client: Wire, other: Wire, s
     assert [each.arguments["delivery_tag"] for each in client.receive()] == [20]
 
 
-def test_publishes_that_differ_only_in_size_or_end(client: Wire, other: Wire) -> None:
+def test_repeated_publish_with_another_size_or_frame_end_is_noticed(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.feed(published("q", b"12345") * 4 + published("q", b"1234") + published("q", b"12345")[:-1] + b"\xcd")
     assert client.closed()[0] == 501
@@ -236,7 +236,7 @@ def test_a_repeated_publish_within_the_content_of_another_is_an_error(client: Wi
     assert other.depth("q") == 4
 
 
-def test_the_content_of_a_publish_is_on_its_channel(client: Wire, other: Wire) -> None:
+def test_content_on_another_channel_than_its_publish_is_an_error(client: Wire, other: Wire) -> None:
     client.call(2, "channel.open")
     client.declare("q")
     client.feed(method("basic.publish", routing_key="q") + header(5, 2) + frame(BODY, 2, b"12345"))
@@ -292,7 +292,7 @@ def test_repeated_publishes_are_confirmed(client: Wire, other: Wire) -> None:
     assert ack.arguments["delivery_tag"] == 3
 
 
-def test_repeated_publishes_on_a_reopened_channel(client: Wire, other: Wire) -> None:
+def test_repeated_publishes_are_confirmed_on_a_reopened_channel(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="amq.direct", routing_key="k")
 

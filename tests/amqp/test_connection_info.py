@@ -8,7 +8,7 @@ from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire, make_broker
 
 
-def test_a_connection(broker: Broker, clock: ManualClock):
+def test_connection_info_has_all_values(broker: Broker, clock: ManualClock):
     wire = Wire(broker)
     wire.feed(b"AMQP\0\0\x09\x01")
     properties = {"connection_name": longstr("mine"), "product": longstr("p")}
@@ -62,7 +62,7 @@ def test_output_that_waits_for_the_socket_is_shown(client: Wire):
     assert client.connection.info().send_pend == 12
 
 
-def test_states(broker: Broker, client: Wire):
+def test_connection_info_shows_each_state(broker: Broker, client: Wire):
     connection = client.connection
     assert (connection.info().user_provided_name, connection.info().state) == (None, "running")
     broker.alarms.set("memory")
@@ -75,7 +75,7 @@ def test_states(broker: Broker, client: Wire):
     assert connection.info().state == "closing"
 
 
-def test_channels_by_number(client: Wire):
+def test_channel_infos_are_ordered_by_channel_number(client: Wire):
     for number in (7, 3):
         client.call(number, "channel.open")
     infos = client.connection.channel_infos()
@@ -83,7 +83,7 @@ def test_channels_by_number(client: Wire):
     assert infos[2].name == "127.0.0.1:40000 -> 127.0.0.1:5672 (7)"
 
 
-def test_a_channel(client: Wire):
+def test_channel_info_shows_its_prefetch_and_counts(client: Wire):
     client.declare("q")
     for _ in range(5):
         client.publish("q")
@@ -134,7 +134,7 @@ def test_consumers(client: Wire):
     assert (second.active, second.activity_status) == (False, "waiting")
 
 
-def test_the_consumer_timeout_of_a_queue():
+def test_consumer_info_shows_the_timeout_of_its_queue():
     broker = make_broker(consumer_timeout_ms=1000)
     wire = Wire(broker).log_in()
     wire.declare("q", arguments={"x-consumer-timeout": Field("I", 70_000)})

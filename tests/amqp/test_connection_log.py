@@ -56,7 +56,9 @@ def log_in(client: Wire, vhost: str = "/", **more: Any) -> None:
     client.receive()
 
 
-def test_a_connection_from_its_beginning_to_its_end(broker: Broker, cut: Cut, clock: ManualClock, lines: Any) -> None:
+def test_start_login_and_end_of_a_connection_are_logged(
+    broker: Broker, cut: Cut, clock: ManualClock, lines: Any
+) -> None:
     client = Wire(broker, cut)
     log_in(client)
     assert lines() == [
@@ -74,7 +76,7 @@ def test_a_connection_from_its_beginning_to_its_end(broker: Broker, cut: Cut, cl
     ]
 
 
-def test_a_client_that_closes_its_socket(client: Wire, lines: Any) -> None:
+def test_client_that_closes_its_socket_is_logged_as_a_warning(client: Wire, lines: Any) -> None:
     client.connection.lost()
     assert lines()[-1] == (
         f"warning connection: closing AMQP connection <0.N.0> ({PEER}, vhost: '/', user: 'guest', duration: '0ms'):\n"
@@ -91,14 +93,14 @@ def test_a_connection_without_data_is_logged_at_debug(broker: Broker, lines: Any
     ]
 
 
-def test_a_client_that_does_not_speak_amqp(broker: Broker, cut: Cut, lines: Any) -> None:
+def test_client_that_does_not_speak_amqp_is_logged_as_an_error(broker: Broker, cut: Cut, lines: Any) -> None:
     Wire(broker, cut).feed(b"GET / HTTP/1.0")
     assert lines()[-1].startswith(
         f"error connection: closing AMQP connection <0.N.0> ({PEER}, duration: '0ms'):\n{{bad_header,<<\"GET / HT"
     )
 
 
-def test_a_handshake_timeout(broker: Broker, clock: ManualClock, lines: Any) -> None:
+def test_handshake_timeout_is_logged(broker: Broker, clock: ManualClock, lines: Any) -> None:
     silent, started = Wire(broker), Wire(broker)
     started.feed(b"AMQP\0\0\x09\x01")
     lines()
@@ -112,7 +114,7 @@ def test_a_handshake_timeout(broker: Broker, clock: ManualClock, lines: Any) -> 
     assert silent.connection.closing
 
 
-def test_a_wrong_password(broker: Broker, clock: ManualClock, lines: Any) -> None:
+def test_login_with_a_wrong_password_is_logged(broker: Broker, clock: ManualClock, lines: Any) -> None:
     start(Wire(broker), password="hush-hush")
     clock.advance(3_000)
     assert lines()[2:] == [
@@ -122,7 +124,7 @@ def test_a_wrong_password(broker: Broker, clock: ManualClock, lines: Any) -> Non
     ]
 
 
-def test_a_missing_vhost(broker: Broker, lines: Any) -> None:
+def test_login_to_an_unknown_vhost_is_logged(broker: Broker, lines: Any) -> None:
     log_in(Wire(broker), vhost="nope")
     assert lines()[2:] == [
         f"error connection: Error on AMQP connection <0.N.0> ({PEER} - my-conn, user: 'guest', state: opening):\n"
@@ -130,7 +132,7 @@ def test_a_missing_vhost(broker: Broker, lines: Any) -> None:
     ]
 
 
-def test_a_channel_error(client: Wire, lines: Any) -> None:
+def test_channel_error_is_logged(client: Wire, lines: Any) -> None:
     lines()
     client.send(1, "queue.declare", queue="é", passive=True)
     assert lines() == [
@@ -139,7 +141,7 @@ def test_a_channel_error(client: Wire, lines: Any) -> None:
     ]
 
 
-def test_a_connection_error(client: Wire, lines: Any) -> None:
+def test_connection_error_is_logged(client: Wire, lines: Any) -> None:
     lines()
     client.send(5, "queue.declare", queue="x")
     client.send(0, "connection.close-ok")
@@ -151,7 +153,7 @@ def test_a_connection_error(client: Wire, lines: Any) -> None:
     ]
 
 
-def test_lost_frame_boundaries(client: Wire, clock: ManualClock, lines: Any) -> None:
+def test_frame_error_is_logged_with_the_end_of_the_connection(client: Wire, clock: ManualClock, lines: Any) -> None:
     lines()
     client.feed(b"\x08\x00\x00\x00\x00\x00\x00\xff")
     clock.advance(3_000)
@@ -163,7 +165,7 @@ def test_lost_frame_boundaries(client: Wire, clock: ManualClock, lines: Any) -> 
     assert closing.endswith(", duration: '3s'):\nfatal_frame_error")
 
 
-def test_missed_heartbeats(connect: Callable[..., Wire], clock: ManualClock, lines: Any) -> None:
+def test_missed_heartbeats_are_logged(connect: Callable[..., Wire], clock: ManualClock, lines: Any) -> None:
     connect(heartbeat=1)
     lines()
     clock.advance(3_000)
@@ -178,7 +180,9 @@ def test_shutdown_is_not_logged_as_an_error(client: Wire, lines: Any) -> None:
     assert line.endswith("connection_forced: \"broker forced connection closure with reason 'shutdown'\"")
 
 
-def test_records_have_their_subject_as_attributes(client: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_records_have_connection_vhost_user_and_channel_attributes(
+    client: Wire, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.clear()
     client.send(1, "queue.declare", queue="x", passive=True)
     (record,) = caplog.records
@@ -186,7 +190,7 @@ def test_records_have_their_subject_as_attributes(client: Wire, caplog: pytest.L
     assert about == {"connection": PEER, "vhost": "/", "user": "guest", "channel": 1, "connection_name": None}
 
 
-def test_no_record_has_a_password(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_record_contains_a_password(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     broker = make_broker(default_users=(*Config().default_users, DefaultUser("bob", "hush-hush")))
     log_in(Wire(broker), user="bob", password="hush-hush")
@@ -212,11 +216,11 @@ def test_no_record_has_a_password(caplog: pytest.LogCaptureFixture) -> None:
         (90_061_000, "1D, 1H, 1M, 1s"),
     ],
 )
-def test_durations(ms: int, shown: str) -> None:
+def test_duration_is_formatted_in_days_hours_minutes_and_seconds(ms: int, shown: str) -> None:
     assert _duration(ms) == shown
 
 
-def test_later_steps_run_after_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
+def test_later_cleanup_steps_run_after_one_that_raises(caplog: pytest.LogCaptureFixture) -> None:
     ran = []
 
     def fail() -> None:
@@ -229,7 +233,7 @@ def test_later_steps_run_after_one_that_raises(caplog: pytest.LogCaptureFixture)
     assert "LookupError: wrong" in caplog.text
 
 
-def test_later_steps_run_after_an_exception_that_cannot_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_later_cleanup_steps_run_after_an_exception_that_cannot_be_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     ran = []
 
     def fail(*_: object) -> None:

@@ -26,7 +26,7 @@ def timing(cut: Cut, **options: Any) -> tuple[Wire, ManualClock]:
     return Wire(broker, cut).log_in(), broker.clock
 
 
-def test_a_classic_queue_has_no_timeout(cut: Cut) -> None:
+def test_classic_queue_does_not_cancel_consumers_of_overdue_deliveries(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True)
     client.publish("q", b"1")
@@ -35,7 +35,7 @@ def test_a_classic_queue_has_no_timeout(cut: Cut) -> None:
     assert client.receive() == []
 
 
-def test_a_quorum_queue_requeues_overdue_deliveries_and_cancels(cut: Cut) -> None:
+def test_quorum_queue_requeues_overdue_deliveries_and_cancels_the_consumer(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"old")
@@ -138,7 +138,7 @@ def test_the_tag_of_a_consumer_cancelled_by_timeout_stays_in_use(cut: Cut) -> No
     )
 
 
-def test_a_consumer_cancelled_while_paused_gets_nothing_more(cut: Cut) -> None:
+def test_consumer_cancelled_while_paused_gets_no_more_messages(cut: Cut) -> None:
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"1")
@@ -217,7 +217,9 @@ def test_the_channel_of_a_client_without_consumer_cancel_notify_is_closed(cut: C
 
 
 @pytest.mark.parametrize(("of_queue", "of_consumer", "waits"), [(None, 200, True), (200, None, True), (10, 200, True)])
-def test_precedence_of_timeouts(cut: Cut, of_queue: int | None, of_consumer: int | None, waits: bool) -> None:
+def test_timeout_of_the_consumer_overrides_that_of_the_queue(
+    cut: Cut, of_queue: int | None, of_consumer: int | None, waits: bool
+) -> None:
     client, clock = timing(cut)
     declared = {} if of_queue is None else {"x-consumer-timeout": Field("I", of_queue * 1000)}
     consumed = {} if of_consumer is None else {"x-consumer-timeout": Field("I", of_consumer * 1000)}
@@ -276,7 +278,7 @@ def test_no_check_is_scheduled_without_a_timeout(cut: Cut) -> None:
 
 
 @pytest.mark.parametrize(("retry_type", "is_delayed"), [("all", True), ("returned", True), ("failed", False)])
-def test_taken_back_deliveries_are_delayed_like_returns_that_are_no_failure(
+def test_taken_back_deliveries_are_retried_with_the_delay_of_returns(
     cut: Cut, retry_type: str, is_delayed: bool
 ) -> None:
     client, clock = timing(cut)

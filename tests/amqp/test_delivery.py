@@ -132,7 +132,7 @@ def test_requeueing_allows_further_deliveries(client: Wire, other: Wire, how: st
     assert [got.body for got in client.receive()] == [b"2"]
 
 
-def test_prefetch_is_for_consumers_that_start_afterwards(client: Wire, other: Wire) -> None:
+def test_prefetch_applies_to_consumers_started_afterwards(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.consume("q", "free")
     client.call(1, "basic.qos", prefetch_count=1)
@@ -154,7 +154,7 @@ def test_messages_of_a_cancelled_consumer_do_not_count_for_the_next(client: Wire
     assert tags(client.consume("q", "second")) == ["second"]
 
 
-def test_prefetch_does_not_bind_get_and_no_ack(client: Wire, other: Wire) -> None:
+def test_prefetch_does_not_limit_get_and_no_ack_consumers(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1)
     client.consume("q", no_ack=True)
@@ -167,7 +167,7 @@ def test_prefetch_does_not_bind_get_and_no_ack(client: Wire, other: Wire) -> Non
         assert client.get("q", no_ack=False).name == "basic.get-ok"
 
 
-def test_a_global_prefetch_is_for_the_channel_as_a_whole(client: Wire, other: Wire) -> None:
+def test_global_prefetch_limits_the_channel_as_a_whole(client: Wire, other: Wire) -> None:
     client.declare("a")
     client.declare("b")
     client.consume("a", "a")
@@ -184,7 +184,7 @@ def test_a_global_prefetch_is_for_the_channel_as_a_whole(client: Wire, other: Wi
     assert (other.depth("a"), other.depth("b")) == (0, 0)
 
 
-def test_both_limits_hold(client: Wire, other: Wire) -> None:
+def test_prefetch_of_the_consumer_and_of_the_channel_both_apply(client: Wire, other: Wire) -> None:
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=2)
     client.call(1, "basic.qos", prefetch_count=3, global_=True)
@@ -195,7 +195,7 @@ def test_both_limits_hold(client: Wire, other: Wire) -> None:
     assert sorted(tags(client.receive())) in (["a", "a", "b"], ["a", "b", "b"])
 
 
-def test_a_global_limit_is_per_channel(client: Wire, other: Wire) -> None:
+def test_global_prefetch_of_a_channel_does_not_limit_other_channels(client: Wire, other: Wire) -> None:
     client.call(2, "channel.open")
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
@@ -307,7 +307,7 @@ def test_a_slow_reader_gets_at_most_the_output_limit(slow: Wire, other: Wire, si
     assert slow.turn() == b""
 
 
-def test_long_names_count_as_well(other: Wire, broker: Broker) -> None:
+def test_output_limit_includes_queue_names_and_consumer_tags(other: Wire, broker: Broker) -> None:
     name = "q" * 255
     client = Wire(broker).log_in()
     client.declare(name)
@@ -327,7 +327,7 @@ def test_a_slow_reader_gets_everything_in_order_when_it_reads_again(slow: Wire, 
     assert other.depth("q") == 0
 
 
-def test_each_iteration_writes_about_the_output_limit(slow: Wire, other: Wire) -> None:
+def test_each_event_loop_iteration_writes_about_the_output_limit(slow: Wire, other: Wire) -> None:
     for _ in range(200):
         other.publish("q", b"x" * SIZE)
     slow.connection.set_writable(True)
@@ -340,7 +340,7 @@ def test_each_iteration_writes_about_the_output_limit(slow: Wire, other: Wire) -
     assert written > 200 * SIZE
 
 
-def test_other_consumers_of_the_queue_are_served_meanwhile(slow: Wire, other: Wire) -> None:
+def test_other_consumers_get_messages_while_one_reads_slowly(slow: Wire, other: Wire) -> None:
     other.consume("q", "quick", no_ack=True)
     got = 0
     for _ in range(400):
@@ -367,7 +367,7 @@ def test_a_single_message_may_exceed_the_output_limit(slow: Wire, other: Wire) -
     assert [len(got.body or b"") for got in slow.receive()] == [3 * ROOM, 1]
 
 
-def test_every_consumer_of_a_connection_gets_its_share(broker: Broker, other: Wire, cut: Cut) -> None:
+def test_consumers_of_a_connection_share_its_output_equally(broker: Broker, other: Wire, cut: Cut) -> None:
     client = Wire(broker, cut).log_in()
     for queue in ("a", "b", "c"):
         client.declare(queue)

@@ -82,7 +82,9 @@ def test_unknown_method_of_any_class_is_not_implemented(client: Wire, class_id: 
 
 @pytest.mark.parametrize("number", [0, 7])
 @pytest.mark.parametrize("class_id", [0x8000, 0xFFFF])
-def test_unknown_method_on_channel_0_or_a_channel_that_is_not_open(client: Wire, number: int, class_id: int) -> None:
+def test_unknown_method_on_a_channel_that_is_not_open_is_a_channel_error(
+    client: Wire, number: int, class_id: int
+) -> None:
     client.feed(frame(METHOD, number, class_id.to_bytes(2, "big") + b"\xff\xff"))
     (got,) = client.receive()
     assert (got.arguments["reply_code"], got.arguments["class_id"], got.arguments["method_id"]) == (
@@ -110,7 +112,7 @@ def test_method_of_the_wrong_length_is_a_syntax_error(broker: Broker, name: str,
         assert got.arguments["class_id"] << 16 | got.arguments["method_id"] == methods.BY_NAME[name].ids
 
 
-def test_method_of_the_connection_with_the_wrong_number_of_octets(broker: Broker) -> None:
+def test_connection_method_with_the_wrong_number_of_bytes_is_refused(broker: Broker) -> None:
     for payload in [*misfits("connection.close"), *misfits("connection.update-secret")]:
         client = Wire(broker).log_in()
         client.feed(frame(METHOD, 0, payload))
@@ -123,7 +125,7 @@ def test_publish_that_cannot_be_decoded_is_refused_before_its_content(client: Wi
 
 
 @pytest.mark.parametrize(("size", "shown"), [(16, "all"), (17, "first 16")])
-def test_frame_that_is_unusable_is_shown_by_its_first_16_octets(client: Wire, size: int, shown: str) -> None:
+def test_error_of_an_invalid_frame_shows_its_first_16_bytes(client: Wire, size: int, shown: str) -> None:
     client.feed(frame(4, 1, bytes(range(1, size + 1))))
     octets = ",".join(map(str, range(1, 17)))
     assert client.closed()[1] == f"FRAME_ERROR - type 4, {shown} octets = <<{octets}>>: unknown_frame"

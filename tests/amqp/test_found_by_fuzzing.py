@@ -16,21 +16,21 @@ from tests.harness import LaggingStore, Wire, make_broker, published
 
 
 @pytest.mark.parametrize("split", [1, 6, 7])
-def test_the_protocol_header_in_two_pieces(split):
+def test_protocol_header_in_two_pieces_is_accepted(split):
     client = Wire(make_broker())
     client.connection.feed(b"AMQP\0\0\x09\x01"[:split])
     client.connection.feed(b"AMQP\0\0\x09\x01"[split:])
     assert [got.name for got in client.receive()] == ["connection.start"]
 
 
-def test_seven_octets_of_a_head_in_two_pieces():
+def test_too_large_frame_is_refused_if_its_header_arrives_in_two_pieces():
     client = Wire(make_broker()).log_in()
     client.connection.feed(b"\x03\0")
     client.connection.feed(b"\x01\xff\xff\xff\xff")
     assert [got.name for got in client.receive()] == ["connection.close"]
 
 
-def test_a_long_chain_of_auto_delete_exchanges():
+def test_long_chain_of_auto_delete_exchanges_is_deleted():
     vhost = make_vhost()
     chain = [vhost.declare_exchange(f"x{i}", "fanout", False, True, False, {}) for i in range(1000)]
     for source, destination in itertools.pairwise(chain):
@@ -41,7 +41,7 @@ def test_a_long_chain_of_auto_delete_exchanges():
     assert not any(exchange.name in vhost.exchanges for exchange in chain)
 
 
-def test_a_global_prefetch_is_shared_in_turn():
+def test_consumers_use_a_global_prefetch_in_turn():
     client, other = Wire(broker := make_broker()).log_in(), Wire(broker).log_in()
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
@@ -57,7 +57,7 @@ def test_a_global_prefetch_is_shared_in_turn():
     assert got == ["one", "two"] * 3
 
 
-def test_a_global_prefetch_and_consumer_priorities():
+def test_global_prefetch_serves_the_consumer_of_higher_priority_first():
     client, other = Wire(broker := make_broker()).log_in(), Wire(broker).log_in()
     client.declare("q")
     client.call(1, "basic.qos", prefetch_count=1, global_=True)
@@ -75,7 +75,7 @@ def test_a_global_prefetch_and_consumer_priorities():
     assert got == ["high"] * 3
 
 
-def test_consumer_priorities_when_the_output_accepts_deliveries_again():
+def test_consumer_priorities_apply_when_output_is_possible_again():
     client, other = Wire(broker := make_broker()).log_in(), Wire(broker).log_in()
     client.declare("q")
     client.consume("q", "low", no_ack=True)
@@ -86,7 +86,7 @@ def test_consumer_priorities_when_the_output_accepts_deliveries_again():
 
 
 @pytest.mark.parametrize("error", [False, True])
-def test_no_confirms_on_a_channel_that_was_closed(error):
+def test_reopened_channel_gets_no_confirms_of_the_closed_one(error):
     store = LaggingStore()
     client = Wire(Broker(Config(), ManualClock(), store)).log_in()
     client.declare("q")
@@ -111,7 +111,7 @@ def test_no_confirms_on_a_channel_that_was_closed(error):
     assert client.receive() == []
 
 
-def test_a_message_is_not_handed_to_a_connection_that_is_lost():
+def test_message_is_not_delivered_to_a_lost_connection():
     client, other = Wire(broker := make_broker()).log_in(), Wire(broker).log_in()
     client.call(2, "channel.open")
     client.declare("q", arguments={"x-single-active-consumer": Field("t", True)})
@@ -125,7 +125,7 @@ def test_a_message_is_not_handed_to_a_connection_that_is_lost():
     assert other.depth("q") == 5
 
 
-def test_a_shorter_expiry_by_policy_counts_at_once():
+def test_shorter_queue_expiry_by_policy_applies_immediately():
     vhost = make_vhost()
     queue = declare(vhost, expires=3_600_000)
     queue.apply_settings(QueueSettings(expires_ms=1000))
@@ -133,7 +133,7 @@ def test_a_shorter_expiry_by_policy_counts_at_once():
     assert "q" not in vhost.queues
 
 
-def test_no_heartbeat_after_close_ok():
+def test_no_heartbeat_is_sent_after_close_ok():
     client = Wire(make_broker()).log_in(heartbeat=10)
     client.call(0, "connection.close")
     client.broker.clock.advance(29_000)
@@ -151,7 +151,7 @@ def test_reply_texts_are_utf_8():
     assert got.arguments["reply_code"] == 403
 
 
-def test_a_routing_key_that_is_not_utf_8():
+def test_routing_key_that_is_not_utf_8_is_accepted():
     client = Wire(make_broker()).log_in()
     client.call(1, "confirm.select")
     client.feed(published(b"\xff", b"x"))
@@ -159,7 +159,7 @@ def test_a_routing_key_that_is_not_utf_8():
 
 
 @pytest.mark.explore
-def test_many_gets_are_bounded():
+def test_output_of_many_gets_is_bounded():
     client = Wire(make_broker()).log_in()
     client.declare("q")
     client.publish("q", b"x" * 1_000_000)

@@ -97,7 +97,7 @@ def said(**settings: Any) -> dict[str, str]:
     return {name: field.value.decode() for name, field in properties.items()}
 
 
-def test_server_properties_are_rabbitmqs_and_one_of_the_broker() -> None:
+def test_server_properties_are_those_of_rabbitmq_and_the_broker_version() -> None:
     properties = said()
     assert list(properties.items()) == [
         ("cluster_name", "amqpbroker@localhost"),
@@ -110,7 +110,7 @@ def test_server_properties_are_rabbitmqs_and_one_of_the_broker() -> None:
     ]
 
 
-def test_a_setting_switches_to_the_brokers_own_names() -> None:
+def test_product_identity_switches_server_properties_to_the_own_names() -> None:
     properties = said(product_identity="amqpbroker")
     assert (properties["product"], properties["version"]) == ("amqpbroker", amqpbroker.__version__)
     assert properties["platform"] == f"Python {platform.python_version()}"
@@ -121,7 +121,7 @@ def test_a_setting_switches_to_the_brokers_own_names() -> None:
 
 
 @pytest.mark.parametrize("identity", ["rabbitmq", "amqpbroker"])
-def test_a_configured_product_overrides_both(identity: str) -> None:
+def test_configured_product_overrides_either_product_identity(identity: str) -> None:
     properties = said(product_identity=identity, product_name="Acme", product_version="7.1")
     assert (properties["product"], properties["version"]) == ("Acme", "7.1")
 
@@ -181,7 +181,7 @@ def test_a_malformed_login_is_never_reported_to_the_client(
     assert closes_silently(started, clock)
 
 
-def test_guest_is_for_this_machine_only(broker: Broker, clock: ManualClock, cut: Cut) -> None:
+def test_guest_can_log_in_from_the_local_machine_only(broker: Broker, clock: ManualClock, cut: Cut) -> None:
     stranger = Wire(broker, cut, host="192.0.2.7")
     stranger.feed(HEADER)
     stranger.receive()
@@ -193,7 +193,7 @@ def test_guest_is_for_this_machine_only(broker: Broker, clock: ManualClock, cut:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.200.0.9", "::1"])
-def test_this_machine_has_many_addresses(broker: Broker, host: str) -> None:
+def test_guest_can_log_in_from_each_loopback_address(broker: Broker, host: str) -> None:
     Wire(broker, host=host).log_in()
 
 
@@ -216,7 +216,7 @@ def test_client_properties_are_stored(started: Wire) -> None:
 @pytest.mark.parametrize(
     "capabilities", [Field("S", b"x"), Field("t", True), Field("F", {"basic.nack": Field("t", False)}), Field("A", [])]
 )
-def test_malformed_capabilities_count_as_none(started: Wire, capabilities: Field) -> None:
+def test_malformed_client_capabilities_count_as_none(started: Wire, capabilities: Field) -> None:
     started.feed(start_ok(capabilities=capabilities))
     assert [got.name for got in started.receive()] == ["connection.tune"]
     assert not started.connection.client.knows("basic.nack")
@@ -240,7 +240,7 @@ def test_smaller_limits_are_accepted(tuning: Wire, wanted: dict[str, int]) -> No
             assert getattr(tuning.connection.client, limit) == value
 
 
-def test_a_broker_without_limits_accepts_any(cut: Cut) -> None:
+def test_broker_without_frame_and_channel_limits_accepts_any_tune_ok(cut: Cut) -> None:
     client = Wire(make_broker(frame_max=0, channel_max=0), cut)
     client.feed(HEADER)
     client.receive()
@@ -268,7 +268,7 @@ def test_a_vhost_without_permission_is_refused(tuned: Wire, broker: Broker) -> N
     assert not broker.sessions
 
 
-def test_too_many_connections(cut: Cut) -> None:
+def test_connection_above_the_node_limit_is_refused(cut: Cut) -> None:
     broker = make_broker(max_connections=1)
     first = Wire(broker, cut).log_in()
     second = Wire(broker, cut)
@@ -332,12 +332,14 @@ def test_errors_after_the_login_are_reported(tuned: Wire, data: bytes, code: int
 
 
 @pytest.mark.parametrize("size", [4096 + 1, 131072, 2**32 - 1])
-def test_before_login_frames_are_small(started: Wire, clock: ManualClock, size: int) -> None:
+def test_frame_above_4096_bytes_before_the_login_closes_the_connection(
+    started: Wire, clock: ManualClock, size: int
+) -> None:
     started.feed(b"\x01\0\0" + size.to_bytes(4, "big") + b"x" * 100)
     assert closes_silently(started, clock)
 
 
-def test_a_frame_as_large_as_is_allowed_before_login(started: Wire) -> None:
+def test_frame_of_4096_bytes_before_the_login_is_accepted(started: Wire) -> None:
     room = 4096 - 8 - len(methods.encode("connection.start-ok", client_properties={"x": longstr("")}))
     login = {"mechanism": "PLAIN", "response": b"\0guest\0guest", "locale": "en_US"}
     room -= sum(len(value) for value in login.values())
@@ -351,7 +353,7 @@ def test_a_frame_as_large_as_is_allowed_before_login(started: Wire) -> None:
 
 
 @pytest.mark.parametrize("said", [b"", HEADER[:3], HEADER, HEADER + start_ok(), HEADER + start_ok()[:20]])
-def test_a_handshake_has_ten_seconds(client: Wire, clock: ManualClock, said: bytes) -> None:
+def test_handshake_times_out_after_ten_seconds(client: Wire, clock: ManualClock, said: bytes) -> None:
     client.feed(said)
     client.receive()
     clock.advance(9_999)
@@ -369,7 +371,7 @@ def test_an_open_connection_has_no_deadline(connect: Callable[..., Wire], clock:
     assert not client.connection.closing
 
 
-def test_the_time_is_configured(cut: Cut) -> None:
+def test_handshake_timeout_is_configurable(cut: Cut) -> None:
     broker = make_broker(handshake_timeout_ms=500)
     client = Wire(broker, cut)
     assert isinstance(broker.clock, ManualClock)
@@ -377,7 +379,7 @@ def test_the_time_is_configured(cut: Cut) -> None:
     assert client.connection.closing
 
 
-def test_a_peer_that_is_lost_in_between_leaves_no_timer(tuned: Wire, clock: ManualClock) -> None:
+def test_connection_lost_during_the_handshake_leaves_no_timer(tuned: Wire, clock: ManualClock) -> None:
     tuned.connection.lost()
     assert clock.next_due_ms() is None
 

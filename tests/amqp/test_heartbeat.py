@@ -33,7 +33,7 @@ def test_a_heartbeat_is_sent_after_half_an_interval_without_output(client: Wire,
         assert beats(client) == 1
 
 
-def test_the_first_heartbeat_is_sent_in_any_case(client: Wire, clock: ManualClock) -> None:
+def test_first_heartbeat_is_sent_despite_other_output(client: Wire, clock: ManualClock) -> None:
     client.declare("q")
     clock.advance(INTERVAL_S * 500)
     assert beats(client) == 1
@@ -91,7 +91,7 @@ def test_a_silent_client_is_disconnected_without_notice_after_two_checks(
     assert clock.next_due_ms() is None
 
 
-def test_any_octet_is_a_sign_of_life(client: Wire, clock: ManualClock) -> None:
+def test_any_received_byte_counts_as_a_heartbeat(client: Wire, clock: ManualClock) -> None:
     for octet in HEARTBEAT_FRAME * 4:
         clock.advance(INTERVAL_S * 1500)
         client.connection.feed(bytes((octet,)))
@@ -99,7 +99,7 @@ def test_any_octet_is_a_sign_of_life(client: Wire, clock: ManualClock) -> None:
     assert client.call(1, "basic.qos").name == "basic.qos-ok"
 
 
-def test_monitoring_starts_anew_after_a_pause(client: Wire, clock: ManualClock) -> None:
+def test_heartbeat_monitoring_restarts_after_a_pause(client: Wire, clock: ManualClock) -> None:
     clock.advance(INTERVAL_S * 2000)
     client.connection.heartbeat.pause_monitor()
     clock.advance(INTERVAL_S * 9000)
@@ -132,7 +132,7 @@ def test_a_connection_that_has_ended_has_no_timers(client: Wire, clock: ManualCl
     assert clock.next_due_ms() is None
 
 
-def test_heartbeats_between_the_frames_of_a_message(client: Wire) -> None:
+def test_heartbeats_are_accepted_between_the_frames_of_a_message(client: Wire) -> None:
     client.declare("q")
     data = published("q", b"x" * 20, frame_max=18)
     frames = []

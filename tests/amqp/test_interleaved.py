@@ -61,7 +61,7 @@ def test_messages_are_ordered_by_the_arrival_of_their_bodies(client: Wire) -> No
 
 
 @pytest.mark.parametrize("pieces", [[b"", b"all"], [b"a", b"ll"], [b"all", b""], [b"a", b"", b"l", b"l"]])
-def test_bodies_in_several_frames(client: Wire, pieces: list[bytes]) -> None:
+def test_interleaved_bodies_in_several_frames_are_joined(client: Wire, pieces: list[bytes]) -> None:
     # Frames after the whole body belong to no message.
     whole = [piece for i, piece in enumerate(pieces) if len(b"".join(pieces[:i])) < 3]
     send(client, method(1), method(2), header(1, 3), header(2, 1))
@@ -71,7 +71,7 @@ def test_bodies_in_several_frames(client: Wire, pieces: list[bytes]) -> None:
     assert taken(client) == [(b"all", 2), (b"2", 2)]
 
 
-def test_messages_without_a_body(client: Wire) -> None:
+def test_interleaved_messages_without_a_body_are_accepted(client: Wire) -> None:
     send(client, method(1), method(2), header(1, 0), header(2, 0, b"\0\0"))
     assert taken(client) == [(b"", 2), (b"", None)]
     for _ in range(3):

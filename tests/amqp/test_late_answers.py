@@ -89,7 +89,9 @@ def end(client: Wire) -> bool:
 # --- answers ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_login_and_its_permissions_may_be_answered_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_auth_backend_can_answer_a_login_and_its_permissions_later(
+    client: Wire, backend: LateBackend, broker: Broker
+) -> None:
     client.feed(start_ok())
     assert client.receive() == []
     assert client.connection.status.state is AUTHENTICATING
@@ -105,7 +107,7 @@ def test_a_login_and_its_permissions_may_be_answered_later(client: Wire, backend
     assert client.connection.info().user == "guest"
 
 
-def test_frames_that_arrive_meanwhile_are_handled_in_order_after_the_answer(client: Wire, backend: LateBackend) -> None:
+def test_frames_are_handled_in_order_after_a_late_backend_answer(client: Wire, backend: LateBackend) -> None:
     client.feed(start_ok() + opening() + method("queue.declare", queue="r"))
     assert client.receive() == []
     assert not client.connection.reading
@@ -117,7 +119,7 @@ def test_frames_that_arrive_meanwhile_are_handled_in_order_after_the_answer(clie
     assert client.connection.reading
 
 
-def test_the_socket_is_not_read_meanwhile_and_no_byte_is_handled(client: Wire, backend: LateBackend) -> None:
+def test_socket_is_not_read_while_the_auth_backend_is_asked(client: Wire, backend: LateBackend) -> None:
     client.feed(start_ok())
     for octet in opening():
         client.feed(bytes((octet,)))
@@ -130,7 +132,9 @@ def test_the_socket_is_not_read_meanwhile_and_no_byte_is_handled(client: Wire, b
     assert names(client.receive()) == OPENED
 
 
-def test_a_wrong_password_is_reported_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_wrong_password_is_reported_to_the_client_after_a_late_answer(
+    client: Wire, backend: LateBackend, broker: Broker
+) -> None:
     client.feed(start_ok(password="wrong"))
     assert client.receive() == []
     backend.answer()
@@ -152,7 +156,9 @@ def test_a_wrong_password_is_not_reported_to_clients_without_the_capability(
     assert end(client)
 
 
-def test_missing_permissions_are_reported_later(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_missing_permissions_are_reported_after_a_late_answer(
+    client: Wire, backend: LateBackend, broker: Broker
+) -> None:
     broker.add_vhost("other")
     client.feed(start_ok())
     backend.answer()
@@ -173,7 +179,9 @@ def test_the_backend_is_not_asked_for_a_vhost_that_does_not_exist(client: Wire, 
     assert backend.waiting == []
 
 
-def test_a_user_known_only_to_the_backend_can_work(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_user_known_only_to_the_auth_backend_can_publish_and_get(
+    client: Wire, backend: LateBackend, broker: Broker
+) -> None:
     assert not broker.users.has("ann")
     client.feed(start_ok("ann", "secret"))
     backend.answer()
@@ -185,7 +193,7 @@ def test_a_user_known_only_to_the_backend_can_work(client: Wire, backend: LateBa
     assert client.get("q").body == b"x"
 
 
-def test_a_login_by_certificate_may_be_answered_later(clock: ManualClock) -> None:
+def test_auth_backend_can_answer_a_login_by_certificate_later(clock: ManualClock) -> None:
     broker = make_broker(clock, auth_mechanisms=("EXTERNAL",))
     backend = LateBackend({"CN=ann": b""})
     broker.logins.use(backend)
@@ -204,7 +212,7 @@ def test_a_login_by_certificate_may_be_answered_later(clock: ManualClock) -> Non
 # --- meanwhile -------------------------------------------------------------------------------------------------------
 
 
-def test_an_answer_for_a_disconnected_client_is_ignored(
+def test_late_backend_answer_for_a_disconnected_client_is_ignored(
     client: Wire, backend: LateBackend, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "amqpbroker")
@@ -216,7 +224,9 @@ def test_an_answer_for_a_disconnected_client_is_ignored(
     assert caplog.records == []
 
 
-def test_permissions_for_a_disconnected_client_are_ignored(client: Wire, backend: LateBackend, broker: Broker) -> None:
+def test_late_permissions_for_a_disconnected_client_are_ignored(
+    client: Wire, backend: LateBackend, broker: Broker
+) -> None:
     waiting_for_permission(client, backend)
     client.connection.lost()
     backend.answer()
@@ -226,7 +236,7 @@ def test_permissions_for_a_disconnected_client_are_ignored(client: Wire, backend
 
 
 @pytest.mark.parametrize("permission", [False, True], ids=["identity", "permissions"])
-def test_the_handshake_timeout_includes_the_backend(
+def test_handshake_timeout_includes_the_time_of_the_auth_backend(
     client: Wire, backend: LateBackend, clock: ManualClock, broker: Broker, permission: bool
 ) -> None:
     if permission:
@@ -242,7 +252,7 @@ def test_the_handshake_timeout_includes_the_backend(
 
 
 @pytest.mark.parametrize("permission", [False, True], ids=["identity", "permissions"])
-def test_shutdown_does_not_wait_for_the_backend(client: Wire, backend: LateBackend, permission: bool) -> None:
+def test_shutdown_does_not_wait_for_the_auth_backend(client: Wire, backend: LateBackend, permission: bool) -> None:
     if permission:
         waiting_for_permission(client, backend)
     else:
@@ -253,7 +263,7 @@ def test_shutdown_does_not_wait_for_the_backend(client: Wire, backend: LateBacke
     assert end(client)
 
 
-def test_heartbeats_are_sent_meanwhile_and_none_are_missed(
+def test_heartbeats_continue_while_the_auth_backend_is_asked(
     client: Wire, backend: LateBackend, clock: ManualClock
 ) -> None:
     clock_ms = clock.now_ms()
@@ -272,7 +282,7 @@ def test_heartbeats_are_sent_meanwhile_and_none_are_missed(
     assert client.connection.closing
 
 
-def test_a_second_answer_is_ignored(client: Wire, backend: LateBackend) -> None:
+def test_second_answer_of_the_auth_backend_is_ignored(client: Wire, backend: LateBackend) -> None:
     client.feed(start_ok())
     backend.waiting.append(backend.waiting[0])
     backend.answer()
@@ -285,7 +295,7 @@ def test_a_second_answer_is_ignored(client: Wire, backend: LateBackend) -> None:
     assert names(client.receive()) == OPENED
 
 
-def test_a_failure_after_an_answer_closes_the_connection(
+def test_internal_error_after_a_late_backend_answer_closes_the_connection(
     client: Wire, backend: LateBackend, broker: Broker, monkeypatch: pytest.MonkeyPatch, clock: ManualClock
 ) -> None:
     def fail(*_: object) -> None:
@@ -299,9 +309,7 @@ def test_a_failure_after_an_answer_closes_the_connection(
     assert end(client)
 
 
-def test_a_connection_that_is_lost_is_freed_although_its_answer_is_still_to_come(
-    client: Wire, backend: LateBackend
-) -> None:
+def test_lost_connection_is_freed_before_the_auth_backend_answers(client: Wire, backend: LateBackend) -> None:
     client.feed(start_ok())
     gc.disable()
     try:
@@ -318,7 +326,7 @@ def test_a_connection_that_is_lost_is_freed_although_its_answer_is_still_to_come
 # --- several clients -------------------------------------------------------------------------------------------------
 
 
-def test_two_clients_are_answered_in_any_order(broker: Broker, backend: LateBackend) -> None:
+def test_auth_backend_can_answer_two_clients_in_any_order(broker: Broker, backend: LateBackend) -> None:
     first, second = greeted(broker), greeted(broker)
     first.feed(start_ok("guest", "guest"))
     second.feed(start_ok("ann", "secret"))
@@ -337,7 +345,7 @@ def test_two_clients_are_answered_in_any_order(broker: Broker, backend: LateBack
     assert [session.user for session in broker.sessions] == [User("ann"), User("guest")]
 
 
-def test_other_clients_are_served_meanwhile(broker: Broker, backend: LateBackend) -> None:
+def test_other_clients_are_served_while_the_auth_backend_is_asked(broker: Broker, backend: LateBackend) -> None:
     worker = greeted(broker)
     worker.feed(start_ok() + opening())
     backend.answer()
@@ -352,7 +360,7 @@ def test_other_clients_are_served_meanwhile(broker: Broker, backend: LateBackend
     assert waiting.receive() == []
 
 
-def test_limits_are_checked_again_after_an_answer(broker: Broker, backend: LateBackend) -> None:
+def test_connection_limits_are_checked_again_after_a_late_answer(broker: Broker, backend: LateBackend) -> None:
     broker.limits.replace_vhost("/", {"max-connections": 1})
     first, second = (waiting_for_permission(greeted(broker), backend) for _ in range(2))
     backend.answer()
@@ -362,14 +370,16 @@ def test_limits_are_checked_again_after_an_answer(broker: Broker, backend: LateB
     assert list(broker.sessions) == [first.connection]
 
 
-def test_a_vhost_deleted_meanwhile_is_refused(broker: Broker, backend: LateBackend, client: Wire) -> None:
+def test_vhost_deleted_before_the_auth_backend_answers_is_refused(
+    broker: Broker, backend: LateBackend, client: Wire
+) -> None:
     waiting_for_permission(client, backend)
     broker.delete_vhost("/")
     backend.answer()
     assert client.closed() == (530, "NOT_ALLOWED - vhost / not found")
 
 
-def test_guesses_are_counted_when_they_are_answered(broker: Broker, backend: LateBackend) -> None:
+def test_password_guesses_are_counted_when_the_auth_backend_answers(broker: Broker, backend: LateBackend) -> None:
     clients = [greeted(broker) for _ in range(30)]
     for i, client in enumerate(clients):
         client.feed(start_ok(password=f"wrong {i}"))

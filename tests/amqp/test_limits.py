@@ -10,7 +10,7 @@ from amqpbroker.wire.frames import BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, METHO
 from tests.harness import Wire, make_broker
 
 
-def test_a_frame_larger_than_negotiated_is_refused_by_its_head():
+def test_frame_above_the_negotiated_size_is_refused_at_its_header():
     wire = Wire(make_broker()).log_in()
     wire.feed(FRAME_HEAD.pack(METHOD, 1, 1 << 30))
     got = wire.receive()
@@ -18,7 +18,7 @@ def test_a_frame_larger_than_negotiated_is_refused_by_its_head():
     assert got[0].arguments["reply_code"] == 501
 
 
-def test_empty_body_frames_are_not_collected():
+def test_empty_body_frames_are_not_kept_in_memory():
     wire = Wire(make_broker()).log_in()
     wire.declare("q")
     wire.feed(frame(METHOD, 1, methods.encode("basic.publish", routing_key="q")))
@@ -36,7 +36,7 @@ def test_empty_body_frames_are_not_collected():
     assert wire.get("q").body == b"body"
 
 
-def test_requests_wait_while_their_answers_pile_up():
+def test_requests_wait_while_their_answers_are_not_read():
     wire = Wire(make_broker()).log_in()
     wire.declare("q")
     wire.publish("q", b"x" * 4_000_000)

@@ -27,7 +27,7 @@ def test_small_frames_are_joined_and_large_ones_are_not_copied():
     assert (len(output), output.take()) == (0, [])
 
 
-def test_output_can_be_added_after_a_take():
+def test_output_can_be_added_after_take():
     output = make_output()
     for data in (b"x" * 10_000, b"short", b""):
         output.add(data)
@@ -36,7 +36,7 @@ def test_output_can_be_added_after_a_take():
         assert len(output) == 0
 
 
-def test_output_added_after_a_take_is_not_in_its_result():
+def test_output_added_after_take_is_not_in_its_result():
     output = make_output()
     taken = output.take()
     output.add(b"L" * LARGE)

@@ -22,7 +22,7 @@ CERTIFICATE = Certificate(
         ("SOMETHING-NEW", ("", "something-new", "")),
     ],
 )
-def test_suites_are_named_as_erlang_names_them(suite, shown):
+def test_cipher_suites_are_named_as_in_erlang(suite, shown):
     got = encryption(suite, "TLSv1.2")
     assert (got.key_exchange, got.cipher, got.hash) == shown
 

@@ -85,7 +85,7 @@ def test_a_higher_channel_wide_limit_serves_all_queues_equally(client, prefetch)
     ],
     ids=["ack", "nack", "requeue", "single_acks"],
 )
-def test_queues_divide_deliveries_settled_at_once(client, settle):
+def test_queues_share_deliveries_equally_after_many_are_settled_at_once(client, settle):
     filled(client, 99, "a", "b", "c")
     got = consume(client, "a", "b", "c", prefetch=6)
     assert len(got) == 6
@@ -96,7 +96,7 @@ def test_queues_divide_deliveries_settled_at_once(client, settle):
         assert counts == {"a": 2, "b": 2, "c": 2}
 
 
-def test_queues_divide_a_higher_limit(client):
+def test_queues_share_a_raised_global_prefetch_equally(client):
     filled(client, 99, "a", "b", "c")
     assert len(consume(client, "a", "b", "c", prefetch=1)) == 1
     client.send(1, "basic.qos", prefetch_count=10, global_=True)
@@ -104,7 +104,7 @@ def test_queues_divide_a_higher_limit(client):
     assert counts == {"a": 3, "b": 3, "c": 3}
 
 
-def test_the_unused_part_of_a_queue_goes_to_others(client):
+def test_prefetch_share_that_a_queue_does_not_use_serves_other_queues(client):
     filled(client, 99, "a")
     filled(client, 2, "b")
     filled(client, 0, "c")
@@ -118,7 +118,7 @@ def test_the_unused_part_of_a_queue_goes_to_others(client):
     assert [each.body for each in client.receive()] == [b"c"]
 
 
-def test_messages_that_expire_while_a_limit_is_divided_are_delivered_elsewhere():
+def test_expired_messages_are_dead_lettered_while_a_prefetch_is_shared():
     clock = ManualClock()
     client = Wire(make_broker(clock)).log_in()
     dead = {
@@ -202,7 +202,7 @@ def test_deleted_queues_leave_the_round_robin(client):
     assert is_even(served(client, got, 20, ack), "a", "d")
 
 
-def test_queues_of_one_connection_divide_its_output():
+def test_queues_of_one_connection_share_its_output_equally():
     """Messages of 100 kB: two or three fill the output that a connection may get in one iteration."""
     client = Wire(make_broker()).log_in()
     for queue in "abc":

@@ -19,13 +19,13 @@ def test_plain() -> None:
 
 
 @pytest.mark.parametrize("response", [b"", b"guest", b"\0guest", b"x\0guest\0guest", b"\0guest\0guest\0"])
-def test_invalid_plain_responses(response: bytes) -> None:
+def test_invalid_plain_responses_are_refused(response: bytes) -> None:
     with pytest.raises(MalformedError, match="PLAIN"):
         plain(response)
 
 
 @pytest.mark.parametrize("kind", ["S", "x"])
-def test_amqplain(kind: str) -> None:
+def test_amqplain_credentials_are_parsed(kind: str) -> None:
     fields = {"x": longstr("1"), "PASSWORD": Field(kind, b"s3cret"), "LOGIN": Field(kind, b"guest")}
     assert amqplain(without_length(fields)) == Credentials("guest", b"s3cret")
 
@@ -42,7 +42,7 @@ def test_amqplain(kind: str) -> None:
         encode_table({"LOGIN": longstr("guest"), "PASSWORD": longstr("guest")}),
     ],
 )
-def test_invalid_amqplain_responses(response: bytes) -> None:
+def test_invalid_amqplain_responses_are_refused(response: bytes) -> None:
     with pytest.raises(MalformedError):
         amqplain(response)
 
@@ -83,7 +83,7 @@ CERTIFICATE = Certificate(
         ({"from": "subject_alternative_name", "san_type": "uri"}, ""),
     ],
 )
-def test_user_name_from_a_certificate(settings: dict[str, Any], name: str) -> None:
+def test_user_name_is_extracted_from_a_certificate(settings: dict[str, Any], name: str) -> None:
     config = Config(**{f"ssl_cert_login_{key}": value for key, value in settings.items()})
     assert external(CERTIFICATE, config) == name
 

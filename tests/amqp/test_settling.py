@@ -61,7 +61,7 @@ def test_requeued_messages_are_ordered_by_tag(sharing: Wire, other: Wire, order:
 
 
 @pytest.mark.parametrize(("kind", "order"), [("classic", [0, 1, 2, 3, 4]), ("quorum", [4, 1, 3, 0, 2])])
-def test_messages_of_get_are_requeued_before_deliveries(sharing: Wire, other: Wire, order: list[int]) -> None:
+def test_messages_got_are_requeued_before_messages_delivered(sharing: Wire, other: Wire, order: list[int]) -> None:
     other.publish("q", b"4")
     sharing.get("q", no_ack=False)
     for tag in "ab":
@@ -71,7 +71,7 @@ def test_messages_of_get_are_requeued_before_deliveries(sharing: Wire, other: Wi
 
 
 @pytest.mark.parametrize(("kind", "order"), [("classic", [0, 1, 2, 3, 4]), ("quorum", [0, 2, 1, 3, 4])])
-def test_a_closed_channel_requeues_by_start_of_consumers_and_gets_last(
+def test_closed_channel_requeues_in_order_of_consumers_and_gets_last(
     sharing: Wire, other: Wire, order: list[int]
 ) -> None:
     other.publish("q", b"4")

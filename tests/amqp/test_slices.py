@@ -51,7 +51,7 @@ def test_input_during_a_slice_waits_for_the_next_iteration(client, broker):
 
 
 @pytest.mark.parametrize("size", [1, 7, 30, 1000])
-def test_slices_end_anywhere_in_the_read_buffer(client, broker, size):
+def test_methods_are_handled_in_slices_however_the_input_is_split(client, broker, size):
     data = declares(0, 40) + published("q.007", b"a body") + declares(40, 10)
     counts = []
     for at in range(0, len(data), size):
@@ -63,7 +63,7 @@ def test_slices_end_anywhere_in_the_read_buffer(client, broker, size):
     assert broker.vhost("/").queues["q.007"].ready_count == 1
 
 
-def test_others_are_served_between_slices(client, broker):
+def test_other_clients_are_served_between_slices(client, broker):
     other = Wire(broker).log_in()
     client.feed(declares(0, 100))
     client.dirty = False
@@ -105,7 +105,7 @@ def test_channels_opened_at_once_are_opened_in_slices(client):
     assert len(opened) > 10
 
 
-def test_a_client_that_does_not_read_yet_is_served(client, broker):
+def test_requests_of_a_client_that_does_not_read_are_handled_in_slices(client, broker):
     client.connection.set_writable(False)
     client.feed(declares(0, 100))
     while client.dirty:
@@ -125,7 +125,7 @@ def test_an_error_within_a_slice_ends_the_channel_only(client, broker):
     assert len(broker.vhost("/").queues) == 19
 
 
-def test_a_connection_with_unhandled_slices_ends_in_order(client, broker):
+def test_connection_close_is_handled_after_all_earlier_slices(client, broker):
     client.feed(declares(0, 100) + method("connection.close", 0, reply_code=200, reply_text=""))
     assert client.receive()[-1].name == "connection.close-ok"
     assert len(broker.vhost("/").queues) == 100

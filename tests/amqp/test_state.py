@@ -230,11 +230,11 @@ def case(request: pytest.FixtureRequest) -> Case:
     return case
 
 
-def test_every_state_is_reached() -> None:
+def test_every_connection_state_can_be_reached() -> None:
     assert list(REACHED) == list(STATES)
 
 
-def test_methods_on_channel_0_are_handled_as_in_the_table(case: Case) -> None:
+def test_methods_on_channel_0_are_handled_as_the_state_table_says(case: Case) -> None:
     for name in sorted(case.state.acts_on):
         other = Case()
         REACHED[case.state](other)
@@ -250,7 +250,7 @@ def test_methods_on_channel_0_are_handled_as_in_the_table(case: Case) -> None:
             assert not [each for each in other.client.receive() if each.name == "connection.close"]
 
 
-def test_other_methods_on_channel_0_are_refused_or_ignored_as_in_the_table(case: Case) -> None:
+def test_other_channel_0_methods_are_refused_as_the_state_table_says(case: Case) -> None:
     state = case.state
     if state in (CONNECTED, HEADER):  # nothing is a frame
         return
@@ -265,7 +265,7 @@ def test_other_methods_on_channel_0_are_refused_or_ignored_as_in_the_table(case:
         assert close.arguments["reply_text"] == f"CHANNEL_ERROR - {state.refusal}"
 
 
-def test_frames_of_channels_are_handled_as_in_the_table(case: Case) -> None:
+def test_channel_frames_are_handled_as_the_state_table_says(case: Case) -> None:
     state = case.state
     if state in (CONNECTED, HEADER):
         return
@@ -285,14 +285,12 @@ def test_the_socket_is_not_read_while_frames_are_held(case: Case) -> None:
     assert case.client.connection.reading is not case.state.held
 
 
-def test_a_connection_is_counted_as_in_the_table(case: Case) -> None:
+def test_connection_is_counted_as_the_state_table_says(case: Case) -> None:
     assert (case.client.connection in case.broker.sessions) is (case.opened and case.state.counted)
 
 
 @pytest.mark.parametrize("counted", [False, True])
-def test_a_connection_leaves_the_list_with_the_first_state_that_does_not_count(
-    monkeypatch: pytest.MonkeyPatch, counted: bool
-) -> None:
+def test_connection_is_unlisted_in_its_first_uncounted_state(monkeypatch: pytest.MonkeyPatch, counted: bool) -> None:
     monkeypatch.setattr(CLOSING, "counted", counted)
     case = Case()
     closing(case)
@@ -326,7 +324,7 @@ def never_opened_and_lingering(case: Case) -> None:
         (never_opened_and_lingering, LINGERING),
     ],
 )
-def test_a_connection_that_was_never_open_does_not_count(reach: Callable[[Case], None], state: State) -> None:
+def test_connection_that_was_never_open_is_not_counted(reach: Callable[[Case], None], state: State) -> None:
     case = Case()
     reach(case)
     assert (case.state, state.counted) == (state, True)
@@ -335,17 +333,17 @@ def test_a_connection_that_was_never_open_does_not_count(reach: Callable[[Case],
     assert (list(case.broker.sessions), churn.connection_created, churn.connection_closed) == ([], 0, 0)
 
 
-def test_channels_and_exclusive_queues_are_released_with_the_open_states(case: Case) -> None:
+def test_channels_are_released_when_a_connection_leaves_the_open_states(case: Case) -> None:
     connection = case.client.connection
     assert bool(connection.channels) is (case.opened and case.state.open)
 
 
-def test_the_api_shows_the_state_of_the_table(case: Case) -> None:
+def test_connection_info_shows_the_state_name_of_the_state_table(case: Case) -> None:
     if case.opened:
         assert case.client.connection.info().state == case.state.shown
 
 
-def test_the_deadline_is_that_of_the_table(case: Case) -> None:
+def test_connection_is_closed_after_the_time_in_the_state_table(case: Case) -> None:
     case.client.connection.heartbeat.stop()
     state, connection = case.state, case.client.connection
     if state.ends_after_ms == NEVER:
@@ -361,7 +359,7 @@ def test_the_deadline_is_that_of_the_table(case: Case) -> None:
     assert connection.closing
 
 
-def test_missed_heartbeats_end_a_connection_unless_it_is_held(case: Case) -> None:
+def test_missed_heartbeats_close_a_connection_unless_it_is_paused(case: Case) -> None:
     state = case.state
     case.clock.advance(INTERVAL_S * 3000)
     has_heartbeats = (case.opened or state in (OPENING, AUTHORIZING)) and not state.deaf
@@ -374,7 +372,7 @@ def ended(state: State) -> bool:
     return NEVER < state.ends_after_ms < INTERVAL_S * 3000
 
 
-def test_frames_wait_while_paused_and_are_discarded_when_deaf() -> None:
+def test_connection_is_not_read_while_paused_and_resumes_unless_closing() -> None:
     for state in STATES:
         status = at(state)
         assert (status.stopped, status.reading) == (state.deaf, True)
@@ -385,7 +383,7 @@ def test_frames_wait_while_paused_and_are_discarded_when_deaf() -> None:
         assert not status.read_on()
 
 
-def test_open_states_are_found_by_their_attributes() -> None:
+def test_open_connection_states_are_found_by_their_attributes() -> None:
     for state in STATES:
         if state.open:
             assert open_state(state.alarmed, state.blocked, state.outrun) is state
@@ -398,7 +396,7 @@ def test_a_closed_connection_stays_closed() -> None:
     assert status.state is CLOSED
 
 
-def test_transitions_are_those_of_the_table() -> None:
+def test_state_transitions_are_those_of_the_state_table() -> None:
     for state in STATES:
         for following in STATES:
             status = at(state)
@@ -423,6 +421,6 @@ def test_every_state_can_reach_closed() -> None:
     assert {name for state in STATES for name in state.follows} == {state.name for state in STATES} - {"connected"}
 
 
-def test_names_of_methods_exist() -> None:
+def test_methods_in_the_state_table_exist() -> None:
     known = {each.name for each in methods.METHODS.values()}
     assert {name for state in STATES for name in state.acts_on} <= known

@@ -21,7 +21,9 @@ def subscriber() -> Subscriber:
     return Pausing(declare(make_vhost())).subscribe()
 
 
-def test_a_consumer_pauses_until_the_last_delivery_is_settled(taken_back: TakenBack, subscriber: Subscriber) -> None:
+def test_consumer_pauses_until_its_last_taken_back_delivery_is_settled(
+    taken_back: TakenBack, subscriber: Subscriber
+) -> None:
     taken_back.add([3, 5], subscriber)
     assert subscriber.paused
     taken_back.settle(5, False)
@@ -32,7 +34,7 @@ def test_a_consumer_pauses_until_the_last_delivery_is_settled(taken_back: TakenB
     assert taken_back.consumers == {}
 
 
-def test_multiple_settles_all_up_to_a_tag(taken_back: TakenBack, subscriber: Subscriber) -> None:
+def test_multiple_settles_all_taken_back_deliveries_up_to_a_tag(taken_back: TakenBack, subscriber: Subscriber) -> None:
     taken_back.add([3, 5], subscriber)
     taken_back.add([4], None)
     taken_back.settle(4, True)
@@ -48,7 +50,7 @@ def test_a_resumed_consumer_gets_waiting_messages(taken_back: TakenBack, subscri
     assert subscriber.bodies == [b"waits"]
 
 
-def test_deliveries_of_get_pause_no_consumer(taken_back: TakenBack, subscriber: Subscriber) -> None:
+def test_taken_back_deliveries_of_get_pause_no_consumer(taken_back: TakenBack, subscriber: Subscriber) -> None:
     taken_back.add([1], None)
     assert not subscriber.paused
     taken_back.settle(1, False)

@@ -38,7 +38,7 @@ def refusals(received: list[Received]) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize("step", [1000, STREAMED, LIMIT + 1])
-def test_a_message_that_is_too_large_is_refused_after_its_last_octet(client: Wire, other: Wire, step: int) -> None:
+def test_too_large_message_is_refused_after_its_last_byte(client: Wire, other: Wire, step: int) -> None:
     client.declare("q")
     client.feed(announced(LIMIT + 1))
     body = b"x" * LIMIT
@@ -76,7 +76,7 @@ def test_other_channels_are_served_while_a_large_body_is_discarded(client: Wire)
     assert client.depth("q", channel=2) == 0
 
 
-def test_earlier_publishes_are_confirmed_first(client: Wire) -> None:
+def test_publishes_before_a_too_large_message_are_confirmed_first(client: Wire) -> None:
     client.call(1, "confirm.select")
     client.declare("q")
     client.feed(published("q", b"small") + published("q", b"x" * (LIMIT + 1)))
@@ -127,7 +127,7 @@ def test_body_of_the_largest_announced_size_is_read(client: Wire, size: int, sen
     client.connection.lost()
 
 
-def test_a_client_may_disconnect_within_a_large_body(client: Wire, broker: Broker) -> None:
+def test_client_can_close_the_connection_within_a_large_body(client: Wire, broker: Broker) -> None:
     client.feed(announced(LIMIT + 1) + frame(BODY, 1, b"x" * STREAMED))
     assert client.call(0, "connection.close").name == "connection.close-ok"
     client.connection.lost()
@@ -150,7 +150,7 @@ def test_message_above_max_message_size_takes_no_memory(broker: Broker, frame_oc
         tracemalloc.stop()
 
 
-def test_the_maximum_limit_is_not_called_configured() -> None:
+def test_error_of_the_largest_size_limit_does_not_call_it_configured() -> None:
     client = Wire(make_broker(max_message_size=MAX_MESSAGE_SIZE)).log_in()
     client.feed(announced(MAX_MESSAGE_SIZE + 1))
     whole = frame(BODY, 1, bytes(131_072))

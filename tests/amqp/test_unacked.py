@@ -26,7 +26,7 @@ def hold(unacked: Unacked, queue: LocalQueue, count: int) -> list[int]:
     return [unacked.hold_got(get(queue)) for _ in range(count)]
 
 
-def test_tags_count_all_deliveries(unacked: Unacked, queue: LocalQueue) -> None:
+def test_delivery_tags_count_deliveries_without_ack_too(unacked: Unacked, queue: LocalQueue) -> None:
     assert hold(unacked, queue, 2) == [1, 2]
     assert unacked.next_tag() == 3
     assert hold(unacked, queue, 1) == [4]
@@ -59,7 +59,7 @@ def test_a_transaction_holds_settled_deliveries_until_its_rollback(unacked: Unac
     assert list(unacked.entries) == [1, 2]
 
 
-def test_release_returns_everything_to_its_queue(unacked: Unacked, queue: LocalQueue) -> None:
+def test_release_requeues_all_unacknowledged_messages(unacked: Unacked, queue: LocalQueue) -> None:
     hold(unacked, queue, 3)
     unacked.release("a channel")
     assert unacked.entries == {}

@@ -13,7 +13,7 @@ def test_another_seed_makes_other_messages():
     assert not {each["message_id"] for each, _ in first} & {each["message_id"] for each, _ in second}
 
 
-def test_messages_differ_like_those_of_applications():
+def test_application_messages_have_distinct_ids_trace_ids_and_bodies():
     made = list(messages())
     assert len(made) == DIFFERENT == 4_000
     assert len({properties["message_id"] for properties, _ in made}) == DIFFERENT
@@ -32,7 +32,7 @@ def test_each_message_has_its_properties_and_three_headers():
     assert {each["tenant"].value.decode() for each in headers} == set(TENANTS)
 
 
-def test_sizes_of_bodies():
+def test_body_sizes_are_within_the_given_bounds():
     sizes = [len(body) for _, body in messages()]
     assert SMALLEST_BYTES <= min(sizes) < 2 * SMALLEST_BYTES
     assert 0.95 * LARGEST_BYTES < max(sizes) <= LARGEST_BYTES

@@ -22,7 +22,7 @@ def test_largest_rise_is_from_any_step_to_a_later_one(costs, factor):
     assert dearest(costs) == factor
 
 
-def test_the_text_has_a_column_and_a_factor_for_each_kind():
+def test_growth_report_has_a_column_and_a_factor_for_each_kind():
     text = axes_report.text("keys", FOUND, "Today.", "PICTURE")
     assert "any step to a later step: direct: x1.20, topic: x1.50.\n\n" in text
     assert "| routing keys in turn | CPU, direct | CPU, topic |" in text
@@ -30,7 +30,7 @@ def test_the_text_has_a_column_and_a_factor_for_each_kind():
     assert text.endswith("PICTURE")
 
 
-def test_axis_of_one_kind_omits_its_name():
+def test_growth_report_with_a_single_kind_omits_its_name():
     text = axes_report.text("spread", {0: {"": Measured(1, 1.0, 0)}, 2: {"": Measured(1, 2.0, 0)}}, "Today.", "")
     assert "later step: x2.00.\n\n| bytes between the smallest and the largest body | CPU |" in text
 
@@ -46,7 +46,7 @@ def test_the_chart_has_a_line_for_each_kind(name, tmp_path):
         assert all(f">{kind}<" in text for kind in axis.kinds)
 
 
-def test_the_page_has_a_part_for_everything_that_is_measured():
+def test_performance_page_has_a_section_for_each_growth_measurement():
     text = page.PAGE.read_text()
     for name in growth.NAMES:
         assert f"<!-- growth: {name}: begin -->" in text
@@ -61,7 +61,7 @@ def test_a_step_of_each_kind_is_measured(name, broker):
         assert run(running, axis.steps[1], 0.05).rate > 100
 
 
-def test_results_are_written(monkeypatch, tmp_path, capsys):
+def test_growth_writes_its_results_and_chart_to_the_page(monkeypatch, tmp_path, capsys):
     copy = tmp_path / "performance.md"
     copy.write_text(page.PAGE.read_text())
     monkeypatch.setattr(page, "CHARTS", tmp_path)
@@ -75,7 +75,7 @@ def test_results_are_written(monkeypatch, tmp_path, capsys):
     assert (tmp_path / "keys.svg").exists()
 
 
-def test_all_parts_of_a_run_have_the_load_before_the_first(monkeypatch, capsys):
+def test_all_results_of_a_run_show_the_load_average_before_it_started(monkeypatch, capsys):
     loads = iter((0.25, 2.0, 3.0))
     monkeypatch.setattr(page.os, "getloadavg", lambda: (next(loads), 0.0, 0.0))
     monkeypatch.setattr(axes_report, "measured", lambda name, seconds, rounds: FOUND)

@@ -11,7 +11,7 @@ from tests.bench.compare import Shape, confident_range, verdict
 @pytest.mark.parametrize(
     ("pairs", "cut"), [(1, None), (5, None), (6, 0), (8, 0), (9, 1), (11, 1), (12, 2), (15, 3), (20, 5)]
 )
-def test_the_range_is_that_of_the_sign_test(pairs, cut):
+def test_confidence_range_is_that_of_the_sign_test(pairs, cut):
     ordered = [float(n) for n in range(pairs)]
     assert confident_range(ordered) == (None if cut is None else (float(cut), float(pairs - 1 - cut)))
 
@@ -30,7 +30,7 @@ def test_one_outlier_of_nine_does_not_hide_a_difference():
     assert verdict([0.5, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.9, 1.4]).endswith("faster")
 
 
-def test_the_line_has_both_medians_and_the_ratio_of_pairs():
+def test_comparison_line_shows_both_medians_and_the_ratio_of_pairs():
     shape = Shape(first=[2.0, 4.0, 2.0, 2.0, 2.0, 2.0], second=[1.0, 2.0, 1.0, 1.0, 1.0, 1.0])
     assert compare.line("transient", shape).split() == (
         ["transient", "2.000", "us", "1.000", "us", "x0.500", "0.500", "to", "0.500", "faster"]
@@ -98,7 +98,7 @@ def test_checkout_is_always_removed():
     assert str(path) not in worktrees()
 
 
-def test_this_checkout_is_used_where_it_is():
+def test_current_checkout_is_used_without_a_copy():
     with compare.checkout(None, compiled=False) as path:
         assert path == compare.ROOT
 

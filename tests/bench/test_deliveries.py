@@ -48,7 +48,7 @@ def delivered(count, first=1, consumers=1):
     return parts
 
 
-def test_every_delivery_is_counted_once_for_any_division(pair):
+def test_every_delivery_is_counted_once_however_input_is_split(pair):
     broker, client = pair
     parts = delivered(40, consumers=3)
     chance = random.Random(1)
@@ -80,7 +80,7 @@ def test_delivery_received_byte_by_byte_is_counted(pair):
     assert counted.count == 1
 
 
-def test_deliveries_received_with_an_answer_are_counted(pair):
+def test_deliveries_received_together_with_a_method_reply_are_counted(pair):
     broker, client = pair
     data = b"".join(delivered(3))
     counted = Deliveries(Client(client, data[:1_500]))
@@ -101,13 +101,13 @@ def test_large_deliveries_are_counted(pair, monkeypatch):
     assert counted.count == 3
 
 
-def test_answers_include_all_up_to_a_tag():
+def test_acks_and_rejects_of_the_bench_include_all_earlier_tags():
     assert acknowledge(7) == frame(METHOD, 1, methods.encode("basic.ack", delivery_tag=7, multiple=True))
     for made, back in ((reject(7), False), (requeue(7), True)):
         decoded = methods.decode(methods.METHODS[int.from_bytes(made[7:11], "big")], made[7:-1])
         assert decoded == {"delivery_tag": 7, "multiple": True, "requeue": back}
 
 
-def test_tags_have_the_length_of_those_of_rabbitmq():
+def test_bench_consumer_tags_are_as_long_as_rabbitmq_generated_tags():
     assert {len(consumer_tag(number)) for number in (0, 9, 10, 99_999)} == {len("amq.ctag-0123456789abcdefghijAB")}
     assert consumer_tag(1) != consumer_tag(10)

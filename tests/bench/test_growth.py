@@ -19,7 +19,7 @@ BACKLOG = Backlog(stretch(0), [stretch(5, 7.25), stretch(10, 3.0)], stretch(10),
 
 
 @pytest.mark.parametrize(("text", "number"), [("500", 500), ("500k", 500_000), ("5M", 5_000_000), ("1.5M", 1_500_000)])
-def test_counts_have_units(text, number):
+def test_growth_counts_accept_unit_suffixes(text, number):
     assert growth.count(text) == number
 
 
@@ -36,13 +36,13 @@ def test_unknown_measurement_is_refused(capsys):
     assert "there is no exchanges" in capsys.readouterr().err
 
 
-def test_levels_end_at_the_maximum():
+def test_backlog_levels_end_at_the_given_maximum():
     assert growth.levels(LEVELS[-1]) == LEVELS
     assert growth.levels(1_500_000) == (100_000, 500_000, 1_000_000, 1_500_000)
     assert growth.levels(10) == (10,)
 
 
-def test_the_text_compares_the_last_step_with_the_first():
+def test_growth_report_compares_the_last_step_with_the_first():
     text = growth.grown_text("queues", FOUND, "Today.")
     rise = "The largest increase in CPU per message from any step to a later step: x10.00."
     assert text.startswith(
@@ -60,13 +60,13 @@ def test_more_expensive_intermediate_step_is_reported(name):
     )
 
 
-def test_sizes_are_compared_per_byte():
+def test_growth_report_compares_message_sizes_by_cost_per_byte():
     text = growth.grown_text("sizes", {100: Measured(1000, 1, 0), 10_000: Measured(10, 50, 0)}, "Today.")
     assert "A kB costs 10.00 us in messages of 100 bytes and 5.00 us in messages of 10,000." in text
     assert "| 10,000 | 10/s | 50.0 us | 0 MB | 0 MB/s | 5.000 us |" in text
 
 
-def test_the_longest_stall_is_that_of_the_worst_stretch():
+def test_backlog_report_names_the_longest_stall_of_all_phases():
     text = growth.backlog_text({"transient": BACKLOG}, "Today.")
     assert "Longest stall beside a backlog of transient messages: 30 ms." in text
     lines = [line.split(" | ")[0] for line in text.splitlines() if line.startswith("| transient")]
@@ -132,7 +132,7 @@ def test_definitions_are_changed_and_their_files_measured():
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (100, "100"), (20_000, "20k"), (1_500_000, "1.5M")])
-def test_numbers_on_axes_are_short(value, text):
+def test_axis_labels_abbreviate_large_numbers(value, text):
     assert charts.short(value) == text
 
 
@@ -142,7 +142,7 @@ def test_step_is_skipped_if_too_few_files_may_be_open(monkeypatch, capsys):
     assert "5,000 connections: left out, 5,200 files may not be open here" in capsys.readouterr().out
 
 
-def test_a_small_step_is_measured(broker):
+def test_small_growth_steps_are_measured(broker):
     running = Running("amqpbroker", "", broker.port, [broker.process.pid], 0.0, 0)
     assert growths.many_connections(running, 5, 0.1).rate > 100
     assert growths.many_bindings(running, 50, 0.1).rate > 100

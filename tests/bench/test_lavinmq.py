@@ -29,7 +29,7 @@ def program(directory, text):
     return str(path)
 
 
-def test_lavinmq_is_started_on_its_own_ports_and_ended(tmp_path):
+def test_lavinmq_runs_on_its_own_ports_until_its_block_ends(tmp_path):
     with lavinmq.own_lavinmq(program(tmp_path, LISTENING), ISSUED) as started:
         socket.create_connection(("127.0.0.1", started.port)).close()
         os.kill(started.pid, 0)

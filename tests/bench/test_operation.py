@@ -7,7 +7,7 @@ from tests.bench.restart import Restarted
 from tests.bench.side_by_side import NAMES
 
 
-def test_a_restart_has_a_line_for_each_figure():
+def test_restart_report_has_a_line_for_each_figure():
     text = restart_text(
         {
             OURS: Restarted(1.0, 1.25, 1.5, 20.04, 30, 1.35, 80_000_000),
@@ -21,7 +21,7 @@ def test_a_restart_has_a_line_for_each_figure():
     assert lines[6] == "| memory of the broker then | 270 MB | 80 MB |"
 
 
-def test_the_management_page_has_a_line_for_each_kind_of_refresh():
+def test_management_report_has_a_line_for_each_kind_of_refresh():
     theirs = {"nothing": Refreshed(0.0, 9_000, 18, 110), "page": Refreshed(1480, 8_000, 20, 120)}
     ours = {"nothing": Refreshed(0.0, 160_000, 0.5, 5), "page": Refreshed(16.7, 150_000, 0.6, 8)}
     lines = management_text({THEIRS: theirs, OURS: ours}).splitlines()[-2:]
@@ -30,5 +30,5 @@ def test_the_management_page_has_a_line_for_each_kind_of_refresh():
     assert "| 17 ms | 150,000/s | 0.6 ms | 8 ms |" in lines[1]
 
 
-def test_both_are_measured_with_the_shapes():
+def test_restart_and_management_are_measured_after_the_shapes():
     assert NAMES[-2:] == list(MEASUREMENTS) == ["restart", "management"]

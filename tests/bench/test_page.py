@@ -12,7 +12,7 @@ def test_only_the_text_between_the_markers_changes():
     assert page.replaced(TEXT, "b", "new") == TEXT.replace("<!-- b: end", "new\n<!-- b: end")
 
 
-def test_writing_the_same_again_changes_nothing():
+def test_writing_the_same_section_again_does_not_change_the_page():
     once = page.replaced(TEXT, "b", "| a |\n")
     assert page.replaced(once, "b", "| a |\n") == once
 
@@ -26,7 +26,7 @@ def test_page_without_the_markers_is_not_changed(tmp_path, text):
     assert path.read_text() == text
 
 
-def test_the_page_has_all_parts():
+def test_performance_page_has_markers_for_every_section():
     for name in ("results", "side by side", "operation", *(f"growth: {name}" for name in growth.NAMES)):
         page.replaced(page.PAGE.read_text(), name, "")
 
@@ -36,6 +36,6 @@ def test_a_table_has_a_line_for_each_row():
 
 
 @pytest.mark.parametrize(("busy", "marked"), [(0.2, False), (3.0, True)])
-def test_figures_of_a_busy_machine_are_marked(monkeypatch, busy, marked):
+def test_results_measured_on_a_busy_machine_are_marked(monkeypatch, busy, marked):
     monkeypatch.setattr(page.os, "getloadavg", lambda: (busy, 0.0, 0.0))
     assert ("not a quiet machine" in page.load()) == marked

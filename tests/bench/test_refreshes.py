@@ -12,12 +12,12 @@ from tests.bench.refreshes import COLUMNS, NOTHING, Api, page, refreshed, refres
 QUEUES_JS = STATIC / "js" / "pages" / "queues.js"
 
 
-def test_the_columns_are_those_of_the_page():
+def test_queue_columns_of_the_bench_equal_those_of_the_management_page():
     (wanted,) = re.findall(r"const WANTED = \[(.*?)\]", QUEUES_JS.read_text(), re.DOTALL)
     assert re.findall(r'"([^"]+)"', wanted) == COLUMNS.split(",")
 
 
-def test_paths_of_each_ui_are_sorted_and_filtered():
+def test_refresh_requests_of_each_management_ui_sort_and_filter():
     assert len(page(OURS)) == 4
     assert page(THEIRS) == ["queues?page=1&page_size=100&name=&use_regex=false&pagination=true", "vhosts"]
     for name in (OURS, THEIRS):
@@ -30,7 +30,7 @@ def test_paths_of_each_ui_are_sorted_and_filtered():
 
 
 @pytest.mark.alone
-def test_refreshes_are_measured_without_a_load_and_beside_one():
+def test_every_kind_of_refresh_is_measured_and_errors_are_raised():
     with amqpbroker() as broker:
         found = refreshed(broker, 0.1, queues=30)
         assert list(found) == [NOTHING, *refreshes(OURS)]

@@ -11,18 +11,18 @@ def row(ratio, target):
     )
 
 
-def test_a_row_has_both_and_their_ratio_beside_the_target():
+def test_report_row_shows_both_brokers_their_ratio_and_the_target():
     line = report.rates([row(8.04, 18)]).splitlines()[2]
     assert line == (
         "| transient: 16 B | 70,000/s | 15.2 us | 136 MB | 562,803/s | 1.23 us | 0 MB | 8.04 | 18 | **no** |"
     )
 
 
-def test_target_is_met_at_its_value():
+def test_target_is_met_by_a_ratio_equal_to_it():
     assert [report.rates([row(ratio, 8)]).endswith("| yes |\n") for ratio in (7.99, 8, 8.1)] == [False, True, True]
 
 
-def test_no_verdict_without_a_target():
+def test_report_row_without_a_target_has_no_verdict():
     assert report.rates([row(8, None)]).endswith("| 8.00 |  |  |\n")
 
 
@@ -30,7 +30,7 @@ def verdicts(text):
     return [line.split(" | ")[-1].rstrip(" |") for line in text.splitlines()[2:]]
 
 
-def test_the_other_targets_are_judged():
+def test_targets_for_start_memory_latency_and_cpu_get_verdicts():
     good = report.others(
         Pair(3.0, 0.3),
         Pair(1.2e8, 5.9e7),

@@ -32,6 +32,6 @@ def test_client_that_is_not_served_again_is_reported(monkeypatch):
         restart._wait_until_all_are_set([0, 5], [5, 5], [0, 0])
 
 
-def test_kill_of_a_broker_that_was_never_started():
+def test_bench_broker_that_was_never_started_can_be_killed():
     with own_broker() as broker:
         assert broker.port

@@ -43,7 +43,7 @@ def test_replies_differ_and_go_to_the_requester():
 
 
 @pytest.mark.parametrize("size", [1, 50, 999])
-def test_requests_are_answered_once_for_any_division(size):
+def test_requests_are_answered_once_however_input_is_split(size):
     data = b"".join(map(as_delivered, requests("q", 1)[:6]))
     replies = Replies()
     unread, answered = b"", b""
@@ -54,7 +54,7 @@ def test_requests_are_answered_once_for_any_division(size):
 
 
 @pytest.mark.parametrize("body", [b"", b"x", b"\xce\3\1" * 100_000])
-def test_delivery_is_whole_with_its_last_byte(body):
+def test_delivery_is_complete_only_with_its_last_byte(body):
     data = published("q", body, message_id="1")
     assert whole_delivery(data)
     assert not any(whole_delivery(data[:cut]) for cut in (0, 5, 12, len(data) // 2, len(data) - 1))

@@ -37,7 +37,7 @@ def test_every_key_matches_a_binding(keys, bindings):
     assert [key for key in keys if not matching.fullmatch(key)] == []
 
 
-def test_each_message_may_have_a_key_of_its_own():
+def test_own_routing_keys_are_all_different_and_reproducible():
     keys = list(own_keys(40_000))
     assert len(set(keys)) == 40_000
     assert min(map(len, keys)) >= 20

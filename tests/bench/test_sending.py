@@ -20,7 +20,7 @@ def test_chunks_are_limited_by_size_and_messages_in_flight():
     assert {messages for _, messages in Different(("a",), different=40, in_flight=40).chunks()} == {10}
 
 
-def test_chunks_of_an_application_have_all_its_messages_once():
+def test_chunks_contain_each_application_message_once():
     what = Different(("a", "b", "c"), different=900)
     chunks = what.chunks()
     assert b"".join(data for data, _ in chunks) == b"".join(what.frames())
@@ -29,7 +29,7 @@ def test_chunks_of_an_application_have_all_its_messages_once():
     assert len(set(what.frames())) == 900
 
 
-def test_each_publisher_has_messages_of_its_own():
+def test_publishers_with_different_seeds_send_different_messages():
     first, second = (Different(("a",), seed=seed, different=300).frames() for seed in (1, 2))
     assert not set(first) & set(second)
 

@@ -13,7 +13,7 @@ from tests.bench.shapes import LATENCIES, SHAPES, Flow, percentiles_ms
 from tests.bench.side_by_side import LOADS, Starts, latency_of, options, part, results, rows_of, run, shown, turn_about
 
 
-def test_each_figure_has_its_own_median():
+def test_median_of_each_figure_is_taken_independently():
     rounds = [Measured(1, 30, 5), Measured(3, 10, 6), Measured(2, 20, 70)]
     assert medians(rounds) == Measured(2, 20, 6)
 
@@ -23,7 +23,7 @@ def test_percentiles_are_in_milliseconds():
     assert percentiles_ms([5_000_000]) == {50: 5, 99: 5, 99.9: 5}
 
 
-def test_order_alternates():
+def test_order_of_brokers_alternates_between_rounds():
     brokers = [Running(name, "1", 1, [1], 0.0, 0) for name in ("a", "b")]
     order = []
 
@@ -59,7 +59,7 @@ def measured(*rates):
     return [{"": Measured(rate, 1.0, 1)} for rate in rates]
 
 
-def test_a_row_has_the_medians_of_each_broker():
+def test_result_row_shows_the_median_rates_of_each_broker():
     found = {"RabbitMQ": measured(1, 9, 2), "amqpbroker": measured(30, 10, 20), "LavinMQ": measured(5, 6, 4)}
     (row,) = rows_of("app-transient", found)
     assert (row.theirs.rate, row.ours.rate, row.lavinmq.rate, row.target) == (2, 20, 5, 20)
@@ -73,14 +73,14 @@ def test_shape_that_rabbitmq_does_not_support_has_no_ratio():
     assert shown(row).split()[:3] == ["app-delayed", "cannot", "15/s"]
 
 
-def test_a_latency_has_the_medians_of_each_broker():
+def test_latency_result_has_the_median_of_each_broker():
     found = {"RabbitMQ": [{50.0: 1.0}, {50.0: 3.0}, {50.0: 2.0}], "amqpbroker": [{50.0: 0.5}]}
     name = "app-beside-1: round trip beside 1 fast publisher, p50"
     assert latency_of("app-beside-1", found) == {name: Pair(2.0, 0.5)}
     assert latency_of("app-beside-1", found | {"LavinMQ": [{50.0: 0.7}]}) == {name: Pair(2.0, 0.5, 0.7)}
 
 
-def test_the_shapes_of_an_application_come_first():
+def test_application_shapes_are_listed_first_in_the_report():
     application = [name.startswith("app-") for name in LOADS]
     assert application == sorted(application, reverse=True)
     brokers = {name: Running(name, "4.2", 1, [1], 1.0, 10) for name in ("RabbitMQ", "amqpbroker")}
@@ -105,7 +105,7 @@ def test_the_shapes_of_an_application_come_first():
     )
 
 
-def test_the_results_are_of_shapes_that_exist():
+def test_shapes_named_in_the_results_exist():
     assert set(report.RESULTS) <= set(application_shapes.SHAPES)
     assert {name.removesuffix(":") for name in report.RESULTS_LATENCIES} <= set(LATENCIES)
 
@@ -149,7 +149,7 @@ def test_shapes_are_picked_by_name():
     )
 
 
-def test_resources_of_a_process_and_its_children():
+def test_cpu_and_memory_of_a_process_family_are_measured():
     mine = processes.family(os.getpid())
     assert mine[0] == os.getpid()
     before = processes.cpu_s(mine[:1])
@@ -161,12 +161,12 @@ def test_resources_of_a_process_and_its_children():
     assert processes.cpu_s([2**22 + 1]) == processes.memory_bytes([2**22 + 1]) == 0
 
 
-def test_a_program_that_does_not_run_is_not_found():
+def test_looking_up_a_program_that_is_not_running_is_an_error():
     with pytest.raises(LookupError):
         processes.with_environment("no-such-program", "A=B")
 
 
-def test_drawing_uses_the_colour_of_the_page_and_is_reproducible(tmp_path):
+def test_chart_uses_the_text_colour_of_the_page_and_is_reproducible(tmp_path):
     paths = [tmp_path / "first" / "a.svg", tmp_path / "b.svg"]
     for path in paths:
         charts.ratios(path, {"transient": 8.0, "own": 2.0}, {"transient": 18})

@@ -43,7 +43,7 @@ def test_keys_are_used_in_rotation(count):
 
 
 @pytest.mark.parametrize("percent", [1, 10, 50, 100])
-def test_percentage_of_keys_that_never_repeat(percent):
+def test_given_percentage_of_routing_keys_never_repeats(percent):
     found = keys(Varied(fresh_keys=percent), sent=3)
     common = found.pop(b"0000000000", 0)
     assert common == 3 * CHUNK_MESSAGES * (100 - percent) // 100
@@ -63,7 +63,7 @@ def test_properties_are_used_in_rotation(what, different):
 
 
 @pytest.mark.parametrize("percent", [0, 10, 100])
-def test_percentage_of_properties_that_never_repeat(percent):
+def test_given_percentage_of_properties_never_repeats(percent):
     found = Counter(payloads(Varied(properties=1, fresh_properties=percent), HEADER, sent=2))
     assert sum(count == 1 for count in found.values()) == 2 * CHUNK_MESSAGES * percent // 100
 

@@ -50,7 +50,7 @@ NEEDED = {
 
 
 @pytest.mark.parametrize("what", NEEDED)
-def test_required_permissions_of_each_operation(vhost, what):
+def test_operation_without_a_required_permission_is_refused(vhost, what):
     do, least = NEEDED[what]
     prepared(vhost)
     for place, pattern in enumerate(least):
@@ -62,7 +62,7 @@ def test_required_permissions_of_each_operation(vhost, what):
     do(actions(vhost, *least))
 
 
-def test_reserved_names_cannot_be_declared(vhost):
+def test_queue_name_reserved_for_the_broker_cannot_be_declared(vhost):
     anything = prepared(vhost)
     with pytest.raises(AmqpError) as refused:
         anything.declare_queue("amq.mine", False, False, False, {})
@@ -70,7 +70,7 @@ def test_reserved_names_cannot_be_declared(vhost):
     assert anything.declare_queue("", False, False, False, {}).name.startswith("amq.gen-")
 
 
-def test_line_breaks_are_removed_from_names(vhost):
+def test_line_breaks_are_removed_from_queue_names(vhost):
     anything = prepared(vhost)
     anything.declare_queue("a\r\nb", False, False, False, {})
     assert "ab" in vhost.queues

@@ -13,7 +13,7 @@ class Watcher:
         self.alarms = Alarms("me@here", lambda: self.reasons.append(self.alarms.reason))
 
 
-def test_reason_names_resources_in_alphabetical_order() -> None:
+def test_blocked_reason_names_resources_in_alphabetical_order() -> None:
     watcher = Watcher()
     watcher.alarms.set("memory")
     watcher.alarms.set("disk")
@@ -22,7 +22,7 @@ def test_reason_names_resources_in_alphabetical_order() -> None:
     assert watcher.reasons == ["low on memory", "low on disk & memory", "low on disk", ""]
 
 
-def test_only_changes_are_reported() -> None:
+def test_only_changed_alarms_are_reported() -> None:
     watcher = Watcher()
     watcher.alarms.clear("disk")
     watcher.alarms.set("disk")
@@ -31,7 +31,7 @@ def test_only_changes_are_reported() -> None:
     assert watcher.reasons == ["low on disk"]
 
 
-def test_set_and_clear_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_setting_and_clearing_an_alarm_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     alarms = Watcher().alarms
     with caplog.at_level(logging.INFO):
         for _ in range(2):

@@ -35,7 +35,7 @@ def test_adding_an_existing_vhost_returns_it() -> None:
     assert other is not broker.vhost("/")
 
 
-def test_vhosts_are_isolated_except_for_the_clock() -> None:
+def test_vhosts_share_only_the_clock() -> None:
     broker = make_broker()
     broker.vhost("/").declare_queue("q", False, False, False, {})
     other = broker.add_vhost("other")
@@ -44,7 +44,7 @@ def test_vhosts_are_isolated_except_for_the_clock() -> None:
     assert other.clock is broker.clock
 
 
-def test_properties_of_a_vhost() -> None:
+def test_vhost_properties_can_be_set_and_updated() -> None:
     broker = make_broker()
     assert broker.vhost("/").description == "Default virtual host"
     vhost = broker.add_vhost("v", "ours", ["a", "b"], "quorum", protected=True)
@@ -149,7 +149,7 @@ def test_deleting_a_user_closes_its_connections() -> None:
     assert list(broker.sessions) == [other.connection]
 
 
-def test_last_set_cluster_name_is_used() -> None:
+def test_cluster_name_parameter_overrides_the_configured_name() -> None:
     broker = make_broker(cluster_name="configured")
     assert broker.cluster_name == "configured"
     broker.global_parameters.put("cluster_name", "ours")

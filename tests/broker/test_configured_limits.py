@@ -8,7 +8,7 @@ from amqpbroker.wire.values import longstr
 from tests.harness import Wire, make_broker
 
 
-def test_vhost_limit():
+def test_vhost_above_the_configured_limit_is_refused():
     broker = make_broker(vhost_max=2)
     broker.add_vhost("v2")
     with pytest.raises(ValueError, match=r"^cannot create vhost 'v3': vhost limit of 2 is reached$"):
@@ -18,7 +18,7 @@ def test_vhost_limit():
     broker.add_vhost("v3")
 
 
-def test_queue_limit_over_all_vhosts():
+def test_queue_above_the_limit_over_all_vhosts_is_refused():
     broker = make_broker(cluster_queue_limit=2)
     other = broker.add_vhost("other")
     other.declare_queue("a", True, False, False, {})
@@ -31,7 +31,7 @@ def test_queue_limit_over_all_vhosts():
     broker.vhosts["/"].declare_queue("d", True, False, False, {})
 
 
-def test_exchange_limit():
+def test_exchange_above_the_configured_limit_is_refused():
     broker = make_broker()
     count = len(broker.vhosts["/"].exchanges)
     vhost = make_broker(cluster_exchange_limit=count + 1).vhosts["/"]
@@ -42,7 +42,7 @@ def test_exchange_limit():
     assert refused.value.code == 406
 
 
-def test_channel_limit_over_all_connections():
+def test_channel_above_the_limit_over_all_connections_is_refused():
     broker = make_broker(channel_max_per_node=2)
     first, second = Wire(broker).log_in(), Wire(broker).log_in()
     got = first.call(2, "channel.open")
@@ -54,7 +54,7 @@ def test_channel_limit_over_all_connections():
     assert second.call(2, "channel.open").name == "channel.open-ok"
 
 
-def test_a_quorum_queue_may_be_declared_as_a_classic_one():
+def test_quorum_queue_can_be_redeclared_as_classic_if_so_configured():
     broker = make_broker(relaxed_redeclaration=True)
     client = Wire(broker).log_in()
     quorum, classic = {"x-queue-type": b"quorum"}, {"x-queue-type": b"classic"}
@@ -85,7 +85,7 @@ def test_quorum_queue_cannot_be_redeclared_as_another_type(flags, arguments):
     assert again.name == "channel.close"
 
 
-def test_a_new_vhost_gets_limits_and_operator_policies():
+def test_new_vhost_gets_configured_default_limits_and_operator_policies():
     broker = make_broker(
         default_limits=(DefaultLimits("^a", max_connections=10), DefaultLimits(max_queues=7)),
         default_operator_policies=(

@@ -96,7 +96,7 @@ def test_change_that_cannot_be_stored_is_refused(change: Callable[[Broker, Vhost
     assert everything(broker) != before
 
 
-def test_transient_objects_need_no_store() -> None:
+def test_transient_objects_can_be_changed_if_nothing_can_be_stored() -> None:
     definitions = Full()
     vhost = crowded(definitions).vhosts["/"]
     definitions.full = True

@@ -140,7 +140,9 @@ def test_restored_queues_have_their_ids_and_new_ones_get_new_ids(node: Node) -> 
     ("kind", "arguments"),
     [("x-modulus-hash", {}), ("x-delayed-message", {"x-delayed-type": longstr("x-modulus-hash")})],
 )
-def test_exchange_of_a_type_that_the_release_lacks_is_restored(node: Node, kind: str, arguments: Table) -> None:
+def test_exchange_of_a_type_unknown_to_the_emulated_release_is_restored(
+    node: Node, kind: str, arguments: Table
+) -> None:
     vhost = node.restart(compat=COMPATS["4.3"])
     vhost.declare_exchange("x", kind, True, False, False, arguments)
     assert node.restart().exchanges["x"].type.name == kind
@@ -307,7 +309,7 @@ def test_content_of_a_deleted_vhost_is_not_restored(node: Node) -> None:
     assert "x" not in vhost.exchanges
 
 
-def test_policy_with_keys_that_the_release_lacks_is_restored(node: Node) -> None:
+def test_policy_with_keys_unknown_to_the_emulated_release_is_restored(node: Node) -> None:
     definition = {"delayed-retry-type": "all", "delayed-retry-min": 10}
     node.restart(compat=COMPATS["4.3"])
     node.broker.policies.put(Policy("/", "p", "", definition))
@@ -317,7 +319,9 @@ def test_policy_with_keys_that_the_release_lacks_is_restored(node: Node) -> None
     assert node.restart(compat=COMPATS["4.3"]).queues["q"].returns.retry is not None  # type: ignore[attr-defined]
 
 
-def test_policy_that_is_refused_now_is_skipped_but_stays_stored(node: Node, caplog: pytest.LogCaptureFixture) -> None:
+def test_invalid_stored_policy_is_skipped_on_restore_but_stays_stored(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
     odd = [
         ParameterDefinition("policy", "/", "odd", {"pattern": "^q"}),
         ParameterDefinition("shovel", "/", "s", {}),
@@ -343,7 +347,7 @@ def test_configured_user_and_vhost_are_created_once(node: Node) -> None:
     assert [user.name for user in node.broker.users.list_users()] == ["root"]
 
 
-def test_failed_first_start_is_repeated_completely(tmp_path: Path) -> None:
+def test_start_after_a_failed_first_start_creates_all_defaults(tmp_path: Path) -> None:
     class Failing(SqliteDefinitions):
         def put(self, *definitions: Definition) -> None:
             if isinstance(definitions[0], PermissionDefinition):
@@ -360,7 +364,7 @@ def test_failed_first_start_is_repeated_completely(tmp_path: Path) -> None:
     node.definitions.close()
 
 
-def test_restore_writes_nothing(node: Node) -> None:
+def test_restore_does_not_write_to_the_definitions(node: Node) -> None:
     vhost = node.vhost
     vhost.bind(exchange(vhost, "x"), queue(vhost, "q"), b"", {})
     node.definitions.sync()
@@ -459,7 +463,7 @@ def test_bindings_of_objects_that_cannot_be_restored_stay_stored(node: Node) -> 
     assert node.definitions.all(BindingDefinition) == bindings
 
 
-def test_queue_that_replaces_a_lost_one_has_a_new_id(node: Node) -> None:
+def test_queue_redeclared_after_its_definition_was_damaged_has_a_new_id(node: Node) -> None:
     node.definitions.put(QueueDefinition("/", "q", 50, False, b"damaged"))
     vhost = node.restart()
     assert queue(vhost, "q").id == 51
@@ -468,7 +472,7 @@ def test_queue_that_replaces_a_lost_one_has_a_new_id(node: Node) -> None:
     assert node.broker.lost_ids == frozenset()
 
 
-def test_no_secrets_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_failed_restore_of_a_user_logs_no_password_hash(caplog: pytest.LogCaptureFixture) -> None:
     class Odd(MemoryDefinitions):
         def all(self, kind: type[Any]) -> list[Any]:
             return [UserDefinition("ann", b"secret", ())] if kind is UserDefinition else []
@@ -498,7 +502,7 @@ def test_an_invalid_permission_is_refused_before_it_is_stored(node: Node) -> Non
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_durable_part_of_any_state_is_restored(node: Node, seed: int) -> None:
+def test_durable_topology_after_random_operations_is_restored(node: Node, seed: int) -> None:
     chance = random.Random(seed)
     names = [f"n{number}" for number in range(4)]
 

@@ -50,7 +50,7 @@ def test_message_that_expired_by_a_clock_step_is_not_delivered():
     assert bodies(node) == []
 
 
-def test_time_of_death_is_wall_clock_time():
+def test_x_death_time_is_wall_clock_time():
     node = Node(q=KINDS["classic"], dead={})
     client = node.client()
     node.clock.stepped(-HOUR_MS)
@@ -86,7 +86,7 @@ def test_delayed_message_is_released_at_its_wall_clock_time(tmp_path, ahead_ms, 
     node.definitions.close()
 
 
-def test_clock_step_does_not_end_durations():
+def test_clock_step_does_not_end_queue_expiry_or_consumer_timeout():
     node = Node(q={}, unused={"x-expires": Field("I", 60_000)}, slow={"x-consumer-timeout": Field("I", 120_000)})
     client = node.client()
     publish(client, "held", queue="slow")

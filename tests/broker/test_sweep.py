@@ -54,7 +54,7 @@ def swept(vhost):
 
 
 @pytest.mark.parametrize("kind", ["direct", "topic", "fanout", "headers", "x-random", "x-consistent-hash"])
-def test_deleted_queue_gets_no_messages_and_others_get_all(vhost, kind):
+def test_deleted_queue_gets_no_messages_while_its_bindings_are_removed(vhost, kind):
     source, gone, left = exchange(vhost, kind=kind), declare(vhost, "gone"), declare(vhost, "left")
     bound(vhost, source, gone)
     bound(vhost, source, left, 3)
@@ -81,7 +81,7 @@ def test_deleted_queue_behind_a_delayed_exchange_gets_no_messages(vhost, inner):
     assert {*reached(vhost, source) * 20} == {"left"}
 
 
-def test_alternate_exchange_is_used_at_once(vhost):
+def test_alternate_exchange_is_used_as_soon_as_the_only_queue_is_deleted(vhost):
     other, last = exchange(vhost, "other", "fanout"), declare(vhost, "last")
     vhost.bind(other, last, b"", {})
     source = exchange(vhost, arguments={"alternate-exchange": longstr("other")})
@@ -94,7 +94,7 @@ def test_alternate_exchange_is_used_at_once(vhost):
     assert reached(vhost, source) == ["last"]
 
 
-def test_bindings_are_invisible_at_once(vhost):
+def test_bindings_of_a_deleted_queue_are_invisible_at_once(vhost):
     source, gone, left = exchange(vhost), declare(vhost, "gone"), declare(vhost, "left")
     bound(vhost, source, gone)
     bound(vhost, source, left, 2)
@@ -163,7 +163,7 @@ def test_source_and_destination_may_both_be_deleted(vhost):
     assert clock_of(vhost).next_due_ms() is None
 
 
-def test_few_bindings_are_removed_at_once(vhost):
+def test_few_bindings_of_a_deleted_queue_are_removed_at_once(vhost):
     source, queue = exchange(vhost), declare(vhost)
     bound(vhost, source, queue, MANY)
     vhost.delete_queue(queue)
@@ -171,7 +171,7 @@ def test_few_bindings_are_removed_at_once(vhost):
     assert swept(vhost) == 0
 
 
-def test_bindings_are_removed_in_slices(vhost):
+def test_many_bindings_of_a_deleted_queue_are_removed_in_slices(vhost):
     source, queue = exchange(vhost), declare(vhost)
     bound(vhost, source, queue)
     vhost.delete_queue(queue)
@@ -186,7 +186,7 @@ def test_bindings_are_removed_in_slices(vhost):
 
 
 @pytest.mark.parametrize("slices", [0, 1, 10])
-def test_a_queue_of_the_same_name_has_its_own_bindings(vhost, slices):
+def test_redeclared_queue_does_not_inherit_bindings_of_the_deleted_one(vhost, slices):
     source, gone = exchange(vhost), declare(vhost, "q")
     bound(vhost, source, gone)
     vhost.delete_queue(gone)
@@ -214,7 +214,7 @@ def test_an_exchange_of_the_same_name_has_its_own_bindings(vhost):
     assert reached(vhost, source, 5) == ["q"]
 
 
-def test_several_sweeps_at_the_same_time(vhost):
+def test_bindings_of_several_deleted_queues_are_removed_at_the_same_time(vhost):
     source, queues = exchange(vhost), [declare(vhost, name) for name in "abc"]
     for queue in queues:
         bound(vhost, source, queue)
@@ -225,7 +225,7 @@ def test_several_sweeps_at_the_same_time(vhost):
     assert (len(source.bindings), source.lingering) == (0, 0)
 
 
-def test_vhost_that_is_deleted_during_a_sweep():
+def test_deleting_a_vhost_ends_the_removal_of_bindings_in_it():
     broker = Broker(Config(), ManualClock(), MemoryStore())
     vhost = broker.add_vhost("v")
     queue = declare(vhost)
@@ -272,7 +272,7 @@ def durable(vhost, name="q"):
 
 @pytest.mark.parametrize("slices", [0, 1, None])
 @pytest.mark.parametrize("what", ["queue", "exchange"])
-def test_killed_broker_restores_no_bindings_of_a_sweep(node, slices, what):
+def test_bindings_of_deleted_objects_are_not_restored_after_a_crash(node, slices, what):
     vhost = node.vhost
     with node.definitions.transaction():
         bound(vhost, exchange(vhost, durable=True), durable(vhost))
@@ -315,7 +315,7 @@ def test_object_redeclared_during_a_sweep_is_restored_with_its_own_bindings_only
     assert reached(vhost, vhost.exchanges["x"], COUNT - 1) == ["q"]
 
 
-def test_recreated_binding_stays_stored(node):
+def test_binding_recreated_during_removal_of_old_ones_stays_stored(node):
     """Test a new queue with the name of the deleted one, bound to the same exchange."""
     vhost = node.vhost
     with node.definitions.transaction():
@@ -338,7 +338,7 @@ class Full(MemoryDefinitions):
             raise errors.not_stored("disk full")
 
 
-def test_failed_removal_from_definitions_is_retried(caplog):
+def test_failed_removal_of_stored_bindings_is_retried(caplog):
     definitions = Full()
     vhost = Broker(Config(), ManualClock(), MemoryStore(), definitions).vhosts["/"]
     source = exchange(vhost, durable=True)
@@ -356,7 +356,7 @@ def test_failed_removal_from_definitions_is_retried(caplog):
     assert not source.bindings
 
 
-def test_events_of_all_removed_bindings():
+def test_event_is_emitted_for_each_binding_of_a_deleted_queue():
     told = collections.Counter()
     broker = Broker(Config(), ManualClock(), MemoryStore())
     vhost = broker.vhosts["/"]

@@ -31,7 +31,7 @@ def routed(vhost: Vhost, source: str, key: str = "") -> list[str]:
 # --- exchanges --------------------------------------------------------------------------------------------------------
 
 
-def test_predeclared_exchanges(vhost: Vhost) -> None:
+def test_new_vhost_has_the_predeclared_exchanges(vhost: Vhost) -> None:
     assert [(name, vhost.exchange(name).type.name) for name, _ in PREDECLARED] == list(PREDECLARED)
     assert all(each.durable for each in vhost.exchanges.values())
     internal = ["amq.rabbitmq.trace", "amq.rabbitmq.event"]
@@ -61,7 +61,7 @@ def test_missing_exchange_is_an_error(vhost: Vhost) -> None:
     vhost.delete_exchange("nope")
 
 
-def test_exchanges_that_must_not_be_deleted(vhost: Vhost) -> None:
+def test_system_and_used_exchanges_are_protected_from_deletion(vhost: Vhost) -> None:
     for name, text in (("", "default exchange"), ("amq.topic", "deletion of system exchange 'amq.topic'")):
         with pytest.raises(AmqpError, match=text):
             vhost.delete_exchange(name)
@@ -284,7 +284,7 @@ def test_deleting_a_queue_twice_does_not_delete_a_new_queue_of_its_name(vhost: V
     assert new.ready_count == 1
 
 
-def test_if_unused_and_if_empty_are_respected(vhost: Vhost) -> None:
+def test_queue_delete_respects_if_unused_and_if_empty(vhost: Vhost) -> None:
     queue = declare(vhost)
     one = Subscriber(queue).subscribe()
     with pytest.raises(AmqpError) as error:
@@ -406,6 +406,6 @@ def test_a_released_message_reaches_all_its_queues_before_its_dead_letter(vhost:
     assert is_dead(queues[1]) == [False, True]
 
 
-def test_arguments_are_stored_as_declared(vhost: Vhost) -> None:
+def test_queue_arguments_are_stored_as_declared(vhost: Vhost) -> None:
     queue = declare(vhost, max_length=3, something_else="kept")
     assert table(max_length=3, something_else="kept").items() <= queue.arguments.items()

@@ -25,7 +25,7 @@ def run(tmp_path, monkeypatch):
     return run
 
 
-def test_show_prints_lines_in_the_format_of_the_file(run):
+def test_config_show_prints_lines_in_the_format_of_the_file(run):
     result = run("show", "--config", "a.conf", "--port", "0", text="\nheartbeat = 7\n")
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
@@ -34,13 +34,13 @@ def test_show_prints_lines_in_the_format_of_the_file(run):
     assert "frame_max = 131072  # default" in lines
 
 
-def test_show_reads_the_file_of_the_environment(run, tmp_path):
+def test_config_show_reads_the_file_named_in_the_environment(run, tmp_path):
     result = run("show", "--changed", text="heartbeat = 7", RABBITMQ_CONFIG_FILE=str(tmp_path / "a"))
     assert result.stdout == f"heartbeat = 7  # {tmp_path}/a.conf:1\n"
 
 
 @pytest.mark.parametrize("flag", [["--json"], ["--formatter", "json"]])
-def test_show_as_json(flag, run):
+def test_config_show_prints_json(flag, run):
     result = run("show", "--config", "a.conf", "--changed", *flag, text="heartbeat = 7", RABBITMQ_DEFAULT_PASS="hush")
     assert json.loads(result.stdout) == [
         {"key": "heartbeat", "value": "7", "from": [{"kind": "file", "name": "a.conf", "line": 1}]},
@@ -52,14 +52,14 @@ def test_show_as_json(flag, run):
     ]
 
 
-def test_show_as_a_table(run):
+def test_config_show_prints_a_table(run):
     result = run("show", "--changed", "--formatter", "pretty_table", "--set", "cluster_name=[red]x")
     head, row = result.stdout.splitlines()
     assert head.split() == ["Setting", "Value", "From"]
     assert row.split() == ["cluster_name", "[red]x", "--set"]
 
 
-def test_show_warns_and_fails_as_serve_does(run):
+def test_config_show_prints_the_warnings_and_errors_of_serve(run):
     result = run("show", "--config", "a.conf", text="raft.wal_max_entries = 5")
     assert result.stderr.startswith("warning: a.conf:1: raft.wal_max_entries has no effect: ")
     result = run("show", "--config", "a.conf", text="heartbeat = often")
@@ -67,19 +67,19 @@ def test_show_warns_and_fails_as_serve_does(run):
     assert result.stderr.startswith("Error: a.conf:1: heartbeat = often: this must be a whole number")
 
 
-def test_check_reports_all_errors(run):
+def test_config_check_reports_all_errors(run):
     result = run("check", "a.conf", text="hearbeat = 1\nheartbeat = 1\nproxy_protocol = true\nframe_max = x\n")
     assert result.exit_code == 1
     assert [line.split(": ")[1] for line in result.stderr.splitlines()] == ["a.conf:1", "a.conf:3", "a.conf:4"]
     assert result.stdout == ""
 
 
-def test_check_finds_inconsistent_options(run):
+def test_config_check_finds_inconsistent_options(run):
     result = run("check", "a.conf", text="frame_max = 4096\ncompat = 4.2\n")
     assert result.stderr == "error: a.conf:1: frame_max = 4096: with this compat it must be at least 8192\n"
 
 
-def test_check_of_a_directory_without_errors(run, tmp_path):
+def test_config_check_accepts_a_directory_without_errors(run, tmp_path):
     (tmp_path / "conf.d").mkdir()
     (tmp_path / "conf.d" / "1.conf").write_text("heartbeat = 5\nnet_ticktime = 60\n")
     result = run("check", "a.conf", "conf.d")

@@ -34,16 +34,16 @@ def test_every_command_has_help_that_starts_as_listed(name):
     assert re.search(rf"(main|amqpbroker) {name} \[OPTIONS\].*\n\n  {re.escape(COMMANDS[name][:60])}", output)
 
 
-def test_no_command_is_serve():
+def test_serve_is_the_default_command():
     assert run("--set", "nonsense=1") == run("serve", "--set", "nonsense=1")
 
 
-def test_an_unknown_command_is_told():
+def test_unknown_command_is_an_error():
     status, output = run("sevre")
     assert status == 2
     assert "No such command 'sevre'" in output
 
 
-def test_ping_loads_no_event_loop():
+def test_ping_imports_no_asyncio():
     script = "import sys, amqpbroker.cli.main, amqpbroker.cli.ping; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -11,7 +11,7 @@ from amqpbroker.cli.number import Number
 
 
 @pytest.mark.parametrize(("text", "value"), [("0", 0), ("5", 5), ("1000", 1000)])
-def test_a_whole_number(text, value):
+def test_whole_number_in_range_is_parsed(text, value):
     assert Number(0, 1000).parse(text) == value
 
 
@@ -22,7 +22,7 @@ def test_whole_numbers_out_of_range_are_refused(text):
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.000001", 1e-6), ("5", 5.0), ("1e9", 1e9)])
-def test_numbers(text, value):
+def test_numbers_in_range_are_parsed(text, value):
     assert Number(0.000_001, 1e9).parse(text) == value
 
 
@@ -54,7 +54,7 @@ ALL = [
 NUMBERS = [(path, parameter) for path, parameter in ALL if isinstance(parameter.type, Number)]
 
 
-def test_no_other_parameter_is_a_number():
+def test_all_numeric_parameters_have_limits():
     others = (click.types.IntParamType, click.types.FloatParamType)
     assert [f"{path} {parameter.name}" for path, parameter in ALL if isinstance(parameter.type, others)] == []
     assert {path[0] for path, _ in NUMBERS} == {"serve", "config", "ping", "tail", "perf"}

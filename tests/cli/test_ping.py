@@ -44,49 +44,49 @@ def answering():
         server.close()
 
 
-def test_a_broker_answers(broker):
+def test_ping_succeeds_if_a_broker_answers(broker):
     status, output = ping("--port", str(broker.port))
     assert status == 0
     assert output.startswith(f"127.0.0.1:{broker.port} answers (")
 
 
-def test_by_url(broker):
+def test_ping_accepts_a_url(broker):
     assert ping("--url", f"amqp://user:secret@localhost:{broker.port}/vhost")[0] == 0
 
 
-def test_by_the_port_in_the_environment(broker):
+def test_ping_uses_the_port_in_the_environment(broker):
     assert ping(RABBITMQ_NODE_PORT=str(broker.port))[0] == 0
 
 
-def test_no_broker_at_the_address():
+def test_refused_connection_is_reported():
     with socket.socket() as taken:  # by one that does not listen, so that nobody else does
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
         assert ping("--port", str(port)) == (1, f"127.0.0.1:{port}: connection refused\n")
 
 
-def test_an_unknown_host():
+def test_ping_fails_for_an_unknown_host():
     status, output = ping("--host", "no-such-host.invalid")
     assert status == 1
     assert output.startswith("no-such-host.invalid:5672: ")
 
 
-def test_not_a_broker(answering):
+def test_ping_fails_if_the_server_does_not_speak_amqp(answering):
     port = answering(b"HTTP/1.1 400 Bad Request\r\n\r\n")
     assert ping("--port", port) == (1, f"127.0.0.1:{port}: answers, but not with AMQP 0-9-1\n")
 
 
-def test_another_version(answering):
+def test_ping_fails_if_the_server_speaks_another_amqp_version(answering):
     port = answering(b"AMQP\x00\x01\x00\x00")
     assert ping("--port", port) == (1, f"127.0.0.1:{port}: answers, but not with AMQP 0-9-1\n")
 
 
-def test_a_close_without_an_answer(answering):
+def test_ping_fails_if_the_server_closes_without_an_answer(answering):
     port = answering(b"")
     assert ping("--port", port) == (1, f"127.0.0.1:{port}: closed the connection without an answer\n")
 
 
-def test_no_answer(answering):
+def test_ping_times_out_without_an_answer(answering):
     port = answering(b"\x01\x00", hold=True)
     assert ping("--port", port, "--timeout", "0.05") == (1, f"127.0.0.1:{port}: no answer within 0.05 s\n")
 

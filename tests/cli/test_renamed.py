@@ -16,11 +16,11 @@ def example(url):
 
 
 @pytest.mark.parametrize("name", ["-h", "--url", "--uri"])
-def test_each_name_is_accepted(name):
+def test_renamed_option_is_accepted_by_each_of_its_names(name):
     assert CliRunner().invoke(example, [name, "amqp://"]).output == "amqp://\n"
 
 
-def test_only_the_new_name_is_shown():
+def test_help_shows_only_the_new_name_of_a_renamed_option():
     help_text = CliRunner().invoke(example, ["--help"]).output
     assert "-h, --url TEXT" in help_text
     assert "--uri" not in help_text
@@ -57,5 +57,5 @@ def complete(*words):
         (("ctl", "list_queues", "messages_un"), ["messages_unacknowledged", "messages_unacknowledged_ram"]),
     ],
 )
-def test_completion_in_a_shell(words, expected):
+def test_shell_completion_suggests_commands_options_and_values(words, expected):
     assert complete(*words) == expected

@@ -64,14 +64,14 @@ def shown(capsys):
     return shown
 
 
-def test_elsewhere_it_is_one_line(shown):
+def test_ready_screen_is_one_line_without_a_terminal(shown):
     assert shown(terminal=False) == [
         f"amqpbroker {__version__} ({how_it_runs()}) ready: "
         "amqp 127.0.0.1:5672, http 0.0.0.0:15672, http/prometheus [::1]:15692"
     ]
 
 
-def test_on_a_terminal_it_has_urls_login_and_data(shown, monkeypatch):
+def test_ready_screen_on_a_terminal_has_urls_login_and_data(shown, monkeypatch):
     monkeypatch.setattr(screen, "is_compiled", lambda: True)
     monkeypatch.setattr(compiled, "is_compiled", lambda: True)
     assert shown() == [
@@ -88,24 +88,24 @@ def test_on_a_terminal_it_has_urls_login_and_data(shown, monkeypatch):
     ]
 
 
-def test_a_changed_password_is_not_shown(shown):
+def test_ready_screen_does_not_show_a_changed_password(shown):
     lines = shown(password=b"other")
     assert "  AMQP        amqp://127.0.0.1:5672/" in lines
     assert not any("guest" in line for line in lines)
 
 
-def test_a_data_directory_is_named(shown):
+def test_ready_screen_names_the_data_directory(shown):
     lines = shown(in_memory=False)
     (directory,) = (line.removeprefix("  Data        ") for line in lines if line.startswith("  Data"))
     assert os.path.isabs(directory)
     assert lines[-1] == f"amqpbroker has stopped. Data is in {directory}."
 
 
-def test_a_restart_is_one_line(shown):
+def test_ready_screen_after_a_restart_is_one_line(shown):
     assert shown(times=2)[-2] == "Restarted. Press Ctrl-C to stop."
 
 
-def test_an_interpreted_broker_says_once_what_that_costs(shown, monkeypatch):
+def test_ready_screen_of_an_interpreted_broker_has_advice_once(shown, monkeypatch):
     monkeypatch.setattr(compiled, "is_compiled", lambda: False)
     first = shown()
     text = " ".join(first)
@@ -116,7 +116,7 @@ def test_an_interpreted_broker_says_once_what_that_costs(shown, monkeypatch):
 
 
 @pytest.mark.process
-def test_a_broker_on_a_real_terminal(cache):
+def test_broker_on_a_terminal_shows_the_ready_screen_and_coloured_logs(cache):
     mine, its = pty.openpty()
     command = [sys.executable, "-m", "amqpbroker", "--in-memory", "--port", "0", "--log-level", "info"]
     environment = ENVIRONMENT | {"TERM": "xterm", "XDG_CACHE_HOME": str(cache)}

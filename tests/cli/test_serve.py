@@ -41,7 +41,7 @@ def own_start_s(broker):
 
 
 @pytest.mark.alone
-def test_it_is_ready_in_under_300_ms(tmp_path):
+def test_broker_is_ready_in_under_300_ms(tmp_path):
     # The median is 0.14 to 0.19 s on two cores of a Xeon, so a third is left. There are three tries.
     medians = []
     for attempt in range(3):
@@ -89,7 +89,7 @@ def test_a_signal_closes_connections_with_320(tmp_path, number):
         assert broker.wait() == 0
 
 
-def test_a_client_that_does_not_answer_does_not_hold_up_the_end(tmp_path):
+def test_client_that_does_not_answer_does_not_delay_the_stop(tmp_path):
     with BrokerProcess(tmp_path) as broker, socket.create_connection(("127.0.0.1", broker.port)) as silent:
         silent.sendall(b"AMQP\x00\x00\x09\x01")
         assert silent.recv(3) == b"\x01\x00\x00"
@@ -107,7 +107,7 @@ def test_a_second_signal_stops_the_broker_at_once(tmp_path):
     assert "Traceback" not in broker.log
 
 
-def test_a_port_in_use(broker):
+def test_amqp_port_in_use_is_an_error_in_one_line(broker):
     status, output = failed_start("--port", str(broker.port))
     assert status == 1
     assert output == (
@@ -144,13 +144,13 @@ def test_a_failed_start_prints_one_line(arguments, said):
         (["--colour"], "No such option"),
     ],
 )
-def test_mistakes_in_the_command_line(arguments, said):
+def test_wrong_command_lines_are_refused_with_a_reason(arguments, said):
     status, output = failed_start(*arguments)
     assert status == 2
     assert said in output
 
 
-def test_an_ipv6_listener(tmp_path):
+def test_broker_accepts_connections_over_ipv6(tmp_path):
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
@@ -188,7 +188,7 @@ def test_settings_come_from_a_file(tmp_path):
     assert json.loads(first)["level"] == "warning"
 
 
-def test_a_log_that_cannot_be_written_is_told_in_one_line(tmp_path):
+def test_unwritable_log_directory_fails_the_start_with_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     status, output = failed_start("--set", "log.file=a.log", "--set", f"log.dir={tmp_path}/file")
     assert status == 1

@@ -98,7 +98,7 @@ def directory(tmp_path):
     return Directory(tmp_path / "data")
 
 
-def test_check_counts_what_there_is(directory):
+def test_store_check_counts_segments_records_and_messages(directory):
     first, _, _ = directory.write(publish(1, b"abc"), publish(2, b"de"), publish(1, b"f", queue_id=7))
     directory.write(record.settle([first]), record.returned([(first, 2)]))
     directory.next_segment()
@@ -169,7 +169,7 @@ def test_dump_names_exchanges_that_hold_messages(directory):
     ]
 
 
-def test_definitions_of_before_exchanges_had_ids_are_read_as_they_are(directory):
+def test_store_check_reads_version_1_definitions_without_changing_them(directory):
     directory.write(publish(1))
     with closing(sqlite3.connect(directory.path / "definitions.sqlite")) as connection:
         connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1")
@@ -180,12 +180,12 @@ def test_definitions_of_before_exchanges_had_ids_are_read_as_they_are(directory)
     assert directory.tree() == before
 
 
-def test_check_of_a_directory_that_was_never_used(directory):
+def test_store_check_finds_no_errors_in_an_unused_directory(directory):
     status, figures, findings = check(directory.path)
     assert (status, figures["segments"], figures["living"], findings) == (0, "0", "0 messages, 0 octets", [])
 
 
-def test_a_torn_end_is_a_note_wherever_it_is_torn(directory):
+def test_store_check_reports_an_end_torn_at_any_byte_as_a_note(directory):
     directory.write(publish(1))
     whole = directory.segment().stat().st_size
     directory.write(publish(2), publish(3))
@@ -209,7 +209,7 @@ def test_a_segment_torn_within_its_header_is_a_note(directory):
 
 
 @pytest.mark.explore
-def test_each_changed_byte_is_found(directory):
+def test_store_check_finds_each_changed_byte(directory):
     """A change before the last batch is an error, whose offset is not after the change."""
     directory.write(publish(1), publish(2))
     directory.write(record.settle([]), record.returned([]))
@@ -227,7 +227,7 @@ def test_each_changed_byte_is_found(directory):
     assert check(directory.path)[0] == 0
 
 
-def test_every_damaged_place_is_told_and_what_is_between_is_read(directory):
+def test_store_check_reports_each_damaged_place_and_reads_the_rest(directory):
     starts = []
     for sequence in range(1, 7):
         starts.append(directory.journal.next_position() & 0xFFFFFFFF)
@@ -262,7 +262,7 @@ def test_a_group_of_a_wrong_length_hides_the_rest_of_its_batch_only(directory):
     ]
 
 
-def test_damage_at_the_end_of_a_segment_that_is_not_the_last(directory):
+def test_store_check_reports_a_cut_off_batch_in_an_earlier_segment(directory):
     directory.write(publish(1))
     directory.next_segment()
     directory.write(publish(2))
@@ -274,7 +274,7 @@ def test_damage_at_the_end_of_a_segment_that_is_not_the_last(directory):
     )
 
 
-def test_missing_segments_and_foreign_files(directory):
+def test_store_check_reports_missing_segments_and_foreign_files(directory):
     for sequence in range(1, 6):
         directory.write(publish(sequence))
         directory.next_segment()
@@ -299,7 +299,7 @@ def test_a_freed_segment_is_no_damage(directory):
     assert (status, figures["living"]) == (0, "1 messages, 1 octets")
 
 
-def test_a_lost_batch_is_told(directory):
+def test_store_check_reports_a_missing_batch(directory):
     directory.write(publish(1))
     directory.journal.batches += 1
     directory.write(publish(2))
@@ -332,7 +332,7 @@ def test_a_lost_batch_is_told(directory):
         ),
     ],
 )
-def test_records_that_make_no_sense_in_spite_of_their_checksum(directory, payload, said):
+def test_store_check_reports_invalid_records_with_a_valid_checksum(directory, payload, said):
     directory.write(publish(1))
     start = directory.journal.next_position() & 0xFFFFFFFF
     directory.write(payload)
@@ -349,7 +349,7 @@ def test_references_into_damaged_records_are_reported_once(directory):
 
 
 @pytest.mark.explore
-def test_any_damage_is_found_and_nothing_breaks(directory):
+def test_store_check_and_dump_handle_random_damage(directory):
     chance = random.Random(1)
     positions = []
     for sequence in range(30):
@@ -383,7 +383,7 @@ def test_damaged_definitions_are_an_error_and_hide_no_message(directory):
 # --- dump -------------------------------------------------------------------------------------------------------------
 
 
-def test_dump_tells_every_record_in_its_order(directory):
+def test_dump_prints_every_record_in_order(directory):
     first, second = directory.write(
         publish(1, b"hello\n", exchange=b"amq.topic", key=b"a.b"),
         publish(2, b"\xff" * 100, deadline_ms=1_700_000_000_123),
@@ -406,7 +406,7 @@ def test_dump_tells_every_record_in_its_order(directory):
     ]
 
 
-def test_dump_as_json(directory):
+def test_dump_prints_records_as_json(directory):
     (first,) = directory.write(publish(1, "grüße".encode(), deadline_ms=5, count=1))
     directory.write(record.settle([first]), record.returned([(first, 3)]))
     directory.define(orders=1)
@@ -451,7 +451,7 @@ def test_dump_of_living_messages_is_in_queue_order(directory):
     ]
 
 
-def test_dump_goes_on_behind_damage_and_tells_of_it_on_stderr(directory):
+def test_dump_continues_after_damage_and_reports_it_on_stderr(directory):
     first, _ = directory.write(publish(1), publish(2))
     directory.write(publish(3))
     directory.segment().write_bytes(directory.segment().read_bytes() + b"torn")
@@ -473,7 +473,7 @@ def test_names_are_shown_without_control_characters(directory):
 
 
 @pytest.mark.parametrize("command", [["check"], ["dump"], ["dump", "--living"]])
-def test_data_passes_unchanged(directory, command):
+def test_store_check_and_dump_do_not_change_the_directory(directory, command):
     directory.write(publish(1), publish(2))
     directory.define(orders=1)
     directory.segment().write_bytes(directory.segment().read_bytes() + b"torn")
@@ -483,7 +483,7 @@ def test_data_passes_unchanged(directory, command):
     assert directory.tree() == before
 
 
-def test_while_a_broker_owns_it(directory):
+def test_store_check_works_while_a_broker_owns_the_directory(directory):
     directory.write(publish(1))
     with (
         closing(Ownership(directory.path, Files())),
@@ -501,7 +501,7 @@ def test_while_a_broker_owns_it(directory):
     assert run("check", directory.path)[2] == []
 
 
-def test_the_oldest_segment_may_go_while_a_broker_owns_it(directory, monkeypatch):
+def test_store_check_works_while_a_broker_removes_the_oldest_segment(directory, monkeypatch):
     for sequence in (1, 2, 3):
         directory.write(publish(sequence))
         directory.next_segment()
@@ -531,13 +531,13 @@ def test_a_foreign_directory_is_refused(tmp_path, prepare, said, command):
     assert run(command, tmp_path) == (1, [], [f"Error: {tmp_path} {said}"])
 
 
-def test_a_directory_that_is_not_there(tmp_path):
+def test_store_check_of_a_missing_directory_is_an_error(tmp_path):
     status, _, err = run("check", tmp_path / "none")
     assert status == 2
     assert "does not exist" in err[-1]
 
 
-def test_it_loads_neither_event_loop_nor_broker():
+def test_store_command_imports_neither_asyncio_nor_the_broker():
     script = (
         "import sys, amqpbroker.cli.main, amqpbroker.cli.store;"
         "import amqpbroker.store.directory.dump, amqpbroker.store.directory.names;"

@@ -117,7 +117,7 @@ async def test_heartbeats_are_sent_and_missed(link):
     assert link.transport.calls == ["abort"]
 
 
-async def test_nothing_is_missed_while_nothing_is_read(link):
+async def test_client_misses_no_heartbeats_while_reading_is_paused(link):
     link.read(False)
     link.start_heartbeats(0.002)
     with pytest.raises(TimeoutError):

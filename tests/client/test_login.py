@@ -74,7 +74,7 @@ def test_no_common_mechanism_is_an_error():
         ({}, {"heartbeat": lambda suggested: suggested // 2}, (2047, FRAME_MAX, 30)),
     ],
 )
-def test_limits_are_the_smaller_ones(tune, changes, tuned):
+def test_client_and_broker_agree_on_the_smaller_limits(tune, changes, tuned):
     assert login(**changes).tuned(TUNE | tune) == tuned
 
 
@@ -86,7 +86,7 @@ def test_limits_are_sent_with_tune_ok():
     )
 
 
-def test_zero_is_no_limit():
+def test_zero_means_no_limit_in_tune_negotiation():
     assert [agreed(0, 0), agreed(5, 0), agreed(0, 5), agreed(5, 6)] == [0, 5, 5, 5]
 
 

@@ -129,7 +129,7 @@ async def test_a_deleted_queue_is_reported_as_cancelled_consumer(pair):
     assert "cancelled" in pair.seen.failures[0]
 
 
-async def test_a_connection_that_is_closed_fails_everything(pair):
+async def test_closed_connection_fails_pending_and_later_calls(pair):
     waiting = asyncio.ensure_future(pair.client.wait("nothing", 1))
     await pair.settle()
     pair.broker.delete_vhost("/")
@@ -144,7 +144,7 @@ def told(name, channel=0, **arguments):
     return frame(METHOD, channel, methods.encode(name, **arguments))
 
 
-async def test_blocked_and_flow():
+async def test_client_reports_blocked_and_answers_channel_flow():
     sent = []
     client = Client(sent.append)
     client.receiver = seen = Recorder()

@@ -22,7 +22,7 @@ def test_broker_is_verified_unless_the_uri_says_otherwise(authority):
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
 
 
-def test_key_may_be_encrypted(authority):
+def test_encrypted_tls_key_requires_its_password(authority):
     secret = authority.issue("secret", password=b"hush")
     tls_context(TlsOptions(authority.cafile, secret.certfile, secret.keyfile, "hush"))
     with pytest.raises(LinkError, match=secret.keyfile):  # instead of asking for it at the terminal

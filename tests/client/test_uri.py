@@ -17,7 +17,7 @@ from amqpbroker.client.uri import TlsOptions, UriError, parse, without_credentia
         ("amqp://[::1]:1/v", ("::1", 1, "v", "guest", "guest")),
     ],
 )
-def test_address_and_credentials(text, expected):
+def test_amqp_uri_is_parsed_into_address_and_credentials(text, expected):
     uri = parse(text)
     assert (uri.host, uri.port, uri.vhost, uri.user, uri.password) == expected
 
@@ -29,7 +29,7 @@ def test_parameters():
     assert uri.tls is None
 
 
-def test_tls():
+def test_tls_parameters_of_an_amqps_uri_are_parsed():
     assert parse("amqps://h").tls == TlsOptions()
     text = "amqps://h?cacertfile=/c&certfile=/f&keyfile=/k&password=p&verify=verify_none&server_name_indication=n"
     assert parse(text).tls == TlsOptions("/c", "/f", "/k", "p", False, "n")
@@ -51,7 +51,7 @@ def test_tls():
         ("amqps://h?verify=maybe", '{invalid_amqp_params_parameter,verify,"maybe"}'),
     ],
 )
-def test_invalid_uris(text, reason):
+def test_invalid_amqp_uri_is_an_error_with_a_reason(text, reason):
     with pytest.raises(UriError) as error:
         parse(text)
     assert str(error.value) == reason

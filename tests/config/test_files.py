@@ -23,7 +23,7 @@ def put(tmp_path):
     return write
 
 
-def test_files_in_standard_locations(put, tmp_path, warned):
+def test_configuration_files_in_standard_locations_are_found(put, tmp_path, warned):
     assert in_place({}, warned.append, tmp_path) == []
     second, first = put("conf.d/20-b.conf"), put("conf.d/10-a.conf")
     put("conf.d/notes.txt")
@@ -76,7 +76,7 @@ def test_erlang_configuration_is_refused(put, tmp_path, warned):
     assert in_place({"RABBITMQ_ADVANCED_CONFIG_FILE": str(tmp_path / "other")}, warned.append, tmp_path) == []
 
 
-def test_assignments_know_file_and_line(put, warned):
+def test_assignments_have_the_origin_file_and_line(put, warned):
     path = put("a.conf", "# comment\nheartbeat = 5\n")
     (assignment,) = read([path], {}, warned.append)
     assert assignment == Assignment("heartbeat", "5", Origin(Kind.FILE, str(path), 2))
@@ -91,7 +91,7 @@ def test_included_files_are_read_at_their_include(put, warned):
     assert warned == [f"{path}:4: the file none.conf does not exist"]
 
 
-def test_invalid_includes(put, warned):
+def test_invalid_include_is_an_error(put, warned):
     path = put("a.conf", "include a.conf\n")
     with pytest.raises(ConfigError, match=r"a\.conf: this file includes itself"):
         read([path], {}, warned.append)
@@ -108,7 +108,7 @@ def test_variables_are_replaced(put, warned):
         read([path], {"ID": "1"}, warned.append)
 
 
-def test_unreadable_file(put, tmp_path, warned):
+def test_unreadable_configuration_file_is_an_error(put, tmp_path, warned):
     with pytest.raises(ConfigError, match=r"none\.conf: No such file or directory"):
         read([tmp_path / "none.conf"], {}, warned.append)
     path = put("latin.conf")

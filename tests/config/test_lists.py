@@ -25,7 +25,7 @@ ECDHE_256, ECDHE_128 = "ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA2
 NEWEST = ["TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256"]
 
 
-def test_suites_of_both_versions():
+def test_cipher_suites_of_both_tls_versions_are_accepted():
     config, warned = loaded(ssl_options__ciphers=[ECDHE_128, *NEWEST, ECDHE_256])
     assert config.tls.ciphers == (ECDHE_128, *NEWEST, ECDHE_256)
     assert config.tls.versions == ("tlsv1.3", "tlsv1.2")
@@ -43,7 +43,7 @@ def test_suites_of_both_versions():
         ("TLS_RSA_WITH_AES_128_CBC_SHA", "AES128-SHA"),
     ],
 )
-def test_names_of_cipher_suites_in_the_rfcs(rfc, openssl):
+def test_rfc_names_of_cipher_suites_are_accepted(rfc, openssl):
     config, _ = loaded(ssl_options__ciphers=[rfc], ssl_options__versions=["tlsv1.2"])
     assert config.tls.ciphers == (openssl,)
 
@@ -92,7 +92,7 @@ def test_unavoidable_suites_of_tls_1_3_cause_a_warning(monkeypatch):
 
 
 @pytest.mark.skipif(ciphers.CAN_CHOOSE_TLS_1_3, reason="this Python can choose them")
-def test_suite_of_tls_1_3_that_openssl_does_not_offer_by_default():
+def test_non_default_tls_1_3_suite_is_ignored_with_a_warning():
     _, warned = loaded(ssl_options__ciphers=[*NEWEST, "TLS_AES_128_CCM_SHA256"])
     assert warned[0].startswith(
         "a.conf:4: ssl_options.ciphers.4 = TLS_AES_128_CCM_SHA256 is ignored: TLS 1.3 uses the suites"
@@ -137,7 +137,7 @@ def backends(text):
     return warned
 
 
-def test_backend_with_an_unsupported_half_is_ignored():
+def test_auth_backend_with_unsupported_authn_or_authz_is_ignored():
     """Use the settings of RabbitMQ's guide to LDAP."""
     assert backends("1.authn = ldap\n1.authz = internal\n2 = internal") == [
         "a.conf:1: auth_backends.1.authn = ldap is ignored: only the internal backend is supported"

@@ -88,7 +88,7 @@ def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
         ("collect_statistics_interval", "1000", "collect_statistics_interval_ms", 1000),
     ],
 )
-def test_single_assignment(key, text, attribute, value):
+def test_single_assignment_sets_its_configuration_value(key, text, attribute, value):
     assert load([(key, text)], {}) == dataclasses.replace(Config(), **{attribute: value})
 
 
@@ -177,12 +177,12 @@ def test_error_of_an_unknown_key_suggests_the_nearest_one(key, nearest):
         ("[fe80::1%lo]:5673", "fe80::1%lo", 5673),
     ],
 )
-def test_a_listener(text, host, port):
+def test_listener_address_is_parsed(text, host, port):
     config = load([("listeners.tcp.default", text)], {})
     assert config.listeners == (Listener(host, port),)
 
 
-def test_defaults_that_depend_on_compat():
+def test_compat_sets_the_default_version_and_initial_frame_max():
     config = load([("compat", "4.1")], {})
     assert (config.product_version, config.initial_frame_max) == ("4.1.8", 8192)
     config = load([("product.identity", "amqpbroker"), ("compat", "4.1")], {})
@@ -266,7 +266,7 @@ def test_variables_that_rabbitmqs_image_refuses_are_refused(variable, instead):
     assert str(refused.value) == f"{variable}: this variable is not supported; {instead}"
 
 
-def test_product_from_the_environment():
+def test_product_is_read_from_the_environment():
     config = load([], {"RABBITMQ_PRODUCT_NAME": "Acme", "RABBITMQ_PRODUCT_VERSION": "7.1"})
     assert (config.product_name, config.product_version) == ("Acme", "7.1")
 
@@ -282,7 +282,7 @@ def test_mechanisms_are_ordered_by_number():
     )
 
 
-def test_default_users():
+def test_default_users_are_configured_with_tags_and_permissions():
     config = load(
         [
             ("default_vhost", "a.b"),
@@ -355,7 +355,7 @@ def test_definitions_are_imported_in_order():
     assert load(assignments, {}).definitions.paths == ("a", "b", "c")
 
 
-def test_origins_are_ordered_by_number_and_none_wins():
+def test_cors_origins_are_ordered_by_number_and_removed_by_none():
     origins = [("management.cors.allow_origins.2", "https://b"), ("management.cors.allow_origins.1", "https://a")]
     assert load(origins, {}).management.cors_allow_origins == ("https://a", "https://b")
     assert load([*origins, ("management.cors.allow_origins", "none")], {}).management.cors_allow_origins == ()
@@ -366,7 +366,7 @@ def test_proxies_are_addresses_and_networks():
     assert load(proxies, {}).management.trusted_proxies == ("10.0.0.0/8", "::1/128")
 
 
-def test_default_limits_and_operator_policies():
+def test_default_limits_and_operator_policies_are_configured():
     config = load(
         [
             ("default_limits.vhosts.1.pattern", "^test"),
@@ -393,6 +393,6 @@ def test_default_limits_and_operator_policies():
     ("text", "expires_ms"),
     [("5000", 5000), ("250ms", 250), ("2s", 2000), ("1.5m", 90_000), ("1d2h", 93_600_000), ("1w", 604_800_000)],
 )
-def test_a_duration(text, expires_ms):
+def test_duration_with_units_is_parsed(text, expires_ms):
     config = load([("default_policies.operator.a.expires", text)], {})
     assert config.default_operator_policies[0].definition == (("expires", expires_ms),)

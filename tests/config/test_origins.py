@@ -59,7 +59,7 @@ def test_error_in_the_environment_has_its_variable(loaded):
         loaded("", {"RABBITMQ_NODE_PORT": "x:y:z"})
 
 
-def test_levels_of_the_log_in_the_environment(loaded):
+def test_log_levels_are_read_from_the_environment(loaded):
     log = loaded("log.console.level = info", {"RABBITMQ_LOG": "debug,+color,channel=error"}).config.log
     assert (log.console_level, log.file_level) == ("debug", "debug")
     assert dict(log.levels) == {"default": "debug", "channel": "error"}

@@ -371,13 +371,13 @@ def warned_of(warning):
 
 
 @pytest.mark.parametrize("project", TAKEN)
-def test_accepted_settings(project, written):
+def test_settings_of_public_projects_are_accepted(project, written):
     text, keys = TAKEN[project]
     assert {warned_of(warning) for warning in load_all([written(text)], {}, []).warnings} == keys
 
 
 @pytest.mark.parametrize("project", REFUSED)
-def test_refused_settings(project, written):
+def test_unsupported_settings_of_public_projects_are_refused(project, written):
     text, line = REFUSED[project]
     path = written(text)
     with pytest.raises(ConfigError) as refused:
@@ -386,7 +386,7 @@ def test_refused_settings(project, written):
     assert "\n" not in str(refused.value)
 
 
-def test_there_are_more_than_twenty_projects():
+def test_settings_of_more_than_twenty_public_projects_are_tested():
     assert len(TAKEN) > 20
 
 
@@ -418,7 +418,7 @@ def test_the_broker_starts_with_the_settings_of_bunnys_container(tmp_path):
         assert "ssl_options.ciphers.3 = ECDH-ECDSA-AES256-GCM-SHA384 is ignored" in broker.log
 
 
-def test_the_listeners_of_bunnys_container(written):
+def test_settings_of_bunnys_container_configure_its_listeners(written):
     config = load_all([written(BUNNY)], {}, []).config
     assert (config.listeners, config.tls_listeners) == ((Listener("0.0.0.0", 5672),), (Listener("127.0.0.1", 5671),))
     assert config.tls.ciphers == tuple(

@@ -31,12 +31,12 @@ from amqpbroker.config.rabbitmq_conf import Entry, parse
         ("include conf.d/*.conf # those", "", "conf.d/*.conf"),
     ],
 )
-def test_one_directive(text, key, value):
+def test_directive_of_rabbitmq_conf_is_parsed(text, key, value):
     assert list(parse(text, "f")) == [Entry(key, value, 1)]
     assert list(parse(text + "\n\n# end\n", "f")) == [Entry(key, value, 1)]
 
 
-def test_lines_are_counted():
+def test_entries_of_rabbitmq_conf_have_their_line_numbers():
     text = "# one\n\na = 'b\n\n# c'\ninclude d\n  e = f"
     assert list(parse(text, "f")) == [Entry("a", "b\n\n# c", 3), Entry("", "d", 6), Entry("e", "f", 7)]
 

@@ -24,16 +24,16 @@ def test_every_recording_is_from_the_release_that_is_modelled():
     assert versions == {"RabbitMQ 4.0.5"}
 
 
-def test_what_differs_on_purpose_is_recorded_too_and_nothing_else_is():
+def test_exactly_the_intended_differences_have_a_recording_of_their_own():
     meant = {str(file.relative_to(transcript.MEANT).with_suffix("")) for file in transcript.MEANT.glob("*/*.json")}
     assert meant == {case.id for case in CASES if is_on_purpose(case.id)}
 
 
-def test_no_recording_holds_what_never_came():
+def test_no_recording_contains_a_wait_that_timed_out():
     assert not [file for file in transcript.GOLDEN.glob("*/*.json") if NEVER_CAME in file.read_text()]
 
 
-def test_every_case_says_what_it_is_about():
+def test_every_conformance_case_has_a_description():
     assert not [case.id for case in CASES if not case.about]
 
 
@@ -44,6 +44,6 @@ def test_cases_are_chosen_by_area_name_and_prefix():
     assert registry.select([]) == CASES
 
 
-def test_an_unknown_name_is_an_error():
+def test_selecting_an_unknown_case_is_an_error():
     with pytest.raises(LookupError, match="nothing"):
         registry.select(["nothing"])

@@ -33,7 +33,7 @@ def shown(events):
     return [(event.channel, event.name, event.properties, event.body, event.body_frames) for event in events]
 
 
-def test_methods_with_their_content_are_one_event():
+def test_decoder_joins_a_method_and_its_content_into_one_event():
     assert shown(Decoder().feed(STREAM)) == [
         (1, "basic.consume-ok", None, None, []),
         (0, "heartbeat", None, None, []),
@@ -43,14 +43,14 @@ def test_methods_with_their_content_are_one_event():
 
 
 @given(st.lists(st.integers(0, len(STREAM)), max_size=8).map(sorted))
-def test_pieces_make_no_difference(cuts):
+def test_decoder_result_does_not_depend_on_how_input_is_split(cuts):
     decoder = Decoder()
     edges = [0, *cuts, len(STREAM)]
     events = [event for start, end in itertools.pairwise(edges) for event in decoder.feed(STREAM[start:end])]
     assert shown(events) == shown(Decoder().feed(STREAM))
 
 
-def test_a_protocol_header_in_place_of_the_first_frame():
+def test_decoder_accepts_a_protocol_header_as_the_first_frame():
     [event] = Decoder().feed(b"AMQP\0\0\x09\x01")
     assert event.shown() == {"method": "protocol header", "bytes": [0, 0, 9, 1]}
 

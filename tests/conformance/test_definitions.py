@@ -24,19 +24,19 @@ def same(document):
     return document
 
 
-def test_the_same_in_another_order_is_no_difference(monkeypatch):
+def test_definitions_in_a_different_order_are_no_difference(monkeypatch):
     def turned(document):
         return document | {"users": document["users"][::-1]}
 
     assert passed(monkeypatch, same, turned, same) == []
 
 
-def test_what_is_lost_and_what_comes_is_told(monkeypatch):
+def test_lost_and_added_definitions_are_reported(monkeypatch):
     def changed(document):
         return document | {"queues": [{"name": "other"}]}
 
     assert passed(monkeypatch, same, changed) == ['1: queues - {"name": "q"}', '1: queues + {"name": "other"}']
 
 
-def test_the_sample_has_some_of_everything():
+def test_sample_definitions_have_an_entry_in_every_section():
     assert all(sample()[section] for section in SECTIONS)

@@ -19,7 +19,7 @@ def lab(target):
     return Lab("area/name", target, Timing(), Janitor(target, Timing()))
 
 
-def test_time_passes_only_while_something_is_waited_for(lab):
+def test_time_of_the_in_process_lab_passes_only_during_waits(lab):
     before = lab.network.now_s()
     ch = lab.channel()
     ch.queue("q", arguments={"x-message-ttl": 5000})
@@ -30,7 +30,7 @@ def test_time_passes_only_while_something_is_waited_for(lab):
     assert lab.network.now_s() - before == pytest.approx(5, abs=0.03)
 
 
-def test_a_wait_ends_when_it_happens_or_when_it_is_over(lab):
+def test_lab_wait_ends_with_the_expected_event_or_its_time_limit(lab):
     connection = lab.connect(heartbeat_s=20)
     before = lab.network.now_s()
     connection.wait(0, "heartbeat", within_s=15)
@@ -40,14 +40,14 @@ def test_a_wait_ends_when_it_happens_or_when_it_is_over(lab):
     assert lab.network.now_s() - before == pytest.approx(13)
 
 
-def test_a_client_that_goes_is_lost_to_the_broker(lab):
+def test_dropped_in_process_connection_deletes_its_exclusive_queue(lab):
     ch = lab.channel(lab.connect())
     ch.queue("q", exclusive=True)
     ch.connection.drop()
     assert lab.ready("q") == -1
 
 
-def test_a_client_that_shuts_its_half_is_answered_and_then_closed(lab):
+def test_half_closed_connection_is_answered_and_then_closed(lab):
     connection = lab.raw()
     connection.send(b"AMQP\0\0\x09\x01")
     connection.shut()
@@ -65,7 +65,7 @@ def test_a_client_that_the_broker_closed_cannot_send(lab):
     assert connection.events[-1].name == CLOSED
 
 
-def test_what_is_sent_waits_while_the_broker_does_not_read(lab, target):
+def test_data_sent_while_the_broker_does_not_read_is_handled_later(lab, target):
     ch = lab.channel()
     ch.queue("q")
     alarms = target.network.broker.alarms
@@ -77,7 +77,7 @@ def test_what_is_sent_waits_while_the_broker_does_not_read(lab, target):
     lab.wait_ready("q", 2)
 
 
-def test_a_broker_that_never_rests_fails_instead_of_hanging(target):
+def test_in_process_broker_that_never_idles_fails_instead_of_hanging(target):
     clock = target.network.clock
 
     def again():
@@ -88,14 +88,14 @@ def test_a_broker_that_never_rests_fails_instead_of_hanging(target):
         target.network.sleep(1)
 
 
-def test_the_management_api_answers(lab):
+def test_management_api_answers_in_the_in_process_lab(lab):
     lab.channel().queue("q")
     assert [queue["name"] for queue in lab.management.call("GET", "queues")] == ["q"]
     assert lab.management.status("GET", "queues/%2F/nothing") == 404
     lab.management.undo()
 
 
-def test_durable_messages_are_stored_if_wanted():
+def test_in_process_broker_stores_messages_only_with_stored_true():
     network = InProcess(stored=True)
     target = TargetInProcess(within=network)
     ch = Lab("area/name", target, Timing(), Janitor(target, Timing())).channel()

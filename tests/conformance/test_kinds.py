@@ -25,13 +25,13 @@ def recorded(folder):
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
-def test_a_list_names_cases_that_exist(kind):
+def test_case_list_of_a_queue_kind_names_existing_cases(kind):
     assert len(kinds.suitable(kind)) > 100
     assert kinds.rows(kind).keys() <= CASES
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
-def test_each_recording_is_of_a_case_that_is_run_and_not_the_same_without_the_kind(kind):
+def test_recording_of_a_queue_kind_differs_from_that_of_classic_queues(kind):
     found = recorded(kinds.folder(kind, meant=False))
     assert found <= set(kinds.suitable(kind))
     for case_id in found:
@@ -41,19 +41,19 @@ def test_each_recording_is_of_a_case_that_is_run_and_not_the_same_without_the_ki
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
-def test_each_difference_is_recorded_and_shown_by_a_case_of_the_documentation(kind):
+def test_intended_differences_of_a_queue_kind_are_recorded_and_documented(kind):
     on_purpose = kinds.on_purpose(kind)
     assert recorded(kinds.folder(kind, meant=True)) == set(on_purpose)
     assert [other for other in on_purpose.values() if not is_on_purpose(other)] == []
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS)
-def test_each_case_that_is_left_out_has_its_reason(kind):
+def test_case_skipped_for_a_queue_kind_has_a_reason(kind):
     assert all(text for mark, text in kinds.rows(kind).values() if mark)
     assert {mark for mark, _ in kinds.rows(kind).values()} <= {"", kinds.SHOWN_BY, kinds.LEFT_OUT}
 
 
-def test_a_queue_is_declared_as_the_kind():
+def test_lab_declares_queues_durable_and_with_the_type_of_the_kind():
     declared = partial(kinds.declared, "quorum")
     assert declared("q", None, {}) == ({"x-queue-type": "quorum"}, {"durable": True})
     assert declared("q", {"x-expires": 1}, {"nowait": True}) == (
@@ -72,7 +72,7 @@ def test_a_queue_is_declared_as_the_kind():
         ("q", None, {"durable": False}),
     ],
 )
-def test_a_queue_that_says_what_it_is_stays_so(name, arguments, flags):
+def test_queue_declaration_unlike_the_kind_makes_a_case_unsuitable(name, arguments, flags):
     with pytest.raises(UnsuitableCaseError):
         kinds.declared("quorum", name, arguments, flags)
 
@@ -84,7 +84,7 @@ def _folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("_folder")
-def test_what_was_found_anew_keeps_the_marks_of_the_list():
+def test_updating_a_case_list_keeps_its_marks():
     kinds.update("quorum", {"a/four": True, "a/one": False, "a/three": True, "a/five": False})
     assert (kinds.FOLDER / "quorum.txt").read_text() == "a/four\na/three ! it is late\na/two = b/two\n"
     assert kinds.suitable("quorum") == ["a/four", "a/two"]
@@ -92,7 +92,7 @@ def test_what_was_found_anew_keeps_the_marks_of_the_list():
 
 
 @pytest.mark.usefixtures("_folder")
-def test_a_recording_is_kept_only_if_it_is_another_than_without_the_kind(monkeypatch):
+def test_recording_of_a_queue_kind_is_stored_only_if_it_differs(monkeypatch):
     plain = transcript.load("queue/purge")[1]
     file = kinds.FOLDER / "quorum" / "queue" / "purge.json"
     kinds.store("quorum", "queue/purge", "R", {"observed": {"other": 1}})

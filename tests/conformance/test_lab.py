@@ -18,7 +18,7 @@ class Janitor:
             self.connection.events.append(self.due.pop())
 
 
-def test_silence_counts_once_the_broker_has_answered():
+def test_quiet_waits_until_the_broker_has_answered_all_requests():
     janitor = Janitor("one", "two")
     lab = Lab("area/name", None, Timing(quiet_s=0), janitor)
     lab.connections.append(janitor.connection)

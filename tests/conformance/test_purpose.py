@@ -6,6 +6,6 @@ def test_cases_are_read_from_the_last_column_of_tables_only():
     assert patterns(page) == ["ttl/this", "frames/table_*"]
 
 
-def test_a_case_is_meant_to_differ_only_if_the_page_says_so():
+def test_case_may_differ_only_if_the_compatibility_page_lists_it():
     assert is_on_purpose("headers/header_twice")
     assert not is_on_purpose("acks/no_such_difference")

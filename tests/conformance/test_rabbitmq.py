@@ -52,7 +52,7 @@ def test_a_killed_node_is_started_again_with_its_data():
 
 
 @pytest.mark.usefixtures("program")
-def test_a_started_one_has_its_addresses_and_ends_with_the_block():
+def test_started_rabbitmq_node_is_reachable_until_its_block_ends():
     with rabbitmq.own_rabbitmq() as target:
         assert target.management_url.startswith("http://guest:guest@127.0.0.1:")
         socket.create_connection((target.host, target.port)).close()
@@ -60,14 +60,14 @@ def test_a_started_one_has_its_addresses_and_ends_with_the_block():
         socket.create_connection((target.host, target.port))
 
 
-def test_a_node_that_does_not_start_is_told(program):
+def test_rabbitmq_node_that_does_not_start_is_an_error(program):
     program.write_text("#!/bin/sh\necho no erlang\n")
     with pytest.raises(SetupError, match="RabbitMQ did not start:\nno erlang"), rabbitmq.own_rabbitmq():
         pass
 
 
 @pytest.mark.usefixtures("program")
-def test_one_that_was_never_started_is_not_ended():
+def test_rabbitmq_node_that_was_never_started_can_be_stopped():
     with rabbitmq.own_node() as node:
         node.kill()
         node.stop()

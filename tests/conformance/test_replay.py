@@ -42,22 +42,22 @@ def replay():
 
 
 @pytest.mark.parametrize("case_id", CASES)
-def test_recorded_case(replay, case_id):
+def test_broker_behaves_as_in_the_recorded_case(replay, case_id):
     replay(CASES[case_id])
 
 
 @pytest.mark.parametrize(("kind", "case_id"), CONTRACT)
-def test_contract_of_a_kind_of_queue(replay, kind, case_id):
+def test_queue_kind_behaves_as_in_the_recorded_case(replay, kind, case_id):
     replay(CASES[case_id], kind)
 
 
 @pytest.mark.explore
 @pytest.mark.parametrize("case_id", CASES)
-def test_recorded_case_with_input_cut_into_pieces(replay, case_id):
+def test_broker_behaves_as_recorded_when_input_is_split(replay, case_id):
     replay(CASES[case_id], cut=random_cut(zlib.crc32(case_id.encode())))
 
 
 @pytest.mark.explore
 @pytest.mark.parametrize(("kind", "case_id"), [*(("", case_id) for case_id in CASES), *CONTRACT])
-def test_contract_of_a_kind_of_queue_whose_messages_are_stored_and_paged(replay, kind, case_id):
+def test_queue_kind_with_stored_and_paged_messages_behaves_as_recorded(replay, kind, case_id):
     replay(CASES[case_id], kind, stored=True, bounds=SMALL_PAGES)

@@ -42,19 +42,19 @@ def _recorded(monkeypatch):
         ([(OTHER, False), (RECORDED, False)], "differs", 1),
     ],
 )
-def test_only_where_time_has_a_part(runs, outcome, left):
+def test_replay_is_repeated_only_for_cases_that_depend_on_time(runs, outcome, left):
     scripted = Scripted(*runs)
     assert scripted.replay(CASE).outcome == outcome
     assert len(scripted.runs) == left
 
 
-def test_a_case_that_is_to_differ_and_does_not_is_told():
+def test_case_without_its_intended_difference_is_reported():
     result = Scripted((RECORDED, False)).meant().replay(CASE)
     assert result.outcome == "differs"
     assert "docs/compatibility.md" in result.detail
 
 
-def test_a_case_that_differs_in_another_way_than_it_is_to(monkeypatch):
+def test_case_that_differs_in_an_unintended_way_is_reported(monkeypatch):
     of_folder = {transcript.GOLDEN: RECORDED, transcript.MEANT: {"c1/1": ["as meant"]}}
     monkeypatch.setattr(transcript, "load", lambda _, folder: ("", of_folder[folder]))
     assert Scripted((OTHER, False)).meant().replay(CASE).outcome == "differs"

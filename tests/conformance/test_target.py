@@ -17,6 +17,6 @@ def test_a_target_is_read_from_its_url(url, target):
 
 
 @pytest.mark.parametrize("url", ["http://host", "amqp://"])
-def test_what_is_no_target_is_an_error(url):
+def test_invalid_target_url_is_an_error(url):
     with pytest.raises(SetupError, match="amqp://"):
         Target.parse(url)

@@ -14,7 +14,7 @@ def build(received=None, observed=None, left=None):
     return transcript.build(received or {}, observed or {}, left or [], CLUSTER)
 
 
-def test_names_of_the_server_are_numbered_by_channel_not_by_arrival():
+def test_server_named_queues_are_numbered_by_channel_not_by_arrival():
     later, earlier = (
         Event(1, "x", {"queue": "amq.gen-" + "z" * 22}),
         Event(2, "x", {"queue": GEN, "text": f"no '{GEN}'"}),
@@ -26,12 +26,12 @@ def test_names_of_the_server_are_numbered_by_channel_not_by_arrival():
     }
 
 
-def test_a_reply_name_of_another_shape_stays_as_it_is():
+def test_reply_name_of_unknown_form_is_not_replaced_by_a_placeholder():
     for name in (PSEUDO + ".own", REPLY.rpartition(".")[0], REPLY.replace("/", "_")):
         assert build(observed={"reply": name})["observed"] == {"reply": name}
 
 
-def test_tags_reply_names_and_the_node_are_placeholders_too():
+def test_consumer_tags_reply_names_and_the_node_become_placeholders():
     observed = {"tag": CTAG, "reply": REPLY, "node": "on rabbit@other"}
     assert build(observed=observed)["observed"] == {
         "tag": "amq.ctag-<1>",
@@ -40,19 +40,19 @@ def test_tags_reply_names_and_the_node_are_placeholders_too():
     }
 
 
-def test_the_time_of_a_death_is_a_placeholder_and_other_times_are_not():
+def test_only_the_x_death_time_becomes_a_placeholder():
     headers = {"time": "T:5", "x-death": [{"time": "T:5", "queue": "S:q"}]}
     [message] = build(left=[{"headers": headers}])["left"]
     assert message["headers"] == {"time": "T:5", "x-death": [{"time": "T:<time>", "queue": "S:q"}]}
 
 
-def test_the_time_of_a_death_over_http_is_a_number():
+def test_numeric_x_death_time_over_http_becomes_a_placeholder():
     headers = {"x-death": [{"time": 1_700_000_000, "queue": "q"}]}
     [message] = build(left=[{"headers": headers}])["left"]
     assert message["headers"] == {"x-death": [{"time": "<time>", "queue": "q"}]}
 
 
-def test_server_properties_are_compared_but_for_the_cluster_and_what_only_amqpbroker_has():
+def test_server_properties_are_recorded_without_cluster_and_own_entries():
     properties = {"cluster_name": "S:a@b", "platform": "S:p", "product": "S:RabbitMQ", "amqpbroker": "S:0.1.0"}
     start = Event(1, "connection.start", {"server_properties": properties})
     [shown] = build({"c1/0": [start]})["received"]["c1/0"]
@@ -64,12 +64,12 @@ def test_server_properties_are_compared_but_for_the_cluster_and_what_only_amqpbr
     assert build(observed={"amqpbroker": "1"})["observed"] == {"amqpbroker": "1"}
 
 
-def test_mechanisms_have_no_order():
+def test_order_of_login_mechanisms_is_not_recorded():
     built = build({"c1/0": [Event(0, "connection.start", {"mechanisms": "PLAIN AMQPLAIN ANONYMOUS"})]})
     assert built["received"]["c1/0"][0]["mechanisms"] == "AMQPLAIN ANONYMOUS PLAIN"
 
 
-def test_names_that_clients_choose_stay():
+def test_names_chosen_by_clients_are_not_replaced_by_placeholders():
     assert build(observed={"a": "amq.gen-short", "b": "amq.rabbitmq.reply-to"})["observed"] == {
         "a": "amq.gen-short",
         "b": "amq.rabbitmq.reply-to",
@@ -88,7 +88,7 @@ def test_a_dump_is_json_with_a_line_for_each_frame():
     assert '   {"method": "b", "list": [1, 2]}\n' in text
 
 
-def test_no_difference_is_empty():
+def test_difference_of_equal_transcripts_is_empty():
     assert transcript.difference({"a": [1]}, {"a": [1]}) == ""
 
 
@@ -102,5 +102,5 @@ def test_the_order_of_headers_is_a_difference():
     assert transcript.difference({"h": {"a": 1, "b": 2}}, {"h": {"b": 2, "a": 1}})
 
 
-def test_true_is_not_one():
+def test_true_and_1_are_a_difference_in_a_transcript():
     assert transcript.difference({"x": 1}, {"x": True})

@@ -32,7 +32,7 @@ VALUES = st.recursive(
 
 
 @given(st.lists(st.tuples(KEYS, VALUES), max_size=5))
-def test_a_table_comes_back_with_types_order_and_repeated_keys(pairs):
+def test_decoded_table_keeps_types_order_and_repeated_keys(pairs):
     assert Reader(encode_table(pairs)).table() == pairs
 
 
@@ -50,12 +50,12 @@ def test_a_table_comes_back_with_types_order_and_repeated_keys(pairs):
         ({}, b"F"),
     ],
 )
-def test_python_values_take_the_type_clients_send(value, letter):
+def test_python_values_are_encoded_as_the_types_clients_use(value, letter):
     assert encode_value(value)[:1] == letter
 
 
 @pytest.mark.parametrize("data", [b"\0\0\0\x04\x01a?\0", b"\0\0\0\x09\x01aI", b"\0\0"])
-def test_what_is_no_table_is_malformed(data):
+def test_invalid_table_is_malformed(data):
     with pytest.raises(MalformedFrameError):
         Reader(data).table()
 
@@ -65,15 +65,15 @@ def test_the_type_of_every_value_is_shown():
     assert show_table(pairs) == {"n": "l:1", "t": {"x": "V:"}, "a": ["S:s"]}
 
 
-def test_a_repeated_key_is_shown_apart():
+def test_repeated_table_key_is_shown_with_a_number():
     assert show_table([("k", Value("I", 1)), ("k", Value("I", 2))]) == {"k": "I:1", "k (2)": "I:2"}
 
 
-def test_text_is_shown_as_text_and_the_rest_as_hex():
+def test_valid_utf_8_is_shown_as_text_and_other_bytes_as_hex():
     assert show_value(Value("S", "žluť".encode())) == "S:žluť"
     assert show_value(Value("S", b"\xff\0")) == "S:hex:ff00"
 
 
-def test_long_bytes_are_a_length_and_a_digest():
+def test_long_bytes_are_shown_as_a_length_and_a_digest():
     assert show_long(b"x" * 101).startswith("101 bytes, sha256 ")
     assert show_long(b"x" * 100) == "x" * 100

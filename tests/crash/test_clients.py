@@ -33,7 +33,7 @@ class BreakingClient:
 
 
 @pytest.mark.parametrize("sends", range(1, 7))
-def test_both_ledgers_of_a_pair_have_equal_numbers_whichever_send_fails(monkeypatch, sends):
+def test_paired_ledgers_agree_whichever_send_fails(monkeypatch, sends):
     monkeypatch.setattr(clients, "LoadClient", lambda port: BreakingClient(sends))
     one, other = Ledger("one"), Ledger("other")
     with pytest.raises(ConnectionError):

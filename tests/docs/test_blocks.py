@@ -42,19 +42,19 @@ def left(broker):
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=str)
-def test_section(section, tmp_path, monkeypatch):
+def test_code_blocks_of_a_documentation_section_work(section, tmp_path, monkeypatch):
     missing = {name for block in section.blocks for name in block.needs if importlib.util.find_spec(name) is None}
     if missing:
         pytest.skip(f"not installed: {', '.join(sorted(missing))}")
     work_through(section, tmp_path, monkeypatch)
 
 
-def test_few_are_not_run():
+def test_number_of_documentation_blocks_that_are_not_run_is_limited():
     marked = [block for section in SECTIONS for block in section.blocks if block.not_run is not None]
     assert len(marked) <= MOST_NOT_RUN
 
 
-def test_python_that_is_not_run_compiles():
+def test_documentation_python_compiles_even_if_modules_are_missing():
     """Programs whose frameworks are not installed, too."""
     for section in SECTIONS:
         for block in section.blocks:
@@ -62,7 +62,7 @@ def test_python_that_is_not_run_compiles():
                 compile(block.text, f"{section.page}, line {block.line}", "exec")
 
 
-def test_marks(tmp_path):
+def test_marks_of_documentation_blocks_are_parsed(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(
         "<!-- read as a whole: steps -->\n\n## One\n\n<!-- needs: django celery -->\n```python\n1\n```\n\n## Two\n\n"
@@ -108,7 +108,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("info", "text"), WRONG)
-def test_what_is_wrong_is_found(info, text, tmp_path, monkeypatch):
+def test_error_in_a_documentation_block_is_found(info, text, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.docs.test_blocks.ROOT", tmp_path)
     monkeypatch.setattr("tests.docs.blocks.ROOT", tmp_path)
     section = section_of(tmp_path, info, text)
@@ -129,7 +129,7 @@ RIGHT = [
 
 
 @pytest.mark.parametrize(("info", "text"), RIGHT)
-def test_what_is_right_is_not(info, text, tmp_path, monkeypatch):
+def test_correct_documentation_blocks_are_accepted(info, text, tmp_path, monkeypatch):
     monkeypatch.setattr("tests.docs.test_blocks.ROOT", tmp_path)
     monkeypatch.setattr("tests.docs.blocks.ROOT", tmp_path)
     work_through(section_of(tmp_path, info, text), tmp_path, monkeypatch)

@@ -19,15 +19,15 @@ def mentions(page):
 @pytest.mark.parametrize(
     "page", [page for page in PAGES if mentions(page)], ids=lambda page: str(page.relative_to(ROOT))
 )
-def test_what_is_mentioned_exists(page):
+def test_commands_mentioned_in_the_documentation_exist(page):
     for words in mentions(page):
         with contextlib.suppress(IncompleteError):
             check(words)
 
 
 @pytest.mark.parametrize("words", ["amqpbroker sreve", "amqpbroker ctl list_ques", "amqpbroker --prot", "make tset"])
-def test_what_does_not_is_found(words, tmp_path):
+def test_unknown_command_mentioned_in_the_documentation_is_found(words, tmp_path):
     page = tmp_path / "page.md"
     page.write_text(f"Type `{words}`, or\n`{words}`.")
     with pytest.raises(Exception):  # noqa: B017, PT011
-        test_what_is_mentioned_exists(page)
+        test_commands_mentioned_in_the_documentation_exist(page)

@@ -38,7 +38,7 @@ def site(built):
     return built[0]
 
 
-def test_it_is_built_without_a_warning(built):
+def test_documentation_site_is_built_without_warnings(built):
     """Every page is in the nav; every link and anchor leads somewhere."""
     directory, output = built
     assert "WARNING" not in output
@@ -97,7 +97,7 @@ def test_the_reference_has_every_public_method_of_the_testing_api(site, document
         assert f'id="{documented.__module__}.{documented.__name__}.{name}"' in page, name
 
 
-def test_what_it_does_not_have_is_told_of():
+def test_mkdocs_warns_about_everything_that_it_validates():
     """Not as a mere remark, which is no warning."""
     config = (ROOT / "mkdocs.yml").read_text()
     validation = config.partition("\nvalidation:\n")[2].partition("\n\n")[0]

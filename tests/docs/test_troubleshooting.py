@@ -138,7 +138,7 @@ CLIENT_ERRORS = [
 
 
 @pytest.mark.parametrize("mistake", CLIENT_ERRORS)
-def test_errors_of_clients(broker, mistake):
+def test_troubleshooting_page_has_errors_of_clients(broker, mistake):
     with pytest.raises(pika.exceptions.AMQPError) as raised:
         mistake(broker)
     (heading,) = [heading for heading in HEADINGS if heading in told(raised.value)]
@@ -149,7 +149,7 @@ def told(error):
     return str(getattr(error, "reply_text", error)) + str(error)
 
 
-def test_timeout_of_an_acknowledgement(broker):
+def test_troubleshooting_page_has_the_acknowledgement_timeout(broker):
     with connected(broker.url) as connection:
         channel = connection.channel()
         channel.queue_declare("orders")
@@ -161,13 +161,13 @@ def test_timeout_of_an_acknowledgement(broker):
     assert [heading for heading in HEADINGS if heading in str(refusal)]
 
 
-def test_errors_of_tests(broker):
+def test_troubleshooting_page_has_the_error_of_wait_until(broker):
     with pytest.raises(AssertionError) as raised:
         broker.wait_until(queue="orders", ready=1, timeout=0.01)
     assert str(raised.value).replace("0.01 s", "5 s").splitlines()[0] in HEADINGS
 
 
-async def test_blocking_call_in_an_event_loop(broker):
+async def test_troubleshooting_page_has_the_error_of_a_blocking_call(broker):
     with pytest.raises(RuntimeError) as raised:
         broker.wait_until(queue="orders", ready=1)
     part = "this thread's event loop"
@@ -182,7 +182,7 @@ def printed(*arguments):
     return ran.stderr
 
 
-def test_errors_of_the_command_line():
+def test_troubleshooting_page_has_errors_of_the_command_line():
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         in_use = printed("serve", "--in-memory", "--port", port).replace(port, "5672")
@@ -193,14 +193,14 @@ def test_errors_of_the_command_line():
     assert [heading for heading in HEADINGS if heading.replace("localhost:15672", "127.0.0.1:1") in unreachable]
 
 
-def test_data_directory_in_use(tmp_path):
+def test_troubleshooting_page_has_the_data_directory_error(tmp_path):
     config = Config(data_dir=str(tmp_path))
     with opened(config), pytest.raises(StoreError) as raised, opened(config):
         pass
     assert [heading for heading in HEADINGS if heading in str(raised.value)]
 
 
-def test_texts_in_the_code():
+def test_troubleshooting_page_has_error_texts_of_the_code():
     """Errors that take long to provoke are found in the code by a part of their text."""
     code = "".join(path.read_text() for path in sorted((ROOT / "amqpbroker").rglob("*.py")))
     for part in (

@@ -20,13 +20,13 @@ def run(shop):
     return set(re.findall(r"^FAILED .*::(\w+)", ran.stdout, re.MULTILINE)), ran.stdout
 
 
-def test_the_careful_shop_passes():
+def test_careful_example_shop_passes_all_fault_tests():
     failed, printed = run("careful")
     assert failed == set(), printed
     assert "10 passed" in printed
 
 
-def test_the_careless_shop_is_caught():
+def test_careless_example_shop_fails_the_fault_tests():
     failed, printed = run("careless")
     assert failed == {
         "test_no_order_is_lost_when_the_broker_refuses_it",

@@ -11,7 +11,7 @@ from amqpbroker.testing import Broker
 SERVICE = Path(__file__).parents[2] / "docs" / "examples" / "ocr_service" / "service.py"
 
 
-async def test_its_connection_is_there_until_it_has_stopped_collecting(monkeypatch):
+async def test_ocr_service_keeps_its_connection_until_collecting_has_stopped(monkeypatch):
     ended_while_closed = []
 
     async def collect(documents, results):

@@ -45,11 +45,11 @@ def nothing_is_left(broker):
 
 
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=[transcript.title for transcript in TRANSCRIPTS])
-def test_it_prints_what_the_page_says(transcript, where):
+def test_example_program_prints_the_output_shown_on_the_page(transcript, where):
     transcripts.run(transcript, where)
 
 
-def test_the_page_has_every_program():
+def test_examples_page_links_every_example_program():
     programs = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.*") if path.suffix in {".py", ".cjs"}}
     page = transcripts.PAGE.read_text()
     linked = set(re.findall(r"\]\((\S+\.(?:py|cjs))\)", page))
@@ -58,7 +58,7 @@ def test_the_page_has_every_program():
     assert {name for name in programs ^ (linked | typed) if not name.startswith("sample_app/")} == set()
 
 
-def test_every_example_is_there_in_javascript():
+def test_every_example_exists_in_javascript():
     examples = [
         transcript for transcript in TRANSCRIPTS if not re.search("/(tutorials|sample_app)/", transcript.commands[0])
     ]
@@ -66,7 +66,7 @@ def test_every_example_is_there_in_javascript():
     assert [transcript.title for transcript in examples if transcript.in_javascript() is None] == []
 
 
-def test_what_is_printed_is_compared(where):
+def test_example_program_with_different_output_fails(where):
     shown = next(transcript for transcript in TRANSCRIPTS if transcript.title == "Premium customers first")
     wrong = transcripts.Transcript(shown.title, (*shown.lines[:-1], "served: Zoe"), any_order=False)
     with pytest.raises(transcripts.DifferenceError, match="served: Dave"):

@@ -16,7 +16,7 @@ MOST_TIMES_NOTHING = 6
 
 
 @pytest.mark.alone
-def test_its_tests_pass_in_under_two_seconds(tmp_path):
+def test_tests_of_the_sample_app_pass_in_under_two_seconds(tmp_path):
     # As for anybody who runs them a second time: what they import is there as bytecode.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHONDONT"))}
     environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
@@ -41,7 +41,7 @@ def test_its_tests_pass_in_under_two_seconds(tmp_path):
     assert app_s < max(LIMIT_S, MOST_TIMES_NOTHING * nothing_s), pairs
 
 
-def test_it_is_found_together_with_other_tests():
+def test_pytest_collects_the_sample_app_together_with_other_tests():
     command = [sys.executable, "-m", "pytest", "--collect-only", "docs/examples/sample_app", "tests/test_layers.py"]
     done = subprocess.run([*command, "-p", "no:cacheprovider"], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

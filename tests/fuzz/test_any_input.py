@@ -19,19 +19,19 @@ PROTOCOL_HEADER = b"AMQP\0\0\x09\x01"
 
 @given(data=st.binary(max_size=60))
 @effort(60)
-def test_any_bytes_at_all(data: bytes) -> None:
+def test_broker_survives_arbitrary_bytes(data: bytes) -> None:
     check([data], logged_in=False)
 
 
 @given(data=st.binary(max_size=60))
 @effort(100)
-def test_any_bytes_after_the_protocol_header(data: bytes) -> None:
+def test_broker_survives_arbitrary_bytes_after_the_protocol_header(data: bytes) -> None:
     check([PROTOCOL_HEADER + data], logged_in=False)
 
 
 @given(data=st.lists(st.binary(max_size=60) | scripts.good, max_size=4))
 @effort(100)
-def test_any_bytes_on_an_open_connection(data: list[bytes]) -> None:
+def test_broker_survives_arbitrary_bytes_on_an_open_connection(data: list[bytes]) -> None:
     check(data)
 
 
@@ -122,26 +122,26 @@ def mutations(draw: st.DrawFn) -> list[bytes]:
     return life
 
 
-def test_the_base_script_has_no_errors() -> None:
+def test_unmodified_client_script_passes_the_fuzz_checks() -> None:
     check(LIFE, logged_in=False)
     check([step for data in LIFE for step in (data, 0)], logged_in=False)
 
 
 @given(life=mutations(), pause=st.booleans())
 @effort(250)
-def test_a_script_with_errors(life: list[bytes], pause: bool) -> None:
+def test_broker_survives_a_client_script_with_errors(life: list[bytes], pause: bool) -> None:
     check([step for data in life for step in ((data, 5) if pause else (data,))], logged_in=False)
 
 
 @given(script=scripts.scripts)
 @effort(350)
-def test_methods_in_any_order_with_any_arguments(script: list[bytes | int]) -> None:
+def test_broker_survives_methods_in_any_order_with_any_arguments(script: list[bytes | int]) -> None:
     check(script)
 
 
 @given(script=scripts.sane_scripts())
 @effort(200)
-def test_longer_scripts_that_are_mostly_valid(script: list[bytes | int]) -> None:
+def test_broker_survives_long_mostly_valid_scripts(script: list[bytes | int]) -> None:
     check(script, reopens=True)
 
 
@@ -158,5 +158,5 @@ def test_longer_scripts_that_are_mostly_valid(script: list[bytes | int]) -> None
         [_method("queue.declare", queue="\ud7ff" * 85), _method("queue.declare", queue="x" * 255, passive=True)],
     ],
 )
-def test_regression_examples(script: list[bytes | int]) -> None:
+def test_scripts_that_once_broke_the_broker_pass(script: list[bytes | int]) -> None:
     check(script)

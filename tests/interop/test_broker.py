@@ -35,7 +35,7 @@ def test_the_port_is_read_from_the_ready_file_and_kept_for_a_restart() -> None:
     assert not broker.directory.exists()
 
 
-def test_a_broker_that_ends_at_start_is_told_with_its_last_words() -> None:
+def test_error_of_a_broker_that_exits_at_start_shows_its_output() -> None:
     broker = broker_that("raise SystemExit('port taken')")
     try:
         with pytest.raises(BrokerError, match="exited with 1 at start: port taken"):
@@ -44,7 +44,7 @@ def test_a_broker_that_ends_at_start_is_told_with_its_last_words() -> None:
         broker.close()
 
 
-def test_a_command_that_is_not_there_is_told() -> None:
+def test_broker_command_that_does_not_exist_is_an_error() -> None:
     broker = AmqpBroker(["no-such-program-anywhere"])
     try:
         with pytest.raises(BrokerError, match="cannot start no-such-program-anywhere"):
@@ -61,7 +61,7 @@ def test_a_command_that_is_not_there_is_told() -> None:
         ("traceback.print_exc(); sys.exit(0)", "logged a traceback"),
     ],
 )
-def test_a_broker_that_does_not_end_well_is_told(at_the_end: str, told: str) -> None:
+def test_broker_that_does_not_stop_cleanly_is_an_error(at_the_end: str, told: str) -> None:
     broker = broker_that(
         "import signal, sys, traceback\n"
         "def end(*_):\n"

@@ -12,7 +12,7 @@ PYTHON_CLIENTS = [client for client in CLIENTS if client.language == "Python" an
 
 
 @pytest.mark.parametrize("client", PYTHON_CLIENTS, ids=lambda client: client.name)
-def test_client_passes_all_its_checks(client: Client) -> None:
+def test_python_client_passes_all_interop_checks(client: Client) -> None:
     result = run_client(client, AmqpBroker)
 
     assert not result.failures, result.output[-4000:]

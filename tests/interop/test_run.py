@@ -52,7 +52,7 @@ def run(script: str, broker: FakeBroker | None = None, timeout_s: float = 60) ->
     return run_client(client, lambda: broker or FakeBroker())
 
 
-def test_a_script_that_tells_of_all_checks_passes() -> None:
+def test_client_script_that_reports_all_checks_passes() -> None:
     result = run(f"print('VERSION thing 1.2')\n{ALL_PASS}print('PASS extra')")
 
     assert not result.failures
@@ -60,14 +60,14 @@ def test_a_script_that_tells_of_all_checks_passes() -> None:
     assert list(result.checks) == [*CHECKS, "extra"]
 
 
-def test_a_check_that_was_not_told_of_has_failed() -> None:
+def test_check_that_the_client_script_does_not_report_fails() -> None:
     result = run("print('PASS acks')")
 
     assert result.checks["acks"] == ("PASS", "")
     assert set(result.failures) == set(CHECKS) - {"acks"}
 
 
-def test_what_is_not_applicable_is_neither() -> None:
+def test_not_applicable_check_counts_neither_as_passed_nor_failed() -> None:
     result = run(f"{ALL_PASS}print('NA acks no such thing')")
 
     assert not result.failures
@@ -80,7 +80,7 @@ def test_a_failure_keeps_its_reason() -> None:
     assert result.failures == {"acks": "not acked"}
 
 
-def test_an_exit_status_alone_is_a_failure() -> None:
+def test_nonzero_exit_status_of_a_client_script_is_a_failure() -> None:
     result = run(f"{ALL_PASS}raise SystemExit('went wrong')")
 
     assert result.failures == {"script": "exited with 1: went wrong"}
@@ -107,7 +107,7 @@ def test_a_program_that_is_not_installed_fails_every_check() -> None:
     assert set(CHECKS) < set(result.failures)
 
 
-def test_a_build_that_fails_is_told() -> None:
+def test_failed_build_of_a_client_is_reported() -> None:
     build = (sys.executable, "-c", "raise SystemExit('no compiler')")
     client = Client("unbuilt", "None", (sys.executable, "-c", ALL_PASS), build=build)
 
@@ -125,14 +125,14 @@ def test_the_broker_is_restarted_when_the_script_asks() -> None:
     assert broker.told == ["start", "restart", "stop"]
 
 
-def test_a_script_that_is_gone_before_the_restart_does_not_break_the_runner() -> None:
+def test_client_script_that_ends_before_the_restart_is_a_failure() -> None:
     result = run(f"{ALL_PASS}print('RESTART', flush=True)\nimport os\nos.close(0)\nraise SystemExit('gone')")
 
     assert result.failures == {"script": "exited with 1: gone"}
 
 
 @pytest.mark.parametrize("verb", ["start", "restart", "stop"])
-def test_a_broker_that_cannot_is_a_failure(verb: str) -> None:
+def test_broker_that_cannot_stop_or_restart_is_a_failure(verb: str) -> None:
     broker = FakeBroker()
     broker.fails_to = verb
 

@@ -80,7 +80,7 @@ def drain(port: int, queue: str, count: int, prefetch: int) -> None:
     [{}, {"x-max-priority": Field("I", 5)}, {"x-queue-type": longstr("quorum")}],
     ids=["classic", "priority", "quorum"],
 )
-def test_200_000_small_messages(broker, arguments):
+def test_memory_for_200_000_small_messages_is_bounded(broker, arguments):
     pid = broker.process.pid
     with LoadClient(broker.port) as client:
         client.declare("q", durable=True, arguments=arguments)
@@ -92,7 +92,7 @@ def test_200_000_small_messages(broker, arguments):
     drain(broker.port, "q", 200_000, 1_000)
 
 
-def test_100_large_messages(broker):
+def test_memory_for_100_large_messages_is_bounded(broker):
     pid = broker.process.pid
     with LoadClient(broker.port) as client:
         client.declare("q", durable=True)

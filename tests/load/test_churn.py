@@ -60,7 +60,7 @@ def queues(client, port):
 
 
 @pytest.mark.parametrize("kind", [connections, channels, queues])
-def test_churn_leaves_nothing_behind(broker, kind):
+def test_memory_does_not_grow_while_objects_are_created_and_deleted(broker, kind):
     pid = broker.process.pid
     with LoadClient(broker.port) as client:
         client.declare("kept")

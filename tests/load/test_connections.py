@@ -14,7 +14,7 @@ IDLE = 2000
 SILENT = 500
 
 
-def test_idle_connections_are_cheap_and_all_served(broker):
+def test_idle_connections_use_little_memory_and_are_all_served(broker):
     pid = broker.process.pid
     LoadClient(broker.port).close()
     before = resident_bytes(pid)

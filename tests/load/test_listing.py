@@ -65,7 +65,7 @@ def listed(port, path):
     return took, answer
 
 
-def test_listing_is_quick(filled):
+def test_management_api_lists_many_objects_quickly(filled):
     port, pid = filled.port_of("http"), filled.process.pid
     listed(port, "/api/nodes")
     for name, (path, count) in ASKED.items():

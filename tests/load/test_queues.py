@@ -23,7 +23,7 @@ def pipelined(client, answer, frames):
 
 
 @pytest.mark.parametrize("bound", [False, True], ids=["plain", "bound to a topic exchange"])
-def test_queues_are_cheap_and_freed(broker, bound):
+def test_queues_use_little_memory_and_are_freed(broker, bound):
     pid = broker.process.pid
     names = [f"orders.{i}" for i in range(QUEUES)]
     declares = [request("queue.declare", queue=name) for name in names]

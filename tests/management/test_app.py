@@ -47,19 +47,19 @@ def api():
 # --- paths ------------------------------------------------------------------------------------------------------------
 
 
-async def test_a_quoted_slash_is_part_of_a_name(api):
+async def test_percent_encoded_slash_is_part_of_a_name(api):
     answer = await api.get("echo/%2F/a%2Fb%20c")
     assert answer.json() == {"path": {"vhost": "/", "name": "a/b c"}, "body": {}}
 
 
-async def test_one_slash_at_the_end_means_nothing(api):
+async def test_one_trailing_slash_of_a_path_is_ignored(api):
     assert (await api.get("echo/%2F/q/")).json()["path"] == {"vhost": "/", "name": "q"}
     assert (await api.get("echo/%2F/q//")).status_code == 404
 
 
 @pytest.mark.parametrize("directory", ["/api", "/cli"])
 @pytest.mark.parametrize("prefix", ["", "/rabbit"])
-async def test_directories_lead_to_their_index(directory, prefix):
+async def test_directory_redirects_to_its_index_page(directory, prefix):
     api = Api(Config(management=Management(path_prefix=prefix)))
     for slash in ("", "/"):
         answer = await api.get(prefix + directory + slash, auth=None)
@@ -83,14 +83,14 @@ async def test_an_unknown_path_is_not_found_even_without_a_login(api):
     assert (await api.get("nope", auth=None)).status_code == 404
 
 
-async def test_a_wrong_method_is_told_the_right_ones(api):
+async def test_wrong_method_is_refused_with_the_allowed_methods(api):
     answer = await api.delete("echo/%2F/q")
     assert (answer.status_code, answer.headers["allow"]) == (405, "HEAD, GET, PUT, OPTIONS")
     answer = await api.request("OPTIONS", "echo/%2F/q")
     assert (answer.status_code, answer.headers["allow"]) == (200, "HEAD, GET, PUT, OPTIONS")
 
 
-async def test_a_prefix_is_before_everything():
+async def test_path_prefix_applies_to_the_api_and_pages():
     api = Api(Config(management=Management(path_prefix="/rabbit")), resources=THINGS)
     assert (await api.get("/rabbit/api/echo/%2F/q")).status_code == 200
     assert (await api.get("/api/echo/%2F/q")).status_code == 404
@@ -102,7 +102,7 @@ async def test_a_prefix_is_before_everything():
 
 
 @pytest.mark.parametrize(("prefix", "path"), [("", "/api"), ("/rabbit", "/rabbit/api")])
-async def test_the_cookie_of_a_login_is_for_the_api_below_the_prefix(prefix, path):
+async def test_login_cookie_has_the_path_of_the_api_with_its_prefix(prefix, path):
     api = Api(Config(management=Management(path_prefix=prefix)))
     form = {"username": "guest", "password": "guest"}
     answer = await api.post(f"{prefix}/api/login", auth=None, data=form)
@@ -112,26 +112,26 @@ async def test_the_cookie_of_a_login_is_for_the_api_below_the_prefix(prefix, pat
 # --- bodies -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_body_is_an_object_and_may_be_left_out(api):
+async def test_request_body_is_an_object_or_empty(api):
     assert (await api.put("echo/%2F/q", json={"a": 1})).json()["body"] == {"a": 1}
     assert (await api.put("echo/%2F/q")).json()["body"] == {}
 
 
-async def test_of_a_parameter_that_is_repeated_the_first_counts(api):
+async def test_first_value_of_a_repeated_query_parameter_is_used(api):
     assert (await api.get("echo/%2F/q?columns=path&columns=body")).json() == {"path": {"vhost": "/", "name": "q"}}
 
 
-async def test_null_is_an_empty_body(api):
+async def test_request_body_null_counts_as_empty(api):
     assert (await api.put("echo/%2F/q", content="null")).json()["body"] == {}
 
 
 @pytest.mark.parametrize("content", ["{bad", "[1]", "[]", "1", "true"])
-async def test_what_is_no_object_is_refused(api, content):
+async def test_request_body_that_is_not_a_json_object_is_refused(api, content):
     answer = await api.put("echo/%2F/q", content=content)
     assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": "not_json"})
 
 
-async def test_text_within_json_is_refused_with_a_hint(api):
+async def test_request_body_encoded_twice_as_json_is_refused_with_a_hint(api):
     answer = await api.put("echo/%2F/q", content='"{}"')
     assert answer.status_code == 400
     assert answer.json()["reason"].endswith(
@@ -149,7 +149,7 @@ async def test_a_body_that_is_nested_too_deeply_is_refused(api):
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
 
 
-async def test_missing_keys_are_named(api):
+async def test_error_of_missing_keys_names_each_key(api):
     answer = await api.post("slow", json={})
     assert answer.status_code == 400
     assert answer.json()["reason"] == "[{key_missing,a},{key_missing,b}]"
@@ -165,7 +165,7 @@ async def test_request_body_above_the_limit_is_refused():
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_bug_is_a_500_that_tells_nothing(api, caplog):
+async def test_internal_error_is_a_500_without_details(api, caplog):
     answer = await api.get("broken")
     assert answer.status_code == 500
     assert "secret" not in answer.text
@@ -181,7 +181,7 @@ async def test_a_bug_is_a_500_that_tells_nothing(api, caplog):
         (406, 400, "bad_request", "the explanation"),
     ],
 )
-async def test_what_amqp_refuses_is_refused(api, code, status, error, reason):
+async def test_amqp_errors_become_http_errors(api, code, status, error, reason):
     answer = await api.get(f"refused?code={code}")
     assert (answer.status_code, answer.json()) == (status, {"error": error, "reason": reason})
 
@@ -189,7 +189,7 @@ async def test_what_amqp_refuses_is_refused(api, code, status, error, reason):
 # --- answers ----------------------------------------------------------------------------------------------------------
 
 
-async def test_an_answer_has_what_the_handler_says(api):
+async def test_response_has_status_body_and_headers_of_the_handler(api):
     answer = await api.get("teapot")
     assert (answer.status_code, answer.json(), answer.headers["x-stout"]) == (418, {"short": True}, "no")
     assert answer.headers["content-type"] == "application/json"
@@ -204,20 +204,20 @@ async def test_every_answer_has_the_security_headers(api):
         assert headers["referrer-policy"] == "no-referrer"
 
 
-async def test_columns_reduce_an_object(api):
+async def test_query_parameter_columns_selects_keys_of_an_object(api):
     assert (await api.get("echo/%2F/q?columns=path.name")).json() == {"path": {"name": "q"}}
 
 
 # --- who may ----------------------------------------------------------------------------------------------------------
 
 
-async def test_without_a_login_there_is_a_challenge(api):
+async def test_request_without_credentials_is_challenged_for_basic_auth(api):
     answer = await api.get("echo/%2F/q", auth=None)
     assert (answer.status_code, answer.content) == (401, b"")
     assert answer.headers["www-authenticate"] == 'Basic realm="RabbitMQ Management"'
 
 
-async def test_a_page_is_not_challenged(api):
+async def test_request_of_the_management_page_gets_no_basic_auth_challenge(api):
     answer = await api.get("echo/%2F/q", auth=None, headers={"X-Requested-With": "fetch"})
     assert answer.status_code == 401
     assert "www-authenticate" not in answer.headers
@@ -228,7 +228,7 @@ async def reason(api, path, auth):
     return answer.json().get("reason") if answer.status_code == 401 else answer.status_code
 
 
-async def test_what_each_tag_opens(api):
+async def test_each_user_tag_gives_access_to_its_resources(api):
     nobody = api.user("nobody", tags=())
     manager = api.user("manager", tags=("management",), vhosts=["/"])
     stranger = api.user("stranger", tags=("management",))
@@ -256,12 +256,12 @@ async def test_what_each_tag_opens(api):
             assert await reason(api, path, auth) == refusals.get(auth, 200), (path, auth)
 
 
-async def test_an_administrator_enters_every_vhost(api):
+async def test_administrator_has_access_to_every_vhost(api):
     assert await reason(api, "echo/%2F/q", api.user("ada", tags=("administrator",))) == 200
     assert await reason(api, "policies/%2F", ("ada", "p")) == 200
 
 
-async def test_who_only_monitors_may_not_change(api):
+async def test_monitoring_user_cannot_change_a_resource_of_a_vhost(api):
     watcher = api.user("watcher", tags=("monitoring",))
     assert (await api.get("echo/%2F/q", auth=watcher)).status_code == 200
     answer = await api.put("echo/%2F/q", auth=watcher)

@@ -139,7 +139,7 @@ def test_users_and_definitions_require_an_administrator(path):
     assert resource.change in (None, Access.ADMIN)
 
 
-async def test_information_that_every_user_with_a_tag_can_get(api):
+async def test_every_user_with_a_tag_sees_vhost_existence_limits_and_ports(api):
     """As in RabbitMQ; docs/security.md says so."""
     stranger = api.user("stranger")
     api.broker.limits.set_user("guest", "max-channels", 3)

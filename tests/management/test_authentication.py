@@ -25,23 +25,23 @@ async def log_in(api, name="guest", password="guest"):
 # --- basic ------------------------------------------------------------------------------------------------------------
 
 
-async def test_name_and_password(api):
+async def test_basic_auth_accepts_the_name_and_password_of_a_user(api):
     assert await whoami(api, auth=("guest", "guest")) == "guest"
 
 
 @pytest.mark.parametrize("auth", [("guest", "wrong"), ("nobody", "guest"), ("guest", ""), ("", "")])
-async def test_wrong_ones(api, auth):
+async def test_basic_auth_refuses_a_wrong_name_or_password(api, auth):
     answer = await api.get("whoami", auth=auth)
     assert (answer.status_code, answer.json()) == (401, {"error": "not_authorized", "reason": "Not_Authorized"})
     assert "www-authenticate" not in answer.headers
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic ???", "Basic " + base64.b64encode(b"guest").decode(), "Digest x"])
-async def test_what_is_no_login(api, header):
+async def test_malformed_authorization_header_is_refused(api, header):
     assert await whoami(api, headers={"Authorization": header}) == 401
 
 
-async def test_guest_comes_from_this_machine_only():
+async def test_guest_can_use_the_api_from_the_local_machine_only():
     assert await whoami(Api(host="192.0.2.1"), auth=("guest", "guest")) == 401
 
 
@@ -54,7 +54,7 @@ async def test_a_wrong_password_is_not_logged(api, caplog):
 # --- cookies ----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_login_lasts_in_a_cookie(api):
+async def test_login_sets_a_cookie_that_is_valid_until_the_session_timeout(api):
     answer = await log_in(api)
     assert answer.json() == "ok"
     cookie = answer.headers["set-cookie"]
@@ -65,17 +65,17 @@ async def test_a_login_lasts_in_a_cookie(api):
     assert await whoami(api) == 401
 
 
-async def test_a_wrong_login_gets_none(api):
+async def test_wrong_login_sets_no_cookie(api):
     answer = await log_in(api, password="wrong")
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
 
 
-async def test_a_login_needs_both_fields(api):
+async def test_login_form_requires_username_and_password(api):
     assert (await api.post("login", auth=None, data={"username": "guest"})).status_code == 400
 
 
-async def test_logging_out_ends_it(api):
+async def test_logout_invalidates_the_login_cookie(api):
     await log_in(api)
     cookies = dict(api.client.cookies)
     assert (await api.delete("login", auth=None, headers=PAGE)).status_code == 204
@@ -83,7 +83,7 @@ async def test_logging_out_ends_it(api):
     assert await whoami(api) == 401
 
 
-async def test_cookie_alone_lets_another_site_change_nothing(api):
+async def test_login_cookie_alone_does_not_allow_changes(api):
     await log_in(api)
     answer = await api.delete("login", auth=None)
     assert answer.status_code == 401
@@ -96,7 +96,7 @@ async def test_a_changed_password_ends_logins(api):
     assert await whoami(api) == 401
 
 
-async def test_so_does_a_deleted_user(api):
+async def test_deleting_a_user_ends_its_logins(api):
     await log_in(api)
     api.broker.users.delete_user("guest")
     assert await whoami(api) == 401
@@ -105,15 +105,15 @@ async def test_so_does_a_deleted_user(api):
 # --- the token --------------------------------------------------------------------------------------------------------
 
 
-async def test_the_token_opens_everything(api):
+async def test_bearer_token_of_the_node_authenticates_requests(api):
     assert await whoami(api, headers={"Authorization": "Bearer the-token"}) == "amqpbroker"
 
 
 @pytest.mark.parametrize("token", ["", "the-toke", "the-token2"])
-async def test_no_other_token_does(api, token):
+async def test_wrong_bearer_token_is_refused(api, token):
     assert await whoami(api, headers={"Authorization": f"Bearer {token}"}) == 401
 
 
-async def test_without_a_token_nothing_is_one(monkeypatch):
+async def test_empty_bearer_token_is_refused_if_the_node_has_no_token(monkeypatch):
     monkeypatch.setattr(StillNode, "token", "")
     assert await whoami(Api(), headers={"Authorization": "Bearer "}) == 401

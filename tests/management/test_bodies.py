@@ -93,7 +93,7 @@ async def test_request_of_a_user_who_lost_the_permission_is_refused(api, change)
     assert not api.broker.users.has("mallory")
 
 
-async def test_a_sender_of_whom_something_else_changes_does(api):
+async def test_request_of_a_user_who_keeps_the_permission_is_accepted(api):
     ada = api.user("ada", tags=("administrator",))
     upload = Upload(api, "PUT", "/api/users/eve", ada)
     await upload.send(b" ")
@@ -102,7 +102,7 @@ async def test_a_sender_of_whom_something_else_changes_does(api):
     assert await new_user(upload) == 201
 
 
-async def test_the_end_of_a_login_ends_its_requests(api):
+async def test_pending_request_is_refused_after_its_user_logs_out(api):
     login = await api.post("login", auth=None, data={"username": "guest", "password": "guest"})
     cookie = login.headers["set-cookie"].partition(";")[0].encode()
     headers = [(b"cookie", cookie), (b"x-requested-with", b"fetch")]
@@ -114,7 +114,7 @@ async def test_the_end_of_a_login_ends_its_requests(api):
     assert not api.broker.users.has("mallory")
 
 
-async def test_a_vhost_that_is_deleted_meanwhile_is_not_found(api):
+async def test_vhost_deleted_while_the_body_is_read_is_not_found(api):
     api.broker.add_vhost("v")
     upload = Upload(api, "PUT", "/api/queues/v/q")
     await upload.send(b" ")
@@ -122,7 +122,7 @@ async def test_a_vhost_that_is_deleted_meanwhile_is_not_found(api):
     assert await upload.end(b"{}") == 404
 
 
-async def test_permissions_that_are_taken_meanwhile_are_gone(api):
+async def test_permissions_changed_while_the_body_is_read_take_effect(api):
     ann = api.user("ann", vhosts=["/"])
     uploads = [Upload(api, "PUT", f"/api/queues/%2F/{name}", ann) for name in "ab"]
     for upload in uploads:
@@ -172,7 +172,7 @@ async def test_move_stops_when_its_user_loses_the_permission(api, monkeypatch, c
     assert queues["to"].ready_count == moved < 10
 
 
-async def test_getting_stops_where_its_sender_may_not_go_on(api, monkeypatch):
+async def test_getting_messages_stops_when_the_user_is_deleted(api, monkeypatch):
     monkeypatch.setattr("amqpbroker.management.getting.SLICE", 2)
     queues = await filled(api, 10)
     ann = api.user("ann", vhosts=["/"])
@@ -197,7 +197,7 @@ async def test_import_of_a_user_deleted_meanwhile_is_refused(api, monkeypatch):
         api.user("ada", tags=("administrator",))
 
 
-async def test_definitions_may_change_who_imports_them(api):
+async def test_import_completes_although_it_demotes_the_importing_user(api):
     document = {
         "users": [{"name": "guest", "password": "other", "tags": ["monitoring"]}],
         "vhosts": [{"name": f"v{number}"} for number in range(200)],
@@ -218,7 +218,7 @@ async def test_slow_response_is_not_sent_to_a_user_deleted_meanwhile(api, path):
     assert (await asked).status_code == 401
 
 
-async def test_a_long_answer_is_broken_off_where_its_reader_is_deleted(api):
+async def test_long_response_is_cut_off_when_its_user_is_deleted(api):
     """The answer has no end, so that a client can tell that it is incomplete."""
     for number in range(3000):
         api.broker.vhosts["/"].declare_queue(f"q{number}", True, False, False, {}, None, False)
@@ -255,7 +255,7 @@ def long_as(size):
     ],
 )
 @pytest.mark.parametrize("announced", [True, False])
-async def test_little_of_the_body_is_read_without_permission(api, method, path, announced):
+async def test_at_most_a_small_body_is_read_from_a_user_without_permission(api, method, path, announced):
     nobody = api.user("nobody")
     api.broker.users.set_permissions("nobody", "/", "", "", "")
     upload = Upload(api, method, path, nobody, long_as(10 * MB) if announced else ANY_LENGTH)
@@ -280,7 +280,7 @@ async def test_little_of_the_body_is_read_without_permission(api, method, path, 
         ("PUT", "/index.html"),
     ],
 )
-async def test_no_body_is_read_where_none_is_expected(api, method, path):
+async def test_request_body_is_not_read_if_the_resource_expects_none(api, method, path):
     upload = Upload(api, method, path, headers=ANY_LENGTH)
     await upload.send(bytes(20_000))
     assert await upload.done() < 500
@@ -298,7 +298,7 @@ async def test_no_body_is_read_where_none_is_expected(api, method, path):
         (("manager", "p"), "/api/queues/other/q/get"),
     ],
 )
-async def test_no_body_is_read_of_a_user_who_may_not_use_the_resource(api, auth, path):
+async def test_request_body_of_a_user_without_access_is_not_read(api, auth, path):
     api.broker.add_vhost("other")
     api.user("manager", vhosts=["/"])
     form = [(b"content-type", b"multipart/form-data; boundary=x"), *ANY_LENGTH]
@@ -309,7 +309,7 @@ async def test_no_body_is_read_of_a_user_who_may_not_use_the_resource(api, auth,
 
 
 @pytest.mark.parametrize("headers", [long_as(BOUNDS.body_bytes + 1), ANY_LENGTH])
-async def test_a_body_that_is_too_large_is_not_read_to_its_end(api, headers):
+async def test_too_large_request_body_is_not_read_to_its_end(api, headers):
     upload = Upload(api, "POST", "/api/definitions", headers=headers)
     for _ in range(25):
         await upload.send(bytes(MB))
@@ -333,7 +333,7 @@ async def test_total_size_of_request_bodies_is_limited():
         assert await upload.end(b"{}") == 201
 
 
-async def test_what_a_body_took_is_free_again_however_it_ends():
+async def test_memory_quota_of_a_request_body_is_released_after_success_and_error():
     bodies = Bodies()
 
     class Request:

@@ -16,14 +16,14 @@ async def test_no_other_origin_is_allowed_by_default():
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_one_that_is_named_may():
+async def test_only_a_configured_cors_origin_is_allowed():
     answer = await api(PAGE).get("whoami", headers={"Origin": PAGE})
     assert answer.headers["access-control-allow-origin"] == PAGE
     answer = await api(PAGE).get("whoami", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_browser_asks_first_without_a_login():
+async def test_cors_preflight_request_needs_no_login():
     answer = await api(PAGE).request("OPTIONS", "users/x", auth=None, headers={"Origin": PAGE, **PREFLIGHT})
     assert answer.status_code == 200
     assert answer.headers["access-control-allow-origin"] == PAGE

@@ -12,7 +12,7 @@ def client(broker):
     return httpx.Client(base_url=f"http://guest:guest@127.0.0.1:{broker.port_of('http')}/api/", timeout=60)
 
 
-def test_what_was_published_and_moved_survives(tmp_path):
+def test_messages_published_and_moved_over_http_survive_a_kill(tmp_path):
     data = ("--data-dir", str(tmp_path / "data"))
     with BrokerProcess(tmp_path, *data, in_order=False) as broker, client(broker) as api:
         for name in ("from", "to"):
@@ -37,7 +37,7 @@ def test_what_was_published_and_moved_survives(tmp_path):
     assert found == {"from": [("2", properties)], "to": [("0", properties), ("1", properties)]}
 
 
-def test_arguments_as_deep_as_are_taken_survive(tmp_path):
+def test_most_deeply_nested_accepted_arguments_survive_a_restart(tmp_path):
     def nested(levels):
         return {"a": nested(levels - 1)} if levels else 1
 

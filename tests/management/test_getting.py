@@ -64,7 +64,7 @@ class Deep(Api):
         await self.app(scope, receive, send)
 
 
-async def test_what_is_large_is_sent_while_messages_are_taken():
+async def test_large_get_response_is_streamed_while_messages_are_dequeued():
     api = Deep(3000)
     parts, depths = [], []
     api.read = lambda part: (parts.append(part), depths.append(api.queue.ready_count))
@@ -78,7 +78,7 @@ async def test_what_is_large_is_sent_while_messages_are_taken():
     assert [message["message_count"] for message in messages] == list(range(2999, -1, -1))
 
 
-async def test_what_is_small_has_its_length():
+async def test_small_get_response_has_a_content_length():
     api = Deep(3)
     parts = []
     api.read = parts.append
@@ -88,7 +88,7 @@ async def test_what_is_small_has_its_length():
 
 
 @pytest.mark.parametrize("ack_mode", ["ack_requeue_true", "reject_requeue_true"])
-async def test_all_are_out_together_and_back_before_the_last_part(ack_mode):
+async def test_messages_got_with_requeue_are_requeued_before_the_last_response_part(ack_mode):
     api = Deep(3000)
     parts, depths = [], []
     api.read = lambda part: (parts.append(part), depths.append(api.queue.ready_count))
@@ -99,7 +99,7 @@ async def test_all_are_out_together_and_back_before_the_last_part(ack_mode):
 
 
 @pytest.mark.parametrize(("ack_mode", "all_back"), [("ack_requeue_true", True), ("ack_requeue_false", False)])
-async def test_a_client_that_leaves_takes_no_more(ack_mode, all_back):
+async def test_get_takes_no_more_messages_after_its_client_disconnects(ack_mode, all_back):
     api = Deep(5000)
     api.read = lambda part: setattr(api, "gone", True)
     await api.get(ack_mode)
@@ -117,7 +117,7 @@ async def test_a_client_that_leaves_takes_no_more(ack_mode, all_back):
         ("4.3", "reject_requeue_true", {"x-acquired-count": 2, "x-delivery-count": 2}),
     ],
 )
-async def test_from_4_3_on_only_what_is_rejected_has_failed(series, ack_mode, headers):
+async def test_only_rejected_gets_increase_the_delivery_count_from_4_3_on(series, ack_mode, headers):
     """RabbitMQ returns other messages with basic.nack (rabbit_mgmt_wm_queue_get:maybe_reject_or_nack/3)."""
     api = Api(Config(compat=COMPATS[series]))
     arguments = {"x-queue-type": "quorum"}
@@ -133,7 +133,7 @@ async def test_from_4_3_on_only_what_is_rejected_has_failed(series, ack_mode, he
     assert message["properties"]["headers"] == headers
 
 
-async def test_publishers_cannot_keep_an_answer_from_ending():
+async def test_get_response_ends_although_messages_are_still_published():
     api = Deep(3000)
     read = []
 
@@ -147,7 +147,7 @@ async def test_publishers_cannot_keep_an_answer_from_ending():
     assert len(json.loads(b"".join(read))) == 3001
 
 
-async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory():
+async def test_get_with_requeue_limits_the_bytes_of_stored_messages_it_holds():
     """Stored messages are read from disk, so that holding them takes memory; the list ends at the limit."""
     api = Deep(300, config=Config(bounds=Bounds(got_bytes=100 * 1500)))
     entries = [api.queue.get(False) for _ in range(300)]
@@ -162,7 +162,7 @@ async def test_stored_messages_that_are_to_go_back_are_few_enough_for_memory():
 
 
 @pytest.mark.alone
-async def test_memory_for_all_of_a_deep_queue_is_bounded():
+async def test_memory_for_getting_all_messages_of_a_long_queue_is_bounded():
     api = Deep(20_000)
     size = 0
 

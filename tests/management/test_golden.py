@@ -47,7 +47,7 @@ def broker(tmp_path_factory):
         yield process
 
 
-def test_every_answer_has_the_same_keys(broker):
+def test_api_responses_have_the_same_keys_and_types_as_rabbitmq(broker):
     url = f"http://guest:guest@127.0.0.1:{broker.port_of('http')}/api/"
     with httpx.Client(base_url=url, timeout=60) as client, scene(broker.port, client) as connection:
         deadline = time.monotonic() + 60

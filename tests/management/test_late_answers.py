@@ -61,7 +61,7 @@ async def answered(backend, request, *answers):
 # --- without sockets --------------------------------------------------------------------------------------------------
 
 
-async def test_a_user_whom_only_the_backend_knows_uses_the_api(api):
+async def test_user_known_only_to_the_auth_backend_can_use_the_api(api):
     backend = late(api)
     answer = await answered(backend, api.put("queues/%2F/q", {}, auth=ANN))
     assert answer.status_code == 201
@@ -70,7 +70,7 @@ async def test_a_user_whom_only_the_backend_knows_uses_the_api(api):
     assert api.broker.totals.auth_attempts.succeeded == {"http": 1}
 
 
-async def test_a_wrong_password_is_refused_later(api, caplog):
+async def test_wrong_password_is_refused_after_a_late_backend_answer(api, caplog):
     backend = late(api)
     answer = await answered(backend, api.get("whoami", auth=("ann", "hunter2")), 1)
     assert (answer.status_code, answer.json()["reason"]) == (401, "Not_Authorized")
@@ -79,13 +79,13 @@ async def test_a_wrong_password_is_refused_later(api, caplog):
     assert "hunter2" not in caplog.text
 
 
-async def test_a_user_who_may_come_from_this_machine_only_may_not_come_by_another_backend_either():
+async def test_loopback_user_of_another_auth_backend_is_refused_from_afar():
     api = Api(host="192.0.2.1")
     backend = late(api)
     assert (await answered(backend, api.get("whoami"), 1)).status_code == 401
 
 
-async def test_missing_permissions_are_refused_later(api):
+async def test_missing_permissions_are_refused_after_a_late_backend_answer(api):
     api.broker.add_vhost("other")
     backend = late(api)
     answer = await answered(backend, api.get("queues/other", auth=ANN))
@@ -93,7 +93,7 @@ async def test_missing_permissions_are_refused_later(api):
     assert backend.asked[-1] == ("permit", "ann in other")
 
 
-async def test_lists_have_what_is_in_vhosts_that_the_backend_permits(api):
+async def test_lists_contain_only_vhosts_that_the_auth_backend_permits(api):
     for name in ("other", "third"):
         api.broker.add_vhost(name)
     for vhost in api.broker.vhosts.values():
@@ -122,7 +122,7 @@ async def test_the_backend_is_not_asked_for_a_vhost_that_does_not_exist(api):
     assert backend.asked == [("identify", "ann")]
 
 
-async def test_a_session_of_the_page_lasts_as_long_as_the_backend_says(api):
+async def test_login_session_ends_when_the_auth_backend_drops_the_user(api):
     backend = late(api)
     login = api.post("login", auth=None, data={"username": "ann", "password": "secret"}, headers=PAGE)
     assert (await answered(backend, login, 1)).status_code == 200
@@ -133,7 +133,7 @@ async def test_a_session_of_the_page_lasts_as_long_as_the_backend_says(api):
     assert backend.waiting == []
 
 
-async def test_a_login_that_ends_while_permissions_are_to_come_is_refused(api):
+async def test_login_that_ends_during_the_permission_check_is_refused(api):
     backend = late(api)
     task = asyncio.ensure_future(api.put("queues/%2F/q", {}, auth=ANN))
     await waiting(backend)
@@ -146,7 +146,7 @@ async def test_a_login_that_ends_while_permissions_are_to_come_is_refused(api):
 
 
 @pytest.mark.parametrize("given", [0, 1], ids=["identity", "permissions"])
-async def test_a_backend_that_does_not_answer_in_time_is_told(given):
+async def test_auth_backend_that_does_not_answer_in_time_causes_a_503(given):
     api = Api(Config(handshake_timeout_ms=20))
     backend = late(api)
     task = asyncio.ensure_future(api.get("whoami", auth=ANN))
@@ -158,13 +158,13 @@ async def test_a_backend_that_does_not_answer_in_time_is_told(given):
     backend.answer()
 
 
-async def test_the_token_of_this_machine_asks_no_backend(api):
+async def test_request_with_the_node_token_does_not_ask_the_auth_backend(api):
     backend = late(api)
     answer = await api.get("queues", auth=None, headers={"Authorization": "Bearer the-token"})
     assert (answer.status_code, backend.asked) == (200, [])
 
 
-async def test_logins_of_own_users_take_no_iteration_of_the_loop(api, monkeypatch):
+async def test_internal_users_are_authenticated_without_an_event_loop_turn(api, monkeypatch):
     waits = []
     monkeypatch.setattr(asyncio, "timeout", lambda seconds: waits.append(seconds))
     assert (await api.get("queues/%2F")).status_code == 200
@@ -201,7 +201,7 @@ def asked(broker, backend, count):
         time.sleep(0.001)
 
 
-def test_other_requests_are_answered_meanwhile(served):
+def test_other_requests_are_answered_while_the_auth_backend_is_slow(served):
     broker, backend = served
     with ThreadPoolExecutor() as threads:
         first = threads.submit(fetched, broker, "queues/%2F")
@@ -220,7 +220,7 @@ def test_other_requests_are_answered_meanwhile(served):
         assert first.result() == 200
 
 
-def test_an_answer_for_a_client_that_is_gone_is_ignored(served, caplog):
+def test_late_backend_answer_for_a_disconnected_http_client_is_ignored(served, caplog):
     broker, backend = served
     caplog.set_level(logging.INFO, "amqpbroker")
     host, port = broker.http_url.removeprefix("http://").rstrip("/").split(":")

@@ -24,20 +24,20 @@ async def listed(query, names=NAMES, paged=True):
     return await whole(Listing(names, show, name=lambda name: name, paged=paged), query)
 
 
-async def test_all_of_it_by_name():
+async def test_list_is_sorted_by_name_by_default():
     assert [row["name"] for row in await listed({})] == ["a", "b", "c", "d"]
 
 
-async def test_reversed():
+async def test_sort_reverse_reverses_the_list():
     assert [row["name"] for row in await listed({"sort_reverse": "true"})] == ["d", "c", "b", "a"]
 
 
 @pytest.mark.parametrize(("path", "names"), [("size", "dcba"), ("more.x", "abcd"), ("nothing", "abcd")])
-async def test_by_any_column_what_is_missing_first(path, names):
+async def test_list_is_sorted_by_any_column_with_missing_values_first(path, names):
     assert "".join(row["name"] for row in await listed({"sort": path})) == names
 
 
-async def test_what_is_equal_stays_in_the_order_of_names_both_ways():
+async def test_rows_of_equal_value_stay_sorted_by_name_also_in_reverse():
     names = [f"{number:04}" for number in range(2 * SLICE + 1)]
 
     async def sorted_(**query):
@@ -49,14 +49,14 @@ async def test_what_is_equal_stays_in_the_order_of_names_both_ways():
     assert await sorted_(sort_reverse="true") == odd + even
 
 
-async def test_columns():
+async def test_query_parameter_columns_selects_keys_of_each_row():
     rows = await listed({"columns": "name,more.x"})
     assert rows[0] == {"name": "a", "more": {"x": "aa"}}
     assert (await listed({"columns": "more.x,more.y"}))[0] == {"more": {"x": "aa", "y": 1}}
     assert (await listed({"columns": "nothing,name.x"}))[0] == []
 
 
-async def test_a_page():
+async def test_page_has_its_items_and_counts():
     page = await listed({"page": "2", "page_size": "3"})
     assert [row["name"] for row in page.pop("items")] == ["d"]
     assert page == {
@@ -69,12 +69,12 @@ async def test_a_page():
     }
 
 
-async def test_a_page_sorted_by_a_column():
+async def test_page_is_cut_after_sorting_by_a_column():
     page = await listed({"page": "1", "page_size": "2", "sort": "size", "sort_reverse": "true"})
     assert [row["name"] for row in page["items"]] == ["a", "b"]
 
 
-async def test_a_filter():
+async def test_page_is_filtered_by_name_or_regex():
     page = await listed({"page": "1", "name": "A"})
     assert [row["name"] for row in page["items"]] == ["a"]
     assert (page["filtered_count"], page["total_count"]) == (1, 4)
@@ -110,7 +110,7 @@ async def test_an_empty_list_has_one_page():
         ),
     ],
 )
-async def test_what_is_refused(query, error, reason):
+async def test_invalid_request_is_refused_with_a_reason(query, error, reason):
     with pytest.raises(ApiError) as refused:
         await listed(query)
     assert (refused.value.status, refused.value.error, refused.value.reason) == (400, error, reason)
@@ -121,11 +121,11 @@ async def test_rows_without_any_of_the_columns_are_empty_lists(columns):
     assert await listed({"columns": columns}) == [[], [], [], []]
 
 
-async def test_pages_are_had_by_asking_for_one():
+async def test_list_is_paged_only_if_a_page_is_requested():
     assert len(await listed({"pagination": "true", "name": "a"})) == 4
 
 
-async def test_a_list_without_pages_takes_no_notice_of_them():
+async def test_list_without_pagination_ignores_pagination_parameters():
     assert len(await listed({"page": "9", "name": "a"}, paged=False)) == 4
 
 
@@ -182,7 +182,7 @@ async def test_rows_of_a_long_list_are_made_as_they_are_sent_and_not_kept(query)
     await parts.aclose()
 
 
-async def test_a_page_of_what_has_no_name_is_cut_before_rows_are_made():
+async def test_rows_of_unnamed_objects_are_made_only_for_the_page():
     made = []
     listing = Listing(range(10 * SLICE), lambda number: made.append(number) or {"n": number})
     page = await whole(listing, {"page": "2", "page_size": "3"})
@@ -199,7 +199,7 @@ async def test_a_page_of_what_has_no_name_is_cut_before_rows_are_made():
         ({"sort": "length", "columns": "length"}, {"length": 4}, 0),
     ],
 )
-async def test_rows_are_made_only_for_columns_that_are_not_had_without_them(query, shown, rows):
+async def test_rows_are_made_only_for_columns_that_require_a_row(query, shown, rows):
     made = []
 
     def show(name):

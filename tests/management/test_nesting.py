@@ -14,7 +14,7 @@ from amqpbroker.management.nesting import too_deep
         (b'[{"a":[]},1]', [{"a": []}, 1], 3),
     ],
 )
-def test_levels_are_what_is_inside_one_another(text, decoded, levels):
+def test_nesting_levels_of_json_are_counted(text, decoded, levels):
     assert not too_deep(text, decoded, levels)
     if levels:
         assert too_deep(text, decoded, levels - 1)

@@ -32,7 +32,7 @@ FORM = {"content-type": "multipart/form-data; boundary=x"}
         ({"origin": "http://anybody"}, ("*",), True),
     ],
 )
-def test_what_comes_from_elsewhere(headers, allowed, elsewhere):
+def test_cross_site_requests_are_recognized_by_their_headers(headers, allowed, elsewhere):
     assert comes_from_elsewhere({**HOST, **headers}, allowed) is elsewhere
 
 
@@ -49,11 +49,11 @@ async def test_form_of_another_site_changes_nothing(headers):
     assert (await api.request("POST", "definitions", files=definitions, headers=own)).status_code == 204
 
 
-async def test_it_may_look_as_far_as_the_browser_lets_it():
+async def test_read_request_of_another_site_is_answered():
     assert (await Api().get("whoami", headers={"Origin": "http://evil.example"})).status_code == 200
 
 
-async def test_a_site_that_is_named_may():
+async def test_site_in_cors_allow_origins_can_change_objects():
     api = Api(Config(management=Management(cors_allow_origins=("http://friend",))))
     assert (await api.put("queues/%2F/q", json={}, headers={"Origin": "http://friend"})).status_code == 201
     assert (await api.put("queues/%2F/r", json={}, headers={"Origin": "http://other"})).status_code == 403

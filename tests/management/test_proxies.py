@@ -24,7 +24,7 @@ async def guess(api, password, **headers):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", PROXY])
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "X-Client-IP"])
-async def test_guessing_is_slowed_down_regardless_of_forwarding_headers(host, header):
+async def test_password_guessing_is_throttled_regardless_of_forwarding_headers(host, header):
     api = behind(host=host)
     for number in range(FREE_GUESSES):
         value = f"for=192.0.2.{number}" if header == "Forwarded" else f"192.0.2.{number}"
@@ -32,7 +32,7 @@ async def test_guessing_is_slowed_down_regardless_of_forwarding_headers(host, he
     assert await guess(api, "right", X_Forwarded_For="198.51.100.1") == 401
 
 
-async def test_behind_a_trusted_proxy_each_client_is_slowed_down_by_itself():
+async def test_clients_behind_a_trusted_proxy_are_throttled_separately():
     api = behind("10.0.0.0/8")
     for number in range(FREE_GUESSES):
         await guess(api, f"wrong {number}", X_Forwarded_For=f"198.51.100.{number}, {CLIENT}")
@@ -41,7 +41,7 @@ async def test_behind_a_trusted_proxy_each_client_is_slowed_down_by_itself():
     assert await guess(api, "right") == 200
 
 
-async def test_a_chain_of_trusted_proxies_is_followed():
+async def test_client_behind_a_chain_of_trusted_proxies_is_identified():
     api = behind("10.0.0.0/8", "192.0.2.1")
     for number in range(FREE_GUESSES):
         await guess(api, f"wrong {number}", X_Forwarded_For=f"198.51.100.{number}, {CLIENT}, 192.0.2.1, 10.1.1.1")
@@ -49,7 +49,7 @@ async def test_a_chain_of_trusted_proxies_is_followed():
 
 
 @pytest.mark.parametrize("host", ["::ffff:10.0.0.7", "2001:db8::7"])
-async def test_a_proxy_is_known_by_its_address_however_that_is_written(host):
+async def test_trusted_proxy_is_recognized_by_its_address_in_any_notation(host):
     api = behind("10.0.0.0/8", "2001:db8::/32", host=host)
     for number in range(FREE_GUESSES):
         await guess(api, f"wrong {number}", X_Forwarded_For=CLIENT)
@@ -57,14 +57,14 @@ async def test_a_proxy_is_known_by_its_address_however_that_is_written(host):
     assert await guess(api, "right", X_Forwarded_For="203.0.113.10") == 200
 
 
-async def test_one_that_is_not_trusted_is_the_client_itself():
+async def test_untrusted_proxy_counts_as_the_client_itself():
     api = behind("10.0.0.1")
     for number in range(FREE_GUESSES):
         await guess(api, f"wrong {number}", X_Forwarded_For=f"192.0.2.{number}")
     assert await guess(api, "right", X_Forwarded_For=CLIENT) == 401
 
 
-async def test_guest_comes_through_a_proxy_as_from_where_it_is():
+async def test_guest_behind_a_proxy_is_judged_by_the_address_of_the_client():
     whoami = {"path": "whoami", "headers": {"X-Forwarded-For": "127.0.0.1"}}
     assert (await behind(host=CLIENT).get(**whoami)).status_code == 401
     assert (await behind("127.0.0.1", host="127.0.0.1").get("whoami")).status_code == 200
@@ -77,12 +77,12 @@ async def log_in(api, headers):
     return answer.headers["set-cookie"]
 
 
-async def test_that_a_proxy_speaks_tls_is_believed_of_a_trusted_one():
+async def test_forwarded_proto_https_is_trusted_only_from_a_trusted_proxy():
     assert "Secure" in await log_in(behind(PROXY), {"X-Forwarded-Proto": "https"})
     assert "Secure" not in await log_in(behind(), {"X-Forwarded-Proto": "https"})
 
 
-async def test_under_which_name_a_proxy_is_reached_is_believed_of_a_trusted_one():
+async def test_forwarded_host_is_trusted_only_from_a_trusted_proxy():
     headers = {"Origin": "http://broker.example", "X-Forwarded-Host": "broker.example"}
     auth = {"auth": ("ann", "right")}
     for api, status in ((behind(PROXY), 201), (behind(), 403), (behind("10.0.0.8"), 403)):
@@ -93,7 +93,7 @@ async def test_under_which_name_a_proxy_is_reached_is_believed_of_a_trusted_one(
 @pytest.mark.parametrize(
     "value", ["", ",", "unknown", "[::1", "_hidden", "1.2.3.4:x", "\u00e4", "x" * 5000, ", " * 2000]
 )
-async def test_what_is_no_address_is_no_error(value):
+async def test_invalid_forwarded_address_causes_no_error(value):
     api = behind(PROXY)
     headers = {"X-Forwarded-For": value.encode("latin-1"), "X-Forwarded-Proto": "gopher"}
     assert (await api.get("whoami", auth=("ann", "right"), headers=headers)).status_code == 200
@@ -115,7 +115,7 @@ async def test_what_is_no_address_is_no_error(value):
         (["203.0.113.9,"], ("10.0.0.7", 50000)),
     ],
 )
-async def test_client_address_in_each_notation(forwarded, client):
+async def test_forwarded_client_address_is_parsed_in_each_notation(forwarded, client):
     seen = []
 
     async def app(scope, receive, send):

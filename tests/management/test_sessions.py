@@ -4,7 +4,7 @@ from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.sessions import Sessions
 
 
-def test_one_users_logins_end_nobody_elses():
+def test_session_limit_of_one_user_ends_only_its_own_sessions():
     kept = Sessions(ManualClock(0), 1000)
     other = kept.open(User("other"))
     own = [kept.open(User("busy")) for _ in range(BOUNDS.user_sessions + 1)]
@@ -13,7 +13,7 @@ def test_one_users_logins_end_nobody_elses():
     assert all(kept.find(token) for token in own[1:])
 
 
-def test_all_of_them_are_bounded():
+def test_number_of_all_sessions_is_limited():
     kept = Sessions(ManualClock(0), 1000, Bounds(sessions=3))
     tokens = [kept.open(User(f"user{number}")) for number in range(4)]
     assert [kept.find(token) is not None for token in tokens] == [False, True, True, True]

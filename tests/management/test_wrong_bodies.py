@@ -84,7 +84,7 @@ def changed(value):
 
 
 @pytest.mark.parametrize("request_line", BODIES)
-async def test_a_wrong_body_is_refused_or_taken_and_shown(request_line):
+async def test_body_with_a_wrong_type_is_refused_or_accepted_and_shown(request_line):
     method, path = request_line.split()
     api = Api()
     for name in ("q", "to"):
@@ -120,7 +120,7 @@ async def test_a_wrong_body_is_refused_or_taken_and_shown(request_line):
         ({}, "no policy provided"),
     ],
 )
-async def test_a_policy_whose_definition_is_no_object(path, definition, problem):
+async def test_policy_whose_definition_is_no_object_is_refused(path, definition, problem):
     api = Api()
     answer = await api.put(f"{path}/%2F/p", {"pattern": "", "definition": definition})
     reason = html.unescape(answer.json()["reason"])

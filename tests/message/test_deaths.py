@@ -38,7 +38,7 @@ def headers_of(deaths: Deaths) -> Table:
     return headers
 
 
-def test_the_fields_of_x_death_and_their_order() -> None:
+def test_x_death_entry_has_its_fields_in_the_order_of_rabbitmq() -> None:
     headers = headers_of(recorded(Death("é", "expired", exchange="x", expiration_ms=0)))
     assert list(headers["x-death"].value[0].value.items()) == [
         ("original-expiration", longstr("0")),
@@ -52,7 +52,7 @@ def test_the_fields_of_x_death_and_their_order() -> None:
     assert "original-expiration" not in headers_of(recorded(Death("a", "expired")))["x-death"].value[0].value
 
 
-def test_first_death_headers_stay_and_last_death_headers_change() -> None:
+def test_x_first_death_headers_stay_and_x_last_death_headers_change() -> None:
     headers = headers_of(
         recorded(Death("a", "expired", exchange="x1"), Death("b", "rejected", exchange="x2"), Death("a", "maxlen"))
     )
@@ -83,7 +83,7 @@ some_deaths = st.lists(
 
 
 @given(some_deaths)
-def test_headers_are_those_of_a_simple_model(deaths: list[Death]) -> None:
+def test_death_headers_equal_those_of_a_simple_model(deaths: list[Death]) -> None:
     record = Deaths()
     for count, death in enumerate(deaths, 1):
         add(record, death)
@@ -99,7 +99,7 @@ client_names = st.one_of(
 
 
 @given(st.none() | st.dictionaries(client_names, fields), some_deaths)
-def test_properties_have_the_record_among_the_client_s_headers(headers: Table | None, deaths: list[Death]) -> None:
+def test_death_headers_are_sorted_among_the_headers_of_the_client(headers: Table | None, deaths: list[Death]) -> None:
     values = {"content_type": b"text", "priority": 3}
     sent = normalised(encode_properties(values if headers is None else {**values, "headers": headers}))
     properties = sent
@@ -114,14 +114,14 @@ def test_properties_have_the_record_among_the_client_s_headers(headers: Table | 
 
 
 @given(some_deaths, queues)
-def test_cycles_are_those_of_a_simple_model(deaths: list[Death], queue: str) -> None:
+def test_dead_letter_cycles_equal_those_of_a_simple_model(deaths: list[Death], queue: str) -> None:
     assert recorded(*deaths).is_cycle(queue) is history(*deaths).is_cycle(queue)
     assert recorded(*deaths).is_cycle(deaths[0].queue) is history(*deaths).is_cycle(deaths[0].queue)
 
 
 @pytest.mark.parametrize("count", [0, 100])
 @pytest.mark.parametrize("reason", ["expired", "rejected"])
-def test_a_routing_key_that_looks_like_a_death_is_not_counted(reason: str, count: int) -> None:
+def test_routing_key_with_the_bytes_of_a_death_does_not_count_as_one(reason: str, count: int) -> None:
     forged = b"\x06reasonS\0\0\0%c%b\x05queueS\0\0\0\1q" % (len(reason), reason.encode())
     others = [Death(f"other{number}", "expired") for number in range(count)]
     deaths = recorded(*others, Death("a", "expired", routing_keys=(forged,)), Death("b", "expired"))
@@ -159,12 +159,14 @@ def test_death_among_many_is_found_and_counted(reason: str) -> None:
         ([("a", "expired"), ("b", "expired"), ("a", "rejected"), ("b", "expired")], "a", False),
     ],
 )
-def test_cycles(deaths: list[tuple[str, str]], queue: str, cycle: bool) -> None:
+def test_dead_letter_cycle_follows_the_rules_of_rabbitmq(
+    deaths: list[tuple[str, str]], queue: str, cycle: bool
+) -> None:
     """Check deaths in chronological order against the rules of mc:is_death_cycle."""
     assert recorded(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
     assert history(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
 
 
-def test_a_record_of_many_deaths_counts_each_where_it_belongs() -> None:
+def test_record_of_many_deaths_counts_each_queue_and_reason() -> None:
     deaths = [Death(f"q{number % 7}", ("expired", "rejected")[number % 2], time_s=number) for number in range(100)]
     assert list(headers_of(recorded(*deaths)).items()) == list(history(*deaths).headers().items())

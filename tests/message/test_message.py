@@ -57,7 +57,7 @@ AFTER = pytest.mark.parametrize("after", [CHANGED, PROPERTIES, b"\0\0"], ids=["c
 
 @SOURCES
 @AFTER
-def test_properties_are_replaced(make: Make, after: bytes) -> None:
+def test_replacing_properties_of_a_message_keeps_its_body(make: Make, after: bytes) -> None:
     message = make()
     message.replace_properties(after)
     assert (message.properties, message.body, message.size) == (after, BODY, len(BODY))
@@ -68,7 +68,7 @@ def test_properties_are_replaced(make: Make, after: bytes) -> None:
 @SOURCES
 @AFTER
 @pytest.mark.parametrize("headers_known", [True, False])
-def test_a_rewritten_message_is_equal_but_for_address_and_properties(
+def test_rewritten_message_differs_only_in_address_and_properties(
     make: Make, after: bytes, headers_known: bool
 ) -> None:
     message = make()

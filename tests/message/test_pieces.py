@@ -3,7 +3,7 @@ import random
 from amqpbroker.message.pieces import Pieces
 
 
-def test_octets_are_joined_in_their_order_however_they_are_cut():
+def test_pieces_are_joined_in_order_however_the_bytes_are_cut():
     choose = random.Random(3)
     data = choose.randbytes(60_000)
     for _ in range(50):
@@ -17,7 +17,7 @@ def test_octets_are_joined_in_their_order_however_they_are_cut():
         assert pieces[0].join() == data
 
 
-def test_a_large_piece_alone_is_not_copied():
+def test_single_large_piece_is_not_copied_when_joined():
     pieces = Pieces()
     piece = b"x" * 5000
     pieces.add(piece)
@@ -25,7 +25,7 @@ def test_a_large_piece_alone_is_not_copied():
     assert pieces.join() is piece
 
 
-def test_no_pieces_are_joined_to_empty_bytes():
+def test_joining_no_pieces_gives_empty_bytes():
     assert Pieces().join() == b""
 
 

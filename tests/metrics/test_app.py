@@ -17,7 +17,7 @@ async def test_metrics_are_readable_without_a_login(path):
     assert "rabbitmq_build_info{" in answer.text
 
 
-async def test_missing_page():
+async def test_unknown_metrics_path_is_not_found():
     answer = await Scraper().get("/metrics/nope")
     assert (answer.status_code, answer.text) == (404, "Unknown Registry")
     assert answer.headers["content-type"] == "text/plain"
@@ -34,7 +34,7 @@ async def test_metrics_port_accepts_only_reads(method):
     assert (await Scraper().get(method=method)).status_code == 405
 
 
-async def test_head():
+async def test_head_request_for_metrics_returns_no_body():
     answer = await Scraper().get(method="HEAD")
     assert (answer.status_code, answer.content) == (200, b"")
 
@@ -50,7 +50,7 @@ async def test_unacceptable_formats_are_refused():
     assert (await Scraper().get(accept="application/json")).status_code == 406
 
 
-async def test_configured_path():
+async def test_metrics_are_served_at_the_configured_path():
     scraper = Scraper(path="/elsewhere/m")
     assert (await scraper.get("/elsewhere/m")).status_code == 200
     assert (await scraper.get("/elsewhere/m/per-object")).status_code == 200

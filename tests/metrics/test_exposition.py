@@ -42,7 +42,7 @@ class Given:
 
 
 @pytest.mark.parametrize(("accept", "style"), ACCEPTED)
-def test_format_preferred_by_the_client(accept, style):
+def test_exposition_format_is_the_one_preferred_by_the_client(accept, style):
     assert chosen(accept) is style
 
 
@@ -50,7 +50,7 @@ def test_format_preferred_by_the_client(accept, style):
 @pytest.mark.parametrize(("name", "kind"), [("some_total", COUNTER), ("some", GAUGE), ("some", UNTYPED)])
 @pytest.mark.parametrize("value", [0.5, 1e300, math.inf, math.nan])
 @pytest.mark.parametrize("labels", [{}, LABELS])
-def test_text_equals_that_of_the_library(style, name, kind, value, labels):
+def test_exposition_text_equals_that_of_prometheus_client(style, name, kind, value, labels):
     family = Family(name, kind, "What it is \\ \n said to be", None)
     metric = prometheus_client.Metric("pre_some", family.help, kind)
     metric.add_sample(f"pre_{name}", labels, value)

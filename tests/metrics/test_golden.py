@@ -47,7 +47,7 @@ def groups_of():
 
 
 @pytest.mark.parametrize("page", GOLDEN)
-async def test_names_types_help_and_labels_are_rabbitmqs(busy, page):
+async def test_metric_names_types_help_and_labels_are_those_of_rabbitmq(busy, page):
     ours = described((await busy.get(page)).text)
     theirs = GOLDEN[page]
     assert set(ours) <= set(theirs)

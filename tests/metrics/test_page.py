@@ -36,13 +36,13 @@ async def test_unknown_group_is_ignored(scraper):
 
 
 @pytest.mark.parametrize("name", [group.name for group in GROUPS if group.name])
-async def test_each_group_with_its_prefix(scraper, name):
+async def test_each_detailed_metrics_group_has_its_prefix(scraper, name):
     (group,) = [group for group in GROUPS if group.name == name]
     prefix = "rabbitmq_cluster_" if group.cluster else "rabbitmq_detailed_"
     assert await scraper.families(detailed(name)) == [prefix + each.name for each in group.families] + INFO
 
 
-async def test_several_groups(scraper):
+async def test_several_metrics_groups_can_be_requested(scraper):
     families = await scraper.families(detailed("queue_coarse_metrics", "connection_churn_metrics"))
     assert families[0] == "rabbitmq_detailed_connections_opened_total"
     assert "rabbitmq_detailed_queue_messages" in families
@@ -57,7 +57,7 @@ async def test_families_are_unique(scraper, names):
 @pytest.mark.parametrize(
     ("vhosts", "found"), [((), "/ one two"), (("one",), "one"), (("%2F", "two"), "/ two"), (("nope",), "")]
 )
-async def test_only_some_vhosts(scraper, vhosts, found):
+async def test_detailed_metrics_can_be_limited_to_vhosts(scraper, vhosts, found):
     for group in ("queue_coarse_metrics", "channel_exchange_metrics", "exchange_metrics"):
         samples = await scraper.samples(detailed(group, vhosts=vhosts))
         name = {
@@ -73,7 +73,7 @@ async def test_cluster_groups_have_all_vhosts(scraper, group):
     assert await scraper.samples(detailed(group)) == await scraper.samples(detailed(group, vhosts=["one"]))
 
 
-async def test_bindings_and_types_of_exchanges(scraper):
+async def test_exchange_metrics_show_bindings_and_types(scraper):
     scraper.wire().call(1, "queue.bind", queue="q", exchange="amq.topic", routing_key="#")
     samples = await scraper.samples(detailed("exchange_bindings", "exchange_names"))
     assert samples["rabbitmq_cluster_exchange_bindings", "amq.topic", "topic", "/"] == 1

@@ -40,7 +40,7 @@ def table(values):
     return {name: Field("I", value) for name, value in values.items()}
 
 
-async def test_totals():
+async def test_aggregated_metrics_have_the_totals_of_the_broker():
     scraper = Scraper()
     busy(scraper)
     samples = await scraper.samples()
@@ -73,7 +73,7 @@ async def test_totals():
     assert ("rabbitmq_queue_head_message_timestamp",) not in samples
 
 
-async def test_global_counters():
+async def test_global_counters_have_values_per_protocol_and_queue_type():
     scraper = Scraper()
     busy(scraper)
     samples = await scraper.samples()
@@ -91,7 +91,7 @@ async def test_global_counters():
     assert of("messages_dead_lettered_maxlen_total", "disabled", "rabbit_classic_queue") == 1
 
 
-async def test_values_of_single_objects():
+async def test_per_object_metrics_have_the_values_of_each_object():
     scraper = Scraper()
     busy(scraper)
     samples = await scraper.samples("/metrics/per-object")
@@ -160,7 +160,7 @@ async def test_logins():
     assert samples["rabbitmq_auth_attempts_failed_total", "http"] == 1
 
 
-async def test_build_info():
+async def test_build_info_names_the_product_and_versions():
     """Check that RabbitMQ 4.0.5 names the product first, and only if it is another product."""
     client = importlib.metadata.version("prometheus-client")
     rest = f'rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",prometheus_client_version="{client}"'
@@ -174,7 +174,7 @@ async def test_build_info():
     assert f'rabbitmq_build_info{{{product},{rest},erlang_version="{platform.python_version()}"}} 1' in text
 
 
-async def test_identity_info():
+async def test_identity_info_names_the_node_and_cluster():
     scraper = Scraper()
     text = (await scraper.get()).text
     assert 'rabbitmq_build_info{rabbitmq_version="4.0.5",prometheus_plugin_version="4.0.5",' in text

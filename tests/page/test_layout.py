@@ -83,7 +83,7 @@ def test_all_columns_are_visible_without_scrolling(page, kind, width):
     assert cut == 0
 
 
-def test_the_page_and_its_menu_on_a_phone(watched, subject):
+def test_pages_fit_the_width_of_a_phone_and_have_a_menu(watched, subject):
     queue(subject, "narrow")
     page = watched.open(subject.url)
     page.set_viewport_size({"width": 390, "height": 800})
@@ -132,7 +132,7 @@ def test_the_theme_is_chosen_and_remembered(watched, subject):
     assert page.evaluate(ground) == light
 
 
-def test_our_version_stands_beside_the_one_of_rabbitmq(page, subject):
+def test_page_shows_the_broker_version_beside_the_rabbitmq_version(page, subject):
     if not subject.is_ours:
         pytest.skip("RabbitMQ has one version")
     navigation = page.get_by_role("navigation", name="Main")

@@ -16,7 +16,7 @@ def tails(subject):
     return [row["name"] for row in subject.get("queues") if row["name"].startswith("amqpbroker.tail.")]
 
 
-def test_messages_of_a_queue_are_shown_and_stay_in_it(page, visit, subject):
+def test_live_page_shows_messages_of_a_queue_without_removing_them(page, visit, subject):
     queue(subject, "watched")
     visit("#/queues/%2F/watched")
     page.get_by_role("main").get_by_role("link", name="Live messages").click()
@@ -45,7 +45,7 @@ def test_messages_of_a_queue_are_shown_and_stay_in_it(page, visit, subject):
     assert subject.get("vhosts/%2F")["tracing"] is False
 
 
-def test_messages_of_an_exchange_are_shown_by_a_binding(page, visit, subject):
+def test_live_page_shows_messages_of_an_exchange_through_a_binding(page, visit, subject):
     subject.put("exchanges/%2F/shown", type="topic", durable=True)
     visit("#/live")
     page.get_by_label("Kind").select_option("exchange")

@@ -33,7 +33,7 @@ def wait_for_messages(subject, queue, messages):
 # --- logging in -------------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_password_is_refused_in_words(watched, subject):
+def test_login_page_shows_an_error_for_a_wrong_password(watched, subject):
     page = watched.open(subject.url)
     log_in(page, password="wrong")
     expect(page.get_by_role("alert")).to_contain_text("user name or the password is wrong")
@@ -41,7 +41,7 @@ def test_a_wrong_password_is_refused_in_words(watched, subject):
     expect(page.get_by_label("Password")).to_have_value("")
 
 
-def test_logging_in_and_out(watched, subject):
+def test_user_can_log_in_and_out_on_the_page(watched, subject):
     page = watched.open(subject.url)
     log_in(page)
     expect(page.get_by_role("heading", name="Overview", level=1)).to_be_visible()
@@ -66,7 +66,7 @@ def test_the_login_page_names_the_default_login_while_it_works(watched, tmp_path
         expect(page.get_by_text(hint)).to_have_count(0)
 
 
-def test_nothing_is_kept_where_scripts_can_read_it(page):
+def test_credentials_are_not_stored_where_scripts_can_read_them(page):
     kept = page.evaluate("JSON.stringify([document.cookie, {...localStorage}, {...sessionStorage}])")
     assert "guest" not in kept
     assert json.loads(kept)[0] == ""
@@ -81,7 +81,7 @@ def test_a_session_that_ended_leads_back_to_the_login(page, subject):
     expect(page.get_by_text("Your session has ended.")).to_be_visible()
 
 
-def test_who_may_do_little_is_shown_little(watched, subject):
+def test_user_with_few_permissions_does_not_see_the_users_page(watched, subject):
     subject.put("users/clerk", password="clerk", tags="management")
     page = watched.open(subject.url)
     log_in(page, "clerk", "clerk")
@@ -94,7 +94,7 @@ def test_who_may_do_little_is_shown_little(watched, subject):
 # --- queues and messages ----------------------------------------------------------------------------------------------
 
 
-def test_a_queue_is_created_published_to_got_from_moved_purged_and_deleted(page, visit, subject):
+def test_page_creates_queues_moves_and_purges_messages_and_deletes_queues(page, visit, subject):
     queue(subject, "target")
     visit("#/queues")
     page.get_by_role("button", name="Add queue").click()
@@ -150,7 +150,7 @@ def test_a_queue_is_created_published_to_got_from_moved_purged_and_deleted(page,
     assert subject.api.get("queues/%2F/made by hand").status_code == 404
 
 
-def test_what_the_broker_refuses_is_shown_in_the_form(page, visit, subject):
+def test_form_shows_the_error_of_a_refused_request(page, visit, subject):
     queue(subject, "exists", arguments={"x-max-length": 5})
     visit("#/queues")
     page.get_by_role("button", name="Add queue").click()
@@ -163,7 +163,7 @@ def test_what_the_broker_refuses_is_shown_in_the_form(page, visit, subject):
     expect(page.get_by_role("button", name="Add queue")).to_be_focused()
 
 
-def test_messages_taken_out_are_gone_and_binary_ones_are_shown(page, visit, subject):
+def test_page_gets_and_removes_messages_and_shows_binary_payloads(page, visit, subject):
     queue(subject, "binary")
     body = {"properties": {}, "routing_key": "binary", "payload": "/wD+", "payload_encoding": "base64"}
     subject.api.post("exchanges/%2F/amq.default/publish", json=body)
@@ -179,7 +179,7 @@ def test_messages_taken_out_are_gone_and_binary_ones_are_shown(page, visit, subj
     expect(page.get_by_text("The queue has no message that is ready.").first).to_be_visible()
 
 
-def test_names_are_never_markup(page, visit, subject):
+def test_html_in_names_and_payloads_is_escaped_on_the_page(page, visit, subject):
     name = "<img src=x onerror=alert(1)>'\"&/%2F?#"
     quoted = "%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E'%22%26%2F%252F%3F%23"
     subject.put(f"queues/%2F/{quoted}", durable=True)
@@ -202,7 +202,7 @@ def plot(page, title):
     return page.get_by_role("img", name=re.compile(f"^{title}, now:"))
 
 
-def test_the_charts_of_the_overview_move(page, subject):
+def test_charts_of_the_overview_are_updated(page, subject):
     queue(subject, "busy")
     chart = plot(page, "Message rates")
     chart.wait_for()
@@ -265,7 +265,7 @@ def test_refreshing_can_be_paused(page):
     assert asked == []
 
 
-def test_a_broker_that_is_gone_is_said_to_be(page):
+def test_page_reports_that_the_broker_cannot_be_reached(page):
     page.get_by_label("Refresh").select_option("1000")
     page.route("**/api/**", lambda route: route.abort())
     lost = page.get_by_role("status").filter(has_text="The broker cannot be reached.")
@@ -274,7 +274,7 @@ def test_a_broker_that_is_gone_is_said_to_be(page):
     expect(lost).to_have_count(0)
 
 
-def test_an_alarm_stands_on_every_page(watched, subject, tmp_path):
+def test_alarm_is_shown_on_every_page(watched, subject, tmp_path):
     if not subject.is_ours:
         pytest.skip("takes a broker of its own settings")
     with subject_on(tmp_path, vm_memory_high_watermark__absolute=1) as short:
@@ -288,7 +288,7 @@ def test_an_alarm_stands_on_every_page(watched, subject, tmp_path):
 # --- exchanges and bindings -------------------------------------------------------------------------------------------
 
 
-def test_exchanges_and_bindings_are_made_and_drawn(page, visit, subject):
+def test_exchanges_and_bindings_are_added_and_drawn_on_the_page(page, visit, subject):
     queue(subject, "bound")
     visit("#/exchanges")
     page.get_by_role("button", name="Add exchange").click()
@@ -337,7 +337,7 @@ def test_bindings_in_a_circle_are_drawn(page, visit, subject):
     expect(picture.locator(".line")).to_have_count(3)
 
 
-def test_publishing_to_an_exchange_says_whether_a_queue_took_it(page, visit, subject):
+def test_page_reports_whether_a_published_message_was_routed(page, visit, subject):
     visit("#/exchanges/%2F/amq.direct")
     page.get_by_label("Routing key").last.fill("nowhere")
     page.get_by_role("button", name="Publish message").click()
@@ -409,7 +409,7 @@ def test_shovels(page, visit, subject):
     wait_for_messages(subject, "shovel.to", 3)
 
 
-def test_users_permissions_and_limits(page, visit, subject):
+def test_users_permissions_and_limits_are_managed_on_the_page(page, visit, subject):
     visit("#/users")
     page.get_by_role("button", name="Add user").click()
     dialog = page.get_by_role("dialog")
@@ -475,7 +475,7 @@ def test_policies(page, visit, subject):
     say(page, "The policy short was deleted.")
 
 
-def test_a_virtual_host_is_made_looked_at_and_deleted(page, visit, subject):
+def test_virtual_host_is_added_selected_and_deleted_on_the_page(page, visit, subject):
     visit("#/vhosts")
     page.get_by_role("button", name="Add virtual host").click()
     dialog = page.get_by_role("dialog")
@@ -497,7 +497,7 @@ def test_a_virtual_host_is_made_looked_at_and_deleted(page, visit, subject):
     expect(page.get_by_label("Virtual host", exact=True).first).to_have_value("")
 
 
-def test_definitions_out_and_in(page, visit, subject, tmp_path):
+def test_definitions_are_exported_and_imported_on_the_page(page, visit, subject, tmp_path):
     queue(subject, "defined")
     visit("#/definitions")
     with page.expect_download() as started:
@@ -521,7 +521,7 @@ def test_definitions_out_and_in(page, visit, subject, tmp_path):
 
 
 @pytest.mark.alone
-def test_ten_thousand_queues_are_quick(page, visit, subject):
+def test_page_with_10000_queues_responds_quickly(page, visit, subject):
     if not subject.is_ours:
         pytest.skip("RabbitMQ takes minutes to declare them")
     subject.put("vhosts/many")
@@ -574,7 +574,7 @@ def test_ten_thousand_queues_are_quick(page, visit, subject):
     assert max(listed_s, turned_s) < limit_s, f"listed: {listed_s:.2f} s, turned: {turned_s:.2f} s, one: {one_s:.2f} s"
 
 
-def test_the_place_in_a_list_is_in_the_address(page, visit, subject):
+def test_filter_sorting_and_page_of_a_list_are_in_the_url(page, visit, subject):
     queue(subject, "address.one")
     queue(subject, "address.two")
     visit("#/queues?name=address.t&sort=messages&reverse=true")
@@ -646,7 +646,7 @@ def violations(page, axe):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_that_keeps_screen_readers_out(watched, subject, axe, scheme):
+def test_every_page_passes_the_accessibility_checks(watched, subject, axe, scheme):
     queue(subject, "read.aloud")
     subject.put("exchanges/%2F/read.aloud", type="topic", durable=True)
     subject.api.post("bindings/%2F/e/read.aloud/q/read.aloud", json={"routing_key": "a"})
@@ -675,7 +675,7 @@ def test_nothing_that_keeps_screen_readers_out(watched, subject, axe, scheme):
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 
-def test_it_works_under_a_path_prefix(watched, tmp_path):
+def test_page_works_under_a_path_prefix(watched, tmp_path):
     with subject_on(tmp_path, "/tools/mq") as subject:
         page = watched.open(subject.url)
         log_in(page)

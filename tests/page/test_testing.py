@@ -24,7 +24,7 @@ def subject(broker):
         yield subject
 
 
-def test_the_clock_is_advanced_and_frozen(visit, subject, broker):
+def test_testing_page_advances_and_freezes_the_clock(visit, subject, broker):
     before = broker.clock.now()
     page = visit("#/testing")
     form = page.get_by_role("form", name="Advance clock")
@@ -70,7 +70,7 @@ def test_every_kind_of_fault_and_its_arguments_can_be_chosen(visit):
         assert set(keys) <= set(KINDS[kind].names()), kind
 
 
-def test_a_wrong_fault_is_refused_in_words(visit, subject):
+def test_testing_page_shows_the_error_for_a_wrong_fault(visit, subject):
     page = visit("#/testing")
     form = page.get_by_role("form", name="Add fault")
     form.get_by_role("button", name="+ Any").click()
@@ -79,7 +79,7 @@ def test_a_wrong_fault_is_refused_in_words(visit, subject):
     expect(form.get_by_role("alert")).to_contain_text("nonsense")
 
 
-def test_other_brokers_have_no_panel(watched, tmp_path):
+def test_testing_page_exists_only_with_the_testing_flag(watched, tmp_path):
     with subject_on(tmp_path) as plain:
         page = watched.open(plain.url)
         log_in(page)

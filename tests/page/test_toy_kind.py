@@ -29,7 +29,7 @@ def opened(page, button):
     return page.get_by_role("dialog")
 
 
-def test_it_is_a_type_of_queues(visit, subject):
+def test_queue_of_a_custom_type_can_be_added_on_the_page(visit, subject):
     dialog = opened(visit("#/queues"), "Add queue")
     dialog.get_by_label("Name", exact=True).fill("latest")
     dialog.get_by_label("Type", exact=True).select_option("ring")
@@ -38,7 +38,7 @@ def test_it_is_a_type_of_queues(visit, subject):
     assert subject.get("queues/%2F/latest")["type"] == "ring"
 
 
-def test_it_is_the_default_type_of_a_virtual_host(visit, subject):
+def test_custom_queue_type_can_be_the_default_of_a_virtual_host(visit, subject):
     dialog = opened(visit("#/vhosts"), "Add virtual host")
     dialog.get_by_label("Name", exact=True).fill("rings")
     dialog.get_by_label("Default queue type").select_option("ring")
@@ -48,7 +48,7 @@ def test_it_is_the_default_type_of_a_virtual_host(visit, subject):
 
 
 @pytest.mark.parametrize(("button", "kind"), [("Add policy", "policies"), ("Add operator policy", "operator-policies")])
-def test_a_policy_applies_to_it(visit, subject, button, kind):
+def test_policy_can_apply_to_a_custom_queue_type(visit, subject, button, kind):
     dialog = opened(visit("#/policies"), button)
     dialog.get_by_label("Name", exact=True).fill("short")
     dialog.get_by_label("Pattern").fill("^latest$")

@@ -62,7 +62,7 @@ def python(*arguments, system):
     return ended.returncode, ended.stdout + ended.stderr
 
 
-def test_the_functions_are_missing():
+def test_simulated_macos_and_windows_lack_the_linux_functions():
     assert python("-c", MISSING, "macos", system="macos") == (0, "")
     status, output = python("-c", MISSING, "windows", system="windows")
     assert status == 1
@@ -70,7 +70,7 @@ def test_the_functions_are_missing():
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_a_suite_passes_on_windows(suite):
+def test_suite_passes_on_simulated_windows(suite):
     marked = ["-m", "not alone and not explore", "-p", "no:cacheprovider"]
     status, output = python("-m", "pytest", *marked, *SUITES[suite], system="windows")
     assert status == 0, output
@@ -124,7 +124,7 @@ def test_a_confirmed_message_outlives_a_kill(start, tmp_path, system, variables)
     assert (tmp_path / "flushed").exists() is (system == "macos")
 
 
-def test_nothing_is_confirmed_that_macos_could_not_flush(start):
+def test_broker_does_not_start_if_macos_cannot_flush_to_disk(start):
     with (
         pytest.raises(AssertionError, match=r"the broker did not start: .*Input/output error"),
         start("macos", AMQPBROKER_FULLFSYNC_ERROR=str(errno.EIO)),

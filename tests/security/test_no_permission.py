@@ -350,7 +350,7 @@ def test_refusal_discloses_whether_a_vhost_exists(broker):
         Wire(broker).log_in("nobody", "p", "nothing")
 
 
-def test_channel_methods_that_need_no_permission(channels):
+def test_channel_methods_succeed_without_permissions(channels):
     """Check operations that need no permission. They use the channel's own memory only."""
     for method, arguments in {
         "confirm.select": {},

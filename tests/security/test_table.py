@@ -18,10 +18,10 @@ def named():
     return {name for row in rows for name in re.findall(r"`(test_\w+)`", row)}
 
 
-def test_every_test_of_the_audit_has_a_line():
+def test_every_security_test_is_in_the_table():
     audit = [path for path in Path(__file__).parent.glob("test_*.py") if path != Path(__file__)]
     assert names_of_tests(audit) - named() == set()
 
 
-def test_every_test_that_is_named_exists():
+def test_every_test_named_in_the_security_table_exists():
     assert named() - names_of_tests(TESTS.rglob("test_*.py")) == set()

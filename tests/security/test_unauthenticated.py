@@ -160,7 +160,7 @@ def test_no_method_except_the_login_has_an_effect(stranger, broker, clock, name,
     assert broker.sessions == {}
 
 
-def test_nothing_is_published(stranger, broker, clock):
+def test_publish_before_the_login_is_ignored(stranger, broker, clock):
     owner = Wire(broker).log_in()
     owner.declare("q")
     stranger.feed(published("q", b"x"))

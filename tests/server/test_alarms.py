@@ -56,7 +56,7 @@ def fill(url, queue, count):
             channel.basic_publish("", queue, bytes(100_000))
 
 
-def test_publishers_wait_while_memory_is_short_until_consumers_have_made_room(tmp_path):
+def test_publishers_are_blocked_by_low_memory_until_consumers_free_it(tmp_path):
     with (
         BrokerProcess(tmp_path, "--set", "vm_memory_high_watermark.absolute=80MB") as broker,
         Publisher(broker.url) as publisher,
@@ -76,7 +76,7 @@ def test_publishers_wait_while_memory_is_short_until_consumers_have_made_room(tm
 
 
 @pytest.mark.parametrize("limit", ["absolute=1000TB", "relative=1000"])
-def test_publishers_wait_while_the_disk_is_nearly_full_and_can_be_told_to_go(tmp_path, limit):
+def test_publishers_blocked_by_low_disk_space_are_closed_by_a_stop(tmp_path, limit):
     arguments = ("--data-dir", str(tmp_path / "data"), "--set", f"disk_free_limit.{limit}")
     total = ("--set", "total_memory_available_override_value=1TB")
     with BrokerProcess(tmp_path, *arguments, *total) as broker, Publisher(broker.url) as publisher:
@@ -89,7 +89,7 @@ def test_publishers_wait_while_the_disk_is_nearly_full_and_can_be_told_to_go(tmp
         assert broker.wait() == 0
 
 
-def test_in_memory_the_disk_does_not_matter(tmp_path):
+def test_low_disk_space_blocks_no_publishers_of_an_in_memory_broker(tmp_path):
     with (
         BrokerProcess(tmp_path, "--set", "disk_free_limit.absolute=1000TB") as broker,
         Publisher(broker.url) as publisher,
@@ -100,7 +100,7 @@ def test_in_memory_the_disk_does_not_matter(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits other processes")
-def test_publishers_wait_while_the_disk_takes_nothing(tmp_path):
+def test_publishers_are_blocked_while_the_journal_cannot_be_written(tmp_path):
     with (
         BrokerProcess(tmp_path, "--data-dir", str(tmp_path / "data")) as broker,
         Publisher(broker.url) as publisher,

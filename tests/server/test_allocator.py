@@ -11,7 +11,7 @@ from tests.load.memory import MB, resident_bytes
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others do not keep what is free")
-def test_what_is_free_between_what_is_used_goes_back():
+def test_free_memory_between_used_blocks_is_returned_to_the_system():
     kept = []
     filled = []
     for _ in range(10_000):
@@ -25,20 +25,20 @@ def test_what_is_free_between_what_is_used_goes_back():
     assert len(kept) == 10_000
 
 
-def test_another_c_library_is_left_alone(monkeypatch):
+def test_allocator_of_another_c_library_is_not_changed(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
     trim()
     retain_freed_memory()
 
 
-def test_what_the_environment_says_about_memory_holds(monkeypatch):
+def test_malloc_environment_variables_keep_the_broker_from_setting_malloc(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "1000000")
     monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("the allocator was asked"))
     retain_freed_memory()
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others do as they like")
-def test_large_pieces_of_memory_are_used_again():
+def test_large_memory_blocks_are_reused():
     script = """
 import resource
 from amqpbroker.server.allocator import retain_freed_memory

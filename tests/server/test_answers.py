@@ -59,7 +59,7 @@ async def loop():
     return Loop()
 
 
-async def test_a_client_that_does_not_read_is_dropped_in_the_end(loop):
+async def test_http_client_that_does_not_read_is_dropped_after_the_timeout(loop):
     answers = Answers(loop)
     client, other = Client(answers), Client(answers)
     answers.stall(client)
@@ -70,7 +70,7 @@ async def test_a_client_that_does_not_read_is_dropped_in_the_end(loop):
     assert (client.dropped, other.dropped) == (True, False)
 
 
-async def test_one_that_reads_again_has_its_time_anew(loop):
+async def test_write_timeout_restarts_after_the_client_has_read(loop):
     answers = Answers(loop)
     client = Client(answers)
     for _ in range(3):
@@ -81,7 +81,7 @@ async def test_one_that_reads_again_has_its_time_anew(loop):
     assert not client.dropped
 
 
-async def test_connection_that_waited_longest_is_dropped_when_too_much_waits(loop):
+async def test_longest_waiting_client_is_dropped_above_the_unread_bytes_limit(loop):
     answers = Answers(loop, most_bytes=100)
     clients = [Client(answers, 40) for _ in range(6)]
     for client in clients:
@@ -95,7 +95,7 @@ async def test_connection_that_waited_longest_is_dropped_when_too_much_waits(loo
     assert not clients[5].dropped
 
 
-async def test_clients_that_read_are_not_dropped_however_much_waits(loop):
+async def test_reading_clients_are_not_dropped_above_the_unread_bytes_limit(loop):
     answers = Answers(loop, most_bytes=100)
     clients = [Client(answers, 40) for _ in range(6)]
     for _ in range(10):
@@ -107,7 +107,7 @@ async def test_clients_that_read_are_not_dropped_however_much_waits(loop):
     assert not any(client.dropped for client in clients)
 
 
-async def test_a_single_answer_may_be_larger(loop):
+async def test_single_answer_can_exceed_the_unread_bytes_limit(loop):
     answers = Answers(loop, most_bytes=100)
     first, large = Client(answers, 10), Client(answers, 1000)
     answers.stall(first)
@@ -116,7 +116,7 @@ async def test_a_single_answer_may_be_larger(loop):
     assert (first.dropped, large.dropped) == (True, False)
 
 
-async def test_requests_wait_for_their_turn(loop):
+async def test_concurrent_requests_are_limited_and_served_in_order(loop):
     answers = Answers(loop, at_once=2)
     begun = []
 
@@ -138,7 +138,7 @@ async def test_requests_wait_for_their_turn(loop):
     await asyncio.wait_for(answers.begin(), 5)
 
 
-async def test_a_request_that_is_given_up_takes_no_turn(loop):
+async def test_cancelled_request_takes_no_place(loop):
     answers = Answers(loop, at_once=1)
     await answers.begin()
     given_up = [asyncio.ensure_future(answers.begin()) for _ in range(3)]
@@ -154,7 +154,7 @@ async def test_a_request_that_is_given_up_takes_no_turn(loop):
     await asyncio.wait_for(answers.begin(), 5)
 
 
-async def test_whoever_does_not_read_is_dropped_soon_once_somebody_waits_for_it(loop):
+async def test_client_that_does_not_read_is_dropped_sooner_if_requests_wait(loop):
     answers = Answers(loop, at_once=2)
     await answers.begin()
     await answers.begin()
@@ -177,7 +177,7 @@ async def test_whoever_does_not_read_is_dropped_soon_once_somebody_waits_for_it(
     assert not slow.dropped
 
 
-async def test_requests_that_wait_for_a_client_whose_time_is_over_are_served():
+async def test_requests_waiting_for_a_timed_out_client_are_served():
     loop = UvLoop()
     answers = Answers(loop, at_once=1)
     client = Client(answers)

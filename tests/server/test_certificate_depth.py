@@ -28,7 +28,7 @@ def certificates(count):
 
 
 @pytest.mark.parametrize("between", [0, 1, 2])
-def test_a_session_passes_again_only_if_its_certificate_did(between):
+def test_tls_session_is_resumed_only_if_its_certificate_passed_before(between):
     one = Depth(1)
     near = between <= 1
     assert one.passes(certificates(between), b"client") is near
@@ -36,7 +36,7 @@ def test_a_session_passes_again_only_if_its_certificate_did(between):
     assert not one.passes(AGAIN, b"another")
 
 
-def test_the_certificates_of_the_latest_sessions_are_remembered(monkeypatch):
+def test_only_certificates_of_the_latest_tls_sessions_are_remembered(monkeypatch):
     monkeypatch.setattr(depth, "REMEMBERED", 2)
     one = Depth(1)
     for certificate in b"a", b"b", b"a", b"c":

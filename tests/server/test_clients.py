@@ -39,7 +39,7 @@ class Clientele:
         return drained
 
 
-async def test_they_are_there_in_the_order_in_which_they_came():
+async def test_clients_are_listed_in_order_of_connection():
     clientele = Clientele(most=3)
     protocols = [clientele.come()[1] for _ in range(3)]
     assert clientele.clients.there() == protocols
@@ -47,7 +47,7 @@ async def test_they_are_there_in_the_order_in_which_they_came():
     assert clientele.clients.there() == [protocols[0], protocols[2]]
 
 
-async def test_one_too_many_is_dropped_until_another_goes(caplog):
+async def test_clients_above_the_limit_are_dropped_until_another_disconnects(caplog):
     clientele = Clientele(most=2)
     first, _ = clientele.come(), clientele.come()
     refused = [clientele.come()[0] for _ in range(3)]
@@ -60,13 +60,13 @@ async def test_one_too_many_is_dropped_until_another_goes(caplog):
 
 
 @pytest.mark.parametrize(("coming", "full"), [(0, False), (1, False), (2, True)])
-async def test_who_is_still_to_say_who_it_is_takes_room_too(coming, full):
+async def test_clients_in_a_tls_handshake_count_towards_the_limit(coming, full):
     clientele = Clientele(most=3)
     clientele.come()
     assert clientele.clients.is_full(coming) == full
 
 
-async def test_who_comes_from_within_has_a_number_for_a_port():
+async def test_internal_clients_have_consecutive_numbers_as_ports():
     clients = Clientele().clients
     for _ in range(2):
         clients.come_inside(GUEST).connection_made(Transport())
@@ -74,18 +74,18 @@ async def test_who_comes_from_within_has_a_number_for_a_port():
     assert clients.there()[0]._connection.peer.user is GUEST
 
 
-async def test_nobody_comes_once_it_is_closed():
+async def test_new_clients_are_dropped_after_closing():
     clientele = Clientele()
     clientele.clients.close()
     assert clientele.come()[0].aborted
 
 
-async def test_where_nobody_is_there_nobody_is_waited_for():
+async def test_drain_without_clients_returns_at_once():
     clientele = Clientele()
     await (await clientele.stop())
 
 
-async def test_all_are_told_and_waited_for():
+async def test_all_clients_are_shut_down_and_waited_for():
     clientele = Clientele()
     came = [clientele.come() for _ in range(2)]
     told = [protocol._connection for _, protocol in came]
@@ -100,7 +100,7 @@ async def test_all_are_told_and_waited_for():
     assert [transport.aborted for transport, _ in came] == [False, False]
 
 
-async def test_who_does_not_go_in_time_is_dropped():
+async def test_clients_that_do_not_disconnect_in_time_are_dropped():
     clientele = Clientele()
     transport, _ = clientele.come()
     drained = await clientele.stop()
@@ -112,7 +112,7 @@ async def test_who_does_not_go_in_time_is_dropped():
     assert transport.aborted
 
 
-async def test_when_it_gives_up_all_are_dropped_at_once():
+async def test_all_clients_are_dropped_at_once_when_waiting_is_stopped():
     clientele = Clientele()
     transport, _ = clientele.come()
     drained = await clientele.stop()

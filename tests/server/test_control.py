@@ -26,7 +26,7 @@ def full(monkeypatch):
     return full
 
 
-def test_it_says_where_the_broker_is_until_that_ends(tmp_path):
+def test_control_file_has_url_and_token_until_the_broker_ends(tmp_path):
     file = ControlFile(tmp_path, ManualClock())
     file.write("http://127.0.0.1:1", "secret")
     assert control.read(tmp_path) == ("http://127.0.0.1:1", "secret")
@@ -36,7 +36,7 @@ def test_it_says_where_the_broker_is_until_that_ends(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_that_a_full_disk_does_not_take_is_written_later(tmp_path, full, caplog):
+def test_control_file_refused_by_a_full_disk_is_written_later(tmp_path, full, caplog):
     clock = ManualClock()
     full.append(True)
     file = ControlFile(tmp_path, clock)
@@ -51,7 +51,7 @@ def test_one_that_a_full_disk_does_not_take_is_written_later(tmp_path, full, cap
     assert clock.next_due_ms() is None
 
 
-def test_after_its_end_nothing_is_written(tmp_path, full):
+def test_removed_control_file_is_not_written_again(tmp_path, full):
     clock = ManualClock()
     full.append(True)
     file = ControlFile(tmp_path, clock)

@@ -51,7 +51,7 @@ def serve(*arguments, **environment):
     return ended.returncode, ended.stderr
 
 
-def test_what_was_declared_survives_a_kill(machine):
+def test_durable_declarations_survive_a_kill(machine):
     new_user = ("--set", "default_users.ann.password=s3cret", "--set", "default_users.ann.tags=management")
     with machine.start(*new_user, in_order=False) as broker:
         connection = connected(broker)
@@ -123,7 +123,7 @@ def test_held_messages_survive_a_kill_and_keep_their_due_time(machine):
         assert connection.channel().queue_declare("q", passive=True).method.message_count == 0
 
 
-def test_a_directory_has_one_broker(machine):
+def test_second_broker_on_a_data_directory_is_refused(machine):
     with machine.start() as broker:
         status, output = serve("--data-dir", str(machine.data))
         assert status == 1
@@ -134,19 +134,19 @@ def test_a_directory_has_one_broker(machine):
         connected(broker).close()
 
 
-def test_the_directory_is_for_its_owner_alone(machine):
+def test_data_directory_is_accessible_only_by_its_owner(machine):
     with machine.start():
         assert stat.S_IMODE(machine.data.stat().st_mode) == 0o700
         assert (machine.data / "version").read_text() == "1\n"
 
 
-def test_an_orderly_end_leaves_one_file_of_definitions(machine):
+def test_clean_stop_leaves_one_definitions_file(machine):
     with machine.start() as broker, connected(broker) as connection:
         connection.channel().queue_declare("q", durable=True)
     assert [path.name for path in machine.data.glob("definitions*")] == ["definitions.sqlite"]
 
 
-def test_without_a_directory_it_is_that_of_the_user(tmp_path):
+def test_default_data_directory_is_in_the_home_of_the_user(tmp_path):
     ready = tmp_path / "ready.json"
     home = tmp_path / "home"
     environment = {**ENVIRONMENT, "HOME": str(home), "XDG_DATA_HOME": str(home)}
@@ -164,7 +164,7 @@ def test_without_a_directory_it_is_that_of_the_user(tmp_path):
         assert broker.wait(PATIENCE_S) == 0
 
 
-def test_in_memory_there_is_no_directory(tmp_path):
+def test_in_memory_broker_creates_no_data_directory(tmp_path):
     environment = {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
     status, output = serve("--in-memory", "--host", "no-such-host.invalid", **environment)
     assert status == 1, output
@@ -187,7 +187,7 @@ def test_in_memory_there_is_no_directory(tmp_path):
     ],
     ids=["unusable", "newer", "damaged"],
 )
-def test_a_directory_that_cannot_be_used_is_told_in_one_line(machine, spoil, said):
+def test_unusable_data_directory_is_an_error_in_one_line(machine, spoil, said):
     spoil(machine.data)
     status, output = serve("--data-dir", str(machine.data))
     assert status == 1

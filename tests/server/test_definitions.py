@@ -16,7 +16,7 @@ def connected(broker, user, password, vhost):
     return pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", broker.port, vhost, credentials))
 
 
-def test_what_a_rabbitmq_has_exported_is_there_before_anybody_connects(tmp_path):
+def test_definitions_exported_by_rabbitmq_are_imported_before_clients_connect(tmp_path):
     with (
         BrokerProcess(tmp_path, "--definitions", str(FROM_RABBITMQ)) as broker,
         connected(broker, "ann", "s3cret", "orders") as connection,
@@ -26,7 +26,7 @@ def test_what_a_rabbitmq_has_exported_is_there_before_anybody_connects(tmp_path)
         assert channel.basic_get("in.quorum", auto_ack=True)[2] == b"x"
 
 
-def test_the_default_user_is_there_too_and_everything_stays(tmp_path):
+def test_default_user_and_imported_definitions_survive_a_restart(tmp_path):
     own = ("--set", "default_user=boss", "--set", "default_pass=pw")
     kept = ("--data-dir", str(tmp_path / "data"))
     with BrokerProcess(tmp_path, *own, *kept, "--definitions", str(FROM_RABBITMQ)) as broker:
@@ -48,7 +48,7 @@ def test_the_default_user_is_there_too_and_everything_stays(tmp_path):
         (None, "No such file or directory"),
     ],
 )
-def test_what_cannot_be_imported_keeps_the_broker_from_starting(tmp_path, document, problem):
+def test_definitions_that_cannot_be_imported_prevent_the_start(tmp_path, document, problem):
     path = tmp_path / "definitions.json"
     if document is not None:
         path.write_text(document if isinstance(document, str) else json.dumps(document))

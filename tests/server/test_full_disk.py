@@ -180,7 +180,7 @@ def check(numbers, publisher):
     assert len(publisher.confirmed) > 50
 
 
-def test_publishers_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_path, disk):
+def test_publishers_are_blocked_until_the_full_disk_has_free_space(tmp_path, disk):
     with started(tmp_path, disk) as broker, Publisher(broker.port) as publisher:
         disk.limit(broker)
         publisher.fill()
@@ -206,7 +206,7 @@ def test_publishers_wait_while_the_disk_is_full_and_go_on_when_it_is_not(tmp_pat
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_what_was_confirmed_is_there_after_an_end_on_a_full_disk(tmp_path, disk, how):
+def test_confirmed_messages_survive_a_stop_with_a_full_disk(tmp_path, disk, how):
     with started(tmp_path, disk, in_order=False) as broker, Publisher(broker.port) as publisher:
         disk.limit(broker)
         publisher.fill()
@@ -255,7 +255,7 @@ def declared_until_refused(broker, prefix):
     return names
 
 
-def test_a_full_disk_refuses_definitions_and_nothing_else(tmp_path, disk):
+def test_full_disk_refuses_only_changes_of_definitions(tmp_path, disk):
     if isinstance(disk, FileLimit):
         pytest.skip("no file system may be mounted here")
     with started(tmp_path, disk) as broker:
@@ -286,7 +286,7 @@ def churn(client, pairs):
     return None
 
 
-def test_definitions_that_change_without_end_fill_no_disk(tmp_path, disk):
+def test_endless_changes_of_definitions_do_not_fill_the_disk(tmp_path, disk):
     if isinstance(disk, FileLimit):
         pytest.skip("no file system may be mounted here")
     disk.grow(BALLAST_BYTES + BOUNDS.full_log_bytes + (2 << 20))
@@ -296,7 +296,7 @@ def test_definitions_that_change_without_end_fill_no_disk(tmp_path, disk):
             assert churn(client, 100) is None
 
 
-def test_a_log_that_has_filled_the_disk_is_emptied(tmp_path, disk):
+def test_definitions_log_that_filled_the_disk_is_emptied(tmp_path, disk):
     if isinstance(disk, FileLimit):
         pytest.skip("no file system may be mounted here")
     with started(tmp_path, disk) as broker:

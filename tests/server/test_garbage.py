@@ -575,11 +575,11 @@ def uses():
 
 
 @pytest.mark.parametrize("use", list(uses()))
-def test_nothing_of_it_is_left_over(site, use):
+def test_no_objects_are_left_in_memory_after_each_kind_of_use(site, use):
     assert left_over(site, use) == {}
 
 
-def test_retries_of_a_shovel_leave_nothing(site):
+def test_shovel_retries_leave_no_objects_in_memory(site):
     """The shovel's destination is down, so that the shovel retries again and again."""
     value = {"src-uri": "amqp://", "src-queue": "out", "dest-uri": "amqp://127.0.0.1:1", "reconnect-delay": 0.001}
     site.run(lambda broker: broker.parameters.put("shovel", "/", "s", {**value, "dest-queue": "in"}))
@@ -616,6 +616,6 @@ print(left())
 """
 
 
-def test_a_broker_that_was_restarted_in_its_process_does_not_stay_frozen():
+def test_previous_broker_of_a_process_is_garbage_collected_after_a_restart():
     done = subprocess.run([sys.executable, "-c", FROZEN], capture_output=True, text=True, check=True)
     assert done.stdout == "None\n"

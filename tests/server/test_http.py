@@ -23,7 +23,7 @@ def whoami(port, headers=None):
     return answer.status, body
 
 
-def test_the_management_answers_from_the_first_request_on(tmp_path):
+def test_management_api_answers_the_first_request(tmp_path):
     with BrokerProcess(tmp_path) as broker:
         ((_, port),) = ports_of(broker, "http")
         for _ in range(2):
@@ -32,7 +32,7 @@ def test_the_management_answers_from_the_first_request_on(tmp_path):
             assert json.loads(body)["name"] == "guest"
 
 
-def test_the_broker_stops_while_somebody_holds_a_connection(tmp_path):
+def test_broker_stops_while_an_http_connection_is_open(tmp_path):
     with BrokerProcess(tmp_path) as broker:
         ((_, port),) = ports_of(broker, "http")
         client = socket.create_connection(("127.0.0.1", port))
@@ -55,7 +55,7 @@ def test_forged_origins_do_not_speed_up_password_guessing(tmp_path, monkeypatch,
         assert status == (200 if trusted else 401)
 
 
-def test_the_control_file_lets_its_owner_in_and_goes(tmp_path):
+def test_control_file_token_logs_in_and_the_file_is_removed_at_the_end(tmp_path):
     with BrokerProcess(tmp_path, "--data-dir", str(tmp_path / "data")) as broker:
         path = tmp_path / "data" / "control.json"
         assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
@@ -66,12 +66,12 @@ def test_the_control_file_lets_its_owner_in_and_goes(tmp_path):
     assert not path.exists()
 
 
-def test_there_is_none_where_it_is_not_wanted(tmp_path):
+def test_no_http_listener_is_opened_if_its_ports_are_none(tmp_path):
     with BrokerProcess(tmp_path, "--set", "management.tcp.port=none", "--set", "prometheus.tcp.port=none") as broker:
         assert "http" not in json.loads(broker.ready_file.read_text())
 
 
-def test_a_port_in_use_is_told(tmp_path):
+def test_management_port_in_use_is_an_error(tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -209,14 +209,14 @@ async def test_unread_bytes_of_an_answer_count_in_every_buffer(large):
     assert large.listener._answers._waiting_bytes <= len(LARGE) - len(received)
 
 
-async def test_a_broker_that_stops_waits_for_nobody_and_does_so_in_peace(large, caplog):
+async def test_http_listener_stops_without_waiting_for_unread_answers(large, caplog):
     await asyncio.sleep(0.3)
     await large.listener.stop()
     assert all(record.exc_info is None for record in caplog.records)
     assert len(asyncio.all_tasks()) <= 2
 
 
-async def test_a_slow_reader_gets_everything(large, pass_time):
+async def test_slow_reader_receives_the_whole_http_answer(large, pass_time):
     for _ in range(10):
         assert await asyncio.wait_for(large.readexactly(len(LARGE) // 10), PATIENCE_S)
         pass_time(WRITE_S / 3)
@@ -239,7 +239,7 @@ async def test_unexpected_request_body_is_discarded(address):
             assert (await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)).startswith(b"HTTP/1.1 200")
 
 
-async def test_little_is_read_before_somebody_wants_it(address):
+async def test_little_of_a_request_body_is_read_before_the_application_asks(address):
     async with connected(address) as (reader, writer):
         writer.write(post("/parts", 5_000_000) + bytes(5_000_000))
         answer = await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)
@@ -260,7 +260,7 @@ async def test_request_body_that_does_not_end_times_out(address, pass_time):
 
 
 @pytest.mark.parametrize("close", ["Connection: close", "connection: Keep-Alive, Close"])
-async def test_whoever_closes_behind_its_body_gets_the_answer(address, close):
+async def test_request_with_connection_close_is_answered_despite_its_unread_body(address, close):
     """A connection that is closed with unread data is reset, and the answer is lost."""
     async with connected(address) as (reader, writer):
         writer.write(post("/", 8_000_000, close))
@@ -271,7 +271,7 @@ async def test_whoever_closes_behind_its_body_gets_the_answer(address, close):
         assert answer.endswith(b"hi")
 
 
-async def test_whoever_asks_before_sending_a_body_is_answered_and_let_go(address):
+async def test_request_with_expect_100_continue_is_answered_without_its_body(address):
     async with connected(address) as (reader, writer):
         writer.write(post("/", 8_000_000, "Expect: 100-continue", "Connection: close"))
         answer = await asyncio.wait_for(reader.read(), PATIENCE_S)
@@ -279,7 +279,7 @@ async def test_whoever_asks_before_sending_a_body_is_answered_and_let_go(address
         assert answer.endswith(b"hi")
 
 
-async def test_an_upgrade_that_there_is_none_to_is_left_out_in_silence(address, caplog):
+async def test_unsupported_upgrade_header_is_ignored_without_a_log_line(address, caplog):
     async with connected(address) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")
         assert (await asyncio.wait_for(reader.readuntil(b"hi"), PATIENCE_S)).startswith(b"HTTP/1.1 200")

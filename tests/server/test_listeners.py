@@ -26,30 +26,30 @@ def has_ipv6():
     return True
 
 
-def test_port_0_takes_a_free_one():
+def test_port_0_selects_a_free_port():
     with listening(Listener("127.0.0.1", 0)) as addresses:
         ((host, port),) = addresses
         assert host == "127.0.0.1"
         assert port > 0
 
 
-def test_several_listeners():
+def test_several_listeners_can_be_opened():
     with listening(Listener("127.0.0.1", 0), Listener("127.0.0.1", 0)) as addresses:
         assert len(set(addresses)) == 2
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
-def test_ipv6():
+def test_listener_accepts_an_ipv6_address():
     with listening(Listener("::1", 0)) as addresses:
         assert addresses[0][0] == "::1"
 
 
-def test_a_host_name():
+def test_listener_accepts_a_host_name():
     with listening(Listener("localhost", 0)) as addresses:
         assert {host for host, _ in addresses} <= {"127.0.0.1", "::1"}
 
 
-def test_a_port_in_use_is_told_and_nothing_stays_open():
+def test_port_in_use_is_an_error_and_no_listener_stays_open():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -59,16 +59,16 @@ def test_a_port_in_use_is_told_and_nothing_stays_open():
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70])
-def test_an_unknown_host_is_told(host):
+def test_listener_on_an_unknown_host_is_an_error(host):
     with pytest.raises(ListenError, match=f"{host}: no address is known"):
         listen([Listener(host, 0)])
 
 
-def test_an_address_of_another_machine_is_told():
+def test_listener_on_an_address_of_another_machine_is_an_error():
     with pytest.raises(ListenError, match=r"this machine has no such address.*--host"):
         listen([Listener("192.0.2.1", 0)])
 
 
-def test_addresses_as_shown():
+def test_ipv6_addresses_are_shown_in_brackets():
     assert shown("127.0.0.1", 5672) == "127.0.0.1:5672"
     assert shown("::1", 5672) == "[::1]:5672"

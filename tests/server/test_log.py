@@ -69,7 +69,7 @@ def every_level():
         ({"levels": (("connection", "debug"), ("default", "error"))}, "debug", "error", "error"),
     ],
 )
-def test_what_an_output_takes(settings, connection, channel, other, logged):
+def test_log_records_are_filtered_by_output_and_category_levels(settings, connection, channel, other, logged):
     lines = logged(every_level, **settings)
     least = {}
     for line in lines:
@@ -82,7 +82,7 @@ def test_what_an_output_takes(settings, connection, channel, other, logged):
     }
 
 
-def test_what_no_output_takes_is_known_to_the_logger(logged):
+def test_loggers_are_disabled_for_levels_that_no_output_accepts(logged):
     logged(every_level, file_level="warning", levels=(("channel", "error"),))
     assert not CONNECTION.isEnabledFor(logging.INFO)
     assert CONNECTION.isEnabledFor(logging.WARNING)
@@ -95,7 +95,7 @@ def test_without_outputs_nothing_is_logged(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_plain_line_is_one_of_rabbitmqs(logged):
+def test_plain_log_line_has_rabbitmqs_format(logged):
     (line,) = logged(lambda: CONNECTION.info("accepting %s", "x", extra={"pid": "<0.7.0>"}))
     assert re.fullmatch(HEAD + r" \[info\] <0\.7\.0> accepting x", line)
 
@@ -106,14 +106,14 @@ def test_levels_have_rabbitmqs_names(number, name, logged):
     assert f" [{name}] <0.0.0> x" in line
 
 
-def test_no_text_can_pass_for_a_line_of_its_own_or_reach_the_terminal(logged):
+def test_logged_text_cannot_forge_a_log_line_or_control_the_terminal(logged):
     lines = logged(lambda: OTHER.warning("name: %s", "a\n2026-01-01 00:00:00 [info] <0.1.0> b\x1b[31m\r\x9bc"))
     assert len(lines) == 2
     assert all(re.match(HEAD + r" \[warning\] <0\.0\.0> ", line) for line in lines)
     assert lines[1].endswith(r"b\x1b[31m\x0d\x9bc")
 
 
-def test_a_traceback_has_the_same_in_front(logged):
+def test_each_line_of_a_traceback_has_the_log_prefix(logged):
     def fail():
         try:
             _ = 1 / 0
@@ -125,7 +125,7 @@ def test_a_traceback_has_the_same_in_front(logged):
     assert lines[-1].endswith("[error] <0.0.0> ZeroDivisionError: division by zero")
 
 
-def test_json_has_an_object_in_each_line(logged):
+def test_json_log_has_one_object_per_line(logged):
     fields = {"pid": "<0.7.0>", "connection": "a -> b", "user": "u", "vhost": "/", "channel": 3, "password": "p"}
     lines = logged(lambda: CHANNEL.error('x "%s"\n', "\x9b\u2028é\udcff", extra=fields), file_formatter="json")
     (record,) = map(json.loads, lines)
@@ -143,7 +143,7 @@ def test_json_has_an_object_in_each_line(logged):
     assert "\x9b" not in lines[0]
 
 
-def test_a_large_file_is_put_away(logged, tmp_path):
+def test_log_file_is_rotated_at_its_size_limit(logged, tmp_path):
     def make_records():
         for number in range(10):
             OTHER.warning("%d %s", number, "x" * 100)
@@ -153,7 +153,7 @@ def test_a_large_file_is_put_away(logged, tmp_path):
     assert {path.name for path in (tmp_path / "below").iterdir()} == {"broker.log", "broker.log.1", "broker.log.2"}
 
 
-def test_a_file_that_was_moved_away_is_made_again(logged, tmp_path):
+def test_log_file_is_created_again_after_it_was_moved_away(logged, tmp_path):
     path = tmp_path / "below" / "broker.log"
 
     def make_records():
@@ -165,13 +165,13 @@ def test_a_file_that_was_moved_away_is_made_again(logged, tmp_path):
     assert line.endswith("two")
 
 
-def test_a_file_that_cannot_be_written(tmp_path):
+def test_log_file_that_cannot_be_written_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         set_up(Log(file="broker.log", dir=str(tmp_path / "file")))
 
 
-def test_every_category_of_a_logger_is_one_that_has_a_level():
+def test_every_logger_category_has_a_level_setting():
     for category in CATEGORIES.values():
         assert load([(f"log.{category}.level", "debug")], {}).log.levels == ((category, "debug"),)
 
@@ -193,7 +193,7 @@ class Terminal(io.TextIOWrapper):
         ({}, False, False),
     ],
 )
-def test_colours_are_for_terminals_that_want_them(monkeypatch, environment, terminal, wanted):
+def test_log_has_colours_on_terminals_unless_the_environment_forbids_them(monkeypatch, environment, terminal, wanted):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
     for name, value in environment.items():

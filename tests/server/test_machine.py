@@ -26,7 +26,7 @@ def limited(tmp_path):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="there is no /proc")
-def test_what_this_process_takes_grows_with_what_it_has():
+def test_resident_memory_grows_with_allocated_memory():
     before = resident_bytes()
     with mmap.mmap(-1, 64 << 20) as kept:  # not from what the allocator has left
         kept.write(b"x" * len(kept))
@@ -34,12 +34,12 @@ def test_what_this_process_takes_grows_with_what_it_has():
     assert 60 << 20 < grown < 140 << 20
 
 
-def test_resident_memory_without_proc(tmp_path):
+def test_reading_resident_memory_without_proc_is_an_error(tmp_path):
     with pytest.raises(OSError, match="statm"):
         resident_bytes(tmp_path)
 
 
-def test_without_control_groups_it_is_the_machines(tmp_path):
+def test_total_memory_without_control_groups_is_that_of_the_machine(tmp_path):
     assert total_memory_bytes(tmp_path, tmp_path) == MACHINE
 
 
@@ -56,7 +56,7 @@ def test_without_control_groups_it_is_the_machines(tmp_path):
         ("5:memory:/outside\n0::/\n", {"memory/memory.limit_in_bytes": f"{LIMIT}\n"}),
     ],
 )
-def test_a_containers_limit_counts(limited, groups, files):
+def test_total_memory_is_limited_by_the_control_group(limited, groups, files):
     assert limited(groups, files) == LIMIT
 
 
@@ -68,7 +68,7 @@ def test_a_containers_limit_counts(limited, groups, files):
         ("4:cpu:/a\n", {"memory/a/memory.limit_in_bytes": f"{LIMIT}\n"}),
     ],
 )
-def test_no_limit_leaves_the_machines(limited, groups, files):
+def test_total_memory_with_an_unlimited_control_group_is_the_machine_s(limited, groups, files):
     assert limited(groups, files) == MACHINE
 
 
@@ -120,11 +120,11 @@ def test_the_limit_of_open_files_is_raised_as_far_as_the_system_lets_it(monkeypa
     assert file_limit(raised=True) == found
 
 
-def test_the_limit_of_open_files_of_a_system_that_tells_none(monkeypatch):
+def test_limit_of_open_files_is_512_if_the_system_reports_none(monkeypatch):
     monkeypatch.setitem(sys.modules, "resource", None)
     assert file_limit(raised=True) == 512
 
 
-def test_the_memory_of_a_machine_that_does_not_tell(monkeypatch, tmp_path):
+def test_total_memory_is_unknown_if_the_system_does_not_report_it(monkeypatch, tmp_path):
     monkeypatch.delattr(os, "sysconf", raising=False)
     assert total_memory_bytes(tmp_path, tmp_path) is None

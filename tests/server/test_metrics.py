@@ -32,14 +32,14 @@ def read(url, accept="text/plain", context=None):
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_prometheus_can_read_it(metrics, endpoint):
+def test_prometheus_parses_every_metrics_endpoint(metrics, endpoint):
     text = list(parse_text(read(metrics + endpoint)))
     other = list(parse_openmetrics(read(metrics + endpoint, OPENMETRICS)))
     assert [(each.name, each.type) for each in text] == [(each.name, each.type) for each in other]
     assert "rabbitmq_build_info" in {each.name for each in text}
 
 
-def test_it_tells_what_happened(metrics):
+def test_metrics_count_connections_and_messages(metrics):
     families = list(parse_text(read(metrics)))
     samples = {(each.name, *each.labels.values()): each.value for family in families for each in family.samples}
     expired = "rabbitmq_global_messages_dead_lettered_expired_total"
@@ -54,7 +54,7 @@ def test_it_tells_what_happened(metrics):
     assert samples[("rabbitmq_process_open_fds",)] > 5
 
 
-def test_by_tls_alone(tmp_path):
+def test_metrics_can_be_served_over_tls_only(tmp_path):
     authority = Authority(tmp_path)
     issued = authority.issue("server")
     settings = {"port": "0", "certfile": issued.certfile, "keyfile": issued.keyfile}

@@ -39,7 +39,7 @@ def has_something(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
-def test_a_vhost_is_deleted(broker, api):
+def test_consumer_is_notified_before_deletion_of_its_vhost_is_answered(broker, api):
     for number in range(ROUNDS):
         api.put(f"vhosts/v{number}", json={})
         connection, sock = consumer(broker, "q", f"v{number}")
@@ -51,7 +51,7 @@ def test_a_vhost_is_deleted(broker, api):
 
 
 @pytest.mark.parametrize("by", ["http", "amqp"])
-def test_a_queue_is_deleted(broker, api, by):
+def test_consumer_is_notified_before_deletion_of_its_queue_is_answered(broker, api, by):
     other = pika.BlockingConnection(pika.URLParameters(broker.url))
     channel = other.channel()
     for number in range(ROUNDS):
@@ -66,7 +66,7 @@ def test_a_queue_is_deleted(broker, api, by):
     other.close()
 
 
-def test_a_message_is_published(broker, api):
+def test_message_is_delivered_before_its_http_publish_is_answered(broker, api):
     connection, sock = consumer(broker, "published")
     body = {"routing_key": "published", "properties": {}, "payload": "x", "payload_encoding": "string"}
     for _ in range(ROUNDS):

@@ -75,30 +75,30 @@ def filled(reading, turns, count):
 @pytest.mark.parametrize(
     ("missing", "room"), [(0, 64), (10, 256), (192, 256), (200, 264), (448, 512), (450, 512), (100_000, 512)]
 )
-def test_a_large_body_is_read_to_its_end_and_somewhat_beyond(reading, pace, missing, room):
+def test_read_size_covers_the_missing_bytes_of_a_large_body(reading, pace, missing, room):
     """All in KiB."""
     assert len(reading.room(pace, missing * KIB)) == room * KIB
 
 
 @pytest.mark.parametrize(("sockets", "share"), [(1, 64), (4, 64), (8, 32), (16, 16), (32, 8), (1000, 8)])
-def test_the_more_have_more_to_say_the_less_of_each_is_read(reading, turns, pace, sockets, share):
+def test_read_size_shrinks_with_the_number_of_busy_sockets(reading, turns, pace, sockets, share):
     """All in KiB."""
     filled(reading, turns, sockets)
     assert len(reading.room(pace, 0)) == share * KIB
 
 
-def test_the_share_grows_again_when_fewer_fill_it(reading, turns, pace):
+def test_read_size_grows_again_when_fewer_sockets_are_busy(reading, turns, pace):
     filled(reading, turns, 100)
     filled(reading, turns, 1)
     assert len(reading.room(pace, 0)) == 64 * KIB
 
 
-def test_all_are_read_into_the_same_memory(reading, pace):
+def test_all_sockets_are_read_into_the_same_buffer(reading, pace):
     reading.room(pace, 0)[:4] = b"data"
     assert bytes(reading.room(pace, 1)[:4]) == b"data"
 
 
-def test_sockets_that_have_filled_their_room_read_on_at_the_end_of_the_turn(reading, turns):
+def test_sockets_that_filled_their_buffer_are_read_on_at_the_end_of_a_turn(reading, turns):
     readers = [Reader(), Reader()]
     for reader in readers:
         reading.filled(reader)
@@ -109,7 +109,7 @@ def test_sockets_that_have_filled_their_room_read_on_at_the_end_of_the_turn(read
 
 
 @pytest.mark.parametrize("said", [ACK, ACK * 2, NACK, PUBLISH, published("q", b"x" * 4000)])
-def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(reading, turns, pace, said):
+def test_one_busy_socket_is_read_per_turn_while_short_requests_are_expected(reading, turns, pace, said):
     readers = [Reader(), Reader(), Reader()]
     send_after_delivery(reading, said)
     for reader in readers:
@@ -122,7 +122,7 @@ def test_beside_a_client_that_makes_short_requests_one_socket_is_read_in_a_turn(
 
 
 @pytest.mark.parametrize("said", [HEARTBEAT, ACK * 3, NACK * 16, published("q", b"x" * 5000), PUBLISH * 100])
-def test_who_says_much_or_nothing_does_not_shorten_turns(reading, turns, pace, said):
+def test_client_that_sends_much_or_only_heartbeats_does_not_shorten_turns(reading, turns, pace, said):
     send_after_delivery(reading, said)
     filled(reading, turns, 2)
     assert len(reading.room(pace, 0)) == 64 * KIB
@@ -142,20 +142,20 @@ def test_turns_are_long_again_once_no_short_request_is_expected(reading, turns, 
     [(0, 64), (10_000, 64), (800, 64), (400, 128), (200, 256), (1, 256)],
     ids=["none", "tiny ones", "as many as are wanted", "half as many", "a quarter", "one"],
 )
-def test_the_larger_the_messages_the_more_is_read(reading, pace, messages, limit):
+def test_read_size_grows_with_the_size_of_messages(reading, pace, messages, limit):
     """Limits in KiB."""
     reading.read(pace, bytes(64 * KIB), Publisher(messages))
     assert len(reading.room(pace, 0)) == limit * KIB
 
 
-def test_only_the_messages_of_the_last_read_count(reading, pace):
+def test_read_size_depends_only_on_the_messages_of_the_last_read(reading, pace):
     publisher = Publisher()
     for publisher.published, limit in ((64, 256), (64 + 800, 64), (64 + 800 + 400, 128)):
         reading.read(pace, bytes(64 * KIB), publisher)
         assert len(reading.room(pace, 0)) == limit * KIB
 
 
-def test_the_end_of_what_a_fast_publisher_sends_is_no_request(reading, turns, pace, clock):
+def test_last_publish_of_a_fast_publisher_does_not_shorten_turns(reading, turns, pace, clock):
     reading.read(pace, bytes(64 * KIB), NOBODY)
     clock.advance(EXPECTED_MS - 1)
     send_after_delivery(reading, PUBLISH, pace)
@@ -163,7 +163,7 @@ def test_the_end_of_what_a_fast_publisher_sends_is_no_request(reading, turns, pa
     assert len(reading.room(Pace(), 0)) == 64 * KIB
 
 
-def test_a_publisher_that_has_slowed_down_makes_requests(reading, turns, pace, clock):
+def test_publish_of_a_publisher_that_slowed_down_shortens_turns(reading, turns, pace, clock):
     reading.read(pace, bytes(64 * KIB), NOBODY)
     clock.advance(EXPECTED_MS)
     send_after_delivery(reading, PUBLISH, pace)

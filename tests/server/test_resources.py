@@ -77,7 +77,7 @@ def test_the_memory_alarm_is_on_while_more_is_used_than_allowed(machine):
     assert machine.alarms.resources == ()
 
 
-def test_memory_is_looked_at_less_often_while_there_is_plenty(machine):
+def test_memory_is_checked_less_often_while_plenty_is_free(machine):
     machine.memory_monitor()
     machine.used = LIMIT + 1
     machine.clock.advance(999)
@@ -86,7 +86,7 @@ def test_memory_is_looked_at_less_often_while_there_is_plenty(machine):
     assert machine.alarms.resources == ("memory",)
 
 
-def test_beyond_the_limit_memory_is_given_back_once_a_second(machine):
+def test_freed_memory_is_returned_to_the_system_each_second_above_the_limit(machine):
     machine.used = LIMIT + 1
     machine.memory_monitor()
     before = machine.trimmed
@@ -94,13 +94,13 @@ def test_beyond_the_limit_memory_is_given_back_once_a_second(machine):
     assert machine.trimmed == before + 5
 
 
-def test_it_is_on_from_the_start_where_memory_is_short_then(machine):
+def test_memory_alarm_is_set_at_the_start_if_the_limit_is_exceeded(machine):
     machine.used = LIMIT + 1
     machine.memory_monitor()
     assert machine.alarms.resources == ("memory",)
 
 
-def test_what_was_freed_and_is_kept_by_the_allocator_is_no_alarm(machine):
+def test_freed_memory_kept_by_the_allocator_sets_no_alarm(machine):
     machine.garbage = 2 * LIMIT
     machine.memory_monitor()
     assert machine.alarms.resources == ()
@@ -112,7 +112,7 @@ def test_what_was_freed_and_is_kept_by_the_allocator_is_no_alarm(machine):
     assert machine.alarms.resources == ()
 
 
-def test_while_memory_is_short_it_is_given_back_again_and_again(machine):
+def test_freed_memory_is_returned_repeatedly_above_half_of_the_limit(machine):
     machine.used = LIMIT // 2 + 1
     machine.memory_monitor()
     before = machine.trimmed
@@ -120,14 +120,14 @@ def test_while_memory_is_short_it_is_given_back_again_and_again(machine):
     assert machine.trimmed == before + 6
 
 
-def test_a_small_process_may_keep_what_was_freed(machine):
+def test_small_process_does_not_return_freed_memory(machine):
     machine.used = SMALL_BYTES
     machine.memory_monitor()
     machine.clock.advance(200_000)
     assert machine.trimmed == 0
 
 
-def test_what_a_backlog_leaves_is_given_back_though_memory_is_not_short(machine):
+def test_memory_freed_by_a_backlog_is_returned_below_half_of_the_limit(machine):
     machine.used = SMALL_BYTES
     machine.memory_monitor()
     machine.garbage = WORTH_BYTES
@@ -135,7 +135,7 @@ def test_what_a_backlog_leaves_is_given_back_though_memory_is_not_short(machine)
     assert (machine.trimmed, machine.garbage) == (1, 0)
 
 
-def test_giving_back_in_vain_becomes_rare_until_it_is_worth_it(machine):
+def test_returning_memory_becomes_rarer_while_little_is_freed(machine):
     machine.used = SMALL_BYTES + 1
     machine.memory_monitor()
     given_s = []
@@ -153,7 +153,7 @@ def test_giving_back_in_vain_becomes_rare_until_it_is_worth_it(machine):
     assert machine.trimmed == before + 1
 
 
-def test_memory_is_short_beyond_half_of_the_limit(machine):
+def test_memory_counts_as_short_above_half_of_the_limit(machine):
     monitor = machine.memory_monitor()
     assert (monitor.short, machine.short) == (False, [])
     machine.used = LIMIT // 2 + 1
@@ -167,7 +167,7 @@ def test_memory_is_short_beyond_half_of_the_limit(machine):
     assert (monitor.short, machine.short) == (False, [True, False])
 
 
-def test_memory_that_cannot_be_told_is_not_watched(machine, caplog):
+def test_memory_is_not_monitored_if_its_use_cannot_be_read(machine, caplog):
     machine.error = FileNotFoundError(errno.ENOENT, "No such file or directory")
     machine.memory_monitor()
     machine.clock.advance(100_000)
@@ -199,7 +199,7 @@ def test_the_disk_alarm_is_on_while_less_is_free_than_the_limit(machine, caplog)
         (LIMIT - 1, 1000),
     ],
 )
-def test_it_is_looked_at_sooner_the_nearer_it_is_to_the_limit(machine, free, interval_ms):
+def test_free_disk_space_is_checked_more_often_near_the_limit(machine, free, interval_ms):
     machine.free = free
     machine.disk_monitor()
     machine.clock.advance(interval_ms - 1)
@@ -208,13 +208,13 @@ def test_it_is_looked_at_sooner_the_nearer_it_is_to_the_limit(machine, free, int
     assert len(machine.looks) == 2
 
 
-def test_a_limit_of_0_is_no_alarm(machine):
+def test_disk_free_limit_of_0_sets_no_alarm(machine):
     machine.free = 0
     machine.disk_monitor(limit=0)
     assert machine.alarms.resources == ()
 
 
-def test_what_cannot_be_told_changes_nothing_and_is_asked_again(machine, caplog):
+def test_disk_alarm_does_not_change_while_free_space_cannot_be_read(machine, caplog):
     machine.free = 0
     machine.disk_monitor()
     machine.error = OSError(errno.EIO, "Input/output error")
@@ -230,7 +230,7 @@ def test_what_cannot_be_told_changes_nothing_and_is_asked_again(machine, caplog)
     assert caplog.text.count("cannot tell how much is free") == 2
 
 
-def test_writing_that_is_stuck_holds_the_alarm_until_it_works(machine, caplog):
+def test_failing_writes_set_the_disk_alarm_until_they_succeed(machine, caplog):
     monitor = machine.disk_monitor()
     monitor.on_stuck(OSError(errno.ENOSPC, "No space left on device"))
     assert machine.alarms.resources == ("disk",)
@@ -245,7 +245,7 @@ def test_writing_that_is_stuck_holds_the_alarm_until_it_works(machine, caplog):
 
 
 @pytest.mark.parametrize("last", ["space", "writing"])
-def test_the_last_of_two_reasons_clears_the_disk_alarm(machine, last):
+def test_disk_alarm_clears_only_after_both_of_its_reasons_have_ended(machine, last):
     monitor = machine.disk_monitor()
     machine.free = 0
     machine.clock.advance(10_000)

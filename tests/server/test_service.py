@@ -61,7 +61,7 @@ def publish(service, *bodies):
     return client
 
 
-async def test_messages_outlive_a_service(machine, caplog):
+async def test_persistent_messages_are_recovered_by_the_next_service(machine, caplog):
     caplog.set_level("INFO", "amqpbroker.server")
     first = machine.start()
     publish(first, b"a", b"b")
@@ -72,14 +72,14 @@ async def test_messages_outlive_a_service(machine, caplog):
     assert [record.getMessage() for record in caplog.records] == ["2 messages recovered"]
 
 
-async def test_messages_in_memory_do_not(machine):
+async def test_messages_in_memory_are_lost_when_the_service_ends(machine):
     first = machine.start(in_memory=True)
     publish(first, b"a")
     await first.end(STOP_MS)
     assert machine.start(in_memory=True).recovered == 0
 
 
-async def test_an_end_waits_for_clients_that_are_told(machine):
+async def test_stopping_service_waits_until_its_clients_have_closed(machine):
     service = machine.start()
     _, client = come(service)
     ending = asyncio.create_task(service.end(STOP_MS))
@@ -91,7 +91,7 @@ async def test_an_end_waits_for_clients_that_are_told(machine):
     await ending
 
 
-async def test_an_end_waits_by_the_clock_of_sockets(machine):
+async def test_stop_timeout_of_clients_uses_the_clock_of_the_sockets(machine):
     service = machine.start()
     transport, client = come(service)
     ending = asyncio.create_task(service.end(STOP_MS))
@@ -106,13 +106,13 @@ async def test_an_end_waits_by_the_clock_of_sockets(machine):
     await ending
 
 
-async def test_no_timer_fires_after_the_end(machine):
+async def test_no_timer_fires_after_the_service_has_ended(machine):
     service = machine.start()
     await service.end(STOP_MS)
     assert (machine.clock.on_earlier, machine.own_clock.on_earlier) == (None, None)
 
 
-async def test_a_store_that_fails_ends_everything(machine, caplog):
+async def test_store_failure_stops_the_service_and_confirms_nothing(machine, caplog):
     service = machine.start()
     client = publish(service, b"a")
     come(service)

@@ -75,7 +75,7 @@ def test_python_wakes_the_event_loop_up_where_no_signal_interrupts_it():
         assert runner.run(handle()) >= 0
 
 
-def test_a_handler_replaces_the_one_before(runner):
+def test_later_signal_handler_replaces_the_earlier_one(runner):
     """Another broker of the same process takes over after a restart."""
 
     async def wait():
@@ -96,7 +96,7 @@ def test_ctrl_c_reaches_the_handler_and_not_the_runner(runner):
     runner.run(wait())
 
 
-def test_signals_are_ignored_from_then_on_even_when_the_loop_is_closed(monkeypatch):
+def test_ignored_signals_stay_ignored_after_the_event_loop_is_closed(monkeypatch):
     """No mask can block signals on Windows."""
     monkeypatch.delattr(signal, "pthread_sigmask", raising=False)
     with asyncio.Runner(loop_factory=Windows) as runner:
@@ -112,7 +112,7 @@ def test_signals_are_ignored_from_then_on_even_when_the_loop_is_closed(monkeypat
         assert signal.getsignal(number) is signal.SIG_IGN
 
 
-def test_signals_are_those_that_the_system_has():
+def test_only_signals_that_the_system_has_are_available():
     assert available("SIGTERM", "SIGNONE", "SIGINT") == (signal.SIGTERM, signal.SIGINT)
     assert signal.SIGTERM in STOP
     assert signal.SIGINT in STOP

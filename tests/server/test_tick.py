@@ -26,7 +26,7 @@ class Client:
         self.at_end()
 
 
-def test_everything_marked_is_served_after_one_sync():
+def test_all_marked_clients_are_served_after_one_sync():
     turn = Turn()
     turn.tick.mark(Client("a", turn.log))
     turn.tick.mark(Client("b", turn.log))
@@ -36,7 +36,7 @@ def test_everything_marked_is_served_after_one_sync():
     assert turn.scheduled == []
 
 
-def test_a_mark_during_sync_belongs_to_the_same_turn():
+def test_client_marked_during_the_sync_is_served_in_the_same_turn():
     turn = Turn()
     late = Client("confirmed", turn.log)
     turn.tick = Tick(turn.scheduled.append, lambda: turn.tick.mark(late), turn.log.append)
@@ -46,7 +46,7 @@ def test_a_mark_during_sync_belongs_to_the_same_turn():
     assert turn.scheduled == []
 
 
-def test_a_mark_while_answers_are_written_waits_for_the_next_turn():
+def test_client_marked_while_others_are_served_waits_for_the_next_turn():
     turn = Turn()
     late = Client("late", turn.log)
     turn.tick.mark(Client("a", turn.log, at_end=lambda: turn.tick.mark(late)))
@@ -56,7 +56,7 @@ def test_a_mark_while_answers_are_written_waits_for_the_next_turn():
     assert turn.log == ["sync", "a", "sync", "late"]
 
 
-def test_nothing_is_answered_once_a_sync_failed():
+def test_no_client_is_served_after_a_failed_sync():
     turn = Turn()
     failure = OSError("disk full")
 
@@ -71,7 +71,7 @@ def test_nothing_is_answered_once_a_sync_failed():
     assert turn.log == [failure]
 
 
-def test_clients_that_asked_for_something_are_answered_after_those_that_it_concerns():
+def test_requesting_clients_are_answered_after_the_clients_concerned():
     """The client that deletes a queue must not have its answer before the queue's consumers are told."""
     turn = Turn()
     turn.tick.mark(Client("asked first", turn.log), asked=True)

@@ -87,7 +87,7 @@ def test_a_loop_that_wakes_early_waits_at_least_a_millisecond():
     assert [handle.delay_s for handle in loop.pending] == [0.001]
 
 
-def test_a_timer_that_fails_is_logged_and_stops_no_other(caplog):
+def test_failed_timer_is_logged_and_other_timers_still_fire(caplog):
     loop, clock, _ = driven()
     fired = []
     clock.after(10, lambda: 1 // 0)
@@ -100,7 +100,7 @@ def test_a_timer_that_fails_is_logged_and_stops_no_other(caplog):
     assert fired == [1]
 
 
-def test_closed_fires_nothing():
+def test_closed_timers_do_not_fire():
     loop, clock, timers = driven()
     clock.after(10, lambda: None)
     timers.close()

@@ -67,17 +67,17 @@ def common_name_seen(context, authority, host="localhost"):
 # --- what is spoken ---------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_trusts_the_authority_gets_through(authority, server):
+def test_client_that_trusts_the_authority_completes_the_handshake(authority, server):
     ends = Ends(contexts(server).context, authority).shake()
     assert describe(ends.server) == Encryption("tlsv1.3", "any", "aes_256_gcm", "aead")
 
 
-def test_tls_1_2_is_spoken(authority, server):
+def test_tls_1_2_is_supported(authority, server):
     ends = Ends(contexts(server).context, authority, version=ssl.TLSVersion.TLSv1_2).shake()
     assert describe(ends.server) == Encryption("tlsv1.2", "ecdhe_ecdsa", "aes_256_gcm", "aead")
 
 
-def test_tls_1_2_is_refused_where_it_is_not_wanted(authority, server):
+def test_tls_1_2_is_refused_if_only_tls_1_3_is_enabled(authority, server):
     ends = Ends(contexts(server, versions=("tlsv1.3",)).context, authority, version=ssl.TLSVersion.TLSv1_2)
     with pytest.raises(ssl.SSLError, match="UNSUPPORTED_PROTOCOL"):
         ends.shake()
@@ -93,24 +93,24 @@ def agreed(options, authority, server, ciphers=f"{AES_256}:{AES_128}"):
 
 
 @pytest.mark.parametrize("ours", [(AES_128, AES_256), (AES_256, AES_128)])
-def test_the_client_chooses_the_suite_unless_the_order_of_the_list_counts(ours, authority, server):
+def test_client_chooses_the_cipher_suite_without_honor_cipher_order(ours, authority, server):
     assert agreed({"ciphers": ours}, authority, server) == AES_256
     assert agreed({"ciphers": ours, "honor_cipher_order": True}, authority, server) == ours[0]
 
 
-def test_no_suite_but_those_of_the_list_is_used(authority, server):
+def test_only_the_listed_cipher_suites_are_used(authority, server):
     assert agreed({"ciphers": (AES_128,)}, authority, server) == AES_128
     with pytest.raises(ssl.SSLError, match="NO_SHARED_CIPHER"):
         agreed({"ciphers": (AES_128,)}, authority, server, AES_256)
 
 
-def test_suites_of_tls_1_3_alone(authority, server):
+def test_cipher_list_can_consist_of_tls_1_3_suites_only(authority, server):
     only = contexts(server, versions=("tlsv1.3",), ciphers=("TLS_AES_128_GCM_SHA256",)).context
     suite = Ends(only, authority).shake().server.cipher()[0]
     assert suite == "TLS_AES_128_GCM_SHA256" if CAN_CHOOSE_TLS_1_3 else suite.startswith("TLS_AES_")
 
 
-def test_suites_of_tls_1_3_are_chosen_where_python_can(monkeypatch, authority, server):
+def test_tls_1_3_suites_are_set_if_python_supports_it(monkeypatch, authority, server):
     chosen = []
     monkeypatch.setattr("amqpbroker.server.tls.CAN_CHOOSE_TLS_1_3", True)
     monkeypatch.setattr(ssl.SSLContext, "set_ciphersuites", lambda _, names: chosen.append(names), raising=False)
@@ -133,12 +133,12 @@ def test_tls_session_can_be_resumed_until_certificates_are_reloaded(authority, s
 # --- clients' certificates --------------------------------------------------------------------------------------------
 
 
-def test_a_certificate_is_not_asked_for_by_default(authority, server):
+def test_client_certificate_is_not_requested_by_default(authority, server):
     ends = Ends(contexts(server).context, authority, authority.issue("client")).shake()
     assert describe(ends.server).certificate is None
 
 
-def test_a_certificate_is_asked_for_and_shown(authority, server):
+def test_client_certificate_is_requested_with_verify_peer(authority, server):
     asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
     assert (
         describe(Ends(asking.context, authority, authority.issue("client")).shake().server).certificate.subject
@@ -154,7 +154,7 @@ def test_client_certificate_is_required(authority, server):
         Ends(demanding.context, authority).shake()
 
 
-def test_one_of_another_authority_is_refused(authority, server, tmp_path):
+def test_client_certificate_of_another_authority_is_refused(authority, server, tmp_path):
     other = Authority(tmp_path, "other authority")
     asking = contexts(server, cacertfile=authority.cafile, verify_peer=True)
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -169,7 +169,7 @@ def test_expired_certificate_is_refused(authority, server):
 
 
 @pytest.mark.parametrize(("depth", "reaches"), [(0, False), (1, True)])
-def test_how_far_an_authority_may_be(authority, server, tmp_path, depth, reaches):
+def test_client_certificate_chain_longer_than_the_depth_is_refused(authority, server, tmp_path, depth, reaches):
     between = Authority(tmp_path, "between", between=authority)
     asking = contexts(server, cacertfile=authority.cafile, verify_peer=True, depth=depth)
     ends = Ends(asking.context, authority, between.issue("client")).shake()
@@ -180,7 +180,7 @@ def test_how_far_an_authority_may_be(authority, server, tmp_path, depth, reaches
             describe(ends.server)
 
 
-def test_a_session_that_did_not_pass_is_not_taken_up_again(authority, server, tmp_path):
+def test_resumed_tls_session_is_refused_if_its_chain_was_too_long(authority, server, tmp_path):
     client = Authority(tmp_path, "between", between=authority).issue("client")
     asking = contexts(server, cacertfile=authority.cafile, verify_peer=True, depth=0)
     first = Ends(asking.context, authority, client, version=ssl.TLSVersion.TLSv1_2).shake()
@@ -191,7 +191,7 @@ def test_a_session_that_did_not_pass_is_not_taken_up_again(authority, server, tm
             describe(ends.server)
 
 
-def test_whatever_is_in_the_file_of_authorities_is_trusted(authority, server, tmp_path):
+def test_intermediate_authority_in_cacertfile_is_trusted(authority, server, tmp_path):
     between = Authority(tmp_path, "between", between=authority)
     asking = contexts(server, cacertfile=between.cafile, verify_peer=True, depth=0)
     ends = Ends(asking.context, authority, between.issue("client")).shake()
@@ -209,7 +209,7 @@ def by_host(authority, server):
     return contexts(server, sni=(SniHost("other.example", other.certfile, other.keyfile),))
 
 
-def test_the_certificate_is_that_of_the_host_that_is_asked_for(by_host, authority):
+def test_certificate_is_selected_by_the_requested_host_name(by_host, authority):
     context = by_host.context
     assert common_name_seen(context, authority) == "server"
     assert common_name_seen(context, authority, "other.example") == "the other"
@@ -219,7 +219,7 @@ def test_the_certificate_is_that_of_the_host_that_is_asked_for(by_host, authorit
 # --- reading them again -----------------------------------------------------------------------------------------------
 
 
-def test_new_certificates_are_for_new_connections(authority, server):
+def test_reloaded_certificates_apply_to_new_connections(authority, server):
     kept = contexts(server)
     authority.issue("server", name("the new one"))
     assert common_name_seen(kept.context, authority) == "server"
@@ -240,7 +240,7 @@ def test_new_authorities_apply_to_new_connections(authority, server, tmp_path):
         Ends(context, authority, authority.issue("old")).shake()
 
 
-def test_when_certificates_end(authority, server):
+def test_expiry_dates_of_certificates_are_read_and_updated_by_a_reload(authority, server):
     kept = contexts(server, cacertfile=authority.cafile)
     ends_ms = (int(NOT_AFTER.timestamp()) * 1000,)
     assert kept.certificates == Certificates(server.certfile, authority.cafile, ends_ms, ends_ms)
@@ -250,7 +250,7 @@ def test_when_certificates_end(authority, server):
     assert contexts(server).certificates.cacertfile_expires_ms == ()
 
 
-def test_wrong_new_files_are_told_and_the_old_ones_stay(authority, server, caplog):
+def test_reload_of_invalid_files_logs_an_error_and_keeps_the_certificates(authority, server, caplog):
     kept = contexts(server)
     Path(server.certfile).write_text("nonsense")
     with caplog.at_level(logging.ERROR):
@@ -268,11 +268,11 @@ def problem(**options):
     return str(raised.value)
 
 
-def test_no_certificate_at_all():
+def test_missing_certificate_setting_is_an_error():
     assert problem() == "ssl_options.certfile is not set: TLS needs a certificate"
 
 
-def test_files_that_are_not_there(server, tmp_path):
+def test_missing_certificate_and_key_files_are_an_error(server, tmp_path):
     gone = str(tmp_path / "gone.pem")
     reason = f"{gone}: No such file or directory"
     assert problem(certfile=gone, keyfile=server.keyfile) == reason
@@ -280,7 +280,7 @@ def test_files_that_are_not_there(server, tmp_path):
     assert problem(certfile=server.certfile, keyfile=server.keyfile, cacertfile=gone) == reason
 
 
-def test_files_with_something_else(server, tmp_path):
+def test_invalid_certificate_and_key_files_are_an_error(server, tmp_path):
     bad = tmp_path / "bad.pem"
     bad.write_text("hello")
     no_certificate = f"{bad}: there is no certificate in it, as PEM"
@@ -290,24 +290,24 @@ def test_files_with_something_else(server, tmp_path):
     assert problem(certfile=server.certfile, keyfile=str(bad)).startswith(no_key)
 
 
-def test_a_key_that_is_missing(server):
+def test_certificate_file_without_a_key_is_an_error(server):
     assert problem(certfile=server.certfile).startswith(f"{server.certfile}: there is no private key in it")
 
 
-def test_certificate_and_key_in_one_file(authority, server, tmp_path):
+def test_certificate_and_key_can_be_in_one_file(authority, server, tmp_path):
     both = tmp_path / "both.pem"
     both.write_text(Path(server.certfile).read_text() + Path(server.keyfile).read_text())
     Ends(TlsContexts(Tls(certfile=str(both)), "ssl_options").context, authority).shake()
 
 
-def test_the_key_of_another_certificate(authority, server):
+def test_key_of_another_certificate_is_an_error(authority, server):
     other = authority.issue("other")
     assert problem(certfile=server.certfile, keyfile=other.keyfile) == (
         f"{other.keyfile}: this is not the key of the certificate in {server.certfile}"
     )
 
 
-def test_an_encrypted_key(authority):
+def test_encrypted_key_requires_its_password(authority):
     issued = authority.issue("secret", password=b"hunter2")
     files = {"certfile": issued.certfile, "keyfile": issued.keyfile}
     assert problem(**files) == f"{issued.keyfile}: the key is encrypted: set ssl_options.password"
@@ -320,6 +320,6 @@ def test_clients_cannot_be_verified_without_authorities(server):
     assert "cacertfile must name" in problem(certfile=server.certfile, keyfile=server.keyfile, verify_peer=True)
 
 
-def test_the_host_whose_certificate_is_missing_is_named(server):
+def test_error_names_the_sni_host_without_a_certificate(server):
     incomplete = problem(certfile=server.certfile, keyfile=server.keyfile, sni=(SniHost("a.example"),))
     assert incomplete == "ssl_options.sni.a.example.certfile is not set: TLS needs a certificate"

@@ -119,7 +119,7 @@ def common_name(client):
 # --- clients ----------------------------------------------------------------------------------------------------------
 
 
-def test_pika(broker, authority):
+def test_pika_publishes_and_gets_over_tls(broker, authority):
     with pika.BlockingConnection(parameters(broker, trusting(authority))) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -128,7 +128,7 @@ def test_pika(broker, authority):
         assert channel.basic_get("tls", auto_ack=True)[2] == b"x" * 300_000
 
 
-async def test_aio_pika_with_many_messages(broker, authority):
+async def test_aio_pika_publishes_and_consumes_many_messages_over_tls(broker, authority):
     url = f"amqps://guest:guest@localhost:{broker.port_of('amqp/ssl')}/"
     async with await aio_pika.connect(url, ssl_context=trusting(authority)) as connection:
         channel = await connection.channel()
@@ -146,7 +146,7 @@ async def test_aio_pika_with_many_messages(broker, authority):
         assert got == list(range(2000))
 
 
-def test_a_large_message_both_ways_at_once(broker, authority):
+def test_large_messages_pass_over_tls_in_both_directions(broker, authority):
     """More than the socket takes at once, to one that reads late."""
     with pika.BlockingConnection(parameters(broker, trusting(authority))) as connection:
         channel = connection.channel()
@@ -175,7 +175,7 @@ def test_client_without_a_certificate_is_refused(broker, authority):
     broker.wait_for_log("EXTERNAL login refused: connection peer presented no TLS (x.509) certificate")
 
 
-def test_a_certificate_of_nobody_is_refused(broker, authority):
+def test_certificate_without_a_user_is_refused(broker, authority):
     stranger = authority.issue("stranger")
     with pytest.raises(pika.exceptions.ProbableAuthenticationError, match="mechanism EXTERNAL"):
         pika.BlockingConnection(external(broker, trusting(authority, stranger)))
@@ -205,13 +205,13 @@ def test_external_is_offered_only_over_tls(broker, authority, tls, offered):
 # --- what is refused --------------------------------------------------------------------------------------------------
 
 
-def test_a_client_that_does_not_trust_the_broker(broker):
+def test_client_that_distrusts_the_broker_ends_the_handshake_with_a_log_line(broker):
     with pytest.raises((pika.exceptions.AMQPConnectionError, ssl.SSLError)):
         pika.BlockingConnection(parameters(broker, ssl.create_default_context()))
     broker.wait_for_log("TLSV1_ALERT_UNKNOWN_CA")
 
 
-def test_tls_1_1(broker, authority):
+def test_tls_1_1_is_refused(broker, authority):
     context = trusting(authority)
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.warns(DeprecationWarning, match="TLSv1_1"):
@@ -257,7 +257,7 @@ def test_handshakes_do_not_delay_other_clients(broker, authority):
             assert connection.is_open
 
 
-def test_one_that_says_nothing_by_tls_is_dropped_as_in_the_clear(folder, authority, tmp_path):
+def test_tls_client_that_sends_no_amqp_header_is_dropped(folder, authority, tmp_path):
     arguments = options(authority.issue("server"), authority, handshake_timeout="500")
     with BrokerProcess(tmp_path, *arguments) as broker, shaken(broker, trusting(authority)) as client:
         assert client.recv(1) == b""
@@ -311,7 +311,7 @@ def issued(authority):
     return authority.issue("by-itself")
 
 
-async def test_so_many_shake_hands_at_a_time_and_the_others_wait(authority, issued):
+async def test_concurrent_tls_handshakes_are_limited_and_further_clients_wait(authority, issued):
     async with listening(issued, bounds=Bounds(handshakes=3)) as (listener, address, there):
         idle = [socket.create_connection(address) for _ in range(3)]
         await poll(lambda: len(listener._shaking) == 3)
@@ -326,7 +326,7 @@ async def test_so_many_shake_hands_at_a_time_and_the_others_wait(authority, issu
             client.close()
 
 
-async def test_where_there_is_no_room_clients_are_dropped(authority, issued):
+async def test_tls_clients_above_the_connection_limit_are_dropped(authority, issued):
     counts = []
     async with listening(issued, is_full=lambda count: counts.append(count) or True) as (_, address, there):
         with pytest.raises((ConnectionError, ssl.SSLError)):
@@ -345,7 +345,7 @@ async def test_handshakes_that_fail_leave_no_file_open(issued, authority):
         await poll(lambda: not listener._shaking and len(os.listdir("/proc/self/fd")) <= before)
 
 
-async def test_closing_drops_who_has_not_finished(issued):
+async def test_closing_tls_listener_drops_clients_in_a_handshake(issued):
     async with listening(issued) as (listener, address, _):
         client = socket.create_connection(address)
         await poll(lambda: listener._shaking)
@@ -388,13 +388,13 @@ def test_management_api_over_tls_only_and_with_new_certificates(tmp_path):
 # --- hosts, and new certificates --------------------------------------------------------------------------------------
 
 
-def test_the_certificate_is_that_of_the_host(broker, authority):
+def test_broker_selects_its_certificate_by_the_requested_host_name(broker, authority):
     for host, shown in (("localhost", "server"), ("other.example", "the other")):
         with shaken(broker, trusting(authority), host) as client:
             assert common_name(client) == shown
 
 
-def test_certificates_are_read_again_and_connections_stay(tmp_path, authority):
+def test_sighup_reloads_certificates_and_keeps_connections(tmp_path, authority):
     own = Authority(tmp_path)
     issued = own.issue("server", name("the first"))
     with (
@@ -416,7 +416,7 @@ def test_certificates_are_read_again_and_connections_stay(tmp_path, authority):
         before.channel().queue_declare("", exclusive=True)
 
 
-def test_a_broker_without_certificates_has_nothing_to_read_again_and_goes_on(tmp_path):
+def test_sighup_does_not_stop_a_broker_without_certificates(tmp_path):
     with BrokerProcess(tmp_path) as broker:
         broker.signal(signal.SIGHUP)
         with pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
@@ -426,7 +426,7 @@ def test_a_broker_without_certificates_has_nothing_to_read_again_and_goes_on(tmp
 # --- start and stop ---------------------------------------------------------------------------------------------------
 
 
-def test_a_wrong_file_keeps_the_broker_from_starting(tmp_path, authority):
+def test_missing_certificate_file_prevents_the_start(tmp_path, authority):
     issued = authority.issue("wrong")
     with (
         pytest.raises(AssertionError, match=r"gone\.pem: No such file or directory"),
@@ -435,7 +435,7 @@ def test_a_wrong_file_keeps_the_broker_from_starting(tmp_path, authority):
         pass
 
 
-def test_it_stops_while_clients_are_connected_or_shaking_hands(tmp_path, authority):
+def test_broker_stops_while_tls_clients_are_connected_or_in_a_handshake(tmp_path, authority):
     with BrokerProcess(tmp_path, *options(authority.issue("server"), authority)) as broker:
         shaking = connected(broker)
         with shaken(broker, trusting(authority)) as idle:
@@ -446,7 +446,7 @@ def test_it_stops_while_clients_are_connected_or_shaking_hands(tmp_path, authori
         shaking.close()
 
 
-def test_clients_are_told_that_it_stops(tmp_path, authority):
+def test_stopping_broker_closes_tls_connections_with_320(tmp_path, authority):
     closed = []
     with BrokerProcess(tmp_path, *options(authority.issue("server"), authority)) as broker:
         connection = pika.BlockingConnection(parameters(broker, trusting(authority)))

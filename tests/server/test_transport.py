@@ -98,25 +98,25 @@ def test_a_peer_of_ipv6_is_named_without_scope_and_flow():
 
 
 @pytest.mark.parametrize("gone", [None, ""])
-def test_a_peer_that_left_at_once_has_no_name(gone):
+def test_peer_that_disconnected_at_once_has_an_empty_host(gone):
     assert Client(peername=gone).connection.peer.host == ""
 
 
-def test_small_frames_are_not_delayed_and_dead_peers_are_found():
+def test_client_sockets_have_tcp_nodelay_and_keepalive():
     assert Client().transport.socket.options == {
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     }
 
 
-def test_a_reset_leaves_nothing_to_linger_for():
+def test_reset_closes_the_socket_without_lingering():
     client = Client()
     client.protocol.reset()
     assert (socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)) in client.transport.socket.options
     assert client.transport.aborted
 
 
-def test_one_that_is_not_admitted_is_dropped():
+def test_client_that_is_not_admitted_is_dropped():
     client = Client(admitted=False)
     assert client.transport.aborted
     assert client.connection is None
@@ -125,7 +125,7 @@ def test_one_that_is_not_admitted_is_dropped():
     assert client.forgotten == []
 
 
-def test_a_certificate_is_looked_at_though_its_client_is_not_admitted(monkeypatch):
+def test_certificate_is_checked_even_if_its_client_is_not_admitted(monkeypatch):
     """The client may come back with the session that has begun."""
     seen = []
     monkeypatch.setattr(transport, "describe", seen.append)
@@ -134,7 +134,7 @@ def test_a_certificate_is_looked_at_though_its_client_is_not_admitted(monkeypatc
     assert seen == ["tls"]
 
 
-def test_a_client_whose_certificate_will_not_do_is_dropped(monkeypatch):
+def test_client_with_an_unacceptable_certificate_is_dropped(monkeypatch):
     def refuse(_):
         raise TlsError("too far")
 
@@ -146,7 +146,7 @@ def test_a_client_whose_certificate_will_not_do_is_dropped(monkeypatch):
     assert client.forgotten == []
 
 
-def test_input_is_handed_on_and_output_written_once_a_turn():
+def test_input_is_passed_on_at_once_and_output_written_once_per_turn():
     client = Client()
     client.receive(b"one")
     client.connection.output += b"answer one"
@@ -160,14 +160,14 @@ def test_input_is_handed_on_and_output_written_once_a_turn():
     assert client.connection.calls == [("feed", b"one"), ("feed", b"two"), ("collect",)]
 
 
-def test_nothing_to_say_writes_nothing():
+def test_connection_without_output_writes_nothing():
     client = Client()
     client.connection.on_dirty()
     client.turn()
     assert client.transport.written == []
 
 
-def test_the_next_turn_is_served_too():
+def test_output_of_each_turn_is_written():
     client = Client()
     for answer in (b"one", b"two"):
         client.connection.output = answer
@@ -176,7 +176,7 @@ def test_the_next_turn_is_served_too():
     assert client.transport.written == [b"one", b"two"]
 
 
-def test_a_full_socket_is_told():
+def test_connection_is_notified_when_its_socket_is_full():
     client = Client()
     client.protocol.pause_writing()
     assert client.connection.calls == [("set_writable", False)]
@@ -184,7 +184,7 @@ def test_a_full_socket_is_told():
     assert client.connection.calls == [("set_writable", False)]
 
 
-def test_room_again_collects_what_waited():
+def test_waiting_output_is_written_when_the_socket_is_writable_again():
     client = Client()
     client.protocol.pause_writing()
     client.protocol.resume_writing()
@@ -204,14 +204,14 @@ def test_a_socket_with_more_to_read_waits_for_the_next_turn():
     assert client.connection.calls[-1] == ("feed", b"more")
 
 
-def test_room_is_asked_for_by_what_is_missing_of_a_large_body():
+def test_read_buffer_is_requested_for_the_missing_part_of_a_large_body():
     client = Client()
     client.connection.wanted = 100_000
     client.receive(b"some of it")
     assert client.reading.missing[-1] == 100_000
 
 
-def test_a_socket_that_fills_its_room_waits_until_it_is_told_to_read_on():
+def test_socket_that_fills_its_read_buffer_pauses_until_it_is_resumed():
     client = Client()
     client.receive(bytes(15))
     assert (client.reading.waiting, client.reading.said) == ([], [bytes(15)])
@@ -223,7 +223,7 @@ def test_a_socket_that_fills_its_room_waits_until_it_is_told_to_read_on():
     assert client.transport.reading
 
 
-def test_a_socket_that_waits_to_be_read_may_be_lost():
+def test_connection_can_be_lost_while_its_socket_waits_to_be_read():
     client = Client()
     client.receive(bytes(16))
     client.protocol.connection_lost(None)
@@ -231,7 +231,7 @@ def test_a_socket_that_waits_to_be_read_may_be_lost():
     assert client.forgotten == [client.protocol]
 
 
-def test_a_connection_that_wants_no_more_is_not_read_in_the_next_turn():
+def test_connection_that_stopped_reading_is_not_read_in_the_next_turn():
     client = Client()
     client.connection.reading = False
     rest = client.receive(b"0123456789abcdef" + b"more")
@@ -239,14 +239,14 @@ def test_a_connection_that_wants_no_more_is_not_read_in_the_next_turn():
     assert client.receive(rest) == b"more"
 
 
-def test_reading_pauses_at_once_when_input_says_so():
+def test_reading_pauses_at_once_when_the_connection_stops_it():
     client = Client()
     client.connection.reading = False
     client.receive(b"too much")
     assert not client.transport.reading
 
 
-def test_reading_follows_the_connection_at_the_end_of_a_turn():
+def test_reading_is_paused_and_resumed_at_the_end_of_a_turn():
     client = Client()
     for reading in (False, True):
         client.connection.reading = reading
@@ -255,7 +255,7 @@ def test_reading_follows_the_connection_at_the_end_of_a_turn():
         assert client.transport.reading is reading
 
 
-def test_closing_writes_the_last_words_and_reads_nothing_more():
+def test_closing_connection_writes_its_last_output_and_reads_no_more():
     client = Client()
     client.connection.closing = True
     client.connection.output = b"close"
@@ -267,7 +267,7 @@ def test_closing_writes_the_last_words_and_reads_nothing_more():
     assert ("feed", b"more") not in client.connection.calls
 
 
-def test_a_peer_that_does_not_fetch_the_last_words_is_dropped():
+def test_peer_that_does_not_read_the_last_output_is_dropped():
     client = Client()
     client.connection.closing = True
     client.connection.on_dirty()
@@ -278,7 +278,7 @@ def test_a_peer_that_does_not_fetch_the_last_words_is_dropped():
     assert client.transport.aborted
 
 
-def test_a_lost_socket_is_told_once_and_forgotten():
+def test_loss_of_a_socket_is_reported_once_and_its_client_forgotten():
     client = Client()
     client.connection.closing = True
     client.connection.on_dirty()
@@ -308,7 +308,7 @@ def test_a_socket_lost_during_a_turn_is_not_written_to():
         ("shutdown", lambda client: client.protocol.shutdown()),
     ],
 )
-def test_an_error_of_the_core_is_logged_once_and_drops_the_socket(call, provoke, caplog):
+def test_internal_error_of_a_connection_is_logged_once_and_drops_it(call, provoke, caplog):
     client = Client()
     client.connection.fails_in = call
     with caplog.at_level(logging.ERROR):
@@ -318,7 +318,7 @@ def test_an_error_of_the_core_is_logged_once_and_drops_the_socket(call, provoke,
     assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
 
 
-def test_an_error_while_losing_a_connection_still_forgets_it(caplog):
+def test_client_is_forgotten_even_if_handling_its_loss_fails(caplog):
     client = Client()
     client.connection.fails_in = "lost"
     with caplog.at_level(logging.ERROR):
@@ -328,7 +328,7 @@ def test_an_error_while_losing_a_connection_still_forgets_it(caplog):
 
 
 @pytest.mark.parametrize("failing", ["set_options", "Peer"])
-def test_a_client_that_cannot_be_served_is_dropped_and_forgotten(failing, monkeypatch, caplog):
+def test_client_whose_setup_fails_is_dropped_and_forgotten(failing, monkeypatch, caplog):
     def fail(*_, **__):
         raise RuntimeError("failing")
 
@@ -340,7 +340,7 @@ def test_a_client_that_cannot_be_served_is_dropped_and_forgotten(failing, monkey
     assert [record.exc_info[0] for record in caplog.records] == [RuntimeError]
 
 
-def test_a_certificate_that_cannot_be_read_drops_its_client(monkeypatch, caplog):
+def test_client_with_an_unreadable_certificate_is_dropped(monkeypatch, caplog):
     monkeypatch.setattr(transport, "describe", lambda _: {}["missing"])
     client = Client(ssl_object="tls")
     assert client.transport.aborted
@@ -357,7 +357,7 @@ def test_a_certificate_that_cannot_be_read_drops_its_client(monkeypatch, caplog)
         ("lost", lambda client: client.protocol.connection_lost(None)),
     ],
 )
-def test_a_log_that_fails_too_keeps_no_socket(call, provoke, monkeypatch):
+def test_connection_is_dropped_even_if_logging_its_error_fails(call, provoke, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no log")
 
@@ -378,7 +378,7 @@ def test_a_socket_that_cannot_be_written_to_is_dropped(monkeypatch, caplog):
     assert client.transport.aborted
 
 
-def test_shutdown_reaches_the_connection_unless_it_is_gone():
+def test_shutdown_is_passed_to_the_connection_unless_it_is_lost():
     client = Client()
     client.protocol.shutdown()
     assert client.connection.calls == [("shutdown",)]
@@ -389,7 +389,7 @@ def test_shutdown_reaches_the_connection_unless_it_is_gone():
     assert not client.transport.aborted
 
 
-def test_something_else_may_be_put_before_the_connection():
+def test_another_protocol_handler_can_be_put_before_the_connection():
     client = Client()
     client.receive(b"one")
     other = Connection(None, client.protocol.on_dirty)
@@ -398,7 +398,7 @@ def test_something_else_may_be_put_before_the_connection():
     assert (client.connection.calls, other.calls) == ([("feed", b"one")], [("feed", b"two")])
 
 
-def test_nothing_is_put_before_a_connection_that_is_gone():
+def test_lost_connection_gets_no_other_protocol_handler():
     client = Client()
     client.protocol.connection_lost(None)
     client.protocol.interpose(pytest.fail)
@@ -435,7 +435,7 @@ class Asker:
             callback()
 
 
-def test_others_hear_of_what_a_client_did_before_it_is_answered():
+def test_other_clients_are_notified_before_a_request_is_answered():
     clients = Asker()
     clients.asking.get_buffer(-1)
     clients.asking.buffer_updated(1)
@@ -443,7 +443,7 @@ def test_others_hear_of_what_a_client_did_before_it_is_answered():
     assert clients.written == ["news", "answer"]
 
 
-def test_others_hear_of_what_a_client_had_sent_before_it_could_be_acted_on():
+def test_other_clients_are_notified_before_a_buffered_request_is_answered():
     """Frames in the connection's buffer are handled at the end of an event loop iteration, after output is written."""
     clients = Asker()
     connection = clients.asking._connection

@@ -10,7 +10,7 @@ def test_no_changes_leave_every_byte():
     assert Changes({}, None, None).made(RAW) == RAW
 
 
-def test_properties_are_set():
+def test_shovel_sets_the_configured_properties():
     made = decode_properties(Changes({"app_id": "me", "delivery_mode": 2}, None, None).made(RAW))
     assert made == {**decode_properties(RAW), "app_id": b"me", "delivery_mode": 2}
 
@@ -30,7 +30,7 @@ def test_x_shovelled_that_is_not_a_list_is_moved():
     assert headers["x-invalid-headers"].value["x-shovelled"] == Field("A", [longstr("what")])
 
 
-def test_the_time_in_seconds():
+def test_x_shovelled_timestamp_is_in_seconds():
     made = Changes({}, None, lambda: 1_700_000_000_999).made(b"\0\0")
     assert decode_properties(made) == {"headers": {"x-shovelled-timestamp": Field("l", 1_700_000_000)}}
 
@@ -41,7 +41,7 @@ def told(**value):
     return {key: field.value.decode() for key, field in entry.items()}
 
 
-def test_fields_of_x_shovelled():
+def test_x_shovelled_has_the_shovel_and_both_addresses():
     common = {
         "shovelled-by": "me@here",
         "shovel-type": "dynamic",

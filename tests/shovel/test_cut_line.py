@@ -75,7 +75,7 @@ class Publisher(threading.Thread):
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_no_message_is_lost(tmp_path, seed):
+def test_shovel_loses_no_message_over_a_cut_connection(tmp_path, seed):
     chance = random.Random(seed)
     for name in ("near", "far"):
         (tmp_path / name).mkdir()

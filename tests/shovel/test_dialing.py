@@ -24,7 +24,7 @@ async def test_to_the_end_raises_the_error():
 
 
 @pytest.mark.parametrize("after", range(1, 6))
-async def test_a_cancellation_takes_effect_at_the_end(after):
+async def test_cancellation_takes_effect_after_the_awaited_operation(after):
     steps = []
     task = asyncio.ensure_future(to_the_end(turns(3, steps)))
     for _ in range(after):
@@ -36,7 +36,7 @@ async def test_a_cancellation_takes_effect_at_the_end(after):
     assert steps == ["done"]
 
 
-async def test_a_deadline_takes_effect_at_the_end():
+async def test_deadline_takes_effect_after_the_awaited_operation():
     steps = []
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):

@@ -117,7 +117,7 @@ def test_messages_are_moved_until_the_shovel_is_deleted(site):
     )
 
 
-def test_from_an_exchange_to_an_exchange(site):
+def test_shovel_moves_messages_from_an_exchange_to_an_exchange(site):
     channel = site.channel(site.far)
     channel.queue_declare("there")
     channel.queue_bind("there", "amq.fanout")
@@ -131,7 +131,7 @@ def test_from_an_exchange_to_an_exchange(site):
     assert properties.headers["x-shovelled"][0]["src-exchange-key"] == "a.#"
 
 
-def test_within_one_broker_as_published(site):
+def test_shovel_between_vhosts_keeps_the_routing_key(site):
     site.near.add_vhost("other")
     site.near._call(lambda instance: instance.broker.vhosts["other"].declare_queue("out", True, False, False, {}))
     site.set(src_uri=site.near.url, dest_uri="amqp:///other", dest_queue=None)
@@ -164,7 +164,7 @@ def test_refused_messages_stay_until_the_destination_accepts_them(site, monkeypa
     site.until("running")
 
 
-def test_destination_with_a_memory_alarm(site):
+def test_shovel_is_blocked_by_a_memory_alarm_of_the_destination(site):
     site.set()
     site.until("running")
     site.far._call(lambda instance: instance.broker.alarms.set("memory"))
@@ -176,7 +176,7 @@ def test_destination_with_a_memory_alarm(site):
 
 
 @pytest.mark.parametrize("ack_mode", ["on-confirm", "on-publish", "no-ack"])
-def test_delete_after_a_number_of_messages(site, ack_mode):
+def test_shovel_is_deleted_after_a_number_of_messages(site, ack_mode):
     site.publish(10)
     site.set(ack_mode=ack_mode, src_delete_after="queue-length" if ack_mode == "no-ack" else 7)
     eventually(lambda: site.statuses() == [], lambda: f"{site.statuses()}")
@@ -212,7 +212,7 @@ def test_status_has_the_reason_of_a_stopped_shovel(site, caplog, changes, reason
     assert "wr0ng" not in caplog.text + str(status)
 
 
-def test_by_tls(tmp_path):
+def test_shovel_connects_over_tls(tmp_path):
     authority, other = Authority(tmp_path), Authority(tmp_path, "another authority")
     files = authority.issue("server")
     client = authority.issue("ann", password=b"s3cret")
@@ -268,7 +268,7 @@ def test_redefinition_during_a_transfer_duplicates_nothing(site, monkeypatch):
     assert site.messages(site.far, "in") == 0
 
 
-def test_another_uri_is_tried(site):
+def test_shovel_tries_another_uri_after_a_failure(site):
     site.set(dest_uri=["amqp://127.0.0.1:1", site.far_url, "amqp://127.0.0.1:2"])
     site.until("running")
 
@@ -295,7 +295,7 @@ def test_deleted_queue_is_declared_again(site, caplog):
     site.until_count(site.far, "in", 1)
 
 
-def test_its_vhost_is_deleted(site):
+def test_shovel_is_deleted_with_its_vhost(site):
     site.near.add_vhost("v")
     value = {"src-uri": "amqp:///v", "src-queue": "out", "dest-uri": site.far.url, "dest-queue": "in"}
     site.near._call(lambda instance: instance.broker.parameters.put("shovel", "v", "s", value))
@@ -305,7 +305,7 @@ def test_its_vhost_is_deleted(site):
     assert site.near._call(lambda instance: instance.broker.parameters.list("shovel")) == []
 
 
-def test_changed_while_it_runs(site):
+def test_shovel_can_be_redefined_while_it_runs(site):
     site.publish(5)
     site.set()
     site.until_count(site.far, "in", 5)
@@ -315,7 +315,7 @@ def test_changed_while_it_runs(site):
     assert site.messages(site.far, "in") == 5
 
 
-def test_deleted_while_it_connects_it_leaves_no_connection(site):
+def test_shovel_deleted_while_it_connects_leaves_no_connection(site):
     """Delete the shovel after any number of event loop iterations."""
 
     async def begin_and_delete(turns):

@@ -56,7 +56,7 @@ def test_confirmed_messages_are_acknowledged():
 
 
 @pytest.mark.parametrize("mode", ["on-publish", "no-ack"])
-def test_without_confirms(mode):
+def test_shovel_without_confirms_acknowledges_on_publish_or_never(mode):
     ends = Recorder(mode)
     ends.deliver(2)
     assert ends.published == [1, 2]
@@ -76,7 +76,7 @@ def test_messages_wait_in_order_while_blocked():
     assert ends.changes == ["blocked", "flow", "running"]
 
 
-def test_network_buffer_that_is_full_at_once():
+def test_transfer_pauses_when_the_network_buffer_is_full():
     ends = Recorder("on-publish")
     ends.publish = lambda delivery: (ends.published.append(delivery.tag), ends.transfer.full(True))
     ends.deliver(3)
@@ -130,7 +130,7 @@ def test_transfer_ends_after_a_number_of_messages(mode):
     assert all(tag <= 2 for tag, _ in ends.acked)
 
 
-def test_refused_messages_are_not_transferred():
+def test_refused_messages_do_not_count_as_transferred():
     ends = Recorder(remaining=1)
     ends.deliver(1)
     ends.transfer.confirmed(1, False, False)
@@ -160,7 +160,7 @@ def test_nothing_is_retried_after_the_end():
     assert (ends.retries, ends.published) == (1, [1, 2, 3])
 
 
-def test_confirm_of_no_message():
+def test_confirm_of_an_unknown_message_is_ignored():
     ends = Recorder()
     ends.transfer.confirmed(7, False, True)
     ends.transfer.confirmed(7, True, False)

@@ -96,7 +96,7 @@ async def test_internal_error_is_logged_and_the_shovel_retries(shovel, clock, di
     assert dialer.dialed == 2
 
 
-async def test_it_can_be_stopped_while_it_waits(shovel, clock, dialer):
+async def test_shovel_can_be_stopped_while_it_waits_to_reconnect(shovel, clock, dialer):
     shovel()
     await turns()
     for task in asyncio.all_tasks() - {asyncio.current_task()}:
@@ -123,7 +123,7 @@ class Link:
         self.ends.append("closed")
 
 
-async def test_stopped_while_it_closes_one_end_it_closes_the_other(shovel, dialer):
+async def test_shovel_stopped_while_closing_one_end_closes_the_other(shovel, dialer):
     answered = asyncio.Event()
     answered.set()
     source, destination = Link(answered), Link(asyncio.Event())
@@ -137,7 +137,7 @@ async def test_stopped_while_it_closes_one_end_it_closes_the_other(shovel, diale
     assert (source.ends, destination.ends) == (["closing", "closed"], ["closing"])
 
 
-async def test_the_broker_does_not_wait_for_ends_that_do_not_answer(clock, dialer, monkeypatch):
+async def test_stop_does_not_wait_for_shovel_peers_that_do_not_answer(clock, dialer, monkeypatch):
     both = [Link(asyncio.Event()), Link(asyncio.Event())]
     dialer.links = list(both)
     monkeypatch.setattr("amqpbroker.shovel.runner.Dialer", lambda *_: dialer)

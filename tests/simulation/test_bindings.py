@@ -37,7 +37,7 @@ def test_topic_patterns_match_words(pattern, key, matches):
     assert topic_matches(pattern.split("."), key.split(".") if key else []) is matches
 
 
-def test_unknown_binding_may_or_may_not_route():
+def test_model_allows_both_outcomes_for_an_uncertain_binding():
     assert reached(topology(binding("x", "q", "a"))) == (["q"], ["q"])
     assert reached(topology(binding("x", "q", "a", present=None))) == ([], ["q"])
     assert reached(topology(binding("x", "q", "a", since=20))) == ([], ["q"])
@@ -45,11 +45,11 @@ def test_unknown_binding_may_or_may_not_route():
     assert reached(topology(binding("x", "q", "b"))) == ([], [])
 
 
-def test_further_keys_are_routed():
+def test_model_routes_all_routing_keys_of_a_message():
     assert reached(topology(binding("x", "q", "b")), keys=("a", "b")) == (["q"], ["q"])
 
 
-def test_exchanges_bound_in_a_cycle():
+def test_model_routes_through_exchanges_bound_in_a_cycle():
     found = topology(binding("x", "y", "a"), binding("y", "x", "#"), binding("y", "q", "*"))
     assert reached(found) == (["q"], ["q"])
 

@@ -140,11 +140,11 @@ DAMAGES = [
 ]
 
 
-def test_working_broker_passes(world):
+def test_working_broker_passes_all_checks(world):
     assert [fault for check in RUNNING for fault in check(world.process)] == []
 
 
-def test_messages_that_were_taken_over_need_not_be_counted_when_their_queue_is_gone(world):
+def test_unacked_count_ignores_entries_of_deleted_queues(world):
     (client,) = (each for each in world.clients if each.name == "flowc0")
     client.cancelled = lambda got: None
     (consumer,) = queue_of(world.process).consumers.all
@@ -158,7 +158,7 @@ def test_messages_that_were_taken_over_need_not_be_counted_when_their_queue_is_g
 
 
 @pytest.mark.parametrize(("check", "damage"), DAMAGES)
-def test_damage_is_found(world, check, damage):
+def test_every_check_finds_its_planted_damage(world, check, damage):
     damage(world.process)
     assert list(check.check(world.process))
 
@@ -168,7 +168,7 @@ def test_too_large_file_is_found(world):
     assert list(batches.check(world.process))
 
 
-def test_too_much_in_one_iteration_is_found(world):
+def test_too_much_output_in_one_iteration_is_found(world):
     shares = Shares(world.process)
     shares.begin()
     assert list(shares.check()) == []
@@ -177,14 +177,14 @@ def test_too_much_in_one_iteration_is_found(world):
     assert list(shares.check())
 
 
-def test_running_broker_is_checked(world):
+def test_damage_in_a_running_broker_fails_the_simulation(world):
     watch(world, world.process)
     one_more(queue_of(world.process).ready, "size")
     with pytest.raises(BrokenError, match="a line of flow counts"):
         world.run(100 * SECOND)
 
 
-def test_rest_has_no_clients_and_no_unacknowledged_messages(world):
+def test_broker_at_rest_has_no_clients_and_no_unacknowledged_messages(world):
     assert {text.split(" ", 1)[1] for text in rest.busy(world)} == {"clients", "sessions", "unacknowledged of flow"}
     rest.check(world)
     assert rest.busy(world) == []
@@ -212,7 +212,7 @@ def test_restarts_restore_the_same_state(world):
         world.run(SECOND)
 
 
-def test_orderly_stop_loses_nothing(world):
+def test_broker_is_replaced_after_an_orderly_stop_without_loss(world):
     process = world.process
     stops.stop(world, process)
     world.run(100 * SECOND)
@@ -243,7 +243,7 @@ def test_different_state_after_a_restart_is_found(world, how):
     assert len(list(restart.differences(before, after))) == 1
 
 
-def test_unused_file_is_found(world):
+def test_unused_file_in_the_data_directory_is_found(world):
     rest.check(world)
     journal_files.check(world)
     world.disk.contents[DIRECTORY / "spill" / "x.spill"] = bytearray()
@@ -286,7 +286,7 @@ def test_overlapping_memory_shortages_end(world):
     assert not process.broker._spill.short
 
 
-def test_requests_of_a_killed_broker_are_not_left_over(world, monkeypatch):
+def test_http_requests_of_a_killed_broker_are_not_left_over(world, monkeypatch):
     monkeypatch.setattr(left_over, "ONE_OF", 1)
     scraper = HttpClient(world, "scraper")
     scraper.listener = METRICS

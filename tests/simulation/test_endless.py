@@ -20,7 +20,7 @@ def test_endless_loop_is_interrupted():
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0, 0)
 
 
-def test_caught_interruption_is_repeated(monkeypatch):
+def test_interruption_of_an_endless_loop_is_repeated_if_caught(monkeypatch):
     monkeypatch.setattr("tests.simulation.endless.AGAIN_S", 0.05)
     caught = []
 
@@ -36,7 +36,7 @@ def test_caught_interruption_is_repeated(monkeypatch):
     assert [type(error) for error in caught] == [EndlessError]
 
 
-def test_world_with_an_endless_loop_fails_at_its_time(monkeypatch):
+def test_simulation_with_an_endless_loop_fails_and_shows_its_time(monkeypatch):
     monkeypatch.setattr("tests.simulation.endless.MOST_CPU_S", 0.05)
     monkeypatch.setattr(World, "boot", endless)
     with pytest.raises(BrokenError, match=r"at 0\.000000 s: does not end"):

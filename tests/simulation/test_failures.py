@@ -227,7 +227,7 @@ ENDS = {"power cuts in starts": "starting", "a kill in a stop": "stopping"}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_scenario_passes(name):
+def test_failure_scenario_passes(name):
     run(SCENARIOS[name])
 
 
@@ -240,5 +240,5 @@ def test_scenario_ends_a_broker_in_the_named_state(name, where):
 
 @pytest.mark.parametrize("path", sorted(FOUND.glob("*.json")), ids=lambda path: path.stem)
 @pytest.mark.explore
-def test_scenarios_that_failed_once_pass(path):
+def test_recorded_scenarios_that_once_failed_pass(path):
     run(read(path))

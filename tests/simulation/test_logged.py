@@ -41,7 +41,7 @@ def test_disk_errors_and_errors_without_exception_are_ignored(found):
     assert found == []
 
 
-def test_log_is_restored(caplog):
+def test_error_logging_is_restored_after_a_simulation(caplog):
     logged = LoggedErrors()
     logged.start()
     logged.stop()
@@ -49,7 +49,7 @@ def test_log_is_restored(caplog):
     assert [record.getMessage() for record in caplog.records] == ["again"]
 
 
-def test_failing_timer_makes_the_world_fail(monkeypatch):
+def test_exception_in_a_timer_fails_the_simulation(monkeypatch):
     started = World.started
 
     def fails(world, process):

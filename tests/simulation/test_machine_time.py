@@ -16,7 +16,7 @@ def time(scheduler):
     return MachineTime(scheduler)
 
 
-def test_step_changes_the_wall_clock_only(scheduler, time):
+def test_clock_step_changes_only_the_wall_clock(scheduler, time):
     scheduler.run(1000)
     time.step(-300)
     assert time.wall_ns() == EPOCH_NS + 700
@@ -25,14 +25,14 @@ def test_step_changes_the_wall_clock_only(scheduler, time):
     assert time.wall_ns() == EPOCH_NS + 1000
 
 
-def test_the_monotonic_clock_may_stand_still(scheduler, time):
+def test_simulated_sleep_stops_only_the_monotonic_clock(scheduler, time):
     time.sleep(400)
     scheduler.run(1000)
     assert time.monotonic_ns() == UPTIME_NS + 600
     assert time.wall_ns() == EPOCH_NS + 1000
 
 
-def test_a_monotonic_clock_that_is_woken_never_goes_back(scheduler, time):
+def test_monotonic_clock_does_not_go_back_after_a_simulated_sleep(scheduler, time):
     time.sleep(400)
     scheduler.run(100)
     time.wake()
@@ -41,7 +41,7 @@ def test_a_monotonic_clock_that_is_woken_never_goes_back(scheduler, time):
     assert time.monotonic_ns() == UPTIME_NS + 1000
 
 
-def test_catching_up_never_steps_back(scheduler, time):
+def test_catching_up_after_clock_steps_never_sets_the_clock_back(scheduler, time):
     time.step(500)
     time.step(-2000)
     time.catch_up()

@@ -31,7 +31,7 @@ def piped(seed, window=100):
     return scheduler, far, far.pipe
 
 
-def test_bytes_arrive_in_their_order_through_stalls():
+def test_bytes_arrive_in_order_despite_network_stalls():
     for seed in range(200):
         scheduler, far, pipe = piped(seed)
         sent = b""
@@ -54,7 +54,7 @@ def test_unread_bytes_are_limited_by_the_window():
     assert (far.data, pipe.room) == (b"x" * 10, 10)
 
 
-def test_nothing_arrives_after_a_cut():
+def test_no_data_arrives_after_a_connection_is_cut():
     scheduler, far, pipe = piped(1)
     pipe.send(b"lost")
     pipe.finish()

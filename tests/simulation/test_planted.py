@@ -21,7 +21,7 @@ def test_planted_fault_applies_to_the_source(fault):
     assert source != path.read_text()
 
 
-def test_copy_differs_by_the_fault_only(tmp_path):
+def test_source_copy_differs_only_by_the_planted_fault(tmp_path):
     copy_with(PLANTED[0], tmp_path)
     package = ROOT / "amqpbroker"
     differing = [

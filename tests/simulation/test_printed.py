@@ -10,7 +10,7 @@ NAMES = {"Scenario": Scenario, "Step": Step}
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_the_literal_evaluates_to_the_scenario(seed):
+def test_printed_literal_evaluates_to_the_scenario(seed):
     given = scenario(seed)
     assert eval(literal(given, "    "), NAMES) == given
 
@@ -20,7 +20,7 @@ def test_quotes_within_names_are_preserved():
     assert eval(literal(given), NAMES) == given
 
 
-def test_the_script_runs_the_scenario(monkeypatch):
+def test_printed_script_runs_the_scenario(monkeypatch):
     ran = []
     monkeypatch.setattr("tests.simulation.scenario.run", ran.append)
     exec(script(scenario(7)), {})

@@ -32,13 +32,13 @@ def limited(vhost, overflow="drop-head", **settings):
     return queue
 
 
-def test_only_a_queue_that_drops_its_head_and_has_unacknowledged_messages_may_lose_any(vhost, process):
+def test_only_a_drop_head_queue_with_unacked_messages_may_lose_messages(vhost, process):
     queue = limited(vhost)
     declare(vhost, "r", max_length=2)
     assert pushed_out.crowded(process) == [queue]
 
 
-def test_a_queue_that_rejects_loses_none(vhost, process):
+def test_reject_publish_queue_may_not_lose_messages(vhost, process):
     limited(vhost, "reject-publish")
     assert pushed_out.crowded(process) == []
 

@@ -18,7 +18,7 @@ from tests.simulation.workloads import WORKLOADS
 FOUND = (101, 1008, 2000, 2003, 7037, 50_013)
 
 
-def test_every_bound_is_lowered_or_has_a_reason():
+def test_simulation_lowers_every_bound_or_gives_a_reason():
     assert {field.name for field in fields(Bounds)} == LOWERED.keys() | NOT_LOWERED.keys()
     assert not LOWERED.keys() & NOT_LOWERED.keys()
 
@@ -31,7 +31,7 @@ def test_every_setting_that_is_varied_exists():
 
 
 @pytest.mark.parametrize("name", WORKLOADS)
-def test_workload_produces_the_same_world_twice(name):
+def test_workload_with_the_same_plan_runs_identically_twice(name):
     chance = random.Random(name)
     settings = {"workload": name, **WORKLOADS[name].settings(chance)}
     steps = sorted(WORKLOADS[name].plan(chance, 2_000, name, settings), key=lambda step: step.at_ms)
@@ -50,13 +50,13 @@ def test_the_same_seed_gives_the_same_world(seed):
 
 @pytest.mark.parametrize("seed", FOUND)
 @pytest.mark.explore
-def test_seeds_that_found_a_fault_pass(seed):
+def test_simulation_passes_with_seeds_that_once_found_a_fault(seed):
     run(scenario(seed))
 
 
 @pytest.mark.parametrize("seed", range(40))
 @pytest.mark.explore
-def test_seeds_pass(seed):
+def test_simulation_of_a_seed_passes(seed):
     run(scenario(seed))
 
 

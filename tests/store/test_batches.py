@@ -69,7 +69,7 @@ def test_a_transaction_is_in_one_batch():
     assert depth(node.crash(), "tx") == 50
 
 
-def test_a_transaction_that_is_too_large_for_one_group_is_several():
+def test_transaction_larger_than_the_group_limit_is_split():
     node = node_with({"batch_bytes": BATCH, "group_bytes": 2_000}, q={}, tx={})
     client = node.client()
     publish(client, *map(BODY, range(20)))

@@ -40,7 +40,7 @@ def test_a_partial_write_is_continued(written, monkeypatch):
     assert written(*parts) == b"".join(parts)
 
 
-def test_bytes_are_written_over_where_they_are(tmp_path, monkeypatch):
+def test_overwrite_replaces_bytes_in_place(tmp_path, monkeypatch):
     """Linux appends if the file is open for appending. Only a few bytes are written at a time."""
     write_at = module.syscalls.write_at
     monkeypatch.setattr(module.syscalls, "write_at", lambda descriptor, data, at: write_at(descriptor, data[:2], at))

@@ -79,7 +79,7 @@ def test_a_get_in_the_iteration_of_the_publish_needs_no_record():
     assert redelivered(node.crash()) == {"a": True, "b": False}
 
 
-def test_a_delivery_after_the_publish_is_written_is_a_record():
+def test_delivery_after_the_publish_was_written_writes_a_record():
     node = Node()
     client = node.client()
     publish(client, "a", "b")

@@ -51,7 +51,7 @@ def gathering():
     return Persistence(log, InlineCommitter(log), pytest.fail, ManualClock())
 
 
-def test_a_nested_group_is_part_of_the_outer_one(gathering):
+def test_nested_group_is_part_of_the_outer_group(gathering):
     a, b, c = entries(1, 1, 1)
     gathering.begin()
     gathering.enqueue(a)
@@ -206,7 +206,7 @@ def test_a_fan_out_writes_the_body_once():
 
 
 @pytest.mark.explore
-def test_a_transaction_is_all_or_nothing_at_every_octet():
+def test_transaction_torn_at_any_byte_is_recovered_whole_or_not_at_all():
     node = Node(one={}, two={})
     client = node.client()
     client.call(1, "tx.select")
@@ -226,7 +226,7 @@ def test_a_transaction_is_all_or_nothing_at_every_octet():
 
 
 @pytest.mark.explore
-def test_a_dead_letter_leaves_one_queue_and_enters_the_next_together():
+def test_crash_leaves_a_dead_letter_in_exactly_one_of_two_queues():
     arguments = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
     node = Node(q=arguments, dead={})
     client = node.client()
@@ -282,7 +282,7 @@ def test_dead_letters_delivered_before_a_crash_are_redelivered(limits, cc):
 
 
 @pytest.mark.explore
-def test_a_moved_message_leaves_one_queue_and_enters_the_next_together():
+def test_crash_leaves_moved_messages_in_exactly_one_of_two_queues():
     node = Node(q={}, to={})
     client = node.client()
     publish(client, "1", "2")
@@ -342,7 +342,7 @@ def to(queue, **more):
     return {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(queue), **more}
 
 
-def test_a_message_that_dies_twice_in_one_gathering_is_never_lost():
+def test_message_dead_lettered_twice_before_a_write_is_never_lost():
     node = node_with(q=to("second"), second=to("third"), third={}, bulk={})
     client = node.client()
     publish(client, "precious")
@@ -371,7 +371,7 @@ def test_a_message_that_dies_twice_in_one_gathering_is_never_lost():
     assert len(seen) > 5
 
 
-def test_many_copies_of_one_group_may_die_one_by_one():
+def test_messages_of_one_transaction_can_be_dead_lettered_one_by_one():
     node = node_with(q=to("letters"), letters={})
     client, other = node.client(), node.client()
     publish(client, "under way", queue="letters")

@@ -34,7 +34,7 @@ def test_settling_an_entry_that_is_not_live_changes_nothing():
     assert (living.count, living.octets) == (1, 9)
 
 
-def test_live_entries_between_two_offsets():
+def test_live_entries_between_two_offsets_are_found():
     living = Living()
     for offset in range(0, 100, 10):
         living.add(offset, 1)

@@ -305,7 +305,7 @@ def test_a_log_that_is_opened_again_has_everything_at_the_same_positions(filling
     assert found_sequences(filling.reopen()) == [2, 3, 4, 5, 6, 7, 8]
 
 
-def test_a_log_may_be_opened_again_and_again_without_anything_written(filling):
+def test_log_can_be_reopened_repeatedly_without_writes(filling):
     filling.reopen()
     assert (filling.log.oldest, filling.log.newest, filling.log.size, filling.log.durable) == (0, 0, 0, 0)
     appended(filling.log, 1)
@@ -392,7 +392,7 @@ def test_a_failed_batch_is_not_durable_and_is_whole_or_absent(filling):
 
 @pytest.mark.parametrize("keep", [1, 30, 100, 150])
 @pytest.mark.parametrize("kind", [kind for kind in FILLINGS if kind.torn])
-def test_a_torn_batch_is_not_found(kind, keep):
+def test_torn_batch_is_not_recovered(kind, keep):
     filling = kind()
     appended(filling.log, 1)
     filling.files.cut_at = filling.files.steps + 2
@@ -440,7 +440,7 @@ def test_segments_without_live_entries_are_forgotten_in_order(filling):
     assert log.living.octets == 0
 
 
-def test_a_segment_that_is_not_written_stays(filling):
+def test_unwritten_segment_is_not_removed(filling):
     log = filling.log
     appended(log, 1, size=SEGMENT_BYTES)
     made(log, 2, size=SEGMENT_BYTES)

@@ -65,7 +65,7 @@ def test_no_confirm_before_the_sync_has_returned():
     assert [(got.name, got.arguments["delivery_tag"]) for got in client.receive()] == [("basic.ack", 2)]
 
 
-def test_without_durability_a_confirm_waits_for_nothing():
+def test_confirm_without_durability_does_not_wait_for_the_write():
     node = Node(committer=LaterCommitter)
     node.persistence._waits = False
     client = node.client()
@@ -133,7 +133,7 @@ def test_deadline_priority_headers_and_deaths_survive():
     assert bodies(again) == []
 
 
-def test_delivery_count_of_a_quorum_queue_survives_and_transient_is_stored_there():
+def test_quorum_queue_stores_transient_messages_and_their_delivery_counts():
     node = Node(q={"x-queue-type": longstr("quorum")})
     client = node.client()
     client.publish("q", b"m")
@@ -253,7 +253,7 @@ def test_messages_requeued_to_an_unreadable_queue_are_not_lost(caplog):
     assert sorted(map(int, bodies(node))) == list(range(6_000))
 
 
-def test_a_deep_queue_keeps_only_its_ends_in_memory_and_its_order():
+def test_deep_queue_keeps_its_order_and_only_its_ends_in_memory():
     node = filled(10_000)
     assert in_memory(node) < 5_000
     assert node.broker.vhosts["/"].queues["q"].ready_count == 10_000
@@ -285,7 +285,7 @@ def test_transient_messages_among_stored_ones_keep_their_place():
     assert bodies(node) == [str(i) for i in range(8_000)]
 
 
-def test_a_deep_queue_survives_and_is_purged():
+def test_deep_queue_survives_a_crash_and_can_be_purged():
     node = filled(5_000)
     after = node.crash()
     assert in_memory(after) == 0
@@ -307,7 +307,7 @@ def test_large_bodies_are_paged_by_their_size():
     assert got == [bytes([i]) * 1_000_000 for i in range(30)]
 
 
-def test_stragglers_are_rewritten_and_their_segment_is_freed():
+def test_last_live_messages_of_a_segment_are_rewritten_to_free_it():
     node = Node(keep={}, q={})
     node.persistence.log.segment_bytes = 20_000
     client = node.client()

@@ -16,7 +16,7 @@ def test_extra_keys_are_decoded_again(keys):
 
 
 @pytest.mark.parametrize("octets", [b"", b"\0\0\0", b"\0\0\0\1\0\0\0\2k", b"\0\0\0\1\0\0\0"])
-def test_keys_that_are_cut_off_are_damage(octets):
+def test_cut_off_extra_keys_are_reported_as_damage(octets):
     with pytest.raises(record.DamagedError):
         record.from_pieces([octets])
 
@@ -32,7 +32,7 @@ def test_keys_that_are_cut_off_are_damage(octets):
         ((b"",) * 16_256, False),
     ],
 )
-def test_limits_of_extra_keys(keys, fits):
+def test_extra_keys_above_the_size_limit_do_not_fit(keys, fits):
     assert record.fits(keys) is fits
     if fits:
         content = record.Content(b"\0\1q", b"frames", 3, 1, keys, 1, 0)

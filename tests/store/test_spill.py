@@ -10,7 +10,7 @@ from tests.fault_files import FaultyFiles
 DIRECTORY = Path("/data/spill")
 
 
-def test_a_file_is_removed_with_its_last_page():
+def test_spill_file_is_removed_with_its_last_page():
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files, segment_bytes=100)
     pages = [spill.write(b"%d" % i * 100) for i in range(4)]
@@ -25,7 +25,7 @@ def test_a_file_is_removed_with_its_last_page():
     assert spill.read(spill.write(b"again")) == b"again"
 
 
-def test_a_shared_file_remains_until_its_last_page_is_released():
+def test_shared_spill_file_remains_until_its_last_page_is_released():
     files = FaultyFiles()
     spill = SpillFiles(DIRECTORY, files)
     first, second = spill.write(b"a"), spill.write(b"bc")
@@ -44,7 +44,7 @@ def test_spill_files_are_removed_at_start_and_at_the_end():
     assert files.contents == {}
 
 
-def test_nothing_is_synced():
+def test_spill_files_are_not_synced():
     files = FaultyFiles()
     SpillFiles(DIRECTORY, files).write(b"page")
     assert files.syncs == 0

@@ -56,7 +56,7 @@ def test_a_store_in_memory_has_nothing_to_restore():
     assert MemoryStore().restore(Recovered(), {}) == 0
 
 
-def test_a_memory_store_has_exactly_the_methods_of_the_seam():
+def test_memory_store_has_exactly_the_methods_of_the_store_interface():
     def verbs(kind):
         return {name for name, _ in inspect.getmembers(kind) if not name.startswith("_")}
 

@@ -31,13 +31,13 @@ class Calls:
         return call
 
 
-def test_sync_by_fdatasync():
+def test_file_sync_uses_fdatasync_if_available():
     system = Calls("fsync", "fdatasync")
     file_sync(system, Calls("fcntl"))(7)
     assert system.made == [("fdatasync", 7)]
 
 
-def test_sync_without_fdatasync():
+def test_file_sync_uses_fsync_if_fdatasync_is_missing():
     """Windows has fsync alone, and no module fcntl."""
     system = Calls("fsync")
     file_sync(system, None)(7)
@@ -51,7 +51,7 @@ def test_sync_on_macos_flushes_the_cache_of_the_disk():
 
 
 @pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EINVAL, errno.ENOTTY])
-def test_sync_on_a_file_system_that_cannot_flush_that_cache(number):
+def test_file_sync_uses_fsync_if_the_disk_cache_cannot_be_flushed(number):
     system, fcntl = Calls("fsync"), Calls("fcntl", F_FULLFSYNC=F_FULLFSYNC, refused=number)
     file_sync(system, fcntl)(7)
     assert system.made == [("fsync", 7)]
@@ -96,14 +96,14 @@ def test_a_directory_that_cannot_be_opened_is_not_synced(tmp_path):
     directory_sync(SimpleNamespace(), None)(tmp_path)
 
 
-def test_read_ahead_is_a_hint_that_a_system_may_lack():
+def test_read_ahead_does_nothing_if_the_system_lacks_it():
     system = Calls("posix_fadvise", POSIX_FADV_WILLNEED=3)
     read_ahead(system)(7, 10, 20)
     read_ahead(SimpleNamespace())(7, 10, 20)
     assert system.made == [("posix_fadvise", 7, 10, 20, 3)]
 
 
-def test_a_module_that_python_lacks_here():
+def test_missing_optional_module_is_none():
     assert optional_module("errno") is errno
     assert optional_module("no_such_module") is None
 
@@ -131,20 +131,20 @@ class TestSubstitutes:
         assert calls.read_at(descriptor, 4, 8) == b"89"
         assert calls.read_at(descriptor, 4, 20) == b""
 
-    def test_parts_go_to_the_end_of_the_file(self, calls, descriptor):
+    def test_append_writes_to_the_end_of_the_file(self, calls, descriptor):
         assert calls.append(descriptor, [b"01", memoryview(b"234")]) == 5
         calls.read_at(descriptor, 1, 0)
         assert calls.append(descriptor, [b"56"]) == 2
         assert calls.read_at(descriptor, 10, 0) == b"0123456"
 
-    def test_bytes_are_written_over(self, calls, descriptor, tmp_path):
+    def test_write_at_overwrites_bytes(self, calls, descriptor, tmp_path):
         os.write(descriptor, b"0123456789")
         other = os.open(tmp_path / "file", os.O_WRONLY)
         assert calls.write_at(other, memoryview(b"ab"), 4) == 2
         os.close(other)
         assert calls.read_at(descriptor, 10, 0) == b"0123ab6789"
 
-    def test_threads_do_not_move_each_others_position(self, calls, descriptor):
+    def test_appends_of_one_thread_do_not_disturb_reads_of_another(self, calls, descriptor):
         """The journal's thread appends while the event loop reads."""
         block = 64
         for number in range(100):

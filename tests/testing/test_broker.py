@@ -30,7 +30,7 @@ def test_a_client_connects_to_its_url():
         assert b.url == f"amqp://guest:guest@127.0.0.1:{b.port}/"
 
 
-async def test_it_is_an_async_context_manager():
+async def test_broker_is_an_async_context_manager():
     async with Broker() as b:
         reader, writer = await asyncio.open_connection(b.host, b.port)
         writer.write(b"AMQP\0\0\x09\x01")
@@ -67,7 +67,7 @@ def test_a_broker_can_be_started_again_and_is_empty():
         b.clock.advance(hours=1)
 
 
-def test_stopping_twice_and_starting_twice():
+def test_stopping_twice_is_allowed_and_starting_twice_is_an_error():
     b = Broker()
     b.stop()
     b.start()
@@ -78,7 +78,7 @@ def test_stopping_twice_and_starting_twice():
     assert not b.running
 
 
-def test_a_test_that_fails_with_clients_connected_leaves_nothing():
+def test_failed_test_with_connected_clients_leaves_no_threads_or_files():
     left = []
 
     def fail():
@@ -160,12 +160,12 @@ with Broker(management=True) as b:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
-def test_a_forked_process_can_connect_to_it_and_leaves_it_alone():
+def test_forked_process_can_connect_to_the_broker_without_stopping_it():
     ran = subprocess.run([sys.executable, "-W", "ignore", "-c", FORK], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
 
 
-def test_it_does_not_wait_long_for_clients_that_do_not_listen():
+def test_stop_does_not_wait_long_for_unresponsive_clients():
     b = Broker().start()
     connection = connected(b.url)
     started = time.perf_counter()
@@ -188,17 +188,17 @@ def test_it_does_not_wait_long_for_clients_that_do_not_listen():
         ({"heartbeat": object}, "heartbeat = <class 'object'>: this must be text, a number"),
     ],
 )
-def test_a_wrong_setting_is_told_before_anything_starts(settings, text):
+def test_wrong_setting_is_an_error_before_the_broker_starts(settings, text):
     with pytest.raises(ValueError, match=re.escape(text)):
         Broker(**settings)
 
 
-def test_a_port_that_is_taken_is_told():
+def test_starting_a_broker_on_a_used_port_is_an_error():
     with Broker() as b, pytest.raises(Exception, match="the port is in use"):
         Broker(port=b.port).start()
 
 
-def test_settings_are_rabbitmqs_with_underscores_for_dots():
+def test_broker_arguments_are_rabbitmq_settings_with_underscores_for_dots():
     with Broker(default_user="alice", default_pass="s/", vhosts=["blue"], users={"bob": "b"}, frame_max=8192) as b:
         for url in (b.url, b.url_of("blue"), b.url_of("blue", "bob"), b.add_vhost("a/b")):
             with connected(url) as connection:
@@ -206,7 +206,7 @@ def test_settings_are_rabbitmqs_with_underscores_for_dots():
         b.delete_vhost("a/b")
 
 
-def test_its_url_is_that_of_the_default_vhost():
+def test_url_of_the_broker_names_the_default_vhost():
     with Broker(default_vhost="v") as b, connected(b.url) as connection:
         assert b.url.endswith("/v")
         assert connection.is_open
@@ -219,7 +219,7 @@ def test_definitions_are_imported(tmp_path):
         assert connection.channel().queue_declare("q", passive=True)
 
 
-def test_definitions_with_users_take_the_place_of_the_default_user(tmp_path):
+def test_default_user_is_not_created_if_the_definitions_have_users(tmp_path):
     path = tmp_path / "definitions.json"
     user = {"name": "shop", "password_hash": "", "tags": ["administrator"]}
     path.write_text(json.dumps({"vhosts": [{"name": "/"}], "users": [user]}))
@@ -229,7 +229,7 @@ def test_definitions_with_users_take_the_place_of_the_default_user(tmp_path):
             connected(b.url)
 
 
-def test_the_management_api_is_there_if_asked_for():
+def test_management_api_exists_only_with_management_true():
     import httpx
 
     with Broker(management=True) as b:

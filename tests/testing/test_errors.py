@@ -55,7 +55,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("what", CALLS)
-def test_a_broker_that_does_not_answer(busy, what):
+def test_call_to_a_busy_broker_times_out_and_shows_what_it_does(busy, what):
     with pytest.raises(TimeoutError) as raised:
         CALLS[what](busy)
     text = str(raised.value)
@@ -64,12 +64,12 @@ def test_a_broker_that_does_not_answer(busy, what):
     assert "active faults: nack(routing_key='nobody')" in text
 
 
-def test_a_broker_that_does_not_stop(busy):
+def test_stop_of_a_busy_broker_times_out_and_shows_what_it_does(busy):
     with pytest.raises(TimeoutError, match=r"stop\(\) has not returned after 0.05 s: .* be_busy"):
         busy.stop()
 
 
-def test_clients_whose_messages_are_not_handled(b, monkeypatch):
+def test_timeout_error_names_clients_with_unhandled_data(b, monkeypatch):
     monkeypatch.setattr(time_travel, "READ_S", 0.05)
     monkeypatch.setattr(Sent, "is_handled", False)
     with pika.BlockingConnection(pika.URLParameters(b.url)), pytest.raises(TimeoutError) as raised:
@@ -120,14 +120,14 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_errors_name_the_value_and_the_remedy(b, wrong):
+def test_error_of_the_testing_api_names_the_wrong_value_and_a_remedy(b, wrong):
     call, kind, text = WRONG[wrong]
     with pytest.raises(kind) as raised:
         call(b)
     assert text in str(raised.value)
 
 
-def test_a_report_shows_some_of_many_faults(b):
+def test_fault_report_shows_the_first_30_faults_and_counts_the_rest(b):
     for number in range(100):
         b.faults.nack(routing_key=f"q{number}")
     report = b.faults.report()

@@ -24,7 +24,7 @@ def test_the_nearest_name_ignores_case_and_separators(name, found):
     assert nearest(name, ["basic.publish", "queue.declare"]) == found
 
 
-def test_texts_of_hints():
+def test_hint_suggests_the_nearest_name_or_lists_accepted_names():
     assert did_you_mean("hour", ["hours", "days"], "=") == "; did you mean hours=?"
     assert did_you_mean("ordres", ["orders"], quoted=True) == "; did you mean 'orders'?"
     assert did_you_mean("x", ["hours"]) == ""
@@ -45,7 +45,7 @@ def test_right_arguments_are_passed_on():
     assert Example.call.__name__ == "call"
 
 
-def test_wrong_arguments_are_named_with_the_accepted_ones():
+def test_error_for_a_wrong_argument_lists_the_accepted_arguments():
     with pytest.raises(TypeError) as raised:
         Example().call(1, thrid=2)
     assert str(raised.value) == "call() has no argument 'thrid'; did you mean third=? Accepted: first, second, third"
@@ -82,7 +82,7 @@ def test_wrong_arguments_are_named_with_the_accepted_ones():
         (lambda b: b.restart(dwon=1), "restart() has no argument 'dwon'; did you mean down=? Accepted: down"),
     ],
 )
-def test_calls_of_the_testing_api(call, text):
+def test_wrong_arguments_of_testing_api_calls_are_explained(call, text):
     with Broker() as b, pytest.raises(TypeError) as raised:
         call(b)
     assert text in str(raised.value)
@@ -100,13 +100,13 @@ def test_calls_of_the_testing_api(call, text):
         (lambda b: testing.zzz, "has no attribute 'zzz'; it has AsyncBroker, AsyncVhost, Broker, Message"),
     ],
 )
-def test_attributes_that_are_not_there(look, text):
+def test_error_for_a_missing_attribute_suggests_an_existing_one(look, text):
     with pytest.raises(AttributeError) as raised:
         look(Broker())
     assert str(raised.value).endswith(text) or text in str(raised.value)
 
 
-def test_arguments_of_a_broker():
+def test_misspelled_broker_setting_is_an_error_with_a_suggestion():
     for name, meant in (("prot", "port"), ("managment", "management"), ("consumer_timout", "consumer_timeout")):
         with pytest.raises(ValueError, match=f"there is no setting {name}; did you mean {meant}"):
             Broker(**{name: 1})

@@ -81,7 +81,7 @@ def ready(b):
 
 @needs_counts
 @pytest.mark.explore
-def test_twenty_thousand_messages_in_one_go(b, connect):
+def test_inspector_sees_20000_messages_sent_in_one_write(b, connect):
     client = connect()
     data = publish(b"x" * 100) * COUNT
     for run in range(1, 4):
@@ -91,14 +91,14 @@ def test_twenty_thousand_messages_in_one_go(b, connect):
 
 @needs_counts
 @pytest.mark.explore
-def test_a_hundred_times_at_once(b, connect):
+def test_inspector_sees_all_sent_messages_in_100_runs(b, connect):
     client = connect()
     for run in range(1, 101):
         client.send(publish(b"x" * 400) * 300 * (1 + run % 4))
         assert ready(b) == 300 * sum(1 + each % 4 for each in range(1, run + 1))
 
 
-def test_messages_are_there_at_once_a_hundred_times(b, connect):
+def test_messages_call_sees_messages_sent_just_before_in_100_runs(b, connect):
     client = connect()
     for run in range(100):
         client.send(publish(b"%d" % run) * 50 + method(1, "queue.purge", queue="q") + publish(b"last %d" % run) * 2)
@@ -107,7 +107,7 @@ def test_messages_are_there_at_once_a_hundred_times(b, connect):
 
 
 @needs_counts
-def test_large_bodies(b, connect):
+def test_inspector_sees_large_messages_sent_just_before(b, connect):
     client = connect()
     body = bytes(300_000)
     for run in range(1, 6):
@@ -116,7 +116,7 @@ def test_large_bodies(b, connect):
 
 
 @pytest.mark.explore
-def test_several_clients_in_threads(b, connect):
+def test_inspector_sees_messages_of_several_clients_in_threads(b, connect):
     clients = [connect() for _ in range(8)]
     threads = [threading.Thread(target=client.send, args=(publish(b"x" * 100) * 3_000,)) for client in clients]
     for thread in threads:
@@ -127,7 +127,7 @@ def test_several_clients_in_threads(b, connect):
 
 
 @pytest.mark.explore
-def test_a_client_that_never_stops_sending(b, connect):
+def test_constantly_sending_client_does_not_block_the_inspector(b, connect):
     client, busy = connect(), connect()
     stopping = threading.Event()
 
@@ -147,7 +147,7 @@ def test_a_client_that_never_stops_sending(b, connect):
 
 
 @needs_counts
-def test_a_process_that_has_sent(b):
+def test_inspector_sees_messages_sent_by_another_process(b):
     with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
         connection.channel().queue_delete("q")
     command = [sys.executable, "-c", SENDER, str(b.port), str(COUNT)]
@@ -159,7 +159,7 @@ def test_a_process_that_has_sent(b):
 
 
 @pytest.mark.explore
-def test_a_client_that_has_sent_and_closed(b, connect):
+def test_inspector_sees_messages_of_a_client_that_has_closed(b, connect):
     connect()
     for run in range(1, 11):
         client = Client(b)
@@ -169,7 +169,7 @@ def test_a_client_that_has_sent_and_closed(b, connect):
 
 
 @pytest.mark.explore
-def test_a_client_that_nobody_has_accepted_yet(b):
+def test_inspector_sees_messages_of_a_connection_not_yet_accepted(b):
     """The client sends everything without waiting for an answer."""
     start = method(0, "connection.start-ok", mechanism="PLAIN", response=b"\0guest\0guest", locale="en_US")
     tune = method(0, "connection.tune-ok", channel_max=100, frame_max=131072, heartbeat=0)
@@ -195,7 +195,7 @@ def test_sent_data_is_handled_before_the_clock_moves(b, connect):
 
 
 @pytest.mark.explore
-def test_published_and_refused(b, connect):
+def test_publish_and_error_records_include_data_sent_just_before(b, connect):
     client = connect()
     client.send(publish(b"x" * 100) * COUNT + publish(b"the last", routing_key="the last"))
     assert [message.body for message in b.published(routing_key="the last")][-1:] == [b"the last"]
@@ -203,7 +203,7 @@ def test_published_and_refused(b, connect):
     assert b.channel_errors[-1].text == "NOT_FOUND - no queue 'nobody' in vhost '/'"
 
 
-def test_the_beginning_of_a_frame_is_not_waited_for(b, connect):
+def test_inspector_does_not_wait_for_the_rest_of_an_incomplete_frame(b, connect):
     client = connect()
     data = publish(b"x" * 100)
     client.send(data * 100 + data[:-10])
@@ -213,7 +213,7 @@ def test_the_beginning_of_a_frame_is_not_waited_for(b, connect):
 
 
 @pytest.mark.explore
-def test_data_held_by_an_alarm_is_not_waited_for(b, connect):
+def test_inspector_does_not_wait_for_data_held_back_by_an_alarm(b, connect):
     client = connect()
     with b.faults.block():
         client.send(publish(b"x" * 100) * COUNT)
@@ -221,7 +221,7 @@ def test_data_held_by_an_alarm_is_not_waited_for(b, connect):
     assert ready(b) == COUNT
 
 
-def test_data_held_by_a_fault_is_not_waited_for(b, connect):
+def test_inspector_does_not_wait_for_data_held_back_by_a_fault(b, connect):
     client = connect()
     with b.faults.stop_reading():
         client.send(publish(b"x" * 100) * 100)
@@ -230,7 +230,7 @@ def test_data_held_by_a_fault_is_not_waited_for(b, connect):
 
 
 @pytest.mark.explore
-def test_a_client_that_does_not_read_its_answers_is_not_waited_for(b, connect):
+def test_inspector_does_not_wait_for_a_client_that_reads_no_answers(b, connect):
     client = connect()
     other = connect()
     client.send(publish(bytes(1_000_000)) * 50)
@@ -250,7 +250,7 @@ def test_a_client_that_does_not_read_its_answers_is_not_waited_for(b, connect):
 
 @pytest.mark.explore
 @pytest.mark.parametrize(("listening", "connected"), [("::", "127.0.0.1"), ("::", "::1"), ("::1", "::1")])
-def test_over_ipv6(listening, connected):
+def test_inspector_sees_messages_sent_over_ipv6(listening, connected):
     with Broker(host=listening) as b:
         client = Client(SimpleNamespace(host=connected, port=b.port))
         client.call("queue.declare", queue="q")
@@ -261,7 +261,7 @@ def test_over_ipv6(listening, connected):
 
 @pytest.mark.explore
 @pytest.mark.parametrize("system", ["no numbers", "no netlink"])
-def test_systems_with_less_information(b, connect, monkeypatch, system):
+def test_wait_until_works_on_systems_that_do_not_report_unread_bytes(b, connect, monkeypatch, system):
     if system == "no numbers":
         monkeypatch.setattr(in_flight, "received", lambda sock: None)
     monkeypatch.setattr(Peers, "written", lambda self, sock: 0)
@@ -273,7 +273,7 @@ def test_systems_with_less_information(b, connect, monkeypatch, system):
 
 
 @needs_counts
-async def test_a_client_with_asyncio(b):
+async def test_inspector_sees_messages_of_an_asyncio_client(b):
     _, writer = await asyncio.open_connection(b.host, b.port)
     with pika.BlockingConnection(pika.URLParameters(b.url)) as connection:
         connection.channel().queue_declare("q")

@@ -58,7 +58,7 @@ def test_wait_until_a_queue_is_empty(b, channel):
     b.wait_until(queue="q", ready=4, unacked=0, consumers=0, timeout=60)
 
 
-def test_wait_until_shows_what_there_is(b, channel):
+def test_failed_wait_until_shows_the_state_of_the_broker(b, channel):
     channel.queue_declare("q")
     channel.queue_declare("dlq")
     channel.basic_publish("", "q", b"x")
@@ -83,7 +83,7 @@ def test_wait_until_shows_what_there_is(b, channel):
     )
 
 
-def test_a_name_that_is_not_found_is_compared_with_those_that_are(b, channel):
+def test_error_for_an_unknown_queue_suggests_an_existing_name(b, channel):
     channel.queue_declare("orders")
     channel.exchange_declare("shop")
 
@@ -106,7 +106,7 @@ def test_a_name_that_is_not_found_is_compared_with_those_that_are(b, channel):
         b.messages("oders")
 
 
-def test_an_unroutable_message_is_compared_with_the_queues(b, channel):
+def test_error_suggests_a_queue_for_an_unroutable_message(b, channel):
     channel.queue_declare("orders")
     channel.basic_publish("", "order", b"1")
     channel.basic_publish("", "nothing alike", b"2")
@@ -157,7 +157,7 @@ def test_published_refuses_values_that_no_message_can_have(b, arguments, text):
         b.published(**arguments)
 
 
-def test_queues_of_one_name_in_two_vhosts_have_to_be_told_apart(b, channel):
+def test_queue_name_that_exists_in_two_vhosts_requires_a_vhost(b, channel):
     channel.queue_declare("q")
     with pika.BlockingConnection(pika.URLParameters(b.url)) as other:
         other.channel().queue_declare("q", exclusive=True)
@@ -178,7 +178,7 @@ async def test_waiting_on_an_event_loop_is_refused(b, vhost):
         await asyncio.to_thread(b.wait_until, queue="q", timeout=0)
 
 
-def test_waiting_ends_with_the_broker():
+def test_wait_until_ends_with_an_error_when_the_broker_stops():
     b = Broker().start()
     looks = threading.Event()
     find = b._instance.inspector._find
@@ -199,7 +199,7 @@ def test_waiting_ends_with_the_broker():
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
-def test_looking_at_messages_leaves_them_as_they_are(b, channel, kind):
+def test_inspecting_messages_does_not_change_them(b, channel, kind):
     channel.queue_declare("q", durable=True, arguments={"x-queue-type": kind})
     for body in (b"1", b"2", b"3"):
         channel.basic_publish("", "q", body)
@@ -235,7 +235,7 @@ def test_a_dead_letter_has_its_history(b, channel):
     assert dead.headers["x-death"][0]["queue"] == "q"
 
 
-def test_messages_of_a_queue_that_is_not_there(b, vhost):
+def test_messages_of_a_missing_queue_is_an_error(b, vhost):
     fails(lambda: b.messages("q"), "there is no queue 'q'", "no queue is there")
 
 
@@ -260,7 +260,7 @@ def test_published_messages_are_recorded(b, channel):
     )
 
 
-def test_waiting_for_what_is_published(b, channel):
+def test_published_waits_for_messages_not_yet_published(b, channel):
     channel.queue_declare("q")
     connection = channel.connection
     publishing = threading.Timer(
@@ -296,7 +296,7 @@ def test_waiting_for_what_is_published(b, channel):
         b.published(exchange="x", count=1, timeout=0)
 
 
-def test_messages_that_come_near_are_shown(b, channel):
+def test_error_of_published_shows_messages_that_nearly_match(b, channel):
     channel.exchange_declare("orders")
     channel.basic_publish("orders", "created", b"41")
     channel.basic_publish("", "created", b"42")
@@ -359,7 +359,7 @@ def test_the_number_of_remembered_publishes_is_limited(b, channel):
     assert "(and 5 earlier ones, which are no longer remembered)" in repr(b.published(exchange="other"))
 
 
-def test_large_records_are_discarded_earlier():
+def test_remembered_records_are_limited_by_their_total_size():
     newest = Newest(10, 100)
     for size in (40, 40, 40, 1000):
         newest.add(size, size)

@@ -144,7 +144,7 @@ def test_a_broker_that_was_stopped_is_freed(client, use, kept):
     assert living() == before
 
 
-def test_messages_that_were_published_are_let_go_of_before_garbage_is_collected(client):
+def test_stopped_broker_drops_recorded_messages_before_garbage_collection(client):
     b = Broker().start()
     connected = client(b)
     ready(connected)
@@ -156,7 +156,7 @@ def test_messages_that_were_published_are_let_go_of_before_garbage_is_collected(
 
 
 @pytest.mark.parametrize("use", USES)
-def test_a_restarted_broker_has_one_set_of_objects(client, use):
+def test_objects_of_earlier_runs_are_freed_after_a_broker_restart(client, use):
     before = living()
     with Broker() as b:
         use(client(b))
@@ -170,7 +170,7 @@ def test_a_restarted_broker_has_one_set_of_objects(client, use):
         assert found == {"Server": 1, "Instance": 1, "Broker": 1, "Vhost": 1, "LocalQueue": queues}
 
 
-def test_faults_keep_no_broker_that_has_ended(client):
+def test_injected_faults_do_not_keep_a_stopped_broker_in_memory(client):
     before = living()
     b = Broker().start()
     b.faults.nack(2)

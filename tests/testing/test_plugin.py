@@ -41,16 +41,16 @@ def run(pytester, monkeypatch):
     return run
 
 
-def test_pytest_finds_it(pytestconfig):
+def test_pytest_finds_the_installed_plugin(pytestconfig):
     assert pytestconfig.pluginmanager.get_plugin("amqpbroker") is plugin
 
 
-def test_it_knows_every_version():
+def test_plugin_knows_every_supported_rabbitmq_version():
     assert tuple(COMPATS) == plugin.VERSIONS
     assert Broker(compat=plugin.VERSIONS[-1])
 
 
-def test_a_run_that_does_not_use_it_imports_nothing():
+def test_importing_the_plugin_does_not_import_the_broker():
     test = "import sys; import pytest; before = set(sys.modules); import amqpbroker.testing.plugin; "
     test += "print(sorted(set(sys.modules) - before))"
     ran = subprocess.run([sys.executable, "-c", test], capture_output=True, text=True, check=True)
@@ -81,14 +81,14 @@ def test_tests_share_a_broker_and_have_vhosts_of_their_own(run):
     run(TESTS + LAST.format(condition="len(brokers) == 1 and not amqp_broker.clock.frozen"), "5 passed")
 
 
-def test_each_can_have_a_broker_of_its_own(run):
+def test_function_scope_gives_each_test_its_own_broker(run):
     last = LAST.format(condition="len(brokers) == 4")
     run(TESTS + last, "5 passed", "--amqp-broker-scope", "function")
     run(TESTS + last, "5 passed", pytest_ini="[pytest]\namqp_broker_scope = function\n")
 
 
 @pytest.mark.process
-def test_it_works_under_xdist(run):
+def test_plugin_works_under_xdist(run):
     run(TESTS, "4 passed", "-p", "xdist", "-n", "2")
 
 
@@ -138,7 +138,7 @@ async def test_fails_at_its_line(async_amqp_vhost):
         ("anyio.pytest_plugin", "pytest.mark.anyio", ()),
     ],
 )
-def test_async_tests_await_it(run, plugin_name, mark, options):
+def test_async_tests_can_await_the_fixtures(run, plugin_name, mark, options):
     conftest = "import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
     test = "import aio_pika\n" + ASYNC.replace("{mark}", mark)
     output = run(test, "1 failed, 3 passed", "-p", plugin_name, *options, conftest_py=conftest)
@@ -178,13 +178,13 @@ async def test_starts_and_stops(amqp_broker):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_anyio_runs_it_with_each_backend(run, backend):
+def test_async_fixtures_work_with_each_anyio_backend(run, backend):
     pytest.importorskip(backend)
     conftest = f"import pytest\n\n@pytest.fixture\ndef anyio_backend():\n    return {backend!r}\n"
     run(TRIO, "2 passed", "-p", "anyio.pytest_plugin", conftest_py=conftest)
 
 
-def test_a_test_is_run_with_each_version(run):
+def test_amqp_version_fixture_runs_a_test_with_each_version(run):
     test = """
 seen = []
 
@@ -205,7 +205,7 @@ def test_other():
     run(test.replace("{versions}", "['4.0', '4.3']"), "5 passed", "--amqp-version", "4.0", "--amqp-version", "4.3")
 
 
-def test_the_broker_has_the_projects_settings(run):
+def test_amqp_settings_fixture_configures_the_broker(run):
     conftest = 'import pytest\n\n@pytest.fixture(scope="session")\ndef amqp_settings():\n    return {settings}\n'
     test = "def test_it(amqp_broker):\n    assert amqp_broker.http_url\n"
     run(test, "1 passed", conftest_py=conftest.format(settings='{"management": True}'))
@@ -213,7 +213,7 @@ def test_the_broker_has_the_projects_settings(run):
     assert "set amqp_version" in output
 
 
-def test_a_wrong_option_is_told(run):
+def test_wrong_plugin_option_is_an_error(run):
     wrong = "amqp_broker_scope = galaxy: this must be one of session"
     run(TESTS, wrong, pytest_ini="[pytest]\namqp_broker_scope = galaxy\n")
     run(TESTS, "amqp_version = 3.9: this must be one of 4.0", pytest_ini="[pytest]\namqp_version = 4.1 3.9\n")
@@ -253,7 +253,7 @@ def test_a_failed_test_reports_its_faults_and_the_next_has_none(run):
 
 
 @pytest.mark.parametrize("broker", ["amqp_broker", "amqp_vhost"])
-def test_a_failed_wait_is_shown_at_the_line_of_the_test(run, broker):
+def test_traceback_of_a_failed_wait_ends_in_the_line_of_the_test(run, broker):
     calls = ("wait_until(queue='q', timeout=0)", "published(count=1, timeout=0)", "messages('q')")
     test = "".join(f"\ndef test_{n}({broker}):\n    {broker}.{call}\n" for n, call in enumerate(calls))
     output = run(test, "3 failed")

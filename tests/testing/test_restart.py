@@ -81,7 +81,7 @@ def test_transient_messages_are_gone_after_a_restart(b):
         connection.channel().exchange_declare("transient", passive=True)
 
 
-def test_time_goes_on(b):
+def test_ttl_and_delays_continue_across_a_restart(b):
     connection = connected(b.url)
     channel = connection.channel()
     channel.queue_declare("q", durable=True, arguments={"x-message-ttl": 60_000})
@@ -104,7 +104,7 @@ def test_time_goes_on(b):
     assert [m.body for m in b.messages("due")] == [b"late"]
 
 
-def test_ports_users_and_vhosts_are_the_same(b):
+def test_ports_users_and_vhosts_survive_a_restart(b):
     b.add_vhost("green")
     b.delete_vhost("blue")
     urls = [b.url_of("green", "bob"), b.url]
@@ -118,14 +118,14 @@ def test_ports_users_and_vhosts_are_the_same(b):
         connected(b.url_of("blue"))
 
 
-def test_it_can_be_down_for_a_while(b):
+def test_restart_keeps_the_broker_down_for_the_given_time(b):
     began = time.monotonic()
     b.restart(0.2)
     assert time.monotonic() - began >= 0.2
     connected(b.url).close()
 
 
-def test_stopping_ends_a_restart(b):
+def test_stop_during_a_restart_ends_the_restart(b):
     url, raised = b.url, []
 
     def restart():
@@ -163,7 +163,7 @@ def test_delayed_returned_messages_are_ready_after_a_restart() -> None:
         assert [message.body for message in b.messages("q")] == [b"1", b"2"]
 
 
-def test_a_stop_before_a_restart_wins(b):
+def test_restart_requested_after_stop_does_not_keep_the_broker_running(b):
     instance, thread = b._instance, b._host.thread
 
     def stop_and_restart():
@@ -175,7 +175,7 @@ def test_a_stop_before_a_restart_wins(b):
     assert not thread.is_alive()
 
 
-def test_a_restart_of_a_stopped_broker_says_so(b):
+def test_restart_of_a_stopped_broker_is_an_error(b):
     async def stop():
         b._instance.server.stop()
 
@@ -210,7 +210,7 @@ def test_calls_to_a_stopping_broker_are_refused_at_once(monkeypatch):
     b.stop()
 
 
-def test_a_restart_that_takes_too_long_says_what_there_is(b, monkeypatch):
+def test_error_of_a_restart_that_times_out_lists_the_active_faults(b, monkeypatch):
     b.faults.nack(routing_key="nobody")
     monkeypatch.setattr(b._host, "patience_s", 0.05)
     monkeypatch.setattr(b._instance, "restart", lambda down_s: None)

@@ -29,7 +29,7 @@ def api(b):
         yield client
 
 
-def test_time_is_moved_on(b, api):
+def test_clock_is_advanced_and_frozen_over_http(b, api):
     before = b.clock.now()
     shown = api.post("/clock/advance", json={"hours": 2, "seconds": 0.5}).json()
     assert (b.clock.now() - before).total_seconds() == pytest.approx(7200.5, abs=60)
@@ -59,7 +59,7 @@ def test_time_is_moved_on(b, api):
         ),
     ],
 )
-def test_a_span_that_is_none_is_refused(api, body, reason):
+def test_invalid_time_span_is_refused_with_a_reason(api, body, reason):
     answer = api.post("/clock/advance", json=body)
     assert (answer.status_code, re.sub(r"from \d\d+", "from NOW", answer.json()["reason"])) == (400, reason)
 
@@ -137,7 +137,7 @@ def test_the_state_of_the_broker_is_returned(api, channel, vhost):
     assert api.get("/queues/absent/q/messages").status_code == 404
 
 
-def test_waiting(api, channel):
+def test_wait_until_and_published_answer_over_http(api, channel):
     channel.queue_declare("q")
     channel.basic_publish("", "q", b"x")
     state = {"vhost": "a/b", "name": "q", "ready": 1, "unacked": 0, "consumers": 0}
@@ -180,7 +180,7 @@ def test_wait_until_refuses_invalid_arguments(api, body, reason):
 
 
 @pytest.mark.parametrize("count", ["-1", "x", "9" * 5000])
-def test_a_count_that_is_none_is_refused(api, count):
+def test_count_that_is_not_a_whole_number_is_refused(api, count):
     answer = api.get("/published", params={"count": count})
     assert answer.status_code == 400
     assert answer.json()["reason"].startswith(f'count = "{count[:50]}')
@@ -198,7 +198,7 @@ def restarted(api, **body):
         time.sleep(0.01)
 
 
-def test_a_broker_within_the_process_is_restarted(tmp_path):
+def test_http_request_restarts_a_broker_in_the_test_process(tmp_path):
     with (
         Broker(management=True) as b,
         httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest"), timeout=60) as api,
@@ -211,7 +211,7 @@ def test_a_broker_within_the_process_is_restarted(tmp_path):
         assert [queue.name for queue in b.queues()] == ["q"]
 
 
-def test_a_restart_takes_as_long_as_it_is_told():
+def test_restart_over_http_lasts_as_long_as_down_says():
     with (
         Broker(management=True) as b,
         httpx.Client(base_url=f"{b.http_url}/api/testing", auth=("guest", "guest"), timeout=60) as api,
@@ -232,7 +232,7 @@ def test_a_restart_takes_as_long_as_it_is_told():
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["data-dir", "in-memory"])
-def test_a_process_is_restarted_within_itself(tmp_path, kept):
+def test_http_request_restarts_a_broker_process_without_ending_it(tmp_path, kept):
     arguments = ["--data-dir", str(tmp_path / "data")] if kept else []
     with BrokerProcess(tmp_path, "--testing", *arguments) as process:
         url = f"http://127.0.0.1:{process.port_of('http')}/api/testing"

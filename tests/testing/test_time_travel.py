@@ -27,7 +27,7 @@ def channel(b):
         yield connection.channel()
 
 
-def test_two_hours_in_a_queue_pass_at_once(b, channel):
+def test_advancing_the_clock_two_hours_dead_letters_an_expired_message(b, channel):
     channel.queue_declare("dlq")
     waits = {"x-message-ttl": 7_200_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq"}
     channel.queue_declare("waits", arguments=waits)
@@ -39,7 +39,7 @@ def test_two_hours_in_a_queue_pass_at_once(b, channel):
     channel.queue_delete("waits")
 
 
-def test_a_chain_of_retries_delivers_in_the_order_of_time(b, channel):
+def test_retry_queues_deliver_in_order_of_time_when_the_clock_advances(b, channel):
     def pause(queue, hours, then):
         arguments = {
             "x-message-ttl": hours * 3_600_000,
@@ -84,7 +84,7 @@ def test_an_unused_queue_expires(b, channel):
         channel.queue_declare("unused", passive=True)
 
 
-def test_a_consumer_that_holds_a_message_too_long_loses_its_channel(b, channel):
+def test_channel_is_closed_when_an_ack_exceeds_the_consumer_timeout(b, channel):
     channel.queue_declare("held")
     channel.basic_publish("", "held", b"x")
     channel.basic_get("held")
@@ -113,7 +113,7 @@ def test_time_stands_still_when_it_is_frozen():
         assert not b.clock.frozen
 
 
-def test_advancing_a_year_costs_only_its_due_events():
+def test_advancing_the_clock_by_a_year_is_fast_without_due_events():
     with Broker(management=True) as b, connected(b.url) as connection:
         connection.channel().queue_declare("q")
         started = time.perf_counter()
@@ -126,7 +126,7 @@ def test_time_does_not_go_back(b):
         b.clock.advance(hours=-1)
 
 
-def test_due_events_happen_in_order_every_time():
+def test_due_events_happen_in_the_same_order_in_every_run():
     chance = random.Random(7)
     due = [chance.randrange(1, 3_600) for _ in range(60)]
 

@@ -32,7 +32,7 @@ def decoded(authority):
     return decode
 
 
-def test_subject_issuer_and_validity(decoded):
+def test_certificate_subject_issuer_and_validity_are_decoded(decoded):
     certificate = decoded(name("client", (NameOID.ORGANIZATION_NAME, "x")))
     assert certificate.subject == "CN=client,O=x"
     assert certificate.issuer == "CN=test authority"
@@ -74,18 +74,18 @@ def test_a_distinguished_name_is_written_as_rabbitmq_writes_it(decoded):
     )
 
 
-def test_a_part_of_several_values(decoded):
+def test_distinguished_name_part_with_several_values_is_decoded(decoded):
     pairs = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, "org"), x509.NameAttribute(NameOID.COMMON_NAME, "mcn")]
     certificate = decoded(x509.Name([x509.RelativeDistinguishedName(pairs)]))
     assert certificate.subject == "CN=mcn+O=org"
     assert certificate.common_names == ("mcn",)
 
 
-def test_several_common_names(decoded):
+def test_several_common_names_of_a_certificate_are_decoded(decoded):
     assert decoded(name("second", (NameOID.COMMON_NAME, "first"))).common_names == ("first", "second")
 
 
-def test_alternative_names_of_every_kind(decoded):
+def test_subject_alternative_names_of_every_type_are_decoded(decoded):
     certificate = decoded(
         name("client"),
         x509.DNSName("a.example"),

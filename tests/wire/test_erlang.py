@@ -31,7 +31,7 @@ from amqpbroker.wire.values import Field, longstr
         (b"\xa0", '<<"\xa0">>'),
     ],
 )
-def test_binaries(value: bytes, printed: str) -> None:
+def test_binaries_are_printed_as_in_erlang(value: bytes, printed: str) -> None:
     assert erlang_binary(value) == printed
 
 
@@ -61,7 +61,7 @@ def test_binaries(value: bytes, printed: str) -> None:
         "1.5",
     ],
 )
-def test_floats(printed: str) -> None:
+def test_floats_are_printed_as_in_erlang(printed: str) -> None:
     assert erlang_float(float(printed)) == printed
 
 
@@ -83,7 +83,7 @@ def test_floats(printed: str) -> None:
         (Field("F", {"a": Field("F", {"b": longstr("c")})}), '[{<<"a">>,table,[{<<"b">>,longstr,<<"c">>}]}]'),
     ],
 )
-def test_terms(field: Field, printed: str) -> None:
+def test_field_values_are_printed_as_erlang_terms(field: Field, printed: str) -> None:
     assert erlang_term(field) == printed
 
 
@@ -99,14 +99,14 @@ def test_terms(field: Field, printed: str) -> None:
         ("日", "[26085]"),
     ],
 )
-def test_strings(characters: str, printed: str) -> None:
+def test_strings_are_printed_as_in_erlang(characters: str, printed: str) -> None:
     assert erlang_string(characters) == printed
 
 
 @pytest.mark.parametrize(
     ("value", "printed"), [(b"abc", "abc"), ("日".encode(), "日"), (b"bo\xe9", "boé"), (b"1\xe6\x97", "1æ\x97")]
 )
-def test_characters(value: bytes, printed: str) -> None:
+def test_bytes_are_printed_as_utf_8_or_else_latin_1_as_in_erlang(value: bytes, printed: str) -> None:
     assert erlang_characters(value) == printed
 
 

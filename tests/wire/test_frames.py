@@ -30,7 +30,7 @@ def split(data: bytes) -> list[tuple[int, int, bytes]]:
     return frames
 
 
-def test_a_frame_is_type_channel_size_payload_end() -> None:
+def test_frame_is_encoded_as_type_channel_size_payload_and_end() -> None:
     assert frame(METHOD, 258, b"abc") == b"\x01\x01\x02\0\0\0\x03abc\xce"
     assert HEARTBEAT_FRAME == b"\x08\0\0\0\0\0\0\xce"
 
@@ -39,7 +39,7 @@ def test_a_frame_is_type_channel_size_payload_end() -> None:
     channel=st.integers(1, 65535), body=st.binary(max_size=200), limit=st.sampled_from([0, 9, 10, 57, 208, 209, 4096])
 )
 @effort(150)
-def test_content_fits_frame_max_and_nothing_is_lost(channel: int, body: bytes, limit: int) -> None:
+def test_content_is_split_into_frames_of_at_most_frame_max(channel: int, body: bytes, limit: int) -> None:
     properties = encode_properties({"priority": 3, "message_id": b"m"})
     header, *parts = split(content(channel, properties, body, limit))
     assert header[:2] == (HEADER, channel)
@@ -61,7 +61,7 @@ def test_properties_and_body_are_extracted_from_content_frames(properties: bytes
     assert content_body(frames, len(body)) == body
 
 
-def test_pamqp_decodes_the_frames() -> None:
+def test_content_frames_are_decoded_by_pamqp() -> None:
     data = content(3, encode_properties({"content_type": b"text/plain"}), b"hello", 0)
     size, channel, header = pamqp_frame.unmarshal(data)
     assert (channel, type(header), header.body_size) == (3, pamqp_header.ContentHeader, 5)
@@ -71,7 +71,7 @@ def test_pamqp_decodes_the_frames() -> None:
 
 
 @given(channel=st.integers(1, 65535), parts=st.lists(st.binary(max_size=50), max_size=5))
-def test_a_body_in_parts_is_one_frame(channel: int, parts: list[bytes]) -> None:
+def test_body_in_several_parts_is_encoded_as_one_frame(channel: int, parts: list[bytes]) -> None:
     body = b"".join(parts)
     properties = encode_properties({"priority": 3})
     assert lone_content(channel, properties, parts, len(body)) == content(channel, properties, body, 0)

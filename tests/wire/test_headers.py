@@ -85,7 +85,7 @@ def test_headers_that_rabbitmq_cannot_read_are_malformed(properties: str) -> Non
         normalised(bytes.fromhex(properties))
 
 
-def test_nesting_has_a_limit() -> None:
+def test_nesting_of_table_and_array_fields_is_limited() -> None:
     field = Field("V", None)
     for _ in range(MAX_DEPTH + 10):
         field = Field("A", [field])
@@ -121,14 +121,14 @@ def test_normalised_headers_are_sorted_and_have_the_same_values(headers: Table) 
 
 
 @given(raw=st.binary(min_size=2, max_size=40))
-def test_any_bytes_give_properties_or_an_error(raw: bytes) -> None:
+def test_normalising_any_bytes_gives_properties_or_malformed_error(raw: bytes) -> None:
     raw = b"\x20" + raw[1:]
     with contextlib.suppress(MalformedError):
         assert len(normalised(raw)) <= len(raw)
 
 
 @given(headers=st.none() | tables, changes=tables)
-def test_with_headers_sets_and_sorts(headers: Table | None, changes: Table) -> None:
+def test_with_headers_sets_and_sorts_headers(headers: Table | None, changes: Table) -> None:
     before = {"content_type": b"c", "priority": 3}
     raw = normalised(encode_properties(before if headers is None else {**before, "headers": headers}))
     after = with_headers(raw, changes)

@@ -14,7 +14,7 @@ methods = st.sampled_from(sorted(METHODS.values()))
 calls = methods.flatmap(lambda method: st.tuples(st.just(method), arguments(method)))
 
 
-def test_methods_are_those_of_the_specification_and_access_request() -> None:
+def test_known_methods_are_those_of_the_specification_and_access_request() -> None:
     assert set(METHODS) == {*commands.INDEX_MAPPING, 30 << 16 | 10, 30 << 16 | 11}
     assert {"queue.declare-ok", "basic.get-empty", "connection.update-secret", "access.request"} <= set(BY_NAME)
     assert {10, 20, 30, 40, 50, 60, 85, 90} == CLASS_IDS
@@ -31,7 +31,7 @@ def test_encoded_arguments_are_decoded_again(call: tuple[Method, dict[str, Any]]
 
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_missing_arguments_are_encoded_as_empty(name: str) -> None:
+def test_missing_method_arguments_are_encoded_as_empty_values(name: str) -> None:
     method = BY_NAME[name]
     empty: dict[str, Any] = {"shortstr": "", "longstr": b"", "table": {}, "bit": False}
     assert decode(method, encode(name)) == {field: empty.get(kind, 0) for field, kind in method.fields}
@@ -51,7 +51,7 @@ def test_a_truncated_or_extended_method_is_malformed(call: tuple[Method, dict[st
 
 @given(method=methods, raw=st.binary(max_size=40))
 @effort(300)
-def test_any_bytes_are_arguments_or_malformed(method: Method, raw: bytes) -> None:
+def test_any_bytes_decode_as_method_arguments_or_are_malformed(method: Method, raw: bytes) -> None:
     try:
         values = decode(method, b"\0\0\0\0" + raw)
     except MalformedError:
@@ -59,7 +59,7 @@ def test_any_bytes_are_arguments_or_malformed(method: Method, raw: bytes) -> Non
     assert decode(method, encode(method.name, **values)) == values
 
 
-def test_consecutive_bits_share_octets() -> None:
+def test_consecutive_bit_arguments_share_bytes() -> None:
     declare = encode("queue.declare", queue="q", passive=True, nowait=True)
     assert declare == bytes.fromhex("0032000a 0000 0171 11 00000000")
     nack = encode("basic.nack", delivery_tag=1, requeue=True)
@@ -67,7 +67,7 @@ def test_consecutive_bits_share_octets() -> None:
     assert encode("access.request", realm="/data", read=True)[-1] == 0b10000
 
 
-def test_a_shortstr_that_is_not_utf_8_has_its_own_error() -> None:
+def test_shortstr_that_is_not_utf_8_raises_not_utf8_error() -> None:
     with pytest.raises(NotUtf8Error):
         decode(BY_NAME["queue.declare"], encode("queue.declare", queue=b"\xff"))
 
@@ -78,7 +78,7 @@ def test_a_client_accepts_a_routing_key_of_any_bytes() -> None:
     assert decode(BY_NAME["basic.get-ok"], got, any_bytes=True)["routing_key"] == "k\udcff"
 
 
-def test_an_unknown_argument_raises_type_error() -> None:
+def test_unknown_method_argument_raises_type_error() -> None:
     with pytest.raises(TypeError, match="queu"):
         encode("queue.declare", queu="q")
 

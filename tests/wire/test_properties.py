@@ -22,7 +22,7 @@ def test_encoded_properties_are_decoded_again(values: dict[str, Any]) -> None:
 
 @given(values=properties)
 @effort(100)
-def test_scan_and_decoder_agree(values: dict[str, Any]) -> None:
+def test_scan_and_decoder_read_the_same_delivery_mode_and_priority(values: dict[str, Any]) -> None:
     raw = encode_properties(values)
     assert scan(raw, flags_of(raw)) == (values.get("delivery_mode", 0), values.get("priority", 0))
 
@@ -54,12 +54,12 @@ def test_truncated_or_extended_properties_are_malformed(values: dict[str, Any], 
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0", b"\0\1", b"\0\2", b"\0\3\0\0"])
-def test_flags_that_basic_does_not_have_are_malformed(raw: bytes) -> None:
+def test_property_flags_unknown_to_the_basic_class_are_malformed(raw: bytes) -> None:
     with pytest.raises(MalformedError):
         flags_of(raw)
 
 
-def test_the_same_bytes_as_pamqp() -> None:
+def test_encoded_properties_have_the_same_bytes_as_in_pamqp() -> None:
     theirs = Basic.Properties(
         content_type="text/plain",
         content_encoding="gzip",
@@ -92,14 +92,14 @@ def test_the_same_bytes_as_pamqp() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in PROPERTIES])
-def test_properties_that_must_be_read_on_publish_are_slow(name: str) -> None:
+def test_only_properties_that_publish_must_decode_are_flagged_slow(name: str) -> None:
     kind = next(kind for known, _, kind in PROPERTIES if known == name)
     value: Any = {"shortstr": b"1", "table": {}}.get(kind, 1)
     slow = flags_of(encode_properties({name: value})) & SLOW != 0
     assert slow == (name in ("headers", "reply_to", "expiration", "user_id"))
 
 
-def test_the_flags_are_those_of_pamqp():
+def test_property_flags_are_those_of_pamqp():
     names = {"message_type": "TYPE"}
     assert {name: getattr(property_flags, names.get(name, name.upper())) for name, _, _ in PROPERTIES} == {
         name: flag for name, flag, _ in PROPERTIES
@@ -107,6 +107,6 @@ def test_the_flags_are_those_of_pamqp():
     assert sum(flag for _, flag, _ in PROPERTIES) + property_flags.UNDEFINED == 0xFFFF
 
 
-def test_an_unknown_property_is_refused():
+def test_encoding_an_unknown_message_property_is_refused():
     with pytest.raises(ValueError, match="unknown message properties: colour, size"):
         encode_properties({"message_type": b"t", "size": 1, "colour": b"red"})

@@ -28,13 +28,13 @@ def in_order(table: Table) -> list[str]:
 
 
 @given(fields, st.binary(max_size=3), st.binary(max_size=3))
-def test_a_value_ends_where_the_encoder_ends_it(field: Field, before: bytes, behind: bytes) -> None:
+def test_value_end_finds_the_end_of_any_encoded_field(field: Field, before: bytes, behind: bytes) -> None:
     data = before + encode_field(field) + behind
     assert value_end(data, len(before)) == len(data) - len(behind)
 
 
 @given(properties, st.none() | close_tables, close_tables)
-def test_set_headers_are_where_the_encoder_would_put_them(
+def test_set_headers_gives_the_same_bytes_as_encoding_sorted_headers(
     values: dict[str, object], headers: Table | None, changes: Table
 ) -> None:
     values = {name: value for name, value in values.items() if name != "headers"}
@@ -54,20 +54,20 @@ def test_a_header_is_inserted_at_any_position_or_replaced(name: str) -> None:
 
 
 @given(close_tables, close_names, close_names)
-def test_headers_between_two_names(headers: Table, first: str, last: str) -> None:
+def test_headers_between_returns_the_headers_between_two_names(headers: Table, first: str, last: str) -> None:
     data = normalised(encode_properties({"content_type": b"c", "headers": headers, "priority": 1}))
     found = headers_between(data, *(bytes((len(name.encode()),)) + name.encode() for name in (first, last)))
     wanted = {name: headers[name] for name in headers if first.encode() <= name.encode() <= last.encode()}
     assert found == entries(wanted)
 
 
-def test_no_headers_are_between_any() -> None:
+def test_headers_between_is_empty_for_properties_without_headers() -> None:
     data = encode_properties({"content_type": b"c", "priority": 1})
     assert headers_between(data, b"\1a", b"\1z") == b""
 
 
 @given(properties)
-def test_properties_without_an_expiration(values: dict[str, object]) -> None:
+def test_without_expiration_removes_only_the_expiration(values: dict[str, object]) -> None:
     data = encode_properties(values)
     without = encode_properties({name: value for name, value in values.items() if name != "expiration"})
     assert without_expiration(data) == without
@@ -75,7 +75,7 @@ def test_properties_without_an_expiration(values: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name, _, _ in PROPERTIES])
-def test_each_property_beside_an_expiration_stays(name: str) -> None:
+def test_removing_the_expiration_keeps_each_other_property(name: str) -> None:
     value: dict[str, object] = {
         "headers": {"a": longstr("1")},
         "delivery_mode": 2,
@@ -108,7 +108,7 @@ def test_headers_are_sorted_in_place_in_the_frames(count: int) -> None:
         assert (after[:7], content_body(after, 4)) == (frames[:7], b"body")
 
 
-def test_more_orders_than_are_remembered_are_sorted() -> None:
+def test_more_header_orders_than_the_cache_holds_are_sorted() -> None:
     dice = random.Random(1)
     letters = "abcdefghijklmnopqrstuvwxyz"
     for _ in range(5000):
@@ -118,14 +118,14 @@ def test_more_orders_than_are_remembered_are_sorted() -> None:
 
 
 @pytest.mark.parametrize("names", [["b", "a", "b"], ["a", "a"], ["c", "b", "a", "b"]], ids=str)
-def test_names_that_are_repeated_are_merged(names: list[str]) -> None:
+def test_headers_with_repeated_names_are_merged(names: list[str]) -> None:
     table = b"".join(b"\1" + name.encode() + b"I" + number.to_bytes(4, "big") for number, name in enumerate(names))
     data = b"\x20\0" + len(table).to_bytes(4, "big") + table
     assert sort_headers(data, 2) is None
     assert merge_headers(data, 2) == normalised(data) != data
 
 
-def test_many_headers_are_merged() -> None:
+def test_unsorted_headers_too_many_to_sort_in_place_are_merged() -> None:
     data, at = with_headers({f"name-{number:02}": Field("I", number) for number in reversed(range(9))})
     assert sort_headers(data, at) is None
     assert merge_headers(data, at) == normalised(data)

@@ -96,14 +96,14 @@ APPLICATION = {
 }
 
 
-def test_properties_of_applications_are_accepted():
+def test_property_walk_accepts_all_properties_of_applications():
     data = encode_properties(APPLICATION)
     assert walked(data) == (data, 2, 3, (60_000, False), True, b"guest", None, (None, None))
     assert walked(encode_properties({})) == (b"\0\0", 0, 0, (-1, False), False, None, None, (None, None))
 
 
 @pytest.mark.parametrize("name", sorted(APPLICATION))
-def test_each_property_alone_is_accepted(name):
+def test_property_walk_accepts_each_property_alone(name):
     data = encode_properties({name: APPLICATION[name]})
     assert walked(data) == decoded(data) is not None
 
@@ -123,13 +123,13 @@ def test_each_property_alone_is_accepted(name):
     ],
     ids=str,
 )
-def test_properties_that_need_more_are_left_to_the_decoder(properties):
+def test_invalid_keys_and_expirations_are_left_to_the_properties_decoder(properties):
     assert walked(encode_properties(properties)) is None
 
 
 @pytest.mark.parametrize("expiration", [b"05000", b"+5", b"+00", b"000", b"0" * 250 + b"5", b"9" * 12, b"+1"])
 @pytest.mark.parametrize("others", [{}, APPLICATION], ids=["alone", "among others"])
-def test_an_expiration_that_is_written_differently_is_accepted(others, expiration):
+def test_property_walk_accepts_expirations_with_sign_or_leading_zeros(others, expiration):
     data = encode_properties({**others, "expiration": expiration})
     assert walked(data) == decoded(data) is not None
     assert walked(data)[3] == (int(expiration), expiration != b"9" * 12)
@@ -137,18 +137,18 @@ def test_an_expiration_that_is_written_differently_is_accepted(others, expiratio
 
 @pytest.mark.parametrize("items", [[], [longstr("a")], [Field("I", 1), longstr("a"), Field("A", []), longstr("")]])
 @pytest.mark.parametrize("headers", [("CC",), ("BCC",), ("BCC", "CC"), ("CC", "x", "BCC", "y"), ("aCC", "CC", "CCC")])
-def test_further_routing_keys_are_found(headers, items):
+def test_property_walk_finds_cc_and_bcc_headers(headers, items):
     data = encode_properties({"headers": {name: Field("A", items) for name in headers}})
     assert walked(data) == decoded(data) is not None
 
 
 @pytest.mark.parametrize("name", [b"CC", b"BCC"])
-def test_further_routing_keys_that_are_there_twice_are_left_to_the_decoder(name):
+def test_duplicate_cc_or_bcc_headers_are_left_to_the_properties_decoder(name):
     entry = bytes((len(name),)) + name + b"A\0\0\0\0"
     assert walked(b"\x20\0" + (2 * len(entry)).to_bytes(4, "big") + 2 * entry) is None
 
 
-def test_further_routing_keys_are_forgotten_by_the_next_walk():
+def test_next_property_walk_resets_cc_bcc_and_expiration():
     walk = PropertyWalk()
     assert walk.walk(encode_properties({"headers": {name: Field("A", []) for name in ("BCC", "CC")}}))
     assert walk.cc_at
@@ -171,13 +171,13 @@ UNSORTED = [
 
 @pytest.mark.parametrize("headers", UNSORTED, ids=lambda headers: ",".join(headers)[:40])
 @pytest.mark.parametrize("others", [{}, APPLICATION], ids=["alone", "among others"])
-def test_headers_in_another_order_are_accepted_and_sorted(headers, others):
+def test_property_walk_accepts_and_sorts_unsorted_headers(headers, others):
     data = encode_properties({**others, "headers": headers})
     assert walked(data) == decoded(data) is not None
     assert walked(data)[0] == encode_properties({**others, "headers": dict(sorted(headers.items()))}) != data
 
 
-def test_the_first_of_several_headers_with_one_name_is_kept():
+def test_property_walk_keeps_the_first_of_duplicate_headers():
     entries = b"\1bS\0\0\0\1y\1aI\0\0\0\1\1aI\0\0\0\2\1bt\1"
     data = b"\x30\0" + len(entries).to_bytes(4, "big") + entries + b"\2"
     kept = b"\1aI\0\0\0\1\1bS\0\0\0\1y"
@@ -186,13 +186,13 @@ def test_the_first_of_several_headers_with_one_name_is_kept():
 
 
 @pytest.mark.parametrize("name", sorted(APPLICATION))
-def test_the_name_of_direct_replies_is_found(name):
+def test_property_walk_finds_a_direct_reply_to(name):
     data = encode_properties({name: APPLICATION[name], "reply_to": REPLY[1:]})
     assert walked(data) == decoded(data)
     assert walked(data)[-2] == REPLY
 
 
-def test_a_reply_is_forgotten_by_the_next_walk():
+def test_next_property_walk_resets_the_direct_reply_to():
     walk = PropertyWalk()
     assert walk.walk(encode_properties({"reply_to": REPLY[1:]}))
     assert walk.reply_at
@@ -207,7 +207,7 @@ def nested(depth):
     return encode_properties({"headers": {"a": inner}})
 
 
-def test_nesting_has_the_bound_of_the_decoder():
+def test_property_walk_limits_nesting_as_the_decoder_does():
     assert walked(nested(60)) is not None
     for depth in range(60, 70):
         try:

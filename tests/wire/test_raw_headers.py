@@ -31,13 +31,13 @@ def found(data):
 
 
 @given(properties, BEFORE)
-def test_walk_and_decoder_agree(values, before):
+def test_raw_header_walk_and_decoder_find_the_same_headers(values, before):
     data = encode_properties({**values, **before})
     assert found(data) == decode_properties(data).get("headers")
 
 
 @given(TABLES, names)
-def test_a_header_that_is_not_there_is_not_found(table, name):
+def test_find_header_returns_only_headers_that_exist(table, name):
     data = encode_properties({"headers": table})
     assert header(data, name.encode()) == table.get(name)
     assert bool(find_header(data, name.encode())) == (name in table)
@@ -56,14 +56,14 @@ def test_headers_that_are_normalised_are_found_as_the_decoder_finds_them(table, 
         assert {name: header(data, name.encode()) for name in table} == {name: decoded.get(name) for name in table}
 
 
-def test_properties_without_headers():
+def test_properties_without_headers_have_no_header_to_find():
     for values in {}, {"content_type": b"a", "content_encoding": b"b", "app_id": b"c"}:
         data = encode_properties(values)
         assert headers_start(data) == 0
         assert header(data, b"a") is None
 
 
-def test_a_name_is_not_found_in_values_or_as_a_part_of_others():
+def test_header_name_inside_values_or_other_names_is_not_found():
     table = {"ab": longstr(b"\1aI\0\0\0\1"), "in": Field("F", {"a": longstr("inner")}), "": longstr("empty")}
     data = encode_properties({"headers": table})
     assert header(data, b"a") is None
@@ -71,6 +71,6 @@ def test_a_name_is_not_found_in_values_or_as_a_part_of_others():
     assert header(data, b"ab") == table["ab"]
 
 
-def test_an_unknown_type_is_refused():
+def test_header_of_an_unknown_field_type_is_refused():
     with pytest.raises(MalformedError, match="unknown field type 'Q'"):
         value_end(b"Q\0\0\0\0", 0)

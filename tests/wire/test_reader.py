@@ -40,7 +40,7 @@ def test_frames_arrive_in_pieces_of_any_size(seed):
     assert found == FRAMES * 20
 
 
-def test_caller_may_stop_between_two_frames():
+def test_reading_of_frames_can_be_stopped_and_resumed():
     reader = FrameReader(4096)
     reader.feed(DATA[:-1])
     found = [next(reader.frames()), next(reader.frames())]
@@ -50,7 +50,7 @@ def test_caller_may_stop_between_two_frames():
     assert found == FRAMES
 
 
-def test_missing_counts_up_to_the_next_head():
+def test_reader_reports_the_missing_bytes_up_to_the_next_frame_head():
     data = frame(BODY, 1, b"x" * 100)
     reader = FrameReader(4096)
     for at in range(len(data)):
@@ -59,7 +59,7 @@ def test_missing_counts_up_to_the_next_head():
     assert reader.missing == 0
 
 
-def test_frames_that_were_read_are_released():
+def test_reader_releases_frames_that_were_read():
     reader = FrameReader(4096)
     for _ in range(1000):
         assert len(read(reader, DATA + DATA[:20])) == len(FRAMES) + 1
@@ -68,7 +68,7 @@ def test_frames_that_were_read_are_released():
         assert reader.held == 0
 
 
-def test_head_is_known_before_it_is_checked():
+def test_reader_shows_a_frame_head_before_checking_it():
     reader = FrameReader(4096)
     reader.feed(b"\1\0\2\xff\0")
     assert reader.head() is None
@@ -77,7 +77,7 @@ def test_head_is_known_before_it_is_checked():
     assert list(reader.frames()) == []
 
 
-def test_bytes_can_be_taken_as_they_are():
+def test_reader_can_return_raw_bytes_instead_of_frames():
     reader = FrameReader(4096)
     reader.feed(b"hello")
     reader.feed(DATA[:10])
@@ -98,7 +98,7 @@ def test_bytes_can_be_taken_as_they_are():
         (FRAME_HEAD.pack(METHOD, 1, 4) + b"\0\x0a\0\x0a\xcd", "invalid frame: no end octet"),
     ],
 )
-def test_bytes_that_are_not_a_frame_are_refused_and_left(data, text):
+def test_reader_refuses_bytes_that_are_not_a_frame_and_keeps_them(data, text):
     reader = FrameReader(4096)
     reader.feed(DATA + data)
     found = []
@@ -110,13 +110,13 @@ def test_bytes_that_are_not_a_frame_are_refused_and_left(data, text):
     assert reader.take(1000) == data
 
 
-def test_protocol_header_instead_of_a_frame():
+def test_protocol_header_instead_of_a_frame_is_an_error():
     reader = FrameReader(4096)
     with pytest.raises(ProtocolHeaderError, match="the broker requires another protocol version"):
         read(reader, b"AMQP\0\0\x09\x01")
 
 
-def test_limit_counts_the_whole_frame_and_may_change():
+def test_frame_max_limits_the_whole_frame_and_can_be_changed():
     data = frame(BODY, 1, b"x" * 4088)
     reader = FrameReader(4096)
     assert len(read(reader, data)) == 1

@@ -50,18 +50,18 @@ def decoded(table: bytes) -> Table:
         ("4600000003017856", Field("F", {"x": Field("V", None)})),
     ],
 )
-def test_every_type_as_it_is_on_the_wire(raw: str, field: Field) -> None:
+def test_field_of_every_type_has_the_expected_bytes(raw: str, field: Field) -> None:
     data = bytes.fromhex(raw)
     assert decoded(b"\x01k" + data) == {"k": field}
     assert encode_field(field) == data
 
 
-def test_a_type_with_two_encodings_is_written_in_one() -> None:
+def test_alternative_encodings_of_a_field_type_are_decoded_to_one_type() -> None:
     assert decoded(bytes.fromhex("016b4c7fffffffffffffff")) == {"k": Field("l", 2**63 - 1)}
     assert decoded(bytes.fromhex("016b74ff")) == {"k": Field("t", True)}
 
 
-def test_every_type_has_a_name_and_is_tried_here() -> None:
+def test_every_field_type_has_a_name_and_is_covered_by_these_tests() -> None:
     assert set(SCALARS) | {"A", "F"} == set(TYPE_NAMES)
     assert set("bBsuIil") == INTEGER_KINDS
 
@@ -88,7 +88,7 @@ def test_a_truncated_table_is_malformed(table: Table, data: st.DataObject) -> No
 
 @given(raw=st.binary(max_size=40), table=tables, data=st.data())
 @effort(200)
-def test_any_bytes_are_a_table_or_malformed(raw: bytes, table: Table, data: st.DataObject) -> None:
+def test_any_bytes_decode_as_a_table_or_are_malformed(raw: bytes, table: Table, data: st.DataObject) -> None:
     valid = encode_table(table)[4:]
     place = data.draw(st.integers(0, len(valid)))
     for candidate in (raw, valid[:place] + raw + valid[place + len(raw) :]):
@@ -107,7 +107,7 @@ def test_floats_that_erlang_cannot_read_are_malformed(kind: str, layout: str, va
 
 
 @pytest.mark.parametrize("kind", ["A", "F"])
-def test_nesting_has_a_limit(kind: str) -> None:
+def test_nesting_of_table_and_array_fields_is_limited(kind: str) -> None:
     def nested(depth: int) -> Field:
         field = Field("V", None)
         for _ in range(depth):
@@ -125,7 +125,7 @@ def test_nesting_has_a_limit(kind: str) -> None:
         encode_table({"k": nested(MAX_DEPTH + 1)})
 
 
-def test_very_deep_nesting_is_malformed_and_nothing_worse() -> None:
+def test_very_deep_nesting_is_malformed_and_causes_no_other_error() -> None:
     raw = b"V"
     for _ in range(10_000):
         raw = b"A" + len(raw).to_bytes(4, "big") + raw
@@ -133,12 +133,12 @@ def test_very_deep_nesting_is_malformed_and_nothing_worse() -> None:
         decoded(b"\x01k" + raw)
 
 
-def test_the_first_of_two_entries_with_one_name_counts() -> None:
+def test_first_of_duplicate_table_entries_is_used() -> None:
     assert decoded(b"\x01kt\x01\x01kV") == {"k": Field("t", True)}
 
 
 @pytest.mark.parametrize("raw", [b"\x01k?", b"\x01kQ\0", b"\x01k\0"])
-def test_an_unknown_type_is_malformed(raw: bytes) -> None:
+def test_field_of_an_unknown_type_is_malformed(raw: bytes) -> None:
     with pytest.raises(MalformedError, match="unknown field type"):
         decoded(raw)
 

@@ -23,7 +23,7 @@ def test_cancel_ok_from_a_client_is_ignored(client: Wire) -> None:
 
 
 @pytest.mark.parametrize(("first", "second"), [(True, False), (False, True), (True, True)])
-def test_exclusive_use(client: Wire, other: Wire, first: bool, second: bool) -> None:
+def test_exclusive_consumer_excludes_other_consumers(client: Wire, other: Wire, first: bool, second: bool) -> None:
     client.declare("q")
     client.consume("q", exclusive=first)
     other.send(1, "basic.consume", queue="q", consumer_tag="c", exclusive=second)
@@ -33,7 +33,7 @@ def test_exclusive_use(client: Wire, other: Wire, first: bool, second: bool) -> 
 
 
 @pytest.mark.parametrize("kind", ["b", "s", "I", "l"])
-def test_consumer_priorities(client: Wire, other: Wire, kind: str) -> None:
+def test_consumers_of_higher_priority_are_served_first(client: Wire, other: Wire, kind: str) -> None:
     client.declare("q")
     client.consume("q", "none")
     client.consume("q", "low", arguments={"x-priority": Field(kind, -5)})
@@ -44,7 +44,7 @@ def test_consumer_priorities(client: Wire, other: Wire, kind: str) -> None:
     assert [got.arguments["consumer_tag"] for got in client.receive()] == ["high", "none", "none"]
 
 
-def test_consumers_a_channel_may_be_limited(cut: Cut) -> None:
+def test_number_of_consumers_per_channel_can_be_limited(cut: Cut) -> None:
     client = Wire(make_broker(consumer_max_per_channel=2), cut).log_in()
     client.declare("q")
     client.consume("q", "a")

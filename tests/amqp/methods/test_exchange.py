@@ -28,7 +28,7 @@ def test_the_default_exchange_cannot_be_changed(client: Wire, name: str, argumen
     assert close(client) == (403, "ACCESS_REFUSED - operation not permitted on the default exchange")
 
 
-def test_deleting_only_if_unused(client: Wire) -> None:
+def test_exchange_in_use_is_not_deleted_if_unused_is_set(client: Wire) -> None:
     client.call(1, "exchange.declare", exchange="x", exchange_type="fanout")
     client.declare("q")
     client.call(1, "queue.bind", queue="q", exchange="x")

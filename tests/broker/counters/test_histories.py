@@ -56,7 +56,7 @@ def test_a_history_of_an_active_object_is_not_replaced_by_that_of_another():
     assert [gauge in histories for gauge in (first, second, third)] == [True, True, False]
 
 
-def test_a_request_always_gets_a_history():
+def test_request_always_starts_a_history_even_at_the_limit():
     histories, first, second, third = Histories(2, 10), Gauge(), Gauge(), Gauge()
     change(histories, first, 0)
     change(histories, second, 0)
@@ -66,7 +66,7 @@ def test_a_request_always_gets_a_history():
     assert first not in histories, "the others are in use"
 
 
-def test_a_request_keeps_a_history_from_being_replaced():
+def test_requested_history_is_not_replaced():
     histories, first, second, third = Histories(2, 10), Gauge(), Gauge(), Gauge()
     change(histories, first, 0)
     change(histories, second, 1)
@@ -75,7 +75,7 @@ def test_a_request_keeps_a_history_from_being_replaced():
     assert [gauge in histories for gauge in (first, second, third)] == [True, False, True]
 
 
-def test_there_are_never_more_histories_than_allowed():
+def test_number_of_histories_never_exceeds_its_limit():
     histories = Histories(5, 10)
     gauges = [Gauge() for _ in range(20)]
     for number, gauge in enumerate(gauges):
@@ -86,7 +86,7 @@ def test_there_are_never_more_histories_than_allowed():
         assert len(histories) == 5
 
 
-def test_the_histories_of_objects_that_are_not_seen_are_discarded():
+def test_histories_of_objects_no_longer_seen_are_discarded():
     histories, kept, deleted = Histories(5, 10), Gauge(), Gauge()
     change(histories, kept, 0)
     change(histories, deleted, 0)

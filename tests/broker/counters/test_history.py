@@ -3,7 +3,7 @@
 from amqpbroker.broker.counters.history import History
 
 
-def test_samples_are_ordered_oldest_first():
+def test_history_samples_are_ordered_oldest_first():
     history = History(3)
     assert history.samples(2) == []
     history.append(1_700_000_000_000, (1, 2))

@@ -36,7 +36,7 @@ class Watched:
         self.clock.advance(INTERVAL_MS)
 
 
-def test_rate_per_second_since_the_last_sample():
+def test_rate_is_per_second_since_the_last_sample():
     watched = Watched().start()
     publish(watched.queue, *[b"a"] * 10)
     Subscriber(watched.queue, limit=5).subscribe()
@@ -55,7 +55,7 @@ def test_a_queue_that_shrinks_has_a_negative_rate():
     assert watched.rates.of(watched.queue)["messages"] == -2.0
 
 
-def test_rates_and_idleness_follow_activity():
+def test_queue_without_activity_becomes_idle_and_its_rates_fall_to_zero():
     watched = Watched().start()
     publish(watched.queue, b"a")
     watched.next_look()
@@ -73,7 +73,7 @@ def test_rates_and_idleness_follow_activity():
     assert watched.queue.info().idle_since is None
 
 
-def test_counts_that_exist_at_the_start_are_not_a_rate():
+def test_messages_from_before_the_first_sample_do_not_count_for_rates():
     watched = Watched()
     publish(watched.queue, *[b"a"] * 1000)
     watched.start()
@@ -90,7 +90,7 @@ def test_unused_objects_need_no_sample_and_have_rates_of_0():
     assert set(watched.rates.of(watched.queue).values()) == {0.0}
 
 
-def test_all_counters_have_rates():
+def test_channels_exchanges_connections_and_broker_have_rates():
     watched = Watched().start()
     wire = Wire(watched.broker).log_in()
     for _ in range(5):
@@ -108,7 +108,7 @@ def test_all_counters_have_rates():
     assert of(watched.broker)["messages"] == 1.0
 
 
-def test_totals_do_not_decrease_when_channels_close():
+def test_publish_rates_and_totals_include_closed_channels():
     watched = Watched().start()
     for close in (False, True):
         wire = Wire(watched.broker).log_in()
@@ -139,7 +139,7 @@ def test_channel_that_closes_during_a_sample_is_not_counted_twice(monkeypatch: p
             assert dict(zip(counted.counter_names, counted.sample.counters, strict=True))["publish"] == 3
 
 
-def test_sample_is_taken_in_several_steps(monkeypatch: pytest.MonkeyPatch):
+def test_sample_of_many_objects_is_taken_in_slices(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(rates_module, "SLICE", 10)
     watched = Watched()
     queues = [declare(watched.vhost, f"q{i}") for i in range(35)]
@@ -154,7 +154,7 @@ def test_sample_is_taken_in_several_steps(monkeypatch: pytest.MonkeyPatch):
     assert looked_at == [9, 19, 29, 35, 35]
 
 
-def test_consumer_capacity_changes_slowly():
+def test_consumer_capacity_is_averaged_over_time():
     watched = Watched().start()
     consumer = Subscriber(watched.queue, limit=1).subscribe()
     publish(watched.queue, b"a", b"b", b"c")
@@ -215,7 +215,7 @@ def test_the_history_of_an_unused_object_begins_when_it_is_requested():
     assert [(at_ms - points[0][0], counts["publish"]) for at_ms, counts in points] == [(0, 0), (10_000, 1)]
 
 
-def test_what_is_there_at_the_start_did_not_come_in_the_first_interval():
+def test_counts_from_before_the_first_sample_are_the_start_of_a_history():
     watched = Watched()
     publish(watched.queue, *[b"a"] * 10)
     watched.start()
@@ -224,7 +224,7 @@ def test_what_is_there_at_the_start_did_not_come_in_the_first_interval():
     assert [counts["publish"] for _, counts in watched.rates.history(watched.queue)] == [10, 11]
 
 
-def test_at_most_as_many_objects_as_allowed_have_a_history():
+def test_number_of_objects_with_a_history_is_limited():
     clock = ManualClock()
     broker = make_broker(clock, bounds=Bounds(histories=3))
     queues = [declare(broker.vhost("/"), f"q{i}") for i in range(10)]
@@ -264,7 +264,7 @@ def test_history_that_is_requested_during_a_sample_is_retained(monkeypatch: pyte
     assert watched.rates.has_history(watched.queue)
 
 
-def test_configured_interval():
+def test_rates_use_the_configured_statistics_interval():
     clock = ManualClock()
     broker = make_broker(clock, collect_statistics_interval_ms=1_000)
     queue = declare(broker.vhost("/"))

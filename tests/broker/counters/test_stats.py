@@ -38,16 +38,16 @@ def stats_of(names: tuple[str, ...], **numbers: int) -> dict[str, int]:
 # --- representation ---------------------------------------------------------------------------------------------------
 
 
-def test_counters_of_events_that_never_happened_are_omitted():
+def test_message_stats_without_any_event_are_empty():
     assert stats_of(CHANNEL_COUNTERS) == {}
 
 
-def test_publishes_are_shown_together():
+def test_message_stats_show_all_publish_counters_if_one_is_not_zero():
     shown = {"publish": 2, "confirm": 0, "return_unroutable": 0, "drop_unroutable": 0}
     assert stats_of(CHANNEL_COUNTERS, publish=2) == shown
 
 
-def test_deliveries_are_shown_together_with_their_sum():
+def test_message_stats_show_all_delivery_counters_with_their_sum():
     assert stats_of(QUEUE_COUNTERS, deliver=3, deliver_no_ack=1, get=2, get_no_ack=4, get_empty=7, ack=1) == {
         "deliver": 3,
         "deliver_no_ack": 1,
@@ -65,7 +65,7 @@ def test_queue_length_and_confirm_mode_publishes_are_not_message_stats():
     assert stats_of(CHANNEL_COUNTERS, received_confirm=3) == {}
 
 
-def test_sums_are_shown_with_their_summands():
+def test_counters_are_shown_together_with_their_sums():
     found = named(("messages_ready", "messages_unacknowledged", "ack"), (2, 3, 1))
     assert found == {"messages_ready": 2, "messages_unacknowledged": 3, "ack": 1, "messages": 5}
 
@@ -85,7 +85,7 @@ def test_totals_include_counts_but_not_gauges_of_removed_members():
     assert totals.gone() == (2, 0)
 
 
-def test_totals_include_events_without_a_member():
+def test_totals_include_events_counted_without_a_member():
     totals = Totals(CHANNEL_COUNTERS)
     totals.count(publish=2, get=1)
     assert counts(totals) == {"publish": 2, "get": 1}
@@ -162,7 +162,7 @@ def test_dead_letters_count_at_their_source_and_not_as_publishes_at_their_destin
     }
 
 
-def test_bytes_of_unacknowledged_messages():
+def test_queue_counts_bytes_of_unacknowledged_messages():
     queue = declare(make_vhost())
     publish(queue, b"a", b"bb", b"ccc", b"dddd")
     consumer = Subscriber(queue, limit=3).subscribe()

@@ -15,7 +15,7 @@ class AlarmsSet(Events):
         self.resources.append(resource)
 
 
-def test_a_listener_needs_no_method_for_events_that_it_ignores() -> None:
+def test_event_listener_may_lack_methods_for_events_it_ignores() -> None:
     events = AlarmsSet()
     alarms = Alarms("node", lambda: None, events)
     alarms.set("disk")

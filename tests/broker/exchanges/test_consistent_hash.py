@@ -24,14 +24,14 @@ def mapping(exchange_type: ConsistentHashType) -> dict[bytes, str]:
     return {key: targets[0] for key, targets in found.items()}
 
 
-def test_mapping_depends_on_bindings_only() -> None:
+def test_consistent_hash_mapping_depends_on_bindings_only() -> None:
     weights = {"a": b"1", "b": b"2", "c": b"1"}
     assert mapping(hashing(weights)) == mapping(hashing(weights))
     assert ConsistentHashType({}).keyed
     assert not ConsistentHashType({}).per_key
 
 
-def test_without_bindings_there_is_no_route() -> None:
+def test_hash_exchange_without_bindings_routes_to_no_queue() -> None:
     exchange_type = ConsistentHashType({})
     assert routed(exchange_type, b"k") == []
     binding = bind(exchange_type, Box("a"), b"1")
@@ -40,7 +40,7 @@ def test_without_bindings_there_is_no_route() -> None:
     assert routed(exchange_type, b"k") == []
 
 
-def test_an_unbound_target_is_not_kept() -> None:
+def test_consistent_hash_exchange_does_not_keep_unbound_queues_alive() -> None:
     exchange_type = ConsistentHashType({})
     box = Box("a")
     binding = bind(exchange_type, box, b"1")
@@ -49,7 +49,7 @@ def test_an_unbound_target_is_not_kept() -> None:
     assert gc.get_referrers(box) == [binding]
 
 
-def test_shares_follow_the_weights() -> None:
+def test_consistent_hash_distributes_keys_by_binding_weights() -> None:
     shares = Counter(mapping(hashing({"a": b"1", "b": b"3", "c": b"+4"})).values())
     assert 400 < shares["a"] < 600
     assert 1350 < shares["b"] < 1650
@@ -78,11 +78,11 @@ def test_the_first_of_several_bindings_to_a_queue_counts() -> None:
     assert Counter(mapping(exchange_type).values())["a"] > 3900
 
 
-def test_huge_weight_has_no_cost() -> None:
+def test_huge_binding_weight_costs_no_memory_or_time() -> None:
     assert routed(hashing({"a": b"9" * 255, "b": b"1"}), b"k") == ["a"]
 
 
-def test_hash_header() -> None:
+def test_consistent_hash_exchange_routes_by_the_hash_header() -> None:
     exchange_type = hashing(dict.fromkeys("abcdef", b"1"), {"hash-header": longstr("h")})
     assert not exchange_type.keyed
     by_value = [routed(exchange_type, key, {"h": longstr("same")}) for key in KEYS[:50]]
@@ -94,7 +94,7 @@ def test_hash_header() -> None:
 
 
 @pytest.mark.parametrize("name", ["correlation_id", "message_id", "timestamp"])
-def test_hash_property(name: str) -> None:
+def test_consistent_hash_exchange_routes_by_the_hash_property(name: str) -> None:
     exchange_type = hashing(dict.fromkeys("abcdef", b"1"), {"hash-property": longstr(name)})
     assert not exchange_type.keyed
 
@@ -119,7 +119,7 @@ def test_hash_property(name: str) -> None:
         ({"hash-header": Field("V", None)}, "Invalid hash-header field type void; expected longstr"),
     ],
 )
-def test_bad_arguments(arguments: Table, text: str) -> None:
+def test_invalid_argument_of_a_consistent_hash_exchange_is_refused(arguments: Table, text: str) -> None:
     with pytest.raises(AmqpError) as refusal:
         ConsistentHashType(arguments)
     assert refusal.value.text == f"PRECONDITION_FAILED - {text}"
@@ -138,18 +138,18 @@ def test_bad_arguments(arguments: Table, text: str) -> None:
         (b"-1", "must be greater than 0"),
     ],
 )
-def test_bad_weights(weight: bytes, text: str) -> None:
+def test_invalid_binding_weight_is_refused(weight: bytes, text: str) -> None:
     with pytest.raises(AmqpError) as refusal:
         ConsistentHashType({}).validate_binding(weight, {})
     assert refusal.value.text == f"PRECONDITION_FAILED - The binding key {text}"
 
 
 @pytest.mark.parametrize("weight", [b"1", b"+5", b"007"])
-def test_good_weights(weight: bytes) -> None:
+def test_valid_binding_weight_is_accepted(weight: bytes) -> None:
     ConsistentHashType({}).validate_binding(weight, {})
 
 
-def test_additional_bucket_moves_keys_only_to_itself() -> None:
+def test_jump_hash_moves_keys_only_to_an_added_bucket() -> None:
     for buckets in range(1, 20):
         for key in KEYS[:200]:
             before, after = jump_hash(key, buckets), jump_hash(key, buckets + 1)

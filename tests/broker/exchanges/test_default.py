@@ -4,7 +4,7 @@ from amqpbroker.broker.exchanges.default import DefaultType
 from tests.broker.routed import Box, binding_to, routed
 
 
-def test_the_key_is_the_name_of_a_queue() -> None:
+def test_default_exchange_routes_by_queue_name() -> None:
     queues = {"a": Box("a"), "é": Box("é")}
     default = DefaultType(queues.get)
     assert routed(default, b"a") == ["a"]

@@ -39,7 +39,7 @@ class Delaying:
         assert self.type.held.publish(message)
 
 
-def test_messages_are_released_when_due_in_order() -> None:
+def test_delayed_messages_are_released_in_order_when_due() -> None:
     delaying = Delaying()
     for key, delay in ((b"late", 500), (b"early", 100), (b"middle", 300), (b"early too", 100)):
         delaying.publish(key, integer(delay))
@@ -103,7 +103,7 @@ def test_a_message_without_a_delay_is_routed_at_once() -> None:
         (Field("A", [integer(5)]), 0),
     ],
 )
-def test_accepted_delay_values(value: Field, delay: int) -> None:
+def test_x_delay_header_accepts_numbers_of_every_field_type(value: Field, delay: int) -> None:
     assert asked_delay_ms(value) == delay
     if not (value.kind in "fd" and math.isinf(value.value)):
         properties = encode_properties({"headers": {"a": longstr("1"), "x-delay": value, "z": Field("V", None)}})
@@ -129,7 +129,7 @@ def test_delay_beyond_2_to_the_32_ms_is_exact_to_the_millisecond() -> None:
         (integer(2**31), Field("l", -(2**31))),
     ],
 )
-def test_release_only_negates_the_delay(sent: Field, shown: Field) -> None:
+def test_released_message_differs_only_in_its_negated_x_delay(sent: Field, shown: Field) -> None:
     delaying = Delaying()
     headers = {"a": longstr("1"), "x-delay": sent, "z": Field("V", None)}
     message = publishing(
@@ -149,7 +149,7 @@ def test_release_only_negates_the_delay(sent: Field, shown: Field) -> None:
         assert getattr(after, name) == getattr(message, name), name
 
 
-def test_headers_are_not_decoded() -> None:
+def test_exchange_routes_a_message_without_decoding_its_headers() -> None:
     delaying = Delaying()
     bind(delaying.type, Box("q"), b"key")
     message = publishing(b"key", {"a": longstr("1"), "x-delay": integer(5)})
@@ -173,7 +173,7 @@ def test_released_message_is_not_delayed_again() -> None:
     assert [target.name for target in delaying.type.route(b"key", message)] == ["q"]
 
 
-def test_earlier_message_advances_the_timer() -> None:
+def test_message_due_earlier_advances_the_timer_of_a_delayed_exchange() -> None:
     delaying = Delaying()
     woken: list[int] = []
     delaying.clock.on_earlier = lambda due_ms: woken.append(due_ms - delaying.start_ms)
@@ -198,7 +198,7 @@ def test_many_due_messages_are_released_in_order_by_several_timers() -> None:
     assert delaying.released == [(10, b"%d" % number) for number in range(2500)]
 
 
-def test_a_release_that_fails_does_not_stop_the_others() -> None:
+def test_failed_release_of_a_delayed_message_does_not_stop_others() -> None:
     def fail(message: Message) -> None:
         if message.routing_key == b"bad":
             raise RuntimeError
@@ -212,7 +212,7 @@ def test_a_release_that_fails_does_not_stop_the_others() -> None:
     assert [key for _, key in delaying.released] == [b"bad", b"good"]
 
 
-def test_close_discards_held_messages() -> None:
+def test_closing_a_delayed_exchange_discards_held_messages() -> None:
     delaying = Delaying()
     delaying.publish(b"key", integer(5))
     delaying.type.close()
@@ -220,7 +220,7 @@ def test_close_discards_held_messages() -> None:
     assert delaying.clock.next_due_ms() is None
 
 
-def test_close_during_a_release_discards_the_rest() -> None:
+def test_closing_a_delayed_exchange_during_release_discards_the_rest() -> None:
     delaying = Delaying(lambda _: delaying.type.close())
     delaying.publish(b"1", integer(5))
     delaying.publish(b"2", integer(5))
@@ -228,7 +228,7 @@ def test_close_during_a_release_discards_the_rest() -> None:
     assert [key for _, key in delaying.released] == [b"1"]
 
 
-def test_hold_accepts_a_past_time() -> None:
+def test_delayed_message_with_a_past_due_time_is_released_at_once() -> None:
     delaying = Delaying()
     delaying.type.held.hold(publishing(b"past", {"x-delay": integer(5)}), delaying.start_ms - 1000)
     delaying.type.held.hold(publishing(b"later", {"x-delay": integer(5)}), delaying.start_ms + 7)
@@ -238,7 +238,7 @@ def test_hold_accepts_a_past_time() -> None:
     assert delaying.released == [(0, b"past"), (7, b"later")]
 
 
-def test_bindings_are_those_of_the_inner_type() -> None:
+def test_delayed_exchange_uses_the_bindings_of_its_inner_type() -> None:
     clock = ManualClock()
     hashing = DelayedType(ConsistentHashType({}), clock, lambda _: None)
     with pytest.raises(AmqpError):

@@ -2,7 +2,7 @@ from amqpbroker.broker.exchanges.direct import DirectType
 from tests.broker.routed import Box, bind, routed
 
 
-def test_routes_to_every_binding_of_the_exact_key() -> None:
+def test_direct_exchange_routes_to_every_binding_of_the_exact_key() -> None:
     direct = DirectType()
     for name in ("a", "b"):
         bind(direct, Box(name), b"key")

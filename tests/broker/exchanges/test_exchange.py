@@ -5,7 +5,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, longstr
 
 
-def test_an_alternate_exchange() -> None:
+def test_alternate_exchange_is_read_from_its_argument() -> None:
     assert alternate_exchange("x", "/", {}) is None
     assert alternate_exchange("x", "/", {"alternate-exchange": longstr("ae")}) == "ae"
     assert alternate_exchange("x", "/", {"x-alternate-exchange": Field("I", 1)}) is None

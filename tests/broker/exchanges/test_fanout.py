@@ -2,7 +2,7 @@ from amqpbroker.broker.exchanges.fanout import FanoutType
 from tests.broker.routed import Box, bind, routed
 
 
-def test_routes_to_all_bindings_for_any_key() -> None:
+def test_fanout_exchange_routes_any_key_to_all_bindings() -> None:
     fanout = FanoutType()
     assert routed(fanout, b"key") == []
     bind(fanout, Box("a"), b"key")
@@ -11,7 +11,7 @@ def test_routes_to_all_bindings_for_any_key() -> None:
     assert not fanout.per_key
 
 
-def test_target_stays_until_its_last_binding_is_removed() -> None:
+def test_fanout_target_stays_until_its_last_binding_is_removed() -> None:
     fanout, box = FanoutType(), Box("a")
     first, second = bind(fanout, box, b"1"), bind(fanout, box, b"2")
     fanout.unbind(first)

@@ -93,7 +93,7 @@ def sent(headers: Table | None) -> Message:
     st.lists(st.booleans(), min_size=12, max_size=12),
     st.lists(st.one_of(st.none(), TABLES), min_size=1, max_size=4),
 )
-def test_the_targets_are_those_of_the_decoded_headers(
+def test_headers_index_finds_the_bindings_that_match_decoded_headers(
     wanted: list[tuple[Table, int]], stays: list[bool], messages: list[Table | None]
 ) -> None:
     boxes = [Box(str(number)) for number in range(3)]
@@ -113,7 +113,7 @@ def test_the_targets_are_those_of_the_decoded_headers(
         bindings = [binding for binding, keep in zip(bindings, stays, strict=False) if keep]
 
 
-def test_of_a_name_that_occurs_twice_the_first_value_counts() -> None:
+def test_headers_exchange_uses_the_first_of_two_values_of_a_header() -> None:
     exchange_type = HeadersType()
     for value in "1", "2":
         bind(exchange_type, Box(value), b"", {"a": longstr(value)})
@@ -122,7 +122,7 @@ def test_of_a_name_that_occurs_twice_the_first_value_counts() -> None:
     assert names(exchange_type.route(b"", message)) == ["1"]
 
 
-def test_bindings_with_equal_requirements_are_one_entry() -> None:
+def test_equal_headers_bindings_match_until_the_last_one_is_removed() -> None:
     exchange_type, box = HeadersType(), Box("q")
     bindings: list[Binding] = []
     for number in range(100):
@@ -136,7 +136,7 @@ def test_bindings_with_equal_requirements_are_one_entry() -> None:
     assert exchange_type.route(b"", message) == []
 
 
-def test_headers_are_not_decoded() -> None:
+def test_exchange_routes_a_message_without_decoding_its_headers() -> None:
     exchange_type = HeadersType()
     bind(exchange_type, Box("q"), b"", {"a": longstr("1")})
     message = sent({"a": longstr("1"), "b": Field("A", [longstr("2")])})
@@ -144,7 +144,7 @@ def test_headers_are_not_decoded() -> None:
     assert message.undecoded
 
 
-def test_message_that_matches_few_of_many_bindings() -> None:
+def test_headers_index_compares_a_message_with_few_of_many_bindings() -> None:
     exchange_type = HeadersType()
     for number, arguments in headers_bindings():
         bind(exchange_type, Box(str(number)), b"", arguments)
@@ -155,7 +155,7 @@ def test_message_that_matches_few_of_many_bindings() -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_index_without_bindings_is_empty(mode: str) -> None:
+def test_headers_index_is_empty_after_all_bindings_are_removed(mode: str) -> None:
     """Test with twice as many different values as a message is compared with at a time."""
     exchange_type = HeadersType()
     for number in range(300):

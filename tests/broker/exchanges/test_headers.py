@@ -49,7 +49,7 @@ def matches(arguments: Table, headers: Table | None) -> bool:
         (Field("T", 5), integer(5), True),
     ],
 )
-def test_equal_and_different_values(bound: Field, sent: Field, equal: bool) -> None:
+def test_header_values_are_compared_as_in_rabbitmq(bound: Field, sent: Field, equal: bool) -> None:
     assert matches({"a": bound}, {"a": sent}) is equal
     assert matches({**ANY, "a": bound, "b": VOID}, {"a": sent}) is equal
 
@@ -81,7 +81,7 @@ ONE, TWO = {"a": longstr("1")}, {"b": longstr("2")}
         (ALL_X, None, True),
     ],
 )
-def test_modes(arguments: Table, headers: Table | None, match: bool) -> None:
+def test_headers_binding_matches_by_its_x_match_mode(arguments: Table, headers: Table | None, match: bool) -> None:
     assert matches(arguments, headers) is match
 
 
@@ -103,7 +103,7 @@ def test_invalid_x_match_is_refused(match: Field, text: str) -> None:
     assert refusal.value.text == f"PRECONDITION_FAILED - Invalid x-match field {text}"
 
 
-def test_unbinding_one_of_many() -> None:
+def test_removed_headers_binding_does_not_affect_other_bindings() -> None:
     exchange_type, box = HeadersType(), Box("q")
     bindings = [
         bind(exchange_type, box, b"", ONE),
@@ -118,12 +118,12 @@ def test_unbinding_one_of_many() -> None:
         assert routed(exchange_type, b"", ONE) == left
 
 
-def test_routes_depend_on_the_message() -> None:
+def test_routes_of_a_headers_exchange_depend_on_the_message() -> None:
     assert not HeadersType().keyed
     assert not HeadersType().per_key
 
 
-def test_rules_with_a_common_header_are_distinguished() -> None:
+def test_headers_bindings_with_a_common_header_are_distinguished() -> None:
     exchange_type = HeadersType()
     for number in range(200):
         bind(exchange_type, Box(str(number)), b"", {"type": longstr("order"), "id": integer(number)})

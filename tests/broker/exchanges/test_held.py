@@ -107,7 +107,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 # --- restart ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_confirmed_message_survives_with_its_due_time(node: Node) -> None:
+def test_confirmed_delayed_message_survives_a_crash_with_its_due_time(node: Node) -> None:
     node.publish("m", 5000)
     assert node.told() == ["basic.ack"]
     node.advance(1000)
@@ -126,7 +126,7 @@ def test_a_confirmed_message_survives_with_its_due_time(node: Node) -> None:
     assert (node.restored, node.bodies(), node.bodies("b")) == (0, [], [])
 
 
-def test_the_confirm_waits_for_the_sync(node: Node) -> None:
+def test_confirm_of_a_delayed_message_waits_for_the_sync(node: Node) -> None:
     node.committer = LaterCommitter
     node.crash()
     committer: Any = node.log._committer
@@ -136,7 +136,7 @@ def test_the_confirm_waits_for_the_sync(node: Node) -> None:
     assert node.told() == ["basic.ack"]
 
 
-def test_unsynced_message_is_lost(node: Node) -> None:
+def test_unsynced_delayed_message_is_lost_after_a_crash(node: Node) -> None:
     node.committer = LaterCommitter
     node.crash()
     node.publish("m", 5000)
@@ -180,7 +180,7 @@ def test_transient_messages_are_held_in_memory_only(node: Node) -> None:
     assert node.bodies() == ["kept"]
 
 
-def test_an_exchange_that_is_not_durable_stores_nothing(node: Node) -> None:
+def test_transient_delayed_exchange_stores_no_messages(node: Node) -> None:
     vhost = node.broker.vhosts["/"]
     passing = vhost.declare_exchange("passing", "x-delayed-message", False, False, False, FANOUT)
     vhost.bind(passing, vhost.queue("a", None), b"", {})
@@ -191,12 +191,12 @@ def test_an_exchange_that_is_not_durable_stores_nothing(node: Node) -> None:
     assert node.bodies() == ["m"]
 
 
-def test_a_held_message_counts_as_routed(node: Node) -> None:
+def test_delayed_message_counts_as_routed(node: Node) -> None:
     node.publish("m", 1000, mandatory=True)
     assert node.told() == ["basic.ack"]
 
 
-def test_message_is_restored_unchanged(node: Node) -> None:
+def test_delayed_message_is_restored_with_its_properties(node: Node) -> None:
     node.publish("m", 1000, priority=7, expiration="60000", message_id="id")
     node.turn()
     node.crash(passed_ms=1000)
@@ -213,7 +213,7 @@ def test_message_is_restored_unchanged(node: Node) -> None:
 
 
 @pytest.mark.explore
-def test_a_release_leaves_the_exchange_and_enters_the_queues_together(node: Node) -> None:
+def test_released_message_moves_to_all_queues_atomically(node: Node) -> None:
     node.publish("m", 1000)
     node.turn()
     (path,) = node.files.contents
@@ -266,7 +266,7 @@ def test_message_released_before_it_is_written_is_written_once(node: Node) -> No
     assert (node.held.count, node.bodies(), node.bodies("b")) == (1, ["short"], ["short"])
 
 
-def test_a_release_that_fails_leaves_the_stored_message(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delayed_message_stays_stored_if_its_release_fails(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(message: Any) -> None:
         raise RuntimeError
 
@@ -340,7 +340,7 @@ def in_memory(node: Node) -> int:
     return len(node.held._recent)
 
 
-def test_bodies_leave_memory_once_they_are_stored(node: Node) -> None:
+def test_bodies_of_delayed_messages_leave_memory_once_they_are_stored(node: Node) -> None:
     for number in range(40):
         node.publish(f"{number:04}" * 100_000, 1000 + number)
         node.turn()
@@ -352,7 +352,7 @@ def test_bodies_leave_memory_once_they_are_stored(node: Node) -> None:
     assert node.held.count == in_memory(node) == 0
 
 
-def test_messages_written_late_leave_memory_too(node: Node) -> None:
+def test_delayed_messages_leave_memory_even_if_written_late(node: Node) -> None:
     node.committer = LaterCommitter
     node.crash()
     committer: Any = node.log._committer
@@ -368,7 +368,7 @@ def test_messages_written_late_leave_memory_too(node: Node) -> None:
     assert len(node.clock._heap) < 10
 
 
-def test_release_is_limited_by_the_disk(node: Node) -> None:
+def test_release_of_delayed_messages_is_limited_by_the_disk(node: Node) -> None:
     for number in range(40):
         node.publish(f"{number:01000000}", 60_000)
         node.turn()
@@ -386,7 +386,7 @@ def test_release_is_limited_by_the_disk(node: Node) -> None:
     assert [int(body[-2:]) for body in node.bodies()] == list(range(40))
 
 
-def test_recovery_reads_no_bodies(node: Node) -> None:
+def test_recovery_does_not_read_bodies_of_delayed_messages(node: Node) -> None:
     for number in range(20):
         node.publish(str(number), 1000)
     node.turn()
@@ -394,7 +394,7 @@ def test_recovery_reads_no_bodies(node: Node) -> None:
     assert (in_memory(node), node.held.count) == (0, 20)
 
 
-def test_rewritten_messages_are_found(node: Node) -> None:
+def test_delayed_messages_rewritten_by_compaction_are_restored(node: Node) -> None:
     node.segment_bytes = 5000
     node.crash()
     node.publish("held", 60_000)
@@ -461,7 +461,7 @@ def test_no_message_is_lost_while_reads_fail(flaky: Node, caplog: pytest.LogCapt
     assert flaky.failures == []
 
 
-def test_unreadable_messages_do_not_wait_for_a_wall_clock_that_was_set_back(
+def test_unreadable_messages_are_retried_although_the_clock_was_set_back(
     flaky: Node, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Set the clock back by one hour while messages have been due for two."""
@@ -489,7 +489,7 @@ def test_unreadable_messages_are_restored_after_a_crash(flaky: Node) -> None:
     assert sorted(came + numbers(flaky)) == list(range(2_000))
 
 
-def test_messages_that_cannot_be_read_leave_no_timer_behind(flaky: Node) -> None:
+def test_deleting_an_exchange_stops_the_timer_for_unreadable_messages(flaky: Node) -> None:
     flaky.files.share = 1.0
     flaky.advance(2_500)
     timer = flaky.held._reread_timer

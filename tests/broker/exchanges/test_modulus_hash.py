@@ -9,7 +9,7 @@ HASHES = (
 )
 
 
-def test_without_bindings_there_is_no_route() -> None:
+def test_hash_exchange_without_bindings_routes_to_no_queue() -> None:
     exchange_type = ModulusHashType()
     assert routed(exchange_type, b"k") == []
     binding = bind(exchange_type, Box("a"))
@@ -18,7 +18,7 @@ def test_without_bindings_there_is_no_route() -> None:
     assert routed(exchange_type, b"k") == []
 
 
-def test_the_queue_is_the_one_that_rabbitmq_chooses() -> None:
+def test_modulus_hash_exchange_chooses_the_same_queue_as_rabbitmq() -> None:
     exchange_type = ModulusHashType()
     for name in "b", "é", "a", "Z", "aa":
         bind(exchange_type, Box(name), b"any key")
@@ -27,7 +27,7 @@ def test_the_queue_is_the_one_that_rabbitmq_chooses() -> None:
         assert routed(exchange_type, b"%d" % number) == [ordered[hashed % 5]]
 
 
-def test_exchanges_are_sorted_before_queues() -> None:
+def test_modulus_hash_sorts_bound_exchanges_before_queues() -> None:
     exchange_type = ModulusHashType()
     bind(exchange_type, Box("a"))
     bind(exchange_type, Exchange("z", Nowhere()))
@@ -35,7 +35,7 @@ def test_exchanges_are_sorted_before_queues() -> None:
         assert routed(exchange_type, b"%d" % number) == [["z", "a"][hashed % 2]]
 
 
-def test_each_binding_of_a_queue_counts() -> None:
+def test_modulus_hash_counts_each_binding_of_a_queue() -> None:
     exchange_type = ModulusHashType()
     queue = Box("b")
     bindings = [bind(exchange_type, queue, key) for key in (b"1", b"2")]
@@ -47,7 +47,7 @@ def test_each_binding_of_a_queue_counts() -> None:
         assert routed(exchange_type, b"%d" % number) == [["a", "b"][hashed % 2]]
 
 
-def test_all_routing_keys_are_hashed_together() -> None:
+def test_modulus_hash_uses_all_routing_keys_of_a_message_together() -> None:
     """Test the hash: `erlang:phash2([<<"orders.eu">>, <<"cc">>], 134217728)` is 81389840."""
     exchange_type = ModulusHashType()
     assert not exchange_type.per_key

@@ -4,7 +4,7 @@ from amqpbroker.broker.exchanges.random import RandomType
 from tests.broker.routed import Box, bind, routed
 
 
-def test_every_message_goes_to_one_target_and_every_target_gets_some() -> None:
+def test_random_exchange_routes_each_message_to_one_of_all_targets() -> None:
     exchange_type = RandomType()
     assert routed(exchange_type) == []
     bindings = [bind(exchange_type, Box(name), name.encode()) for name in "abc"]
@@ -15,6 +15,6 @@ def test_every_message_goes_to_one_target_and_every_target_gets_some() -> None:
     assert {name for _ in range(100) for name in routed(exchange_type)} == {"b", "c"}
 
 
-def test_route_is_chosen_once_for_all_keys_of_a_message() -> None:
+def test_random_exchange_chooses_one_route_for_all_keys_of_a_message() -> None:
     assert not RandomType().keyed
     assert not RandomType().per_key

@@ -12,7 +12,7 @@ def build(name: str, arguments: Table | None = None):  # type: ignore[no-untyped
     return build_exchange_type(name, arguments or {}, ManualClock(), lambda _: None)
 
 
-def test_names_of_types() -> None:
+def test_exchange_types_of_each_release_are_known_by_name() -> None:
     assert EXCHANGE_TYPES == (
         "direct",
         "fanout",
@@ -30,14 +30,14 @@ def test_names_of_types() -> None:
 
 
 @pytest.mark.parametrize("name", EXCHANGE_TYPES)
-def test_every_exchange_gets_a_type_of_its_own(name: str) -> None:
+def test_exchanges_do_not_share_one_type_object(name: str) -> None:
     arguments = {"x-delayed-type": longstr("topic")}
     exchange_type = build(name, arguments)
     assert exchange_type.name == name
     assert build(name, arguments) is not exchange_type
 
 
-def test_inner_type_gets_the_arguments() -> None:
+def test_delayed_exchange_passes_its_arguments_to_its_inner_type() -> None:
     delayed = build("x-delayed-message", {"x-delayed-type": longstr("x-consistent-hash"), "hash-header": longstr("h")})
     assert isinstance(delayed, DelayedType)
     assert delayed.inner.name == "x-consistent-hash"
@@ -68,7 +68,7 @@ EXISTING = "Invalid argument, 'x-delayed-type' must be an existing exchange type
         ("x-consistent-hash", {"hash-property": longstr("foo")}, "Unsupported property: foo"),
     ],
 )
-def test_refused_types(name: str, arguments: Table, text: str) -> None:
+def test_invalid_exchange_type_or_argument_is_refused(name: str, arguments: Table, text: str) -> None:
     with pytest.raises(AmqpError) as refusal:
         build(name, arguments)
     assert refusal.value.text == f"PRECONDITION_FAILED - {text}"

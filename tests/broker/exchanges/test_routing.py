@@ -49,7 +49,7 @@ def world() -> World:
     return World()
 
 
-def test_one_exchange(world: World) -> None:
+def test_direct_exchange_routes_to_all_queues_bound_with_the_key(world: World) -> None:
     world.exchange("x")
     world.bind("x", "a", b"1")
     world.bind("x", "b", b"1")
@@ -68,7 +68,7 @@ def test_a_queue_reached_twice_gets_one_copy(world: World) -> None:
     assert world.names("x", b"a.b", b"a.c") == ["q", "r"]
 
 
-def test_all_keys_count_at_every_exchange(world: World) -> None:
+def test_every_exchange_on_the_route_uses_all_routing_keys(world: World) -> None:
     world.exchange("x")
     world.exchange("y")
     world.bind("x", "y", b"1")
@@ -129,7 +129,7 @@ class TestAlternateExchange:
         world.bind("alt", "q")
         assert world.names("x", b"1") == ["q"]
 
-    def test_exchange_that_was_visited_before_counts_as_found(self, world: World) -> None:
+    def test_exchange_bound_to_itself_counts_as_a_route(self, world: World) -> None:
         """Test behaviour that was seen on RabbitMQ 4.0.5."""
         world.exchange("x", alternate="alt")
         world.exchange("alt", FanoutType())
@@ -146,17 +146,17 @@ class TestAlternateExchange:
 
 
 class TestKeyed:
-    def test_route_is_keyed_if_all_exchanges_use_the_key_only(self, world: World) -> None:
+    def test_route_is_cacheable_by_key_if_all_exchanges_use_only_the_key(self, world: World) -> None:
         world.exchange("x", alternate="alt")
         world.exchange("alt", TopicType())
         assert world.route("x", publishing(b"1")).keyed
 
-    def test_route_is_not_keyed_with_extra_keys(self, world: World) -> None:
+    def test_route_is_not_cacheable_by_key_with_extra_keys(self, world: World) -> None:
         world.exchange("x")
         assert not world.route("x", publishing(b"1", bcc=(b"2",))).keyed
 
     @pytest.mark.parametrize("exchange_type", [HeadersType, RandomType])
-    def test_route_is_not_keyed_if_an_exchange_uses_more_than_the_key(
+    def test_route_is_not_cacheable_if_an_exchange_uses_more_than_the_key(
         self, world: World, exchange_type: type[ExchangeType]
     ) -> None:
         world.exchange("x")
@@ -169,7 +169,7 @@ class TestKeyed:
         assert world.route("x", publishing(b"2")).keyed
 
 
-def test_type_that_is_not_per_key_is_called_once(world: World) -> None:
+def test_exchange_type_not_routing_per_key_is_called_once_per_message(world: World) -> None:
     world.exchange("x", RandomType())
     for name in "abcdef":
         world.bind("x", name)
@@ -177,7 +177,7 @@ def test_type_that_is_not_per_key_is_called_once(world: World) -> None:
         assert len(world.names("x", b"1", b"2", b"3", b"4")) == 1
 
 
-def test_routing_does_not_change_lists_of_types(world: World) -> None:
+def test_routing_does_not_change_the_list_an_exchange_type_returns(world: World) -> None:
     class Fixed(DirectType):
         targets: list[Target] = [Box("a")]
 

@@ -33,7 +33,9 @@ from tests.broker.routed import Box, bind, routed
         (b"#.x", [b"#.x", b"*.x", b"x"], [b"#"]),
     ],
 )
-def test_patterns(pattern: bytes, matching: list[bytes], other: list[bytes]) -> None:
+def test_topic_pattern_matches_the_same_keys_as_in_rabbitmq(
+    pattern: bytes, matching: list[bytes], other: list[bytes]
+) -> None:
     topic = TopicType()
     bind(topic, Box("q"), pattern)
     for key in matching:
@@ -59,7 +61,7 @@ def _expression(pattern: str) -> "re.Pattern[str]":
 
 @pytest.mark.explore
 @given(patterns=st.lists(keys, max_size=8), key=keys, gone=st.integers(0, 8))
-def test_agrees_with_regular_expressions(patterns: list[str], key: str, gone: int) -> None:
+def test_topic_matching_agrees_with_regular_expressions(patterns: list[str], key: str, gone: int) -> None:
     topic = TopicType()
     bindings = [bind(topic, Box(pattern), pattern.encode()) for pattern in patterns]
     for binding in bindings[:gone]:
@@ -78,7 +80,7 @@ def test_target_stays_until_its_last_binding_with_the_pattern_is_removed() -> No
     assert routed(topic, b"a.b") == []
 
 
-def test_results_of_earlier_keys_do_not_affect_later_ones() -> None:
+def test_topic_routing_of_earlier_keys_does_not_affect_later_ones() -> None:
     topic = TopicType()
     for name, pattern in (("a", b"x.*"), ("b", b"*.y"), ("c", b"#")):
         last = bind(topic, Box(name), pattern)
@@ -91,7 +93,7 @@ def test_results_of_earlier_keys_do_not_affect_later_ones() -> None:
     assert set(routed(topic, b"x.y")) == {"a", "b"}
 
 
-def test_unbinding_leaves_nothing_behind() -> None:
+def test_topic_index_is_empty_after_all_bindings_are_removed() -> None:
     topic = TopicType()
     kept = bind(topic, Box("kept"), b"a.b")
     for pattern in (b"a", b"a.b.c.d", b"a.b.*.#", b"#", b"", b"x.y"):
@@ -115,7 +117,7 @@ def test_cost_of_wildcards_is_bounded_by_patterns_times_words(key: bytes) -> Non
 
 
 @pytest.mark.explore
-def test_lookup_finds_few_among_many_bindings() -> None:
+def test_topic_lookup_finds_the_matching_ones_among_many_bindings() -> None:
     """Check that a look-up among 100,000 bindings visits only those that match."""
     topic = TopicType()
     chance = random.Random(1)

@@ -35,7 +35,7 @@ def refusal(broker: Broker, user: str = "ann", vhost: str = "/") -> str:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-def test_limits_are_set_and_cleared(broker: Broker) -> None:
+def test_vhost_and_user_limits_are_set_and_cleared(broker: Broker) -> None:
     limits = broker.limits
     limits.set_vhost("/", "max-connections", 5)
     limits.set_vhost("/", "max-queues", -7)
@@ -107,7 +107,7 @@ def test_changing_a_password_retains_the_limits(broker: Broker) -> None:
 # --- as parameters ----------------------------------------------------------------------------------------------------
 
 
-def test_the_limits_of_a_vhost_are_a_parameter(broker: Broker) -> None:
+def test_vhost_limits_can_be_set_and_deleted_as_a_parameter(broker: Broker) -> None:
     broker.limits.set_vhost("/", "max-queues", 5)
     assert broker.parameters.list() == [("vhost-limits", "/", "limits", {"max-queues": 5})]
     broker.parameters.put("vhost-limits", "/", "limits", {"max-connections": 1})
@@ -136,7 +136,7 @@ def test_invalid_limit_parameter_is_refused(broker: Broker, name: str, value: ob
 # --- connections ------------------------------------------------------------------------------------------------------
 
 
-def test_connection_limit_of_a_vhost(broker: Broker) -> None:
+def test_connection_over_the_limit_of_its_vhost_is_refused(broker: Broker) -> None:
     broker.limits.set_vhost("/", "max-connections", 1)
     first = log_in(broker)
     full = "NOT_ALLOWED - access to vhost '/' refused for user '{}': connection limit (1) is reached"
@@ -146,7 +146,7 @@ def test_connection_limit_of_a_vhost(broker: Broker) -> None:
     log_in(broker, "guest")
 
 
-def test_connection_limit_of_a_user(broker: Broker) -> None:
+def test_connection_over_the_limit_of_its_user_is_refused(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-connections", 1)
     first = log_in(broker)
     assert "NOT_ALLOWED - connection refused for user 'ann': user connection limit (1) is reached" in refusal(broker)
@@ -173,7 +173,7 @@ def test_connection_that_does_not_answer_connection_close_counts_until_it_ends(b
         assert not broker.sessions
 
 
-def test_closing_connection_ends_with_its_user(broker: Broker) -> None:
+def test_deleting_a_user_ends_its_closing_connection(broker: Broker) -> None:
     first = log_in(broker)
     first.send(9, "basic.ack", delivery_tag=1)
     broker.users.delete_user("ann")
@@ -204,7 +204,7 @@ def test_vhost_limit_is_checked_before_user_limit_before_permissions(broker: Bro
 # --- channels ---------------------------------------------------------------------------------------------------------
 
 
-def test_channel_limit_of_a_user_over_all_connections(broker: Broker) -> None:
+def test_channel_over_the_limit_of_its_user_is_refused(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-channels", 3)
     one, other = log_in(broker), log_in(broker)
     assert one.call(2, "channel.open").name == "channel.open-ok"
@@ -216,7 +216,7 @@ def test_channel_limit_of_a_user_over_all_connections(broker: Broker) -> None:
     )
 
 
-def test_closed_channels_do_not_count(broker: Broker) -> None:
+def test_closed_channels_do_not_count_for_the_limit_of_a_user(broker: Broker) -> None:
     broker.limits.set_user("ann", "max-channels", 2)
     one, other = log_in(broker), log_in(broker)
     one.call(1, "channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
@@ -228,7 +228,7 @@ def test_closed_channels_do_not_count(broker: Broker) -> None:
     assert other.call(1, "channel.open").name == other.call(2, "channel.open").name == "channel.open-ok"
 
 
-def test_closed_connections_leave_no_counters(broker: Broker) -> None:
+def test_closed_connections_leave_no_counters_for_limits(broker: Broker) -> None:
     client = log_in(broker)
     client.call(2, "channel.open")
     client.connection.lost()
@@ -241,7 +241,7 @@ def test_closed_connections_leave_no_counters(broker: Broker) -> None:
 # --- queues -----------------------------------------------------------------------------------------------------------
 
 
-def test_queue_limit_of_a_vhost(broker: Broker) -> None:
+def test_queue_over_the_limit_of_its_vhost_is_refused(broker: Broker) -> None:
     broker.limits.set_vhost("/", "max-queues", 1)
     client = log_in(broker)
     client.declare("a", exclusive=True)

@@ -31,7 +31,7 @@ def parameters() -> Parameters:
     return Parameters({"policy": Plain(), "a": Plain(), "b": Plain()})
 
 
-def test_parameters_by_component_and_vhost(parameters: Parameters) -> None:
+def test_parameters_are_listed_by_component_and_vhost(parameters: Parameters) -> None:
     given: list[tuple[str, str, str, Any]] = [("a", "/", "n", 1), ("a", "v", "n", 2), ("b", "/", "n", {"x": [None]})]
     for each in given:
         parameters.put(*each)
@@ -49,12 +49,12 @@ def test_policies_are_listed_only_on_request(parameters: Parameters) -> None:
     assert parameters.list("policy") == [("policy", "/", "p", 1)]
 
 
-def test_missing_component_is_refused(parameters: Parameters) -> None:
+def test_parameter_of_an_unknown_component_is_refused(parameters: Parameters) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\ncomponent shuffle not found\n$"):
         parameters.put("shuffle", "/", "s", {})
 
 
-def test_value_refused_by_the_component(parameters: Parameters) -> None:
+def test_parameter_value_is_validated_by_its_component(parameters: Parameters) -> None:
     with pytest.raises(ValueError, match=r"^Validation failed\n\nnothing\n$"):
         parameters.put("a", "/", "s", None)
 

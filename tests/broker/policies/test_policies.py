@@ -56,14 +56,14 @@ def test_policy_exists_until_it_is_deleted(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("operator", [False, True])
-def test_deleted_policy_leaves_no_objects(broker: Broker, operator: bool) -> None:
+def test_deleted_policy_is_freed(broker: Broker, operator: bool) -> None:
     before = census(broker.policies)
     put(broker, {"max-length": 5}, operator=operator)
     broker.policies.delete("/", "p", operator)
     assert census(broker.policies) == before
 
 
-def test_a_policy_belongs_to_a_vhost(broker: Broker) -> None:
+def test_policy_for_a_missing_vhost_is_an_error(broker: Broker) -> None:
     with pytest.raises(LookupError, match="vhost 'nope' does not exist"):
         broker.policies.put(Policy("nope", "p", "", {"max-length": 5}))
 
@@ -92,7 +92,7 @@ def test_invalid_policy_is_refused(broker: Broker, given: dict[str, Any], reason
     assert refusal(broker, **given) == f"Validation failed\n\n{reason}\n"
 
 
-def test_error_lists_all_problems(broker: Broker) -> None:
+def test_error_for_an_invalid_policy_lists_all_problems(broker: Broker) -> None:
     assert refusal(broker, definition={"expires": 0}, pattern=1, priority="x", apply_to=None) == (
         "Validation failed\n\n0 is not a valid queue expiry\napply-to 'null' unrecognised; should be one of: 'queues',"
         " 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'\npattern should be a binary but was 1\n"
@@ -101,7 +101,7 @@ def test_error_lists_all_problems(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize("priority", [-1, 1.5, 10**20])
-def test_any_number_is_a_priority(broker: Broker, vhost: Vhost, priority: float) -> None:
+def test_policy_priority_may_be_any_number(broker: Broker, vhost: Vhost, priority: float) -> None:
     policy = put(broker, {"max-length": 5}, priority=priority)
     assert declare(vhost).policy == policy
 
@@ -109,7 +109,7 @@ def test_any_number_is_a_priority(broker: Broker, vhost: Vhost, priority: float)
 # --- choice of the policy in force ------------------------------------------------------------------------------------
 
 
-def test_policy_of_highest_priority_or_else_first_name_is_in_force(broker: Broker, vhost: Vhost) -> None:
+def test_policy_of_highest_priority_then_first_name_is_in_force(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"max-length": 1}, "low")
     high = put(broker, {"max-length-bytes": 2}, "high", priority=1)
     queue = declare(vhost)
@@ -132,7 +132,9 @@ def test_policy_of_highest_priority_or_else_first_name_is_in_force(broker: Broke
         ("streams", []),
     ],
 )
-def test_what_a_policy_applies_to(broker: Broker, vhost: Vhost, apply_to: str, expected: list[str]) -> None:
+def test_policy_applies_to_queues_and_exchanges_by_its_apply_to(
+    broker: Broker, vhost: Vhost, apply_to: str, expected: list[str]
+) -> None:
     things = {
         "classic": declare(vhost, "q1"),
         "quorum": declare(vhost, "q2", queue_type="quorum"),
@@ -150,7 +152,7 @@ def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue(broker: Broker
     assert (quorum.settings.max_length, quorum.settings.delivery_limit) == (5, 3)
 
 
-def test_pattern_matches_anywhere_in_the_name_and_empty_matches_all(broker: Broker, vhost: Vhost) -> None:
+def test_policy_pattern_matches_anywhere_and_empty_one_matches_all(broker: Broker, vhost: Vhost) -> None:
     one, other = declare(vhost, "my.q"), declare(vhost, "mine")
     put(broker, {"max-length": 5}, pattern="q$")
     assert (one.settings.max_length, other.settings.max_length) == (5, -1)
@@ -195,7 +197,7 @@ def test_queues_with_the_same_policies_share_one_object(broker: Broker, vhost: V
 # --- immediate effect -------------------------------------------------------------------------------------------------
 
 
-def test_limit_takes_effect_at_once_and_ends_at_once(broker: Broker, vhost: Vhost) -> None:
+def test_max_length_policy_starts_and_ends_at_once(broker: Broker, vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, *[b"%d" % number for number in range(5)])
     put(broker, {"max-length": 2})
@@ -226,7 +228,7 @@ def test_queue_expiry_starts_and_stops_with_the_policy(broker: Broker, vhost: Vh
     assert vhost.queues == {}
 
 
-def test_change_for_other_queues_does_not_restart_the_expiry(broker: Broker, vhost: Vhost) -> None:
+def test_policy_change_for_other_queues_does_not_restart_queue_expiry(broker: Broker, vhost: Vhost) -> None:
     declare(vhost)
     put(broker, {"expires": 1000})
     clock_of(vhost).advance(900)
@@ -235,7 +237,7 @@ def test_change_for_other_queues_does_not_restart_the_expiry(broker: Broker, vho
     assert vhost.queues == {}
 
 
-def test_ttl_applies_to_later_publishes(broker: Broker, vhost: Vhost) -> None:
+def test_ttl_of_a_policy_applies_to_later_publishes_only(broker: Broker, vhost: Vhost) -> None:
     queue = declare(vhost)
     publish(queue, b"1")
     put(broker, {"message-ttl": 10})
@@ -248,7 +250,7 @@ def test_ttl_applies_to_later_publishes(broker: Broker, vhost: Vhost) -> None:
     assert ready(queue) == []
 
 
-def test_too_long_time_is_reduced_to_the_maximum(broker: Broker, vhost: Vhost) -> None:
+def test_policy_with_too_long_ttl_or_expiry_is_reduced_to_the_maximum(broker: Broker, vhost: Vhost) -> None:
     put(broker, {"message-ttl": 10**30, "expires": 10**30})
     queue = declare(vhost)
     publish(queue, b"1")

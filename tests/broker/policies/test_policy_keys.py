@@ -76,20 +76,20 @@ OPERATORS = {
 
 
 @pytest.mark.parametrize("key", ACCEPTED)
-def test_valid_values_of_keys(key: str) -> None:
+def test_valid_value_of_a_policy_key_is_accepted(key: str) -> None:
     for value in ACCEPTED[key]:
         assert KEYS.problem({key: value}, operator=False) is None
         assert (KEYS.problem({key: value}, operator=True) is None) == (key in OPERATORS)
 
 
 @pytest.mark.parametrize(("key", "value", "problem"), REFUSED)
-def test_invalid_values_of_keys(key: str, value: object, problem: str) -> None:
+def test_invalid_value_of_a_policy_key_is_refused(key: str, value: object, problem: str) -> None:
     assert KEYS.problem({key: value}, operator=False) == problem
     if key in OPERATORS:
         assert KEYS.problem({key: value}, operator=True) == problem
 
 
-def test_empty_definition_is_refused() -> None:
+def test_empty_policy_definition_is_refused() -> None:
     assert KEYS.problem({}, operator=False) == "no policy provided"
     assert KEYS.problem([], operator=False) == "no policy provided"
     assert KEYS.problem([1], operator=False) == "definition must be a dictionary: [1]"
@@ -98,7 +98,7 @@ def test_empty_definition_is_refused() -> None:
     assert KEYS.problem(None, operator=True) == problem
 
 
-def test_unknown_keys_are_refused() -> None:
+def test_unknown_policy_keys_are_refused() -> None:
     assert KEYS.problem({"ha-mode": "all", "a": {"b": [None]}, "max-length": 5}, operator=False) == (
         '[{<<"a">>,#{<<"b">> => [null]}},{<<"ha-mode">>,<<"all">>}] are not recognised policy settings'
     )
@@ -140,7 +140,9 @@ MIN, MAX = "delayed-retry-min", "delayed-retry-max"
     ],
 )
 @pytest.mark.parametrize("operator", [False, True])
-def test_delayed_retry_from_4_3_on(definition: dict[str, object], problem: str | None, operator: bool) -> None:
+def test_delayed_retry_policy_keys_are_validated_from_4_3_on(
+    definition: dict[str, object], problem: str | None, operator: bool
+) -> None:
     """Check the rules of rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
     assert KEYS.problem(definition, operator, keys_of_4_3=True) == problem
     before = KEYS.problem(definition, operator)
@@ -181,11 +183,13 @@ def test_operator_policies_have_no_consumer_disconnected_timeout() -> None:
         ("delivery-limit", -5, -2, -2),
     ],
 )
-def test_merge_of_policy_and_operator_policy(key: str, policy: object, operator: object, both: object) -> None:
+def test_operator_policy_merges_with_policy_to_the_stricter_value(
+    key: str, policy: object, operator: object, both: object
+) -> None:
     assert KEYS.merged({key: policy}, {key: operator}) == {key: both}
 
 
-def test_key_of_only_one_policy_is_used() -> None:
+def test_merged_policies_keep_keys_that_only_one_defines() -> None:
     assert KEYS.merged({"overflow": "drop-head"}, {"expires": 5}) == {"overflow": "drop-head", "expires": 5}
 
 

@@ -40,7 +40,7 @@ def repeated():
     ],
     ids=["sorted", "unsorted", "many", "repeated", "others"],
 )
-def test_headers_are_sorted_and_unique(properties, in_frames):
+def test_published_headers_are_sorted_and_have_unique_names(properties, in_frames):
     message = inspected(properties, in_frames)
     assert message.properties == normalised(properties)
     assert set(message.headers) == set(inspected(normalised(properties), in_frames).headers)

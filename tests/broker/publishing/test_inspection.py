@@ -127,6 +127,6 @@ def test_direct_reply_without_consumer_is_refused_before_invalid_keys() -> None:
     ),
     st.sampled_from([GUEST, IMPERSONATOR]),
 )
-def test_inspection_equals_decoding(values: dict[str, Any], user: User) -> None:
+def test_inspection_of_published_properties_equals_decoding_them(values: dict[str, Any], user: User) -> None:
     properties = encode_properties(values)
     assert found(properties, user) == decoded(properties, user)

@@ -15,7 +15,7 @@ SENT_AT = "x-opt-rabbitmq-sent-time"
 
 
 @pytest.mark.parametrize("queue", ["classic", "quorum"])
-def test_sent_time_header(queue):
+def test_each_delivery_has_its_own_sent_time_header(queue):
     """Check rabbit_msg_interceptor_timestamp of 4.3: each delivery has its own time, a redelivery too."""
     clock = ManualClock(NOW_MS)
     client = Wire(make_broker(clock, tells_sent_time=True)).log_in()
@@ -40,14 +40,14 @@ def test_sent_time_header(queue):
     assert client.get("q").properties["headers"][SENT_AT] == Field("l", NOW_MS + 3000)
 
 
-def test_sent_time_is_off_by_default():
+def test_deliveries_have_no_sent_time_header_by_default():
     client = Wire(make_broker()).log_in()
     client.declare("q")
     client.publish("q", b"body")
     assert client.consume("q")[0].properties == {}
 
 
-def test_sent_time_for_a_consumer_that_takes_over_more_than_its_prefetch():
+def test_consumer_with_taken_over_messages_gets_the_sent_time_header():
     client = Wire(make_broker(ManualClock(NOW_MS), tells_sent_time=True)).log_in()
     client.declare("q", durable=True, arguments={"x-queue-type": longstr("quorum")})
     for _ in range(3):
@@ -92,7 +92,7 @@ def intercepted(config, **properties):
         ),
     ],
 )
-def test_timestamp_interceptor(properties, headers, timestamp):
+def test_timestamp_interceptor_sets_header_and_timestamp_of_messages(properties, headers, timestamp):
     assert intercepted(Config(set_timestamp=False), **properties) == (headers, timestamp)
     kept = {name: value for name, value in headers.items() if name != "timestamp_in_ms"}
     assert intercepted(Config(set_timestamp=True), **properties) == (
@@ -101,7 +101,7 @@ def test_timestamp_interceptor(properties, headers, timestamp):
     )
 
 
-def test_node_interceptor():
+def test_routing_node_interceptor_sets_the_x_routed_by_header():
     config = Config(set_routing_node=False, cluster_name="rabbit@here")
     assert intercepted(config) == ({"x-routed-by": b"rabbit@here"}, None)
     assert intercepted(config, headers={"x-routed-by": longstr("z")}) == ({"x-routed-by": b"z"}, None)
@@ -109,5 +109,5 @@ def test_node_interceptor():
     assert intercepted(config, headers={"x-routed-by": longstr("z")}) == ({"x-routed-by": b"rabbit@here"}, None)
 
 
-def test_no_interceptor_by_default():
+def test_broker_has_no_message_interceptor_by_default():
     assert interceptor(Config(), ManualClock()) is None

@@ -18,7 +18,7 @@ from amqpbroker.wire.values import Field, longstr
     ("raw", "value"),
     [(b"0", 0), (b"+5", 5), (b"-0", 0), (b"007", 7), (b"60000", 60_000), (b"315360000000", 315_360_000_000)],
 )
-def test_expirations(raw: bytes, value: int) -> None:
+def test_valid_expiration_property_is_parsed(raw: bytes, value: int) -> None:
     assert expiration_ms(raw) == value
 
 
@@ -47,13 +47,13 @@ def test_expirations(raw: bytes, value: int) -> None:
         (b"1\0", "1\0", "{leftover_string,[0]}"),
     ],
 )
-def test_invalid_expirations(raw: bytes, shown: str, reason: str) -> None:
+def test_invalid_expiration_property_is_refused(raw: bytes, shown: str, reason: str) -> None:
     with pytest.raises(AmqpError) as refused:
         expiration_ms(raw)
     assert refused.value.text == f"PRECONDITION_FAILED - invalid expiration '{shown}': {reason}"
 
 
-def test_no_extra_routing_keys() -> None:
+def test_message_without_cc_and_bcc_has_no_extra_routing_keys() -> None:
     assert extra_routing_keys({"cc": longstr("a")}) == ((), 0)
 
 
@@ -94,7 +94,7 @@ def test_user_id_of_the_publisher_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(("user_id", "shown"), [("", ""), ("bob", "bob"), ("日", "日"), ("bo\udce9", "boé")])
-def test_another_user_id_is_refused(user_id: str, shown: str) -> None:
+def test_user_id_of_another_user_is_refused_on_publish(user_id: str, shown: str) -> None:
     with pytest.raises(AmqpError) as refused:
         check_user_id(user_id, "guest", ("administrator",))
     assert refused.value.text == (
@@ -111,5 +111,5 @@ def test_another_user_id_is_refused(user_id: str, shown: str) -> None:
         (MAX_EXPIRY_MS + 1, "{value_too_large,315360000001}"),
     ],
 )
-def test_times_to_live_last_up_to_ten_years(value_ms: int, problem: str | None) -> None:
+def test_time_to_live_must_be_between_zero_and_ten_years(value_ms: int, problem: str | None) -> None:
     assert expiry_problem(value_ms) == problem

@@ -73,7 +73,7 @@ def refusal(arguments: Table, **declare: Any) -> str:
         ),
     ],
 )
-def test_invalid_values_for_a_classic_queue(argument: str, value: Field, reason: str) -> None:
+def test_invalid_argument_value_for_a_classic_queue_is_refused(argument: str, value: Field, reason: str) -> None:
     assert refusal({argument: value}) == INVALID.format(argument, reason)
 
 
@@ -88,7 +88,7 @@ def test_invalid_values_for_a_classic_queue(argument: str, value: Field, reason:
         ("x-max-in-memory-bytes", longstr("1"), '"expected integer, got longstr"'),
     ],
 )
-def test_invalid_values_for_a_quorum_queue(argument: str, value: Field, reason: str) -> None:
+def test_invalid_argument_value_for_a_quorum_queue_is_refused(argument: str, value: Field, reason: str) -> None:
     assert refusal(QUORUM | {argument: value}) == INVALID.format(argument, reason)
 
 
@@ -113,7 +113,7 @@ def test_integers_of_any_width_are_accepted(value: Field) -> None:
     assert parse({"x-max-length": value}).settings.max_length == 5
 
 
-def test_order_of_checks_is_values_then_foreign_arguments_then_properties() -> None:
+def test_argument_values_are_checked_before_queue_type_and_properties() -> None:
     wrong_ttl = {"x-message-ttl": Field("I", -5)}
     assert "'x-expires'" in refusal(wrong_ttl | {"x-expires": Field("I", 0)})
     assert "value_negative" in refusal({"x-delivery-limit": Field("I", 5)} | wrong_ttl)
@@ -127,7 +127,7 @@ def test_first_foreign_argument_is_reported_if_no_type_is_given() -> None:
     assert refusal({"x-queue-type": longstr("classic")} | foreign) == FOREIGN.format("x-max-age", "classic")
 
 
-def test_unknown_arguments_are_accepted() -> None:
+def test_unknown_queue_arguments_are_accepted() -> None:
     assert parse({"x-foo": Field("A", []), "bar": Field("V", None)}).settings == QueueSettings()
 
 
@@ -159,7 +159,7 @@ def test_only_classic_queues_may_be_server_named() -> None:
     assert parse({}, server_named=True).kind.name == "classic"
 
 
-def test_stream_is_refused_with_advice() -> None:
+def test_declaring_a_stream_is_refused_and_the_error_suggests_other_types() -> None:
     with pytest.raises(AmqpError) as refused:
         parse({"x-queue-type": longstr("stream")})
     assert refused.value.code == 540
@@ -179,7 +179,7 @@ def test_default_type_applies_only_to_suitable_queues(flags: dict[str, bool], qu
     assert parse({}, default_queue_type="quorum", **flags).kind.name == queue_type
 
 
-def test_undefined_is_the_default_type() -> None:
+def test_queue_type_undefined_means_the_default_type() -> None:
     assert parse({"x-queue-type": longstr("undefined")}, default_queue_type="quorum").kind.name == "quorum"
 
 

@@ -37,11 +37,11 @@ def settle(ring: Consumers, consumer: Subscriber, count: int = 1) -> bool:
     return ring.settled(consumer)
 
 
-def test_next_is_none_without_consumers() -> None:
+def test_next_consumer_is_none_without_consumers() -> None:
     assert consumers().next() is None
 
 
-def test_round_robin() -> None:
+def test_consumers_take_turns_round_robin() -> None:
     ring = consumers(*[subscriber(tag) for tag in "abc"])
     assert turns(ring, 7) == ["a", "b", "c", "a", "b", "c", "a"]
 
@@ -57,7 +57,7 @@ def test_blocked_consumer_is_skipped_until_it_settles() -> None:
     assert turns(ring, 2) == ["b", "b"]
 
 
-def test_next_is_none_while_all_are_blocked() -> None:
+def test_next_consumer_is_none_while_all_consumers_are_blocked() -> None:
     a, b = subscriber("a", 1), subscriber("b", 1)
     ring = consumers(a, b)
     assert turns(ring, 4) == ["a", "b", "nobody", "nobody"]
@@ -65,7 +65,7 @@ def test_next_is_none_while_all_are_blocked() -> None:
     assert turns(ring, 2) == ["b", "nobody"]
 
 
-def test_waking_twice_has_no_further_effect() -> None:
+def test_consumer_woken_twice_gets_only_one_turn() -> None:
     a, b = subscriber("a"), subscriber("b")
     ring = consumers(a, b)
     ring.wake(a)
@@ -73,7 +73,7 @@ def test_waking_twice_has_no_further_effect() -> None:
     assert turns(ring, 4) == ["a", "b", "a", "b"]
 
 
-def test_removed_consumer_does_not_wake() -> None:
+def test_removed_consumer_gets_no_turn_after_it_settles() -> None:
     a, b = subscriber("a", 1), subscriber("b")
     ring = consumers(a, b)
     assert turns(ring, 2) == ["a", "b"]
@@ -83,7 +83,7 @@ def test_removed_consumer_does_not_wake() -> None:
     assert ring.all == [b]
 
 
-def test_higher_priority_is_first_regardless_of_order() -> None:
+def test_consumer_of_highest_priority_is_first_whenever_it_subscribed() -> None:
     ring = consumers(
         subscriber("low"), subscriber("high", 2, priority=7), subscriber("mid", 1), subscriber("top", 1, priority=9)
     )
@@ -107,7 +107,7 @@ def test_round_robin_of_a_lower_priority_continues() -> None:
 
 
 @pytest.mark.parametrize("gone", ["a", "b", "high", "low"])
-def test_removal_does_not_change_the_order_of_others(gone: str) -> None:
+def test_removal_of_a_consumer_does_not_change_the_order_of_others(gone: str) -> None:
     priorities = {"a": 1, "b": 1, "high": 2, "low": 0}
     these = {tag: subscriber(tag, 1, priority=priority) for tag, priority in priorities.items()}
     ring = consumers(*these.values())
@@ -137,7 +137,7 @@ def test_refused_consumer_is_not_registered() -> None:
     assert len(ring.all) == 1
 
 
-def test_others_are_admitted_after_the_exclusive_consumer_is_removed() -> None:
+def test_consumer_is_accepted_after_the_exclusive_one_is_removed() -> None:
     a, b = subscriber("a", exclusive=True), subscriber("b")
     ring = consumers(a)
     ring.remove(a)
@@ -148,7 +148,7 @@ def test_others_are_admitted_after_the_exclusive_consumer_is_removed() -> None:
 # --- single active consumer -------------------------------------------------------------------------------------------
 
 
-def test_only_the_active_consumer_gets_messages_and_the_next_succeeds_it() -> None:
+def test_single_active_consumer_gets_all_messages_until_the_next_succeeds() -> None:
     a, b, c = subscriber("a", 2), subscriber("b"), subscriber("c")
     ring = consumers(a, b, c, single_active=True)
     assert turns(ring, 3) == ["a", "a", "nobody"]
@@ -253,7 +253,7 @@ def test_quorum_consumer_filled_by_the_last_message_moves_to_the_end() -> None:
 # --- random operations ------------------------------------------------------------------------------------------------
 
 
-def test_random_order_is_by_priority_and_round_robin() -> None:
+def test_consumers_take_turns_by_priority_after_random_operations() -> None:
     chance = random.Random(5)
     ring = consumers()
     known: list[Subscriber] = []

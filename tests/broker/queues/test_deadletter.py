@@ -115,11 +115,13 @@ THREE_ROUNDS = (
         (publishing(b"src", CLIENT_X_DEATH, exchange=""), "rejected", NO_HEADERS),
     ],
 )
-def test_the_bytes_of_a_first_death(message: Message, reason: str, delivered: str) -> None:
+def test_first_dead_letter_has_the_same_property_bytes_as_in_rabbitmq(
+    message: Message, reason: str, delivered: str
+) -> None:
     assert die(message, reason=reason).properties.hex() == delivered
 
 
-def test_the_bytes_after_three_cycles() -> None:
+def test_dead_letter_after_three_cycles_has_the_bytes_of_rabbitmq() -> None:
     message = publishing(b"work", {"h": longstr("1")}, exchange="", expiration=b"60000")
     for seconds in range(3):
         now_ms = 0x6B05B8C6 * 1000 + seconds * 1000
@@ -128,7 +130,7 @@ def test_the_bytes_after_three_cycles() -> None:
     assert message.properties.hex() == THREE_ROUNDS
 
 
-def test_the_letter_is_addressed_to_the_dead_letter_exchange_and_does_not_expire() -> None:
+def test_dead_letter_is_sent_to_its_exchange_and_does_not_expire() -> None:
     message = publishing(b"key", {"h": longstr("1")}, expiration=b"900", delivery_mode=2, priority=7, message_id=b"m")
     letter = die(message, exchange="dlx", key=b"dead")
     assert (letter.exchange, letter.routing_key, letter.body) == ("dlx", b"dead", b"body")
@@ -144,7 +146,7 @@ def test_the_letter_is_addressed_to_the_dead_letter_exchange_and_does_not_expire
     assert headers_of(letter)["h"] == longstr("1")
 
 
-def test_original_message_is_unchanged() -> None:
+def test_dead_lettering_does_not_change_the_original_message() -> None:
     message = publishing(b"key", {"h": longstr("1")}, expiration=b"900")
     before = message.properties
     die(message)
@@ -154,7 +156,7 @@ def test_original_message_is_unchanged() -> None:
     assert not message.died
 
 
-def test_message_retains_its_keys_without_dead_letter_routing_key() -> None:
+def test_dead_letter_keeps_its_routing_keys_if_no_other_key_is_set() -> None:
     message = publishing(b"key", {"CC": Field("A", [longstr("cc")])}, cc=(b"cc",), bcc=(b"bcc",))
     letter = die(message, key=None)
     assert letter.routing_key == b"key"
@@ -201,12 +203,12 @@ def test_x_death_has_the_exchange_of_each_death() -> None:
     assert headers["x-last-death-exchange"] == longstr("dlx")
 
 
-def test_only_the_first_death_has_the_expiration() -> None:
+def test_only_the_first_x_death_entry_has_the_original_expiration() -> None:
     letter = die(die(publishing(b"key", expiration=b"900"), "q1"), "q2")
     assert ["original-expiration" in entry for entry in x_death(letter)] == [False, True]
 
 
-def test_other_headers_of_the_client_stay() -> None:
+def test_dead_letter_keeps_other_headers_of_the_client() -> None:
     letter = die(publishing(b"key", {"x-aa": integer(1), "x-delivery-count": longstr("mine")}))
     assert list(headers_of(letter))[:3] == ["x-aa", "x-death", "x-delivery-count"]
 
@@ -235,7 +237,7 @@ def test_cost_of_a_death_hardly_grows_with_earlier_deaths() -> None:
     assert many < few * 10
 
 
-def test_cycles_are_detected_by_the_record_only() -> None:
+def test_dead_letter_cycle_is_detected_without_x_death_of_the_client() -> None:
     client = {"x-death": Field("A", [Field("F", {"queue": longstr("q"), "reason": longstr("expired")})])}
     message = publishing(b"key", client)
     assert not is_cycle(die(message, "other", "expired"), "q")
@@ -245,7 +247,7 @@ def test_cycles_are_detected_by_the_record_only() -> None:
     assert not is_cycle(die(expired, "q", "rejected"), "q")
 
 
-def test_reading_headers_of_a_letter_does_not_change_it() -> None:
+def test_reading_headers_of_a_dead_letter_does_not_change_it() -> None:
     message = publishing(b"src", {"a": longstr("1"), "x-death": integer(7)}, expiration=b"900", priority=3)
     unseen = seen = message
     for queue in ("one", "two", "three", "one"):
@@ -264,7 +266,7 @@ def test_reading_headers_of_a_letter_does_not_change_it() -> None:
 CHAIN = ("one", "two", "three", "one")
 
 
-def test_letter_does_not_depend_on_the_form_of_the_message() -> None:
+def test_dead_letter_is_equal_for_framed_pieced_and_plain_messages() -> None:
     sent = publishing(b"src", {"a": longstr("1")}, expiration=b"900", priority=3)
     pieces = Pieces()
     pieces.add(sent.body)
@@ -281,7 +283,7 @@ def test_letter_does_not_depend_on_the_form_of_the_message() -> None:
     assert framed.frames == lone_content(7, sent.properties, [sent.body], sent.size)
 
 
-def test_letters_with_equal_addresses_share_one_object() -> None:
+def test_consecutive_dead_letters_with_equal_addresses_share_one_object() -> None:
     departure = Departure("q", QueueSettings(dead_letter_exchange="dlx"), "expired")
     addresses = []
     for key in (b"k1", b"k1", b"k2", b"k1"):

@@ -10,14 +10,14 @@ from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.wire.values import Field, Table, longstr
 
 
-def test_queue_without_arguments_is_plain() -> None:
+def test_queue_without_arguments_has_the_default_settings() -> None:
     settings = queue_settings(CLASSIC, {})
     assert settings == QueueSettings()
     assert settings.plain
     assert settings.delivery_limit == -1
 
 
-def test_all_arguments_of_a_classic_queue() -> None:
+def test_settings_contain_all_arguments_of_a_classic_queue() -> None:
     arguments = {
         "x-expires": Field("I", 1),
         "x-message-ttl": Field("I", 2),
@@ -45,7 +45,7 @@ def test_all_arguments_of_a_classic_queue() -> None:
 
 
 @pytest.mark.parametrize("argument", ["x-message-ttl", "x-max-length", "x-max-length-bytes"])
-def test_a_limit_of_zero_is_a_limit(argument: str) -> None:
+def test_limit_of_zero_does_not_mean_unlimited(argument: str) -> None:
     assert not queue_settings(CLASSIC, {argument: Field("I", 0)}).plain
 
 
@@ -70,7 +70,7 @@ def test_the_default_exchange_may_be_the_dead_letter_exchange() -> None:
     ("argument", "limit"),
     [(None, 20), (Field("I", 3), 3), (Field("I", -1), -1), (longstr("5"), 20), (Field("t", True), 20)],
 )
-def test_the_delivery_limit_of_a_quorum_queue(argument: Field | None, limit: int) -> None:
+def test_quorum_queue_has_the_declared_or_default_delivery_limit(argument: Field | None, limit: int) -> None:
     arguments: Table = {} if argument is None else {"x-delivery-limit": argument}
     assert queue_settings(QUORUM, arguments).delivery_limit == limit
 
@@ -97,7 +97,7 @@ def test_at_least_once_needs_reject_publish_and_a_dead_letter_exchange(
 
 
 @pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
-def test_policy_without_argument_is_used(kind: Kind) -> None:
+def test_policy_applies_if_the_argument_is_missing(kind: Kind) -> None:
     policy = {
         "message-ttl": 5,
         "dead-letter-exchange": "dlx",
@@ -112,14 +112,14 @@ def test_policy_without_argument_is_used(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
-def test_smaller_number_of_policy_and_argument_is_used(kind: Kind) -> None:
+def test_smaller_limit_of_policy_and_argument_applies(kind: Kind) -> None:
     arguments = {"x-max-length": Field("I", 5), "x-expires": Field("I", 5)}
     settings = queue_settings(kind, arguments, {"max-length": 3, "expires": 9})
     assert (settings.max_length, settings.expires_ms) == (3, 5)
 
 
 @pytest.mark.parametrize(("kind", "overflow"), [(CLASSIC, "drop-head"), (QUORUM, "reject-publish")])
-def test_overflow_of_argument_on_classic_and_of_policy_on_quorum_queues(kind: Kind, overflow: str) -> None:
+def test_overflow_argument_overrides_policy_in_classic_queues_only(kind: Kind, overflow: str) -> None:
     arguments = {"x-overflow": longstr("drop-head"), "x-dead-letter-exchange": longstr("mine")}
     settings = queue_settings(kind, arguments, {"overflow": "reject-publish", "dead-letter-exchange": "theirs"})
     assert settings.overflow == overflow
@@ -154,7 +154,7 @@ def test_a_classic_queue_has_no_delivery_limit() -> None:
         ({"min": 10}, {}, None),
     ],
 )
-def test_the_delayed_retry_of_a_quorum_queue(
+def test_delayed_retry_of_a_quorum_queue_merges_arguments_and_policy(
     arguments: dict[str, Any], policy: dict[str, Any], delay: RetryDelay | None
 ) -> None:
     """Check rabbit_quorum_queue:get_delayed_retry_config/1. Arguments are not checked when a queue is declared."""

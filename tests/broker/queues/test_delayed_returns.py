@@ -68,7 +68,7 @@ class Line(DelayedReturns):
         self.add(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
 
 
-def test_entries_are_released_when_due_in_order(vhost: Vhost) -> None:
+def test_delayed_returns_are_released_in_order_when_due(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost)
     for sequence, delay_ms in (5, 20), (1, 30), (4, 10), (3, 10), (2, 20):
@@ -84,7 +84,7 @@ def test_entries_are_released_when_due_in_order(vhost: Vhost) -> None:
     assert (line.count, line.size, timers(clock)) == (0, 0, 0)
 
 
-def test_first_and_last_due_times(vhost: Vhost) -> None:
+def test_delayed_returns_report_their_first_and_last_due_times(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     now_ms = clock.now_ms()
     line = Line(vhost)
@@ -100,7 +100,7 @@ def test_first_and_last_due_times(vhost: Vhost) -> None:
     assert (line.next_ms, line.last_ms) == (now_ms + 51, now_ms + 51)
 
 
-def test_at_most_a_batch_is_released_at_once(vhost: Vhost) -> None:
+def test_delayed_returns_are_released_in_batches(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost, batch=2)
     for sequence in range(5):
@@ -110,7 +110,7 @@ def test_at_most_a_batch_is_released_at_once(vhost: Vhost) -> None:
     assert list(itertools.chain(*line.released)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_discarded_entries_are_not_released(vhost: Vhost) -> None:
+def test_cleared_delayed_returns_are_not_released(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost)
     for sequence in 1, 2:
@@ -154,7 +154,7 @@ def test_returned_message_is_ready_after_the_delay(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize("series", ["4.0", "4.1", "4.2"])
-def test_before_4_3_nothing_is_delayed(series: str) -> None:
+def test_returned_message_is_not_delayed_before_release_4_3(series: str) -> None:
     queue = declare(vhost_of(series), **RETRY)
     publish(queue, b"1")
     take_back(queue)
@@ -173,7 +173,9 @@ def test_before_4_3_nothing_is_delayed(series: str) -> None:
         ("disabled", True, False),
     ],
 )
-def test_the_type_chooses_which_returns_are_delayed(vhost: Vhost, retry_type: str, failed: bool, delayed: bool) -> None:
+def test_delayed_retry_type_selects_which_returns_are_delayed(
+    vhost: Vhost, retry_type: str, failed: bool, delayed: bool
+) -> None:
     queue = declare(vhost, **{**RETRY, "delayed_retry_type": retry_type})
     publish(queue, b"1")
     take_back(queue, failed=failed)
@@ -198,7 +200,7 @@ def test_delay_grows_with_each_failure(vhost: Vhost) -> None:
         assert queue.ready_count == 1
 
 
-def test_due_messages_precede_all_others_regardless_of_priority(vhost: Vhost) -> None:
+def test_due_delayed_messages_precede_others_regardless_of_priority(vhost: Vhost) -> None:
     queue = declare(vhost, **RETRY)
     publish(queue, b"a")
     publish(queue, b"b")
@@ -410,7 +412,7 @@ def test_many_due_messages_are_released_in_batches() -> None:
     assert ready(queue) == [b"%03d" % number for number in range(95)]
 
 
-def test_shown_times_are_wall_clock_times(vhost: Vhost) -> None:
+def test_due_times_of_delayed_messages_are_shown_in_wall_clock_time(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     queue = declare(vhost, **RETRY)
     assert (queue.info().next_delayed_at, queue.info().last_delayed_at) == (None, None)
@@ -448,7 +450,7 @@ def test_after_a_restart_delayed_messages_are_ready() -> None:
 
 
 @pytest.mark.parametrize("how", ["purge", "delete", "ack"])
-def test_removed_messages_are_not_restored(how: str) -> None:
+def test_delayed_messages_removed_before_a_crash_are_not_restored(how: str) -> None:
     node = RetryNode(q=table(**RETRY))
     queue = stored_queue(node)
     publish(queue, b"1")

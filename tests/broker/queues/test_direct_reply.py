@@ -28,7 +28,7 @@ def test_reply_is_delivered_to_the_consumer() -> None:
     assert consumer.bodies == [b"answer"]
 
 
-def test_closed_reply_consumer_is_not_found() -> None:
+def test_closed_direct_reply_consumer_is_not_found() -> None:
     replies = DirectReplies()
     reply = replies.open(requester(), lambda: False)
     replies.close(reply)
@@ -49,7 +49,7 @@ def test_replies_to_a_slow_reader_are_accepted_and_dropped() -> None:
     assert consumer.bodies == [b"1", b"3"]
 
 
-def test_a_name_has_a_process_identifier_and_a_key_as_in_rabbitmq() -> None:
+def test_direct_reply_name_has_a_process_id_and_a_key_as_in_rabbitmq() -> None:
     replies = DirectReplies("rabbit@host", 0x6B099CAB)
     processes, keys = [], set()
     for _ in range(50):
@@ -65,19 +65,19 @@ def test_a_name_has_a_process_identifier_and_a_key_as_in_rabbitmq() -> None:
     assert len(set(processes)) == 50
 
 
-def test_a_name_stays_short_on_nodes_with_long_names() -> None:
+def test_direct_reply_name_is_short_on_nodes_with_long_names() -> None:
     name = DirectReplies("rabbit@" + 250 * "h", 0).open(requester(), lambda: False).name
     assert len(name) <= 95
 
 
-def test_process_identifiers_continue_beyond_four_bytes() -> None:
+def test_direct_reply_names_stay_unique_after_2_to_the_32_consumers() -> None:
     replies = DirectReplies()
     replies._opened = 2**32 - 1
     first, second = [replies.open(requester(), lambda: False).name for _ in range(2)]
     assert first != second
 
 
-def test_only_issued_names_are_found() -> None:
+def test_only_issued_direct_reply_names_are_found() -> None:
     replies = DirectReplies()
     name = replies.open(requester(), lambda: False).name
     process = name.rpartition(".")[0]
@@ -128,7 +128,7 @@ def test_late_reply_is_unroutable(end: str) -> None:
     assert (returned.name, returned.body) == ("basic.return", b"late")
 
 
-def test_second_consumer_has_a_new_name() -> None:
+def test_second_direct_reply_consumer_gets_a_new_name() -> None:
     client, server, reply_to = request_with_answer()
     client.call(1, "basic.cancel", consumer_tag="replies")
     client.consume(PSEUDO_QUEUE, "again", no_ack=True)
@@ -138,7 +138,7 @@ def test_second_consumer_has_a_new_name() -> None:
     assert request.properties["reply_to"].decode() != reply_to
 
 
-def test_other_properties_of_a_request_are_unchanged() -> None:
+def test_direct_reply_changes_no_other_properties_of_a_request() -> None:
     client, server, reply_to = request_with_answer()
     values, _ = next(messages(count=1))
     values |= {"correlation_id": "7", "app_id": "shop", "user_id": "guest"}
@@ -149,7 +149,7 @@ def test_other_properties_of_a_request_are_unchanged() -> None:
         assert (request.properties, request.body) == ({**sent, "reply_to": reply_to.encode()}, body)
 
 
-def test_a_request_and_its_headers_are_not_decoded() -> None:
+def test_direct_reply_request_is_published_without_decoding_it() -> None:
     reply = DirectReplies().open(requester(), lambda: False)
     values = {"headers": {"a": longstr("1")}, "reply_to": PSEUDO_QUEUE.encode(), "message_id": b"m"}
     properties = encode_properties(values)
@@ -163,6 +163,6 @@ def test_a_request_and_its_headers_are_not_decoded() -> None:
         assert asked.body == b"?"
 
 
-def test_errors_of_direct_reply() -> None:
+def test_direct_reply_pseudo_queue_is_not_a_queue_of_the_vhost() -> None:
     with pytest.raises(AmqpError):
         make_vhost().queue(PSEUDO_QUEUE, None)

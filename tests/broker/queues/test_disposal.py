@@ -17,7 +17,7 @@ class Thing:
     """Stand-in for an entry."""
 
 
-def test_many_are_freed_in_slices():
+def test_many_discarded_entries_are_freed_in_slices():
     clock = ManualClock()
     disposal = Disposal(clock)
     things = [Thing() for _ in range(3 * SLICE)]
@@ -31,7 +31,7 @@ def test_many_are_freed_in_slices():
     assert alive == [2, 1, 0]
 
 
-def test_several_lines_are_freed_one_after_the_other():
+def test_several_discarded_lines_are_all_freed():
     clock = ManualClock()
     disposal = Disposal(clock)
     lines = [deque([Thing() for _ in range(SLICE + 1)]) for _ in range(3)]
@@ -43,7 +43,7 @@ def test_several_lines_are_freed_one_after_the_other():
     assert clock.next_due_ms() is None
 
 
-def test_few_are_freed_at_once():
+def test_few_discarded_entries_are_freed_at_once():
     clock = ManualClock()
     things = [Thing() for _ in range(SLICE)]
     seen = weakref.ref(things[0])

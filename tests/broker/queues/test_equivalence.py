@@ -53,7 +53,7 @@ def of_arguments(was: Table, now: Table) -> str:
     return refusal({"arguments": was}, {"arguments": now})
 
 
-def test_flags() -> None:
+def test_queue_redeclared_with_other_flags_is_inequivalent() -> None:
     assert refusal({}, {"durable": False}) == inequivalent("durable", "'false'", "'true'")
     assert refusal({"auto_delete": True}, {}) == inequivalent("auto_delete", "'false'", "'true'")
     assert refusal({}, {"durable": False, "auto_delete": True}) == inequivalent("durable", "'false'", "'true'")
@@ -67,7 +67,9 @@ def test_flags() -> None:
         ({}, {"exclusive": True, "durable": False, "auto_delete": True}, True),
     ],
 )
-def test_exclusiveness_is_checked_first(was: dict[str, bool], now: dict[str, bool], owned: bool) -> None:
+def test_exclusiveness_is_checked_first_when_a_queue_is_redeclared(
+    was: dict[str, bool], now: dict[str, bool], owned: bool
+) -> None:
     assert refusal(was, now, owned=owned).startswith(
         "RESOURCE_LOCKED - cannot obtain exclusive access to locked queue 'q' in vhost '/'."
     )
@@ -95,7 +97,7 @@ def test_exclusive_queue_counts_as_transient() -> None:
         (Field("F", {}), "'[]' of type 'table'"),
     ],
 )
-def test_argument_of_one_side_only_is_shown_with_its_type(field: Field, shown: str) -> None:
+def test_error_shows_an_argument_of_only_one_declaration_with_its_type(field: Field, shown: str) -> None:
     assert of_arguments({}, {LOCATOR: field}) == inequivalent(LOCATOR, f"the value {shown}", "none")
     assert of_arguments({LOCATOR: field}, {}) == inequivalent(LOCATOR, "none", f"the value {shown}")
 
@@ -114,7 +116,9 @@ def test_argument_of_one_side_only_is_shown_with_its_type(field: Field, shown: s
         (longstr(b"\xe9"), longstr("é"), "'é'", "'é'"),
     ],
 )
-def test_different_values_are_shown_without_types(was: Field, now: Field, received: str, current: str) -> None:
+def test_error_shows_inequivalent_argument_values_without_their_types(
+    was: Field, now: Field, received: str, current: str
+) -> None:
     assert of_arguments({LOCATOR: was}, {LOCATOR: now}) == inequivalent(LOCATOR, received, current)
 
 
@@ -128,7 +132,7 @@ def test_different_values_are_shown_without_types(was: Field, now: Field, receiv
         (Field("A", []), Field("F", {})),
     ],
 )
-def test_values_are_the_same_across_types_of_one_kind(was: Field, now: Field) -> None:
+def test_equal_argument_values_of_similar_field_types_are_equivalent(was: Field, now: Field) -> None:
     declare_again({"arguments": {LOCATOR: was}}, {"arguments": {LOCATOR: now}})
 
 
@@ -139,19 +143,19 @@ def test_only_arguments_that_the_queue_s_type_knows_are_compared() -> None:
     declare_again({"arguments": {"x-consumer-timeout": Field("I", 1)}}, {})
 
 
-def test_values_are_not_checked_again() -> None:
+def test_redeclaration_does_not_validate_argument_values() -> None:
     assert of_arguments({}, {"x-message-ttl": Field("I", -5)}) == inequivalent(
         "x-message-ttl", "the value '-5' of type 'signedint'", "none"
     )
 
 
-def test_order_of_comparison_is_that_of_the_existing_type() -> None:
+def test_arguments_are_compared_in_the_order_of_the_existing_queue_type() -> None:
     both = {"x-message-ttl": Field("I", 5), "x-dead-letter-exchange": longstr("x")}
     assert "'x-message-ttl'" in of_arguments({}, both)
     assert "'x-dead-letter-exchange'" in of_arguments(QUORUM, QUORUM | both)
 
 
-def test_missing_queue_type_means_the_default_type() -> None:
+def test_redeclaration_without_queue_type_means_the_default_type() -> None:
     declare_again({}, {"arguments": {"x-queue-type": longstr("classic")}})
     declare_again({"arguments": {"x-queue-type": longstr("classic")}}, {})
     declare_again({"arguments": QUORUM}, {}, default_queue_type="quorum")
@@ -182,7 +186,9 @@ def declare_exchange_again(now: dict[str, Any], arguments: Table | None = None) 
         ({"arguments": {AE: Field("I", 1)}}, AE, "the value '1' of type 'signedint'", "none"),
     ],
 )
-def test_equivalence_of_exchanges(now: dict[str, Any], argument: str, received: str, current: str) -> None:
+def test_exchange_redeclared_with_other_properties_is_inequivalent(
+    now: dict[str, Any], argument: str, received: str, current: str
+) -> None:
     with pytest.raises(AmqpError) as refused:
         declare_exchange_again(now)
     assert refused.value.text == (
@@ -191,10 +197,10 @@ def test_equivalence_of_exchanges(now: dict[str, Any], argument: str, received: 
     )
 
 
-def test_another_alternate_exchange() -> None:
+def test_exchange_redeclared_with_another_alternate_exchange_is_refused() -> None:
     with pytest.raises(AmqpError, match="received 'b' but current is 'ae'"):
         declare_exchange_again({"arguments": {AE: longstr("b")}}, {AE: longstr("ae")})
 
 
-def test_of_an_exchange_s_arguments_only_the_alternate_exchange_is_compared() -> None:
+def test_only_the_alternate_exchange_argument_of_exchanges_is_compared() -> None:
     declare_exchange_again({"arguments": {"foo": Field("I", 1), AE: longstr("ae")}}, {AE: longstr("ae")})

@@ -17,7 +17,7 @@ def test_smaller_of_ttl_and_expiration_is_used(ttl_ms: int, expiration_ms: int, 
     assert deadline_ms == (0 if after_ms is None else parts.clock.wall_ms() + after_ms)
 
 
-def test_only_heads_expire() -> None:
+def test_only_expired_messages_at_the_head_are_removed() -> None:
     parts = Parts()
     parts.add(b"1", b"2", expiration_ms=10)
     parts.add(b"stays")
@@ -28,7 +28,7 @@ def test_only_heads_expire() -> None:
     assert parts.letter_counts == {EXPIRED: 2}
 
 
-def test_one_timer_waits_for_the_head() -> None:
+def test_expiry_timer_is_set_for_the_head_message_only() -> None:
     parts = Parts()
     parts.add(b"1", expiration_ms=10)
     parts.expiry.arm()
@@ -42,7 +42,7 @@ def test_one_timer_waits_for_the_head() -> None:
     assert (parts.bodies(), parts.clock.next_due_ms()) == ([], None)
 
 
-def test_earlier_head_advances_the_timer() -> None:
+def test_head_that_expires_earlier_advances_the_expiry_timer() -> None:
     parts = Parts()
     (late,) = parts.add(b"late", expiration_ms=90)
     parts.expiry.arm()
@@ -64,7 +64,7 @@ def test_consumers_are_updated_when_the_timer_empties_the_queue() -> None:
     assert (parts.bodies(), consumer.ringed) == ([], False)
 
 
-def test_more_than_one_batch_expires_at_once() -> None:
+def test_messages_of_several_batches_expire_at_once() -> None:
     parts = Parts(message_ttl_ms=5)
     parts.add(*[b"x" * (LEAVING_BYTES // 4)] * 10)
     parts.clock.advance(5)
@@ -83,7 +83,7 @@ def test_new_ttl_applies_to_later_messages() -> None:
     assert (parts.bodies(), parts.expiry.count) == ([b"2"], 0)
 
 
-def test_after_stop_there_is_no_timer() -> None:
+def test_stopped_expiry_has_no_timer() -> None:
     parts = Parts()
     parts.add(b"1", expiration_ms=10)
     parts.expiry.arm()

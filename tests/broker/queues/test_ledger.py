@@ -10,7 +10,7 @@ from tests.broker.queues.parts import Parts
 from tests.broker.storing import Node
 
 
-def test_entries_and_passed_messages_are_numbered() -> None:
+def test_queued_and_directly_delivered_messages_are_numbered_in_sequence() -> None:
     parts = Parts()
     numbers = [parts.entry().sequence]
     parts.ledger.pass_on()
@@ -20,7 +20,7 @@ def test_entries_and_passed_messages_are_numbered() -> None:
 
 
 @pytest.mark.parametrize(("quorum", "persistent", "stored"), [(False, False, 0), (False, True, 1), (True, False, 1)])
-def test_stored_messages_by_kind_of_queue(quorum: bool, persistent: bool, stored: int) -> None:
+def test_only_persistent_or_quorum_messages_are_stored(quorum: bool, persistent: bool, stored: int) -> None:
     parts = Parts(quorum=quorum)
     entry = parts.entry(b"1", persistent=persistent)
     assert (parts.ledger.stored, parts.ledger.persistent) == (stored, stored)
@@ -38,7 +38,7 @@ def test_dropped_message_is_counted_and_removed_from_the_store() -> None:
     assert len(parts.letter_counts) == 1
 
 
-def test_dead_lettered_message_leaves_in_the_operation_of_its_letter() -> None:
+def test_dead_lettered_message_is_settled_in_one_store_operation() -> None:
     parts = Parts(dead_letter_exchange="")
     parts.owner.ledger = parts.ledger
     parts.owner.settings = parts.settings
@@ -61,13 +61,13 @@ def test_new_settings_change_the_dead_letter_exchange() -> None:
     assert parts.letter_counts == {("classic", "at_most_once", "maxlen"): 1}
 
 
-def test_refused_message_is_not_counted() -> None:
+def test_message_refused_by_a_full_queue_counts_as_dead_letter_only() -> None:
     parts = Parts()
     parts.ledger.turn_away(parts.owner, message(b"1"))
     assert (parts.ledger.came, parts.ledger.left, parts.letter_counts) == (0, 0, {("classic", "disabled", "maxlen"): 1})
 
 
-def test_replaced_entry_is_the_newest_and_one_change_to_the_store() -> None:
+def test_replaced_message_becomes_the_newest_in_one_store_operation() -> None:
     parts = Parts(quorum=True)
     entry = parts.entry(b"1")
     entry.restore(3, 2)
@@ -80,14 +80,14 @@ def test_replaced_entry_is_the_newest_and_one_change_to_the_store() -> None:
     assert verbs == ["begin", "settle", "enqueue", "returned", "end"]
 
 
-def test_entries_from_before_the_start_are_not_counted() -> None:
+def test_recovered_messages_do_not_count_as_received() -> None:
     parts = Parts()
     parts.ledger.start(5, newest=9)
     assert (parts.ledger.came, parts.ledger.recovered, parts.ledger.persistent) == (0, 5, 5)
     assert parts.entry().sequence == 10
 
 
-def test_pages_are_removed_by_position() -> None:
+def test_paged_out_messages_are_removed_from_the_store_by_position() -> None:
     parts = Parts()
     parts.ledger.start(3, newest=3)
     parts.ledger.leave_stored(array("Q", [7, 8]))

@@ -15,14 +15,14 @@ from tests.broker.queueing import (
 )
 
 
-def test_drop_head_keeps_the_newest(vhost: Vhost) -> None:
+def test_drop_head_keeps_the_newest_messages(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_length=2)
     publish(queue, b"1", b"2", b"3", b"4")
     assert ready(queue) == [b"3", b"4"]
     assert reasons(grave) == [(b"1", "maxlen"), (b"2", "maxlen")]
 
 
-def test_drop_head_by_bytes_drops_as_many_as_necessary(vhost: Vhost) -> None:
+def test_max_length_bytes_drops_as_many_messages_as_necessary(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, max_length_bytes=10)
     publish(queue, b"1234", b"5678", b"90")
     assert queue.ready_count == 3
@@ -49,7 +49,7 @@ def test_in_a_priority_queue_the_head_is_of_the_highest_priority(vhost: Vhost) -
     assert ready(queue) == [b"mid", b"low"]
 
 
-def test_unacknowledged_messages_do_not_count(vhost: Vhost) -> None:
+def test_unacknowledged_messages_do_not_count_for_max_length(vhost: Vhost) -> None:
     queue = declare(vhost, max_length=2)
     one = Subscriber(queue, limit=3).subscribe()
     publish(queue, b"1", b"2", b"3", b"4", b"5")
@@ -82,7 +82,7 @@ def test_limit_of_0_accepts_messages_that_are_delivered_at_once(vhost: Vhost, ar
 
 
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
-def test_overflow_is_removed_before_expired_messages(vhost: Vhost, kind: str) -> None:
+def test_message_over_a_limit_counts_as_overflow_even_if_it_has_expired(vhost: Vhost, kind: str) -> None:
     queue, grave = with_graves(vhost, max_length=0, queue_type=kind)
     publish(queue, b"1", expiration_ms=0)
     assert reasons(grave) == [(b"1", "maxlen")]
@@ -109,7 +109,9 @@ def test_expired_messages_behind_dropped_ones_are_removed_too(vhost: Vhost) -> N
 
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
 @pytest.mark.parametrize("arguments", [{"max_length": 2}, {"max_length_bytes": 3}])
-def test_reject_publish_refuses_the_newest(vhost: Vhost, overflow: str, arguments: dict[str, int]) -> None:
+def test_reject_publish_refuses_new_messages_to_a_full_queue(
+    vhost: Vhost, overflow: str, arguments: dict[str, int]
+) -> None:
     queue, grave = with_graves(vhost, overflow=overflow, **arguments)
     publish(queue, b"1", b"2")
     assert not queue.publish(message(b"33"))
@@ -120,7 +122,7 @@ def test_reject_publish_refuses_the_newest(vhost: Vhost, overflow: str, argument
     assert ready(queue) == [b"2", b"4"]
 
 
-def test_full_quorum_queue_accepts_one_more_and_none_until_well_below_the_limit(vhost: Vhost) -> None:
+def test_full_quorum_queue_accepts_one_more_message_then_none_until_it_shrinks(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", overflow="reject-publish", max_length=5)
     taken = [queue.publish(message(b"%d" % i)) for i in range(8)]
     assert taken == [True] * 6 + [False] * 2

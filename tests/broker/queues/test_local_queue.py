@@ -21,7 +21,7 @@ from tests.broker.queueing import (
 # --- order ------------------------------------------------------------------------------------------------------------
 
 
-def test_waiting_messages_go_to_the_consumer_that_acks(vhost: Vhost) -> None:
+def test_consumer_that_acks_gets_the_next_ready_message(vhost: Vhost) -> None:
     queue = declare(vhost)
     a, b = Subscriber(queue, "a", 1).subscribe(), Subscriber(queue, "b", 1).subscribe()
     publish(queue, *[b"%d" % i for i in range(5)])
@@ -32,7 +32,7 @@ def test_waiting_messages_go_to_the_consumer_that_acks(vhost: Vhost) -> None:
     assert (a.bodies, b.bodies) == ([b"0", b"4"], [b"1", b"2", b"3"])
 
 
-def test_acked_messages_are_replaced_by_as_many(vhost: Vhost) -> None:
+def test_consumer_that_acks_several_messages_gets_as_many_new_ones(vhost: Vhost) -> None:
     queue = declare(vhost)
     a, b = Subscriber(queue, "a", 3).subscribe(), Subscriber(queue, "b", 1).subscribe()
     publish(queue, *[b"%d" % i for i in range(8)])
@@ -219,7 +219,7 @@ def test_auto_delete_queue_is_deleted_with_its_last_consumer(vhost: Vhost) -> No
     assert (a.told_cancelled, b.told_cancelled) == (0, 0)
 
 
-def test_an_auto_delete_queue_that_never_had_a_consumer_stays(vhost: Vhost) -> None:
+def test_auto_delete_queue_that_never_had_a_consumer_is_not_deleted(vhost: Vhost) -> None:
     queue = declare(vhost, auto_delete=True)
     publish(queue, b"1")
     get(queue)
@@ -227,7 +227,7 @@ def test_an_auto_delete_queue_that_never_had_a_consumer_stays(vhost: Vhost) -> N
     assert "q" in vhost.queues
 
 
-def test_cancelling_twice_counts_once(vhost: Vhost) -> None:
+def test_consumer_cancelled_twice_is_removed_once(vhost: Vhost) -> None:
     queue = declare(vhost, auto_delete=True)
     a, b = Subscriber(queue, "a").subscribe(), Subscriber(queue, "b").subscribe()
     a.cancel()
@@ -343,7 +343,7 @@ def test_direct_delivery_after_a_purge_advances_the_priority_order(vhost: Vhost)
     assert [get(queue).message.body for _ in range(3)] == [b"normal", b"high", b"high"]
 
 
-def test_inherited_messages_do_not_advance_the_priority_order_for_removed_ones(vhost: Vhost) -> None:
+def test_priority_order_ignores_removed_messages_of_the_inherited_queue(vhost: Vhost) -> None:
     queue, heir = declare(vhost, queue_type="quorum"), declare(vhost, name="heir", queue_type="quorum")
     publish(queue, b"1")
     queue.ack(get(queue))
@@ -364,7 +364,9 @@ def test_requeued_messages_are_offered_to_all_consumers(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize(("kind", "no_ack", "left"), [("classic", False, 0), ("quorum", False, 1), ("quorum", True, 0)])
-def test_expired_messages_behind_a_got_one_are_removed(vhost: Vhost, kind: str, no_ack: bool, left: int) -> None:
+def test_expired_messages_behind_a_message_taken_by_basic_get_are_removed(
+    vhost: Vhost, kind: str, no_ack: bool, left: int
+) -> None:
     queue = declare(vhost, queue_type=kind)
     publish(queue, b"1")
     publish(queue, b"expires", expiration_ms=0)
@@ -515,7 +517,7 @@ def test_a_deleted_queue_dead_letters_nothing(vhost: Vhost) -> None:
 # --- moving -----------------------------------------------------------------------------------------------------------
 
 
-def test_messages_move_head_first_up_to_a_count_or_a_size(vhost: Vhost) -> None:
+def test_messages_are_moved_from_the_head_up_to_a_count_or_size(vhost: Vhost) -> None:
     queue, other = declare(vhost), declare(vhost, "other")
     publish(queue, b"11", b"22", b"33", b"44")
     assert queue.move(other, 1, 1000) == 1
@@ -525,7 +527,7 @@ def test_messages_move_head_first_up_to_a_count_or_a_size(vhost: Vhost) -> None:
     assert queue.move(other, 10, 1000) == 0
 
 
-def test_a_move_is_counted_as_no_delivery(vhost: Vhost) -> None:
+def test_moving_messages_to_another_queue_does_not_count_as_ack(vhost: Vhost) -> None:
     queue, other = declare(vhost), declare(vhost, "other")
     publish(queue, b"1", b"2")
     queue.move(other, 10, 1000)
@@ -541,7 +543,7 @@ def test_moved_message_may_return_as_a_dead_letter(vhost: Vhost) -> None:
     assert (ready(queue), ready(other)) == ([b"1", b"2"], [b"3"])
 
 
-def test_nothing_moves_to_a_deleted_queue(vhost: Vhost) -> None:
+def test_messages_are_not_moved_to_a_deleted_queue(vhost: Vhost) -> None:
     queue, other = declare(vhost), declare(vhost, "other")
     publish(queue, b"1")
     vhost.delete_queue(other)

@@ -24,7 +24,7 @@ def parts(request: pytest.FixtureRequest) -> Parts:
     return Parts(quorum=request.param)
 
 
-def test_delivery_is_unacknowledged(parts: Parts) -> None:
+def test_delivered_messages_count_as_unacknowledged(parts: Parts) -> None:
     consumer = parts.subscriber(limit=2)
     parts.add(b"1", b"2", b"3")
     parts.offering.drain()
@@ -52,7 +52,7 @@ def test_consumers_get_messages_round_robin() -> None:
     assert (a.bodies, b.bodies) == ([b"1", b"3"], [b"2", b"4"])
 
 
-def test_rounds_deliver_per_consumer_and_leave_no_reservation() -> None:
+def test_quorum_round_delivers_per_consumer_and_leaves_no_reservation() -> None:
     parts = Parts(quorum=True)
     order: list[str] = []
     a, b = Ordered(order, parts.owner, "a", limit=2), Ordered(order, parts.owner, "b", limit=2)
@@ -122,7 +122,7 @@ def test_clear_removes_all_messages(parts: Parts) -> None:
     assert parts.offering.clear() == 0
 
 
-def test_discard_does_not_change_the_store(parts: Parts) -> None:
+def test_discarding_ready_messages_does_not_change_the_store(parts: Parts) -> None:
     parts.ready.push(parts.entry(b"1", persistent=True))
     parts.offering.discard()
     assert parts.offering.ready.count == 0

@@ -31,7 +31,7 @@ def test_deliveries_count_until_they_are_settled() -> None:
     assert first.consumer is None
 
 
-def test_a_message_that_basic_get_got_has_no_consumer() -> None:
+def test_message_taken_by_basic_get_has_no_consumer() -> None:
     outstanding = Outstanding()
     (entry,) = entries(b"12")
     outstanding.add_got(entry, 0)
@@ -59,7 +59,7 @@ def test_a_reserved_message_counts_for_its_consumer_only() -> None:
     assert consumer.unacked == 0
 
 
-def test_former_consumers_and_each_get_are_holders_until_they_have_settled() -> None:
+def test_removed_consumers_and_gets_count_as_holders_until_they_settle() -> None:
     outstanding, stays, goes = Outstanding(counts_holders=True), subscriber("stays"), subscriber("goes")
     delivered(outstanding, stays, b"1")
     held = delivered(outstanding, goes, b"2", b"3")
@@ -77,7 +77,7 @@ def test_former_consumers_and_each_get_are_holders_until_they_have_settled() -> 
     assert outstanding.holders() == 0
 
 
-def test_a_queue_that_does_not_count_holders_has_none() -> None:
+def test_holder_count_is_zero_if_the_queue_does_not_count_holders() -> None:
     outstanding, consumer = Outstanding(), subscriber()
     (held,) = delivered(outstanding, consumer, b"1")
     (got,) = entries(b"2")
@@ -88,7 +88,7 @@ def test_a_queue_that_does_not_count_holders_has_none() -> None:
     assert outstanding.count == 1
 
 
-def test_consumer_takes_over_messages_of_a_cancelled_one() -> None:
+def test_consumer_takes_over_unacked_messages_of_a_cancelled_one() -> None:
     outstanding, former, heir = Outstanding(counts_holders=True), subscriber("a"), subscriber("b")
     held = delivered(outstanding, former, b"1", b"2")
     outstanding.consumer_removed(former)
@@ -98,7 +98,7 @@ def test_consumer_takes_over_messages_of_a_cancelled_one() -> None:
     assert heir.unacked == 1
 
 
-def test_uncounted_messages_are_subtracted_when_settled() -> None:
+def test_messages_moved_uncounted_make_the_unacked_count_negative() -> None:
     outstanding, former, heir = Outstanding(), subscriber("a"), subscriber("b")
     (entry,) = delivered(outstanding, former, b"1")
     outstanding.move([entry], heir, counted=False)

@@ -98,7 +98,7 @@ def test_stored_messages_leave_memory_when_they_are_durable():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_next_page_is_read_ahead():
+def test_next_page_of_a_queue_is_read_ahead():
     node = Node()
     node.publish(*texts(40))
     node.log.sync()
@@ -151,7 +151,7 @@ def test_recovered_messages_with_priorities_stay_on_disk_in_order(arguments, mon
     assert [entry.message.body for entry in after.take(100)] == [entry.message.body for entry in other.take(100)]
 
 
-def test_recovered_pages_are_bounded_by_octets(monkeypatch):
+def test_recovered_pages_are_bounded_by_bytes(monkeypatch):
     monkeypatch.setattr(Node, "bounds", Bounds(page_bytes=100))
     node = Node()
     node.publish(*[b"%d" % i * 60 for i in range(10)])
@@ -187,7 +187,7 @@ def test_next_messages_of_consumers_stay_in_memory():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_purge_frees_the_files():
+def test_purge_deletes_the_files_of_paged_out_messages():
     node = Node(durable=False)
     node.publish(*texts(100), persistent=False)
     node.page_out()
@@ -196,7 +196,7 @@ def test_purge_frees_the_files():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_while_writing_fails_messages_stay_in_memory():
+def test_messages_stay_in_memory_while_writing_their_page_fails():
     node = Node(durable=False)
     node.publish(*texts(50), persistent=False)
     node.files.fail_write = 1
@@ -207,14 +207,14 @@ def test_while_writing_fails_messages_stay_in_memory():
     assert [entry.message.body for entry in node.take(50)] == texts(50)
 
 
-def test_few_small_messages_are_not_worth_a_page():
+def test_few_small_messages_are_not_paged_out():
     node = Node(durable=False)
     node.publish(*texts(10), persistent=False)
     node.page_out()
     assert node.in_memory == 10
 
 
-def test_few_large_messages_are():
+def test_few_large_messages_are_paged_out():
     node = Node(durable=False)
     node.publish(*[b"x" * 50_000] * 3, persistent=False)
     node.page_out()
@@ -249,7 +249,7 @@ def test_many_requeued_messages_are_spilled_when_memory_is_low(arguments):
     ],
     ids=["transient", "durable", "transient priority", "durable priority", "quorum", "quorum without limit"],
 )
-def test_paging_changes_nothing(seed, durable, arguments):
+def test_queue_that_pages_returns_the_same_messages_as_one_that_does_not(seed, durable, arguments):
     """Compare a queue that pages at random with one that never pages: both return the same."""
     chance = random.Random(seed)
     paging, plain = (Node(durable=durable, message_ttl=1_000, dead_letter_exchange="", **arguments) for _ in range(2))
@@ -305,7 +305,7 @@ def test_paging_changes_nothing(seed, durable, arguments):
 
 @pytest.mark.usefixtures("_small_pages")
 @pytest.mark.parametrize("arguments", [{}, {"max_priority": 5}, {"queue_type": "quorum"}])
-def test_info_shows_how_much_is_not_in_memory(arguments):
+def test_queue_info_shows_paged_out_messages_and_bytes(arguments):
     node = Node(**arguments)
     node.publish(*[b"xx"] * 100, persistent=True)
     node.log.sync()
@@ -321,7 +321,7 @@ def test_info_shows_how_much_is_not_in_memory(arguments):
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_info_shows_how_much_is_stored():
+def test_queue_info_shows_the_number_of_persistent_messages():
     node = Node()
     node.publish(*texts(30), persistent=False)
     node.publish(*texts(90))
@@ -360,7 +360,7 @@ def test_recovered_messages_do_not_count_as_published():
 
 
 @pytest.mark.usefixtures("_small_pages")
-def test_info_does_not_load_the_head():
+def test_queue_info_does_not_load_the_head_message():
     node = Node()
     node.publish(*texts(40))
     after = node.restarted()

@@ -6,14 +6,14 @@ from amqpbroker.broker.queues.quorum_lines import QuorumLine
 from tests.broker.queues.lines import drain, entry
 
 
-def test_priority_highest_first_and_fifo_within_one():
+def test_priority_queue_takes_highest_priority_first_and_fifo_within_it():
     line = PriorityLine(9)
     for i, priority in enumerate([0, 9, 3, 9, 200, 3]):
         line.push(entry(i, priority))
     assert drain(line) == [1, 3, 4, 2, 5, 0]
 
 
-def test_priority_requeue_returns_to_its_level():
+def test_requeued_message_returns_to_its_place_in_its_priority():
     line = PriorityLine(9)
     for i, priority in enumerate([5, 5, 5, 1]):
         line.push(entry(i, priority))
@@ -22,7 +22,7 @@ def test_priority_requeue_returns_to_its_level():
     assert drain(line) == [0, 1, 2, 3]
 
 
-def test_priority_messages_that_leave_together_are_ranked():
+def test_messages_removed_together_are_sorted_in_a_priority_queue_only():
     entries = [entry(i, priority) for i, priority in enumerate([0, 9, 3, 200, 0])]
     assert [e.sequence for e in PriorityLine(5).ranked(entries)] == [1, 3, 2, 0, 4]
     assert [line.ranked(entries) for line in (FifoLine(), QuorumLine())] == [entries, entries]

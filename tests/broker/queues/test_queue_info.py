@@ -5,7 +5,7 @@ from amqpbroker.wire.properties import encode_properties
 from tests.broker.queueing import Subscriber, declare, make_vhost, publish
 
 
-def test_info_of_an_empty_queue():
+def test_queue_info_of_an_empty_queue_has_zero_counts():
     info = declare(make_vhost()).info()
     assert info.state == "running"
     assert (info.messages, info.message_bytes, info.consumers, info.consumer_capacity) == (0, 0, 0, 0.0)
@@ -13,7 +13,7 @@ def test_info_of_an_empty_queue():
     assert info.memory > 0
 
 
-def test_info_of_messages():
+def test_queue_info_counts_ready_and_unacknowledged_messages():
     queue = declare(make_vhost())
     publish(queue, b"a", b"bb", b"ccc")
     Subscriber(queue, limit=1).subscribe()
@@ -24,7 +24,7 @@ def test_info_of_messages():
     assert (info.messages_persistent, info.messages_paged_out) == (0, 0)
 
 
-def test_the_timestamp_of_the_head():
+def test_queue_info_shows_the_timestamp_of_the_head_message():
     queue = declare(make_vhost())
     for properties in ({"timestamp": 12345, "content_type": b"text"}, {}):
         queue.publish(Message(encode_address("", b"q"), encode_properties(properties), b""))
@@ -45,7 +45,7 @@ def test_consumers():
     assert queue.info().single_active_consumer_tag is None
 
 
-def test_info_of_a_quorum_queue_has_its_first_consumer():
+def test_quorum_queue_info_shows_its_first_consumer_as_active():
     queue = declare(make_vhost(), queue_type="quorum")
     assert queue.info().single_active_consumer_tag is None
     for tag in ("a", "b"):
@@ -53,7 +53,7 @@ def test_info_of_a_quorum_queue_has_its_first_consumer():
     assert queue.info().single_active_consumer_tag == "a"
 
 
-def test_a_single_active_consumer():
+def test_queue_info_shows_the_single_active_consumer():
     queue = declare(make_vhost(), single_active_consumer=True)
     first = Subscriber(queue, "a").subscribe()
     Subscriber(queue, "b").subscribe()
@@ -64,13 +64,13 @@ def test_a_single_active_consumer():
     assert queue.info().single_active_consumer_tag == "b"
 
 
-def test_an_exclusive_consumer():
+def test_queue_info_shows_the_exclusive_consumer():
     queue = declare(make_vhost())
     Subscriber(queue, "a", exclusive=True).subscribe()
     assert queue.info().exclusive_consumer_tag == "a"
 
 
-def test_consumers_of_an_empty_queue_could_take_more_and_others_could_not():
+def test_consumer_capacity_is_1_if_consumers_can_take_more_and_0_if_not():
     queue = declare(make_vhost())
     Subscriber(queue, limit=1).subscribe()
     assert queue.info().consumer_capacity == 1.0
@@ -78,5 +78,5 @@ def test_consumers_of_an_empty_queue_could_take_more_and_others_could_not():
     assert queue.info().consumer_capacity == 0.0
 
 
-def test_queue_without_sample_is_not_known_to_be_idle():
+def test_queue_without_a_statistics_sample_has_no_idle_since():
     assert declare(make_vhost()).info().idle_since is None

@@ -14,7 +14,7 @@ def test_quorum_returned_messages_come_first_in_the_order_of_their_return():
     assert drain(line) == [3, 1, 4, 5]
 
 
-def test_quorum_line_requeues_last_behind_all_priorities():
+def test_quorum_message_requeued_last_is_behind_all_priorities():
     line = QuorumLine()
     line.push(entry(1, 0))
     line.requeue_last(entry(2, 9))
@@ -24,7 +24,7 @@ def test_quorum_line_requeues_last_behind_all_priorities():
     assert drain(line) == [3, 1, 2, 4]
 
 
-def test_quorum_two_of_high_priority_to_one_normal():
+def test_quorum_queue_delivers_two_high_priority_messages_per_normal_one():
     line = QuorumLine()
     for i in range(1, 5):
         line.push(entry(i, 0))
@@ -54,7 +54,7 @@ def test_quorum_purge_resets_the_priority_order():
     assert drain(line) == [4, 5, 3]
 
 
-def test_quorum_normal_message_must_be_older_than_the_first_high_one():
+def test_quorum_normal_message_precedes_only_younger_high_priority_ones():
     line = QuorumLine()
     for i, priority in enumerate((5, 5, 5, 0, 5, 0, 5, 5), 1):
         line.push(entry(i, priority))

@@ -9,7 +9,7 @@ from tests.broker.queues.lines import drain, entry
 
 
 @pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine])
-def test_first_in_first_out_with_count_and_size(make):
+def test_ready_line_is_first_in_first_out_with_count_and_size(make):
     line = make()
     for i in range(5):
         line.push(entry(i, body=b"x" * i))
@@ -20,7 +20,7 @@ def test_first_in_first_out_with_count_and_size(make):
 
 
 @pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine, StrictQuorumLine])
-def test_iteration_is_in_order_and_changes_nothing(make):
+def test_iteration_of_a_ready_line_is_in_order_and_removes_no_entry(make):
     chance = random.Random(5)
     for length in range(40):
         line = make()
@@ -33,7 +33,7 @@ def test_iteration_is_in_order_and_changes_nothing(make):
         assert looked == [drain(line)] * 2
 
 
-def test_counts_by_priority_of_each_line():
+def test_only_the_strict_quorum_line_counts_messages_by_priority():
     assert [make().by_priority() for make in (FifoLine, lambda: PriorityLine(5), QuorumLine)] == [None] * 3
     line = StrictQuorumLine()
     for number, priority in enumerate((7, 7, 0, 9), 1):

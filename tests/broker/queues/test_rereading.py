@@ -173,7 +173,7 @@ def test_deleted_or_purged_queue_is_not_read_again():
     assert node.clock.next_due_ms() is None
 
 
-def test_peek_reads_nothing():
+def test_peek_does_not_read_from_disk():
     node = Node(FlakyFiles(), q=KINDS["quorum"])
     node.files.share = 1.0
     client = node.client()
@@ -193,7 +193,7 @@ def test_peek_reads_nothing():
 DEAD_LETTERED = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
 
 
-def test_each_expired_message_is_dead_lettered_once():
+def test_each_expired_message_is_dead_lettered_once_despite_read_errors():
     node = Node(FlakyFiles(), q={**DEAD_LETTERED, "x-message-ttl": Field("I", 60_000)}, dead={})
     node = filled(node=node)
     client = node.client()
@@ -225,7 +225,7 @@ def test_each_message_over_the_limit_is_dead_lettered_once():
     assert taken(node) == list(range(COUNT + 100, COUNT + 200))
 
 
-def test_each_message_is_moved_once():
+def test_each_message_is_moved_once_despite_read_errors():
     node = filled(q={}, other={})
     vhost = node.broker.vhosts["/"]
     moved = 0

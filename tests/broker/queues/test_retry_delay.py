@@ -7,7 +7,9 @@ from amqpbroker.broker.queues.retry_delay import RetryDelay, retry_delay
     ("returns", "after_failure", "after_return"),
     [("all", 100, 100), ("failed", 100, 0), ("returned", 0, 100)],
 )
-def test_which_returns_are_delayed(returns: str, after_failure: int, after_return: int) -> None:
+def test_retry_delay_type_selects_failed_or_returned_messages_to_delay(
+    returns: str, after_failure: int, after_return: int
+) -> None:
     delay = RetryDelay(returns, 100, 1000)
     assert delay.delay_ms(True, 1) == after_failure
     assert delay.delay_ms(False, 0) == after_return
@@ -33,5 +35,7 @@ def test_the_delay_grows_with_each_failure_up_to_its_maximum() -> None:
         (("all", 0, 10), "None"),
     ],
 )
-def test_settings_without_a_delay(given: tuple[object, object, object], expected: str) -> None:
+def test_incomplete_or_disabled_retry_delay_settings_mean_no_delay(
+    given: tuple[object, object, object], expected: str
+) -> None:
     assert str(retry_delay(*given)) == expected

@@ -34,14 +34,14 @@ def test_without_a_delivery_limit_returned_messages_move_to_the_end(vhost: Vhost
     assert [(entry.message.body, entry.delivery_count) for entry in one.held] == [(b"3", 1), (b"1", 2)]
 
 
-def test_without_a_delivery_limit_messages_of_an_ended_channel_are_first(vhost: Vhost) -> None:
+def test_without_a_delivery_limit_ended_channel_returns_messages_to_head(vhost: Vhost) -> None:
     queue = declare(vhost, queue_type="quorum", delivery_limit=-1)
     publish(queue, b"1", b"2", b"3")
     queue.reclaim([get(queue), get(queue)])
     assert ready(queue) == [b"1", b"2", b"3"]
 
 
-def test_without_a_delivery_limit_a_return_frees_its_own_space(vhost: Vhost) -> None:
+def test_without_a_delivery_limit_max_length_drops_others_before_returned(vhost: Vhost) -> None:
     queue, grave = with_graves(vhost, queue_type="quorum", delivery_limit=-1, max_length=2)
     publish(queue, b"1")
     publish(queue, b"late", expiration_ms=5)
@@ -92,14 +92,14 @@ def test_returned_messages_are_ready_again_and_counted(quorum: bool) -> None:
     assert parts.store.told == [("returned", b"1"), ("returned", b"2")]
 
 
-def test_only_failures_count_against_the_limit_in_4_3() -> None:
+def test_only_failures_count_against_the_delivery_limit_in_4_3() -> None:
     parts = Parts(quorum=True, compat="4.3", delivery_limit=5)
     (entry,) = held(parts, b"1")
     parts.returns.requeue([entry], failed=False)
     assert (entry.acquired_count, entry.delivery_count) == (1, 0)
 
 
-def test_message_returned_too_often_is_removed() -> None:
+def test_message_returned_above_the_delivery_limit_is_removed() -> None:
     parts = Parts(quorum=True, delivery_limit=1)
     often, once = held(parts, b"often", b"once")
     often.restore(1, 1)
@@ -108,7 +108,7 @@ def test_message_returned_too_often_is_removed() -> None:
     assert parts.letter_counts == {("quorum", "disabled", "delivery_limit"): 1}
 
 
-def test_delayed_return_is_ready_later() -> None:
+def test_failed_message_is_ready_after_the_retry_delay() -> None:
     parts = Parts(quorum=True, compat="4.3", delivery_limit=9, retry=RetryDelay(FAILED, 100, 100))
     failed, returned = held(parts, b"failed", b"returned")
     parts.returns.requeue([failed], failed=True)
@@ -118,7 +118,7 @@ def test_delayed_return_is_ready_later() -> None:
     assert (sorted(parts.bodies()), parts.offering.delayed_count) == ([b"failed", b"returned"], 0)
 
 
-def test_new_settings_end_the_delay_of_later_returns() -> None:
+def test_settings_without_retry_delay_apply_to_later_returns() -> None:
     parts = Parts(quorum=True, compat="4.3", delivery_limit=9, retry=RetryDelay(FAILED, 100, 100))
     parts.returns.apply(Parts(quorum=True, delivery_limit=9).settings)
     parts.returns.requeue(held(parts, b"1"), failed=True)

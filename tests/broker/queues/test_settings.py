@@ -5,7 +5,7 @@ import pytest
 from amqpbroker.broker.queues.settings import QueueSettings
 
 
-def test_settings_are_immutable() -> None:
+def test_queue_settings_are_immutable() -> None:
     settings = QueueSettings()
     with pytest.raises(FrozenInstanceError):
         settings.max_length = 5  # type: ignore[misc]

@@ -35,7 +35,7 @@ class Case:
         return [queue.pages for queue in self.queues]
 
 
-def test_a_bounded_number_of_pages_at_a_time_until_all_are_moved():
+def test_pages_are_moved_to_disk_in_bounded_steps_until_none_is_left():
     case = Case(3 * STEP_PAGES, 1, 2)
     case.shortage.set(True)
     assert sum(case.left) >= 2 * STEP_PAGES
@@ -44,7 +44,7 @@ def test_a_bounded_number_of_pages_at_a_time_until_all_are_moved():
     assert case.given_back == 1
 
 
-def test_rounds_continue_while_memory_is_low_and_retry_failures():
+def test_paging_rounds_continue_while_memory_is_low_and_retry_failures():
     case = Case(1)
     case.shortage.set(True)
     case.spill.wanted = False
@@ -54,14 +54,14 @@ def test_rounds_continue_while_memory_is_low_and_retry_failures():
     assert case.spill.wanted
 
 
-def test_repeated_call_starts_no_second_round():
+def test_repeated_report_of_low_memory_starts_no_second_paging_round():
     case = Case(100)
     for _ in range(10):
         case.shortage.set(True)
     assert sum(case.left) >= 100 - STEP_PAGES
 
 
-def test_rounds_end_when_memory_is_sufficient():
+def test_paging_rounds_end_when_memory_is_sufficient():
     case = Case(100)
     case.shortage.set(True)
     case.shortage.set(False)
@@ -90,7 +90,7 @@ def test_memory_is_returned_only_if_pages_were_moved():
     assert case.given_back == 0
 
 
-def test_nothing_is_moved_without_a_spill():
+def test_no_pages_are_moved_to_disk_without_a_spill():
     case = Case(3)
     shortage = Shortage(case.clock, NO_SPILL, lambda: list(case.queues), case._give_back)
     for short in (True, True, False, True):

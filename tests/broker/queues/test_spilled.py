@@ -12,7 +12,7 @@ QUEUE = declare(make_vhost())
 
 
 @pytest.mark.parametrize("keys", [(b"x", b"blind"), (b"k" * 300, *[b"blind"] * 300)])
-def test_copy_is_restored_completely(keys):
+def test_spilled_entry_is_restored_with_all_its_fields(keys):
     properties = encode_properties(
         {"headers": {"k": Field("l", 7), "CC": Field("A", [longstr("x")])}, "priority": 3, "expiration": b"500"}
     )

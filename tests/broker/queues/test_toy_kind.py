@@ -58,7 +58,7 @@ def test_ring_retains_the_last_messages() -> None:
     assert bodies(wire) == [b"2", b"3"]
 
 
-def test_ring_delivers_requeues_and_acknowledges() -> None:
+def test_ring_queue_delivers_requeues_and_acknowledges_messages() -> None:
     wire = client()
     declare(wire)
     wire.publish("r", b"1")
@@ -108,13 +108,13 @@ def test_ring_serves_several_consumers_and_cancels_all_when_deleted() -> None:
         ),
     ],
 )
-def test_ring_refuses_invalid_arguments_with_the_common_texts(arguments: Table, problem: str) -> None:
+def test_ring_queue_refuses_invalid_arguments_with_the_common_errors(arguments: Table, problem: str) -> None:
     answer = declare(client(), arguments)
     assert (answer.name, answer.arguments["reply_code"]) == ("channel.close", 406)
     assert answer.arguments["reply_text"] == problem
 
 
-def test_ring_does_not_exist_without_its_row(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ring_queue_type_is_unsupported_if_not_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(KINDS, "ring")
     answer = declare(client())
     assert answer.arguments["reply_text"] == INVALID.format("x-queue-type", ": \"unsupported queue type 'ring'\"")
@@ -151,7 +151,7 @@ def test_ring_can_be_the_default_type_of_a_vhost() -> None:
     assert isinstance(vhost.declare_queue("q", True, False, False, {}), RingQueue)
 
 
-def test_policies_apply_to_rings_by_name_and_keys() -> None:
+def test_policies_apply_to_ring_queues_by_apply_to_and_supported_keys() -> None:
     broker = make_broker()
     vhost = broker.vhosts["/"]
     ring = vhost.declare_queue("r", True, False, False, TYPE)
@@ -223,7 +223,7 @@ def test_durable_messages_of_a_ring_survive_a_restart(tmp_path: Path) -> None:
         assert client(broker).depth("r") == 0
 
 
-def test_client_over_tcp_uses_a_ring() -> None:
+def test_pika_client_can_use_a_ring_queue_over_tcp() -> None:
     with RunningBroker() as broker, pika.BlockingConnection(pika.URLParameters(broker.url)) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
@@ -261,7 +261,7 @@ def test_testing_api_shows_messages_of_a_ring_also_after_a_restart() -> None:
         assert [got.body for got in broker.messages("r")] == [b"4", b"5", b"6", b"7"]
 
 
-async def test_apply_to_accepts_rings_and_its_error_lists_them() -> None:
+async def test_policy_apply_to_accepts_ring_queues_and_its_error_lists_them() -> None:
     api = Api()
     body = {"pattern": "", "definition": {"ring-length": 1}, "apply-to": "ring_queues"}
     assert (await api.put("policies/%2F/p", body)).status_code == 201
@@ -269,6 +269,6 @@ async def test_apply_to_accepts_rings_and_its_error_lists_them() -> None:
     assert "'classic_queues',  'quorum_queues', 'streams', 'ring_queues', 'exchanges', or 'all'" in answer.text
 
 
-async def test_overview_lists_the_ring_for_the_ui() -> None:
+async def test_management_overview_lists_the_ring_queue_type() -> None:
     shown = (await Api().get("overview")).json()["amqpbroker"]["queue_types"]
     assert shown[-1] == {"name": "ring", "durable_only": False, "apply_to": "ring_queues"}

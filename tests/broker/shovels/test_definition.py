@@ -12,7 +12,7 @@ def problems(value, name="s"):
     return str(error.value).removeprefix("Validation failed\n\n").rstrip("\n").split("\n")
 
 
-def test_defaults():
+def test_shovel_definition_has_the_default_values():
     definition = read("s", LEAST, False)
     source, destination = definition.source, definition.destination
     assert (definition.ack_mode, definition.reconnect_delay_s) == ("on-confirm", 5)
@@ -23,7 +23,7 @@ def test_defaults():
     assert [uri.host for uri in (*source.uris, *destination.uris)] == [None, "far"]
 
 
-def test_all_fields():
+def test_shovel_definition_reads_all_fields():
     value = {
         "src-protocol": "amqp091",
         "src-uri": ["amqp://", "amqp:///v"],
@@ -62,7 +62,7 @@ def test_all_fields():
     assert (definition.ack_mode, definition.reconnect_delay_s) == ("no-ack", 0.5)
 
 
-def test_obsolete_names_of_fields():
+def test_shovel_definition_accepts_obsolete_field_names():
     value = {
         **LEAST,
         "prefetch-count": 7,
@@ -82,7 +82,7 @@ def test_reconnect_delay_of_0_disables_reconnecting():
     assert read("s", {**LEAST, "reconnect-delay": 0}, False).reconnect_delay_s is None
 
 
-def test_default_of_predeclared():
+def test_default_of_src_predeclared_is_configurable():
     assert read("s", LEAST, True).source.predeclared
     assert not read("s", {**LEAST, "src-predeclared": False}, True).source.predeclared
 
@@ -167,7 +167,7 @@ def test_default_of_predeclared():
         ({**LEAST, "dest-publish-properties": "x"}, ['dest-publish-properties not a list <<"x">>']),
     ],
 )
-def test_values_that_rabbitmq_refuses(value, expected):
+def test_invalid_shovel_definition_is_refused_with_the_errors_of_rabbitmq(value, expected):
     assert problems(value) == expected
 
 
@@ -192,7 +192,7 @@ def test_values_that_rabbitmq_refuses(value, expected):
         {"dest-protocol": "local"},
     ],
 )
-def test_unsupported_values_are_refused_too(change):
+def test_unsupported_shovel_field_value_is_refused(change):
     assert problems({**LEAST, **change})
 
 
@@ -206,16 +206,16 @@ def test_unsupported_values_are_refused_too(change):
         "amqp://ann:s3cret@h",
     ],
 )
-def test_secrets_are_not_in_errors(value):
+def test_errors_of_a_shovel_definition_contain_no_passwords(value):
     assert "s3cret" not in "".join(problems(value))
 
 
 @pytest.mark.parametrize("value", [[], "x", None, 1])
-def test_value_must_be_an_object(value):
+def test_shovel_definition_must_be_a_json_object(value):
     assert problems(value)
 
 
-def test_amqp_1_0():
+def test_shovel_definition_with_amqp_1_0_is_recognised():
     assert speaks_amqp10({"dest-protocol": "amqp10"})
     assert not speaks_amqp10({"dest-protocol": "amqp091"})
     assert not speaks_amqp10([])

@@ -28,7 +28,7 @@ def broker():
     return broker
 
 
-def test_present_and_future_shovels_are_run(broker):
+def test_shovel_runner_starts_existing_and_later_shovels(broker):
     broker.parameters.put("shovel", "/", "1", VALUE)
     runner = Recorder()
     broker.shovels.run(runner)
@@ -54,7 +54,7 @@ def test_restart_of_a_missing_shovel_is_an_error(broker):
         broker.shovels.restart("/", "nix")
 
 
-def test_statuses(broker):
+def test_shovel_statuses_are_listed_by_name_while_a_runner_exists(broker):
     for name in ("b", "lost", "a"):
         broker.parameters.put("shovel", "/", name, VALUE)
     assert broker.shovels.statuses() == []
@@ -64,7 +64,7 @@ def test_statuses(broker):
     assert broker.shovels.statuses() == []
 
 
-def test_invalid_value_changes_nothing(broker):
+def test_invalid_shovel_definition_changes_nothing(broker):
     runner = Recorder()
     broker.shovels.run(runner)
     with pytest.raises(ValueError, match="Validation failed"):
@@ -72,7 +72,7 @@ def test_invalid_value_changes_nothing(broker):
     assert (runner.done, broker.parameters.list("shovel")) == ([], [])
 
 
-def test_shovel_reaches_no_vhost_that_its_user_may_not_access(broker):
+def test_shovel_to_a_vhost_its_user_cannot_access_is_refused(broker):
     ann = broker.users.add_user("ann", "p", ["policymaker"])
     broker.users.set_permissions("ann", "/", ".*", ".*", ".*")
     with pytest.raises(ValueError, match=r'^Validation failed\n\nuser "ann" may not connect to vhost "v"\n$'):
@@ -85,13 +85,13 @@ def test_shovel_reaches_no_vhost_that_its_user_may_not_access(broker):
         broker.parameters.authorise("shovel", "s", {}, ann)
 
 
-def test_broker_may_use_every_vhost(broker):
+def test_internal_broker_user_has_all_permissions_in_every_vhost(broker):
     permissions = broker.users.permissions(BROKER, "v")
     for permission in ("configure", "write", "read"):
         permissions.check(permission, "queue", "q")
 
 
-def test_user_with_the_name_of_the_broker_has_no_rights(broker):
+def test_user_named_like_the_internal_broker_user_has_no_permissions(broker):
     user = broker.users.add_user(BROKER.name, "p", BROKER.tags)
     with pytest.raises(Exception, match="refused"):
         broker.users.permissions(user, "v")

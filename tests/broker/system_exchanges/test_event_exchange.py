@@ -97,7 +97,7 @@ def test_an_event_is_a_persistent_message_without_a_body(bench: Bench) -> None:
     assert list(headers) == sorted(headers)
 
 
-def test_queues_exchanges_and_bindings(bench: Bench) -> None:
+def test_queues_exchanges_and_bindings_emit_events(bench: Bench) -> None:
     client = bench.client
     client.call(1, "exchange.declare", exchange="x", exchange_type="topic", arguments={})
     client.call(1, "exchange.declare", exchange="x", exchange_type="topic", arguments={})
@@ -129,7 +129,7 @@ def test_queues_exchanges_and_bindings(bench: Bench) -> None:
     ]
 
 
-def test_consumers_and_objects_deleted_with_them(bench: Bench) -> None:
+def test_consumer_and_its_auto_deleted_queue_emit_events(bench: Bench) -> None:
     bench.client.declare("q", auto_delete=True)
     bench.client.send(1, "basic.qos", prefetch_count=7)
     bench.client.receive()
@@ -146,7 +146,7 @@ def test_consumers_and_objects_deleted_with_them(bench: Bench) -> None:
     ]
 
 
-def test_connections_and_channels(bench: Bench) -> None:
+def test_connections_and_channels_emit_events(bench: Bench) -> None:
     other = Wire(bench.broker, host="10.0.0.7")
     bench.broker.users.add_user("ann", "secret")
     bench.broker.users.set_permissions("ann", "/", ".*", ".*", ".*")
@@ -193,7 +193,7 @@ def test_connections_and_channels(bench: Bench) -> None:
     assert found["user.authentication.success"].items() >= {"name": "ann", "auth_mechanism": "PLAIN"}.items()
 
 
-def test_a_failed_login(bench: Bench) -> None:
+def test_failed_login_emits_an_event_without_the_password(bench: Bench) -> None:
     with pytest.raises(AssertionError):
         Wire(bench.broker).log_in("guest", "wrong")
     ((name, facts),) = bench.events()
@@ -202,7 +202,7 @@ def test_a_failed_login(bench: Bench) -> None:
     assert "wrong" not in str(facts)
 
 
-def test_users_and_permissions(bench: Bench) -> None:
+def test_users_and_permissions_emit_events(bench: Bench) -> None:
     users = bench.broker.users
     users.add_user("ann", "secret", ["management"])
     users.change_password("ann", "other")
@@ -233,7 +233,7 @@ def test_users_and_permissions(bench: Bench) -> None:
     ]
 
 
-def test_policies_and_parameters(bench: Bench) -> None:
+def test_policies_and_parameters_emit_events(bench: Bench) -> None:
     broker = bench.broker
     broker.policies.put(Policy("/", "p", "^x", {"max-length": 5}, "queues", 1))
     broker.policies.delete("/", "p")
@@ -271,7 +271,7 @@ def test_policies_and_parameters(bench: Bench) -> None:
     assert events[12][1] == {"component": "global", "name": "g", "value": {"a": [1, 1.5, "null"]}, **INTERNALLY}
 
 
-def test_vhosts(bench: Bench) -> None:
+def test_created_updated_and_deleted_vhosts_emit_events(bench: Bench) -> None:
     bench.broker.add_vhost("v", "d", ["a"])
     bench.broker.update_vhost("v", "other")
     bench.broker.vhost("v").declare_queue("q", False, False, False, {})
@@ -298,14 +298,16 @@ def test_alarms(bench: Bench) -> None:
     assert bench.events() == [("alarm.set", facts), ("alarm.cleared", facts)]
 
 
-def test_no_events_are_collected_without_bindings(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_events_are_created_while_the_event_exchange_has_no_bindings(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bench.client.call(1, "queue.unbind", queue="events", exchange=EVENT_EXCHANGE, routing_key="#", arguments={})
     monkeypatch.setattr(event_facts, "queue_created", pytest.fail)
     bench.client.declare("q")
     assert not bench.messages()
 
 
-def test_only_the_vhost_of_the_configuration_has_the_exchange() -> None:
+def test_only_the_configured_vhost_has_the_event_exchange() -> None:
     broker = Broker(Config(event_exchange_vhost="ops"), ManualClock(), MemoryStore())
     assert EVENT_EXCHANGE not in broker.vhost("/").exchanges
     assert EVENT_EXCHANGE in broker.add_vhost("ops").exchanges
@@ -344,14 +346,14 @@ def test_event_describes_its_object_at_the_time_of_the_event(bench: Bench) -> No
     assert [facts["name"] for name, facts in bench.events() if name == "queue.deleted"] == ["q"]
 
 
-def test_every_event_is_published() -> None:
+def test_event_exchange_has_a_method_for_every_event() -> None:
     events = {name for name, member in vars(Events).items() if callable(member) and not name.startswith("_")}
     events.remove("act_as")
     assert events
     assert events <= vars(EventExchange).keys()
 
 
-def test_names_that_are_not_utf_8(bench: Bench) -> None:
+def test_event_may_contain_names_that_are_not_utf_8(bench: Bench) -> None:
     bench.vhost.bind(bench.vhost.exchange("amq.fanout"), bench.vhost.queue("events", None), b"\xff", {})
     (message,) = bench.messages()
     assert message.properties is not None

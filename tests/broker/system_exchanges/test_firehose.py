@@ -57,7 +57,7 @@ def test_no_traces_without_bindings(bench: Bench) -> None:
     assert not bench.traces()
 
 
-def test_too_deeply_nested_headers_are_omitted(bench: Bench) -> None:
+def test_trace_omits_headers_that_are_nested_too_deeply(bench: Bench) -> None:
     bench.client.publish("k", exchange="amq.direct", headers={"deep": deep(63)}, message_id=b"id")
     assert bench.headers()["properties"].value == {"message_id": Field("S", b"id")}
     bench.client.publish("k", exchange="amq.direct", headers={"deep": deep(60)})
@@ -71,7 +71,7 @@ def test_headers_that_do_not_fit_into_a_frame_are_omitted(bench: Bench) -> None:
     assert "routed_queues" in told
 
 
-def test_queues_that_do_not_fit_into_a_frame_are_omitted() -> None:
+def test_trace_omits_routed_queues_that_do_not_fit_into_a_frame() -> None:
     bench = Bench(frame_max=8192)
     for number in range(40):
         name = f"{number:0200d}"
@@ -81,7 +81,7 @@ def test_queues_that_do_not_fit_into_a_frame_are_omitted() -> None:
     assert "routed_queues" not in bench.headers()
 
 
-def test_a_name_too_long_for_a_key_is_cut(bench: Bench) -> None:
+def test_trace_routing_key_with_a_too_long_queue_name_is_cut(bench: Bench) -> None:
     name = "x" * 255
     bench.client.declare(name)
     bench.client.publish(name)
@@ -90,7 +90,7 @@ def test_a_name_too_long_for_a_key_is_cut(bench: Bench) -> None:
     assert keys == ["publish.", "deliver." + "x" * 247]
 
 
-def test_held_message_of_a_delayed_exchange_has_no_queues(bench: Bench) -> None:
+def test_trace_of_a_delayed_message_lists_no_routed_queues(bench: Bench) -> None:
     kind: Table = {"x-delayed-type": Field("S", b"direct")}
     bench.vhost.declare_exchange("later", "x-delayed-message", False, False, False, kind)
     bench.client.publish("k", exchange="later", headers={"x-delay": Field("I", 1000)})
@@ -125,7 +125,7 @@ def test_full_queue_of_traces_does_not_delay_publishers(bench: Bench) -> None:
 
 
 @pytest.mark.explore
-def test_memory_of_traces_is_bounded_by_the_queue(bench: Bench) -> None:
+def test_number_of_traces_is_bounded_by_the_length_limit_of_their_queue(bench: Bench) -> None:
     bench.client.declare("small", arguments={"x-max-length": Field("I", 10)})
     bench.bind("small")
     bench.client.send(1, "queue.unbind", queue="traces", exchange=EXCHANGE, routing_key="#", arguments={})
@@ -144,7 +144,7 @@ def test_vhost_is_deleted_with_pending_traces(bench: Bench) -> None:
     assert not bench.broker.add_vhost("/").taps
 
 
-def test_repeated_switching_has_no_effect(bench: Bench) -> None:
+def test_tracing_started_or_stopped_twice_has_no_further_effect(bench: Bench) -> None:
     bench.broker.tracing.start(bench.vhost)
     bench.client.publish("k", exchange="amq.direct")
     assert len(bench.traces()) == 1
@@ -155,7 +155,7 @@ def test_repeated_switching_has_no_effect(bench: Bench) -> None:
     assert not bench.vhost.taps
 
 
-def test_tracing_for_queues_ends_with_the_last_of_them(bench: Bench) -> None:
+def test_tracing_for_certain_queues_ends_when_the_last_is_deleted(bench: Bench) -> None:
     tracing, vhost = bench.broker.tracing, bench.vhost
     tracing.stop(vhost)
     bench.client.declare("short", arguments={"x-expires": Field("I", 1000)})
@@ -172,13 +172,13 @@ def test_tracing_for_queues_ends_with_the_last_of_them(bench: Bench) -> None:
     assert not vhost.on_deleted
 
 
-def test_tracing_that_is_switched_on_outlives_queues(bench: Bench) -> None:
+def test_tracing_of_a_vhost_continues_after_traced_queues_are_deleted(bench: Bench) -> None:
     bench.broker.tracing.start_for(bench.vhost, bench.vhost.queues["traces"])
     bench.vhost.delete_queue(bench.vhost.queues["traces"])
     assert "/" in bench.broker.tracing
 
 
-def test_tracing_for_queues_is_switched_off_as_well(bench: Bench) -> None:
+def test_stopping_tracing_of_a_vhost_also_stops_tracing_for_queues(bench: Bench) -> None:
     tracing, vhost = bench.broker.tracing, bench.vhost
     tracing.start_for(vhost, vhost.queues["traces"])
     tracing.stop(vhost)
@@ -189,7 +189,7 @@ def test_tracing_for_queues_is_switched_off_as_well(bench: Bench) -> None:
     assert "/" in tracing
 
 
-def test_a_vhost_is_deleted_with_the_queues_it_is_traced_for(bench: Bench) -> None:
+def test_deleting_a_vhost_stops_its_tracing_for_queues(bench: Bench) -> None:
     bench.broker.tracing.stop(bench.vhost)
     bench.broker.tracing.start_for(bench.vhost, bench.vhost.queues["traces"])
     bench.broker.delete_vhost("/")

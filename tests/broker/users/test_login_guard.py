@@ -31,13 +31,13 @@ def guessing():
     return Guessing()
 
 
-def test_some_guesses_are_free_and_then_there_is_a_pause(guessing):
+def test_password_guessing_is_paused_after_the_free_guesses(guessing):
     assert guessing.guess(100) == FREE_GUESSES
     guessing.clock.advance(PAUSE_MS)
     assert guessing.guess(100, 100) == 1
 
 
-def test_the_pause_doubles_up_to_the_longest(guessing):
+def test_pause_after_wrong_passwords_doubles_up_to_the_maximum(guessing):
     guessing.guess(FREE_GUESSES)
     pauses = []
     for number in range(12):
@@ -50,7 +50,7 @@ def test_the_pause_doubles_up_to_the_longest(guessing):
 
 
 @pytest.mark.explore
-def test_number_of_guesses_in_a_day_is_limited(guessing):
+def test_number_of_password_guesses_in_a_day_is_limited(guessing):
     tried = 0
     for second in range(24 * 3600):
         tried += guessing.guess(3, 3 * second)
@@ -58,7 +58,7 @@ def test_number_of_guesses_in_a_day_is_limited(guessing):
     assert tried < 350
 
 
-def test_waiting_until_guesses_are_forgotten_has_no_advantage(guessing):
+def test_waiting_until_guesses_expire_allows_no_more_guesses_per_hour(guessing):
     per_hour = guessing.guess(1000)
     guessing.clock.advance(FORGET_MS)
     assert guessing.guess(1000, 1000) == per_hour
@@ -70,7 +70,7 @@ def test_repeated_wrong_password_is_not_a_guess(guessing):
     assert guessing.attempt(b"right")
 
 
-def test_few_clients_with_wrong_passwords_block_no_others(guessing):
+def test_few_wrong_passwords_do_not_block_clients_with_the_right_one(guessing):
     for _ in range(1000):
         for number in range(FREE_GUESSES - 1):
             assert guessing.attempt(b"wrong %d" % number)
@@ -83,7 +83,7 @@ def test_client_that_was_accepted_before_is_not_blocked_by_its_address(guessing)
     assert guessing.attempt(b"right")
 
 
-def test_logins_of_others_do_not_reset_the_guesses(guessing):
+def test_successful_login_from_an_address_does_not_reset_its_guesses(guessing):
     tried = 0
     for number in range(100):
         tried += guessing.guess(1, number)
@@ -92,7 +92,7 @@ def test_logins_of_others_do_not_reset_the_guesses(guessing):
 
 
 @pytest.mark.parametrize("other", [{"name": "bob"}, {"host": "10.0.0.2"}, {"host": "2001:db8:0:2::1"}])
-def test_other_users_and_addresses_are_not_blocked(guessing, other):
+def test_password_guessing_does_not_block_other_users_and_addresses(guessing, other):
     guessing.guess(100)
     guessing.guess(100, host="2001:db8:0:1::1")
     assert guessing.attempt(b"right", **other)
@@ -101,20 +101,20 @@ def test_other_users_and_addresses_are_not_blocked(guessing, other):
 @pytest.mark.parametrize(
     ("first", "second"), [("2001:db8:0:1::1", "2001:db8:0:1:ffff::2"), ("10.0.0.1", "::ffff:10.0.0.1")]
 )
-def test_one_peer_by_several_addresses(guessing, first, second):
+def test_guesses_from_equivalent_addresses_count_as_one_peer(guessing, first, second):
     guessing.guess(FREE_GUESSES, host=first)
     assert guessing.guess(100, 100, host=second) == 0
 
 
 @pytest.mark.explore
-def test_memory_of_guesses_is_limited(guessing):
+def test_number_of_records_of_password_guesses_is_limited(guessing):
     for number in range(BOUNDS.guesses + 100):
         guessing.guess(20, host=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
     assert len(guessing.guard._records) == BOUNDS.guesses
     assert all(len(record.wrong) <= FREE_GUESSES for record in guessing.guard._records.values())
 
 
-def test_a_pause_is_logged_without_the_password(guessing, caplog):
+def test_pause_after_wrong_passwords_is_logged_without_the_password(guessing, caplog):
     with caplog.at_level(logging.WARNING):
         guessing.guess(100)
     assert [record.getMessage() for record in caplog.records] == [

@@ -37,7 +37,7 @@ def by_certificate(logins, *login):
     return answers[0]
 
 
-def test_login_by_password(logins, users):
+def test_user_logs_in_with_a_password(logins, users):
     assert by_password(logins, "ann", b"s3cret", ELSEWHERE, AMQP) == users.user("ann")
 
 
@@ -51,20 +51,20 @@ def test_login_by_password(logins, users):
         ("guest", b"guest", ELSEWHERE),
     ],
 )
-def test_refused_logins(logins, name, password, host):
+def test_wrong_password_user_or_address_is_refused_at_login(logins, name, password, host):
     assert by_password(logins, name, password, host, AMQP) is None
 
 
-def test_login_by_certificate(logins, users):
+def test_user_logs_in_with_a_certificate(logins, users):
     assert by_certificate(logins, "CN=client", ELSEWHERE, AMQP) == users.user("CN=client")
 
 
 @pytest.mark.parametrize(("name", "host"), [("", HERE), ("nobody", HERE), ("guest", ELSEWHERE)])
-def test_refused_certificates(logins, name, host):
+def test_certificate_of_an_unknown_or_restricted_user_is_refused_at_login(logins, name, host):
     assert by_certificate(logins, name, host, AMQP) is None
 
 
-def test_guessing_is_slowed_down(logins):
+def test_right_password_is_refused_after_too_many_wrong_guesses(logins):
     for number in range(FREE_GUESSES):
         by_password(logins, "ann", b"%d" % number, ELSEWHERE, AMQP)
     assert by_password(logins, "ann", b"s3cret", ELSEWHERE, HTTP) is None
@@ -80,13 +80,13 @@ def test_correct_password_from_a_forbidden_address_counts_as_a_guess(logins):
     assert len(logins._guard._records) == 1
 
 
-def test_unknown_user_names_take_no_memory(logins):
+def test_guesses_for_unknown_user_names_take_no_memory(logins):
     for number in range(1000):
         by_password(logins, f"nobody {number}", b"x", ELSEWHERE, AMQP)
     assert len(logins._guard._records) == 0
 
 
-def test_attempts_are_counted_by_protocol(logins):
+def test_login_attempts_are_counted_by_protocol(logins):
     by_password(logins, "ann", b"s3cret", HERE, AMQP)
     by_password(logins, "ann", b"wrong", HERE, AMQP)
     by_certificate(logins, "CN=client", HERE, AMQP)
@@ -112,7 +112,7 @@ class Silent(AuthBackend):
         self.waiting.append((user, vhost, answer))
 
 
-def test_identity_and_permissions_of_the_brokers_own_users_are_answered_at_once(logins, users):
+def test_internal_backend_answers_identity_and_permissions_at_once(logins, users):
     answers = []
     users.set_permissions("ann", "/", "", "", ".*")
     logins.identify("ann", b"s3cret", ELSEWHERE, AMQP, answers.append)
@@ -122,7 +122,7 @@ def test_identity_and_permissions_of_the_brokers_own_users_are_answered_at_once(
     assert answers == [users.user("ann"), None, users.permissions(users.user("ann"), "/"), None]
 
 
-def test_other_backend_answers_later():
+def test_asynchronous_auth_backend_is_awaited_before_a_login_counts():
     attempts, backend, answers = AuthAttempts(), Silent(), []
     logins = Logins(Users(), ManualClock(), attempts)
     logins.use(backend)
@@ -144,7 +144,7 @@ def test_loopback_users_are_restricted_with_other_backends_too():
     assert answers == [None]
 
 
-def test_users_of_internal_connections_are_the_brokers_own():
+def test_internal_connections_are_authorized_without_the_other_backend():
     backend, answers = Silent(), []
     logins = Logins(Users(), ManualClock(), AuthAttempts())
     logins.use(backend)
@@ -153,7 +153,7 @@ def test_users_of_internal_connections_are_the_brokers_own():
     assert answers[0].grants == Grant(".*", ".*", ".*")
 
 
-def test_certificates_are_checked_by_the_same_backend():
+def test_certificate_login_is_decided_by_the_configured_auth_backend():
     attempts, backend, answers = AuthAttempts(), Silent(), []
     logins = Logins(Users(), ManualClock(), attempts)
     logins.use(backend)
@@ -177,7 +177,7 @@ def test_login_is_valid_while_user_and_password_are_unchanged(logins, users):
     assert logins.current(ann) is None
 
 
-def test_login_by_another_backend_is_valid_while_it_says_so(logins):
+def test_login_is_valid_while_its_auth_backend_confirms_it(logins):
     bob = User("bob")
     logins.use(Silent())
     assert logins.current(bob) is bob

@@ -24,7 +24,7 @@ def allows(permissions: Permissions, permission: Literal["configure", "write", "
     return True
 
 
-def test_patterns_match_anywhere(permissions: Permissions) -> None:
+def test_permission_pattern_matches_anywhere_unless_anchored(permissions: Permissions) -> None:
     assert allows(permissions, "configure", "abc")
     assert not allows(permissions, "configure", "cab")
     assert allows(permissions, "write", "cab")
@@ -35,7 +35,7 @@ def test_an_empty_pattern_allows_nothing(permissions: Permissions) -> None:
     assert not allows(permissions, "read", "abc")
 
 
-def test_an_answer_is_for_one_permission(permissions: Permissions) -> None:
+def test_cached_permission_answer_applies_to_one_permission_only(permissions: Permissions) -> None:
     assert allows(permissions, "configure", "ab")
     assert allows(permissions, "configure", "ab")
     assert not allows(permissions, "read", "ab")
@@ -55,11 +55,11 @@ def test_default_exchange_is_named_amq_default(permissions: Permissions) -> None
         permissions.check("read", "exchange", "")
 
 
-def test_nothing_is_allowed_before_it_is_granted() -> None:
+def test_user_without_granted_permissions_is_refused() -> None:
     assert not allows(Permissions("u1", "v1"), "read", "a")
 
 
-def test_change_takes_effect_with_the_next_check(permissions: Permissions) -> None:
+def test_changed_permission_takes_effect_with_the_next_check(permissions: Permissions) -> None:
     assert allows(permissions, "configure", "abc")
     permissions.grant(Grant("^x", ".*", ".*"))
     assert not allows(permissions, "configure", "abc")
@@ -69,14 +69,14 @@ def test_change_takes_effect_with_the_next_check(permissions: Permissions) -> No
     assert permissions.grants is None
 
 
-def test_cache_is_bounded(permissions: Permissions) -> None:
+def test_cache_of_permission_checks_is_bounded(permissions: Permissions) -> None:
     for number in range(5000):
         permissions.check("configure", "queue", f"a{number}")
     assert len(permissions._allowed) <= 1024
 
 
 @pytest.mark.parametrize("pattern", ["[", "a(", "[[:alpha:]", "*"])
-def test_a_bad_pattern_is_refused_and_changes_nothing(permissions: Permissions, pattern: str) -> None:
+def test_invalid_permission_pattern_is_refused_and_changes_nothing(permissions: Permissions, pattern: str) -> None:
     with pytest.raises(ValueError, match="invalid regular expression") as refused:
         permissions.grant(Grant(".*", pattern, ".*"))
     assert repr(pattern) in str(refused.value)
@@ -93,7 +93,7 @@ def test_all_topics_are_allowed_by_default(permissions: Permissions) -> None:
     permissions.check_topic("write", "other", "any.key")
 
 
-def test_topic_permissions_are_per_exchange_with_variables(permissions: Permissions) -> None:
+def test_topic_permission_is_per_exchange_and_expands_username_and_vhost(permissions: Permissions) -> None:
     permissions.grant_topics("x", TopicGrant(write="^{username}\\.{vhost}\\.", read=""))
     permissions.check_topic("write", "x", "u1.v1.a")
     with pytest.raises(AmqpError) as refused:
@@ -105,7 +105,7 @@ def test_topic_permissions_are_per_exchange_with_variables(permissions: Permissi
         permissions.check_topic("read", "x", "u1.v1.a")
 
 
-def test_names_in_patterns_are_escaped() -> None:
+def test_username_in_a_topic_permission_pattern_is_escaped() -> None:
     permissions = Permissions(".*", "/")
     permissions.grant_topics("x", TopicGrant("^{username}$", ""))
     permissions.check_topic("write", "x", ".*")
@@ -121,7 +121,7 @@ def test_topic_permissions_can_be_revoked(permissions: Permissions) -> None:
     assert permissions.topic_grants == {}
 
 
-def test_a_bad_topic_pattern_changes_nothing(permissions: Permissions) -> None:
+def test_invalid_topic_permission_pattern_changes_nothing(permissions: Permissions) -> None:
     with pytest.raises(ValueError, match="invalid regular expression"):
         permissions.grant_topics("x", TopicGrant("^a", "("))
     permissions.check_topic("write", "x", "b")

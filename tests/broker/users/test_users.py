@@ -30,12 +30,12 @@ def test_wrong_password_or_unknown_user_cannot_log_in(users: Users, name: str, p
 
 
 @pytest.mark.parametrize("password", [None, ""])
-def test_without_a_password_no_login(users: Users, password: str | None) -> None:
+def test_user_without_a_password_cannot_log_in(users: Users, password: str | None) -> None:
     users.add_user("bob", password)
     assert users.authenticate("bob", b"") is None
 
 
-def test_changing_a_password(users: Users) -> None:
+def test_changed_password_replaces_the_old_one_at_login(users: Users) -> None:
     users.change_password("ann", "new")
     assert users.authenticate("ann", b"s3cret") is None
     assert users.authenticate("ann", b"new")
@@ -45,7 +45,7 @@ def test_changing_a_password(users: Users) -> None:
     assert users.authenticate("ann", b"hashed") is None
 
 
-def test_no_hash_in_a_repr(users: Users) -> None:
+def test_repr_of_a_user_does_not_show_the_password_hash(users: Users) -> None:
     assert repr(users.user("ann")) == (
         "User(name='ann', tags=('management',), limits={}, hashing='rabbit_password_hashing_sha256')"
     )
@@ -59,7 +59,7 @@ def test_logged_in_user_retains_its_tags(users: Users) -> None:
     assert users.authenticate("ann", b"s3cret")
 
 
-def test_a_user_is_added_once_and_has_a_name(users: Users) -> None:
+def test_duplicate_or_empty_user_name_is_refused(users: Users) -> None:
     with pytest.raises(ValueError, match="'ann' already exists"):
         users.add_user("ann", "other")
     with pytest.raises(ValueError, match="name"):
@@ -114,7 +114,7 @@ def test_loopback_users_may_connect_from_this_machine_only(users: Users, host: s
 # --- permissions ------------------------------------------------------------------------------------------------------
 
 
-def test_vhost_requires_permissions(users: Users) -> None:
+def test_user_without_permissions_cannot_access_a_vhost(users: Users) -> None:
     ann = users.user("ann")
     users.permissions(ann, "/").check("read", "queue", "q")
     with pytest.raises(AmqpError) as refused:
@@ -122,7 +122,7 @@ def test_vhost_requires_permissions(users: Users) -> None:
     assert refused.value.text == "NOT_ALLOWED - access to vhost 'other' refused for user 'ann'"
 
 
-def test_open_connections_see_permissions_change(users: Users) -> None:
+def test_changed_permissions_apply_to_open_connections(users: Users) -> None:
     ann = users.user("ann")
     held = users.permissions(ann, "/")
     users.set_permissions("ann", "/", "", "", "^a")
@@ -136,7 +136,7 @@ def test_open_connections_see_permissions_change(users: Users) -> None:
     held.check("read", "queue", "b")
 
 
-def test_a_bad_pattern_gives_no_access(users: Users) -> None:
+def test_invalid_permission_pattern_gives_no_access(users: Users) -> None:
     with pytest.raises(ValueError, match="invalid regular expression"):
         users.set_permissions("ann", "other", "(", "", "")
     with pytest.raises(AmqpError):
@@ -178,7 +178,7 @@ def test_topic_permissions_alone_give_no_access(users: Users) -> None:
         users.permissions(users.user("ann"), "other")
 
 
-def test_lists(users: Users) -> None:
+def test_permissions_are_listed_by_user_and_vhost(users: Users) -> None:
     users.add_user("bob")
     users.set_permissions("bob", "/", "a", "b", "c")
     users.set_permissions("bob", "other", "", "", "")
@@ -197,7 +197,7 @@ def test_permissions_are_deleted_with_their_vhost(users: Users) -> None:
         held.check("read", "queue", "q")
 
 
-def test_changes_are_reported_for_caches() -> None:
+def test_changed_permissions_are_reported_with_their_vhost() -> None:
     changed: list[str] = []
     users = Users(on_change=changed.append)
     users.add_user("ann")
@@ -220,7 +220,7 @@ def test_default_users_get_permissions_in_the_vhosts_of_their_pattern() -> None:
     assert users.list_permissions() == [("dora", "dev-1", Grant("", "w", "r"))]
 
 
-def test_a_user_without_a_password_cannot_use_one() -> None:
+def test_user_added_without_a_password_cannot_log_in_with_an_empty_one() -> None:
     users = Users()
     users.add_user("dora")
     assert users.authenticate("dora", b"") is None

@@ -79,7 +79,7 @@ def test_a_user_is_added_and_deleted(ctl):
     ctl("delete_user", "u")
 
 
-def test_passwords(ctl, user):
+def test_ctl_verifies_changes_and_clears_passwords(ctl, user):
     assert lines(ctl("authenticate_user", user, "secret"))[-1] == "Success"
     assert "user 'u' - invalid credentials" in ctl("authenticate_user", user, "wrong", status=65)
     ctl("set_user_tags", user, "monitoring")
@@ -98,7 +98,7 @@ def test_a_hashed_password_works_in_the_broker(ctl):
     ctl("delete_user", "hashed")
 
 
-def test_permissions(ctl, user, vhost):
+def test_ctl_sets_lists_and_clears_permissions(ctl, user, vhost):
     ctl("set_permissions", "-p", vhost, user, ".*", "", "x")
     assert "u\t.*\t\tx" in lines(ctl("list_permissions", "-p", vhost))
     assert lines(ctl("-q", "list_user_permissions", user)) == ["vhost\tconfigure\twrite\tread", "v\t.*\t\tx"]
@@ -120,7 +120,7 @@ def test_topic_permissions(ctl, user, vhost):
     assert ctl("-q", "list_topic_permissions", "-p", vhost) == ""
 
 
-def test_user_limits(ctl, user):
+def test_ctl_sets_lists_and_clears_user_limits(ctl, user):
     ctl("set_user_limits", user, '{"max-connections": 10, "max-channels": 20}')
     assert json.loads(ctl("-q", "list_user_limits", "--user", user)) == {"max-connections": 10, "max-channels": 20}
     ctl("clear_user_limits", user, "max-connections")
@@ -133,7 +133,7 @@ def test_user_limits(ctl, user):
 # --- vhosts, policies, parameters -------------------------------------------------------------------------------------
 
 
-def test_a_vhost_has_metadata(ctl):
+def test_ctl_sets_and_lists_vhost_metadata(ctl):
     ctl("add_vhost", "meta", "--description", "my vhost", "--tags", "a,b", "--default-queue-type", "quorum")
     columns = ("name", "description", "tags", "default_queue_type")
     assert [line for line in lines(ctl("list_vhosts", *columns)) if line.startswith("meta")] == [
@@ -147,7 +147,7 @@ def test_a_vhost_has_metadata(ctl):
     assert "Info key(s) nope are not supported" in ctl("list_vhosts", "nope", status=64)
 
 
-def test_tracing(ctl, vhost):
+def test_ctl_switches_tracing_on_and_off(ctl, vhost):
     ctl("update_vhost_metadata", vhost, "--description", "kept")
     assert (
         ctl("trace_on", "-p", vhost) == f'Starting tracing for vhost "{vhost}" ...\nTrace enabled for vhost {vhost}\n'
@@ -158,7 +158,7 @@ def test_tracing(ctl, vhost):
     assert ctl("trace_on", "-p", "nope", status=65) == "Error:\nVirtual host 'nope' does not exist\n"
 
 
-def test_vhost_limits(ctl, vhost):
+def test_ctl_sets_lists_and_clears_vhost_limits(ctl, vhost):
     ctl("set_vhost_limits", "-p", vhost, '{"max-queues": 10}')
     assert json.loads(ctl("-q", "list_vhost_limits", "-p", vhost)) == {"max-queues": 10}
     ctl("clear_vhost_limits", "-p", vhost)
@@ -199,7 +199,7 @@ def test_parameters(ctl):
 # --- what runs --------------------------------------------------------------------------------------------------------
 
 
-def test_queues_and_bindings(ctl, channel):
+def test_ctl_lists_purges_and_deletes_queues_and_lists_bindings(ctl, channel):
     channel.queue_declare("q", arguments={"x-max-length": 3})
     channel.queue_bind("q", "amq.topic", "a.#")
     channel.basic_publish("", "q", b"x")
@@ -222,7 +222,7 @@ def test_queues_and_bindings(ctl, channel):
     assert "Virtual host 'nope' does not exist" in ctl("list_queues", "-p", "nope", status=65)
 
 
-def test_connections_channels_and_consumers(ctl, channel):
+def test_ctl_lists_connections_channels_and_consumers(ctl, channel):
     channel.queue_declare("c", exclusive=True)
     channel.basic_qos(prefetch_count=7)
     channel.basic_consume("c", lambda *_: None, consumer_tag="tag")
@@ -234,7 +234,7 @@ def test_connections_channels_and_consumers(ctl, channel):
     assert (row["queue_name"], row["consumer_tag"], row["prefetch_count"]) == ("c", "tag", 7)
 
 
-def test_connections_are_closed_with_the_reason(ctl, broker):
+def test_ctl_closes_connections_with_the_given_reason(ctl, broker):
     connection = pika.BlockingConnection(pika.URLParameters(broker.url))
     (name,) = lines(ctl("-s", "list_connections", "name"))
     ctl("close_connection", name, "go away")
@@ -263,7 +263,7 @@ def test_the_node(ctl, broker):
     assert "is fully booted and running" in ctl("check_running")
 
 
-def test_settings_and_memory_of_the_broker(ctl, broker):
+def test_ctl_shows_settings_and_memory_of_the_broker(ctl, broker):
     assert {"key": "heartbeat", "value": "60"} in json.loads(ctl("environment", "--formatter", "json"))
     assert "secret" not in ctl("environment")
     parts = json.loads(ctl("memory_breakdown", "--formatter", "json"))
@@ -271,7 +271,7 @@ def test_settings_and_memory_of_the_broker(ctl, broker):
     assert {line.partition(":")[0] for line in lines(ctl("-q", "memory_breakdown"))} == set(parts)
 
 
-def test_health(ctl, broker):
+def test_ctl_health_checks_report_alarms_and_listeners(ctl, broker):
     assert "reported no alarms" in ctl("check_alarms")
     assert "reported no local alarms" in ctl("check_local_alarms")
     assert "Successfully connected to ports" in ctl("check_port_connectivity")
@@ -284,7 +284,7 @@ def test_health(ctl, broker):
     assert f"port: {broker.port}, protocol: amqp" in ctl("listeners")
 
 
-def test_a_wrong_password_is_told_with_what_to_do(url, capsys):
+def test_ctl_with_a_wrong_password_fails_with_advice(url, capsys):
     assert run(["list_queues", "--url", url, "--password", "wrong"]) == 69
     assert "--url http://USER:PASSWORD@HOST:PORT" in capsys.readouterr().err
 
@@ -308,7 +308,7 @@ def test_the_owner_of_the_data_directory_needs_no_password(tmp_path, capsys):
         assert capsys.readouterr().out == "/\n"
 
 
-def test_await_startup_waits(tmp_path):
+def test_await_startup_waits_for_the_broker(tmp_path):
     """A command that is started before the broker ends once the broker answers."""
     directory = str(tmp_path / "data")
     words = [sys.executable, "-m", "amqpbroker", "ctl", "await_startup", "--data-dir", directory, "--timeout", "30"]

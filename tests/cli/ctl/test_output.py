@@ -22,7 +22,7 @@ def test_without_a_terminal_the_table_is_plain(capsys):
     assert capsys.readouterr().out.startswith("name\tn\tmore\n")
 
 
-def test_an_empty_table_is_nothing(capsys):
+def test_empty_table_prints_nothing(capsys):
     show(Rows(["name"], []), "table")
     assert capsys.readouterr().out == ""
 
@@ -34,12 +34,12 @@ def test_json(capsys):
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_a_stream_of_json_has_a_row_a_line(capsys):
+def test_json_stream_has_one_row_per_line(capsys):
     show(ROWS, "json_stream")
     assert [json.loads(line)["n"] for line in capsys.readouterr().out.splitlines()] == [1, 2]
 
 
-def test_csv(capsys):
+def test_csv_output_has_a_header_and_quoted_values(capsys):
     show(ROWS, "csv")
     assert capsys.readouterr().out.splitlines()[:2] == ["name,n,more", 'a,1,"[{""x"",""y""}]"']
 
@@ -62,7 +62,7 @@ def test_text_as_json_is_a_string(capsys):
     assert json.loads(capsys.readouterr().out) == "Ping succeeded"
 
 
-def test_an_unknown_formatter():
+def test_unknown_formatter_is_an_error():
     with pytest.raises(CtlError, match="there is no formatter xml"):
         show(ROWS, "xml")
 
@@ -75,7 +75,7 @@ def test_values_have_no_control_characters():
     ("value", "text"),
     [(None, ""), (True, "true"), (False, "false"), (1.5, "1.5"), ([1, "x"], '[1,"x"]'), ([], "[]"), ({}, "[]")],
 )
-def test_values(value, text):
+def test_ctl_prints_values_as_text(value, text):
     assert shown(value) == text
 
 
@@ -117,7 +117,7 @@ def test_a_table_whose_columns_do_not_fit_is_shown_row_by_row(on_80_columns):
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.columns])
-def test_the_default_columns_of_every_list_fit(on_80_columns, name):
+def test_default_columns_of_every_list_fit_80_columns(on_80_columns, name):
     columns = list(COMMANDS[name].default_columns)
     numbers = ("messages", "consumer_count", "prefetch", "peer_port")
     row = [1 if column.startswith(numbers) else "text" for column in columns]

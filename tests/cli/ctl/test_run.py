@@ -5,7 +5,7 @@ from amqpbroker.cli.ctl.failure import UsageError
 from amqpbroker.cli.ctl.run import completions, parse, run
 
 
-def test_options_stand_anywhere():
+def test_ctl_options_can_stand_before_and_after_the_command():
     line = parse(["-q", "list_queues", "-p", "v1", "name", "--formatter", "json", "messages", "--timeout=5"])
     assert (line.command, line.words) == ("list_queues", ["name", "messages"])
     assert line.options == {"quiet": "", "vhost": "v1", "formatter": "json", "timeout": "5"}
@@ -29,7 +29,7 @@ def test_all_words_after_two_dashes_are_arguments():
         (["list_queues", "-p"], "-p needs a value"),
     ],
 )
-def test_wrong_options(arguments, text):
+def test_wrong_options_of_a_ctl_command_are_an_error(arguments, text):
     with pytest.raises(UsageError, match=text):
         parse(arguments)
 
@@ -43,24 +43,24 @@ def test_wrong_options(arguments, text):
         (["ping", "--timeout", "x"], "--timeout: 'x' is not a number from 0 to 2,000,000 (seconds)"),
     ],
 )
-def test_a_wrong_command_line_is_64_and_told(arguments, text, capsys):
+def test_wrong_ctl_command_line_exits_with_64_and_an_error(arguments, text, capsys):
     assert run(arguments) == 64
     assert f"Error (argument validation): {text}" in capsys.readouterr().err
 
 
-def test_the_usage_follows(capsys):
+def test_usage_of_the_command_follows_an_argument_error(capsys):
     run(["add_user"])
     assert "Usage\n\namqpbroker ctl [OPTIONS] add_user <username> [<password>]" in capsys.readouterr().err
 
 
-def test_help(capsys):
+def test_ctl_help_lists_commands_and_describes_each(capsys):
     assert run(["help"]) == 0
     assert "   list_queues " in capsys.readouterr().out
     assert run(["help", "purge_queue"]) == 0
     assert "purge_queue <queue>" in capsys.readouterr().out
 
 
-def test_no_broker_answers(capsys):
+def test_ctl_exits_with_69_if_no_broker_answers(capsys):
     assert run(["ping", "--url", "http://127.0.0.1:1"]) == 69
     assert "unable to perform an operation on the broker at http://127.0.0.1:1" in capsys.readouterr().err
 
@@ -70,7 +70,7 @@ def test_a_url_of_another_scheme_is_refused(capsys):
     assert "http://[USER:PASSWORD@]HOST:PORT" in capsys.readouterr().err
 
 
-def test_no_broker_on_a_directory(tmp_path, capsys):
+def test_ctl_exits_with_69_if_no_broker_runs_on_the_data_directory(tmp_path, capsys):
     assert run(["ping", "--data-dir", str(tmp_path)]) == 69
     assert f"no broker runs on {tmp_path}" in capsys.readouterr().err
 
@@ -104,5 +104,5 @@ def test_help_fits_80_columns(name, capsys):
         (["add_user"], "x", []),
     ],
 )
-def test_words_that_may_follow(before, incomplete, words):
+def test_shell_completion_suggests_words_of_ctl_commands(before, incomplete, words):
     assert completions(before, incomplete) == words

@@ -19,18 +19,18 @@ from tests.process import BrokerProcess
         ("amqps://host", Uri("host", 5671, tls=True)),
     ],
 )
-def test_every_part_may_be_missing(text, uri):
+def test_every_part_of_a_perf_uri_is_optional(text, uri):
     assert Uri.parse(text) == uri
 
 
 @pytest.mark.parametrize("text", ["http://u:hush@h", "h:5672", "amqp://u:hush@h:many", "amqp://u:hush@h:70000"])
-def test_errors_of_addresses_have_no_password(text):
+def test_errors_about_uris_do_not_contain_the_password(text):
     with pytest.raises(ValueError, match="amqp://USER:PASSWORD@HOST") as told:
         Uri.parse(text)
     assert "hush" not in str(told.value)
 
 
-def test_the_password_is_never_shown():
+def test_password_of_a_perf_uri_is_never_shown():
     uri = Uri.parse("amqp://me:hush@host/a%2Fb")
     assert str(uri) == "amqp://me@host:5672/a%2Fb"
     assert "hush" not in f"{uri} {uri!r}"
@@ -82,23 +82,23 @@ def test_a_certificate_logs_its_user_in(strict, authority, certificate):
     assert client.close()
 
 
-def test_a_missing_broker_is_reported_with_advice(strict, authority):
+def test_missing_client_certificate_is_reported_with_advice(strict, authority):
     with pytest.raises(PerfError, match="wants a certificate, name it with --certfile"):
         Client(access(strict, Tls(authority.cafile)))
 
 
-def test_with_a_password_where_only_certificates_count(strict, authority, certificate):
+def test_password_login_is_refused_if_the_broker_offers_only_external(strict, authority, certificate):
     with pytest.raises(PerfError, match="the broker does not accept the login mechanism PLAIN; it offers EXTERNAL"):
         Client(access(strict, Tls(authority.cafile, *certificate), external=False))
 
 
-def test_a_broker_that_is_not_trusted(strict, certificate):
+def test_untrusted_broker_is_reported_with_advice(strict, certificate):
     with pytest.raises(PerfError, match="name the authority with --cacertfile, or use --insecure"):
         Client(access(strict, Tls(None, *certificate)))
     assert Client(access(strict, Tls(None, *certificate, insecure=True))).close()
 
 
-def test_files_with_something_else(authority, certificate):
+def test_invalid_certificate_and_key_files_are_an_error(authority, certificate):
     for wrong in (Tls(certfile=authority.cafile), Tls(certfile=__file__, keyfile=certificate.keyfile)):
         with pytest.raises(PerfError, match="no certificate with its key: no PEM"):
             wrong.context()
@@ -109,7 +109,7 @@ def test_files_with_something_else(authority, certificate):
         Tls(cacertfile=__file__).context()
 
 
-def test_an_encrypted_key_is_not_asked_for(authority):
+def test_encrypted_key_is_an_error_without_a_password_prompt(authority):
     secret = authority.issue("secret", password=b"hush")
     with pytest.raises(PerfError, match="the key is encrypted"):
         Tls(certfile=secret.certfile, keyfile=secret.keyfile).context()

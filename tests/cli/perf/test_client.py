@@ -14,10 +14,10 @@ RABBITMQ = {"product": longstr("RabbitMQ"), "version": longstr("4.0.5")}
         ({"amqpbroker": Field("t", True)}, "RabbitMQ 4.0.5"),
     ],
 )
-def test_the_product_of_a_broker(properties, product):
+def test_product_is_read_from_the_server_properties(properties, product):
     assert product_of(RABBITMQ | properties) == product
 
 
-def test_a_broker_without_properties():
+def test_product_and_version_can_be_missing_in_the_server_properties():
     assert product_of({"product": longstr("other")}) == "other"
     assert product_of({}) == ""

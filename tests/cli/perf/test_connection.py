@@ -62,7 +62,7 @@ def test_input_of_the_set_up_is_read_first(ends):
     assert not link.has_more
 
 
-def test_a_connection_that_ends(ends):
+def test_connection_closed_by_the_broker_is_an_error(ends):
     link, theirs = ends
     theirs.close()
     with pytest.raises(PerfError, match=r"127.0.0.1:5672: the broker closed the connection without a word"):
@@ -85,7 +85,7 @@ def test_heartbeats_are_sent_while_nothing_else_is(ends):
     assert theirs.recv(100) == b"data"
 
 
-def test_heartbeats_come_each_half_of_the_interval(ends):
+def test_heartbeats_are_sent_each_half_of_the_interval(ends):
     link, theirs = ends
     start = link._wrote_at
     for beat in range(1, 41):
@@ -95,7 +95,7 @@ def test_heartbeats_come_each_half_of_the_interval(ends):
     assert theirs.recv(100) == HEARTBEAT_FRAME * 4
 
 
-def test_a_silent_broker_is_told(ends):
+def test_broker_that_sends_no_heartbeats_is_an_error(ends):
     link, _ = ends
     start = link._heard_at
     link.beat(start + 21, is_reading=True)
@@ -103,14 +103,14 @@ def test_a_silent_broker_is_told(ends):
         link.beat(start + 22, is_reading=True)
 
 
-def test_a_client_that_does_not_read_gets_no_output(ends):
+def test_heartbeat_timeout_does_not_run_while_the_client_does_not_read(ends):
     link, _ = ends
     start = link._heard_at
     link.beat(start + 100, is_reading=False)
     link.beat(start + 110, is_reading=True)
 
 
-def test_finishing_sends_everything(ends):
+def test_finish_sends_all_queued_data(ends):
     link, theirs = ends
     link.send(memoryview(b"abc"))
     link.queue(b"def")
@@ -145,13 +145,13 @@ def test_frames_are_the_same_for_every_split():
         assert read_buffer.rest() == b""
 
 
-def test_the_buffer_is_used_again():
+def test_read_buffer_is_reused():
     read_buffer = ReadBuffer(50)
     found = [one for at in range(0, 10 * len(DATA), 7) for one in taken(read_buffer, (DATA * 10)[at : at + 7])]
     assert found == FRAMES * 10
 
 
-def test_a_buffer_grows_when_it_is_filled_and_keeps_what_is_in_it():
+def test_read_buffer_grows_when_it_is_full_and_keeps_its_contents():
     read_buffer = ReadBuffer(1 << 15)
     body = bytes(range(256)) * 100
     data = frames.frame(3, 1, body) * 3
@@ -173,7 +173,7 @@ def test_a_buffer_that_is_not_filled_stays_small():
     assert len(read_buffer.buffer) == 1 << 13
 
 
-def test_a_part_of_a_frame_is_left():
+def test_incomplete_frame_stays_in_the_read_buffer():
     read_buffer = ReadBuffer(100)
     assert taken(read_buffer, DATA[:20]) == FRAMES[:1]
     assert read_buffer.rest() == DATA[14:20]

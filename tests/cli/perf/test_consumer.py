@@ -14,39 +14,39 @@ def ack(tag, multiple=False, channel=1):
     return frames.frame(frames.METHOD, channel, methods.encode("basic.ack", delivery_tag=tag, multiple=multiple))
 
 
-def test_many():
+def test_multiple_ack_is_encoded():
     assert up_to(7) == ack(7, multiple=True)
 
 
 @pytest.mark.parametrize(
     ("first", "last"), [(1, 1), (1, 3), (255, 257), (65_534, 65_537), ((1 << 24) - 2, (1 << 24) + 1)]
 )
-def test_single_ones(first, last):
+def test_single_acks_of_a_range_are_encoded(first, last):
     assert SingleAcks().between(first, last) == b"".join(ack(tag) for tag in range(first, last + 1))
 
 
-def test_single_ones_one_run_after_the_other():
+def test_single_acks_of_consecutive_ranges_are_encoded():
     acks, first = SingleAcks(), 65_400
     for last in (65_400, 65_500, 65_535, 65_536, 70_000):
         assert acks.between(first, last) == b"".join(ack(tag) for tag in range(first, last + 1))
         first = last + 1
 
 
-def test_nothing_is_acknowledged():
+def test_empty_range_of_deliveries_has_no_acks():
     assert SingleAcks().between(5, 4) == b""
 
 
-def test_on_another_channel():
+def test_acks_on_another_channel_are_encoded():
     assert up_to(7, 600) == ack(7, multiple=True, channel=600)
     assert SingleAcks(600).between(255, 256) == ack(255, channel=600) + ack(256, channel=600)
 
 
-def test_requeue_of_deliveries():
+def test_requeue_is_encoded_as_a_multiple_nack():
     back = methods.encode("basic.nack", delivery_tag=7, multiple=True, requeue=True)
     assert back_up_to(7, 2) == frames.frame(frames.METHOD, 2, back)
 
 
-def test_cancelling():
+def test_cancel_is_encoded_with_nowait():
     cancel = methods.encode("basic.cancel", consumer_tag="c", nowait=True)
     assert cancelling("c", 2) == frames.frame(frames.METHOD, 2, cancel)
 
@@ -76,7 +76,7 @@ def read(some, link, data):
         some.readable()
 
 
-def test_one_acknowledgement_each():
+def test_consumer_acknowledges_each_message():
     some, link = consumer()
     read(some, link, deliveries(1, 3))
     read(some, link, deliveries(4, 9))
@@ -84,7 +84,7 @@ def test_one_acknowledgement_each():
     assert link.sent == SingleAcks().between(1, 9)
 
 
-def test_one_for_many():
+def test_consumer_acknowledges_several_messages_with_one_frame():
     some, link = consumer(ack_every=5)
     read(some, link, deliveries(1, 4))
     assert link.sent == b""
@@ -117,7 +117,7 @@ def test_deliveries_beyond_the_limit_are_not_counted_or_acknowledged(ack_every):
     assert link.sent == sent + back_up_to(30)
 
 
-def test_a_rate(monkeypatch):
+def test_consumer_is_limited_to_its_rate(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(rate=10.0)
@@ -135,7 +135,7 @@ def test_a_rate(monkeypatch):
     assert (some.counts()["consumed"], some.reads, some.wake) == (1020, True, float("inf"))
 
 
-def test_latencies():
+def test_consumer_measures_latencies():
     some, link = consumer(mark=MARK)
     read(some, link, deliveries(1, 4, struct.pack(">8sQ", MARK, now_ns() - 5_000_000)))
     found = some.latencies()["message"]
@@ -144,13 +144,13 @@ def test_latencies():
     assert some.latencies()["message"].count == 0
 
 
-def test_a_cancelled_consumer():
+def test_cancel_by_the_broker_is_an_error():
     some, link = consumer(channels=2)
     with pytest.raises(PerfError, match=r"127.0.0.1:5672: the broker cancelled the consumer of q2; was that deleted\?"):
         read(some, link, frames.frame(frames.METHOD, 2, methods.encode("basic.cancel", consumer_tag="perf")))
 
 
-def test_each_channel_acknowledges_what_it_got():
+def test_each_channel_acknowledges_its_own_deliveries():
     some, link = consumer(channels=2, ack_every=2, limit=3)
     read(some, link, delivery(2, 1) + delivery(1, 1) + delivery(1, 2) + delivery(2, 2) + delivery(2, 3))
     assert (some.counts()["consumed"], some.done) == (5, False)
@@ -162,7 +162,7 @@ def test_each_channel_acknowledges_what_it_got():
     assert link.sent == acks + up_to(3, 1) + cancelling("perf", 1)
 
 
-def test_at_the_end_each_channel_acknowledges_the_rest():
+def test_each_channel_acknowledges_its_last_deliveries_at_the_end():
     some, link = consumer(channels=2, ack_every=10)
     read(some, link, delivery(2, 1) + delivery(1, 1) + delivery(2, 2) + b"half")
     some.finish(1.0)
@@ -170,7 +170,7 @@ def test_at_the_end_each_channel_acknowledges_the_rest():
     assert link.unread == b"half"
 
 
-def test_each_channel_has_its_rate(monkeypatch):
+def test_rate_of_a_consumer_applies_to_each_channel(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(channels=2, rate=10.0)
@@ -183,7 +183,7 @@ def test_each_channel_has_its_rate(monkeypatch):
     assert link.sent == SingleAcks(1).between(1, 2) + SingleAcks(2).between(1, 1)
 
 
-def test_idle_time_is_lost_with_a_rate(monkeypatch):
+def test_rate_limited_consumer_does_not_make_up_for_idle_time(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(rate=10.0)
@@ -203,7 +203,7 @@ def test_idle_time_is_lost_with_a_rate(monkeypatch):
     assert some.wake == pytest.approx(170.05)
 
 
-def test_lateness_is_made_up_for_with_a_rate(monkeypatch):
+def test_rate_limited_consumer_makes_up_for_lateness(monkeypatch):
     """A small prefetch limits the deliveries that arrive while the consumer is late."""
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
@@ -217,7 +217,7 @@ def test_lateness_is_made_up_for_with_a_rate(monkeypatch):
     assert some.wake == pytest.approx(100.5)
 
 
-def test_the_time_ends_with_the_last_message_within_the_limit(monkeypatch):
+def test_consumer_duration_ends_with_the_last_message_within_the_limit(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link = consumer(limit=7)
@@ -240,5 +240,5 @@ def test_bytes_beyond_the_limit_are_not_counted():
     assert some.counts() == {"consumed": 4, "consumed_octets": 64}
 
 
-def test_bytes_without_messages():
+def test_consumed_bytes_are_0_without_messages():
     assert consumer()[0].counts() == {"consumed": 0, "consumed_octets": 0}

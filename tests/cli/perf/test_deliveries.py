@@ -59,13 +59,13 @@ def test_counts_are_the_same_for_every_split():
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 50, 87, 88, 89, 1000])
-def test_faults_are_invisible_for_pieces_of_every_size(size):
+def test_counts_are_the_same_for_pieces_of_every_size(size):
     deliveries, others = fed(MIXED, repeat(size))
     assert (deliveries.come[1], deliveries.octets, len(others)) == (24, MIXED_OCTETS, 1)
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_bodies_of_all_sizes(seed):
+def test_deliveries_with_bodies_of_all_sizes_are_counted(seed):
     chance = random.Random(seed)
     bodies = chance.choices([0, 1, 16, 16, 16, 17, 300], k=chance.randrange(60))
     data = b"".join(delivery(tag, b"x" * size, 128) for tag, size in enumerate(bodies, 1))
@@ -89,7 +89,7 @@ def test_whole_deliveries_of_many_lengths_are_not_read_frame_by_frame():
     assert (deliveries.come[1], deliveries.octets) == (50, sum(range(17, 67)))
 
 
-def test_a_gap_in_the_tags_is_counted():
+def test_deliveries_after_a_gap_in_the_tags_are_counted():
     data = b"".join(delivery(tag, b"x" * 16) for tag in [1, 2, 3, 9, 10, 11])
     deliveries, _ = fed(data, [200, *[len(data)] * 2])
     assert deliveries.come[1] == 6
@@ -106,7 +106,7 @@ def test_two_long_deliveries_are_not_counted_as_three():
 
 @pytest.mark.parametrize("size", [16, 40, 10_000])
 @pytest.mark.parametrize("piece", [61, 1 << 16])
-def test_ages_of_stamped_messages(size, piece):
+def test_ages_of_stamped_messages_are_measured(size, piece):
     sent = now_ns() - 1_000_000
     body = struct.pack(">8sQ", MARK, sent).ljust(size, b"x")
     foreign = struct.pack(">8sQ", b"another!", sent).ljust(size, b"x")
@@ -118,7 +118,7 @@ def test_ages_of_stamped_messages(size, piece):
     assert all(1_000_000 <= age < 10**9 for age in deliveries.ages_ns)
 
 
-def test_small_messages_of_others_have_no_age():
+def test_messages_too_small_for_a_stamp_have_no_age():
     data = b"".join(delivery(tag, MARK) for tag in range(1, 9))
     deliveries, _ = fed(data, [100, len(data)], mark=MARK)
     assert (deliveries.come[1], deliveries.ages_ns) == (8, [])
@@ -144,7 +144,7 @@ def by_channel(counts, chance):
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_channels_are_counted_each_for_itself(seed):
+def test_deliveries_are_counted_per_channel(seed):
     chance = random.Random(seed)
     counts = [chance.randrange(40) for _ in range(chance.randint(2, 12))]
     data = b"".join(by_channel(counts, chance))
@@ -163,7 +163,7 @@ def test_equal_deliveries_of_several_channels_parse_only_the_last():
     assert deliveries.come[1:] == [20, 30, 10]
 
 
-def test_channels_whose_frames_are_mixed():
+def test_deliveries_with_interleaved_frames_are_counted():
     whole = [delivery(tag, b"x" * 16, channel=channel) for tag in (1, 2) for channel in (1, 2)]
     head = len(whole[0]) - 24  # its body frame is 24 octets
     mixed = b"".join([one[:head] for one in whole[:2]] + [one[head:] for one in whole[:2]])
@@ -171,14 +171,14 @@ def test_channels_whose_frames_are_mixed():
     assert deliveries.come[1:] == [2, 2]
 
 
-def test_a_channel_beyond_255():
+def test_deliveries_on_channels_above_255_are_counted():
     data = b"".join(delivery(tag, b"x" * 16, channel=channel) for tag in range(1, 30) for channel in (1, 257))
     deliveries, _ = fed(data, [300, len(data)], channels=300)
     assert (deliveries.come[1], deliveries.come[257], sum(deliveries.come)) == (29, 29, 58)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_bodies_of_all_sizes_on_several_channels_each_with_its_age(seed):
+def test_ages_are_measured_on_several_channels_for_bodies_of_all_sizes(seed):
     chance = random.Random(seed)
     tags, sizes, data = [0] * 4, [], b""
     for _ in range(chance.randrange(20, 80)):
@@ -196,7 +196,7 @@ def test_bodies_of_all_sizes_on_several_channels_each_with_its_age(seed):
     assert others == []
 
 
-def test_a_message_counts_once_it_is_whole():
+def test_message_is_counted_when_it_is_complete():
     data = delivery(1, b"x" * 30) + delivery(2, b"y" * 300)
     first = len(delivery(1, b"x" * 30))
     for size in range(first, len(data)):
@@ -204,14 +204,14 @@ def test_a_message_counts_once_it_is_whole():
         assert (deliveries.come[1], deliveries.octets) == (1, 30)
 
 
-def test_a_message_that_is_larger_than_a_buffer():
+def test_message_larger_than_the_buffer_is_counted():
     data = delivery(1, b"x" * 30) + delivery(2, b"y" * 200_000, 4096) + delivery(3, b"x" * 31)
     deliveries, _ = fed(data, repeat(10_000))
     assert (deliveries.come[1], deliveries.octets) == (3, 200_061)
 
 
 @pytest.mark.parametrize("frame_max", [4096, 8192])
-def test_the_age_of_a_message_of_several_frames_is_that_of_its_first(frame_max):
+def test_age_of_a_message_is_measured_at_its_first_body_frame(frame_max):
     body = struct.pack(">8sQ", MARK, now_ns()).ljust(10_000, b"x")
     data = delivery(1, body, frame_max)
     deliveries, _ = fed(data[:-1000], repeat(10_000), mark=MARK)

@@ -16,7 +16,7 @@ def test_none():
     assert Latencies().percentile_ns(50) == 0
 
 
-def test_one():
+def test_summary_of_one_latency_has_only_that_value():
     assert of([1_500_000]).summary_ms() == {
         "min": 1.5,
         "mean": 1.5,
@@ -53,7 +53,7 @@ def test_buckets_are_contiguous():
 
 
 @pytest.mark.parametrize("count", [1000, 3000, 7000])
-def test_percentiles_of_a_known_distribution(count):
+def test_percentiles_of_a_known_distribution_are_at_most_1_percent_higher(count):
     """The percentiles of 1, 2, 3... are known. Results are not lower, and at most 1 % higher."""
     summary = of([number * 1_000_000_000 // count for number in range(1, count + 1)]).summary_ms()
     assert summary["mean"] == pytest.approx(500, rel=0.01)
@@ -62,7 +62,7 @@ def test_percentiles_of_a_known_distribution(count):
     assert summary["max"] == 1000
 
 
-def test_the_rank_is_exact():
+def test_rank_of_a_percentile_is_exact():
     """2997 of 3000 are 99.9 %, although 3000 times 99.9 is a little more than 299700 as a float."""
     assert of([1] * 2997 + [2] * 3).percentile_ns(99.9) == 1
     assert of([1] * 2996 + [2] * 4).percentile_ns(99.9) == 2

@@ -14,7 +14,7 @@ from amqpbroker.wire.values import Field
         ('{"x-max-length": 10, "a": "b,c=d"}', {"x-max-length": 10, "a": "b,c=d"}),
     ],
 )
-def test_pairs_and_json(text, values):
+def test_perf_arguments_are_parsed_from_pairs_or_json(text, values):
     assert parsed(text) == values
 
 
@@ -24,7 +24,7 @@ def test_invalid_pairs_are_refused(text, said):
         parsed(text)
 
 
-def test_a_table():
+def test_python_values_become_typed_table_fields():
     values = {"i": 1, "l": 1 << 40, "b": True, "d": 0.5, "s": "é", "a": [1], "t": {"n": None}}
     assert table_of(values) == {
         "i": Field("I", 1),
@@ -39,7 +39,7 @@ def test_a_table():
         table_of({"x": 1 << 63})
 
 
-def test_properties_and_headers():
+def test_unknown_message_properties_become_headers():
     values = properties_of(
         {"content-type": "text/plain", "priority": 3, "expiration": 1000, "x-mine": 1, "headers": {"h": 2}}
     )
@@ -61,7 +61,7 @@ def test_invalid_properties_are_refused(given):
         properties_of(given)
 
 
-def test_properties_by_the_names_of_java():
+def test_java_names_of_message_properties_are_accepted():
     assert properties_of({"contentType": "text/plain", "deliveryMode": 2, "X-Mine": "a"}) == {
         "content_type": b"text/plain",
         "delivery_mode": 2,
@@ -70,18 +70,18 @@ def test_properties_by_the_names_of_java():
 
 
 @pytest.mark.parametrize("name", ["type", "Type", "message-type", "messageType"])
-def test_the_type_of_a_message_is_no_header(name):
+def test_message_type_is_a_property_under_each_of_its_names(name):
     values = properties_of({name: "order.created"})
     assert values == {"message_type": b"order.created"}
     assert decode_properties(encode_properties(values)) == values
 
 
-def test_a_timestamp():
+def test_timestamp_is_parsed_from_seconds_or_iso_8601():
     assert properties_of({"timestamp": 1196500530}) == properties_of({"timestamp": "2007-12-01T10:15:30+01:00"})
     with pytest.raises(ValueError, match="timestamp must be seconds since 1970, or of the form 2007-"):
         properties_of({"timestamp": "yesterday"})
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-Infinity", "1e999"])
-def test_infinite_numbers_are_text(text):
+def test_infinite_numbers_are_parsed_as_text(text):
     assert parsed(f"key={text}") == {"key": text}

@@ -77,7 +77,7 @@ def consumers(broker):
         yield count
 
 
-def test_all_that_is_published_is_consumed(broker):
+def test_perf_consumes_all_messages_that_it_publishes(broker):
     found = result("throughput", "--uri", broker.url, "-C", 20_000, "-D", 20_000, "-c", 500, "-x", 2, "-y", 2)
     assert (found["published"], found["confirmed"], found["consumed"]) == (40_000, 40_000, 40_000)
     assert found["consumed_per_s"] > 1000
@@ -85,7 +85,7 @@ def test_all_that_is_published_is_consumed(broker):
     assert set(found) == set(keys) - {"min", "mean", "p50", "p75", "p95", "p99", "max"}
 
 
-def test_several_channels_of_a_connection(broker):
+def test_perf_publishes_and_consumes_on_several_channels(broker):
     some = ["-X", 3, "-Y", 4, "-C", 4000, "-D", 3000, "-c", 500, "-q", 100, "-A", 10, "--measure-latency"]
     found = result("throughput", "--uri", broker.url, *some)
     assert (found["published"], found["confirmed"], found["consumed"]) == (12_000, 12_000, 12_000)
@@ -116,7 +116,7 @@ def test_messages_of_a_timed_run_are_consumed_or_still_queued(broker):
     assert 0 < found["latency_ms"]["p50"] <= found["latency_ms"]["max"]
 
 
-def test_latencies_at_a_rate(broker, tmp_path):
+def test_perf_measures_latencies_at_a_fixed_rate(broker, tmp_path):
     file = tmp_path / "run.csv"
     some = ["-C", 50, "-D", 50, "-r", 200, "-c", 10, "-o", file, "-prsd", 0.2]
     found = result("latency", "--uri", broker.url, *some)
@@ -128,7 +128,7 @@ def test_latencies_at_a_rate(broker, tmp_path):
         assert latency["min"] < 2000
 
 
-def test_rates_and_sizes_that_change(broker):
+def test_rates_and_sizes_can_change_during_a_perf_run(broker):
     steps = ["-vr", "2000:0.1", "-vr", "0:0.2", "-vs", "16:0.05", "-vs", "9000:0.05"]
     found = result("latency", "--uri", broker.url, *steps, "-C", 400, "-c", 50)
     assert (found["published"], found["consumed"], found["size"]) == (400, 400, None)
@@ -151,7 +151,7 @@ def test_confirms_are_waited_for_when_the_time_is_over(broker):
     assert found["published"] > 0
 
 
-def test_a_body_from_a_file_and_emptying_its_queue(broker, tmp_path, consumers):
+def test_perf_publishes_a_body_from_a_file_and_empties_the_queue(broker, tmp_path, consumers):
     body = tmp_path / "body.json"
     body.write_text('{"a": "é"}')
     what = ["-u", "perf-body", "-qq", "-B", body, "-T", "application/json", "-mp", "appId=perf,x-mine=1"]
@@ -179,7 +179,7 @@ def got(broker, queue, count):
             yield method.routing_key, properties, body
 
 
-def test_messages_that_all_differ_are_the_same_in_each_run(broker):
+def test_random_messages_are_the_same_in_each_run_with_the_same_seed(broker):
     what = ["--random-body-size", "100:300", "--random-properties", "--unique-keys", "-mp", "appId=perf"]
     runs = []
     for seed in (7, 7, 8):
@@ -201,7 +201,7 @@ def test_messages_that_all_differ_are_the_same_in_each_run(broker):
         assert (props.app_id, props.delivery_mode, len(props.headers)) == ("perf", 2, 3)
 
 
-def test_unique_keys_need_no_exchange_and_leave_none(broker, consumers, known_name):
+def test_exchange_generated_for_unique_keys_is_deleted(broker, consumers, known_name):
     status, output = invoked("throughput", "--uri", broker.url, "-K", "-C", 5000, "-f", "mandatory", "--json")
     assert status == 0, output
     found = json.loads(output)
@@ -219,7 +219,7 @@ def test_unique_keys_reach_the_queue_that_they_begin_with(broker):
     assert (found["published"], found["consumed"], found["returned"]) == (40_000, 40_000, 0)
 
 
-def test_latencies_of_messages_that_all_differ(broker):
+def test_perf_measures_latencies_of_random_messages(broker):
     what = ["--random-body-size", "16:3000", "--random-properties", "-K", "--max-priority", 3]
     found = result("latency", "--uri", broker.url, *what, "-C", 300, "-r", 1000, "-c", 100)
     assert found["consumed"] == 300
@@ -234,7 +234,7 @@ def test_all_returned_messages_are_counted(broker, more):
     assert (found["published"], found["returned"]) == (3000, 3000)
 
 
-def test_readable_output_of_a_fanout_exchange(broker, consumers):
+def test_perf_prints_results_of_a_fanout_exchange_as_a_table(broker, consumers):
     several = ["--queue-pattern", "perf-fan-%d", "--queue-pattern-to", 2, "-y", 2, "--delete"]
     status, stdout, stderr = run(
         "throughput", "-h", broker.url, "--quiet", "-e", "perf-fan", "-t", "fanout", *several, "-C", 100
@@ -248,13 +248,13 @@ def test_readable_output_of_a_fanout_exchange(broker, consumers):
     assert consumers("perf-fan-1") is None
 
 
-def test_exclusive_queues_one_for_each_consumer(broker):
+def test_each_perf_consumer_has_its_own_exclusive_queue(broker):
     some = ["-E", "-y", 2, "-Y", 2, "-e", "amq.fanout", "-C", 100, "-D", 100]
     found = result("throughput", "--uri", broker.url, *some)
     assert (found["published"], found["consumed"]) == (100, 400)
 
 
-def test_auto_delete_queues_go_with_their_consumers(broker, consumers):
+def test_auto_delete_queues_are_deleted_with_their_perf_consumers(broker, consumers):
     several = ["--queue-pattern", "perf-auto-%d", "--queue-pattern-to", 2, "-x", 2, "-y", 2]
     found = result("throughput", "--uri", broker.url, "-ad", "true", *several, "-C", 100)
     assert (found["published"], found["consumed"]) == (200, 200)
@@ -275,7 +275,7 @@ OWN = {"queue": "perf-own", "declaration": Declaration(exclusive=True)}
         (ConsumerChurn, OWN),
     ],
 )
-def test_churn(broker, churn, more):
+def test_churn_runs_the_given_number_of_operations(broker, churn, more):
     some = churn(Access(Uri.parse(broker.url)), None, 3, **more)
     some.set_up()
     report = some.run(None)
@@ -283,7 +283,7 @@ def test_churn(broker, churn, more):
     assert report.latencies["operation"].count == 3
 
 
-def test_churn_by_command(broker):
+def test_queue_churn_command_reports_operations_and_latencies(broker):
     found = result("queue-churn", "--uri", broker.url, "-C", 20)
     keys = re.findall(
         r"`(\w+)`", SECTION.split("`amqpbroker perf consumer-churn`")[1].split("With `--json`:")[1].split(".")[0]
@@ -310,7 +310,7 @@ def test_churn_at_a_durable_queue_deletes_it_at_the_end(broker, consumers, known
 
 
 @pytest.mark.parametrize("more", [[], ["--durable", "--queue-args", "x-queue-type=quorum"]])
-def test_many_queues(broker, consumers, known_name, more):
+def test_queue_count_command_declares_and_deletes_many_queues(broker, consumers, known_name, more):
     status, output = invoked("queue-count", "--uri", broker.url, "-x", 20, "-z", 0.1, "--json", *more)
     assert status == 0, output
     found = json.loads(output)
@@ -323,7 +323,7 @@ def test_many_queues(broker, consumers, known_name, more):
 
 
 @pytest.mark.parametrize("more", [[], ["--durable"]])
-def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, more):
+def test_queue_count_ends_with_an_error_if_a_queue_is_refused(broker, consumers, known_name, more):
     refused = ["--queue-args", "x-max-priority=300", *more]
     status, output = invoked("queue-count", "--uri", broker.url, "-x", 2, *refused)
     assert status == 1
@@ -331,18 +331,18 @@ def test_a_queue_that_the_broker_refuses_ends_it(broker, consumers, known_name, 
     assert "with 0 queues open" in output
 
 
-def test_churn_without_a_broker():
+def test_churn_without_a_broker_is_an_error():
     status, _, output = run("connection-churn", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
     assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
 
 
-def test_many_connections(broker):
+def test_connection_count_command_opens_many_connections(broker):
     found = result("connection-count", "--uri", broker.url, "-x", 30, "-z", 0.1)
     assert (found["connections"], found["channels"]) == (30, 30)
 
 
-def test_ctrl_c_ends_it_with_its_result(broker, consumers):
+def test_ctrl_c_ends_perf_with_its_result(broker, consumers):
     process = started("throughput", "--uri", broker.url, "-z", 0, "-r", 100, "-u", "perf-ctrl-c", "--delete")
     while not consumers("perf-ctrl-c"):
         time.sleep(0.01)
@@ -357,7 +357,7 @@ def test_ctrl_c_ends_it_with_its_result(broker, consumers):
 ENDLESS = ["-z", 0, "-r", 100, "--delete"]
 
 
-def test_a_signal_to_all_of_its_processes_ends_it_with_its_result(broker, consumers):
+def test_signal_to_all_perf_processes_ends_perf_with_its_result(broker, consumers):
     process = started("throughput", "--uri", broker.url, *ENDLESS, "-u", "perf-group")
     while not consumers("perf-group"):
         time.sleep(0.01)
@@ -369,7 +369,7 @@ def test_a_signal_to_all_of_its_processes_ends_it_with_its_result(broker, consum
     assert consumers("perf-group") is None
 
 
-def test_the_closing_of_its_terminal_ends_it_in_order(broker, consumers):
+def test_closed_terminal_ends_perf_and_its_queues_are_deleted(broker, consumers):
     ours, its = os.openpty()
     process = subprocess.Popen(
         command("throughput", "--uri", broker.url, *ENDLESS, "-u", "perf-closed"),
@@ -388,19 +388,19 @@ def test_the_closing_of_its_terminal_ends_it_in_order(broker, consumers):
     assert consumers("perf-closed") is None
 
 
-def test_errors_of_the_broker_during_the_set_up(broker):
+def test_broker_error_during_the_setup_is_reported(broker):
     status, output = invoked("throughput", "--uri", broker.url, "-e", "amq.none")
     assert status == 1
     assert f"127.0.0.1:{broker.port}: the broker closed the channel: 404 NOT_FOUND - no exchange 'amq.none'" in output
 
 
-def test_more_channels_than_the_broker_allows(broker):
+def test_more_perf_channels_than_the_broker_allows_are_an_error(broker):
     status, _, stderr = run("throughput", "--uri", broker.url, "-x", 0, "-Y", 2048, "-z", 5)
     assert status == 1
     assert "Error: the broker allows 2047 channels in a connection; use no more than that" in stderr
 
 
-def test_errors_of_the_broker_during_the_run(broker):
+def test_broker_error_during_the_run_is_reported_with_the_result(broker):
     nowhere = ["-y", 0, "-e", "amq.none", "-p", "-u", "q"]
     status, stdout, stderr = run("throughput", "--uri", broker.url, *nowhere, "-z", 5, "--json")
     assert status == 1
@@ -414,13 +414,13 @@ def invoked(*arguments):
     return outcome.exit_code, outcome.output
 
 
-def test_no_broker_at_the_address():
+def test_refused_connection_is_reported():
     status, output = invoked("throughput", "--uri", "amqp://guest:hush@127.0.0.1:1")
     assert status == 1
     assert output == "Error: 127.0.0.1:1: connection refused; is a broker running there? Name it with --url\n"
 
 
-def test_a_wrong_password_is_told_but_not_shown(broker):
+def test_wrong_password_is_an_error_that_does_not_show_it(broker):
     status, output = invoked("throughput", "--uri", f"amqp://guest:hush@127.0.0.1:{broker.port}")
     assert status == 1
     assert "403 ACCESS_REFUSED" in output
@@ -497,7 +497,7 @@ def test_a_wrong_password_is_told_but_not_shown(broker):
         (["queue-churn", "--queue-args", '{"a": 99999999999999999999}'], "--queue-args: a is too large"),
     ],
 )
-def test_mistakes_in_the_command_line(arguments, said):
+def test_wrong_command_lines_are_refused_with_a_reason(arguments, said):
     status, output = invoked(*arguments)
     assert status == 2
     assert said in output
@@ -510,7 +510,7 @@ def test_endless_body_file_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize("more", [["--random-properties"], ["--max-priority", 15]])
-def test_a_body_that_is_encoded_often(monkeypatch, tmp_path, more):
+def test_total_size_of_encoded_bodies_is_limited(monkeypatch, tmp_path, more):
     monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
     body = tmp_path / "body"
     body.write_bytes(bytes(100))
@@ -526,6 +526,6 @@ def test_every_option_is_documented(name):
         assert f"| {expected} |" in SECTION
 
 
-def test_the_start_of_the_broker_does_not_load_it():
+def test_start_of_the_broker_does_not_import_perf():
     script = "import sys, amqpbroker.cli.main, amqpbroker.cli.serve; sys.exit('amqpbroker.cli.perf' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -37,7 +37,7 @@ def keys(publishes):
     return [arguments["routing_key"] for arguments, _, _ in publishes]
 
 
-def test_bodies_of_random_sizes_come_again_in_the_same_order():
+def test_bodies_of_random_sizes_repeat_in_the_same_order():
     some = pool(Variety(sizes=(30, 300)), 100)
     first, again = taken(some, 100), taken(some, 100, most=7)
     assert first == again
@@ -54,7 +54,7 @@ def test_random_sizes_include_both_limits():
     assert sizes == {0, 1, 2}
 
 
-def test_a_body_of_several_frames():
+def test_bodies_of_random_sizes_can_have_several_frames():
     some = pool(Variety(sizes=(5000, 20_000)), mark=MARK)
     publishes = parsed(some.next_stamped(10, list(range(10))))
     assert stamps(publishes) == [(MARK, number) for number in range(10)]
@@ -72,7 +72,7 @@ def test_messages_without_variety_are_the_same(variety):
     assert (body == b"x" * 20) is (variety.sizes is None)
 
 
-def test_given_properties_go_before_those_made_up():
+def test_given_properties_override_random_properties():
     given = {"message_type": b"mine", "headers": {"tenant": Field("I", 1), "more": Field("I", 2)}}
     for _, properties, _ in taken(pool(Variety(properties=True), properties=given), 10):
         assert properties["message_type"] == b"mine"
@@ -87,7 +87,7 @@ def test_priorities_rotate():
 
 @pytest.mark.parametrize("sizes", [None, (20, 40)])
 @pytest.mark.parametrize("most", [1, 3, 1000])
-def test_no_key_comes_twice_however_often_the_pool_begins_again(sizes, most):
+def test_unique_keys_do_not_repeat_when_the_pool_restarts(sizes, most):
     found = keys(taken(pool(Variety(keys=True, sizes=sizes), 16), 16 * 300, most))
     assert len(set(found)) == len(found)
     assert all(key.startswith("key.0.") for key in found)
@@ -101,24 +101,24 @@ def test_pools_share_no_key_nor_message():
     assert not {body for _, _, body in first} & {body for _, _, body in other}
 
 
-def test_a_unique_key_is_at_most_so_much_longer():
+def test_unique_key_adds_at_most_a_fixed_number_of_bytes():
     some = pool(Variety(keys=True), number=123_456_789)
     assert len(keys(taken(some, 1))[0]) == len("key") + UNIQUE_KEY_BYTES
 
 
-def test_a_unique_key_of_an_empty_one():
+def test_unique_key_with_an_empty_prefix_has_no_leading_dot():
     some = Pool(Kind("", "", 0, {}), Variety(keys=True), 10, 4096)
     assert keys(taken(some, 11))[::10] == ["0.00000000.0000", "0.00000001.0000"]
 
 
-def test_the_same_seed_sends_the_same():
+def test_pools_with_the_same_seed_send_the_same_messages():
     variety = Variety(7, (20, 500), properties=True, keys=True)
     assert taken(pool(variety), 30) == taken(pool(variety), 30)
     assert taken(pool(variety), 10) != taken(pool(Variety(8, (20, 500), properties=True, keys=True)), 10)
 
 
 @pytest.mark.parametrize("variety", [Variety(properties=True), Variety(sizes=(16, 90)), Variety(keys=True)])
-def test_stamps_one_for_all_or_one_each(variety):
+def test_messages_get_one_stamp_for_all_or_one_each(variety):
     some = pool(variety, mark=MARK)
     assert stamps(parsed(some.next_stamped(4, [0x0102030405060708]))) == [(MARK, 0x0102030405060708)] * 4
     assert stamps(parsed(some.next_stamped(3, [5, 6, 7]))) == [(MARK, 5), (MARK, 6), (MARK, 7)]
@@ -126,7 +126,7 @@ def test_stamps_one_for_all_or_one_each(variety):
     assert stamps(parsed(some.next_stamped(1, [9]))) == [(MARK, 9)]
 
 
-def test_a_write_is_about_as_long_as_asked_for_and_has_one_at_least():
+def test_write_has_about_the_requested_size_and_at_least_one_message():
     some = pool(Variety(sizes=(20, 500)), 200, chunk_bytes=5000)
     lengths = []
     for _ in range(20):

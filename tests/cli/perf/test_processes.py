@@ -102,7 +102,7 @@ def superfluous(publishers, consumers, **given):
     return Superfluous(processes, len(publishers), nothing | given)
 
 
-def test_consumers_end_when_publishers_are_done_and_nothing_comes():
+def test_consumers_end_when_publishers_are_done_and_no_message_arrives():
     publisher, consumer = Worker(), Worker(5)
     says = superfluous([publisher], [consumer])
     assert says(100.0) == says(200.0) == ()
@@ -113,7 +113,7 @@ def test_consumers_end_when_publishers_are_done_and_nothing_comes():
     assert says(201.0 + IDLE_S + 0.01) == [consumer]
 
 
-def test_a_slow_consumer_is_not_taken_for_one_that_gets_nothing():
+def test_slow_consumer_does_not_count_as_idle():
     consumer = Worker(5)
     says = superfluous([], [consumer], exit_when="idle", consumer_rate=0.5)
     assert says(100.0) == says(102.5) == ()

@@ -7,7 +7,7 @@ from amqpbroker.cli.perf.latencies import Latencies
 from amqpbroker.cli.perf.progress import Bar, Lines, Manner, Recording, Silent, Snapshot, progress
 
 
-def test_text_of_a_snapshot():
+def test_snapshot_text_has_rates_latencies_and_blocking():
     latencies = Latencies()
     latencies.add([1_000_000] * 99 + [2_000_000])
     assert str(Snapshot(1.0, {"connections": 1234})) == "connections 1,234"
@@ -17,7 +17,7 @@ def test_text_of_a_snapshot():
     assert str(snapshot) == ("published 1,234/s  consumed 0/s  message latency p50 1.00 ms, p99 1.00 ms  blocked: low")
 
 
-def test_choice_of_the_progress_display(monkeypatch):
+def test_progress_display_depends_on_the_terminal_and_the_options(monkeypatch):
     assert isinstance(progress(1, Manner()), Lines)
     assert isinstance(progress(1, Manner(as_json=True)), Silent)
     assert isinstance(progress(1, Manner(quiet=True)), Silent)
@@ -26,7 +26,7 @@ def test_choice_of_the_progress_display(monkeypatch):
     assert isinstance(progress(1, Manner(quiet=True)), Silent)
 
 
-def test_lines(capsys):
+def test_progress_lines_are_printed_to_stderr(capsys):
     with Lines() as shown:
         shown.show(Snapshot(1.0, rates={"published": 5}))
         shown.note("the broker blocks publishers: low on [memory]")
@@ -64,6 +64,6 @@ def test_csv_has_a_row_for_each_snapshot(tmp_path, capsys):
     assert [said[1], len(said)] == ["the broker blocks publishers", 3]
 
 
-def test_an_output_file_that_cannot_be_written(tmp_path):
+def test_output_file_that_cannot_be_written_is_an_error(tmp_path):
     with pytest.raises(PerfError, match=r"--output-file: .*/none/run.csv: no such file or directory"):
         Recording(tmp_path / "none" / "run.csv", Silent())

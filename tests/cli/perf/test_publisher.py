@@ -17,7 +17,7 @@ from tests.cli.perf.link import FakeLink
 from tests.cli.perf.publishes import parsed
 
 
-def test_single_and_many():
+def test_single_and_multiple_confirms_are_counted():
     outstanding = Outstanding()
     outstanding.confirmed(2, multiple=False, refused=False)
     outstanding.confirmed(3, multiple=True, refused=False)
@@ -75,7 +75,7 @@ def channels_of(data):
     return found
 
 
-def test_it_stops_at_its_limit():
+def test_publisher_stops_at_its_limit():
     some, link, each = publisher(limit=25)
     some.begin(0.0)
     assert len(link.sent) == 25 * each
@@ -110,7 +110,7 @@ def test_confirms_allow_further_publishes():
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 100])
-def test_it_is_done_when_all_is_confirmed(window):
+def test_publisher_is_done_when_all_messages_are_confirmed(window):
     some, link, _ = publisher(limit=10, window=window)
     some.begin(0.0)
     for _ in range(10):
@@ -122,7 +122,7 @@ def test_it_is_done_when_all_is_confirmed(window):
     assert some.done
 
 
-def test_deliveries_may_be_split_anywhere():
+def test_confirms_and_returns_can_be_split_at_any_byte():
     told = method("basic.ack", delivery_tag=2, multiple=True) + frames.HEARTBEAT_FRAME
     told += method("basic.return", reply_code=312, reply_text="NO_ROUTE") + frames.content(1, b"\0\0", b"body", 4096)
     told += method("basic.ack", delivery_tag=3)
@@ -175,7 +175,7 @@ def test_blocked_publisher_is_done_after_last_confirm():
     [method("connection.blocked", 0, reason="low on disk"), method("channel.flow", active=False)],
     ids=["blocked", "flow"],
 )
-def test_a_publisher_at_its_limit_does_not_wake(monkeypatch, stop):
+def test_publisher_stopped_by_blocked_or_flow_does_not_wake(monkeypatch, stop):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, link, _ = publisher(pace=Steady(10.0))
@@ -186,7 +186,7 @@ def test_a_publisher_at_its_limit_does_not_wake(monkeypatch, stop):
     assert some.wake == float("inf")
 
 
-def test_flow_is_answered_and_heeded():
+def test_channel_flow_is_answered_and_obeyed():
     some, link, _ = publisher(window=10)
     some.begin(0.0)
     link.sent = b""
@@ -200,7 +200,7 @@ def test_flow_is_answered_and_heeded():
 
 
 @pytest.mark.parametrize("name", ["channel.close", "connection.close"])
-def test_a_close_is_told_with_the_brokers_text(name):
+def test_close_by_the_broker_is_an_error_with_its_reply_text(name):
     some, link, _ = publisher(window=1)
     some.begin(0.0)
     link.incoming = method(name, reply_code=404, reply_text="NOT_FOUND - no exchange 'x' in vhost '/'")
@@ -208,7 +208,7 @@ def test_a_close_is_told_with_the_brokers_text(name):
         some.readable()
 
 
-def test_how_long_confirms_took():
+def test_latencies_of_confirms_are_measured():
     some, link, _ = publisher(mark=MARK, limit=5, window=5)
     some.begin(0.0)
     link.incoming = method("basic.ack", delivery_tag=2) + method("basic.ack", delivery_tag=4, multiple=True)
@@ -220,7 +220,7 @@ def test_how_long_confirms_took():
     assert some.latencies()["confirm"].count == 0
 
 
-def test_with_a_rate_the_first_goes_out_at_once_and_the_next_when_it_is_due(monkeypatch):
+def test_rate_limited_publisher_sends_each_message_when_it_is_due(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, _, _ = publisher(pace=Steady(10.0))
@@ -233,7 +233,7 @@ def test_with_a_rate_the_first_goes_out_at_once_and_the_next_when_it_is_due(monk
     assert some.wake == pytest.approx(100.4)
 
 
-def test_a_size_changes_with_the_next_message_that_begins(monkeypatch):
+def test_body_size_changes_with_the_next_message_started(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     kinds = [Kind("", "q", size, {}) for size in (20, 500)]
@@ -275,7 +275,7 @@ def test_channels_rotate_while_the_socket_accepts_part_of_the_data():
     assert all(count > 100 for count in channels_of(link.sent[: -(len(link.sent) % each)]).values())
 
 
-def test_confirms_split_anywhere_find_their_channel():
+def test_confirms_split_at_any_byte_are_counted_for_their_channel():
     told = method("basic.ack", 2, delivery_tag=3, multiple=True) + method("basic.nack", 1, delivery_tag=1)
     told += frames.HEARTBEAT_FRAME + method("basic.ack", 1, delivery_tag=3, multiple=True)
     for split in range(1, len(told)):
@@ -301,7 +301,7 @@ def test_a_blocked_connection_publishes_on_no_channel():
     assert some.blocked_s > 0
 
 
-def test_flow_stops_one_channel():
+def test_channel_flow_stops_only_its_channel():
     some, link, _ = publisher(channels=2, window=5)
     some.begin(0.0)
     link.incoming = method("channel.flow", 1, active=False)
@@ -313,7 +313,7 @@ def test_flow_stops_one_channel():
     assert some.counts()["published"] == 20
 
 
-def test_it_wakes_for_the_channel_that_is_due_first(monkeypatch):
+def test_publisher_wakes_for_the_channel_that_is_due_first(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     some, _, _ = publisher(channels=2, pace=Steady(10.0))
@@ -325,7 +325,7 @@ def test_it_wakes_for_the_channel_that_is_due_first(monkeypatch):
     assert some.counts()["published"] == 8
 
 
-def test_an_end_with_partly_sent_and_partly_read_data():
+def test_finish_sends_the_rest_of_messages_and_keeps_partly_read_frames():
     some, link, each = publisher(channels=2, limit=2)
     link.takes = 5
     some.begin(0.0)
@@ -352,7 +352,7 @@ def test_outstanding_confirms_are_waited_for_at_the_end():
     assert (some.counts()["confirmed"], some.counts()["refused"]) == (9, 1)
 
 
-def test_at_the_end_half_a_message_goes_out_whole():
+def test_partly_sent_message_is_completed_at_the_end():
     some, link, each = publisher(window=10)
     link.takes = each // 2
     some.begin(0.0)
@@ -365,14 +365,14 @@ def test_at_the_end_half_a_message_goes_out_whole():
     assert some.done
 
 
-def test_without_confirms_there_is_nothing_to_wait_for():
+def test_publisher_without_confirms_ends_at_once():
     some, _, _ = publisher(pace=Steady(10.0))
     some.begin(0.0)
     some.wind_up(1.0)
     assert some.done
 
 
-def test_a_blocked_publisher_does_not_wake():
+def test_blocked_publisher_is_done_at_the_end_of_the_run():
     some, link, _ = publisher(window=10)
     some.begin(0.0)
     link.incoming = method("connection.blocked", 0, reason="low on disk")
@@ -381,7 +381,7 @@ def test_a_blocked_publisher_does_not_wake():
     assert some.done
 
 
-def test_bytes_of_changing_sizes(monkeypatch):
+def test_published_bytes_are_counted_for_changing_body_sizes(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     kinds = [Kind("", "q", size, {}) for size in (20, 500)]
@@ -398,7 +398,7 @@ def test_bytes_of_changing_sizes(monkeypatch):
     assert (some.counts()["published"], some.counts()["published_octets"]) == (11, 20 + 10 * 500)
 
 
-def test_channels_that_begin_after_a_time_by_chance(monkeypatch):
+def test_channels_start_after_a_random_delay(monkeypatch):
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
     delays = iter([3.0, 1.5])
@@ -414,7 +414,7 @@ def test_channels_that_begin_after_a_time_by_chance(monkeypatch):
     assert some.counts()["published"] == 4 + 1
 
 
-def test_a_run_that_ends_before_it_begins():
+def test_publisher_stopped_before_its_start_delay_sends_nothing():
     some, link, _ = publisher(window=5, start_delay_s=1e9)
     some.begin(time.monotonic())
     some.wind_up(time.monotonic())

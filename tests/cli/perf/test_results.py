@@ -49,7 +49,7 @@ def consumed(count, ended, **more):
     return Told(counts={"consumed": count, "consumed_octets": count * 250}, ended=ended, **more)
 
 
-def test_rates_are_over_the_time_of_the_side_that_took_it():
+def test_rates_of_publishers_and_consumers_use_their_own_durations():
     found = outcome([published(3000, 102.0), published(1000, 104.0)], [consumed(9000, 110.0)])
     assert found["seconds"] == 10.0
     assert (found["published"], found["published_per_s"], found["published_mb_per_s"]) == (4000, 1000.0, 0.1)
@@ -58,7 +58,7 @@ def test_rates_are_over_the_time_of_the_side_that_took_it():
     assert (found["producer_channel_count"], found["consumer_channel_count"]) == (1, 3)
 
 
-def test_cpu_time_is_by_message():
+def test_cpu_time_is_reported_per_message():
     some = [published(3000, 102.0, cpu_s=0.01), published(1000, 104.0, cpu_s=0.03)]
     found = outcome(some, [consumed(0, 110.0, cpu_s=0.5)])
     assert (found["cpu_us_per_published"], found["cpu_us_per_consumed"]) == (10.0, None)
@@ -73,7 +73,7 @@ def test_a_failed_process_counts_until_its_last_report(capsys):
     assert "2.0 s, ended by an error\n" in capsys.readouterr().out
 
 
-def test_no_duration_before_the_start():
+def test_duration_is_zero_before_the_start():
     assert Processes([], Interrupt()).duration([Told(counts={}, at=500.0)]) == 0.0
 
 
@@ -126,7 +126,7 @@ def test_latencies_are_reported_by_name():
         ),
     ],
 )
-def test_readable_output(capsys, given, lines):
+def test_results_are_printed_as_a_table(capsys, given, lines):
     some = [published(3000, 102.0, blocked_s=2.5), published(1000, 104.0)]
     show(outcome(some, [consumed(9000, 110.0)], **given))
     assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == lines

@@ -4,7 +4,7 @@ from amqpbroker.cli.number import Number
 from amqpbroker.cli.perf.schedule import Schedule, Steady, Step, Varying
 
 
-def test_a_step():
+def test_schedule_step_is_parsed_from_value_and_seconds():
     assert Step.parse("200:60", Number(0, 1000)) == Step(200, 60.0)
     assert Step.parse("0.5:1.5", Number(0.0, 1000)) == Step(0.5, 1.5)
 
@@ -16,7 +16,7 @@ def test_invalid_steps_are_refused(text):
 
 
 @pytest.mark.parametrize("text", ["nan:5", "inf:5"])
-def test_rates_are_finite(text):
+def test_infinite_rates_are_refused(text):
     with pytest.raises(ValueError, match="number from 0 to 1,000"):
         Step.parse(text, Number(0.0, 1000))
 
@@ -31,7 +31,7 @@ def steps(*pairs):
     return [Step(*pair) for pair in pairs]
 
 
-def test_a_constant_rate():
+def test_constant_rate_has_evenly_spaced_due_times():
     some = Steady(10.0)
     assert [some.due(elapsed_s) for elapsed_s in (0.0, 0.05, 0.1, 2.0)] == [1, 1, 2, 21]
     assert some.when(15) == 1.5
@@ -45,7 +45,7 @@ def test_a_single_rate_is_constant():
         assert some.due(number / 16) == steady.due(number / 16)
 
 
-def test_rates_and_pauses():
+def test_due_times_follow_rates_and_pauses():
     some = Varying(steps((2.0, 1.0), (0.0, 1.0), (4.0, 0.5)))
     assert some.times(0, 9) == [0.0, 0.5, 2.0, 2.25, 2.5, 3.0, 4.5, 4.75, 5.0]
     assert [some.due(elapsed_s) for elapsed_s in (0.0, 0.9, 1.0, 1.9, 2.0, 2.3, 2.5, 3.6, 7.5)] == [

@@ -12,7 +12,7 @@ def template(*, size=20, frame_max=4096, chunk_bytes=2000, **more):
 
 
 @pytest.mark.parametrize("size", [0, 1, 20, 4088, 4089, 10_000])
-def test_publishes(size):
+def test_template_encodes_publishes_with_bodies_of_all_sizes(size):
     some = template(size=size, mandatory=True)
     count = min(some.most, 3)
     publishes = parsed(some.next_publishes(count), 4096)
@@ -23,7 +23,7 @@ def test_publishes(size):
         assert len(body) == size
 
 
-def test_a_chunk_is_as_many_as_fit_but_at_least_one():
+def test_chunk_has_as_many_messages_as_fit_but_at_least_one():
     some = template()
     assert some.each * some.most <= 2000 < some.each * (some.most + 1)
     assert len(some.next_publishes(some.most)) == some.each * some.most
@@ -38,21 +38,21 @@ def test_priorities_rotate_over_chunks():
 
 
 @pytest.mark.parametrize("max_priority", [None, 2])
-def test_stamps_one_for_all_or_one_each(max_priority):
+def test_messages_get_one_stamp_for_all_or_one_each(max_priority):
     some = template(mark=MARK, max_priority=max_priority)
     assert stamps(parsed(some.next_stamped(4, [0x0102030405060708]), 4096)) == [(MARK, 0x0102030405060708)] * 4
     assert stamps(parsed(some.next_stamped(3, [5, 6, 7]), 4096)) == [(MARK, 5), (MARK, 6), (MARK, 7)]
     assert stamps(parsed(some.next_stamped(1, [8]), 4096)) == [(MARK, 8)]
 
 
-def test_a_stamp_in_a_body_of_several_frames():
+def test_body_of_several_frames_is_stamped():
     some = template(mark=MARK, size=10_000)
     (publish,) = parsed(some.next_stamped(1, [9]), 4096)
     assert stamps([publish]) == [(MARK, 9)]
     assert len(publish[2]) == 10_000
 
 
-def test_a_body_that_is_given():
+def test_template_publishes_the_given_body():
     some = template(size=0, body=b"as it is")
     assert some.size == 8
     assert [body for _, _, body in parsed(some.next_publishes(2), 4096)] == [b"as it is"] * 2
@@ -68,11 +68,11 @@ def test_unsent_messages_are_counted():
 ONE, OTHER = (Template(Kind("", "q", size, {}), 4096, 100) for size in (1, 2))
 
 
-def test_a_template_of_one_size():
+def test_single_template_is_used_at_all_times():
     some = Templates([ONE])
     assert some.at(0.0) is some.at(1e6) is ONE
 
 
-def test_one_after_the_other():
+def test_templates_are_used_one_after_the_other():
     some = Templates([ONE, OTHER], [Step(1, 2.0), Step(2, 1.0)])
     assert [some.at(elapsed_s) for elapsed_s in (0.0, 1.9, 2.0, 3.0)] == [ONE, ONE, OTHER, ONE]

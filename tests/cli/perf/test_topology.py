@@ -30,20 +30,20 @@ def declared(**some):
         ({"exclusive": True, "auto_delete": True}, (False, True, True)),
     ],
 )
-def test_kinds_of_queues(some, flags):
+def test_perf_queues_are_declared_with_the_given_flags(some, flags):
     ((method, found),) = declared(**some)
     assert method == "queue.declare"
     assert (found["durable"], found["exclusive"], found["auto_delete"]) == flags
 
 
 @pytest.mark.parametrize(("key", "expected"), [(None, "q"), ("", ""), ("k", "k")])
-def test_it_is_bound_by_its_name_or_by_the_key(key, expected):
+def test_perf_queue_is_bound_by_its_name_or_by_the_routing_key(key, expected):
     _, bind = declared(exchange="ex", routing_key=key)
     assert bind == ("queue.bind", {"queue": "q", "exchange": "ex", "routing_key": expected})
 
 
 @pytest.mark.parametrize(("key", "expected"), [(None, "q.#"), ("", "#"), ("a.b", "a.b.#")])
-def test_it_is_bound_to_all_keys_that_begin_so(key, expected):
+def test_perf_queue_is_bound_to_all_keys_that_begin_with_its_name_or_key(key, expected):
     _, (_, bind) = declared(exchange="ex", routing_key=key, to_all_below=True)
     assert bind["routing_key"] == expected
 
@@ -73,7 +73,7 @@ def calls(monkeypatch):
     return made
 
 
-def test_generated_names_are_deleted(calls):
+def test_queues_with_generated_names_are_deleted(calls):
     with Topology(("a", "b"), Declaration()).standing(None):
         assert calls == ["connect", "queue.declare a", "queue.declare b", "close"]
         calls.clear()
@@ -117,7 +117,7 @@ def test_exclusive_and_predeclared_queues_are_not_declared(calls, some):
     assert calls == []
 
 
-def test_a_run_that_fails_leaves_nothing(calls):
+def test_failed_perf_run_deletes_its_queues(calls):
     with pytest.raises(PerfError, match="later"), Topology(("a",), Declaration()).cleared(None):
         raise PerfError("later")
     assert calls == ["connect", "queue.delete a", "close"]

@@ -20,16 +20,16 @@ def test_every_message_has_ids_of_its_own_and_all_properties_vary():
     assert all(len(one["headers"]) == 3 for one in found)
 
 
-def test_all_of_them_are_sent():
+def test_random_properties_can_be_encoded_and_decoded():
     for one in some():
         assert decode_properties(encode_properties(one)) == one
 
 
-def test_all_messages_have_the_same_length_for_cheap_counting():
+def test_random_properties_have_the_same_encoded_length():
     assert len({len(encode_properties(one)) for one in some()}) == 1
 
 
-def test_the_seed_decides_and_each_pool_has_its_own():
+def test_random_properties_depend_on_the_seed_and_the_pool():
     assert some() == some()
     assert some(seed=2) != some()
     assert some(number=1) != some()

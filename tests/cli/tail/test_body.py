@@ -14,7 +14,7 @@ def lines(body: bytes, content_type: str | None = None, max_bytes: int | None = 
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/vnd.api+json; charset=utf-8", None])
-def test_json_is_laid_out(kind: str | None) -> None:
+def test_tail_indents_json_bodies(kind: str | None) -> None:
     assert lines('{"a":[1,"é"]}'.encode(), kind) == ["{", '  "a": [', "    1,", '    "é"', "  ]", "}"]
 
 
@@ -27,7 +27,7 @@ def test_text_is_shown_as_it_is() -> None:
     assert lines("é\n\tb\r\nc".encode()) == ["é", "\tb", "c"]
 
 
-def test_other_bodies_are_dumped() -> None:
+def test_tail_shows_binary_bodies_as_a_hex_dump() -> None:
     assert lines(bytes(range(60, 70)) + b"\xff" * 8) == [
         "00000000  3c 3d 3e 3f 40 41 42 43  44 45 ff ff ff ff ff ff  |<=>?@ABCDE......|",
         "00000010  ff ff                                             |..|",

@@ -56,7 +56,7 @@ def test_tracing_that_was_on_before_stays_on(api: RabbitMqApi) -> None:
     api.put("vhosts/%2F", {"tracing": False})
 
 
-def test_a_refusal_is_not_taken_for_a_rabbitmq(url: str) -> None:
+def test_refused_tracing_request_is_not_mistaken_for_a_rabbitmq_api(url: str) -> None:
     class Refusing(RabbitMqApi):
         def put(self, path: str, body: Any = None) -> int:
             if "/tracing/" in path:

@@ -74,7 +74,7 @@ def left_behind(api: Api) -> tuple[list[str], bool]:
     return names, api.get("vhosts/%2F")["tracing"]
 
 
-def test_a_queue_is_seen_and_keeps_its_messages(api: Api, channel: BlockingChannel, tail: Tail) -> None:
+def test_tail_shows_messages_of_a_queue_without_consuming_them(api: Api, channel: BlockingChannel, tail: Tail) -> None:
     channel.queue_declare("orders")
     process = tail("orders")
     properties = pika.BasicProperties(
@@ -104,7 +104,9 @@ def test_a_queue_is_seen_and_keeps_its_messages(api: Api, channel: BlockingChann
     assert left_behind(api) == ([], False)
 
 
-def test_an_exchange_is_bound_to_as_json_and_ends_by_itself(api: Api, channel: BlockingChannel, tail: Tail) -> None:
+def test_tail_of_an_exchange_prints_json_and_ends_after_n_messages(
+    api: Api, channel: BlockingChannel, tail: Tail
+) -> None:
     process = tail("amq.topic", "--key", "a.*", "--json", "-n", "2")
     assert not left_behind(api)[1]
     for key, body in (("b.c", b"passed over"), ("a.b", "é".encode()), ("a.c", b"\xff"), ("a.d", b"too many")):
@@ -127,7 +129,7 @@ def test_tail_does_not_make_messages_routable(api: Api, channel: BlockingChannel
     assert (status, out.splitlines()[0][12:]) == (0, "  publish  amq.direct  k  -> nowhere  1 B")
 
 
-def test_names_of_all_kinds(channel: BlockingChannel, tail: Tail) -> None:
+def test_tail_accepts_queue_names_of_all_kinds(channel: BlockingChannel, tail: Tail) -> None:
     names = ["a.*.#/ö %2F", "l" * 255]
     for name in names:
         channel.queue_declare(name)
@@ -141,7 +143,7 @@ def test_names_of_all_kinds(channel: BlockingChannel, tail: Tail) -> None:
         assert [(each["event"], each["payload"]) for each in shown] == [("publish", name), ("deliver", name)]
 
 
-def test_existing_tracing_is_kept(api: Api, tail: Tail) -> None:
+def test_tail_keeps_tracing_that_was_already_on(api: Api, tail: Tail) -> None:
     api.put("vhosts/%2F", {"tracing": True})
     ended(tail("amq.default"), signal.SIGHUP)
     assert left_behind(api) == ([], True)
@@ -153,7 +155,7 @@ def test_existing_tracing_is_kept(api: Api, tail: Tail) -> None:
     assert left_behind(api) == ([], False)
 
 
-def test_tracing_ends_with_the_tail_that_was_killed(tmp_path: Path, tail: Tail) -> None:
+def test_tracing_is_switched_off_after_its_last_tail_was_killed(tmp_path: Path, tail: Tail) -> None:
     with BrokerProcess(tmp_path, "--testing", in_order=False) as process:
         api = find({"url": url_of(process)}, END_S)
         killed, second = tail("amq.default", process=process), tail("amq.default", process=process)
@@ -173,7 +175,9 @@ def test_tracing_ends_with_the_tail_that_was_killed(tmp_path: Path, tail: Tail) 
         assert left_behind(api) == ([], True)
 
 
-def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
+def test_tail_on_a_terminal_has_colours_and_no_control_characters(
+    tailed: BrokerProcess, channel: BlockingChannel
+) -> None:
     ours, its = os.openpty()
     command = [sys.executable, "-m", "amqpbroker", "tail", "--url", url_of(tailed), "amq.fanout"]
     environment = ENVIRONMENT | {"TERM": "xterm"}
@@ -201,7 +205,7 @@ def test_on_a_terminal(tailed: BrokerProcess, channel: BlockingChannel) -> None:
     assert b"\x1b[2J" not in shown
 
 
-def test_tail_ends_with_the_reader_of_its_output(api: Api, tail: Tail) -> None:
+def test_tail_ends_when_its_output_is_closed(api: Api, tail: Tail) -> None:
     process = tail("amq.fanout")
     assert process.stdout is not None
     process.stdout.close()
@@ -211,7 +215,7 @@ def test_tail_ends_with_the_reader_of_its_output(api: Api, tail: Tail) -> None:
     assert left_behind(api)[0] == []
 
 
-def test_it_ends_with_its_vhost_and_with_the_broker(tmp_path: Path, tail: Tail) -> None:
+def test_tail_ends_when_its_vhost_is_deleted_or_the_broker_stops(tmp_path: Path, tail: Tail) -> None:
     with BrokerProcess(tmp_path) as process:
         api = find({"url": url_of(process)}, END_S)
         api.put("vhosts/gone")
@@ -233,7 +237,7 @@ def test_it_ends_with_its_vhost_and_with_the_broker(tmp_path: Path, tail: Tail) 
         (("both",), 64, "There are a queue and an exchange 'both': choose with --queue or --exchange.\n"),
     ],
 )
-def test_sources_that_cannot_be_followed(
+def test_tail_of_an_unknown_or_ambiguous_source_is_an_error(
     tailed: BrokerProcess, api: Api, arguments: tuple[str, ...], status: int, text: str
 ) -> None:
     from click.testing import CliRunner
@@ -249,7 +253,7 @@ def test_sources_that_cannot_be_followed(
     assert (result.exit_code, result.output) == (status, text)
 
 
-def test_many_at_once(channel: BlockingChannel, tail: Tail) -> None:
+def test_tail_shows_many_messages_in_order(channel: BlockingChannel, tail: Tail) -> None:
     process = tail("amq.fanout", "--json", "-n", "3000")
     numbers = [str(number) for number in range(3000)]
     for number in numbers:

@@ -51,7 +51,7 @@ def _fake(monkeypatch):
     monkeypatch.setattr(campaigns, "Player", FakePlayer)
 
 
-def test_brokers_that_agree():
+def test_campaign_finds_no_difference_between_equal_brokers():
     found = SideBySide(Judge(), Judge()).explore(WITH_PURGE)
     assert found == Found(WITH_PURGE, len(generate(WITH_PURGE)), 3)
 
@@ -64,13 +64,13 @@ def test_a_difference_is_shrunk_to_the_step_that_shows_it():
     assert "+wrong: true" in found.shown()
 
 
-def test_what_the_judge_does_differently_each_time_is_no_difference():
+def test_nondeterministic_reference_broker_is_not_reported_as_a_difference():
     found = SideBySide(Dice(), Judge()).explore(WITH_PURGE)
     assert found.difference is None
     assert found.unsteady
 
 
-def test_a_broker_that_does_not_do_the_same_each_time_differs_where_the_judge_does():
+def test_nondeterministic_tested_broker_is_reported_as_a_difference():
     found = SideBySide(Judge(), Dice()).explore(WITH_PURGE)
     assert found.difference.expected == {"step": "purge"}
     assert found.fickle
@@ -78,7 +78,7 @@ def test_a_broker_that_does_not_do_the_same_each_time_differs_where_the_judge_do
     assert "this broker does not" in found.shown()
 
 
-def test_a_campaign_goes_through_the_seeds_until_its_time_is_over(monkeypatch):
+def test_campaign_runs_consecutive_seeds_until_its_time_limit(monkeypatch):
     clock = iter(range(100))
     monkeypatch.setattr(campaigns.time, "monotonic", lambda: next(clock))
     seeds = [found.seed for found in campaign(lambda seed: Found(seed, 1, 1), 10, 5, 1)]

@@ -46,7 +46,7 @@ def test_scripts_use_every_kind_of_queue_and_limit():
     assert kinds >= {"direct", "fanout", "topic", "headers"}
 
 
-def test_every_step_is_a_call_that_a_channel_takes():
+def test_every_generated_step_is_a_valid_call_of_a_lab_channel():
     for step in STEPS:
         if step.verb not in CONNECTION_VERBS and step.on != HTTP:
             inspect.signature(getattr(Channel, step.verb)).bind(None, **step.arguments)
@@ -89,7 +89,7 @@ def test_without_a_management_api_there_are_no_requests():
         assert not [step for step in generate(seed, http=False) if step.on == HTTP or step.on.startswith("f")]
 
 
-def test_names_belong_to_the_seed():
+def test_generated_names_contain_the_seed():
     named = [step.arguments["name"] for step in generate(77) if step.verb == "queue" and step.arguments["name"]]
     named += [step.on for step in generate(77) if step.on.startswith("f")]
     assert named
@@ -108,7 +108,7 @@ def test_a_channel_never_consumes_two_queues_at_a_time():
                 assert consumed.setdefault(step.on, step.arguments["queue"]) == step.arguments["queue"]
 
 
-def test_connections_with_two_channels_that_hold_messages_do_not_end():
+def test_scripts_with_unacked_messages_on_two_channels_keep_connections():
     for script in SCRIPTS:
         holding = {step.on for step in script if step.verb in ("get", "consume") and not is_reply(step)}
         if "2" in {on.partition("/")[2] for on in holding}:

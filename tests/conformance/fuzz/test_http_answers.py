@@ -34,19 +34,19 @@ def ask(answers, method, path, body=None, answered=(204, None)):
     return answers.ask(Step(HTTP, "request", {"method": method, "path": path, "body": body}))
 
 
-def test_status_and_json_are_shown_without_what_is_no_promise(answers):
+def test_http_answer_is_shown_without_fields_that_may_vary(answers):
     binding = {"source": "x", "properties_key": "hash", "arguments": {"b": 1, "a": 2}}
     shown, _ = ask(answers, "GET", "bindings/%2F/e/x/q/q", answered=(200, [binding, {"source": "a"}]))
     assert shown == {"status": 200, "json": [{"arguments": {"a": 2, "b": 1}, "source": "x"}, {"source": "a"}]}
     assert ask(answers, "DELETE", "queues/%2F/q")[0] == {"status": 204}
 
 
-def test_messages_stay_in_their_order(answers):
+def test_http_answer_with_messages_keeps_their_order(answers):
     messages = [{"payload": "b"}, {"payload": "a"}]
     assert ask(answers, "POST", "queues/%2F/q/get", {}, (200, messages))[0]["json"] == messages
 
 
-def test_queues_and_exchanges_that_are_made_are_known(answers):
+def test_queues_and_exchanges_created_over_http_are_recorded(answers):
     assert ask(answers, "PUT", "queues/%2F/f1.q1", {}, (201, None))[1] == [("queue", "f1.q1")]
     assert ask(answers, "PUT", "exchanges/%2F/f1.x1", {}, (204, None))[1] == [("exchange", "f1.x1")]
     assert ask(answers, "PUT", "queues/%2F/f1.q1", {}, (400, {}))[1] == []
@@ -55,7 +55,7 @@ def test_queues_and_exchanges_that_are_made_are_known(answers):
     assert ask(answers, "POST", "definitions/%2F", document)[1] == [("queue", "f1.q2"), ("exchange", "f1.x2")]
 
 
-def test_users_vhosts_and_policies_are_taken_back_last_first(answers):
+def test_users_vhosts_and_policies_are_deleted_in_reverse_order(answers):
     for path in ("users/f1.u", "permissions/%2F/f1.u", "vhosts/f1.v", "policies/%2F/f1.p1", "users/f1.u"):
         ask(answers, "PUT", path, {})
     answers._management.asked.clear()

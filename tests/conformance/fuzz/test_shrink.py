@@ -16,14 +16,14 @@ def bodies(script):
 
 
 @pytest.mark.parametrize("needed", [("7",), ("0", "39"), ("3", "4", "30")])
-def test_only_the_steps_that_matter_are_left(needed):
+def test_shrinking_keeps_only_the_steps_that_matter(needed):
     def differs(script):
         return set(needed) <= set(bodies(script))
 
     assert tuple(bodies(shrink(LONG, differs))) == needed
 
 
-def test_what_is_left_of_a_step_matters():
+def test_shrinking_removes_arguments_that_do_not_matter():
     step = Step(
         "c1/1",
         "queue",
@@ -36,14 +36,14 @@ def test_what_is_left_of_a_step_matters():
     assert shrink((step,), differs) == (Step("c1/1", "queue", {"name": "q", "arguments": {"x-expires": 1000}}),)
 
 
-def test_repetitions_go_and_pauses_stay():
+def test_shrinking_reduces_repetitions_and_keeps_pauses():
     publish = {"exchange": "", "key": "k", "body": "b"}
     assert shrink((Step("c1/1", "publish", publish, times=9, pause_ms=150),), lambda one: one[0].times >= 3) == (
         Step("c1/1", "publish", publish, times=3, pause_ms=150),
     )
 
 
-def test_the_result_still_differs():
+def test_shrunk_script_still_shows_the_difference():
     script = generate(5)
 
     def differs(one):
@@ -53,7 +53,7 @@ def test_the_result_still_differs():
     assert [step.verb for step in shortest] == ["publish", "publish"]
 
 
-def test_time_that_is_over_ends_it():
+def test_shrinking_ends_at_its_time_limit():
     asked = itertools.count()
     assert shrink(LONG, lambda _: bool(next(asked)) or True, within_s=0) == LONG
     assert next(asked) == 0

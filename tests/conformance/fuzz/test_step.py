@@ -3,12 +3,12 @@
 from conformance.fuzz.step import HTTP, Step, listing
 
 
-def test_a_step_is_shown_in_the_words_of_a_case():
+def test_step_is_shown_as_the_code_of_a_conformance_case():
     step = Step("c1/2", "queue", {"name": "f7.q1", "arguments": {"x-dead-letter-exchange": "f7.x2"}})
     assert step.shown() == 'c1_2.queue(name=lab.q("q1"), arguments={\'x-dead-letter-exchange\': lab.x("x2")})'
 
 
-def test_a_long_body_is_shown_in_short():
+def test_long_body_of_a_step_is_shown_abbreviated():
     step = Step("c1/2", "publish", {"exchange": "", "key": "k", "body": "m1" + 300 * "."})
     assert step.shown() == "c1_2.publish(exchange='', key='k', body='m1' + 300 * '.')"
 
@@ -19,7 +19,7 @@ def test_repetition_and_pause_are_shown():
     assert step.shown().endswith("; lab.sleep(0.15)")
 
 
-def test_a_listing_opens_what_its_steps_use_first():
+def test_listing_opens_connections_and_channels_before_its_steps():
     script = (Step("c2/1", "confirm"), Step("c1", "drop_connection"), Step("c2/1", "close"))
     assert listing(script).splitlines() == [
         "c2 = lab.connect()",
@@ -31,7 +31,7 @@ def test_a_listing_opens_what_its_steps_use_first():
     ]
 
 
-def test_requests_and_the_logins_of_a_script():
+def test_listing_shows_http_requests_and_user_and_vhost_logins():
     body = {"password": "p", "tags": ""}
     script = (
         Step(HTTP, "request", {"method": "PUT", "path": "users/f7.u", "body": body}),

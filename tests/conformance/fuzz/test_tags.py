@@ -15,20 +15,20 @@ def confirm(name, tag, multiple=False):
     return Event(1, name, {"delivery_tag": tag, "multiple": multiple})
 
 
-def test_words_stand_for_what_is_held():
+def test_tag_words_stand_for_unacknowledged_deliveries():
     tags = delivered(1, 2, 3)
     assert [tags.meant(word) for word in (OLDEST, MIDDLE, NEWEST)] == [1, 2, 3]
     tags.settles(2, multiple=True)
     assert [tags.meant(word) for word in (OLDEST, NEWEST, SETTLED)] == [3, 3, 2]
 
 
-def test_nothing_held_means_nothing():
+def test_tag_words_mean_none_without_unacknowledged_deliveries():
     tags = Tags()
     assert [tags.meant(word) for word in (OLDEST, MIDDLE, NEWEST, SETTLED)] == [None] * 4
     assert tags.meant(UNKNOWN) > 0
 
 
-def test_all_are_settled_by_zero_and_given_back_by_recover():
+def test_tag_zero_and_recover_leave_no_unacknowledged_deliveries():
     tags = delivered(1, 2)
     tags.settles(0, multiple=True)
     assert tags.meant(OLDEST) is None
@@ -37,7 +37,7 @@ def test_all_are_settled_by_zero_and_given_back_by_recover():
     assert tags.meant(OLDEST) is None
 
 
-def test_what_needs_no_ack_is_not_held():
+def test_deliveries_without_ack_do_not_count_as_unacknowledged():
     tags = Tags()
     tags.consumes_without_acks("c")
     tags.got_without_ack(2)
@@ -47,7 +47,7 @@ def test_what_needs_no_ack_is_not_held():
     assert tags.meant(UNKNOWN) > 2
 
 
-def test_combined_confirms_are_the_same_as_single_ones():
+def test_multiple_confirm_equals_single_confirms():
     single = [confirm("basic.ack", tag) for tag in (1, 2, 3)]
     assert Tags().confirms(single) == Tags().confirms([confirm("basic.ack", 3, multiple=True)])
     assert Tags().confirms([confirm("basic.nack", 2), confirm("basic.ack", 3, multiple=True)]) == {
@@ -56,7 +56,7 @@ def test_combined_confirms_are_the_same_as_single_ones():
     }
 
 
-def test_confirms_that_are_accounted_for_do_not_come_again():
+def test_confirms_already_recorded_are_not_reported_again():
     tags = Tags()
     tags.confirmed([confirm("basic.ack", 2, multiple=True)])
     assert tags.confirms([confirm("basic.ack", 4, multiple=True)]) == {"basic.ack": [3, 4]}

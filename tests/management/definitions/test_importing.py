@@ -50,14 +50,14 @@ def names(broker):
     return [user.name for user in broker.users.list_users()]
 
 
-def test_they_are_there_and_stay(start):
+def test_objects_of_a_definitions_file_exist_and_stay_once_it_is_empty(start):
     path = start.write("d.json", WHOLE)
     assert "in.quorum" in start(path).vhosts["orders"].queues
     path = start.write("d.json", {})
     assert "in.quorum" in start(path).vhosts["orders"].queues
 
 
-def test_a_directory_is_its_json_files_in_the_order_of_their_names(start):
+def test_json_files_of_a_definitions_directory_are_imported_by_name(start):
     folder = start.directory / "several"
     folder.mkdir()
     start.write("several/2.json", {"queues": [{"vhost": "new", "name": "q"}]})
@@ -69,13 +69,13 @@ def test_a_directory_is_its_json_files_in_the_order_of_their_names(start):
 # --- beside the configuration's own -----------------------------------------------------------------------------------
 
 
-def test_users_and_vhosts_of_the_file_are_all_there_are(start):
+def test_definitions_file_replaces_the_default_user_and_vhost(start):
     path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
     broker = start(path)
     assert (names(broker), list(broker.vhosts)) == (["ann"], ["new"])
 
 
-def test_those_that_are_configured_are_there_too(start):
+def test_configured_default_users_exist_besides_the_definitions_file(start):
     path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}]})
     broker = start(path, default_users=(DefaultUser("eve", "pw"),), defaults_given=True)
     assert (names(broker), list(broker.vhosts)) == (["eve", "ann"], ["/", "new"])
@@ -83,7 +83,7 @@ def test_those_that_are_configured_are_there_too(start):
     assert [listed[:2] for listed in broker.users.list_permissions()] == [("eve", "/")]
 
 
-def test_a_file_without_users_locks_nobody_out(start):
+def test_default_user_exists_if_the_definitions_file_has_no_users(start):
     path = start.write(
         "d.json", {"vhosts": [{"name": "/"}, {"name": "new"}], "queues": [{"vhost": "new", "name": "q"}]}
     )
@@ -92,12 +92,12 @@ def test_a_file_without_users_locks_nobody_out(start):
     assert [listed[:2] for listed in broker.users.list_permissions()] == [("guest", "/")]
 
 
-def test_a_file_without_vhosts_is_for_the_default_one(start):
+def test_default_vhost_exists_if_the_definitions_file_has_no_vhosts(start):
     broker = start(start.write("d.json", {"queues": [{"vhost": "/", "name": "q"}]}))
     assert list(broker.vhosts["/"].queues) == ["q"]
 
 
-def test_what_was_deleted_does_not_come_back(start):
+def test_deleted_default_user_is_not_created_again_at_the_next_start(start):
     path = start.write("d.json", {"queues": [{"vhost": "/", "name": "q"}]})
     broker = start(path)
     broker.users.add_user("ann")
@@ -108,7 +108,7 @@ def test_what_was_deleted_does_not_come_back(start):
 # --- unchanged ones ---------------------------------------------------------------------------------------------------
 
 
-def test_unchanged_ones_can_be_skipped(start):
+def test_import_of_unchanged_definitions_can_be_skipped(start):
     path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}, {"name": "other"}]})
     start(path, skip=True).delete_vhost("other")
     assert list(start(path, skip=True).vhosts) == ["new"]
@@ -116,7 +116,7 @@ def test_unchanged_ones_can_be_skipped(start):
     assert list(start(path, skip=True).vhosts) == ["new", "other"]
 
 
-def test_otherwise_they_are_imported_at_every_start(start):
+def test_unchanged_definitions_are_imported_at_every_start_by_default(start):
     path = start.write("d.json", {"users": [ANN], "vhosts": [{"name": "new"}, {"name": "other"}]})
     start(path).delete_vhost("other")
     assert list(start(path).vhosts) == ["new", "other"]
@@ -125,19 +125,19 @@ def test_otherwise_they_are_imported_at_every_start(start):
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_not_there_is_named(start):
+def test_error_of_a_missing_definitions_file_names_it(start):
     missing = start.directory / "missing.json"
     with pytest.raises(DefinitionsError, match=f"definitions {missing}: No such file or directory"):
         start(missing)
 
 
-def test_a_file_that_is_not_json_is_named(start):
+def test_error_of_a_definitions_file_that_is_no_json_names_it(start):
     path = start.write("d.json", "{")
     with pytest.raises(DefinitionsError, match=f"definitions {path}: failed_to_parse_json"):
         start(path)
 
 
-def test_after_an_error_nothing_is_stored(start):
+def test_failed_import_at_the_start_stores_nothing(start):
     good = start.write("good.json", WHOLE)
     bad = start.write("bad.json", {"queues": [{"vhost": "nope", "name": "q"}]})
     with pytest.raises(DefinitionsError, match=rf'definitions {bad}: queues\[0\]: Please create virtual host "nope"'):
@@ -147,7 +147,7 @@ def test_after_an_error_nothing_is_stored(start):
     assert (names(broker), list(broker.vhosts)) == (["ann"], ["new"])
 
 
-def test_a_start_that_imports_what_is_there_writes_nothing(start):
+def test_import_of_existing_definitions_writes_nothing_to_disk(start):
     document = {**WHOLE, "users": [*WHOLE["users"], {**ANN, "name": "carol"}]}
     path = start.write("d.json", document)
     start(path)
@@ -158,14 +158,14 @@ def test_a_start_that_imports_what_is_there_writes_nothing(start):
     assert log.stat().st_size == 0
 
 
-def test_a_changed_password_is_imported(start):
+def test_changed_password_in_a_definitions_file_is_imported(start):
     path = start.write("d.json", {"users": [ANN]})
     start(path)
     path = start.write("d.json", {"users": [{**ANN, "password": "other"}]})
     assert start(path).users.authenticate("ann", b"other") is not None
 
 
-def test_a_disk_that_takes_no_definitions_is_told_in_a_line(start):
+def test_import_that_the_database_refuses_fails_with_one_line(start):
     path = start.write("d.json", WHOLE)
     start()
     connection = start.definitions._connection
@@ -174,7 +174,7 @@ def test_a_disk_that_takes_no_definitions_is_told_in_a_line(start):
         start(path)
 
 
-def test_a_disk_that_is_full_when_all_is_to_be_written_is_told_in_a_line(start, monkeypatch):
+def test_import_that_fails_at_its_commit_fails_with_one_line(start, monkeypatch):
     path = start.write("d.json", WHOLE)
     execute = SqliteDefinitions._execute
 

@@ -37,7 +37,7 @@ async def load(broker, **document):
     await imported(Plan(broker, document))
 
 
-async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warnings):
+async def test_import_omits_objects_of_plugins_and_keeps_the_rest(broker, warnings):
     await load(broker, **PLUGINS)
     vhost = broker.vhosts["/"]
     shards = [f"sharding: shards - rabbit@localhost - {number}" for number in (0, 1)]
@@ -75,14 +75,14 @@ async def test_what_plugins_have_is_left_out_and_the_rest_is_there(broker, warni
     )
 
 
-async def test_over_http_too():
+async def test_definitions_with_objects_of_plugins_are_imported_over_http():
     api = Api()
     answer = await api.post("definitions", json=PLUGINS)
     assert (answer.status_code, answer.content) == (204, b"")
     assert "work" in api.broker.vhosts["/"].queues
 
 
-def test_at_the_start_also_if_bindings_are_in_a_file_of_their_own(tmp_path, broker, warnings):
+def test_bindings_of_omitted_queues_are_omitted_also_in_another_file(tmp_path, broker, warnings):
     (tmp_path / "1.json").write_text(json.dumps({"queues": [STREAM]}))
     (tmp_path / "2.json").write_text(json.dumps({"bindings": [BINDING]}))
     config = Config(definitions=Definitions((str(tmp_path),), False))
@@ -92,19 +92,19 @@ def test_at_the_start_also_if_bindings_are_in_a_file_of_their_own(tmp_path, brok
     assert not broker.vhosts["/"].queues
 
 
-async def test_queues_that_are_streams_by_the_default_of_their_vhost(broker, warnings):
+async def test_import_omits_queues_that_are_streams_by_the_vhost_default(broker, warnings):
     vhost = {"name": "logs", "default_queue_type": "stream"}
     await load(broker, vhosts=[vhost], queues=[{"vhost": "logs", "name": "s", "durable": True}])
     assert warnings() == ['queue "s" in vhost "logs": there are no streams here']
 
 
-async def test_a_delaying_exchange_of_a_plugin_s_type(broker, warnings):
+async def test_import_omits_a_delayed_exchange_of_an_unknown_type(broker, warnings):
     arguments = {"x-delayed-type": "x-recent-history"}
     await load(broker, exchanges=[{"vhost": "/", "name": "x", "type": "x-delayed-message", "arguments": arguments}])
     assert warnings() == ['exchange "x" in vhost "/": there is no exchange type "x-recent-history" here']
 
 
-async def test_keys_of_operator_policies(broker, warnings):
+async def test_import_omits_unknown_keys_of_operator_policies(broker, warnings):
     def parameter(name, **definition):
         value = {"pattern": "a", "definition": definition, "priority": 0, "apply-to": "queues"}
         return {"vhost": "/", "component": "operator_policy", "name": name, "value": value}
@@ -117,14 +117,14 @@ async def test_keys_of_operator_policies(broker, warnings):
     ]
 
 
-async def test_shovels_that_speak_amqp_1_0(broker, warnings):
+async def test_import_omits_shovels_that_use_amqp_1_0(broker, warnings):
     value = {"src-protocol": "amqp10", "src-uri": "amqp://", "src-address": "a", "dest-uri": "amqp://"}
     await load(broker, parameters=[{"vhost": "/", "component": "shovel", "name": "p", "value": value}])
     assert warnings() == ['parameter "p" of "shovel" in vhost "/": there is no AMQP 1.0 here']
     assert broker.parameters.list("shovel") == []
 
 
-async def test_shovels_come_last_since_they_declare_queues(broker):
+async def test_shovels_are_imported_after_queues(broker):
     class Runner(ShovelRunner):
         def start(self, vhost, name, definition):
             self.found = set(broker.vhosts[vhost].queues)
@@ -142,20 +142,20 @@ async def test_shovels_come_last_since_they_declare_queues(broker):
     assert runner.found == {"q"}
 
 
-async def test_no_value_is_in_the_log(broker, caplog):
+async def test_warning_about_an_omitted_parameter_does_not_contain_its_value(broker, caplog):
     value = {"uri": "amqp://ann:s3cret@host"}
     await load(broker, parameters=[{"vhost": "/", "component": "federation-upstream", "name": "p", "value": value}])
     assert "s3cret" not in caplog.text
 
 
-async def test_what_is_there_already_gets_the_bindings(broker, warnings):
+async def test_existing_queue_gets_the_bindings_imported_for_a_stream(broker, warnings):
     queue = broker.vhosts["/"].declare_queue("s", True, False, False, {})
     await load(broker, queues=[STREAM], bindings=[BINDING])
     assert warnings() == []
     assert [binding.destination for binding in broker.vhosts["/"].exchanges["amq.topic"].bindings.values()] == [queue]
 
 
-async def test_nothing_is_said_of_what_is_refused_after_all(broker, warnings):
+async def test_refused_import_logs_no_warnings_about_omitted_objects(broker, warnings):
     with pytest.raises(DefinitionsError):
         await load(broker, queues=[STREAM, {"vhost": "nope", "name": "q"}])
     assert warnings() == []

@@ -53,12 +53,12 @@ def normal(document):
 # --- RabbitMQ's own ---------------------------------------------------------------------------------------------------
 
 
-async def test_what_rabbitmq_exports_is_exported_again(broker):
+async def test_definitions_exported_by_rabbitmq_are_exported_unchanged(broker):
     await load(broker, WHOLE)
     assert normal(await document_of(exported(broker))) == normal(WHOLE)
 
 
-async def test_and_works(broker):
+async def test_definitions_exported_by_rabbitmq_take_effect(broker):
     await load(broker, WHOLE)
     orders = broker.vhosts["orders"]
     assert orders.queues["in.classic"].settings.message_ttl_ms == 60_000
@@ -73,7 +73,7 @@ async def test_and_works(broker):
     assert broker.cluster_name == "shop"
 
 
-async def test_importing_again_changes_nothing(broker):
+async def test_importing_the_same_definitions_again_changes_nothing(broker):
     await load(broker, WHOLE)
     queue = broker.vhosts["orders"].queues["in.quorum"]
     await load(broker, WHOLE)
@@ -81,7 +81,7 @@ async def test_importing_again_changes_nothing(broker):
     assert normal(await document_of(exported(broker))) == normal(WHOLE)
 
 
-async def test_what_one_vhost_has_goes_into_another(broker):
+async def test_definitions_of_one_vhost_can_be_imported_into_another(broker):
     broker.add_vhost("copy", "Orders", ("prod", "eu"), "quorum")
     await load(broker, ORDERS, "copy")
     copy = await document_of(exported_vhost(broker, broker.vhosts["copy"]))
@@ -91,7 +91,7 @@ async def test_what_one_vhost_has_goes_into_another(broker):
     assert list(broker.vhosts) == ["/", "copy"]
 
 
-async def test_for_one_vhost_the_names_of_vhosts_and_all_that_is_in_none_do_not_count(broker):
+async def test_import_into_one_vhost_ignores_vhost_names_and_users(broker):
     broker.add_vhost("copy")
     await load(broker, WHOLE | {"queues": [{"vhost": "/", "name": "q", "durable": True}], "bindings": []}, "copy")
     assert list(broker.vhosts["copy"].queues) == ["q"]
@@ -101,7 +101,7 @@ async def test_for_one_vhost_the_names_of_vhosts_and_all_that_is_in_none_do_not_
 # --- additions --------------------------------------------------------------------------------------------------------
 
 
-async def test_existing_queues_and_exchanges_stay_as_they_are(broker):
+async def test_import_leaves_existing_queues_and_exchanges_unchanged(broker):
     vhost = broker.vhosts["/"]
     queue = vhost.declare_queue("q", True, False, False, {})
     vhost.declare_exchange("x", "fanout", True, False, False, {})
@@ -114,7 +114,7 @@ async def test_existing_queues_and_exchanges_stay_as_they_are(broker):
     assert vhost.exchanges["x"].type.name == "fanout"
 
 
-async def test_reserved_names_and_bindings_of_the_default_exchange_are_left_out(broker):
+async def test_import_omits_reserved_names_and_default_exchange_bindings(broker):
     document = {
         "exchanges": [{"vhost": "/", "name": name, "type": "direct"} for name in ("", "amq.direct", "amq.new")],
         "queues": [{"vhost": "/", "name": "amq.gen-x"}, {"vhost": "/", "name": "q"}],
@@ -129,18 +129,18 @@ async def test_reserved_names_and_bindings_of_the_default_exchange_are_left_out(
     assert len(broker.vhosts["/"].exchanges["amq.topic"].bindings) == 1
 
 
-async def test_the_limit_of_a_vhost_keeps_no_queue_out(broker):
+async def test_import_creates_queues_beyond_the_queue_limit_of_a_vhost(broker):
     broker.limits.set_vhost("/", "max-queues", 0)
     await load(broker, {"queues": [{"vhost": "/", "name": "q", "durable": True}]})
     assert list(broker.vhosts["/"].queues) == ["q"]
 
 
-async def test_who_imports_may_do_everything_in_new_vhosts(broker):
+async def test_importing_user_gets_all_permissions_in_new_vhosts(broker):
     await load(broker, {"vhosts": [{"name": "new"}, {"name": "/"}]}, maker="guest")
     assert [vhost for _, vhost, _ in broker.users.list_permissions("guest")] == ["/", "new"]
 
 
-async def test_unknown_keys_are_left_out(broker):
+async def test_unknown_keys_of_definitions_are_ignored(broker):
     await load(broker, {"federations": [1], "queues": [{"vhost": "/", "name": "q", "colour": "red"}]})
     assert list(broker.vhosts["/"].queues) == ["q"]
 
@@ -151,14 +151,14 @@ async def test_unknown_keys_are_left_out(broker):
 @pytest.mark.parametrize(
     ("version", "digest"), [("3.5.6", "md5"), ("3.6.0", "sha256"), ("4.0.5", "sha256"), (None, "sha256")]
 )
-async def test_hashes_that_do_not_say_their_algorithm_are_of_the_version_s(broker, version, digest):
+async def test_password_hash_without_algorithm_uses_that_of_the_rabbitmq_version(broker, version, digest):
     encoded = base64.b64encode(b"salt" + hashlib.new(digest, b"salts3cret").digest()).decode()
     users = [{"name": "ann", "password_hash": encoded, "tags": "administrator, x"}]
     await load(broker, {"rabbit_version": version, "users": users})
     assert broker.users.authenticate("ann", b"s3cret").tags == ("administrator", "x")
 
 
-async def test_plain_passwords_and_metadata_of_vhosts(broker):
+async def test_definitions_with_plain_passwords_and_vhost_metadata_are_imported(broker):
     vhost = {"name": "new", "metadata": {"description": "d", "tags": ["t"], "default_queue_type": "quorum"}}
     await load(broker, {"users": [{"name": "ann", "password": "pw", "tags": []}], "vhosts": [vhost]})
     assert broker.users.authenticate("ann", b"pw") is not None
@@ -166,7 +166,7 @@ async def test_plain_passwords_and_metadata_of_vhosts(broker):
     assert (new.description, new.tags, new.default_queue_type) == ("d", ("t",), "quorum")
 
 
-async def test_limits_of_a_user_are_added_to_those_there_are(broker):
+async def test_imported_user_limits_are_added_to_existing_ones(broker):
     broker.limits.set_user("guest", "max-channels", 1)
     user = {"name": "guest", "password": "guest", "tags": [], "limits": {"max-connections": 2}}
     await load(broker, {"users": [user]})
@@ -247,7 +247,7 @@ BINDING = {"vhost": "/", "source": "x", "destination": "q", "destination_type": 
         ("bindings", BINDING, '{resources_missing,[{not_found,{resource,<<"/">>,exchange,<<"x">>}}]}'),
     ],
 )
-async def test_what_cannot_be_imported_changes_nothing(broker, section, entry, text):
+async def test_definitions_with_an_invalid_entry_change_nothing(broker, section, entry, text):
     good = {
         "users": [{"name": "first", "tags": ""}],
         "vhosts": [{"name": "first"}],
@@ -268,22 +268,22 @@ async def test_what_cannot_be_imported_changes_nothing(broker, section, entry, t
 
 
 @pytest.mark.parametrize("section", [5, {"a": 1}, "x"])
-async def test_a_section_is_a_list(broker, section):
+async def test_definitions_section_that_is_no_list_is_refused(broker, section):
     with pytest.raises(DefinitionsError, match="users: this is to be a list"):
         await load(broker, {"users": section})
 
 
-def test_no_document_is_an_empty_one():
+def test_empty_definitions_file_is_an_empty_document():
     assert parsed(b" \n") == {}
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b"5"])
-def test_a_document_is_a_json_object(text):
+def test_parsing_definitions_that_are_no_json_object_fails(text):
     with pytest.raises(DefinitionsError, match="failed_to_parse_json"):
         parsed(text)
 
 
-def test_a_document_that_is_nested_too_deeply_is_refused():
+def test_too_deeply_nested_definitions_are_refused():
     def document(levels):
         return b'{"a":' * levels + b"1" + b"}" * levels
 
@@ -292,7 +292,7 @@ def test_a_document_that_is_nested_too_deeply_is_refused():
         parsed(document(MAX_DEFINITIONS_LEVELS + 1))
 
 
-async def test_arguments_that_could_not_be_read_again_are_refused(broker):
+async def test_imported_arguments_nested_too_deeply_to_export_are_refused(broker):
     queue = {"vhost": "/", "name": "q", "durable": True, "arguments": {"x": nested(MAX_DEPTH)}}
     await load(broker, {"vhosts": [{"name": "/"}], "queues": [queue]})
     document = json.dumps(await document_of(exported(broker))).encode()

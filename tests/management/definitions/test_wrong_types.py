@@ -164,7 +164,7 @@ def broker_of(definitions=None):
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-async def test_over_http_it_is_imported_or_a_400_says_why(section):
+async def test_definitions_posted_over_http_are_imported_or_refused_with_a_reason(section):
     for place, document, imported, _ in DOCUMENTS:
         if not place.startswith(section):
             continue
@@ -182,7 +182,7 @@ async def test_over_http_it_is_imported_or_a_400_says_why(section):
 
 
 @pytest.mark.parametrize("section", SECTIONS)
-def test_at_the_start_it_is_imported_or_a_line_says_where_and_why(section, tmp_path):
+def test_definitions_file_is_imported_or_refused_with_place_and_reason(section, tmp_path):
     path = tmp_path / "definitions.json"
     for place, document, imported, value in DOCUMENTS:
         if not place.startswith(section):
@@ -205,7 +205,7 @@ def test_at_the_start_it_is_imported_or_a_line_says_where_and_why(section, tmp_p
 
 
 @pytest.mark.parametrize("document", [None, 7, 1.5, "x", [], [1], True])
-async def test_a_document_that_is_no_object(document, tmp_path):
+async def test_definitions_that_are_no_json_object_are_refused(document, tmp_path):
     answer = await Api().post("definitions", content=json.dumps(document))
     assert (answer.status_code, answer.json()["reason"]) == (400, "failed_to_parse_json")
     path = tmp_path / "definitions.json"

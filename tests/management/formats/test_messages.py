@@ -15,7 +15,7 @@ def body(**changes):
     return {"properties": {}, "routing_key": "k", "payload": "p", "payload_encoding": "string", **changes}
 
 
-def test_there_and_back():
+def test_message_published_over_http_is_shown_with_the_same_values():
     properties = {"type": "t", "headers": {"n": 1, "f": 0.5, "l": ["a", True]}, "timestamp": 5, "priority": 1}
     shown = got(published("x", body(properties=properties, payload="é")), True, 7, "auto", None)
     assert shown == {
@@ -41,13 +41,13 @@ def test_there_and_back():
         (b"ab", "base64", 1, "YQ==", "base64"),
     ],
 )
-def test_payloads(octets, encoding, truncate, payload, payload_encoding):
+def test_payload_is_shown_with_encoding_and_truncation(octets, encoding, truncate, payload, payload_encoding):
     shown = got(message(octets), False, 0, encoding, truncate)
     assert (shown["payload"], shown["payload_encoding"]) == (payload, payload_encoding)
     assert shown["payload_bytes"] == len(octets)
 
 
-def test_what_is_no_text_is_shown_in_base64():
+def test_values_that_are_not_utf_8_are_shown_in_base64():
     headers = {"x": Field("S", b"\xff"), "\udcff": Field("V", None)}
     shown = got(message(routing_key=b"\xff", headers=headers, app_id=b"\xfe"), False, 0, "auto", None)
     assert shown["routing_key"] == "Not UTF-8, base64 is: /w=="
@@ -57,7 +57,7 @@ def test_what_is_no_text_is_shown_in_base64():
     }
 
 
-def test_no_properties_are_an_empty_list():
+def test_message_without_properties_shows_an_empty_list():
     assert got(message(), False, 0, "auto", None)["properties"] == []
     assert published("x", body(properties=[])).properties == b"\0\0"
 
@@ -74,7 +74,7 @@ def test_no_properties_are_an_empty_list():
         {"properties": {"type": "x" * 256}},
     ],
 )
-def test_what_is_no_message(changes):
+def test_invalid_message_is_refused_with_400(changes):
     with pytest.raises(ApiError) as refused:
         published("x", body(**changes))
     assert refused.value.status == 400

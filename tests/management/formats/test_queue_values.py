@@ -60,7 +60,7 @@ def found(broker):
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_it_is_what_the_row_has(broker, column):
+def test_queue_column_value_without_a_row_equals_that_of_the_row(broker, column):
     value = value_of(column, broker.rates)
     shown = {}
     for vhost, queue in found(broker):
@@ -71,7 +71,7 @@ def test_it_is_what_the_row_has(broker, column):
     assert "no_such" in column or "disk_reads" in column or any(each is not None for each in shown.values())
 
 
-def test_rates_and_counts_differ_between_the_queues(broker):
+def test_queue_column_values_differ_between_queues(broker):
     rate = value_of("message_stats.publish_details.rate", broker.rates)
     rates = {queue.name: rate((vhost, queue)) for vhost, queue in found(broker)}
     assert (rates["busy"], rates["full"], rates["newest"], rates["new"]) == (2.0, 0.0, 0.0, None)
@@ -91,6 +91,6 @@ def test_rates_and_counts_differ_between_the_queues(broker):
         "message_stats.publish_details",
     ],
 )
-def test_other_columns_take_a_row(broker, column):
+def test_other_queue_columns_require_a_row(broker, column):
     value = value_of(column, broker.rates)
     assert value is None or [value(each) for each in found(broker)] == [None] * 7

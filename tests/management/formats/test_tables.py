@@ -12,7 +12,7 @@ def nested(levels, inside):
 
 
 @pytest.mark.parametrize("inside", [1, {"b": 1}, {}, []])
-def test_tables_nest_as_deep_as_they_can_be_read(inside):
+def test_tables_nested_deeper_than_can_be_decoded_are_refused(inside):
     levels = MAX_DEPTH - isinstance(inside, dict | list)
     values = {"x": nested(levels, inside)}
     encoded = encode_table(typed(values))
@@ -21,7 +21,7 @@ def test_tables_nest_as_deep_as_they_can_be_read(inside):
         typed({"x": nested(levels + 1, inside)})
 
 
-def test_a_name_is_as_long_as_it_can_be_written():
+def test_argument_names_above_255_bytes_are_refused():
     assert encode_table(typed({"n" * 255: 1}))
     with pytest.raises(ApiError, match="the name of an argument should be less than 255 bytes, actually was 300"):
         typed({"x": {"n" * 300: 1}})

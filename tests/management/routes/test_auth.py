@@ -9,12 +9,12 @@ def api():
     return Api()
 
 
-async def test_hashing(api):
+async def test_hash_password_returns_a_hash_of_the_password(api):
     answer = await api.get("auth/hash_password/g%2F%E2%82%AC")
     assert matches("g/€".encode(), decode_hash(answer.json()["ok"]))
 
 
-async def test_attempts(api):
+async def test_login_attempts_are_counted_and_reset(api):
     await api.get("whoami", auth=("guest", "wrong"))
     [counted] = (await api.get("auth/attempts/rabbit@test")).json()
     assert counted["protocol"] == "http"

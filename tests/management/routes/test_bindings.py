@@ -29,7 +29,7 @@ async def api():
         ("", {"n": 1}, None),
     ],
 )
-async def test_a_binding_by_its_key(api, routing_key, arguments, key):
+async def test_binding_is_found_and_deleted_by_its_properties_key(api, routing_key, arguments, key):
     answer = await api.post(TO_QUEUE, {"routing_key": routing_key, "arguments": arguments})
     assert answer.status_code == 201
     (row,) = (await api.get(TO_QUEUE)).json()
@@ -47,13 +47,13 @@ async def test_a_binding_by_its_key(api, routing_key, arguments, key):
     assert (await api.get(TO_QUEUE)).json() == []
 
 
-async def test_the_same_again_is_the_same(api):
+async def test_creating_the_same_binding_again_adds_none(api):
     for _ in range(2):
         assert (await api.post(TO_QUEUE, {"routing_key": "k"})).status_code == 201
     assert len((await api.get(TO_QUEUE)).json()) == 1
 
 
-async def test_keys_tell_arguments_apart(api):
+async def test_properties_keys_of_bindings_differ_by_arguments(api):
     for arguments in ({"n": 1}, {"n": 2}, {}):
         await api.post(TO_QUEUE, {"routing_key": "k", "arguments": arguments})
     rows = (await api.get(TO_QUEUE)).json()
@@ -62,7 +62,7 @@ async def test_keys_tell_arguments_apart(api):
         assert (await api.get(f"{TO_QUEUE}/{row['properties_key']}")).json() == row
 
 
-async def test_between_exchanges(api):
+async def test_binding_between_exchanges_is_created_listed_and_deleted(api):
     assert (await api.post("bindings/%2F/e/x/e/y", {"routing_key": "k"})).headers["location"] == "y/k"
     (row,) = (await api.get("bindings/%2F/e/x/e/y")).json()
     assert (row["destination"], row["destination_type"]) == ("y", "exchange")
@@ -103,24 +103,24 @@ async def test_every_queue_is_bound_to_the_default_exchange(api):
         ("bindings/nope/e/x/q/q", 404, "not_found", "vhost_not_found"),
     ],
 )
-async def test_what_cannot_be_bound(api, path, status, error, reason):
+async def test_invalid_binding_is_refused_with_a_reason(api, path, status, error, reason):
     answer = await api.post(path, {})
     assert (answer.status_code, answer.json()) == (status, {"error": error, "reason": reason})
 
 
-async def test_there_is_nothing_of_what_is_not_there(api):
+async def test_bindings_of_an_unknown_exchange_are_an_empty_list(api):
     for path in ("bindings/%2F/e/nope/q/nope", "exchanges/%2F/nope/bindings/source"):
         assert (await api.get(path)).json() == []
 
 
 @pytest.mark.parametrize("path", ["queues/%2F/nope/bindings", "bindings/%2F/e/amq.default/q/nope"])
-async def test_the_default_exchange_is_bound_to_any_name_that_is_asked_for(api, path):
+async def test_default_exchange_shows_a_binding_for_any_requested_queue_name(api, path):
     """RabbitMQ answers the same."""
     (row,) = (await api.get(path)).json()
     assert (row["source"], row["destination"], row["routing_key"]) == ("", "nope", "nope")
 
 
-async def test_binding_takes_permissions(api):
+async def test_creating_a_binding_requires_permissions(api):
     auth = api.user("u")
     api.broker.users.set_permissions("u", "/", "", "^q", "")
     answer = await api.post(TO_QUEUE, {}, auth=auth)

@@ -77,7 +77,7 @@ async def test_channels(api, client):
     assert (await api.get("channels/nope")).status_code == 404
 
 
-async def test_channels_and_consumers_have_the_client_s_name_for_their_connection(api):
+async def test_channels_and_consumers_show_the_client_provided_connection_name(api):
     client = Wire(api.broker).log_in(connection_name="till-7")
     client.declare("q")
     client.consume("q", "tag")
@@ -88,7 +88,7 @@ async def test_channels_and_consumers_have_the_client_s_name_for_their_connectio
         assert consumer["channel_details"]["user_provided_name"] == "till-7"
 
 
-async def test_a_channel_s_prefetch_is_shown_where_there_is_one(api, client):
+async def test_global_prefetch_count_of_a_channel_is_shown_only_if_set(api, client):
     assert "global_prefetch_count" not in (await api.get("channels")).json()[0]
     client.call(1, "basic.qos", prefetch_count=7, global_=True)
     assert (await api.get("channels")).json()[0]["global_prefetch_count"] == 7
@@ -102,12 +102,12 @@ async def test_consumers(api, client):
 
 
 @pytest.mark.parametrize("path", ["channels", "consumers"])
-async def test_there_are_none_without_stats(api, path):
+async def test_channel_and_consumer_lists_are_refused_if_stats_are_disabled(api, path):
     answer = await api.get(f"{path}?disable_stats=true")
     assert (answer.status_code, answer.json()["reason"]) == (400, "Stats in management UI are disabled on this node")
 
 
-async def test_closing_with_a_reason(api, client):
+async def test_connection_closed_over_http_gets_the_reason_of_the_request(api, client):
     path = f"connections/{quoted(client)}"
     assert (await api.delete(path, headers={"X-Reason": "because"})).status_code == 204
     (close,) = client.receive()
@@ -118,13 +118,13 @@ async def test_closing_with_a_reason(api, client):
     assert (await api.get(path)).status_code == 404
 
 
-async def test_closing_without(api, client):
+async def test_connection_closed_over_http_without_a_reason_gets_the_default(api, client):
     await api.delete(f"connections/{quoted(client)}")
     (close,) = client.receive()
     assert close.arguments["reply_text"] == "CONNECTION_FORCED - Closed via management plugin"
 
 
-async def test_by_user(api, client, other):
+async def test_connections_of_a_user_are_listed_and_closed(api, client, other):
     row = {"name": other.connection.name, "vhost": "/", "user": "somebody", "node": "rabbit@test"}
     assert (await api.get("connections/username/somebody")).json() == [row]
     assert (await api.get("connections/username/nobody")).json() == []
@@ -138,7 +138,7 @@ async def test_by_user(api, client, other):
 OWN_ONLY = {"error": "not_authorised", "reason": "User not authorised to access object"}
 
 
-async def test_who_does_not_monitor_sees_only_own_ones(api, client, other):
+async def test_management_user_sees_and_closes_only_its_own_connections(api, client, other):
     other.declare("own", exclusive=True)
     other.consume("own", "own")
     api.broker.users.set_tags("somebody", ["management"])
@@ -162,7 +162,7 @@ async def test_who_does_not_monitor_sees_only_own_ones(api, client, other):
     assert (await api.delete(f"connections/{quoted(other)}", auth=auth)).status_code == 204
 
 
-async def test_who_monitors_sees_all_and_closes_none(api, client, other):
+async def test_monitoring_user_sees_all_connections_and_closes_none(api, client, other):
     auth = api.user("watcher", tags=("monitoring",))
     assert len((await api.get("connections", auth=auth)).json()) == 2
     assert len((await api.get("channels", auth=auth)).json()) == 3

@@ -18,7 +18,7 @@ def queues(api, vhost="/"):
 
 
 @pytest.mark.parametrize("path", ["definitions", "all-configuration"])
-async def test_out_and_in_again(api, path):
+async def test_exported_definitions_are_imported_unchanged(api, path):
     assert (await api.post(path, QUEUE)).status_code == 204
     document = (await api.get(path)).json()
     assert document["rabbitmq_definition_format"] == "cluster"
@@ -27,7 +27,7 @@ async def test_out_and_in_again(api, path):
     assert (await other.get(path)).json() == document
 
 
-async def test_as_a_file(api):
+async def test_definitions_are_uploaded_and_downloaded_as_a_file(api):
     assert (await api.post("definitions", files={"file": ("d.json", json.dumps(QUEUE))})).status_code == 204
     assert queues(api) == ["q"]
     answer = await api.get("definitions?download=my%20file.json")
@@ -35,7 +35,7 @@ async def test_as_a_file(api):
     assert "content-disposition" not in (await api.get("definitions")).headers
 
 
-async def test_of_one_vhost(api):
+async def test_definitions_of_one_vhost_are_exported_and_imported(api):
     await api.put("vhosts/new")
     assert (await api.post("definitions/new", QUEUE)).status_code == 204
     assert (queues(api), queues(api, "new")) == ([], ["q"])
@@ -58,18 +58,18 @@ async def test_of_one_vhost(api):
         ('{"queues":[{"vhost":"/","name":"x","arguments":5}]}', "arguments are to be an object"),
     ],
 )
-async def test_what_is_refused(api, content, reason):
+async def test_invalid_request_is_refused_with_a_reason(api, content, reason):
     answer = await api.post("definitions", content=content)
     assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": reason})
 
 
-async def test_the_importer_may_do_everything_in_new_vhosts(api):
+async def test_user_who_imports_over_http_gets_permissions_in_new_vhosts(api):
     ada = api.user("ada", tags=("administrator",))
     await api.post("definitions", {"vhosts": [{"name": "new"}]}, auth=ada)
     assert [row["user"] for row in (await api.get("vhosts/new/permissions")).json()] == ["ada"]
 
 
-async def test_exclusive_queues_stay_out_with_their_bindings(api):
+async def test_exported_definitions_omit_exclusive_queues_and_their_bindings(api):
     vhost = api.broker.vhosts["/"]
     queue = vhost.declare_queue("mine", False, True, False, {}, session=object())
     vhost.bind(vhost.exchanges["amq.topic"], queue, b"a", {})
@@ -77,7 +77,7 @@ async def test_exclusive_queues_stay_out_with_their_bindings(api):
     assert (document["queues"], document["bindings"]) == ([], [])
 
 
-async def test_large_ones_are_sent_while_they_are_made(api):
+async def test_large_definitions_are_streamed(api):
     vhost = api.broker.vhosts["/"]
     for number in range(10_000):
         vhost.declare_queue(f"queue-{number:05}", True, False, False, {})

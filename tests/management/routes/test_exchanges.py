@@ -9,7 +9,7 @@ def api():
     return Api()
 
 
-async def test_every_vhost_has_some(api):
+async def test_predeclared_exchanges_of_a_vhost_are_listed(api):
     rows = (await api.get("exchanges/%2F")).json()
     assert [row["name"] for row in rows] == [
         "",
@@ -24,7 +24,7 @@ async def test_every_vhost_has_some(api):
     assert (await api.get("exchanges/%2F/amq.default")).json()["name"] == ""
 
 
-async def test_put_and_delete(api):
+async def test_exchange_is_created_shown_and_deleted(api):
     body = {"type": "topic", "durable": True, "internal": True, "arguments": {"alternate-exchange": "lost"}}
     assert (await api.put("exchanges/%2F/x", body)).status_code == 201
     assert (await api.put("exchanges/%2F/x", body)).status_code == 204
@@ -53,18 +53,18 @@ async def test_put_and_delete(api):
         ),
     ],
 )
-async def test_wrong_declarations(api, name, body, status, reason):
+async def test_invalid_declaration_is_refused_with_a_reason(api, name, body, status, reason):
     answer = await api.put(f"exchanges/%2F/{name}", body)
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
 
 
 @pytest.mark.parametrize("name", ["amq.default", "amq.direct"])
-async def test_what_is_not_deleted(api, name):
+async def test_predeclared_exchanges_cannot_be_deleted(api, name):
     answer = await api.delete(f"exchanges/%2F/{name}")
     assert (answer.status_code, answer.json()["reason"]) == (401, "Access refused.")
 
 
-async def test_in_use(api):
+async def test_exchange_in_use_is_not_deleted_with_if_unused(api):
     await api.put("exchanges/%2F/x", {})
     await api.put("queues/%2F/q", {})
     await api.post("bindings/%2F/e/x/q/q", {})
@@ -72,7 +72,7 @@ async def test_in_use(api):
     assert (answer.status_code, answer.json()["reason"]) == (400, "exchange 'x' in vhost '/' in use")
 
 
-async def test_what_was_published_is_counted(api):
+async def test_exchange_shows_counts_of_published_messages(api):
     client = Wire(api.broker).log_in()
     client.declare("q")
     assert "message_stats" not in (await api.get("exchanges/%2F/amq.default")).json()

@@ -14,7 +14,7 @@ async def names(api, path):
     return [row["name"] for row in (await api.get(path)).json()]
 
 
-async def test_flags_are_enabled_and_can_be_enabled(api):
+async def test_feature_flags_are_enabled_and_can_be_enabled_again(api):
     flags = (await api.get("feature-flags")).json()
     assert {flag["state"] for flag in flags} == {"enabled"}
     assert "quorum_queue" in [flag["name"] for flag in flags]
@@ -30,7 +30,7 @@ async def test_deprecated_features_are_those_of_the_release(series, phase):
     assert phases["transient_nonexcl_queues"] == phase
 
 
-async def test_which_are_used(api):
+async def test_used_deprecated_features_are_listed(api):
     vhost = api.broker.vhosts["/"]
     vhost.declare_queue("durable", True, False, False, {})
     vhost.declare_queue("exclusive", False, True, False, {}, session=object())

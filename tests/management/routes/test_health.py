@@ -37,7 +37,7 @@ async def check(api, path):
         "healthchecks/node/rabbit@test",
     ],
 )
-async def test_a_broker_that_is_well(api, path):
+async def test_health_checks_of_a_healthy_broker_succeed(api, path):
     assert await check(api, path) == OK
 
 
@@ -79,7 +79,7 @@ async def test_listeners(api):
     )
 
 
-async def test_certificates(api):
+async def test_certificate_expiration_check_fails_for_expiring_certificates(api):
     api.node.listeners.append(Listening("amqp/ssl", "::1", 5671))
     now_ms = api.clock.now_ms()
     api.node.certificates["amqp/ssl"] = Certificates("c.pem", "ca.pem", (now_ms + 3 * 86_400_000,), (10**13,))
@@ -96,11 +96,11 @@ async def test_certificates(api):
     assert (await check(api, "certificate-expiration/1/foo"))[1]["reason"].startswith("Time unit not recognised.")
 
 
-async def test_a_single_node_is_not_critical(api):
+async def test_single_node_is_not_quorum_critical(api):
     assert await check(api, "node-is-quorum-critical") == {**OK, "reason": "single node cluster"}
 
 
-async def test_the_limit_of_connections():
+async def test_connection_limit_check_fails_at_the_limit():
     api = Api()
     assert await check(api, "below-node-connection-limit") == {**OK, "limit": "infinity", "connections": 0}
     api = Api(Config(max_connections=1))
@@ -112,19 +112,19 @@ async def test_the_limit_of_connections():
     )
 
 
-async def test_what_is_not_there(api):
+async def test_unknown_name_is_an_error(api):
     for path in ("nope", "quorum-queues-without-elected-leaders/vhost/nope", "healthchecks/node/other"):
         assert (await check(api, path))[0] == 404
 
 
-async def test_a_message_gets_through(api):
+async def test_aliveness_test_succeeds_and_leaves_no_message(api):
     for _ in range(2):
         assert (await api.get("aliveness-test/%2F")).json() == OK
     assert api.broker.vhosts["/"].queues["aliveness-test"].ready_count == 0
     assert (await api.get("aliveness-test/nope")).status_code == 404
 
 
-async def test_unless_its_sender_may_not(api):
+async def test_aliveness_test_requires_permissions(api):
     ada = api.user("ada", tags=("administrator",))
     answer = await api.get("aliveness-test/%2F", auth=ada)
     assert (answer.status_code, answer.json()["reason"]) == (401, "Access refused.")

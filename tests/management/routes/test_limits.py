@@ -15,7 +15,7 @@ async def reason(answer):
     return answer.status_code, answer.json()["reason"]
 
 
-async def test_limits_of_a_vhost(api):
+async def test_vhost_limits_are_set_listed_and_deleted(api):
     assert (await api.get("vhost-limits/%2F")).json() == []
     for name, value in (("max-connections", 5), ("max-queues", 6)):
         assert (await api.put(f"vhost-limits/%2F/{name}", {"value": value})).status_code == 204
@@ -53,12 +53,12 @@ async def test_limits_of_a_vhost(api):
         ("user-limits/nope/max-channels", {"value": 5}, (400, ["no_such_user", "nope"])),
     ],
 )
-async def test_what_is_refused(api, path, body, refused):
+async def test_invalid_request_is_refused_with_a_reason(api, path, body, refused):
     assert await reason(api.put(path, body)) == refused
     assert (await api.get("vhost-limits")).json() == (await api.get("user-limits")).json() == []
 
 
-async def test_limits_of_a_user(api):
+async def test_user_limits_are_set_listed_and_deleted(api):
     assert (await api.get("user-limits/ann")).json() == []
     for name, value in (("max-connections", 5), ("max-channels", 6)):
         assert (await api.put(f"user-limits/ann/{name}", {"value": value})).status_code == 204
@@ -72,7 +72,7 @@ async def test_limits_of_a_user(api):
 
 
 @pytest.mark.parametrize("path", ["vhost-limits/%2F/max-queues", "user-limits/ann/max-channels"])
-async def test_the_largest_numbers(api, path):
+async def test_limits_accept_integers_up_to_64_bits(api, path):
     listed = path.rpartition("/")[0]
     assert (await api.put(path, {"value": 2**64 - 1})).status_code == 204
     (row,) = (await api.get(listed)).json()

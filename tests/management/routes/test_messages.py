@@ -57,7 +57,7 @@ PROPERTIES = {
 }
 
 
-async def test_what_is_published_is_got_as_it_was(api):
+async def test_message_published_over_http_is_got_unchanged(api):
     assert (await publish(api, "héllo", properties=PROPERTIES)).json() == {"routed": True}
     assert (await get(api)).json() == [
         {
@@ -73,7 +73,7 @@ async def test_what_is_published_is_got_as_it_was(api):
     ]
 
 
-async def test_clients_get_it_too(api, client):
+async def test_amqp_client_gets_a_message_published_over_http(api, client):
     await publish(api, "hello", properties=PROPERTIES)
     got = client.get("q")
     assert got.body == b"hello"
@@ -82,7 +82,7 @@ async def test_clients_get_it_too(api, client):
     assert got.properties["expiration"] == b"100000"
 
 
-async def test_octets_come_in_base64(api):
+async def test_binary_payload_is_published_and_got_in_base64(api):
     octets = b"\xff\x00"
     await publish(api, base64.b64encode(octets).decode(), payload_encoding="base64")
     (message,) = (await get(api)).json()
@@ -90,13 +90,13 @@ async def test_octets_come_in_base64(api):
     assert message["properties"] == []
 
 
-async def test_unroutable(api):
+async def test_publish_reports_an_unroutable_message(api):
     assert (await publish(api, routing_key="nowhere")).json() == {"routed": False}
     stats = (await api.get("overview")).json()["message_stats"]
     assert (stats["publish"], stats["return_unroutable"]) == (1, 1)
 
 
-async def test_a_full_queue_refuses(api):
+async def test_publish_to_a_full_queue_is_refused(api):
     arguments = {"x-max-length": 0, "x-overflow": "reject-publish"}
     await api.put("queues/%2F/full", {"arguments": arguments})
     answer = await publish(api, routing_key="full")
@@ -106,7 +106,7 @@ async def test_a_full_queue_refuses(api):
     )
 
 
-async def test_headers_route(api):
+async def test_message_published_over_http_is_routed_by_its_cc_header(api):
     await publish(api, routing_key="q", properties={"headers": {"CC": ["to"]}})
     assert await payloads(api) == await payloads(api, "to") == ["x"]
 
@@ -146,23 +146,23 @@ async def test_headers_route(api):
         ),
     ],
 )
-async def test_what_cannot_be_published(api, changes, reason):
+async def test_invalid_publish_is_refused_with_a_reason(api, changes, reason):
     answer = await publish(api, **changes)
     assert (answer.status_code, answer.json()["error"], answer.json()["reason"]) == (400, "bad_request", reason)
     assert await payloads(api) == []
 
 
-async def test_what_is_no_property_is_left_out(api):
+async def test_unknown_property_of_a_published_message_is_ignored(api):
     await publish(api, properties={"nope": 1, "priority": 300})
     assert (await get(api)).json()[0]["properties"] == {"priority": 44}
 
 
-async def test_to_what_is_not_there(api):
+async def test_publish_to_an_unknown_exchange_is_not_found(api):
     answer = await publish(api, path="exchanges/%2F/nope/publish")
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": "exchange_not_found"})
 
 
-async def test_publishing_takes_permissions(api):
+async def test_publishing_over_http_requires_permissions(api):
     auth = api.user("u")
     api.broker.users.set_permissions("u", "/", "", "", "")
     answer = await publish(api, auth=auth)
@@ -176,7 +176,7 @@ async def test_publishing_takes_permissions(api):
     assert "write access to topic 'b' in exchange 'amq.topic'" in answer.json()["reason"]
 
 
-async def test_the_answer_waits_for_the_store(api):
+async def test_publish_is_answered_after_the_message_is_stored(api):
     """As a confirm does."""
     store = api.broker.store
     store.appended = 1
@@ -198,7 +198,7 @@ async def filled(api, count=3, name="q"):
         await publish(api, str(number), routing_key=name)
 
 
-async def test_all_are_out_together_and_go_back_to_their_place(api):
+async def test_messages_got_with_requeue_return_to_their_positions(api):
     await filled(api)
     messages = (await get(api)).json()
     assert [(m["payload"], m["redelivered"], m["message_count"]) for m in messages] == [
@@ -219,7 +219,7 @@ async def test_all_are_out_together_and_go_back_to_their_place(api):
         ("reject_requeue_false", ["2"], ["0", "1"]),
     ],
 )
-async def test_ack_modes(api, ack_mode, left, dead):
+async def test_ack_mode_requeues_removes_or_dead_letters_messages(api, ack_mode, left, dead):
     arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "to"}
     await api.put("queues/%2F/letters", {"arguments": arguments})
     await filled(api, name="letters")
@@ -228,7 +228,7 @@ async def test_ack_modes(api, ack_mode, left, dead):
     assert await payloads(api, "to") == dead
 
 
-async def test_a_negative_count_is_all_and_none_is_none(api):
+async def test_negative_count_gets_all_messages_and_zero_gets_none(api):
     await filled(api)
     assert await payloads(api, count=0) == []
     assert await payloads(api, count=-1) == ["0", "1", "2"]
@@ -238,7 +238,7 @@ async def test_a_negative_count_is_all_and_none_is_none(api):
     assert await payloads(api, count="+1") == ["0"]
 
 
-async def test_truncated(api):
+async def test_payload_is_truncated_on_request(api):
     await publish(api, "hé")
     (message,) = (await get(api, truncate=2)).json()
     assert (message["payload"], message["payload_encoding"], message["payload_bytes"]) == ("aMM=", "base64", 3)
@@ -274,17 +274,17 @@ ACK_MODE = "ackmode is to be one of ack_requeue_true, ack_requeue_false, reject_
         *(({"ackmode": given}, 400, ACK_MODE) for given in ("foo", 1, None, [], {})),
     ],
 )
-async def test_what_cannot_be_got(api, changes, status, reason):
+async def test_invalid_get_is_refused_with_a_reason(api, changes, status, reason):
     answer = await get(api, **changes)
     assert (answer.status_code, answer.json()["reason"]) == (status, reason)
 
 
-async def test_missing_keys(api):
+async def test_get_without_ackmode_is_refused(api):
     answer = await api.post("queues/%2F/q/get", {"count": 1, "encoding": "auto", "requeue": True})
     assert (answer.status_code, answer.json()["reason"]) == (400, "[{key_missing,ackmode}]")
 
 
-async def test_from_what_cannot_be_got_from(api, client):
+async def test_getting_from_an_unknown_locked_or_forbidden_queue_is_refused(api, client):
     answer = await get(api, "nope")
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": "queue_not_found"})
     client.declare("mine", exclusive=True)
@@ -301,7 +301,7 @@ async def test_from_what_cannot_be_got_from(api, client):
     )
 
 
-async def test_what_is_no_text_is_told(api, client):
+async def test_header_that_is_not_utf_8_is_shown_in_base64(api, client):
     from amqpbroker.wire.values import Field
     from tests.harness import published
 
@@ -317,14 +317,14 @@ async def move(api, auth=("guest", "guest"), **body):
     return await api.post("queues/%2F/q/move", {"destination": "to", **body}, auth=auth)
 
 
-async def test_all_that_waits_moves_in_order(api, client):
+async def test_move_transfers_all_ready_messages_in_order(api, client):
     await filled(api, 250)
     assert (await move(api)).json() == {"moved": 250}
     assert await payloads(api, "q", count=-1) == []
     assert await payloads(api, "to", count=-1) == [str(number) for number in range(250)]
 
 
-async def test_some_move_as_they_were(api, client):
+async def test_move_with_a_count_transfers_messages_unchanged(api, client):
     await filled(api, 2)
     await publish(api, "two", properties=PROPERTIES)
     assert (await move(api, count=1)).json() == {"moved": 1}
@@ -334,21 +334,21 @@ async def test_some_move_as_they_were(api, client):
     assert (message["payload"], message["properties"], message["routing_key"]) == ("two", PROPERTIES, "q")
 
 
-async def test_what_is_unacknowledged_stays(api, client):
+async def test_move_leaves_unacknowledged_messages(api, client):
     await filled(api, 2)
     client.get("q", no_ack=False)
     assert (await move(api)).json() == {"moved": 1}
     assert api.broker.vhosts["/"].queues["q"].unacked_count == 1
 
 
-async def test_consumers_get_what_is_moved_to_them(api, client):
+async def test_consumers_get_messages_moved_to_their_queue(api, client):
     client.consume("to", no_ack=True)
     await filled(api, 2)
     assert (await move(api)).json() == {"moved": 2}
     assert [got.body for got in client.receive()] == [b"0", b"1"]
 
 
-async def test_a_full_destination_takes_no_more_and_nothing_is_lost(api):
+async def test_move_stops_at_a_full_destination_without_losing_messages(api):
     arguments = {"x-max-length": 2, "x-overflow": "reject-publish"}
     await api.put("queues/%2F/full", {"arguments": arguments})
     await filled(api, 3)
@@ -356,7 +356,7 @@ async def test_a_full_destination_takes_no_more_and_nothing_is_lost(api):
     assert (await payloads(api), await payloads(api, "full")) == (["2"], ["0", "1"])
 
 
-async def test_to_another_vhost(api):
+async def test_messages_are_moved_to_another_vhost(api):
     api.broker.add_vhost("other")
     api.broker.users.set_permissions("guest", "other", ".*", ".*", ".*")
     await api.put("queues/other/to", {})
@@ -365,7 +365,7 @@ async def test_to_another_vhost(api):
     assert api.broker.vhosts["other"].queues["to"].ready_count == 1
 
 
-async def test_moving_takes_permissions_at_both_ends(api):
+async def test_move_requires_permissions_for_both_queues(api):
     await filled(api, 1)
     auth = api.user("u")
     for write, read in (("", "^q$"), ("^to$", "")):
@@ -390,13 +390,13 @@ async def test_moving_takes_permissions_at_both_ends(api):
         ({"count": -3}, 400),
     ],
 )
-async def test_what_cannot_be_moved(api, body, status):
+async def test_invalid_move_is_refused_and_moves_nothing(api, body, status):
     await filled(api, 1)
     assert (await move(api, **body)).status_code == status
     assert await payloads(api) == ["0"]
 
 
-async def test_what_expires_on_the_way_does_not_come(api):
+async def test_expired_messages_are_not_moved(api):
     await publish(api, properties={"expiration": "10"})
     api.clock.advance(10)
     assert (await move(api)).json() == {"moved": 0}
@@ -411,6 +411,6 @@ async def test_what_expires_on_the_way_does_not_come(api):
     ],
 )
 @pytest.mark.parametrize("body", [{}, {"count": "x"}, None])
-async def test_what_is_not_there_is_told_before_what_is_wrong_with_the_body(api, path, reason, body):
+async def test_unknown_object_is_reported_before_an_invalid_body(api, path, reason, body):
     answer = await api.post(path, body)
     assert (answer.status_code, answer.json()) == (404, {"error": "not_found", "reason": reason})

@@ -10,7 +10,7 @@ def api():
     return Api()
 
 
-async def test_there_is_one(api):
+async def test_nodes_list_contains_the_single_node_with_its_values(api):
     (row,) = (await api.get("nodes")).json()
     assert row == (await api.get("nodes/rabbit@test")).json()
     assert (row["name"], row["running"], row["partitions"]) == ("rabbit@test", True, [])
@@ -21,7 +21,7 @@ async def test_there_is_one(api):
     assert (await api.get("nodes/rabbit@elsewhere")).status_code == 404
 
 
-async def test_our_version_is_beside_the_one_of_rabbitmq(api):
+async def test_node_shows_its_own_version_besides_that_of_rabbitmq(api):
     (row,) = (await api.get("nodes")).json()
     assert row["applications"][0]["version"] == "4.0.5"
     assert row["amqpbroker"]["version"] == __version__
@@ -35,25 +35,25 @@ async def test_alarms(api):
     assert (row["mem_alarm"], row["disk_free_alarm"]) == (True, True)
 
 
-async def test_what_came_and_went_is_counted(api):
+async def test_node_counts_created_connections_channels_and_queues(api):
     Wire(api.broker).log_in().declare("q")
     row = (await api.get("nodes/rabbit@test")).json()
     assert (row["connection_created"], row["channel_created"], row["queue_created"]) == (1, 1, 1)
 
 
-async def test_without_stats(api):
+async def test_disable_stats_omits_statistics(api):
     assert (await api.get("nodes?disable_stats=true")).json() == [
         {"name": "rabbit@test", "type": "disc", "running": True, "being_drained": False}
     ]
 
 
-async def test_without_a_data_directory_there_is_no_disk(api, monkeypatch):
+async def test_node_without_a_data_directory_shows_no_disk_space(api, monkeypatch):
     monkeypatch.setattr(type(api.node), "disk_free_bytes", lambda self: None)
     row = (await api.get("nodes/rabbit@test")).json()
     assert (row["disk_free"], row["disk_free_limit"]) == (0, 0)
 
 
-async def test_memory(api, monkeypatch):
+async def test_node_memory_breakdown_adds_up_to_the_total(api, monkeypatch):
     await api.put("queues/%2F/q", {})
     taken = api.broker.vhosts["/"].queues["q"].info().memory
     monkeypatch.setattr(type(api.node), "memory_bytes", lambda self: 10 * taken)
@@ -65,7 +65,7 @@ async def test_memory(api, monkeypatch):
     assert (await api.get("nodes/nope/memory")).status_code == 404
 
 
-async def test_memory_beside_the_rest(api):
+async def test_node_shows_memory_and_binary_details_on_request(api):
     row = (await api.get("nodes/rabbit@test")).json()
     assert not {"memory", "binary"} & set(row)
     assert (await api.get("nodes/rabbit@test?memory=true&binary=false")).json() == {
@@ -77,6 +77,6 @@ async def test_memory_beside_the_rest(api):
 
 
 @pytest.mark.parametrize("path", ["ets", "ets/msg_store"])
-async def test_there_are_no_tables_of_erlang(api, path):
+async def test_node_has_no_ets_tables(api, path):
     assert (await api.get(f"nodes/rabbit@test/memory/{path}")).json() == {"ets_tables_memory": "no_tables"}
     assert (await api.get(f"nodes/nope/memory/{path}")).status_code == 404

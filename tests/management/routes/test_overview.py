@@ -18,12 +18,12 @@ def api():
     return Api()
 
 
-async def test_a_broker_with_the_testing_api_says_so(api):
+async def test_overview_shows_that_the_broker_has_the_testing_api(api):
     api.node.has_testing_api = True
     assert (await api.get("overview")).json()["amqpbroker"]["testing"] is True
 
 
-async def test_what_it_is(api):
+async def test_overview_shows_versions_listeners_and_exchange_types(api):
     shown = (await api.get("overview")).json()
     assert (shown["product_name"], shown["rabbitmq_version"]) == ("RabbitMQ", "4.0.5")
     assert shown["erlang_version"] == "27.3.4.1"
@@ -45,7 +45,7 @@ async def test_what_it_is(api):
     }
 
 
-async def test_it_calls_itself_by_its_own_names_if_it_is_to():
+async def test_overview_shows_the_brokers_own_names_if_configured():
     api = Api(Config(product_identity="amqpbroker"))
     shown = (await api.get("overview")).json()
     assert (shown["product_name"], shown["product_version"]) == ("amqpbroker", __version__)
@@ -53,7 +53,7 @@ async def test_it_calls_itself_by_its_own_names_if_it_is_to():
     assert (shown["rabbitmq_version"], shown["management_version"]) == ("4.0.5", "4.0.5")
 
 
-async def test_a_product_that_is_set_leaves_the_version_of_rabbitmq():
+async def test_configured_product_does_not_change_rabbitmq_version():
     """RabbitMQ with product.version = 7.1 answered the same."""
     api = Api(Config(product_name="Acme", product_version="7.1"))
     shown = (await api.get("overview")).json()
@@ -68,7 +68,7 @@ async def test_a_product_that_is_set_leaves_the_version_of_rabbitmq():
     ]
 
 
-async def test_counts(api):
+async def test_overview_counts_objects_and_messages(api):
     client = Wire(api.broker).log_in()
     client.declare("q")
     client.publish("q", b"x")
@@ -85,7 +85,7 @@ async def test_counts(api):
     assert shown["churn_rates"]["connection_created"] == 1
 
 
-async def test_rates_and_samples(api):
+async def test_overview_shows_rates_and_samples(api):
     api.broker.rates.start()
     client = Wire(api.broker).log_in()
     client.declare("q")
@@ -106,7 +106,7 @@ async def test_rates_and_samples(api):
 
 
 @pytest.mark.parametrize("query", ["msg_rates_age=60&msg_rates_incr=0", "node_stats_age=600&node_stats_incr=1"])
-async def test_wrong_ranges(api, query):
+async def test_overview_refuses_an_invalid_sample_range(api, query):
     assert (await api.get(f"overview?{query}")).status_code == 400
     assert (await api.get(f"overview?{query}&disable_stats=true")).status_code == 200
 
@@ -127,14 +127,14 @@ async def test_wrong_ranges(api, query):
         ("nodes", "bad_request"),
     ],
 )
-async def test_all_that_has_samples_refuses_wrong_ranges(api, path, error):
+async def test_every_resource_with_samples_refuses_an_invalid_sample_range(api, path, error):
     await api.put("queues/%2F/q")
     answer = await api.get(f"{path}?lengths_age=-60&lengths_incr=-5")
     assert answer.status_code == 400
     assert answer.json() == {"error": error, "reason": "Invalid range parameters: age -60, incr -5"}
 
 
-async def test_who_does_not_monitor_sees_less(api):
+async def test_management_user_sees_only_its_vhosts_in_the_overview(api):
     api.broker.add_vhost("other")
     guest = Wire(api.broker).log_in()
     guest.declare("q")
@@ -148,13 +148,13 @@ async def test_who_does_not_monitor_sees_less(api):
     assert shown["queue_totals"]["messages"] == 0
 
 
-async def test_without_stats(api):
+async def test_disable_stats_omits_statistics(api):
     for each, query in ((api, "?disable_stats=true"), (Api(Config(management=Management(disable_stats=True))), "")):
         shown = (await each.get(f"overview{query}")).json()
         assert not {"message_stats", "queue_totals", "object_totals", "churn_rates"} & set(shown)
 
 
-async def test_small_ones(api):
+async def test_version_extensions_rebalance_and_reset_are_answered(api):
     assert (await api.get("version", auth=None)).json() == "4.0.5"
     assert (await api.get("extensions")).json() == [{"javascript": "dispatcher.js"}]
     for method, path in (("POST", "rebalance/queues"), ("DELETE", "reset"), ("DELETE", "reset/rabbit@test")):
@@ -162,7 +162,7 @@ async def test_small_ones(api):
     assert (await api.delete("reset/nope")).status_code == 404
 
 
-async def test_the_cluster_has_a_name(api):
+async def test_cluster_name_can_be_changed_by_an_administrator(api):
     assert (await api.put("cluster-name", {"name": "mine"})).status_code == 204
     assert (await api.get("cluster-name")).json() == {"name": "mine"}
     assert (await api.put("cluster-name", {})).json()["reason"] == "[{key_missing,name}]"
@@ -171,10 +171,10 @@ async def test_the_cluster_has_a_name(api):
 
 
 @pytest.mark.parametrize("path", ["federation-links", "traces", "stream/connections", "queues/quorum"])
-async def test_what_there_is_not(api, path):
+async def test_resources_of_missing_plugins_are_not_found(api, path):
     assert (await api.get(path)).status_code == 404
 
 
-async def test_tags_are_those_of_the_configuration():
+async def test_overview_shows_the_configured_cluster_and_node_tags():
     shown = (await Api(Config(cluster_tags=(("region", "eu"),), node_tags=(("zone", "a"),))).get("overview")).json()
     assert (shown["cluster_tags"], shown["node_tags"]) == ({"region": "eu"}, {"zone": "a"})

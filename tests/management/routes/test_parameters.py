@@ -15,7 +15,7 @@ async def reason(answer):
     return answer.status_code, answer.json()["reason"]
 
 
-async def test_a_parameter(api):
+async def test_parameter_is_created_changed_listed_and_deleted(api):
     path = "parameters/vhost-limits/%2F/limits"
     assert (await api.put(path, {"value": {"max-queues": 1}})).status_code == 201
     assert (await api.put(path, {"value": {"max-queues": 2}})).status_code == 204
@@ -42,17 +42,17 @@ async def test_a_parameter(api):
         ("vhost-limits/nope/limits", {"value": {}}, (404, "vhost_not_found")),
     ],
 )
-async def test_what_is_refused(api, path, body, refused):
+async def test_invalid_request_is_refused_with_a_reason(api, path, body, refused):
     assert await reason(api.put(f"parameters/{path}", body)) == refused
     assert (await api.get("parameters")).json() == []
 
 
-async def test_operator_policies_are_among_them(api):
+async def test_operator_policy_can_be_created_as_a_parameter(api):
     assert (await api.put("parameters/operator_policy/%2F/p", {"value": POLICY})).status_code == 201
     assert (await api.get("operator-policies/%2F/p")).json()["definition"] == {"max-length": 1}
 
 
-async def test_who_makes_policies_sees_those_of_vhosts_that_may_be_entered(api):
+async def test_policymaker_sees_parameters_of_accessible_vhosts_only(api):
     await api.put("vhosts/new")
     for vhost in ("%2F", "new"):
         await api.put(f"parameters/vhost-limits/{vhost}/limits", {"value": {"max-queues": 1}})

@@ -17,7 +17,7 @@ async def outcome(answer):
     return answer.status_code if answer.status_code < 300 else (answer.status_code, answer.json()["reason"])
 
 
-async def test_permissions_are_given_changed_and_taken(api):
+async def test_permissions_are_created_changed_and_deleted(api):
     assert await outcome(api.put("permissions/%2F/ann", ALL)) == 201
     assert await outcome(api.put("permissions/%2F/ann", {**ALL, "read": "^a"})) == 204
     shown = {"user": "ann", "vhost": "/", "configure": ".*", "write": ".*", "read": "^a"}
@@ -39,12 +39,12 @@ async def test_permissions_are_given_changed_and_taken(api):
         ("topic-permissions/%2F/ann", {"write": "", "read": ""}, "[{key_missing,exchange}]"),
     ],
 )
-async def test_what_is_refused(api, path, body, reason):
+async def test_invalid_request_is_refused_with_a_reason(api, path, body, reason):
     assert await outcome(api.put(path, body)) == (400, reason)
     assert [row["user"] for row in (await api.get("permissions")).json()] == ["guest"]
 
 
-async def test_a_pattern_that_is_none_is_refused(api):
+async def test_permission_with_an_invalid_regex_is_refused(api):
     status, reason = await outcome(api.put("permissions/%2F/ann", {**ALL, "write": "("}))
     assert status == 400
     assert "'('" in reason
@@ -52,7 +52,7 @@ async def test_a_pattern_that_is_none_is_refused(api):
 
 
 @pytest.mark.parametrize("path", ["permissions/nope/ann", "permissions/%2F/nope", "topic-permissions/nope/ann"])
-async def test_what_is_not_there(api, path):
+async def test_unknown_name_is_an_error(api, path):
     assert await outcome(api.get(path)) == (404, "Not Found")
     assert await outcome(api.delete(path)) == (404, "Not Found")
 

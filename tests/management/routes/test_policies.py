@@ -16,7 +16,7 @@ def family(request):
     return request.param
 
 
-async def test_a_policy(api, family):
+async def test_policy_is_created_changed_listed_and_deleted(api, family):
     assert (await api.put(f"{family}/%2F/p", LENGTH)).status_code == 201
     assert (
         await api.put(f"{family}/%2F/p", {**LENGTH, "priority": 3, "apply-to": "queues", "x": 5})
@@ -28,7 +28,7 @@ async def test_a_policy(api, family):
     assert (await api.delete(f"{family}/%2F/p")).json() == {"error": "Object Not Found", "reason": "Not Found"}
 
 
-async def test_it_is_in_force_at_once(api, family):
+async def test_policy_takes_effect_immediately(api, family):
     queue = api.broker.vhosts["/"].declare_queue("a", False, False, False, {})
     await api.put(f"{family}/%2F/p", LENGTH)
     assert queue.effective_policy == {"max-length": 1}
@@ -36,7 +36,7 @@ async def test_it_is_in_force_at_once(api, family):
     assert queue.effective_policy == {}
 
 
-async def test_one_kind_is_not_the_other(api):
+async def test_policy_is_not_found_as_an_operator_policy(api):
     await api.put("policies/%2F/p", LENGTH)
     assert (await api.get("operator-policies/%2F/p")).status_code == 404
 
@@ -57,25 +57,25 @@ async def test_one_kind_is_not_the_other(api):
         ),
     ],
 )
-async def test_what_is_refused(api, body, reason):
+async def test_invalid_request_is_refused_with_a_reason(api, body, reason):
     answer = await api.put("policies/%2F/p", body)
     assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": reason})
     assert (await api.get("policies")).json() == []
 
 
-async def test_operator_policies_are_refused_without_escapes(api):
+async def test_refusal_of_an_operator_policy_is_not_html_escaped(api):
     answer = await api.put("operator-policies/%2F/p", {**LENGTH, "priority": "x"})
     assert '<<"x">>' in answer.json()["reason"]
 
 
-async def test_one_sees_those_of_vhosts_that_may_be_entered(api, family):
+async def test_policies_are_listed_only_for_accessible_vhosts(api, family):
     await api.put(f"{family}/%2F/p", LENGTH)
     assert len((await api.get(family, auth=api.user("ann", vhosts=["/"]))).json()) == 1
     assert (await api.get(family, auth=api.user("watcher", tags=("monitoring",)))).json() == []
     assert (await api.get(f"{family}/nope")).status_code == 404
 
 
-async def test_operator_policies_may_be_locked():
+async def test_operator_policy_changes_can_be_disabled():
     api = Api(Config(management=Management(operator_policy_changes_disabled=True)))
     for answer in (await api.put("operator-policies/%2F/p", LENGTH), await api.delete("operator-policies/%2F/p")):
         assert answer.status_code == 405

@@ -31,13 +31,13 @@ def bad_request(reason):
 # --- declaring --------------------------------------------------------------------------------------------------------
 
 
-async def test_put_makes_a_queue_once(api):
+async def test_put_of_an_existing_queue_returns_204(api):
     assert (await api.put("queues/%2F/q", {"durable": True})).status_code == 201
     assert (await api.put("queues/%2F/q", {"durable": True})).status_code == 204
     assert api.broker.vhosts["/"].queues["q"].durable
 
 
-async def test_what_is_not_said_is_transient_and_stays(api):
+async def test_queue_declared_without_a_body_is_transient_and_not_auto_delete(api):
     assert (await api.put("queues/%2F/q")).status_code == 201
     queue = api.broker.vhosts["/"].queues["q"]
     assert not queue.durable
@@ -46,7 +46,7 @@ async def test_what_is_not_said_is_transient_and_stays(api):
 
 
 @pytest.mark.parametrize("name", ["a/b", "a%b", "a b", "üml", "..", ".", "a?b#c", "quorum", "detailed", "x" * 255])
-async def test_any_name(api, name):
+async def test_queue_with_any_name_is_created_shown_and_deleted(api, name):
     from urllib.parse import quote
 
     path = "queues/%2F/" + quote(name, safe="").replace(".", "%2E")
@@ -57,7 +57,7 @@ async def test_any_name(api, name):
     assert not api.broker.vhosts["/"].queues
 
 
-async def test_booleans_may_be_written_as_text(api):
+async def test_booleans_of_a_queue_declaration_can_be_strings(api):
     await api.put("queues/%2F/q", {"durable": "true", "auto_delete": "false"})
     queue = api.broker.vhosts["/"].queues["q"]
     assert (queue.durable, queue.auto_delete) == (True, False)
@@ -76,29 +76,29 @@ async def test_booleans_may_be_written_as_text(api):
         ({"node": "rabbit@elsewhere"}, "Node rabbit@elsewhere could not be contacted"),
     ],
 )
-async def test_wrong_declarations(api, body, reason):
+async def test_invalid_declaration_is_refused_with_a_reason(api, body, reason):
     assert refused(await api.put("queues/%2F/q", body)) == bad_request(reason)
     assert not api.broker.vhosts["/"].queues
 
 
-async def test_another_declaration_of_what_is_there(api):
+async def test_inequivalent_declaration_of_an_existing_queue_is_refused(api):
     await api.put("queues/%2F/q")
     assert refused(await api.put("queues/%2F/q", {"durable": True})) == bad_request(
         "inequivalent arg 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"
     )
 
 
-async def test_too_long_a_name(api):
+async def test_queue_name_above_255_bytes_is_refused(api):
     assert refused(await api.put("queues/%2F/" + "x" * 300)) == bad_request(
         "queue should be less than 255 bytes, actually was 300\n"
     )
 
 
-async def test_reserved_names(api):
+async def test_declaring_a_queue_with_a_reserved_name_is_refused(api):
     assert refused(await api.put("queues/%2F/amq.mine")) == NOT_ALLOWED
 
 
-async def test_in_a_vhost_that_is_not_there(api):
+async def test_queue_in_an_unknown_vhost_is_not_found(api):
     assert refused(await api.put("queues/nope/q")) == (404, {"error": "not_found", "reason": "vhost_not_found"})
     assert refused(await api.get("queues/nope/q")) == NOT_FOUND
 
@@ -106,7 +106,7 @@ async def test_in_a_vhost_that_is_not_there(api):
 # --- deleting and purging ---------------------------------------------------------------------------------------------
 
 
-async def test_conditions_of_deletion(api, client):
+async def test_queue_is_deleted_only_if_empty_and_unused_on_request(api, client):
     client.declare("q")
     client.publish("q", b"x")
     client.receive()
@@ -117,7 +117,7 @@ async def test_conditions_of_deletion(api, client):
     assert refused(await api.delete("queues/%2F/q")) == NOT_FOUND
 
 
-async def test_purge_leaves_what_is_unacknowledged(api, client):
+async def test_purge_over_http_keeps_unacknowledged_messages(api, client):
     client.declare("q")
     for _ in range(3):
         client.publish("q", b"x")
@@ -128,7 +128,7 @@ async def test_purge_leaves_what_is_unacknowledged(api, client):
     assert refused(await api.delete("queues/%2F/nope/contents")) == NOT_FOUND
 
 
-async def test_an_exclusive_queue_is_locked(api, client):
+async def test_exclusive_queue_cannot_be_deleted_or_purged_over_http(api, client):
     client.declare("q", exclusive=True)
     for answer in (await api.delete("queues/%2F/q"), await api.delete("queues/%2F/q/contents")):
         assert answer.status_code == 400
@@ -138,7 +138,7 @@ async def test_an_exclusive_queue_is_locked(api, client):
 # --- what is shown ----------------------------------------------------------------------------------------------------
 
 
-async def test_counts_are_exact_at_once(api, client):
+async def test_message_counts_of_a_queue_are_exact_immediately(api, client):
     client.declare("q", durable=True)
     for size in (1, 2, 3):
         client.publish("q", b"x" * size, delivery_mode=2)
@@ -150,7 +150,7 @@ async def test_counts_are_exact_at_once(api, client):
     assert row["message_stats"]["get"] == 1
 
 
-async def test_policies_are_named(api, client):
+async def test_queue_shows_its_policies_and_effective_definition(api, client):
     client.declare("q")
     row = (await api.get("queues/%2F")).json()[0]
     assert "policy" not in row
@@ -163,7 +163,7 @@ async def test_policies_are_named(api, client):
     assert row["effective_policy_definition"] == {"max-length": 5}
 
 
-async def test_consumers_and_the_owner_are_told(api, client):
+async def test_queue_shows_its_consumers_and_owner(api, client):
     client.declare("q", exclusive=True)
     client.consume("q", "tag", exclusive=True)
     row = (await api.get("queues/%2F/q")).json()
@@ -175,7 +175,7 @@ async def test_consumers_and_the_owner_are_told(api, client):
     assert consumer["channel_details"]["name"] == f"{client.connection.name} (1)"
 
 
-async def test_lists_tell_of_a_quorum_queue_s_consumer(api):
+async def test_queue_list_shows_the_active_consumer_of_a_quorum_queue(api):
     await api.put("queues/%2F/q", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
     assert "single_active_consumer_tag" not in (await api.get("queues/%2F")).json()[0]
     Wire(api.broker).log_in().consume("q", "tag")
@@ -183,7 +183,7 @@ async def test_lists_tell_of_a_quorum_queue_s_consumer(api):
     assert (await api.get("queues/%2F/q")).json()["single_active_consumer_tag"] == "tag"
 
 
-async def test_a_single_active_consumer_is_told(api):
+async def test_queue_shows_its_single_active_consumer(api):
     api.broker.vhosts["/"]
     first, second = Wire(api.broker).log_in(), Wire(api.broker).log_in()
     await api.put("queues/%2F/q", {"arguments": {"x-single-active-consumer": True}})
@@ -197,7 +197,7 @@ async def test_a_single_active_consumer_is_told(api):
     }
 
 
-async def test_without_stats(api, client):
+async def test_disable_stats_omits_statistics(api, client):
     client.declare("q")
     client.publish("q")
     client.receive()
@@ -208,7 +208,7 @@ async def test_without_stats(api, client):
     assert "message_stats" not in row
 
 
-async def test_lists_are_paged_and_filtered(api):
+async def test_queue_list_is_paged_and_filtered(api):
     for name in ("b1", "a1", "b2"):
         await api.put(f"queues/%2F/{name}")
     page = (await api.get("queues?page=1&page_size=1&name=b&columns=name")).json()
@@ -219,7 +219,7 @@ async def test_lists_are_paged_and_filtered(api):
 # --- who sees and does what -------------------------------------------------------------------------------------------
 
 
-async def test_who_sees_which_vhosts(api):
+async def test_queues_are_listed_only_for_accessible_vhosts(api):
     api.broker.add_vhost("other")
     await api.put("queues/%2F/q")
     watcher = api.user("watcher", tags=("monitoring",))
@@ -232,7 +232,7 @@ async def test_who_sees_which_vhosts(api):
     assert refused(await api.put("queues/%2F/q2", {}, auth=root)) == NOT_ALLOWED
 
 
-async def test_the_permissions_are_those_of_amqp(api):
+async def test_queue_changes_over_http_require_the_permissions_of_amqp(api):
     auth = api.user("u")
     api.broker.users.set_permissions("u", "/", "^c", "^w", "^r")
     await api.put("queues/%2F/q")
@@ -249,7 +249,7 @@ async def test_the_permissions_are_those_of_amqp(api):
 # --- the rest ---------------------------------------------------------------------------------------------------------
 
 
-async def test_actions_are_no_more(api):
+async def test_queue_actions_are_unknown(api):
     await api.put("queues/%2F/q")
     assert refused(await api.post("queues/%2F/q/actions", {"action": "sync"})) == bad_request(["unknown", "sync"])
     assert refused(await api.post("queues/%2F/q/actions", {})) == bad_request("[{key_missing,action}]")
@@ -259,7 +259,7 @@ async def test_actions_are_no_more(api):
     )
 
 
-async def test_a_quorum_queue_tells_of_its_priorities_from_4_3_on():
+async def test_quorum_queue_shows_messages_by_priority_from_4_3_on():
     """See rabbit_quorum_queue:handle_tick/3; returned messages are not counted in any priority."""
     for series, shown in ("4.2", False), ("4.3", True):
         api = Api(Config(compat=COMPATS[series]))
@@ -276,7 +276,7 @@ async def test_a_quorum_queue_tells_of_its_priorities_from_4_3_on():
             assert (row["messages_active_priorities"], row["messages_ready_returned"]) == (3, 1)
 
 
-async def test_a_quorum_queue_tells_of_delayed_messages_from_4_3_on():
+async def test_quorum_queue_shows_delayed_messages_from_4_3_on():
     declared = {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 1000}
     for series in "4.2", "4.3":
         api = Api(Config(compat=COMPATS[series]))
@@ -324,7 +324,7 @@ async def test_a_quorum_queue_has_one_replica(api):
     assert refused(await api.get("queues/quorum/%2F/nope/status")) == NOT_FOUND
 
 
-async def test_messages_may_be_told_though_nothing_else_is():
+async def test_queue_totals_can_be_enabled_while_stats_are_disabled():
     api = Api(Config(management=Management(disable_stats=True, enable_queue_totals=True)))
     api.broker.vhosts["/"].declare_queue("q", False, False, False, {})
     (shown,) = (await api.get("queues")).json()
@@ -332,7 +332,7 @@ async def test_messages_may_be_told_though_nothing_else_is():
     assert "message_stats" not in shown
 
 
-async def test_odd_bodies(api):
+async def test_queue_accepts_a_null_body_and_refuses_long_argument_names(api):
     assert (await api.put("queues/%2F/q", content="null")).status_code == 201
     long_name = {"arguments": {"n" * 300: 1}}
     reason = "the name of an argument should be less than 255 bytes, actually was 300\n"

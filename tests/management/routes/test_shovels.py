@@ -45,7 +45,7 @@ async def put(api, name="s", vhost="%2F", **kwargs):
     return await api.put(f"parameters/shovel/{vhost}/{name}", {"value": VALUE}, **kwargs)
 
 
-async def test_how_they_are(api):
+async def test_shovels_are_listed_with_their_states(api):
     # as RabbitMQ 4.0.5 shows them
     for name in ("blocked", "running", "starting", "terminated"):
         assert (await put(api, name)).status_code == 201
@@ -67,7 +67,7 @@ async def test_how_they_are(api):
     assert (await api.get("shovels/nix")).status_code == 404
 
 
-async def test_what_one_is_to_do(api):
+async def test_shovel_definition_is_shown(api):
     await put(api)
     expected = {"value": VALUE, "vhost": "/", "component": "shovel", "name": "s"}
     assert (await api.get("shovels/vhost/%2F/s")).json() == expected
@@ -75,7 +75,7 @@ async def test_what_one_is_to_do(api):
         assert (await api.get(path)).status_code == 404
 
 
-async def test_restarting_and_deleting(api):
+async def test_shovel_is_restarted_and_deleted(api):
     await put(api)
     assert (await api.delete("shovels/vhost/%2F/s/restart")).status_code == 204
     assert api.runner.started == [("/", "s"), ("/", "s")]
@@ -85,7 +85,7 @@ async def test_restarting_and_deleting(api):
         assert (await api.delete(path)).status_code == 404
 
 
-async def test_who_may(api):
+async def test_shovel_access_depends_on_tags_and_vhosts(api):
     api.broker.add_vhost("v")
     await put(api)
     await put(api, vhost="v")
@@ -111,7 +111,7 @@ async def test_setting_a_shovel_requires_access_to_the_vhosts_that_it_names(api)
     )
 
 
-async def test_a_wrong_value(api):
+async def test_shovel_with_an_invalid_value_is_refused(api):
     answer = await api.put("parameters/shovel/%2F/s", {"value": {**VALUE, "ack-mode": "x"}})
     assert answer.status_code == 400
     assert "ack-mode should be one of [&lt;&lt;" in answer.json()["reason"]

@@ -26,7 +26,7 @@ def refused(reason):
     return {"error": "bad_request", "reason": reason}
 
 
-async def test_a_user_is_made_and_made_anew(api):
+async def test_user_is_created_and_its_password_replaced(api):
     assert await put(api, {"password": "a", "tags": "management"}) == 201
     assert await logs_in(api, "ann", "a")
     assert await put(api, {"password": "b", "tags": "management"}) == 204
@@ -34,7 +34,7 @@ async def test_a_user_is_made_and_made_anew(api):
     assert await logs_in(api, "ann", "b")
 
 
-async def test_a_user_is_shown_with_the_hash(api):
+async def test_user_created_with_a_password_hash_is_shown_with_the_hash(api):
     await put(api, {"password_hash": HASH, "tags": "management"})
     assert (await api.get("users/ann")).json() == {
         "name": "ann",
@@ -47,7 +47,7 @@ async def test_a_user_is_shown_with_the_hash(api):
 
 
 @pytest.mark.parametrize("digest", ["sha512", "md5"])
-async def test_hashes_of_other_algorithms_are_taken_until_the_password_changes(api, digest):
+async def test_password_hash_of_another_algorithm_is_valid_until_a_change(api, digest):
     encoded = base64.b64encode(b"salt" + hashlib.new(digest, b"salts3cret").digest()).decode()
     algorithm = f"rabbit_password_hashing_{digest}"
     await put(api, {"password_hash": encoded, "hashing_algorithm": algorithm, "tags": "management"})
@@ -67,12 +67,12 @@ async def test_hashes_of_other_algorithms_are_taken_until_the_password_changes(a
         ([5, True, None], ["5", "true", "null"]),
     ],
 )
-async def test_tags_come_in_several_forms(api, given, tags):
+async def test_user_tags_are_accepted_as_a_string_or_a_list(api, given, tags):
     await put(api, {"password": "x", "tags": given})
     assert (await api.get("users/ann")).json()["tags"] == tags
 
 
-async def test_without_password_and_hash_nobody_logs_in(api):
+async def test_user_without_password_and_hash_cannot_log_in(api):
     await put(api, {"password": "x", "tags": "management"})
     assert await put(api, {"tags": "management"}) == 204
     assert (await api.get("users/ann")).json()["password_hash"] == ""
@@ -92,12 +92,12 @@ async def test_without_password_and_hash_nobody_logs_in(api):
         ({"password": "x", "tags": [[]]}, "tags are to be a list, or names with commas between them, not [[]]"),
     ],
 )
-async def test_what_is_refused_makes_nobody(api, body, reason):
+async def test_refused_user_is_not_created(api, body, reason):
     assert await put(api, body) == refused(reason)
     assert (await api.get("users/ann")).status_code == 404
 
 
-async def test_limits_and_permissions_stay(api):
+async def test_changing_a_user_keeps_its_limits_and_permissions(api):
     await put(api, {"password": "x", "tags": ""})
     api.broker.limits.set_user("ann", "max-channels", 3)
     api.broker.users.set_permissions("ann", "/", "a", "b", "c")
@@ -108,7 +108,7 @@ async def test_limits_and_permissions_stay(api):
     ]
 
 
-async def test_they_are_listed_by_name(api):
+async def test_users_are_listed_by_name(api):
     for name in ("zoe", "ann"):
         api.user(name)
     assert [row["name"] for row in (await api.get("users")).json()] == ["ann", "guest", "zoe"]
@@ -116,14 +116,14 @@ async def test_they_are_listed_by_name(api):
     assert [row["name"] for row in (await api.get("users/without-permissions")).json()] == ["ann", "zoe"]
 
 
-async def test_deleting(api):
+async def test_deleted_object_is_gone(api):
     api.user("ann", vhosts=["/"])
     assert (await api.delete("users/ann")).status_code == 204
     assert (await api.delete("users/ann")).json() == {"error": "Object Not Found", "reason": "Not Found"}
     assert [row["user"] for row in (await api.get("permissions")).json()] == ["guest"]
 
 
-async def test_deleting_several_at_once(api):
+async def test_bulk_delete_removes_several_users(api):
     for name in ("ann", "bob"):
         api.user(name)
     assert (await api.post("users/bulk-delete", {"users": ["ann", "nobody", "bob", "ann"]})).status_code == 204
@@ -136,7 +136,7 @@ async def test_deleting_several_at_once(api):
     assert (await api.get("users/bulk-delete")).headers["allow"] == "POST, OPTIONS"
 
 
-async def test_what_a_user_may(api):
+async def test_permissions_of_a_user_are_listed(api):
     api.user("ann")
     assert (await api.get("users/ann/permissions")).json() == []
     api.broker.users.set_topic_permissions("ann", "/", "amq.topic", "w", "r")

@@ -9,7 +9,7 @@ def api():
     return Api()
 
 
-async def test_a_vhost_is_made_and_its_maker_may_do_everything_there(api):
+async def test_user_who_creates_a_vhost_gets_all_permissions_in_it(api):
     assert (await api.put("vhosts/new")).status_code == 201
     assert (await api.get("permissions/new/guest")).json()["configure"] == ".*"
     await api.delete("permissions/new/guest")
@@ -17,13 +17,13 @@ async def test_a_vhost_is_made_and_its_maker_may_do_everything_there(api):
     assert (await api.get("permissions/new/guest")).status_code == 404
 
 
-async def test_the_token_is_nobody_to_give_permissions_to(api):
+async def test_vhost_created_with_the_node_token_has_no_permissions(api):
     headers = {"Authorization": "Bearer the-token"}
     assert (await api.put("vhosts/new", auth=None, headers=headers)).status_code == 201
     assert (await api.get("vhosts/new/permissions")).json() == []
 
 
-async def test_what_is_said_of_it(api):
+async def test_vhost_shows_its_metadata_and_counts(api):
     body = {"description": "d", "tags": "a, b", "default_queue_type": "quorum"}
     await api.put("vhosts/new", body)
     shown = (await api.get("vhosts/new")).json()
@@ -39,7 +39,7 @@ async def test_what_is_said_of_it(api):
     assert (shown["description"], shown["tags"], shown["default_queue_type"]) == ("", ["x"], "quorum")
 
 
-async def test_tracing_is_switched_apart_from_all_else(api):
+async def test_vhost_tracing_changes_only_if_given(api):
     for body, traced in (({"tracing": True}, True), ({}, True), ({"tracing": "false"}, False), ({}, False)):
         assert (await api.put("vhosts/new", body)).status_code in (201, 204)
         assert (await api.get("vhosts/new")).json()["tracing"] is traced
@@ -48,7 +48,7 @@ async def test_tracing_is_switched_apart_from_all_else(api):
     assert (await api.get("vhosts/other")).status_code == 404
 
 
-async def test_samples(api):
+async def test_vhosts_show_samples_and_rates(api):
     api.broker.rates.start()
     client = Wire(api.broker).log_in()
     client.declare("q")
@@ -68,13 +68,13 @@ async def test_samples(api):
 
 
 @pytest.mark.parametrize("body", [{"default_queue_type": "nope"}, {"description": 5}, {"tags": 5}])
-async def test_what_is_refused_makes_nothing(api, body):
+async def test_refused_vhost_is_not_created(api, body):
     answer = await api.put("vhosts/new", body)
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
     assert (await api.get("vhosts/new")).status_code == 404
 
 
-async def test_one_sees_those_that_one_may_enter(api):
+async def test_user_sees_only_accessible_vhosts(api):
     await api.put("vhosts/new")
     ann = api.user("ann", vhosts=["new"])
     watcher = api.user("watcher", tags=("monitoring",))
@@ -86,7 +86,7 @@ async def test_one_sees_those_that_one_may_enter(api):
     assert await names(watcher) == ["/", "new"]
 
 
-async def test_who_may_what_there(api):
+async def test_permissions_of_a_vhost_are_listed(api):
     assert (await api.get("vhosts/%2F/permissions")).json() == [
         {"user": "guest", "vhost": "/", "configure": ".*", "write": ".*", "read": ".*"}
     ]
@@ -97,13 +97,13 @@ async def test_who_may_what_there(api):
     assert (await api.get("vhosts/nope/permissions")).status_code == 404
 
 
-async def test_deleting(api):
+async def test_deleted_object_is_gone(api):
     await api.put("vhosts/new")
     assert (await api.delete("vhosts/new")).status_code == 204
     assert (await api.delete("vhosts/new")).json() == {"error": "Object Not Found", "reason": "Not Found"}
 
 
-async def test_a_protected_one_is_not_deleted(api):
+async def test_protected_vhost_is_not_deleted(api):
     await api.put("vhosts/new")
     assert (await api.post("vhosts/new/deletion/protection")).status_code == 204
     assert (await api.get("vhosts/new")).json()["metadata"]["protected_from_deletion"]
@@ -113,13 +113,13 @@ async def test_a_protected_one_is_not_deleted(api):
     assert (await api.delete("vhosts/new")).status_code == 204
 
 
-async def test_starting_one_that_runs(api):
+async def test_starting_a_running_vhost_succeeds(api):
     assert (await api.post("vhosts/%2F/start/rabbit@test")).status_code == 204
     answer = await api.post("vhosts/%2F/start/other")
     assert (answer.status_code, answer.json()["reason"]) == (400, "Request to node other failed with nodedown")
 
 
-async def test_tracing_for_a_queue_ends_with_it(api):
+async def test_tracing_of_a_queue_ends_when_the_queue_is_deleted(api):
     assert (await api.put("vhosts/%2F/tracing/q")).status_code == 404
     await api.put("queues/%2F/q", {})
     assert (await api.put("vhosts/%2F/tracing/q")).status_code == 204
@@ -128,7 +128,7 @@ async def test_tracing_for_a_queue_ends_with_it(api):
     assert not (await api.get("vhosts/%2F")).json()["tracing"]
 
 
-async def test_tracing_for_a_queue_takes_an_administrator(api):
+async def test_tracing_of_a_queue_requires_an_administrator(api):
     await api.put("queues/%2F/q", {})
     api.broker.users.add_user("m", "m", ("monitoring", "policymaker"))
     api.broker.users.set_permissions("m", "/", ".*", ".*", ".*")

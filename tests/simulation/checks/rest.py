@@ -37,7 +37,7 @@ def busy(world: "World") -> list[str]:
         "batches": int(store.writer.is_busy),
         "changes of definitions that are not synced": int(files.has_unsynced_definitions),
         "timers for definitions": int(store.writer._definitions is not None),
-        # Those that could not be removed stay until the next segment is free.
+        # Segments that could not be removed stay until the next one is free.
         "segments to be removed": 0 if files.removal_failed else len(store.log._freed),
         "callbacks for safe copies": len(store._unsafe),
         "entries to be freed": sum(len(vhost.disposal._lines) for vhost in broker.vhosts.values()),

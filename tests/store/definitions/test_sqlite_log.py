@@ -98,7 +98,7 @@ def refusal(definitions, queue):
 # --- size of the log --------------------------------------------------------------------------------------------------
 
 
-def test_the_log_stays_small_while_changes_follow_one_another(path, small, open_definitions):
+def test_definitions_log_stays_small_during_continuous_changes(path, small, open_definitions):
     definitions = open_definitions()
     done = threading.Event()
 
@@ -137,7 +137,7 @@ def test_a_sync_empties_a_long_log_and_leaves_a_short_one(path, small, open_defi
     assert definitions.all(VhostDefinition) == [VhostDefinition("short"), VhostDefinition("after")]
 
 
-def test_the_log_stays_small_without_syncs(path, small, open_definitions):
+def test_definitions_log_stays_small_without_syncs(path, small, open_definitions):
     definitions = open_definitions()
     for _ in range(100):
         churn(definitions)
@@ -154,7 +154,7 @@ def test_a_transaction_larger_than_the_log_limit_is_stored(path, small, open_def
     assert definitions.all(QueueDefinition) == queues
 
 
-def test_a_long_log_that_was_left_behind_is_gone_after_the_start(path, open_definitions):
+def test_long_log_left_by_a_crash_is_emptied_at_the_start(path, open_definitions):
     first = open_definitions()
     for _ in range(4):
         large(first)
@@ -179,7 +179,7 @@ def test_a_sync_during_a_transaction_does_not_block_it(path, small, open_definit
 # --- failed writes ----------------------------------------------------------------------------------------------------
 
 
-def test_a_database_that_cannot_be_written_ends_nothing_until_the_log_is_full(path, small, open_definitions, caplog):
+def test_definitions_change_without_checkpoints_until_the_log_is_full(path, small, open_definitions, caplog):
     definitions = open_definitions()
     queues = large(definitions)
     definitions.sync()
@@ -237,7 +237,7 @@ def test_a_change_that_finds_no_space_empties_the_log(path, small, open_definiti
     assert definitions.all(VhostDefinition) == [VhostDefinition("/")]
 
 
-def test_a_start_needs_no_space(path, open_definitions, caplog):
+def test_definitions_can_be_opened_on_a_full_disk(path, open_definitions, caplog):
     first = open_definitions()
     queues = large(first)
     first.sync()
@@ -279,7 +279,7 @@ def test_after_a_failed_checkpoint_sync_no_change_counts_as_durable(path, small,
             assert not isinstance(raised.value, UnwrittenError)
 
 
-def test_after_any_other_error_of_a_checkpoint_the_log_is_as_safe_as_before(path, small, open_definitions, caplog):
+def test_checkpoint_errors_other_than_a_failed_sync_are_only_logged(path, small, open_definitions, caplog):
     definitions = open_definitions()
     definitions.put(VhostDefinition("/"))
     for code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_CANTOPEN):

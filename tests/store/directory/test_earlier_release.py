@@ -32,7 +32,7 @@ def test_the_directory_of_an_earlier_release_has_the_same_messages(unpacked):
     assert list((unpacked / "data" / "spill").iterdir()) == []
 
 
-def test_the_directory_of_an_earlier_release_is_sound(unpacked):
+def test_check_finds_no_damage_in_the_directory_of_an_earlier_release(unpacked):
     reader = JournalReader(unpacked / "data" / "journal", Files())
     inspection = Inspection(reader)
     assert reader.findings == []
@@ -40,7 +40,7 @@ def test_the_directory_of_an_earlier_release_is_sound(unpacked):
     assert count == len(list(living(JournalReader(reader.directory, Files()), Files()))) > 150
 
 
-def test_this_release_stores_the_same_messages(unpacked, tmp_path):
+def test_this_release_stores_the_same_messages_as_the_earlier_one(unpacked, tmp_path):
     """The same operations store the same messages, even if the records differ."""
     make(tmp_path / "made")
     expected = json.loads((unpacked / STATE).read_text())

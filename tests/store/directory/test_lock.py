@@ -54,7 +54,7 @@ def test_a_lock_excludes_another_one_until_it_is_released(locks, descriptors):
     assert not locks.acquire(first)
 
 
-def test_a_check_tells_whether_there_is_a_lock_and_leaves_none(locks, descriptors):
+def test_lock_check_does_not_acquire_the_lock(locks, descriptors):
     first, second = descriptors
     assert not locks.is_held(second)
     assert locks.acquire(first)
@@ -79,7 +79,7 @@ def test_a_region_is_locked_behind_the_pid(descriptors):
 
 
 @pytest.mark.parametrize("fails", ["flock", "regions"])
-def test_other_errors_are_raised(descriptors, fails):
+def test_other_errors_of_lock_calls_are_raised(descriptors, fails):
     def fail(*arguments):
         raise OSError(5, "Input/output error")
 

@@ -20,7 +20,7 @@ def refusal(directory):
     return str(raised.value)
 
 
-def test_a_new_directory_is_made_for_its_owner_alone(tmp_path):
+def test_new_data_directory_is_accessible_only_by_its_owner(tmp_path):
     directory = tmp_path / "a" / "b"
     owned = own(directory)
     assert owned.directory == directory
@@ -40,7 +40,7 @@ def test_a_directory_has_one_owner(tmp_path):
     own(tmp_path).close()
 
 
-def test_an_owner_that_has_not_written_its_pid_yet(tmp_path):
+def test_owner_without_a_written_pid_still_excludes_others(tmp_path):
     own(tmp_path)
     (tmp_path / "lock").write_text("")
     assert refusal(tmp_path).startswith(f"{tmp_path} belongs to a running broker; ")

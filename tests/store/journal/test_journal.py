@@ -76,7 +76,7 @@ def test_unsettled_copies_are_recovered_in_order(files):
 
 @pytest.mark.parametrize("settled", [False, True])
 @pytest.mark.parametrize("keys", [(), (b"cc", b"bcc")])
-def test_priorities_are_recovered_and_none_differs_from_0(files, keys, settled):
+def test_recovered_priority_0_differs_from_a_missing_priority(files, keys, settled):
     writer = Writer(files)
     values = [{}, {"priority": 0}, {"priority": 200}, {"message_type": b"t"}, {"priority": 9, "app_id": b"a"}]
     payloads = []
@@ -104,7 +104,7 @@ def test_delivery_counts_of_many_copies_are_recovered_and_bounded(files):
     assert found.returned == dict(zip(positions, [*counts[:4], record.MAX_COUNT], strict=True))
 
 
-def test_without_synced_a_batch_is_not_synced(files):
+def test_batches_are_not_synced_if_syncing_is_disabled(files):
     journal = Journal(DIRECTORY, files, synced=False)
     journal.next_position()
     journal.write(journal.batch([group(publish())]))
@@ -227,7 +227,7 @@ def test_segments_follow_each_other_and_the_oldest_is_freed(files):
     assert min(journal.segments) > 1
 
 
-def test_a_segment_that_cannot_be_removed_stays_and_so_do_those_after_it(files, caplog, monkeypatch):
+def test_segments_after_one_that_cannot_be_removed_are_kept(files, caplog, monkeypatch):
     """A later segment may contain the settle records for copies in an earlier one."""
     writer = Writer(files, segment_bytes=200)
     positions = [writer.write(publish(sequence=i))[0] for i in range(10)]
@@ -274,7 +274,7 @@ def test_a_segment_that_another_process_removed_counts_as_removed(files, caplog,
 
 
 @pytest.mark.parametrize("what", ["cut", "garbage"])
-def test_a_tail_torn_at_any_octet_is_cut_with_a_warning(files, caplog, what):
+def test_tail_torn_at_any_byte_is_cut_off_with_a_warning(files, caplog, what):
     writer = Writer(files)
     writer.write(publish(sequence=1))
     path = next(iter(files.contents))
@@ -309,7 +309,7 @@ def test_a_segment_torn_within_its_header_is_started_anew(files):
         assert sequences(recovered(files)[0]) == [9]
 
 
-def test_a_segment_that_got_its_length_but_no_contents_is_started_anew(files):
+def test_segment_without_contents_after_a_power_loss_is_started_anew(files):
     writer = Writer(files, segment_bytes=50)
     writer.write(publish(sequence=1))
     path = DIRECTORY / "0000000000000002.seg"
@@ -322,7 +322,7 @@ def test_a_segment_that_got_its_length_but_no_contents_is_started_anew(files):
     assert sequences(recovered(files)[0]) == [1, 2]
 
 
-def test_a_new_segment_has_its_header_on_the_disk_before_anything_behind_it(files):
+def test_header_of_a_new_segment_is_synced_before_its_first_batch(files):
     writer = Writer(files, segment_bytes=50)
     writer.write(publish(sequence=1))
     files.cut_at = files.steps + 4  # the file, its header and the header's sync exist; the batch is next
@@ -389,7 +389,7 @@ def test_a_missing_segment_is_reported(files):
         recovered(files)
 
 
-def test_without_repair_nothing_is_changed(files):
+def test_recovery_without_repair_changes_no_file(files):
     writer = Writer(files)
     writer.write(publish(sequence=1))
     path = next(iter(files.contents))
@@ -413,6 +413,6 @@ def finished_cpu_s(queues):
 
 
 @pytest.mark.alone
-def test_each_queue_costs_the_same_however_long_the_journal_is():
+def test_recovery_cost_of_a_queue_does_not_depend_on_the_journal_size():
     # Scanning the flags of the segment takes some milliseconds.
     assert min(finished_cpu_s(1_000) for _ in range(3)) < 0.1

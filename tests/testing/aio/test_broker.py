@@ -42,7 +42,7 @@ async def test_a_client_on_the_same_event_loop_publishes_while_the_test_waits(br
     assert len(await broker.published(routing_key="q", count=1)) == 1
 
 
-async def test_a_failed_wait_raises_what_the_blocking_one_raises(broker, channel):
+async def test_failed_async_wait_raises_the_error_of_the_blocking_wait(broker, channel):
     await channel.declare_queue("orders")
     with pytest.raises(AssertionError, match="there is no queue 'ordres'; did you mean 'orders'"):
         await broker.wait_until(queue="ordres", timeout=0)
@@ -62,7 +62,7 @@ async def test_many_waits_at_once_need_no_threads(broker, channel):
     assert [state.name for state in await asyncio.gather(*waits)] == [f"q{number}" for number in range(50)]
 
 
-async def test_a_cancelled_wait_ends_at_once_on_both_sides(broker):
+async def test_cancelled_async_wait_also_ends_in_the_broker(broker):
     async def tasks():
         return len(asyncio.all_tasks())
 
@@ -80,7 +80,7 @@ async def test_a_cancelled_wait_ends_at_once_on_both_sides(broker):
     assert broker.sync._host.run(tasks()) == before
 
 
-async def test_the_broker_stops_during_a_wait(broker):
+async def test_async_wait_fails_when_the_broker_stops(broker):
     waiting = asyncio.create_task(broker.wait_until(queue="never", timeout=60))
     await asyncio.sleep(0.02)
     await broker.stop()
@@ -91,13 +91,13 @@ async def test_the_broker_stops_during_a_wait(broker):
     assert not broker.running
 
 
-async def test_a_busy_broker_is_a_timeout(broker, monkeypatch):
+async def test_async_call_to_a_busy_broker_times_out(broker, monkeypatch):
     monkeypatch.setattr(broker.sync._host, "patience_s", 0.01)
     with pytest.raises(TimeoutError, match=r"a slow call has not returned after 0.01 s: the broker's thread is in"):
         await broker._run(asyncio.sleep(60), what="a slow call")
 
 
-async def test_vhosts_and_errors_of_clients(broker):
+async def test_async_broker_manages_vhosts_and_records_channel_errors(broker):
     url = await broker.add_vhost("w")
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
@@ -113,7 +113,7 @@ async def test_vhosts_and_errors_of_clients(broker):
         await broker.delete_vhost("w")
 
 
-async def test_its_time_is_moved_on(broker, channel):
+async def test_clock_of_an_async_broker_is_advanced_and_frozen(broker, channel):
     arguments = {"x-message-ttl": 3_600_000, "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "late"}
     await channel.declare_queue("early", arguments=arguments)
     await channel.declare_queue("late")
@@ -128,7 +128,7 @@ async def test_its_time_is_moved_on(broker, channel):
     assert not broker.clock.frozen
 
 
-async def test_a_restart_keeps_what_a_server_keeps(broker):
+async def test_async_broker_keeps_durable_queues_and_its_port_after_restart(broker):
     async with await aio_pika.connect(broker.url) as connection:
         await (await connection.channel()).declare_queue("q", durable=True)
     port = broker.port
@@ -138,7 +138,7 @@ async def test_a_restart_keeps_what_a_server_keeps(broker):
         await broker.restart(down=-1)
 
 
-def test_it_has_the_methods_of_the_blocking_one_with_the_same_arguments():
+def test_async_broker_has_all_methods_of_the_blocking_broker():
     def public(kind):
         return {name for name in dir(kind) if not name.startswith("_")}
 
@@ -154,7 +154,7 @@ def test_it_has_the_methods_of_the_blocking_one_with_the_same_arguments():
     assert parameters(Broker, "__init__") == parameters(AsyncBroker, "__init__")
 
 
-def test_it_belongs_to_no_event_loop():
+def test_async_broker_works_on_several_event_loops():
     with Broker() as b:
         broker = AsyncBroker.from_broker(b)
         assert broker.sync is b

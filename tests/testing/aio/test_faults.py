@@ -16,7 +16,7 @@ async def publish(channel):
     await channel.default_exchange.publish(aio_pika.Message(b"x"), "q")
 
 
-async def test_a_fault_is_active_when_it_is_awaited(broker):
+async def test_fault_of_an_async_broker_is_active_once_awaited(broker):
     nack = await broker.faults.nack(routing_key="q")
     assert broker.faults.active == ["nack(routing_key='q')"]
     async with await aio_pika.connect(broker.url) as connection:
@@ -32,13 +32,13 @@ async def test_a_fault_is_active_when_it_is_awaited(broker):
     assert broker.faults.report() == ""
 
 
-async def test_async_with_ends_it(broker):
+async def test_fault_ends_with_its_async_with_block(broker):
     async with broker.faults.only(vhost="/").drop(on="queue.declare") as drop:
         assert broker.faults.active == [repr(drop)] == ["only(vhost='/').drop(on='queue.declare')"]
     assert broker.faults.active == []
 
 
-async def test_one_or_all_are_cleared(broker):
+async def test_async_faults_are_cleared_one_by_one_or_all_at_once(broker):
     first, _ = await broker.faults.stop_reading(), await broker.faults.block()
     await first.clear()
     assert broker.faults.active == ["block()"]
@@ -49,7 +49,7 @@ async def test_one_or_all_are_cleared(broker):
     assert broker.faults.active == []
 
 
-async def test_a_wrong_argument_is_reported_at_the_call(broker):
+async def test_wrong_argument_of_an_async_fault_is_an_error_before_await(broker):
     with pytest.raises(ValueError, match=r"on = .basic.pubish.: there is no such method; did you mean basic.publish\?"):
         broker.faults.reset(on="basic.pubish")
     with pytest.raises(TypeError, match=r"reset\(\) has no argument .when.; accepted: on"):
@@ -59,7 +59,7 @@ async def test_a_wrong_argument_is_reported_at_the_call(broker):
 
 
 @pytest.mark.filterwarnings("default::RuntimeWarning")
-async def test_a_forgotten_await_is_a_warning_of_python(broker):
+async def test_async_fault_without_await_warns_and_is_not_active(broker):
     with pytest.warns(RuntimeWarning, match="never awaited"):
         broker.faults.nack()
     assert broker.faults.active == []

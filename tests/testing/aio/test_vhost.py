@@ -5,7 +5,7 @@ import aio_pika
 from amqpbroker.testing import AsyncBroker, AsyncVhost
 
 
-async def test_it_has_the_brokers_methods_for_itself():
+async def test_methods_of_an_async_vhost_apply_to_that_vhost_only():
     async with AsyncBroker(vhosts=["v", "w"]) as broker:
         v, w = AsyncVhost(broker, "v"), AsyncVhost(broker, "w")
         async with await aio_pika.connect(v.url) as connection:

@@ -19,11 +19,11 @@ def run(request):
     return pytest.importorskip("trio").run
 
 
-def test_without_an_event_loop_there_is_none():
+def test_no_async_library_is_found_without_a_running_event_loop():
     assert running_library() is None
 
 
-def test_the_library_that_runs_is_found(run):
+def test_library_of_the_running_event_loop_is_found(run):
     async def found():
         return running_library()
 
@@ -31,14 +31,14 @@ def test_the_library_that_runs_is_found(run):
     assert running_library() is None
 
 
-def test_a_call_is_made_on_another_thread(run):
+def test_in_thread_calls_the_function_on_another_thread(run):
     async def call():
         return await in_thread(threading.current_thread)
 
     assert run(call) is not threading.current_thread()
 
 
-def test_a_future_of_another_thread_is_waited_for(run):
+def test_async_wait_ends_when_another_thread_completes_the_future(run):
     async def wait():
         future = Future()
         timer = threading.Timer(0.01, future.set_result, [1])
@@ -50,7 +50,7 @@ def test_a_future_of_another_thread_is_waited_for(run):
     assert run(wait)
 
 
-def test_a_failed_or_cancelled_future_is_done(run):
+def test_async_wait_ends_for_a_failed_or_cancelled_future(run):
     async def wait():
         failed, cancelled = Future(), Future()
         failed.set_exception(ZeroDivisionError())
@@ -61,7 +61,7 @@ def test_a_failed_or_cancelled_future_is_done(run):
     run(wait)
 
 
-def test_the_wait_has_a_time_limit(run):
+def test_async_wait_for_a_future_ends_at_its_time_limit(run):
     future = Future()
 
     async def wait():

@@ -18,7 +18,7 @@ from tests.testing.faults.raw import Client, publish
 LOST = pika.exceptions.AMQPConnectionError
 
 
-def test_without_faults_connections_have_no_line(b, dial, queue):
+def test_connection_has_a_fault_line_only_while_faults_are_active(b, dial, queue):
     b.faults.clear()
     dial()
     server = b._instance.server
@@ -41,7 +41,7 @@ def test_without_faults_connections_have_no_line(b, dial, queue):
         ({"connection": "the shop", "vhost": "other"}, []),
     ],
 )
-def test_only_selects_connections(b, connect, only, struck):
+def test_only_limits_faults_to_matching_connections(b, connect, only, struck):
     def connections():
         yield "guest", b.url, {}
         yield "shop", b.url_of(user="shop"), {"client_properties": {"connection_name": "the shop"}}
@@ -61,7 +61,7 @@ def test_only_selects_connections(b, connect, only, struck):
         assert lost == struck
 
 
-def test_connections_of_the_broker_itself_have_no_faults():
+def test_faults_do_not_affect_internal_connections_such_as_shovels():
     """A shovel within the broker is such a connection."""
     with Broker(management=True) as b:
         client = Client(b)
@@ -82,7 +82,7 @@ def test_connections_of_the_broker_itself_have_no_faults():
         client.close()
 
 
-def test_a_report_compares_names_of_unused_faults_with_those_of_the_broker(b, dial, queue):
+def test_fault_report_suggests_existing_names_for_untriggered_faults(b, dial, queue):
     client = dial()
     client.call("queue.declare", queue="orders")
     b.faults.nack(routing_key="ordres")
@@ -99,7 +99,7 @@ def test_a_report_compares_names_of_unused_faults_with_those_of_the_broker(b, di
     client.call("queue.delete", queue="orders")
 
 
-def test_happened_has_each_trigger(b, connect):
+def test_happened_lists_every_triggered_fault_with_its_connection_and_time(b, connect):
     b.clock.freeze()
     at = b.clock.now()
     channel = connect(b.url_of(user="shop"), client_properties={"connection_name": "till"}).channel()
@@ -166,7 +166,7 @@ def test_faults_are_injected_from_any_thread(b, client):
     assert numbers[-1] == 900
 
 
-def test_only_of_a_vhost_is_narrowed_further(b):
+def test_only_can_be_chained_on_the_faults_of_a_vhost(b):
     faults = Vhost(b, "v").faults
     faults.only(user="shop").nack()
     faults.only(connection="till").only(user="shop").nack()
@@ -176,14 +176,14 @@ def test_only_of_a_vhost_is_narrowed_further(b):
     ]
 
 
-def test_every_kind_is_ordered_by_a_method_of_its_name():
+def test_every_kind_of_fault_has_a_method_of_its_name():
     for name, kind in kinds.KINDS.items():
         assert kind.kind == name
         assert callable(getattr(Faults, name))
         assert set(kind.names()) - set(inspect.signature(getattr(Faults, name)).parameters) <= {"times"}
 
 
-def test_a_kind_by_its_name_is_checked():
+def test_wrong_names_and_arguments_of_fault_kinds_are_errors():
     with pytest.raises(
         ValueError, match="kind = 'rest': there is no such fault; did you mean reset\\? Accepted: reset, drop"
     ):

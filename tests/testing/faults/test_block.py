@@ -38,7 +38,7 @@ def test_publishers_are_blocked_until_all_alarms_end(b, connect, queue):
     assert hear(more=True) == ["low on disk & memory", "unblocked"]
 
 
-def test_the_first_to_end_does_not_end_the_other(b, connect, queue):
+def test_ending_one_block_fault_does_not_end_another(b, connect, queue):
     with b.faults.block():
         with b.faults.block():
             pass

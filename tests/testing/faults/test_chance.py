@@ -31,7 +31,7 @@ def test_the_same_seed_triggers_the_same_faults(b, dial, queue):
     assert first != what_happens(b, dial, 8, pieces=10)
 
 
-def test_input_may_be_split_anywhere(b, dial, queue):
+def test_random_faults_do_not_depend_on_how_input_is_split(b, dial, queue):
     """Faults count frames, whether data is sent at once, byte by byte or frame by frame."""
 
     def struck(cut):
@@ -51,7 +51,7 @@ def test_input_may_be_split_anywhere(b, dial, queue):
     assert struck(1 << 20) == struck(7) == struck(500) != []
 
 
-def test_deliveries_come_twice(b, channel, queue):
+def test_random_duplicate_fault_delivers_some_messages_twice(b, channel, queue):
     b.faults.random(1, rate=0.2, kinds=["duplicate"], times=3)
     for number in range(50):
         channel.basic_publish("", queue, b"%d" % number)
@@ -61,7 +61,7 @@ def test_deliveries_come_twice(b, channel, queue):
     assert got[53] is None
 
 
-def test_a_chosen_seed_is_recorded(b, client):
+def test_automatically_chosen_seed_is_in_the_fault_report(b, client):
     ordered = b.faults.random(rate=1, kinds=["reset"])
     seed = int(re.search(r"seed=(\d+)", repr(ordered))[1])
     client.send(publish(b"x"))

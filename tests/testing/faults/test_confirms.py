@@ -14,7 +14,7 @@ def waiting(published):
     return confirms
 
 
-def test_early_confirm_is_sent_at_once_and_confirms_nothing_else():
+def test_out_of_order_confirm_is_sent_at_once_and_confirms_only_itself():
     confirms = waiting(1)
     ledger = Ledger(1, confirms)
     assert ledger.confirmed("basic.ack", 3, False) == [(3, "basic.ack")]
@@ -32,7 +32,7 @@ def test_early_confirm_is_numbered_after_refused_publishes():
     assert ledger.confirmed("basic.ack", 3, False) == [(4, "basic.ack")]
 
 
-def test_confirms_before_the_ledger_are_not_repeated():
+def test_confirms_sent_before_the_fault_are_not_repeated():
     confirms = waiting(2)
     assert confirms.confirm_next()
     assert confirms.confirm_next()

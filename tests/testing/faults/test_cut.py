@@ -17,7 +17,7 @@ def test_all_open_connections_are_reset_at_once(b, client, count, kind, ends):
     assert [struck.what for struck in b.faults.happened][-1] == "at once"
 
 
-def test_on_a_method_that_is_not_handled(b, client, count):
+def test_reset_on_a_method_closes_the_connection_before_it_is_handled(b, client, count):
     client.call("confirm.select")
     b.faults.reset(on="basic.publish", nth=3)
     client.send(b"".join(publish(body) for body in (b"1", b"2", b"3", b"4")))
@@ -28,7 +28,7 @@ def test_on_a_method_that_is_not_handled(b, client, count):
     assert count() == 2
 
 
-def test_a_reset_instead_of_a_confirm(b, client, count):
+def test_connection_is_dropped_instead_of_sending_a_confirm(b, client, count):
     client.call("confirm.select")
     b.faults.drop(instead_of="basic.ack", nth=2)
     client.send(publish(b"1") + publish(b"2") + publish(b"3"))
@@ -50,7 +50,7 @@ def test_a_message_is_delivered_again_when_its_ack_is_lost(b, connect, queue):
 
 
 @pytest.mark.parametrize("frames", range(1, 8))
-def test_after_frames_of_a_client_a_body_s_included(b, client, count, frames):
+def test_connection_is_dropped_after_a_number_of_received_frames(b, client, count, frames):
     """Each publish has five frames: the method, the header, and three of the body."""
     b.faults.drop(after_frames=frames)
     body = bytes(1000)
@@ -61,7 +61,7 @@ def test_after_frames_of_a_client_a_body_s_included(b, client, count, frames):
 
 
 @pytest.mark.parametrize(("size", "left"), [(1, 0), (-1, 0), (0, 1), (1000, 1)])
-def test_after_bytes_of_a_client(b, client, count, size, left):
+def test_connection_is_reset_after_a_number_of_received_bytes(b, client, count, size, left):
     """size: number of bytes beyond the first publish; 1000 is within the second."""
     one = publish(bytes(2000))
     b.faults.reset(after_bytes=size if size == 1 else len(one) + size)
@@ -70,7 +70,7 @@ def test_after_bytes_of_a_client(b, client, count, size, left):
     assert count() == left
 
 
-def test_after_frames_and_bytes_that_were_sent(b, client, dial):
+def test_connection_is_dropped_after_a_number_of_sent_frames_or_bytes(b, client, dial):
     b.faults.drop(after_frames=2, sent=True)
     client.call("basic.qos")
     client.send(publish(b"x"))
@@ -85,7 +85,7 @@ def test_after_frames_and_bytes_that_were_sent(b, client, dial):
     assert torn.value.args == (b"\1\0\1\0\0",)
 
 
-def test_frames_of_the_handshake_count_for_those_to_come(b, dial):
+def test_after_frames_counts_handshake_frames_of_new_connections(b, dial):
     b.faults.drop(after_frames=1)
     client = dial(greeted=False)
     client.send(HEADER)
@@ -94,7 +94,7 @@ def test_frames_of_the_handshake_count_for_those_to_come(b, dial):
     assert client.end() is EOFError
 
 
-def test_times_limits_the_number_of_connections(b, connect):
+def test_times_limits_the_number_of_reset_connections(b, connect):
     b.faults.reset(on="queue.declare", times=2)
     for _ in range(2):
         with pytest.raises(LOST):

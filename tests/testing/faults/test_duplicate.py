@@ -9,7 +9,7 @@ from amqpbroker.testing.faults.duplicate import Duplicate
 
 
 @pytest.mark.parametrize("no_ack", [True, False])
-def test_the_message_of_a_delivery_comes_again_behind_the_others(b, channel, queue, no_ack):
+def test_duplicate_is_delivered_after_the_messages_already_queued(b, channel, queue, no_ack):
     for body in (b"1", b"2", b"3"):
         channel.basic_publish("", queue, body)
     b.faults.duplicate(2)
@@ -23,7 +23,7 @@ def test_the_message_of_a_delivery_comes_again_behind_the_others(b, channel, que
     assert channel.queue_declare(queue, passive=True).method.message_count == 0
 
 
-def test_with_all_its_properties(b, channel, queue):
+def test_duplicate_has_the_properties_of_the_original_message(b, channel, queue):
     properties = pika.BasicProperties(headers={"a": 1}, message_id="m", delivery_mode=2, priority=3)
     channel.basic_publish("", queue, b"x", properties)
     b.faults.duplicate()
@@ -32,14 +32,14 @@ def test_with_all_its_properties(b, channel, queue):
     assert (first.exchange, first.routing_key) == (again.exchange, again.routing_key)
 
 
-def test_copies_are_not_copied(b, channel, queue):
+def test_duplicate_is_not_duplicated_again(b, channel, queue):
     channel.basic_publish("", queue, b"x")
     b.faults.duplicate(times=None)
     got = [channel.basic_get(queue, auto_ack=True)[2] for _ in range(3)]
     assert got == [b"x", b"x", None]
 
 
-def test_only_deliveries_of_the_queue_are_counted(b, channel, queue):
+def test_duplicate_fault_counts_only_deliveries_of_its_queue(b, channel, queue):
     channel.queue_declare("other", auto_delete=True)
     b.faults.duplicate(queue=queue)
     for name in ("other", queue):

@@ -19,7 +19,7 @@ def split(data, cut, **options):
 
 
 @pytest.mark.parametrize("cut", [1, 7, 8, 1000])
-def test_frames_come_in_any_pieces(cut):
+def test_frames_are_parsed_from_input_split_anywhere(cut):
     data = PROTOCOL + publish(b"body") + HEARTBEAT_FRAME + method(2, "channel.open")
     frames = split(data, cut, greets=True)
     assert [frame.kind for frame in frames] == [GREETING, METHOD, HEADER, BODY, 8, METHOD]
@@ -29,7 +29,7 @@ def test_frames_come_in_any_pieces(cut):
     assert frames[1].arguments()["routing_key"] == "q"
 
 
-def test_the_rest_of_a_handled_frame_passes():
+def test_rest_of_a_frame_handled_before_is_passed_through_unparsed():
     frames = split(b"rest\xce" + HEARTBEAT_FRAME, 3, passing=5)
     assert {frame.kind for frame in frames[:-1]} == {OPAQUE}
     assert frames[-1].data == HEARTBEAT_FRAME
@@ -40,7 +40,7 @@ def test_nothing_is_parsed_after_an_oversized_frame():
     assert {frame.kind for frame in frames} == {OPAQUE}
 
 
-def test_a_method_that_does_not_fit_its_fields_has_no_arguments():
+def test_method_with_truncated_fields_is_shown_without_arguments():
     (frame,) = split(b"\1\0\1\0\0\0\x05\0\x3c\0\x28\0\xce", 100)
     assert (frame.name, frame.arguments()) == ("basic.publish", {})
     (frame,) = split(b"\1\0\1\0\0\0\x04\x63\x3c\0\x28\xce", 100)
@@ -54,7 +54,7 @@ def test_a_routing_key_that_is_not_utf_8_leaves_the_other_arguments():
 
 @pytest.mark.parametrize("wrong", [b"\x04\0\1\0\0\0\0\xce", b"\1\0\1\0\0\0\0\xcd"])
 @pytest.mark.parametrize("cut", [1, 8, 100])
-def test_frame_of_an_unknown_type_or_without_its_end_goes_to_the_connection_as_it_is(wrong, cut):
+def test_frame_with_unknown_type_or_no_frame_end_is_passed_on_unparsed(wrong, cut):
     frames = split(HEARTBEAT_FRAME + wrong + method(1, "channel.open"), cut)
     assert frames[0].data == HEARTBEAT_FRAME
     assert {frame.kind for frame in frames[1:]} == {OPAQUE}

@@ -57,12 +57,12 @@ def calls(faults):
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_a_publish_costs_the_same_with_a_thousand_others(kind):
+def test_publish_costs_the_same_with_a_thousand_unrelated_faults(kind):
     few, many = ([OTHERS[kind](n) for n in range(count)] for count in (10, 1_000))
     assert calls(many) <= calls(few) * 1.05
 
 
-def test_the_oldest_due_fault_triggers_and_all_count():
+def test_only_the_oldest_due_fault_triggers_but_every_fault_counts():
     wire = open_wire()
     second, any_queue, first = Nack(2), Nack(routing_key="q", times=2), Nack(1)
     line = before(wire, second, any_queue, first)
@@ -71,7 +71,7 @@ def test_the_oldest_due_fault_triggers_and_all_count():
         assert [second.struck, any_queue.struck, first.struck] == expected
 
 
-def test_faults_are_counted_from_their_order_on():
+def test_frames_and_bytes_before_a_fault_is_injected_do_not_count():
     wire = open_wire()
     injector = injector_of(Nack(100))
     line = injector.line(Client(), wire.connection)
@@ -85,7 +85,7 @@ def test_faults_are_counted_from_their_order_on():
     assert (later.struck, frames.struck, octets.struck) == (1, 1, 0)
 
 
-def test_a_cleared_fault_leaves_nothing():
+def test_cleared_fault_is_removed_from_every_index():
     wire = open_wire()
     others = [make(n) for make in OTHERS.values() for n in range(3)]
     injector = injector_of(*others)
@@ -101,7 +101,7 @@ def test_a_cleared_fault_leaves_nothing():
     assert not line.faults._counted
 
 
-def test_copies_are_forgotten_when_they_are_delivered(b, channel, queue):
+def test_duplicate_is_no_longer_tracked_once_delivered(b, channel, queue):
     b.faults.duplicate(queue=queue, times=None)
     for number in range(50):
         channel.basic_publish("", queue, b"%d" % number)

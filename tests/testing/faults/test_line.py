@@ -66,7 +66,7 @@ def ready(wire):
     return wire.broker.vhost("/").queues["q"].ready_count
 
 
-def test_one_byte_is_written_in_each_iteration():
+def test_one_byte_writes_fault_writes_one_byte_per_iteration():
     wire = Wire(make_broker())
     line = before(wire, OneByteWrites())
     line.feed(HEADER)
@@ -109,21 +109,21 @@ def test_a_fault_may_be_injected_before_the_protocol_header():
     assert b"".join(line.collect())[7:11] == b"\0\x0a\0\x0a"
 
 
-def test_a_client_that_does_not_speak_amqp_is_answered():
+def test_fault_line_answers_a_non_amqp_client_with_the_protocol_header():
     line = before(Wire(make_broker()))
     line.feed(b"GET / HTTP/1.1")
     assert b"".join(line.collect()) == HEADER
     assert line.closing
 
 
-def test_a_frame_that_is_too_large_is_not_waited_for():
+def test_oversized_frame_is_refused_before_its_payload_arrives():
     wire = open_wire()
     line = before(wire)
     line.feed(b"\1\0\1\xff\xff\xff\xff")
     assert b"FRAME_ERROR" in b"".join(line.collect())
 
 
-def test_data_of_a_blocked_connection_triggers_faults():
+def test_data_held_by_an_alarm_triggers_faults_once_it_is_read():
     wire = open_wire()
     wire.broker.alarms.set("memory")
     wire.connection.feed(publish(b"1") + publish(b"2") + publish(b"3"))
@@ -137,7 +137,7 @@ def test_data_of_a_blocked_connection_triggers_faults():
     assert ready(wire) == 2
 
 
-def test_a_closing_connection_is_not_read():
+def test_closing_connection_is_not_read_under_a_stop_reading_fault():
     wire = open_wire()
     line = before(wire, StopReading())
     line.feed(method(0, "connection.close"))

@@ -21,7 +21,7 @@ def acks(*numbers):
     return [("basic.ack", number) for number in numbers]
 
 
-def test_a_nacked_publish_is_discarded_and_others_keep_their_numbers(b, client, count):
+def test_nacked_publish_is_discarded_and_other_confirms_keep_their_tags(b, client, count):
     send(client, b"before")
     assert client.told() == acks(1)
     b.faults.nack(2, times=2)
@@ -33,7 +33,7 @@ def test_a_nacked_publish_is_discarded_and_others_keep_their_numbers(b, client, 
     assert count() == 5
 
 
-def test_pika_says_so(b, connect, queue):
+def test_nack_fault_raises_nack_error_in_pika(b, connect, queue):
     channel = connect().channel()
     channel.confirm_delivery()
     b.faults.nack()
@@ -58,7 +58,7 @@ def test_nack_counts_only_matching_publishes(b, client):
     assert client.told() == [*acks(1, 2, 3), ("basic.nack", 4)]
 
 
-def test_two_channels_have_numbers_of_their_own(b, client):
+def test_nack_fault_counts_publishes_per_channel(b, client):
     client.send(method(2, "channel.open") + method(2, "confirm.select"))
     client.expect("channel.open-ok")
     client.expect("confirm.select-ok")
@@ -67,7 +67,7 @@ def test_two_channels_have_numbers_of_their_own(b, client):
     assert sorted(client.told()) == [("basic.ack", 1), ("basic.nack", 1)]
 
 
-def test_a_channel_that_is_opened_again_begins_anew(b, client):
+def test_reopened_channel_restarts_confirm_tags_at_one(b, client):
     b.faults.nack()
     send(client, b"1", b"2")
     client.send(method(1, "channel.close") + method(1, "channel.open") + method(1, "confirm.select"))
@@ -83,13 +83,13 @@ def test_a_channel_that_is_opened_again_begins_anew(b, client):
     ]
 
 
-def test_without_confirms_there_is_nothing_to_nack(b, channel, queue, count):
+def test_nack_fault_ignores_publishes_on_channels_without_confirms(b, channel, queue, count):
     b.faults.nack()
     channel.basic_publish("", queue, b"x")
     assert channel.queue_declare(queue, passive=True).method.message_count == 1
 
 
-def test_withheld_confirms_come_in_order_when_it_is_over(b, client, count):
+def test_withheld_confirms_are_sent_in_order_after_the_fault_ends(b, client, count):
     send(client, b"1")
     assert client.told() == acks(1)
     with b.faults.withhold_confirms() as withheld:
@@ -102,7 +102,7 @@ def test_withheld_confirms_come_in_order_when_it_is_over(b, client, count):
     assert client.told() == acks(2, 3, 4, 5)
 
 
-def test_one_confirm_may_be_withheld_while_others_come(b, client):
+def test_one_confirm_is_withheld_while_later_confirms_are_sent(b, client):
     b.faults.withhold_confirms(2, times=1)
     send(client, b"1", b"2", b"3", b"4")
     assert client.told() == acks(1, 3, 4)
@@ -110,7 +110,7 @@ def test_one_confirm_may_be_withheld_while_others_come(b, client):
     assert client.told() == acks(2)
 
 
-def test_delayed_confirms_come_when_their_time_has_come(b, client):
+def test_delayed_confirms_are_sent_after_their_delay(b, client):
     b.clock.freeze()
     try:
         b.faults.delay_confirms(1000)
@@ -131,7 +131,7 @@ def test_delayed_confirms_come_when_their_time_has_come(b, client):
         b.clock.resume()
 
 
-def test_several_at_once(b, client, count):
+def test_confirm_is_sent_once_no_fault_withholds_it(b, client, count):
     """A confirm that one fault releases may be held by another; nacks are delayed like acks."""
     b.faults.nack(2)
     first = b.faults.withhold_confirms()
@@ -144,7 +144,7 @@ def test_several_at_once(b, client, count):
     assert client.told() == [("basic.ack", 1), ("basic.nack", 2), ("basic.ack", 3)]
 
 
-def test_confirms_of_a_channel_or_a_connection_that_is_gone_never_come(b, client, dial):
+def test_withheld_confirms_of_closed_channels_are_never_sent(b, client, dial):
     gone = dial()
     gone.call("confirm.select")
     withheld = b.faults.withhold_confirms()
@@ -158,7 +158,7 @@ def test_confirms_of_a_channel_or_a_connection_that_is_gone_never_come(b, client
     assert client.told() == []
 
 
-def test_a_method_within_a_nacked_publish_is_an_error(b, client):
+def test_method_before_the_body_of_a_nacked_publish_is_an_error(b, client):
     b.faults.nack()
     client.send(method(1, "basic.publish", routing_key="q") + method(1, "basic.qos"))
     assert client.expect("connection.close")["reply_code"] == 505

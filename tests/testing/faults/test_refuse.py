@@ -8,7 +8,7 @@ from amqpbroker.testing.faults.refuse import RefuseDeclare
 CLOSED = pika.exceptions.ChannelClosedByBroker
 
 
-def test_a_queue_of_a_name(b, connect):
+def test_refuse_declare_applies_only_to_the_named_queue(b, connect):
     connection = connect()
     b.faults.refuse_declare(queue="x", text="somebody else has it otherwise")
     connection.channel().queue_declare("y", auto_delete=True)
@@ -19,7 +19,7 @@ def test_a_queue_of_a_name(b, connect):
     connection.channel().exchange_delete("x")
 
 
-def test_refusals_of_an_exchange_are_limited_by_times(b, connect):
+def test_times_limits_how_often_an_exchange_declaration_is_refused(b, connect):
     connection = connect()
     b.faults.refuse_declare(exchange="x", code=403, times=1)
     with pytest.raises(CLOSED, match="ACCESS_REFUSED - exchange 'x' is refused: a fault is injected"):

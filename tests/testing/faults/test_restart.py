@@ -26,7 +26,7 @@ def again(b):
             time.sleep(0.005)
 
 
-def test_at_a_publish_that_is_not_handled(b):
+def test_restart_fault_triggers_before_the_publish_is_handled(b):
     properties = pika.BasicProperties(delivery_mode=2)
     channel = pika.BlockingConnection(pika.URLParameters(b.url)).channel()
     channel.confirm_delivery()
@@ -41,7 +41,7 @@ def test_at_a_publish_that_is_not_handled(b):
     client.close()
 
 
-def test_while_confirms_are_withheld_none_comes_later(b):
+def test_confirms_withheld_during_a_restart_are_never_sent(b):
     b.faults.withhold_confirms()
     b.faults.delay_confirms(10)
     b.faults.block()

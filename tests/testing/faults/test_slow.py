@@ -16,13 +16,13 @@ def test_unread_data_is_handled_after_the_fault(b, client, queue):
     assert client.expect("queue.declare-ok")["message_count"] == 2
 
 
-def test_a_client_that_is_not_read_finds_its_socket_full(b, client):
+def test_sending_blocks_while_the_broker_stops_reading(b, client):
     client.socket.settimeout(0.05)
     with b.faults.stop_reading(), pytest.raises(TimeoutError):
         client.send(publish(bytes(100_000)) * 300)
 
 
-def test_heartbeats_go_on_without_those_of_a_client_that_is_not_read(b, dial, queue):
+def test_stop_reading_fault_keeps_the_connection_despite_missed_heartbeats(b, dial, queue):
     client = dial(heartbeat=10)
     with b.faults.stop_reading():
         for _ in range(10):
@@ -35,7 +35,7 @@ def test_heartbeats_go_on_without_those_of_a_client_that_is_not_read(b, dial, qu
     assert len(heard) >= 9
 
 
-def test_heartbeats_are_missed_again_after_the_fault(b, dial):
+def test_missed_heartbeats_close_the_connection_after_stop_reading_ends(b, dial):
     client = dial(heartbeat=10)
     b.faults.stop_reading()
     b.clock.advance(minutes=5)
@@ -53,7 +53,7 @@ def test_stop_writing_holds_all_output(b, client, queue):
     client.expect("queue.declare-ok")
 
 
-def test_a_client_that_is_written_to_byte_by_byte_gets_all(b, dial, queue):
+def test_client_gets_all_data_with_one_byte_writes(b, dial, queue):
     b.faults.one_byte_writes()
     client = dial()
     client.send(publish(b"some message") + method(1, "basic.get", queue=queue, no_ack=True))
@@ -61,7 +61,7 @@ def test_a_client_that_is_written_to_byte_by_byte_gets_all(b, dial, queue):
     assert [client.read()[1] for _ in range(2)][1] == b"some message"
 
 
-def test_the_end_is_written_by_the_byte_too(b, client):
+def test_connection_close_is_sent_with_one_byte_writes(b, client):
     b.faults.one_byte_writes()
     client.send(b"\1\0\0\0\0\0\x04\0\x0a\0\x0b\xce")  # connection.start-ok, where none is due
     assert client.expect("connection.close")["reply_code"] in (501, 503, 504)

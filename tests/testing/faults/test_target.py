@@ -46,14 +46,14 @@ def test_alarms_without_a_broker_are_not_counted():
     assert target.broker.alarms.resources == ("disk",)
 
 
-def test_a_copy_is_recognised_once(target):
+def test_delivered_duplicate_is_recognised_only_once(target):
     copy = target.copy(message(b"x"))
     assert not target.copy_delivered(message(b"x"))
     assert target.copy_delivered(copy)
     assert not target.copy_delivered(copy)
 
 
-def test_a_strike_is_recorded_at_the_time_of_the_broker(target):
+def test_triggered_fault_is_recorded_with_the_time_of_the_broker(target):
     target.record("nack()", None, "at frame 3")
     (struck,) = target.happened
     assert struck.at.timestamp() * 1000 == pytest.approx(target.broker.clock.now_ms())

@@ -37,7 +37,7 @@ def client(secure, authority):
 
 
 @pytest.mark.parametrize("kind", ["reset", "drop"])
-def test_a_cut_over_tls_comes_after_earlier_output(secure, client, kind):
+def test_earlier_output_is_sent_before_a_tls_connection_is_cut(secure, client, kind):
     getattr(secure.faults, kind)(on="basic.publish", nth=2)
     client.send(publish(b"1") + publish(b"2"))
     assert client.expect("basic.ack")["delivery_tag"] == 1

@@ -69,7 +69,7 @@ def answers(data, chance, line_from, alarms):
 
 
 @pytest.mark.parametrize("seeds", [range(first, first + 25) for first in range(0, 100, 25)], ids=str)
-def test_faults_are_invisible_to_clients(seeds):
+def test_fault_line_without_matching_faults_does_not_change_answers(seeds):
     for seed in seeds:
         chance = random.Random(seed)
         data, alarms = script(chance), chance.random() < 0.3
