@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 REPOSITORY = "https://github.com/amqpbroker/amqpbroker/blob/main/"
+SITE = re.compile(r"https://amqpbroker\.readthedocs\.io/en/latest/([^\s)>#]*)")
 
 
 def blocks(language):
@@ -45,3 +46,11 @@ def test_links_are_absolute_and_lead_to_files_of_the_repository():
     paths = [link.removeprefix(REPOSITORY) for link in links if link.startswith(REPOSITORY)]
     assert len(paths) > 20
     assert [path for path in paths if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("text", ["README.md", "SECURITY.md", "packages/npm/README.md"])
+def test_links_to_the_site_lead_to_pages(text):
+    pages = SITE.findall((ROOT / text).read_text())
+    assert pages
+    # mkdocs.yml has use_directory_urls off: a page is a file with the ending .html.
+    assert [page for page in pages if not (ROOT / "docs" / page.replace(".html", ".md")).is_file()] == []
