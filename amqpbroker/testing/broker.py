@@ -47,6 +47,8 @@ class Broker(Hinted):
     broker is not running, and `TimeoutError` if its thread does not answer within 60 seconds.
     """
 
+    _parts = ("clock", "faults")
+
     def __init__(
         self,
         *,

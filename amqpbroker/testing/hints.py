@@ -4,7 +4,7 @@ import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -61,13 +61,25 @@ def checked_arguments(method: Callable[P, T]) -> Callable[P, T]:
 
 
 class Hinted:
-    """Base of classes whose AttributeError suggests the public name that was probably meant."""
+    """Base of classes whose AttributeError suggests the public name that was probably meant.
+
+    _parts: names of attributes whose own public names are suggested too, such as `clock`.
+    """
+
+    _parts: ClassVar[tuple[str, ...]] = ()
 
     if not TYPE_CHECKING:  # a type checker must still report unknown attributes
 
         def __getattr__(self, name: str) -> Any:
-            hint = "" if name.startswith("_") else did_you_mean(name, public_names(self))
+            hint = ""
+            if not name.startswith("_") and name not in self._parts:
+                hint = did_you_mean(name, public_names(self)) or self._in_parts(name)
             raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{hint}")
+
+    def _in_parts(self, name: str) -> str:
+        paths = {each: f"{part}.{each}" for part in self._parts for each in public_names(getattr(self, part))}
+        found = nearest(name, paths)
+        return "" if found is None else f"; did you mean {paths[found]}?"
 
 
 def public_names(thing: object) -> list[str]:

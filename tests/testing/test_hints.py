@@ -94,6 +94,7 @@ def test_wrong_arguments_of_testing_api_calls_are_explained(call, text):
         (lambda b: b.faults.nak, "Faults has no attribute 'nak'; did you mean nack?"),
         (lambda b: b.wait_untl, "Broker has no attribute 'wait_untl'; did you mean wait_until?"),
         (lambda b: b.clock.advanced, "BrokerClock has no attribute 'advanced'; did you mean advance?"),
+        (lambda b: b.advance, "Broker has no attribute 'advance'; did you mean clock.advance?"),
         (lambda b: b.zzz, "Broker has no attribute 'zzz'"),
         (lambda b: b._private, "Broker has no attribute '_private'"),
         (lambda b: testing.Brocker, "has no attribute 'Brocker'; did you mean Broker?"),

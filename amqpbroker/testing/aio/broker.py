@@ -29,6 +29,8 @@ class AsyncBroker(Hinted):
     the methods with the same names there. It is bound to no event loop: one object may be used in several tests.
     """
 
+    _parts = ("clock", "faults")
+
     def __init__(
         self,
         *,
