@@ -73,6 +73,15 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             if not self._killed:
                 self.after_iteration()
 
+    @property
+    def is_between_iterations(self) -> bool:
+        """Return whether no iteration is in progress.
+
+        During one, the thread may wait for the disk while the broker's data is incomplete: a page that is being
+        written is no part of its queue.
+        """
+        return self._thread is not None and self._thread.parked
+
     def kill(self) -> None:
         """End with the process."""
         self._killed = True

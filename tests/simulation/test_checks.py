@@ -35,6 +35,7 @@ from tests.simulation.checks.watch import watch
 from tests.simulation.http import HttpClient
 from tests.simulation.http_server import METRICS
 from tests.simulation.scheduler import MS, SECOND
+from tests.simulation.threads import pause
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.modelled import Modelled
@@ -315,6 +316,33 @@ def test_difference_from_the_model_is_found():
         modelled.client.do_operate("publish", "modelled-plain", True, 0, -1, 10)
         with pytest.raises(BrokenError, match="modelled-plain"):
             world.run(60 * SECOND)
+        world.process.kill()
+
+
+def test_comparison_with_the_model_waits_for_the_end_of_an_iteration():
+    with determined(1):
+        world = World(2, Config())
+        modelled = Modelled(world, "modelled", {"queues": 1})
+        world.boot()
+        modelled.begin()
+        modelled.client.do_operate("publish", "modelled-plain", True, 0, -1, 10)
+        assert world.run_until(modelled.is_done, 60 * SECOND)
+        process = world.process
+        ready = process.broker.vhosts["/"].queues["modelled-plain"].ready
+
+        def move_head():
+            ready.load_head()
+            head = ready.pop()
+            pause()
+            ready.requeue([head])
+
+        process.loop.call_soon(move_head)
+        while ready.count:
+            world.run(MS // 100)
+        modelled.client._compare_all()
+        assert modelled.client.compared == 1
+        world.run(SECOND)
+        assert modelled.client.compared == 2
         world.process.kill()
 
 

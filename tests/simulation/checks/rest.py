@@ -31,6 +31,7 @@ def busy(world: "World") -> list[str]:
         "sessions": len(broker.sessions),
         "connections that wait for the disk": len(broker.awaiting_sync),
         "ends of turns": int(process.service.tick.pending),
+        "iterations of the loop": int(not process.loop.is_between_iterations),
         "calls of the loop": len(process.loop._ready) + len(process.loop._readable),
         "bytes for the disk": store.waiting_bytes,
         "operations that are not safe": max(store.appended - store.synced, 0) + int(store._is_due),

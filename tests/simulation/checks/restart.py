@@ -68,9 +68,9 @@ def check(world: "World") -> None:
 
 
 def _is_synced(world: "World") -> bool:
-    """Return whether everything that must be stored is durable."""
+    """Return whether everything that must be stored is durable, and no operation is in progress."""
     process = world.process
-    if process is None or process.stopping:
+    if process is None or process.stopping or not process.loop.is_between_iterations:
         return False
     store = process.store
     pending = store._is_due or store.writer.is_busy or store.appended > store.synced
