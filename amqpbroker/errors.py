@@ -38,7 +38,7 @@ REPLY_CODES: dict[int, tuple[str, Scope]] = {
 
 
 #: Surrogate escapes, which stand for bytes that are not UTF-8 -> the characters that Erlang prints for these bytes.
-_LATIN_1 = {0xDC00 + octet: octet for octet in range(0x80, 0x100)}
+_LATIN_1 = {0xDC00 + byte: byte for byte in range(0x80, 0x100)}
 
 
 class AmqpError(Exception):

@@ -29,7 +29,7 @@ def whole(data: bytes) -> Iterator[bytes]:
     yield data
 
 
-def octets(data: bytes) -> Iterator[bytes]:
+def single_bytes(data: bytes) -> Iterator[bytes]:
     for i in range(len(data)):
         yield data[i : i + 1]
 
@@ -47,7 +47,7 @@ def random_cut(seed: int) -> Cut:
     return cut
 
 
-CUTS = {"whole": whole, "octets": octets, "random": random_cut(1)}
+CUTS = {"whole": whole, "single_bytes": single_bytes, "random": random_cut(1)}
 
 
 class Received(NamedTuple):

@@ -103,7 +103,7 @@ def counts_unacked(tree: ast.AST) -> int:
 
 
 def cuts_frames(tree: ast.AST) -> int:
-    """Count comparisons with the end octet of a frame."""
+    """Count comparisons with the end byte of a frame."""
     compared = [value for node in compares(tree) for value in (node.left, *node.comparators)]
     called = [
         node for node in nodes(tree) if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("endswith")

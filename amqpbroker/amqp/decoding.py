@@ -31,8 +31,8 @@ def arguments_of(state: State, method: methods.Method, payload: bytes) -> dict[s
         raise kind(501, "Malformed UTF-8 in shortstr") from None
     except MalformedError:
         secret = state.private or method.ids == UPDATE_SECRET
-        octets = _length(payload[4:]) if secret else erlang_octets(payload[4:])
-        raise errors.frame_error(f"cannot decode {octets}") from None
+        shown = _length(payload[4:]) if secret else erlang_octets(payload[4:])
+        raise errors.frame_error(f"cannot decode {shown}") from None
 
 
 def unusable(state: State, kind: int, payload: bytes, reason: str) -> AmqpError:

@@ -29,7 +29,7 @@ from amqpbroker.wire.frames import BASIC_CLASS, BODY, HEADER, METHOD, OVERHEAD
 from amqpbroker.wire.values import MalformedError
 
 #: Size in bytes of a frame with basic.ack.
-ACK_OCTETS: Final = 21
+ACK_BYTES: Final = 21
 
 #: Size in bytes of a frame with basic.publish whose exchange and routing key are empty.
 _SHORTEST_PUBLISH: Final = 17
@@ -278,13 +278,13 @@ class FrameLoop:
             while True:
                 tag: int = read_i64_be(data, at + 11)
                 multiple = data[at + 19] & 1 == 1
-                at += ACK_OCTETS
+                at += ACK_BYTES
                 unacked.ack(tag if tag >= 0 else tag + (1 << 64), multiple)
                 if (
-                    at + ACK_OCTETS > end_of_data
+                    at + ACK_BYTES > end_of_data
                     or read_i64_be(data, at) != head
                     or read_i32_be(data, at + 7) != ids
-                    or data[at + ACK_OCTETS - 1] != 0xCE
+                    or data[at + ACK_BYTES - 1] != 0xCE
                 ):
                     return at
         except AmqpError as error:

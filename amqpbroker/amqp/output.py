@@ -10,7 +10,7 @@ from amqpbroker.amqp.round_robin import Line
 from amqpbroker.amqp.state import Status
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import Message
-from amqpbroker.message.pieces import Octets
+from amqpbroker.message.pieces import BytesLike
 from amqpbroker.octets import BytesWriter
 from amqpbroker.wire.frames import BASIC_CLASS, BODY, CONTENT_HEAD, FRAME_HEAD, HEADER, OVERHEAD, content
 
@@ -156,7 +156,7 @@ class Output:
             small.write(b"\xce")
             self._add_body(message.body_parts(), size, channel, limit)
 
-    def _add_body(self, parts: Sequence[Octets], size: int, channel: int, limit: int) -> None:
+    def _add_body(self, parts: Sequence[BytesLike], size: int, channel: int, limit: int) -> None:
         """Add body frames of `limit` bytes each, except for the last; they are cut from the parts in order."""
         missing = 0
         for part in parts:

@@ -51,7 +51,7 @@ class Registration:
         broker, client, session = self._broker, self._client, self.session
         broker.sessions[session] = None
         broker.limits.connection_opened(client.vhost.name, client.user.name)
-        for totals in (client.vhost.octets, broker.totals.octets):
+        for totals in (client.vhost.byte_totals, broker.totals.byte_totals):
             totals.add(session)
         broker.totals.churn.count_connection_created()
 
@@ -78,7 +78,7 @@ class Registration:
         broker.totals.churn.count_connection_closed()
         steps: list[Step] = [
             partial(broker.limits.connection_closed, client.vhost.name, client.user.name),
-            partial(client.vhost.octets.remove, session),
-            partial(broker.totals.octets.remove, session),
+            partial(client.vhost.byte_totals.remove, session),
+            partial(broker.totals.byte_totals.remove, session),
         ]
         run_all(steps, client.name)

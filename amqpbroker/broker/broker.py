@@ -272,7 +272,7 @@ class Broker:
 
     def counters(self) -> tuple[int, ...]:
         totals, store = self.totals, self.store
-        return (*totals.traffic.counters(), *totals.octets.counters(), *self.gauges(), store.loaded, store.stored)
+        return (*totals.traffic.counters(), *totals.byte_totals.counters(), *self.gauges(), store.loaded, store.stored)
 
     def gauges(self) -> tuple[int, int]:
         """Return the number of ready and of unacknowledged messages in all queues."""

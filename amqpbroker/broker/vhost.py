@@ -82,9 +82,9 @@ class Vhost(Host):
     """One vhost.
 
     definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
-    become invalid. remembered: number of routes that its channels cache. traffic, octets: counters of its channels and
-    connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation and
-    deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
+    become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
+    and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
+    and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -115,7 +115,7 @@ class Vhost(Host):
         self.limits = limits
         self._count_exchanges = count_exchanges
         self.traffic = Totals(CHANNEL_COUNTERS)
-        self.octets = Totals(CONNECTION_COUNTERS)
+        self.byte_totals = Totals(CONNECTION_COUNTERS)
         self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self._sweep = Sweep(name, clock, definitions, self._swept)
@@ -154,7 +154,7 @@ class Vhost(Host):
     # --- counters -----------------------------------------------------------------------------------------------------
 
     def counters(self) -> tuple[int, ...]:
-        return (*self.traffic.counters(), *self.octets.counters(), *self.gauges())
+        return (*self.traffic.counters(), *self.byte_totals.counters(), *self.gauges())
 
     def gauges(self) -> tuple[int, int]:
         """Return the number of ready and of unacknowledged messages in all queues of the vhost."""

@@ -47,7 +47,7 @@ def check(directory: Path) -> None:
     inspection = Inspection(reader)
     names, wrong = _names(directory)
     click.echo(f"segments: {reader.segments}")
-    click.echo(f"octets: {reader.octets}")
+    click.echo(f"bytes: {reader.size_bytes}")
     click.echo(f"batches: {reader.batches}")
     click.echo(f"groups: {reader.groups}")
     click.echo(f"messages: {inspection.publishes}")
@@ -121,7 +121,7 @@ def _names(directory: Path) -> tuple[Names, str]:
 
 def _amount(queues: "Iterable[Copies]") -> str:
     counted = [(len(copies.positions), copies.size) for copies in queues]
-    return f"{sum(count for count, _ in counted)} messages, {sum(octets for _, octets in counted)} octets"
+    return f"{sum(count for count, _ in counted)} messages, {sum(size for _, size in counted)} bytes"
 
 
 def _kind(number: int, names: Names) -> str:

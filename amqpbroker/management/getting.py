@@ -13,7 +13,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.management.formats.messages import got
 from amqpbroker.management.streamed import Parts
 from amqpbroker.management.synced import all_written
-from amqpbroker.message.message import MESSAGE_OCTETS
+from amqpbroker.message.message import MESSAGE_BYTES
 
 if TYPE_CHECKING:
     from amqpbroker.management.call import Call
@@ -48,7 +48,7 @@ class Getting:
         self._encoding = encoding
         self._truncate = truncate
         self._held: list[Entry] = []
-        self._held_octets = 0
+        self._held_bytes = 0
         self._most_held = call.broker.config.bounds.got_bytes
 
     async def parts(self, check: Callable[[], object]) -> Parts:
@@ -77,7 +77,7 @@ class Getting:
         shown: list[dict[str, Any]] = []
         size = 0
         while self._left and len(shown) < SLICE and size < SLICE_BYTES:
-            if self._queue.closed or self._held_octets >= self._most_held:
+            if self._queue.closed or self._held_bytes >= self._most_held:
                 self._left = 0
                 break
             row = self._get()
@@ -99,7 +99,7 @@ class Getting:
             if not no_ack:
                 self._held.append(entry)
                 if entry.position:
-                    self._held_octets += MESSAGE_OCTETS + entry.message.size
+                    self._held_bytes += MESSAGE_BYTES + entry.message.size
             redelivered = entry.redelivered
             vhost.count(redeliver=int(redelivered), **{"get_no_ack" if no_ack else "get": 1})
             compat = call.broker.config.compat

@@ -33,9 +33,9 @@ _ROUTING_KEYS: Final = b"\x0crouting-keysA"
 _ORIGINAL_EXPIRATION_TYPE: Final = 20
 _REASON_TYPE: Final = 7
 _QUEUE_TYPE: Final = 6
-_COUNT_OCTETS: Final = 15
-_REASON_OCTETS: Final = 12
-_QUEUE_OCTETS: Final = 11
+_COUNT_BYTES: Final = 15
+_REASON_BYTES: Final = 12
+_QUEUE_BYTES: Final = 11
 
 #: Tables that are larger than this (about twenty of them) are searched for a field as a whole before they are parsed
 #: one by one.
@@ -125,9 +125,9 @@ class Deaths:
         while at < end:
             reason_at = _behind_count(tables, at)
             queue_at = value_end(tables, reason_at + _REASON_TYPE)
-            if tables[reason_at + _REASON_OCTETS : queue_at] == b"rejected":
+            if tables[reason_at + _REASON_BYTES : queue_at] == b"rejected":
                 return False
-            if tables[queue_at + _QUEUE_OCTETS : value_end(tables, queue_at + _QUEUE_TYPE)] == name:
+            if tables[queue_at + _QUEUE_BYTES : value_end(tables, queue_at + _QUEUE_TYPE)] == name:
                 return True
             at = value_end(tables, at)
         return False
@@ -143,8 +143,8 @@ def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:
         reason_at = _behind_count(tables, at)
         queue_at = value_end(tables, reason_at + _REASON_TYPE)
         if (
-            tables[queue_at + _QUEUE_OCTETS : value_end(tables, queue_at + _QUEUE_TYPE)] == queue
-            and tables[reason_at + _REASON_OCTETS : queue_at] == reason
+            tables[queue_at + _QUEUE_BYTES : value_end(tables, queue_at + _QUEUE_TYPE)] == queue
+            and tables[reason_at + _REASON_BYTES : queue_at] == reason
         ):
             return at
         at = value_end(tables, at)
@@ -160,7 +160,7 @@ def _behind_count(tables: bytes, at: i64) -> i64:
     at += 5
     if tables[at] == _ORIGINAL_EXPIRATION[0]:
         at = value_end(tables, at + _ORIGINAL_EXPIRATION_TYPE)
-    return at + _COUNT_OCTETS
+    return at + _COUNT_BYTES
 
 
 def _table(
@@ -178,10 +178,10 @@ def _table(
     write_i64_be(to, time_s)
     _write(to, _EXCHANGE, exchange)
     to.write(_ROUTING_KEYS)
-    octets: i32 = 0
+    size: i32 = 0
     for key in routing_keys:
-        octets += 5 + len(key)
-    write_i32_be(to, octets)
+        size += 5 + len(key)
+    write_i32_be(to, size)
     for key in routing_keys:
         _write(to, b"S", key)
     table = to.getvalue()

@@ -4,7 +4,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.message.pieces import Octets, Pieces
+from amqpbroker.message.pieces import BytesLike, Pieces
 from amqpbroker.wire.frames import content_body, content_properties, with_properties
 from amqpbroker.wire.properties import headers_of
 from amqpbroker.wire.property_flags import HEADERS
@@ -17,7 +17,7 @@ _HEADERS: Final = HEADERS >> 8
 KEY_BYTES: Final = 255
 
 #: Memory of a message and its entry besides the body, in bytes; close to the measurements of `tests.bench.memory`.
-MESSAGE_OCTETS: Final = 500
+MESSAGE_BYTES: Final = 500
 
 
 #: `Copy.position` of a copy that is to be written soon, and of a copy that is not stored. A position lower than PENDING
@@ -127,7 +127,7 @@ class Message:
         self.undecoded = False
         self._headers = headers
 
-    def body_parts(self) -> list[Octets]:
+    def body_parts(self) -> list[BytesLike]:
         """Return the body as a list of parts, without copying."""
         if self._body is not None:
             return [self._body]

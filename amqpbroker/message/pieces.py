@@ -6,7 +6,7 @@ from typing import Final
 LARGE: Final = 4096
 
 #: Byte objects that will not be changed any more.
-Octets = bytes | bytearray | memoryview
+BytesLike = bytes | bytearray | memoryview
 
 
 class Pieces:
@@ -15,7 +15,7 @@ class Pieces:
     __slots__ = ("parts", "size")
 
     def __init__(self) -> None:
-        self.parts: list[Octets] = []
+        self.parts: list[BytesLike] = []
         self.size: int = 0
 
     def add(self, data: bytes) -> None:

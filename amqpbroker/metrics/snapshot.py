@@ -72,8 +72,8 @@ class NodeRow(NamedTuple):
 class Snapshot:
     """The state for some metrics; parts that were not requested are empty.
 
-    traffic, octets, by_type: counters of all channels, all connections and all queues of each type since the broker
-    started, by name. They never decrease.
+    traffic, byte_totals, by_type: counters of all channels, all connections and all queues of each type since the
+    broker started, by name. They never decrease.
     """
 
     def __init__(self, broker: "Broker", node: "Node") -> None:
@@ -84,7 +84,7 @@ class Snapshot:
         self.connections: list[ConnectionRow] = []
         self.exchanges: list[ExchangeRow] = []
         self.traffic: dict[str, int] = {}
-        self.octets: dict[str, int] = {}
+        self.byte_totals: dict[str, int] = {}
         self.by_type: dict[str, dict[str, int]] = {}
 
     def of_queues(self, name: str) -> int:
@@ -143,7 +143,9 @@ async def _collect_connections(snapshot: Snapshot) -> None:
             info = session.info()
             rows.append(ConnectionRow(info.vhost, info, session, session.counters()))
         await asyncio.sleep(0)
-    snapshot.octets = await _totalled(snapshot.broker.totals.octets, [(row.counted, row.counters) for row in rows])
+    snapshot.byte_totals = await _totalled(
+        snapshot.broker.totals.byte_totals, [(row.counted, row.counters) for row in rows]
+    )
 
 
 async def _collect_exchanges(snapshot: Snapshot) -> None:

@@ -50,7 +50,7 @@ class ClientTransport(asyncio.BufferedProtocol):
     """Between one socket and what serves it.
 
     `reading` has what the loop reads into. `admit(self)` is asked when the socket is there: False closes it at once.
-    `forget(self)` is called when an admitted one is gone. octets: how many have been read.
+    `forget(self)` is called when an admitted one is gone. bytes_read: number of bytes read so far.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         self._reading = True
         #: True after a read that filled the buffer, until `read_on` is called.
         self._waits = False
-        self.octets = 0
+        self.bytes_read = 0
 
     # --- what the event loop calls -----------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class ClientTransport(asyncio.BufferedProtocol):
         return self._read
 
     def buffer_updated(self, nbytes: int) -> None:
-        self.octets += nbytes
+        self.bytes_read += nbytes
         connection = self._connection
         if connection is None or connection.closing:
             return

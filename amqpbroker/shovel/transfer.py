@@ -72,7 +72,7 @@ class Transfer:
         self._unconfirmed: dict[int, Delivery] = {}
         self._refused: list[Delivery] = []
         self._pending: deque[Delivery] = deque()
-        self._octets = 0
+        self._held_bytes = 0
         self._reading = True
         self._blocked = self._full = self._waiting = self._forwarding = False
         self._ended = False
@@ -85,7 +85,7 @@ class Transfer:
             if self._to_take == 0:
                 return  # it returns to the queue when the connection ends
             self._to_take -= 1
-        self._octets += _size(delivery)
+        self._held_bytes += _size(delivery)
         self._pending.append(delivery)
         self._forward()
         self._throttle()
@@ -181,7 +181,7 @@ class Transfer:
 
     def _transferred(self, delivery: Delivery) -> None:
         """Count a message as transferred."""
-        self._octets -= _size(delivery)
+        self._held_bytes -= _size(delivery)
         if self._to_transfer is not None:
             self._to_transfer -= 1
             if self._to_transfer == 0:
@@ -189,7 +189,7 @@ class Transfer:
                 self._ends.finished()
 
     def _throttle(self) -> None:
-        reading = self._octets <= (WINDOW if self._reading else WINDOW // 2)
+        reading = self._held_bytes <= (WINDOW if self._reading else WINDOW // 2)
         if reading is not self._reading:
             self._reading = reading
             self._ends.read(reading)

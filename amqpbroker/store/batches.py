@@ -19,14 +19,14 @@ _EMPTY: Final = Group()
 
 
 class Writing:
-    """A batch to be written. moved: copies that compaction rewrites with it. octets: size of its groups in bytes."""
+    """A batch to be written. moved: copies that compaction rewrites with it. size_bytes: of its groups."""
 
-    __slots__ = ("batch", "moved", "octets")
+    __slots__ = ("batch", "moved", "size_bytes")
 
-    def __init__(self, batch: Batch, moved: list[Moved], octets: int) -> None:
+    def __init__(self, batch: Batch, moved: list[Moved], size_bytes: int) -> None:
         self.batch = batch
         self.moved = moved
-        self.octets = octets
+        self.size_bytes = size_bytes
 
 
 class Encoder:
@@ -73,28 +73,28 @@ class Encoder:
         self._add_rest(gathered.loose)
         if self._compaction.is_due():
             self._compact_from(segment)
-        if to.octets:
+        if to.size_bytes:
             self._close_batch([])
         made, self._made = self._made, []
         return made
 
     def _end_batch(self, moved: list[Moved]) -> None:
         """Complete the batch; further groups go into another batch."""
-        if self._to.octets:
+        if self._to.size_bytes:
             self._close_batch(moved)
             self._to.restart(self._log.next_position())
 
     def _close_batch(self, moved: list[Moved]) -> None:
         """Complete the batch."""
         to = self._to
-        self._made.append(Writing(self._log.batch(to.take()), moved, to.octets))
+        self._made.append(Writing(self._log.batch(to.take()), moved, to.size_bytes))
 
     def _compact_from(self, segment: int) -> None:
         """Rewrite live copies of the oldest segment.
 
         Only segments before `segment` are complete on disk and can be read.
         """
-        left = self._to.octets + sum([writing.octets for writing in self._made])
+        left = self._to.size_bytes + sum([writing.size_bytes for writing in self._made])
         while self._compaction.is_due() and self._log.oldest < segment:
             self._end_batch(self._compact(min(left, self._batch_bytes)))
             left -= self._batch_bytes
@@ -106,7 +106,7 @@ class Encoder:
         self._to.extend(groups)
         living = self._log.living
         living.settle([copy.old for copy in moved])
-        living.add([copy.new for copy in moved], [copy.octets for copy in moved])
+        living.add([copy.new for copy in moved], [copy.size_bytes for copy in moved])
         return moved
 
     def _add_loose(self, entered: list[Copy]) -> None:
@@ -136,7 +136,7 @@ class Encoder:
                     continue
             sizes.append(to.add_lone(copy))
             places.append(copy.position)
-            if to.octets >= self._batch_bytes:
+            if to.size_bytes >= self._batch_bytes:
                 self._log.living.add(places, sizes)
                 places, sizes = [], []
                 self._end_batch([])
@@ -157,7 +157,7 @@ class Encoder:
                     behind += record.returned([(place, copy.delivery_count)])
                 sizes.append(to.add_lone(copy, behind))
                 places.append(copy.position)
-                if to.octets < self._batch_bytes:
+                if to.size_bytes < self._batch_bytes:
                     continue
             self._log.living.add(places, sizes)
             places, sizes = [], []
@@ -186,11 +186,11 @@ class Encoder:
         for copies in publishes:
             delivered = [copy for copy in copies if copy.delivered_ms >= 0]
             data = _publish_record(copies, record.DELIVERED if len(delivered) == len(copies) else 0)
-            first = self._append(data) + record.PUBLISH_OCTETS
-            octets = len(data) // len(copies)
+            first = self._append(data) + record.PUBLISH_BYTES
+            part_bytes = len(data) // len(copies)
             for i, copy in enumerate(copies):
-                copy.position = first + i * record.ENTRY_OCTETS
-            self._log.living.add([copy.position for copy in copies], [octets] * len(copies))
+                copy.position = first + i * record.ENTRY_BYTES
+            self._log.living.add([copy.position for copy in copies], [part_bytes] * len(copies))
             if delivered and len(delivered) < len(copies):
                 back = [(copy.position, copy.delivery_count) for copy in delivered]
                 # The record lacks the flag for delivered copies, so compaction needs the count.
@@ -231,7 +231,7 @@ class Encoder:
         if self._records and self._next + len(data) - self._to.position > self._group_bytes:
             self._end_group()
         if not self._records:
-            self._next = self._to.position + record.GROUP_OCTETS
+            self._next = self._to.position + record.GROUP_BYTES
         at = self._next
         self._records.append(data)
         self._next += len(data)
@@ -240,7 +240,7 @@ class Encoder:
     def _end_group(self) -> None:
         records, self._records = self._records, []
         self._to.add(records[0] if len(records) == 1 else b"".join(records))
-        if self._to.octets >= self._batch_bytes:
+        if self._to.size_bytes >= self._batch_bytes:
             self._end_batch([])
 
     def _settled(self, positions: list[int]) -> bytes:

@@ -17,11 +17,11 @@ _SKIP_BYTES = 4096
 
 
 class Moved(NamedTuple):
-    """A copy that is rewritten. octets: its part of the new record in bytes."""
+    """A copy that is rewritten. size_bytes: its part of the new record."""
 
     old: int
     new: int
-    octets: int
+    size_bytes: int
 
 
 class Compaction:
@@ -56,7 +56,7 @@ class Compaction:
             return False
         if oldest == self._segment:
             return self._at < log.batches_in(oldest).stop
-        return log.size > 2 * log.living.octets + SPARE_SEGMENTS * log.segment_bytes
+        return log.size > 2 * log.living.size_bytes + SPARE_SEGMENTS * log.segment_bytes
 
     def step(self, position: int, written: int) -> tuple[list[bytes], list[Moved]]:
         """Return the groups to write from `position` on, and the entries that they move.
@@ -85,15 +85,15 @@ class Compaction:
         while left > 0 and self._at < span.stop:
             if self._at == self._stop:
                 self._at, self._stop = log.groups(self._at)
-            start, octets = self._at, self._stop - self._at
+            start, size_bytes = self._at, self._stop - self._at
             offset = start & OFFSET_MASK
-            living = log.living.of(oldest).between(offset, offset + octets)
+            living = log.living.of(oldest).between(offset, offset + size_bytes)
             if not living:
-                left -= min(octets, _SKIP_BYTES)
+                left -= min(size_bytes, _SKIP_BYTES)
                 self._at = self._stop
                 continue
-            data = self._groups(start, octets, left)
-            left -= octets
+            data = self._groups(start, size_bytes, left)
+            left -= size_bytes
             self._at = start + len(data)
             living.reverse()
             for _, last in record.payloads(data):
@@ -103,14 +103,14 @@ class Compaction:
                 if inside:
                     position = self._copy(parts, moved, position, data, inside, start)
 
-    def _groups(self, position: int, octets: int, wanted: int) -> bytes:
-        """Return whole groups from a range of `octets` bytes: about `wanted` bytes, or one larger group."""
-        data = self._log.read(position, min(octets, max(STEP_BYTES, wanted)))
-        if len(data) == octets:
+    def _groups(self, position: int, size_bytes: int, wanted: int) -> bytes:
+        """Return whole groups from a range of that size: about `wanted` bytes, or one larger group."""
+        data = self._log.read(position, min(size_bytes, max(STEP_BYTES, wanted)))
+        if len(data) == size_bytes:
             return data
         end = record.groups_end(data)
         if not end:
-            return self._log.read(position, min(octets, record.first_group(data)))
+            return self._log.read(position, min(size_bytes, record.first_group(data)))
         return data[:end]
 
     def _copy(

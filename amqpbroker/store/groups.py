@@ -14,18 +14,18 @@ from amqpbroker.store.stored import frames_of, record_flags
 _LARGE: Final = 16 * 1024
 
 #: Position of the entry in a group with one message in one queue.
-LONE_ENTRY: Final = record.GROUP_OCTETS + record.PUBLISH_OCTETS
+LONE_ENTRY: Final = record.GROUP_BYTES + record.PUBLISH_BYTES
 
 #: The first bytes of a publish record with one entry and no extra keys, without its flags, priority and address.
 _LONE: Final = ord("P") << 56 | 1 << 8
 
 
 class Groups:
-    """Groups in order. position: where the next one begins. octets: number of bytes before it."""
+    """Groups in order. position: where the next one begins. size_bytes: of the groups before it."""
 
     def __init__(self, start: int) -> None:
         self.position: int = start
-        self.octets: int = 0
+        self.size_bytes: int = 0
         self._parts: list[bytes] = []
         self._small = BytesWriter()
         self._head = BytesWriter()
@@ -36,10 +36,10 @@ class Groups:
         write_i64_be(self._small, size << 32 | i64(crc32(payload)))
         if size < _LARGE:
             self._small.write(payload)
-            self.position += record.GROUP_OCTETS + size
-            self.octets += record.GROUP_OCTETS + size
+            self.position += record.GROUP_BYTES + size
+            self.size_bytes += record.GROUP_BYTES + size
         else:
-            self._append(payload, record.GROUP_OCTETS + len(payload))
+            self._append(payload, record.GROUP_BYTES + len(payload))
 
     def add_lone(self, copy: Copy, behind: bytes = b"") -> int:
         """Add a group of one copy, whose message has no extra keys, and the records `behind` it; set its position.
@@ -77,16 +77,16 @@ class Groups:
         write_i64_be(small, payload << 32 | i64(checksum))
         small.write(before)
         copy.position = self.position + LONE_ENTRY
-        octets = record.GROUP_OCTETS + payload
+        size_bytes = record.GROUP_BYTES + payload
         if len(frames) < _LARGE:
             small.write(frames)
-            self.position += octets
-            self.octets += octets
+            self.position += size_bytes
+            self.size_bytes += size_bytes
         else:
-            self._append(frames, octets)
+            self._append(frames, size_bytes)
         if behind:
             self._small.write(behind)
-        return octets - len(behind)
+        return size_bytes - len(behind)
 
     def extend(self, groups: list[bytes]) -> None:
         """Add groups that are encoded already."""
@@ -102,12 +102,12 @@ class Groups:
     def restart(self, start: int) -> None:
         """Begin another batch after the bytes that were taken."""
         self.position = start
-        self.octets = 0
+        self.size_bytes = 0
 
-    def _append(self, data: bytes, octets: int) -> None:
-        """Append `data`. octets: its size plus the bytes added to the buffer before it."""
-        self.position += octets
-        self.octets += octets
+    def _append(self, data: bytes, size_bytes: int) -> None:
+        """Append `data`. size_bytes: its size plus the bytes added to the buffer before it."""
+        self.position += size_bytes
+        self.size_bytes += size_bytes
         if len(data) < _LARGE:
             self._small.write(data)
         else:

@@ -7,36 +7,36 @@ from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
 
 class Living:
-    """The entries of one segment that are not settled. count: number of entries. octets: bytes of the segment they
+    """The entries of one segment that are not settled. count: number of entries. size_bytes: bytes of the segment they
     need.
 
     Each entry takes eight bytes of memory and no object.
     """
 
-    __slots__ = ("_next", "_octets", "_offsets", "count", "octets")
+    __slots__ = ("_next", "_offsets", "_sizes", "count", "size_bytes")
 
     def __init__(self) -> None:
         self.count: int = 0
-        self.octets: int = 0
+        self.size_bytes: int = 0
         self._offsets: array[int] = array("I")
-        self._octets: array[int] = array("I")  # 0 for settled entries
+        self._sizes: array[int] = array("I")  # 0 for settled entries
         self._next: int = 0
 
-    def add(self, offset: int, octets: int) -> None:
-        """Add an entry after all others. octets: its part of its record in bytes, at least 1."""
+    def add(self, offset: int, size_bytes: int) -> None:
+        """Add an entry after all others. size_bytes: its part of its record, at least 1."""
         self._offsets.append(offset)
-        self._octets.append(octets)
+        self._sizes.append(size_bytes)
         self.count += 1
-        self.octets += octets
+        self.size_bytes += size_bytes
 
-    def extend(self, positions: list[int], octets: list[int]) -> None:
+    def extend(self, positions: list[int], sizes: list[int]) -> None:
         """Add entries by their positions."""
         offsets = self._offsets
         for position in positions:
             offsets.append(position & OFFSET_MASK)
-        self._octets.extend(octets)
+        self._sizes.extend(sizes)
         self.count += len(positions)
-        self.octets += sum(octets)
+        self.size_bytes += sum(sizes)
 
     def settle(self, offset: int) -> int:
         """Remove an entry; return its bytes, 0 if it was not live."""
@@ -48,12 +48,12 @@ class Living:
             if index == len(offsets) or offsets[index] != offset:
                 return 0
         self._next = index + 1
-        octets = self._octets[index]
-        if octets:
-            self._octets[index] = 0
+        size_bytes = self._sizes[index]
+        if size_bytes:
+            self._sizes[index] = 0
             self.count -= 1
-            self.octets -= octets
-        return octets
+            self.size_bytes -= size_bytes
+        return size_bytes
 
     def settle_all(self, offsets: list[int]) -> None:
         """Remove entries."""
@@ -63,26 +63,24 @@ class Living:
             for offset in offsets:
                 self.settle(offset)
             return
-        octets = self._octets[start:stop]
-        self._octets[start:stop] = array("I", bytes(octets.itemsize * len(octets)))
+        sizes = self._sizes[start:stop]
+        self._sizes[start:stop] = array("I", bytes(sizes.itemsize * len(sizes)))
         self._next = stop
-        self.count -= len(octets) - octets.count(0)
-        self.octets -= sum(octets)
+        self.count -= len(sizes) - sizes.count(0)
+        self.size_bytes -= sum(sizes)
 
     def has(self, offset: int) -> bool:
         """Return whether there is a live entry at the offset."""
         index = bisect_left(self._offsets, offset)
-        return index < len(self._offsets) and self._offsets[index] == offset and self._octets[index] > 0
+        return index < len(self._offsets) and self._offsets[index] == offset and self._sizes[index] > 0
 
     def between(self, start: int, stop: int) -> list[int]:
         """Return the offsets of the live entries from `start` on and before `stop`."""
         first = bisect_left(self._offsets, start)
         last = bisect_left(self._offsets, stop, first)
-        if not any(self._octets[first:last]):
+        if not any(self._sizes[first:last]):
             return []
-        return [
-            offset for offset, octets in zip(self._offsets[first:last], self._octets[first:last], strict=True) if octets
-        ]
+        return [offset for offset, size in zip(self._offsets[first:last], self._sizes[first:last], strict=True) if size]
 
 
 class LivingBySegment:
@@ -112,14 +110,14 @@ class LivingBySegment:
         self._segments.pop(number, None)
 
     @property
-    def octets(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes that live entries need, in all segments."""
-        return sum([living.octets for living in self._segments.values()])
+        return sum([living.size_bytes for living in self._segments.values()])
 
-    def add(self, positions: list[int], octets: list[int]) -> None:
-        """Add entries of one segment, after all others. octets: their parts of their records in bytes."""
+    def add(self, positions: list[int], sizes: list[int]) -> None:
+        """Add entries of one segment, after all others. sizes: their parts of their records in bytes."""
         if positions:
-            self.of(positions[0] >> OFFSET_BITS).extend(positions, octets)
+            self.of(positions[0] >> OFFSET_BITS).extend(positions, sizes)
 
     def settle(self, positions: list[int]) -> None:
         """Remove the entries at these positions."""

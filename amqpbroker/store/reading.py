@@ -24,7 +24,7 @@ _ALONE_BYTES: Final = 4096
 _LARGE_BYTES: Final = 65536
 
 #: Size of a publish record's head and its first entry, the position of most copies.
-_COPY_OCTETS: Final = record.PUBLISH_OCTETS + record.ENTRY_OCTETS
+_COPY_BYTES: Final = record.PUBLISH_BYTES + record.ENTRY_BYTES
 
 _PUBLISH: Final = ord("P")
 
@@ -69,17 +69,17 @@ class LogReading(Reading):
     def message(self, position: int) -> Message:
         if self._moves is not None:
             position = self._moves.present(position)
-        start = position - record.PUBLISH_OCTETS
-        if start < self._base or start - self._base + _COPY_OCTETS > len(self._data):
-            self._read(start, _COPY_OCTETS)
+        start = position - record.PUBLISH_BYTES
+        if start < self._base or start - self._base + _COPY_BYTES > len(self._data):
+            self._read(start, _COPY_BYTES)
         entry: i64 = position - self._base
         self.deadline_ms = read_i64_be(self._data, entry + record.DEADLINE_AT)
         index: i64 = i64(read_i16_be(self._data, entry + record.INDEX_AT))
         if index:
             # The message is in several queues, and this copy is not the first.
-            start -= (index & 0xFFFF) * record.ENTRY_OCTETS
+            start -= (index & 0xFFFF) * record.ENTRY_BYTES
             if start < self._base:
-                self._read(start, _COPY_OCTETS)
+                self._read(start, _COPY_BYTES)
         return self._message(start)
 
     def _message(self, start: int) -> Message:
@@ -87,7 +87,7 @@ class LogReading(Reading):
         data = self._data
         at: i64 = start - self._base
         entries: i64 = i64(read_i16_be(data, at + record.COUNT_AT))
-        address_at: i64 = at + record.PUBLISH_OCTETS + (entries & 0xFFFF) * record.ENTRY_OCTETS
+        address_at: i64 = at + record.PUBLISH_BYTES + (entries & 0xFFFF) * record.ENTRY_BYTES
         address_size: i64 = i64(read_i16_be(data, at + record.ADDRESS_AT))
         frames_at: i64 = address_at + (address_size & 0xFFFF)
         frames_size: i64 = i64(read_i32_be(data, at + record.FRAMES_AT))
@@ -146,5 +146,5 @@ class LogReading(Reading):
         # If this fails, the earlier contents of the buffer remain usable.
         self._data = self._log.read(position, max(least, wanted))
         self._base = position
-        if len(self._data) < _COPY_OCTETS:
+        if len(self._data) < _COPY_BYTES:
             raise record.DamagedError(0, "a publish record is cut off")

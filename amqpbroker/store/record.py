@@ -37,8 +37,8 @@ SETTLE = b"S"
 RETURNED = b"R"
 
 #: Sizes of these structures, and offsets of the fields of a publish record and of an entry, for in-place reads.
-GROUP_OCTETS: Final = 8
-PUBLISH_OCTETS: Final = 17
+GROUP_BYTES: Final = 8
+PUBLISH_BYTES: Final = 17
 FLAGS_AT: Final = 1
 PRIORITY_AT: Final = 2
 EXTRA_KEYS_AT: Final = 3
@@ -47,7 +47,7 @@ COUNT_AT: Final = 5
 ADDRESS_AT: Final = 7
 FRAMES_AT: Final = 9
 SIZE_AT: Final = 13
-ENTRY_OCTETS: Final = 24
+ENTRY_BYTES: Final = 24
 DEADLINE_AT: Final = 12
 INDEX_AT: Final = 22
 
@@ -110,14 +110,14 @@ class Visitor(metaclass=ABCMeta):
         deadline_ms: int,
         delivery_count: int,
         size: int,
-        octets: int,
+        part_bytes: int,
         priority: int,
         delivered: bool,
     ) -> None:
-        """Handle an entry: one queue's copy of a message with a body of `size` bytes. octets: its part of the record.
+        """Handle an entry: one queue's copy of a message with a body of `size` bytes.
 
-        priority: of the message; -1 if its properties have none. delivered: the copy was delivered before the record
-        was written.
+        part_bytes: its part of the record. priority: of the message; -1 if its properties have none. delivered: the
+        copy was delivered before the record was written.
         """
 
     @abstractmethod
@@ -358,13 +358,15 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
         _, flags, priority, extra, _, count, address, frames, size = PUBLISH_HEAD.unpack_from(data, offset)
         offset += PUBLISH_HEAD.size
         delivered = flags & DELIVERED != 0
-        octets = (PUBLISH_HEAD.size + count * ENTRY.size + address + frames) // (count or 1)
+        part_bytes = (PUBLISH_HEAD.size + count * ENTRY.size + address + frames) // (count or 1)
         frames_at = _end(data, offset + count * ENTRY.size + address, extra)
         if not priority and _lacks_priority(data, frames_at, frames):
             priority = -1
         for _ in range(count):
             queue_id, sequence, deadline_ms, delivery_count, _ = ENTRY.unpack_from(data, offset)
-            visitor.entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority, delivered)
+            visitor.entered(
+                offset, queue_id, sequence, deadline_ms, delivery_count, size, part_bytes, priority, delivered
+            )
             offset += ENTRY.size
         return frames_at + int(frames)
     _, count = LIST_HEAD.unpack_from(data, offset)

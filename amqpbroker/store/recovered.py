@@ -97,7 +97,7 @@ class Recovered(record.Visitor):
         deadline_ms: int,
         delivery_count: int,
         size: int,
-        octets: int,
+        part_bytes: int,
         priority: int,
         delivered: bool,
     ) -> None:
@@ -109,7 +109,7 @@ class Recovered(record.Visitor):
         copies.deadlines_ms.append(deadline_ms)
         copies.sizes.append(size)
         copies.priorities.append(priority)
-        self._entries.add(offset, octets)
+        self._entries.add(offset, part_bytes)
         if delivery_count or delivered:
             self.returned[self._base + offset] = delivery_count
 

@@ -21,8 +21,8 @@ class Sent:
     def __init__(self, client: ClientTransport, peers: Peers) -> None:
         self._client = client
         self._arrived = False
-        self._octets = client.octets
-        self._arrived_octets = 0
+        self._bytes_read = client.bytes_read
+        self._arrived_bytes = 0
         self._quiet = 0
         self._held = 0
         self._target = 0
@@ -41,14 +41,14 @@ class Sent:
             if self._read(sock) < self._target and not (received(sock) is None and not unread(sock)):
                 return False
             self._arrived = True
-            self._octets = self._arrived_octets = client.octets
-        more = client.octets - self._arrived_octets
+            self._bytes_read = self._arrived_bytes = client.bytes_read
+        more = client.bytes_read - self._arrived_bytes
         if not client.reading and not more:
             return False
         if not client.encrypted or more > _IN_TLS_BYTES:
             return True
-        self._quiet = self._quiet + 1 if client.octets == self._octets and not client.paused else 0
-        self._octets = client.octets
+        self._quiet = self._quiet + 1 if client.bytes_read == self._bytes_read and not client.paused else 0
+        self._bytes_read = client.bytes_read
         return self._quiet >= _ENOUGH
 
     @property
@@ -66,7 +66,7 @@ class Sent:
     @property
     def progress(self) -> tuple[int, int]:
         """Value that changes while bytes are handled."""
-        return self._client.octets, self._client.unwritten
+        return self._client.bytes_read, self._client.unwritten
 
     def __str__(self) -> str:
         client = self._client
@@ -77,4 +77,4 @@ class Sent:
     def _read(self, sock: Any) -> int:
         """Return the number of the client's bytes that were read from the socket."""
         came = received(sock)
-        return self._client.octets if came is None else came - unread(sock)
+        return self._client.bytes_read if came is None else came - unread(sock)

@@ -13,7 +13,7 @@ _REQUEST: Final = 1
 _WITH_TCP_INFO: Final = 2
 _ANY: Final = 0xFFFFFFFF
 _NETLINK_HEAD: Final = 16
-_MESSAGE_OCTETS: Final = 72
+_MESSAGE_BYTES: Final = 72
 _WRITE_QUEUE_AT: Final = _NETLINK_HEAD + 60
 _TCP_INFO_TYPE: Final = 2
 
@@ -25,7 +25,7 @@ _LINUX: Final[bool] = _AF_NETLINK is not None and _TCP_INFO is not None and sys.
 #: Offset in struct tcp_info of <linux/tcp.h>, whose first byte is tcpi_state.
 _ACKED_AT: Final = 120
 _RECEIVED_AT: Final = 128
-_TCP_INFO_OCTETS: Final = 136
+_TCP_INFO_BYTES: Final = 136
 
 #: The most unread bytes that are counted in a socket where the system has no call for their number.
 _PEEKED_BYTES: Final = 256 * 1024
@@ -91,14 +91,14 @@ def _ends(sock: Any) -> tuple[int, tuple[bytes, int], tuple[bytes, int]]:
 
 def _written(answer: bytes) -> int:
     """Return the bytes written, from the kernel's answer. Raises ValueError if the answer has no such socket."""
-    if len(answer) < _NETLINK_HEAD + _MESSAGE_OCTETS or answer[4:6] != struct.pack("=H", _BY_FAMILY):
+    if len(answer) < _NETLINK_HEAD + _MESSAGE_BYTES or answer[4:6] != struct.pack("=H", _BY_FAMILY):
         raise ValueError("no such socket")
     state = answer[_NETLINK_HEAD + 1]
     (unacked,) = struct.unpack_from("=I", answer, _WRITE_QUEUE_AT)
-    at = _NETLINK_HEAD + _MESSAGE_OCTETS
+    at = _NETLINK_HEAD + _MESSAGE_BYTES
     while at + 4 <= len(answer):
         size, kind = struct.unpack_from("=HH", answer, at)
-        if kind == _TCP_INFO_TYPE and size >= 4 + _TCP_INFO_OCTETS:
+        if kind == _TCP_INFO_TYPE and size >= 4 + _TCP_INFO_BYTES:
             (acked,) = struct.unpack_from("=Q", answer, at + 4 + _ACKED_AT)
             return int(acked) + int(unacked) - 1 - (state in _HAS_ENDED)  # the first byte is that of the handshake
         at += max(4, size + 3 & ~3)
@@ -110,13 +110,13 @@ def received(sock: Any) -> int | None:
     if not _LINUX:
         return None
     try:
-        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_OCTETS)
+        info = sock.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _TCP_INFO_BYTES)
     except OSError:
         return None
-    if len(info) < _TCP_INFO_OCTETS:
+    if len(info) < _TCP_INFO_BYTES:
         return None
-    (octets,) = struct.unpack_from("=Q", info, _RECEIVED_AT)
-    return int(octets) - (info[0] in _PEER_HAS_ENDED)
+    (size,) = struct.unpack_from("=Q", info, _RECEIVED_AT)
+    return int(size) - (info[0] in _PEER_HAS_ENDED)
 
 
 def unread(sock: Any) -> int:

@@ -178,7 +178,7 @@ def main() -> None:
                 eventually(lambda end=end: end.status("in") == {}, lambda: "it is still there")
         with check("cut-line"):
             port = int(there_uri.rsplit(":", 1)[1])
-            with CutLine(port, seed=7, octets=(1_000, 20_000)) as line:
+            with CutLine(port, seed=7, after_bytes=(1_000, 20_000)) as line:
                 far = f"amqp://127.0.0.1:{line.port}"
                 here.shovel(
                     "cut", src_uri="amqp://", src_queue="k", src_prefetch_count=50, dest_uri=far, dest_queue="l"

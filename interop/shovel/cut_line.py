@@ -8,18 +8,18 @@ import threading
 
 class CutLine:
     """Forwards connections to 127.0.0.1:`target` until it cuts them: in the middle of whatever they say, each after a
-    random number of octets. For a while after a cut nobody answers. Use it in a `with`.
+    random number of bytes. For a while after a cut nobody answers. Use it in a `with`.
 
     cuts: how many there were. whole: set it to have connections last.
     """
 
-    def __init__(self, target, seed, octets=(2_000, 80_000)):
+    def __init__(self, target, seed, after_bytes=(2_000, 80_000)):
         self.target = target
         self.port = 0
         self.cuts = 0
         self.whole = False
         self._chance = random.Random(seed)
-        self._octets = octets
+        self._after_bytes = after_bytes
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._down_until = 0.0
@@ -60,7 +60,7 @@ class CutLine:
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
             ends.append(far_writer)
             self._writers.add(far_writer)
-            left = [self._chance.randint(*self._octets)]
+            left = [self._chance.randint(*self._after_bytes)]
             pumps = [self._pump(reader, far_writer, left), self._pump(far_reader, writer, left)]
             _, pending = await asyncio.wait(map(asyncio.ensure_future, pumps), return_when=asyncio.FIRST_COMPLETED)
             for pump in pending:

@@ -106,7 +106,7 @@ def test_empty_message_is_published_before_an_alarm_blocks_the_connection(
 
 
 def test_an_alarm_within_a_message_blocks_at_the_next_frame(client: Wire, other: Wire, broker: Broker) -> None:
-    data = published("q", b"123456", frame_max=11)  # body frames of three octets
+    data = published("q", b"123456", frame_max=11)  # body frames of three bytes
     client.feed(data[:-11])
     broker.alarms.set("disk")
     assert other.depth("q") == 0

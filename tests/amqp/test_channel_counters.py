@@ -214,7 +214,7 @@ def test_churn_and_logins_are_counted():
     )
 
 
-def test_octets(broker: Broker, connect: Callable[..., Wire]):
+def test_bytes(broker: Broker, connect: Callable[..., Wire]):
     client = connect()
     before = client.connection.info()
     received, sent = before.recv_oct, before.send_oct
@@ -226,5 +226,5 @@ def test_octets(broker: Broker, connect: Callable[..., Wire]):
     info = client.connection.info()
     assert (info.recv_oct, info.send_oct) == (received + len(data), sent + len(answer))
     client.connection.lost()
-    for octets in (broker.totals.octets, broker.vhost("/").octets):
-        assert octets.counters() == (info.recv_oct, info.send_oct, info.recv_cnt, info.send_cnt)
+    for byte_totals in (broker.totals.byte_totals, broker.vhost("/").byte_totals):
+        assert byte_totals.counters() == (info.recv_oct, info.send_oct, info.recv_cnt, info.send_cnt)

@@ -202,8 +202,8 @@ def test_confirms_to_a_publisher_that_does_not_read_take_constant_memory(broker:
 
 def test_incomplete_frame_is_handled_once_its_last_byte_arrives(client: Wire) -> None:
     data = method("queue.declare", queue="q")
-    for octet in data[:-1]:
-        client.connection.feed(bytes((octet,)))
+    for byte in data[:-1]:
+        client.connection.feed(bytes((byte,)))
         assert client.receive() == []
     client.connection.feed(data[-1:])
     assert [got.name for got in client.receive()] == ["queue.declare-ok"]

@@ -107,8 +107,8 @@ def test_method_of_the_wrong_length_is_a_syntax_error(broker: Broker, name: str,
         client = Wire(broker).log_in()
         client.feed(frame(METHOD, number, payload) + header(1, number) + frame(BODY, number, b"x"))
         (got,) = client.receive()
-        octets = ",".join(map(str, payload[4:]))
-        assert got.arguments["reply_text"] == f"FRAME_ERROR - cannot decode <<{octets}>>"
+        numbers = ",".join(map(str, payload[4:]))
+        assert got.arguments["reply_text"] == f"FRAME_ERROR - cannot decode <<{numbers}>>"
         assert got.arguments["class_id"] << 16 | got.arguments["method_id"] == methods.BY_NAME[name].ids
 
 
@@ -127,5 +127,5 @@ def test_publish_that_cannot_be_decoded_is_refused_before_its_content(client: Wi
 @pytest.mark.parametrize(("size", "shown"), [(16, "all"), (17, "first 16")])
 def test_error_of_an_invalid_frame_shows_its_first_16_bytes(client: Wire, size: int, shown: str) -> None:
     client.feed(frame(4, 1, bytes(range(1, size + 1))))
-    octets = ",".join(map(str, range(1, 17)))
-    assert client.closed()[1] == f"FRAME_ERROR - type 4, {shown} octets = <<{octets}>>: unknown_frame"
+    numbers = ",".join(map(str, range(1, 17)))
+    assert client.closed()[1] == f"FRAME_ERROR - type 4, {shown} octets = <<{numbers}>>: unknown_frame"

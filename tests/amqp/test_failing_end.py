@@ -111,7 +111,7 @@ def _counts(broker: Broker) -> dict[str, object]:
         "channels of users": dict(limits._channels_of_users),
         "channels": limits._channels,
         "totals of channels": (len(vhost.traffic.members), len(broker.totals.traffic.members)),
-        "totals of connections": (len(vhost.octets.members), len(broker.totals.octets.members)),
+        "totals of connections": (len(vhost.byte_totals.members), len(broker.totals.byte_totals.members)),
         "routes": vhost.remembered,
         "consumers": [len(queue.consumers.all) for queue in vhost.queues.values()],
         "ready": [queue.ready_count for queue in vhost.queues.values() if queue.name != "events"],

@@ -92,9 +92,9 @@ def test_a_silent_client_is_disconnected_without_notice_after_two_checks(
 
 
 def test_any_received_byte_counts_as_a_heartbeat(client: Wire, clock: ManualClock) -> None:
-    for octet in HEARTBEAT_FRAME * 4:
+    for byte in HEARTBEAT_FRAME * 4:
         clock.advance(INTERVAL_S * 1500)
-        client.connection.feed(bytes((octet,)))
+        client.connection.feed(bytes((byte,)))
     assert not client.connection.closing
     assert client.call(1, "basic.qos").name == "basic.qos-ok"
 

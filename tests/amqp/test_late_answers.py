@@ -121,8 +121,8 @@ def test_frames_are_handled_in_order_after_a_late_backend_answer(client: Wire, b
 
 def test_socket_is_not_read_while_the_auth_backend_is_asked(client: Wire, backend: LateBackend) -> None:
     client.feed(start_ok())
-    for octet in opening():
-        client.feed(bytes((octet,)))
+    for byte in opening():
+        client.feed(bytes((byte,)))
         client.turn()
         assert not client.connection.reading
     assert backend.asked == [("identify", "guest")]

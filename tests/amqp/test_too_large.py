@@ -135,14 +135,14 @@ def test_client_can_close_the_connection_within_a_large_body(client: Wire, broke
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("frame_octets", [1000, 100_000])
-def test_message_above_max_message_size_takes_no_memory(broker: Broker, frame_octets: int) -> None:
+@pytest.mark.parametrize("frame_bytes", [1000, 100_000])
+def test_message_above_max_message_size_takes_no_memory(broker: Broker, frame_bytes: int) -> None:
     client = Wire(broker).log_in()
-    whole = frame(BODY, 1, b"x" * frame_octets)
+    whole = frame(BODY, 1, b"x" * frame_bytes)
     client.feed(announced(1 << 40))
     tracemalloc.start()
     try:
-        for _ in range(20_000_000 // frame_octets):
+        for _ in range(20_000_000 // frame_bytes):
             client.connection.feed(whole[:700])
             client.connection.feed(whole[700:])
         assert tracemalloc.get_traced_memory()[1] < 1_000_000

@@ -237,13 +237,13 @@ def circulate(port: int, cells: Cells, connections: int, batch: int, size: int) 
 
 def _bytes_of_deliveries(client: LoadClient, count: int) -> int:
     """Receive that many messages, each with a body of one frame; return the number of bytes."""
-    octets = bodies = 0
+    size = bodies = 0
     for kind, payload in client.frames():
-        octets += len(payload) + 8
+        size += len(payload) + 8
         bodies += kind == BODY
         if bodies == count:
             break
-    return octets
+    return size
 
 
 def publish_paced(port: int, cells: Cells, what: Repeated, rate: int) -> None:

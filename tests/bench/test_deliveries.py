@@ -73,9 +73,9 @@ def test_delivery_received_byte_by_byte_is_counted(pair):
     broker, client = pair
     counted = Deliveries(Client(client))
     (part,) = delivered(1)
-    for octet in part:
+    for byte in part:
         assert counted.count in (0, 1)
-        broker.sendall(bytes((octet,)))
+        broker.sendall(bytes((byte,)))
         counted.receive()
     assert counted.count == 1
 

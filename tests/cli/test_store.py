@@ -18,7 +18,7 @@ from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.wire.frames import content as content_frames
 
-#: Distance of the entries of messages that are told apart by a body of one octet.
+#: Distance of the entries of messages that are told apart by a body of one byte.
 HEADS = record.SEGMENT_HEAD.size + record.BATCH_HEAD.size + record.GROUP_HEAD.size + record.PUBLISH_HEAD.size
 
 
@@ -105,20 +105,20 @@ def test_store_check_counts_segments_records_and_messages(directory):
     directory.write(record.publish(content(b"both"), [(1, 3, 0, 0), (7, 2, 0, 0)]))
     directory.define(orders=1)
     status, figures, findings = check(directory.path)
-    octets = sum(directory.segment(number).stat().st_size for number in (1, 2))
+    size = sum(directory.segment(number).stat().st_size for number in (1, 2))
     assert (status, findings) == (0, [])
     assert figures == {
         "segments": "2",
-        "octets": str(octets),
+        "bytes": str(size),
         "batches": "3",
         "groups": "6",
         "messages": "4",
         "copies": "5",
         "settled": "1",
         "returned": "1",
-        "living": "4 messages, 11 octets",
-        "queue orders": "2 messages, 6 octets",
-        "queue #7, which the definitions do not know": "2 messages, 5 octets",
+        "living": "4 messages, 11 bytes",
+        "queue orders": "2 messages, 6 bytes",
+        "queue #7, which the definitions do not know": "2 messages, 5 bytes",
         "errors": "0",
     }
 
@@ -145,9 +145,9 @@ def test_check_names_exchanges_that_hold_messages(directory):
     status, figures, findings = check(directory.path)
     assert (status, findings) == (0, [])
     assert {name: figure for name, figure in figures.items() if name.startswith(("queue", "exchange"))} == {
-        "queue orders": "1 messages, 6 octets",
-        "exchange late": "1 messages, 4 octets",
-        "exchange 'late too' vhost=other": "1 messages, 4 octets",
+        "queue orders": "1 messages, 6 bytes",
+        "exchange late": "1 messages, 4 bytes",
+        "exchange 'late too' vhost=other": "1 messages, 4 bytes",
     }
 
 
@@ -176,13 +176,13 @@ def test_store_check_reads_version_1_definitions_without_changing_them(directory
         connection.execute("INSERT INTO queue (vhost, name, auto_delete, arguments) VALUES ('/', 'orders', 0, x'')")
         connection.commit()
     before = directory.tree()
-    assert check(directory.path)[1]["queue orders"] == "1 messages, 1 octets"
+    assert check(directory.path)[1]["queue orders"] == "1 messages, 1 bytes"
     assert directory.tree() == before
 
 
 def test_store_check_finds_no_errors_in_an_unused_directory(directory):
     status, figures, findings = check(directory.path)
-    assert (status, figures["segments"], figures["living"], findings) == (0, "0", "0 messages, 0 octets", [])
+    assert (status, figures["segments"], figures["living"], findings) == (0, "0", "0 messages, 0 bytes", [])
 
 
 def test_store_check_reports_an_end_torn_at_any_byte_as_a_note(directory):
@@ -193,7 +193,7 @@ def test_store_check_reports_an_end_torn_at_any_byte_as_a_note(directory):
     for end in range(whole + 1, len(data)):
         directory.segment().write_bytes(data[:end])
         status, figures, findings = check(directory.path)
-        assert (status, figures["living"]) == (0, "1 messages, 1 octets")
+        assert (status, figures["living"]) == (0, "1 messages, 1 bytes")
         (note,) = findings
         assert note.startswith(f"note: {directory.segment()}: at offset {whole}: a torn end of {end - whole} bytes (")
 
@@ -204,7 +204,7 @@ def test_a_segment_torn_within_its_header_is_a_note(directory):
     directory.write(publish(2))
     directory.segment(2).write_bytes(directory.segment(2).read_bytes()[:9])
     status, figures, findings = check(directory.path)
-    assert (status, figures["living"], len(findings)) == (0, "1 messages, 1 octets", 1)
+    assert (status, figures["living"], len(findings)) == (0, "1 messages, 1 bytes", 1)
     assert findings[0].startswith(f"note: {directory.segment(2)}: at offset 0: a torn end of 9 bytes")
 
 
@@ -246,7 +246,7 @@ def test_store_check_reports_each_damaged_place_and_reads_the_rest(directory):
         f"error: {directory.segment()}: at offset {starts[5]}: a group's checksum is wrong",
     ]
     assert figures["errors"] == "3"
-    assert figures["living"] == "9 messages, 9 octets"
+    assert figures["living"] == "9 messages, 9 bytes"
 
 
 def test_a_group_of_a_wrong_length_hides_the_rest_of_its_batch_only(directory):
@@ -256,7 +256,7 @@ def test_a_group_of_a_wrong_length_hides_the_rest_of_its_batch_only(directory):
     directory.change(place)
     status, figures, findings = check(directory.path)
     size = second - first
-    assert (status, figures["living"]) == (1, "2 messages, 2 octets")
+    assert (status, figures["living"]) == (1, "2 messages, 2 bytes")
     assert findings == [
         f"error: {directory.segment()}: at offset {place}: a group's length is wrong: {2 * size} bytes cannot be read"
     ]
@@ -268,7 +268,7 @@ def test_store_check_reports_a_cut_off_batch_in_an_earlier_segment(directory):
     directory.write(publish(2))
     directory.segment(1).write_bytes(directory.segment(1).read_bytes()[:-1])
     status, figures, findings = check(directory.path)
-    assert (status, figures["living"]) == (1, "1 messages, 1 octets")
+    assert (status, figures["living"]) == (1, "1 messages, 1 bytes")
     assert findings[0].startswith(
         f"error: {directory.segment(1)}: at offset {record.SEGMENT_HEAD.size}: batch 1 is cut off"
     )
@@ -283,7 +283,7 @@ def test_store_check_reports_missing_segments_and_foreign_files(directory):
     stray = directory.path / "journal" / "1.seg"
     stray.touch()
     status, figures, findings = check(directory.path)
-    assert (status, figures["living"]) == (1, "3 messages, 3 octets")
+    assert (status, figures["living"]) == (1, "3 messages, 3 bytes")
     assert findings == [
         f"error: {stray}: at offset 0: not the name of a segment",
         f"error: {directory.segment(2)}: at offset 0: this segment and 1 more are missing",
@@ -296,7 +296,7 @@ def test_a_freed_segment_is_no_damage(directory):
     directory.write(record.settle([first]), record.returned([(first, 1)]), publish(2))
     directory.segment(1).unlink()
     status, figures, _ = check(directory.path)
-    assert (status, figures["living"]) == (0, "1 messages, 1 octets")
+    assert (status, figures["living"]) == (0, "1 messages, 1 bytes")
 
 
 def test_store_check_reports_a_missing_batch(directory):
@@ -374,7 +374,7 @@ def test_damaged_definitions_are_an_error_and_hide_no_message(directory):
     directory.write(publish(1, b"hello"))
     (directory.path / "definitions.sqlite").write_bytes(b"no database" * 100)
     status, figures, findings = check(directory.path)
-    assert (status, figures["queue #1"]) == (1, "1 messages, 5 octets")
+    assert (status, figures["queue #1"]) == (1, "1 messages, 5 bytes")
     assert findings == [f"error: {directory.path / 'definitions.sqlite'}: file is not a database"]
     status, out, err = run("dump", directory.path)
     assert (status, len(out), err) == (1, 1, findings)
@@ -495,7 +495,7 @@ def test_store_check_works_while_a_broker_owns_the_directory(directory):
         status, out, err = run("check", directory.path)
         assert directory.tree() == before
     assert status == 0
-    assert "queue orders: 1 messages, 1 octets" in out
+    assert "queue orders: 1 messages, 1 bytes" in out
     assert err == [f"note: a running broker owns {directory.path}: it may change while it is read"]
     assert out[-2].endswith("a torn end of 2 bytes (no whole batch header): being written")
     assert run("check", directory.path)[2] == []
@@ -515,7 +515,7 @@ def test_store_check_works_while_a_broker_removes_the_oldest_segment(directory, 
     monkeypatch.setattr(Files, "open", gone)
     with closing(Ownership(directory.path, Files())):
         status, figures, findings = check(directory.path)
-    assert (status, figures["living"], findings) == (0, "2 messages, 2 octets", [])
+    assert (status, figures["living"], findings) == (0, "2 messages, 2 bytes", [])
 
 
 @pytest.mark.parametrize(

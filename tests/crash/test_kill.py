@@ -146,7 +146,7 @@ def test_confirmed_messages_are_never_lost_and_synced_acks_never_undone(tmp_path
     rounds.drain()
     for ledger in rounds.ledgers:
         ledger.settle_accounts()
-    print(f"\n{kills} kills (seed {SEED}), {torn} torn ends, journal {before} octets, {rounds.journal_bytes()} drained")
+    print(f"\n{kills} kills (seed {SEED}), {torn} torn ends, journal {before} bytes, {rounds.journal_bytes()} drained")
     for ledger in rounds.ledgers:
         print(ledger.counts())
     wrong = [text for ledger in rounds.ledgers for text in ledger.wrong]

@@ -85,8 +85,8 @@ def type_in(commands: list[str], directory: Path, environment: dict[str, str]) -
     timer.start()
     data = b""
     with contextlib.suppress(OSError):  # EIO: nobody has the terminal any more
-        while octets := os.read(ours, 65536):
-            data += octets
+        while read := os.read(ours, 65536):
+            data += read
     shell.wait()
     timer.cancel()
     os.close(ours)

@@ -39,7 +39,7 @@ class Machine(RuleBasedStateMachine):
         single=st.sampled_from([False, False, True]),
         priorities=st.sampled_from([0, 0, 3]),
         length=st.sampled_from([None, None, None, 0, 1, 3]),
-        octets=st.sampled_from([None, None, None, None, 12]),
+        max_bytes=st.sampled_from([None, None, None, None, 12]),
         overflow=st.sampled_from(["drop-head", "drop-head", "reject-publish", "reject-publish-dlx"]),
         ttl=st.sampled_from([None, None, None, None, 0, 40]),
         limit=st.integers(-1, 2),
@@ -50,13 +50,13 @@ class Machine(RuleBasedStateMachine):
         single: bool,
         priorities: int,
         length: int | None,
-        octets: int | None,
+        max_bytes: int | None,
         overflow: str,
         ttl: int | None,
         limit: int,
     ) -> None:
         arguments: dict[str, object] = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave"}
-        optional = {"max_length": length, "max_length_bytes": octets, "message_ttl": ttl}
+        optional = {"max_length": length, "max_length_bytes": max_bytes, "message_ttl": ttl}
         arguments |= {name: value for name, value in optional.items() if value is not None}
         if single:
             arguments["single_active_consumer"] = True
@@ -64,7 +64,7 @@ class Machine(RuleBasedStateMachine):
             arguments |= {"queue_type": "quorum", "delivery_limit": limit}
         elif priorities:
             arguments["max_priority"] = priorities
-        self.limited = length is not None or octets is not None
+        self.limited = length is not None or max_bytes is not None
         if overflow != "drop-head":
             arguments["overflow"] = overflow
         self.overflow = "drop-head" if quorum and overflow == "reject-publish-dlx" else overflow

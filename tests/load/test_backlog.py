@@ -87,7 +87,7 @@ def test_memory_for_200_000_small_messages_is_bounded(broker, arguments):
         before = resident_bytes(pid)
         fill(client, "q", 200_000, 100)
         grown = settle(pid) - before
-        print(f"200,000 of 100 octets: grew by {grown / MB:.1f} MB")
+        print(f"200,000 of 100 bytes: grew by {grown / MB:.1f} MB")
         assert grown < 60 * MB
     drain(broker.port, "q", 200_000, 1_000)
 
@@ -115,7 +115,7 @@ def test_a_restart_reads_no_bodies_into_memory(tmp_path):
     (tmp_path / "ready.json").unlink(missing_ok=True)
     with BrokerProcess(tmp_path, *arguments) as process:
         grown = resident_bytes(process.process.pid) - before
-        print(f"100,000 of 500 octets, read back: {grown / MB:.1f} MB")
+        print(f"100,000 of 500 bytes, read back: {grown / MB:.1f} MB")
         assert grown < 90 * MB
         drain(process.port, "q", 100_000, 1_000)
 

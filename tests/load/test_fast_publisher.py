@@ -53,7 +53,7 @@ def test_a_publisher_faster_than_the_broker_is_slowed_by_tcp(broker, size):
             took = round_trips_ms(broker, publishing)
         grown = peak_bytes(pid) - before
         print(
-            f"{size} octets each: {sent / MB:.0f} MB sent, slowed {slowed} times; {read / MB:.0f} MB read; grew by"
+            f"{size} bytes each: {sent / MB:.0f} MB sent, slowed {slowed} times; {read / MB:.0f} MB read; grew by"
             f" {grown / MB:.1f} MB; others' p99 {p99(took):.1f} ms of {len(took)}"
         )
         assert slowed

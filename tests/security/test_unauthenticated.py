@@ -11,7 +11,7 @@ from amqpbroker.clock import ManualClock
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import METHOD, frame
 from amqpbroker.wire.values import Field, encode_table, longstr
-from tests.harness import Wire, make_broker, octets, published
+from tests.harness import Wire, make_broker, published, single_bytes
 
 HEADER = b"AMQP\0\0\x09\x01"
 SECRET = "hunter2-and-more"
@@ -130,7 +130,7 @@ def test_passwords_of_malformed_logins_are_not_logged(stranger, caplog, data):
     with caplog.at_level(logging.DEBUG):
         stranger.feed(data)
         stranger.receive()
-    printed = ",".join(str(octet) for octet in SECRET.encode()[:4])
+    printed = ",".join(str(byte) for byte in SECRET.encode()[:4])
     assert caplog.records
     assert SECRET[:4] not in caplog.text
     assert printed not in caplog.text
@@ -142,7 +142,7 @@ def test_new_password_that_cannot_be_decoded_is_not_logged(broker, caplog):
     with caplog.at_level(logging.DEBUG):
         wire.feed(frame(METHOD, 0, payload[:-2]))
         wire.receive()
-    assert ",".join(str(octet) for octet in SECRET.encode()[:4]) not in caplog.text
+    assert ",".join(str(byte) for byte in SECRET.encode()[:4]) not in caplog.text
 
 
 # --- access -----------------------------------------------------------------------------------------------------------
@@ -227,9 +227,9 @@ def _table(value):
 
 @pytest.mark.parametrize("said", [b"", b"AMQP", HEADER, HEADER + start_ok()[:30]])
 def test_login_times_out_however_slowly_its_bytes_arrive(broker, clock, said):
-    wire = Wire(broker, octets)
-    for octet in said:
-        wire.feed(bytes([octet]))
+    wire = Wire(broker, single_bytes)
+    for byte in said:
+        wire.feed(bytes([byte]))
         clock.advance(10)
     for _ in range(20):
         wire.feed(frame(8, 0, b"") if said == HEADER else b"")

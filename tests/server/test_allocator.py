@@ -20,7 +20,7 @@ def test_free_memory_between_used_blocks_is_returned_to_the_system():
     before = resident_bytes(os.getpid())
     filled.clear()
     trim()
-    # Of each 8,000 octets that are free, the whole pages: on average 0.95 of 4096 octets.
+    # Of each 8,000 bytes that are free, the whole pages: on average 0.95 of 4096 bytes.
     assert resident_bytes(os.getpid()) < before - 30 * MB
     assert len(kept) == 10_000
 

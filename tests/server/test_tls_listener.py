@@ -240,7 +240,7 @@ def test_handshake_that_arrives_byte_by_byte_is_dropped(hasty):
     with connected(hasty) as client, contextlib.suppress(ConnectionError):
         client.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         client.settimeout(0.05)
-        for _ in range(400):  # octets, all of which belong to what it has begun
+        for _ in range(400):  # bytes, all of which belong to what it has begun
             client.sendall(b"\0")
             with contextlib.suppress(TimeoutError):
                 if client.recv(1) == b"":

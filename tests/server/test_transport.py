@@ -13,7 +13,7 @@ from tests.server.stand_ins import Connection, Transport
 
 
 class Reading:
-    """Stands in for server.reading.Reading: room for 16 octets."""
+    """Stands in for server.reading.Reading: room for 16 bytes."""
 
     def __init__(self):
         self.buffer = memoryview(bytearray(16))

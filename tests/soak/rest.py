@@ -83,7 +83,7 @@ COUNT_UP = (
     "Encoder._next",
     # Position of the last written batch.
     "Groups.position",
-    "Groups.octets",
+    "Groups.size_bytes",
     "Journal.newest",
     "Journal.oldest",
     "Journal.batches",

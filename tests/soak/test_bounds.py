@@ -137,11 +137,11 @@ NOT_BOUNDS = {
     "of AMQP, which the broker only names": """
         amqp.publishing.IMMEDIATE amqp.publishing.MANDATORY amqp.channels.CHANNEL_OPEN amqp.confirms._ACK
         amqp.confirms._NACK amqp.confirms._MULTIPLE amqp.confirms._REQUEUE amqp.frame_loop._PUBLISH
-        amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK amqp.frame_loop.ACK_OCTETS amqp.client.TOLERANCE
+        amqp.frame_loop._SHORTEST_PUBLISH amqp.frame_loop._ACK amqp.frame_loop.ACK_BYTES amqp.client.TOLERANCE
         amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
         amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
-        message.deaths._COUNT_OCTETS message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_OCTETS
-        message.deaths._QUEUE_TYPE message.deaths._REASON_OCTETS message.deaths._REASON_TYPE
+        message.deaths._COUNT_BYTES message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_BYTES
+        message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
@@ -169,14 +169,14 @@ NOT_BOUNDS = {
         store.record.OFFSET_BITS store.record.OFFSET_MASK
         store.recovered._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
         store.record.COUNT_AT store.record.DEADLINE_AT store.record.DEATHS
-        store.record.ENTRY_OCTETS store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
-        store.record.FRAMES_AT store.record.GROUP_OCTETS store.record.INDEX_AT
+        store.record.ENTRY_BYTES store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
+        store.record.FRAMES_AT store.record.GROUP_BYTES store.record.INDEX_AT
         store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
-        store.record.PUBLISH_OCTETS store.record.SIZE_AT store.record.TRANSIENT
+        store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_OCTETS
+        message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
         wire.erlang_hash._MASK wire.erlang_hash._NIL
@@ -206,7 +206,7 @@ NOT_BOUNDS = {
     "an estimate or a weight, which is added to what is counted": """
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
-        store.gathering._RETURNED_BYTES message.message.MESSAGE_OCTETS broker.queues.queue_info._QUEUE_OCTETS
+        store.gathering._RETURNED_BYTES message.message.MESSAGE_BYTES broker.queues.queue_info._QUEUE_BYTES
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
         broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
         server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES

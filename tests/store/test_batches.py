@@ -109,7 +109,7 @@ def test_compaction_respects_the_batch_size():
         finish(node)
     journal = node.persistence.log
     assert min(journal.segments) > 10
-    assert journal.size < 2 * journal.living.octets + 6 * 20_000
+    assert journal.size < 2 * journal.living.size_bytes + 6 * 20_000
     assert bodies(node.crash(), "keep") == [BODY(start + i) for start in range(0, 300, 30) for i in range(10)]
 
 

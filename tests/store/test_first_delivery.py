@@ -36,7 +36,7 @@ class Records(record.Visitor):
                 record.visit(data, offset, offset + size, self)
                 offset += size
 
-    def entered(self, offset, queue_id, sequence, deadline_ms, count, size, octets, priority, delivered):
+    def entered(self, offset, queue_id, sequence, deadline_ms, count, size, part_bytes, priority, delivered):
         self.published[queue_id, sequence] = delivered
 
     def settled(self, position):

@@ -30,10 +30,10 @@ def test_a_lone_copy_is_written_as_any_other_group(behind: bytes, size: int) -> 
     for _ in range(3):
         any_group.add(published + behind)
         position = lone.position + LONE_ENTRY
-        octets = lone.add_lone(copy, behind)
-        assert octets == record.GROUP_OCTETS + len(published)
+        part_bytes = lone.add_lone(copy, behind)
+        assert part_bytes == record.GROUP_BYTES + len(published)
         assert copy.position == position
-    assert (lone.position, lone.octets) == (any_group.position, any_group.octets)
+    assert (lone.position, lone.size_bytes) == (any_group.position, any_group.size_bytes)
     assert b"".join(lone.take()) == b"".join(any_group.take())
 
 
@@ -51,8 +51,8 @@ def test_a_lone_copy_is_the_group_of_its_record(entry: tuple[int, int, int, int]
     content = record.Content(b"\1e\1k", frames, 3, 255, (), 0, flags | delivered)
     payload = record.publish(content, [entry])
     groups = Groups(100)
-    octets = groups.add_lone(copy)
+    size = groups.add_lone(copy)
     written = b"".join(groups.take())
     assert written == record.group(payload) + payload
-    assert (octets, groups.octets, groups.position) == (len(written), len(written), 100 + len(written))
+    assert (size, groups.size_bytes, groups.position) == (len(written), len(written), 100 + len(written))
     assert record.content(written, record.GROUP_HEAD.size) == content

@@ -11,8 +11,8 @@ def test_live_entries_and_their_bytes_are_counted(order):
     chance = random.Random(1)
     entries = {20 * number + chance.randint(0, 9): chance.randint(1, 1000) for number in range(500)}
     living = Living()
-    for offset, octets in entries.items():
-        living.add(offset, octets)
+    for offset, size in entries.items():
+        living.add(offset, size)
     offsets = list(entries)
     if order == "backwards":
         offsets.reverse()
@@ -20,9 +20,9 @@ def test_live_entries_and_their_bytes_are_counted(order):
         chance.shuffle(offsets)
     left = dict(entries)
     for offset in offsets:
-        assert (living.count, living.octets) == (len(left), sum(left.values()))
+        assert (living.count, living.size_bytes) == (len(left), sum(left.values()))
         assert living.settle(offset) == left.pop(offset)
-    assert (living.count, living.octets) == (0, 0)
+    assert (living.count, living.size_bytes) == (0, 0)
 
 
 def test_settling_an_entry_that_is_not_live_changes_nothing():
@@ -31,7 +31,7 @@ def test_settling_an_entry_that_is_not_live_changes_nothing():
     living.add(80, 9)
     assert living.settle(40) == 7
     assert [living.settle(offset) for offset in (40, 39, 41, 79, 81)] == [0] * 5
-    assert (living.count, living.octets) == (1, 9)
+    assert (living.count, living.size_bytes) == (1, 9)
 
 
 def test_live_entries_between_two_offsets_are_found():

@@ -147,9 +147,9 @@ def made(log: Log, *sequences: int, size: int = 20, holder: int = 1) -> tuple[Ba
     positions = []
     for sequence in sequences:
         copy = HeldCopy(Message(b"\0\1q", None, None, size, content(sequence, size), 1), holder, sequence, 0)
-        octets = groups.add_lone(copy)
+        part_bytes = groups.add_lone(copy)
         positions.append(copy.position)
-        log.living.add(positions[-1:], [octets])
+        log.living.add(positions[-1:], [part_bytes])
     return log.batch(groups.take()), positions
 
 
@@ -172,7 +172,7 @@ def found_sequences(found: Recovered) -> list[int]:
 
 def test_a_new_log_is_empty(filling):
     found = filling.open().recover()
-    assert (found.copies, found.returned, found.living.octets) == ({}, {}, 0)
+    assert (found.copies, found.returned, found.living.size_bytes) == ({}, {}, 0)
     assert found_sequences(filling.start()) == []
 
 
@@ -437,7 +437,7 @@ def test_segments_without_live_entries_are_forgotten_in_order(filling):
     assert log.free()
     assert log.oldest == log.newest == third >> 32
     assert not log.free()
-    assert log.living.octets == 0
+    assert log.living.size_bytes == 0
 
 
 def test_unwritten_segment_is_not_removed(filling):
@@ -523,7 +523,7 @@ def test_a_store_frees_the_space_of_settled_copies(filling):
             kept.append(number)
     node.store.sync()
     assert filling.log.oldest > 3
-    assert filling.log.size < 2 * filling.log.living.octets + 4 * (SEGMENT_BYTES + 300)
+    assert filling.log.size < 2 * filling.log.living.size_bytes + 4 * (SEGMENT_BYTES + 300)
     node = node.restarted()
     assert node.bodies() == kept
 

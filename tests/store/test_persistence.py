@@ -47,7 +47,7 @@ def test_messages_of_a_deleted_vhost_do_not_survive():
     node.broker.sync()
     assert client.receive()[-1].arguments["reply_text"] == "CONNECTION_FORCED - vhost '/' is deleted"
     node.broker.sync()
-    assert node.persistence.log.living.octets == 0
+    assert node.persistence.log.living.size_bytes == 0
     assert node.crash().restored == 0
 
 
@@ -425,7 +425,7 @@ def journal_bytes(node):
 
 def bound(node):
     """Return the maximum size of a journal: twice the live data and a few segments."""
-    return 2 * node.persistence.log.living.octets + 4 * SEGMENT_BYTES
+    return 2 * node.persistence.log.living.size_bytes + 4 * SEGMENT_BYTES
 
 
 def test_a_few_old_messages_do_not_retain_the_space_of_later_ones():

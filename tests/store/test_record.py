@@ -15,10 +15,10 @@ def test_extra_keys_are_decoded_again(keys):
     assert record.publish_size(data, 6) >= len(data) - 6
 
 
-@pytest.mark.parametrize("octets", [b"", b"\0\0\0", b"\0\0\0\1\0\0\0\2k", b"\0\0\0\1\0\0\0"])
-def test_cut_off_extra_keys_are_reported_as_damage(octets):
+@pytest.mark.parametrize("data", [b"", b"\0\0\0", b"\0\0\0\1\0\0\0\2k", b"\0\0\0\1\0\0\0"])
+def test_cut_off_extra_keys_are_reported_as_damage(data):
     with pytest.raises(record.DamagedError):
-        record.from_pieces([octets])
+        record.from_pieces([data])
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ def _single(value: float) -> float:
     return rounded
 
 
-#: Type octet -> strategy of its values, for the types that contain no other values.
+#: Type byte -> strategy of its values, for the types that contain no other values.
 SCALARS: dict[str, st.SearchStrategy[Any]] = {
     "t": st.booleans(),
     "b": _integers(8, True),

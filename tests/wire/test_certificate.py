@@ -119,8 +119,8 @@ def good(authority):
     return der(authority.issue("good"))
 
 
-@given(place=st.integers(0, 10_000), octet=st.integers(0, 255))
-def test_a_damaged_certificate_is_decoded_or_malformed(good, place, octet):
+@given(place=st.integers(0, 10_000), byte=st.integers(0, 255))
+def test_a_damaged_certificate_is_decoded_or_malformed(good, place, byte):
     place %= len(good)
     with contextlib.suppress(MalformedError):
-        decode_certificate(good[:place] + bytes([octet]) + good[place + 1 :])
+        decode_certificate(good[:place] + bytes([byte]) + good[place + 1 :])

@@ -39,7 +39,7 @@ class CountedVhost(Counted, Protocol):
     @property
     def traffic(self) -> Totals: ...
     @property
-    def octets(self) -> Totals: ...
+    def byte_totals(self) -> Totals: ...
     @property
     def queues(self) -> Mapping[str, CountedQueue]: ...
     @property
@@ -139,20 +139,20 @@ class Rates:
     def _sample_all(self, broker: CountedBroker) -> Generator[None, None, None]:
         """Sample everything once. Yield where other work may run."""
         totals = broker.totals
-        traffic, octets = totals.traffic.gone(), totals.octets.gone()
+        traffic, byte_totals = totals.traffic.gone(), totals.byte_totals.gone()
         ready = unacked = 0
         # The objects at the start of the round: one that is closed before it is sampled does not count as gone yet.
         for vhost in [_Vhost(vhost) for vhost in broker.vhosts.values()]:
             channels = yield from self._sample_members(vhost.channels, len(traffic))
-            sessions = yield from self._sample_members(vhost.sessions, len(octets))
+            sessions = yield from self._sample_members(vhost.sessions, len(byte_totals))
             vhost_ready, vhost_unacked = yield from self._sample_queues(vhost.queues)
             yield from self._sample_members(vhost.exchanges, len(EXCHANGE_COUNTERS))
-            of_vhost = (*summed(vhost.traffic, [channels]), *summed(vhost.octets, [sessions]))
+            of_vhost = (*summed(vhost.traffic, [channels]), *summed(vhost.byte_totals, [sessions]))
             self._sample(vhost.vhost, (*of_vhost, vhost_ready, vhost_unacked))
-            traffic, octets = summed(traffic, [channels]), summed(octets, [sessions])
+            traffic, byte_totals = summed(traffic, [channels]), summed(byte_totals, [sessions])
             ready, unacked = ready + vhost_ready, unacked + vhost_unacked
         self._sample(totals.churn, totals.churn.counters())
-        counters = (*traffic, *octets, ready, unacked, broker.store.loaded, broker.store.stored)
+        counters = (*traffic, *byte_totals, ready, unacked, broker.store.loaded, broker.store.stored)
         self._sample(broker, counters)
         self._history.append(self.clock.now_ms(), counters)
 
@@ -201,9 +201,9 @@ class _Vhost:
     def __init__(self, vhost: CountedVhost) -> None:
         self.vhost = vhost
         self.traffic = vhost.traffic.gone()
-        self.octets = vhost.octets.gone()
+        self.byte_totals = vhost.byte_totals.gone()
         self.channels: list[Counted] = list(vhost.traffic.members)
-        self.sessions: list[Counted] = list(vhost.octets.members)
+        self.sessions: list[Counted] = list(vhost.byte_totals.members)
         self.queues: list[CountedQueue] = list(vhost.queues.values())
         self.exchanges: list[Counted] = list(vhost.exchanges.values())
 

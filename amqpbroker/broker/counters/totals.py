@@ -76,7 +76,7 @@ class AuthAttempts:
 class BrokerTotals:
     """Counts that outlive the objects that they belong to.
 
-    traffic: of all channels. octets: bytes of all connections. queues: of all queues, by kind. dead_letters: (kind of
+    traffic: of all channels. byte_totals: of all connections. queues: of all queues, by kind. dead_letters: (kind of
     the queue that a message left, strategy, reason) -> count, in RabbitMQ's words: at_most_once, at_least_once, or
     disabled if there is no dead letter exchange; expired, rejected, maxlen, delivery_limit.
     """
@@ -84,7 +84,7 @@ class BrokerTotals:
     def __init__(self, kinds: Iterable[str]) -> None:
         """kinds: names of the kinds of queues."""
         self.traffic = Totals(CHANNEL_COUNTERS)
-        self.octets = Totals(CONNECTION_COUNTERS)
+        self.byte_totals = Totals(CONNECTION_COUNTERS)
         self.queues: dict[str, Totals] = {kind: Totals(QUEUE_COUNTERS) for kind in kinds}
         self.dead_letters: dict[tuple[str, str, str], int] = {}
         self.churn = Churn()

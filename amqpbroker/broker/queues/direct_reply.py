@@ -24,7 +24,7 @@ _BEFORE_NODE = struct.Struct(">BccH")
 _BEHIND_NODE = struct.Struct(">III")
 #: Number of possible hashes of a node's name (erlang:phash2/1).
 _HASHES = 1 << 27
-_KEY_OCTETS = 16
+_KEY_BYTES = 16
 
 
 def is_direct_reply(name: str) -> bool:
@@ -74,7 +74,7 @@ class DirectReplies:
     def open(self, consumer: Consumer, is_flooded: Callable[[], bool]) -> DirectReply:
         """Return a new, unguessable name for the consumer. is_flooded(): returns whether its peer reads too slowly."""
         self._opened += 1
-        key = base64.b64encode(secrets.token_bytes(_KEY_OCTETS)).decode()
+        key = base64.b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
         reply = DirectReply(f"{_PREFIX}{self._process(self._opened)}.{key}", consumer, is_flooded)
         self._replies[reply.name] = reply
         return reply

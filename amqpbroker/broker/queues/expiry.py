@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.ledger import EXPIRED, LEAVING_BYTES, Ledger
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock, Timer
-from amqpbroker.message.message import MESSAGE_OCTETS, Message
+from amqpbroker.message.message import MESSAGE_BYTES, Message
 
 
 class Expiry:
@@ -64,7 +64,7 @@ class Expiry:
             entry = ready.pop_due()
             self.count -= 1
             expired.append(entry)
-            size += entry.message.size + MESSAGE_OCTETS
+            size += entry.message.size + MESSAGE_BYTES
             if size > LEAVING_BYTES:
                 self._ledger.dead_letter(expired, EXPIRED)
                 expired, size = [], 0

@@ -6,7 +6,7 @@ from amqpbroker.broker.queues.ledger import LEAVING_BYTES, MAXLEN, Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.message.message import MESSAGE_OCTETS, Message
+from amqpbroker.message.message import MESSAGE_BYTES, Message
 
 #: Fraction of its limit below which a quorum queue accepts publishes again (rabbit_fifo: LOW_LIMIT).
 REOPENED_AT = 0.8
@@ -80,7 +80,7 @@ class LengthLimit:
         while offering.ready.count and self._exceeds(0, 0) and offering.ready.load_head():
             entry = offering.pop()
             dropped.append(entry)
-            size += entry.message.size + MESSAGE_OCTETS
+            size += entry.message.size + MESSAGE_BYTES
             if size > LEAVING_BYTES and not self._shuts:
                 self._ledger.dead_letter(dropped, MAXLEN)
                 dropped, size = [], 0

@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.message.message import MESSAGE_OCTETS
+from amqpbroker.message.message import MESSAGE_BYTES
 from amqpbroker.wire.properties import timestamp_of
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.local_queue import LocalQueue
 
 #: Memory of an empty queue; about the result of `tests.bench.scale`.
-_QUEUE_OCTETS: Final = 4600
+_QUEUE_BYTES: Final = 4600
 
 
 def queue_info(queue: "LocalQueue") -> QueueInfo:
@@ -57,7 +57,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         message_bytes_ram=size - paged_size,
         message_bytes_paged_out=paged_size,
         head_message_timestamp=None if head is None else timestamp_of(head.message.properties),
-        memory=_QUEUE_OCTETS + MESSAGE_OCTETS * (count - paged_out) + size - paged_size,
+        memory=_QUEUE_BYTES + MESSAGE_BYTES * (count - paged_out) + size - paged_size,
         idle_since=None if sample is None else sample.idle_since,
         messages_by_priority=ready.by_priority(),
         messages_delayed=offering.delayed_count,

@@ -166,7 +166,7 @@ class ReadBuffer:
                     raise too_large(length)
                 return
             if view[stop - 1] != frames.END:
-                raise PerfError("the broker sent a frame without its end octet")
+                raise PerfError("the broker sent a frame without its end byte")
             self.at = stop
             yield kind, channel, at + 7, length
 

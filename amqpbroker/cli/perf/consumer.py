@@ -170,8 +170,8 @@ class Consumer(LoadConnection):
     def counts(self) -> dict[str, int]:
         consumed = sum(channel.consumed for channel in self._channels)
         come = sum(self._deliveries.come)
-        octets = self._deliveries.octets
-        return {"consumed": consumed, "consumed_octets": round(octets * consumed / come) if come else 0}
+        body_bytes = self._deliveries.body_bytes
+        return {"consumed": consumed, "consumed_bytes": round(body_bytes * consumed / come) if come else 0}
 
     def latencies(self) -> dict[str, Latencies]:
         if not self._stamped:

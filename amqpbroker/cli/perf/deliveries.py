@@ -47,7 +47,7 @@ class Deliveries:
     def __init__(self, mark: bytes = b"", channels: int = 1, buffer_bytes: int = BUFFER_BYTES) -> None:
         #: Number of whole deliveries of each channel, by its number, and of the bytes of all their bodies.
         self.come = [0] * (channels + 1)
-        self.octets = 0
+        self.body_bytes = 0
         #: Ages in ns of stamped messages when they were read; the reader of this list empties it.
         self.ages_ns: list[int] = []
         self._mark = mark
@@ -129,7 +129,7 @@ class Deliveries:
     def _end(self, channel: int, piece: _Piece) -> None:
         self.come[channel] += 1
         self._tags[channel] = piece.tag
-        self.octets += piece.size
+        self.body_bytes += piece.size
         self._expect(piece.like, piece.length, piece.header_at, piece.size, piece.stamp_at)
 
     def _expect(self, like: bytes, each: int, header_at: int, size: int, stamp_at: int) -> None:
@@ -164,7 +164,7 @@ class Deliveries:
         for number, tag in tags.items():
             self.come[number] += tag - self._tags[number]
             self._tags[number] = tag
-        self.octets += count * self._like_size
+        self.body_bytes += count * self._like_size
         read_buffer.at = stop
         if self._stamps is not None:
             mark = self._mark
@@ -185,7 +185,7 @@ class Deliveries:
         )
         last_of: dict[int, int] = {}  # the last one of each channel
         last_at = -1
-        octets = 0
+        body_bytes = 0
         is_begun = False
         while end - at >= _LEAST_BYTES:
             kind, channel, length, ids = method_head(buffer, at)
@@ -206,7 +206,7 @@ class Deliveries:
             if buffer[stop - 1] != frames.END:
                 break
             come[channel] += 1
-            octets += size
+            body_bytes += size
             if mark and size >= STAMP.size:
                 found, sent = STAMP.unpack_from(buffer, body_at + 7)
                 if found == mark:
@@ -214,7 +214,7 @@ class Deliveries:
             last_of[channel] = last_at = at
             at = stop
         read_buffer.at = at
-        self.octets += octets
+        self.body_bytes += body_bytes
         for channel, method_at in last_of.items():
             (self._tags[channel],) = _U64.unpack_from(buffer, _tag_at(buffer, method_at))
         if last_of:

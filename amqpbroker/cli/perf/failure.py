@@ -17,9 +17,9 @@ def refusal(method: str, arguments: dict[str, Any]) -> PerfError:
     return PerfError(f"the broker closed the {what}: {arguments['reply_code']} {arguments['reply_text']}")
 
 
-def too_large(octets: int) -> PerfError:
+def too_large(size: int) -> PerfError:
     """Return the error for a frame larger than the buffer."""
-    return PerfError(f"the broker sent a frame of {octets} bytes, which is more than was negotiated")
+    return PerfError(f"the broker sent a frame of {size} bytes, which is more than was negotiated")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from amqpbroker.cli.perf.options import OCTETS, QUEUES, RATE, properties_of, table_of, valid
+from amqpbroker.cli.perf.options import QUEUES, RATE, SIZE, properties_of, table_of, valid
 from amqpbroker.cli.perf.plan import Consuming, Publishing
 from amqpbroker.cli.perf.pool import LEAST_POOL_MESSAGES, UNIQUE_KEY_BYTES
 from amqpbroker.cli.perf.schedule import Pace, Steady, Varying
@@ -43,7 +43,7 @@ def complete(given: dict[str, Any], measured: bool) -> None:
 def _body(path: Path | None) -> bytes:
     if path is None:
         return b""
-    most = int(OCTETS.high)
+    most = int(SIZE.high)
     try:
         with path.open("rb") as file:
             body = file.read(most + 1)
@@ -152,11 +152,11 @@ def _check_memory(given: dict[str, Any]) -> None:
     sizes = [step.value for step in given["variable_size"]] or [random[1] if random else given["size"] or 0]
     priorities = 1 + (given["max_priority"] or 0)
     different = random or given["random_properties"] or given["unique_keys"]
-    octets = sum(sizes) * (max(LEAST_POOL_MESSAGES, priorities) if different else priorities)
-    if octets > OCTETS.high:
+    total = sum(sizes) * (max(LEAST_POOL_MESSAGES, priorities) if different else priorities)
+    if total > SIZE.high:
         raise click.UsageError(
-            f"messages of all these sizes and priorities are {octets:,.0f} octets together, and may be {OCTETS.high:,}"
-            + f": give a size of at most {OCTETS.high // LEAST_POOL_MESSAGES:,} octets" * bool(different)
+            f"messages of all these sizes and priorities are {total:,.0f} bytes together, and may be {SIZE.high:,}"
+            + f": give a size of at most {SIZE.high // LEAST_POOL_MESSAGES:,} bytes" * bool(different)
         )
 
 

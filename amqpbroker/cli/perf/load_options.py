@@ -10,8 +10,8 @@ from amqpbroker.cli.number import COUNT, MOST, SECONDS, Number
 from amqpbroker.cli.perf.options import (
     CHANNELS,
     CONNECTIONS,
-    OCTETS,
     RATE,
+    SIZE,
     pairs,
     rates,
     size_range,
@@ -76,7 +76,7 @@ _HOW_LONG = (
 )
 _MESSAGES = (
     click.option(
-        "-s", "--size", metavar="BYTES", type=OCTETS, help=f"Size of a message's body.  [default: {STAMP.size}]"
+        "-s", "--size", metavar="BYTES", type=SIZE, help=f"Size of a message's body.  [default: {STAMP.size}]"
     ),
     click.option(
         "-vs",

@@ -30,7 +30,7 @@ CHANNELS = Number(1, CHANNEL_MAX)
 #: Largest number of queues, whose names are all in memory.
 QUEUES = Number(1, 1_000_000)
 #: Largest message of RabbitMQ in bytes, whatever its settings.
-OCTETS = Number(0, 512 * 1024 * 1024)
+SIZE = Number(0, 512 * 1024 * 1024)
 #: Rate in messages a second.
 RATE = Number(0.000_001, 1e9)
 _RATE_OR_PAUSE = Number(0.0, RATE.high)
@@ -173,7 +173,7 @@ def rates(context: click.Context, parameter: click.Parameter, texts: tuple[str, 
 
 def sizes(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[Step, ...]:
     """Parse SIZE:SECONDS, which may be repeated."""
-    return _steps(texts, OCTETS)
+    return _steps(texts, SIZE)
 
 
 def size_range(context: click.Context, parameter: click.Parameter, text: str | None) -> tuple[int, int] | None:
@@ -184,7 +184,7 @@ def size_range(context: click.Context, parameter: click.Parameter, text: str | N
     if not colon:
         raise click.BadParameter(f"{text!r} has no colon: write the smallest and the largest size, such as 100:2000")
     try:
-        found = OCTETS.parse(least), OCTETS.parse(most)
+        found = SIZE.parse(least), SIZE.parse(most)
     except ValueError as error:
         raise click.BadParameter(f"{text!r}: {error}; write such as 100:2000") from None
     if found[0] > found[1]:

@@ -9,7 +9,7 @@ from amqpbroker.cli.perf.variety import Variety, random_properties
 from amqpbroker.wire import frames, methods
 from amqpbroker.wire.properties import encode_properties
 
-#: Messages of a pool, and of all pools of a run together, and octets of these: many pools are smaller ones, down to the
+#: Messages of a pool, and of all pools of a run together, and bytes of these: many pools are smaller ones, down to the
 #: least.
 POOL_MESSAGES = 4096
 LEAST_POOL_MESSAGES = 16
@@ -57,7 +57,7 @@ class Pool(EncodedPublishes):
         prefix = f"{kind.routing_key}." * bool(kind.routing_key) + f"{number}."
         self._chunk = bytearray()
         self._starts = [0]  # of each publish, and the end of the last one
-        self._octets = [0]  # of all bodies before
+        self._body_bytes = [0]  # of all bodies before
         self._rounds_at: list[int] = []
         self._stamps_at: list[int] = []
         round_at = _EXCHANGE_AT + len(kind.exchange.encode()) + 1 + len(prefix.encode())
@@ -71,7 +71,7 @@ class Pool(EncodedPublishes):
             self._chunk += method
             self._chunk += frames.content(channel, properties, body, frame_max)
             self._starts.append(len(self._chunk))
-            self._octets.append(self._octets[-1] + len(body))
+            self._body_bytes.append(self._body_bytes[-1] + len(body))
             self._rounds_at.append(start + round_at)
             body_at = len(method) + frames.CONTENT_HEAD.size + len(properties) + 1 + 7
             self._stamps_at.append(start + body_at + MARK_BYTES)
@@ -87,7 +87,7 @@ class Pool(EncodedPublishes):
         self._round = -1
         self._next = self._end = 0  # the first of the next call, and the end of the last one
         self.most = min(self._at_once, count)
-        self.last_octets = 0
+        self.last_bytes = 0
 
     def next_publishes(self, count: int) -> memoryview:
         first, last = self._next, self._next + count
@@ -96,7 +96,7 @@ class Pool(EncodedPublishes):
         self._end = last
         self._next = last % self._count
         self.most = min(self._at_once, self._count - self._next)
-        self.last_octets = self._octets[last] - self._octets[first]
+        self.last_bytes = self._body_bytes[last] - self._body_bytes[first]
         return self._view[self._starts[first] : self._starts[last]]
 
     def next_stamped(self, count: int, stamps_ns: list[int]) -> memoryview:
@@ -106,8 +106,8 @@ class Pool(EncodedPublishes):
             for at, stamp_ns in zip(places, stamps_ns, strict=True):
                 _TIME.pack_into(self._chunk, at, stamp_ns)
         elif self._each:
-            for column, octet in enumerate(_TIME.pack(stamps_ns[0])):
-                self._fill(places, column, octet)
+            for column, byte in enumerate(_TIME.pack(stamps_ns[0])):
+                self._fill(places, column, byte)
         else:
             for at in places:
                 _TIME.pack_into(self._chunk, at, stamps_ns[0])
@@ -116,7 +116,7 @@ class Pool(EncodedPublishes):
     def unsent(self, left: int) -> tuple[int, int]:
         end = self._end
         first = bisect_right(self._starts, self._starts[end] - left) - 1 if left else end
-        return end - first, self._octets[end] - self._octets[first]
+        return end - first, self._body_bytes[end] - self._body_bytes[first]
 
     def _begin_round(self) -> None:
         """Make the keys differ from all earlier ones."""
@@ -126,14 +126,14 @@ class Pool(EncodedPublishes):
             if old != new:
                 self._fill(self._rounds_at, column, new)
 
-    def _fill(self, places: list[int], column: int, octet: int) -> None:
+    def _fill(self, places: list[int], column: int, byte: int) -> None:
         """Write a byte at an offset from each of the places."""
         chunk, each = self._chunk, self._each
         if each:
-            chunk[places[0] + column : places[-1] + column + 1 : each] = bytes((octet,)) * len(places)
+            chunk[places[0] + column : places[-1] + column + 1 : each] = bytes((byte,)) * len(places)
         else:
             for at in places:
-                chunk[at + column] = octet
+                chunk[at + column] = byte
 
     def _properties(self, at: int) -> dict[str, Any]:
         """Return the properties of the kind, which take precedence, and generated ones."""

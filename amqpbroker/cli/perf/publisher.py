@@ -74,7 +74,7 @@ class PublishingChannel:
     def __init__(self, work: Publishing, templates: Templates, stamped: bool) -> None:
         #: Number of published messages, and of the bytes of their bodies.
         self.begun = 0
-        self.octets = 0
+        self.body_bytes = 0
         #: Template of the last messages.
         self.template = templates.at(0.0)
         #: True if nothing can be sent now, and the time of the next check, by the monotonic clock.
@@ -110,7 +110,7 @@ class PublishingChannel:
         self.template = template
         chunk = template.next_stamped(count, self._stamps(count)) if self._stamped else template.next_publishes(count)
         self.begun += count
-        self.octets += template.last_octets
+        self.body_bytes += template.last_bytes
         return chunk
 
     def hold(self) -> None:
@@ -179,10 +179,10 @@ class Publisher(LoadConnection):
         return not self.link.is_idle or not self._waits
 
     def counts(self) -> dict[str, int]:
-        unsent, unsent_octets = self._sent.template.unsent(self.link.unsent)  # the last one may be sent in part
+        unsent, unsent_bytes = self._sent.template.unsent(self.link.unsent)  # the last one may be sent in part
         counts = {
             "published": sum(channel.begun for channel in self._channels) - unsent,
-            "published_octets": sum(channel.octets for channel in self._channels) - unsent_octets,
+            "published_bytes": sum(channel.body_bytes for channel in self._channels) - unsent_bytes,
             "returned": self._returned,
         }
         if self._confirms:

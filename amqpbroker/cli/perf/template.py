@@ -46,7 +46,7 @@ class EncodedPublishes(ABC):
 
     #: Number of messages that the next call may return at most, and bytes of the bodies of the last ones.
     most: int
-    last_octets: int
+    last_bytes: int
 
     @abstractmethod
     def next_publishes(self, count: int) -> memoryview:
@@ -60,7 +60,7 @@ class EncodedPublishes(ABC):
     def unsent(self, left: int) -> tuple[int, int]:
         """Count the messages of the last call that are not sent whole, and the bytes of their bodies.
 
-        left: octets of the last call that are not sent.
+        left: bytes of the last call that are not sent.
         """
 
 
@@ -78,7 +78,7 @@ class Template(EncodedPublishes):
         self.size = len(body)
         self.each = len(variants[0])
         self.most = max(1, chunk_bytes // self.each)
-        self.last_octets = 0
+        self.last_bytes = 0
         header_bytes = frames.OVERHEAD + int.from_bytes(variants[0][len(method) + 3 : len(method) + 7], "big")
         self._stamp_at = len(method) + header_bytes + 7 + MARK_BYTES
         self._turn = len(variants)
@@ -88,7 +88,7 @@ class Template(EncodedPublishes):
 
     def next_publishes(self, count: int) -> memoryview:
         start = self._next * self.each
-        self.last_octets = count * self.size
+        self.last_bytes = count * self.size
         self._next = (self._next + count) % self._turn
         return self._view[start : start + count * self.each]
 
@@ -96,8 +96,8 @@ class Template(EncodedPublishes):
         start = self._next * self.each
         if len(stamps_ns) == 1:
             stop = start + count * self.each
-            for column, octet in enumerate(stamps_ns[0].to_bytes(8, "big"), start + self._stamp_at):
-                self._chunk[column : stop : self.each] = bytes((octet,)) * count
+            for column, byte in enumerate(stamps_ns[0].to_bytes(8, "big"), start + self._stamp_at):
+                self._chunk[column : stop : self.each] = bytes((byte,)) * count
         else:
             for at, stamp_ns in enumerate(stamps_ns):
                 offset = start + at * self.each + self._stamp_at

@@ -60,7 +60,7 @@ def _dump(body: bytes) -> Iterator[str]:
     """Return a dump as that of `hexdump -C`."""
     for at in range(0, len(body), _ROW):
         row = body[at : at + _ROW]
-        characters = "".join([chr(octet) if 32 <= octet < 127 else "." for octet in row])
+        characters = "".join([chr(byte) if 32 <= byte < 127 else "." for byte in row])
         yield f"{at:08x}  {row[:8].hex(' '):23}  {row[8:].hex(' '):23}  |{characters}|"
 
 

@@ -65,10 +65,10 @@ def published(exchange: str, body: dict[str, Any]) -> Message:
         raise failure.bad_request("routing_key_not_string")
     check_name("routing_key", routing_key)
     properties = _encoded(body["properties"])  # checked before the payload, as in RabbitMQ
-    return Message(encode_address(exchange, routing_key.encode()), properties, _octets(payload, encoding))
+    return Message(encode_address(exchange, routing_key.encode()), properties, _payload(payload, encoding))
 
 
-def _octets(payload: str, encoding: Any) -> bytes:
+def _payload(payload: str, encoding: Any) -> bytes:
     if encoding == "string":
         return payload.encode()
     if encoding != "base64":

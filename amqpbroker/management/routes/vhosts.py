@@ -23,8 +23,8 @@ def _shown(call: Call, vhost: Vhost, details: Details | None) -> dict[str, Any]:
         "cluster_state": {call.node.name: "running"},
     }
     if details is not None:
-        octets = named(CONNECTION_COUNTERS, vhost.octets.counters())
-        shown |= with_details({**vhost.queue_totals(), **octets}, details)
+        byte_counts = named(CONNECTION_COUNTERS, vhost.byte_totals.counters())
+        shown |= with_details({**vhost.queue_totals(), **byte_counts}, details)
         shown["message_stats"] = with_details(vhost.message_stats(), details)
     return shown
 

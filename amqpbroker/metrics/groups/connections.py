@@ -23,7 +23,7 @@ def _counter(name: str, text: str, counter: str) -> Family:
         return row.counters[place]
 
     def total(snapshot: Snapshot) -> int:
-        return snapshot.octets[counter]
+        return snapshot.byte_totals[counter]
 
     return Family(name, COUNTER, text, of, total)
 

@@ -53,7 +53,7 @@ class SqliteLog:
         self._most_bytes: int = bounds.full_log_bytes
         #: Size from which `sync` moves the log into the database. It is larger after a failure.
         self._checkpoint_bytes: int = self._least_bytes
-        if self._octets():
+        if self._size_bytes():
             self._checkpoint_or_report()
 
     def changed(self) -> None:
@@ -69,10 +69,10 @@ class SqliteLog:
 
         Raises sqlite3.Error if the log is too large and cannot be emptied; the change must not be made then.
         """
-        octets = self._octets()
-        if octets >= self._most_bytes:
+        size = self._size_bytes()
+        if size >= self._most_bytes:
             self._checkpoint()
-        elif self._cramped and octets:
+        elif self._cramped and size:
             self._cramped = False
             self._checkpoint_or_report()
 
@@ -95,7 +95,7 @@ class SqliteLog:
         except OSError as error:
             self._failure = error
             raise
-        if self._octets() >= self._checkpoint_bytes:
+        if self._size_bytes() >= self._checkpoint_bytes:
             self._checkpoint_or_report()
             if self._failure is not None:
                 raise self._failure
@@ -113,7 +113,7 @@ class SqliteLog:
             raise
         self._entered = True
 
-    def _octets(self) -> int:
+    def _size_bytes(self) -> int:
         return self._files.size(self._descriptor)
 
     def _checkpoint_or_report(self) -> None:
@@ -126,11 +126,11 @@ class SqliteLog:
                     "%s: the log of %d bytes cannot be moved into the database: %s; definitions can be changed until it"
                     " has %d bytes",
                     self._path,
-                    self._octets(),
+                    self._size_bytes(),
                     error,
                     self._most_bytes,
                 )
-            self._checkpoint_bytes = self._octets() + RETRY_BYTES
+            self._checkpoint_bytes = self._size_bytes() + RETRY_BYTES
 
     def _checkpoint(self) -> None:
         """Move the log into the database, sync the database, and empty the log. Raises sqlite3.Error."""

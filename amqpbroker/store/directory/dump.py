@@ -58,7 +58,7 @@ class _Reading(record.Visitor):
         deadline_ms: int,
         delivery_count: int,
         size: int,
-        octets: int,
+        part_bytes: int,
         priority: int,
         delivered: bool,
     ) -> None:

@@ -78,8 +78,8 @@ class JournalReader:
     """Reads the segments of a journal in order.
 
     `owned`: a running broker uses the journal, so that its oldest segments may be removed during the inspection.
-    findings: problems in the part read so far. segments, batches, groups, octets: numbers of these in that part, not
-    counting damaged batches and groups. damaged: numbers of segments with unreadable parts.
+    findings: problems in the part read so far. segments, batches, groups: numbers of these in that part, not counting
+    damaged batches and groups. size_bytes: of these segments. damaged: numbers of segments with unreadable parts.
     """
 
     def __init__(self, directory: Path, files: Files, owned: bool = False) -> None:
@@ -89,7 +89,7 @@ class JournalReader:
         self.segments: int = 0
         self.batches: int = 0
         self.groups: int = 0
-        self.octets: int = 0
+        self.size_bytes: int = 0
         self._files = files
         self._owned = owned
         self._last_batch: int = 0
@@ -132,7 +132,7 @@ class JournalReader:
         finally:
             self._files.close(descriptor)
         self.segments += 1
-        self.octets += len(data)
+        self.size_bytes += len(data)
         head = record.SEGMENT_HEAD.size
         if len(data) < head and last:
             self._torn(path, 0, len(data), "a segment's header is cut off")
@@ -282,11 +282,11 @@ class Inspection(Recovered):
         deadline_ms: int,
         delivery_count: int,
         size: int,
-        octets: int,
+        part_bytes: int,
         priority: int,
         delivered: bool,
     ) -> None:
-        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, octets, priority, delivered)
+        super().entered(offset, queue_id, sequence, deadline_ms, delivery_count, size, part_bytes, priority, delivered)
         self.entries += 1
         self.returns += delivered
         data = self._group.data

@@ -65,16 +65,16 @@ class ConnectionFaults(Interceptor):
 
     def strikes_within(self, line: Line, size: int, received: bool) -> tuple[int, Callable[[], None] | None]:
         self._update(line)
-        octets = self._buckets.get(("octets", _way(received)))
-        if octets is None:
+        bucket = self._buckets.get(("bytes", _way(received)))
+        if bucket is None:
             return size, None
-        before = octets.count
-        octets.advance(size)
-        soonest = octets.soonest()
+        before = bucket.count
+        bucket.advance(size)
+        soonest = bucket.soonest()
         if soonest is None:
             return size, None
         fault, number = soonest
-        return max(number - before, 0), partial(fault.strike_octets, line, received)
+        return max(number - before, 0), partial(fault.strike_bytes, line, received)
 
     def holds(self, line: Line, confirm: Confirm) -> bool:
         self._update(line)

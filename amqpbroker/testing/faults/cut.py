@@ -71,7 +71,7 @@ class Cut(Fault):
             return [(("sent", self.instead_of), self.nth)]
         if self.after_frames is not None:
             return [(("frames", way), self.after_frames)]
-        return [] if self.after_bytes is None else [(("octets", way), self.after_bytes)]
+        return [] if self.after_bytes is None else [(("bytes", way), self.after_bytes)]
 
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         if self.after_frames is not None:
@@ -79,7 +79,7 @@ class Cut(Fault):
         line.cut(self.resets, mute=not received)
         self.record(line, at(line, frame, received))
 
-    def strike_octets(self, line: Line, received: bool) -> None:
+    def strike_bytes(self, line: Line, received: bool) -> None:
         line.cut(self.resets, mute=not received)
         self.record(line, f"after {self.after_bytes} bytes")
 

@@ -114,7 +114,7 @@ class Fault:
     def strike(self, line: Line, frame: Frame, received: bool) -> None:
         """Trigger at a frame. The frame goes on only if this method passes it on."""
 
-    def strike_octets(self, line: Line, received: bool) -> None:
+    def strike_bytes(self, line: Line, received: bool) -> None:
         """Trigger the fault after the configured number of bytes."""
 
     def hold(self, line: Line, confirm: Confirm) -> None:

@@ -12,8 +12,8 @@ from amqpbroker.wire.values import MalformedError
 GREETING = -1
 OPAQUE = -2
 
-_GREETING_OCTETS = 8
-_HEAD_OCTETS = 7
+_GREETING_BYTES = 8
+_HEAD_BYTES = 7
 #: More bytes than a connection receives.
 _ENDLESS = 1 << 62
 
@@ -53,7 +53,7 @@ class Frame:
         self.channel = channel
         self.data = data
         self.name = ""
-        if kind == METHOD and len(data) >= _HEAD_OCTETS + 5:
+        if kind == METHOD and len(data) >= _HEAD_BYTES + 5:
             method = methods.METHODS.get(int.from_bytes(data[7:11], "big"))
             self.name = method.name if method is not None else ""
 
@@ -64,7 +64,7 @@ class Frame:
 
     @property
     def payload(self) -> bytes:
-        return self.data[_HEAD_OCTETS:-1]
+        return self.data[_HEAD_BYTES:-1]
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of its method; none if they are malformed, which the connection reports."""
@@ -103,10 +103,10 @@ class Splitter:
             self._passing -= len(data)
             return Frame(OPAQUE, 0, data)
         if self._greets:
-            if reader.held < _GREETING_OCTETS:
+            if reader.held < _GREETING_BYTES:
                 return None
             self._greets = False
-            return Frame(GREETING, 0, reader.take(_GREETING_OCTETS))
+            return Frame(GREETING, 0, reader.take(_GREETING_BYTES))
         head = reader.head()
         if head is None:
             return None

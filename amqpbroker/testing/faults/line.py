@@ -253,11 +253,11 @@ class Line:
 
     def _fetch(self) -> None:
         """Fetch the output of the connection."""
-        octets = b"".join(self._connection.collect())
-        if octets.startswith(b"AMQP"):
-            self._write(octets)
+        data = b"".join(self._connection.collect())
+        if data.startswith(b"AMQP"):
+            self._write(data)
             return
-        self._outgoing.add(octets)
+        self._outgoing.add(data)
         for frame in self._outgoing.split():
             ledger = self._ledgers.get(frame.channel)
             if ledger is not None and frame.name in (ACK, NACK):
@@ -297,11 +297,11 @@ class Line:
             return []
         piece = 0 if self._over else self.faults.piece(self)
         size = piece or len(self._out)
-        octets = bytes(self._out[:size])
+        data = bytes(self._out[:size])
         del self._out[:size]
         if self._out:
             self._client.on_dirty()
-        return [octets]
+        return [data]
 
     def _end(self) -> None:
         """End the connection in the next event loop iteration, when the kernel has the output of this one."""

@@ -28,8 +28,8 @@ class Restart(Drop):
         super().strike(line, frame, received)
         self._restart()
 
-    def strike_octets(self, line: Line, received: bool) -> None:
-        super().strike_octets(line, received)
+    def strike_bytes(self, line: Line, received: bool) -> None:
+        super().strike_bytes(line, received)
         self._restart()
 
     def _restart(self) -> None:

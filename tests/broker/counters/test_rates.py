@@ -102,8 +102,8 @@ def test_channels_exchanges_connections_and_broker_have_rates():
     assert of(watched.vhost)["publish"] == of(watched.broker)["publish"] == of(channel.counted)["publish"] == 1.0
     exchange = of(watched.vhost.exchange(""))
     assert (exchange["publish_in"], exchange["publish_out"]) == (1.0, 1.0)
-    octets = wire.connection.info().recv_oct / 5
-    assert of(wire.connection)["recv_oct"] == of(watched.broker)["recv_oct"] == of(watched.vhost)["recv_oct"] == octets
+    rate = wire.connection.info().recv_oct / 5
+    assert of(wire.connection)["recv_oct"] == of(watched.broker)["recv_oct"] == of(watched.vhost)["recv_oct"] == rate
     assert of(watched.broker.totals.churn)["connection_created"] == pytest.approx(0.2, rel=0.01)
     assert of(watched.broker)["messages"] == 1.0
 

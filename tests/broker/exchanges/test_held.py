@@ -505,7 +505,7 @@ def test_deleting_the_exchange_settles_unreadable_messages(flaky: Node) -> None:
     flaky.client.call(1, "exchange.delete", exchange="late")
     flaky.files.share = 0.0
     flaky.advance(10_000)
-    assert flaky.log.log.living.octets == 0
+    assert flaky.log.log.living.size_bytes == 0
     assert numbers(flaky) == []
 
 

@@ -51,9 +51,9 @@ def test_password_hash_that_is_not_base64_is_refused(encoded: str) -> None:
         decode_hash(encoded)
 
 
-@pytest.mark.parametrize("octets", [1, 4, 20, 37])
-def test_no_password_matches_a_hash_of_the_wrong_length(octets: int) -> None:
-    stored = decode_hash(base64.b64encode(bytes(octets)).decode())
+@pytest.mark.parametrize("size", [1, 4, 20, 37])
+def test_no_password_matches_a_hash_of_the_wrong_length(size: int) -> None:
+    stored = decode_hash(base64.b64encode(bytes(size)).decode())
     assert not matches(b"x", stored)
 
 

@@ -180,7 +180,7 @@ def test_incomplete_frame_stays_in_the_read_buffer():
 
 
 def test_invalid_frames_are_reported():
-    with pytest.raises(PerfError, match="end octet"):
+    with pytest.raises(PerfError, match="end byte"):
         taken(ReadBuffer(100), DATA[:13] + b"\0")
     with pytest.raises(PerfError, match="frame of 93 bytes, which is more than was negotiated"):
         taken(ReadBuffer(100), frames.FRAME_HEAD.pack(3, 1, 93) + b"x")

@@ -97,7 +97,7 @@ def test_consumer_acknowledges_several_messages_with_one_frame():
 def test_none():
     some, link = consumer(auto_ack=True)
     read(some, link, deliveries(1, 2000))
-    assert (some.counts(), link.sent) == ({"consumed": 2000, "consumed_octets": 32_000}, b"")
+    assert (some.counts(), link.sent) == ({"consumed": 2000, "consumed_bytes": 32_000}, b"")
 
 
 @pytest.mark.parametrize("ack_every", [0, 100])
@@ -231,14 +231,14 @@ def test_consumer_duration_ends_with_the_last_message_within_the_limit(monkeypat
 def test_bytes_of_deliveries_are_counted():
     some, link = consumer()
     read(some, link, deliveries(1, 5) + deliveries(6, 8, b"y" * 1000))
-    assert some.counts() == {"consumed": 8, "consumed_octets": 5 * 16 + 3 * 1000}
+    assert some.counts() == {"consumed": 8, "consumed_bytes": 5 * 16 + 3 * 1000}
 
 
 def test_bytes_beyond_the_limit_are_not_counted():
     some, link = consumer(limit=4)
     read(some, link, deliveries(1, 10))
-    assert some.counts() == {"consumed": 4, "consumed_octets": 64}
+    assert some.counts() == {"consumed": 4, "consumed_bytes": 64}
 
 
 def test_consumed_bytes_are_0_without_messages():
-    assert consumer()[0].counts() == {"consumed": 0, "consumed_octets": 0}
+    assert consumer()[0].counts() == {"consumed": 0, "consumed_bytes": 0}

@@ -48,20 +48,20 @@ MIXED = b"".join(
         *(delivery(tag, b"x" * 16, redelivered=True) for tag in range(20, 25)),
     ]
 )
-MIXED_OCTETS = 11 * 16 + 600 + 10 * 16
+MIXED_BYTES = 11 * 16 + 600 + 10 * 16
 
 
 def test_counts_are_the_same_for_every_split():
     for split in range(len(MIXED)):
         deliveries, others = fed(MIXED, [split or 1, *[len(MIXED)] * 3])
-        assert (deliveries.come[1], deliveries.octets, deliveries.rest()) == (24, MIXED_OCTETS, b"")
+        assert (deliveries.come[1], deliveries.body_bytes, deliveries.rest()) == (24, MIXED_BYTES, b"")
         assert others == [(0, methods.encode("connection.blocked", reason="low on memory"))]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 8, 50, 87, 88, 89, 1000])
 def test_counts_are_the_same_for_pieces_of_every_size(size):
     deliveries, others = fed(MIXED, repeat(size))
-    assert (deliveries.come[1], deliveries.octets, len(others)) == (24, MIXED_OCTETS, 1)
+    assert (deliveries.come[1], deliveries.body_bytes, len(others)) == (24, MIXED_BYTES, 1)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -70,13 +70,13 @@ def test_deliveries_with_bodies_of_all_sizes_are_counted(seed):
     bodies = chance.choices([0, 1, 16, 16, 16, 17, 300], k=chance.randrange(60))
     data = b"".join(delivery(tag, b"x" * size, 128) for tag, size in enumerate(bodies, 1))
     deliveries, _ = fed(data, iter(lambda: chance.randint(1, 900), 0))
-    assert (deliveries.come[1], deliveries.octets) == (len(bodies), sum(bodies))
+    assert (deliveries.come[1], deliveries.body_bytes) == (len(bodies), sum(bodies))
 
 
 def test_equal_deliveries_are_counted_without_parsing():
     one = len(delivery(1, b"x" * 16))
     data = bytearray(b"".join(delivery(tag, b"x" * 16) for tag in range(1, 51)))
-    data[20 * one - 1] = 0  # an end octet, for which reading it frame by frame would end with an error
+    data[20 * one - 1] = 0  # an end byte, for which reading it frame by frame would end with an error
     deliveries, _ = fed(data, [one, len(data)])
     assert deliveries.come[1] == 50
 
@@ -84,9 +84,9 @@ def test_equal_deliveries_are_counted_without_parsing():
 def test_whole_deliveries_of_many_lengths_are_not_read_frame_by_frame():
     some = [bytearray(delivery(tag, b"x" * (16 + tag))) for tag in range(1, 51)]
     method_bytes = some[30].index(frames.END) + 1
-    some[30][method_bytes - 1] = 0  # an end octet, as above
+    some[30][method_bytes - 1] = 0  # an end byte, as above
     deliveries, _ = fed(b"".join(some), repeat(10_000))
-    assert (deliveries.come[1], deliveries.octets) == (50, sum(range(17, 67)))
+    assert (deliveries.come[1], deliveries.body_bytes) == (50, sum(range(17, 67)))
 
 
 def test_deliveries_after_a_gap_in_the_tags_are_counted():
@@ -101,7 +101,7 @@ def test_two_long_deliveries_are_not_counted_as_three():
     assert len(longer) == 2 * one
     data = delivery(1, b"x" * 16) + longer + delivery(3, b"x" * 16)
     deliveries, _ = fed(data, [one, len(data)])
-    assert (deliveries.come[1], deliveries.octets) == (3, 48 + one)
+    assert (deliveries.come[1], deliveries.body_bytes) == (3, 48 + one)
 
 
 @pytest.mark.parametrize("size", [16, 40, 10_000])
@@ -125,7 +125,7 @@ def test_messages_too_small_for_a_stamp_have_no_age():
 
 
 def test_invalid_frames_are_reported():
-    with pytest.raises(PerfError, match="end octet"):
+    with pytest.raises(PerfError, match="end byte"):
         fed(b"\x01\x00\x01\x00\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
     with pytest.raises(PerfError, match="more than was negotiated"):
         fed(b"\x03\x00\x01\xff\x00\x00\x04\x00\x0a\x00\x0a\x00", [100])
@@ -158,14 +158,14 @@ def test_equal_deliveries_of_several_channels_parse_only_the_last():
     unseen = next(at for at in range(1, len(some)) if at not in looked_at)
     data = bytearray(b"".join(some))
     each = len(some[0])
-    data[(unseen + 1) * each - 1] = 0  # an end octet, as above
+    data[(unseen + 1) * each - 1] = 0  # an end byte, as above
     deliveries, _ = fed(data, [each, len(data)], channels=3)
     assert deliveries.come[1:] == [20, 30, 10]
 
 
 def test_deliveries_with_interleaved_frames_are_counted():
     whole = [delivery(tag, b"x" * 16, channel=channel) for tag in (1, 2) for channel in (1, 2)]
-    head = len(whole[0]) - 24  # its body frame is 24 octets
+    head = len(whole[0]) - 24  # its body frame is 24 bytes
     mixed = b"".join([one[:head] for one in whole[:2]] + [one[head:] for one in whole[:2]])
     deliveries, _ = fed(mixed + whole[2] + whole[3], [len(mixed), 1000], channels=2)
     assert deliveries.come[1:] == [2, 2]
@@ -189,7 +189,7 @@ def test_ages_are_measured_on_several_channels_for_bodies_of_all_sizes(seed):
         data += delivery(tags[channel], body, 256, channel=channel)
         data += frames.HEARTBEAT_FRAME * (chance.random() < 0.05)
     deliveries, others = fed(data, iter(lambda: chance.randint(1, 3000), 0), mark=MARK, channels=3)
-    assert (deliveries.come, deliveries.octets) == ([0, *tags[1:]], sum(sizes))
+    assert (deliveries.come, deliveries.body_bytes) == ([0, *tags[1:]], sum(sizes))
     assert len(deliveries.ages_ns) == sum(size > 0 for size in sizes)
     assert all(1_000_000 <= age < 10**10 for age in deliveries.ages_ns)
     assert deliveries.rest() == b""
@@ -201,13 +201,13 @@ def test_message_is_counted_when_it_is_complete():
     first = len(delivery(1, b"x" * 30))
     for size in range(first, len(data)):
         deliveries, _ = fed(data[:size], [size])
-        assert (deliveries.come[1], deliveries.octets) == (1, 30)
+        assert (deliveries.come[1], deliveries.body_bytes) == (1, 30)
 
 
 def test_message_larger_than_the_buffer_is_counted():
     data = delivery(1, b"x" * 30) + delivery(2, b"y" * 200_000, 4096) + delivery(3, b"x" * 31)
     deliveries, _ = fed(data, repeat(10_000))
-    assert (deliveries.come[1], deliveries.octets) == (3, 200_061)
+    assert (deliveries.come[1], deliveries.body_bytes) == (3, 200_061)
 
 
 @pytest.mark.parametrize("frame_max", [4096, 8192])

@@ -472,19 +472,19 @@ def test_wrong_password_is_an_error_that_does_not_show_it(broker):
         (["throughput", "-E", "-e", "x", "-y", 65535, "-Y", 65535], "but 1,000,000 at most"),
         (
             ["throughput", "-s", 10**8, "--max-priority", 255],
-            "are 25,600,000,000 octets together, and may be 536,870,912",
+            "are 25,600,000,000 bytes together, and may be 536,870,912",
         ),
         (["throughput", "-mp", '{"a": NaN}'], "NaN is not a number"),
         (["throughput", "--random-body-size", 500], "'500' has no colon: write the smallest and the largest size"),
         (["throughput", "--random-body-size", "-a"], "'-a' has no colon: write the smallest and the largest size"),
         (["throughput", "--random-body-size", "5:"], "'' is not a whole number from 0 to 536,870,912"),
         (["throughput", "--random-body-size", "2000:100"], "begins with the larger size: write 100:2000"),
-        (["throughput", "--random-body-size", "1:40000000"], "give a size of at most 33,554,432 octets"),
+        (["throughput", "--random-body-size", "1:40000000"], "give a size of at most 33,554,432 bytes"),
         (["latency", "--random-body-size", "8:100"], "--random-body-size must be at least 16 to measure latencies"),
         (["throughput", "--random-body-size", "1:2", "-s", 0], "--size and --random-body-size exclude each other"),
         (["throughput", "--random-body-size", "1:2", "-vs", "5:1"], "--variable-size and --random-body-size exclude"),
         (["throughput", "--random-body-size", "1:2", "-B", __file__], "--body and --random-body-size exclude"),
-        (["throughput", "--random-properties", "-s", 10**8], "give a size of at most 33,554,432 octets"),
+        (["throughput", "--random-properties", "-s", 10**8], "give a size of at most 33,554,432 bytes"),
         (["throughput", "--seed", 5], "give --random-body-size or --random-properties, too"),
         (["throughput", "--seed", 5, "-K"], "give --random-body-size or --random-properties, too"),
         (["throughput", "--seed", -1], "'-1' is not a whole number from 0"),
@@ -505,16 +505,16 @@ def test_wrong_command_lines_are_refused_with_a_reason(arguments, said):
 
 
 def test_endless_body_file_is_refused(monkeypatch):
-    monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
+    monkeypatch.setattr("amqpbroker.cli.perf.load.SIZE", Number(0, 1000))
     assert "--body: /dev/zero is larger than 1,000 bytes" in invoked("throughput", "-B", "/dev/zero")[1]
 
 
 @pytest.mark.parametrize("more", [["--random-properties"], ["--max-priority", 15]])
 def test_total_size_of_encoded_bodies_is_limited(monkeypatch, tmp_path, more):
-    monkeypatch.setattr("amqpbroker.cli.perf.load.OCTETS", Number(0, 1000))
+    monkeypatch.setattr("amqpbroker.cli.perf.load.SIZE", Number(0, 1000))
     body = tmp_path / "body"
     body.write_bytes(bytes(100))
-    assert "are 1,600 octets together, and may be 1,000" in invoked("throughput", "-B", body, *more)[1]
+    assert "are 1,600 bytes together, and may be 1,000" in invoked("throughput", "-B", body, *more)[1]
 
 
 @pytest.mark.parametrize("name", perf.commands)

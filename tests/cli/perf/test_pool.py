@@ -141,12 +141,12 @@ def test_unsent_messages_are_counted():
     some = pool(Variety(sizes=(0, 300)), 20)
     some.next_publishes(5)
     data = bytes(some.next_publishes(15))
-    octets = [len(body) for _, _, body in parsed(data)]
-    assert some.last_octets == sum(octets)
+    sizes = [len(body) for _, _, body in parsed(data)]
+    assert some.last_bytes == sum(sizes)
     lengths = [len(pool_head(data, count)) for count in range(15, 0, -1)]
     whole = [len(data) - length for length in lengths]  # sent so much, so many are left: 0, 1, 2 ...
     for left, sent in enumerate(lengths):
-        expected = left, sum(octets[15 - left :])
+        expected = left, sum(sizes[15 - left :])
         assert some.unsent(len(data) - sent) == expected
         if left:
             assert some.unsent(whole[left - 1] + 1) == expected

@@ -106,7 +106,7 @@ def test_confirms_allow_further_publishes():
     link.incoming = method("basic.ack", delivery_tag=5, multiple=True) + method("basic.nack", delivery_tag=7)
     some.readable()
     assert some.counts()["published"] == 14
-    assert some.counts() == {"published": 14, "published_octets": 280, "returned": 0, "confirmed": 5, "refused": 1}
+    assert some.counts() == {"published": 14, "published_bytes": 280, "returned": 0, "confirmed": 5, "refused": 1}
 
 
 @pytest.mark.parametrize("window", [1, 2, 3, 100])
@@ -132,7 +132,7 @@ def test_confirms_and_returns_can_be_split_at_any_byte():
         for piece in (told[:split], told[split:]):
             link.incoming = piece
             some.readable()
-        assert some.counts() == {"published": 3, "published_octets": 60, "returned": 1, "confirmed": 3, "refused": 0}
+        assert some.counts() == {"published": 3, "published_bytes": 60, "returned": 1, "confirmed": 3, "refused": 0}
         assert some.done
 
 
@@ -284,7 +284,7 @@ def test_confirms_split_at_any_byte_are_counted_for_their_channel():
         for piece in (told[:split], told[split:]):
             link.incoming = piece
             some.readable()
-        assert some.counts() == {"published": 6, "published_octets": 120, "returned": 0, "confirmed": 5, "refused": 1}
+        assert some.counts() == {"published": 6, "published_bytes": 120, "returned": 0, "confirmed": 5, "refused": 1}
         assert some.done
 
 
@@ -392,10 +392,10 @@ def test_published_bytes_are_counted_for_changing_body_sizes(monkeypatch):
     now = 101.05
     link.takes = 5
     some.due(now)
-    assert (some.counts()["published"], some.counts()["published_octets"]) == (1, 20)
+    assert (some.counts()["published"], some.counts()["published_bytes"]) == (1, 20)
     link.takes = 1 << 20
     some.due(now)
-    assert (some.counts()["published"], some.counts()["published_octets"]) == (11, 20 + 10 * 500)
+    assert (some.counts()["published"], some.counts()["published_bytes"]) == (11, 20 + 10 * 500)
 
 
 def test_channels_start_after_a_random_delay(monkeypatch):
@@ -432,7 +432,7 @@ def test_messages_of_random_sizes_are_counted_when_they_are_sent_whole():
         some.due(0.0)
         whole = publishes_in(link.sent)
         assert some.counts()["published"] == len(whole)
-        assert some.counts()["published_octets"] == sum(len(body) for _, _, body in whole)
+        assert some.counts()["published_bytes"] == sum(len(body) for _, _, body in whole)
     assert len(whole) > 150
     assert len({arguments["routing_key"] for arguments, _, _ in whole}) == len(whole)
 

@@ -41,12 +41,12 @@ def outcome(publishers, consumers, latencies=(), error=None, **given):
 
 
 def published(count, ended, **more):
-    counts = {"published": count, "published_octets": count * 100, "confirmed": count, "refused": 0, "returned": 3}
+    counts = {"published": count, "published_bytes": count * 100, "confirmed": count, "refused": 0, "returned": 3}
     return Told(counts=counts, ended=ended, **more)
 
 
 def consumed(count, ended, **more):
-    return Told(counts={"consumed": count, "consumed_octets": count * 250}, ended=ended, **more)
+    return Told(counts={"consumed": count, "consumed_bytes": count * 250}, ended=ended, **more)
 
 
 def test_rates_of_publishers_and_consumers_use_their_own_durations():

@@ -61,7 +61,7 @@ def test_template_publishes_the_given_body():
 def test_unsent_messages_are_counted():
     some = template()
     some.next_publishes(3)
-    assert some.last_octets == 60
+    assert some.last_bytes == 60
     assert [some.unsent(left) for left in (0, 1, some.each, some.each + 1)] == [(0, 0), (1, 20), (1, 20), (2, 40)]
 
 

@@ -31,7 +31,7 @@ def test_message_published_over_http_is_shown_with_the_same_values():
 
 
 @pytest.mark.parametrize(
-    ("octets", "encoding", "truncate", "payload", "payload_encoding"),
+    ("data", "encoding", "truncate", "payload", "payload_encoding"),
     [
         (b"ab", "auto", None, "ab", "string"),
         (b"ab", "base64", None, "YWI=", "base64"),
@@ -41,10 +41,10 @@ def test_message_published_over_http_is_shown_with_the_same_values():
         (b"ab", "base64", 1, "YQ==", "base64"),
     ],
 )
-def test_payload_is_shown_with_encoding_and_truncation(octets, encoding, truncate, payload, payload_encoding):
-    shown = got(message(octets), False, 0, encoding, truncate)
+def test_payload_is_shown_with_encoding_and_truncation(data, encoding, truncate, payload, payload_encoding):
+    shown = got(message(data), False, 0, encoding, truncate)
     assert (shown["payload"], shown["payload_encoding"]) == (payload, payload_encoding)
-    assert shown["payload_bytes"] == len(octets)
+    assert shown["payload_bytes"] == len(data)
 
 
 def test_values_that_are_not_utf_8_are_shown_in_base64():

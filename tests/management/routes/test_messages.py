@@ -83,8 +83,8 @@ async def test_amqp_client_gets_a_message_published_over_http(api, client):
 
 
 async def test_binary_payload_is_published_and_got_in_base64(api):
-    octets = b"\xff\x00"
-    await publish(api, base64.b64encode(octets).decode(), payload_encoding="base64")
+    data = b"\xff\x00"
+    await publish(api, base64.b64encode(data).decode(), payload_encoding="base64")
     (message,) = (await get(api)).json()
     assert (message["payload"], message["payload_encoding"], message["payload_bytes"]) == ("/wA=", "base64", 2)
     assert message["properties"] == []

@@ -37,7 +37,7 @@ class Shares:
             connection = client._connection
             if isinstance(connection, Connection):
                 size = LARGEST_READ_BYTES if connection.wanted else share if client._waits else MOST_READ_BYTES
-                self._read[client] = client.octets, size
+                self._read[client] = client.bytes_read, size
                 self._written[connection] = _written(connection)
         self._held = {held: held.count for held in held_messages(process)}
         self._delayed = {queue.name: queue.delayed_count for queue in queues(process)}
@@ -48,8 +48,8 @@ class Shares:
         process = self._process
         bounds = process.broker.config.bounds
         for client, (before, size) in self._read.items():
-            if client.octets - before > size:
-                yield f"{client.octets - before} bytes of {client.name} are read in one iteration, of {size}"
+            if client.bytes_read - before > size:
+                yield f"{client.bytes_read - before} bytes of {client.name} are read in one iteration, of {size}"
         # Deliveries continue after the output was taken; answers stop at their own bound, before and after that.
         most = 2 * (bounds.room_bytes + bounds.unread_bytes + MESSAGE_BYTES)
         for connection, before in self._written.items():

@@ -161,7 +161,7 @@ MANAGEMENT = (
     Planted(
         "more got than may be held",
         "getting.py",
-        "if self._queue.closed or self._held_octets >= self._most_held:",
+        "if self._queue.closed or self._held_bytes >= self._most_held:",
         "if self._queue.closed:",
     ),
     Planted(

@@ -171,7 +171,7 @@ def test_recovered_copies_of_a_fan_out_share_the_bytes_of_the_record(files):
     one = record.publish(CONTENT, entries)
     writer.write(one)
     _, journal = recovered(files)
-    assert (journal.living.of(1).count, journal.living.octets) == (4, len(one) // 4 * 4)
+    assert (journal.living.of(1).count, journal.living.size_bytes) == (4, len(one) // 4 * 4)
 
 
 def test_settled_copies_need_no_bytes_of_the_record(files):

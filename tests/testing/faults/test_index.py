@@ -22,8 +22,8 @@ OTHERS = {
     "reset at another method": lambda n: Reset(on="queue.delete", nth=n + 1),
     "drop at a later publish": lambda n: Drop(on="basic.publish", nth=1_000_000 + n),
     "drop after many frames": lambda n: Drop(after_frames=1_000_000 + n),
-    "drop after many octets": lambda n: Drop(after_bytes=1_000_000_000 + n),
-    "drop after many sent octets": lambda n: Drop(after_bytes=1_000_000_000 + n, sent=True),
+    "drop after many bytes": lambda n: Drop(after_bytes=1_000_000_000 + n),
+    "drop after many sent bytes": lambda n: Drop(after_bytes=1_000_000_000 + n, sent=True),
     "later confirms withheld": lambda n: WithholdConfirms(1_000_000 + n),
     "later confirms delayed": lambda n: DelayConfirms(1_000_000 + n, ms=1),
     "duplicates of another queue": lambda n: Duplicate(queue=f"other{n}", times=None),
@@ -76,13 +76,13 @@ def test_frames_and_bytes_before_a_fault_is_injected_do_not_count():
     injector = injector_of(Nack(100))
     line = injector.line(Client(), wire.connection)
     line.feed(publish(b"x") * 5)
-    later, frames, octets = Nack(2), Drop(after_frames=6), Drop(after_bytes=10 * len(publish(b"x")))
-    for fault in (later, frames, octets):
+    later, frames, after_bytes = Nack(2), Drop(after_frames=6), Drop(after_bytes=10 * len(publish(b"x")))
+    for fault in (later, frames, after_bytes):
         injector.add(fault)
     line.feed(publish(b"x"))
-    assert (later.struck, frames.struck, octets.struck) == (0, 0, 0)
+    assert (later.struck, frames.struck, after_bytes.struck) == (0, 0, 0)
     line.feed(publish(b"x"))
-    assert (later.struck, frames.struck, octets.struck) == (1, 1, 0)
+    assert (later.struck, frames.struck, after_bytes.struck) == (1, 1, 0)
 
 
 def test_cleared_fault_is_removed_from_every_index():

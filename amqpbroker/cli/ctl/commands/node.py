@@ -49,8 +49,8 @@ def server_version(call: Call) -> str:
     return str(call.api.get("overview")["rabbitmq_version"])
 
 
-def _gb(octets: int) -> str:
-    return f"{round(octets / 1e9, 4)} gb"
+def _gb(size: int) -> str:
+    return f"{round(size / 1e9, 4)} gb"
 
 
 def _alarms(facts: dict[str, Any]) -> list[str]:
