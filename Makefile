@@ -5,13 +5,13 @@ RUN := .venv/.run
 DEV := .venv/.dev
 DOCS := .venv/.docs
 
-# What is run and measured is what is shipped: the package as a wheel of it would be installed, with its hot path compiled
-# where there is a C compiler. It is made anew when the compiler comes or goes, too. COMPILE=0 runs the checkout as it is.
+# Everything runs and measures the package as a wheel of it would be installed, with its hot path compiled
+# where there is a C compiler. It is built anew when a compiler is installed or removed, too. COMPILE=0 runs the checkout as it is.
 COMPILED := build/compiled
 BUILT := $(if $(filter 0,$(COMPILE)),,$(COMPILED)/.made-with-$(notdir $(shell command -v $${CC:-cc} || echo none)))
 SOURCES := $(shell find amqpbroker -type f -not -path '*/__pycache__/*') setup.py pyproject.toml tools/compiled
 
-# In front of a program of this checkout that is to import it. `python -m` would look into the checkout first.
+# The environment of a program of this checkout that imports the package. `python -m` would look into the checkout first.
 SHIPPED := $(if $(BUILT),PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(COMPILED):$(CURDIR)")
 
 # Strict: a link that leads nowhere, or a page that is not in the nav, ends it; not so with --quiet, which keeps warnings
@@ -31,13 +31,13 @@ SECONDS ?= 60
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash simulate soak bench bench-core bench-growth oldest clean
 
-help: ## Show what there is.
+help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUN) $(BUILT) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=0 runs it interpreted.
 	@exec env $(SHIPPED) $(PY) -m amqpbroker serve $(ARGS)
 
-test: $(DEV) $(BUILT) ## Run the quick tests, in two minutes; ARGS="tests/broker" runs what it says, COMPILE=0 only interpreted.
+test: $(DEV) $(BUILT) ## Run the quick tests, in two minutes; ARGS="tests/broker" runs what it says, COMPILE=0 runs them only interpreted.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) $(ARGS)
 
 test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest leaves out those of the `make test` before it.
@@ -77,16 +77,16 @@ record: $(DEV) ## Record the cases from RabbitMQ anew, which is installed for it
 fuzz-diff: $(DEV) $(BUILT) ## Random scripts on RabbitMQ and on the broker side by side; FUZZ_SECONDS=600, SEED=n replays one.
 	$(SHIPPED) $(PY) -m conformance fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-fuzz-http: $(DEV) $(BUILT) ## Ask a broker for anything over HTTP, and look for what breaks; FUZZ_SECONDS=600, SEED=n replays one.
+fuzz-http: $(DEV) $(BUILT) ## Send a broker random HTTP requests, and report each that breaks it; FUZZ_SECONDS=600, SEED=n replays one.
 	$(SHIPPED) $(PY) -m tests.fuzz.http --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-crash: $(DEV) $(BUILT) ## Kill the broker again and again under load, and look that nothing is lost; ROUNDS=50.
+crash: $(DEV) $(BUILT) ## Kill the broker repeatedly under load, and check that nothing is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)
 
 simulate: $(DEV) $(BUILT) ## Run whole lives of a broker, each from one seed; SECONDS=60, SEED=n runs that one.
 	@$(SHIPPED) $(PY) -m tests.simulation --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-soak: $(DEV) $(BUILT) ## Drive each feature past twice its bounds, and look that the broker is at rest then; ARGS="delayed" picks some.
+soak: $(DEV) $(BUILT) ## Drive each feature past twice its bounds, and check that the broker is at rest afterwards; ARGS="delayed" picks some.
 	$(SHIPPED) $(PY) -m tests.soak $(ARGS)
 
 bench: $(DEV) $(BUILT) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".

@@ -1,4 +1,4 @@
-// What happened, told to everybody: shown for a while, and read aloud by screen readers.
+// Announcements of events: shown for a while, and read aloud by screen readers.
 
 import { html, useState, useEffect } from "./view.js";
 

@@ -1,10 +1,10 @@
 // Requests to the HTTP API. All addresses are relative to the page's own, so it works under any path prefix.
 
-// How requests say who sends them. With a cookie there is nothing to add; where the server has none to give, the
+// The credentials of requests. With a cookie there is nothing to add; if the server gives none, the
 // password is kept here, which a reload forgets.
 let authorization = null;
 
-/** Called when the server no longer knows who asks. */
+/** Called when the server no longer accepts the credentials. */
 let onLoggedOut = () => {};
 
 export function whenLoggedOut(callback) {
@@ -24,7 +24,7 @@ export function path(...parts) {
   return parts.map((part) => encodeURIComponent(part)).join("/");
 }
 
-/** What the default exchange is called in paths. */
+/** The name of the default exchange in paths. */
 export function exchangePath(vhost, name, ...rest) {
   return path("exchanges", vhost, name || "amq.default", ...rest);
 }

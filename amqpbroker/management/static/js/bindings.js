@@ -15,7 +15,7 @@ import { exchangeName } from "./format.js";
 
 const LETTER = { queue: "q", exchange: "e" };
 
-// How many sources are looked at for sources of their own.
+// Maximum number of sources whose own sources are shown.
 const MOST_SOURCES = 10;
 
 /** The bindings to the sources of these bindings. */

@@ -15,16 +15,16 @@ const BINARY_STEPS = [0, 10, 20, 30, 40].flatMap((power) => [1, 2, 4, 8, 16, 32,
 /** How far back charts look: [seconds, seconds between samples, text], as far as the server may keep them. */
 export const AGES = [[60, 5, "minute"], [600, 5, "10 minutes"], [3600, 60, "hour"], [28800, 600, "8 hours"], [86400, 1800, "day"]];
 
-/** The entry of AGES that is looked at. */
+/** The selected entry of AGES. */
 export const Age = createContext(AGES[1]);
 
-/** What to ask the API for so that it gives samples. */
+/** The query with which the API returns samples. */
 export function sampled([age, step]) {
   const kinds = ["lengths", "msg_rates", "data_rates"];
   return Object.fromEntries(kinds.flatMap((kind) => [[`${kind}_age`, age], [`${kind}_incr`, step]]));
 }
 
-// What stays on a chart although it is zero stands first.
+// Series that are drawn even if they are zero come first.
 const LENGTHS = [
   ["messages", "Total", "c9"], ["messages_ready", "Ready", "c1"], ["messages_unacknowledged", "Unacked", "c2"],
 ];
@@ -35,9 +35,9 @@ const RATES = [
   ["return_unroutable", "Returned, unroutable", "c6"], ["drop_unroutable", "Dropped, unroutable", "c8"],
   ["disk_reads", "Disk reads", "c7"], ["disk_writes", "Disk writes", "c9"],
 ];
-// They say little of what clients do, so they are drawn only if one asks.
+// These series say little about clients, so they are drawn only on request.
 const HIDDEN_AT_FIRST = ["disk_reads", "disk_writes"];
-// They mostly lie on the line of what they answer, which is seen between the dashes.
+// These lines mostly lie on the line of the requests that they answer, which is visible between the dashes.
 const ANSWERS = new Set(["ack", "confirm"]);
 const EXCHANGE_RATES = [["publish_in", "In", "c1"], ["publish_out", "Out", "c2"]];
 const BYTES = [["recv_oct", "From client", "c1"], ["send_oct", "To client", "c2"]];
@@ -132,7 +132,7 @@ function Chart({ title, series, unit }) {
   };
   const said = series.map((line) => `${line.label} ${format(line.now)}`).join(", ");
   const last = data[0].at(-1) ?? 0;
-  // Statistics leave out what has never happened.
+  // Statistics omit counters that were never used.
   const note = data[0].length > 1 ? "" : series.some((line) => line.isSampled) ? "Collecting samples…" : "No activity yet";
   return html`
     <${Card} title=${title} class="chart" actions=${note && html`<span class="collecting">${note}</span>`}>

@@ -3,7 +3,7 @@
 import { html, Fragment, useState, useId, useRef } from "./view.js";
 
 /**
- * `onSubmit(values, form)` may be async; `values` are the fields by name. What it raises is shown in the form.
+ * `onSubmit(values, form)` may be async; `values` are the fields by name. An error that it raises is shown in the form.
  * `onCancel` adds a button. `reset`: empty the fields after a success.
  */
 export function Form({ label, submit, onSubmit, onCancel, reset, danger, children }) {
@@ -86,7 +86,7 @@ export function argumentRows(table) {
   });
 }
 
-/** The table that the rows say. Raises Error if a value is not of its type. */
+/** The arguments in the rows. Raises Error if a value is not of its type. */
 export function argumentTable(rows) {
   const table = {};
   for (const { key, type, value } of rows) {

@@ -1,4 +1,4 @@
-// Small drawings beside words, which say the same.
+// Icons beside words that say the same.
 
 import { html } from "./view.js";
 

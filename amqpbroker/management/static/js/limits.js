@@ -9,7 +9,7 @@ import { Card } from "./parts.js";
 import { Table } from "./table.js";
 import { count } from "./format.js";
 
-/** What may be limited, by what it is a limit of: [[name, text]]. */
+/** The limits of a vhost and of a user: [[name, text]]. */
 export const LIMITS = {
   vhost: [["max-connections", "Connections"], ["max-queues", "Queues"]],
   user: [["max-connections", "Connections"], ["max-channels", "Channels"]],
@@ -17,7 +17,7 @@ export const LIMITS = {
 
 export const limitText = (of, name) => LIMITS[of].find(([known]) => known === name)?.[1] ?? name;
 
-/** A negative limit is none. */
+/** A negative value means that there is no limit. */
 export const limitValue = (value) => (value < 0 ? "no limit" : count(value));
 
 export function setLimit(of, owner, name, value) {

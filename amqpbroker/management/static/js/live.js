@@ -1,8 +1,8 @@
-// What is read from the API again and again while it is on the screen.
+// Data of the API that is read repeatedly while it is on the screen.
 
 import { useState, useEffect, useRef, useCallback, useContext, createContext } from "./view.js";
 
-/** {interval_ms, setInterval_ms}: how often everything is read again; 0 for never. */
+/** {interval_ms, setInterval_ms}: the interval at which data is read again; 0 for never. */
 export const Refresh = createContext({ interval_ms: 5000 });
 
 export const INTERVALS = [[1000, "every second"], [5000, "every 5 s"], [30000, "every 30 s"], [0, "paused"]];
@@ -41,7 +41,7 @@ export function useLive(key, load, { keep = false } = {}) {
       if (!document.hidden) read();
     }
 
-    // A page in the background asks for nothing, and catches up when it is looked at again.
+    // A page in the background sends no requests, and reads its data when it is visible again.
     const shown = () => {
       if (!document.hidden && interval_ms > 0) read();
     };

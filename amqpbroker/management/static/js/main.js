@@ -1,4 +1,4 @@
-// Where the page starts: who is logged in, and the frame around every page.
+// The start of the page: the user who is logged in, and the frame around every page.
 
 import { html, render, useState, useEffect } from "./view.js";
 import { whoami, whenLoggedOut } from "./api.js";

@@ -1,9 +1,9 @@
-// Small pieces that several pages are made of.
+// Small components that several pages use.
 
 import { html, useEffect, useId, useRef } from "./view.js";
 import { value } from "./format.js";
 
-/** The page's heading, which takes the focus when one comes here, so that screen readers read it. */
+/** The page's heading, which takes the focus when the page opens, so that screen readers read it. */
 export function Heading({ title, kind, children, badges }) {
   const element = useRef(null);
   useEffect(() => {
@@ -31,7 +31,7 @@ export function Card({ title, children, class: kind = "", actions }) {
     </section>`;
 }
 
-/** An error of the API that is not a form's. */
+/** An error of the API, outside of a form. */
 export function Problem({ error }) {
   return error && html`<p class="problem" role="alert">${error.message}</p>`;
 }
@@ -45,7 +45,7 @@ export function Tiles({ tiles }) {
     </dl>`;
 }
 
-/** rows: [[label, content]]. Those without content are left out. */
+/** rows: [[label, content]]. Rows without content are left out. */
 export function Facts({ rows }) {
   const given = rows.filter((row) => row && row[1] !== undefined && row[1] !== null && row[1] !== "");
   return html`<dl class="facts">${given.map(([label, content]) => html`

@@ -28,7 +28,7 @@ function removal(label, onRemove) {
   };
 }
 
-/** other: "vhost" or "user", what the rows differ in; names: what may be chosen for it; fixed: the other half. */
+/** other: "vhost" or "user", in which the rows differ; names: the choices for it; fixed: the other one. */
 export function PermissionsCard({ rows, other, names, fixed, onChange }) {
   const clear = async (it) => {
     const done = await afterAsking({

@@ -24,7 +24,7 @@ const sourceOf = (binding) => node("exchange", binding.vhost, binding.source);
 const destinationOf = (binding) => node(binding.destination_type, binding.vhost, binding.destination);
 
 /**
- * kind: of the one in the middle, "exchange" or "queue". incoming: bindings to it, and `before` bindings to their
+ * kind: type of the object in the middle, "exchange" or "queue". incoming: bindings to it, and `before` bindings to their
  * sources; outgoing: bindings from it.
  */
 export function BindingsPicture({ kind, vhost, name, before = [], incoming, outgoing = [] }) {
@@ -43,7 +43,7 @@ export function BindingsPicture({ kind, vhost, name, before = [], incoming, outg
     ${left > 0 && html`<p><button type="button" class="quiet" onClick=${() => setAll(true)}>Draw ${plural(left, "more", "more")}</button></p>`}`;
 }
 
-/** Two columns of exchanges left of the middle: whatever is a source of another one stands left of it. */
+/** Two columns of exchanges left of the middle: a source of another exchange stands left of it. */
 function sources(middle, bindings) {
   const depths = new Map([[middle.id, 0]]);
   for (let round = 0; round < 2; round += 1) {
@@ -131,7 +131,7 @@ function drawLine(line, places) {
     </g>`;
 }
 
-/** Where many lines meet they are apart at their other end: the keys stand there. */
+/** Lines that meet are apart at their other end, where their keys stand. */
 function placeOfKeys(x1, y1, x2, y2, meetAtEnd, way) {
   if (way) return { x: way.x + BOX.width / 2, y: way.y + BOX.height / 2 - 6, "text-anchor": "middle" };
   return meetAtEnd ? { x: x1 + 12, y: y1 - 6, "text-anchor": "start" } : { x: x2 - 14, y: y2 - 6, "text-anchor": "end" };
@@ -149,7 +149,7 @@ function bent(x1, y1, x2, y2) {
   return `C ${middle} ${y1}, ${middle} ${y2}, ${x2} ${y2}`;
 }
 
-/** To what stands in the same column or left of it, as in a circle: in a loop, from right side to right side. */
+/** A line to an object in the same column or left of it, as in a cycle: an arc from right side to right side. */
 function back(x1, y1, x2, y2) {
   const turn = Math.max(x1, x2) + 70;
   return {

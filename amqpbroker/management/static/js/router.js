@@ -1,4 +1,4 @@
-// Where one is: #/queues/%2F/orders?page=2 is ["queues", "/", "orders"] and {page: "2"}.
+// The address of a page: #/queues/%2F/orders?page=2 is ["queues", "/", "orders"] and {page: "2"}.
 
 import { useState, useEffect } from "./view.js";
 

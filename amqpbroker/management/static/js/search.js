@@ -14,7 +14,7 @@ const SEARCH_AFTER_MS = 150;
 // Clients' names for their connections are searched here, as the server searches the names of connections only.
 const MOST_CONNECTIONS = 500;
 
-/** The search, which Ctrl-K opens as well. */
+/** The search field, which Ctrl-K opens as well. */
 export function Search({ open, setOpen }) {
   useEffect(() => {
     const pressed = (event) => {

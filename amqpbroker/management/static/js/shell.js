@@ -75,7 +75,7 @@ function Frame({ who, onLogOut, age, setAge, setInterval_ms, vhost, setVhost }) 
   const nodes = useLive("nodes", (signal) => (rights.monitor ? get("nodes", signal) : Promise.resolve([])));
   const vhosts = useLive("vhosts", async (signal) => (await get("vhosts?columns=name", signal)).map((it) => it.name).sort());
   const names = vhosts.data ?? [];
-  // A vhost that was looked at and is gone.
+  // The selected vhost no longer exists.
   useEffect(() => {
     if (vhost && vhosts.data && !vhosts.data.includes(vhost)) setVhost("");
   }, [vhost, vhosts.data]);
@@ -127,7 +127,7 @@ function Page({ route }) {
   return html`<${Heading} title="Nothing here" /><p>This page does not exist. <a href="#/">Go to the overview</a>.</p>`;
 }
 
-/** children: what stands beside the name of the broker. */
+/** children: the content beside the name of the broker. */
 function Side({ route, rights, overview, children }) {
   const totals = overview?.object_totals ?? {};
   const here = route.parts[0] === "operator-policies" ? "policies" : route.parts[0] ?? "";

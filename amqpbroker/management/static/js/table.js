@@ -43,7 +43,7 @@ function Head({ column, order, onOrder }) {
   if (!onOrder || !column.sort) return html`<th scope="col" role="columnheader" class=${`${kind} unsorted`} title=${column.note}>${column.title}</th>`;
   const sorted = order.by === column.sort;
   const direction = sorted ? (order.reverse ? "descending" : "ascending") : "none";
-  // Numbers are first asked for from the largest down.
+  // The first click on a column of numbers sorts from the largest down.
   const next = sorted ? !order.reverse : Boolean(column.num);
   return html`
     <th scope="col" role="columnheader" class=${kind} aria-sort=${direction}>
@@ -58,7 +58,7 @@ const PAGE_SIZES = [50, 100, 250, 500];
 
 /**
  * A list of the API, `where` its path. The page, the filter and the order are in the address (`parts`, `query`).
- * `children` is what stands right of the filter.
+ * `children` is the content right of the filter.
  */
 export function Listing({ where, parts, query, columns, rowKey, one, many, none, sort, version, params = {}, children }) {
   const page = Number(query.page) || 1;
@@ -79,7 +79,7 @@ export function Listing({ where, parts, query, columns, rowKey, one, many, none,
   }, [version]);
   const change = (changes) => replaceQuery(parts, { ...query, page: "", ...changes });
 
-  // A page that is no longer there, because of a filter or of what was deleted, is refused.
+  // The server refuses a page that no longer exists because of a filter or a deletion.
   useEffect(() => {
     if (page > 1 && (error?.status === 400 || (data && !loading && page > Math.max(1, data.page_count)))) change({});
   }, [error, data, page, loading]);
@@ -99,7 +99,7 @@ export function Listing({ where, parts, query, columns, rowKey, one, many, none,
     ${!data && !error && html`<p class="empty">Loading…</p>`}`;
 }
 
-/** What a server that cuts into pages would answer; those of one vhost's connections and channels come whole. */
+/** The answer of a server that cuts lists into pages; lists of one vhost's connections and channels come whole. */
 function inPages(rows, query, order, page, size) {
   const name = query.name ?? "";
   const wanted = query.regex === "true" ? new RegExp(name) : { test: (text) => text.toLowerCase().includes(name.toLowerCase()) };

@@ -88,7 +88,7 @@ function traced(got) {
     queues: event === "publish" ? headers.routed_queues ?? [] : [name],
     redelivered: Boolean(headers.redelivered),
     by: `${headers.user} ${headers.connection} (${headers.channel})`,
-    // Properties without any are an empty list.
+    // Empty properties are an empty list.
     properties: Array.isArray(headers.properties) ? {} : headers.properties ?? {},
     payload: got.payload,
     payload_bytes: got.payload_bytes,

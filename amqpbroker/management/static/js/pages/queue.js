@@ -114,7 +114,7 @@ function Destructive({ queue, where, onPurged }) {
 
 const TABS = [["publish", "Publish"], ["get", "Get"], ["move", "Move"]];
 
-/** What one does with messages by hand. */
+/** Forms to publish, get, move and purge messages. */
 function Messages({ vhost, name, ready, onChange }) {
   const [tab, setTab] = useState("publish");
   const turn = (event) => {

@@ -53,7 +53,7 @@ export function Shovels() {
     <//>`;
 }
 
-/** One end of a shovel that runs; nothing is known of others'. */
+/** One end of a running shovel; the ends of others are not known. */
 function end(it, which) {
   const place = it[`${which}_queue`] ?? [it[`${which}_exchange`], it[`${which}_exchange_key`]].filter(Boolean).join(" ");
   return it[`${which}_uri`] ? `${it[`${which}_uri`]} ${place}` : "";
