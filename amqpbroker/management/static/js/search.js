@@ -1,4 +1,4 @@
-// Search over pages, queues, exchanges, connections, users and virtual hosts: Ctrl-K.
+// Search over pages and all objects that the page lists: Ctrl-K.
 
 import { html, useEffect, useId, useRef, useState } from "./view.js";
 import { get, path } from "./api.js";
@@ -6,13 +6,14 @@ import { Dialog } from "./dialog.js";
 import { exchangeName } from "./format.js";
 import { Icon } from "./icons.js";
 import { ADMIN, PLACES, shownPlaces } from "./places.js";
-import { go, to, toConnection, toExchange, toQueue, toUser, toVhost } from "./router.js";
+import { go, to, toChannel, toConnection, toExchange, toQueue, toUser, toVhost } from "./router.js";
 import { useSession } from "./session.js";
 
 const MOST_OF_A_KIND = 8;
 const SEARCH_AFTER_MS = 150;
 // Clients' names for their connections are searched here, as the server searches the names of connections only.
 const MOST_CONNECTIONS = 500;
+const MOST_CHANNELS = 500;
 
 /** The search field, which Ctrl-K opens as well. */
 export function Search({ open, setOpen }) {
@@ -81,14 +82,14 @@ function SearchDialog({ onClose }) {
   const option = (index) => `${id}-${index}`;
   return html`
     <${Dialog} title="Search" onClose=${onClose} wide>
-      <input class="search-input" type="text" role="combobox" aria-label="Search for a page, queue, exchange, connection, user or virtual host"
+      <input class="search-input" type="text" role="combobox" aria-label="Search for a page or the name of an object"
         aria-expanded="true" aria-controls=${`${id}-list`} aria-autocomplete="list" aria-activedescendant=${found[at] ? option(at) : null}
-        placeholder="Name of a queue, exchange, connection, user, page…" autocomplete="off" spellcheck=${false} autofocus
+        placeholder="Name of a queue, exchange, connection, policy, page…" autocomplete="off" spellcheck=${false} autofocus
         value=${text} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${keys} />
       ${failed && html`<p class="problem" role="alert">${failed}</p>`}
       <ul class="results" id=${`${id}-list`} role="listbox" aria-label="Results" ref=${list}>
         ${found.map((result, index) => html`
-          <li key=${result.address} id=${option(index)} role="option" aria-selected=${index === at} onClick=${() => choose(result)}
+          <li key=${`${result.address} ${result.kind} ${result.name}`} id=${option(index)} role="option" aria-selected=${index === at} onClick=${() => choose(result)}
             onMouseMove=${() => index !== at && setAt(index)}>
             <span class="result-kind">${result.kind}</span>
             <span class="mono result-name">${result.name}</span>
@@ -112,7 +113,11 @@ async function search(text, session, signal) {
     named("queues", text, session, signal).then((rows) => rows.map((it) => ({ kind: "Queue", name: it.name, note: it.vhost, address: toQueue(it.vhost, it.name) }))),
     named("exchanges", text, session, signal).then((rows) => rows.map((it) => ({ kind: "Exchange", name: exchangeName(it.name), note: it.vhost, address: toExchange(it.vhost, it.name) }))),
     connections(wanted, session, signal),
+    channels(wanted, session, signal),
     users(wanted, session, signal),
+    listed("policies", "Policy", session.rights.makePolicies, wanted, session, signal),
+    listed("operator-policies", "Operator policy", session.rights.administer, wanted, session, signal),
+    listed("shovels", "Shovel", session.rights.administer, wanted, session, signal),
   ]);
   return [...pages, ...kinds.flat(), ...(session.rights.administer ? vhosts.slice(0, MOST_OF_A_KIND) : [])];
 }
@@ -130,6 +135,24 @@ async function connections(wanted, session, signal) {
   return best(found, (it) => it.user_provided_name ?? it.name, wanted).map((it) => ({
     kind: "Connection", name: it.user_provided_name ?? it.name, note: it.user_provided_name ? it.name : it.user, address: toConnection(it.name),
   }));
+}
+
+async function channels(wanted, session, signal) {
+  const query = new URLSearchParams({ page: 1, page_size: MOST_CHANNELS, pagination: true, columns: "name,user,vhost,connection_details" });
+  const { items } = await get(`channels?${query}`, signal).catch(() => ({ items: [] }));
+  const client = (it) => it.connection_details?.user_provided_name ?? "";
+  const found = items.filter((it) => `${client(it)} ${it.name}`.toLowerCase().includes(wanted));
+  return best(found, (it) => client(it) || it.name, wanted).map((it) => ({
+    kind: "Channel", name: it.name, note: client(it) || it.user, address: toChannel(it.name),
+  }));
+}
+
+/** Objects that one page of the administration lists: policies or shovels. */
+async function listed(where, kind, isShown, wanted, { vhost }, signal) {
+  if (!isShown) return [];
+  const rows = (await get(vhost ? path(where, vhost) : where, signal)).filter((it) => it.name.toLowerCase().includes(wanted));
+  const page = where === "shovels" ? "shovels" : "policies";
+  return best(rows, (it) => it.name, wanted).map((it) => ({ kind, name: it.name, note: it.vhost, address: to([page]) }));
 }
 
 async function users(wanted, { rights }, signal) {
