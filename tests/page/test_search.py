@@ -12,7 +12,12 @@ def test_search_finds_everything_by_keyboard(page, subject):
     subject.put("users/searched", password="secret", tags="")
     subject.put("policies/%2F/searched.policy", pattern="^none$", definition={"max-length": 9})
     subject.put("operator-policies/%2F/searched.limit", pattern="^none$", definition={"max-length": 9})
-    shovel = {"src-uri": "amqp://", "src-queue": "searched.queue", "dest-uri": "amqp://", "dest-queue": "searched.queue"}
+    shovel = {
+        "src-uri": "amqp://",
+        "src-queue": "searched.queue",
+        "dest-uri": "amqp://",
+        "dest-queue": "searched.queue",
+    }
     subject.put("parameters/shovel/%2F/searched.shovel", value=shovel)
     properties = {"connection_name": "searched client"}
     parameters = pika.ConnectionParameters("127.0.0.1", subject.amqp_port, client_properties=properties)
