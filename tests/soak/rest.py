@@ -123,7 +123,7 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         # Counters of the whole broker, one sample every five seconds.
         "History._numbers[[]]": 32 * 601,
         # Two spare segments and the open one; a message takes at least 41 bytes.
-        "Living._o*s[[]]": 3 * bounds.segment_bytes // 41,
+        "Living._*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,
         # Threads of the broker and of executors, which start one for a job until they have their maximum.
         "threads": 12,
