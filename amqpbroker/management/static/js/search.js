@@ -1,4 +1,4 @@
-// Search over pages, queues, exchanges, connections, users and virtual hosts: Ctrl-K.
+// The search dialog, which finds pages and all objects that the pages list. Ctrl-K opens it.
 
 import { html, useEffect, useId, useRef, useState } from "./view.js";
 import { get, path } from "./api.js";
@@ -6,15 +6,16 @@ import { Dialog } from "./dialog.js";
 import { exchangeName } from "./format.js";
 import { Icon } from "./icons.js";
 import { ADMIN, PLACES, shownPlaces } from "./places.js";
-import { go, to, toConnection, toExchange, toQueue, toUser, toVhost } from "./router.js";
+import { go, to, toChannel, toConnection, toExchange, toOperatorPolicy, toPolicy, toQueue, toShovel, toUser, toVhost } from "./router.js";
 import { useSession } from "./session.js";
 
 const MOST_OF_A_KIND = 8;
 const SEARCH_AFTER_MS = 150;
-// Clients' names for their connections are searched here, as the server searches the names of connections only.
-const MOST_CONNECTIONS = 500;
+// The server searches only the names of connections and channels. The client's own name for a connection is searched here, in
+// at most this number of connections or channels.
+const MOST_SEARCHED_HERE = 500;
 
-/** The search, which Ctrl-K opens as well. */
+/** The search dialog and its key, Ctrl-K. */
 export function Search({ open, setOpen }) {
   useEffect(() => {
     const pressed = (event) => {
@@ -81,9 +82,9 @@ function SearchDialog({ onClose }) {
   const option = (index) => `${id}-${index}`;
   return html`
     <${Dialog} title="Search" onClose=${onClose} wide>
-      <input class="search-input" type="text" role="combobox" aria-label="Search for a page, queue, exchange, connection, user or virtual host"
+      <input class="search-input" type="text" role="combobox" aria-label="Search for a page or for an object by its name"
         aria-expanded="true" aria-controls=${`${id}-list`} aria-autocomplete="list" aria-activedescendant=${found[at] ? option(at) : null}
-        placeholder="Name of a queue, exchange, connection, user, page…" autocomplete="off" spellcheck=${false} autofocus
+        placeholder="Name of a queue, exchange, connection, policy, user, page…" autocomplete="off" spellcheck=${false} autofocus
         value=${text} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${keys} />
       ${failed && html`<p class="problem" role="alert">${failed}</p>`}
       <ul class="results" id=${`${id}-list`} role="listbox" aria-label="Results" ref=${list}>
@@ -99,7 +100,7 @@ function SearchDialog({ onClose }) {
     <//>`;
 }
 
-/** [{kind, name, note, address}]: pages first, then objects of each kind, those whose names begin with the text first. */
+/** Returns [{kind, name, note, address}]: pages first, then the objects of each kind. Names that begin with the text come first. */
 async function search(text, session, signal) {
   const wanted = text.toLowerCase();
   const pages = [...PLACES, ...shownPlaces(ADMIN, session.rights, session.overview)]
@@ -112,9 +113,13 @@ async function search(text, session, signal) {
     named("queues", text, session, signal).then((rows) => rows.map((it) => ({ kind: "Queue", name: it.name, note: it.vhost, address: toQueue(it.vhost, it.name) }))),
     named("exchanges", text, session, signal).then((rows) => rows.map((it) => ({ kind: "Exchange", name: exchangeName(it.name), note: it.vhost, address: toExchange(it.vhost, it.name) }))),
     connections(wanted, session, signal),
+    channels(wanted, session, signal),
+    session.rights.makePolicies && listed("policies", wanted, session, signal).then((rows) => rows.map((it) => ({ kind: "Policy", name: it.name, note: it.vhost, address: toPolicy(it.vhost, it.name) }))),
+    session.rights.administer && listed("operator-policies", wanted, session, signal).then((rows) => rows.map((it) => ({ kind: "Operator policy", name: it.name, note: it.vhost, address: toOperatorPolicy(it.vhost, it.name) }))),
+    session.rights.administer && listed("shovels", wanted, session, signal).then((rows) => rows.map((it) => ({ kind: "Shovel", name: it.name, note: it.vhost, address: toShovel(it.vhost, it.name) }))),
     users(wanted, session, signal),
   ]);
-  return [...pages, ...kinds.flat(), ...(session.rights.administer ? vhosts.slice(0, MOST_OF_A_KIND) : [])];
+  return [...pages, ...kinds.filter(Boolean).flat(), ...(session.rights.administer ? vhosts.slice(0, MOST_OF_A_KIND) : [])];
 }
 
 async function named(kind, text, { vhost }, signal) {
@@ -124,12 +129,29 @@ async function named(kind, text, { vhost }, signal) {
 }
 
 async function connections(wanted, session, signal) {
-  const query = new URLSearchParams({ page: 1, page_size: MOST_CONNECTIONS, pagination: true, columns: "name,user_provided_name,user,vhost" });
+  const query = new URLSearchParams({ page: 1, page_size: MOST_SEARCHED_HERE, pagination: true, columns: "name,user_provided_name,user,vhost" });
   const { items } = await get(`connections?${query}`, signal).catch(() => ({ items: [] }));
   const found = items.filter((it) => `${it.user_provided_name ?? ""} ${it.name}`.toLowerCase().includes(wanted));
   return best(found, (it) => it.user_provided_name ?? it.name, wanted).map((it) => ({
     kind: "Connection", name: it.user_provided_name ?? it.name, note: it.user_provided_name ? it.name : it.user, address: toConnection(it.name),
   }));
+}
+
+async function channels(wanted, { vhost }, signal) {
+  const query = new URLSearchParams({ page: 1, page_size: MOST_SEARCHED_HERE, pagination: true, columns: "name,number,user,connection_details" });
+  // The list of one vhost is not paged.
+  const answer = await get(`${vhost ? path("vhosts", vhost, "channels") : "channels"}?${query}`, signal).catch(() => []);
+  const clientOf = (it) => it.connection_details?.user_provided_name ?? "";
+  const found = (answer.items ?? answer).filter((it) => `${clientOf(it)} ${it.name}`.toLowerCase().includes(wanted));
+  return best(found, (it) => clientOf(it) || it.name, wanted).map((it) => ({
+    kind: "Channel", name: clientOf(it) ? `${clientOf(it)} (${it.number})` : it.name, note: clientOf(it) ? it.name : it.user, address: toChannel(it.name),
+  }));
+}
+
+/** Searches a list that the server does not page. A broker that has no such list, as RabbitMQ without its plugin, has no results. */
+async function listed(kind, wanted, { vhost }, signal) {
+  const rows = await get(`${vhost ? path(kind, vhost) : kind}?columns=name,vhost`, signal).catch(() => []);
+  return best(rows.filter((it) => it.name.toLowerCase().includes(wanted)), (it) => it.name, wanted);
 }
 
 async function users(wanted, { rights }, signal) {

@@ -10,8 +10,12 @@ import { Problem } from "./parts.js";
 /**
  * columns: [{id, title, cell(row), num, sort, note}]. `sort` is what the server sorts by.
  * `order` is {by, reverse}; with `onOrder(by, reverse)` the titles of columns are buttons that sort.
+ * `isMarked(row)` is true for a row to highlight and to scroll to.
  */
-export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, busy }) {
+export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, busy, isMarked = () => false }) {
+  const body = useRef(null);
+  const marked = rows.findIndex(isMarked);
+  useEffect(() => body.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" }), [marked]);
   if (rows.length === 0) return html`<p class="empty">${empty}</p>`;
   // The roles are those of the elements, which lose them on a narrow screen, where each row is drawn as a card.
   return html`
@@ -21,9 +25,9 @@ export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, b
         <thead role="rowgroup">
           <tr role="row">${columns.map((column) => html`<${Head} key=${column.id} column=${column} order=${order} onOrder=${onOrder} />`)}</tr>
         </thead>
-        <tbody role="rowgroup">
+        <tbody role="rowgroup" ref=${body}>
           ${rows.map((row, index) => html`
-            <tr role="row" key=${rowKey ? rowKey(row) : index}>
+            <tr role="row" key=${rowKey ? rowKey(row) : index} aria-current=${index === marked ? "true" : null}>
               ${columns.map((column, place) => {
                 const kind = column.num ? "num" : column.class ?? "";
                 const shown = column.cell(row);
