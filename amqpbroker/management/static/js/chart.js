@@ -150,20 +150,27 @@ function Chart({ title, series, unit }) {
     <//>`;
 }
 
-/** As wide as the longest label, which is thus never cut. */
-function axisWidth(plot, labels) {
-  if (!labels) return 40;
-  plot.ctx.font = FONT;
-  return Math.ceil(Math.max(...labels.map((it) => plot.ctx.measureText(it).width))) + 14;
+const ruler = document.createElement("canvas").getContext("2d");
+
+function textWidth(text) {
+  ruler.font = FONT;
+  return Math.ceil(ruler.measureText(text).width);
+}
+
+/** Returns the width of the value axis, which fits its longest label. */
+function axisWidth(labels, least) {
+  return Math.max(least, labels ? Math.max(...labels.map(textWidth)) + 14 : 40);
 }
 
 function options(series, width, age, { format, tick, steps }) {
   const grid = { stroke: color("grid"), width: 1 };
+  // Labels of times are centred on their grid line, which may be the left or the right edge of the plot.
+  const halfTime = Math.ceil(textWidth(clock(0, age)) / 2) + 2;
   const axis = { stroke: color("dim"), grid, ticks: { show: false }, font: FONT };
   return {
     width,
     height: HEIGHT_PX,
-    padding: [10, 28, 0, 0],
+    padding: [10, halfTime, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     plugins: [tooltip(series, format)],
@@ -173,8 +180,8 @@ function options(series, width, age, { format, tick, steps }) {
       y: { range: (_, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, space: 70, size: 28, values: (_, splits) => splits.map((at) => clock(at, age)) },
-      { ...axis, size: axisWidth, ...(steps ? { incrs: steps } : {}), values: (_, splits) => splits.map(tick) },
+      { ...axis, space: 70, size: 30, gap: 8, values: (_, splits) => splits.map((at) => clock(at, age)) },
+      { ...axis, size: (_, labels) => axisWidth(labels, halfTime), ...(steps ? { incrs: steps } : {}), values: (_, splits) => splits.map(tick) },
     ],
     series: [{}, ...series.map((line) => ({
       label: line.label, stroke: color(line.color), width: 1.75, points: { show: false }, spanGaps: true,

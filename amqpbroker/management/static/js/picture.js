@@ -10,6 +10,9 @@ const MARGIN = 8;
 const MOST = 30;
 const LONGEST_NAME = 24;
 const LONGEST_KEY = 24;
+// Distances of a label's baseline from its line.
+const ABOVE = 6;
+const BELOW = 16;
 
 function node(kind, vhost, name) {
   return {
@@ -91,7 +94,7 @@ function draw(columns, lines) {
   const boxes = [...places.values()].filter((it) => !it.way);
   return html`
     <svg class="picture" viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height}>
-      <g aria-hidden="true">${lines.map((line) => drawLine(line, places))}</g>
+      <g aria-hidden="true">${lines.map((line) => drawLine(line, places))}${lines.map((line) => drawKeys(line, places))}</g>
       ${boxes.map((box) => html`
         <a href=${box.href} key=${box.id} class=${`node ${box.kind} ${box.self ? "self" : ""}`} aria-label=${`${box.kind} ${box.name}`}
           aria-current=${box.self ? "true" : null}>
@@ -115,26 +118,47 @@ function withWaysThrough(columns, lines) {
   return wide;
 }
 
-function drawLine(line, places) {
+/** Returns the two ends of a line and the free place that it keeps between them, or null if an end is not drawn. */
+function endsOf(line, places) {
   const [from, to] = [places.get(line.from), places.get(line.to)];
   if (!from || !to) return null;
   const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
   const [x2, y2] = [to.x, to.y + BOX.height / 2];
-  const way = places.get(wayOf(line));
+  return { x1, y1, x2, y2, to, way: places.get(wayOf(line)) };
+}
+
+function drawLine(line, places) {
+  const ends = endsOf(line, places);
+  if (!ends) return null;
+  const { x1, y1, x2, y2, to, way } = ends;
   const { curve, tip } = x1 < x2 ? forward(x1, y1, x2, y2, way) : back(x1, y1, to.x + BOX.width, y2);
-  const keys = line.keys.filter((key) => key !== "");
   return html`
     <g class="line" key=${`${line.from} > ${line.to}`}>
       <path d=${curve} />
       <path class="tip" d=${tip} />
-      ${keys.length > 0 && html`<text ...${placeOfKeys(x1, y1, x2, y2, to.self, way)}><title>${keys.join(", ")}</title>${label(keys)}</text>`}
     </g>`;
 }
 
-/** Where many lines meet they are apart at their other end: the keys stand there. */
-function placeOfKeys(x1, y1, x2, y2, meetAtEnd, way) {
-  if (way) return { x: way.x + BOX.width / 2, y: way.y + BOX.height / 2 - 6, "text-anchor": "middle" };
-  return meetAtEnd ? { x: x1 + 12, y: y1 - 6, "text-anchor": "start" } : { x: x2 - 14, y: y2 - 6, "text-anchor": "end" };
+/** The routing keys of a line. They are drawn after all lines, so that their background covers the lines that cross them. */
+function drawKeys(line, places) {
+  const ends = endsOf(line, places);
+  const keys = line.keys.filter((key) => key !== "");
+  if (!ends || keys.length === 0) return null;
+  return html`
+    <g class="keys" key=${`${line.from} > ${line.to}`}>
+      <text ...${placeOfKeys(ends)}><title>${keys.join(", ")}</title>${label(keys)}</text>
+    </g>`;
+}
+
+/**
+ * Returns the position of a line's keys. Lines meet at the object in the middle, so the keys are at the line's other end. They
+ * are above the line, or below it if the line rises from there.
+ */
+function placeOfKeys({ x1, y1, x2, y2, to, way }) {
+  if (way) return { x: way.x + BOX.width / 2, y: way.y + BOX.height / 2 - ABOVE, "text-anchor": "middle" };
+  const [from, until] = to.self ? [y1, y2] : [y2, y1];
+  const y = from + (until < from && x1 < x2 ? BELOW : -ABOVE);
+  return to.self ? { x: x1 + 12, y, "text-anchor": "start" } : { x: x2 - 14, y, "text-anchor": "end" };
 }
 
 function forward(x1, y1, x2, y2, way) {

@@ -148,7 +148,7 @@ function Side({ route, rights, overview, children }) {
       <div id="menu" class="links collapsible">
         <ul>${PLACES.map(link)}</ul>
         ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
-        ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with RabbitMQ ${overview.rabbitmq_version}</span></p>`}
+        ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with <span class="unbroken">RabbitMQ ${overview.rabbitmq_version}</span></span></p>`}
       </div>
     </nav>`;
 }
