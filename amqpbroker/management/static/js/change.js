@@ -1,9 +1,9 @@
-// Changing something outside a form: ask first, say what happened.
+// Changes outside a form: confirmation before the change, announcement after it.
 
 import { announce } from "./announce.js";
 import { confirmed } from "./dialog.js";
 
-/** Runs `action` if the user confirms. True if it was done; what went wrong is announced. */
+/** Runs `action` if the user confirms. Returns true if the action succeeded; an error is announced. */
 export async function afterAsking({ title, text, button, action, done }) {
   if (!(await confirmed(title, text, button))) return false;
   return attempted(action, done);

@@ -1,4 +1,4 @@
-// Bindings as a picture: exchanges and queues in columns, and lines between them. Every box is a link.
+// The picture of bindings: exchanges and queues in columns, with lines between them. Every box is a link.
 
 import { html, useState } from "./view.js";
 import { exchangeName, plural } from "./format.js";
@@ -27,8 +27,8 @@ const sourceOf = (binding) => node("exchange", binding.vhost, binding.source);
 const destinationOf = (binding) => node(binding.destination_type, binding.vhost, binding.destination);
 
 /**
- * kind: of the one in the middle, "exchange" or "queue". incoming: bindings to it, and `before` bindings to their
- * sources; outgoing: bindings from it.
+ * kind: "exchange" or "queue", the kind of the object in the middle. incoming: bindings to the object. before: bindings to
+ * the sources of these bindings. outgoing: bindings from the object.
  */
 export function BindingsPicture({ kind, vhost, name, before = [], incoming, outgoing = [] }) {
   const [all, setAll] = useState(false);
@@ -46,7 +46,7 @@ export function BindingsPicture({ kind, vhost, name, before = [], incoming, outg
     ${left > 0 && html`<p><button type="button" class="quiet" onClick=${() => setAll(true)}>Draw ${plural(left, "more", "more")}</button></p>`}`;
 }
 
-/** Two columns of exchanges left of the middle: whatever is a source of another one stands left of it. */
+/** Returns two columns of exchanges left of the middle. A source stands left of its destination. */
 function sources(middle, bindings) {
   const depths = new Map([[middle.id, 0]]);
   for (let round = 0; round < 2; round += 1) {
@@ -64,7 +64,7 @@ function unique(nodes) {
   return [...new Map(nodes.map((it) => [it.id, it])).values()];
 }
 
-/** Bindings between the same two are one line with all their keys. */
+/** Returns the lines to draw. Bindings between the same two objects are one line with all their keys. */
 function edges(bindings) {
   const found = new Map();
   for (const binding of bindings) {
@@ -86,7 +86,7 @@ function draw(columns, lines) {
   columns.forEach((column, x) => {
     const used = column.length * (BOX.height + BOX.gap) - BOX.gap;
     column.forEach((it, y) => {
-      // An exchange bound to itself stands only once, in its own column.
+      // An exchange that is bound to itself is drawn only once, in its own column.
       if (places.has(it.id)) return;
       places.set(it.id, { ...it, x: MARGIN + x * (BOX.width + BETWEEN), y: (height - used) / 2 + y * (BOX.height + BOX.gap) });
     });
@@ -107,7 +107,7 @@ function draw(columns, lines) {
 
 const wayOf = (line) => `way ${line.from} > ${line.to}`;
 
-/** A line that passes a column keeps a place free there, so that it does not run through a box. */
+/** Adds a free place to each column that a line passes, so that the line does not run through a box. */
 function withWaysThrough(columns, lines) {
   const column = new Map(columns.flatMap((nodes, x) => nodes.map((it) => [it.id, x])));
   const wide = columns.map((nodes) => [...nodes]);
@@ -173,7 +173,7 @@ function bent(x1, y1, x2, y2) {
   return `C ${middle} ${y1}, ${middle} ${y2}, ${x2} ${y2}`;
 }
 
-/** To what stands in the same column or left of it, as in a circle: in a loop, from right side to right side. */
+/** Returns the curve of a binding to a box in the same column or further left: a loop between the right sides of the boxes. */
 function back(x1, y1, x2, y2) {
   const turn = Math.max(x1, x2) + 70;
   return {

@@ -37,7 +37,7 @@ export function go(address) {
   location.hash = address;
 }
 
-/** Changes the query of the address without a step in the history. */
+/** Changes the query of the address without an entry in the history. */
 export function replaceQuery(parts, query) {
   history.replaceState(null, "", to(parts, query));
   dispatchEvent(new HashChangeEvent("hashchange"));

@@ -55,7 +55,7 @@ export function Shovels({ query }) {
     <//>`;
 }
 
-/** One end of a shovel that runs; nothing is known of others'. */
+/** Returns the source or the destination of a shovel. The API returns them only while the shovel runs. */
 function end(it, which) {
   const place = it[`${which}_queue`] ?? [it[`${which}_exchange`], it[`${which}_exchange_key`]].filter(Boolean).join(" ");
   return it[`${which}_uri`] ? `${it[`${which}_uri`]} ${place}` : "";
