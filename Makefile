@@ -1,27 +1,27 @@
-# `make run` and `make test` need nothing but python3 >= 3.11 and the package index; everything else is set up in .venv.
+# `make run` and `make test` need only python3 >= 3.11 and the package index. They install everything else in .venv.
 
 PY := .venv/bin/python
 RUN := .venv/.run
 DEV := .venv/.dev
 DOCS := .venv/.docs
 
-# Everything runs and measures the package as a wheel of it would be installed, with its hot path compiled
-# where there is a C compiler. It is built anew when a compiler is installed or removed, too. COMPILE=0 runs the checkout as it is.
+# The targets run and measure the package as a wheel installs it, with the hot path compiled if there is a C compiler. The
+# package is also rebuilt when a compiler is installed or removed. COMPILE=0 runs the sources of the checkout instead.
 COMPILED := build/compiled
 BUILT := $(if $(filter 0,$(COMPILE)),,$(COMPILED)/.made-with-$(notdir $(shell command -v $${CC:-cc} || echo none)))
 SOURCES := $(shell find amqpbroker -type f -not -path '*/__pycache__/*') setup.py pyproject.toml tools/compiled
 
-# The environment of a program of this checkout that imports the package. `python -m` would look into the checkout first.
+# Environment for programs that import the compiled package. Without it, `python -m` imports from the checkout first.
 SHIPPED := $(if $(BUILT),PYTHONSAFEPATH=1 PYTHONPATH="$(CURDIR)/$(COMPILED):$(CURDIR)")
 
-# Strict: a link that leads nowhere, or a page that is not in the nav, ends it; not so with --quiet, which keeps warnings
-# from being counted. The variable is for a word of Material's on a later mkdocs.
+# --strict makes broken links and pages outside the nav fail the build. Do not add --quiet: mkdocs then does not count the
+# warnings. The variable silences Material's warning about MkDocs 2.
 SITE := NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
-# Steps until the broker runs: an environment, its packages, and the compiled core.
+# The number of steps before the broker runs: create the environment, install packages, compile the core.
 export STEPS := $(if $(BUILT),3,2)
 
-# Of `make test-all` and `make check`: all, or rest.
+# The tests that `make test-all` and `make check` run: all, or rest.
 TESTS = all
 
 ROUNDS ?= 50
@@ -37,13 +37,13 @@ help: ## List the targets.
 run: $(RUN) $(BUILT) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=0 runs it interpreted.
 	@exec env $(SHIPPED) $(PY) -m amqpbroker serve $(ARGS)
 
-test: $(DEV) $(BUILT) ## Run the quick tests, in two minutes; ARGS="tests/broker" runs what it says, COMPILE=0 runs them only interpreted.
+test: $(DEV) $(BUILT) ## Run the quick tests in two minutes; ARGS="tests/broker" runs only these, COMPILE=0 skips the compiled pass.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) $(ARGS)
 
-test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest leaves out those of the `make test` before it.
+test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest skips those that `make test` ran before.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
 
-check: $(DEV) $(BUILT) ## Check everything that has to hold: format, lint, types, layers, docs, all tests.
+check: $(DEV) $(BUILT) ## Run all checks: format, lint, types, layers, docs and all tests.
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
@@ -56,7 +56,7 @@ format: $(DEV) ## Format the code and sort its imports.
 	$(PY) -m ruff check --fix --select I .
 	$(PY) -m ruff format .
 
-docs: $(DOCS) ## Write the parts of docs/ that come from tables in the code, and build the site into build/site.
+docs: $(DOCS) ## Generate the reference pages of docs/ from the code, and build the site into build/site.
 	$(PY) -m tools.settings_reference
 	$(PY) -m tools.ctl_reference
 	$(PY) -m tools.metrics_reference
@@ -64,41 +64,41 @@ docs: $(DOCS) ## Write the parts of docs/ that come from tables in the code, and
 	$(PY) -m tools.connection_states_reference
 	$(SITE)
 
-interop: $(DEV) $(BUILT) ## Run real clients of several languages against the broker; installs what they need.
+interop: $(DEV) $(BUILT) ## Run real clients in several languages against the broker; installs their dependencies.
 	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt
 	$(SHIPPED) $(PY) -m interop --install $(ARGS)
 
-conformance: $(DEV) $(BUILT) ## Replay what a real RabbitMQ did; TARGET=amqp://... MANAGEMENT=http://... for another broker than this.
+conformance: $(DEV) $(BUILT) ## Replay the recordings of RabbitMQ; TARGET=amqp://... MANAGEMENT=http://... replays them on another broker.
 	$(SHIPPED) $(PY) -m conformance replay $(if $(TARGET),--target $(TARGET)) $(if $(MANAGEMENT),--management $(MANAGEMENT)) $(ARGS)
 
-record: $(DEV) ## Record the cases from RabbitMQ anew, which is installed for it, and show what changed; ARGS="queue" picks some.
+record: $(DEV) ## Install RabbitMQ, record the conformance cases again and show the changes; ARGS="queue" selects cases.
 	$(PY) -m conformance record $(ARGS)
 
-fuzz-diff: $(DEV) $(BUILT) ## Random scripts on RabbitMQ and on the broker side by side; FUZZ_SECONDS=600, SEED=n replays one.
+fuzz-diff: $(DEV) $(BUILT) ## Run random scripts on RabbitMQ and the broker and compare; FUZZ_SECONDS=600, SEED=n replays one.
 	$(SHIPPED) $(PY) -m conformance fuzz --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-fuzz-http: $(DEV) $(BUILT) ## Send a broker random HTTP requests, and report each that breaks it; FUZZ_SECONDS=600, SEED=n replays one.
+fuzz-http: $(DEV) $(BUILT) ## Send random HTTP requests to a broker and report failures; FUZZ_SECONDS=600, SEED=n replays one.
 	$(SHIPPED) $(PY) -m tests.fuzz.http --seconds $(FUZZ_SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-crash: $(DEV) $(BUILT) ## Kill the broker repeatedly under load, and check that nothing is lost; ROUNDS=50.
+crash: $(DEV) $(BUILT) ## Kill the broker repeatedly under load and check that no message is lost; ROUNDS=50.
 	@ROUNDS=$(ROUNDS) $(SHIPPED) $(PY) -m pytest -s $(if $(BUILT),-o pythonpath='$(COMPILED) .') tests/crash $(ARGS)
 
-simulate: $(DEV) $(BUILT) ## Run whole lives of a broker, each from one seed; SECONDS=60, SEED=n runs that one.
+simulate: $(DEV) $(BUILT) ## Simulate a broker through crashes and disk failures, one seed a run; SECONDS=60, SEED=n runs one seed.
 	@$(SHIPPED) $(PY) -m tests.simulation --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-soak: $(DEV) $(BUILT) ## Drive each feature past twice its bounds, and check that the broker is at rest afterwards; ARGS="delayed" picks some.
+soak: $(DEV) $(BUILT) ## Drive each feature past twice its limits and check that the broker is idle afterwards; ARGS="delayed" selects features.
 	$(SHIPPED) $(PY) -m tests.soak $(ARGS)
 
-bench: $(DEV) $(BUILT) ## Measure beside RabbitMQ, which is installed for it, and write docs/performance.md; ARGS="transient --no-write".
+bench: $(DEV) $(BUILT) ## Install RabbitMQ, measure both brokers and write docs/performance.md; ARGS="transient --no-write".
 	$(SHIPPED) $(PY) -m tests.bench.side_by_side $(ARGS)
 
-bench-core: $(DEV) $(BUILT) ## Measure the core, bytes in to bytes out; ARGS="transient" picks shapes.
+bench-core: $(DEV) $(BUILT) ## Measure the CPU time of the core without sockets; ARGS="transient" selects workloads.
 	$(SHIPPED) $(PY) -m tests.bench $(ARGS)
 
-bench-growth: $(DEV) $(BUILT) ## Measure what it costs as work grows, and write that into docs/performance.md; ARGS="queues --no-write".
+bench-growth: $(DEV) $(BUILT) ## Measure how costs grow with load and write docs/performance.md; ARGS="queues --no-write".
 	$(SHIPPED) $(PY) -m tests.bench.growth $(ARGS)
 
-oldest: $(DEV) ## Install a wheel beside the oldest version of each dependency, and check it; ARGS="--newest" for the newest.
+oldest: $(DEV) ## Check a wheel with the oldest version of each dependency; ARGS="--newest" uses the newest.
 	$(PY) -m tools.oldest $(ARGS)
 
 clean: ## Remove .venv and every cache.

@@ -178,6 +178,7 @@ def shoot(page: Page, address: str, path: Path, whole: bool) -> None:
     page.evaluate("where => { location.hash = where }", address)
     page.wait_for_timeout(2500)
     page.evaluate("document.activeElement.blur()")
+    page.mouse.move(0, 0)
     page.screenshot(path=path, full_page=whole)
     sys.stdout.write(f"{path} {path.stat().st_size // 1000} kB\n")
 

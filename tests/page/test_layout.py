@@ -1,12 +1,14 @@
 """The layout: columns and menu at the widths of a laptop and of a phone, themes, and the versions that are shown."""
 
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
 
 import amqpbroker
 from tests.page.conftest import PLACES, arrive, log_in, queue
+from tests.process import PATIENCE_S
 
 #: Rows of busy objects with long names: as wide as rows usually get.
 RATE = {"rate": 12345.6}
@@ -83,6 +85,91 @@ def test_all_columns_are_visible_without_scrolling(page, kind, width):
     assert cut == 0
 
 
+#: Keeps the box of each text that is drawn on a canvas, with the canvas's size, in window.drawn.
+RECORD_TEXTS = """
+window.drawn = [];
+const fillText = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...rest) {
+  const { a, d, e, f } = this.getTransform();
+  const box = this.measureText(text);
+  window.drawn.push({
+    text,
+    left: a * (x - box.actualBoundingBoxLeft) + e, right: a * (x + box.actualBoundingBoxRight) + e,
+    top: d * (y - box.actualBoundingBoxAscent) + f, bottom: d * (y + box.actualBoundingBoxDescent) + f,
+    width: this.canvas.width, height: this.canvas.height,
+  });
+  return fillText.call(this, text, x, y, ...rest);
+};
+"""
+
+
+def drawn_texts(page):
+    """Wait until two charts are drawn with their times, and return the texts on canvases."""
+    deadline = time.monotonic() + PATIENCE_S
+    while page.evaluate("window.drawn.filter(it => it.text.includes(':')).length") < 4:
+        assert time.monotonic() < deadline
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(300)
+    return page.evaluate("window.drawn")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_labels_of_charts_lie_inside_their_chart(page, subject, width):
+    # The first and the last sample are at full hours, which have a label at each scale. Small values have short labels.
+    overview = subject.get("overview")
+    until = int(time.time()) // 3600 * 3600
+
+    def answer(route):
+        age = int(re.search(r"lengths_age=(\d+)", route.request.url)[1])
+        samples = [{"sample": 0, "timestamp": at * 1000} for at in (until, until - age // 2, until - age)]
+        details = {"rate": 0.0, "samples": samples}
+        lengths = {"queue_totals": {"messages": 0, "messages_details": details}}
+        rates = {"message_stats": {"publish": 0, "publish_details": details}}
+        route.fulfill(json={**overview, **lengths, **rates})
+
+    page.route(re.compile(r"/api/overview\?"), answer)
+    page.add_init_script(RECORD_TEXTS)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.reload()
+    page.get_by_role("heading", name="Overview", level=1).wait_for()
+    ages = page.get_by_label("Charts show the last")
+    for age in ages.locator("option").evaluate_all("options => options.map(it => it.value)"):
+        page.evaluate("window.drawn = []")
+        ages.select_option(age)
+        drawn = drawn_texts(page)
+        outside = [
+            it
+            for it in drawn
+            if it["left"] < 0 or it["right"] > it["width"] or it["top"] < 0 or it["bottom"] > it["height"]
+        ]
+        assert outside == [], age
+
+
+def test_labels_of_bindings_do_not_lie_on_their_lines(page, visit, subject):
+    subject.put("exchanges/%2F/drawn", type="topic", durable=True)
+    queue(subject, "drawn.all")
+    for number in range(4):
+        queue(subject, f"drawn.{number}")
+        subject.put(f"exchanges/%2F/drawn.{number}", type="topic", durable=True)
+        subject.api.post(f"bindings/%2F/e/drawn/q/drawn.{number}", json={"routing_key": "orders.*.invoices.retry"})
+        subject.api.post(f"bindings/%2F/e/drawn.{number}/q/drawn.all", json={"routing_key": "orders.*.invoices.retry"})
+    for where, lines in (("exchanges/%2F/drawn", 4), ("queues/%2F/drawn.all", 5)):
+        visit(f"#/{where}")
+        expect(page.locator(".keys text")).to_have_count(lines)
+        on_line = page.evaluate("""() => {
+            const boxes = [...document.querySelectorAll(".keys text")].map(it => it.getBBox());
+            const paths = [...document.querySelectorAll(".line path:not(.tip)")];
+            return paths.filter((path, index) => {
+                const box = boxes[index];
+                const length = path.getTotalLength();
+                const points = Array.from({ length: 200 }, (_, step) => path.getPointAtLength(length * step / 200));
+                return points.some(({ x, y }) =>
+                    x > box.x && x < box.x + box.width && y > box.y && y < box.y + box.height);
+            }).length;
+        }""")
+        assert on_line == 0, where
+
+
 def test_pages_fit_the_width_of_a_phone_and_have_a_menu(watched, subject):
     queue(subject, "narrow")
     page = watched.open(subject.url)
@@ -137,4 +224,7 @@ def test_page_shows_the_broker_version_beside_the_rabbitmq_version(page, subject
         pytest.skip("RabbitMQ has one version")
     navigation = page.get_by_role("navigation", name="Main")
     expect(navigation).to_contain_text(f"amqpbroker {amqpbroker.__version__}")
-    expect(navigation).to_contain_text(f"Compatible with RabbitMQ {subject.get('overview')['rabbitmq_version']}")
+    compatible = f"RabbitMQ {subject.get('overview')['rabbitmq_version']}"
+    expect(navigation).to_contain_text(f"Compatible with {compatible}")
+    # A narrow column does not separate RabbitMQ from its version.
+    assert navigation.get_by_text(compatible, exact=True).evaluate("it => it.getClientRects().length") == 1

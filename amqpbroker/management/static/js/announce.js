@@ -1,4 +1,4 @@
-// Announcements of events: shown for a while, and read aloud by screen readers.
+// Announcements of what happened. The page shows each for a few seconds, and screen readers read it aloud.
 
 import { html, useState, useEffect } from "./view.js";
 

@@ -1,17 +1,16 @@
 // Requests to the HTTP API. All addresses are relative to the page's own, so it works under any path prefix.
 
-// The credentials of requests. With a cookie there is nothing to add; if the server gives none, the
-// password is kept here, which a reload forgets.
+// The Authorization header of requests, null if the server gave a cookie. It holds the password, which a reload forgets.
 let authorization = null;
 
-/** Called when the server no longer accepts the credentials. */
+/** The callback for the end of the login: the server no longer accepts the cookie or the password. */
 let onLoggedOut = () => {};
 
 export function whenLoggedOut(callback) {
   onLoggedOut = callback;
 }
 
-/** An answer that is an error. `message` is in words; `status` is HTTP's, 0 if there was no answer. */
+/** An error of the API. `message` is a text for the user; `status` is the HTTP status, 0 if there was no answer. */
 export class ApiError extends Error {
   constructor(status, message) {
     super(message);
@@ -19,12 +18,12 @@ export class ApiError extends Error {
   }
 }
 
-/** The path of something under api/, each part quoted: path("queues", "/", "q 1") is queues/%2F/q%201. */
+/** Returns a path under api/ with each part quoted: path("queues", "/", "q 1") is queues/%2F/q%201. */
 export function path(...parts) {
   return parts.map((part) => encodeURIComponent(part)).join("/");
 }
 
-/** The name of the default exchange in paths. */
+/** Returns the path of an exchange. The default exchange has a name of its own in paths. */
 export function exchangePath(vhost, name, ...rest) {
   return path("exchanges", vhost, name || "amq.default", ...rest);
 }
@@ -41,7 +40,7 @@ async function send(method, where, body, signal, keepalive = false) {
       signal,
       keepalive,
       body: body === undefined || typeof body === "string" ? body : JSON.stringify(body),
-      // Without credentials the browser does not ask for a password by itself when one is refused.
+      // Without credentials, the browser does not open its own password prompt when the server refuses the password.
       credentials: authorization ? "omit" : "same-origin",
       cache: "no-store",
     });
@@ -72,17 +71,17 @@ function inWords(response, answer) {
   return unescaped(typeof reason === "string" ? reason : JSON.stringify(reason)).trim();
 }
 
-// RabbitMQ quotes some reasons for HTML.
+// RabbitMQ escapes some reasons for HTML.
 function unescaped(text) {
   return text.replaceAll("&lt;", "<").replaceAll("&gt;", ">").replaceAll("&quot;", '"').replaceAll("&amp;", "&");
 }
 
-/** Sends a request; gives the decoded answer, null if it is empty. Raises ApiError. */
+/** Sends a request. Returns the decoded answer, null if it is empty. Throws ApiError. */
 export async function call(method, where, body, signal) {
   const response = await send(method, where, body, signal);
   const answer = await content(response);
   if (response.ok) return answer;
-  // A 401 may say only that this user may not do that.
+  // The status 401 can also mean that the user lacks a permission, so this checks whether the login is still valid.
   if (response.status === 401 && !(await whoami())) onLoggedOut();
   throw new ApiError(response.status, inWords(response, answer));
 }
@@ -92,10 +91,10 @@ export const put = (where, body = {}) => call("PUT", where, body);
 export const post = (where, body = {}) => call("POST", where, body);
 export const del = (where) => call("DELETE", where);
 
-/** Deletes something while the page is being closed; nobody reads the answer. */
+/** Deletes an object while the page is being closed, without reading the answer. */
 export const delOnLeaving = (where) => void send("DELETE", where, undefined, undefined, true).catch(() => null);
 
-/** The user that requests are sent as, null if nobody is logged in. */
+/** Returns the user that sends the requests, null if nobody is logged in. */
 export async function whoami() {
   const response = await send("GET", "whoami");
   return response.ok ? response.json() : null;
@@ -106,7 +105,7 @@ function basic(name, password) {
   return `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
-/** The user name and password that a fresh broker accepts on this machine, null if it does not. */
+/** Returns the user name and password of a fresh broker if the server offers them to this browser, else null. */
 export async function defaultLogin() {
   try {
     const response = await send("GET", "auth");
@@ -116,7 +115,7 @@ export async function defaultLogin() {
   }
 }
 
-/** Logs in, with a cookie if the server gives one. Returns the user. Raises ApiError. */
+/** Logs in, with a cookie if the server gives one. Returns the user. Throws ApiError. */
 export async function logIn(name, password) {
   authorization = null;
   const form = new URLSearchParams({ username: name, password }).toString();

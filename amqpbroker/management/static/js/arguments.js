@@ -1,4 +1,4 @@
-// The arguments of queues and exchanges, and the keys of policies: names, types, and what they are called.
+// The arguments of queues and exchanges and the keys of policies, with their types and titles.
 
 const TEXT = "string";
 const NUMBER = "number";
@@ -36,11 +36,11 @@ export const BINDING_ARGUMENTS = [
 
 export const POLICY_KEYS = [...QUEUE.map(preset("")), { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" }];
 
-/** What an operator may put a limit on. */
+/** The keys that an operator policy may set. */
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
   ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key));
 
-/** Short marks for what a queue or an exchange is, in lists: [[mark, what it means]]. */
+/** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
 export function features(it) {
   const has = (key) => it.arguments?.[`x-${key}`] !== undefined || it.effective_policy_definition?.[key] !== undefined;
   return [

@@ -1,4 +1,4 @@
-// The bindings of a queue or an exchange: a picture, tables that say the same, and adding and removing.
+// The bindings of a queue or an exchange: a picture, tables with the same content, and forms to add and remove bindings.
 
 import { html, useState } from "./view.js";
 import { del, get, path, post } from "./api.js";
@@ -15,10 +15,10 @@ import { exchangeName } from "./format.js";
 
 const LETTER = { queue: "q", exchange: "e" };
 
-// Maximum number of sources whose own sources are shown.
+// The largest number of sources whose own bindings are read.
 const MOST_SOURCES = 10;
 
-/** The bindings to the sources of these bindings. */
+/** Returns the bindings to the sources of these bindings. */
 export async function loadBefore(incoming, signal) {
   const sources = [...new Set(incoming.filter((it) => it.source !== "").map((it) => it.source))];
   if (sources.length > MOST_SOURCES) return [];
@@ -33,7 +33,7 @@ function where(binding, ...rest) {
   return path("bindings", vhost, "e", source, LETTER[destination_type], destination, ...rest);
 }
 
-/** kind: "queue" or "exchange". bindings: {before, incoming, outgoing}. onChange: after one was added or removed. */
+/** kind: "queue" or "exchange". bindings: {before, incoming, outgoing}. onChange: called after each change. */
 export function Bindings({ kind, vhost, name, bindings, error, onChange }) {
   const removable = (binding) => binding.source !== "";
   const remove = async (binding) => {

@@ -1,9 +1,9 @@
-// Changes outside of a form: the user confirms them, and the result is announced.
+// Changes outside a form: confirmation before the change, announcement after it.
 
 import { announce } from "./announce.js";
 import { confirmed } from "./dialog.js";
 
-/** Runs `action` if the user confirms. Returns true if it was done; an error is announced. */
+/** Runs `action` if the user confirms. Returns true if the action succeeded; an error is announced. */
 export async function afterAsking({ title, text, button, action, done }) {
   if (!(await confirmed(title, text, button))) return false;
   return attempted(action, done);

@@ -1,4 +1,4 @@
-// Charts that move: uPlot draws them, and a legend beside says the same in text.
+// Live charts. uPlot draws them, and a legend shows the current values as text.
 
 import { html, theme, useState, useEffect, useRef, useContext, createContext } from "./view.js";
 import { Card } from "./parts.js";
@@ -7,24 +7,24 @@ import { byteRate, count, rate, short } from "./format.js";
 const uPlot = globalThis.uPlot;
 const HEIGHT_PX = 190;
 const FONT = "11px system-ui, sans-serif";
-// Distances of the lines of the grid for whole numbers.
+// Distances of grid lines for whole numbers.
 const DECIMAL_STEPS = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((it) => it * 10 ** power)).flat();
-// Distances of the lines of the grid where KiB and MiB are to be whole numbers.
+// Distances of grid lines that are whole numbers of KiB, MiB and so on.
 const BINARY_STEPS = [0, 10, 20, 30, 40].flatMap((power) => [1, 2, 4, 8, 16, 32, 64, 128, 256, 512].map((it) => it * 2 ** power));
 
-/** How far back charts look: [seconds, seconds between samples, text], as far as the server may keep them. */
+/** Periods that charts can show: [seconds, seconds between samples, text]. The server may keep samples for less time. */
 export const AGES = [[60, 5, "minute"], [600, 5, "10 minutes"], [3600, 60, "hour"], [28800, 600, "8 hours"], [86400, 1800, "day"]];
 
-/** The selected entry of AGES. */
+/** The entry of AGES that the charts show. */
 export const Age = createContext(AGES[1]);
 
-/** The query with which the API returns samples. */
+/** Returns the query parameters that make the API return samples for a period. */
 export function sampled([age, step]) {
   const kinds = ["lengths", "msg_rates", "data_rates"];
   return Object.fromEntries(kinds.flatMap((kind) => [[`${kind}_age`, age], [`${kind}_incr`, step]]));
 }
 
-// Series that are drawn even if they are zero come first.
+// The series that a chart shows even while they are zero come first.
 const LENGTHS = [
   ["messages", "Total", "c9"], ["messages_ready", "Ready", "c1"], ["messages_unacknowledged", "Unacked", "c2"],
 ];
@@ -35,9 +35,10 @@ const RATES = [
   ["return_unroutable", "Returned, unroutable", "c6"], ["drop_unroutable", "Dropped, unroutable", "c8"],
   ["disk_reads", "Disk reads", "c7"], ["disk_writes", "Disk writes", "c9"],
 ];
-// These series say little about clients, so they are drawn only on request.
+// These series say little about clients, so they are drawn only if the user selects them in the legend.
 const HIDDEN_AT_FIRST = ["disk_reads", "disk_writes"];
-// These lines mostly lie on the line of the requests that they answer, which is visible between the dashes.
+// These series mostly have the same values as the deliveries or publishes that they answer. Their lines are dashed, so that
+// the line below stays visible.
 const ANSWERS = new Set(["ack", "confirm"]);
 const EXCHANGE_RATES = [["publish_in", "In", "c1"], ["publish_out", "Out", "c2"]];
 const BYTES = [["recv_oct", "From client", "c1"], ["send_oct", "To client", "c2"]];
@@ -46,12 +47,12 @@ const MESSAGES = { format: count, tick: short, steps: DECIMAL_STEPS };
 const MESSAGES_PER_S = { format: rate, tick: (it) => `${short(it)}/s` };
 const BYTES_PER_S = { format: byteRate, tick: byteRate, steps: BINARY_STEPS };
 
-/** totals: an object with messages and messages_details.samples, and so on. */
+/** totals: the message counts of an object with their samples: messages, messages_details.samples and so on. */
 export function LengthsChart({ totals, title = "Queued messages" }) {
   return html`<${Chart} title=${title} series=${lines(LENGTHS, totals, 3, false)} unit=${MESSAGES} />`;
 }
 
-/** stats: message_stats. */
+/** stats: the message_stats of an object. */
 export function RatesChart({ stats, title = "Message rates" }) {
   return html`<${Chart} title=${title} series=${lines(RATES, stats, 3, true)} unit=${MESSAGES_PER_S} />`;
 }
@@ -64,12 +65,15 @@ export function BytesChart({ connection }) {
   return html`<${Chart} title="Data rates" series=${lines(BYTES, connection, 2, true)} unit=${BYTES_PER_S} />`;
 }
 
-/** Series {name, label, color, points: [[s, value]], now}; those beyond `always` only if there is something to show. */
+/**
+ * Returns series {name, label, color, points: [[s, value]], now}. The first `always` series are always returned, the others
+ * only if a value is not zero.
+ */
 function lines(names, stats, always, asRates) {
   return names
     .map(([name, label, color]) => {
       const details = stats?.[`${name}_details`];
-      // The newest sample comes first.
+      // The server returns the newest sample first.
       const samples = [...(details?.samples ?? [])].reverse();
       const points = asRates ? rates(samples) : samples.map((it) => [it.timestamp / 1000, it.sample]);
       const now = asRates ? details?.rate : stats?.[name];
@@ -86,7 +90,7 @@ function rates(samples) {
   });
 }
 
-/** One column of times and one of values a series, as uPlot has it; null where a series has no value. */
+/** Returns a column of times and a column of values for each series, as uPlot expects. A missing value is null. */
 function aligned(series) {
   const times = [...new Set(series.flatMap((line) => line.points.map(([at]) => at)))].sort((a, b) => a - b);
   return [times, ...series.map((line) => {
@@ -99,7 +103,7 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-/** unit: {format: a value in text, tick: the same on the axis, steps: distances of the grid}. */
+/** unit: {format: formats a value, tick: formats a label of the axis, steps: distances of grid lines}. */
 function Chart({ title, series, unit }) {
   const { format } = unit;
   const [age] = useContext(Age);
@@ -132,7 +136,7 @@ function Chart({ title, series, unit }) {
   };
   const said = series.map((line) => `${line.label} ${format(line.now)}`).join(", ");
   const last = data[0].at(-1) ?? 0;
-  // Statistics omit counters that were never used.
+  // Statistics omit events that have never happened.
   const note = data[0].length > 1 ? "" : series.some((line) => line.isSampled) ? "Collecting samples…" : "No activity yet";
   return html`
     <${Card} title=${title} class="chart" actions=${note && html`<span class="collecting">${note}</span>`}>
@@ -150,31 +154,38 @@ function Chart({ title, series, unit }) {
     <//>`;
 }
 
-/** As wide as the longest label, which is thus never cut. */
-function axisWidth(plot, labels) {
-  if (!labels) return 40;
-  plot.ctx.font = FONT;
-  return Math.ceil(Math.max(...labels.map((it) => plot.ctx.measureText(it).width))) + 14;
+const ruler = document.createElement("canvas").getContext("2d");
+
+function textWidth(text) {
+  ruler.font = FONT;
+  return Math.ceil(ruler.measureText(text).width);
+}
+
+/** Returns the width of the value axis, which fits its longest label. */
+function axisWidth(labels, least) {
+  return Math.max(least, labels ? Math.max(...labels.map(textWidth)) + 14 : 40);
 }
 
 function options(series, width, age, { format, tick, steps }) {
   const grid = { stroke: color("grid"), width: 1 };
+  // Labels of times are centred on their grid line, which may be the left or the right edge of the plot.
+  const halfTime = Math.ceil(textWidth(clock(0, age)) / 2) + 2;
   const axis = { stroke: color("dim"), grid, ticks: { show: false }, font: FONT };
   return {
     width,
     height: HEIGHT_PX,
-    padding: [10, 28, 0, 0],
+    padding: [10, halfTime, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 6 } },
     plugins: [tooltip(series, format)],
     scales: {
-      // The window is as long as what was asked for, also while there are fewer samples.
+      // The time axis covers the whole period, even while there are fewer samples.
       x: { range: (_, from, until) => (Number.isFinite(until) ? [until - age, until] : [Date.now() / 1000 - age, Date.now() / 1000]) },
       y: { range: (_, low, high) => [0, Math.max(1, (high ?? 0) * 1.1)] },
     },
     axes: [
-      { ...axis, space: 70, size: 28, values: (_, splits) => splits.map((at) => clock(at, age)) },
-      { ...axis, size: axisWidth, ...(steps ? { incrs: steps } : {}), values: (_, splits) => splits.map(tick) },
+      { ...axis, space: 70, size: 30, gap: 8, values: (_, splits) => splits.map((at) => clock(at, age)) },
+      { ...axis, size: (_, labels) => axisWidth(labels, halfTime), ...(steps ? { incrs: steps } : {}), values: (_, splits) => splits.map(tick) },
     ],
     series: [{}, ...series.map((line) => ({
       label: line.label, stroke: color(line.color), width: 1.75, points: { show: false }, spanGaps: true,
@@ -191,7 +202,7 @@ function clock(at, age) {
   return age <= 600 ? `${minutes}:${two(date.getSeconds())}` : minutes;
 }
 
-/** The values under the mouse. */
+/** A uPlot plugin that shows the values under the mouse pointer. */
 function tooltip(series, format) {
   let box;
   return {

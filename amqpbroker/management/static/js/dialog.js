@@ -1,8 +1,8 @@
-// Modal dialogs: the browser's own <dialog> keeps the focus inside, closes on Escape and gives the focus back.
+// Modal dialogs. The browser's <dialog> keeps the focus inside, closes on Escape and returns the focus afterwards.
 
 import { html, useState, useEffect, useRef, useId } from "./view.js";
 
-/** Shown as long as it is rendered. `onClose` is called when the user closes it. */
+/** A dialog that is open as long as it is rendered. `onClose` is called when the user closes the dialog. */
 export function Dialog({ title, onClose, wide, children }) {
   const element = useRef(null);
   const heading = useId();
@@ -28,12 +28,12 @@ export function Dialog({ title, onClose, wide, children }) {
 
 let ask = () => Promise.resolve(false);
 
-/** Asks before something that cannot be undone; true if the user wants it. `action` is what the button says. */
+/** Asks the user to confirm an action that cannot be undone. Resolves to true if confirmed. `action`: text of the button. */
 export function confirmed(title, text, action) {
   return ask(title, text, action);
 }
 
-/** Where `confirmed` shows its question. */
+/** The element that shows the questions of `confirmed`. */
 export function Confirmations() {
   const [question, setQuestion] = useState(null);
   useEffect(() => {

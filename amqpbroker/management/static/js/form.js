@@ -1,10 +1,10 @@
-// Forms: fields with labels, errors in words beside the button, and an editor for arguments.
+// Forms: fields with labels, error messages beside the button, and an editor for arguments.
 
 import { html, Fragment, useState, useId, useRef } from "./view.js";
 
 /**
- * `onSubmit(values, form)` may be async; `values` are the fields by name. An error that it raises is shown in the form.
- * `onCancel` adds a button. `reset`: empty the fields after a success.
+ * A form. `onSubmit(values, form)` may be async; `values` are the fields by name. The form shows the errors that it throws.
+ * `onCancel` adds a Cancel button. `reset` empties the fields after a success.
  */
 export function Form({ label, submit, onSubmit, onCancel, reset, danger, children }) {
   const [error, setError] = useState("");
@@ -37,8 +37,8 @@ export function Form({ label, submit, onSubmit, onCancel, reset, danger, childre
 }
 
 /**
- * A labelled control. With `options`, [[value, text]] or strings, a list to choose from, `chosen` at first; with `rows` a
- * text area. Give `defaultValue`, not `value`, to what the user is to change: a value is set again whenever it is drawn.
+ * A labelled control. `options`, [[value, text]] or strings, make it a list that first selects `chosen`; `rows` makes it a
+ * text area. Use `defaultValue`, not `value`, if the user changes the control: each rendering sets `value` again.
  */
 export function Field({ label, hint, options, rows, suggestions, wide, chosen, ...control }) {
   const id = useId();
@@ -78,7 +78,7 @@ export function Checkbox({ label, hint, ...control }) {
 
 const TYPES = [["string", "text"], ["number", "number"], ["boolean", "yes or no"], ["json", "JSON"]];
 
-/** Rows of the editor for arguments that exist. */
+/** Returns the editor's rows for existing arguments. */
 export function argumentRows(table) {
   return Object.entries(table).map(([key, value]) => {
     const type = typeof value === "object" ? "json" : typeof value;
@@ -86,7 +86,7 @@ export function argumentRows(table) {
   });
 }
 
-/** The arguments in the rows. Raises Error if a value is not of its type. */
+/** Returns the arguments in the editor's rows. Throws Error if a value does not have its type. */
 export function argumentTable(rows) {
   const table = {};
   for (const { key, type, value } of rows) {
@@ -120,8 +120,7 @@ function typed(key, type, value) {
 }
 
 /**
- * Edits rows of {key, type, value}. `presets`: [{key, type, title, value, options}], one click each; their type is
- * chosen with their name.
+ * An editor of rows {key, type, value}. `presets`: [{key, type, title, value, options}]; a click adds a row with its type.
  */
 export function Arguments({ legend, rows, onChange, presets = [], keyLabel = "Name" }) {
   const group = useRef(null);

@@ -1,21 +1,21 @@
-// Numbers and times as people read them.
+// Numbers and times formatted for readers.
 
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-/** 12,345; a dash for what is not known. */
+/** Formats a number: 12,345. An unknown number is a dash. */
 export function count(value) {
   return typeof value === "number" ? whole.format(value) : "–";
 }
 
-/** A rate per second with as many digits as are useful: 0.4/s, 12/s, 1,234/s; a dash for what is not known. */
+/** Formats a rate per second with a useful number of digits: 0.4/s, 12/s, 1,234/s. An unknown rate is a dash. */
 export function rate(value) {
   if (typeof value !== "number") return "–";
   if (value > 0 && value < 10) return `${value.toFixed(1)}/s`;
   return `${whole.format(value)}/s`;
 }
 
-/** Short numbers for the axis of a chart: 950, 1.2k, 3M. */
+/** Formats a number for the axis of a chart: 950, 1.2k, 3M. */
 export function short(value) {
   const size = Math.abs(value);
   for (const [unit, letter] of [[1e9, "G"], [1e6, "M"], [1e3, "k"]]) {
@@ -24,7 +24,7 @@ export function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
-/** Bytes in units of 1024. */
+/** Formats a number of bytes in units of 1024. */
 export function bytes(value) {
   if (typeof value !== "number") return "–";
   let unit = 0;
@@ -36,15 +36,15 @@ export function bytes(value) {
   return `${value.toFixed(digits)} ${["B", "KiB", "MiB", "GiB", "TiB", "PiB"][unit]}`;
 }
 
-/** Bytes per second. */
+/** Formats bytes per second. */
 export function byteRate(value) {
   return typeof value === "number" ? `${bytes(value)}/s` : "–";
 }
 
-/** The rate of a counter of message_stats, which leaves out what has never happened. */
+/** Returns a cell with the rate of a counter in message_stats. A missing counter has the rate 0. */
 export const rateOf = (name) => (it) => rate(it.message_stats?.[`${name}_details`]?.rate ?? 0);
 
-/** A duration in milliseconds: 3 d 4 h, 5 min 10 s, 250 ms. */
+/** Formats a duration given in milliseconds: 3 d 4 h, 5 min 10 s, 250 ms. */
 export function span(ms) {
   if (typeof ms !== "number") return "–";
   const s = Math.floor(ms / 1000);
@@ -54,12 +54,12 @@ export function span(ms) {
   return parts.slice(first, first + 2).map(([amount, unit]) => `${amount} ${unit}`).join(" ");
 }
 
-/** A point in time, given in milliseconds. */
+/** Formats a point in time given in milliseconds. */
 export function time(ms) {
   return typeof ms === "number" ? clock.format(new Date(ms)) : "–";
 }
 
-/** A value of an argument or a property, as text. */
+/** Formats a value of an argument or a property. */
 export function value(it) {
   return typeof it === "object" && it !== null ? JSON.stringify(it) : String(it);
 }
@@ -68,7 +68,7 @@ export function plural(amount, one, many = `${one}s`) {
   return `${count(amount)} ${amount === 1 ? one : many}`;
 }
 
-/** The name of an exchange; the default one has none. */
+/** Returns the displayed name of an exchange. The default exchange has an empty name. */
 export function exchangeName(name) {
   return name || "(default)";
 }

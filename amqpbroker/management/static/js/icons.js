@@ -1,4 +1,4 @@
-// Icons beside words that say the same.
+// Icons. Each stands beside a text with the same meaning, so screen readers skip it.
 
 import { html } from "./view.js";
 

@@ -17,7 +17,7 @@ export const LIMITS = {
 
 export const limitText = (of, name) => LIMITS[of].find(([known]) => known === name)?.[1] ?? name;
 
-/** A negative value means that there is no limit. */
+/** Formats a limit. A negative value means that there is no limit. */
 export const limitValue = (value) => (value < 0 ? "no limit" : count(value));
 
 export function setLimit(of, owner, name, value) {
@@ -28,7 +28,7 @@ export function clearLimit(of, owner, name) {
   return attempted(() => del(path(`${of}-limits`, owner, name)), `The limit of ${owner} was removed.`);
 }
 
-/** of: "vhost" or "user". values: {limit: number}. */
+/** of: "vhost" or "user", the kind of object that has the limits. values: {limit: number}. */
 export function LimitsCard({ of, name, values, onChange }) {
   const rows = Object.entries(values).map(([limit, value]) => ({ limit, value }));
   const set = async (form) => {

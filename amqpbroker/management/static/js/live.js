@@ -1,16 +1,16 @@
-// Data of the API that is read repeatedly while it is on the screen.
+// Data that the page reads from the API and refreshes while it shows them.
 
 import { useState, useEffect, useRef, useCallback, useContext, createContext } from "./view.js";
 
-/** {interval_ms, setInterval_ms}: the interval at which data is read again; 0 for never. */
+/** {interval_ms, setInterval_ms}: the interval of the refresh; 0 means never. */
 export const Refresh = createContext({ interval_ms: 5000 });
 
 export const INTERVALS = [[1000, "every second"], [5000, "every 5 s"], [30000, "every 30 s"], [0, "paused"]];
 
 /**
- * The result of `load(signal)`, read again at the interval and whenever `key` changes.
- * Returns {data, error, loading, reload}. Data stays while it is read again and after an error; with `keep` also while
- * that of another key is read, so that a list does not blink when it is sorted.
+ * Calls `load(signal)` at the interval and whenever `key` changes. Returns {data, error, loading, reload}. The data stay
+ * during a refresh and after an error. With `keep` they also stay while the data of a new key are read, so that a list does
+ * not flicker when the user sorts it.
  */
 export function useLive(key, load, { keep = false } = {}) {
   const { interval_ms } = useContext(Refresh);
@@ -41,7 +41,7 @@ export function useLive(key, load, { keep = false } = {}) {
       if (!document.hidden) read();
     }
 
-    // A page in the background sends no requests, and reads its data when it is visible again.
+    // A page in the background sends no requests. It refreshes when the user returns to it.
     const shown = () => {
       if (!document.hidden && interval_ms > 0) read();
     };

@@ -1,4 +1,4 @@
-// The start of the page: the user who is logged in, and the frame around every page.
+// The start of the page: shows the login, or the frame around every page if a user is logged in.
 
 import { html, render, useState, useEffect } from "./view.js";
 import { whoami, whenLoggedOut } from "./api.js";
@@ -6,7 +6,7 @@ import { Login } from "./pages/login.js";
 import { Shell } from "./shell.js";
 
 function App() {
-  // undefined: not known yet. null: nobody.
+  // undefined: not known yet. null: nobody is logged in.
   const [who, setWho] = useState(undefined);
   const [ended, setEnded] = useState(false);
   useEffect(() => {

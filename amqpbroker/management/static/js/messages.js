@@ -1,4 +1,4 @@
-// Messages of a queue: getting and showing them.
+// Messages of a queue: a form to get them, and their display.
 
 import { html, useState, useRef } from "./view.js";
 import { path, post } from "./api.js";
@@ -12,7 +12,7 @@ const MODES = [
   ["reject_requeue_true", "Reject, put them back"], ["reject_requeue_false", "Reject, drop or dead-letter them"],
 ];
 
-// Longer payloads are truncated by the server.
+// The server truncates longer payloads.
 export const LONGEST_PAYLOAD_BYTES = 50000;
 
 export function GetMessages({ vhost, name, onGot }) {
@@ -46,7 +46,7 @@ export function GetMessages({ vhost, name, onGot }) {
     </div>`;
 }
 
-/** A message as the API returns it. facts: further rows of [label, content]. */
+/** The display of a message from the API. facts: additional rows of [label, content]. */
 export function Message({ message, title, note = "", facts = [] }) {
   const { headers, ...properties } = message.properties ?? {};
   return html`
@@ -93,7 +93,7 @@ function Payload({ message }) {
     </div>`;
 }
 
-/** The text indented if it is a JSON object or array, else null. */
+/** Returns the text indented if it is a JSON object or array, else null. */
 function prettyJson(text) {
   if (!/^\s*[[{]/.test(text)) return null;
   try {

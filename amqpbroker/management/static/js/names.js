@@ -1,4 +1,4 @@
-// A field for the name of a queue or an exchange, which offers those whose names hold what is typed.
+// A field for the name of a queue or an exchange. It suggests the names that contain the typed text.
 
 import { html, useState } from "./view.js";
 import { get, path } from "./api.js";
@@ -7,7 +7,7 @@ import { useLive } from "./live.js";
 
 const OFFERED = 50;
 
-/** of: "queues" or "exchanges". The rest is as for Field. */
+/** of: "queues" or "exchanges". The other properties are those of Field. */
 export function NameField({ of, vhost, ...field }) {
   const [typed, setTyped] = useState("");
   const query = new URLSearchParams({ page: 1, page_size: OFFERED, name: typed, use_regex: false, pagination: true, columns: "name", disable_stats: true });

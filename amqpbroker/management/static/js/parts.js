@@ -3,7 +3,7 @@
 import { html, useEffect, useId, useRef } from "./view.js";
 import { value } from "./format.js";
 
-/** The page's heading, which takes the focus when the page opens, so that screen readers read it. */
+/** The page's heading. It gets the focus when the page opens, so that screen readers read it. */
 export function Heading({ title, kind, children, badges }) {
   const element = useRef(null);
   useEffect(() => {
@@ -31,12 +31,12 @@ export function Card({ title, children, class: kind = "", actions }) {
     </section>`;
 }
 
-/** An error of the API, outside of a form. */
+/** An error of the API outside a form. */
 export function Problem({ error }) {
   return error && html`<p class="problem" role="alert">${error.message}</p>`;
 }
 
-/** tiles: [[label, value, note]]. Large numbers in a row. */
+/** A row of large numbers. tiles: [[label, value, note]]. */
 export function Tiles({ tiles }) {
   return html`
     <dl class="tiles">
@@ -45,14 +45,14 @@ export function Tiles({ tiles }) {
     </dl>`;
 }
 
-/** rows: [[label, content]]. Rows without content are left out. */
+/** A list of labelled facts. rows: [[label, content]]. Rows without content are omitted. */
 export function Facts({ rows }) {
   const given = rows.filter((row) => row && row[1] !== undefined && row[1] !== null && row[1] !== "");
   return html`<dl class="facts">${given.map(([label, content]) => html`
     <div key=${label}><dt>${label}</dt><dd>${content}</dd></div>`)}</dl>`;
 }
 
-/** A connection or a channel: a link, and below it the client's own name for its connection. */
+/** A link to a connection or a channel, and below it the client's own name for its connection. */
 export function Named({ name, address, client }) {
   return html`<a class="mono" href=${address}>${name}</a>${client && html`<small>${client}</small>`}`;
 }
@@ -68,7 +68,7 @@ export function Badge({ text, title, kind = "" }) {
   return html`<span class=${`badge ${kind}`} title=${title}>${text}</span>`;
 }
 
-/** A bar for how much of a limit is taken. */
+/** A bar that shows the used share of a limit. */
 export function Meter({ label, value: now, max, text, bad }) {
   const share = max > 0 ? Math.min(1, now / max) : 0;
   return html`

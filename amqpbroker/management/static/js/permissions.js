@@ -1,4 +1,4 @@
-// Tables and forms of permissions, of one user or in one vhost.
+// Tables and forms for the permissions of a user or in a vhost.
 
 import { html } from "./view.js";
 import { del, path, put } from "./api.js";
@@ -28,7 +28,10 @@ function removal(label, onRemove) {
   };
 }
 
-/** other: "vhost" or "user", in which the rows differ; names: the choices for it; fixed: the other one. */
+/**
+ * The permissions of one user in all vhosts, or of all users in one vhost. fixed: {user} or {vhost}. other: "vhost" or
+ * "user", the field that differs between rows. names: the values that the form offers for it.
+ */
 export function PermissionsCard({ rows, other, names, fixed, onChange }) {
   const clear = async (it) => {
     const done = await afterAsking({

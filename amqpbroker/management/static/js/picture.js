@@ -1,4 +1,4 @@
-// Bindings as a picture: exchanges and queues in columns, and lines between them. Every box is a link.
+// The picture of bindings: exchanges and queues in columns, with lines between them. Every box is a link.
 
 import { html, useState } from "./view.js";
 import { exchangeName, plural } from "./format.js";
@@ -10,6 +10,9 @@ const MARGIN = 8;
 const MOST = 30;
 const LONGEST_NAME = 24;
 const LONGEST_KEY = 24;
+// Distances of a label's baseline from its line.
+const ABOVE = 6;
+const BELOW = 16;
 
 function node(kind, vhost, name) {
   return {
@@ -24,8 +27,8 @@ const sourceOf = (binding) => node("exchange", binding.vhost, binding.source);
 const destinationOf = (binding) => node(binding.destination_type, binding.vhost, binding.destination);
 
 /**
- * kind: type of the object in the middle, "exchange" or "queue". incoming: bindings to it, and `before` bindings to their
- * sources; outgoing: bindings from it.
+ * kind: "exchange" or "queue", the kind of the object in the middle. incoming: bindings to the object. before: bindings to
+ * the sources of these bindings. outgoing: bindings from the object.
  */
 export function BindingsPicture({ kind, vhost, name, before = [], incoming, outgoing = [] }) {
   const [all, setAll] = useState(false);
@@ -43,7 +46,7 @@ export function BindingsPicture({ kind, vhost, name, before = [], incoming, outg
     ${left > 0 && html`<p><button type="button" class="quiet" onClick=${() => setAll(true)}>Draw ${plural(left, "more", "more")}</button></p>`}`;
 }
 
-/** Two columns of exchanges left of the middle: a source of another exchange stands left of it. */
+/** Returns two columns of exchanges left of the middle. A source stands left of its destination. */
 function sources(middle, bindings) {
   const depths = new Map([[middle.id, 0]]);
   for (let round = 0; round < 2; round += 1) {
@@ -61,7 +64,7 @@ function unique(nodes) {
   return [...new Map(nodes.map((it) => [it.id, it])).values()];
 }
 
-/** Bindings between the same two are one line with all their keys. */
+/** Returns the lines to draw. Bindings between the same two objects are one line with all their keys. */
 function edges(bindings) {
   const found = new Map();
   for (const binding of bindings) {
@@ -83,7 +86,7 @@ function draw(columns, lines) {
   columns.forEach((column, x) => {
     const used = column.length * (BOX.height + BOX.gap) - BOX.gap;
     column.forEach((it, y) => {
-      // An exchange bound to itself stands only once, in its own column.
+      // An exchange that is bound to itself is drawn only once, in its own column.
       if (places.has(it.id)) return;
       places.set(it.id, { ...it, x: MARGIN + x * (BOX.width + BETWEEN), y: (height - used) / 2 + y * (BOX.height + BOX.gap) });
     });
@@ -91,7 +94,7 @@ function draw(columns, lines) {
   const boxes = [...places.values()].filter((it) => !it.way);
   return html`
     <svg class="picture" viewBox=${`0 0 ${width} ${height}`} width=${width} height=${height}>
-      <g aria-hidden="true">${lines.map((line) => drawLine(line, places))}</g>
+      <g aria-hidden="true">${lines.map((line) => drawLine(line, places))}${lines.map((line) => drawKeys(line, places))}</g>
       ${boxes.map((box) => html`
         <a href=${box.href} key=${box.id} class=${`node ${box.kind} ${box.self ? "self" : ""}`} aria-label=${`${box.kind} ${box.name}`}
           aria-current=${box.self ? "true" : null}>
@@ -104,7 +107,7 @@ function draw(columns, lines) {
 
 const wayOf = (line) => `way ${line.from} > ${line.to}`;
 
-/** A line that passes a column keeps a place free there, so that it does not run through a box. */
+/** Adds a free place to each column that a line passes, so that the line does not run through a box. */
 function withWaysThrough(columns, lines) {
   const column = new Map(columns.flatMap((nodes, x) => nodes.map((it) => [it.id, x])));
   const wide = columns.map((nodes) => [...nodes]);
@@ -115,26 +118,47 @@ function withWaysThrough(columns, lines) {
   return wide;
 }
 
-function drawLine(line, places) {
+/** Returns the two ends of a line and the free place that it keeps between them, or null if an end is not drawn. */
+function endsOf(line, places) {
   const [from, to] = [places.get(line.from), places.get(line.to)];
   if (!from || !to) return null;
   const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
   const [x2, y2] = [to.x, to.y + BOX.height / 2];
-  const way = places.get(wayOf(line));
+  return { x1, y1, x2, y2, to, way: places.get(wayOf(line)) };
+}
+
+function drawLine(line, places) {
+  const ends = endsOf(line, places);
+  if (!ends) return null;
+  const { x1, y1, x2, y2, to, way } = ends;
   const { curve, tip } = x1 < x2 ? forward(x1, y1, x2, y2, way) : back(x1, y1, to.x + BOX.width, y2);
-  const keys = line.keys.filter((key) => key !== "");
   return html`
     <g class="line" key=${`${line.from} > ${line.to}`}>
       <path d=${curve} />
       <path class="tip" d=${tip} />
-      ${keys.length > 0 && html`<text ...${placeOfKeys(x1, y1, x2, y2, to.self, way)}><title>${keys.join(", ")}</title>${label(keys)}</text>`}
     </g>`;
 }
 
-/** Lines that meet are apart at their other end, where their keys stand. */
-function placeOfKeys(x1, y1, x2, y2, meetAtEnd, way) {
-  if (way) return { x: way.x + BOX.width / 2, y: way.y + BOX.height / 2 - 6, "text-anchor": "middle" };
-  return meetAtEnd ? { x: x1 + 12, y: y1 - 6, "text-anchor": "start" } : { x: x2 - 14, y: y2 - 6, "text-anchor": "end" };
+/** The routing keys of a line. They are drawn after all lines, so that their background covers the lines that cross them. */
+function drawKeys(line, places) {
+  const ends = endsOf(line, places);
+  const keys = line.keys.filter((key) => key !== "");
+  if (!ends || keys.length === 0) return null;
+  return html`
+    <g class="keys" key=${`${line.from} > ${line.to}`}>
+      <text ...${placeOfKeys(ends)}><title>${keys.join(", ")}</title>${label(keys)}</text>
+    </g>`;
+}
+
+/**
+ * Returns the position of a line's keys. Lines meet at the object in the middle, so the keys are at the line's other end. They
+ * are above the line, or below it if the line rises from there.
+ */
+function placeOfKeys({ x1, y1, x2, y2, to, way }) {
+  if (way) return { x: way.x + BOX.width / 2, y: way.y + BOX.height / 2 - ABOVE, "text-anchor": "middle" };
+  const [from, until] = to.self ? [y1, y2] : [y2, y1];
+  const y = from + (until < from && x1 < x2 ? BELOW : -ABOVE);
+  return to.self ? { x: x1 + 12, y, "text-anchor": "start" } : { x: x2 - 14, y, "text-anchor": "end" };
 }
 
 function forward(x1, y1, x2, y2, way) {
@@ -149,7 +173,7 @@ function bent(x1, y1, x2, y2) {
   return `C ${middle} ${y1}, ${middle} ${y2}, ${x2} ${y2}`;
 }
 
-/** A line to an object in the same column or left of it, as in a cycle: an arc from right side to right side. */
+/** Returns the curve of a binding to a box in the same column or further left: a loop between the right sides of the boxes. */
 function back(x1, y1, x2, y2) {
   const turn = Math.max(x1, x2) + 70;
   return {

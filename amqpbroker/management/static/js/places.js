@@ -1,12 +1,12 @@
 // The pages that the navigation and the search offer.
 
-/** [name in the address, title]. */
+/** Pages for all users: [name in the address, title]. */
 export const PLACES = [
   ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
   ["live", "Live messages"],
 ];
 
-/** [name in the address, title, whether it is shown, from the user's rights and the overview]. */
+/** Pages for some users: [name in the address, title, predicate of the user's rights and the overview]. */
 export const ADMIN = [
   ["users", "Users", (rights) => rights.administer],
   ["vhosts", "Virtual hosts", (rights) => rights.administer],

@@ -19,7 +19,7 @@ const PROPERTIES = [
   { key: "app_id", type: "string", title: "App id" },
 ];
 
-/** routingKey: fixed for a queue, asked for if it is undefined. */
+/** routingKey: the fixed key of a queue. If it is undefined, the form has a field for it. */
 export function Publish({ vhost, exchange, routingKey, onPublished }) {
   const [headers, setHeaders] = useState([]);
   const [properties, setProperties] = useState([]);

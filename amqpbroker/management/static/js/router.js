@@ -1,8 +1,8 @@
-// The address of a page: #/queues/%2F/orders?page=2 is ["queues", "/", "orders"] and {page: "2"}.
+// The addresses of pages. #/queues/%2F/orders?page=2 has the parts ["queues", "/", "orders"] and the query {page: "2"}.
 
 import { useState, useEffect } from "./view.js";
 
-/** The address of a place on the page. */
+/** Returns the address of a page. */
 export function to(parts, query = {}) {
   const given = Object.entries(query).filter(([, value]) => value !== "" && value !== undefined && value !== null);
   const search = new URLSearchParams(given).toString();
@@ -14,6 +14,10 @@ export const toExchange = (vhost, name) => to(["exchanges", vhost, name || "amq.
 export const toConnection = (name) => to(["connections", name]);
 export const toChannel = (name) => to(["channels", name]);
 export const toUser = (name) => to(["users", name]);
+export const toPolicy = (vhost, name) => to(["policies", vhost, name]);
+export const toOperatorPolicy = (vhost, name) => to(["operator-policies", vhost, name]);
+/** The list of shovels with this shovel marked. A shovel has no page of its own. */
+export const toShovel = (vhost, name) => to(["shovels"], { vhost, name });
 export const toVhost = (name) => to(["vhosts", name]);
 
 function decoded(part) {
@@ -33,7 +37,7 @@ export function go(address) {
   location.hash = address;
 }
 
-/** Changes the query of the address without a step in the history. */
+/** Changes the query of the address without an entry in the history. */
 export function replaceQuery(parts, query) {
   history.replaceState(null, "", to(parts, query));
   dispatchEvent(new HashChangeEvent("hashchange"));

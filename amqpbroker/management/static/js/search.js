@@ -1,4 +1,4 @@
-// Search over pages and all objects that the page lists: Ctrl-K.
+// The search dialog, which finds pages and all objects that the pages list. Ctrl-K opens it.
 
 import { html, useEffect, useId, useRef, useState } from "./view.js";
 import { get, path } from "./api.js";
@@ -6,16 +6,16 @@ import { Dialog } from "./dialog.js";
 import { exchangeName } from "./format.js";
 import { Icon } from "./icons.js";
 import { ADMIN, PLACES, shownPlaces } from "./places.js";
-import { go, to, toChannel, toConnection, toExchange, toQueue, toUser, toVhost } from "./router.js";
+import { go, to, toChannel, toConnection, toExchange, toOperatorPolicy, toPolicy, toQueue, toShovel, toUser, toVhost } from "./router.js";
 import { useSession } from "./session.js";
 
 const MOST_OF_A_KIND = 8;
 const SEARCH_AFTER_MS = 150;
-// Clients' names for their connections are searched here, as the server searches the names of connections only.
-const MOST_CONNECTIONS = 500;
-const MOST_CHANNELS = 500;
+// The server searches only the names of connections and channels. The client's own name for a connection is searched here, in
+// at most this number of connections or channels.
+const MOST_SEARCHED_HERE = 500;
 
-/** The search field, which Ctrl-K opens as well. */
+/** The search dialog and its key, Ctrl-K. */
 export function Search({ open, setOpen }) {
   useEffect(() => {
     const pressed = (event) => {
@@ -82,14 +82,14 @@ function SearchDialog({ onClose }) {
   const option = (index) => `${id}-${index}`;
   return html`
     <${Dialog} title="Search" onClose=${onClose} wide>
-      <input class="search-input" type="text" role="combobox" aria-label="Search for a page or the name of an object"
+      <input class="search-input" type="text" role="combobox" aria-label="Search for a page or for an object by its name"
         aria-expanded="true" aria-controls=${`${id}-list`} aria-autocomplete="list" aria-activedescendant=${found[at] ? option(at) : null}
-        placeholder="Name of a queue, exchange, connection, policy, page…" autocomplete="off" spellcheck=${false} autofocus
+        placeholder="Name of a queue, exchange, connection, policy, user, page…" autocomplete="off" spellcheck=${false} autofocus
         value=${text} onInput=${(event) => setText(event.currentTarget.value)} onKeyDown=${keys} />
       ${failed && html`<p class="problem" role="alert">${failed}</p>`}
       <ul class="results" id=${`${id}-list`} role="listbox" aria-label="Results" ref=${list}>
         ${found.map((result, index) => html`
-          <li key=${`${result.address} ${result.kind} ${result.name}`} id=${option(index)} role="option" aria-selected=${index === at} onClick=${() => choose(result)}
+          <li key=${result.address} id=${option(index)} role="option" aria-selected=${index === at} onClick=${() => choose(result)}
             onMouseMove=${() => index !== at && setAt(index)}>
             <span class="result-kind">${result.kind}</span>
             <span class="mono result-name">${result.name}</span>
@@ -100,7 +100,7 @@ function SearchDialog({ onClose }) {
     <//>`;
 }
 
-/** [{kind, name, note, address}]: pages first, then objects of each kind, those whose names begin with the text first. */
+/** Returns [{kind, name, note, address}]: pages first, then the objects of each kind. Names that begin with the text come first. */
 async function search(text, session, signal) {
   const wanted = text.toLowerCase();
   const pages = [...PLACES, ...shownPlaces(ADMIN, session.rights, session.overview)]
@@ -114,12 +114,12 @@ async function search(text, session, signal) {
     named("exchanges", text, session, signal).then((rows) => rows.map((it) => ({ kind: "Exchange", name: exchangeName(it.name), note: it.vhost, address: toExchange(it.vhost, it.name) }))),
     connections(wanted, session, signal),
     channels(wanted, session, signal),
+    session.rights.makePolicies && listed("policies", wanted, session, signal).then((rows) => rows.map((it) => ({ kind: "Policy", name: it.name, note: it.vhost, address: toPolicy(it.vhost, it.name) }))),
+    session.rights.administer && listed("operator-policies", wanted, session, signal).then((rows) => rows.map((it) => ({ kind: "Operator policy", name: it.name, note: it.vhost, address: toOperatorPolicy(it.vhost, it.name) }))),
+    session.rights.administer && listed("shovels", wanted, session, signal).then((rows) => rows.map((it) => ({ kind: "Shovel", name: it.name, note: it.vhost, address: toShovel(it.vhost, it.name) }))),
     users(wanted, session, signal),
-    listed("policies", "Policy", session.rights.makePolicies, wanted, session, signal),
-    listed("operator-policies", "Operator policy", session.rights.administer, wanted, session, signal),
-    listed("shovels", "Shovel", session.rights.administer, wanted, session, signal),
   ]);
-  return [...pages, ...kinds.flat(), ...(session.rights.administer ? vhosts.slice(0, MOST_OF_A_KIND) : [])];
+  return [...pages, ...kinds.filter(Boolean).flat(), ...(session.rights.administer ? vhosts.slice(0, MOST_OF_A_KIND) : [])];
 }
 
 async function named(kind, text, { vhost }, signal) {
@@ -129,7 +129,7 @@ async function named(kind, text, { vhost }, signal) {
 }
 
 async function connections(wanted, session, signal) {
-  const query = new URLSearchParams({ page: 1, page_size: MOST_CONNECTIONS, pagination: true, columns: "name,user_provided_name,user,vhost" });
+  const query = new URLSearchParams({ page: 1, page_size: MOST_SEARCHED_HERE, pagination: true, columns: "name,user_provided_name,user,vhost" });
   const { items } = await get(`connections?${query}`, signal).catch(() => ({ items: [] }));
   const found = items.filter((it) => `${it.user_provided_name ?? ""} ${it.name}`.toLowerCase().includes(wanted));
   return best(found, (it) => it.user_provided_name ?? it.name, wanted).map((it) => ({
@@ -137,22 +137,21 @@ async function connections(wanted, session, signal) {
   }));
 }
 
-async function channels(wanted, session, signal) {
-  const query = new URLSearchParams({ page: 1, page_size: MOST_CHANNELS, pagination: true, columns: "name,user,vhost,connection_details" });
-  const { items } = await get(`channels?${query}`, signal).catch(() => ({ items: [] }));
-  const client = (it) => it.connection_details?.user_provided_name ?? "";
-  const found = items.filter((it) => `${client(it)} ${it.name}`.toLowerCase().includes(wanted));
-  return best(found, (it) => client(it) || it.name, wanted).map((it) => ({
-    kind: "Channel", name: it.name, note: client(it) || it.user, address: toChannel(it.name),
+async function channels(wanted, { vhost }, signal) {
+  const query = new URLSearchParams({ page: 1, page_size: MOST_SEARCHED_HERE, pagination: true, columns: "name,number,user,connection_details" });
+  // The list of one vhost is not paged.
+  const answer = await get(`${vhost ? path("vhosts", vhost, "channels") : "channels"}?${query}`, signal).catch(() => []);
+  const clientOf = (it) => it.connection_details?.user_provided_name ?? "";
+  const found = (answer.items ?? answer).filter((it) => `${clientOf(it)} ${it.name}`.toLowerCase().includes(wanted));
+  return best(found, (it) => clientOf(it) || it.name, wanted).map((it) => ({
+    kind: "Channel", name: clientOf(it) ? `${clientOf(it)} (${it.number})` : it.name, note: clientOf(it) ? it.name : it.user, address: toChannel(it.name),
   }));
 }
 
-/** Objects that one page of the administration lists: policies or shovels. */
-async function listed(where, kind, isShown, wanted, { vhost }, signal) {
-  if (!isShown) return [];
-  const rows = (await get(vhost ? path(where, vhost) : where, signal)).filter((it) => it.name.toLowerCase().includes(wanted));
-  const page = where === "shovels" ? "shovels" : "policies";
-  return best(rows, (it) => it.name, wanted).map((it) => ({ kind, name: it.name, note: it.vhost, address: to([page]) }));
+/** Searches a list that the server does not page. A broker that has no such list, as RabbitMQ without its plugin, has no results. */
+async function listed(kind, wanted, { vhost }, signal) {
+  const rows = await get(`${vhost ? path(kind, vhost) : kind}?columns=name,vhost`, signal).catch(() => []);
+  return best(rows.filter((it) => it.name.toLowerCase().includes(wanted)), (it) => it.name, wanted);
 }
 
 async function users(wanted, { rights }, signal) {

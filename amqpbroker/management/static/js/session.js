@@ -1,13 +1,13 @@
-// Who is logged in, which vhosts there are, and which of them is looked at.
+// The user's session: the user, the vhosts, and the selected vhost.
 
 import { createContext, useContext } from "./view.js";
 
-/** {who, vhosts, vhost, setVhost, reloadVhosts, overview}; vhost is "" for all. */
+/** {who, rights, vhosts, vhost, setVhost, reloadVhosts, overview}; vhost is "" if all vhosts are selected. */
 export const Session = createContext(null);
 
 export const useSession = () => useContext(Session);
 
-/** What the user's tags let it do. */
+/** Returns the rights that the user's tags grant. */
 export function may(who) {
   const tags = new Set(who.tags);
   const administers = tags.has("administrator");
@@ -18,14 +18,14 @@ export function may(who) {
   };
 }
 
-/** The vhost that a form offers first. */
+/** Returns the vhost that a form selects first. */
 export function firstVhost({ vhost, vhosts }) {
   return vhost || (vhosts.includes("/") ? "/" : vhosts[0] ?? "/");
 }
 
 const KEY = "amqpbroker.vhost";
 
-/** Kept for the tab, without which the page works as well. */
+/** Returns the vhost that was last selected in this tab, "" if the browser stores nothing. */
 export function rememberedVhost() {
   try {
     return sessionStorage.getItem(KEY) ?? "";
@@ -38,6 +38,6 @@ export function rememberVhost(vhost) {
   try {
     sessionStorage.setItem(KEY, vhost);
   } catch {
-    // A browser that keeps nothing.
+    // The browser stores nothing: a reload selects all vhosts.
   }
 }

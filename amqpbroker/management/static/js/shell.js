@@ -1,4 +1,4 @@
-// The frame around every page: navigation, search, settings of the view, alarms and announcements.
+// The frame around every page: navigation, search, display settings, alarms and announcements.
 
 import { html, theme, useState, useMemo, useEffect, useId, useRef } from "./view.js";
 import { get, logOut } from "./api.js";
@@ -32,7 +32,7 @@ import { Testing } from "./pages/testing.js";
 import { Shovels } from "./pages/shovels.js";
 import { Definitions } from "./pages/definitions.js";
 
-/** name: [list, one of the list]. */
+/** The pages by the first part of the address: [page of the list, page of one object]. */
 const PAGES = {
   "": [Overview],
   connections: [Connections, Connection],
@@ -75,7 +75,7 @@ function Frame({ who, onLogOut, age, setAge, setInterval_ms, vhost, setVhost }) 
   const nodes = useLive("nodes", (signal) => (rights.monitor ? get("nodes", signal) : Promise.resolve([])));
   const vhosts = useLive("vhosts", async (signal) => (await get("vhosts?columns=name", signal)).map((it) => it.name).sort());
   const names = vhosts.data ?? [];
-  // The selected vhost no longer exists.
+  // The selected vhost may have been deleted.
   useEffect(() => {
     if (vhost && vhosts.data && !vhosts.data.includes(vhost)) setVhost("");
   }, [vhost, vhosts.data]);
@@ -88,7 +88,7 @@ function Frame({ who, onLogOut, age, setAge, setInterval_ms, vhost, setVhost }) 
     onLogOut();
   };
   const place = route.parts.join("/");
-  // On a narrow screen the navigation and the settings are behind a button.
+  // A narrow screen shows the navigation and the settings only after a click on the menu button.
   const [menuOpen, setMenuOpen] = useState(false);
   const [searching, setSearching] = useState(false);
   useEffect(() => setMenuOpen(false), [place]);
@@ -114,7 +114,7 @@ function Frame({ who, onLogOut, age, setAge, setInterval_ms, vhost, setVhost }) 
 }
 
 function skip(event) {
-  // The hash is the address of a page here.
+  // The hash holds the address of the page, so the link must not change it.
   event.preventDefault();
   document.getElementById("main").focus();
 }
@@ -127,7 +127,7 @@ function Page({ route }) {
   return html`<${Heading} title="Nothing here" /><p>This page does not exist. <a href="#/">Go to the overview</a>.</p>`;
 }
 
-/** children: the content beside the name of the broker. */
+/** The navigation. children: elements beside the name of the broker. */
 function Side({ route, rights, overview, children }) {
   const totals = overview?.object_totals ?? {};
   const here = route.parts[0] === "operator-policies" ? "policies" : route.parts[0] ?? "";
@@ -148,17 +148,18 @@ function Side({ route, rights, overview, children }) {
       <div id="menu" class="links collapsible">
         <ul>${PLACES.map(link)}</ul>
         ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
-        ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with RabbitMQ ${overview.rabbitmq_version}</span></p>`}
+        ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with <span class="unbroken">RabbitMQ ${overview.rabbitmq_version}</span></span></p>`}
       </div>
     </nav>`;
 }
 
-/** Opens the navigation on a narrow screen. */
+/** The button that opens the navigation on a narrow screen. */
 function Menu({ open, setOpen }) {
   const button = useRef(null);
   const before = useRef(open);
   useEffect(() => {
-    // Escape closes the menu from within; a link in it moves the focus to the page's heading.
+    // Escape closes the menu while the focus is in it, so the focus returns to the button. A link in the menu moves the focus
+    // to the page's heading instead.
     if (before.current && !open && !document.activeElement?.matches("h1")) button.current.focus();
     before.current = open;
   }, [open]);
@@ -201,7 +202,7 @@ function Top({ who, vhost, vhosts, setVhost, setInterval_ms, leave, onSearch }) 
     </header>`;
 }
 
-/** The alarms of the broker, on every page. */
+/** The alarms of the broker, which every page shows. */
 function Alarms({ nodes }) {
   const alarms = nodes.flatMap((node) => [
     node.mem_alarm && `Memory alarm on ${node.name}: publishers wait until less memory is used.`,

@@ -1,4 +1,4 @@
-// The state of a connection, channel or queue.
+// The badge for the state of a connection, channel, queue or shovel.
 
 import { html } from "./view.js";
 

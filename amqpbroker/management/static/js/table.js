@@ -1,4 +1,4 @@
-// Tables that sort, and lists that the server filters, sorts and cuts into pages.
+// Sortable tables, and lists that the server filters, sorts and pages.
 
 import { html, useState, useEffect, useRef, useId } from "./view.js";
 import { useLive } from "./live.js";
@@ -8,12 +8,16 @@ import { replaceQuery } from "./router.js";
 import { Problem } from "./parts.js";
 
 /**
- * columns: [{id, title, cell(row), num, sort, note}]. `sort` is what the server sorts by.
- * `order` is {by, reverse}; with `onOrder(by, reverse)` the titles of columns are buttons that sort.
+ * columns: [{id, title, cell(row), num, sort, note}]. `sort` is the field that the server sorts by.
+ * `order` is {by, reverse}. With `onOrder(by, reverse)`, the titles of columns are buttons that sort.
+ * `isMarked(row)` is true for a row to highlight and to scroll to.
  */
-export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, busy }) {
+export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, busy, isMarked = () => false }) {
+  const body = useRef(null);
+  const marked = rows.findIndex(isMarked);
+  useEffect(() => body.current?.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" }), [marked]);
   if (rows.length === 0) return html`<p class="empty">${empty}</p>`;
-  // The roles are those of the elements, which lose them on a narrow screen, where each row is drawn as a card.
+  // A narrow screen shows each row as a card, which removes the elements' implicit roles. The explicit roles keep them.
   return html`
     <div class="table-box" role="group" aria-label=${caption} tabindex="0" aria-busy=${busy ? "true" : null}>
       <table role="table">
@@ -21,9 +25,9 @@ export function Table({ caption, columns, rows, rowKey, empty, order, onOrder, b
         <thead role="rowgroup">
           <tr role="row">${columns.map((column) => html`<${Head} key=${column.id} column=${column} order=${order} onOrder=${onOrder} />`)}</tr>
         </thead>
-        <tbody role="rowgroup">
+        <tbody role="rowgroup" ref=${body}>
           ${rows.map((row, index) => html`
-            <tr role="row" key=${rowKey ? rowKey(row) : index}>
+            <tr role="row" key=${rowKey ? rowKey(row) : index} aria-current=${index === marked ? "true" : null}>
               ${columns.map((column, place) => {
                 const kind = column.num ? "num" : column.class ?? "";
                 const shown = column.cell(row);
@@ -57,8 +61,8 @@ const FILTER_AFTER_MS = 250;
 const PAGE_SIZES = [50, 100, 250, 500];
 
 /**
- * A list of the API, `where` its path. The page, the filter and the order are in the address (`parts`, `query`).
- * `children` is the content right of the filter.
+ * A list of the API; `where` is its path. The address (`parts`, `query`) holds the page, the filter and the order.
+ * `children` are elements to the right of the filter.
  */
 export function Listing({ where, parts, query, columns, rowKey, one, many, none, sort, version, params = {}, children }) {
   const page = Number(query.page) || 1;
@@ -79,7 +83,7 @@ export function Listing({ where, parts, query, columns, rowKey, one, many, none,
   }, [version]);
   const change = (changes) => replaceQuery(parts, { ...query, page: "", ...changes });
 
-  // The server refuses a page that no longer exists because of a filter or a deletion.
+  // The server refuses a page that no longer exists, after a filter or a deletion: go to the first page.
   useEffect(() => {
     if (page > 1 && (error?.status === 400 || (data && !loading && page > Math.max(1, data.page_count)))) change({});
   }, [error, data, page, loading]);
@@ -99,7 +103,7 @@ export function Listing({ where, parts, query, columns, rowKey, one, many, none,
     ${!data && !error && html`<p class="empty">Loading…</p>`}`;
 }
 
-/** The answer of a server that cuts lists into pages; lists of one vhost's connections and channels come whole. */
+/** Pages a list as the server does. The server does not page the connections and channels of a vhost. */
 function inPages(rows, query, order, page, size) {
   const name = query.name ?? "";
   const wanted = query.regex === "true" ? new RegExp(name) : { test: (text) => text.toLowerCase().includes(name.toLowerCase()) };
@@ -154,7 +158,7 @@ function Pages({ page, pages, size, total, onChange }) {
     </nav>`;
 }
 
-/** Rows sorted here, for lists that the server gives whole. Returns [rows, order, onOrder]. */
+/** Sorts the rows of a list that the server does not page. Returns [rows, order, onOrder]. */
 export function useOrder(rows, by, reverse = false) {
   const [order, setOrder] = useState({ by, reverse });
   return [inOrder(rows, order), order, (nextBy, nextReverse) => setOrder({ by: nextBy, reverse: nextReverse })];

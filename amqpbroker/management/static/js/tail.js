@@ -1,6 +1,6 @@
-// The source of live messages: what `amqpbroker tail` does, with the same requests and thus the same permissions.
+// The source of live messages. It sends the same requests as `amqpbroker tail` and needs the same permissions.
 //
-// It declares a queue of its own, which is limited and expires. For a fanout, topic or headers exchange, this queue is bound
+// It declares a queue of its own with length limits and an expiry. For a fanout, topic or headers exchange, this queue is bound
 // to the exchange; for all other exchanges and for queues, the vhost is traced as long as the queue exists.
 
 import { ApiError, del, delOnLeaving, get, exchangePath, path, post, put } from "./api.js";
@@ -12,7 +12,7 @@ const ARGUMENTS = { "x-queue-type": "classic", "x-max-length": 10_000, "x-max-le
 const BATCH = 50;
 const KEY_BYTES = 255;
 
-/** A queue of our own that gets copies of the messages of a queue or an exchange. kind: "queue" or "exchange". */
+/** A temporary queue with copies of the messages of a queue or an exchange. kind: "queue" or "exchange". */
 export class Tail {
   constructor(vhost, kind, name) {
     this.vhost = vhost;
@@ -22,7 +22,7 @@ export class Tail {
     this.queue = "";
   }
 
-  /** Raises ApiError. */
+  /** Declares and binds the queue. Throws ApiError. */
   async open() {
     const bindings = await this.bindings();
     this.queue = `amqpbroker.tail.${randomName()}`;
@@ -49,7 +49,7 @@ export class Tail {
     return this.isTraced ? [[TRACE, traceKey("publish", this.name)]] : [[this.name, type === "topic" ? "#" : ""]];
   }
 
-  /** The messages that have come since the last call, oldest first. Raises ApiError. */
+  /** Returns the messages since the last call, the oldest first. Throws ApiError. */
   async messages() {
     const body = { count: BATCH, ackmode: "ack_requeue_false", encoding: "auto", truncate: LONGEST_PAYLOAD_BYTES };
     const got = await post(path("queues", this.vhost, this.queue, "get"), body);
@@ -62,22 +62,22 @@ export class Tail {
     return message.queues.includes(this.name) || (message.event === "deliver" && message.queues[0] === cutKey("deliver", this.name));
   }
 
-  /** Called when the page is closed. */
+  /** Deletes the queue while the page is being closed. */
   leave() {
     if (this.queue) delOnLeaving(path("queues", this.vhost, this.queue));
   }
 
-  /** The queue expires by itself if this fails. */
+  /** Deletes the queue. If that fails, the queue expires. */
   async close() {
     if (this.queue) await del(path("queues", this.vhost, this.queue)).catch(() => null);
     this.queue = "";
   }
 }
 
-/** True if the queue has expired or was deleted. */
+/** Returns true if the error says that the queue has expired or was deleted. */
 export const isGone = (error) => error instanceof ApiError && error.status === 404;
 
-/** A message made of its trace. */
+/** Returns the message that a trace message describes. */
 function traced(got) {
   const { headers } = got.properties;
   const [event, name] = [got.routing_key.slice(0, got.routing_key.indexOf(".")), got.routing_key.slice(got.routing_key.indexOf(".") + 1)];
@@ -88,7 +88,7 @@ function traced(got) {
     queues: event === "publish" ? headers.routed_queues ?? [] : [name],
     redelivered: Boolean(headers.redelivered),
     by: `${headers.user} ${headers.connection} (${headers.channel})`,
-    // Empty properties are an empty list.
+    // The API encodes an empty table of properties as an empty list.
     properties: Array.isArray(headers.properties) ? {} : headers.properties ?? {},
     payload: got.payload,
     payload_bytes: got.payload_bytes,
@@ -103,7 +103,7 @@ function traceKey(event, name) {
   return length(key) <= KEY_BYTES ? key : `${event}.#`;
 }
 
-/** The name as the routing key of a trace has it. */
+/** Returns the name as it is in the routing key of a trace message, which is cut at 255 bytes. */
 function cutKey(event, name) {
   const bytes = new TextEncoder().encode(name).slice(0, KEY_BYTES - event.length - 1);
   return new TextDecoder().decode(bytes).replace(/\uFFFD+$/, "");

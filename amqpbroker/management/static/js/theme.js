@@ -1,4 +1,4 @@
-// The theme: light, dark, or that of the operating system. A plain script that runs before anything is drawn.
+// The theme: light, dark, or that of the operating system. This script runs before the browser draws anything.
 
 (() => {
   const KEY = "amqpbroker.theme";
@@ -37,7 +37,7 @@
       }
       apply();
     },
-    /** Calls `listener()` after each change; returns what ends that. */
+    /** Calls `listener()` after each change. Returns a function that stops the calls. */
     watch(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);

@@ -1,9 +1,9 @@
-// The view library: preact, its hooks, and htm instead of JSX. They are loaded before this by plain script elements.
+// The view library: preact, its hooks, and htm instead of JSX. Script elements load them before this module.
 
 const { h, render, Fragment, createContext } = globalThis.preact;
 const { useState, useEffect, useLayoutEffect, useRef, useMemo, useCallback, useContext, useId } = globalThis.preactHooks;
 
-/** The theme, which js/theme.js applies before anything is drawn. */
+/** The theme. js/theme.js applies it before the browser draws anything. */
 export const theme = globalThis.amqpbrokerTheme;
 
 export const html = globalThis.htm.bind(h);

@@ -15,7 +15,7 @@ function Mode({ channel }) {
     ${channel.transactional && html`<${Badge} text="T" title="Transactional" />`}`;
 }
 
-/** The columns of lists of channels, in which the connection's name is part of the channel's. */
+/** The columns of a connection's list of channels. A channel's name contains the name of its connection. */
 export const CHANNELS = [
   {
     id: "name", title: "Channel", sort: "name",
@@ -46,7 +46,7 @@ export function Channels({ parts, query }) {
       rowKey=${(it) => it.name} one="channel" many="Channels" none="No channels." sort="name" />`;
 }
 
-/** Rows that message_stats is broken into: by exchange, by queue. */
+/** The message statistics of a channel for each exchange or queue. */
 function PerTarget({ title, rows, target, names }) {
   if (!rows?.length) return null;
   return html`

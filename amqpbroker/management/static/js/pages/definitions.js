@@ -12,7 +12,7 @@ const KINDS = [
   ["exchanges", "exchange"], ["bindings", "binding"], ["parameters", "parameter"],
 ];
 
-/** The content of definitions, in words. */
+/** Returns a summary of the objects in definitions. */
 function contents(definitions) {
   const found = KINDS.filter(([key]) => definitions[key]?.length > 0);
   return found.map(([key, one, many]) => plural(definitions[key].length, one, many)).join(", ") || "nothing";

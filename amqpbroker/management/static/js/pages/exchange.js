@@ -22,7 +22,7 @@ export function Exchange({ names: [vhost, given] }) {
   const bindings = useLive(`${where} bindings`, async (signal) => {
     const [incoming, outgoing] = await Promise.all([
       get(exchangePath(vhost, name, "bindings", "destination"), signal),
-      // Every queue is bound to the default exchange: nothing to draw.
+      // Every queue is bound to the default exchange, so its bindings are not drawn.
       name === "" ? [] : get(exchangePath(vhost, name, "bindings", "source"), signal),
     ]);
     return { incoming, outgoing, before: await loadBefore(incoming, signal) };

@@ -11,7 +11,7 @@ import { exchangeName, plural } from "../format.js";
 const MOST_SHOWN = 200;
 const EVERY_MS = 500;
 
-/** The address of the live messages of a queue or an exchange. */
+/** Returns the address of the live messages of a queue or an exchange. */
 export const toLive = (vhost, kind, name) => to(["live", vhost, kind, name || "amq.default"]);
 
 export function Live({ names }) {
@@ -67,7 +67,7 @@ function Messages({ vhost, kind, name }) {
         if (numbered.length > 0) setShown((old) => [...numbered.reverse(), ...old].slice(0, MOST_SHOWN));
       } catch (problem) {
         if (over) return undefined;
-        // Our queue expires while the page is in the background: the next read makes another one.
+        // The queue of the tail expires while the page is in the background. The next read declares a new queue.
         if (tail.queue && isGone(problem)) tail.queue = "";
         else setError(problem);
         if (!tail.queue && !isGone(problem)) return undefined;

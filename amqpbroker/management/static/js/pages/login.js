@@ -3,7 +3,7 @@ import { defaultLogin, logIn } from "../api.js";
 import { Form, Field } from "../form.js";
 import { Icon } from "../icons.js";
 
-/** ended: the user was logged in before. */
+/** ended: true if an earlier login has ended. */
 export function Login({ onLogin, ended }) {
   const box = useRef(null);
   const [hint, setHint] = useState(null);

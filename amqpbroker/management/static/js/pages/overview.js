@@ -56,7 +56,7 @@ const LISTENER = [
   { id: "port", title: "Port", num: true, cell: (it) => it.port },
 ];
 
-/** How far back charts look, as far as the server keeps samples. */
+/** A selection of the period that charts show, limited to the time that the server keeps samples. */
 export function AgeChoice() {
   const { age, setAge, oldest_s } = useSession();
   const id = useId();
@@ -91,7 +91,7 @@ const CHURN = [
   ["Queues", "queue_created", "queue_deleted"],
 ];
 
-/** Churn: high rates often mean that a client connects for every message. */
+/** The rates of opened and closed objects. High rates often mean that a client connects for every message. */
 function Churn({ rates }) {
   const both = (name) => html`${count(rates[name] ?? 0)} <span class="dim">${rate(rates[`${name}_details`]?.rate ?? 0)}</span>`;
   return html`

@@ -13,7 +13,7 @@ import { Card, Heading, Problem, Values } from "../parts.js";
 import { Table, useOrder } from "../table.js";
 import { count } from "../format.js";
 
-// more: values of apply-to that are not for queues only.
+// more: the values of apply-to that include exchanges.
 const KINDS = {
   "policies": {
     title: "Policies", one: "policy", keys: POLICY_KEYS,
@@ -39,7 +39,7 @@ function Kind({ kind, editable }) {
   const { title, one } = KINDS[kind];
   const where = vhost ? path(kind, vhost) : kind;
   const { data, error, reload } = useLive(where, (signal) => get(where, signal));
-  // null: nothing; {}: a new one; else the one that is changed.
+  // null: no dialog; {}: a new policy; else the policy to change.
   const [editing, setEditing] = useState(null);
   const [rows, order, onOrder] = useOrder(data ?? [], "priority", true);
   const remove = async (it) => {

@@ -11,7 +11,7 @@ const MOST = 500;
 export const Policy = ({ names }) => html`<${Applied} kind="policies" one="Policy" field="policy" names=${names} />`;
 export const OperatorPolicy = ({ names }) => html`<${Applied} kind="operator-policies" one="Operator policy" field="operator_policy" names=${names} />`;
 
-/** A policy, and the queues and exchanges that it applies to. field: the column with the name of the policy in force. */
+/** A policy with the queues and exchanges that it applies to. field: the column with the name of the policy in force. */
 function Applied({ kind, one, field, names: [vhost, name] }) {
   const where = path(kind, vhost, name);
   const policy = useLive(where, (signal) => get(where, signal));
@@ -54,7 +54,7 @@ const columns = (name, field) => [
   },
 ];
 
-/** The queues and exchanges whose names the pattern is found in. The server ignores case, so that there may be more. */
+/** Returns the queues and exchanges whose names match the pattern, and more: the server's search ignores case. */
 async function load({ vhost, pattern, "apply-to": target }, signal) {
   const kinds = [target !== "exchanges" && ["queue", "queues"], ["all", "exchanges"].includes(target) && ["exchange", "exchanges"]].filter(Boolean);
   const query = new URLSearchParams({

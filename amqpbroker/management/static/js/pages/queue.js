@@ -114,7 +114,7 @@ function Destructive({ queue, where, onPurged }) {
 
 const TABS = [["publish", "Publish"], ["get", "Get"], ["move", "Move"]];
 
-/** Forms to publish, get, move and purge messages. */
+/** The tabs to publish, get and move messages. */
 function Messages({ vhost, name, ready, onChange }) {
   const [tab, setTab] = useState("publish");
   const turn = (event) => {

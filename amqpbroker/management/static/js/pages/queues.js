@@ -27,7 +27,7 @@ const REST = [
   { id: "ack", title: "Ack", sort: "message_stats.ack_details.rate", num: true, cell: rateOf("ack") },
 ];
 
-// The columns that the list shows, so that the answer is small.
+// The columns that the list shows. The request names them to keep the answer small.
 const WANTED = [
   "name", "vhost", "type", "state", "idle_since", "durable", "auto_delete", "exclusive", "arguments", "policy", "operator_policy",
   "effective_policy_definition", "messages", "messages_ready", "messages_unacknowledged", "consumers",

@@ -12,7 +12,8 @@ import { Table, useOrder } from "../table.js";
 
 const ACK_MODES = [["on-confirm", "When it is confirmed"], ["on-publish", "When it is published"], ["no-ack", "Never"]];
 
-export function Shovels() {
+/** query: the vhost and the name of the shovel to mark. */
+export function Shovels({ query }) {
   const { vhost } = useSession();
   const where = vhost ? path("shovels", vhost) : "shovels";
   const { data, error, reload } = useLive(where, (signal) => get(where, signal));
@@ -48,12 +49,13 @@ export function Shovels() {
     <${Heading} title="Shovels" />
     <${Card} title="Shovels" actions=${html`<button type="button" onClick=${() => setAdding(true)}>Add shovel</button>`}>
       <${Problem} error=${error} />
-      ${data && html`<${Table} caption="Shovels" columns=${columns} rows=${rows} rowKey=${(it) => path(it.vhost, it.name)} empty="No shovels." order=${order} onOrder=${onOrder} />`}
+      ${data && html`<${Table} caption="Shovels" columns=${columns} rows=${rows} rowKey=${(it) => path(it.vhost, it.name)} isMarked=${(it) => it.vhost === query.vhost && it.name === query.name}
+        empty="No shovels." order=${order} onOrder=${onOrder} />`}
       ${adding && html`<${Add} onClose=${() => setAdding(false)} onDone=${reload} />`}
     <//>`;
 }
 
-/** One end of a running shovel; the ends of others are not known. */
+/** Returns the source or the destination of a shovel. The API returns them only while the shovel runs. */
 function end(it, which) {
   const place = it[`${which}_queue`] ?? [it[`${which}_exchange`], it[`${which}_exchange_key`]].filter(Boolean).join(" ");
   return it[`${which}_uri`] ? `${it[`${which}_uri`]} ${place}` : "";

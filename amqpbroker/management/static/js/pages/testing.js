@@ -18,7 +18,7 @@ const QUEUE = { key: "queue", type: "string", title: "Queue" };
 const EXCHANGE = { key: "exchange", type: "string", title: "Exchange" };
 const PUBLISH = { key: "publish", type: "number", title: "Which publish", hint: "3 is the third" };
 
-/** Kinds of faults: [kind, what happens, arguments]. */
+/** Kinds of faults: [kind, effect, arguments]. */
 const FAULTS = [
   ["nack", "Reject publishes with basic.nack", [PUBLISH, EXCHANGE, TIMES]],
   ["reset", "Reset connections", [ON, INSTEAD, NTH, TIMES]],

@@ -17,7 +17,7 @@ export function User({ names: [name] }) {
   return html`<${Full} name=${name} />`;
 }
 
-/** The page of a user who may see only itself. */
+/** The page of the logged-in user, who may not see other users. */
 function Self({ who, name }) {
   if (name !== who.name) return html`<${Heading} title=${name} kind="User" /><p class="problem">Only administrators see other users.</p>`;
   return html`
