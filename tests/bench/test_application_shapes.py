@@ -59,7 +59,8 @@ def test_shape_whose_clients_wait_for_answers_is_measured(running, name):
 
 
 def test_round_trips_beside_publishers_are_measured(running):
-    found = LATENCIES["app-beside-4"][1](running, 0.1)
+    # On a busy machine, a round trip takes longer than 0.1 s.
+    found = LATENCIES["app-beside-4"][1](running, 1.0)
     assert 0 < found[50] <= found[99]
 
 
