@@ -44,10 +44,10 @@ class Compat:
     queue; in other series it goes to the front.
     strict_priorities: a quorum queue has the priorities 0 to 31, highest first; other series have two priorities with
     weighted delivery. queues_have_timeouts: only quorum queues have a consumer timeout, and they take back overdue
-    messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a
-    topic exchange, 0 for any number. delayed_retry: a quorum queue can delay the redelivery of returned messages.
-    passive_is_checked: a passive declaration requires a permission, of any kind. modulus_hash: there are exchanges of
-    the type x-modulus-hash.
+    messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a topic
+    exchange, 0 for any number. passive_is_checked: a passive declaration requires a permission, of any kind.
+    modulus_hash: there are exchanges of the type x-modulus-hash. extensions: arguments, policy keys and settings that
+    RabbitMQ does not have are accepted; otherwise they are treated as in RabbitMQ.
     """
 
     version: str
@@ -63,16 +63,17 @@ class Compat:
     strict_priorities: bool
     queues_have_timeouts: bool
     most_topic_hashes: int
-    delayed_retry: bool
     passive_is_checked: bool
     modulus_hash: bool
+    extensions: bool = True
 
-    def configured(self, permit: Mapping[str, bool]) -> "Compat":
-        """Return a copy with deprecated features permitted or denied
+    def configured(self, permit: Mapping[str, bool], extensions: bool = True) -> "Compat":
+        """Return a copy with or without extensions, and with deprecated features permitted or denied
         (rabbit_deprecated_features:should_be_permitted/2).
         """
         return replace(
             self,
+            extensions=extensions,
             transient_nonexcl_queues=_configured(self.transient_nonexcl_queues, permit.get("transient_nonexcl_queues")),
             global_qos=_configured(self.global_qos, permit.get("global_qos")),
             queue_master_locator=_configured(self.queue_master_locator, permit.get("queue_master_locator")),
@@ -99,7 +100,6 @@ _4_0 = Compat(
     strict_priorities=False,
     queues_have_timeouts=False,
     most_topic_hashes=0,
-    delayed_retry=False,
     passive_is_checked=False,
     modulus_hash=False,
 )
@@ -117,7 +117,6 @@ _4_3 = replace(
     strict_priorities=True,
     queues_have_timeouts=True,
     most_topic_hashes=2,
-    delayed_retry=True,
     passive_is_checked=True,
     modulus_hash=True,
 )
@@ -128,3 +127,6 @@ _4_3 = replace(
 COMPATS: dict[str, Compat] = {"4.0": _4_0, "4.1": _4_1, "4.2": _4_2, "4.3": _4_3}
 
 DEFAULT_COMPAT = _4_0
+NEWEST_COMPAT = _4_3
+#: The oldest release, without extensions.
+OLDEST_COMPAT = replace(_4_0, extensions=False)

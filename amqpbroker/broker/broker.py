@@ -89,9 +89,7 @@ class Broker:
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()
         self.tracing = Tracing(self.tap, self.untap, config.cluster_name, largest)
-        self.policies = Policies(
-            self.definitions, self.vhosts, policy_keys(), self.events, config.compat.arguments_of_4_3
-        )
+        self.policies = Policies(self.definitions, self.vhosts, policy_keys(config.compat), self.events)
         self.limits = Limits(
             self.definitions, self.users, config.cluster_name, config.channel_max_per_node, self.events
         )

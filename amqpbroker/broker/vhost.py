@@ -341,7 +341,7 @@ class Vhost(Host):
                 owned=existing.owner is None or existing.owner is session,
                 default_queue_type=self.default_queue_type,
                 relaxed=self.config.relaxed_redeclaration,
-                newest=self.config.compat.arguments_of_4_3,
+                compat=self.config.compat,
             )
             existing.touch()
             self.totals.churn.queue_declared += 1
@@ -355,12 +355,13 @@ class Vhost(Host):
             arguments=arguments,
             default_queue_type=self.default_queue_type,
             server_named=server_named,
-            compat=None if stored_id else self.config.compat,
+            compat=self.config.compat,
+            existing=stored_id > 0,
             check_limits=lambda: None if stored_id or unlimited else self._check_queue_limits(name),
         )
         effective = self.policies.effective(self.name, kind.name, name)
         if effective is not NO_POLICY:
-            settings = queue_settings(kind, arguments, effective.definition)
+            settings = queue_settings(kind, arguments, effective.definition, self.config.compat)
         owner = session if exclusive else None
         if durable:
             self._sweep.remove_stored(False, name)
@@ -576,7 +577,8 @@ class Vhost(Host):
                 effective = self.policies.effective(self.name, queue.kind.name, queue.name)
                 if effective != queue.effective:
                     queue.effective = effective
-                    queue.apply_settings(queue_settings(queue.kind, queue.arguments, effective.definition))
+                    settings = queue_settings(queue.kind, queue.arguments, effective.definition, self.config.compat)
+                    queue.apply_settings(settings)
 
     def _apply_to_exchange(self, exchange: Exchange, effective: Effective) -> None:
         """Apply a policy to an exchange.

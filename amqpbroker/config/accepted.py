@@ -226,6 +226,7 @@ def _compat(text: str) -> Compat:
 
 ANY = Accepted("any text", str)
 BOOLEAN = Accepted("true or false", lambda text: ("false", "true").index(text) == 1)
+ON_OFF = Accepted("on or off", lambda text: ("off", "on").index(text) == 1)
 COMPAT = Accepted(" or ".join(COMPATS), _compat)
 FILE = Accepted("the name of a file", _file)
 HOST = Accepted("an address or a host name of this machine", _host)

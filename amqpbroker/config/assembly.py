@@ -53,7 +53,7 @@ def assembled(config: Config, values: Values, warn: Warn) -> Config:
     free = any(listener.port == 0 for listener in (*listeners, *tls_listeners))
     return replace(
         config,
-        compat=config.compat.configured(_permit(values)),
+        compat=config.compat.configured(_permit(values), values.get("extensions", {"": True})[""]),
         listeners=listeners,
         tls_listeners=tls_listeners,
         tls=_tls(values, "ssl_options", config.tls, warn),

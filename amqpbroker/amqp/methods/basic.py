@@ -49,8 +49,8 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     kind = queue.kind
     if channel.unacked.global_prefetch and not kind.channel_prefetch:
         raise errors.global_qos_refused(name, channel.vhost.name)
-    newest = channel.broker.config.compat.arguments_of_4_3
-    check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], newest)
+    compat = channel.broker.config.compat
+    check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], compat)
     priority = arguments["arguments"].get("x-priority")
     held = consumers.held_under(queue, tag)
     made = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer

@@ -80,11 +80,8 @@ class Policies:
         vhosts: Mapping[str, Governed],
         keys: PolicyKeys,
         events: Events = UNHEARD,
-        keys_of_4_3: bool = False,
     ) -> None:
-        """keys_of_4_3: see `PolicyKeys.unknown`. Restored policies may have these keys in any case."""
         self._keys = keys
-        self.keys_of_4_3 = keys_of_4_3
         self._definitions = definitions
         self._events = events
         self._vhosts = vhosts
@@ -101,7 +98,7 @@ class Policies:
 
     def check_value(self, name: str, value: object, operator: bool) -> None:
         """Check the value of a parameter. Raises ValueError if `put` would refuse it as a policy."""
-        _check(self._keys, name, value, operator, self.keys_of_4_3)
+        _check(self._keys, name, value, operator)
 
     def put(self, policy: Policy) -> None:
         """Add a policy, or replace the policy of the same name."""
@@ -139,7 +136,7 @@ class Policies:
     def restore(self, stored: ParameterDefinition) -> None:
         """Restore a policy from its stored definition, before there are queues and exchanges."""
         operator = stored.component == OPERATOR_POLICY
-        _check(self._keys, stored.name, stored.value, operator, keys_of_4_3=True)
+        _check(self._keys, stored.name, stored.value, operator, stored=True)
         value = stored.value
         policy = Policy(
             stored.vhost,
@@ -177,7 +174,7 @@ class Policies:
 
     def unknown_keys(self, definition: Mapping[str, Any], operator: bool) -> "list[str]":
         """Return the keys of a definition that are not supported here, such as those of plugins."""
-        return self._keys.unknown(definition, operator, self.keys_of_4_3)
+        return self._keys.unknown(definition, operator)
 
     def get(self, vhost: str, name: str, operator: bool = False) -> Policy:
         policy = self._policies.get((operator, vhost, name))
@@ -255,8 +252,11 @@ def _stored(policy: Policy) -> ParameterDefinition:
     return ParameterDefinition(component, policy.vhost, policy.name, policy.value)
 
 
-def _check(keys: PolicyKeys, name: str, value: object, operator: bool, keys_of_4_3: bool) -> None:
-    """Check a policy. Raises ValueError that lists all errors (rabbit_parameter_validation:proplist/3)."""
+def _check(keys: PolicyKeys, name: str, value: object, operator: bool, stored: bool = False) -> None:
+    """Check a policy. Raises ValueError that lists all errors (rabbit_parameter_validation:proplist/3).
+
+    stored: see `PolicyKeys.unknown`.
+    """
     if not isinstance(value, dict):
         raise validation_failed(f"{name} not a list {erlang_json(value)}")
     problems = []
@@ -264,7 +264,7 @@ def _check(keys: PolicyKeys, name: str, value: object, operator: bool, keys_of_4
     if unknown:
         problems.append(f"Unrecognised terms {erlang_entries(unknown)} in {name}")
     checks = {
-        "definition": lambda given: keys.problem(given, operator, keys_of_4_3),
+        "definition": lambda given: keys.problem(given, operator, stored),
         "apply-to": lambda given: _apply_to_problem(keys, given),
         "pattern": _pattern_problem,
         "priority": _priority_problem,

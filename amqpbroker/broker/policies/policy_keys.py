@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, final
 
+from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_entries, erlang_json
 
 #: (value of the policy, value of the operator policy) -> the value in force.
@@ -18,7 +19,8 @@ class PolicyKey(NamedTuple):
     """A key of policies. accepts: whether a value is valid. noun: the word for a value in "is not a valid ...".
 
     merge: for keys that operator policies have, too. of_all: a policy with this key applies to queues of any kind,
-    otherwise only to queues of kinds that know the key. of_4_3: the key was added in RabbitMQ 4.3.
+    otherwise only to queues of kinds that know the key. of_4_3: the key was added in RabbitMQ 4.3. extension: the key
+    is an extension of this broker; with `of_4_3` it is one if the broker behaves as an earlier release.
     """
 
     accepts: Callable[[object], bool]
@@ -26,6 +28,13 @@ class PolicyKey(NamedTuple):
     merge: Merge | None = None
     of_all: bool = False
     of_4_3: bool = False
+    extension: bool = False
+
+    def is_known(self, compat: Compat) -> bool:
+        """Return whether policies can have the key."""
+        if self.extension and compat.extensions:
+            return True
+        return compat.arguments_of_4_3 if self.of_4_3 else not self.extension
 
 
 class PolicyKind(Protocol):
@@ -35,7 +44,7 @@ class PolicyKind(Protocol):
     def name(self) -> str: ...
     @property
     def apply_to(self) -> str: ...
-    def accepts(self, key: str) -> bool:
+    def accepts(self, key: str, compat: Compat) -> bool:
         """Return whether policies with the key apply to queues of this kind, although not to every kind."""
 
 
@@ -77,8 +86,9 @@ def is_age(value: object) -> bool:
 class PolicyKeys:
     """The keys that policies of one broker can have."""
 
-    def __init__(self, keys: Mapping[str, PolicyKey], kinds: Iterable[PolicyKind]) -> None:
+    def __init__(self, keys: Mapping[str, PolicyKey], kinds: Iterable[PolicyKind], compat: Compat) -> None:
         self._keys = keys
+        self._compat = compat
         self._kinds = list(kinds)
         queues = tuple([kind.name for kind in self._kinds])
         #: apply-to -> exchanges, or kinds of queues.
@@ -100,24 +110,24 @@ class PolicyKeys:
     def kinds_of(self, definition: Mapping[str, Any], apply_to: str = "all") -> frozenset[str]:
         """Return what this definition applies to: exchanges, and kinds of queues that know all its keys."""
         keys = [name for name in definition if not self._keys[name].of_all]
-        kinds = [kind.name for kind in self._kinds if all(kind.accepts(name) for name in keys)]
+        kinds = [kind.name for kind in self._kinds if all(kind.accepts(name, self._compat) for name in keys)]
         return frozenset(("exchange", *kinds)).intersection(self._applies[apply_to])
 
-    def unknown(self, definition: Mapping[str, Any], operator: bool, keys_of_4_3: bool) -> list[str]:
+    def unknown(self, definition: Mapping[str, Any], operator: bool, stored: bool = False) -> list[str]:
         """Return the keys that policies, or operator policies, do not support here, such as those of plugins.
 
-        keys_of_4_3: the keys of RabbitMQ 4.3 are supported.
+        stored: the policy may have been accepted with another `compat`.
         """
         return [
             name
             for name in sorted(definition)
             if (key := self._keys.get(name)) is None
             or (operator and key.merge is None)
-            or (key.of_4_3 and not keys_of_4_3)
+            or not (stored or key.is_known(self._compat))
         ]
 
-    def problem(self, definition: object, operator: bool, keys_of_4_3: bool = False) -> str | None:
-        """Return RabbitMQ's error for an invalid definition, None for a valid one. keys_of_4_3: see `unknown`."""
+    def problem(self, definition: object, operator: bool, stored: bool = False) -> str | None:
+        """Return RabbitMQ's error for an invalid definition, None for a valid one. stored: see `unknown`."""
         if definition == []:
             return "no policy provided"  # some clients write an empty object like this
         if isinstance(definition, list):
@@ -129,12 +139,13 @@ class PolicyKeys:
             return f"definition should be a map, actually was {erlang_json(definition)}"  # RabbitMQ crashes here
         if not definition:
             return "no policy provided"
-        unknown = {name: definition[name] for name in self.unknown(definition, operator, keys_of_4_3)}
+        unknown = {name: definition[name] for name in self.unknown(definition, operator, stored)}
         for name in sorted(definition.keys() - unknown.keys()):
             key = self._keys[name]
             if not key.accepts(definition[name]):
                 return f"{erlang_json(definition[name])} is not a valid {key.noun}"
-        if keys_of_4_3 and (problem := _delayed_retry_problem(definition)) is not None:
+        known = {name: value for name, value in definition.items() if name not in unknown}
+        if (problem := _delayed_retry_problem(known)) is not None:
             return problem
         return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
 

@@ -20,6 +20,7 @@ from amqpbroker.broker.policies.policy_keys import (
     operators,
 )
 from amqpbroker.broker.publishing.publish_checks import expiry_problem
+from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
 
@@ -160,7 +161,8 @@ class Argument(NamedTuple):
     """An argument of queue.declare. check: None to accept any value. check_of_4_3: in RabbitMQ 4.3.
 
     policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.2
-    ignores the argument for kinds of queues that do not know it, and does not refuse it.
+    ignores the argument for kinds of queues that do not know it, and does not refuse it. stricter_check: with
+    extensions, for an argument that RabbitMQ does not check.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Argument(NamedTuple):
     policy: PolicyKey | None = None
     check_of_4_3: Check | None = None
     tolerated: bool = False
+    stricter_check: Check | None = None
 
     @property
     def key(self) -> str:
@@ -262,9 +265,11 @@ CONSUMER_ARGUMENTS: dict[str, Argument] = {
 }
 
 
-def check_of(row: Argument, newest: bool) -> Check | None:
-    """Return the check of an argument's value. newest: in RabbitMQ 4.3."""
-    return row.check_of_4_3 if newest and row.check_of_4_3 is not None else row.check
+def check_of(row: Argument, compat: Compat) -> Check | None:
+    """Return the check of an argument's value."""
+    if compat.extensions and row.stricter_check is not None:
+        return row.stricter_check
+    return row.check_of_4_3 if compat.arguments_of_4_3 and row.check_of_4_3 is not None else row.check
 
 
 def with_queue_type(

@@ -11,7 +11,7 @@ from amqpbroker.broker.queues.arguments import ARGUMENTS, DEAD_LETTER_EXCHANGE, 
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import KINDS, known_arguments, known_consumer_arguments
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.compat import Compat, Permission
+from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT, Compat, Permission
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Table, longstr, text
 
@@ -26,10 +26,12 @@ class Declaration(NamedTuple):
     settings: QueueSettings
 
 
-def queue_settings(kind: Kind, arguments: Table, policy: Mapping[str, Any] = _NO_POLICY) -> QueueSettings:
+def queue_settings(
+    kind: Kind, arguments: Table, policy: Mapping[str, Any] = _NO_POLICY, compat: Compat = DEFAULT_COMPAT
+) -> QueueSettings:
     """Return the settings of a queue with these (valid) arguments under this (valid) policy definition."""
     values: dict[str, Any] = {}
-    known = kind.known_of_4_3
+    known = kind.arguments_in(compat)
     for row in {**ARGUMENTS, **known}.values():
         setting = row.setting
         if setting is None or not (setting.of_all or row.name in known):
@@ -65,30 +67,31 @@ def _kind_of(name: str, vhost: str, arguments: Table, default_queue_type: str) -
     raise errors.invalid_queue_argument(QUEUE_TYPE, name, vhost, problem)
 
 
-def _check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, newest: bool) -> None:
+def _check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat) -> None:
     """Raise AmqpError 406 for a value that is not allowed, then for an argument that only other kinds know."""
-    found = kind.argument_problem(arguments, newest)
-    if found is not None:
-        raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
-    own = kind.arguments_in(newest)
+    _check_values(name, vhost, kind, arguments, compat)
+    own = kind.arguments_in(compat)
     others = [argument for argument in arguments if argument not in own]
-    known = known_arguments(newest) if others else {}
+    known = known_arguments(compat) if others else {}
     for argument in others:
-        if argument in known and (newest or not known[argument].tolerated):
+        if argument in known and (compat.arguments_of_4_3 or not known[argument].tolerated):
             raise errors.argument_not_of_queue_type(argument, name, vhost, kind.module)
 
 
-def check_consumer_arguments(name: str, vhost: str, kind: Kind, arguments: Table, newest: bool) -> None:
-    """Check the arguments of basic.consume in the same way (rabbit_amqqueue:check_consume_arguments/2).
-
-    newest: in RabbitMQ 4.3.
-    """
-    if not arguments:
-        return
-    found = kind.consumer_argument_problem(arguments, newest)
+def _check_values(name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat) -> None:
+    found = kind.argument_problem(arguments, compat)
     if found is not None:
         raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
-    own, known = kind.consumer_arguments_in(newest), known_consumer_arguments(newest)
+
+
+def check_consumer_arguments(name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat) -> None:
+    """Check the arguments of basic.consume in the same way (rabbit_amqqueue:check_consume_arguments/2)."""
+    if not arguments:
+        return
+    found = kind.consumer_argument_problem(arguments, compat)
+    if found is not None:
+        raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
+    own, known = kind.consumer_arguments_in(compat), known_consumer_arguments(compat)
     for argument in arguments:
         if argument in known and argument not in own:
             raise errors.argument_not_of_queue_type(argument, name, vhost, kind.module)
@@ -108,15 +111,17 @@ def parse_declaration(
     arguments: Table,
     default_queue_type: str = "classic",
     server_named: bool = False,
-    compat: Compat | None = None,
+    compat: Compat = DEFAULT_COMPAT,
+    existing: bool = False,
     check_limits: Callable[[], None] = _nothing,
 ) -> Declaration:
     """Return the declaration of a new queue. Raises AmqpError 406 for an invalid declaration, 540 for a stream.
 
     Checks are in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
-    no name, which is allowed for classic queues only. compat: raises AmqpError 541 for a deprecated feature that is
-    denied, and determines the supported arguments; None for an existing queue. check_limits: called before the
+    no name, which is allowed for classic queues only. compat: determines the supported arguments; raises AmqpError 541
+    for a deprecated feature that is denied. existing: a stored declaration of a queue, which may have been accepted
+    with another `compat`: arguments that are not supported now have no effect. check_limits: called before the
     properties are checked.
     """
     arguments = with_queue_type(
@@ -130,11 +135,14 @@ def parse_declaration(
     kind = _kind_of(name, vhost, arguments, default_queue_type)
     if server_named and kind.durable_only:
         raise errors.server_named_queue_refused(kind.module)
-    _check_arguments(name, vhost, kind, arguments, compat is not None and compat.arguments_of_4_3)
-    if compat is not None and not durable and not exclusive:
-        check_transient(compat)
+    if existing:
+        _check_values(name, vhost, kind, arguments, OLDEST_COMPAT)
+    else:
+        _check_arguments(name, vhost, kind, arguments, compat)
+        if not durable and not exclusive:
+            check_transient(compat)
     check_limits()
-    if compat is not None and "x-queue-master-locator" in arguments:
+    if not existing and "x-queue-master-locator" in arguments:
         _check_permitted("queue_master_locator", compat.queue_master_locator)
     if kind.durable_only:
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
@@ -143,7 +151,7 @@ def parse_declaration(
     if kind.make is None:
         kinds = " or ".join(sorted([kind.name for kind in KINDS.values() if kind.make is not None], reverse=True))
         raise errors.streams_not_implemented(name, vhost, kinds)
-    return Declaration(kind, arguments, queue_settings(kind, arguments))
+    return Declaration(kind, arguments, queue_settings(kind, arguments, compat=compat))
 
 
 def check_transient(compat: Compat) -> None:

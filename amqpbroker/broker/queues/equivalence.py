@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.exchange import ALTERNATE_EXCHANGE
 from amqpbroker.broker.queues.arguments import QUEUE_TYPE, with_queue_type
+from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.wire.erlang import erlang_characters, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table, longstr
 
@@ -24,14 +25,14 @@ def assert_queue_equivalent(
     owned: bool,
     default_queue_type: str = "classic",
     relaxed: bool = False,
-    newest: bool = False,
+    compat: Compat = DEFAULT_COMPAT,
 ) -> None:
     """Raise AmqpError 405, 406 unless a declaration is equivalent to `existing`; compared in RabbitMQ's order.
 
     owned: the queue is not exclusive, or belongs to the connection that declares. Only the arguments that the existing
     queue's type knows are compared. An exclusive queue counts as transient, even if declared durable. relaxed: a queue
     may be declared as a classic one if its kind allows that, with flags that only a classic queue may have (seen on
-    4.0.5). newest: the arguments are those of RabbitMQ 4.3.
+    4.0.5). compat: determines the arguments.
     """
     name = existing.name
     kind = existing.kind
@@ -52,7 +53,7 @@ def assert_queue_equivalent(
         )
         _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
     current = {QUEUE_TYPE: longstr(kind.name), **existing.arguments}
-    for argument in kind.arguments_in(newest):
+    for argument in kind.arguments_in(compat):
         if relaxed and argument == QUEUE_TYPE:
             continue
         _assert_same_argument(argument, "queue", name, vhost, declared.get(argument), current.get(argument))

@@ -6,6 +6,7 @@ from typing import Any, final
 
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS, Argument, Merge, check_of
+from amqpbroker.compat import Compat
 from amqpbroker.wire.values import Table
 
 
@@ -39,9 +40,12 @@ class Kind:
     arguments: tuple[str | Argument, ...] = ()
     #: Arguments added in RabbitMQ 4.3.
     arguments_of_4_3: tuple[str | Argument, ...] = ()
+    #: Arguments added by extensions of this broker.
+    extensions: tuple[str | Argument, ...] = ()
     #: Supported arguments of basic.consume.
     consumer_arguments: tuple[str, ...] = ("x-priority",)
     consumer_arguments_of_4_3: tuple[str, ...] = ()
+    consumer_extensions: tuple[str, ...] = ()
     #: Supported policy keys other than those of the arguments.
     policy_keys: frozenset[str] = frozenset()
     #: Value of a policy's apply-to for this kind only.
@@ -108,14 +112,13 @@ class Kind:
     #: The part of the node's memory that these queues count to.
     memory_key: str = "queue_procs"
 
-    #: Supported arguments by name, in RabbitMQ's order of comparison, followed by those of 4.3.
-    known: Mapping[str, Argument] = field(init=False)
-    known_of_4_3: Mapping[str, Argument] = field(init=False)
+    #: Supported arguments by name, by whether those of 4.3 and those of extensions are among them.
+    _known: Mapping[tuple[bool, bool], Mapping[str, Argument]] = field(init=False)
 
     def __post_init__(self) -> None:
-        known = _rows(self.arguments)
-        object.__setattr__(self, "known", known)
-        object.__setattr__(self, "known_of_4_3", known | _rows(self.arguments_of_4_3))
+        old, new, own = (_rows(each) for each in (self.arguments, self.arguments_of_4_3, self.extensions))
+        known = {(False, False): old, (True, False): old | new, (False, True): old | own, (True, True): old | new | own}
+        object.__setattr__(self, "_known", known)
 
     @property
     def module(self) -> str:
@@ -125,43 +128,45 @@ class Kind:
     @property
     def has_at_least_once(self) -> bool:
         """Return whether dead letters can be sent at least once."""
-        return "x-dead-letter-strategy" in self.known
+        return "x-dead-letter-strategy" in self._known[False, False]
 
     @property
     def has_delivery_limit(self) -> bool:
-        return "x-delivery-limit" in self.known
+        """Return whether the delivery of a message is limited in RabbitMQ."""
+        return "x-delivery-limit" in self._known[False, False]
 
-    @property
-    def has_delayed_retry(self) -> bool:
-        return "x-delayed-retry-type" in self.known_of_4_3
+    def has_delayed_retry(self, compat: Compat) -> bool:
+        return "x-delayed-retry-type" in self.arguments_in(compat)
 
-    def arguments_in(self, newest: bool) -> Mapping[str, Argument]:
-        """Return the supported arguments. newest: in RabbitMQ 4.3."""
-        return self.known_of_4_3 if newest else self.known
+    def arguments_in(self, compat: Compat) -> Mapping[str, Argument]:
+        """Return the supported arguments by name: in RabbitMQ's order of comparison, then those of extensions."""
+        return self._known[compat.arguments_of_4_3, compat.extensions]
 
-    def consumer_arguments_in(self, newest: bool) -> tuple[str, ...]:
-        """Return the supported arguments of basic.consume. newest: in RabbitMQ 4.3."""
-        return self.consumer_arguments + self.consumer_arguments_of_4_3 if newest else self.consumer_arguments
+    def consumer_arguments_in(self, compat: Compat) -> tuple[str, ...]:
+        """Return the supported arguments of basic.consume."""
+        new = self.consumer_arguments_of_4_3 if compat.arguments_of_4_3 else ()
+        own = self.consumer_extensions if compat.extensions else ()
+        return self.consumer_arguments + new + own
 
-    def accepts(self, key: str) -> bool:
+    def accepts(self, key: str, compat: Compat) -> bool:
         """Return whether policies with the key apply to queues of this kind, although not to every kind."""
-        return f"x-{key}" in self.known or key in self.policy_keys
+        return f"x-{key}" in self._known[False, compat.extensions] or key in self.policy_keys
 
-    def argument_problem(self, arguments: Table, newest: bool) -> tuple[str, str] | None:
+    def argument_problem(self, arguments: Table, compat: Compat) -> tuple[str, str] | None:
         """Return the first argument (in RabbitMQ's order) with a value that is not allowed, and its problem."""
-        known = self.arguments_in(newest)
+        known = self.arguments_in(compat)
         rows = [row for name, row in ARGUMENTS.items() if name in known]
         for row in (*rows, *[row for name, row in known.items() if name not in ARGUMENTS]):
             given = arguments.get(row.name)
-            check = check_of(row, newest)
+            check = check_of(row, compat)
             problem = None if given is None or check is None else check(given, arguments)
             if problem is not None:
                 return row.name, problem
         return None
 
-    def consumer_argument_problem(self, arguments: Table, newest: bool) -> tuple[str, str] | None:
+    def consumer_argument_problem(self, arguments: Table, compat: Compat) -> tuple[str, str] | None:
         """Return the first argument of basic.consume with a value that is not allowed, and its problem."""
-        known = self.consumer_arguments_in(newest)
+        known = self.consumer_arguments_in(compat)
         for name, row in CONSUMER_ARGUMENTS.items():
             given = arguments.get(name)
             problem = None if given is None or row.check is None or name not in known else row.check(given, arguments)

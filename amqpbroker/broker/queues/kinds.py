@@ -20,6 +20,7 @@ from amqpbroker.broker.queues.arguments import (
 )
 from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.queues.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.local_parts import LocalParts
@@ -31,7 +32,7 @@ from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.retry_delay import retry_delay
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
-from amqpbroker.compat import Compat
+from amqpbroker.compat import DEFAULT_COMPAT, NEWEST_COMPAT, Compat
 
 #: Number of returns after which a quorum queue drops a message by default (RabbitMQ 4.0).
 DEFAULT_DELIVERY_LIMIT = 20
@@ -82,6 +83,8 @@ CLASSIC: Final = Kind(
         "x-queue-master-locator",
         "x-queue-leader-locator",
     ),
+    extensions=OF_CLASSIC,
+    consumer_extensions=OF_CONSUMERS,
     apply_to="classic_queues",
     complete=_complete_classic,
     columns=classic_columns,
@@ -116,7 +119,9 @@ QUORUM: Final = Kind(
         "x-delayed-retry-min",
         "x-delayed-retry-max",
     ),
+    extensions=OF_QUORUM,
     consumer_arguments_of_4_3=("x-consumer-timeout",),
+    consumer_extensions=OF_CONSUMERS,
     policy_keys=frozenset(("target-group-size",)),
     apply_to="quorum_queues",
     merges={"x-overflow": by_policy},
@@ -164,20 +169,20 @@ STREAM: Final = Kind(
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (CLASSIC, QUORUM, STREAM)}
 
 
-def known_arguments(newest: bool = False) -> Mapping[str, Argument]:
-    """Return the arguments that queues of any kind know. newest: in RabbitMQ 4.3."""
-    return {name: row for kind in KINDS.values() for name, row in kind.arguments_in(newest).items()}
+def known_arguments(compat: Compat = DEFAULT_COMPAT) -> Mapping[str, Argument]:
+    """Return the arguments that queues of any kind know."""
+    return {name: row for kind in KINDS.values() for name, row in kind.arguments_in(compat).items()}
 
 
-def known_consumer_arguments(newest: bool = False) -> frozenset[str]:
-    """Return the arguments of basic.consume that queues of any kind know. newest: in RabbitMQ 4.3."""
+def known_consumer_arguments(compat: Compat = DEFAULT_COMPAT) -> frozenset[str]:
+    """Return the arguments of basic.consume that queues of any kind know."""
     return frozenset(
-        name for name in CONSUMER_ARGUMENTS for kind in KINDS.values() if name in kind.consumer_arguments_in(newest)
+        name for name in CONSUMER_ARGUMENTS for kind in KINDS.values() if name in kind.consumer_arguments_in(compat)
     )
 
 
-def policy_keys() -> PolicyKeys:
+def policy_keys(compat: Compat) -> PolicyKeys:
     """Return the keys that policies can have, for the present kinds."""
-    rows = {**known_arguments(newest=True), **ARGUMENTS}
+    rows = {**known_arguments(NEWEST_COMPAT), **ARGUMENTS}
     keys = {row.key: row.policy for row in rows.values() if row.policy is not None}
-    return PolicyKeys(OTHER_KEYS | keys, KINDS.values())
+    return PolicyKeys(OTHER_KEYS | keys, KINDS.values(), compat)

@@ -68,6 +68,6 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
 
 
 def _delayed_retry(queue: "LocalQueue") -> str | None:
-    if not queue.kind.has_delayed_retry or not queue.vhost.config.compat.delayed_retry:
+    if not queue.kind.has_delayed_retry(queue.vhost.config.compat):
         return None
     return "disabled" if queue.returns.retry is None else str(queue.returns.retry)

@@ -52,7 +52,7 @@ class Returns:
     def apply(self, settings: QueueSettings) -> None:
         """Use new settings for messages that are returned from now on."""
         self._settings = settings
-        self.retry = settings.retry if self._compat.delayed_retry else None
+        self.retry = settings.retry
 
     def close(self) -> None:
         """Drop messages that are returned from now on, because the queue is deleted."""

@@ -16,8 +16,8 @@ class QueueSettings:
 
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
-    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay; ignored for releases of
-    RabbitMQ without delayed retries. plain: there is neither a message TTL nor a length limit.
+    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. plain: there is neither a
+    message TTL nor a length limit.
     """
 
     max_priority: int = 0

@@ -1,6 +1,6 @@
 """Queues, and how safe what is in them is."""
 
-from amqpbroker.config.accepted import BOOLEAN, MAX_INT, choice, integer, one_of
+from amqpbroker.config.accepted import BOOLEAN, MAX_INT, ON_OFF, choice, integer, one_of
 from amqpbroker.config.setting import Setting
 
 QUEUE_TYPES = {
@@ -18,6 +18,9 @@ ROWS: tuple[Setting, ...] = (
     Setting("exchange_types.local_random.enabled", one_of("true"), "", "Exchange types cannot be disabled."),
     Setting("quorum_queue.property_equivalence.relaxed_checks_on_redeclaration", BOOLEAN, "false",
             "Allow a quorum queue to be declared again as another type of queue.", "relaxed_redeclaration"),
+    Setting("extensions", ON_OFF, "on",
+            "Accept arguments, policy keys and settings that RabbitMQ does not have. `off`: they are treated as by the"
+            " RabbitMQ version of `compat`."),
     Setting("cluster_queue_limit", integer(1, MAX_INT, infinity=0), "infinity",
             "Maximum number of queues.", "cluster_queue_limit"),
     Setting("cluster_exchange_limit", integer(1, MAX_INT, infinity=0), "infinity",

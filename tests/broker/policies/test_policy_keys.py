@@ -4,8 +4,10 @@ import pytest
 
 from amqpbroker.broker.policies.policy_keys import finite
 from amqpbroker.broker.queues.kinds import policy_keys
+from amqpbroker.compat import NEWEST_COMPAT, OLDEST_COMPAT
 
-KEYS = policy_keys()
+KEYS = policy_keys(OLDEST_COMPAT)
+NEW_KEYS = policy_keys(NEWEST_COMPAT.configured({}, extensions=False))
 
 ACCEPTED: dict[str, list[object]] = {
     "alternate-exchange": ["", "x"],
@@ -144,7 +146,7 @@ def test_delayed_retry_policy_keys_are_validated_from_4_3_on(
     definition: dict[str, object], problem: str | None, operator: bool
 ) -> None:
     """Check the rules of rabbit_quorum_queue:validate_policy/1 of 4.3.5, for policies of both kinds."""
-    assert KEYS.problem(definition, operator, keys_of_4_3=True) == problem
+    assert NEW_KEYS.problem(definition, operator) == problem
     before = KEYS.problem(definition, operator)
     assert before is not None
     assert before.endswith(" are not recognised policy settings")
@@ -152,11 +154,11 @@ def test_delayed_retry_policy_keys_are_validated_from_4_3_on(
 
 def test_operator_policies_have_no_consumer_disconnected_timeout() -> None:
     key = "consumer-disconnected-timeout"
-    assert KEYS.problem({key: 0}, operator=False, keys_of_4_3=True) is None
+    assert NEW_KEYS.problem({key: 0}, operator=False) is None
     problem = "-1 is not a valid consumer disconnected timeout"
-    assert KEYS.problem({key: -1}, operator=False, keys_of_4_3=True) == problem
+    assert NEW_KEYS.problem({key: -1}, operator=False) == problem
     unknown = '[{<<"consumer-disconnected-timeout">>,0}] are not recognised policy settings'
-    assert KEYS.problem({key: 0}, operator=True, keys_of_4_3=True) == unknown
+    assert NEW_KEYS.problem({key: 0}, operator=True) == unknown
     assert KEYS.problem({key: 0}, operator=False) == unknown
 
 

@@ -7,6 +7,7 @@ from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.compat import NEWEST_COMPAT, OLDEST_COMPAT
 from amqpbroker.wire.values import Field, Table, longstr
 
 
@@ -163,5 +164,7 @@ def test_delayed_retry_of_a_quorum_queue_merges_arguments_and_policy(
         for name, value in arguments.items()
     }
     definition = {f"delayed-retry-{name}": value for name, value in policy.items()}
-    assert queue_settings(QUORUM, declared, definition).retry == delay
-    assert queue_settings(CLASSIC, declared, definition).retry is None
+    strict = NEWEST_COMPAT.configured({}, extensions=False)
+    assert queue_settings(QUORUM, declared, definition, strict).retry == delay
+    assert queue_settings(CLASSIC, declared, definition, strict).retry is None
+    assert queue_settings(QUORUM, declared, definition, OLDEST_COMPAT).retry is None

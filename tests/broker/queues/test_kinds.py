@@ -4,7 +4,10 @@ import pytest
 
 from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS
 from amqpbroker.broker.queues.kinds import CLASSIC, KINDS, QUORUM, STREAM, known_arguments, policy_keys
+from amqpbroker.compat import NEWEST_COMPAT, OLDEST_COMPAT
 from amqpbroker.config.rows.queues import QUEUE_TYPES
+
+STRICT = NEWEST_COMPAT.configured({}, extensions=False)
 
 
 def test_default_queue_type_may_be_any_supported_kind():
@@ -15,13 +18,14 @@ def test_default_queue_type_may_be_any_supported_kind():
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
 def test_queue_type_names_only_defined_arguments(kind):
-    assert kind.known_of_4_3.keys() <= ARGUMENTS.keys()
-    assert set(kind.consumer_arguments_in(newest=True)) <= CONSUMER_ARGUMENTS.keys()
-    assert list(kind.arguments_in(newest=True))[: len(kind.known)] == list(kind.known)
+    assert kind.arguments_in(STRICT).keys() <= ARGUMENTS.keys()
+    assert set(kind.consumer_arguments_in(NEWEST_COMPAT)) <= CONSUMER_ARGUMENTS.keys()
+    known = kind.arguments_in(OLDEST_COMPAT)
+    assert list(kind.arguments_in(STRICT))[: len(known)] == list(known)
 
 
 def test_every_defined_queue_argument_belongs_to_a_queue_type():
-    assert known_arguments(newest=True).keys() == ARGUMENTS.keys()
+    assert known_arguments(STRICT).keys() == ARGUMENTS.keys()
 
 
 def test_every_queue_type_except_stream_can_be_created():
@@ -29,6 +33,6 @@ def test_every_queue_type_except_stream_can_be_created():
 
 
 def test_policy_for_one_queue_type_applies_to_that_type_only():
-    keys = policy_keys()
+    keys = policy_keys(NEWEST_COMPAT)
     for kind in (CLASSIC, QUORUM, STREAM):
         assert keys.kinds_of({"max-length-bytes": 1}, kind.apply_to) == {kind.name}

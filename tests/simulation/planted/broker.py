@@ -116,8 +116,8 @@ BROKER = (
     Planted(
         "a policy that existing queues do not follow",
         "vhost.py",
-        "queue.apply_settings(queue_settings(queue.kind, queue.arguments, effective.definition))",
-        "pass",
+        "                    queue.apply_settings(settings)",
+        "                    pass",
     ),
     Planted(
         "a policy for queues of every type",

@@ -31,7 +31,7 @@ MANAGEMENT = (
     Planted(
         "a redeclaration with other arguments accepted",
         "equivalence.py",
-        "    for argument in kind.arguments_in(newest):",
+        "    for argument in kind.arguments_in(compat):",
         "    for argument in ():",
     ),
     # --- users and permissions ----------------------------------------------------------------------------------------
@@ -86,17 +86,13 @@ MANAGEMENT = (
     Planted(
         "a policy not applied to queues that are there",
         "vhost.py",
-        "                if effective != queue.effective:\n"
-        "                    queue.effective = effective\n"
-        "                    queue.apply_settings(",
-        "                if False:\n"
-        "                    queue.effective = effective\n"
-        "                    queue.apply_settings(",
+        "                if effective != queue.effective:\n                    queue.effective = effective\n",
+        "                if False:\n                    queue.effective = effective\n",
     ),
     Planted(
         "a policy whose settings are not applied",
         "vhost.py",
-        "                    queue.apply_settings(queue_settings(queue.kind, queue.arguments, effective.definition))",
+        "                    queue.apply_settings(settings)",
         "                    pass",
     ),
     Planted(
