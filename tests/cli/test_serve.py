@@ -13,6 +13,7 @@ from pika.exceptions import ConnectionClosedByBroker
 import amqpbroker
 from amqpbroker.compiled import how_it_runs
 from tests.process import ENVIRONMENT, PATIENCE_S, BrokerProcess
+from tests.slowness import slowness
 
 
 def failed_start(*arguments):
@@ -42,7 +43,7 @@ def own_start_s(broker):
 
 @pytest.mark.alone
 def test_broker_is_ready_in_under_300_ms(tmp_path):
-    # The median is 0.14 to 0.19 s on two cores of a Xeon, so a third is left. There are three tries.
+    # The median is 0.14 to 0.19 s on the reference machine, so a third is left. There are three tries.
     medians = []
     for attempt in range(3):
         starts = []
@@ -52,9 +53,10 @@ def test_broker_is_ready_in_under_300_ms(tmp_path):
             with BrokerProcess(directory) as broker:
                 starts.append(own_start_s(broker))
         medians.append(statistics.median(starts))
-        if medians[-1] < 0.3:
+        limit_s = 0.3 * slowness()
+        if medians[-1] < limit_s:
             break
-    assert min(medians) < 0.3, medians
+    assert medians[-1] < limit_s, medians
 
 
 @pytest.mark.smoke

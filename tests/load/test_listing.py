@@ -12,6 +12,7 @@ from tests.harness import published
 from tests.load.client import LoadClient, request
 from tests.load.load import beside, p99, round_trips_ms
 from tests.load.waiting import Waiting
+from tests.slowness import slowness
 
 pytestmark = pytest.mark.alone
 
@@ -21,7 +22,7 @@ TIMES = 3
 #: Duration in seconds of repeated requests for one kind of list, and number of attempts on a shared machine.
 LISTING_S = 1.0
 ATTEMPTS = 5
-#: Maximum time in seconds for a list, and for a message beside it (p99).
+#: Maximum time in seconds for a list on the reference machine, and in milliseconds for a message beside it (p99).
 LIST_S = 0.5
 MESSAGE_MS = 20
 #: Maximum latency (p99) of messages beside almost no load, on a machine without other work.
@@ -80,7 +81,7 @@ def test_management_api_lists_many_objects_quickly(filled):
         rows = json.loads(answer)
         rows = rows["items"] if isinstance(rows, dict) else rows
         assert len(rows) >= count
-        assert sorted(took)[TIMES // 2] < LIST_S, name
+        assert sorted(took)[TIMES // 2] < LIST_S * slowness(), name
 
 
 def test_messages_are_delivered_while_listing(filled):

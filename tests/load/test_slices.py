@@ -10,13 +10,15 @@ import pytest
 from tests.load.client import LoadClient, request
 from tests.load.load import beside, p99, round_trips_ms
 from tests.process import BrokerProcess
+from tests.slowness import slowness
 
 pytestmark = pytest.mark.alone
 
 DECLARATIONS = 20_000
 BINDINGS = 100_000
 BATCH = 500
-#: Maximum latency of other clients' messages meanwhile; and number of attempts, as other processes use the machine.
+#: Maximum latency of other clients' messages meanwhile, on the reference machine; and number of attempts, as other
+#: processes use the machine.
 P99_MS = 50
 ATTEMPTS = 5
 #: Minimum number of other clients' messages that have to get through while declarations are handled.
@@ -68,7 +70,7 @@ def test_other_clients_are_served_during_declarations(broker, durable):
             with beside(declare) as going_on:
                 took = round_trips_ms(broker, going_on, at_least=1)
         print(f"{len(took)} messages, p50 {took[len(took) // 2]:.2f} ms, p99 {p99(took):.2f} ms")
-        if p99(took) < P99_MS and len(took) >= LEAST:
+        if p99(took) < P99_MS * slowness() and len(took) >= LEAST:
             return
     pytest.fail(f"p99 of {len(took)} messages of others: {p99(took):.1f} ms")
 
@@ -93,6 +95,6 @@ def test_other_clients_are_served_during_a_deletion_with_many_bindings(broker, w
             with beside(delete) as going_on:
                 took = round_trips_ms(broker, going_on, at_least=1)
         print(f"{len(took)} messages, p99 {p99(took):.2f} ms, longest {took[-1]:.2f} ms")
-        if took[-1] < P99_MS:
+        if took[-1] < P99_MS * slowness():
             return
     pytest.fail(f"the longest of {len(took)} messages of others took {took[-1]:.1f} ms")
