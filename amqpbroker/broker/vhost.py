@@ -263,7 +263,14 @@ class Vhost(Host):
     ) -> Exchange:
         store = self.store if durable else UNSTORED
         exchange_type = build_exchange_type(
-            kind, arguments, self.clock, self._release_to(name), store, self.config.bounds, kinds
+            kind,
+            arguments,
+            self.clock,
+            self._release_to(name),
+            store,
+            self.config.bounds,
+            kinds,
+            self.config.compat.extensions,
         )
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)

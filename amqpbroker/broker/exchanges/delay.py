@@ -1,4 +1,4 @@
-"""The x-delay header."""
+"""Headers that make a delayed exchange hold a message: x-delay, and the headers with a delivery time."""
 
 import re
 import struct
@@ -6,6 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from amqpbroker.message.delivery_time import DELIVERY_DELAY, DELIVERY_TIME, delivery_time_ms
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
 from amqpbroker.wire.property_edit import set_headers
@@ -17,16 +18,35 @@ from amqpbroker.wire.values import INTEGER_KINDS, Field, decode_value
 MAX_DELAY_MS: Final = 10 * 365 * 86_400_000
 
 _NAME: Final = b"x-delay"
-_ENTRY: Final = b"\x07x-delay"
 _INT: Final = struct.Struct(">i").pack
 _LONG: Final = struct.Struct(">q").pack
+_EXTENSIONS: Final = b"x-opt-delivery-"
 _NUMBER = re.compile(rb"([+-]?)0*([0-9]+)(\.[0-9]*)?")
 _MAX_DIGITS = len(str(MAX_DELAY_MS))
 
 
 def delay_ms(properties: bytes) -> i64:
     """Return the delay that the headers of a message request, 0 for none."""
-    at: i64 = find_header(properties, _NAME)
+    return _delay_in(properties, _NAME)
+
+
+def asked_due_ms(properties: bytes, now_ms: int, extensions: bool) -> int:
+    """Return the time at which a message that is published now is due, in milliseconds since the epoch; 0 for now.
+
+    If several headers name a time, the latest counts. extensions: the headers with a delivery time count.
+    """
+    delay = delay_ms(properties)
+    if extensions and _EXTENSIONS in properties:
+        delay = max(
+            delay,
+            _delay_in(properties, DELIVERY_DELAY),
+            min(MAX_DELAY_MS, delivery_time_ms(properties, DELIVERY_TIME) - now_ms),
+        )
+    return now_ms + delay if delay > 0 else 0
+
+
+def _delay_in(properties: bytes, name: bytes) -> i64:
+    at: i64 = find_header(properties, name)
     return _delay_at(properties, at) if at else 0
 
 
@@ -68,6 +88,14 @@ def asked_delay_ms(field: Field) -> int:
 
 def released(message: Message) -> Message:
     """Return the message with its delay negated: consumers see the delay, and it is not delayed again."""
-    delay = delay_ms(message.properties)
-    negated = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
-    return message.rewritten(message.address, set_headers(message.properties, _ENTRY + negated))
+    negated = _negated(message.properties, _NAME) + _negated(message.properties, DELIVERY_DELAY)
+    return message.rewritten(message.address, set_headers(message.properties, negated)) if negated else message
+
+
+def _negated(properties: bytes, name: bytes) -> bytes:
+    """Return the header with its delay negated; nothing if it has no delay."""
+    delay = _delay_in(properties, name)
+    if delay <= 0:
+        return b""
+    value = b"I" + _INT(-delay) if delay < 2**31 else b"l" + _LONG(-delay)
+    return b"%c%b%b" % (len(name), name, value)

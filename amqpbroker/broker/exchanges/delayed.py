@@ -1,9 +1,8 @@
-"""x-delayed-message: a message with an x-delay header is held for that long before it is routed."""
+"""x-delayed-message: a message whose headers ask for a delay, or name a time, is held until then and routed."""
 
 from collections.abc import Callable
 from typing import ClassVar
 
-from amqpbroker.broker.exchanges.delay import delay_ms
 from amqpbroker.broker.exchanges.exchange import Binding, ExchangeType, Target
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.clock import Clock
@@ -32,15 +31,16 @@ class DelayedType(ExchangeType):
         release: Callable[[Message], None],
         store: Store = UNSTORED,
         bounds: Bounds = BOUNDS,
+        extensions: bool = True,
     ) -> None:
         """release: routes a message that is due through this exchange again; its x-delay is negative by then.
 
-        store: the store of persistent messages while they are held.
+        store: the store of persistent messages while they are held. extensions: see `asked_due_ms`.
         """
         self.inner = inner
         self.per_key = inner.per_key
         self.picks = inner.picks
-        self.held = HeldMessages(clock, release, store, bounds)
+        self.held = HeldMessages(clock, release, store, bounds, extensions)
 
     def validate_binding(self, routing_key: bytes, arguments: Table, compat: Compat = DEFAULT_COMPAT) -> None:
         self.inner.validate_binding(routing_key, arguments, compat)
@@ -55,7 +55,7 @@ class DelayedType(ExchangeType):
         self.inner.unbind_all(bindings)
 
     def route(self, routing_key: bytes, message: Message) -> list[Target]:
-        if delay_ms(message.properties) > 0:
+        if self.held.holds(message):
             return [self.held]
         return self.inner.route(routing_key, message)
 

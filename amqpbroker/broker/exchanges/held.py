@@ -8,7 +8,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.exchanges.delay import delay_ms, released
+from amqpbroker.broker.exchanges.delay import asked_due_ms, released
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -75,7 +75,9 @@ class HeldMessages(Destination):
         release: Callable[[Message], None],
         store: Store = UNSTORED,
         bounds: Bounds = BOUNDS,
+        extensions: bool = True,
     ) -> None:
+        """extensions: see `asked_due_ms`."""
         super().__init__("")
         self.id: int = 0
         self._bounds = bounds
@@ -83,6 +85,7 @@ class HeldMessages(Destination):
         self._release = release
         self._store = store
         self._stores = store.keeps
+        self._extensions = extensions
         # Two heaps, ordered by due time and sequence number. In the second, both are one number, followed by the
         # position, and nothing else of the message is in memory: about 60 bytes.
         self._recent: list[HeldCopy] = []
@@ -108,8 +111,13 @@ class HeldMessages(Destination):
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
+    def holds(self, message: Message) -> bool:
+        """Return whether a message that is published now is not due yet."""
+        return asked_due_ms(message.properties, self._clock.wall_ms(), self._extensions) > 0
+
     def publish(self, message: Message) -> bool:
-        self.hold(message, self._clock.wall_ms() + delay_ms(message.properties))
+        now_ms = self._clock.wall_ms()
+        self.hold(message, asked_due_ms(message.properties, now_ms, self._extensions) or now_ms)
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:

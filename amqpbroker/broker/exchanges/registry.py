@@ -51,11 +51,13 @@ def build_exchange_type(
     store: Store = UNSTORED,
     bounds: Bounds = BOUNDS,
     names: Collection[str] = EXCHANGE_TYPES,
+    extensions: bool = True,
 ) -> ExchangeType:
     """Return the type of a new exchange that is declared with these arguments.
 
     For a type that delays messages, `release` routes a message through the exchange, and `store` stores the messages.
-    `names`: the available types. Raises AmqpError 406 for an unknown type and for arguments that the type refuses.
+    `names`: the available types. `extensions`: see `asked_due_ms`. Raises AmqpError 406 for an unknown type and for
+    arguments that the type refuses.
     """
     if type_name not in names:
         raise unknown_exchange_type(type_name)
@@ -67,7 +69,7 @@ def build_exchange_type(
     if type_name == DelayedType.name:
         inner_name = _delayed_type(arguments)
         inner = build_exchange_type(inner_name, arguments, clock, release, names=names)
-        return DelayedType(inner, clock, release, store, bounds)
+        return DelayedType(inner, clock, release, store, bounds, extensions)
     raise unknown_exchange_type(type_name)
 
 

@@ -250,3 +250,64 @@ def test_delayed_exchange_uses_the_bindings_of_its_inner_type() -> None:
     direct.unbind(bind(direct, Box("q"), b"key"))
     assert routed(direct, b"key") == []
     assert not DelayedType(FanoutType(), clock, lambda _: None).per_key
+
+
+def held_ms(headers: dict[str, Field], extensions: bool = True) -> int | None:
+    """Return how long a message with these headers is held; None if it is routed at once."""
+    clock = ManualClock()
+    start_ms = clock.now_ms()
+    released: list[int] = []
+    delayed = DelayedType(
+        DirectType(), clock, lambda message: released.append(clock.now_ms() - start_ms), extensions=extensions
+    )
+    message = publishing(b"key", headers)
+    if delayed.route(b"key", message) != [delayed.held]:
+        return None
+    delayed.held.publish(message)
+    clock.advance(MAX_DELAY_MS)
+    (at_ms,) = released
+    return at_ms
+
+
+def now_plus(delta_ms: int) -> Field:
+    return Field("l", ManualClock().wall_ms() + delta_ms)
+
+
+@pytest.mark.parametrize(
+    ("headers", "delay"),
+    [
+        ({"x-opt-delivery-time": now_plus(700)}, 700),
+        ({"x-opt-delivery-time": now_plus(0)}, None),
+        ({"x-opt-delivery-time": now_plus(-1)}, None),
+        ({"x-opt-delivery-time": now_plus(2 * MAX_DELAY_MS)}, MAX_DELAY_MS),
+        ({"x-opt-delivery-delay": integer(700)}, 700),
+        ({"x-opt-delivery-delay": longstr("700")}, 700),
+        ({"x-opt-delivery-delay": integer(0)}, None),
+        ({"x-opt-delivery-delay": integer(-5)}, None),
+        ({"x-opt-delivery-delay": integer(700), "x-delay": integer(300)}, 700),
+        ({"x-opt-delivery-time": now_plus(200), "x-delay": integer(300)}, 300),
+        ({"x-opt-delivery-time": now_plus(-1), "x-opt-delivery-delay": integer(9)}, 9),
+    ],
+    ids=str,
+)
+def test_message_is_held_until_the_latest_time_that_its_headers_name(
+    headers: dict[str, Field], delay: int | None
+) -> None:
+    assert held_ms(headers) == delay
+
+
+def test_headers_with_a_delivery_time_mean_nothing_without_extensions() -> None:
+    headers = {"x-opt-delivery-time": now_plus(700), "x-opt-delivery-delay": integer(700)}
+    assert held_ms(headers, extensions=False) is None
+    assert held_ms({**headers, "x-delay": integer(5)}, extensions=False) == 5
+
+
+def test_released_message_is_not_delayed_again_by_its_headers() -> None:
+    delaying = Delaying()
+    headers = {"x-opt-delivery-delay": integer(700), "x-opt-delivery-time": now_plus(300), "other": longstr("x")}
+    message = publishing(b"key", headers)
+    delaying.type.held.publish(message)
+    delaying.clock.advance(700)
+    (released,) = delaying.messages
+    assert decode_properties(released.properties)["headers"] == {**headers, "x-opt-delivery-delay": Field("I", -700)}
+    assert not delaying.type.held.holds(released)

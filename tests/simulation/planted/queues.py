@@ -85,7 +85,12 @@ QUEUES = (
         "self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
         "pass",
     ),
-    Planted("a delay too short", "held.py", "+ delay_ms(message.properties))", "+ delay_ms(message.properties) // 2)"),
+    Planted(
+        "a delay too short",
+        "delay.py",
+        "    return now_ms + delay if delay > 0 else 0",
+        "    return now_ms + delay // 2 if delay > 0 else 0",
+    ),
     Planted(
         "a delayed message that waits for another after a restart",
         "held.py",
