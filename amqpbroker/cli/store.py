@@ -54,6 +54,7 @@ def check(directory: Path) -> None:
     click.echo(f"copies: {inspection.entries}")
     click.echo(f"settled: {inspection.settles}")
     click.echo(f"returned: {inspection.returns}")
+    click.echo(f"delayed: {inspection.delays}")
     click.echo(f"living: {_amount(inspection.copies.values())}")
     for queue_id, copies in sorted(inspection.copies.items()):
         lost = ", which the definitions do not know" if names and queue_id not in names else ""
@@ -76,7 +77,8 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
 
     A message has a "publish" record for each queue that it entered, and for a delayed exchange that holds it ("held";
     the deadline is its due time). "settle" is the end of a copy, "return" its delivery. All records name the copy by
-    its position: the segment, as in the name of its file, and the offset in it. Errors are printed on stderr, and the
+    its position: the segment, as in the name of its file, and the offset in it. "delay" is the due time of a message
+    that waits in its queue; with --living it is a field of the message. Errors are printed on stderr, and the
     exit status is then 1.
     """
     reader = _open(directory)
@@ -138,19 +140,22 @@ def _named(number: int, names: Names) -> str:
 
 
 def _line(one: "Told", names: Names) -> str:
-    from amqpbroker.store.directory.dump import Published, Returned
+    from amqpbroker.store.directory.dump import Delayed, Published, Returned
     from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
+        due = f" due={_time(one.due_ms)}" if one.due_ms else ""
         rest = "..." if one.size > len(one.body) else ""
         holder = "held" if _kind(one.queue_id, names) == "exchange" else "queue"
         return (
             f"publish {shown(one.position)} {holder}={_named(one.queue_id, names)} sequence={one.sequence}"
-            f" deadline={_time(one.deadline_ms)} count={one.delivery_count} exchange={_word(one.exchange)}"
+            f" deadline={_time(one.deadline_ms)} count={one.delivery_count}{due} exchange={_word(one.exchange)}"
             f" key={_word(one.routing_key)} size={one.size} body={_quoted(one.body, whole=not rest)}{rest}"
         )
     if isinstance(one, Returned):
         return f"return {shown(one.position)} count={one.delivery_count}"
+    if isinstance(one, Delayed):
+        return f"delay {shown(one.position)} due={_time(one.due_ms)}"
     return f"settle {shown(one.position)}"
 
 
@@ -180,7 +185,7 @@ def _time(deadline_ms: int) -> str:
 
 def _fields(one: "Told", names: Names) -> dict[str, Any]:
     """Return the fields of a record by name."""
-    from amqpbroker.store.directory.dump import Published, Returned
+    from amqpbroker.store.directory.dump import Delayed, Published, Returned
     from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
@@ -195,6 +200,7 @@ def _fields(one: "Told", names: Names) -> dict[str, Any]:
             "sequence": one.sequence,
             "deadline_ms": one.deadline_ms or None,
             "delivery_count": one.delivery_count,
+            "due_ms": one.due_ms or None,
             "exchange": one.exchange.decode(errors="backslashreplace"),
             "routing_key": one.routing_key.decode(errors="backslashreplace"),
             "size": one.size,
@@ -202,4 +208,6 @@ def _fields(one: "Told", names: Names) -> dict[str, Any]:
         }
     if isinstance(one, Returned):
         return {"record": "return", "position": shown(one.position), "delivery_count": one.delivery_count}
+    if isinstance(one, Delayed):
+        return {"record": "delay", "position": shown(one.position), "due_ms": one.due_ms or None}
     return {"record": "settle", "position": shown(one.position)}

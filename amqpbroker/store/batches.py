@@ -40,13 +40,17 @@ class Encoder:
         log: Log,
         moves: Moves,
         counts: dict[int, int],
+        dues: dict[int, int],
         compaction: Compaction,
         bounds: Bounds,
     ) -> None:
-        """counts: position -> delivery count of the copies that were delivered before."""
+        """counts: position -> delivery count of the copies that were delivered before. dues: position -> due time of
+        the copies that were delayed.
+        """
         self._log = log
         self._moves = moves
         self._counts = counts
+        self._dues = dues
         self._compaction = compaction
         self._batch_bytes: int = bounds.batch_bytes
         self._group_bytes: int = bounds.group_bytes
@@ -169,7 +173,9 @@ class Encoder:
 
     def _successor(self, group: Group) -> Copy | None:
         """Return the copy that replaces another one, if the group has no other operations."""
-        if len(group.entered) != 1 or len(group.settled) != 1 or group.swept or len(group.returned) > 1:
+        if len(group.entered) != 1 or len(group.settled) != 1 or len(group.returned) > 1:
+            return None
+        if group.swept or group.delayed:
             return None
         copy = group.entered[0]
         frames, keys = copy.message.frames, copy.message.extra_keys
@@ -178,7 +184,7 @@ class Encoder:
         return None if group.returned and group.returned[0] is not copy else copy
 
     def _add(self, publishes: list[list[Copy]], group: Group) -> None:
-        """Append one group with these publish records, and with what it settles and returns, unless it is empty by now.
+        """Append one group with these publish records, and with its other operations, unless it is empty by now.
 
         A group that is too large is divided, publish records first: a copy is never settled before its replacement is
         stored.
@@ -199,11 +205,13 @@ class Encoder:
         self._add_rest(group)
 
     def _add_rest(self, group: Group) -> None:
-        """Append what the group settles and returns, and end it, unless it is empty by now."""
+        """Append what the group settles, returns and delays, and end it, unless it is empty by now."""
         if group.settled or group.swept:
             self._add_settled(group)
         if group.returned:
             self._add_returned(group.returned)
+        if group.delayed:
+            self._add_delayed(group.delayed)
         if self._records:
             self._end_group()
 
@@ -215,6 +223,18 @@ class Encoder:
             back = [(self._moves.present(position), count) for position, count in back]
         for start in range(0, len(back), self._positions):
             self._append(record.returned(back[start : start + self._positions]))
+
+    def _add_delayed(self, delayed: dict[Copy, int]) -> None:
+        late = [(copy.position, due_ms) for copy, due_ms in delayed.items() if copy.position > 0]
+        for position, due_ms in late:
+            if due_ms:
+                self._dues[position] = due_ms
+            else:
+                self._dues.pop(position, None)
+        if self._moves.count:
+            late = [(self._moves.present(position), due_ms) for position, due_ms in late]
+        for start in range(0, len(late), self._positions):
+            self._append(record.delayed(late[start : start + self._positions]))
 
     def _add_settled(self, group: Group) -> None:
         settled, most = group.settled, self._positions
@@ -248,6 +268,9 @@ class Encoder:
         if self._counts:
             for position in positions:
                 self._counts.pop(position, None)
+        if self._dues:
+            for position in positions:
+                self._dues.pop(position, None)
         if self._moves.count:
             positions = [self._moves.settle(position) for position in positions]
         self._log.living.settle(positions)

@@ -31,11 +31,14 @@ class Compaction:
     failure: the error of a step that could not read; no step is due until it is None again.
     """
 
-    def __init__(self, log: Log, moves: Moves, counts: dict[int, int]) -> None:
-        """counts: first position -> delivery count of the copies that were delivered before."""
+    def __init__(self, log: Log, moves: Moves, counts: dict[int, int], dues: dict[int, int]) -> None:
+        """counts: first position -> delivery count of the copies that were delivered before. dues: first position ->
+        due time of the copies that were delayed.
+        """
         self._log = log
         self._moves = moves
         self._counts = counts
+        self._dues = dues
         self.failure: OSError | None = None
         #: The segment being compacted, the next position in it, and the end of the current batch.
         self._segment: int = 0
@@ -125,6 +128,7 @@ class Compaction:
         """Rewrite the copies whose entries are in `data` as one group; return the position after it."""
         payload: list[bytes] = []
         counts: list[tuple[int, int]] = []
+        dues: list[tuple[int, int]] = []
         at = position + record.GROUP_HEAD.size
         while entries:
             start = entries[0] - record.back(data, entries[0])
@@ -132,14 +136,20 @@ class Compaction:
             for index, entry in enumerate(kept):
                 old, new = base + entry, at + record.PUBLISH_HEAD.size + index * record.ENTRY.size
                 moved.append(Moved(old, new, len(again) // len(kept)))
-                known = self._counts.get(self._moves.first(old))
+                first = self._moves.first(old)
+                known = self._counts.get(first)
                 if known is not None:
                     counts.append((new, known))
+                due_ms = self._dues.get(first)
+                if due_ms is not None:
+                    dues.append((new, due_ms))
             payload.append(again)
             at += len(again)
             entries = entries[len(kept) :]
         if counts:
             payload.append(record.returned(counts))
+        if dues:
+            payload.append(record.delayed(dues))
         joined = b"".join(payload)
         parts.append(record.GROUP_HEAD.pack(len(joined), crc32(joined)))
         parts.append(joined)

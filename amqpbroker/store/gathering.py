@@ -12,16 +12,18 @@ from amqpbroker.store.store import Store
 _COPY_BYTES: Final = 256
 #: Memory to record that a copy was returned within a group.
 _RETURNED_BYTES: Final = 8
+#: Memory to record that a copy is delayed.
+_DELAYED_BYTES: Final = 128
 
 
 class Group:
     """Operations that take effect together.
 
-    swept: positions of settled copies that were never in memory as objects. joined: the group that has absorbed this
-    one.
+    swept: positions of settled copies that were never in memory as objects. delayed: copy -> due time of its last
+    delay. joined: the group that has absorbed this one.
     """
 
-    __slots__ = ("entered", "joined", "returned", "settled", "swept")
+    __slots__ = ("delayed", "entered", "joined", "returned", "settled", "swept")
 
     def __init__(self) -> None:
         self.joined: Group | None = None
@@ -29,9 +31,10 @@ class Group:
         self.settled: list[int] = []
         self.swept: list[array[int]] = []
         self.returned: list[Copy] = []
+        self.delayed: dict[Copy, int] = {}
 
     def __len__(self) -> int:
-        count = len(self.entered) + len(self.settled) + len(self.returned)
+        count = len(self.entered) + len(self.settled) + len(self.returned) + len(self.delayed)
         for positions in self.swept:
             count += len(positions)
         return count
@@ -48,10 +51,11 @@ class Group:
         self.settled += other.settled
         self.swept += other.swept
         self.returned += other.returned
+        self.delayed.update(other.delayed)
 
     def _become(self, other: "Group") -> None:
         """Clear the group, whose operations are now in `other`."""
-        self.entered, self.settled, self.swept, self.returned = [], [], [], []
+        self.entered, self.settled, self.swept, self.returned, self.delayed = [], [], [], [], {}
         self.joined = other
 
     def fold(self) -> int:
@@ -182,6 +186,14 @@ class Gathering(Store):
         if not self._is_due:
             self._gather()
 
+    def delayed(self, copy: Copy, due_ms: int) -> None:
+        group = self._open
+        if copy not in group.delayed:
+            self.waiting_bytes += _DELAYED_BYTES
+        group.delayed[copy] = due_ms
+        if not self._is_due:
+            self._gather()
+
     def begin(self) -> None:
         self._depth += 1
         if self._depth > 1:
@@ -196,7 +208,7 @@ class Gathering(Store):
         self._depth -= 1
         if self._depth == 0:
             group = self._open
-            if not group.entered and not group.returned and not group.swept:
+            if not group.entered and not group.returned and not group.swept and not group.delayed:
                 # Nothing depends on this group: its settled copies, if any, need no group.
                 self.loose.settled.extend(group.settled)
                 group.settled.clear()

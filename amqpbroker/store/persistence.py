@@ -53,9 +53,11 @@ class Persistence(Gathering):
         """
         super().__init__(bounds.returns)
         self.log = log
-        #: Position before which all copies can be read; position -> delivery count, of copies whose record lacks it.
+        #: Position before which all copies can be read; position -> delivery count, of copies whose record lacks it;
+        #: position -> due time, of copies that were delayed.
         self._safe_position: int = 0
         self._counts: dict[int, int] = {}
+        self._dues: dict[int, int] = {}
         self._on_synced: Callable[[], None] = _nothing
         self._clock = clock
         self._waits = waits
@@ -65,9 +67,9 @@ class Persistence(Gathering):
         self._committer = committer
         #: Callbacks that wait for more data to be safe.
         self._unsafe: list[Callable[[], bool]] = []
-        self._compaction = Compaction(log, self._moves, self._counts)
+        self._compaction = Compaction(log, self._moves, self._counts, self._dues)
         self._compaction_retry: Timer | None = None
-        self._encoder = Encoder(log, self._moves, self._counts, self._compaction, bounds)
+        self._encoder = Encoder(log, self._moves, self._counts, self._dues, self._compaction, bounds)
         #: Number of operations being written.
         self._under_way: int = 0
 
@@ -191,6 +193,7 @@ class Persistence(Gathering):
 
     def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
         self._counts.update(found.returned)
+        self._dues.update(found.delayed)
         self._safe_position = self.log.durable
         try:
             count = self._return_to_holders(found, holders, lost)
@@ -211,6 +214,7 @@ class Persistence(Gathering):
                 self.log.living.settle(list(copies.positions))
                 for position in copies.positions:
                     self._counts.pop(position, None)
+                    self._dues.pop(position, None)
         for holder in holders.values():
             holder.recovered()
         return count

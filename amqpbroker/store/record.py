@@ -31,10 +31,12 @@ PUBLISH_HEAD = struct.Struct(">cBBBBHHII")
 ENTRY = struct.Struct(">IQQHH")
 LIST_HEAD = struct.Struct(">cI")
 RETURN = struct.Struct(">QH")
+DELAY = struct.Struct(">QQ")
 
 PUBLISH = b"P"
 SETTLE = b"S"
 RETURNED = b"R"
+DELAYED = b"D"
 
 #: Sizes of these structures, and offsets of the fields of a publish record and of an entry, for in-place reads.
 GROUP_BYTES: Final = 8
@@ -127,6 +129,10 @@ class Visitor(metaclass=ABCMeta):
     @abstractmethod
     def returned_copy(self, position: int, delivery_count: int) -> None:
         """Handle a delivery or return of the copy at that position."""
+
+    @abstractmethod
+    def delayed_copy(self, position: int, due_ms: int) -> None:
+        """Handle a delay of the copy at that position; `due_ms` is 0 at its end."""
 
 
 def segment_head(number: int, mark: bytes) -> bytes:
@@ -264,6 +270,14 @@ def returned(entries: list[tuple[int, int]]) -> bytes:
     return to.getvalue()
 
 
+def delayed(entries: list[tuple[int, int]]) -> bytes:
+    """Return a record of delayed copies. entries: (position, due time) of each; milliseconds since 1970."""
+    numbers: array[int] = array("Q")
+    for entry in entries:
+        numbers.extend(entry)
+    return LIST_HEAD.pack(DELAYED, len(entries)) + _swapped(numbers).tobytes()
+
+
 def damage(data: bytes, offset: int, end: int) -> str | None:
     """Return the reason why data[offset:end] are not whole groups with correct checksums; None if they are."""
     view = memoryview(data)
@@ -382,6 +396,11 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
         for _ in range(count):
             visitor.returned_copy(*RETURN.unpack_from(data, offset))
             offset += RETURN.size
+        return offset
+    if kind == DELAYED[0]:
+        for _ in range(count):
+            visitor.delayed_copy(*DELAY.unpack_from(data, offset))
+            offset += DELAY.size
         return offset
     return -1
 

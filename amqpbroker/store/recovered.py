@@ -13,10 +13,11 @@ _GRAIN_BITS = 4
 class Copies:
     """A queue's copies in the order of their records: each array has one item for each copy.
 
-    priorities: of the messages, -1 for none.
+    priorities: of the messages, -1 for none. dues_ms: due times (`Store.delayed`), 0 for copies that are not delayed;
+    empty if no copy is delayed.
     """
 
-    __slots__ = ("deadlines_ms", "positions", "priorities", "sequences", "sizes")
+    __slots__ = ("deadlines_ms", "dues_ms", "positions", "priorities", "sequences", "sizes")
 
     def __init__(self) -> None:
         self.sequences = array("Q")
@@ -24,6 +25,7 @@ class Copies:
         self.deadlines_ms = array("Q")
         self.sizes = array("I")
         self.priorities = array("h")
+        self.dues_ms = array("Q")
 
     @property
     def size(self) -> int:
@@ -39,6 +41,27 @@ class Copies:
 
     def _items(self) -> "zip[tuple[int, int, int, int, int]]":
         return zip(self.sequences, self.positions, self.deadlines_ms, self.sizes, self.priorities, strict=True)
+
+    def delay(self, dues_ms: dict[int, int]) -> None:
+        """Set the due times of the copies. dues_ms: position -> due time of the delayed copies of any queue."""
+        found = array("Q", [dues_ms.get(position, 0) for position in self.positions])
+        self.dues_ms = found if any(found) else array("Q")
+
+    def divided(self, until_ms: int) -> "tuple[Copies, Copies]":
+        """Return the copies that are ready at `until_ms` by their due times, and the delayed ones, in the same order.
+
+        The delayed ones have due times.
+        """
+        ready, delayed = Copies(), Copies()
+        if not self.dues_ms:
+            return self, delayed
+        for due_ms, item in zip(self.dues_ms, self._items(), strict=True):
+            if due_ms > until_ms:
+                delayed._append(*item)
+                delayed.dues_ms.append(due_ms)
+            else:
+                ready._append(*item)
+        return ready, delayed
 
     def living(self, settled: dict[int, bytearray]) -> "Copies":
         """Return the copies that are not settled, in the order of their sequences.
@@ -68,13 +91,15 @@ class Recovered(record.Visitor):
     """The contents of a log.
 
     copies: queue id -> its live copies, oldest first. living: the entries of these, by segment. returned: position ->
-    delivery count of live copies that were delivered before. batches: the number of the last whole batch.
+    delivery count of live copies that were delivered before. delayed: position -> due time of live copies that were
+    delayed. batches: the number of the last whole batch.
     """
 
     def __init__(self) -> None:
         self.copies: dict[int, Copies] = {}
         self.living = LivingBySegment()
         self.returned: dict[int, int] = {}
+        self.delayed: dict[int, int] = {}
         self.batches: int = 0
         self._settled: dict[int, bytearray] = {}
         self._base: int = 0
@@ -122,6 +147,12 @@ class Recovered(record.Visitor):
     def returned_copy(self, position: int, delivery_count: int) -> None:
         self.returned[position] = delivery_count
 
+    def delayed_copy(self, position: int, due_ms: int) -> None:
+        if due_ms:
+            self.delayed[position] = due_ms
+        else:
+            self.delayed.pop(position, None)
+
     def finish(self) -> None:
         """Reduce the contents to live copies, after all segments are read."""
         found, self.copies = self.copies, {}
@@ -137,3 +168,7 @@ class Recovered(record.Visitor):
         self._settled = {}
         if self.returned:
             self.returned = {position: count for position, count in self.returned.items() if self.living.has(position)}
+        if self.delayed:
+            self.delayed = {position: due_ms for position, due_ms in self.delayed.items() if self.living.has(position)}
+            for copies in self.copies.values():
+                copies.delay(self.delayed)

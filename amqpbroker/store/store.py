@@ -87,6 +87,15 @@ class Store(metaclass=ABCMeta):
         """
 
     @abstractmethod
+    def delayed(self, copy: Copy, due_ms: int) -> None:
+        """Record that a stored copy is not ready before `due_ms`, in milliseconds since the epoch of the wall clock.
+
+        After a restart its holder gets the due time of the last call (`Copies.dues_ms`), also if it has passed. 0 ends
+        the delay. The copy may be one that was never delivered; a caller that enqueues and delays a copy does both
+        within a group, so that the delay is stored with it. A delay needs no confirm.
+        """
+
+    @abstractmethod
     def begin(self) -> None:
         """Begin a group: the operations up to the matching `end` take effect as a whole or not at all."""
 
@@ -191,6 +200,9 @@ class MemoryStore(Store):
         pass
 
     def returned(self, copy: Copy) -> None:
+        pass
+
+    def delayed(self, copy: Copy, due_ms: int) -> None:
         pass
 
     def begin(self) -> None:

@@ -100,7 +100,7 @@ def directory(tmp_path):
 
 def test_store_check_counts_segments_records_and_messages(directory):
     first, _, _ = directory.write(publish(1, b"abc"), publish(2, b"de"), publish(1, b"f", queue_id=7))
-    directory.write(record.settle([first]), record.returned([(first, 2)]))
+    directory.write(record.settle([first]), record.returned([(first, 2)]), record.delayed([(first, 5), (first, 0)]))
     directory.next_segment()
     directory.write(record.publish(content(b"both"), [(1, 3, 0, 0), (7, 2, 0, 0)]))
     directory.define(orders=1)
@@ -111,11 +111,12 @@ def test_store_check_counts_segments_records_and_messages(directory):
         "segments": "2",
         "bytes": str(size),
         "batches": "3",
-        "groups": "6",
+        "groups": "7",
         "messages": "4",
         "copies": "5",
         "settled": "1",
         "returned": "1",
+        "delayed": "2",
         "living": "4 messages, 11 bytes",
         "queue orders": "2 messages, 6 bytes",
         "queue #7, which the definitions do not know": "2 messages, 5 bytes",
@@ -318,6 +319,7 @@ def test_store_check_reports_a_missing_batch(directory):
         (record.settle([10 << 32 | HEADS]), f"settles a:{HEADS}, where there is no entry"),
         (record.settle([1 << 32 | HEADS] * 2), f"settles 1:{HEADS}, which is settled already"),
         (record.returned([(2 << 32, 1)]), "returns 2:0, where there is no entry"),
+        (record.delayed([(2 << 32, 1)]), "delays 2:0, where there is no entry"),
         (publish(2, address=b"\1q"), "a message's address is not an exchange and a routing key"),
         (publish(2, address=b""), "a message's address is not an exchange and a routing key"),
         (publish(2, frames=b"frames"), "a message's frames are not a content header and a body"),
@@ -389,10 +391,11 @@ def test_dump_prints_every_record_in_order(directory):
         publish(2, b"\xff" * 100, deadline_ms=1_700_000_000_123),
     )
     directory.write(record.settle([first]), record.returned([(second, 3)]))
+    directory.write(record.delayed([(second, 1_700_000_000_123), (second, 0)]))
     directory.write(record.publish(content(b"", key=b"two words"), [(1, 3, 0, 0), (7, 1, 0, 2)]))
     directory.define(orders=1)
     status, out, err = run("dump", directory.path)
-    third = int(out[4].split()[1].split(":")[1])
+    third = int(out[6].split()[1].split(":")[1])
     assert (status, err) == (0, [])
     assert out == [
         f"publish 1:{first - (1 << 32)} queue=orders sequence=1 deadline=- count=0 exchange=amq.topic key=a.b size=6"
@@ -401,6 +404,8 @@ def test_dump_prints_every_record_in_order(directory):
         f" exchange='' key=q size=100 body=b'" + r"\xff" * 64 + "'...",
         f"settle 1:{first - (1 << 32)}",
         f"return 1:{second - (1 << 32)} count=3",
+        f"delay 1:{second - (1 << 32)} due=2023-11-14T22:13:20.123+00:00",
+        f"delay 1:{second - (1 << 32)} due=-",
         f"publish 1:{third} queue=orders sequence=3 deadline=- count=0 exchange='' key='two words' size=0 body=''",
         f"publish 1:{third + 24} queue=#7 sequence=1 deadline=- count=2 exchange='' key='two words' size=0 body=''",
     ]
@@ -408,7 +413,7 @@ def test_dump_prints_every_record_in_order(directory):
 
 def test_dump_prints_records_as_json(directory):
     (first,) = directory.write(publish(1, "grüße".encode(), deadline_ms=5, count=1))
-    directory.write(record.settle([first]), record.returned([(first, 3)]))
+    directory.write(record.settle([first]), record.returned([(first, 3)]), record.delayed([(first, 9)]))
     directory.define(orders=1)
     status, out, _ = run("dump", directory.path, "--json")
     position = f"1:{first - (1 << 32)}"
@@ -424,6 +429,7 @@ def test_dump_prints_records_as_json(directory):
             "sequence": 1,
             "deadline_ms": 5,
             "delivery_count": 1,
+            "due_ms": None,
             "exchange": "",
             "routing_key": "q",
             "size": 7,
@@ -431,6 +437,7 @@ def test_dump_prints_records_as_json(directory):
         },
         {"record": "settle", "position": position},
         {"record": "return", "position": position, "delivery_count": 3},
+        {"record": "delay", "position": position, "due_ms": 9},
     ]
 
 
@@ -438,13 +445,14 @@ def test_dump_of_living_messages_is_in_queue_order(directory):
     directory.write(publish(3, b"late"), publish(1, b"other", queue_id=2))
     directory.next_segment()
     first, second = directory.write(publish(1, b"early"), publish(2, b"gone"))
-    directory.write(record.settle([second]), record.returned([(first, 4)]))
+    directory.write(record.settle([second]), record.returned([(first, 4)]), record.delayed([(first, 2_000)]))
     status, out, err = run("dump", directory.path, "--living")
     assert (status, err) == (0, [])
     assert [line.split()[2:] for line in out] == [
         line.split()
         for line in (
-            "queue=#1 sequence=1 deadline=- count=4 exchange='' key=q size=5 body='early'",
+            "queue=#1 sequence=1 deadline=- count=4 due=1970-01-01T00:00:02.000+00:00"
+            " exchange='' key=q size=5 body='early'",
             "queue=#1 sequence=3 deadline=- count=0 exchange='' key=q size=4 body='late'",
             "queue=#2 sequence=1 deadline=- count=0 exchange='' key=q size=5 body='other'",
         )
@@ -522,7 +530,7 @@ def test_store_check_works_while_a_broker_removes_the_oldest_segment(directory, 
     ("prepare", "said"),
     [
         (lambda path: None, "is not a data directory: it has no journal"),
-        (lambda path: (path / "version").write_text("2\n"), "has format 2; this amqpbroker reads format 1"),
+        (lambda path: (path / "version").write_text("3\n"), "has format 3; this amqpbroker reads up to format 2"),
     ],
 )
 @pytest.mark.parametrize("command", ["check", "dump"])

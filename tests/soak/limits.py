@@ -245,7 +245,7 @@ def delayed_retries(soak: Soak) -> None:
         client.pump([start], lambda: client.seen["basic.deliver"] == count)
         client.send(request("basic.nack", delivery_tag=0, multiple=True, requeue=True))
         assert client.depth("q") == 0
-        assert soak.census()["DelayedReturns.count"] == count
+        assert soak.census()["DelayedMessages.count"] == count
         client.pump((), lambda: client.seen["basic.deliver"] == 2 * count)
         client.call("basic.cancel", "basic.cancel-ok", consumer_tag="taker")
         delete(client, "q")

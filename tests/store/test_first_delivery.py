@@ -45,6 +45,9 @@ class Records(record.Visitor):
     def returned_copy(self, position, delivery_count):
         self.returned.append((position, delivery_count))
 
+    def delayed_copy(self, position, due_ms):
+        pass
+
 
 def redelivered(node, queue="q"):
     """Get everything; return the redelivered flag of each message."""

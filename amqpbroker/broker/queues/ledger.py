@@ -120,6 +120,10 @@ class Ledger:
         """Record in the store that a stored entry was delivered or returned: from then on it is redelivered."""
         self.store.returned(entry)
 
+    def delayed(self, entry: Entry, due_ms: int) -> None:
+        """Record in the store that a stored entry is not ready before `due_ms`, by the wall clock."""
+        self.store.delayed(entry, due_ms)
+
     def start(self, entries: int, newest: int) -> None:
         """Start with this number of entries from before the start. newest: the highest of their sequence numbers."""
         self.entered = self.before = newest

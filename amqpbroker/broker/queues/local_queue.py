@@ -331,10 +331,19 @@ class LocalQueue(Queue):
 
     def recover(self, copies: Copies) -> None:
         self.ledger.start(len(copies.positions), copies.sequences[-1])
-        self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))
-        self.ready.recover(copies)
+        if copies.dues_ms:
+            # Overdue messages that return to their old places can be there at once, without being read.
+            copies, delayed = copies.divided(self.clock.wall_ms() if self.ready.returns_in_place else 0)
+            if delayed.positions:
+                self.returns.recover(delayed)
+        if copies.positions:
+            self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))
+            self.ready.recover(copies)
+        self.ready.start_after(self.ledger.newest)
 
     def recovered(self) -> None:
+        if self.offering.delayed is not None:
+            self.offering.delayed.release_due()
         self.expiry.expire()
         self.limit.trim()
 

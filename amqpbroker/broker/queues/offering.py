@@ -5,7 +5,7 @@ from typing import Final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
-from amqpbroker.broker.queues.delayed_returns import DelayedReturns
+from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.fifo_line import FifoLine
@@ -41,7 +41,7 @@ class Offering:
         self._clock: Clock = clock
         self.ready: ReadyLine = ready
         self.consumers: Consumers = consumers
-        self.delayed: DelayedReturns | None = None
+        self.delayed: DelayedMessages | None = None
         self.no_ack: int = 0
         self._expiry: Expiry = expiry
         self._outstanding: Outstanding = outstanding
@@ -111,7 +111,7 @@ class Offering:
         """Record that the last ready messages were removed without a delivery, since no consumer could take them."""
         self.consumers.all_full()
 
-    def hold_back(self, delayed: DelayedReturns) -> None:
+    def hold_back(self, delayed: DelayedMessages) -> None:
         """Count these delayed messages as waiting."""
         self.delayed = delayed
 

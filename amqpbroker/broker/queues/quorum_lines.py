@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
@@ -24,6 +24,7 @@ class QuorumLine(ReadyLine):
     """
 
     WEIGHT = 2
+    returns_in_place: ClassVar[bool] = False
 
     def __init__(self, pager: Pager | None = None) -> None:
         super().__init__()

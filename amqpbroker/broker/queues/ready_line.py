@@ -7,7 +7,7 @@ always match the content.
 from abc import ABCMeta, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Pager
@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 
 class ReadyLine(metaclass=ABCMeta):
-    """The waiting messages of a queue, head first."""
+    """The waiting messages of a queue, head first.
+
+    returns_in_place: `requeue` adds each message at its old place, not before all others.
+    """
+
+    returns_in_place: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.count: int = 0

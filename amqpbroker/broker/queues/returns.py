@@ -2,7 +2,7 @@
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.delayed_returns import DelayedReturns
+from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, Ledger
 from amqpbroker.broker.queues.length_limit import LengthLimit
@@ -13,6 +13,7 @@ from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
+from amqpbroker.store.recovered import Copies
 
 
 class Returns:
@@ -34,7 +35,7 @@ class Returns:
         ledger: Ledger,
         dead_letters: DeadLetters,
     ) -> None:
-        """releases, pager: see DelayedReturns."""
+        """releases, pager: see DelayedMessages."""
         self.retry: RetryDelay | None = None
         self._compat: Compat = compat
         self._clock: Clock = clock
@@ -95,7 +96,7 @@ class Returns:
         if self._limit.shut and (back or late):
             self._limit.is_shut()
         if late:
-            self._delay(late)
+            self.delay(late)
         if back:
             self._offering.requeue(back)
         self._move_on(consumers, exhausted)
@@ -107,13 +108,25 @@ class Returns:
         """Return whether a message has been returned too often to be delivered again."""
         return False
 
-    def _delay(self, late: list[tuple[Entry, int]]) -> None:
-        delayed = self._offering.delayed
-        if delayed is None:
-            delayed = DelayedReturns(self._clock, self._rejoin, self._releases, self._pager)
-            self._offering.hold_back(delayed)
+    def delay(self, late: list[tuple[Entry, int]]) -> None:
+        """Delay entries that are neither ready nor unacknowledged. late: (entry, delay in ms) of each.
+
+        When they are due, they become ready as returned messages do, even if they were never delivered.
+        """
+        delayed = self._delayed()
         for entry, delay_ms in late:
             delayed.add(entry, delay_ms)
+
+    def recover(self, copies: Copies) -> None:
+        """Delay stored copies that have due times; see DelayedMessages."""
+        self._delayed().recover(copies)
+
+    def _delayed(self) -> DelayedMessages:
+        delayed = self._offering.delayed
+        if delayed is None:
+            delayed = DelayedMessages(self._clock, self._ledger, self._rejoin, self._releases, self._pager)
+            self._offering.hold_back(delayed)
+        return delayed
 
     def _rejoin(self, entries: list[Entry]) -> None:
         """Make delayed entries ready that are due."""

@@ -13,7 +13,9 @@ BODY_BYTES = 64
 
 
 class Published(NamedTuple):
-    """One queue's copy of a message. body: the first bytes of it. size: of the whole body in bytes."""
+    """One queue's copy of a message. body: the first bytes of it. size: of the whole body in bytes. due_ms: the due
+    time of its delay, 0 for none, if only living copies are read; otherwise delays are records of their own.
+    """
 
     position: int
     queue_id: int
@@ -24,6 +26,7 @@ class Published(NamedTuple):
     routing_key: bytes
     size: int
     body: bytes
+    due_ms: int = 0
 
 
 class Settled(NamedTuple):
@@ -39,7 +42,14 @@ class Returned(NamedTuple):
     delivery_count: int
 
 
-Told = Published | Settled | Returned
+class Delayed(NamedTuple):
+    """A copy was delayed; `due_ms` is 0 at the end of its delay. position: of its entry."""
+
+    position: int
+    due_ms: int
+
+
+Told = Published | Settled | Returned | Delayed
 
 
 class _Reading(record.Visitor):
@@ -75,6 +85,9 @@ class _Reading(record.Visitor):
     def returned_copy(self, position: int, delivery_count: int) -> None:
         self.told.append(Returned(position, delivery_count))
 
+    def delayed_copy(self, position: int, due_ms: int) -> None:
+        self.told.append(Delayed(position, due_ms))
+
 
 def everything(reader: JournalReader) -> Iterator[Told]:
     """Yield all readable records, in the order in which they were written. Raises OSError."""
@@ -104,14 +117,21 @@ def living(reader: JournalReader, files: Files) -> Iterator[Published]:
                 head = files.read(descriptor, start, record.PUBLISH_HEAD.size)
                 content = record.content(files.read(descriptor, start, record.publish_size(head, 0)))
                 count = inspection.returned.get(position, 0)
-                yield _published(position, queue_id, sequence, deadline_ms, count, content)
+                due_ms = inspection.delayed.get(position, 0)
+                yield _published(position, queue_id, sequence, deadline_ms, count, content, due_ms)
         finally:
             if descriptor >= 0:
                 files.close(descriptor)
 
 
 def _published(
-    position: int, queue_id: int, sequence: int, deadline_ms: int, delivery_count: int, content: record.Content
+    position: int,
+    queue_id: int,
+    sequence: int,
+    deadline_ms: int,
+    delivery_count: int,
+    content: record.Content,
+    due_ms: int = 0,
 ) -> Published:
     address = content.address
     exchange_end = 1 + address[0]
@@ -126,4 +146,5 @@ def _published(
         address[exchange_end + 1 :],
         content.size,
         content.frames[body : body + min(content.size, BODY_BYTES)],
+        due_ms,
     )

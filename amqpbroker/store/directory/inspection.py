@@ -64,14 +64,14 @@ def is_owned(directory: Path) -> bool:
 
 
 def other_format(directory: Path) -> str | None:
-    """Return the reason why the directory is not a data directory of our format; None if it is."""
+    """Return the reason why the directory is not a data directory of a format that we read; None if it is."""
     try:
         version = (directory / "version").read_text("ascii", "replace").strip()
     except FileNotFoundError:
         return None if (directory / "journal").exists() else f"{directory} is not a data directory: it has no journal"
-    if version == str(VERSION):
+    if version.isdecimal() and 0 < int(version) <= VERSION:
         return None
-    return f"{directory} has format {version}; this amqpbroker reads format {VERSION}"
+    return f"{directory} has format {version}; this amqpbroker reads up to format {VERSION}"
 
 
 class JournalReader:
@@ -237,8 +237,8 @@ def _number(name: str) -> int | None:
 class Inspection(Recovered):
     """Reads the whole journal, and checks the records for consistency.
 
-    publishes: number of publish records. entries, settles, returns: number of copies that entered, were settled, and
-    were returned.
+    publishes: number of publish records. entries, settles, returns, delays: number of copies that entered, were
+    settled, were returned, and were delayed.
     """
 
     def __init__(self, reader: JournalReader) -> None:
@@ -248,6 +248,7 @@ class Inspection(Recovered):
         self.entries: int = 0
         self.settles: int = 0
         self.returns: int = 0
+        self.delays: int = 0
         self._reader = reader
         self._seen: dict[int, bytearray] = {}
         self._group = Group(0, 0, b"", 0, 0)
@@ -313,6 +314,11 @@ class Inspection(Recovered):
         self.returns += 1
         if self._find(position, "returns") is not None:
             super().returned_copy(position, delivery_count)
+
+    def delayed_copy(self, position: int, due_ms: int) -> None:
+        self.delays += 1
+        if self._find(position, "delays") is not None:
+            super().delayed_copy(position, due_ms)
 
     def _find(self, position: int, verb: str) -> tuple[bytearray, int] | None:
         """Return the grains of the copy's segment, and the index of its entry's grain.

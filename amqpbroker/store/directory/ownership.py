@@ -1,6 +1,7 @@
 """Ownership of a data directory: it exists, no other broker uses it, and its format is known (docs/store-format.md)."""
 
 import contextlib
+import logging
 import os
 from pathlib import Path
 
@@ -9,8 +10,10 @@ from amqpbroker.store.directory import lock
 from amqpbroker.store.files import Files
 from amqpbroker.store.log import StoreError
 
+logger = logging.getLogger(__name__)
+
 #: The format of the directory's contents, written in the file `version`.
-VERSION = 1
+VERSION = 2
 
 _CONTENTS = ("definitions.sqlite", "journal")
 
@@ -19,7 +22,7 @@ class Ownership:
     """A data directory, owned until `close` or the end of the process.
 
     It is created if it does not exist, readable only by its owner. Raises StoreError if it cannot be used, another
-    broker uses it, or its version is another.
+    broker uses it, or its version is newer.
     """
 
     def __init__(self, directory: Path, files: Files) -> None:
@@ -67,7 +70,7 @@ def _unusable(directory: Path, error: OSError) -> StoreError:
 
 
 def _check_version(directory: Path, files: Files) -> None:
-    """Refuse a directory of another version; write the current version to a new one. Raises StoreError, OSError."""
+    """Refuse a directory of a newer version; write the current version to any other. Raises StoreError, OSError."""
     path = directory / "version"
     if not path.exists():
         present = [name for name in _CONTENTS if (directory / name).exists()]
@@ -82,6 +85,10 @@ def _check_version(directory: Path, files: Files) -> None:
         raise StoreError(
             f"{directory} has format {written}, of a newer amqpbroker; this one reads up to format {VERSION}"
         )
+    if int(written) < VERSION:
+        # Each format so far only adds records, so nothing but the number has to be migrated.
+        _write_version(path, files)
+        logger.info("%s: migrated from format %s to %d", directory, written, VERSION)
 
 
 def _write_version(path: Path, files: Files) -> None:

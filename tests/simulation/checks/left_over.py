@@ -36,7 +36,7 @@ OF_CLIENTS = ("ClientTransport", "Connection", "Channel", "ChannelConsumer", "Tr
 SINCE_START = (
     "Churn.queue_created",
     # A queue with a delayed retry creates it with the first delayed message.
-    "DelayedReturns*",
+    "DelayedMessages*",
     # A queue refers to its policies in force, where a new queue refers to equal ones of others.
     "Effective*",
     "*._started",

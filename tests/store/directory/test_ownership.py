@@ -26,7 +26,7 @@ def test_new_data_directory_is_accessible_only_by_its_owner(tmp_path):
     assert owned.directory == directory
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     assert sorted(path.name for path in directory.iterdir()) == ["lock", "version"]
-    assert (directory / "version").read_text() == "1\n"
+    assert (directory / "version").read_text() == "2\n"
     assert (directory / "lock").read_text() == f"{os.getpid()}\n"
 
 
@@ -67,10 +67,18 @@ def test_an_existing_directory_is_kept(tmp_path):
 
 
 def test_a_newer_format_is_refused_and_the_directory_left_free(tmp_path):
-    (tmp_path / "version").write_text("2\n")
-    assert refusal(tmp_path) == (f"{tmp_path} has format 2, of a newer amqpbroker; this one reads up to format 1")
+    (tmp_path / "version").write_text("3\n")
+    assert refusal(tmp_path) == (f"{tmp_path} has format 3, of a newer amqpbroker; this one reads up to format 2")
     (tmp_path / "version").write_text("1\n")
     own(tmp_path)
+
+
+def test_an_older_format_is_migrated(tmp_path, caplog):
+    (tmp_path / "version").write_text("1\n")
+    with caplog.at_level("INFO"):
+        own(tmp_path)
+    assert (tmp_path / "version").read_text() == "2\n"
+    assert caplog.messages == [f"{tmp_path}: migrated from format 1 to 2"]
 
 
 @pytest.mark.parametrize("written", ["", "0\n", "one\n", "-1\n", "\xff"])
@@ -88,7 +96,7 @@ def test_data_without_a_version_is_refused(tmp_path):
 def test_a_version_file_that_was_being_written_is_written_again(tmp_path):
     (tmp_path / "version.new").write_text("")
     own(tmp_path)
-    assert (tmp_path / "version").read_text() == "1\n"
+    assert (tmp_path / "version").read_text() == "2\n"
     assert not (tmp_path / "version.new").exists()
 
 

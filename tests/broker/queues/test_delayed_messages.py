@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.queues.delayed_returns import DelayedReturns
+from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.rereading import RETRY_MS
@@ -54,21 +54,24 @@ def timers(clock: ManualClock) -> int:
 # --- container of delayed messages ------------------------------------------------------------------------------------
 
 
-class Line(DelayedReturns):
+class Line(DelayedMessages):
     """Records released messages in `released`, one list for each release."""
 
     def __init__(self, vhost: Vhost, batch: int = 1000) -> None:
         self.released: list[list[bytes]] = []
         self._queue = declare(vhost, queue_type="quorum")
         super().__init__(
-            vhost.clock, lambda entries: self.released.append([body_of(entry) for entry in entries]), batch
+            vhost.clock,
+            self._queue.ledger,
+            lambda entries: self.released.append([body_of(entry) for entry in entries]),
+            batch,
         )
 
     def put_one(self, sequence: int, delay_ms: int) -> None:
         self.add(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
 
 
-def test_delayed_returns_are_released_in_order_when_due(vhost: Vhost) -> None:
+def test_delayed_messages_are_released_in_order_when_due(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost)
     for sequence, delay_ms in (5, 20), (1, 30), (4, 10), (3, 10), (2, 20):
@@ -84,7 +87,7 @@ def test_delayed_returns_are_released_in_order_when_due(vhost: Vhost) -> None:
     assert (line.count, line.size, timers(clock)) == (0, 0, 0)
 
 
-def test_delayed_returns_report_their_first_and_last_due_times(vhost: Vhost) -> None:
+def test_delayed_messages_report_their_first_and_last_due_times(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     now_ms = clock.now_ms()
     line = Line(vhost)
@@ -100,7 +103,7 @@ def test_delayed_returns_report_their_first_and_last_due_times(vhost: Vhost) -> 
     assert (line.next_ms, line.last_ms) == (now_ms + 51, now_ms + 51)
 
 
-def test_delayed_returns_are_released_in_batches(vhost: Vhost) -> None:
+def test_delayed_messages_are_released_in_batches(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost, batch=2)
     for sequence in range(5):
@@ -110,7 +113,7 @@ def test_delayed_returns_are_released_in_batches(vhost: Vhost) -> None:
     assert list(itertools.chain(*line.released)) == [b"0", b"1", b"2", b"3", b"4"]
 
 
-def test_cleared_delayed_returns_are_not_released(vhost: Vhost) -> None:
+def test_cleared_delayed_messages_are_not_released(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost)
     for sequence in 1, 2:
@@ -437,16 +440,71 @@ class RetryNode(Node):
     config = Config(compat=COMPATS["4.3"])
 
 
-def test_after_a_restart_delayed_messages_are_ready() -> None:
+def test_after_a_restart_messages_are_delayed_for_the_remaining_time() -> None:
     node = RetryNode(q=table(**RETRY))
     queue = stored_queue(node)
     publish(queue, b"1", b"2", b"3")
     take_back(queue, failed=True)
     queue.ack(get(queue))
     node.broker.sync()
-    assert queue.delayed_count == 1
+    node.clock.advance(40)
     restored = stored_queue(node.crash())
-    assert [(body_of(entry), entry.delivery_count) for entry in restored.ready] == [(b"1", 1), (b"3", 0)]
+    assert (counts(restored), ready(restored)) == ((2, 1, 0, 1), [b"3"])
+    node.clock.advance(59)
+    assert ready(restored) == [b"3"]
+    node.clock.advance(1)
+    assert [(body_of(entry), entry.acquired_count, entry.delivery_count) for entry in restored.ready] == [
+        (b"1", 1, 1),
+        (b"3", 0, 0),
+    ]
+    publish(restored, b"4")
+    assert [entry.sequence for entry in restored.ready] == [1, 3, 4]
+
+
+def test_after_a_restart_overdue_messages_are_ready_in_due_order() -> None:
+    node = RetryNode(q=table(**RETRY, delayed_retry_max=1000))
+    queue = stored_queue(node)
+    publish(queue, b"1", b"2", b"3")
+    first, second, third = get(queue), get(queue), get(queue)
+    first.delivery_count = 5
+    second.delivery_count = 3
+    queue.requeue([first, second, third], failed=True)
+    node.broker.sync()
+    node.clock.advance(0)
+    crashed = node.clock
+    crashed._now_ms += 450  # while the broker is down, nothing fires
+    restored = stored_queue(node.crash())
+    assert (ready(restored), restored.delayed_count) == ([b"3", b"2"], 1)
+    node.clock.advance(150)
+    assert ready(restored) == [b"3", b"2", b"1"]
+
+
+def test_delay_after_a_restart_follows_the_wall_clock() -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = stored_queue(node)
+    publish(queue, b"1")
+    node.clock.stepped(5_000)
+    take_back(queue)
+    node.broker.sync()
+    node.clock.stepped(5_070)
+    restored = stored_queue(node.crash())
+    assert restored.info().next_delayed_at == node.clock.now_ms() + 5_100
+    node.clock.advance(29)
+    assert restored.ready_count == 0
+    node.clock.advance(1)
+    assert ready(restored) == [b"1"]
+
+
+def test_purge_after_a_restart_removes_delayed_messages() -> None:
+    node = RetryNode(q=table(**RETRY))
+    queue = stored_queue(node)
+    publish(queue, b"1")
+    take_back(queue)
+    node.broker.sync()
+    node = node.crash()
+    assert stored_queue(node).purge() == 1
+    node.broker.sync()
+    assert counts(stored_queue(node.crash())) == (0, 0, 0, 0)
 
 
 @pytest.mark.parametrize("how", ["purge", "delete", "ack"])
@@ -564,11 +622,21 @@ def test_paged_messages_are_removed_from_the_store(how: str) -> None:
     assert stored_queue(node.crash()).ready_count == 0
 
 
-def test_paged_messages_are_ready_after_a_restart() -> None:
+def test_recovered_messages_are_paged_out_and_released_in_order() -> None:
     node = RetryNode(q=table(**RETRY))
-    delaying(node)
-    restored = stored_queue(node.crash())
-    assert [int(entry.message.body) for entry in restored.ready] == list(range(DEEP))
+    delaying(node).vhost.discard()
+    node = node.crash()
+    queue = stored_queue(node)
+    assert queue.offering.delayed is not None
+    assert (queue.delayed_count, queue.offering.delayed_size) == (DEEP, 6 * DEEP)
+    assert (queue.offering.delayed.paged_out, queue.ledger.loaded, timers(node.clock)) == (DEEP, 0, 1)
+    due = [due_ms for due_ms, _ in queue.offering.delayed.with_due_times()]
+    assert (min(due), max(due)) == (queue.offering.delayed.next_ms, queue.offering.delayed.last_ms)
+    for _ in range(100):
+        node.clock.advance(1)
+    assert numbers(queue) == list(range(DEEP))
+    assert {(entry.acquired_count, entry.delivery_count) for entry in queue.ready} == {(1, 1)}
+    assert (queue.delayed_count, timers(node.clock)) == (0, 0)
 
 
 def test_messages_unreadable_when_due_are_released_later_in_order(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""Returned messages of a queue that are delayed before they are delivered again."""
+"""Messages of a queue that are delayed: they are not delivered before they are due."""
 
 import heapq
 from array import array
@@ -6,15 +6,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.pages import Page, Pager
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.store.recovered import Copies
 
 
-class DelayedReturns:
+class DelayedMessages:
     """Delayed entries, ordered by due time, then by position in the queue. One timer waits for the earliest.
 
-    Delayed entries are neither ready nor unacknowledged. Their copies stay in the store unchanged, so after a restart
-    of the broker they are ready at once. With a pager, the entries that are due last are paged out if there are many.
+    Delayed entries are neither ready nor unacknowledged. They may have been delivered before or not. The store has
+    their due times, so they are still delayed after a restart of the broker. With a pager, the entries that are due
+    last are paged out if there are many.
 
     count, size: number of entries, and bytes of their bodies.
     """
@@ -25,6 +28,7 @@ class DelayedReturns:
         "_heap",
         "_heap_size",
         "_last_ms",
+        "_ledger",
         "_pager",
         "_pages",
         "_release",
@@ -34,12 +38,18 @@ class DelayedReturns:
     )
 
     def __init__(
-        self, clock: Clock, release: Callable[[list[Entry]], None], batch: int, pager: Pager | None = None
+        self,
+        clock: Clock,
+        ledger: Ledger,
+        release: Callable[[list[Entry]], None],
+        batch: int,
+        pager: Pager | None = None,
     ) -> None:
         """release(entries): called with the due entries, in order, at most `batch` in one event loop iteration."""
         self.count: int = 0
         self.size: int = 0
         self._clock = clock
+        self._ledger = ledger
         self._release = release
         self._batch = batch
         self._pager = pager
@@ -71,6 +81,8 @@ class DelayedReturns:
 
     def add(self, entry: Entry, delay_ms: int) -> None:
         due_ms = self._clock.now_ms() + delay_ms
+        if entry.position:
+            self._ledger.delayed(entry, due_ms + self._clock.ahead_ms)
         self._last_ms = max(self._last_ms, due_ms)
         self.count += 1
         self.size += entry.message.size
@@ -78,6 +90,30 @@ class DelayedReturns:
         if self._timer is None or due_ms < self._timer.due_ms:
             self._arm()
         self._page_out()
+
+    def recover(self, copies: Copies) -> None:
+        """Add stored copies with due times, in the order of their sequences. No message is read, and none released.
+
+        Only with a pager.
+        """
+        pager, sizes, ahead_ms = self._pager, copies.sizes, self._clock.ahead_ms
+        assert pager is not None
+        self.count += len(sizes)
+        self.size += copies.size
+        order = sorted(range(len(sizes)), key=copies.dues_ms.__getitem__)
+        for run in _divided(pager, [sizes[index] for index in order]):
+            indices = order[run.start : run.stop]
+            first_ms, last_ms = copies.dues_ms[indices[0]], copies.dues_ms[indices[-1]]
+            indices.sort()
+            page = Page(
+                [],
+                array("Q", [copies.positions[index] for index in indices]),
+                array("Q", [copies.sequences[index] for index in indices]),
+            )
+            dues_ms = array("q", [copies.dues_ms[index] - ahead_ms for index in indices])
+            heapq.heappush(self._pages, (first_ms - ahead_ms, page.first, _Run(page, dues_ms, array("q"))))
+            self._last_ms = max(self._last_ms, last_ms - ahead_ms)
+        self._arm()
 
     def release_due(self) -> None:
         """Release the entries that are due.
@@ -131,11 +167,19 @@ class DelayedReturns:
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over all entries, in no particular order; paged entries are read temporarily."""
-        for _, _, entry in self._heap:
+        for _, entry in self.with_due_times():
             yield entry
+
+    def with_due_times(self) -> Iterator[tuple[int, Entry]]:
+        """Iterate over all entries and their due times, by the clock's `now_ms`, in no particular order.
+
+        Paged entries are read temporarily.
+        """
+        for due_ms, _, entry in self._heap:
+            yield due_ms, entry
         for _, _, run in self._pages:
             assert self._pager is not None
-            yield from self._pager.load(run.page)
+            yield from zip(run.dues_ms, self._pager.load(run.page), strict=True)
 
     def _push(self, entry: Entry, due_ms: int) -> None:
         heapq.heappush(self._heap, (due_ms, entry.sequence, entry))
@@ -160,22 +204,29 @@ class DelayedReturns:
             return
         if count <= 2 * pager.page_count and (self._heap_size <= 2 * pager.page_bytes or count < 2):
             return
-        first, *others = _runs(pager, sorted(self._heap))
+        in_order = sorted(self._heap)
+        first, *others = [
+            in_order[run.start : run.stop] for run in _divided(pager, [item[2].message.size for item in in_order])
+        ]
         self._heap = first
         self._heap_size = sum([entry.message.size for _, _, entry in first])
         for items in others:
             due_ms = items[0][0]
             items.sort(key=lambda item: item[1])
-            heapq.heappush(self._pages, (due_ms, items[0][1], _Run(pager, items)))
+            page = pager.page([entry for _, _, entry in items])
+            dues_ms = array("q", [item[0] for item in items])
+            acquired_counts = array("q", [entry.acquired_count for _, _, entry in items])
+            heapq.heappush(self._pages, (due_ms, items[0][1], _Run(page, dues_ms, acquired_counts)))
 
     def _load(self) -> bool:
         """Load the start of the first page. Return whether any entry could be read."""
         assert self._pager is not None
         _, _, run = self._pages[0]
         entries = self._pager.take(run.page)
-        for entry, due_ms, acquired_count in zip(entries, run.dues_ms, run.acquired_counts, strict=False):
-            entry.restore(acquired_count, entry.delivery_count)
-            self._push(entry, due_ms)
+        for index, entry in enumerate(entries):
+            if run.acquired_counts:
+                entry.restore(run.acquired_counts[index], entry.delivery_count)
+            self._push(entry, run.dues_ms[index])
         if len(entries) == len(run.dues_ms):
             heapq.heappop(self._pages)
         elif entries:
@@ -185,14 +236,17 @@ class DelayedReturns:
 
 
 class _Run:
-    """Page of entries, in the order of their sequences, with the due times and counts that the store does not have."""
+    """Page of entries, in the order of their sequences, with their due times.
+
+    acquired_counts: of the entries, which the store does not have; empty after a restart, when they are not known.
+    """
 
     __slots__ = ("acquired_counts", "dues_ms", "page")
 
-    def __init__(self, pager: Pager, items: list[tuple[int, int, Entry]]) -> None:
-        self.page: Page = pager.page([entry for _, _, entry in items])
-        self.dues_ms = array("q", [due_ms for due_ms, _, _ in items])
-        self.acquired_counts = array("q", [entry.acquired_count for _, _, entry in items])
+    def __init__(self, page: Page, dues_ms: "array[int]", acquired_counts: "array[int]") -> None:
+        self.page: Page = page
+        self.dues_ms = dues_ms
+        self.acquired_counts = acquired_counts
 
     def discard_first(self, count: int) -> None:
         """Remove the first entries, which the pager has taken from the page."""
@@ -200,13 +254,13 @@ class _Run:
         self.acquired_counts = self.acquired_counts[count:]
 
 
-def _runs(pager: Pager, items: list[tuple[int, int, Entry]]) -> list[list[tuple[int, int, Entry]]]:
-    """Divide items into lists of at most one page."""
-    runs = []
+def _divided(pager: Pager, sizes: list[int]) -> list[range]:
+    """Divide entries with bodies of these sizes into ranges of at most one page."""
+    ranges = []
     start = size = 0
-    for stop, item in enumerate(items, 1):
-        size += item[2].message.size
-        if stop - start == pager.page_count or size > pager.page_bytes or stop == len(items):
-            runs.append(items[start:stop])
+    for stop, one in enumerate(sizes, 1):
+        size += one
+        if stop - start == pager.page_count or size > pager.page_bytes or stop == len(sizes):
+            ranges.append(range(start, stop))
             start, size = stop, 0
-    return runs
+    return ranges
