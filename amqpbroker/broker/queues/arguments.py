@@ -80,7 +80,7 @@ def _boolean(field: Field, _: Table) -> Problem:
     return None if field.kind == "t" else _unacceptable_type(field)
 
 
-def _string(field: Field, _: Table) -> Problem:
+def string(field: Field, _: Table) -> Problem:
     return None if field.kind == "S" else _unacceptable_type(field)
 
 
@@ -94,7 +94,7 @@ def _one_of(problem: str, *texts: str) -> Check:
 
     def check(field: Field, arguments: Table) -> Problem:
         if field.kind != "S" or field.value in values:
-            return _string(field, arguments)
+            return string(field, arguments)
         return erlang_string(problem.format(erlang_characters(field.value))) if "{}" in problem else problem
 
     return check
@@ -109,7 +109,7 @@ def _max_age(field: Field, _: Table) -> Problem:
 def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
     if field.kind == "S" and DEAD_LETTER_EXCHANGE not in arguments:
         return "routing_key_but_no_dlx_defined"
-    return _string(field, arguments)
+    return string(field, arguments)
 
 
 #: (value of the policy, value of the argument) -> the value in force.
@@ -195,7 +195,7 @@ ROWS: tuple[Argument, ...] = (
              PolicyKey(is_integer(1), "queue expiry", min)),
     Argument("x-message-ttl", _message_ttl, Setting("message_ttl_ms", int, smaller, time=True),
              PolicyKey(is_integer(0), "message TTL", min)),
-    Argument(DEAD_LETTER_EXCHANGE, _string, Setting("dead_letter_exchange", str),
+    Argument(DEAD_LETTER_EXCHANGE, string, Setting("dead_letter_exchange", str),
              PolicyKey(is_text, "dead letter exchange name")),
     Argument("x-dead-letter-routing-key", _dead_letter_routing_key, Setting("dead_letter_routing_key", bytes),
              PolicyKey(is_text, "dead letter routing key")),

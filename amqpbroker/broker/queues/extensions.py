@@ -6,7 +6,26 @@ makes kinds of queues support them.
 
 from typing import Final
 
-from amqpbroker.broker.queues.arguments import Argument
+from amqpbroker.broker.policies.policy_keys import PolicyKey, operators
+from amqpbroker.broker.queues.arguments import Argument, Problem, Setting, string
+from amqpbroker.wire.erlang import erlang_string
+from amqpbroker.wire.values import Field, Table
+
+#: Maximum length of a header's name in bytes.
+_MAX_NAME_BYTES: Final = 255
+
+
+def is_header_name(value: object) -> bool:
+    """Return whether a value of a policy is the name of a header."""
+    return isinstance(value, str) and 0 < len(value.encode()) <= _MAX_NAME_BYTES
+
+
+def _header_name(field: Field, arguments: Table) -> Problem:
+    problem = string(field, arguments)
+    if problem is None and not 0 < len(field.value) <= _MAX_NAME_BYTES:
+        return erlang_string("expected the name of a header, of 1 to 255 bytes")
+    return problem
+
 
 #: Redelivery after a delay.
 RETRY: Final[tuple[str | Argument, ...]] = ()
@@ -27,7 +46,14 @@ EXPIRY: Final[tuple[str | Argument, ...]] = ()
 LAST_VALUE: Final[tuple[str | Argument, ...]] = ()
 
 #: Messages that are delivered from a point in time on.
-DELIVERY_TIME: Final[tuple[str | Argument, ...]] = ()
+DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
+    Argument(
+        "x-delivery-time-header",
+        _header_name,
+        Setting("delivery_time_header", bytes),
+        PolicyKey(is_header_name, "name of a header", operators, extension=True),
+    ),
+)
 
 #: A declaration of an existing queue with other values.
 REDECLARATION: Final[tuple[str | Argument, ...]] = ()

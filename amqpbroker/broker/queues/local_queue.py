@@ -7,7 +7,8 @@ The queue consists of components, each with its own state:
 - `Expiry`: deadlines of ready messages;
 - `Outstanding`: messages that are delivered and not settled;
 - `Returns`: messages that are returned by consumers;
-- `LengthLimit`: the maximum number and size of waiting messages.
+- `LengthLimit`: the maximum number and size of waiting messages;
+- `Schedule`: messages that are published before they may be delivered.
 
 None of them refers to the queue. `QueuePages` does, because it creates entries, which name their queue: `_let_go`
 breaks that reference cycle when the queue is deleted. The kinds differ in the ready line, the consumers, the offering
@@ -35,6 +36,7 @@ from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.returns import Returns
+from amqpbroker.broker.queues.schedule import Schedule
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
@@ -89,6 +91,8 @@ class LocalQueue(Queue):
             self.ledger,
             vhost.dead_letters,
         )
+        self.schedule: Schedule | None = None
+        self._apply_schedule(settings)
         self._limited: bool = not settings.plain
         self._expires_late: bool = kind.expires_late
         self.refused: int = 0
@@ -165,6 +169,9 @@ class LocalQueue(Queue):
         if limited and not self.limit.accepts(self, message):
             self.refused += 1
             return False
+        if limited and self.schedule is not None and self.schedule.delay(self, message):
+            self.limit.trim()
+            return True
         deadline_ms = self.expiry.deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
         ready = self.ready
         if not ready.count:
@@ -388,6 +395,7 @@ class LocalQueue(Queue):
     def apply_settings(self, settings: QueueSettings) -> None:
         self.settings = settings
         self._limited = not settings.plain
+        self._apply_schedule(settings)
         self.ledger.apply(settings)
         self.expiry.apply(settings)
         self.returns.apply(settings)
@@ -395,6 +403,12 @@ class LocalQueue(Queue):
         if self._queue_expiry is not None:
             self._queue_expiry.stop()
         self.touch()
+
+    def _apply_schedule(self, settings: QueueSettings) -> None:
+        header = settings.delivery_time_header
+        self.schedule = None
+        if header is not None:
+            self.schedule = Schedule(header, self.clock, self.ledger, self.expiry, self.returns)
 
     def close(self) -> list[Consumer]:
         self.closed = True

@@ -16,8 +16,9 @@ class QueueSettings:
 
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
-    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. plain: there is neither a
-    message TTL nor a length limit.
+    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. delivery_time_header:
+    name of the header with the time until which a published message is delayed, None for no such header. plain: a
+    publish is subject to no TTL, length limit or delivery time.
     """
 
     max_priority: int = 0
@@ -33,8 +34,10 @@ class QueueSettings:
     delivery_limit: int = -1
     consumer_timeout_ms: int = -1
     retry: RetryDelay | None = None
+    delivery_time_header: bytes | None = None
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        plain = self.message_ttl_ms < 0 and self.max_length < 0 and self.max_length_bytes < 0
+        unlimited = self.message_ttl_ms < 0 and self.max_length < 0 and self.max_length_bytes < 0
+        plain = unlimited and self.delivery_time_header is None
         object.__setattr__(self, "plain", plain)
