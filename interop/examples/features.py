@@ -4,7 +4,7 @@ import re
 
 from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
 from interop.examples import snippets
-from interop.examples.target import has_delayed_exchange, is_for_testing
+from interop.examples.target import has_delayed_exchange, has_extensions, is_for_testing
 
 #: Features of a program that are not supported by every broker.
 DELAY = "x-delayed-message"
@@ -14,7 +14,11 @@ TESTING = "testing/"  # the paths of the API for tests
 def main() -> None:
     version("pika")
     missing = [word for word, there in ((DELAY, has_delayed_exchange()), (TESTING, is_for_testing())) if not there]
+    extended = has_extensions()
     for page in snippets.PAGES:
+        if not extended and snippets.EXTENSION in page.read_text():
+            not_applicable(page.stem, "there are no extensions here")
+            continue
         by_language: dict[str, list[snippets.Snippet]] = {}
         for snippet in snippets.read(page):
             lacks = [word for word in missing if word in snippet.text]

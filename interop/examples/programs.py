@@ -4,14 +4,17 @@ import re
 
 from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
 from interop.examples import transcripts
-from interop.examples.target import has_delayed_exchange
+from interop.examples.target import has_delayed_exchange, has_extensions
 
+#: Programs that need extensions of this broker.
+NEED_EXTENSIONS = ("docs/examples/celery_eta/",)
 NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")
 
 
 def main() -> None:
     version("pika")
     has_plugin = has_delayed_exchange()
+    extended = has_extensions()
     for transcript in transcripts.read():
         for suffix, programs in (("", transcript), ("-js", transcript.in_javascript())):
             if programs is None:
@@ -19,6 +22,9 @@ def main() -> None:
             name = f"{re.sub('[^a-z]+', '-', programs.title.lower())}{suffix}"
             if not has_plugin and any(path in programs.commands[0] for path in NEED_DELAYED_EXCHANGE):
                 not_applicable(name, "the exchange type x-delayed-message is a plugin")
+                continue
+            if not extended and any(path in programs.commands[0] for path in NEED_EXTENSIONS):
+                not_applicable(name, "there are no extensions here")
                 continue
             with check(name):
                 transcripts.run(programs, {"AMQP_URL": AMQP_URL, "MANAGEMENT_URL": MANAGEMENT_URL})

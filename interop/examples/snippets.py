@@ -16,6 +16,9 @@ PAGES = sorted((ROOT / "docs" / "features").glob("*.md"))
 
 TIMEOUT_S = 60.0
 
+#: Marks a page of a feature that RabbitMQ does not have.
+EXTENSION = "<!-- extension -->"
+
 #: How each language's interpreter is told to read a program from its standard input. Node.js looks for modules where
 #: it is started.
 INTERPRETERS = {

@@ -20,6 +20,17 @@ def has_delayed_exchange() -> bool:
         return True
 
 
+def has_extensions() -> bool:
+    """Return whether it checks arguments that RabbitMQ ignores."""
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
+        arguments = {"x-delivery-time-header": ""}
+        try:
+            connection.channel().queue_declare("", exclusive=True, arguments=arguments)
+        except pika.exceptions.ChannelClosedByBroker:
+            return True
+        return False
+
+
 def is_for_testing() -> bool:
     """Return whether its API has the paths for tests, which RabbitMQ does not have."""
     request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")

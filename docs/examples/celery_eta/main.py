@@ -1,0 +1,62 @@
+"""Celery tasks with an ETA wait in the broker, not in a worker, so they cost no worker anything and outlive it.
+
+Without `x-delivery-time-header`, the first worker receives all reminders at once, and holds them until they are due.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import tasks
+
+MANAGEMENT_URL = os.environ.get("MANAGEMENT_URL", "http://localhost:15672")
+DELAY_S = 12
+#: Time that a busy machine may need beyond that.
+LATE_S = 60
+
+
+def start_worker():
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool=solo", "--loglevel=ERROR"]
+    options = ["--without-mingle", "--without-gossip", "--without-heartbeat"]
+    return subprocess.Popen(
+        [*command, *options], cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+
+
+def waiting():
+    """Return the number of reminders that wait in the broker, and that a worker holds."""
+    queue = httpx.get(f"{MANAGEMENT_URL}/api/queues/%2F/reminders", auth=("guest", "guest")).json()
+    return queue["messages_delayed"], queue["messages_unacknowledged"]
+
+
+def main():
+    first = start_worker()
+    second = None
+    try:
+        sent_at = time.time()
+        later = {name: tasks.remind.apply_async([name], countdown=DELAY_S) for name in ("Ann", "Bob", "Eve")}
+        tasks.remind.delay("Zoe").get(timeout=LATE_S)
+        print("Zoe is reminded at once")
+        in_broker, in_worker = waiting()
+        print(f"{in_broker} reminders wait in the broker, {in_worker} in the worker")
+        first.kill()
+        print("the worker is killed")
+        second = start_worker()
+        for name, result in later.items():
+            reminded_at = result.get(timeout=DELAY_S + LATE_S)
+            assert reminded_at >= sent_at + DELAY_S, f"{name} was reminded too early"
+            print(f"{name} is reminded on time")
+    finally:
+        for worker in (first, second):
+            if worker is not None:
+                worker.kill()
+                worker.wait()
+        with tasks.app.connection_for_write() as connection:
+            connection.default_channel.queue_delete("reminders")
+
+
+if __name__ == "__main__":
+    main()
