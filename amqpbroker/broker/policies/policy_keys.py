@@ -4,6 +4,7 @@ Source: rabbit_policies.erl and rabbit_policy_merge_strategy.erl, tried on 4.0.5
 table of queue arguments.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, final
@@ -76,6 +77,13 @@ def is_integer(low: int | None = None, high: int | None = None) -> Callable[[obj
         )
 
     return is_one
+
+
+def is_number(low: float, high: float) -> Callable[[object], bool]:
+    """Return a check for numbers from `low` to `high`, which may be fractions, but not infinite."""
+    return lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high and value < math.inf
+    )
 
 
 def is_age(value: object) -> bool:

@@ -6,6 +6,7 @@ rabbit_amqqueue_process:process_args_policy/1, rabbit_quorum_queue:gather_policy
 rabbit_channel:get_queue_consumer_timeout/2.
 """
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,7 +20,8 @@ from amqpbroker.broker.policies.policy_keys import (
     is_text,
     operators,
 )
-from amqpbroker.broker.publishing.publish_checks import expiry_problem
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS, expiry_problem
+from amqpbroker.broker.queues.retry_delay import DISABLED, TYPES
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
@@ -56,6 +58,56 @@ def _message_ttl(field: Field, arguments: Table) -> Problem:
 
 def _expires(field: Field, arguments: Table) -> Problem:
     return _message_ttl(field, arguments) or ("{value_zero,0}" if field.value == 0 else None)
+
+
+def _milliseconds(field: Field, _: Table) -> Problem:
+    if field.kind not in INTEGER_KINDS or not 0 < field.value <= MAX_EXPIRY_MS:
+        return erlang_string(f"expected milliseconds from 1 to {MAX_EXPIRY_MS}, got {_shown(field)}")
+    return None
+
+
+def retry_number(low: float, high: float, expected: str) -> Check:
+    """Return a check of a number that a delayed retry needs besides its type. expected: the allowed values."""
+
+    def check(field: Field, arguments: Table) -> Problem:
+        number = field.kind in NUMBER_KINDS and low <= field.value <= high and field.value < math.inf
+        if not number:
+            return erlang_string(f"expected {expected}, got {_shown(field)}")
+        return _retry_type_missing(arguments)
+
+    return check
+
+
+def _retry_type(field: Field, arguments: Table) -> Problem:
+    problem = _one_of(f"unsupported type '{{}}', expected {', '.join(TYPES[:-1])} or {TYPES[-1]}", *TYPES)
+    if field.kind != "S" or field.value == DISABLED.encode() or "x-delayed-retry-min" in arguments:
+        return problem(field, arguments)
+    return problem(field, arguments) or erlang_string("x-delayed-retry-min is missing: the delay in milliseconds")
+
+
+def _retry_type_missing(arguments: Table) -> Problem:
+    if "x-delayed-retry-type" in arguments:
+        return None
+    return erlang_string(f"x-delayed-retry-type is missing: {', '.join(TYPES[:-1])} or {TYPES[-1]}")
+
+
+def _retry_min(field: Field, arguments: Table) -> Problem:
+    return _milliseconds(field, arguments) or _retry_type_missing(arguments)
+
+
+def _retry_max(field: Field, arguments: Table) -> Problem:
+    problem = _retry_min(field, arguments)
+    least = arguments.get("x-delayed-retry-min")
+    if problem is None and least is not None and least.value > field.value:
+        return erlang_string(f"{field.value} is smaller than x-delayed-retry-min ({least.value})")
+    return problem
+
+
+def _shown(field: Field) -> str:
+    """Return a value as texts show it."""
+    if field.kind in INTEGER_KINDS:
+        return str(field.value)
+    return f"{field.value:g}" if field.kind in "fd" else TYPE_NAMES[field.kind]
 
 
 def _max_priority(field: Field, arguments: Table) -> Problem:
@@ -116,7 +168,7 @@ def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
 Merge = Callable[[Any, Any], Any]
 
 
-def smaller(policy: int, argument: int) -> int:
+def smaller(policy: float, argument: float) -> float:
     return min(policy, argument)
 
 
@@ -136,21 +188,25 @@ class Setting(NamedTuple):
     """
 
     name: str
-    type: type[int] | type[str] | type[bytes] | type[bool]
+    type: type[int] | type[float] | type[str] | type[bytes] | type[bool]
     merge: Merge = by_argument
     time: bool = False
     of_all: bool = False
 
-    def value(self, given: Field | None) -> int | str | bytes | None:
+    def value(self, given: Field | None) -> float | str | bytes | None:
         """Return the argument's value; None if it is absent, or of a type that makes it void."""
         if given is None or given.kind not in _WIRE_TYPES[self.type]:
             return None
-        value: int | bytes = given.value
+        value: float | bytes = given.value
         return text(value) if self.type is str and isinstance(value, bytes) else value
 
 
-_WIRE_TYPES: dict[type[int] | type[str] | type[bytes] | type[bool], str | frozenset[str]] = {
+#: Types of numbers on the wire, other than decimals.
+NUMBER_KINDS = INTEGER_KINDS | frozenset("fd")
+
+_WIRE_TYPES: dict[type[int] | type[float] | type[str] | type[bytes] | type[bool], str | frozenset[str]] = {
     int: INTEGER_KINDS,
+    float: NUMBER_KINDS,
     str: "S",
     bytes: "S",
     bool: "t",
@@ -183,8 +239,7 @@ _MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
 _LOCATORS = ("client-local", "balanced", "random", "least-leaders")
 _OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 _STRATEGIES = ("at-most-once", "at-least-once")
-_RETRIES = ("all", "failed", "returned", "disabled")
-_RETRY = f"delayed retry type. Must be one of: {', '.join(_RETRIES)}"
+_RETRY = f"delayed retry type. Must be one of: {', '.join(TYPES)}"
 _RETRY_MIN = "delayed retry minimum delay. Must be a positive integer"
 _RETRY_MAX = "delayed retry maximum delay. Must be a positive integer"
 
@@ -229,13 +284,16 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-queue-master-locator", None, None,
              PolicyKey(is_one_of(*_LOCATORS, "min-masters"), "master locator", operators)),
     Argument("x-delivery-limit", None, Setting("delivery_limit", int, finite),
-             PolicyKey(is_integer(), "delivery limit", finite)),
+             PolicyKey(is_integer(), "delivery limit", finite), stricter_check=_integer),
     Argument("x-delayed-retry-type", None, Setting("retry_type", str, by_policy),
-             PolicyKey(is_one_of(*_RETRIES), _RETRY, operators, of_all=True, of_4_3=True)),
+             PolicyKey(is_one_of(*TYPES), _RETRY, operators, of_all=True, of_4_3=True, extension=True),
+             stricter_check=_retry_type),
     Argument("x-delayed-retry-min", None, Setting("retry_min_ms", int, smaller),
-             PolicyKey(is_integer(1), _RETRY_MIN, max, of_all=True, of_4_3=True)),
+             PolicyKey(is_integer(1), _RETRY_MIN, max, of_all=True, of_4_3=True, extension=True),
+             stricter_check=_retry_min),
     Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
-             PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True)),
+             PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True, extension=True),
+             stricter_check=_retry_max),
     Argument("x-stream-max-segment-size-bytes", None, None,
              PolicyKey(is_integer(0, _MAX_SEGMENT_SIZE_BYTES), "segment size")),
     Argument("x-stream-filter-size-bytes", None, None,

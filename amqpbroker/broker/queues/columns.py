@@ -6,12 +6,22 @@ from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.settings import QueueSettings
 
 
+def _returns_columns(row: dict[str, Any], info: QueueInfo) -> None:
+    if info.delayed_retry is not None:
+        row["delayed_retry"], row["messages_delayed"] = info.delayed_retry, info.messages_delayed
+    if info.next_delayed_at is not None:
+        row["next_delayed_at"], row["last_delayed_at"] = info.next_delayed_at, info.last_delayed_at
+
+
 def classic_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings, node: str) -> None:
     row["message_bytes_paged_out"] = info.message_bytes_paged_out
     row["messages_paged_out"] = info.messages_paged_out
     row["messages_ready_ram"] = info.messages_ready_ram
     row["messages_unacknowledged_ram"] = info.messages_unacknowledged_ram
     row["storage_version"] = 2
+    if settings.delivery_limit >= 0:
+        row["delivery_limit"] = settings.delivery_limit
+    _returns_columns(row, info)
     if info.head_message_timestamp is not None:
         row["head_message_timestamp"] = info.head_message_timestamp
 
@@ -27,10 +37,7 @@ def quorum_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings
         row["messages_by_priority"] = {str(priority): count for priority, count in by_priority.items()}
         row["messages_active_priorities"] = len(by_priority)
         row["messages_ready_returned"] = info.messages_ready - sum(by_priority.values())
-    if info.delayed_retry is not None:
-        row["delayed_retry"], row["messages_delayed"] = info.delayed_retry, info.messages_delayed
-    if info.next_delayed_at is not None:
-        row["next_delayed_at"], row["last_delayed_at"] = info.next_delayed_at, info.last_delayed_at
+    _returns_columns(row, info)
     row["open_files"] = {node: 0}
     if info.single_active_consumer_tag is not None:
         row["single_active_consumer_tag"] = info.single_active_consumer_tag

@@ -37,7 +37,7 @@ def queue_settings(
         if setting is None or not (setting.of_all or row.name in known):
             continue
         argument = setting.value(arguments.get(row.name))
-        value: int | str | bytes | None = policy.get(row.key)
+        value: Any = policy.get(row.key)
         if isinstance(value, str) and setting.type is bytes:
             value = value.encode()
         elif isinstance(value, int) and setting.time:

@@ -4,10 +4,11 @@ Each feature has a tuple of its arguments: rows of its own, and names of rows of
 makes kinds of queues support them.
 """
 
+import math
 from typing import Final
 
-from amqpbroker.broker.policies.policy_keys import PolicyKey, operators
-from amqpbroker.broker.queues.arguments import Argument, Problem, Setting, string
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, operators
+from amqpbroker.broker.queues.arguments import Argument, Problem, Setting, retry_number, smaller, string
 from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import Field, Table
 
@@ -27,11 +28,24 @@ def _header_name(field: Field, arguments: Table) -> Problem:
     return problem
 
 
+# fmt: off
 #: Redelivery after a delay.
-RETRY: Final[tuple[str | Argument, ...]] = ()
+RETRY: Final[tuple[str | Argument, ...]] = (
+    "x-delayed-retry-type",
+    "x-delayed-retry-min",
+    "x-delayed-retry-max",
+    Argument("x-delayed-retry-multiplier", None, Setting("retry_multiplier", float, smaller),
+             PolicyKey(is_number(1, math.inf), "delayed retry multiplier. Must be a number from 1 on", min,
+                       extension=True),
+             stricter_check=retry_number(1, math.inf, "a number from 1 on")),
+    Argument("x-delayed-retry-jitter", None, Setting("retry_jitter", float, smaller),
+             PolicyKey(is_number(0, 1), "delayed retry jitter. Must be a number from 0 to 1", min, extension=True),
+             stricter_check=retry_number(0, 1, "a number from 0 to 1")),
+)
+# fmt: on
 
 #: Number of deliveries after which a message is a dead letter.
-DELIVERY_LIMIT: Final[tuple[str | Argument, ...]] = ()
+DELIVERY_LIMIT: Final[tuple[str | Argument, ...]] = ("x-delivery-limit",)
 
 #: Timeout of acknowledgements.
 LOCK: Final[tuple[str | Argument, ...]] = ()

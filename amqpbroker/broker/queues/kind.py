@@ -135,8 +135,9 @@ class Kind:
         """Return whether the delivery of a message is limited in RabbitMQ."""
         return "x-delivery-limit" in self._known[False, False]
 
-    def has_delayed_retry(self, compat: Compat) -> bool:
-        return "x-delayed-retry-type" in self.arguments_in(compat)
+    def shows_delayed_retry(self, compat: Compat) -> bool:
+        """Return whether RabbitMQ shows the delay of returned messages, even if there is none."""
+        return "x-delayed-retry-type" in self._known[compat.arguments_of_4_3, False]
 
     def arguments_in(self, compat: Compat) -> Mapping[str, Argument]:
         """Return the supported arguments by name: in RabbitMQ's order of comparison, then those of extensions."""

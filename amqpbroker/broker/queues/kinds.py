@@ -49,13 +49,18 @@ def _quorum_line(max_priority: int, compat: Compat, pager: Pager | None) -> Read
 def _complete_classic(values: dict[str, Any]) -> None:
     if "max_priority" in values:
         values["max_priority"] = max(1, values["max_priority"])
+    _complete_retry(values)
+
+
+def _complete_retry(values: dict[str, Any]) -> None:
+    names = ("retry_type", "retry_min_ms", "retry_max_ms", "retry_multiplier", "retry_jitter")
+    values["retry"] = retry_delay(*[values.pop(name, None) for name in names])
 
 
 def _complete_quorum(values: dict[str, Any]) -> None:
     """Replace settings that quorum queues do not support (rabbit_quorum_queue: overflow/3, dlh/5)."""
     values.setdefault("delivery_limit", DEFAULT_DELIVERY_LIMIT)
-    retry = [values.pop(name, None) for name in ("retry_type", "retry_min_ms", "retry_max_ms")]
-    values["retry"] = retry_delay(*retry)
+    _complete_retry(values)
     if values.get("overflow") == "reject-publish-dlx":
         values["overflow"] = "drop-head"
     if values.get("overflow") != "reject-publish" or "dead_letter_exchange" not in values:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class Queue(BindingDestination):
     """A named queue of a vhost. All calls are made on the event loop's thread and none of them blocks.
 
-    kind: its row of the table of kinds. counts_returns: as in the row, for every delivery. id: the id of a durable
+    kind: its row of the table of kinds. counts_returns: the number of earlier
+    deliveries is shown to consumers, because the kind counts them or they are limited. id: the id of a durable
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
     unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
@@ -46,7 +47,7 @@ class Queue(BindingDestination):
         super().__init__(name, durable)
         self.sample: Sample | None = None
         self.kind: Kind = kind
-        self.counts_returns: bool = kind.counts_returns
+        self.counts_returns: bool = kind.counts_returns or settings.delivery_limit >= 0
         self.settings: QueueSettings = settings
         self.auto_delete: bool = auto_delete
         self.owner: object | None = owner
@@ -251,3 +252,4 @@ class Queue(BindingDestination):
     def apply_settings(self, settings: QueueSettings) -> None:
         """Use new settings from now on, because a policy changed; limits are enforced at once."""
         self.settings = settings
+        self.counts_returns = self.kind.counts_returns or settings.delivery_limit >= 0

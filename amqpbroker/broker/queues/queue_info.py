@@ -68,6 +68,9 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
 
 
 def _delayed_retry(queue: "LocalQueue") -> str | None:
-    if not queue.kind.has_delayed_retry(queue.vhost.config.compat):
-        return None
-    return "disabled" if queue.returns.retry is None else str(queue.returns.retry)
+    """Return the delay of returned messages; None if there is neither one nor, in RabbitMQ, a column for it."""
+    retry = queue.returns.retry
+    if retry is not None:
+        return str(retry)
+    shown = queue.offering.delayed_count or queue.kind.shows_delayed_retry(queue.vhost.config.compat)
+    return "disabled" if shown else None

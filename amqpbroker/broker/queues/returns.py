@@ -9,7 +9,7 @@ from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.retry_delay import RetryDelay
+from amqpbroker.broker.queues.retry_delay import ALL, FAILED, RETURNED, RetryDelay
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock
 from amqpbroker.compat import Compat
@@ -106,7 +106,7 @@ class Returns:
 
     def _is_exhausted(self, entry: Entry) -> bool:
         """Return whether a message has been returned too often to be delivered again."""
-        return False
+        return 0 <= self._settings.delivery_limit < entry.delivery_count
 
     def delay(self, late: list[tuple[Entry, int]]) -> None:
         """Delay entries that are neither ready nor unacknowledged. late: (entry, delay in ms) of each.
@@ -134,13 +134,23 @@ class Returns:
         self._move_on({}, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
-        """Drop exhausted messages and messages over the limit, then deliver messages to consumers."""
-        self._limit.trim()
-        self._offering.offer_after_settling(consumers)
+        """Drop exhausted messages and messages over the limit, then deliver messages to consumers.
+
+        A dead letter of an exhausted message that returns to this queue waits behind the messages that its consumers
+        can take now, as for rejected messages.
+        """
+        if not exhausted:
+            self._limit.trim()
+            self._offering.offer_after_settling(consumers)
+            return
+        with self._dead_letters:
+            self._ledger.dead_letter(self._offering.ready.ranked(exhausted), DELIVERY_LIMIT)
+            self._limit.trim()
+            self._offering.offer_after_settling(consumers)
 
 
 class QuorumReturns(Returns):
-    """Returns of a quorum queue, which are counted against its delivery limit."""
+    """Returns of a quorum queue: without a delivery limit, messages may go to its end."""
 
     def requeue(self, entries: list[Entry], failed: bool) -> None:
         if self._settings.delivery_limit < 0 and not self._closed and self._compat.unlimited_returns_go_last:
@@ -151,15 +161,15 @@ class QuorumReturns(Returns):
             self._requeue(entries, failed)
 
     def _requeue_last(self, entry: Entry, failed: bool) -> None:
+        if self.retry is not None and self.retry.returns in (ALL, FAILED if failed else RETURNED):
+            self._requeue([entry], failed)
+            return
         consumers = self._outstanding.settle_returned([entry])
         self._count(entry, failed)
         if self._limit.shut:
             self._limit.is_shut()
         self._offering.requeue_last(self._ledger.replace(entry))
         self._move_on(consumers, [])
-
-    def _is_exhausted(self, entry: Entry) -> bool:
-        return 0 <= self._settings.delivery_limit < entry.delivery_count
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
         """Deliver messages that these and other consumers can take, then drop exhausted ones (rabbit_fifo:checkout).

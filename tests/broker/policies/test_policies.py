@@ -7,7 +7,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import NO_POLICY, Policy
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
-from amqpbroker.compat import COMPATS
+from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, declare, get, publish, ready
 from tests.harness import Wire, make_broker
@@ -144,7 +144,9 @@ def test_policy_applies_to_queues_and_exchanges_by_its_apply_to(
     assert [kind for kind, thing in things.items() if thing.policy is not None] == expected
 
 
-def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue(broker: Broker, vhost: Vhost) -> None:
+def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue() -> None:
+    broker = make_broker(compat=OLDEST_COMPAT)
+    vhost = broker.vhosts["/"]
     low = put(broker, {"max-length": 77}, "low", priority=-5)
     put(broker, {"max-length": 5, "delivery-limit": 3})
     assert declare(vhost, "q1").policy == low
@@ -275,12 +277,45 @@ def test_policies_delay_returned_messages_from_4_3_on() -> None:
     assert ready(queue) == [b"1"]
     broker.policies.delete("/", "p")
     assert queue.returns.retry is None
-    assert str(declare(vhost, "q2", queue_type="quorum", delayed_retry_type="failed").returns.retry) == (
-        "failed (min: 20ms, max: 20ms)"
-    )
+    by_argument = declare(vhost, "q2", queue_type="quorum", delayed_retry_type="failed", delayed_retry_min=30)
+    assert str(by_argument.returns.retry) == "failed (min: 20ms, max: 20ms)"
 
 
-def test_policies_have_no_delayed_retry_before_4_3(broker: Broker) -> None:
+def test_policies_delay_returned_messages_of_all_queues_with_extensions(broker: Broker, vhost: Vhost) -> None:
+    queues = [declare(vhost, "q1"), declare(vhost, "q2", max_priority=5), declare(vhost, "q3", queue_type="quorum")]
+    put(broker, {"delayed-retry-type": "all", "delayed-retry-min": 10, "delayed-retry-multiplier": 3})
+    put(broker, {"delayed-retry-multiplier": 2, "delayed-retry-jitter": 0.5}, "op", operator=True)
+    assert {str(queue.returns.retry) for queue in queues} == {"all (min: 10ms, max: 100ms, multiplier: 2, jitter: 0.5)"}
+    broker.policies.delete("/", "p")
+    assert {queue.returns.retry for queue in queues} == {None}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "noun"),
+    [
+        ("multiplier", 0.5, "0.5 is not a valid delayed retry multiplier. Must be a number from 1 on"),
+        ("multiplier", True, "true is not a valid delayed retry multiplier. Must be a number from 1 on"),
+        ("multiplier", "2", '<<"2">> is not a valid delayed retry multiplier. Must be a number from 1 on'),
+        ("jitter", 1.1, "1.1 is not a valid delayed retry jitter. Must be a number from 0 to 1"),
+    ],
+)
+def test_policies_with_invalid_delayed_retry_numbers_are_refused(
+    broker: Broker, key: str, value: object, noun: str
+) -> None:
+    assert noun in refusal(broker, definition={f"delayed-retry-{key}": value})
+
+
+def test_policy_limits_deliveries_of_a_classic_queue_with_extensions(broker: Broker, vhost: Vhost) -> None:
+    queue = declare(vhost)
+    assert not queue.counts_returns
+    put(broker, {"delivery-limit": 3})
+    assert (queue.settings.delivery_limit, queue.counts_returns) == (3, True)
+    broker.policies.delete("/", "p")
+    assert (queue.settings.delivery_limit, queue.counts_returns) == (-1, False)
+
+
+def test_policies_have_no_delayed_retry_before_4_3_without_extensions() -> None:
+    broker = make_broker(compat=OLDEST_COMPAT)
     problem = '[{<<"delayed-retry-min">>,1}] are not recognised policy settings'
     for operator in (False, True):
         assert problem in refusal(broker, definition={"delayed-retry-min": 1}, operator=operator)

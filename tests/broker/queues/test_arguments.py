@@ -7,6 +7,7 @@ import pytest
 from amqpbroker.broker.queues.arguments import with_queue_type
 from amqpbroker.broker.queues.declaration import Declaration, parse_declaration
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -92,9 +93,7 @@ def test_invalid_argument_value_for_a_quorum_queue_is_refused(argument: str, val
     assert refusal(QUORUM | {argument: value}) == INVALID.format(argument, reason)
 
 
-@pytest.mark.parametrize(
-    "argument", ["x-delivery-limit", "x-dead-letter-strategy", "x-max-in-memory-length", "x-max-age"]
-)
+@pytest.mark.parametrize("argument", ["x-dead-letter-strategy", "x-max-in-memory-length", "x-max-age"])
 def test_arguments_of_other_queue_types_are_refused(argument: str) -> None:
     assert refusal({argument: longstr("1h")}) == FOREIGN.format(argument, "classic")
 
@@ -122,8 +121,8 @@ def test_argument_values_are_checked_before_queue_type_and_properties() -> None:
 
 
 def test_first_foreign_argument_is_reported_if_no_type_is_given() -> None:
-    foreign = {"x-max-age": longstr("1h"), "x-delivery-limit": Field("I", 5)}
-    assert refusal(foreign) == FOREIGN.format("x-delivery-limit", "classic")
+    foreign = {"x-max-age": longstr("1h"), "x-dead-letter-strategy": longstr("at-least-once")}
+    assert refusal(foreign) == FOREIGN.format("x-dead-letter-strategy", "classic")
     assert refusal({"x-queue-type": longstr("classic")} | foreign) == FOREIGN.format("x-max-age", "classic")
 
 
@@ -198,3 +197,66 @@ def test_queue_type_is_added_to_stored_arguments() -> None:
     ]
     given = {"x-z": Field("t", True), "x-queue-type": longstr("classic")}
     assert list(with_queue_type(given, **flags).items()) == list(given.items())
+
+
+# --- delayed retry and delivery limit, with extensions ----------------------------------------------------------------
+
+RETRY: Table = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("l", 10)}
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+@pytest.mark.parametrize(
+    ("arguments", "argument", "problem"),
+    [
+        ({"type": "al", "min": 10}, "type", "unsupported type 'al', expected all, failed, returned or disabled"),
+        ({"type": "all"}, "type", "x-delayed-retry-min is missing: the delay in milliseconds"),
+        ({"type": 5, "min": 10}, "type", None),
+        ({"min": 10}, "min", "x-delayed-retry-type is missing: all, failed, returned or disabled"),
+        ({"type": "all", "min": 0}, "min", "expected milliseconds from 1 to 315360000000, got 0"),
+        ({"type": "all", "min": "10"}, "min", "expected milliseconds from 1 to 315360000000, got longstr"),
+        ({"type": "all", "min": 10.5}, "min", "expected milliseconds from 1 to 315360000000, got 10.5"),
+        ({"type": "all", "min": 10, "max": 9}, "max", "9 is smaller than x-delayed-retry-min (10)"),
+        ({"type": "all", "min": 10, "max": 2**60}, "max", f"expected milliseconds from 1 to 315360000000, got {2**60}"),
+        ({"type": "all", "min": 10, "multiplier": 0.5}, "multiplier", "expected a number from 1 on, got 0.5"),
+        ({"type": "all", "min": 10, "multiplier": "2"}, "multiplier", "expected a number from 1 on, got longstr"),
+        ({"type": "all", "min": 10, "jitter": 1.5}, "jitter", "expected a number from 0 to 1, got 1.5"),
+        ({"type": "all", "min": 10, "jitter": -1}, "jitter", "expected a number from 0 to 1, got -1"),
+        ({"jitter": 1}, "jitter", "x-delayed-retry-type is missing: all, failed, returned or disabled"),
+    ],
+)
+def test_delayed_retry_that_would_not_work_is_refused(
+    queue_type: str, arguments: dict[str, Any], argument: str, problem: str | None
+) -> None:
+    kinds = {int: "l", float: "d"}
+    declared = {
+        f"x-delayed-retry-{name}": longstr(value) if isinstance(value, str) else Field(kinds[type(value)], value)
+        for name, value in arguments.items()
+    }
+    reason = "{unacceptable_type,long}" if problem is None else f'"{problem}"'
+    text = refusal({"x-queue-type": longstr(queue_type), **declared})
+    assert text == INVALID.format(f"x-delayed-retry-{argument}", reason)
+    parse({"x-queue-type": longstr("quorum"), **declared}, compat=OLDEST_COMPAT)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_multiplier_that_is_no_finite_number_is_refused(value: float) -> None:
+    assert "expected a number from 1 on" in refusal(RETRY | {"x-delayed-retry-multiplier": Field("d", value)})
+
+
+@pytest.mark.parametrize("field", [Field("f", 1.5), Field("d", 1.5), Field("b", 2), Field("l", 2)])
+def test_multiplier_may_be_any_kind_of_number(field: Field) -> None:
+    retry = parse(RETRY | {"x-delayed-retry-multiplier": field}).settings.retry
+    assert retry is not None
+    assert retry.multiplier == field.value
+
+
+def test_disabled_delayed_retry_needs_nothing_else() -> None:
+    assert parse({"x-delayed-retry-type": longstr("disabled")}).settings.retry is None
+
+
+def test_delivery_limit_is_an_integer_and_none_if_negative() -> None:
+    assert refusal({"x-delivery-limit": longstr("5")}) == INVALID.format(
+        "x-delivery-limit", '"expected integer, got longstr"'
+    )
+    assert parse({"x-delivery-limit": Field("I", 5)}).settings.delivery_limit == 5
+    assert parse({"x-delivery-limit": Field("I", -1)}).settings.delivery_limit == -1

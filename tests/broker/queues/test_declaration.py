@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.compat import NEWEST_COMPAT, OLDEST_COMPAT
+from amqpbroker.compat import COMPATS, NEWEST_COMPAT, OLDEST_COMPAT, Compat
 from amqpbroker.wire.values import Field, Table, longstr
 
 
@@ -133,8 +133,32 @@ def test_finite_delivery_limit_of_two_is_used(policy: int, argument: int, limit:
     assert queue_settings(QUORUM, arguments, {"delivery-limit": policy}).delivery_limit == limit
 
 
-def test_a_classic_queue_has_no_delivery_limit() -> None:
-    assert queue_settings(CLASSIC, {}, {"delivery-limit": 5}).delivery_limit == -1
+def test_a_classic_queue_has_a_delivery_limit_with_extensions_only() -> None:
+    limited: Table = {"x-delivery-limit": Field("I", 3)}
+    assert queue_settings(CLASSIC, {}, {"delivery-limit": 5}, OLDEST_COMPAT).delivery_limit == -1
+    assert queue_settings(CLASSIC, limited, {}, OLDEST_COMPAT).delivery_limit == -1
+    assert queue_settings(CLASSIC, {}, {}).delivery_limit == -1
+    assert queue_settings(CLASSIC, {}, {"delivery-limit": 5}).delivery_limit == 5
+    assert queue_settings(CLASSIC, limited, {"delivery-limit": 5}).delivery_limit == 3
+
+
+@pytest.mark.parametrize("compat", COMPATS.values(), ids=COMPATS)
+@pytest.mark.parametrize("kind", [CLASSIC, QUORUM])
+def test_every_queue_has_a_delayed_retry_with_extensions(kind: Kind, compat: Compat) -> None:
+    declared = {
+        "x-delayed-retry-type": longstr("all"),
+        "x-delayed-retry-min": Field("l", 10),
+        "x-delayed-retry-max": Field("l", 90),
+        "x-delayed-retry-multiplier": Field("d", 2.5),
+        "x-delayed-retry-jitter": Field("f", 0.5),
+    }
+    retry = RetryDelay("all", 10, 90, 2.5, 0.5)
+    assert queue_settings(kind, declared, compat=compat).retry == retry
+    policy: dict[str, Any] = {"delayed-retry-type": "all", "delayed-retry-min": 10, "delayed-retry-max": 90}
+    policy |= {"delayed-retry-multiplier": 2.5, "delayed-retry-jitter": 0.5}
+    assert queue_settings(kind, {}, policy, compat).retry == retry
+    smaller: dict[str, Any] = {"delayed-retry-multiplier": 2, "delayed-retry-jitter": 1, "delayed-retry-min": 11}
+    assert queue_settings(kind, declared, smaller, compat).retry == RetryDelay("all", 10, 90, 2, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -157,8 +157,9 @@ def test_returned_message_is_ready_after_the_delay(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize("series", ["4.0", "4.1", "4.2"])
-def test_returned_message_is_not_delayed_before_release_4_3(series: str) -> None:
-    queue = declare(vhost_of(series), **RETRY)
+def test_returned_message_is_not_delayed_before_release_4_3_without_extensions(series: str) -> None:
+    compat = COMPATS[series].configured({}, extensions=False)
+    queue = declare(make_broker(compat=compat).vhosts["/"], **RETRY)
     publish(queue, b"1")
     take_back(queue)
     assert (ready(queue), queue.offering.delayed, queue.info().delayed_retry) == ([b"1"], None, None)
@@ -433,7 +434,151 @@ def test_due_times_of_delayed_messages_are_shown_in_wall_clock_time(vhost: Vhost
     assert queue.ready_count == 1
 
 
+# --- queues of any kind, with extensions ------------------------------------------------------------------------------
+
+KINDS: dict[str, dict[str, Any]] = {
+    "classic": {},
+    "priority": {"max_priority": 9},
+    "quorum": {"queue_type": "quorum"},
+    "single active consumer": {"single_active_consumer": True},
+}
+of_every_kind = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+of_every_release = pytest.mark.parametrize("series", COMPATS)
+
+
+@of_every_kind
+@of_every_release
+def test_returned_message_is_delayed_and_delivered_again_to_the_consumer(kind: dict[str, Any], series: str) -> None:
+    vhost = vhost_of(series)
+    queue = declare(vhost, **kind, delayed_retry_type="all", delayed_retry_min=100, delayed_retry_max=1000)
+    one = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"1")
+    for failures in 1, 2, 3:
+        one.requeue()
+        assert counts(queue) == (1, 0, 0, 1)
+        clock_of(vhost).advance(100 * failures - 1)
+        assert queue.delayed_count == 1
+        clock_of(vhost).advance(1)
+        assert counts(queue) == (1, 0, 1, 0)
+    one.ack()
+    assert counts(queue) == (0, 0, 0, 0)
+
+
+@of_every_kind
+@pytest.mark.parametrize(("series", "delays_ms"), [("4.2", [100, 200, 300]), ("4.3", [100, 100, 100])])
+def test_only_queues_up_to_4_2_count_returns_without_a_failure(
+    kind: dict[str, Any], series: str, delays_ms: list[int]
+) -> None:
+    vhost = vhost_of(series)
+    queue = declare(vhost, **kind, delayed_retry_type="all", delayed_retry_min=100, delayed_retry_max=1000)
+    publish(queue, b"1")
+    for delay_ms in delays_ms:
+        take_back(queue)
+        clock_of(vhost).advance(delay_ms - 1)
+        assert queue.delayed_count == 1
+        clock_of(vhost).advance(1)
+        assert queue.ready_count == 1
+
+
+@of_every_kind
+def test_delayed_message_returns_to_the_place_of_a_returned_one(kind: dict[str, Any]) -> None:
+    vhost = vhost_of("4.0")
+    queue = declare(vhost, **kind, delayed_retry_type="all", delayed_retry_min=100)
+    publish(queue, b"1", b"2", b"3")
+    take_back(queue)
+    take_back(queue)
+    publish(queue, b"9", priority=9)
+    clock_of(vhost).advance(100)
+    assert ready(queue) == ([b"9", b"1", b"2", b"3"] if "max_priority" in kind else [b"1", b"2", b"3", b"9"])
+
+
+@of_every_kind
+def test_delivery_limit_ends_the_retries(kind: dict[str, Any]) -> None:
+    vhost = vhost_of("4.0")
+    retry = {"delayed_retry_type": "all", "delayed_retry_min": 100}
+    queue, grave = with_graves(vhost, **kind, **retry, delivery_limit=2)
+    publish(queue, b"1", b"2")
+    for _ in range(2):
+        queue.requeue([get(queue)])
+        clock_of(vhost).advance(100)
+    assert reasons(grave) == []
+    queue.requeue([get(queue)])
+    assert (reasons(grave), counts(queue)) == ([(b"1", "delivery_limit")], (1, 1, 0, 0))
+    queue.reject([get(queue)])
+    assert reasons(grave) == [(b"1", "delivery_limit"), (b"2", "rejected")]
+
+
+@of_every_kind
+@pytest.mark.parametrize("series", ["4.0", "4.3"])
+def test_without_a_delivery_limit_messages_are_retried_forever(kind: dict[str, Any], series: str) -> None:
+    vhost = vhost_of(series)
+    queue = declare(vhost, **kind, delayed_retry_type="failed", delayed_retry_min=100, delivery_limit=-1)
+    publish(queue, b"1", b"2")
+    for _ in range(30):
+        take_back(queue, failed=True)
+        assert counts(queue) == (2, 1, 0, 1)
+        clock_of(vhost).advance(100)
+        assert ready(queue) == [b"1", b"2"]
+    take_back(queue, failed=False)
+    unlimited_quorum = "queue_type" in kind and series == "4.0"
+    assert ready(queue) == ([b"2", b"1"] if unlimited_quorum else [b"1", b"2"])
+
+
+@of_every_kind
+def test_delayed_messages_count_for_the_length_limit_and_are_purged(kind: dict[str, Any]) -> None:
+    vhost = vhost_of("4.0")
+    queue, grave = with_graves(vhost, **kind, delayed_retry_type="all", delayed_retry_min=100, max_length=2)
+    publish(queue, b"1", b"2")
+    take_back(queue)
+    publish(queue, b"3")
+    assert (reasons(grave), ready(queue)) == ([(b"2", "maxlen")], [b"3"])
+    assert queue.purge() == 2
+    assert (counts(queue), timers(clock_of(vhost))) == ((0, 0, 0, 0), 0)
+
+
 # --- stored messages --------------------------------------------------------------------------------------------------
+
+
+class Extended(Node):
+    """A broker that behaves as RabbitMQ 4.0, with extensions."""
+
+
+@pytest.mark.parametrize("kind", [{}, {"max_priority": 9}, {"queue_type": "quorum"}])
+def test_messages_of_any_queue_are_delayed_after_a_restart(kind: dict[str, Any]) -> None:
+    retry = {"delayed_retry_type": "all", "delayed_retry_min": 100, "delayed_retry_max": 1000}
+    node = Extended(q=table(**kind, **retry))
+    queue = stored_queue(node)
+    client = node.client()
+    for body in b"1", b"2", b"3":
+        client.publish("q", body, delivery_mode=2)
+    client.turn()
+    first, second = get(queue), get(queue)
+    queue.requeue([first])
+    node.broker.sync()
+    node.clock.advance(60)
+    queue.requeue([second])
+    node.broker.sync()
+    node.clock._now_ms += 40  # the time without a broker
+    restored = stored_queue(node.crash())
+    assert (ready(restored), restored.delayed_count) == ([b"1", b"3"], 1)
+    node.clock.advance(60)
+    assert ready(restored) == [b"1", b"2", b"3"]
+    assert {body_of(entry): entry.delivery_count for entry in restored.ready} == {b"1": 1, b"2": 1, b"3": 0}
+
+
+def test_many_overdue_messages_of_a_classic_queue_are_not_read_when_it_is_restored() -> None:
+    node = Extended(q=table(delayed_retry_type="all", delayed_retry_min=100))
+    queue = stored_queue(node)
+    client = node.client()
+    for number in range(DEEP):
+        client.publish("q", b"%06d" % number, delivery_mode=2)
+    client.turn()
+    queue.requeue([get(queue) for _ in range(DEEP)])
+    node.broker.sync()
+    node.clock._now_ms += 200
+    restored = stored_queue(node.crash())
+    assert (restored.ready_count, restored.delayed_count, restored.ready.paged_out) == (DEEP, 0, DEEP)
+    assert numbers(restored) == list(range(DEEP))
 
 
 class RetryNode(Node):

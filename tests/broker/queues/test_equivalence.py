@@ -138,7 +138,7 @@ def test_equal_argument_values_of_similar_field_types_are_equivalent(was: Field,
 
 def test_only_arguments_that_the_queue_s_type_knows_are_compared() -> None:
     declare_again({"arguments": {"x-foo": longstr("a")}}, {"arguments": {"x-foo": longstr("b")}})
-    declare_again({}, {"arguments": {"x-delivery-limit": Field("I", 5)}})
+    declare_again({}, {"arguments": {"x-dead-letter-strategy": longstr("at-least-once")}})
     declare_again({"arguments": QUORUM}, {"arguments": QUORUM | {"x-max-priority": Field("I", 5)}})
     declare_again({"arguments": {"x-consumer-timeout": Field("I", 1)}}, {})
 

@@ -1,5 +1,9 @@
+import math
+import random
+
 import pytest
 
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.queues.retry_delay import RetryDelay, retry_delay
 
 
@@ -39,3 +43,45 @@ def test_incomplete_or_disabled_retry_delay_settings_mean_no_delay(
     given: tuple[object, object, object], expected: str
 ) -> None:
     assert str(retry_delay(*given)) == expected
+
+
+def test_delay_with_a_multiplier_grows_exponentially_up_to_its_maximum() -> None:
+    delay = RetryDelay("all", 100, 1000, multiplier=2)
+    assert [delay.delay_ms(True, failures) for failures in range(1, 7)] == [100, 200, 400, 800, 1000, 1000]
+    assert delay.delay_ms(True, 65535) == 1000
+    assert delay.delay_ms(False, 0) == 100
+    assert [RetryDelay("all", 100, 1000, 1.5).delay_ms(True, count) for count in (1, 2, 3)] == [100, 150, 225]
+    assert [RetryDelay("all", 100, 1000, 1).delay_ms(True, count) for count in (1, 2, 9)] == [100, 100, 100]
+    assert RetryDelay("all", 100, 1000, 1e300).delay_ms(True, 65535) == 1000
+
+
+def test_maximum_of_a_multiplied_delay_is_ten_times_its_minimum_by_default() -> None:
+    assert retry_delay("all", 100, None, 2, None) == RetryDelay("all", 100, 1000, 2.0, 0.0)
+    assert str(retry_delay("all", 100, None, 2, 0.25)) == "all (min: 100ms, max: 1000ms, multiplier: 2, jitter: 0.25)"
+
+
+def test_jitter_multiplies_the_delay_by_a_random_factor() -> None:
+    delay = RetryDelay("all", 1000, 1000, jitter=0.2)
+    random.seed(1)
+    first = [delay.delay_ms(True, 1) for _ in range(500)]
+    assert min(first) >= 800
+    assert max(first) <= 1200
+    assert len(set(first)) > 200
+    random.seed(1)
+    assert [delay.delay_ms(True, 1) for _ in range(500)] == first
+
+
+def test_delay_with_jitter_is_at_least_a_millisecond() -> None:
+    delay = RetryDelay("all", 1, 1, jitter=1)
+    assert {delay.delay_ms(True, 1) for _ in range(200)} == {1, 2}
+
+
+@pytest.mark.parametrize(("multiplier", "jitter"), [(0.5, 2), (math.nan, math.nan), (math.inf, -1), (-3, math.inf)])
+def test_unusable_multiplier_and_jitter_of_a_stored_queue_are_ignored(multiplier: float, jitter: float) -> None:
+    assert retry_delay("all", 10, 20, multiplier, jitter) == RetryDelay("all", 10, 20)
+
+
+def test_delays_are_limited_to_ten_years() -> None:
+    delay = retry_delay("all", 10**30, 10**40, 3)
+    assert delay is not None
+    assert delay.delay_ms(True, 5) == MAX_EXPIRY_MS

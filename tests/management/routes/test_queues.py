@@ -279,7 +279,7 @@ async def test_quorum_queue_shows_messages_by_priority_from_4_3_on():
 async def test_quorum_queue_shows_delayed_messages_from_4_3_on():
     declared = {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 1000}
     for series in "4.2", "4.3":
-        api = Api(Config(compat=COMPATS[series]))
+        api = Api(Config(compat=COMPATS[series].configured({}, extensions=False)))
         await api.put("queues/%2F/q", {"durable": True, "arguments": declared})
         await api.put("queues/%2F/plain", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
         await api.put("queues/%2F/classic", {"durable": True})
@@ -308,6 +308,21 @@ async def test_quorum_queue_shows_delayed_messages_from_4_3_on():
         totals = (await api.get("overview")).json()["queue_totals"]
         assert (totals["messages"], totals["messages_ready"], totals["messages_unacknowledged"]) == (2, 1, 0)
         assert bare_row("/", api.broker.vhosts["/"].queues["q"], "rabbit@test", totals=True)["messages"] == 2
+
+
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+async def test_queue_shows_its_delayed_retry_and_delivery_limit(api, queue_type):
+    retry = {"x-delayed-retry-type": "failed", "x-delayed-retry-min": 10, "x-delayed-retry-multiplier": 1.5}
+    arguments = {"x-queue-type": queue_type, "x-delivery-limit": 3, **retry}
+    await api.put("queues/%2F/q", {"durable": True, "arguments": arguments})
+    client = Wire(api.broker).log_in()
+    client.publish("q", b"1")
+    client.get("q", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=1, requeue=True)
+    row = (await api.get("queues/%2F/q")).json()
+    due_ms = api.broker.clock.now_ms() + 10
+    assert (row["delayed_retry"], row["messages_delayed"]) == ("failed (min: 10ms, max: 100ms, multiplier: 1.5)", 1)
+    assert (row["next_delayed_at"], row["last_delayed_at"], row["delivery_limit"]) == (due_ms, due_ms, 3)
 
 
 async def test_a_quorum_queue_has_one_replica(api):
