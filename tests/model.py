@@ -16,6 +16,7 @@ class Copy(NamedTuple):
     """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: the first death of all.
 
     is_normal: it was returned to a quorum queue without a delivery limit, which ignores its priority until a restart.
+    due_ms: end of its last delay, 0 if it was never delayed. A stored copy keeps it after its delay.
     """
 
     body: bytes
@@ -29,6 +30,7 @@ class Copy(NamedTuple):
     redelivered: bool = False
     count: int = 0
     is_normal: bool = False
+    due_ms: int = 0
 
     def died(self, queue: str, reason: str) -> "Copy":
         times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
@@ -50,22 +52,56 @@ class Copy(NamedTuple):
         return True
 
 
+class Retry(NamedTuple):
+    """Delay of returned messages. returns: all, failed or returned. multiplier: 0 for a delay that grows linearly."""
+
+    returns: str
+    min_ms: int
+    max_ms: int
+    multiplier: float = 0
+
+    def delay_ms(self, failed: bool, count: int) -> int:
+        if self.returns != "all" and failed != (self.returns == "failed"):
+            return 0
+        times = max(1, count)
+        factor = self.multiplier ** (times - 1) if self.multiplier else times
+        return int(min(self.min_ms * factor, self.max_ms))
+
+
 class Spec(NamedTuple):
-    """The arguments of a queue. letters: the queue of its dead letters, through the default exchange."""
+    """The arguments of a queue. delivery_limit: None for the default of its type.
+
+    letters: the queue of its dead letters, through the default exchange. expires_anywhere: messages expire behind the
+    head too.
+    """
 
     name: str
     quorum: bool = False
     max_priority: int = 0
     ttl_ms: int = NONE
     max_length: int = NONE
-    delivery_limit: int = 20
+    delivery_limit: int | None = None
     letters: str = ""
+    retry: Retry | None = None
+    expires_anywhere: bool = False
+
+    @property
+    def limit(self) -> int:
+        """Return the delivery limit, NONE for none."""
+        if self.delivery_limit is None:
+            return 20 if self.quorum else NONE
+        return self.delivery_limit
+
+    @property
+    def counts_returns(self) -> bool:
+        """Return whether consumers see the number of returns."""
+        return self.quorum or self.limit >= 0
 
 
 @dataclass
 class Line:
-    """A queue. number: distinguishes queues with the same name. held: sequence -> copies that are delivered and not
-    settled.
+    """A queue. number: distinguishes queues with the same name. delayed: returned copies that are not ready yet.
+    held: sequence -> copies that are delivered and not settled.
 
     delivered: those of them that a consumer received. outstanding: those of the current consumer.
     """
@@ -74,6 +110,7 @@ class Line:
     number: int
     ready: list[Copy] = field(default_factory=list)
     returned: list[Copy] = field(default_factory=list)
+    delayed: list[Copy] = field(default_factory=list)
     held: dict[int, Copy] = field(default_factory=dict)
     sequence: int = 0
     turn: int = 0
@@ -113,7 +150,7 @@ class Line:
     def stored(self) -> list[Copy]:
         """Return the copies after a crash: in their old order, including held ones."""
         held = [copy._replace(redelivered=True) for copy in self.held.values()]
-        copies = [copy for copy in (*self.ready, *self.returned, *held) if self.is_stored(copy)]
+        copies = [copy for copy in (*self.ready, *self.returned, *self.delayed, *held) if self.is_stored(copy)]
         return sorted([copy._replace(is_normal=False) for copy in copies], key=lambda copy: copy.sequence)
 
 
@@ -166,7 +203,8 @@ class Model:
     def settle(self, taken: list[tuple[Line, int]], how: str) -> None:
         """Settle copies.
 
-        how: ack, reject or requeue. Queues are in the order of names; in each, gets before deliveries.
+        how: ack, reject, requeue, or fail for a requeue that counts as a failure. Queues are in the order of names; in
+        each, gets before deliveries.
         """
         self._settle(taken, how)
         self._settle_down()
@@ -193,16 +231,17 @@ class Model:
             if how == "reject":
                 highest_first = sorted(copies, key=lambda copy: -min(copy.priority, line.spec.max_priority))
                 self._leave(line, highest_first, "rejected")
-            elif how == "requeue":
-                self._requeue(line, copies)
+            elif how in ("requeue", "fail"):
+                self._requeue(line, copies, how == "fail")
             if own:
                 self._drain(line)
 
     def purge(self, name: str) -> int:
         line = self.lines[name]
-        count = len(line)
+        count = len(line) + len(line.delayed)
         line.ready.clear()
         line.returned.clear()
+        line.delayed.clear()
         line.turn = 0
         return count
 
@@ -214,9 +253,12 @@ class Model:
         end_ms = self.now_ms + ms
         while True:
             due = [line.head().deadline_ms for line in self.lines.values() if len(line) and line.head().deadline_ms]
+            due += [copy.due_ms for line in self.lines.values() for copy in line.delayed]
             if not due or min(due) > end_ms:
                 break
             self.now_ms = max(self.now_ms, min(due))
+            for line in list(self.lines.values()):
+                self._release(line)
             self._settle_down()
         self.now_ms = end_ms
 
@@ -272,20 +314,27 @@ class Model:
             self._leave(line, [copy], "expired")
         return None
 
-    def _requeue(self, line: Line, copies: list[Copy]) -> None:
+    def _requeue(self, line: Line, copies: list[Copy], failed: bool) -> None:
         spec = line.spec
         copies = [copy._replace(redelivered=True, count=copy.count + 1) for copy in copies]
-        limit = spec.delivery_limit if spec.quorum and spec.delivery_limit >= 0 else 1 << 30
-        back = [copy for copy in copies if copy.count <= limit]
-        if spec.quorum and spec.delivery_limit < 0:
+        limit = spec.limit if spec.limit >= 0 else 1 << 30
+        back = []
+        for copy in copies:
+            delay_ms = 0 if spec.retry is None else spec.retry.delay_ms(failed, copy.count)
+            if copy.count > limit:
+                continue
+            if delay_ms:
+                line.delayed.append(copy._replace(due_ms=self.now_ms + delay_ms))
+            else:
+                back.append(copy)
+        if spec.quorum and spec.limit < 0:
             for copy in back:
                 line.sequence += 1
-                line.ready.append(copy._replace(sequence=line.sequence, is_normal=True))
-        elif spec.quorum:
-            line.returned += back
+                line.ready.append(copy._replace(sequence=line.sequence, is_normal=True, due_ms=0))
         else:
-            line.ready = sorted([*line.ready, *back], key=lambda copy: copy.sequence)
-            self._trim(line)
+            self._rejoin(line, back)
+            if not spec.quorum:
+                self._trim(line)
         burying, self._burying = self._burying, True
         waiting = len(self._dying)
         self._leave(line, [copy for copy in copies if copy.count > limit], "delivery_limit")
@@ -301,9 +350,28 @@ class Model:
         if not burying:
             self._bury()
 
+    def _rejoin(self, line: Line, copies: list[Copy]) -> None:
+        """Make returned copies ready: first in a quorum queue, at their old places in others."""
+        if line.spec.quorum:
+            line.returned += copies
+        else:
+            line.ready = sorted([*line.ready, *copies], key=lambda copy: copy.sequence)
+
+    def _release(self, line: Line) -> None:
+        """Make the delayed copies ready that are due."""
+        due = sorted(
+            [copy for copy in line.delayed if copy.due_ms <= self.now_ms], key=lambda copy: (copy.due_ms, copy.sequence)
+        )
+        if due:
+            line.delayed = [copy for copy in line.delayed if copy.due_ms > self.now_ms]
+            self._rejoin(line, due)
+            self._trim(line)
+            self._expire(line)
+            self._drain(line)
+
     def _trim(self, line: Line) -> None:
         dropped = []
-        while 0 <= line.spec.max_length < len(line):
+        while len(line) and 0 <= line.spec.max_length < len(line) + len(line.delayed):
             dropped.append(line.pop())
         self._leave(line, dropped[::-1] if line.spec.quorum else dropped, "maxlen")
         if dropped:
@@ -356,9 +424,15 @@ class Model:
         after.numbers = self.numbers
         specs, copies = state
         for spec, number in specs:
-            ready = list(copies.get(number, ()))
-            after.lines[spec.name] = Line(spec, number, ready, sequence=ready[-1].sequence if ready else 0)
+            stored = copies.get(number, ())
+            line = Line(spec, number, sequence=stored[-1].sequence if stored else 0)
+            # Overdue copies of a quorum queue are released again, and are first.
+            waits = [copy.due_ms > (0 if spec.quorum else self.now_ms) for copy in stored]
+            line.ready = [copy for copy, wait in zip(stored, waits, strict=True) if not wait]
+            line.delayed = [copy for copy, wait in zip(stored, waits, strict=True) if wait]
+            after.lines[spec.name] = line
         for line in list(after.lines.values()):
+            after._release(line)
             after._expire(line)
             after._trim(line)
         after._settle_down()

@@ -89,7 +89,7 @@ class Node:
         return Wire(self.broker).log_in()
 
 
-def seen(got: Received, quorum: bool) -> tuple[Any, ...]:
+def seen(got: Received, counts_returns: bool) -> tuple[Any, ...]:
     """Return what a client sees of a message that it gets."""
     assert got.properties is not None
     headers = got.properties.get("headers", {})
@@ -109,14 +109,14 @@ def seen(got: Received, quorum: bool) -> tuple[Any, ...]:
         deaths,
         first,
         got.arguments["redelivered"],
-        count if quorum else 0,
+        count if counts_returns else 0,
     )
 
 
-def wanted(copy: Copy, quorum: bool) -> tuple[Any, ...]:
+def wanted(copy: Copy, counts_returns: bool) -> tuple[Any, ...]:
     """Return what a client should see of a copy."""
     expiration = str(copy.expiration_ms).encode() if copy.expiration_ms >= 0 else None
-    count = copy.count if quorum else 0
+    count = copy.count if counts_returns else 0
     return (
         copy.body,
         copy.persistent,
@@ -230,9 +230,11 @@ class Run:
         for name, queue in node.broker.vhost("/").queues.items():
             assert isinstance(queue, LocalQueue)
             deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
-            found.append((name, (getattr(queue.ready, "turn", 0), *deadlines)))
+            info = queue.info()
+            delayed = info.messages_delayed, info.next_delayed_at, info.last_delayed_at
+            found.append((name, (getattr(queue.ready, "turn", 0), *deadlines, delayed)))
             while (got := wire.get(name)).name == "basic.get-ok":
-                found.append((name, seen(got, queue.kind.counts_returns)))
+                found.append((name, seen(got, queue.counts_returns)))
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -241,9 +243,10 @@ class Run:
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, line in model.lines.items():
             deadlines = sorted(copy.deadline_ms - START_MS for copy in (*line.ready, *line.returned))
-            found.append((name, (line.turn, *deadlines)))
+            dues = sorted([copy.due_ms for copy in line.delayed]) or [None]
+            found.append((name, (line.turn, *deadlines, (len(line.delayed), dues[0], dues[-1]))))
             while (copy := model.get(name, no_ack=True)) is not None:
-                found.append((name, wanted(copy, line.spec.quorum)))
+                found.append((name, wanted(copy, line.spec.counts_returns)))
         return found
 
     def _explain(self, found: list[tuple[str, tuple[Any, ...]]], states: list[State], when: str) -> NoReturn:
@@ -346,12 +349,14 @@ class Run:
         for tag in tags:
             if how == "ack":
                 wire.send(1, "basic.ack", delivery_tag=tag)
+            elif how == "fail":
+                wire.send(1, "basic.reject", delivery_tag=tag, requeue=True)
             else:
                 wire.send(1, "basic.nack", delivery_tag=tag, requeue=how == "requeue")
         wire.send(1, "tx.commit")
         taken = [held.pop(tag) for tag in tags]
         self.committing = Commit(
-            len(self.history), [copy.body for copy, _ in copies], [] if how == "requeue" else taken
+            len(self.history), [copy.body for copy, _ in copies], [] if how in ("requeue", "fail") else taken
         )
         self.model.commit(copies, taken, how)
 
@@ -374,7 +379,7 @@ class Run:
         if line.spec.quorum:
             self.history.append(self.model.state())
             self.model.advance(0)
-        self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
+        self._compare(name, seen(got, line.spec.counts_returns), wanted(copy, line.spec.counts_returns))
         self.held[who][got.arguments["delivery_tag"]] = line, copy.sequence
 
     def take(self, name: str, count: int) -> None:
@@ -390,7 +395,7 @@ class Run:
         assert len(received) == count
         for got, copy in zip(received, expected, strict=False):
             assert got.name == "basic.get-ok", (got, copy)
-            self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
+            self._compare(name, seen(got, line.spec.counts_returns), wanted(copy, line.spec.counts_returns))
         assert all(got.name == "basic.get-empty" for got in received[len(expected) :]), received
 
     def _compare(self, name: str, found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
@@ -429,6 +434,13 @@ class Run:
             self.wires["consumer"].send(1, "basic.nack", delivery_tag=tag, multiple=multiple, requeue=requeue)
             self.model.settle(taken, "requeue" if requeue else "reject")
 
+    def fail(self, number: int) -> None:
+        """Requeue a message by basic.reject, which counts as a failure."""
+        if self.held["consumer"]:
+            tag, taken = self._taken(number, False)
+            self.wires["consumer"].send(1, "basic.reject", delivery_tag=tag, requeue=True)
+            self.model.settle(taken, "fail")
+
     def purge(self, name: str) -> None:
         if name in self.model.lines:
             got = self.wires["admin"].call(1, "queue.purge", queue=name)
@@ -457,7 +469,7 @@ class Run:
         self.ending = how, seed
         self.files.cut_at = self.files.steps + after
 
-    def fail(self, what: str, after: int) -> None:
+    def break_disk(self, what: str, after: int) -> None:
         """Make a write or sync fail, soon."""
         if what == "write":
             self.files.fail_write = self.files.writes + after
@@ -476,7 +488,7 @@ class Run:
                 name = got.arguments["consumer_tag"]
                 assert expected.get(name), f"a delivery of {name} that is not due: {got}"
                 line, copy = expected[name].popleft()
-                self._compare(name, seen(got, line.spec.quorum), wanted(copy, line.spec.quorum))
+                self._compare(name, seen(got, line.spec.counts_returns), wanted(copy, line.spec.counts_returns))
                 self.held["consumer"][got.arguments["delivery_tag"]] = line, copy.sequence
             else:
                 self.answered(got)
@@ -519,7 +531,7 @@ class Run:
 
 def shown(message: tuple[Any, ...]) -> str:
     if not isinstance(message[0], bytes):
-        return f"turn {message[0]}, deadlines {[ms for ms in message[1:] if ms >= 0]}"
+        return f"turn {message[0]}, deadlines {[ms for ms in message[1:-1] if ms >= 0]}, delayed {message[-1]}"
     body, persistent, priority, expiration, deaths, _, redelivered, count = message
     facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
     facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]

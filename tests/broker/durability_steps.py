@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.model import NONE, Spec
+from tests.model import NONE, Retry, Spec
 
 Step = tuple[Any, ...]
 
@@ -12,7 +12,19 @@ Step = tuple[Any, ...]
 def arguments(spec: Spec) -> Table:
     table: Table = {}
     if spec.quorum:
-        table |= {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("I", spec.delivery_limit)}
+        table["x-queue-type"] = longstr("quorum")
+    if spec.delivery_limit is not None:
+        table["x-delivery-limit"] = Field("I", spec.delivery_limit)
+    if spec.retry is not None:
+        table |= {
+            "x-delayed-retry-type": longstr(spec.retry.returns),
+            "x-delayed-retry-min": Field("I", spec.retry.min_ms),
+            "x-delayed-retry-max": Field("I", spec.retry.max_ms),
+        }
+        if spec.retry.multiplier:
+            table["x-delayed-retry-multiplier"] = Field("d", spec.retry.multiplier)
+    if spec.expires_anywhere:
+        table["x-message-ttl-mode"] = longstr("any")
     numbers = {
         "x-max-priority": spec.max_priority or NONE,
         "x-message-ttl": spec.ttl_ms,
@@ -25,10 +37,17 @@ def arguments(spec: Spec) -> Table:
 
 
 def specs(chance: random.Random) -> tuple[Spec, ...]:
-    """Return the queues of a run: one that retries, three that dead-letter for other reasons, two without."""
+    """Return the queues of a run: one that retries, three that dead-letter for other reasons, two without.
+
+    Two more delay what is returned to them: one up to a limit of deliveries, one with a limit of its length.
+    """
 
     def kind() -> dict[str, Any]:
         return chance.choice(({}, {"max_priority": 5}, {"quorum": True}))
+
+    def retry() -> Retry:
+        min_ms = chance.choice((7, 37))
+        return Retry(chance.choice(("all", "failed", "returned")), min_ms, min_ms * 10, chance.choice((0, 1, 2.5)))
 
     return (
         Spec("work", letters="retry", **kind()),
@@ -38,7 +57,9 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
         Spec("limited", quorum=True, delivery_limit=chance.choice((2, NONE)), letters="exhausted"),
         Spec("loose", **kind()),
         Spec("plain", **kind()),
-        *(Spec(name) for name in ("overflow", "expired", "exhausted")),
+        Spec("backoff", delivery_limit=chance.choice((1, 3)), letters="given_up", retry=retry(), **kind()),
+        Spec("slow", max_length=chance.choice((NONE, 5)), ttl_ms=chance.choice((NONE, 310)), retry=retry(), **kind()),
+        *(Spec(name) for name in ("overflow", "expired", "exhausted", "given_up")),
     )
 
 
@@ -46,13 +67,13 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
 PERSISTENT = 0.8
 
 
-FANOUT = ("work", "capped", "plain")
+FANOUT = ("work", "capped", "plain", "slow")
 
 
-TARGETS = ("work", "work", "capped", "timed", "limited", "loose", "plain", "plain")
+TARGETS = ("work", "work", "capped", "timed", "limited", "loose", "plain", "plain", "backoff", "backoff", "slow")
 
 
-QUEUES = ("work", "retry", "capped", "timed", "limited", "loose", "plain", "overflow", "expired", "exhausted")
+QUEUES = (*dict.fromkeys(TARGETS), "retry", "overflow", "expired", "exhausted", "given_up")
 
 
 def steps(chance: random.Random, count: int) -> list[Step]:
@@ -68,6 +89,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
         "cancel": 2,
         "ack": 20,
         "nack": 14,
+        "fail": 7,
         "purge": 1,
         "delete": 2,
         "declare": 3,
@@ -75,7 +97,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
         "disk": disk,
         "crash": crash,
         "cut": fault,
-        "fail": fault,
+        "break_disk": fault,
     }
     names = chance.choices(list(moods), list(moods.values()), k=count)
     return [(name, *_details(name, chance)) for name in names]
@@ -100,7 +122,7 @@ def _details(name: str, chance: random.Random) -> tuple[Any, ...]:
             return _message(chance)
         case "transact":
             targets = tuple(chance.choice((*TARGETS, "*")) for _ in range(chance.randint(0, 4)))
-            how = chance.choice(("ack", "ack", "requeue", "reject"))
+            how = chance.choice(("ack", "ack", "requeue", "fail", "reject"))
             return targets, *_message(chance), chance.randint(0, 3), how, chance.random() < 0.9
         case "get":
             return chance.choice(QUEUES), chance.choice(("consumer", "consumer", "transaction"))
@@ -123,5 +145,7 @@ def _details(name: str, chance: random.Random) -> tuple[Any, ...]:
         case "cut":
             return chance.randint(1, 12), chance.choice(("kill", "power")), any_number
         case "fail":
+            return (any_number,)
+        case "break_disk":
             return chance.choice(("write", "sync")), chance.randint(1, 5)
     return ()

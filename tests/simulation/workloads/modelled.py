@@ -70,12 +70,13 @@ class Modelled(Workload):
 
 
 def _specs(name: str, seed: int) -> tuple[Spec, ...]:
-    """Return the queues, with unique names."""
+    """Return the queues, with unique names, and without delays, which begin at a time that only the broker knows."""
     return tuple(
         spec._replace(
             name=f"{name}-{spec.name}",
             letters=f"{name}-{spec.letters}" if spec.letters else "",
             ttl_ms=spec.ttl_ms * SLOWER if spec.ttl_ms != NONE else NONE,
+            retry=None,
         )
         for spec in specs(random.Random(seed))
     )
@@ -490,12 +491,12 @@ class ModelledClient(Client):
         )
 
     def _compare_got(self, answer: Received, queue: str, no_ack: bool, expected: Copy | None) -> None:
-        quorum = self._model.lines[queue].spec.quorum
+        counts_returns = self._model.lines[queue].spec.counts_returns
         if expected is None or answer.name == "basic.get-empty":
             if (expected is None) is not (answer.name == "basic.get-empty"):
                 raise self.world.broken(f"{self.name}: {answer.name} from {queue} instead of {expected}")
             return
-        self._compare(queue, answer, expected, quorum)
+        self._compare(queue, answer, expected, counts_returns)
         if not no_ack:
             self._held[answer.arguments["delivery_tag"]] = queue, expected.sequence
 
@@ -509,13 +510,13 @@ class ModelledClient(Client):
             if not self._due.get(queue):
                 raise self.world.broken(f"{self.name}: a delivery from {queue} that is not due")
             line, each = self._due[queue].popleft()
-            self._compare(queue, got, each, line.spec.quorum)
+            self._compare(queue, got, each, line.spec.counts_returns)
             self._held[got.arguments["delivery_tag"]] = queue, each.sequence
         return {queue: len(due) for queue, due in self._due.items() if due}
 
-    def _compare(self, queue: str, got: Received, expected: Copy, quorum: bool) -> None:
-        if seen(got, quorum) != wanted(expected, quorum):
-            texts = shown(seen(got, quorum)), shown(wanted(expected, quorum))
+    def _compare(self, queue: str, got: Received, expected: Copy, counts_returns: bool) -> None:
+        if seen(got, counts_returns) != wanted(expected, counts_returns):
+            texts = shown(seen(got, counts_returns)), shown(wanted(expected, counts_returns))
             raise self.world.broken(f"{self.name}: {queue}: got {texts[0]} instead of {texts[1]}")
 
     def _differences(self, model: Model, process: BrokerProcess) -> str:
@@ -525,12 +526,13 @@ class ModelledClient(Client):
             queue = queues.get(name)
             if queue is None:
                 return f"{name} does not exist"
+            counts = line.spec.counts_returns
             found = [
-                (each.message.body.partition(b" ")[0], each.redelivered, each.delivery_count if line.spec.quorum else 0)
+                (each.message.body.partition(b" ")[0], each.redelivered, each.delivery_count if counts else 0)
                 for each in queue.ready_entries()
             ]
             expected = [
-                (each.body.partition(b" ")[0], each.redelivered, each.count if line.spec.quorum else 0)
+                (each.body.partition(b" ")[0], each.redelivered, each.count if counts else 0)
                 for each in _in_order(line)
             ]
             if found != expected:
