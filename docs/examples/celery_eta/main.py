@@ -19,7 +19,9 @@ LATE_S = 60
 
 
 def start_worker():
-    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--pool=solo", "--loglevel=ERROR"]
+    # Celery warns if it is started by a superuser, as in a container.
+    python = [sys.executable, "-W", "ignore"]
+    command = [*python, "-m", "celery", "-A", "tasks", "worker", "--pool=solo", "--loglevel=ERROR"]
     options = ["--without-mingle", "--without-gossip", "--without-heartbeat"]
     return subprocess.Popen(
         [*command, *options], cwd=Path(__file__).parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -56,6 +58,10 @@ def main():
                 worker.wait()
         with tasks.app.connection_for_write() as connection:
             connection.default_channel.queue_delete("reminders")
+            connection.default_channel.exchange_delete("reminders")
+        tasks.app.backend.result_consumer.stop()
+        tasks.app.pool.force_close_all()
+        tasks.app.close()
 
 
 if __name__ == "__main__":
