@@ -4,14 +4,15 @@ import re
 
 from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
 from interop.examples import transcripts
-from interop.examples.target import has_delayed_exchange
+from interop.examples.target import has_delayed_exchange, has_extensions
 
 NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")
+NEED_EXTENSIONS = ("docs/examples/retry_backoff/",)
 
 
 def main() -> None:
     version("pika")
-    has_plugin = has_delayed_exchange()
+    has_plugin, extended = has_delayed_exchange(), has_extensions()
     for transcript in transcripts.read():
         for suffix, programs in (("", transcript), ("-js", transcript.in_javascript())):
             if programs is None:
@@ -19,6 +20,9 @@ def main() -> None:
             name = f"{re.sub('[^a-z]+', '-', programs.title.lower())}{suffix}"
             if not has_plugin and any(path in programs.commands[0] for path in NEED_DELAYED_EXCHANGE):
                 not_applicable(name, "the exchange type x-delayed-message is a plugin")
+                continue
+            if not extended and any(path in programs.commands[0] for path in NEED_EXTENSIONS):
+                not_applicable(name, "it is an extension of amqpbroker")
                 continue
             with check(name):
                 transcripts.run(programs, {"AMQP_URL": AMQP_URL, "MANAGEMENT_URL": MANAGEMENT_URL})

@@ -20,6 +20,16 @@ def has_delayed_exchange() -> bool:
         return True
 
 
+def has_extensions() -> bool:
+    """Return whether it has amqpbroker's extensions: RabbitMQ refuses a delivery limit of a classic queue."""
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
+        try:
+            connection.channel().queue_declare("", exclusive=True, arguments={"x-delivery-limit": 1})
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
+        return True
+
+
 def is_for_testing() -> bool:
     """Return whether its API has the paths for tests, which RabbitMQ does not have."""
     request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")

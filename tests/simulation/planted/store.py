@@ -31,12 +31,6 @@ STORE = (
     ),
     Planted("a delay not stored", "gathering.py", "        group.delayed[copy] = due_ms\n", "        pass\n"),
     Planted(
-        "a due time lost by compaction",
-        "compaction.py",
-        "                    dues.append((new, due_ms))",
-        "                    pass",
-    ),
-    Planted(
         "a failed write is taken as done",
         "writer.py",
         "if isinstance(error, UnwrittenError):\n            self._wait(error)\n            return",
