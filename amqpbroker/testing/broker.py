@@ -290,6 +290,20 @@ class Broker(Hinted):
         return self._query("messages()", lambda instance: now(instance.inspector.messages(queue, vhost)))
 
     @checked_arguments
+    def delayed(self, queue: str, *, vhost: str | None = None) -> list[Message]:
+        """Return the delayed messages of a queue, such as returned ones that are retried later, by their `due` times.
+
+        They stay unchanged. Advance the clock to make them ready.
+
+        - `queue`: name of the queue.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such queue, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("delayed()", lambda instance: now(instance.inspector.delayed(queue, vhost)))
+
+    @checked_arguments
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
         """Return the state of all queues, by vhost and name.
 

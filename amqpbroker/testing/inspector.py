@@ -1,13 +1,15 @@
 """Queries of tests about the broker's state, and the state that a failed assertion reports."""
 
 import asyncio
+import datetime
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
+from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout
 from amqpbroker.testing.hints import did_you_mean
@@ -77,22 +79,33 @@ class Inspector:
 
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
+        name, found = self._need(queue, vhost)
+        shown = [self._seen(entry, name, found) for entry in found.ready_entries()]
+        return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
+
+    def delayed(self, queue: str, vhost: str | None = None) -> Messages:
+        """Return the delayed messages of a queue, in the order of their due times.
+
+        Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
+        """
+        name, found = self._need(queue, vhost)
+        in_order = sorted(found.delayed_entries(), key=lambda item: (item[0], item[1].sequence))
+        shown = [replace(self._seen(entry, name, found), due=_time(due_ms)) for due_ms, entry in in_order]
+        return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
+
+    def _need(self, queue: str, vhost: str | None) -> tuple[str, Queue]:
+        """Return the queue and its vhost. Raises AssertionError, ValueError."""
         check_text("queue", queue)
         check_text("vhost", vhost, optional=True)
         name, found = self._find(queue, vhost)
         if found is None:
             raise AssertionError(f"{self._no_queue(queue, vhost)}\n{self.report(vhost)}")
+        return name, found
+
+    def _seen(self, entry: Entry, vhost: str, queue: Queue) -> Message:
         compat = self._broker.config.compat
-        shown = [
-            seen(
-                counted(entry.message, found, entry.acquired_count, entry.delivery_count, compat),
-                name,
-                (queue,),
-                entry.redelivered,
-            )
-            for entry in found.ready_entries()
-        ]
-        return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
+        message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)
+        return seen(message, vhost, (queue.name,), entry.redelivered)
 
     async def wait_until(
         self,
@@ -274,6 +287,10 @@ async def until(holds: Callable[[], bool], timeout_s: float) -> bool:
             return False
         await asyncio.sleep(POLL_S)
     return True
+
+
+def _time(due_ms: int) -> datetime.datetime:
+    return datetime.datetime.fromtimestamp(due_ms / 1000, datetime.UTC)
 
 
 def _state(vhost: str, queue: Queue) -> QueueState:

@@ -26,6 +26,7 @@ class Message:
       Decimal, lists and dicts.
     - `queues`: names of the queues that a published message was routed to, or of the queue that has it.
     - `redelivered`: True if its next consumer gets it as redelivered.
+    - `due`: time of the broker's clock, in UTC, at which a delayed message is ready; None for other messages.
     """
 
     vhost: str
@@ -36,11 +37,13 @@ class Message:
     headers: Mapping[str, Any] = field(default_factory=dict)
     queues: Sequence[str] = ()
     redelivered: bool = False
+    due: datetime.datetime | None = None
 
     def __repr__(self) -> str:
         body = repr(self.body[:SHOWN_BYTES]) + ("..." if len(self.body) > SHOWN_BYTES else "")
         more = [f"{name}={value!r}" for name, value in self.properties.items()]
         more += [f"headers={dict(self.headers)!r}"] if self.headers else []
+        more += [f"due={self.due.isoformat(timespec='milliseconds')}"] if self.due is not None else []
         return f"<{' '.join((where(self.exchange, self.routing_key), body, *more))}>"
 
 

@@ -76,9 +76,15 @@ def carry(before: Broker, after: Broker) -> None:
         for queue in vhost.queues.values():
             heir = now.queues.get(queue.name) if queue.durable else None
             if heir is not None:
-                there = [*queue.ready_entries(), *queue.delayed_entries()]
                 all_of = queue.kind.stores_all
-                heir.inherit([_copy(entry, heir) for entry in there if all_of or entry.message.persistent])
+                heir.inherit(
+                    [_copy(entry, heir) for entry in queue.ready_entries() if all_of or entry.message.persistent],
+                    [
+                        (due_ms, _copy(entry, heir))
+                        for due_ms, entry in queue.delayed_entries()
+                        if all_of or entry.message.persistent
+                    ],
+                )
         for exchange in vhost.exchanges.values():
             held = exchange.type.held
             if exchange.durable and isinstance(held, HeldMessages):

@@ -67,6 +67,12 @@ class Vhost(Hinted):
         __tracebackhide__ = True
         return self.broker.messages(queue, vhost=self.name)
 
+    @checked_arguments
+    def delayed(self, queue: str) -> "list[Message]":
+        """Return the delayed messages of a queue, by their due times. See `Broker.delayed`."""
+        __tracebackhide__ = True
+        return self.broker.delayed(queue, vhost=self.name)
+
     def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""
         return self.broker.queues(vhost=self.name)

@@ -192,6 +192,46 @@ class RawConsumer(LedgerClient):
         return b"".join(request("basic.ack", delivery_tag=tag) for tag in tags)
 
 
+class ReturningConsumer(LedgerClient):
+    """Rejects some messages, which the queue delays, and acks the others; syncs both by confirmed publishes."""
+
+    def __init__(self, chance: random.Random, ledger: Ledger, markers: str) -> None:
+        super().__init__(chance, ledger)
+        self.markers = markers
+
+    def work(self, port: int) -> None:
+        ledger, chance = self.ledger, self.chance
+        with LoadClient(port) as client:
+            client.declare(ledger.queue, durable=True, arguments=ledger.arguments)
+            client.declare(self.markers, durable=True, arguments={"x-max-length": Field("I", 10)})
+            client.call("confirm.select", "confirm.select-ok")
+            client.call("basic.qos", "basic.qos-ok", prefetch_count=PREFETCH)
+            session = ledger.session()
+            client.send(request("basic.consume", queue=ledger.queue, consumer_tag="c"))
+            marks: deque[Mark] = deque()
+            marked = 0
+            for event in events_of(client):
+                if event.name == "basic.ack":
+                    while marks and marked < event.arguments["delivery_tag"]:
+                        marks.popleft().synced()
+                        marked += 1
+                if event.name != "basic.deliver":
+                    continue
+                number, tag = (
+                    session.delivered(event.body, event.arguments["redelivered"]),
+                    event.arguments["delivery_tag"],
+                )
+                if chance.random() < 0.3:
+                    session.give_back(number)
+                    client.send(request("basic.reject", delivery_tag=tag, requeue=True))
+                else:
+                    session.ack(number)
+                    client.send(request("basic.ack", delivery_tag=tag))
+                if chance.random() < 0.1:
+                    marks.append(session.mark())
+                    client.send(published(self.markers, b"marker", delivery_mode=2))
+
+
 class PairPublisher(CrashClient):
     """Publishes to two queues in one transaction: both get a message, or neither."""
 

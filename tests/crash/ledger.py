@@ -9,9 +9,13 @@ Messages are numbered from 1 and published once each. The criteria:
   handled in order and batches are written in order, so the ack is on the disk too, and the message must not be
   delivered again. A message whose ack was sent but not synced may be delivered again.
 - **Delivered and synced**: the same for a delivery. If such a message is delivered again, its redelivered flag is set.
-- **Order**: nothing is requeued while there is a consumer, so numbers only grow within a session.
+- **Returned and synced**: the same for a return to a queue that delays it (`delay_s`). Such a message is not delivered
+  again before its time, also if the broker was killed meanwhile.
+- **Order**: in other queues nothing is requeued while there is a consumer, so numbers only grow within a session.
 - The body belongs to the number, and no byte differs.
 """
+
+import time
 
 PATTERN = bytes(range(256)) * 1024
 
@@ -24,10 +28,15 @@ def body(number: int) -> bytes:
 
 
 class Ledger:
-    """All rounds of one queue. wrong: violations of the criteria."""
+    """All rounds of one queue. wrong: violations of the criteria. delay_s: delay of a returned message in seconds."""
 
-    def __init__(self, queue: str, **arguments: object) -> None:
+    def __init__(self, queue: str, delay_s: float = 0.0, **arguments: object) -> None:
         self.queue = queue
+        self.delay_s = delay_s
+        #: Time of each return that may not be synced yet, and time before which a message must not be delivered.
+        self.returned: dict[int, float] = {}
+        self.not_before: dict[int, float] = {}
+        self.waited: int = 0
         self.arguments = arguments
         self.sent: int = 0
         self.confirmed: set[int] = set()
@@ -63,7 +72,8 @@ class Ledger:
         return (
             f"{self.queue}: sent {self.sent}, confirmed {len(self.confirmed)}, deliveries {self.deliveries}, acked"
             f" {len(self.acked)}, acked and synced {len(self.gone)}, came again after an unsynced ack {self.again},"
-            f" drained {len(self.drained)} (unconfirmed {len(self.drained - self.confirmed)}), wrong {len(self.wrong)}"
+            f" drained {len(self.drained)} (unconfirmed {len(self.drained - self.confirmed)}), waited {self.waited},"
+            f" wrong {len(self.wrong)}"
         )
 
 
@@ -87,7 +97,8 @@ class Session:
             ledger.complain(number, "has another body")
         if number in ledger.gone:
             ledger.complain(number, "is back, though its ack was synced")
-        if number <= self._last:
+        self._check_time(number)
+        if number <= self._last and not ledger.delay_s:
             ledger.complain(number, f"came after message {self._last}")
         if number in ledger.seen and not redelivered:
             ledger.complain(number, "does not say that it is redelivered")
@@ -95,6 +106,20 @@ class Session:
         self._last = number
         self._delivered.append(number)
         return number
+
+    def _check_time(self, number: int) -> None:
+        ledger = self._ledger
+        ledger.returned.pop(number, None)
+        not_before = ledger.not_before.pop(number, None)
+        if not_before is not None:
+            ledger.waited += 1
+            early_s = not_before - time.monotonic()
+            if early_s > 0:
+                ledger.complain(number, f"is back {early_s:.3f} s too early")
+
+    def give_back(self, number: int) -> None:
+        """Record a return. Call it before the return is sent."""
+        self._ledger.returned[number] = time.monotonic()
 
     def ack(self, number: int) -> None:
         """Record an ack. Call it before the ack is sent."""
@@ -115,7 +140,12 @@ class Mark:
         self._ledger = ledger
         self._delivered = delivered
         self._acked = acked
+        self._returned = list(ledger.returned.items())
 
     def synced(self) -> None:
         self._ledger.seen.update(self._delivered)
-        self._ledger.gone.update(self._acked)
+        ledger = self._ledger
+        ledger.gone.update(self._acked)
+        for number, at in self._returned:
+            if ledger.returned.get(number) == at:
+                ledger.not_before[number] = ledger.returned.pop(number) + ledger.delay_s

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
-from amqpbroker.wire.values import longstr
+from amqpbroker.wire.values import Field, longstr
 from tests.crash.clients import (
     CrashClient,
     PairPublisher,
@@ -26,6 +26,7 @@ from tests.crash.clients import (
     PikaPublisher,
     RawConsumer,
     RawPublisher,
+    ReturningConsumer,
     events_of,
 )
 from tests.crash.ledger import Ledger
@@ -37,6 +38,10 @@ SEED = int(os.environ.get("SEED", "1"))
 
 #: Lifetime of a broker in seconds, from the start of its clients.
 LIFE_S = (0.15, 1.2)
+
+#: Delay of returned messages, about the time of a round.
+DELAY_S = 1.5
+RETRY = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("I", int(DELAY_S * 1000))}
 
 
 def is_broken_connection(error):
@@ -57,7 +62,12 @@ class Rounds:
         self.pika = Ledger("pika")
         self.one = Ledger("one")
         self.other = Ledger("other")
-        self.ledgers = (self.classic, self.quorum, self.pika, self.one, self.other)
+        self.retried = Ledger("retried", DELAY_S, **RETRY)
+        self.ranked = Ledger("ranked", DELAY_S, **RETRY, **{"x-max-priority": Field("I", 3)})
+        unlimited = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("I", -1)}
+        self.replicated = Ledger("replicated", DELAY_S, **RETRY, **unlimited)
+        delayed = (self.retried, self.ranked, self.replicated)
+        self.ledgers = (self.classic, self.quorum, self.pika, self.one, self.other, *delayed)
         self.clients: list[CrashClient] = [
             RawPublisher(self.chance, self.classic),
             RawConsumer(self.chance, self.classic, "markers"),
@@ -66,6 +76,8 @@ class Rounds:
             PikaPublisher(self.chance, self.pika),
             PikaConsumer(self.chance, self.pika),
             PairPublisher(self.chance, self.one, self.other),
+            *[RawPublisher(self.chance, ledger) for ledger in delayed],
+            *[ReturningConsumer(self.chance, ledger, "markers") for ledger in delayed],
         ]
 
     def broker(self, in_order=True):
@@ -97,6 +109,7 @@ class Rounds:
     def drain(self):
         """Consume all remaining messages from a broker that is stopped in order."""
         with self.broker() as broker:
+            time.sleep(DELAY_S)  # no message is delayed any more
             for ledger in self.ledgers:
                 with LoadClient(broker.port) as client:
                     left = client.depth(ledger.queue)
@@ -114,7 +127,12 @@ class Rounds:
     def are_a_test(self):
         """Return whether every queue has had enough traffic for meaningful results."""
         acking = (self.classic, self.quorum, self.pika)
-        return all(len(ledger.confirmed) > ROUNDS for ledger in self.ledgers) and all(ledger.gone for ledger in acking)
+        delaying = (self.retried, self.ranked, self.replicated)
+        return (
+            all(len(ledger.confirmed) > ROUNDS for ledger in self.ledgers)
+            and all(ledger.gone for ledger in acking)
+            and all(ledger.waited for ledger in delaying)
+        )
 
     def journal_bytes(self):
         return sum(path.stat().st_size for path in (self.data / "journal").iterdir())

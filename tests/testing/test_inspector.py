@@ -239,6 +239,36 @@ def test_messages_of_a_missing_queue_is_an_error(b, vhost):
     fails(lambda: b.messages("q"), "there is no queue 'q'", "no queue is there")
 
 
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_delayed_messages_are_shown_by_due_time_until_the_clock_reaches_it(b, channel, kind):
+    retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 60_000, "x-delivery-limit": 5}
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": kind, **retry})
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("", "q", body)
+    assert repr(b.delayed("q")) == "[] (queue 'q' has ready=3 unacked=0 consumers=0)"
+    first, second = [channel.basic_get("q")[0].delivery_tag for _ in range(2)]
+    channel.basic_nack(second)
+    b.clock.advance(seconds=30)
+    channel.basic_nack(first)
+    assert [m.body for m in b.messages("q")] == [b"3"]
+    early, late = b.delayed("q")
+    assert [(m.body, m.redelivered, m.headers) for m in (early, late)] == [
+        (b"2", True, {"x-delivery-count": 1}),
+        (b"1", True, {"x-delivery-count": 1}),
+    ]
+    assert datetime.timedelta(seconds=29) < late.due - early.due < datetime.timedelta(seconds=31)
+    assert repr(early).endswith(f" due={early.due.isoformat(timespec='milliseconds')}>")
+    b.clock.advance(seconds=30.1)
+    assert [m.body for m in b.delayed("q")] == [b"1"]
+    b.clock.advance(seconds=30)
+    assert (b.delayed("q"), {m.due for m in b.messages("q")}) == ([], {None})
+    assert len(b.messages("q")) == 3
+
+
+def test_delayed_messages_of_a_missing_queue_is_an_error(b, vhost):
+    fails(lambda: b.delayed("q"), "there is no queue 'q'", "no queue is there")
+
+
 # --- what came by -----------------------------------------------------------------------------------------------------
 
 

@@ -149,18 +149,27 @@ def test_stop_during_a_restart_ends_the_restart(b):
     assert b.queues() == []
 
 
-def test_delayed_returned_messages_are_ready_after_a_restart() -> None:
-    with Broker(compat="4.3") as b:
+@pytest.mark.parametrize("queue_type", ["classic", "quorum"])
+def test_messages_are_still_delayed_after_a_restart(queue_type: str) -> None:
+    with Broker() as b:
         connection = connected(b.url)
         channel = connection.channel()
         retry = {"x-delayed-retry-type": "all", "x-delayed-retry-min": 3_600_000}
-        channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum", **retry})
+        channel.queue_declare("q", durable=True, arguments={"x-queue-type": queue_type, **retry})
+        channel.confirm_delivery()
         for body in b"1", b"2":
-            channel.basic_publish("", "q", body)
+            channel.basic_publish("", "q", body, pika.BasicProperties(delivery_mode=2))
         channel.basic_nack(channel.basic_get("q")[0].delivery_tag)
-        assert [message.body for message in b.messages("q")] == [b"2"]
+        (before,) = b.delayed("q")
+        b.clock.advance(seconds=3_000)
         restart(b, connection)
-        assert [message.body for message in b.messages("q")] == [b"1", b"2"]
+        assert [message.body for message in b.messages("q")] == [b"2"]
+        (after,) = b.delayed("q")
+        assert (after.body, after.redelivered, after.due) == (b"1", True, before.due)
+        b.clock.advance(seconds=590)
+        assert [message.body for message in b.delayed("q")] == [b"1"]
+        b.clock.advance(seconds=20)
+        assert (sorted(message.body for message in b.messages("q")), b.delayed("q")) == ([b"1", b"2"], [])
 
 
 def test_restart_requested_after_stop_does_not_keep_the_broker_running(b):

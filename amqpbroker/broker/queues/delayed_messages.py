@@ -165,11 +165,6 @@ class DelayedMessages:
         self.count = self.size = self._heap_size = 0
         self._arm()
 
-    def __iter__(self) -> Iterator[Entry]:
-        """Iterate over all entries, in no particular order; paged entries are read temporarily."""
-        for _, entry in self.with_due_times():
-            yield entry
-
     def with_due_times(self) -> Iterator[tuple[int, Entry]]:
         """Iterate over all entries and their due times, by the clock's `now_ms`, in no particular order.
 

@@ -118,9 +118,9 @@ class LocalQueue(Queue):
     def ready_entries(self) -> Iterable[Entry]:
         return self.ready
 
-    def delayed_entries(self) -> Iterable[Entry]:
-        delayed = self.offering.delayed
-        return () if delayed is None else delayed
+    def delayed_entries(self) -> Iterable[tuple[int, Entry]]:
+        delayed, ahead_ms = self.offering.delayed, self.clock.ahead_ms
+        return [] if delayed is None else [(due_ms + ahead_ms, entry) for due_ms, entry in delayed.with_due_times()]
 
     @property
     def consumer_list(self) -> list[Consumer]:
@@ -354,15 +354,19 @@ class LocalQueue(Queue):
         self.expiry.expire()
         self.limit.trim()
 
-    def inherit(self, entries: list[Entry]) -> None:
+    def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
         entries = sorted(entries, key=lambda entry: entry.sequence)
+        newest = max([entry.sequence for entry in (*entries, *[entry for _, entry in delayed])], default=0)
         for entry in entries:
             self.ready.push(entry)
             if entry.deadline_ms:
                 self.expiry.added()
-        if entries:
-            self.ledger.start(len(entries), entries[-1].sequence)
-            self.ready.start_after(entries[-1].sequence)
+        if newest:
+            self.ledger.start(len(entries) + len(delayed), newest)
+            self.ready.start_after(newest)
+        if delayed:
+            now_ms = self.clock.wall_ms()
+            self.returns.delay([(entry, due_ms - now_ms) for due_ms, entry in delayed])
         self.recovered()
 
     def unreadable(self, error: Exception) -> None:

@@ -165,10 +165,10 @@ class Queue(BindingDestination):
         """Recover the stored copies; see Holder."""
 
     @abstractmethod
-    def inherit(self, entries: "list[Entry]") -> None:
+    def inherit(self, entries: "list[Entry]", delayed: "Sequence[tuple[int, Entry]]" = ()) -> None:
         """Take over the messages of the queue that this one replaces, with their positions, before any other message.
 
-        entries: the ready ones in the order in which they would leave, then the delayed ones.
+        entries: the ready ones in the order in which they would leave. delayed: as in `delayed_entries`.
         """
 
     @abstractmethod
@@ -183,11 +183,14 @@ class Queue(BindingDestination):
 
     @property
     def delayed_count(self) -> int:
-        """The number of returned messages that are delayed before they are ready again."""
+        """The number of messages that are delayed before they are ready, such as returned ones."""
         return 0
 
-    def delayed_entries(self) -> "Iterable[Entry]":
-        """Return the delayed messages, in no particular order, without removing them."""
+    def delayed_entries(self) -> "Iterable[tuple[int, Entry]]":
+        """Return the delayed messages and their due times, by the wall clock, without removing them.
+
+        They are in no particular order.
+        """
         return ()
 
     @property

@@ -139,14 +139,17 @@ class Returns:
         A dead letter of an exhausted message that returns to this queue waits behind the messages that its consumers
         can take now, as for rejected messages.
         """
-        if not exhausted:
-            self._limit.trim()
-            self._offering.offer_after_settling(consumers)
-            return
-        with self._dead_letters:
-            self._ledger.dead_letter(self._offering.ready.ranked(exhausted), DELIVERY_LIMIT)
-            self._limit.trim()
-            self._offering.offer_after_settling(consumers)
+        if exhausted:
+            with self._dead_letters:
+                self._ledger.dead_letter(self._offering.ready.ranked(exhausted), DELIVERY_LIMIT)
+                self._deliver(consumers)
+        else:
+            self._deliver(consumers)
+
+    def _deliver(self, consumers: dict[Consumer, None]) -> None:
+        """Drop messages over the limit, then deliver messages to consumers."""
+        self._limit.trim()
+        self._offering.offer_after_settling(consumers)
 
 
 class QuorumReturns(Returns):

@@ -190,6 +190,12 @@ class AsyncBroker(Hinted):
         return await self._query("messages()", lambda instance: now(instance.inspector.messages(queue, vhost)))
 
     @checked_arguments
+    async def delayed(self, queue: str, *, vhost: str | None = None) -> list[Message]:
+        """Return the delayed messages of a queue, by their `due` times. See `Broker.delayed`."""
+        __tracebackhide__ = True
+        return await self._query("delayed()", lambda instance: now(instance.inspector.delayed(queue, vhost)))
+
+    @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:
         """Return the state of all queues, by vhost and name. See `Broker.queues`."""
         return await self._query("queues()", lambda instance: now(instance.inspector.queues(vhost)))

@@ -67,6 +67,12 @@ class AsyncVhost(Hinted):
         __tracebackhide__ = True
         return await self.broker.messages(queue, vhost=self.name)
 
+    @checked_arguments
+    async def delayed(self, queue: str) -> "list[Message]":
+        """Return the delayed messages of a queue, by their due times. See `Broker.delayed`."""
+        __tracebackhide__ = True
+        return await self.broker.delayed(queue, vhost=self.name)
+
     async def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""
         return await self.broker.queues(vhost=self.name)

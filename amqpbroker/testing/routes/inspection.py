@@ -78,11 +78,22 @@ async def published(instance: Instance, call: Call) -> list[dict[str, Any]]:
 async def messages(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that are ready in a queue, in the order of their delivery; they stay unchanged."""
     await instance.time_travel.quiesce()
+    return _shown(instance.inspector.messages(_queue(call), call.vhost.name))
+
+
+async def delayed(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """The delayed messages of a queue, by their due times; they stay unchanged. `due` is in milliseconds since 1970."""
+    await instance.time_travel.quiesce()
+    return _shown(instance.inspector.delayed(_queue(call), call.vhost.name))
+
+
+def _queue(call: Call) -> str:
+    """Return the name of the queue of a request. Raises ApiError 404."""
     name, vhost = call.path["name"], call.vhost
     if name not in vhost.queues:
         hint = did_you_mean(name, vhost.queues, quoted=True)
         raise missing(f"there is no queue {name!r} in vhost {vhost.name!r}{hint}")
-    return _shown(instance.inspector.messages(name, vhost.name))
+    return name
 
 
 async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
@@ -146,7 +157,9 @@ def _message(message: Message) -> dict[str, Any]:
     properties = dict(message.properties)
     if message.headers:
         properties["headers"] = message.headers
+    due = {} if message.due is None else {"due": round(message.due.timestamp() * 1000)}
     return {
+        **due,
         "vhost": shown_name(message.vhost),
         "exchange": shown_name(message.exchange),
         "routing_key": shown_name(message.routing_key),
@@ -181,6 +194,7 @@ ROUTES = (
     Route("/testing/wait-until", post=wait_until),
     Route("/testing/published", get=published),
     Route("/testing/queues/{vhost}/{name}/messages", get=messages),
+    Route("/testing/queues/{vhost}/{name}/delayed", get=delayed),
     Route("/testing/unroutable", get=unroutable),
     Route("/testing/channel-errors", get=channel_errors),
 )

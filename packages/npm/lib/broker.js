@@ -63,6 +63,12 @@ class Broker {
     return (await this.api("GET", path)).map(message);
   }
 
+  /** Return the delayed messages of a queue by their `due` times, and leave them there. */
+  async delayed(queue, { vhost = "/" } = {}) {
+    const path = `/testing/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(queue)}/delayed`;
+    return (await this.api("GET", path)).map(message);
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   async queues({ vhost } = {}) {
     const found = await this.api("GET", vhost === undefined ? "/queues" : `/queues/${encodeURIComponent(vhost)}`);
@@ -131,6 +137,7 @@ function message(found) {
     redelivered: found.redelivered,
     routingKey: found.routing_key,
     vhost: found.vhost,
+    ...(found.due === undefined ? {} : { due: new Date(found.due) }),
   };
 }
 

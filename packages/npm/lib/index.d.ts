@@ -44,6 +44,8 @@ export interface Message {
   redelivered: boolean;
   routingKey: string;
   vhost: string;
+  /** Time at which a delayed message is ready, by the broker's clock. */
+  due?: Date;
 }
 
 export interface ChannelError {
@@ -152,6 +154,7 @@ export class Vhost implements AsyncDisposable {
   waitUntil(wanted: Wanted): Promise<QueueState>;
   published(filter?: Published): Promise<Message[]>;
   messages(queue: string): Promise<Message[]>;
+  delayed(queue: string): Promise<Message[]>;
   queues(): Promise<QueueState[]>;
   unroutable(): Promise<Message[]>;
   channelErrors(): Promise<ChannelError[]>;
@@ -179,6 +182,7 @@ export class Broker implements AsyncDisposable {
   waitUntil(wanted: Wanted & { vhost?: string }): Promise<QueueState>;
   published(filter?: Published & { vhost?: string }): Promise<Message[]>;
   messages(queue: string, where?: { vhost?: string }): Promise<Message[]>;
+  delayed(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   queues(where?: { vhost?: string }): Promise<QueueState[]>;
   unroutable(where?: { vhost?: string }): Promise<Message[]>;
   channelErrors(where?: { vhost?: string }): Promise<ChannelError[]>;

@@ -26,6 +26,11 @@ class Vhost {
     return this.broker.messages(queue, { vhost: this.name });
   }
 
+  /** Return the delayed messages of a queue by their `due` times, and leave them there. */
+  delayed(queue) {
+    return this.broker.delayed(queue, { vhost: this.name });
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   queues() {
     return this.broker.queues({ vhost: this.name });

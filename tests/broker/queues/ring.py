@@ -200,7 +200,7 @@ class RingQueue(Queue):
             self._ready.append(entry)
         self._entered = copies.sequences[-1]
 
-    def inherit(self, entries: list[Entry]) -> None:
+    def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
         self._ready.extend(entries)
         self._entered = max([entry.sequence for entry in entries], default=0)
 

@@ -26,6 +26,9 @@ WITHIN_NS = 60 * SECOND
 #: The same in all, in such times.
 MOST_TIMES = 10
 
+#: Due time of a delayed message that is not in the store.
+NOT_STORED = -1
+
 #: Facts by the names of objects of a broker, such as ("message", "/", "queue", 3).
 Dump = dict[tuple[Any, ...], dict[str, Any]]
 
@@ -159,16 +162,20 @@ def _messages(process: BrokerProcess, live: bool) -> Dump:
         if not queue.durable or queue.owner is not None:
             continue
         key = "message", queue.vhost.name, queue.name
-        for entry in (*queue.ready_entries(), *queue.delayed_entries()):
+        delayed = {entry: due_ms for due_ms, entry in queue.delayed_entries()}
+        # The stored due times follow no step of the clock, and stay when they have passed.
+        stored = process.store._dues if live else {entry.position: due_ms for entry, due_ms in delayed.items()}
+        for entry in (*queue.ready_entries(), *delayed):
             if entry.position:
-                found[*key, entry.sequence] = _message(queue, entry, entry.acquired_count > 0)
+                due_ms = stored.get(entry.position, NOT_STORED if entry in delayed else 0)
+                found[*key, entry.sequence] = _message(queue, entry, entry.acquired_count > 0, due_ms)
         for entry in unacked.get(queue, ()):
             if entry.position:
-                found[*key, entry.sequence] = _message(queue, entry, live)
+                found[*key, entry.sequence] = _message(queue, entry, live, stored.get(entry.position, 0))
     return found
 
 
-def _message(queue: LocalQueue, entry: Entry, redelivered: bool) -> dict[str, Any]:
+def _message(queue: LocalQueue, entry: Entry, redelivered: bool, due_ms: int) -> dict[str, Any]:
     message = entry.message
     return {
         "address": message.address,
@@ -176,7 +183,8 @@ def _message(queue: LocalQueue, entry: Entry, redelivered: bool) -> dict[str, An
         "body": message.body,
         "deadline": entry.deadline_ms,
         "flag of redelivery": redelivered,
-        "delivery count": entry.delivery_count if queue.kind.counts_returns else 0,
+        "delivery count": entry.delivery_count if queue.counts_returns or queue.settings.retry is not None else 0,
+        "due time": due_ms,
     }
 
 

@@ -110,6 +110,24 @@ QUEUES = (
         "        rest.reverse()\n",
     ),
     Planted(
+        "a retry too early",
+        "retry_delay.py",
+        "        if not self.jitter:\n            return delay_ms",
+        "        return delay_ms // 2",
+    ),
+    Planted(
+        "a retry that never comes",
+        "delayed_messages.py",
+        "        if readable:\n            self._arm()",
+        "        pass",
+    ),
+    Planted(
+        "a retry that is late after a restart",
+        "delayed_messages.py",
+        "copies.dues_ms[index] - ahead_ms for",
+        "copies.dues_ms[index] - ahead_ms + 500 for",
+    ),
+    Planted(
         "a used queue that expires",
         "queue_expiry.py",
         "if due_ms > self._clock.now_ms():",
@@ -140,8 +158,8 @@ QUEUES = (
     Planted(
         "a limit that returned messages pass",
         "returns.py",
-        'then deliver messages to consumers."""\n        self._limit.trim()\n',
-        'then deliver messages to consumers."""\n',
+        'Drop messages over the limit, then deliver messages to consumers."""\n        self._limit.trim()\n',
+        'Drop messages over the limit, then deliver messages to consumers."""\n',
     ),
     Planted(
         "a delivery limit one too low",

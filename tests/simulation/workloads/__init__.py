@@ -1,6 +1,7 @@
 """The workloads, one row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.alarms import Alarms
+from tests.simulation.workloads.backoff import Backoff
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
@@ -48,6 +49,7 @@ WORKLOADS = {
     "expiring": Expiring,
     "order": Order,
     "standstills": Standstills,
+    "backoff": Backoff,
     "poison": Poison,
     "overdue": Overdue,
     "requests": Requests,

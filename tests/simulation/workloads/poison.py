@@ -1,11 +1,11 @@
-"""A quorum queue whose messages are returned: correct counts, no early delivery, dead-lettered at the limit."""
+"""A queue of any kind whose messages are returned: correct counts, no early delivery, dead-lettered at the limit."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from amqpbroker.wire.values import Field, longstr
+from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Received, published
 from tests.simulation.client import Client, troubles
 from tests.simulation.scheduler import MS
@@ -13,6 +13,17 @@ from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.publisher import ConfirmingPublisher
 from tests.simulation.world import World
 
+#: Arguments of the kinds of queues.
+KINDS: dict[str, Table] = {
+    "classic": {},
+    "priority": {"x-max-priority": Field("I", 3)},
+    "single active consumer": {"x-single-active-consumer": Field("t", True)},
+    "quorum": {
+        "x-queue-type": longstr("quorum"),
+        "x-dead-letter-strategy": longstr("at-least-once"),
+        "x-overflow": longstr("reject-publish"),
+    },
+}
 RETURNS = ("reject", "reject", "nack", "nack_all", "recover", "close", "ack")
 #: The broker's clock counts whole milliseconds.
 GRAIN_NS = 2 * MS
@@ -41,7 +52,10 @@ class Poison(Workload):
         self.world = world
         self.name = name
         self.limit: int = plan["limit"]
-        self.retry: tuple[str, int, int] | None = plan["retry"] if world.config.compat.delayed_retry else None
+        self.kind: str = plan.get("kind", "quorum")
+        self.retry: tuple[str, int, int] | None = plan["retry"]
+        self.multiplier: float | None = plan.get("multiplier")
+        self.jitter: float = plan.get("jitter", 0)
         self.cases: dict[str, Case] = {}
         self.publisher = ConfirmingPublisher(world, f"{name}p", self.declare, self._made, self._confirmed)
         self.receiver = Returner(self, plan["prefetch"])
@@ -49,11 +63,14 @@ class Poison(Workload):
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
-        """Return the settings of such a workload. retry: only if the broker's release has it."""
+        """Return the settings of such a workload. multiplier, jitter: of the retry."""
         return {
             "limit": chance.choice((0, 1, 2, 5)),
             "prefetch": chance.choice((1, 3, 20)),
             "retry": chance.choice((None, ("all", 100, 1_000), ("failed", 500, 700), ("returned", 300, 300))),
+            "kind": chance.choice(list(KINDS)),
+            "multiplier": chance.choice((None, None, 1, 2.5)),
+            "jitter": chance.choice((0, 0, 0.5)),
         }
 
     @staticmethod
@@ -94,18 +111,20 @@ class Poison(Workload):
     def declare(self, client: Client, then: Callable[[], None]) -> None:
         """Declare both queues."""
         arguments = {
-            "x-queue-type": longstr("quorum"),
+            **KINDS[self.kind],
             "x-delivery-limit": Field("I", self.limit),
             "x-dead-letter-exchange": longstr(""),
             "x-dead-letter-routing-key": longstr(f"{self.name}-dead"),
-            "x-dead-letter-strategy": longstr("at-least-once"),
-            "x-overflow": longstr("reject-publish"),
         }
         if self.retry is not None:
             returns, least_ms, most_ms = self.retry
             arguments["x-delayed-retry-type"] = longstr(returns)
             arguments["x-delayed-retry-min"] = Field("I", least_ms)
             arguments["x-delayed-retry-max"] = Field("I", most_ms)
+            if self.multiplier is not None:
+                arguments["x-delayed-retry-multiplier"] = Field("d", self.multiplier)
+            if self.jitter:
+                arguments["x-delayed-retry-jitter"] = Field("d", self.jitter)
         client.call(
             lambda _: None, "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
         )
@@ -157,7 +176,8 @@ class Poison(Workload):
         returns, least_ms, most_ms = self.retry
         if returns not in ("all", "failed" if failed else "returned"):
             return
-        delay = min(least_ms * max(1, count), most_ms) * MS
+        grown_ms = least_ms * (max(1, count) if self.multiplier is None else self.multiplier ** max(0, count - 1))
+        delay = int(min(grown_ms, most_ms) * (1 - self.jitter) * MS)
         if self.world.scheduler.now < since + delay - GRAIN_NS:
             raise self.world.broken(f"{self.name}: {message} comes back early")
 

@@ -38,6 +38,7 @@ async def test_a_client_on_the_same_event_loop_publishes_while_the_test_waits(br
     await publishing
     assert (state.vhost, state.name, state.ready) == ("/", "q", 1)
     assert [message.body for message in await broker.messages("q")] == [b"hello"]
+    assert await broker.delayed("q") == []
     assert [queue.name for queue in await broker.queues()] == ["q"]
     assert len(await broker.published(routing_key="q", count=1)) == 1
 
