@@ -29,10 +29,7 @@ LAST_VALUE: Final[tuple[str | Argument, ...]] = ()
 #: Messages that are delivered from a point in time on.
 DELIVERY_TIME: Final[tuple[str | Argument, ...]] = ()
 
-#: A declaration of an existing queue with other values.
-REDECLARATION: Final[tuple[str | Argument, ...]] = ()
-
-_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME, *REDECLARATION)
+_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME)
 
 OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL
