@@ -39,7 +39,8 @@ BY_CONFIGURATION = (
 
 
 def broker_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Broker:
-    return make_broker(compat=COMPATS[series].configured(permit or {}), **settings)
+    """Return a broker that behaves as RabbitMQ does, without extensions."""
+    return make_broker(compat=COMPATS[series].configured(permit or {}, extensions=False), **settings)
 
 
 def client_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Wire:

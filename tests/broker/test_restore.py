@@ -12,7 +12,7 @@ from amqpbroker.broker.restore import restore
 from amqpbroker.broker.users.permissions import Grant, TopicGrant
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
-from amqpbroker.compat import COMPATS
+from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.config import Config
 from amqpbroker.errors import AmqpError, not_stored
 from amqpbroker.store.definitions.definitions import (
@@ -313,7 +313,7 @@ def test_policy_with_keys_unknown_to_the_emulated_release_is_restored(node: Node
     definition = {"delayed-retry-type": "all", "delayed-retry-min": 10}
     node.restart(compat=COMPATS["4.3"])
     node.broker.policies.put(Policy("/", "p", "", definition))
-    vhost = node.restart()
+    vhost = node.restart(compat=OLDEST_COMPAT)
     declared = queue(vhost, "q", arguments={"x-queue-type": longstr("quorum")})
     assert (declared.effective_policy, declared.returns.retry) == (definition, None)
     assert node.restart(compat=COMPATS["4.3"]).queues["q"].returns.retry is not None  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.policies.policies import NO_POLICY, Policy
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
-from amqpbroker.compat import COMPATS
+from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, declare, get, publish, ready
 from tests.harness import Wire, make_broker
@@ -144,7 +144,9 @@ def test_policy_applies_to_queues_and_exchanges_by_its_apply_to(
     assert [kind for kind, thing in things.items() if thing.policy is not None] == expected
 
 
-def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue(broker: Broker, vhost: Vhost) -> None:
+def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue() -> None:
+    broker = make_broker(compat=OLDEST_COMPAT)
+    vhost = broker.vhosts["/"]
     low = put(broker, {"max-length": 77}, "low", priority=-5)
     put(broker, {"max-length": 5, "delivery-limit": 3})
     assert declare(vhost, "q1").policy == low

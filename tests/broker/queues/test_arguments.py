@@ -7,6 +7,7 @@ import pytest
 from amqpbroker.broker.queues.arguments import with_queue_type
 from amqpbroker.broker.queues.declaration import Declaration, parse_declaration
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -16,7 +17,7 @@ QUORUM = {"x-queue-type": longstr("quorum")}
 
 
 def parse(arguments: Table, **declare: Any) -> Declaration:
-    flags: dict[str, Any] = {"durable": True, "exclusive": False, "auto_delete": False}
+    flags: dict[str, Any] = {"durable": True, "exclusive": False, "auto_delete": False, "compat": OLDEST_COMPAT}
     return parse_declaration("q", "/", arguments=arguments, **flags | declare)
 
 

@@ -133,8 +133,8 @@ def test_finite_delivery_limit_of_two_is_used(policy: int, argument: int, limit:
     assert queue_settings(QUORUM, arguments, {"delivery-limit": policy}).delivery_limit == limit
 
 
-def test_a_classic_queue_has_no_delivery_limit() -> None:
-    assert queue_settings(CLASSIC, {}, {"delivery-limit": 5}).delivery_limit == -1
+def test_a_classic_queue_has_no_delivery_limit_in_rabbitmq() -> None:
+    assert queue_settings(CLASSIC, {}, {"delivery-limit": 5}, OLDEST_COMPAT).delivery_limit == -1
 
 
 @pytest.mark.parametrize(

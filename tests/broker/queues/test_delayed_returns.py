@@ -155,7 +155,8 @@ def test_returned_message_is_ready_after_the_delay(vhost: Vhost) -> None:
 
 @pytest.mark.parametrize("series", ["4.0", "4.1", "4.2"])
 def test_returned_message_is_not_delayed_before_release_4_3(series: str) -> None:
-    queue = declare(vhost_of(series), **RETRY)
+    compat = COMPATS[series].configured({}, extensions=False)
+    queue = declare(make_broker(compat=compat).vhosts["/"], **RETRY)
     publish(queue, b"1")
     take_back(queue)
     assert (ready(queue), queue.offering.delayed, queue.info().delayed_retry) == ([b"1"], None, None)

@@ -302,7 +302,7 @@ async def test_quorum_queue_shows_messages_by_priority_from_4_3_on():
 async def test_quorum_queue_shows_delayed_messages_from_4_3_on():
     declared = {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 1000}
     for series in "4.2", "4.3":
-        api = Api(Config(compat=COMPATS[series]))
+        api = Api(Config(compat=COMPATS[series].configured({}, extensions=False)))
         await api.put("queues/%2F/q", {"durable": True, "arguments": declared})
         await api.put("queues/%2F/plain", {"durable": True, "arguments": {"x-queue-type": "quorum"}})
         await api.put("queues/%2F/classic", {"durable": True})
