@@ -78,7 +78,10 @@ class Target:
 
 @contextlib.contextmanager
 def own_amqpbroker() -> Iterator[Target]:
-    """Start this checkout's broker and its management API on free ports, in a process that ends with the block."""
+    """Start this checkout's broker and its management API on free ports, in a process that ends with the block.
+
+    It has no extensions, so that it refuses and ignores what RabbitMQ does.
+    """
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder:
         ready, log = Path(folder, "ready.json"), Path(folder, "log")
         command = [
@@ -91,6 +94,8 @@ def own_amqpbroker() -> Iterator[Target]:
             "--management-port",
             "0",
             "--in-memory",
+            "--set",
+            "extensions=off",
             "--ready-file",
             str(ready),
         ]

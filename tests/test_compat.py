@@ -39,6 +39,7 @@ BY_CONFIGURATION = (
 
 
 def broker_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Broker:
+    """Return a broker that behaves as RabbitMQ does, without extensions."""
     return make_broker(compat=COMPATS[series].configured(permit or {}, extensions=False), **settings)
 
 

@@ -39,6 +39,15 @@ class ChannelConsumers(ConsumerOwner):
         """Set the prefetch of each consumer that is started from now on, for basic.qos."""
         self.prefetch = prefetch
 
+    def limit_running(self, prefetch: int) -> None:
+        """Set the prefetch of each consumer that runs, and deliver the messages that it allows."""
+        by_queue: dict[Queue, list[ChannelConsumer]] = {}
+        for consumer in self.by_tag.values():
+            consumer.limit(prefetch)
+            by_queue.setdefault(consumer.queue, []).append(consumer)
+        for queue, consumers in by_queue.items():
+            queue.offer_all(consumers)
+
     def add(self, consumer: ChannelConsumer) -> None:
         """Add a consumer that its queue has accepted."""
         self.by_tag[consumer.tag] = consumer

@@ -71,7 +71,7 @@ class ChannelConsumer(LimitedConsumer):
         self.prefetch_count: int = prefetch
         # Queues of some types ignore a channel-wide limit that is set after the consumer has started.
         self._channel_limits: bool = queue.kind.channel_prefetch
-        self.prefetch: int = prefetch if prefetch and (queue.kind.prefetch_no_ack or not no_ack) else UNLIMITED
+        self.prefetch: int = self._allowed(prefetch)
         self._prefetch_before: int = self.prefetch
         self.has_taken_over: bool = False
         self.blocked: bool = False
@@ -89,6 +89,20 @@ class ChannelConsumer(LimitedConsumer):
         self._head: bytes = b""
         self._first: bytes = b""
         self._again: bytes = b""
+
+    def _allowed(self, prefetch: int) -> int:
+        """Return the maximum number of outstanding deliveries for this prefetch; 0 means no limit."""
+        return prefetch if prefetch and (self.queue.kind.prefetch_no_ack or not self.no_ack) else UNLIMITED
+
+    def limit(self, prefetch: int) -> None:
+        """Set another prefetch. The caller then calls `queue.offer`.
+
+        A consumer that holds more messages gets no others until it has settled enough. A paused one stays paused.
+        """
+        self.prefetch_count = prefetch
+        self._prefetch_before = self._allowed(prefetch)
+        if not self.paused:
+            self.prefetch = self._prefetch_before
 
     def can_take(self) -> bool:
         if self.unacked >= self.prefetch:
@@ -239,7 +253,7 @@ class OverfullConsumer(StampingConsumer):
 
     Each message that it settles, including these, allows another delivery, but never more than the prefetch at once
     (rabbit_fifo:increase_credit). It may therefore hold as many messages as it has taken over, and fewer once it has
-    settled several without a delivery in between.
+    settled several without a delivery in between. With another prefetch, it is limited like any other consumer.
     """
 
     def can_take(self) -> bool:
@@ -247,7 +261,7 @@ class OverfullConsumer(StampingConsumer):
 
         This is called before every delivery. Between two deliveries `unacked` only falls, so it is at its lowest now.
         """
-        self.prefetch = min(self.prefetch, self.unacked + self.prefetch_count)
+        self.prefetch = min(self.prefetch, self.unacked + (self.prefetch_count or UNLIMITED))
         return super().can_take()
 
 

@@ -10,6 +10,7 @@ from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_e
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.publishing.inspection import inspect
+from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Kind, Permissions
@@ -47,11 +48,19 @@ class Actions:
         elif name.startswith("amq."):
             raise errors.reserved_queue_name(name)
         self.permissions.check("configure", "queue", name)
-        dead_letter_exchange = arguments.get("x-dead-letter-exchange")
-        if dead_letter_exchange is not None and dead_letter_exchange.kind == "S" and name not in vhost.queues:
+        dead_letter_exchange = arguments.get(DEAD_LETTER_EXCHANGE)
+        if dead_letter_exchange is not None and dead_letter_exchange.kind == "S" and self._directs(name, arguments):
             self.permissions.check("read", "queue", name)
             self.permissions.check("write", "exchange", text(dead_letter_exchange.value))
         return vhost.declare_queue(name, durable, exclusive, auto_delete, arguments, self.session, server_named)
+
+    def _directs(self, name: str, arguments: Table) -> bool:
+        """Return whether a declaration may give a queue a dead letter exchange that it does not have."""
+        queue = self.vhost.queues.get(name)
+        if queue is None:
+            return True
+        new, old = (each.get(DEAD_LETTER_EXCHANGE) for each in (arguments, queue.arguments))
+        return self.vhost.redeclaration_mode(name) == UPDATE and new != old
 
     def check_passive(self, kind: Kind, name: str) -> None:
         """Raise AmqpError 403 if passive declarations require a permission and the user has none of the three."""

@@ -47,12 +47,14 @@ from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.declaration import parse_declaration, queue_settings
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
-from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, assert_queue_equivalent
+from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, queue_differences
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kinds import CLASSIC, CLASSIC_PARTS
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.redeclaration import Redeclaration, redeclaration_mode
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.session import Session
 from amqpbroker.broker.sweep import MANY, Sweep
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
@@ -332,13 +334,14 @@ class Vhost(Host):
     ) -> Queue:
         """Declare a queue, or check that the existing queue is equivalent. Raises AmqpError 405, 406 or 506.
 
-        An exclusive queue counts as transient, because it is deleted with its connection anyway. The caller refuses
-        reserved names; this method accepts them for the broker's own queues. stored_id: id of the stored definition
-        that is being restored. unlimited: ignore the queue limits of the vhost.
+        If the existing queue has other arguments, see `Redeclaration`. An exclusive queue counts as transient, because
+        it is deleted with its connection anyway. The caller refuses reserved names; this method accepts them for the
+        broker's own queues. stored_id: id of the stored definition that is being restored. unlimited: ignore the queue
+        limits of the vhost.
         """
         existing = self.queues.get(name)
         if existing is not None:
-            assert_queue_equivalent(
+            differences = queue_differences(
                 existing,
                 self.name,
                 durable=durable,
@@ -350,6 +353,9 @@ class Vhost(Host):
                 relaxed=self.config.relaxed_redeclaration,
                 compat=self.config.compat,
             )
+            if differences:
+                redeclaration = Redeclaration(existing, self.name, arguments, differences, self.config)
+                self._redeclare(existing, redeclaration, session)
             existing.touch()
             self.totals.churn.queue_declared += 1
             return existing
@@ -388,6 +394,24 @@ class Vhost(Host):
             self._exclusive.setdefault(owner, {})[queue] = None
         self.events.queue_created(self.name, queue)
         return queue
+
+    def _redeclare(self, queue: Queue, redeclaration: Redeclaration, session: object | None) -> None:
+        """Accept a declaration of an existing queue that differs. Raises AmqpError 406 or 506."""
+        redeclaration.check()
+        arguments = redeclaration.arguments() if redeclaration.changes else None
+        if arguments is not None and queue.durable:
+            self.definitions.put(queue_definition(self.name, queue, arguments))
+        user = f"user '{self.events.actor}'"
+        redeclaration.log(f"{user} on connection {session.name}" if isinstance(session, Session) else user)
+        if arguments is not None:
+            queue.arguments = arguments
+            with self.dead_letters:
+                self._apply_settings(queue)
+
+    def redeclaration_mode(self, name: str) -> str | None:
+        """Return the mode for declarations of an existing queue, see `Redeclaration`; None without such a queue."""
+        queue = self.queues.get(name)
+        return None if queue is None else redeclaration_mode(queue, self.config)
 
     def _check_queue_limits(self, name: str) -> None:
         """Check the queue limits. Raises AmqpError 406 if the vhost may have no further queue."""
@@ -584,8 +608,12 @@ class Vhost(Host):
                 effective = self.policies.effective(self.name, queue.kind.name, queue.name)
                 if effective != queue.effective:
                     queue.effective = effective
-                    settings = queue_settings(queue.kind, queue.arguments, effective.definition, self.config.compat)
-                    queue.apply_settings(settings)
+                    self._apply_settings(queue)
+
+    def _apply_settings(self, queue: Queue) -> None:
+        """Apply the present arguments and policies of a queue."""
+        definition = queue.effective.definition
+        queue.apply_settings(queue_settings(queue.kind, queue.arguments, definition, self.config.compat))
 
     def _apply_to_exchange(self, exchange: Exchange, effective: Effective) -> None:
         """Apply a policy to an exchange.

@@ -48,12 +48,15 @@ def assembled(config: Config, values: Values, warn: Warn) -> Config:
     """
     _check_frame_max(config)
     _check_backends(values)
+    extensions = values.get("extensions", {"": True})[""]
+    if not extensions:
+        _check_without_extensions(config)
     listeners = _listeners(values, "tcp", config.listeners)
     tls_listeners = _listeners(values, "ssl", ())
     free = any(listener.port == 0 for listener in (*listeners, *tls_listeners))
     return replace(
         config,
-        compat=config.compat.configured(_permit(values), values.get("extensions", {"": True})[""]),
+        compat=config.compat.configured(_permit(values), extensions),
         listeners=listeners,
         tls_listeners=tls_listeners,
         tls=_tls(values, "ssl_options", config.tls, warn),
@@ -85,6 +88,15 @@ def _check_frame_max(config: Config) -> None:
     for key, size in (("frame_max", config.frame_max), ("initial_frame_max", config.initial_frame_max)):
         if 0 < size < config.compat.frame_min:
             raise ConfigError(f"{key} = {size}: with this compat it must be at least {config.compat.frame_min}", key)
+
+
+def _check_without_extensions(config: Config) -> None:
+    """Raise ConfigError if a setting has a value that is an extension, although extensions are off."""
+    default = Config()
+    for key, attribute in (("queue.redeclare", "redeclare"), ("consumer.qos_applies_to", "qos_applies_to")):
+        value, ordinary = getattr(config, attribute), getattr(default, attribute)
+        if value != ordinary:
+            raise ConfigError(f"{key} = {value}: with extensions = off it must be {ordinary}", key)
 
 
 def _check_backends(values: Values) -> None:

@@ -178,6 +178,8 @@ class Config:
     cluster_queue_limit: int = 0
     cluster_exchange_limit: int = 0
     relaxed_redeclaration: bool = False
+    redeclare: str = "strict"
+    qos_applies_to: str = "new"
     set_timestamp: bool | None = None
     set_routing_node: bool | None = None
     tells_sent_time: bool = False

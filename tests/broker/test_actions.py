@@ -3,7 +3,7 @@ import pytest
 from amqpbroker.broker.actions import Actions, exchange_to_publish_to
 from amqpbroker.broker.users.permissions import Grant, Permissions
 from amqpbroker.errors import AmqpError
-from amqpbroker.wire.values import longstr
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import make_broker
 
 
@@ -60,6 +60,20 @@ def test_operation_without_a_required_permission_is_refused(vhost, what):
                 do(actions(vhost, *less))
             assert refused.value.code == 403
     do(actions(vhost, *least))
+
+
+def test_update_to_another_dead_letter_exchange_requires_its_permissions():
+    vhost = make_broker(redeclare="update").vhosts["/"]
+    prepared(vhost)
+    configures = actions(vhost, "^q$", "", "")
+    configures.declare_queue("q", False, False, False, {"x-max-length": Field("I", 5)})
+    for less in (("^q$", "^x$", ""), ("^q$", "", "^q$")):
+        with pytest.raises(AmqpError) as refused:
+            actions(vhost, *less).declare_queue("q", False, False, False, DEAD_LETTERS)
+        assert refused.value.code == 403
+    actions(vhost, "^q$", "^x$", "^q$").declare_queue("q", False, False, False, DEAD_LETTERS)
+    configures.declare_queue("q", False, False, False, DEAD_LETTERS)
+    assert vhost.queues["q"].settings.dead_letter_exchange == "x"
 
 
 def test_queue_name_reserved_for_the_broker_cannot_be_declared(vhost):

@@ -538,3 +538,55 @@ def test_durable_topology_after_random_operations_is_restored(node: Node, seed: 
         node.restart()
         assert topology(node.broker) == before
     assert seen > 0
+
+
+# --- changed arguments ------------------------------------------------------------------------------------------------
+
+
+def test_arguments_changed_by_a_redeclaration_are_restored(node: Node) -> None:
+    vhost = node.restart(redeclare="update")
+    queue(vhost, "q", arguments={"x-max-length": Field("I", 5), "x-mine": longstr("kept")})
+    changed = queue(vhost, "q", arguments={"x-message-ttl": Field("I", 1000)})
+    before = changed.id, changed.arguments, changed.settings
+    assert set(changed.arguments) == {"x-message-ttl", "x-mine", "x-queue-type"}
+    restored = node.restart().queues["q"]
+    assert (restored.id, restored.arguments, restored.settings) == before
+
+
+def test_broker_that_ends_within_a_redeclaration_restores_the_new_arguments(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class EndedError(Exception):
+        pass
+
+    def end(*_: object) -> None:
+        raise EndedError
+
+    vhost = node.restart(redeclare="update")
+    q = queue(vhost, "q", arguments={"x-max-length": Field("I", 5)})
+    monkeypatch.setattr(type(q), "apply_settings", end)
+    with pytest.raises(EndedError):
+        queue(vhost, "q", arguments={"x-max-length": Field("I", 3)})
+    assert node.restart().queues["q"].settings.max_length == 3
+
+
+def test_redeclaration_that_cannot_be_stored_changes_nothing(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise not_stored("full")
+
+    vhost = node.restart(redeclare="update")
+    q = queue(vhost, "q", arguments={"x-max-length": Field("I", 5)})
+    with monkeypatch.context() as patched:
+        patched.setattr(node.definitions, "put", fail)
+        with pytest.raises(AmqpError) as refused:
+            queue(vhost, "q", arguments={"x-max-length": Field("I", 3)})
+    assert refused.value.code == 506
+    assert (q.arguments["x-max-length"], q.settings.max_length) == (Field("I", 5), 5)
+    assert node.restart().queues["q"].settings.max_length == 5
+
+
+def test_transient_queue_is_changed_without_being_stored(node: Node) -> None:
+    vhost = node.restart(redeclare="update")
+    queue(vhost, "q", durable=False)
+    assert queue(vhost, "q", durable=False, arguments={"x-max-length": Field("I", 3)}).settings.max_length == 3
+    assert node.definitions.all(QueueDefinition) == []

@@ -47,6 +47,8 @@ def test_the_default_user_is_guest_with_everything_on_the_default_vhost():
         ("consumer_timeout", "false", "consumer_timeout_ms", 0),
         ("consumer_timeout", "5000", "consumer_timeout_ms", 5000),
         ("consumer_max_per_channel", "2", "consumer_max_per_channel", 2),
+        ("queue.redeclare", "warn", "redeclare", "warn"),
+        ("consumer.qos_applies_to", "running", "qos_applies_to", "running"),
         ("max_message_size", "536870912", "max_message_size", 536_870_912),
         ("default_queue_type", "quorum", "default_queue_type", "quorum"),
         ("product.version", "4.1.0", "product_version", "4.1.0"),
@@ -396,3 +398,13 @@ def test_default_limits_and_operator_policies_are_configured():
 def test_duration_with_units_is_parsed(text, expires_ms):
     config = load([("default_policies.operator.a.expires", text)], {})
     assert config.default_operator_policies[0].definition == (("expires", expires_ms),)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "ordinary"), [("queue.redeclare", "warn", "strict"), ("consumer.qos_applies_to", "running", "new")]
+)
+def test_setting_that_is_an_extension_needs_extensions(key, value, ordinary):
+    assert load([("extensions", "off"), (key, ordinary)], {}) == load([("extensions", "off")], {})
+    with pytest.raises(ConfigError) as refused:
+        load([("extensions", "off"), (key, value)], {})
+    assert str(refused.value) == f"{key} = {value}: with extensions = off it must be {ordinary}"

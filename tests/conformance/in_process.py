@@ -12,6 +12,7 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import TravelClock
+from amqpbroker.compat import DEFAULT_COMPAT
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.management.app import build_app
@@ -22,6 +23,7 @@ from amqpbroker.store.store import MemoryStore, Store
 from conformance.management import Management
 from conformance.network import Link, Network
 from conformance.target import Target
+from tests.conformance.extensions_used import ExtensionsUsed, SentFrames
 from tests.harness import Cut, whole
 from tests.management.api import StillNode
 from tests.memory_log import MemoryLog
@@ -38,7 +40,8 @@ class InProcess(Network):
     """A broker in this process, fed with bytes. Time stands still until a case waits for what is not there yet.
 
     cut: the pieces in which clients' bytes arrive. run: runs a coroutine to its end. stored: the broker keeps durable
-    messages, in a log; else it keeps all in memory.
+    messages, in a log; else it keeps all in memory. extensions: the broker has extensions, and `used` has those that
+    clients use.
     """
 
     def __init__(
@@ -47,13 +50,16 @@ class InProcess(Network):
         run: Callable[[Coroutine], None] = asyncio.run,
         stored: bool = False,
         bounds: Bounds = BOUNDS,
+        extensions: bool = False,
     ) -> None:
         self.cut = cut
         self.run = run
         self.clock = TravelClock()
         self.clock.freeze()
         store = self._stored() if stored else MemoryStore()
-        self.broker = Broker(Config(bounds=bounds), self.clock, store)
+        config = Config(bounds=bounds, compat=DEFAULT_COMPAT.configured({}, extensions))
+        self.broker = Broker(config, self.clock, store)
+        self.used = ExtensionsUsed(config.compat) if extensions else None
         self._soon: deque = deque()
         self.tick = Tick(self._soon.append, self.broker.sync, self._fail)
         store.drive(self.tick.request)
@@ -119,6 +125,7 @@ class LinkInProcess(Link):
         self._connection = Connection(
             network.broker, Peer("127.0.0.1", next(network.ports), "127.0.0.1", 5672), self._on_dirty
         )
+        self._sent = None if network.used is None else SentFrames(network.used)
         self._unread: deque[bytes] = deque()
         self._out = bytearray()
         self._marked = False
@@ -135,6 +142,8 @@ class LinkInProcess(Link):
     def send(self, data: bytes) -> None:
         if self._gone:
             raise BrokenPipeError
+        if self._sent is not None:
+            self._sent.feed(data)
         self._unread.append(data)
         self._network.settle()
         self._read()
@@ -201,6 +210,8 @@ class ManagementInProcess(Management):
 
     def _request(self, method, path, body, headers):
         self._network.settle()
+        if self._network.used is not None:
+            self._network.used.requested(body)
         data = b"" if body is None else json.dumps(body).encode()
         sent = {"Authorization": self._authorization, "Content-Type": "application/json"} | headers
         raw_path, _, query = f"/api/{path}".partition("?")

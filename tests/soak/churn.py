@@ -4,6 +4,7 @@ import socket
 import urllib.request
 from base64 import b64encode
 
+from amqpbroker.broker.queues.redeclaration import KEPT
 from amqpbroker.client.login import PROTOCOL_HEADER, Login
 from amqpbroker.wire.values import Field, Table
 from tests.harness import published
@@ -183,6 +184,20 @@ def policies(soak: Soak) -> None:
                 api.call("DELETE", f"/{kind}/%2F/{policy['name']}")
         delete(client, *queues)
         client.close()
+
+
+def redeclared(soak: Soak) -> None:
+    """Declare a queue again with more differences than are recorded with it."""
+    api = soak.management
+    api.call("PUT", "/policies/%2F/again", {"pattern": "^declared-again$", "definition": {"redeclare": "warn"}})
+    with soak.client() as client:
+        client.declare("declared-again", durable=True)
+        for i in range(3 * KEPT):
+            client.declare("declared-again", durable=True, arguments={"x-max-length": Field("I", i)})
+        assert len(api.call("GET", "/queues/%2F/declared-again")["redeclared_with"]) == KEPT
+        delete(client, "declared-again")
+        client.close()
+    api.call("DELETE", "/policies/%2F/again")
 
 
 def users(soak: Soak) -> None:
@@ -381,6 +396,7 @@ PHASES = [
     Phase("transient topology", lambda soak: topology(soak, durable=False)),
     Phase("topology that goes by itself", going_by_themselves),
     Phase("policies", policies),
+    Phase("redeclared queue", redeclared),
     Phase("users", users),
     Phase("vhosts", vhosts),
     Phase("messages over HTTP", messages_over_http),

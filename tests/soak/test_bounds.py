@@ -59,6 +59,7 @@ DRIVEN = {
     "broker.queues.offering.ROUND": "dealt out",
     "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
+    "broker.queues.redeclaration.KEPT": "redeclared queue",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
     "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
@@ -217,8 +218,8 @@ NOT_BOUNDS = {
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """
-        amqp.decoding._SHOWN management.failure._ERLANG_LINE management.failure._SHOWN
-        store.directory.dump.BODY_BYTES
+        amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE
+        management.failure._SHOWN store.directory.dump.BODY_BYTES
     """,
     "a share of the machine's memory, or what its allocator keeps": """
         server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD

@@ -19,6 +19,7 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
     """Handle basic.qos.
 
     If channel-wide limits are denied, a channel-wide limit is applied to each consumer instead (seen on 4.0.5).
+    RabbitMQ never changes the prefetch of a consumer that runs.
     """
     if arguments["prefetch_size"]:
         raise errors.not_implemented(f"prefetch_size!=0 ({arguments['prefetch_size']})")
@@ -27,6 +28,8 @@ def qos(channel: "Channel", arguments: dict[str, Any]) -> None:
         channel.unacked.limit(arguments["prefetch_count"])
     else:
         channel.consumers.limit(arguments["prefetch_count"])
+        if channel.broker.config.qos_applies_to == "running":
+            channel.consumers.limit_running(arguments["prefetch_count"])
         # RabbitMQ also removes a channel-wide limit then (rabbit_limiter:unlimit_prefetch/1).
         if channel.unacked.global_prefetch:
             channel.unacked.limit(0)

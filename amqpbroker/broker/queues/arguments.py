@@ -218,7 +218,7 @@ class Argument(NamedTuple):
 
     policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.2
     ignores the argument for kinds of queues that do not know it, and does not refuse it. stricter_check: with
-    extensions, for an argument that RabbitMQ does not check.
+    extensions, for an argument that RabbitMQ does not check. fixed: the value cannot change while a queue exists.
     """
 
     name: str
@@ -228,6 +228,7 @@ class Argument(NamedTuple):
     check_of_4_3: Check | None = None
     tolerated: bool = False
     stricter_check: Check | None = None
+    fixed: bool = False
 
     @property
     def key(self) -> str:
@@ -263,26 +264,27 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-max-age", _max_age, None, PolicyKey(is_age, "max age")),
     Argument("x-max-in-memory-length", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
     Argument("x-max-in-memory-bytes", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
-    Argument("x-max-priority", _max_priority, Setting("max_priority", int)),
+    Argument("x-max-priority", _max_priority, Setting("max_priority", int), fixed=True),
     Argument("x-overflow", _one_of("invalid_overflow", *_OVERFLOWS), Setting("overflow", str),
              PolicyKey(is_one_of(*_OVERFLOWS), "overflow value", operators)),
     Argument("x-queue-mode", _one_of("unsupported queue mode '{}'", "default", "lazy"), None,
-             PolicyKey(is_one_of("default", "lazy"), "queue-mode value"), check_of_4_3=_any),
+             PolicyKey(is_one_of("default", "lazy"), "queue-mode value"), check_of_4_3=_any, fixed=True),
     Argument("x-queue-version", _queue_version, None,
-             PolicyKey(is_one_of(1, 2), "queue-version value", operators, of_all=True), check_of_4_3=_queue_version_2),
-    Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool)),
+             PolicyKey(is_one_of(1, 2), "queue-version value", operators, of_all=True), check_of_4_3=_queue_version_2,
+             fixed=True),
+    Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool), fixed=True),
     Argument("x-consumer-timeout", _not_negative,
              Setting("consumer_timeout_ms", int, smaller, time=True, of_all=True),
              PolicyKey(is_integer(0), "consumer timeout", of_all=True)),
     Argument("x-consumer-disconnected-timeout", _not_negative, None,
              PolicyKey(is_integer(0), "consumer disconnected timeout", of_all=True, of_4_3=True)),
-    Argument("x-quorum-initial-group-size", positive),
+    Argument("x-quorum-initial-group-size", positive, fixed=True),
     Argument("x-queue-leader-locator", _one_of("invalid_queue_locator_arg", *_LOCATORS, "min-masters"), None,
-             PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True)),
+             PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True), fixed=True),
     # RabbitMQ checks none of the following arguments.
-    Argument(QUEUE_TYPE, None),
+    Argument(QUEUE_TYPE, None, fixed=True),
     Argument("x-queue-master-locator", None, None,
-             PolicyKey(is_one_of(*_LOCATORS, "min-masters"), "master locator", operators)),
+             PolicyKey(is_one_of(*_LOCATORS, "min-masters"), "master locator", operators), fixed=True),
     Argument("x-delivery-limit", None, Setting("delivery_limit", int, finite),
              PolicyKey(is_integer(), "delivery limit", finite), stricter_check=_integer),
     Argument("x-delayed-retry-type", None, Setting("retry_type", str, by_policy),
@@ -304,10 +306,20 @@ ROWS: tuple[Argument, ...] = (
 
 ARGUMENTS: dict[str, Argument] = {row.name: row for row in ROWS}
 
+#: Values of the policy key and of the setting for declarations of existing queues.
+STRICT, WARN, UPDATE = MODES = ("strict", "warn", "update")
+
 #: Policy keys without a corresponding argument.
 OTHER_KEYS: dict[str, PolicyKey] = {
     "alternate-exchange": PolicyKey(is_text, "alternate exchange name", of_all=True),
     "target-group-size": PolicyKey(is_integer(1), "qq target count value", operators),
+    "redeclare": PolicyKey(
+        is_one_of(*MODES),
+        f"redeclaration mode. Must be one of: {', '.join(MODES)}",
+        operators,
+        of_all=True,
+        extension=True,
+    ),
 }
 
 #: The arguments of basic.consume, in the order in which RabbitMQ checks them.

@@ -67,7 +67,7 @@ def _kind_of(name: str, vhost: str, arguments: Table, default_queue_type: str) -
     raise errors.invalid_queue_argument(QUEUE_TYPE, name, vhost, problem)
 
 
-def _check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat) -> None:
+def check_arguments(name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat) -> None:
     """Raise AmqpError 406 for a value that is not allowed, then for an argument that only other kinds know."""
     _check_values(name, vhost, kind, arguments, compat)
     own = kind.arguments_in(compat)
@@ -138,7 +138,7 @@ def parse_declaration(
     if existing:
         _check_values(name, vhost, kind, arguments, OLDEST_COMPAT)
     else:
-        _check_arguments(name, vhost, kind, arguments, compat)
+        check_arguments(name, vhost, kind, arguments, compat)
         if not durable and not exclusive:
             check_transient(compat)
     check_limits()

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.exchange import ALTERNATE_EXCHANGE
 from amqpbroker.broker.queues.arguments import QUEUE_TYPE, with_queue_type
+from amqpbroker.broker.queues.difference import Difference, difference
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
-from amqpbroker.wire.erlang import erlang_characters, erlang_term
-from amqpbroker.wire.values import TYPE_NAMES, Field, Table, longstr
+from amqpbroker.wire.values import Table, longstr
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
     from amqpbroker.broker.queues.queue import Queue
 
 
-def assert_queue_equivalent(
+def queue_differences(
     existing: "Queue",
     vhost: str,
     *,
@@ -26,11 +26,12 @@ def assert_queue_equivalent(
     default_queue_type: str = "classic",
     relaxed: bool = False,
     compat: Compat = DEFAULT_COMPAT,
-) -> None:
-    """Raise AmqpError 405, 406 unless a declaration is equivalent to `existing`; compared in RabbitMQ's order.
+) -> list[Difference]:
+    """Return the arguments of a declaration that differ from those of `existing`; compared in RabbitMQ's order.
 
-    owned: the queue is not exclusive, or belongs to the connection that declares. Only the arguments that the existing
-    queue's type knows are compared. An exclusive queue counts as transient, even if declared durable. relaxed: a queue
+    Raises AmqpError 405, 406 for a difference other than an argument. owned: the queue is not exclusive, or belongs to
+    the connection that declares. Only the arguments that the existing queue's type knows are compared. An exclusive
+    queue counts as transient, even if declared durable. relaxed: a queue
     may be declared as a classic one if its kind allows that, with flags that only a classic queue may have (seen on
     4.0.5). compat: determines the arguments.
     """
@@ -53,10 +54,9 @@ def assert_queue_equivalent(
         )
         _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
     current = {QUEUE_TYPE: longstr(kind.name), **existing.arguments}
-    for argument in kind.arguments_in(compat):
-        if relaxed and argument == QUEUE_TYPE:
-            continue
-        _assert_same_argument(argument, "queue", name, vhost, declared.get(argument), current.get(argument))
+    compared = [argument for argument in kind.arguments_in(compat) if not (relaxed and argument == QUEUE_TYPE)]
+    found = [difference(argument, declared.get(argument), current.get(argument)) for argument in compared]
+    return [each for each in found if each is not None]
 
 
 def assert_exchange_equivalent(
@@ -78,7 +78,9 @@ def assert_exchange_equivalent(
     _assert_same_flag("auto_delete", "exchange", name, vhost, auto_delete, existing.auto_delete)
     _assert_same_flag("internal", "exchange", name, vhost, internal, existing.internal)
     received, current = arguments.get(ALTERNATE_EXCHANGE), existing.arguments.get(ALTERNATE_EXCHANGE)
-    _assert_same_argument(ALTERNATE_EXCHANGE, "exchange", name, vhost, received, current)
+    found = difference(ALTERNATE_EXCHANGE, received, current)
+    if found is not None:
+        raise found.refusal("exchange", name, vhost)
 
 
 def _type_name(kind: str) -> str:
@@ -93,33 +95,3 @@ def _assert_same_flag(flag: str, kind: str, name: str, vhost: str, received: boo
 
 def _flag(value: bool) -> str:
     return "'true'" if value else "'false'"
-
-
-def _assert_same_argument(
-    argument: str, kind: str, name: str, vhost: str, received: Field | None, current: Field | None
-) -> None:
-    """Raise AmqpError 406 unless the values are the same.
-
-    Values of an argument that is present in both are the same if Erlang prints them alike: 1000 in any width, but
-    neither 1.0 nor <<"1">> for 1.
-    """
-    if received is None or current is None:
-        if received is not current:
-            shown = (_typed(received), _typed(current))
-            raise errors.inequivalent_argument(argument, kind, name, vhost, *shown)
-    elif erlang_term(received) != erlang_term(current):
-        raise errors.inequivalent_argument(argument, kind, name, vhost, _untyped(received), _untyped(current))
-
-
-def _typed(field: Field | None) -> str:
-    if field is None:
-        return "none"
-    return f"the value '{_shown(field)}' of type '{TYPE_NAMES[field.kind]}'"
-
-
-def _untyped(field: Field) -> str:
-    return "none" if field.kind == "V" else f"'{_shown(field)}'"
-
-
-def _shown(field: Field) -> str:
-    return erlang_characters(field.value) if field.kind in "Sx" else erlang_term(field)

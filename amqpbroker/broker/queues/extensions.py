@@ -69,10 +69,7 @@ DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
     ),
 )
 
-#: A declaration of an existing queue with other values.
-REDECLARATION: Final[tuple[str | Argument, ...]] = ()
-
-_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME, *REDECLARATION)
+_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME)
 
 OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL

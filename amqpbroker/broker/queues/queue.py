@@ -10,6 +10,7 @@ from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, Sampl
 from amqpbroker.broker.exchanges.destination import BindingDestination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
+from amqpbroker.broker.queues.difference import Difference
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.store.recovered import Copies
@@ -30,6 +31,7 @@ class Queue(BindingDestination):
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
     unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
+    differences: from declarations that were accepted although they differ, without changing the queue.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -56,6 +58,7 @@ class Queue(BindingDestination):
         self.letters: int = 0
         self.redelivered: int = 0
         self.effective: Effective = NO_POLICY
+        self.differences: tuple[Difference, ...] = ()
 
     @property
     def policy(self) -> Policy | None:
@@ -252,7 +255,11 @@ class Queue(BindingDestination):
     def touch(self) -> None:
         """Note that the queue was used (declared): the period of x-expires starts anew."""
 
+    def record_differences(self, differences: "tuple[Difference, ...]") -> None:
+        """Replace the recorded differences."""
+        self.differences = differences
+
     def apply_settings(self, settings: QueueSettings) -> None:
-        """Use new settings from now on, because a policy changed; limits are enforced at once."""
+        """Use new settings from now on, because a policy or an argument changed; limits are enforced at once."""
         self.settings = settings
         self.counts_returns = self.kind.counts_returns or settings.delivery_limit >= 0

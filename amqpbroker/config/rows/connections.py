@@ -1,6 +1,6 @@
 """Connections and channels: what they agree on, and how many there may be."""
 
-from amqpbroker.config.accepted import BOOLEAN, MAX_INT, bytesize, integer
+from amqpbroker.config.accepted import BOOLEAN, MAX_INT, bytesize, integer, one_of
 from amqpbroker.config.setting import Setting
 
 # fmt: off
@@ -28,6 +28,9 @@ ROWS: tuple[Setting, ...] = (
             "consumer_timeout_ms"),
     Setting("consumer_max_per_channel", integer(1, MAX_INT, infinity=0), "infinity",
             "Maximum number of consumers per channel.", "consumer_max_per_channel"),
+    Setting("consumer.qos_applies_to", one_of("new", "running"), "new",
+            "Consumers that basic.qos sets the prefetch of, unless it is a limit of the channel. `new`: those that are"
+            " started afterwards. `running`: also those that the channel has already.", "qos_applies_to"),
     Setting("channel_tick_interval", integer(1, MAX_INT, "ms"), "60000",
             "Interval at which a channel checks consumer_timeout, which may take effect later by this time.",
             "channel_tick_interval_ms"),

@@ -21,6 +21,10 @@ ROWS: tuple[Setting, ...] = (
     Setting("extensions", ON_OFF, "on",
             "Accept arguments, policy keys and settings that RabbitMQ does not have. `off`: they are treated as by the"
             " RabbitMQ version of `compat`."),
+    Setting("queue.redeclare", one_of("strict", "warn", "update"), "strict",
+            "Declarations of an existing queue with other arguments. `strict`: they are refused with 406. `warn`: they"
+            " are accepted, change nothing, and are logged. `update`: the queue gets the declared arguments. The policy"
+            " key `redeclare` has precedence.", "redeclare"),
     Setting("cluster_queue_limit", integer(1, MAX_INT, infinity=0), "infinity",
             "Maximum number of queues.", "cluster_queue_limit"),
     Setting("cluster_exchange_limit", integer(1, MAX_INT, infinity=0), "infinity",

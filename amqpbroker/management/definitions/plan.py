@@ -16,6 +16,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.exchanges.exchange import ExchangeType, alternate_exchange
 from amqpbroker.broker.exchanges.registry import build_exchange_type, known_exchange_types, missing_exchange_type
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, Policies, Policy
+from amqpbroker.broker.queues.arguments import STRICT
 from amqpbroker.broker.queues.declaration import parse_declaration
 from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.broker.shovels.definition import speaks_amqp10
@@ -318,7 +319,7 @@ class Plan:
     def _queue(self, entry: _Entry) -> Step | None:
         vhost, name = self._vhost_of(entry), entry.text("name")
         if self._finds_queue(vhost, name):
-            return None
+            return None if (vhost, name) in self._queues else partial(self._redeclare_queue, vhost, name, entry)
         if name.startswith("amq."):
             return self._left_out.add("queue", vhost, name, "its name is reserved for what the broker itself names")
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
@@ -344,6 +345,22 @@ class Plan:
     def _declare_queue(self, vhost: str, name: str, durable: bool, auto_delete: bool, arguments: Table) -> None:
         if name not in self._broker.vhosts[vhost].queues:
             self._broker.vhosts[vhost].declare_queue(name, durable, False, auto_delete, arguments, unlimited=True)
+
+    def _redeclare_queue(self, vhost: str, name: str, entry: _Entry) -> None:
+        """Declare a queue that existed before the import, unless RabbitMQ's rule is in force, which ignores the entry.
+
+        A queue with other flags, or with a difference that cannot be accepted, stays as it is.
+        """
+        found = self._broker.vhosts[vhost]
+        if found.redeclaration_mode(name) in (None, STRICT):
+            return
+        durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
+        try:
+            found.declare_queue(name, durable, False, auto_delete, entry.arguments(), unlimited=True)
+        except AmqpError as error:
+            if error.code not in (405, 406):
+                raise
+            warning(f"queue {quoted(name)} in vhost {quoted(vhost)}", f"it exists: {error.explanation}")()
 
     def _binding(self, entry: _Entry) -> Step | None:
         vhost, source = self._vhost_of(entry), entry.text("source")

@@ -3,6 +3,7 @@
 from typing import Any
 
 from amqpbroker.broker.infos import ConsumerInfo
+from amqpbroker.broker.queues.difference import Difference
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.session import Session
 from amqpbroker.management.formats.rates import Details, with_details
@@ -54,10 +55,18 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         row["policy"] = effective.policy.name
     if effective.operator_policy is not None:
         row["operator_policy"] = effective.operator_policy.name
+    if queue.differences:
+        row["redeclared_with"] = [_difference(each) for each in queue.differences]
     stats = queue.message_stats()
     if stats:
         row["message_stats"] = with_details(stats, details)
     return row
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    values = {"queue": difference.current, "declared": difference.declared}
+    shown = plain({side: field for side, field in values.items() if field is not None})
+    return {"argument": difference.argument, "queue": None, "declared": None, **shown}
 
 
 def detailed_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str, Any]:

@@ -17,7 +17,7 @@ QUORUM = {"x-queue-type": longstr("quorum")}
 
 
 def parse(arguments: Table, **declare: Any) -> Declaration:
-    flags: dict[str, Any] = {"durable": True, "exclusive": False, "auto_delete": False}
+    flags: dict[str, Any] = {"durable": True, "exclusive": False, "auto_delete": False, "compat": OLDEST_COMPAT}
     return parse_declaration("q", "/", arguments=arguments, **flags | declare)
 
 

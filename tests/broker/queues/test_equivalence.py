@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 
 from amqpbroker.broker.exchanges.exchange import Exchange
-from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, assert_queue_equivalent
+from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, queue_differences
 from amqpbroker.broker.queues.kinds import CLASSIC
 from amqpbroker.broker.queues.kinds import QUORUM as QUORUM_QUEUE
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -33,7 +34,9 @@ def declare_again(
         arguments=was["arguments"],
         kind=QUORUM_QUEUE if was["arguments"].get("x-queue-type") == longstr("quorum") else CLASSIC,
     )
-    assert_queue_equivalent(cast(Queue, existing), "/", owned=owned, default_queue_type=default_queue_type, **now)
+    how = {"owned": owned, "default_queue_type": default_queue_type, "compat": OLDEST_COMPAT}
+    for difference in queue_differences(cast(Queue, existing), "/", **how, **now):
+        raise difference.refusal("queue", "q", "/")
 
 
 def refusal(was: dict[str, Any], now: dict[str, Any], **how: Any) -> str:

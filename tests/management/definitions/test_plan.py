@@ -23,8 +23,8 @@ WHOLE = json.loads((HERE / "rabbitmq-4.0.5.json").read_text())
 ORDERS = json.loads((HERE / "rabbitmq-4.0.5-vhost.json").read_text())
 
 
-def make_broker():
-    return Broker(Config(), ManualClock(1_000_000), MemoryStore())
+def make_broker(**settings):
+    return Broker(Config(**settings), ManualClock(1_000_000), MemoryStore())
 
 
 @pytest.fixture
@@ -112,6 +112,34 @@ async def test_import_leaves_existing_queues_and_exchanges_unchanged(broker):
     await load(broker, document)
     assert vhost.queues["q"] is queue
     assert vhost.exchanges["x"].type.name == "fanout"
+
+
+def declared_again(**queue):
+    return {"queues": [{"vhost": "/", "name": "q", "durable": True, **queue}]}
+
+
+async def test_import_updates_existing_queues_in_the_redeclaration_mode_update(caplog):
+    broker = make_broker(redeclare="update")
+    queue = broker.vhosts["/"].declare_queue("q", True, False, False, {})
+    await load(broker, declared_again(arguments={"x-max-length": 5}))
+    assert queue.settings.max_length == 5
+    for refused in ({"durable": False}, {"arguments": {"x-max-priority": 5}}, {"arguments": {"x-max-length": -1}}):
+        caplog.clear()
+        await load(broker, declared_again(**refused))
+        assert 'left out of the definitions: queue "q" in vhost "/": it exists: ' in caplog.text
+    assert queue.settings.max_length == 5
+
+
+async def test_import_records_differences_in_the_redeclaration_mode_warn(caplog):
+    broker = make_broker(redeclare="warn")
+    queue = broker.vhosts["/"].declare_queue("q", True, False, False, {})
+    document = declared_again(arguments={"x-max-length": 5})
+    document["policies"] = [
+        {"vhost": "/", "name": "p", "pattern": "^r", "definition": {"redeclare": "strict"}, "apply-to": "queues"}
+    ]
+    await load(broker, document)
+    assert (queue.settings.max_length, len(queue.differences)) == (-1, 1)
+    assert "was declared by user 'rmq-internal' with arguments that differ" in caplog.text
 
 
 async def test_import_omits_reserved_names_and_default_exchange_bindings(broker):

@@ -88,6 +88,29 @@ async def test_inequivalent_declaration_of_an_existing_queue_is_refused(api):
     )
 
 
+async def test_put_of_an_existing_queue_follows_the_redeclaration_mode():
+    api = Api(Config(redeclare="update"))
+    await api.put("queues/%2F/q", {"arguments": {"x-max-length": 5}})
+    assert (await api.put("queues/%2F/q", {"arguments": {"x-max-length": 3}})).status_code == 204
+    assert (await api.get("queues/%2F/q")).json()["arguments"]["x-max-length"] == 3
+    await api.put("policies/%2F/p", {"pattern": ".*", "definition": {"redeclare": "strict"}})
+    assert (await api.put("queues/%2F/q", {"arguments": {"x-max-length": 4}})).status_code == 400
+
+
+async def test_queue_shows_the_differences_of_accepted_redeclarations():
+    api = Api(Config(redeclare="warn"))
+    await api.put("queues/%2F/q", {"arguments": {"x-max-length": 5}})
+    assert "redeclared_with" not in (await api.get("queues/%2F/q")).json()
+    await api.put("queues/%2F/q", {"arguments": {"x-overflow": "reject-publish", "x-max-length": 3}})
+    differences = [
+        {"argument": "x-max-length", "queue": 5, "declared": 3},
+        {"argument": "x-overflow", "queue": None, "declared": "reject-publish"},
+    ]
+    assert (await api.get("queues/%2F/q")).json()["redeclared_with"] == differences
+    (row,) = (await api.get("queues?columns=redeclared_with")).json()
+    assert row == {"redeclared_with": differences}
+
+
 async def test_queue_name_above_255_bytes_is_refused(api):
     assert refused(await api.put("queues/%2F/" + "x" * 300)) == bad_request(
         "queue should be less than 255 bytes, actually was 300\n"

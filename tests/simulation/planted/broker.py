@@ -116,7 +116,7 @@ BROKER = (
     Planted(
         "a policy that existing queues do not follow",
         "vhost.py",
-        "                    queue.apply_settings(settings)",
+        "                    self._apply_settings(queue)",
         "                    pass",
     ),
     Planted(

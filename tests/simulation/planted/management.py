@@ -31,8 +31,8 @@ MANAGEMENT = (
     Planted(
         "a redeclaration with other arguments accepted",
         "equivalence.py",
-        "    for argument in kind.arguments_in(compat):",
-        "    for argument in ():",
+        "    compared = [argument for argument in kind.arguments_in(compat)",
+        "    compared = [argument for argument in ()",
     ),
     # --- users and permissions ----------------------------------------------------------------------------------------
     Planted(
@@ -92,7 +92,7 @@ MANAGEMENT = (
     Planted(
         "a policy whose settings are not applied",
         "vhost.py",
-        "                    queue.apply_settings(settings)",
+        "                    self._apply_settings(queue)",
         "                    pass",
     ),
     Planted(

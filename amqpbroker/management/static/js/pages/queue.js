@@ -63,6 +63,7 @@ export function Queue({ names: [vhost, name] }) {
           ["Operator policy", it.operator_policy],
           Object.keys(effective).length > 0 && ["In force by policy", html`<${Values} table=${effective} />`],
           Object.keys(it.arguments ?? {}).length > 0 && ["Arguments", html`<${Values} table=${it.arguments} />`],
+          it.redeclared_with && ["Declared differently", html`<${Differences} of=${it.redeclared_with} />`],
           ["Memory", typeof it.memory === "number" ? bytes(it.memory) : ""],
           ["Oldest message", it.head_message_timestamp ? time(it.head_message_timestamp * 1000) : ""],
           ["Single active consumer", it.single_active_consumer_tag],
@@ -87,6 +88,13 @@ const CONSUMER = [
   { id: "exclusive", title: "Exclusive", cell: (it) => (it.exclusive ? "yes" : "") },
   { id: "arguments", title: "Arguments", cell: (it) => html`<${Values} table=${it.arguments} />` },
 ];
+
+/** Arguments of declarations that were accepted although they differ from those of the queue. */
+function Differences({ of }) {
+  const shown = (value) => (value === null ? "none" : JSON.stringify(value));
+  return of.map((it) => html`
+    <div class="mono" key=${JSON.stringify(it)}>${it.argument}: ${shown(it.declared)} instead of ${shown(it.queue)}</div>`);
+}
 
 function Destructive({ queue, where, onPurged }) {
   const { name } = queue;
