@@ -208,7 +208,7 @@ NOT_BOUNDS = {
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES message.message.MESSAGE_BYTES
-        broker.queues.queue_info._QUEUE_BYTES
+        broker.queues.queue_info._QUEUE_BYTES broker.queues.retry_delay.GROWTH
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
         broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS
         server.resources.MEMORY_BYTES_PER_MS shovel.transfer.KEEPING store.compaction._SKIP_BYTES

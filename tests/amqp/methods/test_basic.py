@@ -104,6 +104,27 @@ def test_quorum_queues_count_deliveries(client: Wire) -> None:
     assert counts == [None, Field("l", 1), Field("l", 2)]
 
 
+@pytest.mark.parametrize("arguments", [{}, {"x-max-priority": Field("I", 3)}])
+def test_classic_queues_count_deliveries_if_these_are_limited(client: Wire, arguments: Table) -> None:
+    dead: Table = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")}
+    client.declare("dead")
+    for queue, limit in ("limited", {"x-delivery-limit": Field("I", 2)}), ("unlimited", {}):
+        client.declare(queue, durable=True, arguments={**arguments, **dead, **limit})
+        client.publish(queue, b"1")
+    counts: dict[str, list[object]] = {"limited": [], "unlimited": []}
+    for tag in range(1, 7):
+        queue = "limited" if tag % 2 else "unlimited"
+        got = client.get(queue, no_ack=False)
+        assert got.properties is not None
+        counts[queue].append(got.properties.get("headers", {}).get("x-delivery-count"))
+        client.send(1, "basic.nack", delivery_tag=tag, requeue=True)
+    assert counts == {"limited": [None, Field("l", 1), Field("l", 2)], "unlimited": [None] * 3}
+    assert (client.depth("limited"), client.depth("unlimited")) == (0, 1)
+    letter = client.get("dead")
+    assert letter.properties is not None
+    assert letter.properties["headers"]["x-first-death-reason"] == longstr("delivery_limit")
+
+
 def test_dead_letters_that_expire_during_a_get_follow_the_answer(client: Wire, other: Wire) -> None:
     client.declare("dead")
     client.declare("q", arguments={"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("dead")})

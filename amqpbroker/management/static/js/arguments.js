@@ -13,6 +13,11 @@ const QUEUE = [
   ["dead-letter-exchange", TEXT, "Dead letter exchange", { hint: "exchange" }],
   ["dead-letter-routing-key", TEXT, "Dead letter routing key", { hint: "routing key" }],
   ["delivery-limit", NUMBER, "Delivery limit", { hint: "times" }],
+  ["delayed-retry-type", TEXT, "Delayed retry", { options: ["all", "failed", "returned", "disabled"] }],
+  ["delayed-retry-min", NUMBER, "Delayed retry: minimum", { hint: "milliseconds" }],
+  ["delayed-retry-max", NUMBER, "Delayed retry: maximum", { hint: "milliseconds" }],
+  ["delayed-retry-multiplier", NUMBER, "Delayed retry: multiplier", { hint: "1 or more" }],
+  ["delayed-retry-jitter", NUMBER, "Delayed retry: jitter", { hint: "0 to 1" }],
   ["consumer-timeout", NUMBER, "Consumer timeout", { hint: "milliseconds" }],
 ];
 
@@ -38,7 +43,8 @@ export const POLICY_KEYS = [...QUEUE.map(preset("")), { key: "alternate-exchange
 
 /** The keys that an operator policy may set. */
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
-  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key));
+  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key)
+  || key.startsWith("delayed-retry-"));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
 export function features(it) {
@@ -54,6 +60,7 @@ export function features(it) {
     has("overflow") && ["Ovfl", "Says what happens when it is full"],
     has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
     has("delivery-limit") && ["DL", "Limited deliveries"],
+    has("delayed-retry-type") && ["Retry", "Returned messages are delayed"],
     has("max-priority") && ["Pri", "Priorities"],
     it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],
     it.arguments?.["alternate-exchange"] !== undefined && ["AE", "Has an alternate exchange"],
