@@ -559,14 +559,18 @@ def test_broker_that_ends_within_a_redeclaration_restores_the_new_arguments(
     class EndedError(Exception):
         pass
 
-    def end(*_: object) -> None:
-        raise EndedError
-
     vhost = node.restart(redeclare="update")
     q = queue(vhost, "q", arguments={"x-max-length": Field("I", 5)})
-    monkeypatch.setattr(type(q), "apply_settings", end)
+    put = node.definitions.put
+
+    def end(*definitions: Definition) -> None:
+        put(*definitions)
+        raise EndedError
+
+    monkeypatch.setattr(node.definitions, "put", end)
     with pytest.raises(EndedError):
         queue(vhost, "q", arguments={"x-max-length": Field("I", 3)})
+    assert q.settings.max_length == 5
     assert node.restart().queues["q"].settings.max_length == 3
 
 

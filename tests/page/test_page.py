@@ -222,6 +222,20 @@ def test_charts_of_the_overview_are_updated(page, subject):
     expect(plot(page, "Queued messages")).to_have_attribute("aria-label", re.compile("Ready [1-9]"))
 
 
+def test_queue_page_shows_arguments_that_were_declared_differently(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ refuses the declaration")
+    subject.put("policies/%2F/again", pattern="^declared again$", definition={"redeclare": "warn"})
+    for arguments in ({"x-max-length": 5}, {"x-max-length": 7, "x-overflow": "drop-head"}):
+        queue(subject, "declared again", arguments=arguments)
+    visit("#/queues/%2F/declared again")
+    expect(page.get_by_text("Declared differently")).to_be_visible()
+    expect(page.get_by_text("x-max-length: 7 instead of 5")).to_be_visible()
+    expect(page.get_by_text('x-overflow: "drop-head" instead of none')).to_be_visible()
+    subject.api.delete("policies/%2F/again").raise_for_status()
+    subject.api.delete("queues/%2F/declared again").raise_for_status()
+
+
 def test_the_chart_of_a_queue_begins_with_its_first_use(page, visit, subject, watched, tmp_path):
     if not subject.is_ours:
         pytest.skip("takes a broker of its own settings")

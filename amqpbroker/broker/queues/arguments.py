@@ -9,7 +9,7 @@ rabbit_channel:get_queue_consumer_timeout/2.
 import math
 import re
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from amqpbroker.broker.policies.policy_keys import (
     PolicyKey,
@@ -307,7 +307,10 @@ ROWS: tuple[Argument, ...] = (
 ARGUMENTS: dict[str, Argument] = {row.name: row for row in ROWS}
 
 #: Values of the policy key and of the setting for declarations of existing queues.
-STRICT, WARN, UPDATE = MODES = ("strict", "warn", "update")
+STRICT: Final = "strict"
+WARN: Final = "warn"
+UPDATE: Final = "update"
+MODES: Final = (STRICT, WARN, UPDATE)
 
 #: Policy keys without a corresponding argument.
 OTHER_KEYS: dict[str, PolicyKey] = {

@@ -55,6 +55,7 @@ _QUEUES = List(
         "policy",
         "operator_policy",
         "effective_policy_definition",
+        "redeclared_with",
         "exclusive",
         "exclusive_consumer_tag",
         "single_active_consumer_tag",

@@ -39,11 +39,15 @@ export const BINDING_ARGUMENTS = [
   { key: "x-match", type: TEXT, title: "Headers match", value: "all", options: ["all", "any", "all-with-x", "any-with-x"] },
 ];
 
-export const POLICY_KEYS = [...QUEUE.map(preset("")), { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" }];
+export const POLICY_KEYS = [
+  ...QUEUE.map(preset("")),
+  { key: "redeclare", type: TEXT, title: "Redeclaration", options: ["strict", "warn", "update"] },
+  { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" },
+];
 
 /** The keys that an operator policy may set. */
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
-  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key)
+  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit", "redeclare"].includes(key)
   || key.startsWith("delayed-retry-"));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
