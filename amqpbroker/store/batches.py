@@ -12,6 +12,7 @@ from amqpbroker.store.log import Batch, Log
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.stored import content_of
+from amqpbroker.store.taken_id import TakenId
 
 #: Maximum size in bytes of a group that replaces one copy by another, in addition to the content frames.
 _ROOM: Final = 1024
@@ -169,7 +170,7 @@ class Encoder:
 
     def _successor(self, group: Group) -> Copy | None:
         """Return the copy that replaces another one, if the group has no other operations."""
-        if len(group.entered) != 1 or len(group.settled) != 1 or group.swept or len(group.returned) > 1:
+        if len(group.entered) != 1 or len(group.settled) != 1 or group.swept or len(group.returned) > 1 or group.ids:
             return None
         copy = group.entered[0]
         frames, keys = copy.message.frames, copy.message.extra_keys
@@ -199,13 +200,23 @@ class Encoder:
         self._add_rest(group)
 
     def _add_rest(self, group: Group) -> None:
-        """Append what the group settles and returns, and end it, unless it is empty by now."""
+        """Append the group's ids and what it settles and returns, and end it, unless it is empty by now."""
+        if group.ids:
+            self._add_ids(group.ids)
         if group.settled or group.swept:
             self._add_settled(group)
         if group.returned:
             self._add_returned(group.returned)
         if self._records:
             self._end_group()
+
+    def _add_ids(self, ids: list[TakenId]) -> None:
+        for taken in ids:
+            if taken.position == NOT_STORED:
+                continue
+            data = record.took(taken.holder_id, taken.sequence, taken.expires_ms, taken.key)
+            taken.position = self._append(data) + record.ID_BYTES
+            self._log.living.add([taken.position], [len(data)])
 
     def _add_returned(self, returned: list[Copy]) -> None:
         back = [(copy.position, copy.delivery_count) for copy in returned if copy.position > 0]

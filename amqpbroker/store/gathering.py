@@ -7,9 +7,12 @@ from typing import Final
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import NOT_STORED, PENDING, Copy
 from amqpbroker.store.store import Store
+from amqpbroker.store.taken_id import TakenId
 
 #: Memory of a copy before it is written, besides its content, in bytes; a group takes about as much.
 _COPY_BYTES: Final = 256
+#: Memory of an id before it is written, besides the id itself.
+_ID_BYTES: Final = 128
 #: Memory to record that a copy was returned within a group.
 _RETURNED_BYTES: Final = 8
 
@@ -17,11 +20,12 @@ _RETURNED_BYTES: Final = 8
 class Group:
     """Operations that take effect together.
 
+    ids: of messages that entered, or of messages that were delivered at once. settled: positions of copies and of ids.
     swept: positions of settled copies that were never in memory as objects. joined: the group that has absorbed this
     one.
     """
 
-    __slots__ = ("entered", "joined", "returned", "settled", "swept")
+    __slots__ = ("entered", "ids", "joined", "returned", "settled", "swept")
 
     def __init__(self) -> None:
         self.joined: Group | None = None
@@ -29,9 +33,10 @@ class Group:
         self.settled: list[int] = []
         self.swept: list[array[int]] = []
         self.returned: list[Copy] = []
+        self.ids: list[TakenId] = []
 
     def __len__(self) -> int:
-        count = len(self.entered) + len(self.settled) + len(self.returned)
+        count = len(self.entered) + len(self.settled) + len(self.returned) + len(self.ids)
         for positions in self.swept:
             count += len(positions)
         return count
@@ -48,10 +53,11 @@ class Group:
         self.settled += other.settled
         self.swept += other.swept
         self.returned += other.returned
+        self.ids += other.ids
 
     def _become(self, other: "Group") -> None:
         """Clear the group, whose operations are now in `other`."""
-        self.entered, self.settled, self.swept, self.returned = [], [], [], []
+        self.entered, self.settled, self.swept, self.returned, self.ids = [], [], [], [], []
         self.joined = other
 
     def fold(self) -> int:
@@ -160,6 +166,24 @@ class Gathering(Store):
         if not self._is_due:
             self._gather()
 
+    def take_id(self, taken: TakenId) -> None:
+        taken.position = self._pending
+        self._open.ids.append(taken)
+        self.waiting_bytes += _ID_BYTES + len(taken.key)
+        self.appended = self._number
+        if not self._is_due:
+            self._gather()
+
+    def free_id(self, taken: TakenId) -> None:
+        if taken.position > 0:
+            self._open.settled.append(taken.position)
+            self.appended = self._number
+            if not self._is_due:
+                self._gather()
+        elif taken.position < PENDING and self._depth:
+            self._replace(taken.position)
+        taken.position = NOT_STORED
+
     def _replace(self, position: int) -> None:
         """Merge the open group with the group of a copy that is settled before it was written.
 
@@ -196,7 +220,7 @@ class Gathering(Store):
         self._depth -= 1
         if self._depth == 0:
             group = self._open
-            if not group.entered and not group.returned and not group.swept:
+            if not group.entered and not group.returned and not group.swept and not group.ids:
                 # Nothing depends on this group: its settled copies, if any, need no group.
                 self.loose.settled.extend(group.settled)
                 group.settled.clear()

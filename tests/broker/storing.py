@@ -86,7 +86,7 @@ class Node:
             queue = self.broker.vhosts["/"].declare_queue(name, True, False, False, arguments)
             queue.id = number
             by_id[number] = queue
-        self.restored = self.persistence.restore(found, by_id)
+        self.restored = self.persistence.restore(found, by_id, (), self.broker.id_keepers())
         self.broker.sync()
 
     def crash(self, keep=0):

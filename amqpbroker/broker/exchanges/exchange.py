@@ -6,6 +6,7 @@ from typing import ClassVar, Final, Union
 
 from amqpbroker import errors
 from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
+from amqpbroker.broker.exchanges.deduplicated import Gate
 from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.exchanges.key_index import KeyIndex
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
@@ -101,8 +102,8 @@ class Exchange:
 
     bindings: those with this exchange as source. incoming: those with this exchange as destination. alternate: name of
     the alternate exchange. effective: the policies in force. outlets: publishes of the present channels to this
-    exchange. closed: the exchange is deleted. lingering: number of bindings that do not live and are still to be
-    removed.
+    exchange. gate: drops duplicates, None if the exchange accepts them. closed: the exchange is deleted. lingering:
+    number of bindings that do not live and are still to be removed.
     """
 
     __slots__ = (
@@ -115,6 +116,7 @@ class Exchange:
         "closed",
         "durable",
         "effective",
+        "gate",
         "incoming",
         "internal",
         "lingering",
@@ -145,6 +147,7 @@ class Exchange:
         self.alternate = alternate
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.incoming: dict[Binding, None] = {}
+        self.gate: Gate | None = None
         self.closed: bool = False
         self.lingering: int = 0
         self.effective: Effective = NO_POLICY
@@ -166,6 +169,8 @@ class Exchange:
         """Break reference cycles, because the exchange is deleted."""
         self.closed = True
         self.type.close()
+        if self.gate is not None:
+            self.gate.window.close()
         self.bindings.clear()
         self.incoming.clear()
 
@@ -182,6 +187,10 @@ class Exchange:
     def count_published(self, destinations: int) -> None:
         """Count a message that was published here without an outlet, and that went to this number of destinations."""
         self._published_in += 1
+        self._published_out += destinations
+
+    def correct_published(self, destinations: int) -> None:
+        """Add to the number of destinations of a message that was counted with another number."""
         self._published_out += destinations
 
     def add_up(self, outlet: Outlet) -> None:

@@ -6,6 +6,7 @@ makes kinds of queues support them.
 
 from typing import Final
 
+from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.queues.arguments import Argument
 
 #: Redelivery after a delay.
@@ -18,7 +19,7 @@ DELIVERY_LIMIT: Final[tuple[str | Argument, ...]] = ()
 LOCK: Final[tuple[str | Argument, ...]] = ()
 
 #: Duplicates of messages.
-DEDUPLICATION: Final[tuple[str | Argument, ...]] = ()
+DEDUPLICATION: Final[tuple[str | Argument, ...]] = tuple([Argument(name, check) for name, check in CHECKS.items()])
 
 #: Expiry of messages behind the head of a queue.
 EXPIRY: Final[tuple[str | Argument, ...]] = ()

@@ -6,6 +6,7 @@ If a policy changes, new settings (`queue_settings`) replace the queue's old one
 from dataclasses import dataclass, field
 from typing import final
 
+from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 
 
@@ -16,8 +17,8 @@ class QueueSettings:
 
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
-    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. plain: there is neither a
-    message TTL nor a length limit.
+    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. deduplication: how
+    duplicates are recognised, None if they are not. plain: there is neither a message TTL nor a length limit.
     """
 
     max_priority: int = 0
@@ -33,6 +34,7 @@ class QueueSettings:
     delivery_limit: int = -1
     consumer_timeout_ms: int = -1
     retry: RetryDelay | None = None
+    deduplication: Deduplication | None = None
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:
