@@ -12,8 +12,8 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
-#: Shortest time between two removals of expired ids, and number of ids removed in one event loop iteration. An expired
-#: id is not recognised, removed or not.
+#: Shortest time between two removals of expired ids without a message, and number of ids removed at once. An expired id
+#: is not recognised, removed or not.
 SWEEP_MS: Final = 1000
 SWEEP_COUNT: Final = 10_000
 
@@ -59,7 +59,9 @@ class Window:
         holder_id: of the queue or exchange in the store. stored: the message is stored.
         """
         ttl_ms = message_ttl_ms(message) or self._ttl_ms
-        expires_ms = self._clock.wall_ms() + min(ttl_ms, MAX_EXPIRY_MS) if ttl_ms else 0
+        now_ms = self._clock.wall_ms()
+        expires_ms = now_ms + min(ttl_ms, MAX_EXPIRY_MS) if ttl_ms else 0
+        self._expire(now_ms)
         self._forget(key)
         self._sequence += 1
         taken = TakenId(key, holder_id, self._sequence, expires_ms, stored and self._stored)
@@ -129,20 +131,24 @@ class Window:
         self._timer = self._clock.at_wall(due_ms, self._sweep)
 
     def _sweep(self) -> None:
-        """Forget expired ids."""
+        """Forget expired ids, also if no message comes any more."""
         self._timer = None
-        now_ms = self._clock.wall_ms()
+        if self._expire(self._clock.wall_ms()):
+            self._timer = self._clock.after(0, self._sweep)
+        elif self._expiring:
+            self._wait()
+
+    def _expire(self, now_ms: int) -> bool:
+        """Forget some expired ids; return whether there may be more."""
         expiring = self._expiring
         left = SWEEP_COUNT
         while expiring and expiring[0][0] <= now_ms:
             if not left:
-                self._timer = self._clock.after(0, self._sweep)
-                return
+                return True
             left -= 1
             _, sequence, key = heapq.heappop(expiring)
             taken = self._ids.get(key)
             if taken is not None and taken.sequence == sequence:
                 del self._ids[key]
                 self._store.free_id(taken)
-        if expiring:
-            self._wait()
+        return False
