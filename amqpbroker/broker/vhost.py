@@ -296,7 +296,8 @@ class Vhost(Host):
             raise
         if options is not None:
             store = self.store if exchange.durable else UNSTORED
-            exchange.gate = Gate(options, self.clock, store, self.publish, self.config.bounds.deduplication_ids)
+            most = self.config.bounds.deduplication_ids
+            exchange.gate = Gate(options, self.clock, store, self.publish, self.totals, most)
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange

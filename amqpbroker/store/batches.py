@@ -215,7 +215,7 @@ class Encoder:
             if taken.position == NOT_STORED:
                 continue
             data = record.took(taken.holder_id, taken.sequence, taken.expires_ms, taken.key)
-            taken.position = self._append(data) + record.ID_BYTES
+            taken.stored_at(self._append(data) + record.ID_BYTES)
             self._log.living.add([taken.position], [len(data)])
 
     def _add_returned(self, returned: list[Copy]) -> None:

@@ -166,15 +166,15 @@ class Gathering(Store):
         if not self._is_due:
             self._gather()
 
-    def take_id(self, taken: TakenId) -> None:
-        taken.position = self._pending
+    def add_id(self, taken: TakenId) -> None:
+        taken.stored_at(self._pending)
         self._open.ids.append(taken)
         self.waiting_bytes += _ID_BYTES + len(taken.key)
         self.appended = self._number
         if not self._is_due:
             self._gather()
 
-    def free_id(self, taken: TakenId) -> None:
+    def remove_id(self, taken: TakenId) -> None:
         if taken.position > 0:
             self._open.settled.append(taken.position)
             self.appended = self._number
@@ -182,7 +182,7 @@ class Gathering(Store):
                 self._gather()
         elif taken.position < PENDING and self._depth:
             self._replace(taken.position)
-        taken.position = NOT_STORED
+        taken.stored_at(NOT_STORED)
 
     def _replace(self, position: int) -> None:
         """Merge the open group with the group of a copy that is settled before it was written.

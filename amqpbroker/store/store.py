@@ -91,11 +91,11 @@ class Store(metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def take_id(self, taken: TakenId) -> None:
+    def add_id(self, taken: TakenId) -> None:
         """Store the id of an accepted message, in one group with that message."""
 
     @abstractmethod
-    def free_id(self, taken: TakenId) -> None:
+    def remove_id(self, taken: TakenId) -> None:
         """Record that an id is free again, if it is stored."""
 
     @abstractmethod
@@ -211,10 +211,10 @@ class MemoryStore(Store):
     def returned(self, copy: Copy) -> None:
         pass
 
-    def take_id(self, taken: TakenId) -> None:
+    def add_id(self, taken: TakenId) -> None:
         pass
 
-    def free_id(self, taken: TakenId) -> None:
+    def remove_id(self, taken: TakenId) -> None:
         pass
 
     def begin(self) -> None:

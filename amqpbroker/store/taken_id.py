@@ -29,6 +29,10 @@ class TakenId:
         self.stored: bool = stored
         self.position: int = position
 
+    def stored_at(self, position: int) -> None:
+        """Set the position; see `Copy`."""
+        self.position = position
+
 
 class Ids:
     """The recovered ids of one holder: each list has one item for each id.
@@ -68,3 +72,6 @@ class IdKeeper(Protocol):
 
         Called after all copies are recovered, and before any holder acts on its copies.
         """
+
+    def stored_count(self) -> int:
+        """Return the number of its ids in the store."""

@@ -9,9 +9,8 @@ from amqpbroker.wire.property_flags import MESSAGE_ID
 from amqpbroker.wire.raw_headers import find_header, header, value_end
 from amqpbroker.wire.values import INTEGER_KINDS, decode_value
 
-#: Size of the keys of longer ids, which are digests, and maximum size of other keys, in bytes.
-DIGESTED: Final = 33
-_MOST_BYTES: Final = 64
+#: Maximum size of a key in bytes; keys of longer ids are digests.
+MOST_BYTES: Final = 64
 
 #: Values that are no ids: there is no value, or it is a list or a table.
 _NO_IDS: Final = b"VFA"
@@ -55,4 +54,4 @@ def message_ttl_ms(message: Message) -> int:
 
 
 def _short(key: bytes) -> bytes:
-    return key if len(key) <= _MOST_BYTES else b"#" + hashlib.sha256(key).digest()
+    return key if len(key) <= MOST_BYTES else b"#" + hashlib.sha256(key).digest()

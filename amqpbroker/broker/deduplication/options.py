@@ -35,7 +35,7 @@ Check = Callable[[Field, Table], str | None]
 @final
 @dataclass(frozen=True, slots=True)
 class Deduplication:
-    """How duplicates are recognised.
+    """Recognition of duplicates.
 
     header: name of the header that has the id; None for the property message-id. while_queued: an id is taken while its
     message is in the queue; otherwise it is remembered for a time. ttl_ms: that time, 0 for no limit. size: number of

@@ -20,6 +20,10 @@ class QueuedIds:
     def __len__(self) -> int:
         return len(self._ids)
 
+    def stored_count(self) -> int:
+        """Return the number of ids in the store."""
+        return sum([taken.position != 0 for taken in self._ids.values()])
+
     def key(self, message: Message) -> bytes | None:
         """Return the id of the message, None if it has none."""
         return message_key(message, self._header)
@@ -36,14 +40,14 @@ class QueuedIds:
         taken = TakenId(key, holder_id, sequence, 0, stored and self._stored)
         self._add(taken)
         if taken.stored:
-            self._store.take_id(taken)
+            self._store.add_id(taken)
 
     def left(self, sequence: int) -> None:
         """Free the id of the message with that sequence, if it has one."""
         taken = self._by_sequence.pop(sequence, None)
         if taken is not None:
             del self._ids[taken.key]
-            self._store.free_id(taken)
+            self._store.remove_id(taken)
 
     def recover(self, ids: list[TakenId], present: set[int]) -> list[TakenId]:
         """Recover the stored ids of messages that are present, by their sequences; return the others."""
@@ -58,7 +62,7 @@ class QueuedIds:
     def close(self) -> None:
         """Free all ids, because the queue is deleted."""
         for taken in self._ids.values():
-            self._store.free_id(taken)
+            self._store.remove_id(taken)
         self.discard()
 
     def discard(self) -> None:

@@ -44,6 +44,10 @@ class Window:
     def __len__(self) -> int:
         return len(self._ids)
 
+    def stored_count(self) -> int:
+        """Return the number of ids in the store."""
+        return sum([taken.position != 0 for taken in self._ids.values()])
+
     def key(self, message: Message) -> bytes | None:
         """Return the id of the message, None if it has none."""
         return message_key(message, self._header)
@@ -53,7 +57,7 @@ class Window:
         taken = self._ids.get(key)
         return taken is not None and (taken.expires_ms == 0 or taken.expires_ms > self._clock.wall_ms())
 
-    def take(self, key: bytes, message: Message, holder_id: int, stored: bool) -> None:
+    def remember(self, key: bytes, message: Message, holder_id: int, stored: bool) -> None:
         """Remember the id of a message that was accepted, in the group of the store that the message is in.
 
         holder_id: of the queue or exchange in the store. stored: the message is stored.
@@ -62,14 +66,14 @@ class Window:
         now_ms = self._clock.wall_ms()
         expires_ms = now_ms + min(ttl_ms, MAX_EXPIRY_MS) if ttl_ms else 0
         self._expire(now_ms)
-        self._forget(key)
+        self._remove(key)
         self._sequence += 1
         taken = TakenId(key, holder_id, self._sequence, expires_ms, stored and self._stored)
         self._add(taken)
         if taken.stored:
-            self._store.take_id(taken)
+            self._store.add_id(taken)
         while len(self._ids) > self._most:
-            self._forget(next(iter(self._ids)))
+            self._remove(next(iter(self._ids)))
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """See `IdKeeper`."""
@@ -98,7 +102,7 @@ class Window:
     def close(self) -> None:
         """Forget all ids, because the queue or exchange is deleted."""
         for taken in self._ids.values():
-            self._store.free_id(taken)
+            self._store.remove_id(taken)
         self.discard()
 
     def discard(self) -> None:
@@ -116,10 +120,10 @@ class Window:
             if self._timer is None:
                 self._wait()
 
-    def _forget(self, key: bytes) -> None:
+    def _remove(self, key: bytes) -> None:
         taken = self._ids.pop(key, None)
         if taken is not None:
-            self._store.free_id(taken)
+            self._store.remove_id(taken)
             if len(self._expiring) > 2 * len(self._ids) + SWEEP_COUNT:
                 self._expiring = [
                     (each.expires_ms, each.sequence, each.key) for each in self._ids.values() if each.expires_ms
@@ -150,5 +154,5 @@ class Window:
             taken = self._ids.get(key)
             if taken is not None and taken.sequence == sequence:
                 del self._ids[key]
-                self._store.free_id(taken)
+                self._store.remove_id(taken)
         return False

@@ -1,8 +1,9 @@
 """An exchange that drops duplicates of the messages that are published to it."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
+from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
 from amqpbroker.broker.exchanges.destination import Destination
@@ -12,14 +13,18 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
-if TYPE_CHECKING:
-    from amqpbroker.broker.exchanges.exchange import Exchange
-
 #: Name of the exchange type that drops duplicates, and otherwise is a fanout exchange.
 TYPE_NAME: Final = "x-message-deduplication"
 
 #: Publishes a message to destinations; False if one of them refuses it.
 Publish = Callable[[Message, Iterable[Destination]], bool]
+
+
+class Published(Protocol):
+    """An exchange, as its `Passage` sees it."""
+
+    def correct_published(self, destinations: int) -> None:
+        """Add to the number of destinations of a message that was counted with another number."""
 
 
 class Gate:
@@ -34,6 +39,7 @@ class Gate:
         clock: Clock,
         store: Store,
         publish: Publish,
+        totals: BrokerTotals,
         most: int = BOUNDS.deduplication_ids,
     ) -> None:
         """most: see `Window`."""
@@ -42,9 +48,10 @@ class Gate:
         self.window = Window(options, clock, store, most)
         self._store: Store = store
         self._publish: Publish = publish
+        self._totals: BrokerTotals = totals
 
     def guard(
-        self, exchange: "Exchange", message: Message, destinations: tuple[Destination, ...], counted: bool = True
+        self, exchange: Published, message: Message, destinations: tuple[Destination, ...], counted: bool = True
     ) -> tuple[Destination, ...]:
         """Return the destination that publishes the message once to the given ones.
 
@@ -61,16 +68,20 @@ class Gate:
         """
         if self.window.has(key):
             self.dropped += 1
+            self._totals.count_deduplicated_by_exchange()
             return None
         store = self._store
         store.begin()
         try:
             accepted = self._publish(message, destinations)
             if accepted:
-                self.window.take(key, message, self.id, message.persistent)
+                self.window.remember(key, message, self.id, message.persistent)
         finally:
             store.end()
         return accepted
+
+    def stored_count(self) -> int:
+        return self.window.stored_count()
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """See `IdKeeper`."""
@@ -92,13 +103,13 @@ class Passage(Destination):
     """The destinations of one message that its exchange passes on once."""
 
     def __init__(
-        self, gate: Gate, exchange: "Exchange | None", key: bytes, destinations: tuple[Destination, ...]
+        self, gate: Gate, exchange: Published | None, key: bytes, destinations: tuple[Destination, ...]
     ) -> None:
         """exchange: counts the message as published to one destination; None for a message that is not counted."""
         super().__init__("")
         self._destinations: tuple[Destination, ...] = destinations
         self._gate: Gate = gate
-        self._exchange: Exchange | None = exchange
+        self._exchange: Published | None = exchange
         self._key: bytes = key
 
     def publish(self, message: Message) -> bool:

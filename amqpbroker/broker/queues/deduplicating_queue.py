@@ -73,8 +73,7 @@ class IdLedger(Ledger):
 class DeduplicatingQueue(LocalQueue):
     """A queue that drops each message whose id it has accepted before.
 
-    The id is remembered in a window of time, or as long as its message is in the queue. deduplicated: number of dropped
-    messages.
+    The id is remembered in a window of time, or while its message is in the queue.
     """
 
     def __init__(
@@ -124,6 +123,7 @@ class DeduplicatingQueue(LocalQueue):
             return super().publish(message)
         if self._has(key):
             self.deduplicated += 1
+            self.vhost.totals.count_deduplicated_by_queue()
             self.letters -= is_letter
             return True
         if window is None:
@@ -133,7 +133,7 @@ class DeduplicatingQueue(LocalQueue):
         try:
             accepted = super().publish(message)
             if accepted:
-                window.take(key, message, self.id, message.persistent or self.kind.stores_all)
+                window.remember(key, message, self.id, message.persistent or self.kind.stores_all)
         finally:
             store.end()
         return accepted
@@ -187,6 +187,12 @@ class DeduplicatingQueue(LocalQueue):
             return self.queued_ids.recover(ids, self._present)
         assert self.window is not None
         return self.window.recover_ids(ids)
+
+    def stored_count(self) -> int:
+        """See `IdKeeper`."""
+        ids = self.queued_ids if self.window is None else self.window
+        assert ids is not None
+        return ids.stored_count()
 
     def recovered(self) -> None:
         self._present = set()
