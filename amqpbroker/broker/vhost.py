@@ -27,7 +27,7 @@ from amqpbroker.broker.durable import binding_definition, exchange_definition, i
 from amqpbroker.broker.events.events import INTERNAL, Events
 from amqpbroker.broker.events.tap import Tap
 from amqpbroker.broker.exchanges.deduplicated import TYPE_NAME as DEDUPLICATION_TYPE
-from amqpbroker.broker.exchanges.deduplicated import Gate
+from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.default import DefaultType
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import (
@@ -297,7 +297,7 @@ class Vhost(Host):
         if options is not None:
             store = self.store if exchange.durable else UNSTORED
             most = self.config.bounds.deduplication_ids
-            exchange.gate = Gate(options, self.clock, store, self.publish, self.totals, most)
+            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, most)
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
@@ -568,7 +568,7 @@ class Vhost(Host):
             exchange.closed = True
             exchange.type.close()
             if exchange.gate is not None:
-                exchange.gate.window.close()
+                exchange.gate.close()
             self.events.exchange_deleted(self.name, exchange, actor)
         if swept:
             names = {(True, exchange.name) for exchange in removal.exchanges}
@@ -646,7 +646,7 @@ class Vhost(Host):
             if exchange.type.held is not None:
                 exchange.type.held.discard()
             if exchange.gate is not None:
-                exchange.gate.window.discard()
+                exchange.gate.discard()
             exchange.close()
         self.queues.clear()
         self.exchanges.clear()

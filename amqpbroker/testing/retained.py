@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
@@ -91,9 +92,9 @@ def carry(before: Broker, after: Broker) -> None:
                     if copy.message.persistent:
                         later.hold(copy.message, copy.deadline_ms)
             gate = exchange.gate
-            if exchange.durable and gate is not None:
+            if exchange.durable and isinstance(gate, DuplicateGate):
                 now_gate = now.exchanges[exchange.name].gate
-                assert now_gate is not None
+                assert isinstance(now_gate, DuplicateGate)
                 now_gate.window.inherit(gate.window, now_gate.id)
 
 

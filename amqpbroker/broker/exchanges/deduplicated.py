@@ -1,12 +1,13 @@
 """An exchange that drops duplicates of the messages that are published to it."""
 
 from collections.abc import Callable, Iterable
-from typing import Final, Protocol
+from typing import Final
 
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
 from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.exchange import Exchange, Gate
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import Message
@@ -20,18 +21,8 @@ TYPE_NAME: Final = "x-message-deduplication"
 Publish = Callable[[Message, Iterable[Destination]], bool]
 
 
-class Published(Protocol):
-    """An exchange, as its `Passage` sees it."""
-
-    def correct_published(self, destinations: int) -> None:
-        """Add to the number of destinations of a message that was counted with another number."""
-
-
-class Gate:
-    """The ids of the messages that one exchange has accepted.
-
-    id: of the exchange in the store, 0 if it is not durable. dropped: number of duplicates.
-    """
+class DuplicateGate(Gate):
+    """Remembers the ids of the messages that one exchange has accepted in a window."""
 
     def __init__(
         self,
@@ -43,21 +34,14 @@ class Gate:
         most: int = BOUNDS.deduplication_ids,
     ) -> None:
         """most: see `Window`."""
-        self.id: int = 0
-        self.dropped: int = 0
         self.window = Window(options, clock, store, most)
         self._store: Store = store
         self._publish: Publish = publish
         self._totals: BrokerTotals = totals
 
     def guard(
-        self, exchange: Published, message: Message, destinations: tuple[Destination, ...], counted: bool = True
+        self, exchange: Exchange, message: Message, destinations: tuple[Destination, ...], counted: bool = True
     ) -> tuple[Destination, ...]:
-        """Return the destination that publishes the message once to the given ones.
-
-        If the message has no id, or nothing to go to, the given destinations are returned. counted: the caller counts
-        one destination as published to.
-        """
         key = self.window.key(message) if destinations else None
         return destinations if key is None else (Passage(self, exchange if counted else None, key, destinations),)
 
@@ -80,11 +64,16 @@ class Gate:
             store.end()
         return accepted
 
+    def close(self) -> None:
+        self.window.close()
+
+    def discard(self) -> None:
+        self.window.discard()
+
     def stored_count(self) -> int:
         return self.window.stored_count()
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
-        """See `IdKeeper`."""
         return self.window.recover_ids(ids)
 
 
@@ -103,13 +92,13 @@ class Passage(Destination):
     """The destinations of one message that its exchange passes on once."""
 
     def __init__(
-        self, gate: Gate, exchange: Published | None, key: bytes, destinations: tuple[Destination, ...]
+        self, gate: DuplicateGate, exchange: Exchange | None, key: bytes, destinations: tuple[Destination, ...]
     ) -> None:
         """exchange: counts the message as published to one destination; None for a message that is not counted."""
         super().__init__("")
         self._destinations: tuple[Destination, ...] = destinations
-        self._gate: Gate = gate
-        self._exchange: Published | None = exchange
+        self._gate: DuplicateGate = gate
+        self._exchange: Exchange | None = exchange
         self._key: bytes = key
 
     def publish(self, message: Message) -> bool:

@@ -6,13 +6,13 @@ from typing import ClassVar, Final, Union
 
 from amqpbroker import errors
 from amqpbroker.broker.counters.stats import EXCHANGE_COUNTERS, MessageStats, Outlet, Sample, message_stats
-from amqpbroker.broker.exchanges.deduplicated import Gate
 from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.exchanges.key_index import KeyIndex
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Holder
+from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import TYPE_NAMES, Table, text
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
@@ -97,6 +97,42 @@ class ExchangeType(ABC):
         """
 
 
+class Gate(ABC):
+    """Drops duplicates of the messages that are published to one exchange.
+
+    id: of the exchange in the store, 0 if it is not durable. dropped: number of duplicates.
+    """
+
+    id: int = 0
+    dropped: int = 0
+
+    @abstractmethod
+    def guard(
+        self, exchange: "Exchange", message: Message, destinations: tuple[Destination, ...], counted: bool = True
+    ) -> tuple[Destination, ...]:
+        """Return the destination that publishes the message once to the given ones.
+
+        If the message has no id, or nothing to go to, the given destinations are returned. counted: the caller counts
+        one destination as published to.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Forget all ids, because the exchange is deleted."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Discard all ids from memory, without changing the store, after the broker has ended."""
+
+    @abstractmethod
+    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+        """See `IdKeeper`."""
+
+    @abstractmethod
+    def stored_count(self) -> int:
+        """See `IdKeeper`."""
+
+
 class Exchange:
     """An exchange of a vhost.
 
@@ -170,7 +206,7 @@ class Exchange:
         self.closed = True
         self.type.close()
         if self.gate is not None:
-            self.gate.window.close()
+            self.gate.close()
         self.bindings.clear()
         self.incoming.clear()
 

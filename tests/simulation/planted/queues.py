@@ -222,8 +222,8 @@ QUEUES = (
     Planted(
         "a dead letter to the first of several queues",
         "deadletter.py",
-        "for destination in found.destinations:",
-        "for destination in found.destinations[:1]:",
+        "        for destination in destinations:",
+        "        for destination in destinations[:1]:",
     ),
     Planted(
         "a rejection taken for a cycle",

@@ -11,7 +11,7 @@ from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-#: What recognises the duplicates: a queue or an exchange within a window, or a queue as long as it has the message.
+#: Duplicates are recognised by a queue or an exchange within a window, or by a queue while it has the message.
 SCOPES = ("window", "exchange", "queue")
 #: Longer than any world.
 WINDOW_MS = 10**10
