@@ -228,8 +228,14 @@ class Persistence(Gathering):
             taken = ids.taken(holder_id)
             keeper = keepers.get(holder_id)
             unneeded = taken if keeper is None else keeper.recover_ids(taken)
-            if unneeded and holder_id not in lost:
-                self.log.living.settle([each.position for each in unneeded])
+            if holder_id in lost:
+                continue
+            for each in unneeded:
+                if keeper is None or each.expires_ms:
+                    self.log.living.settle([each.position])
+                else:
+                    # A later message may have the same sequence, and would be taken for the one that has this id.
+                    self.remove_id(each)
         for holder in holders.values():
             holder.recovered()
         return count

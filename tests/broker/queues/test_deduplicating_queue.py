@@ -447,6 +447,24 @@ def test_purged_pages_free_their_ids() -> None:
     assert publish(after, *ids) == 50
 
 
+def test_id_that_outlived_its_message_is_not_that_of_a_later_message() -> None:
+    before = node({})
+    publish(before, "a")
+    queue = before.broker.vhosts["/"].queues["q"]
+    assert isinstance(queue, DeduplicatingQueue)
+    ids = queue.queued_ids
+    assert ids is not None
+    ids.discard()  # as if the machine had failed between the records of the message and of its id
+    queue.ack(get(queue))
+    before.broker.sync()
+    after = before.crash()
+    queue = after.broker.vhosts["/"].queues["q"]
+    assert queue.publish(message(None))
+    after.broker.sync()
+    again = after.crash()
+    assert publish(again, "a") == 1
+
+
 def test_timer_of_the_window_stops_with_the_queue(vhost: Vhost) -> None:
     queue = declare(vhost, cache_ttl=1000)
     send(queue, "a")

@@ -54,6 +54,11 @@ SINCE_START = (
     "HeldMessages._*_ms",
     "Ledger.*",
     "LocalQueue.*",
+    "DeduplicatingQueue.*",
+    "DuplicateGate.dropped",
+    # An id whose message was settled in the same batch is not written.
+    "Window._sequence",
+    "TakenId.*",
     "Offering.no_ack",
     "*Offering.no_ack",
     "Service.recovered",
