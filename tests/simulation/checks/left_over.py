@@ -52,7 +52,7 @@ SINCE_START = (
     "HeldMessages._sequence",
     "HeldMessages._new_bytes",
     "HeldMessages._*_ms",
-    "Ledger.*",
+    "*Ledger.*",
     "LocalQueue.*",
     "DeduplicatingQueue.*",
     "DuplicateGate.dropped",
