@@ -240,7 +240,7 @@ def test_dead_letters_are_checked_and_a_dropped_one_does_not_count_as_published(
         clock_of(vhost).advance(1)
     assert ready(grave) == [b"a"]
     assert grave.deduplicated == 1
-    assert "publish" not in grave.message_stats()
+    assert grave.counters()[0] == 0  # publish
 
 
 # --- arguments --------------------------------------------------------------------------------------------------------
