@@ -248,6 +248,6 @@ def test_ids_of_accepted_messages_survive_and_time_travel_ends_their_window(b, s
         channel = declare(connection)
         publish(channel)
         assert len(b.messages("q")) == 1
-        b.clock.advance(60)
+        b.clock.advance(seconds=60)
         publish(channel)
         assert len(b.messages("q")) == (1 if scope == "queue" else 2)
