@@ -197,6 +197,11 @@ def invalid_queue_argument(argument: str, name: str, vhost: str, reason: str) ->
     return precondition_failed(f"invalid arg '{argument}' for queue '{name}' in vhost '{vhost}': {reason}")
 
 
+def invalid_exchange_argument(argument: str, name: str, vhost: str, reason: str) -> AmqpError:
+    """Return the error for a bad argument, as for queues; RabbitMQ checks no argument that has this error."""
+    return precondition_failed(f"invalid arg '{argument}' for exchange '{name}' in vhost '{vhost}': {reason}")
+
+
 def argument_not_of_queue_type(argument: str, name: str, vhost: str, queue_module: str) -> AmqpError:
     """Return the error for an argument that a queue type does not have.
 

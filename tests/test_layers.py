@@ -63,12 +63,13 @@ LAYERS = {
 FOLDERS = {
     "broker": {
         "counters": set(),
+        "deduplication": {"publishing"},
         "events": {"infos"},
         "users": {"events", "counters"},
         "policies": {"users", "events"},
-        "exchanges": {"policies", "counters"},
+        "exchanges": {"deduplication", "policies", "counters"},
         "publishing": {"users"},
-        "queues": {"publishing", "exchanges", "policies", "counters", "events", "infos"},
+        "queues": {"deduplication", "publishing", "exchanges", "policies", "counters", "events", "infos"},
         "shovels": {"queues", "policies", "users", "events"},
         "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
     },

@@ -14,6 +14,7 @@ from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.broker.actions import check_topics
 from amqpbroker.broker.counters.stats import Outlet
+from amqpbroker.broker.exchanges.deduplicated import reached
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route as route_message
 from amqpbroker.broker.publishing.inspection import KNOWN, KNOWN_SIZE, inspect
@@ -102,8 +103,11 @@ class Publishing:
             if message.extra_keys:
                 check_topics(self._context.client.permissions, route.exchange, message.extra_keys)
             destinations = route_message(route.exchange, message, vhost.exchanges.get).destinations
+            gate = route.exchange.gate
+            if gate is not None:
+                destinations = gate.guard(route.exchange, message, destinations)
             for tap in vhost.taps:
-                tap.published(vhost, message, destinations, self._context.via())
+                tap.published(vhost, message, reached(message, destinations), self._context.via())
         if self._transaction is not None:
             self._transaction.publish(message, destinations, bits, route.exchange)
             return

@@ -59,7 +59,8 @@ class Route:
 class _Target:
     """An exchange to which the user may publish, until the vhost's routes change.
 
-    stop: finds destinations by the key; None if taps inspect every message, or the exchange needs more than the key.
+    stop: finds destinations by the key; None if taps inspect every message, the exchange drops duplicates, or it needs
+    more than the key.
     pattern: allowed routing keys, None if all are allowed.
     """
 
@@ -174,7 +175,7 @@ class Routes:
         pattern: Pattern | None = None
         if exchange.type.name == "topic":
             pattern = self._permissions.topic_pattern("write", exchange.name)
-        stop = None if vhost.taps else self._by_key.stop(exchange)
+        stop = None if vhost.taps or exchange.gate is not None else self._by_key.stop(exchange)
         return _Target(exchange, self._counters.outlet(exchange), stop, pattern)
 
     def _check(

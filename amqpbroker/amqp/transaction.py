@@ -64,9 +64,13 @@ class Transaction:
         """Return the number of messages and of bytes that each destination would receive."""
         demands: dict[Destination, tuple[int, int]] = {}
         for message, destinations, _, _ in self._publishes:
-            for destination in destinations:
-                count, size = demands.get(destination, (0, 0))
-                demands[destination] = count + 1, size + message.size
+            for passage in destinations:
+                if passage.is_duplicate(message):
+                    continue
+                for destination in passage.ends():
+                    if not destination.is_duplicate(message):
+                        count, size = demands.get(destination, (0, 0))
+                        demands[destination] = count + 1, size + message.size
         return demands
 
     def rollback(self) -> dict[int, Entry]:

@@ -6,6 +6,7 @@ from typing import final
 from amqpbroker import errors
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.events.tap import over_http
+from amqpbroker.broker.exchanges.deduplicated import reached
 from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_exchange
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
@@ -189,8 +190,10 @@ class Actions:
         inspect(message, message.properties, user, None)
         check_topics(self.permissions, exchange, message.routing_keys)
         destinations = route(exchange, message, vhost.exchanges.get).destinations
+        if exchange.gate is not None:
+            destinations = exchange.gate.guard(exchange, message, destinations)
         for tap in vhost.taps:
-            tap.published(vhost, message, destinations, over_http(user.name))
+            tap.published(vhost, message, reached(message, destinations), over_http(user.name))
         exchange.count_published(len(destinations))
         accepted = vhost.publish(message, destinations)
         vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not destinations))

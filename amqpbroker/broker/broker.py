@@ -25,6 +25,7 @@ from amqpbroker.broker.policies.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST
 from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.publishing.interceptors import interceptor
+from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.direct_reply import DirectReplies
 from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
@@ -43,6 +44,7 @@ from amqpbroker.patterns import Pattern
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Holder, Store
+from amqpbroker.store.taken_id import IdKeeper
 
 log = logging.getLogger(__name__)
 
@@ -297,6 +299,18 @@ class Broker:
             for holder in (*vhost.queues.values(), *held):
                 if holder is not None and holder.id:
                     found[holder.id] = holder
+        return found
+
+    def id_keepers(self) -> dict[int, IdKeeper]:
+        """Return the durable queues and exchanges that drop duplicates, by id."""
+        found: dict[int, IdKeeper] = {}
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                if queue.id and isinstance(queue, DeduplicatingQueue):
+                    found[queue.id] = queue
+            for exchange in vhost.exchanges.values():
+                if exchange.gate is not None and exchange.gate.id:
+                    found[exchange.gate.id] = exchange.gate
         return found
 
     def vhost(self, name: str) -> Vhost:

@@ -7,10 +7,11 @@ from amqpbroker.wire.values import Table, decode_table, encode_table
 
 
 def exchange_definition(vhost: str, exchange: Exchange) -> ExchangeDefinition:
+    held, gate = exchange.type.held, exchange.gate
     return ExchangeDefinition(
         vhost,
         exchange.name,
-        0 if exchange.type.held is None else exchange.type.held.id,
+        held.id if held is not None else gate.id if gate is not None else 0,
         exchange.type.name,
         exchange.auto_delete,
         exchange.internal,

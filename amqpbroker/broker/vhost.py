@@ -21,9 +21,13 @@ from amqpbroker.broker.counters.stats import (
     named,
 )
 from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.deduplication.options import CHECKS as DEDUPLICATION_ARGUMENTS
+from amqpbroker.broker.deduplication.options import exchange_options
 from amqpbroker.broker.durable import binding_definition, exchange_definition, is_durable, queue_definition
 from amqpbroker.broker.events.events import INTERNAL, Events
 from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.exchanges.deduplicated import TYPE_NAME as DEDUPLICATION_TYPE
+from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.default import DefaultType
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import (
@@ -236,6 +240,7 @@ class Vhost(Host):
                 auto_delete=auto_delete,
                 internal=internal,
                 arguments=arguments,
+                more_arguments=DEDUPLICATION_ARGUMENTS if self.config.compat.extensions else (),
             )
             return existing
         if name.startswith("amq."):
@@ -246,8 +251,15 @@ class Vhost(Host):
         if durable:
             self._sweep.remove_stored(True, name)
         exchange = self._make_exchange(name, kind, durable, auto_delete, internal, arguments, kinds)
-        if durable and exchange.type.held is not None:
-            exchange.type.held.id = stored_id or self.definitions.new_id()
+        if self.config.compat.extensions:
+            self._deduplicate(exchange, stored_id is not None)
+        held, gate = exchange.type.held, exchange.gate
+        if durable and (held is not None or gate is not None):
+            identity = stored_id or self.definitions.new_id()
+            if held is not None:
+                held.id = identity
+            if gate is not None:
+                gate.id = identity
         if durable and stored_id is None:
             self.definitions.put(exchange_definition(self.name, exchange))
         self._add_exchange(exchange)
@@ -278,6 +290,23 @@ class Vhost(Host):
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
         return exchange
+
+    def _deduplicate(self, exchange: Exchange, existing: bool) -> None:
+        """Make the exchange drop duplicates if its arguments or its type say so. Raises AmqpError 406.
+
+        existing: a stored definition, which was accepted once: if it is not accepted now, duplicates are not dropped.
+        """
+        of_type = exchange.type.name == DEDUPLICATION_TYPE
+        try:
+            options = exchange_options(exchange.name, self.name, exchange.arguments, of_type)
+        except errors.AmqpError:
+            if existing:
+                return
+            raise
+        if options is not None:
+            store = self.store if exchange.durable else UNSTORED
+            most = self.config.bounds.deduplication_ids
+            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, most)
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange
@@ -569,6 +598,8 @@ class Vhost(Host):
             # Bindings to be swept stay in the tables until then.
             exchange.closed = True
             exchange.type.close()
+            if exchange.gate is not None:
+                exchange.gate.close()
             self.events.exchange_deleted(self.name, exchange, actor)
         if swept:
             names = {(True, exchange.name) for exchange in removal.exchanges}
@@ -649,6 +680,8 @@ class Vhost(Host):
         for exchange in self.exchanges.values():
             if exchange.type.held is not None:
                 exchange.type.held.discard()
+            if exchange.gate is not None:
+                exchange.gate.discard()
             exchange.close()
         self.queues.clear()
         self.exchanges.clear()

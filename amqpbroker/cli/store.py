@@ -55,10 +55,14 @@ def check(directory: Path) -> None:
     click.echo(f"settled: {inspection.settles}")
     click.echo(f"returned: {inspection.returns}")
     click.echo(f"delayed: {inspection.delays}")
+    if inspection.taken:
+        click.echo(f"ids: {inspection.taken}")
     click.echo(f"living: {_amount(inspection.copies.values())}")
     for queue_id, copies in sorted(inspection.copies.items()):
         lost = ", which the definitions do not know" if names and queue_id not in names else ""
         click.echo(f"{_kind(queue_id, names)} {_named(queue_id, names)}{lost}: {_amount([copies])}")
+    for holder_id, ids in sorted(inspection.ids.items()):
+        click.echo(f"{_kind(holder_id, names)} {_named(holder_id, names)}: {len(ids.keys)} ids")
     for finding in reader.findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}")
     if wrong:
@@ -76,10 +80,11 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
     """Print the records of the journal, one in a line.
 
     A message has a "publish" record for each queue that it entered, and for a delayed exchange that holds it ("held";
-    the deadline is its due time). "settle" is the end of a copy, "return" its delivery. All records name the copy by
-    its position: the segment, as in the name of its file, and the offset in it. "delay" is the due time of a message
-    that waits in its queue; with --living it is a field of the message. Errors are printed on stderr, and the
-    exit status is then 1.
+    the deadline is its due time). "settle" is the end of a copy, "return" its delivery. "delay" is the due time of a
+    message that waits in its queue; with --living it is a field of the message. "id" is a message id that a queue or
+    exchange remembers to recognise duplicates; it ends with a "settle" too. All records name the copy or the id by its
+    position: the segment, as in the name of its file, and the offset in it. Errors are printed on stderr, and the exit
+    status is then 1.
     """
     reader = _open(directory)
     from amqpbroker.store.directory import dump
@@ -140,7 +145,7 @@ def _named(number: int, names: Names) -> str:
 
 
 def _line(one: "Told", names: Names) -> str:
-    from amqpbroker.store.directory.dump import Delayed, Published, Returned
+    from amqpbroker.store.directory.dump import Delayed, Published, Returned, Taken
     from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
@@ -156,6 +161,12 @@ def _line(one: "Told", names: Names) -> str:
         return f"return {shown(one.position)} count={one.delivery_count}"
     if isinstance(one, Delayed):
         return f"delay {shown(one.position)} due={_time(one.due_ms)}"
+    if isinstance(one, Taken):
+        holder = f"{_kind(one.holder_id, names)}={_named(one.holder_id, names)}"
+        return (
+            f"id {shown(one.position)} {holder} sequence={one.sequence} expires={_time(one.expires_ms)}"
+            f" id={_quoted(one.key)}"
+        )
     return f"settle {shown(one.position)}"
 
 
@@ -185,7 +196,7 @@ def _time(deadline_ms: int) -> str:
 
 def _fields(one: "Told", names: Names) -> dict[str, Any]:
     """Return the fields of a record by name."""
-    from amqpbroker.store.directory.dump import Delayed, Published, Returned
+    from amqpbroker.store.directory.dump import Delayed, Published, Returned, Taken
     from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
@@ -210,4 +221,16 @@ def _fields(one: "Told", names: Names) -> dict[str, Any]:
         return {"record": "return", "position": shown(one.position), "delivery_count": one.delivery_count}
     if isinstance(one, Delayed):
         return {"record": "delay", "position": shown(one.position), "due_ms": one.due_ms or None}
+    if isinstance(one, Taken):
+        kind, vhost, name = names.get(one.holder_id, ("queue", None, None))
+        return {
+            "record": "id",
+            "position": shown(one.position),
+            "holder_id": one.holder_id,
+            "vhost": vhost,
+            kind: name,
+            "sequence": one.sequence,
+            "expires_ms": one.expires_ms or None,
+            "id": one.key.decode(errors="backslashreplace"),
+        }
     return {"record": "settle", "position": shown(one.position)}

@@ -28,6 +28,8 @@ class Bounds:
     spill_bytes: size from which another spill file is begun.
     log_bytes: size of the write-ahead log of the definitions from which it is moved into the database. full_log_bytes:
     size from which a change waits for that.
+    deduplication_ids: ids that a queue or an exchange remembers, unless its argument x-cache-size says otherwise;
+    beyond that, it forgets the oldest. An id takes about 400 bytes of memory.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     http_connections: connections of an HTTP listener; further ones are dropped.
     handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
@@ -67,6 +69,7 @@ class Bounds:
     spill_bytes: int = 64 * 1024 * 1024
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024
+    deduplication_ids: int = 500_000
     disposal: int = 10_000
     histories: int = 1000
     http_connections: int = 1000

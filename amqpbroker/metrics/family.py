@@ -48,7 +48,8 @@ class Group:
     name: name in /metrics/detailed; empty if the group does not occur there. needs: objects that the snapshot must
     have. rows: returns the objects; by default the snapshot is the only one. labels: returns the labels of an object.
     summed: /metrics has totals instead of objects. filtered: /metrics/detailed can select the objects of some vhosts.
-    cluster: /metrics/detailed has another prefix for them. pages: other pages with this group.
+    cluster: /metrics/detailed has another prefix for them. optional: omitted without objects. pages: other pages with
+    this group.
     """
 
     name: str
@@ -60,5 +61,6 @@ class Group:
     summed: bool = False
     filtered: bool = False
     cluster: bool = False
+    optional: bool = False
     prefix: str = "rabbitmq_"
     pages: tuple[str, ...] = field(default=("metrics", "per-object"))

@@ -47,7 +47,10 @@ class ConnectionRow(NamedTuple):
 
 
 class ExchangeRow(NamedTuple):
-    """An exchange, with the number of messages published to it and the number of its bindings."""
+    """An exchange, with the number of messages published to it and the number of its bindings.
+
+    deduplicated: number of dropped duplicates; None if the exchange accepts duplicates.
+    """
 
     vhost: str
     name: str
@@ -55,6 +58,7 @@ class ExchangeRow(NamedTuple):
     internal: bool
     published: int
     bindings: int
+    deduplicated: int | None = None
 
 
 class NodeRow(NamedTuple):
@@ -153,7 +157,13 @@ async def _collect_exchanges(snapshot: Snapshot) -> None:
         for some in _sliced(list(vhost.exchanges.values())):
             snapshot.exchanges += [
                 ExchangeRow(
-                    vhost.name, each.name, each.type.name, each.internal, each.counters()[0], each.binding_count
+                    vhost.name,
+                    each.name,
+                    each.type.name,
+                    each.internal,
+                    each.counters()[0],
+                    each.binding_count,
+                    None if each.gate is None else each.gate.dropped,
                 )
                 for each in some
             ]

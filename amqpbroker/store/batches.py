@@ -12,6 +12,7 @@ from amqpbroker.store.log import Batch, Log
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.record import OFFSET_BITS
 from amqpbroker.store.stored import content_of
+from amqpbroker.store.taken_id import TakenId
 
 #: Maximum size in bytes of a group that replaces one copy by another, in addition to the content frames.
 _ROOM: Final = 1024
@@ -175,7 +176,7 @@ class Encoder:
         """Return the copy that replaces another one, if the group has no other operations."""
         if len(group.entered) != 1 or len(group.settled) != 1 or len(group.returned) > 1:
             return None
-        if group.swept or group.delayed:
+        if group.swept or group.delayed or group.ids:
             return None
         copy = group.entered[0]
         frames, keys = copy.message.frames, copy.message.extra_keys
@@ -205,7 +206,9 @@ class Encoder:
         self._add_rest(group)
 
     def _add_rest(self, group: Group) -> None:
-        """Append what the group settles, returns and delays, and end it, unless it is empty by now."""
+        """Append the group's ids and what it settles, returns and delays, and end it, unless it is empty by now."""
+        if group.ids:
+            self._add_ids(group.ids)
         if group.settled or group.swept:
             self._add_settled(group)
         if group.returned:
@@ -214,6 +217,14 @@ class Encoder:
             self._add_delayed(group.delayed)
         if self._records:
             self._end_group()
+
+    def _add_ids(self, ids: list[TakenId]) -> None:
+        for taken in ids:
+            if taken.position == NOT_STORED:
+                continue
+            data = record.took(taken.holder_id, taken.sequence, taken.expires_ms, taken.key)
+            taken.stored_at(self._append(data) + record.ID_BYTES)
+            self._log.living.add([taken.position], [len(data)])
 
     def _add_returned(self, returned: list[Copy]) -> None:
         back = [(copy.position, copy.delivery_count) for copy in returned if copy.position > 0]

@@ -17,7 +17,7 @@ _SKIP_BYTES = 4096
 
 
 class Moved(NamedTuple):
-    """A copy that is rewritten. size_bytes: its part of the new record."""
+    """A copy or an id that is rewritten. size_bytes: its part of the new record."""
 
     old: int
     new: int
@@ -125,12 +125,19 @@ class Compaction:
         entries: list[int],
         base: int,
     ) -> int:
-        """Rewrite the copies whose entries are in `data` as one group; return the position after it."""
+        """Rewrite the copies and ids whose entries are in `data` as one group; return the position after it."""
         payload: list[bytes] = []
         counts: list[tuple[int, int]] = []
         dues: list[tuple[int, int]] = []
         at = position + record.GROUP_HEAD.size
         while entries:
+            if record.is_id(data, entries[0]):
+                taken = record.id_record(data, entries[0])
+                moved.append(Moved(base + entries[0], at + record.ID_BYTES, len(taken)))
+                payload.append(taken)
+                at += len(taken)
+                entries = entries[1:]
+                continue
             start = entries[0] - record.back(data, entries[0])
             again, kept = record.excerpt(data, start, entries)
             for index, entry in enumerate(kept):

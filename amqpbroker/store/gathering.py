@@ -7,9 +7,12 @@ from typing import Final
 from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import NOT_STORED, PENDING, Copy
 from amqpbroker.store.store import Store
+from amqpbroker.store.taken_id import TakenId
 
 #: Memory of a copy before it is written, besides its content, in bytes; a group takes about as much.
 _COPY_BYTES: Final = 256
+#: Memory of an id before it is written, besides the id itself.
+_ID_BYTES: Final = 128
 #: Memory to record that a copy was returned within a group.
 _RETURNED_BYTES: Final = 8
 #: Memory to record that a copy is delayed.
@@ -19,11 +22,12 @@ _DELAYED_BYTES: Final = 128
 class Group:
     """Operations that take effect together.
 
+    ids: of messages that entered, or of messages that were delivered at once. settled: positions of copies and of ids.
     swept: positions of settled copies that were never in memory as objects. delayed: copy -> due time of its last
     delay. joined: the group that has absorbed this one.
     """
 
-    __slots__ = ("delayed", "entered", "joined", "returned", "settled", "swept")
+    __slots__ = ("delayed", "entered", "ids", "joined", "returned", "settled", "swept")
 
     def __init__(self) -> None:
         self.joined: Group | None = None
@@ -32,9 +36,10 @@ class Group:
         self.swept: list[array[int]] = []
         self.returned: list[Copy] = []
         self.delayed: dict[Copy, int] = {}
+        self.ids: list[TakenId] = []
 
     def __len__(self) -> int:
-        count = len(self.entered) + len(self.settled) + len(self.returned) + len(self.delayed)
+        count = len(self.entered) + len(self.settled) + len(self.returned) + len(self.delayed) + len(self.ids)
         for positions in self.swept:
             count += len(positions)
         return count
@@ -52,10 +57,12 @@ class Group:
         self.swept += other.swept
         self.returned += other.returned
         self.delayed.update(other.delayed)
+        self.ids += other.ids
 
     def _become(self, other: "Group") -> None:
         """Clear the group, whose operations are now in `other`."""
-        self.entered, self.settled, self.swept, self.returned, self.delayed = [], [], [], [], {}
+        self.entered, self.settled, self.swept, self.returned = [], [], [], []
+        self.delayed, self.ids = {}, []
         self.joined = other
 
     def fold(self) -> int:
@@ -164,6 +171,24 @@ class Gathering(Store):
         if not self._is_due:
             self._gather()
 
+    def add_id(self, taken: TakenId) -> None:
+        taken.stored_at(self._pending)
+        self._open.ids.append(taken)
+        self.waiting_bytes += _ID_BYTES + len(taken.key)
+        self.appended = self._number
+        if not self._is_due:
+            self._gather()
+
+    def remove_id(self, taken: TakenId) -> None:
+        if taken.position > 0:
+            self._open.settled.append(taken.position)
+            self.appended = self._number
+            if not self._is_due:
+                self._gather()
+        elif taken.position < PENDING and self._depth:
+            self._replace(taken.position)
+        taken.stored_at(NOT_STORED)
+
     def _replace(self, position: int) -> None:
         """Merge the open group with the group of a copy that is settled before it was written.
 
@@ -208,7 +233,7 @@ class Gathering(Store):
         self._depth -= 1
         if self._depth == 0:
             group = self._open
-            if not group.entered and not group.returned and not group.swept and not group.delayed:
+            if not (group.entered or group.returned or group.swept or group.delayed or group.ids):
                 # Nothing depends on this group: its settled copies, if any, need no group.
                 self.loose.settled.extend(group.settled)
                 group.settled.clear()

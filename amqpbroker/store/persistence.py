@@ -21,7 +21,8 @@ from amqpbroker.store.log import Log, StoreError
 from amqpbroker.store.moves import Moves
 from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.recovered import Recovered
-from amqpbroker.store.store import Holder
+from amqpbroker.store.store import NO_KEEPERS, Holder
+from amqpbroker.store.taken_id import IdKeeper
 from amqpbroker.store.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -191,19 +192,31 @@ class Persistence(Gathering):
     # --- start and end
     # --------------------------------------------------------------------------------------------------
 
-    def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
+    def restore(
+        self,
+        found: Recovered,
+        holders: Mapping[int, Holder],
+        lost: Collection[int] = (),
+        keepers: Mapping[int, IdKeeper] = NO_KEEPERS,
+    ) -> int:
         self._counts.update(found.returned)
         self._dues.update(found.delayed)
         self._safe_position = self.log.durable
         try:
-            count = self._return_to_holders(found, holders, lost)
+            count = self._return_to_holders(found, holders, lost, keepers)
         except (OSError, record.DamagedError) as error:
             raise StoreError(f"{self.log.name}: {error}") from error
         self.tidy()
         return count
 
-    def _return_to_holders(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int]) -> int:
-        """Return recovered copies to their holders. Raises OSError, DamagedError."""
+    def _return_to_holders(
+        self,
+        found: Recovered,
+        holders: Mapping[int, Holder],
+        lost: Collection[int],
+        keepers: Mapping[int, IdKeeper],
+    ) -> int:
+        """Return recovered copies and ids to their holders. Raises OSError, DamagedError."""
         count = 0
         for holder_id, copies in found.copies.items():
             holder = holders.get(holder_id)
@@ -215,6 +228,18 @@ class Persistence(Gathering):
                 for position in copies.positions:
                     self._counts.pop(position, None)
                     self._dues.pop(position, None)
+        for holder_id, ids in found.ids.items():
+            taken = ids.taken(holder_id)
+            keeper = keepers.get(holder_id)
+            unneeded = taken if keeper is None else keeper.recover_ids(taken)
+            if holder_id in lost:
+                continue
+            for each in unneeded:
+                if keeper is None or each.expires_ms:
+                    self.log.living.settle([each.position])
+                else:
+                    # A later message may have the same sequence, and would be taken for the one that has this id.
+                    self.remove_id(each)
         for holder in holders.values():
             holder.recovered()
         return count

@@ -37,6 +37,13 @@ PUBLISH = b"P"
 SETTLE = b"S"
 RETURNED = b"R"
 DELAYED = b"D"
+ID = b"I"
+
+ID_HEAD = struct.Struct(">cH")
+#: Size of the head of an id record, which its entry follows, and the index in such an entry. The entries of a publish
+#: record have lower ones.
+ID_BYTES: Final = 3
+ID_INDEX: Final = 0xFFFF
 
 #: Sizes of these structures, and offsets of the fields of a publish record and of an entry, for in-place reads.
 GROUP_BYTES: Final = 8
@@ -133,6 +140,9 @@ class Visitor(metaclass=ABCMeta):
     @abstractmethod
     def delayed_copy(self, position: int, due_ms: int) -> None:
         """Handle a delay of the copy at that position; `due_ms` is 0 at its end."""
+
+    def took(self, offset: int, holder_id: int, sequence: int, expires_ms: int, key: bytes) -> None:  # noqa: B027
+        """Handle an id that a queue or exchange must not accept again; see `TakenId`. offset: of its entry."""
 
 
 def segment_head(number: int, mark: bytes) -> bytes:
@@ -278,6 +288,26 @@ def delayed(entries: list[tuple[int, int]]) -> bytes:
     return LIST_HEAD.pack(DELAYED, len(entries)) + _swapped(numbers).tobytes()
 
 
+def took(holder_id: int, sequence: int, expires_ms: int, key: bytes) -> bytes:
+    """Return a record of an id; see `TakenId`."""
+    return ID_HEAD.pack(ID, len(key)) + ENTRY.pack(holder_id, sequence, expires_ms, 0, ID_INDEX) + key
+
+
+def is_id(data: bytes, entry: int) -> bool:
+    """Return whether the entry at data[entry:] belongs to an id record."""
+    return data[entry + INDEX_AT] == 0xFF and data[entry + INDEX_AT + 1] == 0xFF
+
+
+def id_record(data: bytes, entry: int) -> bytes:
+    """Return the id record with the entry at data[entry:]. Raises DamagedError if it is cut off."""
+    start = entry - ID_BYTES
+    _, size = ID_HEAD.unpack_from(data, start)
+    end = entry + ENTRY_BYTES + int(size)
+    if end > len(data):
+        raise DamagedError(start, "an id record is cut off")
+    return data[start:end]
+
+
 def damage(data: bytes, offset: int, end: int) -> str | None:
     """Return the reason why data[offset:end] are not whole groups with correct checksums; None if they are."""
     view = memoryview(data)
@@ -383,6 +413,15 @@ def _visit_record(data: bytes, offset: int, visitor: Visitor) -> int:
             )
             offset += ENTRY.size
         return frames_at + int(frames)
+    if kind == ID[0]:
+        _, size = ID_HEAD.unpack_from(data, offset)
+        offset += ID_BYTES
+        holder_id, sequence, expires_ms, _, _ = ENTRY.unpack_from(data, offset)
+        end = offset + ENTRY_BYTES + int(size)
+        if end > len(data):
+            return -1
+        visitor.took(offset, holder_id, sequence, expires_ms, data[offset + ENTRY_BYTES : end])
+        return end
     _, count = LIST_HEAD.unpack_from(data, offset)
     offset += LIST_HEAD.size
     if kind == SETTLE[0]:

@@ -5,6 +5,7 @@ from array import array
 from amqpbroker.store import record
 from amqpbroker.store.living import Living, LivingBySegment
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
+from amqpbroker.store.taken_id import Ids
 
 #: The distance between entries is at least one grain (16 bytes), so that one flag per grain is enough.
 _GRAIN_BITS = 4
@@ -90,13 +91,14 @@ class Copies:
 class Recovered(record.Visitor):
     """The contents of a log.
 
-    copies: queue id -> its live copies, oldest first. living: the entries of these, by segment. returned: position ->
-    delivery count of live copies that were delivered before. delayed: position -> due time of live copies that were
-    delayed. batches: the number of the last whole batch.
+    copies: queue id -> its live copies, oldest first. ids: queue or exchange id -> the message ids that it accepted.
+    living: the entries of both, by segment. returned: position -> delivery count of live copies that were delivered
+    before. delayed: position -> due time of live copies that were delayed. batches: the number of the last whole batch.
     """
 
     def __init__(self) -> None:
         self.copies: dict[int, Copies] = {}
+        self.ids: dict[int, Ids] = {}
         self.living = LivingBySegment()
         self.returned: dict[int, int] = {}
         self.delayed: dict[int, int] = {}
@@ -153,6 +155,13 @@ class Recovered(record.Visitor):
         else:
             self.delayed.pop(position, None)
 
+    def took(self, offset: int, holder_id: int, sequence: int, expires_ms: int, key: bytes) -> None:
+        ids = self.ids.get(holder_id)
+        if ids is None:
+            ids = self.ids[holder_id] = Ids()
+        ids.add(key, sequence, self._base + offset, expires_ms)
+        self._entries.add(offset, record.ID_BYTES + record.ENTRY_BYTES + len(key))
+
     def finish(self) -> None:
         """Reduce the contents to live copies, after all segments are read."""
         found, self.copies = self.copies, {}
@@ -165,6 +174,8 @@ class Recovered(record.Visitor):
                 self.living.settle([position for position in copies.positions if position not in alive])
             if living.positions:
                 self.copies[queue_id] = living
+        if self.ids:
+            self.ids = {holder_id: self._living_ids(ids) for holder_id, ids in self.ids.items()}
         self._settled = {}
         if self.returned:
             self.returned = {position: count for position, count in self.returned.items() if self.living.has(position)}
@@ -172,3 +183,24 @@ class Recovered(record.Visitor):
             self.delayed = {position: due_ms for position, due_ms in self.delayed.items() if self.living.has(position)}
             for copies in self.copies.values():
                 copies.delay(self.delayed)
+
+    def _living_ids(self, ids: Ids) -> Ids:
+        """Return the ids that are not free again. If an id was written twice, only the later record counts."""
+        latest: dict[int, int] = {}
+        gone: list[int] = []
+        for index, sequence in enumerate(ids.sequences):
+            earlier = latest.get(sequence)
+            if earlier is not None:
+                gone.append(ids.positions[earlier])
+            latest[sequence] = index
+        kept = Ids()
+        for sequence in sorted(latest):
+            index = latest[sequence]
+            position = ids.positions[index]
+            if self._settled[position >> OFFSET_BITS][(position & OFFSET_MASK) >> _GRAIN_BITS]:
+                gone.append(position)
+            else:
+                kept.add(ids.keys[index], sequence, position, ids.expires_ms[index])
+        if gone:
+            self.living.settle(sorted(gone))
+        return kept

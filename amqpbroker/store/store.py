@@ -8,12 +8,16 @@ event loop iteration and calls `sync` once at its end. A confirm waits until `sy
 from abc import ABCMeta, abstractmethod
 from array import array
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.recovered import Copies, Recovered
+from amqpbroker.store.taken_id import IdKeeper, TakenId
+
+NO_KEEPERS: Final[Mapping[int, IdKeeper]] = MappingProxyType({})
 
 
 class Holder(Protocol):
@@ -96,6 +100,14 @@ class Store(metaclass=ABCMeta):
         """
 
     @abstractmethod
+    def add_id(self, taken: TakenId) -> None:
+        """Store the id of an accepted message, in one group with that message."""
+
+    @abstractmethod
+    def remove_id(self, taken: TakenId) -> None:
+        """Record that an id is free again, if it is stored."""
+
+    @abstractmethod
     def begin(self) -> None:
         """Begin a group: the operations up to the matching `end` take effect as a whole or not at all."""
 
@@ -154,11 +166,17 @@ class Store(metaclass=ABCMeta):
         """Call `on_gathered` when there is something to write after there was nothing; `sync` must follow."""
 
     @abstractmethod
-    def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
+    def restore(
+        self,
+        found: Recovered,
+        holders: Mapping[int, Holder],
+        lost: Collection[int] = (),
+        keepers: Mapping[int, IdKeeper] = NO_KEEPERS,
+    ) -> int:
         """Return recovered copies to their holders, which exist already, by their ids; return the number of copies.
 
         Copies of deleted holders are dropped. Copies of holders in `lost`, which exist but could not be restored, are
-        kept. Raises StoreError.
+        kept. keepers: the same for ids of accepted messages. Raises StoreError.
         """
 
     @abstractmethod
@@ -205,6 +223,12 @@ class MemoryStore(Store):
     def delayed(self, copy: Copy, due_ms: int) -> None:
         pass
 
+    def add_id(self, taken: TakenId) -> None:
+        pass
+
+    def remove_id(self, taken: TakenId) -> None:
+        pass
+
     def begin(self) -> None:
         pass
 
@@ -241,7 +265,13 @@ class MemoryStore(Store):
     def drive(self, on_gathered: Callable[[], None]) -> None:
         pass
 
-    def restore(self, found: Recovered, holders: Mapping[int, Holder], lost: Collection[int] = ()) -> int:
+    def restore(
+        self,
+        found: Recovered,
+        holders: Mapping[int, Holder],
+        lost: Collection[int] = (),
+        keepers: Mapping[int, IdKeeper] = NO_KEEPERS,
+    ) -> int:
         return 0
 
     def definitions_changed(self) -> None:

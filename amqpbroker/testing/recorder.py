@@ -48,7 +48,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """A message of a client, and the queues that it was routed to."""
+    """A message of a client, and the queues that it was routed to, without those that dropped it as a duplicate."""
 
     vhost: str
     message: Message
@@ -94,7 +94,7 @@ class Recorder(Tap):
     def published(
         self, vhost: TappedVhost, message: Message, destinations: Sequence[TappedDestination], via: Via
     ) -> None:
-        queues = [each.name for each in destinations if isinstance(each, Queue)]
+        queues = [each.name for each in destinations if isinstance(each, Queue) and not each.is_duplicate(message)]
         one = Publish(vhost.name, message, queues)
         self.publishes.add(one, message.size)
         if not destinations:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.store.definitions.definitions import (
@@ -85,6 +87,8 @@ def carry(before: Broker, after: Broker) -> None:
                         if all_of or entry.message.persistent
                     ],
                 )
+                if isinstance(queue, DeduplicatingQueue) and isinstance(heir, DeduplicatingQueue):
+                    heir.inherit_window(queue)
         for exchange in vhost.exchanges.values():
             held = exchange.type.held
             if exchange.durable and isinstance(held, HeldMessages):
@@ -93,6 +97,11 @@ def carry(before: Broker, after: Broker) -> None:
                 for copy in held.recent():
                     if copy.message.persistent:
                         later.hold(copy.message, copy.deadline_ms)
+            gate = exchange.gate
+            if exchange.durable and isinstance(gate, DuplicateGate):
+                now_gate = now.exchanges[exchange.name].gate
+                assert isinstance(now_gate, DuplicateGate)
+                now_gate.window.inherit(gate.window, now_gate.id)
 
 
 def _copy(entry: Entry, queue: Queue) -> Entry:

@@ -86,8 +86,12 @@ class Node:
             queue = self.broker.vhosts["/"].declare_queue(name, True, False, False, arguments)
             queue.id = number
             by_id[number] = queue
-        self.restored = self.persistence.restore(found, by_id)
+        self.declare_more()
+        self.restored = self.persistence.restore(found, by_id, (), self.broker.id_keepers())
         self.broker.sync()
+
+    def declare_more(self):
+        """Declare what else is restored before the stored messages are."""
 
     def crash(self, keep=0):
         """Simulate a power failure and the restart of the machine."""

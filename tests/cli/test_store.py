@@ -170,6 +170,22 @@ def test_dump_names_exchanges_that_hold_messages(directory):
     ]
 
 
+def test_ids_of_accepted_messages_are_counted_and_dumped(directory):
+    directory.write(
+        publish(1, b"x") + record.took(1, 1, 0, b"Sorder 17"),
+        record.took(2, 3, 1_700_000_000_123, b"I5"),
+    )
+    first = HEADS - record.PUBLISH_HEAD.size + len(publish(1, b"x")) + record.ID_BYTES
+    directory.write(record.settle([1 << 32 | first]))
+    assert check(directory.path)[1]["ids"] == "2"
+    _, lines, _ = run("dump", directory.path)
+    assert f"id 1:{first} queue=#1 sequence=1 expires=- id='Sorder 17'" in lines
+    assert any(line.endswith("queue=#2 sequence=3 expires=2023-11-14T22:13:20.123+00:00 id='I5'") for line in lines)
+    told = [json.loads(line) for line in run("dump", "--json", directory.path)[1]]
+    assert [one["id"] for one in told if one["record"] == "id"] == ["Sorder 17", "I5"]
+    assert check(directory.path)[2] == []
+
+
 def test_store_check_reads_version_1_definitions_without_changing_them(directory):
     directory.write(publish(1))
     with closing(sqlite3.connect(directory.path / "definitions.sqlite")) as connection:

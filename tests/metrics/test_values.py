@@ -245,3 +245,24 @@ async def test_object_deleted_during_a_snapshot_counts_once(monkeypatch):
     assert {key: value for key, value in before.items() if after.get(key, -1) < value} == {}
     published = ("rabbitmq_queue_messages_published_total",)
     assert after[published] == before[published]
+
+
+async def test_dropped_duplicates_are_counted_if_anything_drops_duplicates():
+    scraper = Scraper()
+    name = "rabbitmq_queue_messages_deduplicated_total"
+    assert (name,) not in await scraper.samples()
+    wire = scraper.wire()
+    on = {"x-message-deduplication": Field("t", True)}
+    wire.declare("own", arguments=on)
+    wire.call(1, "exchange.declare", exchange="once", exchange_type="fanout", arguments=on)
+    wire.call(1, "queue.bind", queue="own", exchange="once", routing_key="")
+    for _ in range(3):
+        for exchange, id_ in (("", b"a"), ("once", b"b")):
+            wire.publish("own", b"", exchange, headers={"x-deduplication-header": Field("S", id_)})
+    wire.receive()
+    samples = await scraper.samples()
+    assert samples[name,] == samples["rabbitmq_exchange_messages_deduplicated_total",] == 2
+    of_each = await scraper.samples("/metrics/per-object")
+    assert of_each[name, "own", "/"] == of_each["rabbitmq_exchange_messages_deduplicated_total", "once", "/"] == 2
+    wire.call(1, "queue.delete", queue="own")
+    assert (name,) not in await scraper.samples()

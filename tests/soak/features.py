@@ -40,6 +40,45 @@ def _delete_exchange(client: SoakClient, name: str) -> None:
     client.call("exchange.delete", "exchange.delete-ok", exchange=name)
 
 
+# --- duplicates -------------------------------------------------------------------------------------------------------
+
+
+def duplicates(soak: Soak, mode: Mode) -> None:
+    """Publish more ids than a queue and an exchange remember; the oldest ones are forgotten."""
+    most = soak.bounds.deduplication_ids
+    on: Table = {"x-message-deduplication": Field("t", True), "x-cache-ttl": number(10**9)}
+    with soak.client() as client:
+        _declare(client, "q")
+        _declare(client, "own", arguments=on)
+        declare_exchange(client, "once", "fanout", on)
+        bind(client, "q", "once")
+
+        def message(id_: str, kept: int, exchange: str, ttl_ms: int) -> bytes:
+            headers: Table = {"x-deduplication-header": longstr(id_), "x-cache-ttl": number(ttl_ms)}
+            return published("own", b"x", exchange, delivery_mode=kept, headers=headers)
+
+        def send(first: int, count: int, exchange: str, queue: str, added: int, ttl_ms: int = 10**9) -> None:
+            # Ids of more than 64 bytes are stored as digests.
+            for start in range(first, first + count, MESSAGES):
+                slice_ = min(MESSAGES, first + count - start)
+                data = each(mode, slice_, lambda i, kept: message(f"{start + i:0100}", kept, exchange, ttl_ms))  # noqa: B023
+                publish(client, data, slice_)
+                depth = client.depth(queue)
+                client.call("queue.purge", "queue.purge-ok", queue=queue)
+                added -= depth
+            assert not added, f"{added} messages more than expected are missing in {queue}"
+
+        send(0, 2 * most + 10, "", "own", 2 * most + 10)
+        send(most + 20, most // 2, "", "own", 0)
+        send(0, 10, "", "own", 10)
+        send(5 * most, 2 * most, "", "own", 2 * most, ttl_ms=1)
+        send(0, 10, "once", "q", 10)
+        send(0, 10, "once", "q", 0)
+        delete(client, "q", "own")
+        _delete_exchange(client, "once")
+        client.close()
+
+
 # --- exchanges --------------------------------------------------------------------------------------------------------
 
 
@@ -365,6 +404,7 @@ def _phases() -> list[Phase]:
     phases = _in_modes("modulus hash", modulus_hash, compat="4.3", is_peak=True)
     for kind, arguments in DELAYED.items():
         phases += _in_modes(f"delayed {kind}", delayed, kind=kind, arguments=arguments)
+    phases += _in_modes("duplicates", duplicates, is_peak=True)
     phases += _in_modes("matching headers", by_headers, is_peak=True)
     phases += _in_modes("copies by BCC", blind_copies, is_peak=True)
     phases += _in_modes("mandatory", returned)

@@ -60,6 +60,7 @@ COUNT_UP = (
     "Compaction.*",
     "DirectReplies._opened",
     "AuthAttempts.*",
+    "BrokerTotals.deduplicated_by_*",
     "Exchange._published_*",
     "Vhost.route_epoch",
     "Sample.*",

@@ -60,6 +60,10 @@ DRIVEN = {
     "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.queues.redeclaration.KEPT": "redeclared queue",
+    "config.bounds.deduplication_ids": "duplicates",
+    # At full size only: the constant is not lowered.
+    "broker.deduplication.window.SWEEP_COUNT": "duplicates",
+    "broker.deduplication.message_key.MOST_BYTES": "duplicates",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
     "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
@@ -145,7 +149,8 @@ NOT_BOUNDS = {
         message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
-        message.message.KEY_BYTES broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
+        message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES
+        broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
         wire.frames.END wire.frames.HEADER wire.frames.HEARTBEAT wire.frames.METHOD wire.frames.OVERHEAD
@@ -163,7 +168,7 @@ NOT_BOUNDS = {
     "of the store's format": """
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
-        broker.exchanges.held._BITS broker.exchanges.held._MASK
+        broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
         store.directory.inspection._GRAIN_BITS store.directory.inspection._IN_GRAIN
         store.directory.lock.LOCKED_AT store.directory.names._EXCHANGE_IDS_SINCE
         store.directory.names._LOG_HEAD_BYTES store.directory.ownership.VERSION store.record.DELIVERED
@@ -183,6 +188,7 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
+        broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS amqp.consumer_timeout._LEAST_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
         amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
@@ -207,7 +213,8 @@ NOT_BOUNDS = {
     "an estimate or a weight, which is added to what is counted": """
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
-        store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES message.message.MESSAGE_BYTES
+        store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES store.gathering._ID_BYTES
+        message.message.MESSAGE_BYTES
         broker.queues.queue_info._QUEUE_BYTES broker.queues.retry_delay.GROWTH
         broker.counters.rates._WEIGHT broker.queues.quorum_lines.QuorumLine.WEIGHT
         broker.queues.quorum_lines.StrictLevels.DEFAULT_PRIORITY server.resources.DISK_BYTES_PER_MS

@@ -227,3 +227,36 @@ def test_error_of_a_restart_that_times_out_lists_the_active_faults(b, monkeypatc
         TimeoutError, match=r"restart\(\) has not returned after .* s: (.|\n)*nack\(routing_key='nobody'\)"
     ):
         b.restart()
+
+
+@pytest.mark.parametrize("scope", ["queue", "window", "exchange"])
+def test_ids_of_accepted_messages_survive_and_time_travel_ends_their_window(b, scope):
+    on = {"x-message-deduplication": True}
+    window = on | {"x-cache-ttl": 60_000}
+
+    def publish(channel):
+        properties = pika.BasicProperties(delivery_mode=2, headers={"x-deduplication-header": "a"})
+        channel.basic_publish("e", "q", b"once", properties)
+
+    def declare(connection):
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.exchange_declare("e", "fanout", durable=True, arguments=window if scope == "exchange" else None)
+        arguments = {"queue": on, "window": window, "exchange": None}[scope]
+        channel.queue_declare("q", durable=True, arguments=arguments)
+        channel.queue_bind("q", "e")
+        return channel
+
+    connection = connected(b.url)
+    channel = declare(connection)
+    publish(channel)
+    publish(channel)
+    assert [message.queues for message in b.published()] == [("q",), ()]
+    restart(b, connection)
+    with connected(b.url) as connection:
+        channel = declare(connection)
+        publish(channel)
+        assert len(b.messages("q")) == 1
+        b.clock.advance(seconds=60)
+        publish(channel)
+        assert len(b.messages("q")) == (1 if scope == "queue" else 2)

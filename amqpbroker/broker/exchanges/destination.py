@@ -28,6 +28,14 @@ class Destination(metaclass=ABCMeta):
     def publish(self, message: "Message") -> bool:
         """Accept the message, or return False if it is refused (reject-publish), which nacks the publish."""
 
+    def ends(self) -> "tuple[Destination, ...]":
+        """Return the destinations that `publish` passes a message to."""
+        return (self,)
+
+    def is_duplicate(self, message: "Message") -> bool:
+        """Return whether `publish` would drop the message now, because it has accepted one with the same id."""
+        return False
+
     def refuses(self, count: int, size: int) -> bool:
         """Return whether `publish` might refuse any of `count` messages whose bodies have `size` bytes in all."""
         return False

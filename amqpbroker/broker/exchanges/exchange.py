@@ -12,6 +12,7 @@ from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.compat import DEFAULT_COMPAT, Compat
 from amqpbroker.message.message import Message
 from amqpbroker.store.store import Holder
+from amqpbroker.store.taken_id import TakenId
 from amqpbroker.wire.values import TYPE_NAMES, Table, text
 
 ALTERNATE_EXCHANGE: Final = "alternate-exchange"
@@ -96,13 +97,49 @@ class ExchangeType(ABC):
         """
 
 
+class Gate(ABC):
+    """Drops duplicates of the messages that are published to one exchange.
+
+    id: of the exchange in the store, 0 if it is not durable. dropped: number of duplicates.
+    """
+
+    id: int = 0
+    dropped: int = 0
+
+    @abstractmethod
+    def guard(
+        self, exchange: "Exchange", message: Message, destinations: tuple[Destination, ...], counted: bool = True
+    ) -> tuple[Destination, ...]:
+        """Return the destination that publishes the message once to the given ones.
+
+        If the message has no id, or nothing to go to, the given destinations are returned. counted: the caller counts
+        one destination as published to.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Forget all ids, because the exchange is deleted."""
+
+    @abstractmethod
+    def discard(self) -> None:
+        """Discard all ids from memory, without changing the store, after the broker has ended."""
+
+    @abstractmethod
+    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+        """See `IdKeeper`."""
+
+    @abstractmethod
+    def stored_count(self) -> int:
+        """See `IdKeeper`."""
+
+
 class Exchange:
     """An exchange of a vhost.
 
     bindings: those with this exchange as source. incoming: those with this exchange as destination. alternate: name of
     the alternate exchange. effective: the policies in force. outlets: publishes of the present channels to this
-    exchange. closed: the exchange is deleted. lingering: number of bindings that do not live and are still to be
-    removed.
+    exchange. gate: drops duplicates, None if the exchange accepts them. closed: the exchange is deleted. lingering:
+    number of bindings that do not live and are still to be removed.
     """
 
     __slots__ = (
@@ -115,6 +152,7 @@ class Exchange:
         "closed",
         "durable",
         "effective",
+        "gate",
         "incoming",
         "internal",
         "lingering",
@@ -145,6 +183,7 @@ class Exchange:
         self.alternate = alternate
         self.bindings: dict[BindingIdentity, Binding] = {}
         self.incoming: dict[Binding, None] = {}
+        self.gate: Gate | None = None
         self.closed: bool = False
         self.lingering: int = 0
         self.effective: Effective = NO_POLICY
@@ -166,6 +205,8 @@ class Exchange:
         """Break reference cycles, because the exchange is deleted."""
         self.closed = True
         self.type.close()
+        if self.gate is not None:
+            self.gate.close()
         self.bindings.clear()
         self.incoming.clear()
 
@@ -182,6 +223,10 @@ class Exchange:
     def count_published(self, destinations: int) -> None:
         """Count a message that was published here without an outlet, and that went to this number of destinations."""
         self._published_in += 1
+        self._published_out += destinations
+
+    def correct_published(self, destinations: int) -> None:
+        """Add to the number of destinations of a message that was counted with another number."""
         self._published_out += destinations
 
     def add_up(self, outlet: Outlet) -> None:

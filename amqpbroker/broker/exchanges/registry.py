@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.consistent_hash import ConsistentHashType
+from amqpbroker.broker.exchanges.deduplication_type import DeduplicationType
 from amqpbroker.broker.exchanges.delayed import DelayedType
 from amqpbroker.broker.exchanges.direct import DirectType
 from amqpbroker.broker.exchanges.exchange import ExchangeType
@@ -22,6 +23,7 @@ from amqpbroker.wire.values import Table, text
 
 #: Exchange types that need only their bindings.
 _PLAIN: dict[str, Callable[[], ExchangeType]] = {
+    DeduplicationType.name: DeduplicationType,
     DirectType.name: DirectType,
     FanoutType.name: FanoutType,
     HeadersType.name: HeadersType,
@@ -34,13 +36,13 @@ _PLAIN: dict[str, Callable[[], ExchangeType]] = {
 #: Names of all exchange types. Older releases of RabbitMQ have fewer (see `known_exchange_types`).
 EXCHANGE_TYPES: tuple[str, ...] = tuple(sorted((*_PLAIN, ConsistentHashType.name, DelayedType.name)))
 
-#: Names of the exchange types before RabbitMQ 4.3.
-_BEFORE_4_3 = tuple(name for name in EXCHANGE_TYPES if name != ModulusHashType.name)
-
 
 def known_exchange_types(compat: Compat) -> tuple[str, ...]:
     """Return the exchange types that exchange.declare accepts."""
-    return EXCHANGE_TYPES if compat.modulus_hash else _BEFORE_4_3
+    unknown = [] if compat.modulus_hash else [ModulusHashType.name]
+    if not compat.extensions:
+        unknown.append(DeduplicationType.name)
+    return tuple([name for name in EXCHANGE_TYPES if name not in unknown])
 
 
 def build_exchange_type(

@@ -168,9 +168,15 @@ class DeadLetters:
         # No binding changes while letters are sent, so letters with the same key take the same route.
         if found is None or letter.address is not address or letter.extra_keys or not found.keyed:
             found = route(exchange, letter, self._exchanges.get)
-        for destination in found.destinations:
+        destinations = found.destinations
+        if exchange.gate is not None:
+            others = tuple([each for each in destinations if not deaths.is_cycle(each.name)])
+            destinations = exchange.gate.guard(exchange, letter, others, counted=False)
+        for destination in destinations:
             if not deaths.is_cycle(destination.name):
-                if isinstance(destination, Queue):
-                    destination.count_letter()
+                if not destination.is_duplicate(letter):
+                    for end in destination.ends():
+                        if isinstance(end, Queue):
+                            end.count_letter()
                 destination.publish(letter)
         return found

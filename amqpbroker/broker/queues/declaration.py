@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from amqpbroker import errors
+from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on, options
 from amqpbroker.broker.exchanges.exchange import exchange_argument
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.queues.arguments import ARGUMENTS, DEAD_LETTER_EXCHANGE, QUEUE_TYPE, with_queue_type
@@ -48,6 +49,8 @@ def queue_settings(
             value = kind.merges.get(row.name, setting.merge)(value, argument)
         if value is not None:
             values[setting.name] = value
+    if DEDUPLICATION in known and is_on(arguments):
+        values["deduplication"] = options(arguments)
     kind.complete(values)
     return QueueSettings(**values)
 

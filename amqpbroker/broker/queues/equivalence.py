@@ -1,5 +1,6 @@
 """Equivalence of a declaration to an existing queue or exchange (assert_args_equivalence/4 of rabbit_misc)."""
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from amqpbroker import errors
@@ -68,8 +69,12 @@ def assert_exchange_equivalent(
     auto_delete: bool,
     internal: bool,
     arguments: Table,
+    more_arguments: Iterable[str] = (),
 ) -> None:
-    """Raise AmqpError 406 unless a declaration is equivalent to `existing` (rabbit_exchange:assert_equivalence/6)."""
+    """Raise AmqpError 406 unless a declaration is equivalent to `existing` (rabbit_exchange:assert_equivalence/6).
+
+    more_arguments: compared besides the one that RabbitMQ compares.
+    """
     name = existing.name
     if kind != existing.type.name:
         shown = (_type_name(kind), _type_name(existing.type.name))
@@ -77,10 +82,10 @@ def assert_exchange_equivalent(
     _assert_same_flag("durable", "exchange", name, vhost, durable, existing.durable)
     _assert_same_flag("auto_delete", "exchange", name, vhost, auto_delete, existing.auto_delete)
     _assert_same_flag("internal", "exchange", name, vhost, internal, existing.internal)
-    received, current = arguments.get(ALTERNATE_EXCHANGE), existing.arguments.get(ALTERNATE_EXCHANGE)
-    found = difference(ALTERNATE_EXCHANGE, received, current)
-    if found is not None:
-        raise found.refusal("exchange", name, vhost)
+    for argument in (ALTERNATE_EXCHANGE, *more_arguments):
+        found = difference(argument, arguments.get(argument), existing.arguments.get(argument))
+        if found is not None:
+            raise found.refusal("exchange", name, vhost)
 
 
 def _type_name(kind: str) -> str:

@@ -7,6 +7,7 @@ makes kinds of queues support them.
 import math
 from typing import Final
 
+from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, operators
 from amqpbroker.broker.queues.arguments import Argument, Problem, Setting, retry_number, smaller, string
 from amqpbroker.wire.erlang import erlang_string
@@ -51,7 +52,7 @@ DELIVERY_LIMIT: Final[tuple[str | Argument, ...]] = ("x-delivery-limit",)
 LOCK: Final[tuple[str | Argument, ...]] = ()
 
 #: Duplicates of messages.
-DEDUPLICATION: Final[tuple[str | Argument, ...]] = ()
+DEDUPLICATION: Final[tuple[str | Argument, ...]] = tuple([Argument(name, check) for name, check in CHECKS.items()])
 
 #: Expiry of messages behind the head of a queue.
 EXPIRY: Final[tuple[str | Argument, ...]] = ()

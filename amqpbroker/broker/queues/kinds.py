@@ -20,11 +20,11 @@ from amqpbroker.broker.queues.arguments import (
 )
 from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
+from amqpbroker.broker.queues.deduplicating_queue import make_local_queue
 from amqpbroker.broker.queues.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.local_parts import LocalParts
-from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.priority_line import PriorityLine
@@ -71,7 +71,7 @@ CLASSIC_PARTS: Final = LocalParts(_classic_line, Consumers, Offering, Returns)
 
 CLASSIC: Final = Kind(
     "classic",
-    partial(LocalQueue, CLASSIC_PARTS),
+    partial(make_local_queue, CLASSIC_PARTS),
     arguments=(
         "x-expires",
         "x-message-ttl",
@@ -99,7 +99,7 @@ CLASSIC: Final = Kind(
 
 QUORUM: Final = Kind(
     "quorum",
-    partial(LocalQueue, LocalParts(_quorum_line, QuorumConsumers, RoundOffering, QuorumReturns)),
+    partial(make_local_queue, LocalParts(_quorum_line, QuorumConsumers, RoundOffering, QuorumReturns)),
     arguments=(
         DEAD_LETTER_EXCHANGE,
         "x-dead-letter-routing-key",

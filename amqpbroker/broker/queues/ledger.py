@@ -2,6 +2,7 @@
 
 from array import array
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
@@ -142,8 +143,11 @@ class Ledger:
             self.unstored += 1
             self.store.settle(entry)
 
-    def leave_stored(self, positions: "array[int]") -> None:
-        """Remove messages that are in the store and not in memory, like `leave`."""
+    def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
+        """Remove messages that are in the store and not in memory, like `leave`.
+
+        sequences: of these messages, and of messages that are neither in the store nor in memory.
+        """
         self.unstored += len(positions)
         self.store.settle_positions(positions)
 

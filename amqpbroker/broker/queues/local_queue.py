@@ -69,7 +69,7 @@ class LocalQueue(Queue):
         self.clock = vhost.clock
         compat, releases = vhost.config.compat, vhost.config.bounds.releases
         self.store: Store = vhost.store if durable else UNSTORED
-        self.ledger = Ledger(settings, kind, self.store, vhost.dead_letters, vhost.totals.dead_letters, vhost.disposal)
+        self.ledger: Ledger = self._new_ledger()
         pager = self._pages() if self.store.keeps else None
         self.ready: ReadyLine = parts.line(settings.max_priority, compat, pager)
         self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
@@ -102,6 +102,11 @@ class LocalQueue(Queue):
         self._rereading: Rereading | None = None
         self._queue_expiry: QueueExpiry | None = None
         self.touch()
+
+    def _new_ledger(self) -> Ledger:
+        vhost = self.vhost
+        totals = vhost.totals.dead_letters
+        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal)
 
     @property
     def ready_count(self) -> int:
@@ -314,7 +319,7 @@ class LocalQueue(Queue):
                 store.begin()
                 try:
                     self.ledger.discard([self.offering.pop()])
-                    destination.publish(message)
+                    destination.publish_moved(message)
                 finally:
                     store.end()
                 moved += 1

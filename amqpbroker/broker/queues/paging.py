@@ -138,7 +138,7 @@ class QueuePages(Pager):
         ledger = self._ledger
         for entry in page.entries:
             ledger.leave(entry)
-        ledger.leave_stored(array("Q", [position for position in page.positions if position]))
+        ledger.leave_stored(array("Q", [position for position in page.positions if position]), page.sequences)
         self._free(page)
 
     def delete_entry(self, entry: Entry) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.infos import ConsumerInfo
     from amqpbroker.broker.queues.consumer import Consumer
     from amqpbroker.broker.queues.entry import Entry
+    from amqpbroker.message.message import Message
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -31,7 +32,8 @@ class Queue(BindingDestination):
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
     unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
-    differences: from declarations that were accepted although they differ, without changing the queue.
+    deduplicated: number of messages that were dropped as duplicates. differences: from declarations that were accepted
+    although they differ, without changing the queue.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -57,6 +59,7 @@ class Queue(BindingDestination):
         self.arguments: Table = arguments or {}
         self.letters: int = 0
         self.redelivered: int = 0
+        self.deduplicated: int = 0
         self.effective: Effective = NO_POLICY
         self.differences: tuple[Difference, ...] = ()
 
@@ -230,6 +233,10 @@ class Queue(BindingDestination):
     def reclaim(self, entries: "list[Entry]") -> None:
         """Requeue all unacknowledged messages of a channel that has ended."""
         self.requeue(entries)
+
+    def publish_moved(self, message: "Message") -> None:
+        """Add a message that is moved here from another queue, and that this queue does not refuse."""
+        self.publish(message)
 
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""

@@ -6,6 +6,7 @@ If a policy changes, new settings (`queue_settings`) replace the queue's old one
 from dataclasses import dataclass, field
 from typing import final
 
+from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 
 
@@ -17,8 +18,9 @@ class QueueSettings:
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
     "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. delivery_time_header:
-    name of the header with the time until which a published message is delayed, None for no such header. plain: a
-    publish is subject to no TTL, length limit or delivery time.
+    name of the header with the time until which a published message is delayed, None for no such header. deduplication:
+    how duplicates are recognised, None if they are not. plain: a publish is subject to no TTL, length limit or delivery
+    time.
     """
 
     max_priority: int = 0
@@ -35,6 +37,7 @@ class QueueSettings:
     consumer_timeout_ms: int = -1
     retry: RetryDelay | None = None
     delivery_time_header: bytes | None = None
+    deduplication: Deduplication | None = None
     plain: bool = field(init=False)
 
     def __post_init__(self) -> None:

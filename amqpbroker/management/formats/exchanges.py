@@ -17,6 +17,7 @@ _DESCRIPTIONS = {
     "x-consistent-hash": "Consistent Hashing Exchange",
     "x-delayed-message": "Delayed Message Exchange.",
     "x-local-random": "Picks one random local binding (queue) to route via (to).",
+    "x-message-deduplication": "Message Deduplication Exchange.",
     "x-modulus-hash": "Modulus Hashing Exchange",
     "x-random": "Picks one random binding (queue) to route via (to).",
 }
@@ -38,6 +39,8 @@ def exchange_row(vhost: str, exchange: Exchange, details: Details | None) -> dic
         "user_who_performed_action": UNKNOWN_USER,
         "vhost": vhost,
     }
+    if exchange.gate is not None and details is not None:
+        row["messages_deduplicated"] = exchange.gate.dropped
     if details is not None:
         stats = exchange.message_stats()
         if stats:

@@ -50,6 +50,8 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
     if kind.replicated:
         row["leader"] = node
         row["members"] = row["online"] = [node]
+    if queue.settings.deduplication is not None:
+        row["messages_deduplicated"] = queue.deduplicated
     kind.columns(row, info, queue.settings, node)
     if effective.policy is not None:
         row["policy"] = effective.policy.name

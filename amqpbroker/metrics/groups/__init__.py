@@ -21,6 +21,8 @@ GROUPS: tuple[Group, ...] = (
     exchanges.METRICS,
     queues.DELIVERY,
     queues.EXCHANGE,
+    queues.DUPLICATES,
+    exchanges.DUPLICATES,
     exchanges.VHOSTS,
     exchanges.NAMES,
     exchanges.BINDINGS,

@@ -17,6 +17,10 @@ def _public(snapshot: Snapshot) -> Sequence[ExchangeRow]:
     return [row for row in snapshot.exchanges if row.name and not row.internal]
 
 
+def _deduplicating(snapshot: Snapshot) -> Sequence[ExchangeRow]:
+    return [row for row in snapshot.exchanges if row.deduplicated is not None]
+
+
 def _labels(row: ExchangeRow) -> Labels:
     return ("vhost", row.vhost), ("exchange", row.name)
 
@@ -53,6 +57,14 @@ METRICS = Group(
                  "drop_unroutable"),
     ),
     EXCHANGES | {"channels"}, _used, _labels, ("vhost", "exchange"), summed=True, filtered=True,
+)
+
+DUPLICATES = Group(
+    "exchange_deduplication_metrics",
+    (Family("exchange_messages_deduplicated_total", COUNTER,
+            "Total number of duplicates that an exchange dropped", lambda row: row.deduplicated,
+            lambda snapshot: snapshot.broker.totals.deduplicated_by_exchanges),),
+    EXCHANGES, _deduplicating, _labels, ("vhost", "exchange"), summed=True, filtered=True, optional=True,
 )
 
 NAMES = _cluster("exchange_names", Family(

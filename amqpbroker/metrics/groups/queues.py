@@ -14,6 +14,10 @@ def _rows(snapshot: Snapshot) -> Sequence[QueueRow]:
     return snapshot.queues
 
 
+def _deduplicating(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.queue.settings.deduplication is not None]
+
+
 def _labels(row: QueueRow) -> Labels:
     return ("vhost", row.vhost), ("queue", row.queue.name)
 
@@ -116,6 +120,14 @@ DELIVERY = _group(
              "Total number of messages acknowledged by consumers on a queue", "ack"),
     _counter("queue_get_empty_total",
              "Total number of times basic.get operations fetched no message on a queue", "get_empty"),
+)
+
+DUPLICATES = Group(
+    "queue_deduplication_metrics",
+    (Family("queue_messages_deduplicated_total", COUNTER, "Total number of duplicates that a queue dropped",
+            lambda row: row.queue.deduplicated,
+            lambda snapshot: snapshot.broker.totals.deduplicated_by_queues),),
+    QUEUES, _deduplicating, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
 )
 
 EXCHANGE = _group(

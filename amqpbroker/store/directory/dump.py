@@ -49,7 +49,17 @@ class Delayed(NamedTuple):
     due_ms: int
 
 
-Told = Published | Settled | Returned | Delayed
+class Taken(NamedTuple):
+    """A queue or exchange took a message's id. position: of the entry. key: see `message_key`."""
+
+    position: int
+    holder_id: int
+    sequence: int
+    expires_ms: int
+    key: bytes
+
+
+Told = Published | Settled | Returned | Delayed | Taken
 
 
 class _Reading(record.Visitor):
@@ -78,6 +88,10 @@ class _Reading(record.Visitor):
         self.told.append(_published(position, queue_id, sequence, deadline_ms, delivery_count, content))
         if delivered:
             self.told.append(Returned(position, delivery_count))
+
+    def took(self, offset: int, holder_id: int, sequence: int, expires_ms: int, key: bytes) -> None:
+        position = self._group.segment << OFFSET_BITS | offset
+        self.told.append(Taken(position, holder_id, sequence, expires_ms, key))
 
     def settled(self, position: int) -> None:
         self.told.append(Settled(position))

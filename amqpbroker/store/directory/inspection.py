@@ -238,7 +238,7 @@ class Inspection(Recovered):
     """Reads the whole journal, and checks the records for consistency.
 
     publishes: number of publish records. entries, settles, returns, delays: number of copies that entered, were
-    settled, were returned, and were delayed.
+    settled, were returned, and were delayed. taken: number of ids of accepted messages.
     """
 
     def __init__(self, reader: JournalReader) -> None:
@@ -249,6 +249,7 @@ class Inspection(Recovered):
         self.settles: int = 0
         self.returns: int = 0
         self.delays: int = 0
+        self.taken: int = 0
         self._reader = reader
         self._seen: dict[int, bytearray] = {}
         self._group = Group(0, 0, b"", 0, 0)
@@ -298,6 +299,11 @@ class Inspection(Recovered):
             wrong = "an entry in the wrong place" if back != record.PUBLISH_HEAD.size else _nonsense(data, self._record)
             if wrong is not None:
                 self._report(wrong)
+        self._seen[self._group.segment][offset >> _GRAIN_BITS] = _ENTERED | offset & _IN_GRAIN
+
+    def took(self, offset: int, holder_id: int, sequence: int, expires_ms: int, key: bytes) -> None:
+        super().took(offset, holder_id, sequence, expires_ms, key)
+        self.taken += 1
         self._seen[self._group.segment][offset >> _GRAIN_BITS] = _ENTERED | offset & _IN_GRAIN
 
     def settled(self, position: int) -> None:

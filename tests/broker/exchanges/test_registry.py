@@ -21,12 +21,17 @@ def test_exchange_types_of_each_release_are_known_by_name() -> None:
         "x-consistent-hash",
         "x-delayed-message",
         "x-local-random",
+        "x-message-deduplication",
         "x-modulus-hash",
         "x-random",
     )
     assert known_exchange_types(COMPATS["4.3"]) == EXCHANGE_TYPES
     for series in "4.0", "4.1", "4.2":
         assert set(EXCHANGE_TYPES) - set(known_exchange_types(COMPATS[series])) == {"x-modulus-hash"}
+
+
+def test_exchange_type_of_deduplication_is_unknown_without_extensions() -> None:
+    assert "x-message-deduplication" not in known_exchange_types(COMPATS["4.3"].configured({}, extensions=False))
 
 
 @pytest.mark.parametrize("name", EXCHANGE_TYPES)

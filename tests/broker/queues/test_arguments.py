@@ -7,7 +7,7 @@ import pytest
 from amqpbroker.broker.queues.arguments import with_queue_type
 from amqpbroker.broker.queues.declaration import Declaration, parse_declaration
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.compat import OLDEST_COMPAT
+from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -233,30 +233,32 @@ def test_delayed_retry_that_would_not_work_is_refused(
         for name, value in arguments.items()
     }
     reason = "{unacceptable_type,long}" if problem is None else f'"{problem}"'
-    text = refusal({"x-queue-type": longstr(queue_type), **declared})
+    text = refusal({"x-queue-type": longstr(queue_type), **declared}, compat=DEFAULT_COMPAT)
     assert text == INVALID.format(f"x-delayed-retry-{argument}", reason)
     parse({"x-queue-type": longstr("quorum"), **declared}, compat=OLDEST_COMPAT)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_multiplier_that_is_no_finite_number_is_refused(value: float) -> None:
-    assert "expected a number from 1 on" in refusal(RETRY | {"x-delayed-retry-multiplier": Field("d", value)})
+    assert "expected a number from 1 on" in refusal(
+        RETRY | {"x-delayed-retry-multiplier": Field("d", value)}, compat=DEFAULT_COMPAT
+    )
 
 
 @pytest.mark.parametrize("field", [Field("f", 1.5), Field("d", 1.5), Field("b", 2), Field("l", 2)])
 def test_multiplier_may_be_any_kind_of_number(field: Field) -> None:
-    retry = parse(RETRY | {"x-delayed-retry-multiplier": field}).settings.retry
+    retry = parse(RETRY | {"x-delayed-retry-multiplier": field}, compat=DEFAULT_COMPAT).settings.retry
     assert retry is not None
     assert retry.multiplier == field.value
 
 
 def test_disabled_delayed_retry_needs_nothing_else() -> None:
-    assert parse({"x-delayed-retry-type": longstr("disabled")}).settings.retry is None
+    assert parse({"x-delayed-retry-type": longstr("disabled")}, compat=DEFAULT_COMPAT).settings.retry is None
 
 
 def test_delivery_limit_is_an_integer_and_none_if_negative() -> None:
-    assert refusal({"x-delivery-limit": longstr("5")}) == INVALID.format(
+    assert refusal({"x-delivery-limit": longstr("5")}, compat=DEFAULT_COMPAT) == INVALID.format(
         "x-delivery-limit", '"expected integer, got longstr"'
     )
-    assert parse({"x-delivery-limit": Field("I", 5)}).settings.delivery_limit == 5
-    assert parse({"x-delivery-limit": Field("I", -1)}).settings.delivery_limit == -1
+    assert parse({"x-delivery-limit": Field("I", 5)}, compat=DEFAULT_COMPAT).settings.delivery_limit == 5
+    assert parse({"x-delivery-limit": Field("I", -1)}, compat=DEFAULT_COMPAT).settings.delivery_limit == -1

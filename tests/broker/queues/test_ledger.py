@@ -90,7 +90,7 @@ def test_recovered_messages_do_not_count_as_received() -> None:
 def test_paged_out_messages_are_removed_from_the_store_by_position() -> None:
     parts = Parts()
     parts.ledger.start(3, newest=3)
-    parts.ledger.leave_stored(array("Q", [7, 8]))
+    parts.ledger.leave_stored(array("Q", [7, 8]), [1, 2])
     assert (parts.ledger.persistent, parts.store.told) == (1, [("settle", b"7"), ("settle", b"8")])
 
 

@@ -82,3 +82,22 @@ async def test_exchange_shows_counts_of_published_messages(api):
     stats = (await api.get("exchanges/%2F/amq.default")).json()["message_stats"]
     assert (stats["publish_in"], stats["publish_out"]) == (2, 1)
     assert "message_stats" not in (await api.get("exchanges/%2F/amq.default?disable_stats=true")).json()
+
+
+async def test_dropped_duplicates_are_counted_in_the_rows_of_queue_and_exchange(api):
+    on = {"x-message-deduplication": True, "x-cache-ttl": 60000}
+    assert (await api.put("exchanges/%2F/once", {"type": "fanout", "arguments": on})).status_code == 201
+    assert (await api.put("queues/%2F/own", {"arguments": on})).status_code == 201
+    assert (await api.put("queues/%2F/plain", {})).status_code == 201
+    assert (await api.post("bindings/%2F/e/once/q/plain", {})).status_code == 201
+    message = {"properties": {"headers": {"x-deduplication-header": "a"}}, "payload": "", "payload_encoding": "string"}
+    for _ in range(3):
+        for exchange, key in (("once", ""), ("amq.default", "own")):
+            published = await api.post(f"exchanges/%2F/{exchange}/publish", message | {"routing_key": key})
+            assert published.json() == {"routed": True}
+    exchange = (await api.get("exchanges/%2F/once")).json()
+    assert (exchange["messages_deduplicated"], exchange["message_stats"]["publish_out"]) == (2, 1)
+    own = (await api.get("queues/%2F/own")).json()
+    assert (own["messages_deduplicated"], own["messages"]) == (2, 1)
+    assert "messages_deduplicated" not in (await api.get("queues/%2F/plain")).json()
+    assert "messages_deduplicated" not in (await api.get("exchanges/%2F/amq.fanout")).json()

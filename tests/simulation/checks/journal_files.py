@@ -35,7 +35,9 @@ def check(world: "World") -> None:
         raise world.broken(f"the journal has {expected}; there are {names}")
     # A message that has just expired lives until its record is written.
     if not world.run_until(lambda: _living(store) == _held(process), WITHIN_NS):
-        raise world.broken(f"{_living(store)} copies live in the journal; queues and exchanges have {_held(process)}")
+        raise world.broken(
+            f"{_living(store)} copies and ids live in the journal; queues and exchanges have {_held(process)}"
+        )
     spilled = disk.names(DIRECTORY / "spill")
     spill = process.broker._spill
     assert isinstance(spill, SpillFiles)
@@ -52,8 +54,9 @@ def _living(store: Persistence) -> int:
 
 
 def _held(process: BrokerProcess) -> int:
-    """Return the number of stored messages of all queues and exchanges."""
-    return sum(queue.ledger.persistent for queue in queues(process)) + sum(map(_stored, held_messages(process)))
+    """Return the number of stored messages and ids of all queues and exchanges."""
+    messages = sum(queue.ledger.persistent for queue in queues(process)) + sum(map(_stored, held_messages(process)))
+    return messages + sum(each.stored_count() for each in process.broker.id_keepers().values())
 
 
 def _is_tidy(store: Persistence) -> bool:

@@ -245,8 +245,8 @@ QUEUES = (
     Planted(
         "a dead letter to the first of several queues",
         "deadletter.py",
-        "for destination in found.destinations:",
-        "for destination in found.destinations[:1]:",
+        "        for destination in destinations:",
+        "        for destination in destinations[:1]:",
     ),
     Planted(
         "a rejection taken for a cycle",
@@ -271,5 +271,24 @@ QUEUES = (
         "length_limit.py",
         "        self._ledger.dead_letter(dropped, MAXLEN)\n        self._expiry.expire()",
         "        self._ledger.discard(dropped)\n        self._expiry.expire()",
+    ),
+    # --- duplicates -------------------------------------------------------------------------------------------------
+    Planted(
+        "ids forgotten by a restart",
+        "persistence.py",
+        "unneeded = taken if keeper is None else keeper.recover_ids(taken)",
+        "unneeded = taken",
+    ),
+    Planted(
+        "a duplicate of a message in the queue",
+        "queued_ids.py",
+        "        return key in self._ids",
+        "        return False",
+    ),
+    Planted(
+        "an id remembered without its message",
+        "deduplicating_queue.py",
+        "            accepted = super().publish(message)\n            if accepted:",
+        "            accepted = message.size % 2 == 0 or super().publish(message)\n            if accepted:",
     ),
 )

@@ -5,6 +5,7 @@ from tests.simulation.workloads.backoff import Backoff
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
+from tests.simulation.workloads.duplicates import Duplicates
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
@@ -60,4 +61,5 @@ WORKLOADS = {
     "purges": Purges,
     "channels": Channels,
     "unused": Unused,
+    "duplicates": Duplicates,
 }

@@ -8,7 +8,7 @@ import { ExchangeRatesChart, sampled } from "../chart.js";
 import { Bindings, loadBefore } from "../bindings.js";
 import { Badge, Card, Facts, Heading, Problem, Values } from "../parts.js";
 import { Publish } from "../publish.js";
-import { exchangeName } from "../format.js";
+import { count, exchangeName } from "../format.js";
 import { AgeChoice } from "./overview.js";
 import { toLive } from "./live.js";
 import { Features } from "./queues.js";
@@ -53,6 +53,7 @@ export function Exchange({ names: [vhost, given] }) {
           ["Durable", it.durable ? "yes" : "no"],
           ["Auto-delete", it.auto_delete ? "yes" : "no"],
           ["Internal", it.internal ? "yes" : "no"],
+          ["Duplicates dropped", it.messages_deduplicated === undefined ? "" : count(it.messages_deduplicated)],
           ["Policy", it.policy],
           ["Created by", it.user_who_performed_action],
           Object.keys(it.arguments ?? {}).length > 0 && ["Arguments", html`<${Values} table=${it.arguments} />`],

@@ -69,6 +69,7 @@ export function Queue({ names: [vhost, name] }) {
           ["Single active consumer", it.single_active_consumer_tag],
           ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
           ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
+          ["Duplicates dropped", it.messages_deduplicated === undefined ? "" : count(it.messages_deduplicated)],
           ["Idle since", it.idle_since],
         ]} />
       <//>

@@ -1,0 +1,1 @@
+"""Duplicates of messages: ids that queues and exchanges have accepted."""

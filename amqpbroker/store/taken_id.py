@@ -1,0 +1,77 @@
+"""Ids of messages that a queue or an exchange has accepted, so that it recognises duplicates."""
+
+from array import array
+from typing import Protocol
+
+from mypy_extensions import mypyc_attr
+
+
+# Acyclic: it refers only to bytes and integers.
+@mypyc_attr(acyclic=True)
+class TakenId:
+    """The id of a message that a queue or an exchange has accepted, until it may accept an equal one.
+
+    key: the id in bytes. holder_id: the id of the queue or exchange in the store. sequence: the message's sequence in
+    the queue, or the number of the id among those of its holder. expires_ms: time from which an equal id is accepted,
+    in milliseconds since the epoch, 0 for none. position: as in `Copy`. stored: the id survives a restart if its holder
+    does.
+    """
+
+    __slots__ = ("expires_ms", "holder_id", "key", "position", "sequence", "stored")
+
+    def __init__(
+        self, key: bytes, holder_id: int, sequence: int, expires_ms: int, stored: bool, position: int = 0
+    ) -> None:
+        self.key: bytes = key
+        self.holder_id: int = holder_id
+        self.sequence: int = sequence
+        self.expires_ms: int = expires_ms
+        self.stored: bool = stored
+        self.position: int = position
+
+    def stored_at(self, position: int) -> None:
+        """Set the position; see `Copy`."""
+        self.position = position
+
+
+class Ids:
+    """The recovered ids of one holder: each list has one item for each id.
+
+    Ascending by sequence, each sequence once.
+    """
+
+    __slots__ = ("expires_ms", "keys", "positions", "sequences")
+
+    def __init__(self) -> None:
+        self.keys: list[bytes] = []
+        self.sequences = array("Q")
+        self.positions = array("Q")
+        self.expires_ms = array("Q")
+
+    def add(self, key: bytes, sequence: int, position: int, expires_ms: int) -> None:
+        self.keys.append(key)
+        self.sequences.append(sequence)
+        self.positions.append(position)
+        self.expires_ms.append(expires_ms)
+
+    def taken(self, holder_id: int) -> list[TakenId]:
+        """Return them as objects."""
+        return [
+            TakenId(key, holder_id, sequence, expires_ms, True, position)
+            for key, sequence, position, expires_ms in zip(
+                self.keys, self.sequences, self.positions, self.expires_ms, strict=True
+            )
+        ]
+
+
+class IdKeeper(Protocol):
+    """The ids that a durable queue or exchange has accepted."""
+
+    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+        """Recover its stored ids, and return those that it does not need.
+
+        Called after all copies are recovered, and before any holder acts on its copies.
+        """
+
+    def stored_count(self) -> int:
+        """Return the number of its ids in the store."""
