@@ -55,6 +55,7 @@ DRIVEN = {
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
     "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
+    "broker.queues.ready_line.SLACK": "expiration anywhere quorum",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
     "broker.queues.offering.ROUND": "dealt out",
     "broker.queues.offering.ROUND_BYTES": "dealt out",

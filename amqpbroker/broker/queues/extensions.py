@@ -6,7 +6,10 @@ makes kinds of queues support them.
 
 from typing import Final
 
-from amqpbroker.broker.queues.arguments import Argument
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_one_of, operators
+from amqpbroker.broker.queues.arguments import Argument, Setting
+from amqpbroker.broker.queues.choices import choice
+from amqpbroker.broker.queues.settings import ANY, HEAD
 
 #: Redelivery after a delay.
 RETRY: Final[tuple[str | Argument, ...]] = ()
@@ -21,7 +24,14 @@ LOCK: Final[tuple[str | Argument, ...]] = ()
 DEDUPLICATION: Final[tuple[str | Argument, ...]] = ()
 
 #: Expiry of messages behind the head of a queue.
-EXPIRY: Final[tuple[str | Argument, ...]] = ()
+EXPIRY: Final[tuple[str | Argument, ...]] = (
+    Argument(
+        "x-message-ttl-mode",
+        choice(HEAD, ANY),
+        Setting("message_ttl_mode", str),
+        PolicyKey(is_one_of(HEAD, ANY), f"message TTL mode. Must be one of: {HEAD}, {ANY}", operators, extension=True),
+    ),
+)
 
 #: Messages that replace earlier ones.
 LAST_VALUE: Final[tuple[str | Argument, ...]] = ()

@@ -89,6 +89,8 @@ class LocalQueue(Queue):
             self.ledger,
             vhost.dead_letters,
         )
+        if settings.expires_anywhere:
+            self.ready.divide(pager or self._pages())
         self._limited: bool = not settings.plain
         self._expires_late: bool = kind.expires_late
         self.refused: int = 0
@@ -179,9 +181,10 @@ class LocalQueue(Queue):
                 self.outstanding.add(entry, consumer, self.clock.turn_ms)
                 consumer.deliver(entry)
                 return True
-        ready.push(self.ledger.enter(self, message, deadline_ms))
+        entry = self.ledger.enter(self, message, deadline_ms)
+        ready.push(entry)
         if deadline_ms:
-            self.expiry.added()
+            self.expiry.added(entry)
         if limited:
             self.limit.trim()
         if deadline_ms:
@@ -331,8 +334,8 @@ class LocalQueue(Queue):
 
     def recover(self, copies: Copies) -> None:
         self.ledger.start(len(copies.positions), copies.sequences[-1])
-        self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))
         self.ready.recover(copies)
+        self.expiry.recovered(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))
 
     def recovered(self) -> None:
         self.expiry.expire()
@@ -343,7 +346,7 @@ class LocalQueue(Queue):
         for entry in entries:
             self.ready.push(entry)
             if entry.deadline_ms:
-                self.expiry.added()
+                self.expiry.added(entry)
         if entries:
             self.ledger.start(len(entries), entries[-1].sequence)
             self.ready.start_after(entries[-1].sequence)
@@ -380,6 +383,8 @@ class LocalQueue(Queue):
         self.settings = settings
         self._limited = not settings.plain
         self.ledger.apply(settings)
+        if settings.expires_anywhere:
+            self.ready.divide(self._pages())
         self.expiry.apply(settings)
         self.returns.apply(settings)
         self.limit.apply(settings)

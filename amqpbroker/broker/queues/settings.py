@@ -8,6 +8,10 @@ from typing import final
 
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 
+#: Values of x-message-ttl-mode.
+HEAD = "head"
+ANY = "any"
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -16,8 +20,9 @@ class QueueSettings:
 
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
-    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. plain: there is neither a
-    message TTL nor a length limit.
+    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. message_ttl_mode: HEAD if
+    only messages at the head expire, ANY if messages at any position do. plain: there is neither a message TTL nor a
+    length limit. expires_anywhere: the mode is ANY.
     """
 
     max_priority: int = 0
@@ -33,8 +38,11 @@ class QueueSettings:
     delivery_limit: int = -1
     consumer_timeout_ms: int = -1
     retry: RetryDelay | None = None
+    message_ttl_mode: str = HEAD
     plain: bool = field(init=False)
+    expires_anywhere: bool = field(init=False)
 
     def __post_init__(self) -> None:
         plain = self.message_ttl_ms < 0 and self.max_length < 0 and self.max_length_bytes < 0
         object.__setattr__(self, "plain", plain)
+        object.__setattr__(self, "expires_anywhere", self.message_ttl_mode == ANY)

@@ -8,8 +8,8 @@ QUEUES = (
     Planted(
         "an off-by-one in a page",
         "fifo_line.py",
-        "pages.append(Page([], positions[start:stop], sequences[start:stop]))",
-        "pages.append(Page([], positions[start : stop - 1], sequences[start : stop - 1]))",
+        "pages.append(Page([], positions[start:stop], sequences[start:stop], times))",
+        "pages.append(Page([], positions[start : stop - 1], sequences[start : stop - 1], times))",
     ),
     Planted(
         "a page dropped before it is read",
@@ -76,13 +76,13 @@ QUEUES = (
     Planted(
         "a returned message that never expires",
         "offering.py",
-        "                self._expiry.added()\n        self.ready.requeue(entries)",
+        "                self._expiry.added(entry)\n        self.ready.requeue(entries)",
         "                pass\n        self.ready.requeue(entries)",
     ),
     Planted(
         "a restored message that never expires",
         "local_queue.py",
-        "self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
+        "self.expiry.recovered(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
         "pass",
     ),
     Planted("a delay too short", "held.py", "+ delay_ms(message.properties))", "+ delay_ms(message.properties) // 2)"),
