@@ -85,6 +85,24 @@ QUEUES = (
         "self.expiry.recovered(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
         "pass",
     ),
+    Planted(
+        "a restored message behind the head that never expires",
+        "expiry.py",
+        "self.count += count\n        if self._deadlines is not None:\n            self._deadlines.rebuild()",
+        "self.count += count",
+    ),
+    Planted(
+        "a deadline added behind later ones",
+        "deadlines.py",
+        "heapq.heappush(self._heap, self.item(entry))",
+        "self._heap.append(self.item(entry))",
+    ),
+    Planted(
+        "another message of a page removed",
+        "pages.py",
+        "self.positions = self.positions[:index] + self.positions[index + 1 :]",
+        "self.positions = self.positions[: index - 1] + self.positions[index:] if index else self.positions[1:]",
+    ),
     Planted("a delay too short", "held.py", "+ delay_ms(message.properties))", "+ delay_ms(message.properties) // 2)"),
     Planted(
         "a delayed message that waits for another after a restart",
