@@ -182,6 +182,8 @@ class FifoLine(ReadyLine):
                 return None
             if page.is_empty:
                 del self._pages[index]
+                if page is self._expected:
+                    self._expected = None
         else:
             entry = next(each for each in self.line if each.sequence == sequence)
             self.line.remove(entry)
