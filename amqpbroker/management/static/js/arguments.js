@@ -6,6 +6,7 @@ const YES_NO = "boolean";
 
 const QUEUE = [
   ["message-ttl", NUMBER, "Message TTL", { hint: "milliseconds" }],
+  ["message-ttl-mode", TEXT, "Message TTL mode", { options: ["head", "any"] }],
   ["expires", NUMBER, "Queue expires", { hint: "milliseconds unused" }],
   ["max-length", NUMBER, "Max length", { hint: "messages" }],
   ["max-length-bytes", NUMBER, "Max length in bytes", { hint: "bytes" }],
@@ -38,7 +39,7 @@ export const POLICY_KEYS = [...QUEUE.map(preset("")), { key: "alternate-exchange
 
 /** The keys that an operator policy may set. */
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
-  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key));
+  ["message-ttl", "message-ttl-mode", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit"].includes(key));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
 export function features(it) {
