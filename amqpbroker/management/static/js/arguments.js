@@ -6,7 +6,7 @@ const YES_NO = "boolean";
 
 const QUEUE = [
   ["message-ttl", NUMBER, "Message TTL", { hint: "milliseconds" }],
-  ["message-ttl-mode", TEXT, "Message TTL mode", { options: ["head", "any"] }],
+  ["message-ttl-mode", TEXT, "Expiry mode", { options: ["head", "any"] }],
   ["expires", NUMBER, "Queue expires", { hint: "milliseconds unused" }],
   ["max-length", NUMBER, "Max length", { hint: "messages" }],
   ["max-length-bytes", NUMBER, "Max length in bytes", { hint: "bytes" }],
