@@ -231,6 +231,33 @@ def expiration(soak: Soak, mode: Mode, quorum: bool) -> None:
         client.close()
 
 
+def expiration_anywhere(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Consume messages before they expire, then return others, which expire behind a message that does not."""
+    count = soak.count(MESSAGES)
+    arguments = letters_to("dead") | {"x-message-ttl-mode": longstr("any")}
+    if quorum:
+        arguments["x-queue-type"] = longstr("quorum")
+    with soak.client() as client, soak.client() as taker:
+        _declare(client, "dead")
+        _declare(client, "q", arguments=arguments)
+        data = each(mode, count, lambda i, kept: published("q", b"x", delivery_mode=kept, expiration=str(10**7 - i)))
+        publish(client, data, count)
+        consume(client, "q", count, no_ack=False)
+        publish(client, alike(mode, "q", 1), 1)
+        data = each(
+            mode, count, lambda i, kept: published("q", b"x", delivery_mode=kept, expiration=str(2000 + i * 7 % 500))
+        )
+        publish(client, data, count)
+        taker.send(request("basic.consume", queue="q"))
+        taker.pump((), lambda: taker.seen["basic.deliver"] > count // 2)
+        taker.close()
+        soak.until(lambda: client.depth("dead") == count, "all messages but the first have expired")
+        assert client.depth("q") == 1
+        consume(client, "dead", count)
+        delete(client, "q", "dead")
+        client.close()
+
+
 # --- consumers --------------------------------------------------------------------------------------------------------
 
 
@@ -412,6 +439,7 @@ def _phases() -> list[Phase]:
         kind = "quorum" if quorum else "classic"
         phases += _in_modes(f"limited bytes {kind}", limited_bytes, quorum=quorum)
         phases += _in_modes(f"expiration {kind}", expiration, quorum=quorum)
+        phases += _in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
         phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
     phases += _in_modes("settled in transactions", settled_in_transactions)
     phases += _in_modes("overdue", overdue, compat="4.3")

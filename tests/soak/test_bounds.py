@@ -55,6 +55,7 @@ DRIVEN = {
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
     "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
+    "broker.queues.ready_line.SLACK": "expiration anywhere quorum",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
     "broker.queues.offering.ROUND": "dealt out",
     "broker.queues.offering.ROUND_BYTES": "dealt out",
@@ -149,7 +150,7 @@ NOT_BOUNDS = {
         message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
-        message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES
+        message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES broker.queues.extensions._MAX_NAME_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
@@ -222,6 +223,7 @@ NOT_BOUNDS = {
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
+        message.delivery_time._MAX_MS
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """

@@ -1,17 +1,21 @@
 """Expiry of ready messages: per-message and per-queue TTL."""
 
 from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.deadlines import Deadlines
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.ledger import EXPIRED, LEAVING_BYTES, Ledger
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 
 
 class Expiry:
-    """Deadlines of the messages of one ready line. One timer waits for the head, because only the head may expire.
+    """Expiry of the messages of one ready line, with one timer.
+
+    Only the head may expire, as in RabbitMQ, and the timer waits for it. If messages expire at any position, the timer
+    waits for the earliest deadline (`Deadlines`).
 
     count: number of ready messages that may expire. `added` and `removed` are called for each message that has a
     deadline.
@@ -26,11 +30,16 @@ class Expiry:
         self._consumers = consumers
         self._ledger = ledger
         self._ttl_ms: int = settings.message_ttl_ms
+        self._deadlines: Deadlines | None = Deadlines(ready) if settings.expires_anywhere else None
         self._timer: Timer | None = None
 
     def apply(self, settings: QueueSettings) -> None:
-        """Use a new TTL for messages that are published from now on."""
+        """Use a new TTL for messages that are published from now on, and expire messages at the positions they may."""
         self._ttl_ms = settings.message_ttl_ms
+        if settings.expires_anywhere == (self._deadlines is not None):
+            return
+        self._deadlines = Deadlines(self._ready) if settings.expires_anywhere else None
+        self._expire_all()
 
     def deadline_ms(self, message: Message) -> int:
         """Return the expiry time of a message that is published now, 0 for never."""
@@ -43,19 +52,51 @@ class Expiry:
         """Return whether an entry that has a deadline has expired."""
         return entry.deadline_ms <= self._clock.wall_ms()
 
-    def added(self, count: int = 1) -> None:
+    def added(self, entry: Entry) -> None:
+        self.count += 1
+        if self._deadlines is not None:
+            self._deadlines.add(entry)
+
+    def recovered(self, count: int) -> None:
+        """Count messages that may expire, which are in the line since the start."""
         self.count += count
+        if self._deadlines is not None:
+            self._deadlines.rebuild()
 
     def removed(self) -> None:
         self.count -= 1
+        if self._deadlines is not None:
+            self._deadlines.shrink(self.count)
 
     def cleared(self) -> None:
+        """Count no messages, because the line is empty."""
         self.count = 0
+        if self._deadlines is not None:
+            self._deadlines.rebuild()
 
     def expire(self) -> None:
-        """Remove expired messages; only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs."""
+        """Remove expired messages.
+
+        If only heads may expire, only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs.
+        """
         if not self.count:
             return
+        if self._deadlines is not None:
+            self._expire_before(self._deadlines, deadline_item(self._clock.wall_ms() + 1, 0, 0))
+        else:
+            self._expire_heads()
+        self.arm()
+
+    def expired(self, entry: Entry) -> None:
+        """Dead-letter an entry that was already removed from the line.
+
+        Others with an earlier deadline precede it if messages expire at any position.
+        """
+        if self._deadlines is not None:
+            self._expire_before(self._deadlines, self._deadlines.item(entry))
+        self._ledger.dead_letter([entry], EXPIRED)
+
+    def _expire_heads(self) -> None:
         now_ms = self._clock.wall_ms()
         expired: list[Entry] = []
         size = 0
@@ -69,14 +110,29 @@ class Expiry:
                 self._ledger.dead_letter(expired, EXPIRED)
                 expired, size = [], 0
         self._ledger.dead_letter(expired, EXPIRED)
-        self.arm()
+
+    def _expire_before(self, deadlines: Deadlines, limit: int) -> None:
+        """Remove messages with a smaller item (`deadline_item`) than `limit`, in the order of their deadlines."""
+        expired: list[Entry] = []
+        size = 0
+        while (entry := deadlines.pop_before(limit)) is not None:
+            self.count -= 1
+            expired.append(entry)
+            size += entry.message.size + MESSAGE_BYTES
+            if size > LEAVING_BYTES:
+                self._ledger.dead_letter(expired, EXPIRED)
+                expired, size = [], 0
+        deadlines.shrink(self.count)
+        self._ledger.dead_letter(expired, EXPIRED)
 
     def arm(self) -> None:
-        """Ensure that the timer fires no later than the head expires.
+        """Ensure that the timer fires no later than the next message expires.
 
         A timer that fires too early sets the next one.
         """
-        due_ms = self._ready.due_ms() if self._ready.count else 0
+        if not self._ready.count:
+            return
+        due_ms = self._ready.due_ms() if self._deadlines is None else self._deadlines.first_ms
         timer = self._timer
         if not due_ms or (timer is not None and timer.due_ms <= due_ms):
             return
@@ -90,9 +146,14 @@ class Expiry:
             self._timer.cancel()
             self._timer = None
         self._ready = FifoLine()
+        self._deadlines = None
 
     def _on_timer(self) -> None:
         self._timer = None
+        self._expire_all()
+
+    def _expire_all(self) -> None:
+        """Remove expired messages, and tell the consumers if these were the last ones."""
         waited = self._ready.count
         self.expire()
         if waited and not self._ready.count:

@@ -8,8 +8,10 @@ import math
 from typing import Final
 
 from amqpbroker.broker.deduplication.options import CHECKS
-from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, operators
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
 from amqpbroker.broker.queues.arguments import Argument, Problem, Setting, retry_number, smaller, string
+from amqpbroker.broker.queues.choices import choice
+from amqpbroker.broker.queues.settings import ANY, HEAD
 from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import Field, Table
 
@@ -55,7 +57,14 @@ LOCK: Final[tuple[str | Argument, ...]] = ()
 DEDUPLICATION: Final[tuple[str | Argument, ...]] = tuple([Argument(name, check) for name, check in CHECKS.items()])
 
 #: Expiry of messages behind the head of a queue.
-EXPIRY: Final[tuple[str | Argument, ...]] = ()
+EXPIRY: Final[tuple[str | Argument, ...]] = (
+    Argument(
+        "x-message-ttl-mode",
+        choice(HEAD, ANY),
+        Setting("message_ttl_mode", str),
+        PolicyKey(is_one_of(HEAD, ANY), f"message TTL mode. Must be one of: {HEAD}, {ANY}", operators, extension=True),
+    ),
+)
 
 #: Messages that replace earlier ones.
 LAST_VALUE: Final[tuple[str | Argument, ...]] = ()

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import Page, Pager
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.pages import Page, Pager, expiry_times, find_entry
+from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
@@ -46,6 +46,8 @@ class FifoLine(ReadyLine):
         self._tail_size: int = 0
         #: The page that the pager was last told to expect.
         self._expected: Page | None = None
+        #: A returned message may be before a page with an earlier one, which could not be read.
+        self._disordered: bool = False
 
     def push(self, entry: Entry) -> None:
         self.count += 1
@@ -66,6 +68,8 @@ class FifoLine(ReadyLine):
     def requeue(self, entries: list[Entry]) -> None:
         self._open(max([entry.sequence for entry in entries]))
         merge(self.line, entries)
+        if self._pages and self.line[-1].sequence > self._pages[0].first:
+            self._disordered = True
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
@@ -106,6 +110,7 @@ class FifoLine(ReadyLine):
         self.line = deque()
         self._pages.clear()
         self._expected = None
+        self._disordered = False
         self._tail = deque()
         self.count = self.size = self._tail_size = 0
         return dropped
@@ -118,12 +123,14 @@ class FifoLine(ReadyLine):
         yield from self._tail
 
     def recover(self, copies: "Copies") -> None:
-        self.add_stored(copies.positions, copies.sequences, copies.sizes)
+        self.add_stored(copies.positions, copies.sequences, copies.sizes, copies.deadlines_ms)
 
-    def add_stored(self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]") -> None:
-        """Recover copies with these positions, sequences and body sizes in bytes."""
+    def add_stored(
+        self, positions: "array[int]", sequences: "array[int]", sizes: "array[int]", deadlines_ms: "array[int]"
+    ) -> None:
+        """Recover copies with these positions, sequences, body sizes in bytes and expiry times."""
         assert self._pager is not None
-        self._pages.extend(_paged(self._pager, positions, sequences, sizes))
+        self._pages.extend(_paged(self._pager, positions, sequences, sizes, deadlines_ms))
         self.count += len(positions)
         self.size += sum(sizes)
 
@@ -143,11 +150,81 @@ class FifoLine(ReadyLine):
                     return True
         return False
 
+    # --- any position -------------------------------------------------------------------------------------------------
+
+    def divide(self, pager: Pager) -> None:
+        self._pager = pager
+        while len(self.line) > 2 * pager.page_count:
+            self._page_head(pager, pager.page_count)
+
+    def contains(self, sequence: int, level: int = 0) -> bool:
+        if find_entry(self.line, sequence) >= 0 or find_entry(self._tail, sequence) >= 0:
+            return True
+        if self._page_with(sequence) >= 0:
+            return True
+        return self._disordered and any(entry.sequence == sequence for entry in self.line)
+
+    def remove(self, sequence: int, level: int = 0) -> Entry | None:
+        entry: Entry | None
+        index = find_entry(self.line, sequence)
+        if index >= 0:
+            entry = self.line[index]
+            del self.line[index]
+        elif (index := find_entry(self._tail, sequence)) >= 0:
+            entry = self._tail[index]
+            del self._tail[index]
+            self._tail_size -= entry.message.size
+        elif (index := self._page_with(sequence)) >= 0:
+            page = self._pages[index]
+            assert self._pager is not None
+            entry = self._pager.take_one(page, page.find(sequence))
+            if entry is None:
+                return None
+            if page.is_empty:
+                del self._pages[index]
+                if page is self._expected:
+                    self._expected = None
+        else:
+            entry = next(each for each in self.line if each.sequence == sequence)
+            self.line.remove(entry)
+        self.count -= 1
+        self.size -= entry.message.size
+        return entry
+
+    def deadlines(self) -> list[int]:
+        return self.deadlines_at(0)
+
+    def deadlines_at(self, level: int) -> list[int]:
+        """Return an item for each entry that may expire, with that level."""
+        items = []
+        for part in self.line, self._tail:
+            items += [deadline_item(entry.deadline_ms, entry.sequence, level) for entry in part if entry.deadline_ms]
+        for page in self._pages:
+            items += [deadline_item(deadline_ms, sequence, level) for deadline_ms, sequence in page.expiring()]
+        return items
+
+    def _page_with(self, sequence: int) -> int:
+        """Return the index of the page that has the copy with that sequence, -1 if there is none."""
+        pages = self._pages
+        if self._disordered:
+            return next((index for index, page in enumerate(pages) if page.find(sequence) >= 0), -1)
+        low, high = 0, len(pages)
+        while low < high:
+            middle = (low + high) // 2
+            if pages[middle].first <= sequence:
+                low = middle + 1
+            else:
+                high = middle
+        return low - 1 if low and pages[low - 1].find(sequence) >= 0 else -1
+
+    # --- pages --------------------------------------------------------------------------------------------------------
+
     def _page_in(self) -> bool:
         """Move the start of the first page, or the tail if there is no page, to the head; return success."""
         if not self._pages:
             self.line, self._tail = self._tail, self.line
             self._tail_size = 0
+            self._disordered = False
             return True
         pager, page = self._pager, self._pages[0]
         assert pager is not None
@@ -222,12 +299,19 @@ def _first_page(pager: Pager, line: deque[Entry]) -> int:
     return len(line)
 
 
-def _paged(pager: Pager, positions: "array[int]", sequences: "array[int]", sizes: Sequence[int]) -> list[Page]:
+def _paged(
+    pager: Pager,
+    positions: "array[int]",
+    sequences: "array[int]",
+    sizes: Sequence[int],
+    deadlines_ms: "array[int]",
+) -> list[Page]:
     pages = []
     start = size = 0
     for stop, one in enumerate(sizes, 1):
         size += one
         if stop - start == pager.page_count or size > pager.page_bytes or stop == len(sizes):
-            pages.append(Page([], positions[start:stop], sequences[start:stop]))
+            times = expiry_times(deadlines_ms[start:stop])
+            pages.append(Page([], positions[start:stop], sequences[start:stop], times))
             start, size = stop, 0
     return pages

@@ -93,6 +93,8 @@ class LocalQueue(Queue):
         )
         self.schedule: Schedule | None = None
         self._apply_schedule(settings)
+        if settings.expires_anywhere:
+            self.ready.divide(pager or self._pages())
         self._limited: bool = not settings.plain
         self._expires_late: bool = kind.expires_late
         self.refused: int = 0
@@ -191,9 +193,10 @@ class LocalQueue(Queue):
                 self.outstanding.add(entry, consumer, self.clock.turn_ms)
                 consumer.deliver(entry)
                 return True
-        ready.push(self.ledger.enter(self, message, deadline_ms))
+        entry = self.ledger.enter(self, message, deadline_ms)
+        ready.push(entry)
         if deadline_ms:
-            self.expiry.added()
+            self.expiry.added(entry)
         if limited:
             self.limit.trim()
         if deadline_ms:
@@ -349,8 +352,8 @@ class LocalQueue(Queue):
             if delayed.positions:
                 self.returns.recover(delayed)
         if copies.positions:
-            self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))
             self.ready.recover(copies)
+            self.expiry.recovered(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))
         self.ready.start_after(self.ledger.newest)
 
     def recovered(self) -> None:
@@ -365,7 +368,7 @@ class LocalQueue(Queue):
         for entry in entries:
             self.ready.push(entry)
             if entry.deadline_ms:
-                self.expiry.added()
+                self.expiry.added(entry)
         if newest:
             self.ledger.start(len(entries) + len(delayed), newest)
             self.ready.start_after(newest)
@@ -406,6 +409,8 @@ class LocalQueue(Queue):
         self._limited = not settings.plain
         self._apply_schedule(settings)
         self.ledger.apply(settings)
+        if settings.expires_anywhere:
+            self.ready.divide(self._pages())
         self.expiry.apply(settings)
         self.returns.apply(settings)
         self.limit.apply(settings)

@@ -9,7 +9,7 @@ from amqpbroker.broker.queues.delayed_messages import DelayedMessages
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.fifo_line import FifoLine
-from amqpbroker.broker.queues.ledger import EXPIRED, Ledger
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
@@ -74,7 +74,7 @@ class Offering:
         while ready.count and ready.load_head():
             entry = self.pop()
             if entry.deadline_ms and self._expiry.is_due(entry):
-                self._ledger.dead_letter([entry], EXPIRED)
+                self._expiry.expired(entry)
                 continue
             return entry
         return None
@@ -83,13 +83,13 @@ class Offering:
         """Make returned messages ready, at their positions."""
         for entry in entries:
             if entry.deadline_ms:
-                self._expiry.added()
+                self._expiry.added(entry)
         self.ready.requeue(entries)
 
     def requeue_last(self, entry: Entry) -> None:
         """Make a returned message ready, behind all others."""
         if entry.deadline_ms:
-            self._expiry.added()
+            self._expiry.added(entry)
         self.ready.requeue_last(entry)
 
     def clear(self) -> int:

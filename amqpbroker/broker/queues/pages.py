@@ -2,6 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from array import array
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from amqpbroker.broker.queues.entry import Entry
@@ -16,18 +17,25 @@ class Page:
 
     entries: the copies in memory, which are all of them at first. When the stored copies have left memory, `positions`
     and `sequences` have an item for each copy: its position in the store, 0 if it is not stored, and its position in
-    the queue. Then `entries` has the other copies, or `spilled` their place in the spill file.
+    the queue. `deadlines_ms` has their expiry times if any of them may expire. Then `entries` has the other copies, or
+    `spilled` their place in the spill file, which may also have `removed` ones (their sequences).
     """
 
-    __slots__ = ("entries", "positions", "sequences", "spilled")
+    __slots__ = ("deadlines_ms", "entries", "positions", "removed", "sequences", "spilled")
 
     def __init__(
-        self, entries: list[Entry], positions: "array[int]" = _NOWHERE, sequences: Sequence[int] = _NOWHERE
+        self,
+        entries: list[Entry],
+        positions: "array[int]" = _NOWHERE,
+        sequences: Sequence[int] = _NOWHERE,
+        deadlines_ms: "array[int]" = _NOWHERE,
     ) -> None:
         self.entries: list[Entry] = entries
         self.positions: array[int] = positions
         self.sequences: Sequence[int] = sequences
+        self.deadlines_ms: array[int] = deadlines_ms
         self.spilled: Spilled | None = None
+        self.removed: frozenset[int] = frozenset()
 
     @property
     def is_empty(self) -> bool:
@@ -47,6 +55,7 @@ class Page:
             self.sequences = range(first, last + 1)
         else:
             self.sequences = array("Q", [entry.sequence for entry in entries])
+        self.deadlines_ms = expiry_times([entry.deadline_ms for entry in entries])
         self.entries = [entry for entry in entries if not entry.position]
 
     def spill(self, spilled: Spilled) -> None:
@@ -62,6 +71,7 @@ class Page:
     def take_spilled(self) -> Spilled | None:
         """Remove and return the place of spilled entries; None if there is none."""
         spilled, self.spilled = self.spilled, None
+        self.removed = frozenset()
         return spilled
 
     def leave_behind(self, count: int, others: list[Entry]) -> None:
@@ -72,6 +82,56 @@ class Page:
         self.entries = others
         self.positions = self.positions[count:]
         self.sequences = self.sequences[count:]
+        self.deadlines_ms = self.deadlines_ms[count:]
+
+    # --- single copies ------------------------------------------------------------------------------------------------
+
+    def find(self, sequence: int) -> int:
+        """Return the index of the copy with that sequence, -1 if there is none."""
+        if self.positions:
+            sequences = self.sequences
+            index = bisect_left(sequences, sequence)
+            return index if index < len(sequences) and sequences[index] == sequence else -1
+        return find_entry(self.entries, sequence)
+
+    def remove(self, index: int) -> None:
+        """Remove the copy at `index`; a spilled one is skipped when the others are read."""
+        if not self.positions:
+            del self.entries[index]
+            return
+        if not self.positions[index]:
+            if self.spilled is None:
+                del self.entries[self.positions[:index].count(0)]
+            else:
+                self.removed |= {self.sequences[index]}
+        sequences = array("Q", self.sequences) if isinstance(self.sequences, range) else self.sequences
+        self.positions = self.positions[:index] + self.positions[index + 1 :]
+        self.sequences = array("Q", [*sequences[:index], *sequences[index + 1 :]])
+        self.deadlines_ms = self.deadlines_ms[:index] + self.deadlines_ms[index + 1 :]
+
+    def expiring(self) -> list[tuple[int, int]]:
+        """Return the expiry time and the sequence of each copy that may expire."""
+        if self.positions:
+            # There are no expiry times if no copy expires.
+            return [each for each in zip(self.deadlines_ms, self.sequences, strict=False) if each[0]]
+        return [(entry.deadline_ms, entry.sequence) for entry in self.entries if entry.deadline_ms]
+
+
+def expiry_times(deadlines_ms: Sequence[int]) -> "array[int]":
+    """Return these expiry times for a page, which has none if all are 0."""
+    return array("Q", deadlines_ms) if any(deadlines_ms) else _NOWHERE
+
+
+def find_entry(entries: Sequence[Entry], sequence: int) -> int:
+    """Return the index of the entry with that sequence, in entries that are sorted by sequence; -1 if it is absent."""
+    low, high = 0, len(entries)
+    while low < high:
+        middle = (low + high) // 2
+        if entries[middle].sequence < sequence:
+            low = middle + 1
+        else:
+            high = middle
+    return low if low < len(entries) and entries[low].sequence == sequence else -1
 
 
 class Pager(metaclass=ABCMeta):
@@ -102,6 +162,13 @@ class Pager(metaclass=ABCMeta):
         """Remove the page's first copies and return them in order: as many as are worth reading at once.
 
         Only copies that were read are removed. If some temporarily cannot be read, the queue is notified.
+        """
+
+    @abstractmethod
+    def take_one(self, page: Page, index: int) -> Entry | None:
+        """Remove and return the copy at that index of the page.
+
+        Return None if it temporarily cannot be read: nothing changes, and the queue is notified.
         """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from amqpbroker.broker.queues.spilled import decoded, encoded
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.spill import Spill
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import Reading, Store
 
 
 class QueuePages(Pager):
@@ -87,6 +87,27 @@ class QueuePages(Pager):
             page.leave_behind(count, others[count - stored :])
         return entries
 
+    def take_one(self, page: Page, index: int) -> Entry | None:
+        if not page.positions:
+            entry = page.entries[index]
+            page.remove(index)
+            return entry
+        position = page.positions[index]
+        try:
+            if position:
+                entry = self._entry(self._store.load([position]), position, page.sequences[index])
+            else:
+                entry = self._others(page)[page.positions[:index].count(0)]
+        except (OSError, DamagedError) as error:
+            self._unreadable(error)
+            return None
+        page.remove(index)
+        if position:
+            self._ledger.read_back(1)
+        if page.is_empty or not page.positions.count(0):
+            self._free(page)
+        return entry
+
     def load(self, page: Page) -> list[Entry]:
         if not page.positions:
             return page.entries
@@ -98,29 +119,33 @@ class QueuePages(Pager):
         """Return the page's copies that are not stored. Raises OSError, DamagedError."""
         if page.spilled is None:
             return page.entries
-        return decoded(self._spill.read(page.spilled), self._queue)
+        others = decoded(self._spill.read(page.spilled), self._queue)
+        return [entry for entry in others if entry.sequence not in page.removed] if page.removed else others
 
     def _read(self, page: Page, others: list[Entry], entries: list[Entry], count: int) -> None:
         """Append the page's first `count` copies to `entries`. others: copies that are not stored.
 
         Raises OSError, DamagedError.
         """
-        store, queue = self._store, self._queue
         other = 0
         positions = page.positions[:count]
-        reading = store.load([position for position in positions if position])
+        reading = self._store.load([position for position in positions if position])
         for position, sequence in zip(positions, page.sequences[:count], strict=True):
             if not position:
                 entries.append(others[other])
                 other += 1
                 continue
-            message = reading.message(position)
-            entry = Entry(message, queue, sequence, reading.deadline_ms)
-            entry.stored_at(position)
-            delivery_count = store.delivery_count(position)
-            if delivery_count >= 0:
-                entry.restore(1, delivery_count)
-            entries.append(entry)
+            entries.append(self._entry(reading, position, sequence))
+
+    def _entry(self, reading: Reading, position: int, sequence: int) -> Entry:
+        """Read one stored copy. Raises OSError, DamagedError."""
+        message = reading.message(position)
+        entry = Entry(message, self._queue, sequence, reading.deadline_ms)
+        entry.stored_at(position)
+        delivery_count = self._store.delivery_count(position)
+        if delivery_count >= 0:
+            entry.restore(1, delivery_count)
+        return entry
 
     def expect(self, page: Page) -> None:
         stored = [position for position in page.positions if position]

@@ -21,13 +21,14 @@ class _Copies:
         self.positions = array("Q")
         self.sequences = array("Q")
         self.sizes = array("I")
+        self.deadlines_ms = array("Q")
 
 
 def recover_by_level(copies: "Copies", level_of: Callable[[int], int], line_of: Callable[[int], FifoLine]) -> None:
     """Distribute the copies among the lines of their levels. level_of: takes a priority, -1 for none."""
     levels: dict[int, _Copies] = {}
-    for position, sequence, size, priority in zip(
-        copies.positions, copies.sequences, copies.sizes, copies.priorities, strict=True
+    for position, sequence, size, deadline_ms, priority in zip(
+        copies.positions, copies.sequences, copies.sizes, copies.deadlines_ms, copies.priorities, strict=True
     ):
         level = level_of(priority)
         part = levels.get(level)
@@ -36,8 +37,9 @@ def recover_by_level(copies: "Copies", level_of: Callable[[int], int], line_of: 
         part.positions.append(position)
         part.sequences.append(sequence)
         part.sizes.append(size)
+        part.deadlines_ms.append(deadline_ms)
     for level, part in levels.items():
-        line_of(level).add_stored(part.positions, part.sequences, part.sizes)
+        line_of(level).add_stored(part.positions, part.sequences, part.sizes, part.deadlines_ms)
 
 
 #: Placeholder for a priority that was never used: most of 255 never are.
@@ -105,11 +107,40 @@ class PriorityLine(ReadyLine):
         """Remove and return the head of one level."""
         line = self.levels[level]
         entry = line.pop()
-        if not line.count:
+        self._removed(level, entry)
+        return entry
+
+    def _removed(self, level: int, entry: Entry) -> None:
+        """Count an entry that was removed from one level."""
+        if not self.levels[level].count:
             self.mask &= ~(1 << level)
         self.count -= 1
         self.size -= entry.message.size
+
+    def divide(self, pager: Pager) -> None:
+        self._pager = pager
+        for line in self.levels:
+            if line is not _UNUSED:
+                line.divide(pager)
+
+    def level_of(self, entry: Entry) -> int:
+        return self._level(entry)
+
+    def contains(self, sequence: int, level: int) -> bool:
+        return self.levels[level].contains(sequence)
+
+    def remove(self, sequence: int, level: int) -> Entry | None:
+        line = self.levels[level]
+        entry = line.remove(sequence)
+        if entry is not None:
+            self._removed(level, entry)
         return entry
+
+    def deadlines(self) -> list[int]:
+        items: list[int] = []
+        for level, line in enumerate(self.levels):
+            items += line.deadlines_at(level)
+        return items
 
     def peek(self) -> Entry | None:
         return self.levels[self.mask.bit_length() - 1].peek() if self.count else None

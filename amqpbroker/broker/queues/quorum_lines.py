@@ -9,6 +9,7 @@ from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.priority_line import PriorityLine, recover_by_level
 from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.returned_line import ReturnedLine
 from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import PRIORITY
 
@@ -28,7 +29,7 @@ class QuorumLine(ReadyLine):
 
     def __init__(self, pager: Pager | None = None) -> None:
         super().__init__()
-        self.returned: deque[Entry] = deque()
+        self.returned = ReturnedLine()
         self.high = FifoLine(pager)
         self.normal: ReadyLine = FifoLine(pager)
         self.turn: int = 0
@@ -52,7 +53,7 @@ class QuorumLine(ReadyLine):
         self.size += entry.message.size
 
     def requeue(self, entries: list[Entry]) -> None:
-        self.returned.extend(entries)
+        self.returned.add(entries)
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
@@ -64,18 +65,18 @@ class QuorumLine(ReadyLine):
         return self.high
 
     def load_head(self) -> bool:
-        if self.returned:
+        if self.returned.count:
             return True
         if not self.high.count:
             return self.normal.load_head()
         return self.high.load_head() and (self.turn != self.WEIGHT or not self.normal.count or self.normal.load_head())
 
     def head(self) -> Entry:
-        return self.returned[0] if self.returned else self._next().head()
+        return self.returned.first() if self.returned.count else self._next().head()
 
     def pop(self) -> Entry:
-        if self.returned:
-            entry = self.returned.popleft()
+        if self.returned.count:
+            entry = self.returned.pop()
         else:
             entry = self._next().pop()
             self._advance(1)
@@ -86,9 +87,36 @@ class QuorumLine(ReadyLine):
     def _advance(self, turns: int) -> None:
         self.turn = (self.turn + turns) % (self.WEIGHT + 1)
 
+    def divide(self, pager: Pager) -> None:
+        self._pager = pager
+        self.high.divide(pager)
+        self.normal.divide(pager)
+
+    def level_of(self, entry: Entry) -> int:
+        return self.normal.level_of(entry)
+
+    def contains(self, sequence: int, level: int) -> bool:
+        return self.returned.contains(sequence) or self.high.contains(sequence) or self.normal.contains(sequence, level)
+
+    def remove(self, sequence: int, level: int) -> Entry | None:
+        entry: Entry | None
+        if self.returned.contains(sequence):
+            entry = self.returned.remove(sequence)
+        elif self.high.contains(sequence):
+            entry = self.high.remove(sequence)
+        else:
+            entry = self.normal.remove(sequence, level)
+        if entry is not None:
+            self.count -= 1
+            self.size -= entry.message.size
+        return entry
+
+    def deadlines(self) -> list[int]:
+        return self.returned.deadlines() + self.high.deadlines() + self.normal.deadlines()
+
     def peek(self) -> Entry | None:
-        if self.returned:
-            return self.returned[0]
+        if self.returned.count:
+            return self.returned.first()
         high, normal = self.high.peek(), self.normal.peek()
         if (high is None and self.high.count) or (normal is None and self.normal.count):
             return None
@@ -102,8 +130,7 @@ class QuorumLine(ReadyLine):
         if self._pager is not None:
             for entry in self.returned:
                 self._pager.delete_entry(entry)
-        dropped = [self.returned, *self.high.clear(), *self.normal.clear()]
-        self.returned = deque()
+        dropped = [self.returned.clear(), *self.high.clear(), *self.normal.clear()]
         self.count = self.size = self.turn = 0
         return dropped
 
@@ -187,14 +214,14 @@ class StrictQuorumLine(QuorumLine):
 
     def due_ms(self) -> int:
         due_ms = self._levels.first_due()[0]
-        returned_ms = self.returned[0].deadline_ms if self.returned else 0
+        returned_ms = self.returned.first().deadline_ms if self.returned.count else 0
         return min(due_ms, returned_ms) if due_ms and returned_ms else due_ms or returned_ms
 
     def pop_due(self) -> Entry:
         due_ms, level = self._levels.first_due()
-        returned_ms = self.returned[0].deadline_ms if self.returned else 0
+        returned_ms = self.returned.first().deadline_ms if self.returned.count else 0
         if returned_ms and (not due_ms or returned_ms <= due_ms):
-            entry = self.returned.popleft()
+            entry = self.returned.pop()
         else:
             entry = self._levels.pop_from(level)
         self.count -= 1

@@ -7,13 +7,32 @@ always match the content.
 from abc import ABCMeta, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Pager
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
+
+
+#: Number of records of removed entries that may remain, in addition to as many as there are entries.
+SLACK: Final = 64
+
+
+def deadline_item(deadline_ms: int, sequence: int, level: int) -> int:
+    """Return a deadline and the place of its entry as one integer. Integers are in the order of the deadlines."""
+    return deadline_ms << 64 | sequence << 8 | level
+
+
+def time_of(item: int) -> int:
+    """Return the deadline of an item."""
+    return item >> 64
+
+
+def place_of(item: int) -> tuple[int, int]:
+    """Return the sequence and the level of an item."""
+    return item >> 8 & (1 << 56) - 1, item & 255
 
 
 class ReadyLine(metaclass=ABCMeta):
@@ -66,6 +85,33 @@ class ReadyLine(metaclass=ABCMeta):
     def pop_due(self) -> Entry:
         """Remove and return the message whose expiry time `due_ms` returns."""
         return self.pop()
+
+    # --- any position -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def divide(self, pager: Pager) -> None:
+        """Keep the line in pieces from now on, so that `remove` is fast in a long line. `pager` has the pages."""
+
+    def level_of(self, entry: Entry) -> int:
+        """Return the level, below 256, that the methods of this section find the entry at."""
+        return 0
+
+    @abstractmethod
+    def contains(self, sequence: int, level: int) -> bool:
+        """Return whether there is an entry with that sequence. Reads no message."""
+
+    @abstractmethod
+    def remove(self, sequence: int, level: int) -> Entry | None:
+        """Remove and return the entry with that sequence, which must exist.
+
+        Return None if it temporarily cannot be read: the pager notifies the queue, and nothing changes.
+        """
+
+    @abstractmethod
+    def deadlines(self) -> list[int]:
+        """Return an item (`deadline_item`) for each entry that may expire, in no particular order. Reads no message."""
+
+    # --- memory -------------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def peek(self) -> Entry | None:

@@ -9,6 +9,10 @@ from typing import final
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 
+#: Values of x-message-ttl-mode.
+HEAD = "head"
+ANY = "any"
+
 
 @final
 @dataclass(frozen=True, slots=True)
@@ -19,8 +23,9 @@ class QueueSettings:
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
     "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. delivery_time_header:
     name of the header with the time until which a published message is delayed, None for no such header. deduplication:
-    how duplicates are recognised, None if they are not. plain: a publish is subject to no TTL, length limit or delivery
-    time.
+    how duplicates are recognised, None if they are not. message_ttl_mode: HEAD if only messages at the head expire, ANY
+    if messages at any position do. plain: a publish is subject to no TTL, length limit or delivery time.
+    expires_anywhere: the mode is ANY.
     """
 
     max_priority: int = 0
@@ -38,9 +43,12 @@ class QueueSettings:
     retry: RetryDelay | None = None
     delivery_time_header: bytes | None = None
     deduplication: Deduplication | None = None
+    message_ttl_mode: str = HEAD
     plain: bool = field(init=False)
+    expires_anywhere: bool = field(init=False)
 
     def __post_init__(self) -> None:
         unlimited = self.message_ttl_ms < 0 and self.max_length < 0 and self.max_length_bytes < 0
         plain = unlimited and self.delivery_time_header is None
         object.__setattr__(self, "plain", plain)
+        object.__setattr__(self, "expires_anywhere", self.message_ttl_mode == ANY)

@@ -101,7 +101,7 @@ class Parts:
         for entry in entries:
             self.ready.push(entry)
             if entry.deadline_ms:
-                self.expiry.added()
+                self.expiry.added(entry)
         return entries
 
     def subscriber(self, tag: str = "c", limit: int = 1 << 30, **options: Any) -> Subscriber:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from amqpbroker.broker.queues.ledger import LEAVING_BYTES
@@ -89,3 +91,71 @@ def test_stopped_expiry_has_no_timer() -> None:
     parts.expiry.arm()
     parts.expiry.stop()
     assert parts.clock.next_due_ms() is None
+
+
+# --- messages at any position -----------------------------------------------------------------------------------------
+
+
+def anywhere(**settings: Any) -> Parts:
+    return Parts(message_ttl_mode="any", **settings)
+
+
+def test_messages_behind_the_head_expire_if_any_message_may() -> None:
+    parts = anywhere()
+    parts.add(b"stays")
+    parts.add(b"2", expiration_ms=20)
+    parts.add(b"1", expiration_ms=10)
+    parts.expiry.arm()
+    parts.clock.advance(10)
+    assert (parts.bodies(), parts.expiry.count) == ([b"stays", b"2"], 1)
+    parts.clock.advance(10)
+    assert (parts.bodies(), parts.expiry.count, parts.letter_counts) == ([b"stays"], 0, {EXPIRED: 2})
+    assert parts.clock.next_due_ms() is None
+
+
+def test_one_timer_waits_for_the_earliest_deadline_of_all() -> None:
+    parts = anywhere()
+    for expiration_ms in 30, 10, 20:
+        parts.add(b"x", expiration_ms=expiration_ms)
+        parts.expiry.arm()
+    assert parts.clock.next_due_ms() == parts.clock.now_ms() + 10
+
+
+def test_unacknowledged_message_expires_when_it_returns() -> None:
+    parts = anywhere()
+    parts.add(b"1", expiration_ms=10)
+    parts.expiry.arm()
+    entry = parts.offering.pop()
+    parts.clock.advance(10)
+    assert parts.letter_counts == {}
+    parts.offering.requeue([entry])
+    parts.expiry.expire()
+    assert (parts.bodies(), parts.letter_counts) == ([], {EXPIRED: 1})
+
+
+def test_mode_changes_while_messages_wait() -> None:
+    parts = Parts()
+    parts.add(b"stays")
+    parts.add(b"1", b"2", expiration_ms=10)
+    parts.clock.advance(10)
+    parts.expiry.expire()
+    assert parts.bodies() == [b"stays", b"1", b"2"]
+    parts.expiry.apply(anywhere().settings)
+    assert (parts.bodies(), parts.expiry.count) == ([b"stays"], 0)
+    parts.add(b"3", expiration_ms=10)
+    parts.expiry.apply(Parts().settings)
+    parts.clock.advance(10)
+    parts.expiry.expire()
+    assert (parts.bodies(), parts.expiry.count) == ([b"stays", b"3"], 1)
+
+
+def test_overdue_head_is_dead_lettered_after_messages_with_earlier_deadlines() -> None:
+    parts = anywhere()
+    died: list[bytes] = []
+    parts.ledger.dead_letter = lambda entries, _: died.extend([entry.message.body for entry in entries])  # type: ignore[method-assign]
+    parts.add(b"late", expiration_ms=20)
+    parts.add(b"early", expiration_ms=10)
+    parts.add(b"later", expiration_ms=21)
+    parts.clock.advance(20)
+    assert parts.offering.take_head() is not None
+    assert died == [b"early", b"late"]

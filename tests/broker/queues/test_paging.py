@@ -49,9 +49,9 @@ class Node:
         self.files.open_files.clear()
         return Node(self.files, **self.arguments)
 
-    def publish(self, *texts, persistent=True, priority=0):
+    def publish(self, *texts, persistent=True, priority=0, expiration_ms=-1):
         for text in texts:
-            made = message(text, priority=priority)
+            made = message(text, priority=priority, expiration_ms=expiration_ms)
             made.persistent = persistent
             assert self.queue.publish(made)
 
@@ -246,8 +246,23 @@ def test_many_requeued_messages_are_spilled_when_memory_is_low(arguments):
         (True, {"max_priority": 3}),
         (True, {"queue_type": "quorum"}),
         (True, {"queue_type": "quorum", "delivery_limit": -1}),
+        (False, {"message_ttl_mode": "any"}),
+        (True, {"message_ttl_mode": "any"}),
+        (True, {"message_ttl_mode": "any", "max_priority": 3}),
+        (True, {"message_ttl_mode": "any", "queue_type": "quorum"}),
     ],
-    ids=["transient", "durable", "transient priority", "durable priority", "quorum", "quorum without limit"],
+    ids=[
+        "transient",
+        "durable",
+        "transient priority",
+        "durable priority",
+        "quorum",
+        "quorum without limit",
+        "transient expiring anywhere",
+        "durable expiring anywhere",
+        "priority expiring anywhere",
+        "quorum expiring anywhere",
+    ],
 )
 def test_queue_that_pages_returns_the_same_messages_as_one_that_does_not(seed, durable, arguments):
     """Compare a queue that pages at random with one that never pages: both return the same."""
@@ -267,6 +282,8 @@ def test_queue_that_pages_returns_the_same_messages_as_one_that_does_not(seed, d
         if act == "publish":
             for _ in range(chance.randrange(20)):
                 options = {"persistent": chance.random() < 0.5, "priority": chance.randrange(8)}
+                if "message_ttl_mode" in arguments:
+                    options["expiration_ms"] = chance.choice((-1, -1, chance.randrange(2_000)))
                 number += 1
                 for node in nodes:
                     node.publish(b"%d" % number, **options)

@@ -17,7 +17,7 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         line = queue.ready
         count, size, is_paged = 0, 0, False
         if isinstance(line, QuorumLine):
-            count = len(line.returned)
+            count = len(list(line.returned))
             size = sum(entry.message.size for entry in line.returned)
         for part in fifo_lines(line):
             held, held_size, paged = _held(part)

@@ -8,8 +8,8 @@ QUEUES = (
     Planted(
         "an off-by-one in a page",
         "fifo_line.py",
-        "pages.append(Page([], positions[start:stop], sequences[start:stop]))",
-        "pages.append(Page([], positions[start : stop - 1], sequences[start : stop - 1]))",
+        "pages.append(Page([], positions[start:stop], sequences[start:stop], times))",
+        "pages.append(Page([], positions[start : stop - 1], sequences[start : stop - 1], times))",
     ),
     Planted(
         "a page dropped before it is read",
@@ -76,13 +76,13 @@ QUEUES = (
     Planted(
         "a returned message that never expires",
         "offering.py",
-        "                self._expiry.added()\n        self.ready.requeue(entries)",
+        "                self._expiry.added(entry)\n        self.ready.requeue(entries)",
         "                pass\n        self.ready.requeue(entries)",
     ),
     Planted(
         "a restored message that never expires",
         "local_queue.py",
-        "self.expiry.added(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
+        "self.expiry.recovered(len(copies.deadlines_ms) - copies.deadlines_ms.count(0))",
         "pass",
     ),
     Planted(
@@ -90,6 +90,24 @@ QUEUES = (
         "delay.py",
         "    return now_ms + delay if delay > 0 else 0",
         "    return now_ms + delay // 2 if delay > 0 else 0",
+    ),
+    Planted(
+        "a restored message behind the head that never expires",
+        "expiry.py",
+        "self.count += count\n        if self._deadlines is not None:\n            self._deadlines.rebuild()",
+        "self.count += count",
+    ),
+    Planted(
+        "a deadline added behind later ones",
+        "deadlines.py",
+        "heapq.heappush(self._heap, self.item(entry))",
+        "self._heap.append(self.item(entry))",
+    ),
+    Planted(
+        "another message of a page removed",
+        "pages.py",
+        "self.positions = self.positions[:index] + self.positions[index + 1 :]",
+        "self.positions = self.positions[: index - 1] + self.positions[index:] if index else self.positions[1:]",
     ),
     Planted(
         "a delayed message that waits for another after a restart",

@@ -1,6 +1,7 @@
 """The workloads, one row each. A new feature adds a file with its clients and its checks, and a row."""
 
 from tests.simulation.workloads.alarms import Alarms
+from tests.simulation.workloads.anywhere import Anywhere
 from tests.simulation.workloads.backoff import Backoff
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
@@ -62,4 +63,5 @@ WORKLOADS = {
     "channels": Channels,
     "unused": Unused,
     "duplicates": Duplicates,
+    "anywhere": Anywhere,
 }

@@ -6,6 +6,7 @@ const YES_NO = "boolean";
 
 const QUEUE = [
   ["message-ttl", NUMBER, "Message TTL", { hint: "milliseconds" }],
+  ["message-ttl-mode", TEXT, "Expiry mode", { options: ["head", "any"] }],
   ["expires", NUMBER, "Queue expires", { hint: "milliseconds unused" }],
   ["max-length", NUMBER, "Max length", { hint: "messages" }],
   ["max-length-bytes", NUMBER, "Max length in bytes", { hint: "bytes" }],
@@ -47,7 +48,8 @@ export const POLICY_KEYS = [
 
 /** The keys that an operator policy may set. */
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
-  ["message-ttl", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit", "redeclare"].includes(key)
+  ["message-ttl", "message-ttl-mode", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit",
+    "redeclare"].includes(key)
   || key.startsWith("delayed-retry-"));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
