@@ -51,7 +51,7 @@ class Page:
         snapshot = await collect(broker, node, wanted)
         for group in self.groups:
             prefix = self.prefix(group)
-            if group.optional and not group.rows(snapshot):
+            if group.optional and self._name in group.pages and not group.rows(snapshot):
                 continue
             if group.summed and self._name == METRICS:
                 async for piece in _sums(group, prefix, snapshot, style):
