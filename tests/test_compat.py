@@ -39,7 +39,7 @@ BY_CONFIGURATION = (
 
 
 def broker_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Broker:
-    return make_broker(compat=COMPATS[series].configured(permit or {}), **settings)
+    return make_broker(compat=COMPATS[series].configured(permit or {}, extensions=False), **settings)
 
 
 def client_of(series: str, permit: dict[str, bool] | None = None, **settings: Any) -> Wire:

@@ -50,7 +50,7 @@ class Connection(Session):
         self.output = Output(self.status, on_dirty, config.bounds)
         self.heartbeat = Heartbeat(broker.clock, self.output)
         self.blocking = Blocking(broker.alarms, self.status, self.client, self.output, self.heartbeat)
-        self._channels = Channels(broker, self.client, self.output)
+        self._channels = Channels(broker, self.client, self.output, self.heartbeat)
         registration = Registration(broker, self.client, self)
         self.closer = Closing(
             broker.clock, self.status, self.client, self.output, self.heartbeat, self._channels, registration

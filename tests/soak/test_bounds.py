@@ -59,6 +59,7 @@ DRIVEN = {
     "broker.queues.offering.ROUND": "dealt out",
     "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
+    "amqp.locks._SPARE": "locks",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
     "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
@@ -182,7 +183,7 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
-        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS amqp.consumer_timeout._LEAST_MS
+        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
         amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
         broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS

@@ -6,7 +6,9 @@ makes kinds of queues support them.
 
 from typing import Final
 
-from amqpbroker.broker.queues.arguments import Argument
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_one_of
+from amqpbroker.broker.queues.arguments import Argument, Setting, timeout_action, timeout_renew
+from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 
 #: Redelivery after a delay.
 RETRY: Final[tuple[str | Argument, ...]] = ()
@@ -15,7 +17,31 @@ RETRY: Final[tuple[str | Argument, ...]] = ()
 DELIVERY_LIMIT: Final[tuple[str | Argument, ...]] = ()
 
 #: Timeout of acknowledgements.
-LOCK: Final[tuple[str | Argument, ...]] = ()
+LOCK: Final[tuple[str | Argument, ...]] = (
+    "x-consumer-timeout",
+    Argument(
+        "x-consumer-timeout-action",
+        timeout_action,
+        Setting("consumer_timeout_action", str),
+        PolicyKey(
+            is_one_of(*ACTIONS),
+            f"consumer timeout action. Must be one of: {', '.join(ACTIONS)}",
+            of_all=True,
+            extension=True,
+        ),
+    ),
+    Argument(
+        "x-consumer-timeout-renew",
+        timeout_renew,
+        Setting("consumer_timeout_renew", str),
+        PolicyKey(
+            is_one_of(*RENEWALS),
+            f"consumer timeout renewal. Must be one of: {', '.join(RENEWALS)}",
+            of_all=True,
+            extension=True,
+        ),
+    ),
+)
 
 #: Duplicates of messages.
 DEDUPLICATION: Final[tuple[str | Argument, ...]] = ()
@@ -38,4 +64,8 @@ OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL
 
 #: Arguments of basic.consume.
-OF_CONSUMERS: Final[tuple[str, ...]] = ()
+OF_CONSUMERS: Final[tuple[str, ...]] = (
+    "x-consumer-timeout",
+    "x-consumer-timeout-action",
+    "x-consumer-timeout-renew",
+)

@@ -377,7 +377,7 @@ class LocalQueue(Queue):
     # --- settings and deletion ----------------------------------------------------------------------------------------
 
     def apply_settings(self, settings: QueueSettings) -> None:
-        self.settings = settings
+        super().apply_settings(settings)
         self._limited = not settings.plain
         self.ledger.apply(settings)
         self.expiry.apply(settings)

@@ -29,6 +29,7 @@ class Queue(BindingDestination):
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
     unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
+    timed_out: number of deliveries that were not settled in time.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -54,6 +55,7 @@ class Queue(BindingDestination):
         self.arguments: Table = arguments or {}
         self.letters: int = 0
         self.redelivered: int = 0
+        self.timed_out: int = 0
         self.effective: Effective = NO_POLICY
 
     @property
@@ -235,6 +237,10 @@ class Queue(BindingDestination):
         """Count a delivery of a message that had been delivered before."""
         self.redelivered += 1
 
+    def count_timed_out(self, count: int) -> None:
+        """Count deliveries that were not settled in time."""
+        self.timed_out += count
+
     def recovered(self) -> None:
         """Start to work after the stored copies are recovered; see Holder."""
 
@@ -251,3 +257,5 @@ class Queue(BindingDestination):
     def apply_settings(self, settings: QueueSettings) -> None:
         """Use new settings from now on, because a policy changed; limits are enforced at once."""
         self.settings = settings
+        for consumer in self.consumer_list:
+            consumer.settings_changed()

@@ -16,7 +16,8 @@ class QueueSettings:
 
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
-    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. plain: there is neither a
+    "at-most-once" or "at-least-once". consumer_timeout_action, consumer_timeout_renew: as the arguments, "" if they are
+    absent. retry: delay of returned messages, None for no delay. plain: there is neither a
     message TTL nor a length limit.
     """
 
@@ -32,6 +33,8 @@ class QueueSettings:
     single_active_consumer: bool = False
     delivery_limit: int = -1
     consumer_timeout_ms: int = -1
+    consumer_timeout_action: str = ""
+    consumer_timeout_renew: str = ""
     retry: RetryDelay | None = None
     plain: bool = field(init=False)
 

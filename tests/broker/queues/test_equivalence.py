@@ -13,6 +13,7 @@ from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, ass
 from amqpbroker.broker.queues.kinds import CLASSIC
 from amqpbroker.broker.queues.kinds import QUORUM as QUORUM_QUEUE
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
@@ -140,7 +141,7 @@ def test_only_arguments_that_the_queue_s_type_knows_are_compared() -> None:
     declare_again({"arguments": {"x-foo": longstr("a")}}, {"arguments": {"x-foo": longstr("b")}})
     declare_again({}, {"arguments": {"x-delivery-limit": Field("I", 5)}})
     declare_again({"arguments": QUORUM}, {"arguments": QUORUM | {"x-max-priority": Field("I", 5)}})
-    declare_again({"arguments": {"x-consumer-timeout": Field("I", 1)}}, {})
+    declare_again({"arguments": {"x-consumer-timeout": Field("I", 1)}}, {"compat": OLDEST_COMPAT})
 
 
 def test_redeclaration_does_not_validate_argument_values() -> None:

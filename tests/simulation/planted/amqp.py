@@ -39,8 +39,8 @@ AMQP = (
     Planted(
         "a rollback that loses acknowledged messages",
         "channel.py",
-        "self.unacked.restore(transaction.rollback())",
-        "transaction.rollback()",
+        "        self.unacked.restore(back)\n",
+        "",
     ),
     Planted(
         "routes remembered after a change",
