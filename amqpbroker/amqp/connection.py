@@ -177,6 +177,10 @@ class Connection(Session):
     def force_close(self, error: AmqpError) -> None:
         self.closer.force(error)
 
+    def renew_lock(self, channel: int, tag: int, timeout_ms: int | None) -> bool:
+        found = self.channels.get(channel)
+        return found is not None and found.renewal.renew(tag, timeout_ms)
+
     def shutdown(self) -> None:
         """Close for the broker's shutdown: with connection.close 320 if the connection is open, else without."""
         self.closer.force(errors.shutdown())

@@ -227,7 +227,9 @@ class ChannelConsumer(LimitedConsumer):
             consumer_timeout=(
                 queue_timeout_ms(context.broker.config, self.queue) if terms is None else terms.timeout_ms
             ),
-            consumer_timeout_action=None if terms is None else terms.action,
+            consumer_timeout_action=(
+                terms.action if terms is not None and context.broker.config.compat.extensions else None
+            ),
             connection_name=client.name,
             channel_name=context.name,
             channel_number=self.number,

@@ -78,6 +78,18 @@ class Locks:
         if len(heap) > 2 * len(self._unacked.entries) + _SPARE:
             self._compact()
 
+    def expire(self, tags: list[int]) -> int:
+        """Let locks of unsettled deliveries run out now, even if the client was heard; return their number."""
+        due = []
+        for tag in tags:
+            lock = self.find(tag)
+            if lock is not None:
+                del self.by_tag[tag]
+                due.append((tag, LockTerms(lock.terms.timeout_ms, lock.terms.action, False)))
+        if due and self._on_due is not None:
+            self._on_due(due)
+        return len(due)
+
     def _compact(self) -> None:
         entries = self._unacked.entries
         self.by_tag = {tag: lock for tag, lock in self.by_tag.items() if tag in entries}
