@@ -79,7 +79,7 @@ class Locks:
             self._compact()
 
     def expire(self, tags: list[int]) -> int:
-        """Let locks of unsettled deliveries run out now, even if the client was heard; return their number."""
+        """Expire locks of unsettled deliveries now, even if the client was heard; return their number."""
         due = []
         for tag in tags:
             lock = self.find(tag)

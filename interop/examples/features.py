@@ -4,16 +4,18 @@ import re
 
 from interop.checks import AMQP_URL, MANAGEMENT_URL, check, finish, not_applicable, version
 from interop.examples import snippets
-from interop.examples.target import has_delayed_exchange, is_for_testing
+from interop.examples.target import has_delayed_exchange, has_locks, is_for_testing
 
 #: Features of a program that are not supported by every broker.
 DELAY = "x-delayed-message"
+LOCKS = "x-consumer-timeout-action"
 TESTING = "testing/"  # the paths of the API for tests
 
 
 def main() -> None:
     version("pika")
-    missing = [word for word, there in ((DELAY, has_delayed_exchange()), (TESTING, is_for_testing())) if not there]
+    features = ((DELAY, has_delayed_exchange()), (LOCKS, has_locks()), (TESTING, is_for_testing()))
+    missing = [word for word, there in features if not there]
     for page in snippets.PAGES:
         by_language: dict[str, list[snippets.Snippet]] = {}
         for snippet in snippets.read(page):

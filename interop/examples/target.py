@@ -20,6 +20,18 @@ def has_delayed_exchange() -> bool:
         return True
 
 
+def has_locks() -> bool:
+    """Return whether it renews locks; RabbitMQ drops the message."""
+    with pika.BlockingConnection(pika.URLParameters(AMQP_URL)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        try:
+            channel.basic_publish("", "amq.renew-lock", b"")  # without the header, which is an error
+        except pika.exceptions.ChannelClosedByBroker:
+            return True
+        return False
+
+
 def is_for_testing() -> bool:
     """Return whether its API has the paths for tests, which RabbitMQ does not have."""
     request = urllib.request.Request(f"{MANAGEMENT_URL}/api/testing/clock")

@@ -245,7 +245,7 @@ class Faults(Hinted):
 
     @checked_arguments
     def expire_lock(self, ack: int = 1, *, times: int | None = 1) -> Ordered:
-        """Let the lock of a delivery run out just before its acknowledgement arrives, which is then too late.
+        """Expire the lock of a delivery just before its acknowledgement arrives, which is then too late.
 
         A delivery has a lock if its queue or consumer has a timeout, see the page on locks. Acknowledgements of other
         deliveries are handled as usual.
