@@ -9,6 +9,7 @@ from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.limits import Limits
+from tests.simulation.workloads.locks import Locks
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.overdue import Overdue
@@ -58,4 +59,5 @@ WORKLOADS = {
     "purges": Purges,
     "channels": Channels,
     "unused": Unused,
+    "locks": Locks,
 }
