@@ -1,5 +1,6 @@
 """Connections, channels and consumers (rabbit_mgmt_wm_connection*.erl, _channel*.erl, _consumers.erl)."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -18,9 +19,6 @@ from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.visible_connections import find_session, gather, sessions
-
-#: The most digits of a delivery tag of 64 bits.
-_MAX_DIGITS = 20
 
 # --- connections ------------------------------------------------------------------------------------------------------
 
@@ -164,7 +162,7 @@ def renew(call: Call) -> Answer:
         limits = f"a whole number of milliseconds from 0 to {MAX_EXPIRY_MS}"
         raise failure.bad_request(f"timeout = {failure.shown(timeout_ms)}: this must be {limits}")
     tag = call.path["tag"]
-    if not (tag.isdecimal() and tag.isascii() and len(tag) <= _MAX_DIGITS):
+    if re.fullmatch("[0-9]{1,20}", tag) is None:
         raise failure.not_found()
     if not session.renew_lock(info.number, int(tag), timeout_ms):
         raise failure.not_found()
