@@ -13,9 +13,12 @@ from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.connection_log import Step, run_all
 from amqpbroker.amqp.consumers import ChannelConsumers
 from amqpbroker.amqp.delivery import get_ok
+from amqpbroker.amqp.heartbeat import Heartbeat
+from amqpbroker.amqp.locks import Locks
 from amqpbroker.amqp.output import Output
 from amqpbroker.amqp.overdue_checks import OverdueChecks
 from amqpbroker.amqp.publishing import Publishing
+from amqpbroker.amqp.renewal import Renewal
 from amqpbroker.amqp.transaction import Transaction
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.actions import Actions
@@ -46,6 +49,7 @@ class Channel:
         connection: Session,
         client: Client,
         output: Output,
+        heartbeat: Heartbeat,
         fail: Callable[[AmqpError, int, int], None],
         number: int,
     ) -> None:
@@ -62,8 +66,12 @@ class Channel:
         self.answers = Answers(output, broker.store, number)
         self.publishing = Publishing(self.context, self.answers)
         self.unacked = Unacked(self.context.counts)
-        self.consumers = ChannelConsumers(self.context, self.unacked, self.answers)
-        self.overdue_checks = OverdueChecks(self.context, self.consumers, fail)
+        self.locks = Locks(broker.clock, self.unacked)
+        self.consumers = ChannelConsumers(self.context, self.unacked, self.locks, self.answers)
+        self.overdue_checks = OverdueChecks(self.context, self.consumers, heartbeat, fail)
+        self.renewal = Renewal(self.context, self.unacked, self.locks)
+        if broker.config.compat.extensions:
+            self.publishing.accept_renewals(self.renewal)
         self.transaction: Transaction | None = None
         self.last_queue: str = ""
         self.closed: bool = False
@@ -100,7 +108,8 @@ class Channel:
             tag = unacked.next_tag()
         else:
             tag = unacked.hold_got(entry)
-            self.overdue_checks.watch(entry.queue, None)
+            self.overdue_checks.watch()
+            self.overdue_checks.lock_got(tag, entry)
         message = entry.message
         if entry.acquired_count:
             context.counts.count_redelivered()
@@ -143,7 +152,9 @@ class Channel:
 
     def roll_back(self, transaction: Transaction) -> None:
         """Discard the publishes. Acknowledged deliveries are outstanding again, under their old delivery tags."""
-        self.unacked.restore(transaction.rollback())
+        back = transaction.rollback()
+        self.unacked.restore(back)
+        self.overdue_checks.lock_again(back)
 
     # --- end --------------------------------------------------------------------------------------------------------
 

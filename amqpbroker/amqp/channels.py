@@ -8,6 +8,7 @@ from amqpbroker import errors
 from amqpbroker.amqp.channel import Channel
 from amqpbroker.amqp.client import Client
 from amqpbroker.amqp.connection_log import Step, run_all
+from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.amqp.output import Output
 from amqpbroker.broker.session import Session
 from amqpbroker.errors import AmqpError
@@ -29,12 +30,13 @@ class Channels:
     channel.close-ok.
     """
 
-    def __init__(self, broker: "Broker", client: Client, output: Output) -> None:
+    def __init__(self, broker: "Broker", client: Client, output: Output, heartbeat: Heartbeat) -> None:
         self.by_number: dict[int, Channel] = {}
         self.shut: set[int] = set()
         self._broker = broker
         self._client = client
         self._output = output
+        self._heartbeat = heartbeat
 
     def open(self, session: Session, number: int, fail: Callable[[AmqpError, int, int], None]) -> None:
         """Open a channel for channel.open.
@@ -46,7 +48,7 @@ class Channels:
         if client.channel_max and len(channels) >= client.channel_max:
             raise errors.too_many_channels(len(channels), client.channel_max)
         limits.check_channels(user)
-        channel = channels[number] = Channel(self._broker, session, client, self._output, fail, number)
+        channel = channels[number] = Channel(self._broker, session, client, self._output, self._heartbeat, fail, number)
         limits.channel_opened(user)
         channel.opened()
         self._output.write(frame(METHOD, number, methods.encode("channel.open-ok")))

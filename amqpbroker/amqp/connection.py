@@ -50,7 +50,7 @@ class Connection(Session):
         self.output = Output(self.status, on_dirty, config.bounds)
         self.heartbeat = Heartbeat(broker.clock, self.output)
         self.blocking = Blocking(broker.alarms, self.status, self.client, self.output, self.heartbeat)
-        self._channels = Channels(broker, self.client, self.output)
+        self._channels = Channels(broker, self.client, self.output, self.heartbeat)
         registration = Registration(broker, self.client, self)
         self.closer = Closing(
             broker.clock, self.status, self.client, self.output, self.heartbeat, self._channels, registration
@@ -176,6 +176,10 @@ class Connection(Session):
 
     def force_close(self, error: AmqpError) -> None:
         self.closer.force(error)
+
+    def renew_lock(self, channel: int, tag: int, timeout_ms: int | None) -> bool:
+        found = self.channels.get(channel)
+        return found is not None and found.renewal.renew(tag, timeout_ms)
 
     def shutdown(self) -> None:
         """Close for the broker's shutdown: with connection.close 320 if the connection is open, else without."""

@@ -13,6 +13,7 @@ from amqpbroker.amqp.answers import Answers
 from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.connection_log import Step
 from amqpbroker.amqp.delivery import ChannelConsumer, ConsumerOwner
+from amqpbroker.amqp.locks import Locks
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
 from amqpbroker.broker.queues.entry import Entry
@@ -27,8 +28,8 @@ class ChannelConsumers(ConsumerOwner):
     that hold messages.
     """
 
-    def __init__(self, context: ChannelContext, unacked: Unacked, answers: Answers) -> None:
-        super().__init__(context, unacked)
+    def __init__(self, context: ChannelContext, unacked: Unacked, locks: Locks, answers: Answers) -> None:
+        super().__init__(context, unacked, locks)
         self.by_tag: dict[str, ChannelConsumer] = {}
         self.prefetch: int = 0
         self.former: list[ChannelConsumer] = []

@@ -7,7 +7,8 @@ from typing import Final
 from mypy_extensions import i64
 
 from amqpbroker.amqp.channel_context import ChannelContext
-from amqpbroker.amqp.consumer_timeout import queue_timeout_ms
+from amqpbroker.amqp.consumer_timeout import LockTerms, lock_terms, queue_timeout_ms
+from amqpbroker.amqp.locks import Locks
 from amqpbroker.amqp.round_robin import LimitedConsumer, Line
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
@@ -30,11 +31,12 @@ UNLIMITED: Final = 1 << 61
 
 
 class ConsumerOwner(metaclass=ABCMeta):
-    """The channel as its consumers see it. unacked: the deliveries to all of them."""
+    """The channel as its consumers see it. unacked: the deliveries to all of them. locks: those of these deliveries."""
 
-    def __init__(self, context: ChannelContext, unacked: Unacked) -> None:
+    def __init__(self, context: ChannelContext, unacked: Unacked, locks: Locks) -> None:
         self.context = context
         self.unacked = unacked
+        self.locks = locks
 
     @abstractmethod
     def cancelled(self, consumer: "ChannelConsumer") -> None:
@@ -85,6 +87,9 @@ class ChannelConsumer(LimitedConsumer):
         self._fixed: i64 = len(self._method) + 10
         # The latest address; and one that occurred twice in a row, with the bytes that its deliveries have in common.
         self._latest: bytes = b""
+        #: None for deliveries without a lock.
+        self._lock_terms: LockTerms | None = None
+        self.settings_changed()
         self._address: bytes = b""
         self._head: bytes = b""
         self._first: bytes = b""
@@ -155,12 +160,20 @@ class ChannelConsumer(LimitedConsumer):
         super().resume()
         self.prefetch = self._prefetch_before
 
+    def settings_changed(self) -> None:
+        """Use the timeout that the queue has now for the next deliveries. Earlier ones keep their locks."""
+        self._lock_terms = None if self.no_ack else lock_terms(self._context.broker.config, self.queue, self)
+
     def has_one_left(self) -> bool:
         return self.unacked + 1 >= self.prefetch
 
     def deliver(self, entry: Entry) -> None:
         entry.consumer = self
-        self._write(self._channel_unacked.hold(entry), entry.message, entry.acquired_count, entry.delivery_count)
+        tag = self._channel_unacked.hold(entry)
+        terms = self._lock_terms
+        if terms is not None:
+            self._owner.locks.add(tag, entry.delivered_ms, terms)
+        self._write(tag, entry.message, entry.acquired_count, entry.delivery_count)
 
     def hand(self, message: Message, acquired_count: int, delivery_count: int) -> None:
         self._write(self._channel_unacked.next_tag(), message, acquired_count, delivery_count)
@@ -214,6 +227,7 @@ class ChannelConsumer(LimitedConsumer):
 
     def info(self, active: bool, activity_status: str) -> ConsumerInfo:
         context, client = self._context, self._context.client
+        terms = self._lock_terms
         return ConsumerInfo(
             queue=self.queue.name,
             vhost=context.vhost.name,
@@ -224,7 +238,12 @@ class ChannelConsumer(LimitedConsumer):
             active=active,
             activity_status=activity_status,
             arguments=self.arguments,
-            consumer_timeout=queue_timeout_ms(context.broker.config, self.queue),
+            consumer_timeout=(
+                queue_timeout_ms(context.broker.config, self.queue) if terms is None else terms.timeout_ms
+            ),
+            consumer_timeout_action=(
+                terms.action if terms is not None and context.broker.config.compat.extensions else None
+            ),
             connection_name=client.name,
             channel_name=context.name,
             channel_number=self.number,

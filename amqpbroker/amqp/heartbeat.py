@@ -35,6 +35,11 @@ class Heartbeat:
         """The negotiated interval in seconds; 0 means off."""
         return self._interval_ms // 1000
 
+    @property
+    def is_heard(self) -> bool:
+        """Return whether data has arrived within an interval; False without heartbeats, which a client may omit."""
+        return self._interval_ms > 0 and (self._heard or not self._silent)
+
     def start(self, interval_s: int, on_silence: Callable[[int], None]) -> None:
         """Start heartbeats.
 

@@ -1,24 +1,30 @@
-"""The checks of a channel for overdue acknowledgements; consumer_timeout.py has the rules."""
+"""The reaction of a channel to overdue acknowledgements; consumer_timeout.py has the rules."""
 
 from collections.abc import Callable
 from typing import final
 
 from amqpbroker import errors
 from amqpbroker.amqp.channel_context import ChannelContext
-from amqpbroker.amqp.consumer_timeout import first_check_ms, next_check_ms, oldest_is_overdue, overdue
+from amqpbroker.amqp.consumer_timeout import LockTerms, lock_terms, oldest_is_overdue
 from amqpbroker.amqp.consumers import ChannelConsumers
+from amqpbroker.amqp.heartbeat import Heartbeat
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.lock_arguments import CLOSE, RETURN
 from amqpbroker.clock import Timer
 from amqpbroker.errors import AmqpError
 
 
 @final
 class OverdueChecks:
-    """Checks the deliveries of one channel when the first of them may be overdue."""
+    """Handles the locks of one channel that run out, and checks its deliveries without locks periodically."""
 
     def __init__(
-        self, context: ChannelContext, consumers: ChannelConsumers, fail: Callable[[AmqpError, int, int], None]
+        self,
+        context: ChannelContext,
+        consumers: ChannelConsumers,
+        heartbeat: Heartbeat,
+        fail: Callable[[AmqpError, int, int], None],
     ) -> None:
         """fail: closes the channel; its parameters are the error, the channel's number, and the ids of a method, 0 for
         none.
@@ -27,55 +33,101 @@ class OverdueChecks:
         self._config = context.broker.config
         self._clock = context.broker.clock
         self._unacked = consumers.unacked
+        self._locks = consumers.locks
         self._consumers = consumers
+        self._heartbeat = heartbeat
         self._fail = fail
-        self._next: Timer | None = None
+        self._tick: Timer | None = None
         self._stopped: bool = False
+        self._locks.start(self._handle_due)
 
-    def watch(self, queue: Queue, consumer: Consumer | None) -> None:
-        """Start the acknowledgement timeout for deliveries of the queue to the consumer, or to basic.get."""
-        if self._next is None or self._config.compat.queues_have_timeouts:
-            self._schedule(first_check_ms(self._config, queue, consumer))
+    def watch(self) -> None:
+        """Check deliveries without locks from now on, if they time out."""
+        if self._tick is None and not self._config.compat.queues_have_timeouts:
+            self._tick = self._clock.after(self._config.channel_tick_interval_ms, self._check)
+
+    def lock_got(self, tag: int, entry: Entry) -> None:
+        """Lock a delivery by basic.get, if its queue has locks."""
+        terms = lock_terms(self._config, entry.queue, None)
+        if terms is not None:
+            self._locks.add(tag, entry.delivered_ms, terms)
+
+    def lock_again(self, entries: dict[int, Entry]) -> None:
+        """Lock deliveries that a rollback has made outstanding again; the time since their delivery counts."""
+        for tag, entry in entries.items():
+            if self._locks.find(tag) is None:
+                terms = lock_terms(self._config, entry.queue, entry.consumer)
+                if terms is not None:
+                    self._locks.add(tag, entry.delivered_ms, terms)
 
     def stop(self) -> None:
         """Stop the checks."""
         self._stopped = True
-        if self._next is not None:
-            self._next.cancel()
-
-    def _schedule(self, wait_ms: int | None) -> None:
-        """Schedule a check in `wait_ms`, unless an earlier check is scheduled."""
-        if wait_ms is None:
-            return
-        if self._next is not None:
-            if self._next.due_ms <= self._clock.now_ms() + wait_ms:
-                return
-            self._next.cancel()
-        self._next = self._clock.after(wait_ms, self._check)
+        self._locks.stop()
+        if self._tick is not None:
+            self._tick.cancel()
 
     def _check(self) -> None:
-        self._next = None
-        config, unacked, number = self._config, self._unacked, self._context.number
-        if config.compat.queues_have_timeouts:
-            self._take_back_overdue()
-        else:
-            timeout_ms = oldest_is_overdue(config, self._clock.now_ms(), unacked.entries)
-            if timeout_ms:
-                self._fail(errors.delivery_timed_out(number, timeout_ms), number, 0)
+        self._tick = None
+        unacked, number = self._unacked.entries.items(), self._context.number
+        overdue = oldest_is_overdue(self._config, self._clock.now_ms(), unacked, self._locks.by_tag)
+        if overdue is not None:
+            entry, timeout_ms = overdue
+            entry.queue.count_timed_out(1)
+            self._fail(errors.delivery_timed_out(number, timeout_ms), number, 0)
         if not self._stopped:
-            consumers = self._consumers.by_tag.values()
-            self._schedule(next_check_ms(config, self._clock.now_ms(), unacked.entries.values(), consumers))
+            self.watch()
 
-    def _take_back_overdue(self) -> None:
-        """Requeue overdue deliveries and notify their consumers by basic.cancel; close the channel if a delivery has no
-        consumer.
+    def _handle_due(self, due: list[tuple[int, LockTerms]]) -> None:
+        """Renew the locks of a client that was heard; for the others do what their terms say."""
+        entries, now_ms = self._unacked.entries, self._clock.now_ms()
+        returned: list[int] = []
+        cancelled: dict[Consumer | None, list[int]] = {}
+        timeout_ms = 0
+        for tag, terms in due:
+            entry = entries[tag]
+            if terms.by_heartbeat and self._heartbeat.is_heard:
+                self._locks.add(tag, now_ms, terms)
+                continue
+            entry.queue.count_timed_out(1)
+            if terms.action == CLOSE:
+                timeout_ms = timeout_ms or terms.timeout_ms
+            elif terms.action == RETURN:
+                returned.append(tag)
+            else:
+                cancelled.setdefault(entry.consumer, []).append(tag)
+        if not timeout_ms:
+            timeout_ms = self._take_back(cancelled, due[0][1].timeout_ms)
+            if returned:
+                self._requeue(returned)
+        if timeout_ms:
+            self._fail(errors.delivery_timed_out(self._context.number, timeout_ms), self._context.number, 0)
 
-        A client without the capability consumer_cancel_notify cannot be notified, so its channel is closed too.
+    def _requeue(self, tags: list[int]) -> None:
+        """Requeue overdue deliveries, to other consumers before their own: these have probably stopped working."""
+        entries = self._unacked.entries
+        holders = {consumer: None for tag in tags if (consumer := entries[tag].consumer) is not None}
+        # A consumer that is paused would not stay the single active one.
+        late = [each for each in holders if not each.paused and not each.queue.settings.single_active_consumer]
+        for consumer in late:
+            consumer.pause()
+        self._unacked.requeue(tags, "fail")
+        for consumer in late:
+            consumer.resume()
+            consumer.queue.offer(consumer)
+
+    def _take_back(self, overdue: dict[Consumer | None, list[int]], timeout_ms: int) -> int:
+        """Requeue overdue deliveries and notify their consumers by basic.cancel.
+
+        Return the timeout to close the channel with if a delivery has no consumer, or its client cannot be notified,
+        since it does not have the capability consumer_cancel_notify; otherwise return 0.
         """
         is_notified = True
-        for consumer, tags in overdue(self._config, self._clock.now_ms(), self._unacked.entries).items():
+        for consumer, tags in overdue.items():
             if consumer is None or not self._consumers.notify_cancelled(consumer.tag):
                 is_notified = False
             self._unacked.take_back(tags, consumer)
-        if not is_notified:
-            self._fail(errors.delivery_timed_out(self._context.number, -1), self._context.number, 0)
+        if is_notified:
+            return 0
+        # RabbitMQ 4.3 does not know the value at this point.
+        return -1 if self._config.compat.queues_have_timeouts else timeout_ms

@@ -9,6 +9,7 @@ from amqpbroker.amqp.answers import Answers
 from amqpbroker.amqp.channel_context import ChannelContext
 from amqpbroker.amqp.content import Content
 from amqpbroker.amqp.delivery import returned
+from amqpbroker.amqp.renewal import RENEW_LOCK, Renewal
 from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.transaction import Transaction
@@ -59,6 +60,7 @@ class Publishing:
         #: Bytes of the last publish, if its body arrived in one frame.
         self._published: i64 = 0
         self._transaction: Transaction | None = None
+        self._renewal: Renewal | None = None
         #: False once messages may not be passed to their queues directly any more.
         self._may_repeat: bool = True
 
@@ -108,6 +110,8 @@ class Publishing:
                 destinations = gate.guard(route.exchange, message, destinations)
             for tap in vhost.taps:
                 tap.published(vhost, message, reached(message, destinations), self._context.via())
+        if not destinations and route.address == RENEW_LOCK and self._renew(properties, route.outlet):
+            return
         if self._transaction is not None:
             self._transaction.publish(message, destinations, bits, route.exchange)
             return
@@ -137,6 +141,19 @@ class Publishing:
             else:
                 self._context.counts.count_discarded()
         answers.confirm_unroutable()
+
+    def _renew(self, properties: bytes, outlet: Outlet) -> bool:
+        """Renew the lock that a message to RENEW_LOCK names, also in a transaction. Return False, and do nothing, if
+        there is no such delivery: the message is then unroutable.
+
+        Raises AmqpError 406 for invalid headers.
+        """
+        if self._renewal is None or not self._renewal.request(properties):
+            return False
+        outlet.count_other(0)
+        self._answers.write_due_confirms()
+        self._answers.confirm_unroutable()
+        return True
 
     def refuse(self, bits: int, size: int) -> None:
         """Raise the AmqpError for a message larger than max_message_size. Only `immediate` is refused earlier."""
@@ -216,6 +233,10 @@ class Publishing:
         """Pass publishes to the transaction from now on."""
         self._transaction = transaction
         self._may_repeat = False
+
+    def accept_renewals(self, renewal: Renewal) -> None:
+        """Renew locks for messages to RENEW_LOCK."""
+        self._renewal = renewal
 
     def open_reply(self, consumer: Consumer) -> None:
         """Begin direct reply-to: deliver replies to the consumer."""

@@ -115,12 +115,12 @@ class Unacked:
             self.entries = {}
             taken_back.settle(self.delivery_tag, True)
             return entries
-        if tag not in entries and tag not in taken_back.consumers:
+        if tag not in entries and not taken_back.accepts(tag):
             raise errors.unknown_delivery_tag(tag)
         if taken_back.consumers:
             taken_back.settle(tag, multiple)
-            if not multiple and tag not in entries:
-                return {}
+        if not multiple and tag not in entries:
+            return {}
         if not multiple:
             return {tag: entries.pop(tag)}
         taken = {}
@@ -144,6 +144,14 @@ class Unacked:
         """
         self._taken_back.add(tags, consumer)
         self.settle({tag: self.entries.pop(tag) for tag in tags}, "requeue")
+
+    def requeue(self, tags: list[int], how: str) -> None:
+        """Settle outstanding deliveries without an answer from the client, which may still send one later.
+
+        how: as in `settle`.
+        """
+        self._taken_back.accept(tags)
+        self.settle({tag: self.entries.pop(tag) for tag in sorted(tags)}, how)
 
     def _settle(self, entries: dict[int, Entry], how: str) -> None:
         if self._transaction is not None:

@@ -89,7 +89,8 @@ class ConsumerInfo:
 
     channel_name, channel_number, connection_name, peer_host, peer_port, user, user_provided_name: the
     `channel_details`; the last one is the client's name for its connection, None if it has none. activity_status: up,
-    single_active or waiting. consumer_timeout: in milliseconds, 0 for none.
+    single_active or waiting. consumer_timeout: in milliseconds, 0 for none. consumer_timeout_action: None if deliveries
+    have no lock, or without extensions.
     """
 
     queue: str
@@ -109,6 +110,7 @@ class ConsumerInfo:
     peer_port: int
     user: str
     user_provided_name: str | None = None
+    consumer_timeout_action: str | None = None
 
 
 class QueueInfo(NamedTuple):

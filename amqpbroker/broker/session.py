@@ -59,6 +59,13 @@ class Session(metaclass=ABCMeta):
         """Close the connection from the broker's side, with connection.close."""
 
     @abstractmethod
+    def renew_lock(self, channel: int, tag: int, timeout_ms: int | None) -> bool:
+        """Renew the lock of a delivery on an open channel, or of all for tag 0; return False if there is none.
+
+        timeout_ms: from now on; None for the delivery's timeout again; 0 returns the message to its queue.
+        """
+
+    @abstractmethod
     def info(self) -> ConnectionInfo:
         """Describe the connection."""
 

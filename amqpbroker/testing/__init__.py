@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker as AsyncBroker
     from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
     from amqpbroker.testing.broker import Broker as Broker
+    from amqpbroker.testing.inspector import LockedMessage as LockedMessage
     from amqpbroker.testing.inspector import QueueState as QueueState
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
@@ -19,13 +20,14 @@ _PLACES = {
     "AsyncBroker": "amqpbroker.testing.aio.broker",
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
+    "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
     "Refusal": "amqpbroker.testing.recorder",
     "Vhost": "amqpbroker.testing.vhost",
 }
 
-__all__ = ["AsyncBroker", "AsyncVhost", "Broker", "Message", "QueueState", "Refusal", "Vhost"]
+__all__ = ["AsyncBroker", "AsyncVhost", "Broker", "LockedMessage", "Message", "QueueState", "Refusal", "Vhost"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
+from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
@@ -43,6 +44,27 @@ class QueueState:
 
     def __str__(self) -> str:
         return f"ready={self.ready} unacked={self.unacked} consumers={self.consumers}"
+
+
+@dataclass(frozen=True, slots=True)
+class LockedMessage:
+    """A message that is delivered and not settled.
+
+    - `message`: the message as it was delivered.
+    - `consumer`: consumer tag; None after basic.get.
+    - `connection`, `channel`: name of the connection, and number of the channel.
+    - `delivery_tag`: delivery tag on that channel.
+    - `action`: effect of the lock when it runs out: "return", "cancel" or "close"; None without a lock.
+    - `ms_left`: milliseconds of the broker's clock until the lock runs out; None without a lock.
+    """
+
+    message: Message
+    consumer: str | None
+    connection: str
+    channel: int
+    delivery_tag: int
+    action: str | None
+    ms_left: int | None
 
 
 class Messages(list[Message]):
@@ -106,6 +128,36 @@ class Inspector:
         compat = self._broker.config.compat
         message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)
         return seen(message, vhost, (queue.name,), entry.redelivered)
+
+    def locked(self, queue: str, vhost: str | None = None) -> list[LockedMessage]:
+        """Return the messages of a queue that are delivered and not settled. Raises errors as `messages`."""
+        check_text("queue", queue)
+        check_text("vhost", vhost, optional=True)
+        name, found = self._find(queue, vhost)
+        if found is None:
+            raise AssertionError(f"{self._no_queue(queue, vhost)}\n{self.report(vhost)}")
+        now_ms, compat = self._broker.clock.now_ms(), self._broker.config.compat
+        locked = []
+        for session in self._broker.sessions:
+            assert isinstance(session, Connection)
+            for number, channel in sorted(session.channels.items()):
+                for tag, entry in channel.unacked.entries.items():
+                    if entry.queue is not found:
+                        continue
+                    lock = channel.locks.find(tag)
+                    message = counted(entry.message, found, entry.acquired_count, entry.delivery_count, compat)
+                    locked.append(
+                        LockedMessage(
+                            seen(message, name, (queue,), entry.redelivered),
+                            None if entry.consumer is None else entry.consumer.tag,
+                            session.name,
+                            number,
+                            tag,
+                            None if lock is None else lock.terms.action,
+                            None if lock is None else lock.due_ms - now_ms,
+                        )
+                    )
+        return locked
 
     async def wait_until(
         self,

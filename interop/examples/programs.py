@@ -7,7 +7,12 @@ from interop.examples import transcripts
 from interop.examples.target import has_delayed_exchange, has_extensions
 
 #: Programs that need extensions of this broker.
-NEED_EXTENSIONS = ("docs/examples/celery_eta/", "docs/examples/charge_once/", "docs/examples/retry_backoff/")
+NEED_EXTENSIONS = (
+    "docs/examples/celery_eta/",
+    "docs/examples/charge_once/",
+    "docs/examples/hung_worker/",
+    "docs/examples/retry_backoff/",
+)
 NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")
 
 

@@ -129,6 +129,7 @@ def test_consumers(client: Wire):
         "peer_port": 40000,
         "user": "guest",
         "user_provided_name": None,
+        "consumer_timeout_action": None,
     }
     assert (second.ack_required, second.prefetch_count) == (False, 8)
     assert (second.active, second.activity_status) == (False, "waiting")

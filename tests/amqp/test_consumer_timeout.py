@@ -19,9 +19,8 @@ TIMED_OUT = (
 
 
 def timing(cut: Cut, **options: Any) -> tuple[Wire, ManualClock]:
-    broker = make_broker(
-        compat=COMPATS["4.3"], consumer_timeout_ms=TIMEOUT_MS, channel_tick_interval_ms=TICK_MS, **options
-    )
+    options = {"compat": COMPATS["4.3"], "consumer_timeout_ms": TIMEOUT_MS, **options}
+    broker = make_broker(channel_tick_interval_ms=TICK_MS, **options)
     assert isinstance(broker.clock, ManualClock)
     return Wire(broker, cut).log_in(), broker.clock
 
@@ -259,7 +258,7 @@ def test_a_shorter_timeout_of_a_later_delivery_is_kept(cut: Cut) -> None:
 
 
 def test_a_timeout_of_0_still_limits_the_rate_of_checks(cut: Cut) -> None:
-    client, clock = timing(cut)
+    client, clock = timing(cut, compat=COMPATS["4.3"].configured({}, extensions=False))
     client.declare("q", durable=True, arguments={**QUORUM, "x-consumer-timeout": Field("I", 0)})
     client.publish("q", b"1")
     client.consume("q")

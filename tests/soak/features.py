@@ -348,6 +348,40 @@ def overdue(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
+def locks(soak: Soak, mode: Mode) -> None:
+    """Receive messages whose locks run out again and again; renew the locks of other deliveries, and settle these."""
+    count, rounds = soak.count(OVERDUE), 3
+    arguments: Table = {"x-consumer-timeout": number(100), "x-consumer-timeout-action": longstr("return")}
+    renewal = published(
+        "amq.renew-lock", headers={"x-delivery-tag": number(0), "x-consumer-timeout": number(3_600_000)}
+    )
+    with soak.client() as client, soak.client() as hung:
+        _declare(client, "q", arguments=arguments)
+        publish(client, alike(mode, "q", count), count)
+        hung.seen.clear()
+        start = request("basic.consume", queue="q", consumer_tag="hung")
+        hung.pump([start], lambda: hung.seen["basic.deliver"] >= rounds * count)
+        # Late acknowledgements are accepted.
+        hung.pump([request("basic.ack", delivery_tag=tag) for tag in range(1, count + 1)], lambda: True)
+        reopen(hung)
+        soak.until(lambda: client.depth("q") == count, "the messages are back with the channel")
+        settled = 0
+
+        def settle(ids: int, payload: bytes) -> bytes:
+            nonlocal settled
+            if ids != DELIVER:
+                return b""
+            settled += 1
+            return renewal + request("basic.ack", delivery_tag=delivery_tag(payload))
+
+        client.pump([request("basic.qos", prefetch_count=10), start], lambda: settled == count, settle)
+        reopen(client)
+        assert client.depth("q") == 0
+        delete(client, "q")
+        hung.close()
+        client.close()
+
+
 # --- shovels ----------------------------------------------------------------------------------------------------------
 
 
@@ -443,6 +477,7 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
     phases += _in_modes("settled in transactions", settled_in_transactions)
     phases += _in_modes("overdue", overdue, compat="4.3")
+    phases += _in_modes("locks", locks)
     phases += _in_modes("shovel from an exchange", shovel_from_exchange)
     return phases + _in_modes("shovel that ends", shovel_that_ends)
 

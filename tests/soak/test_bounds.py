@@ -65,6 +65,7 @@ DRIVEN = {
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
+    "amqp.locks._SPARE": "locks",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
     "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
@@ -190,7 +191,7 @@ NOT_BOUNDS = {
     """,
     "a time or an interval": """
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
-        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS amqp.consumer_timeout._LEAST_MS
+        broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
         amqp.state.HANDSHAKE_TIMEOUT client.uri._CONNECTION_TIMEOUT_MS client.uri._HEARTBEAT_S
         broker.exchanges.held._BUSY_MS broker.exchanges.held._REREAD_MS broker.exchanges.held._SWEEP_AGAIN_MS

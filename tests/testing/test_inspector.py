@@ -399,3 +399,33 @@ def test_remembered_records_are_limited_by_their_total_size():
     newest.remove(lambda one: one == 1)
     newest.add(100, 100)
     assert list(newest) == [100]
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+
+def test_locked_messages_show_their_consumer_and_the_time_left(b, channel):
+    arguments = {"x-consumer-timeout": 60_000, "x-consumer-timeout-action": "return"}
+    channel.queue_declare("locked", arguments=arguments)
+    channel.queue_declare("plain", arguments={})
+    for queue in ("locked", "locked", "plain"):
+        channel.basic_publish("", queue, b"x")
+    b.clock.freeze()
+    channel.basic_get("locked")
+    b.clock.advance(seconds=10)
+    channel.basic_consume("locked", print, consumer_tag="c")
+    channel.basic_get("plain")
+    first, second = b.locked("locked")
+    assert (first.consumer, first.delivery_tag, first.action, first.ms_left) == (None, 1, "return", 50_000)
+    assert (second.consumer, second.delivery_tag, second.ms_left) == ("c", 2, 60_000)
+    assert (second.message.body, second.channel) == (b"x", channel.channel_number)
+    (plain,) = b.locked("plain")
+    assert (plain.action, plain.ms_left) == (None, None)
+    b.clock.advance(seconds=50)
+    assert [each.delivery_tag for each in b.locked("locked", vhost="v")] == [2, 4]
+    b.clock.resume()
+
+
+def test_locked_messages_of_an_absent_queue(b):
+    with pytest.raises(AssertionError, match="there is no queue 'absent'"):
+        b.locked("absent")

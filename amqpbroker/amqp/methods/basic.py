@@ -74,7 +74,7 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     queue.add_consumer(consumer, held)
     consumers.add(consumer)
     if not consumer.no_ack:
-        channel.overdue_checks.watch(queue, consumer)
+        channel.overdue_checks.watch()
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)

@@ -155,6 +155,8 @@ class PolicyKeys:
         known = {name: value for name, value in definition.items() if name not in unknown}
         if (problem := _delayed_retry_problem(known)) is not None:
             return problem
+        if known.get("consumer-timeout") == 0 and known.keys() & {"consumer-timeout-action", "consumer-timeout-renew"}:
+            return "consumer-timeout must be 1 or more (milliseconds) with an action or a renewal"
         return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
 
     def merged(self, policy: Mapping[str, Any], operator: Mapping[str, Any]) -> dict[str, Any]:

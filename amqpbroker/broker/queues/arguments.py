@@ -21,6 +21,7 @@ from amqpbroker.broker.policies.policy_keys import (
     operators,
 )
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS, expiry_problem
+from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.retry_delay import DISABLED, TYPES
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
@@ -152,6 +153,27 @@ def _one_of(problem: str, *texts: str) -> Check:
     return check
 
 
+def _lock_timeout(field: Field, _: Table) -> Problem:
+    if field.kind in INTEGER_KINDS and 1 <= field.value <= MAX_EXPIRY_MS:
+        return None
+    return erlang_string(f"the timeout must be an integer from 1 to {MAX_EXPIRY_MS} (milliseconds)")
+
+
+def _word(*words: str) -> Check:
+    """Return a check for an extension that accepts a longstr among `words`."""
+
+    def check(field: Field, _: Table) -> Problem:
+        if field.kind == "S" and field.value in [each.encode() for each in words]:
+            return None
+        return erlang_string(f"the value must be a string, one of: {', '.join(words)}")
+
+    return check
+
+
+timeout_action = _word(*ACTIONS)
+timeout_renew = _word(*RENEWALS)
+
+
 def _max_age(field: Field, _: Table) -> Problem:
     if field.kind != "S":
         return _unacceptable_type(field)
@@ -218,7 +240,8 @@ class Argument(NamedTuple):
 
     policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.2
     ignores the argument for kinds of queues that do not know it, and does not refuse it. stricter_check: with
-    extensions, for an argument that RabbitMQ does not check. fixed: the value cannot change while a queue exists.
+    extensions, for an argument that RabbitMQ does not check, or not strictly. fixed: the value cannot change while a
+    queue exists.
     """
 
     name: str
@@ -275,7 +298,7 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool), fixed=True),
     Argument("x-consumer-timeout", _not_negative,
              Setting("consumer_timeout_ms", int, smaller, time=True, of_all=True),
-             PolicyKey(is_integer(0), "consumer timeout", of_all=True)),
+             PolicyKey(is_integer(0), "consumer timeout", of_all=True), stricter_check=_lock_timeout),
     Argument("x-consumer-disconnected-timeout", _not_negative, None,
              PolicyKey(is_integer(0), "consumer disconnected timeout", of_all=True, of_4_3=True)),
     Argument("x-quorum-initial-group-size", positive, fixed=True),
@@ -330,7 +353,9 @@ CONSUMER_ARGUMENTS: dict[str, Argument] = {
     row.name: row
     for row in (
         Argument("x-priority", _integer),
-        Argument("x-consumer-timeout", _not_negative),
+        Argument("x-consumer-timeout", _not_negative, stricter_check=_lock_timeout),
+        Argument("x-consumer-timeout-action", timeout_action),
+        Argument("x-consumer-timeout-renew", timeout_renew),
         Argument("x-stream-offset", None),
         Argument("x-stream-filter", None),
         Argument("x-stream-match-unfiltered", None),

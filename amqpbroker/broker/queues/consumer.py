@@ -65,6 +65,9 @@ class Consumer(metaclass=ABCMeta):
         """Allow deliveries again. The caller then calls `queue.offer(consumer)`."""
         self.paused = False
 
+    def settings_changed(self) -> None:  # noqa: B027 - few kinds of consumers depend on settings
+        """Called when the settings of the queue have changed, because of a policy."""
+
     @abstractmethod
     def deliver(self, entry: "Entry") -> None:
         """Deliver a message for acknowledgement. `Outstanding` has counted the delivery."""

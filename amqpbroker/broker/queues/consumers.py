@@ -75,7 +75,7 @@ class Consumers:
 
         Return whether another consumer became active.
         """
-        if self.takeover and self.single_active:
+        if self.single_active and (self.takeover or consumer.paused or self.active is None):
             active = self.active
             self._elect()
             if self.active is not active:

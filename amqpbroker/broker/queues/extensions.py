@@ -9,8 +9,18 @@ from typing import Final
 
 from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
-from amqpbroker.broker.queues.arguments import Argument, Problem, Setting, retry_number, smaller, string
+from amqpbroker.broker.queues.arguments import (
+    Argument,
+    Problem,
+    Setting,
+    retry_number,
+    smaller,
+    string,
+    timeout_action,
+    timeout_renew,
+)
 from amqpbroker.broker.queues.choices import choice
+from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.settings import ANY, HEAD
 from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import Field, Table
@@ -51,7 +61,31 @@ RETRY: Final[tuple[str | Argument, ...]] = (
 DELIVERY_LIMIT: Final[tuple[str | Argument, ...]] = ("x-delivery-limit",)
 
 #: Timeout of acknowledgements.
-LOCK: Final[tuple[str | Argument, ...]] = ()
+LOCK: Final[tuple[str | Argument, ...]] = (
+    "x-consumer-timeout",
+    Argument(
+        "x-consumer-timeout-action",
+        timeout_action,
+        Setting("consumer_timeout_action", str),
+        PolicyKey(
+            is_one_of(*ACTIONS),
+            f"consumer timeout action. Must be one of: {', '.join(ACTIONS)}",
+            of_all=True,
+            extension=True,
+        ),
+    ),
+    Argument(
+        "x-consumer-timeout-renew",
+        timeout_renew,
+        Setting("consumer_timeout_renew", str),
+        PolicyKey(
+            is_one_of(*RENEWALS),
+            f"consumer timeout renewal. Must be one of: {', '.join(RENEWALS)}",
+            of_all=True,
+            extension=True,
+        ),
+    ),
+)
 
 #: Duplicates of messages.
 DEDUPLICATION: Final[tuple[str | Argument, ...]] = tuple([Argument(name, check) for name, check in CHECKS.items()])
@@ -85,4 +119,8 @@ OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL
 
 #: Arguments of basic.consume.
-OF_CONSUMERS: Final[tuple[str, ...]] = ()
+OF_CONSUMERS: Final[tuple[str, ...]] = (
+    "x-consumer-timeout",
+    "x-consumer-timeout-action",
+    "x-consumer-timeout-renew",
+)

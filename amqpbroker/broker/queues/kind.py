@@ -170,7 +170,8 @@ class Kind:
         known = self.consumer_arguments_in(compat)
         for name, row in CONSUMER_ARGUMENTS.items():
             given = arguments.get(name)
-            problem = None if given is None or row.check is None or name not in known else row.check(given, arguments)
+            check = check_of(row, compat)
+            problem = None if given is None or check is None or name not in known else check(given, arguments)
             if problem is not None:
                 return name, problem
         return None

@@ -32,8 +32,8 @@ class Queue(BindingDestination):
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
     unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
-    deduplicated: number of messages that were dropped as duplicates. differences: from declarations that were accepted
-    although they differ, without changing the queue.
+    deduplicated: number of messages that were dropped as duplicates. timed_out: number of deliveries that were not
+    settled in time. differences: from declarations that were accepted although they differ, without changing the queue.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = QUEUE_COUNTERS
@@ -60,6 +60,7 @@ class Queue(BindingDestination):
         self.letters: int = 0
         self.redelivered: int = 0
         self.deduplicated: int = 0
+        self.timed_out: int = 0
         self.effective: Effective = NO_POLICY
         self.differences: tuple[Difference, ...] = ()
 
@@ -249,6 +250,10 @@ class Queue(BindingDestination):
         """Count a delivery of a message that had been delivered before."""
         self.redelivered += 1
 
+    def count_timed_out(self, count: int) -> None:
+        """Count deliveries that were not settled in time."""
+        self.timed_out += count
+
     def recovered(self) -> None:
         """Start to work after the stored copies are recovered; see Holder."""
 
@@ -270,3 +275,5 @@ class Queue(BindingDestination):
         """Use new settings from now on, because a policy or an argument changed; limits are enforced at once."""
         self.settings = settings
         self.counts_returns = self.kind.counts_returns or settings.delivery_limit >= 0
+        for consumer in self.consumer_list:
+            consumer.settings_changed()

@@ -21,11 +21,11 @@ class QueueSettings:
 
     overflow: "drop-head", "reject-publish" or "reject-publish-dlx". dead_letter_exchange: None for no dead-lettering;
     "" is the default exchange. dead_letter_routing_key: None to keep the message's own keys. dead_letter_strategy:
-    "at-most-once" or "at-least-once". retry: delay of returned messages, None for no delay. delivery_time_header:
-    name of the header with the time until which a published message is delayed, None for no such header. deduplication:
-    how duplicates are recognised, None if they are not. message_ttl_mode: HEAD if only messages at the head expire, ANY
-    if messages at any position do. plain: a publish is subject to no TTL, length limit or delivery time.
-    expires_anywhere: the mode is ANY.
+    "at-most-once" or "at-least-once". consumer_timeout_action, consumer_timeout_renew: as the arguments, "" if they are
+    absent. retry: delay of returned messages, None for no delay. delivery_time_header: name of the header with the time
+    until which a published message is delayed, None for no such header. deduplication: how duplicates are recognised,
+    None if they are not. message_ttl_mode: HEAD if only messages at the head expire, ANY if messages at any position
+    do. plain: a publish is subject to no TTL, length limit or delivery time. expires_anywhere: the mode is ANY.
     """
 
     max_priority: int = 0
@@ -40,6 +40,8 @@ class QueueSettings:
     single_active_consumer: bool = False
     delivery_limit: int = -1
     consumer_timeout_ms: int = -1
+    consumer_timeout_action: str = ""
+    consumer_timeout_renew: str = ""
     retry: RetryDelay | None = None
     delivery_time_header: bytes | None = None
     deduplication: Deduplication | None = None

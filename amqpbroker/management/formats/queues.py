@@ -59,6 +59,11 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         row["operator_policy"] = effective.operator_policy.name
     if queue.differences:
         row["redeclared_with"] = [_difference(each) for each in queue.differences]
+    settings = queue.settings
+    if settings.consumer_timeout_action or settings.consumer_timeout_renew or queue.timed_out:
+        row["consumer_timeout_action"] = settings.consumer_timeout_action or None
+        row["consumer_timeout_renew"] = settings.consumer_timeout_renew or None
+        row["deliveries_timed_out"] = queue.timed_out
     stats = queue.message_stats()
     if stats:
         row["message_stats"] = with_details(stats, details)
@@ -147,6 +152,8 @@ def consumer_row(info: ConsumerInfo, node: str) -> dict[str, Any]:
         "prefetch_count": info.prefetch_count,
         "queue": {"name": info.queue, "vhost": info.vhost},
     }
+    if info.consumer_timeout_action is not None:
+        row["consumer_timeout_action"] = info.consumer_timeout_action
     if info.user_provided_name is not None:
         row["channel_details"]["user_provided_name"] = info.user_provided_name
     return row

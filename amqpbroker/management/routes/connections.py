@@ -1,13 +1,16 @@
 """Connections, channels and consumers (rabbit_mgmt_wm_connection*.erl, _channel*.erl, _consumers.erl)."""
 
+import re
 from functools import partial
 from typing import Any
 
 from amqpbroker import errors
 from amqpbroker.broker.counters.stats import Counted
 from amqpbroker.broker.infos import ChannelInfo
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.session import Session
 from amqpbroker.management import failure
+from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import connections as formats
 from amqpbroker.management.formats.queues import consumer_row
@@ -141,6 +144,31 @@ def _channel(session: Session, name: str) -> ChannelInfo:
     raise failure.not_found()
 
 
+def renew(call: Call) -> Answer:
+    """Renew the lock of a delivery, or of all deliveries of the channel for tag 0.
+
+    Body: `{"timeout": ms}`, from now on; without it the delivery's own timeout starts again, and 0 returns the message
+    to its queue.
+    """
+    if not call.broker.config.compat.extensions:
+        raise failure.not_found()
+    session = find_session(call, call.path["name"].rpartition(" (")[0])
+    _check_own(call, session.user.name)
+    info = _channel(session, call.path["name"])
+    timeout_ms = call.body().get("timeout")
+    if timeout_ms is not None and (
+        isinstance(timeout_ms, bool) or not isinstance(timeout_ms, int) or not 0 <= timeout_ms <= MAX_EXPIRY_MS
+    ):
+        limits = f"a whole number of milliseconds from 0 to {MAX_EXPIRY_MS}"
+        raise failure.bad_request(f"timeout = {failure.shown(timeout_ms)}: this must be {limits}")
+    tag = call.path["tag"]
+    if re.fullmatch("[0-9]{1,20}", tag) is None:
+        raise failure.not_found()
+    if not session.renew_lock(info.number, int(tag), timeout_ms):
+        raise failure.not_found()
+    return NO_CONTENT
+
+
 # --- consumers --------------------------------------------------------------------------------------------------------
 
 
@@ -159,6 +187,7 @@ RESOURCES = (
     Resource("/vhosts/{vhost}/connections", Access.VHOST, get=vhost_connections),
     Resource("/channels", Access.USER, get=channels),
     Resource("/channels/{name}", Access.USER, get=channel),
+    Resource("/channels/{name}/deliveries/{tag}/renew", Access.USER, post=renew, max_body_bytes=SMALL_BYTES),
     Resource("/vhosts/{vhost}/channels", Access.VHOST, get=vhost_channels),
     Resource("/consumers", Access.USER, get=consumers),
     Resource("/consumers/{vhost}", Access.USER, get=consumers),

@@ -120,6 +120,8 @@ DELIVERY = _group(
              "Total number of messages acknowledged by consumers on a queue", "ack"),
     _counter("queue_get_empty_total",
              "Total number of times basic.get operations fetched no message on a queue", "get_empty"),
+    Family("queue_deliveries_timed_out_total", COUNTER,
+           "Total number of deliveries that were not settled within their timeout", lambda row: row.queue.timed_out),
 )
 
 DUPLICATES = Group(

@@ -11,7 +11,7 @@ from amqpbroker.testing.aio.waiting import in_thread, wait_for
 from amqpbroker.testing.broker import Broker, adding_vhost, deleting_vhost, now
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.hints import Hinted, checked_arguments
-from amqpbroker.testing.inspector import QueueState
+from amqpbroker.testing.inspector import LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
@@ -194,6 +194,12 @@ class AsyncBroker(Hinted):
         """Return the delayed messages of a queue, by their `due` times. See `Broker.delayed`."""
         __tracebackhide__ = True
         return await self._query("delayed()", lambda instance: now(instance.inspector.delayed(queue, vhost)))
+
+    @checked_arguments
+    async def locked(self, queue: str, *, vhost: str | None = None) -> list[LockedMessage]:
+        """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
+        __tracebackhide__ = True
+        return await self._query("locked()", lambda instance: now(instance.inspector.locked(queue, vhost)))
 
     @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:

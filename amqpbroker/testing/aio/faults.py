@@ -81,6 +81,7 @@ class AsyncFaults(Hinted):
     delay_confirms = _awaitable(Faults.delay_confirms)
     block = _awaitable(Faults.block)
     duplicate = _awaitable(Faults.duplicate)
+    expire_lock = _awaitable(Faults.expire_lock)
     refuse_declare = _awaitable(Faults.refuse_declare)
     random = _awaitable(Faults.random)
 

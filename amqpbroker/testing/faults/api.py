@@ -11,6 +11,7 @@ from amqpbroker.testing.faults.cut import Drop, Reset
 from amqpbroker.testing.faults.duplicate import Duplicate
 from amqpbroker.testing.faults.fault import EVERYBODY, Fault, Only
 from amqpbroker.testing.faults.injector import Injector
+from amqpbroker.testing.faults.locks import ExpireLock
 from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdConfirms
 from amqpbroker.testing.faults.refuse import RefuseDeclare
 from amqpbroker.testing.faults.restart import Restart
@@ -241,6 +242,18 @@ class Faults(Hinted):
         - `times`: number of doubled deliveries; None for all from there on.
         """
         return self._order(Duplicate(delivery, queue, times=times, only=self._only))
+
+    @checked_arguments
+    def expire_lock(self, ack: int = 1, *, times: int | None = 1) -> Ordered:
+        """Expire the lock of a delivery just before its acknowledgement arrives, which is then too late.
+
+        A delivery has a lock if its queue or consumer has a timeout, see the page on locks. Acknowledgements of other
+        deliveries are handled as usual.
+
+        - `ack`: number of the first basic.ack before which locks run out.
+        - `times`: number of these basic.ack with a lock; None for all from there on.
+        """
+        return self._order(ExpireLock(ack, times=times, only=self._only))
 
     # --- declarations -------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from amqpbroker.testing.faults.chance import Chance
 from amqpbroker.testing.faults.cut import Drop, Reset
 from amqpbroker.testing.faults.duplicate import Duplicate
 from amqpbroker.testing.faults.fault import Fault, Only
+from amqpbroker.testing.faults.locks import ExpireLock
 from amqpbroker.testing.faults.publishing import DelayConfirms, Nack, WithholdConfirms
 from amqpbroker.testing.faults.refuse import RefuseDeclare
 from amqpbroker.testing.faults.restart import Restart
@@ -28,6 +29,7 @@ KINDS: dict[str, type[Fault]] = {
         WithholdConfirms,
         DelayConfirms,
         Duplicate,
+        ExpireLock,
         RefuseDeclare,
         Block,
         Chance,

@@ -96,6 +96,28 @@ def _queue(call: Call) -> str:
     return name
 
 
+async def locked(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """The messages of a queue that are delivered and not settled: `message`, `consumer`, `connection`, `channel`,
+    `delivery_tag`, `action` and `ms_left`, the time until the lock runs out."""
+    await instance.time_travel.quiesce()
+    name, vhost = call.path["name"], call.vhost
+    if name not in vhost.queues:
+        hint = did_you_mean(name, vhost.queues, quoted=True)
+        raise missing(f"there is no queue {name!r} in vhost {vhost.name!r}{hint}")
+    return [
+        {
+            "message": _message(each.message),
+            "consumer": None if each.consumer is None else shown_name(each.consumer),
+            "connection": each.connection,
+            "channel": each.channel,
+            "delivery_tag": each.delivery_tag,
+            "action": each.action,
+            "ms_left": each.ms_left,
+        }
+        for each in instance.inspector.locked(name, vhost.name)
+    ]
+
+
 async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that clients published and that were routed to no queue, oldest first, the last 1,000. Parameter:
     `vhost`."""
@@ -195,6 +217,7 @@ ROUTES = (
     Route("/testing/published", get=published),
     Route("/testing/queues/{vhost}/{name}/messages", get=messages),
     Route("/testing/queues/{vhost}/{name}/delayed", get=delayed),
+    Route("/testing/queues/{vhost}/{name}/locked", get=locked),
     Route("/testing/unroutable", get=unroutable),
     Route("/testing/channel-errors", get=channel_errors),
 )

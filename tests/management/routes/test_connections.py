@@ -2,6 +2,7 @@ from urllib.parse import quote
 
 import pytest
 
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -172,3 +173,66 @@ async def test_monitoring_user_sees_all_connections_and_closes_none(api, client,
         answer = await api.delete(path, auth=auth)
         assert (answer.status_code, answer.json()) == (401, OWN_ONLY)
     assert (await api.get("vhosts/%2F/connections", auth=auth)).status_code == 401
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def locked(api):
+    """Client with a delivery whose lock lasts a second."""
+    client = Wire(api.broker).log_in()
+    arguments = {"x-consumer-timeout": Field("I", 1000), "x-consumer-timeout-action": longstr("return")}
+    client.declare("locked", arguments=arguments)
+    client.consume("locked", "tag")
+    client.publish("locked", b"x")
+    client.receive()
+    return client
+
+
+async def test_lock_is_renewed(api, locked):
+    renew = f"channels/{quoted(locked, ' (1)')}/deliveries/1/renew"
+    clock = api.broker.clock
+    assert (await api.post(renew, {"timeout": 5000})).status_code == 204
+    clock.advance(4999)
+    assert (await api.post(renew)).status_code == 204
+    clock.advance(999)
+    assert locked.receive() == []
+    clock.advance(1)
+    assert [got.arguments["redelivered"] for got in locked.receive()] == [True]
+    assert (await api.post(renew)).status_code == 404
+
+
+async def test_lock_of_0_returns_the_message(api, locked):
+    answer = await api.post(f"channels/{quoted(locked, ' (1)')}/deliveries/0/renew", {"timeout": 0})
+    assert answer.status_code == 204
+    assert [got.arguments["delivery_tag"] for got in locked.receive()] == [2]
+
+
+@pytest.mark.parametrize("path", [" (2)/deliveries/1", " (1)/deliveries/2", " (1)/deliveries/x", " (1)/deliveries/-1"])
+async def test_renewal_of_an_unknown_delivery(api, locked, path):
+    suffix, _, rest = path.partition("/")
+    assert (await api.post(f"channels/{quoted(locked, suffix)}/{rest}/renew")).status_code == 404
+
+
+@pytest.mark.parametrize("timeout", ["1", -1, True, 1.5, 1 << 60])
+async def test_renewal_for_an_invalid_time(api, locked, timeout):
+    answer = await api.post(f"channels/{quoted(locked, ' (1)')}/deliveries/1/renew", {"timeout": timeout})
+    assert answer.status_code == 400
+    assert "this must be a whole number of milliseconds from 0 to " in answer.json()["reason"]
+
+
+async def test_only_administrators_renew_locks_of_others(api, locked):
+    api.user("monitor", tags=("monitoring",), vhosts=["/"])
+    path = f"channels/{quoted(locked, ' (1)')}/deliveries/1/renew"
+    for user in ("u", "monitor"):
+        assert (await api.post(path, auth=(user, "p"))).status_code == 401
+
+
+async def test_locks_are_shown(api, locked):
+    locked.broker.clock.advance(1000)
+    row = (await api.get("queues/%2F/locked")).json()
+    assert (row["consumer_timeout_action"], row["consumer_timeout_renew"]) == ("return", None)
+    assert row["deliveries_timed_out"] == 1
+    (consumer,) = row["consumer_details"]
+    assert (consumer["consumer_timeout"], consumer["consumer_timeout_action"]) == (1000, "return")

@@ -39,8 +39,8 @@ AMQP = (
     Planted(
         "a rollback that loses acknowledged messages",
         "channel.py",
-        "self.unacked.restore(transaction.rollback())",
-        "transaction.rollback()",
+        "        self.unacked.restore(back)\n",
+        "",
     ),
     Planted(
         "routes remembered after a change",
@@ -261,5 +261,24 @@ AMQP = (
         "connection.py",
         "            self.blocking.outran()\n            self.broker.awaiting_sync[self] = None",
         "            self.blocking.outran()",
+    ),
+    # --- locks ------------------------------------------------------------------------------------------------------
+    Planted(
+        "a late acknowledgement that is refused",
+        "taken_back.py",
+        "return tag in self.consumers or 0 < tag <= self.accepted",
+        "return tag in self.consumers",
+    ),
+    Planted(
+        "a renewal without effect",
+        "renewal.py",
+        "            self._locks.set(each, now_ms + (terms.timeout_ms if timeout_ms is None else timeout_ms), terms)\n",
+        "            pass\n",
+    ),
+    Planted(
+        "a consumer that stays paused after a return",
+        "overdue_checks.py",
+        "            consumer.resume()\n            consumer.queue.offer(consumer)\n",
+        "            pass\n",
     ),
 )

@@ -12,6 +12,7 @@ from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.limits import Limits
+from tests.simulation.workloads.locks import Locks
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.workloads.order import Order
 from tests.simulation.workloads.overdue import Overdue
@@ -64,4 +65,5 @@ WORKLOADS = {
     "unused": Unused,
     "duplicates": Duplicates,
     "anywhere": Anywhere,
+    "locks": Locks,
 }

@@ -179,6 +179,8 @@ _CONSUMERS = List(
         "activity_status",
         "arguments",
         "exclusive",
+        "consumer_timeout",
+        "consumer_timeout_action",
         queue_name="queue.name",
         channel_pid="channel_details.name",
     ),
