@@ -108,8 +108,7 @@ class Channel:
             tag = unacked.next_tag()
         else:
             tag = unacked.hold_got(entry)
-            self.overdue_checks.watch()
-            self.overdue_checks.lock_got(tag, entry)
+            self.overdue_checks.watch_got(tag, entry)
         message = entry.message
         if entry.acquired_count:
             context.counts.count_redelivered()

@@ -46,11 +46,16 @@ class OverdueChecks:
         if self._tick is None and not self._config.compat.queues_have_timeouts:
             self._tick = self._clock.after(self._config.channel_tick_interval_ms, self._check)
 
-    def lock_got(self, tag: int, entry: Entry) -> None:
-        """Lock a delivery by basic.get, if its queue has locks."""
-        terms = lock_terms(self._config, entry.queue, None)
-        if terms is not None:
-            self._locks.add(tag, entry.delivered_ms, terms)
+    def watch_got(self, tag: int, entry: Entry) -> None:
+        """Lock a delivery by basic.get, if its queue has locks; otherwise do as `watch`."""
+        settings = entry.queue.settings
+        compat = self._config.compat
+        if settings.consumer_timeout_action or settings.consumer_timeout_renew or compat.queues_have_timeouts:
+            terms = lock_terms(self._config, entry.queue, None)
+            if terms is not None:
+                self._locks.add(tag, entry.delivered_ms, terms)
+        if self._tick is None:
+            self.watch()
 
     def lock_again(self, entries: dict[int, Entry]) -> None:
         """Lock deliveries that a rollback has made outstanding again; the time since their delivery counts."""

@@ -107,6 +107,11 @@ class Passage(Destination):
             self._exchange.correct_published(-1 if accepted is None else len(self._destinations) - 1)
         return accepted is not False
 
+    def count_letter(self, message: Message) -> None:
+        if not self.is_duplicate(message):
+            for destination in self._destinations:
+                destination.count_letter(message)
+
     def is_duplicate(self, message: Message) -> bool:
         return self._gate.window.has(self._key)
 

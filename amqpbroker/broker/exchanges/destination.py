@@ -32,6 +32,9 @@ class Destination(metaclass=ABCMeta):
         """Return the destinations that `publish` passes a message to."""
         return (self,)
 
+    def count_letter(self, message: "Message") -> None:  # noqa: B027 - only queues count them
+        """Count a dead letter, which is published next."""
+
     def is_duplicate(self, message: "Message") -> bool:
         """Return whether `publish` would drop the message now, because it has accepted one with the same id."""
         return False

@@ -174,9 +174,6 @@ class DeadLetters:
             destinations = exchange.gate.guard(exchange, letter, others, counted=False)
         for destination in destinations:
             if not deaths.is_cycle(destination.name):
-                if not destination.is_duplicate(letter):
-                    for end in destination.ends():
-                        if isinstance(end, Queue):
-                            end.count_letter()
+                destination.count_letter(letter)
                 destination.publish(letter)
         return found

@@ -141,8 +141,8 @@ class DeduplicatingQueue(LocalQueue):
     def publish_moved(self, message: Message) -> None:
         super().publish(message)
 
-    def count_letter(self) -> None:
-        super().count_letter()
+    def count_letter(self, message: Message) -> None:
+        super().count_letter(message)
         self._is_letter = True
 
     def is_duplicate(self, message: Message) -> bool:

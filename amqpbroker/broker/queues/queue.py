@@ -242,7 +242,7 @@ class Queue(BindingDestination):
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""
 
-    def count_letter(self) -> None:
+    def count_letter(self, message: "Message") -> None:
         """Count a message that arrives as a dead letter."""
         self.letters += 1
 

@@ -143,7 +143,7 @@ def test_only_arguments_that_the_queue_s_type_knows_are_compared() -> None:
     declare_again({"arguments": {"x-foo": longstr("a")}}, {"arguments": {"x-foo": longstr("b")}})
     declare_again({}, {"arguments": {"x-dead-letter-strategy": longstr("at-least-once")}})
     declare_again({"arguments": QUORUM}, {"arguments": QUORUM | {"x-max-priority": Field("I", 5)}})
-    declare_again({"arguments": {"x-consumer-timeout": Field("I", 1)}}, {"compat": OLDEST_COMPAT})
+    declare_again({"arguments": {"x-consumer-timeout": Field("I", 1)}}, {})
 
 
 def test_redeclaration_does_not_validate_argument_values() -> None:
