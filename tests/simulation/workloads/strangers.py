@@ -277,7 +277,8 @@ class Stranger(Client):
             return
         was_open = self.open
         super().ended()
-        if self._way == "err" and was_open and not self._refused and self.world.process is not None:
+        is_served = self.world.process is not None and not self.world.is_stopping
+        if self._way == "err" and was_open and not self._refused and is_served:
             raise self.world.broken(f"{self.name}: the connection ends without {self._expected}")
 
     def _check_gone(self, incarnation: int, within: int) -> None:
