@@ -15,6 +15,12 @@ from tests.harness import method
 LIMIT = {"x-delivery-limit": Field("I", 3)}
 
 
+def checked_as_in_rabbitmq(kind):
+    """Return the rows of the arguments that the kind has in RabbitMQ, without stricter checks."""
+    rows = [ARGUMENTS[each] if isinstance(each, str) else each for each in kind.arguments]
+    return tuple(row._replace(stricter_check=None) for row in rows)
+
+
 @pytest.fixture
 def used(monkeypatch):
     """The extensions that are used while x-delivery-limit is one of classic queues, and there is a new argument."""
@@ -25,8 +31,8 @@ def used(monkeypatch):
     new = ARGUMENTS["x-queue-master-locator"]._replace(name="x-new")
     stricter = ARGUMENTS["x-max-length"]._replace(stricter_check=check)
     monkeypatch.setitem(KINDS, "classic", replace(CLASSIC, extensions=("x-delivery-limit", new)))
-    quorum = replace(QUORUM, extensions=(), arguments=(*[a for a in QUORUM.arguments if a != stricter.name], stricter))
-    monkeypatch.setitem(KINDS, "quorum", quorum)
+    others = [row for row in checked_as_in_rabbitmq(QUORUM) if row.name != stricter.name]
+    monkeypatch.setitem(KINDS, "quorum", replace(QUORUM, extensions=(), arguments=(*others, stricter)))
     return ExtensionsUsed(DEFAULT_COMPAT)
 
 
@@ -79,8 +85,9 @@ def test_bytes_after_an_invalid_frame_are_ignored(used):
 
 
 def test_without_differences_no_extension_is_used(monkeypatch):
-    monkeypatch.setitem(KINDS, "classic", replace(CLASSIC, extensions=()))
-    monkeypatch.setitem(KINDS, "quorum", replace(QUORUM, extensions=()))
+    for kind in (CLASSIC, QUORUM):
+        arguments = checked_as_in_rabbitmq(kind)
+        monkeypatch.setitem(KINDS, kind.name, replace(kind, extensions=(), arguments=arguments))
     used = ExtensionsUsed(DEFAULT_COMPAT)
     used.declared([*ARGUMENTS, "x-other"])
     used.declared(ARGUMENTS, "quorum")
