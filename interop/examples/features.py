@@ -10,12 +10,16 @@ from interop.examples.target import has_delayed_exchange, has_extensions, is_for
 DELAY = "x-delayed-message"
 TESTING = "testing/"  # the paths of the API for tests
 
+#: Programs with this path advance the broker's clock. Their pages come last, because other programs compare the
+#: broker's clock with that of the machine.
+ADVANCE = "testing/clock/advance"
+
 
 def main() -> None:
     version("pika")
     missing = [word for word, there in ((DELAY, has_delayed_exchange()), (TESTING, is_for_testing())) if not there]
     extended = has_extensions()
-    for page in snippets.PAGES:
+    for page in sorted(snippets.PAGES, key=lambda page: ADVANCE in page.read_text()):
         if not extended and snippets.EXTENSION in page.read_text():
             not_applicable(page.stem, "there are no extensions here")
             continue

@@ -236,6 +236,85 @@ def test_queue_page_shows_arguments_that_were_declared_differently(page, visit, 
     subject.api.delete("queues/%2F/declared again").raise_for_status()
 
 
+def test_queue_page_shows_extensions_of_the_queue(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ does not have them")
+    arguments = {
+        "x-consumer-timeout": 60_000,
+        "x-consumer-timeout-action": "return",
+        "x-consumer-timeout-renew": "heartbeat",
+        "x-delayed-retry-type": "all",
+        "x-delayed-retry-min": 1_000,
+        "x-delivery-time-header": "not-before",
+        "x-message-deduplication": True,
+    }
+    queue(subject, "extended", arguments=arguments)
+    later = {"headers": {"x-deduplication-header": 17, "not-before": "2050-01-01T00:00:00Z"}}
+    for _ in range(2):
+        body = {"properties": later, "routing_key": "extended", "payload": "x", "payload_encoding": "string"}
+        subject.api.post("exchanges/%2F/amq.default/publish", json=body).raise_for_status()
+    wait_for_messages(subject, "extended", 1)
+    with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", subject.amqp_port)) as connection:
+        connection.channel().basic_consume("extended", lambda *_: None)
+        visit("#/queues/%2F/extended")
+        details = page.get_by_role("region", name="Details")
+        retry = subject.get("queues/%2F/extended")["delayed_retry"]
+        for label, shown in (
+            ("Consumer timeout action", "return"),
+            ("Consumer timeout renewal", "heartbeat"),
+            ("Deliveries timed out", "0"),
+            ("Delayed retry", retry),
+            ("Duplicates dropped", "1"),
+            ("Arguments", "x-delivery-time-header not-before"),
+        ):
+            fact = details.locator(".facts > div").filter(has=page.get_by_text(label, exact=True))
+            expect(fact.get_by_role("definition")).to_contain_text(shown)
+        expect(page.locator(".tile").filter(has_text="Delayed")).to_contain_text(re.compile("Delayed *1"))
+        expect(page.get_by_role("table", name="Consumers")).to_contain_text("1 min 0 s: return")
+    subject.api.delete("queues/%2F/extended").raise_for_status()
+
+
+def test_forms_offer_the_arguments_and_policy_keys_of_extensions(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ does not have them")
+    visit("#/queues")
+    page.get_by_role("button", name="Add queue").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name", exact=True).fill("extended by hand")
+    for title, argument, value in (
+        ("Expiry mode", "x-message-ttl-mode", "any"),
+        ("Consumer timeout: action", "x-consumer-timeout-action", "cancel"),
+        ("Consumer timeout: renewal", "x-consumer-timeout-renew", "heartbeat"),
+        ("Deduplication", "x-message-deduplication", None),
+        ("Deduplication: scope", "x-deduplication-scope", "queue"),
+    ):
+        dialog.get_by_role("button", name=f"+ {title}", exact=True).click()
+        if value is not None:
+            dialog.get_by_label(f"Value of {argument}").select_option(value)
+    dialog.get_by_role("button", name="Add queue").click()
+    say(page, "The queue extended by hand was added.")
+    made = subject.get("queues/%2F/extended by hand")["arguments"]
+    assert {name: value for name, value in made.items() if name != "x-queue-type"} == {
+        "x-message-ttl-mode": "any",
+        "x-consumer-timeout-action": "cancel",
+        "x-consumer-timeout-renew": "heartbeat",
+        "x-message-deduplication": True,
+        "x-deduplication-scope": "queue",
+    }
+    subject.api.delete("queues/%2F/extended by hand").raise_for_status()
+
+    visit("#/policies")
+    page.get_by_role("button", name="Add operator policy").click()
+    dialog.get_by_label("Name", exact=True).fill("times")
+    dialog.get_by_label("Pattern").fill("^none$")
+    dialog.get_by_role("button", name="+ Delivery time header", exact=True).click()
+    dialog.get_by_label("Value of delivery-time-header").fill("eta")
+    dialog.get_by_role("button", name="Add operator policy").click()
+    say(page, "The operator policy times was added.")
+    assert subject.get("operator-policies/%2F/times")["definition"] == {"delivery-time-header": "eta"}
+    subject.api.delete("operator-policies/%2F/times").raise_for_status()
+
+
 def test_the_chart_of_a_queue_begins_with_its_first_use(page, visit, subject, watched, tmp_path):
     if not subject.is_ours:
         pytest.skip("takes a broker of its own settings")

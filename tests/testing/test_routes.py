@@ -16,6 +16,8 @@ from amqpbroker.testing import Broker
 from amqpbroker.testing.routes import ROUTES
 from tests.process import BrokerProcess
 
+ADMIN = ("guest", "guest")
+
 
 @pytest.fixture(scope="module")
 def b():
@@ -135,6 +137,30 @@ def test_the_state_of_the_broker_is_returned(api, channel, vhost):
     assert (lost["exchange"], lost["payload"], lost["queues"]) == ("amq.direct", "lost", [])
     assert api.get("/queues/a%2Fb/absent/messages").status_code == 404
     assert api.get("/queues/absent/q/messages").status_code == 404
+
+
+def test_locked_messages_are_returned_over_http(b, api, channel, vhost):
+    channel.queue_declare("q", arguments={"x-consumer-timeout": 60_000, "x-consumer-timeout-action": "return"})
+    channel.queue_declare("plain")
+    b.clock.freeze()
+    for queue in ("q", "plain"):
+        channel.basic_publish("", queue, b"job")
+        channel.basic_consume(queue, lambda *_: None, consumer_tag=f"of {queue}")
+    b.clock.advance(seconds=20)
+    (locked,) = api.get(f"/queues/{vhost}/q/locked").json()
+    message = locked.pop("message")
+    assert (message["payload"], message["queues"], message["redelivered"]) == ("job", ["q"], False)
+    connection = locked.pop("connection")
+    assert connection in [each["name"] for each in httpx.get(f"{b.http_url}/api/connections", auth=ADMIN).json()]
+    number = channel.channel_number
+    assert locked == {"consumer": "of q", "channel": number, "delivery_tag": 1, "action": "return", "ms_left": 40_000}
+    (plain,) = api.get(f"/queues/{vhost}/plain/locked").json()
+    assert (plain["delivery_tag"], plain["action"], plain["ms_left"]) == (2, None, None)
+    b.clock.resume()
+    channel.basic_ack(0, multiple=True)
+    assert api.get(f"/queues/{vhost}/q/locked").json() == []
+    answer = api.get(f"/queues/{vhost}/absent/locked")
+    assert (answer.status_code, answer.json()["reason"]) == (404, "there is no queue 'absent' in vhost 'a/b'")
 
 
 def test_wait_until_and_published_answer_over_http(api, channel):

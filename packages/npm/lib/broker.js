@@ -69,6 +69,12 @@ class Broker {
     return (await this.api("GET", path)).map(message);
   }
 
+  /** Return the messages of a queue that are delivered and not settled, each with the state of its lock. */
+  async locked(queue, { vhost = "/" } = {}) {
+    const path = `/testing/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(queue)}/locked`;
+    return (await this.api("GET", path)).map(lockedMessage);
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   async queues({ vhost } = {}) {
     const found = await this.api("GET", vhost === undefined ? "/queues" : `/queues/${encodeURIComponent(vhost)}`);
@@ -138,6 +144,19 @@ function message(found) {
     routingKey: found.routing_key,
     vhost: found.vhost,
     ...(found.due === undefined ? {} : { due: new Date(found.due) }),
+  };
+}
+
+/** Return a locked message of the HTTP API with the names of JavaScript. */
+function lockedMessage(found) {
+  return {
+    message: message(found.message),
+    consumer: found.consumer,
+    connection: found.connection,
+    channel: found.channel,
+    deliveryTag: found.delivery_tag,
+    action: found.action,
+    msLeft: found.ms_left,
   };
 }
 

@@ -12,6 +12,7 @@ const KINDS = [
   "delay_confirms",
   "block",
   "duplicate",
+  "expire_lock",
   "refuse_declare",
   "random",
 ];

@@ -48,6 +48,23 @@ export interface Message {
   due?: Date;
 }
 
+/** A message that is delivered and not settled. */
+export interface LockedMessage {
+  /** The message as it was delivered. */
+  message: Message;
+  /** Consumer tag; `null` after basic.get. */
+  consumer: string | null;
+  /** Name of the connection. */
+  connection: string;
+  /** Number of the channel. */
+  channel: number;
+  deliveryTag: number;
+  /** Effect of the lock when it runs out; `null` without a lock. */
+  action: "return" | "cancel" | "close" | null;
+  /** Milliseconds of the broker's clock until the lock runs out; `null` without a lock. */
+  msLeft: number | null;
+}
+
 export interface ChannelError {
   vhost: string;
   code: number;
@@ -126,6 +143,7 @@ export class Faults {
   block(options?: { resource?: "memory" | "disk" }): Promise<Fault>;
   unblock(): Promise<void>;
   duplicate(options?: Times & { delivery?: number; queue?: string }): Promise<Fault>;
+  expireLock(options?: Times & { ack?: number }): Promise<Fault>;
   refuseDeclare(
     options?: Times & { queue?: string; exchange?: string; code?: number; text?: string },
   ): Promise<Fault>;
@@ -155,6 +173,7 @@ export class Vhost implements AsyncDisposable {
   published(filter?: Published): Promise<Message[]>;
   messages(queue: string): Promise<Message[]>;
   delayed(queue: string): Promise<Message[]>;
+  locked(queue: string): Promise<LockedMessage[]>;
   queues(): Promise<QueueState[]>;
   unroutable(): Promise<Message[]>;
   channelErrors(): Promise<ChannelError[]>;
@@ -183,6 +202,7 @@ export class Broker implements AsyncDisposable {
   published(filter?: Published & { vhost?: string }): Promise<Message[]>;
   messages(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   delayed(queue: string, where?: { vhost?: string }): Promise<Message[]>;
+  locked(queue: string, where?: { vhost?: string }): Promise<LockedMessage[]>;
   queues(where?: { vhost?: string }): Promise<QueueState[]>;
   unroutable(where?: { vhost?: string }): Promise<Message[]>;
   channelErrors(where?: { vhost?: string }): Promise<ChannelError[]>;

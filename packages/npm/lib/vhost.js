@@ -31,6 +31,11 @@ class Vhost {
     return this.broker.delayed(queue, { vhost: this.name });
   }
 
+  /** Return the messages of a queue that are delivered and not settled, each with the state of its lock. */
+  locked(queue) {
+    return this.broker.locked(queue, { vhost: this.name });
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   queues() {
     return this.broker.queues({ vhost: this.name });

@@ -4,6 +4,7 @@ const assert = require("node:assert/strict");
 const { after, before, test } = require("node:test");
 
 const { BrokerError, start } = require("amqpbroker");
+const { RawConnection } = require("./raw.js");
 
 let broker;
 
@@ -52,6 +53,55 @@ test("messages are seen where they are, and where they were published", async ()
   assert.deepEqual(published.map(({ queues }) => queues), [["orders"]]);
   assert.deepEqual((await vhost.unroutable()).map(({ body }) => body.toString()), ["lost"]);
   assert.deepEqual(await vhost.channelErrors(), []);
+  await vhost.delete();
+});
+
+test("delayed messages have the time at which they are ready", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "later", { "x-delivery-time-header": "not-before" });
+  const due = (await broker.clock.now()).getTime() + 3_600_000;
+  await publish(vhost, "later", "wake up", { headers: { "not-before": due } });
+  const [message] = await vhost.delayed("later");
+  assert.equal(message.body.toString(), "wake up");
+  assert.deepEqual(message.due, new Date(due));
+  assert.deepEqual(await vhost.messages("later"), []);
+  await assert.rejects(vhost.delayed("absent"), { status: 404 });
+  await vhost.delete();
+});
+
+test("locked messages are those that are delivered and not settled", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "jobs", { "x-consumer-timeout": 3_600_000, "x-consumer-timeout-action": "return" });
+  await publish(vhost, "jobs", "long job");
+  assert.deepEqual(await vhost.locked("jobs"), []);
+  await assert.rejects(vhost.locked("absent"), { status: 404 });
+  const client = new RawConnection(broker, vhost);
+  client.get("jobs");
+  await vhost.waitUntil({ queue: "jobs", unacked: 1 });
+  const [{ message, connection, msLeft, ...rest }] = await vhost.locked("jobs");
+  assert.deepEqual(rest, { consumer: null, channel: 1, deliveryTag: 1, action: "return" });
+  assert.equal(message.body.toString(), "long job");
+  assert.match(connection, /^127\.0\.0\.1:\d+ -> /);
+  assert.ok(msLeft > 3_540_000 && msLeft <= 3_600_000, msLeft);
+  client.close();
+  await vhost.waitUntil({ queue: "jobs", ready: 1 });
+  await vhost.delete();
+});
+
+test("a lock runs out just before the acknowledgement arrives", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "jobs", { "x-consumer-timeout": 3_600_000, "x-consumer-timeout-action": "return" });
+  await publish(vhost, "jobs", "long job");
+  const fault = await vhost.faults.expireLock();
+  const client = new RawConnection(broker, vhost);
+  client.get("jobs");
+  await vhost.waitUntil({ queue: "jobs", unacked: 1 });
+  client.ack(1);
+  await vhost.waitUntil({ queue: "jobs", ready: 1, unacked: 0 });
+  assert.equal(await fault.struck(), 1);
+  assert.equal((await vhost.messages("jobs"))[0].redelivered, true);
+  client.close();
+  await fault.clear();
   await vhost.delete();
 });
 
@@ -105,6 +155,7 @@ test("every fault of the broker has a method", async () => {
   }
   await broker.faults.only({ user: "nobody" }).delayConfirms({ ms: 10 });
   await broker.faults.only({ user: "nobody" }).duplicate({ queue: "q" });
+  await broker.faults.only({ user: "nobody" }).expireLock({ ack: 2 });
   await broker.faults.only({ user: "nobody" }).random({ seed: 7, rate: 0.01 });
   await broker.faults.clear();
 });

@@ -234,6 +234,36 @@ def test_ctl_lists_connections_channels_and_consumers(ctl, channel):
     assert (row["queue_name"], row["consumer_tag"], row["prefetch_count"]) == ("c", "tag", 7)
 
 
+def test_ctl_lists_the_extensions_of_queues(ctl, channel):
+    arguments = {
+        "x-consumer-timeout": 60_000,
+        "x-consumer-timeout-action": "return",
+        "x-message-deduplication": True,
+        "x-delivery-time-header": "eta",
+    }
+    channel.queue_declare("extended", exclusive=True, arguments=arguments)
+    later = {"eta": "2050-01-01T00:00:00Z", "x-deduplication-header": "17"}
+    for _ in range(2):
+        channel.basic_publish("", "extended", b"", pika.BasicProperties(headers=later))
+    columns = ("messages_delayed", "messages_deduplicated", "deliveries_timed_out", "consumer_timeout_action")
+    assert lines(ctl("-s", "list_queues", *columns)) == ["1\t1\t0\treturn"]
+
+
+def test_ctl_lists_the_timeouts_of_consumers(ctl, channel):
+    locked = {"x-consumer-timeout": 60_000, "x-consumer-timeout-action": "return"}
+    channel.queue_declare("locked", exclusive=True, arguments=locked)
+    channel.queue_declare("plain", exclusive=True)
+    channel.basic_consume("locked", lambda *_: None, consumer_tag="1")
+    channel.basic_consume("locked", lambda *_: None, consumer_tag="2", arguments={"x-consumer-timeout": 90_000})
+    channel.basic_consume("plain", lambda *_: None, consumer_tag="3")
+    columns = ("consumer_tag", "consumer_timeout", "consumer_timeout_action")
+    assert sorted(lines(ctl("-s", "list_consumers", *columns))) == [
+        "1\t60000\treturn",
+        "2\t90000\treturn",
+        "3\t1800000\t",
+    ]
+
+
 def test_ctl_closes_connections_with_the_given_reason(ctl, broker):
     connection = pika.BlockingConnection(pika.URLParameters(broker.url))
     (name,) = lines(ctl("-s", "list_connections", "name"))

@@ -43,6 +43,23 @@ async def test_a_client_on_the_same_event_loop_publishes_while_the_test_waits(br
     assert len(await broker.published(routing_key="q", count=1)) == 1
 
 
+async def test_async_broker_shows_locked_messages(broker, channel):
+    queue = await channel.declare_queue(
+        "q", arguments={"x-consumer-timeout": 60_000, "x-consumer-timeout-action": "return"}
+    )
+    await channel.default_exchange.publish(aio_pika.Message(b"job"), "q")
+    await broker.clock.freeze()
+    got = await queue.get()
+    await broker.clock.advance(seconds=20)
+    (locked,) = await broker.locked("q")
+    assert (locked.message.body, locked.consumer, locked.delivery_tag) == (b"job", None, got.delivery_tag)
+    assert (locked.action, locked.ms_left) == ("return", 40_000)
+    await broker.clock.advance(seconds=40)
+    assert await broker.locked("q") == []
+    with pytest.raises(AssertionError, match="there is no queue 'absent'"):
+        await broker.locked("absent")
+
+
 async def test_failed_async_wait_raises_the_error_of_the_blocking_wait(broker, channel):
     await channel.declare_queue("orders")
     with pytest.raises(AssertionError, match="there is no queue 'ordres'; did you mean 'orders'"):

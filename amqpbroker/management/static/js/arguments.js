@@ -20,11 +20,25 @@ const QUEUE = [
   ["delayed-retry-multiplier", NUMBER, "Delayed retry: multiplier", { hint: "1 or more" }],
   ["delayed-retry-jitter", NUMBER, "Delayed retry: jitter", { hint: "0 to 1" }],
   ["consumer-timeout", NUMBER, "Consumer timeout", { hint: "milliseconds" }],
+  ["consumer-timeout-action", TEXT, "Consumer timeout: action", { options: ["return", "cancel", "close"] }],
+  ["consumer-timeout-renew", TEXT, "Consumer timeout: renewal", { options: ["heartbeat", "none"] }],
+  ["delivery-time-header", TEXT, "Delivery time header", { hint: "header" }],
+];
+
+const DEDUPLICATION = [
+  ["message-deduplication", YES_NO, "Deduplication", { value: "true" }],
+  ["deduplication-header", TEXT, "Deduplication: header", { hint: "header with the id" }],
+  ["deduplication-property", TEXT, "Deduplication: property", { value: "message_id", options: ["message_id"] }],
+  ["cache-ttl", NUMBER, "Deduplication: time", { hint: "milliseconds" }],
+  ["cache-size", NUMBER, "Deduplication: ids", { hint: "number of ids" }],
+  ["cache-persistence", TEXT, "Deduplication: persistence", { options: ["disk", "memory"] }],
 ];
 
 const QUEUE_ONLY = [
   ["max-priority", NUMBER, "Priorities", { hint: "1 to 255" }],
   ["single-active-consumer", YES_NO, "Single active consumer", { value: "true" }],
+  ...DEDUPLICATION,
+  ["deduplication-scope", TEXT, "Deduplication: scope", { options: ["window", "queue"] }],
 ];
 
 const preset = (prefix) => ([key, type, title, more]) => ({ key: `${prefix}${key}`, type, title, ...more });
@@ -34,6 +48,7 @@ export const QUEUE_ARGUMENTS = [...QUEUE, ...QUEUE_ONLY].map(preset("x-"));
 export const EXCHANGE_ARGUMENTS = [
   { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" },
   { key: "x-delayed-type", type: TEXT, title: "Delayed: routes as", value: "direct", options: ["direct", "fanout", "topic", "headers"] },
+  ...DEDUPLICATION.map(preset("x-")),
 ];
 
 export const BINDING_ARGUMENTS = [
@@ -49,7 +64,7 @@ export const POLICY_KEYS = [
 /** The keys that an operator policy may set. */
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
   ["message-ttl", "message-ttl-mode", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit",
-    "redeclare"].includes(key)
+    "delivery-time-header", "redeclare"].includes(key)
   || key.startsWith("delayed-retry-"));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
@@ -67,6 +82,9 @@ export function features(it) {
     has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
     has("delivery-limit") && ["DL", "Limited deliveries"],
     has("delayed-retry-type") && ["Retry", "Returned messages are delayed"],
+    has("consumer-timeout-action") && ["Lock", "Deliveries time out"],
+    has("delivery-time-header") && ["Time", "Messages wait for a time in a header"],
+    it.arguments?.["x-message-deduplication"] === true && ["Dedup", "Duplicates are dropped"],
     has("max-priority") && ["Pri", "Priorities"],
     it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],
     it.arguments?.["alternate-exchange"] !== undefined && ["AE", "Has an alternate exchange"],

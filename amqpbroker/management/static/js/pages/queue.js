@@ -13,7 +13,7 @@ import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../p
 import { NameField } from "../names.js";
 import { Publish } from "../publish.js";
 import { Table } from "../table.js";
-import { bytes, count, plural, time } from "../format.js";
+import { bytes, count, plural, span, time } from "../format.js";
 import { StateBadge } from "../state.js";
 import { AgeChoice } from "./overview.js";
 import { toLive } from "./live.js";
@@ -69,6 +69,10 @@ export function Queue({ names: [vhost, name] }) {
           ["Single active consumer", it.single_active_consumer_tag],
           ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
           ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
+          ["Delayed retry", it.delayed_retry === "disabled" ? "" : it.delayed_retry],
+          ["Consumer timeout action", it.consumer_timeout_action],
+          ["Consumer timeout renewal", it.consumer_timeout_renew],
+          ["Deliveries timed out", it.deliveries_timed_out === undefined ? "" : count(it.deliveries_timed_out)],
           ["Duplicates dropped", it.messages_deduplicated === undefined ? "" : count(it.messages_deduplicated)],
           ["Idle since", it.idle_since],
         ]} />
@@ -87,6 +91,7 @@ const CONSUMER = [
   { id: "prefetch", title: "Prefetch", num: true, cell: (it) => count(it.prefetch_count) },
   { id: "active", title: "Active", cell: (it) => (it.active === false ? "waiting" : "yes") },
   { id: "exclusive", title: "Exclusive", cell: (it) => (it.exclusive ? "yes" : "") },
+  { id: "timeout", title: "Timeout", cell: (it) => it.consumer_timeout_action && `${span(it.consumer_timeout)}: ${it.consumer_timeout_action}` },
   { id: "arguments", title: "Arguments", cell: (it) => html`<${Values} table=${it.arguments} />` },
 ];
 

@@ -26,6 +26,7 @@ const FAULTS = [
   ["withhold_confirms", "Withhold publisher confirms", [PUBLISH, TIMES]],
   ["delay_confirms", "Delay publisher confirms", [{ key: "ms", type: "number", title: "Delay", hint: "milliseconds" }]],
   ["duplicate", "Deliver a message twice", [{ key: "delivery", type: "number", title: "Which delivery" }, QUEUE, TIMES]],
+  ["expire_lock", "Let a lock run out before its acknowledgement", [{ key: "ack", type: "number", title: "Which acknowledgement" }, TIMES]],
   ["refuse_declare", "Refuse declarations", [QUEUE, EXCHANGE, { key: "code", type: "number", title: "Reply code", value: "406" }, TIMES]],
   ["block", "Block publishers by an alarm", [{ key: "resource", type: "string", title: "Resource", value: "memory", options: ["memory", "disk"] }]],
   ["stop_reading", "Stop reading from clients", []],
