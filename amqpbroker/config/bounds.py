@@ -69,7 +69,7 @@ class Bounds:
     spill_bytes: int = 64 * 1024 * 1024
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024
-    deduplication_ids: int = 500_000
+    deduplication_ids: int = 100_000
     disposal: int = 10_000
     histories: int = 1000
     http_connections: int = 1000
