@@ -32,6 +32,10 @@ class Destination(metaclass=ABCMeta):
         """Return the destinations that `publish` passes a message to."""
         return (self,)
 
+    def demand(self, message: "Message") -> tuple[int, int]:
+        """Return the numbers of messages and of bytes by which a message would enlarge it now, for `refuses`."""
+        return 1, message.size
+
     def is_duplicate(self, message: "Message") -> bool:
         """Return whether `publish` would drop the message now, because it has accepted one with the same id."""
         return False

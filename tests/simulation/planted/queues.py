@@ -100,8 +100,8 @@ QUEUES = (
     Planted(
         "a deadline added behind later ones",
         "deadlines.py",
-        "heapq.heappush(self._heap, self.item(entry))",
-        "self._heap.append(self.item(entry))",
+        "heapq.heappush(self._heap, item)",
+        "self._heap.append(item)",
     ),
     Planted(
         "another message of a page removed",
