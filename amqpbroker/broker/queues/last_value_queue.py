@@ -5,7 +5,6 @@ A subclass, so that no message of another queue pays for it.
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Final
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
@@ -26,9 +25,6 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store
 from amqpbroker.wire.values import Table
-
-#: Number of stored messages whose keys are read in one pass at the start.
-_READ: Final = 1024
 
 
 class LastValueLedger(Ledger):
@@ -262,8 +258,9 @@ class LastValueQueue(LocalQueue):
             }
         # In the order of the positions, each part of the disk is read only once.
         order = sorted(range(len(copies.positions)), key=copies.positions.__getitem__)
-        for start in range(0, len(order), _READ):
-            part = order[start : start + _READ]
+        count = self.vhost.config.bounds.page_count
+        for start in range(0, len(order), count):
+            part = order[start : start + count]
             reading = self.store.load([copies.positions[index] for index in part])
             for index in part:
                 message, sequence = reading.message(copies.positions[index]), copies.sequences[index]

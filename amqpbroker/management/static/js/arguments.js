@@ -25,6 +25,9 @@ const QUEUE = [
 const QUEUE_ONLY = [
   ["max-priority", NUMBER, "Priorities", { hint: "1 to 255" }],
   ["single-active-consumer", YES_NO, "Single active consumer", { value: "true" }],
+  ["last-value-key", TEXT, "Last value: key", { hint: "header" }],
+  ["last-value-position", TEXT, "Last value: position", { options: ["old", "tail"] }],
+  ["last-value-dead-letter", YES_NO, "Last value: dead letters", { value: "true" }],
 ];
 
 const preset = (prefix) => ([key, type, title, more]) => ({ key: `${prefix}${key}`, type, title, ...more });
@@ -67,6 +70,7 @@ export function features(it) {
     has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
     has("delivery-limit") && ["DL", "Limited deliveries"],
     has("delayed-retry-type") && ["Retry", "Returned messages are delayed"],
+    has("last-value-key") && ["LV", "A newer message replaces the one with the same key"],
     has("max-priority") && ["Pri", "Priorities"],
     it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],
     it.arguments?.["alternate-exchange"] !== undefined && ["AE", "Has an alternate exchange"],

@@ -70,6 +70,7 @@ export function Queue({ names: [vhost, name] }) {
           ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
           ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
           ["Duplicates dropped", it.messages_deduplicated === undefined ? "" : count(it.messages_deduplicated)],
+          ["Messages replaced", it.messages_replaced === undefined ? "" : count(it.messages_replaced)],
           ["Idle since", it.idle_since],
         ]} />
       <//>
