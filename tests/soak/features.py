@@ -96,7 +96,6 @@ def last_values(soak: Soak, mode: Mode, quorum: bool) -> None:
                 return published("q", b"x" * factor, delivery_mode=kept, headers={"key": longstr(key)})
 
             publish(client, each(mode, keys, message), keys)
-        # A factor that divides the number of keys reaches only some of them.
         depth = client.depth("q")
         assert depth == keys, f"{depth} messages wait for {keys} keys"
         consume(client, "q", keys, no_ack=False)
@@ -499,7 +498,7 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"limited bytes {kind}", limited_bytes, quorum=quorum)
         phases += _in_modes(f"expiration {kind}", expiration, quorum=quorum)
         phases += _in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
-        phases += _in_modes(f"last values {kind}", last_values, quorum=quorum)
+        phases += _in_modes(f"last values {kind}", last_values, is_peak=True, quorum=quorum)
         phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
     phases += _in_modes("settled in transactions", settled_in_transactions)
     phases += _in_modes("overdue", overdue, compat="4.3")
