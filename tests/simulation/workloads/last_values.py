@@ -101,7 +101,10 @@ class LastValues(Workload):
 
 
 class ValuePublisher(Client):
-    """Publishes values with confirms. On a new connection, it publishes new values for keys without a confirm."""
+    """Publishes values with confirms. On a new connection, it publishes new values for keys without a confirm.
+
+    Each connection has keys of its own, because the broker may read the rest of an old connection after a new one.
+    """
 
     def __init__(self, workload: LastValues, name: str, keys: int) -> None:
         super().__init__(workload.world, name)
@@ -139,7 +142,8 @@ class ValuePublisher(Client):
         for key in waiting:
             self._send(key)
 
-    def _send(self, key: str) -> None:
+    def _send(self, name: str) -> None:
+        key = f"{name}.{self._incarnation}"
         self._tag += 1
         self._number += 1
         self._by_tag[self._tag] = key, self._number
@@ -158,5 +162,5 @@ class ValuePublisher(Client):
 
     def disconnected(self) -> None:
         self._ready = False
-        self._waiting += [key for key, _ in self._by_tag.values()]
+        self._waiting += [key.split(".")[0] for key, _ in self._by_tag.values()]
         self._by_tag.clear()
