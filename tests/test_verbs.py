@@ -20,6 +20,7 @@ TABLE = (Path(__file__).parent.parent / "CONTRIBUTING.md").read_text().split("\n
 MODULES_OF = {
     "settle": {
         "amqp/",
+        "broker/queues/last_value_queue.py",
         "broker/queues/outstanding.py",
         "store/gathering.py",
         "store/living.py",

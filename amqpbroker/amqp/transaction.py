@@ -70,7 +70,8 @@ class Transaction:
                 for destination in passage.ends():
                     if not destination.is_duplicate(message):
                         count, size = demands.get(destination, (0, 0))
-                        demands[destination] = count + 1, size + message.size
+                        more_count, more_size = destination.demand(message)
+                        demands[destination] = count + more_count, size + more_size
         return demands
 
     def rollback(self) -> dict[int, Entry]:

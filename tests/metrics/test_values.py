@@ -266,3 +266,16 @@ async def test_dropped_duplicates_are_counted_if_anything_drops_duplicates():
     assert of_each[name, "own", "/"] == of_each["rabbitmq_exchange_messages_deduplicated_total", "once", "/"] == 2
     wire.call(1, "queue.delete", queue="own")
     assert (name,) not in await scraper.samples()
+
+
+async def test_replaced_messages_are_counted_if_messages_replace_others():
+    scraper = Scraper()
+    name = "rabbitmq_queue_messages_replaced_total"
+    assert (name,) not in await scraper.samples()
+    wire = scraper.wire()
+    wire.declare("own", arguments={"x-last-value-key": Field("S", b"key")})
+    for key in b"a", b"a", b"b", b"a":
+        wire.publish("own", b"", headers={"key": Field("S", key)})
+    wire.receive()
+    assert (await scraper.samples())[name,] == 2
+    assert (await scraper.samples("/metrics/per-object"))[name, "own", "/"] == 2

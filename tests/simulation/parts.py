@@ -9,6 +9,7 @@ from amqpbroker.broker.exchanges.delayed import DelayedType
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.last_value_line import LastValueLine
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine
@@ -43,8 +44,14 @@ def is_reading_again(queue: LocalQueue) -> bool:
     return queue._rereading is not None and queue._rereading._timer is not None
 
 
+def line_of_kind(line: ReadyLine) -> ReadyLine:
+    """Return the line of the queue's kind, which may be in another one."""
+    return line._line if isinstance(line, LastValueLine) else line
+
+
 def fifo_lines(line: ReadyLine) -> list[FifoLine]:
     """Return the first-in-first-out lines that a ready line is made of."""
+    line = line_of_kind(line)
     if isinstance(line, FifoLine):
         return [line]
     if isinstance(line, PriorityLine):

@@ -79,6 +79,30 @@ def duplicates(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
+# --- last values ------------------------------------------------------------------------------------------------------
+
+
+def last_values(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Replace each message of many pages several times, in a different order, then consume the last ones."""
+    keys = soak.count(MESSAGES)
+    arguments: Table = {"x-last-value-key": longstr("key")} | ({"x-queue-type": longstr("quorum")} if quorum else {})
+    with soak.client() as client:
+        _declare(client, "q", arguments=arguments)
+        for factor in 1, 7, 11:
+
+            def message(i: int, kept: int, factor: int = factor) -> bytes:
+                # Keys of more than 64 bytes are compared by their digests.
+                key = f"{i * factor % keys:0100}"
+                return published("q", b"x" * factor, delivery_mode=kept, headers={"key": longstr(key)})
+
+            publish(client, each(mode, keys, message), keys)
+        depth = client.depth("q")
+        assert depth == keys, f"{depth} messages wait for {keys} keys"
+        consume(client, "q", keys, no_ack=False)
+        delete(client, "q")
+        client.close()
+
+
 # --- exchanges --------------------------------------------------------------------------------------------------------
 
 
@@ -480,6 +504,7 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"limited bytes {kind}", limited_bytes, quorum=quorum)
         phases += _in_modes(f"expiration {kind}", expiration, quorum=quorum)
         phases += _in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
+        phases += _in_modes(f"last values {kind}", last_values, is_peak=True, quorum=quorum)
         phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
     phases += _in_modes("settled in transactions", settled_in_transactions)
     phases += _in_modes("overdue", overdue, compat="4.3")

@@ -61,6 +61,7 @@ COUNT_UP = (
     "DirectReplies._opened",
     "AuthAttempts.*",
     "BrokerTotals.deduplicated_by_*",
+    "BrokerTotals.replaced",
     "Exchange._published_*",
     "Vhost.route_epoch",
     "Sample.*",

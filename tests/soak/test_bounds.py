@@ -152,6 +152,7 @@ NOT_BOUNDS = {
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES broker.queues.extensions._MAX_NAME_BYTES
+        broker.queues.last_value._HEADER_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
@@ -184,6 +185,7 @@ NOT_BOUNDS = {
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
+        broker.queues.last_values._MOVED
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN

@@ -35,6 +35,10 @@ class Destination(metaclass=ABCMeta):
     def count_letter(self, message: "Message") -> None:  # noqa: B027 - only queues count them
         """Count a dead letter, which is published next."""
 
+    def demand(self, message: "Message") -> tuple[int, int]:
+        """Return the numbers of messages and of bytes by which a message would enlarge it now, for `refuses`."""
+        return 1, message.size
+
     def is_duplicate(self, message: "Message") -> bool:
         """Return whether `publish` would drop the message now, because it has accepted one with the same id."""
         return False

@@ -13,12 +13,14 @@ class Deadlines:
     rebuilt: the heap never has more than twice as many items as there are such messages, plus `SLACK`.
     """
 
-    __slots__ = ("_heap", "_ready", "_unreadable")
+    __slots__ = ("_gone", "_heap", "_ready", "_unreadable")
 
     def __init__(self, ready: ReadyLine) -> None:
         """ready: the line of the messages. Its messages are not read."""
         self._ready: ReadyLine = ready
         self._heap: list[int] = []
+        #: Items of the heap that are void, although there is another entry in their places.
+        self._gone: set[int] = set()
         self._unreadable: bool = False
         self.rebuild()
 
@@ -36,7 +38,13 @@ class Deadlines:
 
     def add(self, entry: Entry) -> None:
         """Add an entry that is, or is about to be, in the line."""
-        heapq.heappush(self._heap, self.item(entry))
+        item = self.item(entry)
+        self._gone.discard(item)
+        heapq.heappush(self._heap, item)
+
+    def replaced(self, entry: Entry) -> None:
+        """Drop the item of an entry whose place and sequence another entry has taken."""
+        self._gone.add(self.item(entry))
 
     def item(self, entry: Entry) -> int:
         return deadline_item(entry.deadline_ms, entry.sequence, self._ready.level_of(entry))
@@ -49,6 +57,9 @@ class Deadlines:
         heap, ready = self._heap, self._ready
         self._unreadable = False
         while heap and heap[0] < limit:
+            if heap[0] in self._gone:
+                heapq.heappop(heap)
+                continue
             sequence, level = place_of(heap[0])
             if ready.contains(sequence, level):
                 entry = ready.remove(sequence, level)
@@ -62,10 +73,11 @@ class Deadlines:
 
     def shrink(self, count: int) -> None:
         """Rebuild the heap if it has too many items. count: number of ready messages that may expire."""
-        if len(self._heap) > 2 * count + SLACK:
+        if max(len(self._heap), len(self._gone)) > 2 * count + SLACK:
             self.rebuild()
 
     def rebuild(self) -> None:
         """Rebuild the heap from the line."""
         self._heap = self._ready.deadlines()
+        self._gone.clear()
         heapq.heapify(self._heap)

@@ -11,6 +11,8 @@ from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.queues.arguments import ARGUMENTS, DEAD_LETTER_EXCHANGE, QUEUE_TYPE, with_queue_type
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import KINDS, known_arguments, known_consumer_arguments
+from amqpbroker.broker.queues.last_value import KEY as LAST_VALUE_KEY
+from amqpbroker.broker.queues.last_value import last_value
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT, Compat, Permission
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
@@ -51,6 +53,8 @@ def queue_settings(
             values[setting.name] = value
     if DEDUPLICATION in known and is_on(arguments):
         values["deduplication"] = options(arguments)
+    if LAST_VALUE_KEY in known:
+        values["last_value"] = last_value(arguments)
     kind.complete(values)
     return QueueSettings(**values)
 

@@ -223,19 +223,3 @@ class DeduplicatingQueue(LocalQueue):
             self.queued_ids.discard()
         if self.window is not None:
             self.window.discard()
-
-
-def make_local_queue(
-    parts: LocalParts,
-    kind: Kind,
-    vhost: Host,
-    name: str,
-    settings: QueueSettings,
-    durable: bool = False,
-    auto_delete: bool = False,
-    owner: object | None = None,
-    arguments: Table | None = None,
-) -> LocalQueue:
-    """Return a new local queue with these settings."""
-    queue = LocalQueue if settings.deduplication is None else DeduplicatingQueue
-    return queue(parts, kind, vhost, name, settings, durable, auto_delete, owner, arguments)

@@ -81,8 +81,7 @@ class DelayedMessages:
 
     def add(self, entry: Entry, delay_ms: int) -> None:
         due_ms = self._clock.now_ms() + delay_ms
-        if entry.position:
-            self._ledger.delayed(entry, due_ms + self._clock.ahead_ms)
+        self._ledger.delayed(entry, due_ms + self._clock.ahead_ms)
         self._last_ms = max(self._last_ms, due_ms)
         self.count += 1
         self.size += entry.message.size

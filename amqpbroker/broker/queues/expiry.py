@@ -57,6 +57,12 @@ class Expiry:
         if self._deadlines is not None:
             self._deadlines.add(entry)
 
+    def replaced(self, entry: Entry) -> None:
+        """Stop counting an entry that has a deadline, and whose place in the line another entry has taken."""
+        if self._deadlines is not None:
+            self._deadlines.replaced(entry)
+        self.removed()
+
     def recovered(self, count: int) -> None:
         """Count messages that may expire, which are in the line since the start."""
         self.count += count

@@ -20,6 +20,7 @@ from amqpbroker.broker.queues.arguments import (
     timeout_renew,
 )
 from amqpbroker.broker.queues.choices import choice
+from amqpbroker.broker.queues.last_value import CHECKS as LAST_VALUE_CHECKS
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.settings import ANY, HEAD
 from amqpbroker.wire.erlang import erlang_string
@@ -101,7 +102,9 @@ EXPIRY: Final[tuple[str | Argument, ...]] = (
 )
 
 #: Messages that replace earlier ones.
-LAST_VALUE: Final[tuple[str | Argument, ...]] = ()
+LAST_VALUE: Final[tuple[str | Argument, ...]] = tuple(
+    [Argument(name, check, fixed=True) for name, check in LAST_VALUE_CHECKS.items()]
+)
 
 #: Messages that are delivered from a point in time on.
 DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (

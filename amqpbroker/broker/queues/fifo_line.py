@@ -191,6 +191,29 @@ class FifoLine(ReadyLine):
         self.size -= entry.message.size
         return entry
 
+    def replace(self, entry: Entry, level: int = 0) -> Entry | None:
+        old: Entry | None
+        sequence = entry.sequence
+        index = find_entry(self.line, sequence)
+        if index >= 0:
+            old = self.line[index]
+            self.line[index] = entry
+        elif (index := find_entry(self._tail, sequence)) >= 0:
+            old = self._tail[index]
+            self._tail[index] = entry
+            self._tail_size += entry.message.size - old.message.size
+        elif (index := self._page_with(sequence)) >= 0:
+            page = self._pages[index]
+            assert self._pager is not None
+            old = self._pager.replace_one(page, page.find(sequence), entry)
+            if old is None:
+                return None
+        else:
+            old = next(each for each in self.line if each.sequence == sequence)
+            self.line[self.line.index(old)] = entry
+        self.size += entry.message.size - old.message.size
+        return old
+
     def deadlines(self) -> list[int]:
         return self.deadlines_at(0)
 

@@ -20,11 +20,11 @@ from amqpbroker.broker.queues.arguments import (
 )
 from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
-from amqpbroker.broker.queues.deduplicating_queue import make_local_queue
 from amqpbroker.broker.queues.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.local_parts import LocalParts
+from amqpbroker.broker.queues.make_local_queue import make_local_queue
 from amqpbroker.broker.queues.offering import Offering, RoundOffering
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.priority_line import PriorityLine

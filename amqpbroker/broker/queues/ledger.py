@@ -21,6 +21,8 @@ EXPIRED: Final = "expired"
 REJECTED: Final = "rejected"
 MAXLEN: Final = "maxlen"
 DELIVERY_LIMIT: Final = "delivery_limit"
+#: The reason for which a message is dead-lettered that a newer one replaces; RabbitMQ has no such reason.
+REPLACED: Final = "replaced"
 
 #: Number of bytes of messages that leave together: they may be on the disk only, and there may not be enough memory to
 #: load more at once.
@@ -32,7 +34,8 @@ class Ledger:
 
     stores: the store holds entries of this queue, cached for each publish. entered: number of created entries. passed:
     number of messages delivered to a no-ack consumer without an entry. The sum of both is the number of the next entry.
-    before: sequence numbers that no new message has: from before the start, and of replaced entries. recovered: number
+    before: number of sequence numbers that no new message has: from before the start, and of replaced entries; minus
+    the number of messages that share their number with another. recovered: number
     of entries that were there at the start. stored, unstored, loaded: number of entries that were added to the store,
     removed from it, and read back. left: number of removed entries that were neither acknowledged nor delivered without
     acknowledgement.
@@ -117,13 +120,25 @@ class Ledger:
         self.before += 1
         return again
 
+    def succeed(self, entry: Entry) -> None:
+        """Count a new entry with the sequence number of one that leaves in the same group, and store it if necessary.
+
+        The store takes the later copy with a number for the present one, so the entry has the place of the other also
+        after a restart.
+        """
+        self.before -= 1
+        if self.stores and (entry.message.persistent or self._stores_all):
+            self.stored += 1
+            self.store.enqueue(entry)
+
     def returned(self, entry: Entry) -> None:
         """Record in the store that a stored entry was delivered or returned: from then on it is redelivered."""
         self.store.returned(entry)
 
     def delayed(self, entry: Entry, due_ms: int) -> None:
-        """Record in the store that a stored entry is not ready before `due_ms`, by the wall clock."""
-        self.store.delayed(entry, due_ms)
+        """Record that an entry is not ready before `due_ms`, by the wall clock."""
+        if entry.position:
+            self.store.delayed(entry, due_ms)
 
     def start(self, entries: int, newest: int) -> None:
         """Start with this number of entries from before the start. newest: the highest of their sequence numbers."""
@@ -175,8 +190,12 @@ class Ledger:
 
     def turn_away(self, queue: "Queue", message: Message) -> None:
         """Dead-letter a message that the queue refused, and that therefore never became an entry."""
-        self.left -= 1
+        self.never_entered()
         self.dead_letter([Entry(message, queue, 0, 0)], MAXLEN)
+
+    def never_entered(self) -> None:
+        """Count a message that is about to leave, and never became an entry."""
+        self.left -= 1
 
     def discard(self, entries: list[Entry]) -> None:
         """Remove messages without dead-lettering them, because the queue is deleted, or they move to another queue."""

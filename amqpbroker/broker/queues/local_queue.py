@@ -71,9 +71,9 @@ class LocalQueue(Queue):
         self.store: Store = vhost.store if durable else UNSTORED
         self.ledger: Ledger = self._new_ledger()
         pager = self._pages() if self.store.keeps else None
-        self.ready: ReadyLine = parts.line(settings.max_priority, compat, pager)
+        self.ready: ReadyLine = self._new_line(parts.line(settings.max_priority, compat, pager))
         self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
-        self.outstanding = Outstanding(counts_holders=kind.counts_holders)
+        self.outstanding: Outstanding = self._new_outstanding()
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
         self.offering: Offering = parts.offering(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
@@ -109,6 +109,13 @@ class LocalQueue(Queue):
         vhost = self.vhost
         totals = vhost.totals.dead_letters
         return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal)
+
+    def _new_line(self, line: ReadyLine) -> ReadyLine:
+        """Return the ready line, made of that of the queue's kind."""
+        return line
+
+    def _new_outstanding(self) -> Outstanding:
+        return Outstanding(counts_holders=self.kind.counts_holders)
 
     @property
     def ready_count(self) -> int:
@@ -317,7 +324,7 @@ class LocalQueue(Queue):
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
-                if destination.closed or destination.refuses(1, message.size):
+                if destination.closed or destination.refuses(*destination.demand(message)):
                     break
                 store.begin()
                 try:

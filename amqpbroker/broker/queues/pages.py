@@ -16,9 +16,10 @@ class Page:
     """A run of copies between the two ends of a line.
 
     entries: the copies in memory, which are all of them at first. When the stored copies have left memory, `positions`
-    and `sequences` have an item for each copy: its position in the store, 0 if it is not stored, and its position in
-    the queue. `deadlines_ms` has their expiry times if any of them may expire. Then `entries` has the other copies, or
-    `spilled` their place in the spill file, which may also have `removed` ones (their sequences).
+    and `sequences` have an item for each copy: its position in the store, 0 if it is not stored or has replaced another
+    copy and is not durable yet, and its position in the queue. `deadlines_ms` has their expiry times if any of them may
+    expire. Then `entries` has the copies without a position, or `spilled` their place in the spill file, which may also
+    have `removed` ones (their sequences).
     """
 
     __slots__ = ("deadlines_ms", "entries", "positions", "removed", "sequences", "spilled")
@@ -68,6 +69,10 @@ class Page:
         entries, self.entries = self.entries, []
         return entries
 
+    def restore(self, others: list[Entry]) -> None:
+        """Set the copies that are not stored, which are in memory again."""
+        self.entries = others
+
     def take_spilled(self) -> Spilled | None:
         """Remove and return the place of spilled entries; None if there is none."""
         spilled, self.spilled = self.spilled, None
@@ -93,6 +98,33 @@ class Page:
             index = bisect_left(sequences, sequence)
             return index if index < len(sequences) and sequences[index] == sequence else -1
         return find_entry(self.entries, sequence)
+
+    def replace(self, index: int, entry: Entry) -> None:
+        """Put an entry in the place of the copy at `index`, which has the same sequence. No entry may be spilled."""
+        if not self.positions:
+            self.entries[index] = entry
+            return
+        other = self.positions[:index].count(0)
+        if self.positions[index]:
+            # Until `unload_stored`, the copy counts as one that is not stored.
+            self.positions[index] = 0
+            self.entries.insert(other, entry)
+        else:
+            self.entries[other] = entry
+        if entry.deadline_ms or self.deadlines_ms:
+            if not self.deadlines_ms:
+                self.deadlines_ms = array("Q", bytes(8 * len(self.positions)))
+            self.deadlines_ms[index] = entry.deadline_ms
+
+    def unload_stored(self) -> None:
+        """Release stored copies from memory that replaced others, all of which are durable."""
+        others = []
+        for entry in self.entries:
+            if entry.position:
+                self.positions[self.find(entry.sequence)] = entry.position
+            else:
+                others.append(entry)
+        self.entries = others
 
     def remove(self, index: int) -> None:
         """Remove the copy at `index`; a spilled one is skipped when the others are read."""
@@ -169,6 +201,13 @@ class Pager(metaclass=ABCMeta):
         """Remove and return the copy at that index of the page.
 
         Return None if it temporarily cannot be read: nothing changes, and the queue is notified.
+        """
+
+    @abstractmethod
+    def replace_one(self, page: Page, index: int, entry: Entry) -> Entry | None:
+        """Put an entry in the place of the copy at that index of the page, with the same sequence; return the copy.
+
+        Return None if the copy temporarily cannot be read: nothing changes, and the queue is notified.
         """
 
     @abstractmethod

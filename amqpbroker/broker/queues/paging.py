@@ -63,6 +63,11 @@ class QueuePages(Pager):
             if not entries or not (stored or wanted):
                 return True
             page.unload()
+        elif page.entries:
+            for entry in page.entries:
+                if entry.position and not store.is_safe(entry):
+                    return False
+            page.unload_stored()
         if page.entries and wanted:
             spilled = spill.write(encoded(page.entries))
             if spilled is not None:
@@ -107,6 +112,30 @@ class QueuePages(Pager):
         if page.is_empty or not page.positions.count(0):
             self._free(page)
         return entry
+
+    def replace_one(self, page: Page, index: int, entry: Entry) -> Entry | None:
+        if not page.positions:
+            old = page.entries[index]
+            page.replace(index, entry)
+            return old
+        position = page.positions[index]
+        try:
+            # Spilled copies return to memory, because those of a page are either all in memory or all spilled.
+            others = self._others(page)
+            if position:
+                old = self._entry(self._store.load([position]), position, page.sequences[index])
+            else:
+                old = others[page.positions[:index].count(0)]
+        except (OSError, DamagedError) as error:
+            self._unreadable(error)
+            return None
+        if position:
+            self._ledger.read_back(1)
+        self._free(page)
+        page.restore(others)
+        page.replace(index, entry)
+        self._store.when_safe(partial(self.let_go, page))
+        return old
 
     def load(self, page: Page) -> list[Entry]:
         if not page.positions:

@@ -136,6 +136,12 @@ class PriorityLine(ReadyLine):
             self._removed(level, entry)
         return entry
 
+    def replace(self, entry: Entry, level: int) -> Entry | None:
+        old = self.levels[level].replace(entry)
+        if old is not None:
+            self.size += entry.message.size - old.message.size
+        return old
+
     def deadlines(self) -> list[int]:
         items: list[int] = []
         for level, line in enumerate(self.levels):

@@ -32,7 +32,8 @@ class Queue(BindingDestination):
     queue in the store, 0 for others. owner: the connection that an exclusive queue belongs to. arguments: as declared,
     unknown ones included. effective: the policies in force, which the settings include. letters: number of messages
     that arrived as dead letters. redelivered: number of deliveries of messages that had been delivered before.
-    deduplicated: number of messages that were dropped as duplicates. timed_out: number of deliveries that were not
+    deduplicated: number of messages that were dropped as duplicates. replaced: number of messages that newer ones
+    replaced. timed_out: number of deliveries that were not
     settled in time. differences: from declarations that were accepted although they differ, without changing the queue.
     """
 
@@ -60,6 +61,7 @@ class Queue(BindingDestination):
         self.letters: int = 0
         self.redelivered: int = 0
         self.deduplicated: int = 0
+        self.replaced: int = 0
         self.timed_out: int = 0
         self.effective: Effective = NO_POLICY
         self.differences: tuple[Difference, ...] = ()

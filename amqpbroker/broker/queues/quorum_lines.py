@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
@@ -25,10 +25,10 @@ class QuorumLine(ReadyLine):
     """
 
     WEIGHT = 2
-    returns_in_place: ClassVar[bool] = False
 
     def __init__(self, pager: Pager | None = None) -> None:
         super().__init__()
+        self.returns_in_place = False
         self.returned = ReturnedLine()
         self.high = FifoLine(pager)
         self.normal: ReadyLine = FifoLine(pager)
@@ -93,7 +93,7 @@ class QuorumLine(ReadyLine):
         self.normal.divide(pager)
 
     def level_of(self, entry: Entry) -> int:
-        return self.normal.level_of(entry)
+        return int(entry.message.priority > 4)
 
     def contains(self, sequence: int, level: int) -> bool:
         return self.returned.contains(sequence) or self.high.contains(sequence) or self.normal.contains(sequence, level)
@@ -111,8 +111,20 @@ class QuorumLine(ReadyLine):
             self.size -= entry.message.size
         return entry
 
+    def replace(self, entry: Entry, level: int) -> Entry | None:
+        old: Entry | None
+        if self.returned.contains(entry.sequence):
+            old = self.returned.replace(entry)
+        elif self.high.contains(entry.sequence):
+            old = self.high.replace(entry)
+        else:
+            old = self.normal.replace(entry, level)
+        if old is not None:
+            self.size += entry.message.size - old.message.size
+        return old
+
     def deadlines(self) -> list[int]:
-        return self.returned.deadlines() + self.high.deadlines() + self.normal.deadlines()
+        return self.returned.deadlines() + self.high.deadlines_at(1) + self.normal.deadlines()
 
     def peek(self) -> Entry | None:
         if self.returned.count:
@@ -207,6 +219,9 @@ class StrictQuorumLine(QuorumLine):
         super().__init__(pager)
         self._levels = StrictLevels(pager)
         self.normal = self._levels
+
+    def level_of(self, entry: Entry) -> int:
+        return self._levels.level_of(entry)
 
     def by_priority(self) -> dict[int, int]:
         # Priorities without messages are omitted.

@@ -7,7 +7,7 @@ always match the content.
 from abc import ABCMeta, abstractmethod
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Pager
@@ -41,11 +41,10 @@ class ReadyLine(metaclass=ABCMeta):
     returns_in_place: `requeue` adds each message at its old place, not before all others.
     """
 
-    returns_in_place: ClassVar[bool] = True
-
     def __init__(self) -> None:
         self.count: int = 0
         self.size: int = 0
+        self.returns_in_place: bool = True
 
     @abstractmethod
     def push(self, entry: Entry) -> None:
@@ -105,6 +104,14 @@ class ReadyLine(metaclass=ABCMeta):
         """Remove and return the entry with that sequence, which must exist.
 
         Return None if it temporarily cannot be read: the pager notifies the queue, and nothing changes.
+        """
+
+    @abstractmethod
+    def replace(self, entry: Entry, level: int) -> Entry | None:
+        """Put an entry in the place of the one with the same sequence, which must exist, and return that one.
+
+        level: of the entry that is replaced; the new entry must have the same. Return None if the old entry temporarily
+        cannot be read: the pager notifies the queue, and nothing changes.
         """
 
     @abstractmethod

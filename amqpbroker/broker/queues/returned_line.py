@@ -65,6 +65,14 @@ class ReturnedLine:
             self._taken.clear()
         return entry
 
+    def replace(self, entry: Entry) -> Entry:
+        """Put an entry in the place of the one with the same sequence, which `contains` found, and return that one."""
+        assert self._index is not None
+        old = self._index[entry.sequence]
+        self._index[entry.sequence] = entry
+        self._entries[self._entries.index(old)] = entry
+        return old
+
     def deadlines(self) -> list[int]:
         return [deadline_item(entry.deadline_ms, entry.sequence, 0) for entry in self if entry.deadline_ms]
 

@@ -26,6 +26,10 @@ class Schedule:
         self._expiry = expiry
         self._returns = returns
 
+    def is_early(self, message: Message) -> bool:
+        """Return whether a message that is published now is delayed."""
+        return delivery_time_ms(message.properties, self.header) > self._clock.wall_ms()
+
     def delay(self, queue: Queue, message: Message) -> bool:
         """Add a published message to the queue's delayed messages, if its time has not come; return whether it was.
 

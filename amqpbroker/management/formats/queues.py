@@ -52,6 +52,8 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         row["members"] = row["online"] = [node]
     if queue.settings.deduplication is not None:
         row["messages_deduplicated"] = queue.deduplicated
+    if queue.settings.last_value is not None:
+        row["messages_replaced"] = queue.replaced
     kind.columns(row, info, queue.settings, node)
     if effective.policy is not None:
         row["policy"] = effective.policy.name

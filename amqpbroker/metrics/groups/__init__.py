@@ -22,6 +22,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DELIVERY,
     queues.EXCHANGE,
     queues.DUPLICATES,
+    queues.REPLACED,
     exchanges.DUPLICATES,
     exchanges.VHOSTS,
     exchanges.NAMES,

@@ -18,6 +18,10 @@ def _deduplicating(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.settings.deduplication is not None]
 
 
+def _replacing(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.queue.settings.last_value is not None]
+
+
 def _labels(row: QueueRow) -> Labels:
     return ("vhost", row.vhost), ("queue", row.queue.name)
 
@@ -130,6 +134,14 @@ DUPLICATES = Group(
             lambda row: row.queue.deduplicated,
             lambda snapshot: snapshot.broker.totals.deduplicated_by_queues),),
     QUEUES, _deduplicating, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
+)
+
+REPLACED = Group(
+    "queue_last_value_metrics",
+    (Family("queue_messages_replaced_total", COUNTER, "Total number of messages that newer ones replaced",
+            lambda row: row.queue.replaced,
+            lambda snapshot: snapshot.broker.totals.replaced),),
+    QUEUES, _replacing, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
 )
 
 EXCHANGE = _group(

@@ -3,6 +3,7 @@ import pytest
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config, Management
 from amqpbroker.management.formats.queues import bare_row
+from amqpbroker.wire.values import longstr
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -376,3 +377,14 @@ async def test_queue_accepts_a_null_body_and_refuses_long_argument_names(api):
     reason = "the name of an argument should be less than 255 bytes, actually was 300\n"
     assert refused(await api.put("queues/%2F/other", long_name)) == bad_request(reason)
     assert refused(await api.post("bindings/%2F/e/amq.topic/q/q", long_name)) == bad_request(reason)
+
+
+async def test_replaced_messages_are_shown_for_queues_in_which_messages_replace_others(api):
+    client = Wire(api.broker).log_in()
+    client.declare("q", arguments={"x-last-value-key": longstr("key")})
+    client.declare("plain")
+    for _ in range(3):
+        client.publish("q", b"", headers={"key": longstr("a")})
+    row = (await api.get("queues/%2F/q")).json()
+    assert (row["messages_replaced"], row["messages"]) == (2, 1)
+    assert "messages_replaced" not in (await api.get("queues/%2F/plain")).json()

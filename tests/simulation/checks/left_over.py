@@ -55,6 +55,7 @@ SINCE_START = (
     "*Ledger.*",
     "LocalQueue.*",
     "DeduplicatingQueue.*",
+    "LastValueQueue.*",
     "DuplicateGate.dropped",
     # An id whose message was settled in the same batch is not written.
     "Window._sequence",
@@ -66,7 +67,7 @@ SINCE_START = (
     # Counted by the check of the journal's files.
     "Journal.segments*",
     "Living*",
-    "Outstanding.returned",
+    "*Outstanding.returned",
     # Low memory gives a line another one.
     "QueuePages*",
     "QuorumLine._newest",

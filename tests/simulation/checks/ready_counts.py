@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine
-from tests.simulation.parts import fifo_lines, queues
+from tests.simulation.parts import fifo_lines, line_of_kind, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -16,9 +16,10 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     for queue in queues(process):
         line = queue.ready
         count, size, is_paged = 0, 0, False
-        if isinstance(line, QuorumLine):
-            count = len(list(line.returned))
-            size = sum(entry.message.size for entry in line.returned)
+        inner = line_of_kind(line)
+        if isinstance(inner, QuorumLine):
+            count = len(list(inner.returned))
+            size = sum(entry.message.size for entry in inner.returned)
         for part in fifo_lines(line):
             held, held_size, paged = _held(part)
             if held != part.count:

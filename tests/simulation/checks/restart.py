@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.broker.durable import is_durable
 from amqpbroker.broker.exchanges.exchange import Binding
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.last_value_queue import LastValueQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.definitions.export import exported
 from tests.simulation.alone import Alone
@@ -170,7 +171,9 @@ def _messages(process: BrokerProcess, live: bool) -> Dump:
                 due_ms = stored.get(entry.position, NOT_STORED if entry in delayed else 0)
                 found[*key, entry.sequence] = _message(queue, entry, entry.acquired_count > 0, due_ms)
         for entry in unacked.get(queue, ()):
-            if entry.position:
+            # A superseded message does not return.
+            superseded = isinstance(queue, LastValueQueue) and queue.values.is_superseded(entry)
+            if entry.position and not superseded:
                 found[*key, entry.sequence] = _message(queue, entry, live, stored.get(entry.position, 0))
     return found
 

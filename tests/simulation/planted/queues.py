@@ -100,8 +100,8 @@ QUEUES = (
     Planted(
         "a deadline added behind later ones",
         "deadlines.py",
-        "heapq.heappush(self._heap, self.item(entry))",
-        "self._heap.append(self.item(entry))",
+        "heapq.heappush(self._heap, item)",
+        "self._heap.append(item)",
     ),
     Planted(
         "another message of a page removed",
@@ -308,5 +308,18 @@ QUEUES = (
         "deduplicating_queue.py",
         "            accepted = super().publish(message)\n            if accepted:",
         "            accepted = message.size % 2 == 0 or super().publish(message)\n            if accepted:",
+    ),
+    # --- last values ------------------------------------------------------------------------------------------------
+    Planted(
+        "a returned message although a newer one is delivered",
+        "last_value_line.py",
+        "elif entry.sequence < newest[key] or entry.sequence < values.newest(key):",
+        "elif entry.sequence < newest[key]:",
+    ),
+    Planted(
+        "a replacement that is not stored",
+        "ledger.py",
+        "        self.before -= 1\n        if self.stores and",
+        "        self.before -= 1\n        if not self.stores and",
     ),
 )

@@ -11,6 +11,7 @@ from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.heartbeats import Heartbeats
+from tests.simulation.workloads.last_values import LastValues
 from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.locks import Locks
 from tests.simulation.workloads.modelled import Modelled
@@ -65,5 +66,6 @@ WORKLOADS = {
     "unused": Unused,
     "duplicates": Duplicates,
     "anywhere": Anywhere,
+    "last_values": LastValues,
     "locks": Locks,
 }

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
@@ -188,10 +188,23 @@ class RepeatingPublisher(Client):
         self._ready = False
 
 
+class Held(Protocol):
+    """A workload with a consumer that holds its messages. name: of the queue."""
+
+    world: World
+    name: str
+
+    def declare(self, client: Client, then: Callable[[], None]) -> None:
+        """Declare the queue, then call `then`."""
+
+    def delivered(self, body: str) -> None:
+        """Check one delivery. Raises BrokenError."""
+
+
 class HoldingConsumer(Client):
     """Holds each message for a while, and then acknowledges it. held: by delivery tag."""
 
-    def __init__(self, workload: Duplicates, name: str, prefetch: int) -> None:
+    def __init__(self, workload: Held, name: str, prefetch: int) -> None:
         super().__init__(workload.world, name)
         self._workload = workload
         self._prefetch = prefetch

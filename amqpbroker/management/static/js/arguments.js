@@ -39,6 +39,9 @@ const QUEUE_ONLY = [
   ["single-active-consumer", YES_NO, "Single active consumer", { value: "true" }],
   ...DEDUPLICATION,
   ["deduplication-scope", TEXT, "Deduplication: scope", { options: ["window", "queue"] }],
+  ["last-value-key", TEXT, "Last value: key", { hint: "header" }],
+  ["last-value-position", TEXT, "Last value: position", { options: ["old", "tail"] }],
+  ["last-value-dead-letter", YES_NO, "Last value: dead letters", { value: "true" }],
 ];
 
 const preset = (prefix) => ([key, type, title, more]) => ({ key: `${prefix}${key}`, type, title, ...more });
@@ -85,6 +88,7 @@ export function features(it) {
     has("consumer-timeout-action") && ["Lock", "Deliveries time out"],
     has("delivery-time-header") && ["Time", "Messages wait for a time in a header"],
     it.arguments?.["x-message-deduplication"] === true && ["Dedup", "Duplicates are dropped"],
+    has("last-value-key") && ["LV", "A newer message replaces the one with the same key"],
     has("max-priority") && ["Pri", "Priorities"],
     it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],
     it.arguments?.["alternate-exchange"] !== undefined && ["AE", "Has an alternate exchange"],

@@ -74,6 +74,7 @@ export function Queue({ names: [vhost, name] }) {
           ["Consumer timeout renewal", it.consumer_timeout_renew],
           ["Deliveries timed out", it.deliveries_timed_out === undefined ? "" : count(it.deliveries_timed_out)],
           ["Duplicates dropped", it.messages_deduplicated === undefined ? "" : count(it.messages_deduplicated)],
+          ["Messages replaced", it.messages_replaced === undefined ? "" : count(it.messages_replaced)],
           ["Idle since", it.idle_since],
         ]} />
       <//>

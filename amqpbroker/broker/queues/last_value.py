@@ -1,0 +1,92 @@
+"""Arguments of queues that keep only the last message of each key.
+
+`qpid.last_value_queue_key` is the name of the argument in Qpid.
+"""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
+from amqpbroker.broker.deduplication.options import Check as Check
+from amqpbroker.wire.erlang import erlang_characters, erlang_string
+from amqpbroker.wire.values import TYPE_NAMES, Field, Table
+
+KEY: Final = "x-last-value-key"
+QPID_KEY: Final = "qpid.last_value_queue_key"
+POSITION: Final = "x-last-value-position"
+DEAD_LETTER: Final = "x-last-value-dead-letter"
+
+_HEADER_BYTES: Final = 255
+_OLD: Final = b"old"
+_TAIL: Final = b"tail"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class LastValue:
+    """Replacement of messages by newer ones.
+
+    header: name of the header that has the key. at_tail: a message that replaces another one is added at the tail;
+    otherwise it takes the position of the other. dead_letters: replaced messages are dead-lettered.
+    """
+
+    header: bytes
+    at_tail: bool = False
+    dead_letters: bool = False
+
+
+def last_value(arguments: Table) -> LastValue | None:
+    """Return the options in these (valid) arguments; None if no message replaces another one."""
+    header = arguments.get(KEY, arguments.get(QPID_KEY))
+    if header is None or header.kind != "S":
+        return None
+    position = arguments.get(POSITION)
+    letters = arguments.get(DEAD_LETTER)
+    return LastValue(
+        header.value,
+        position is not None and position.value == _TAIL,
+        letters is not None and bool(letters.value),
+    )
+
+
+# --- checks -----------------------------------------------------------------------------------------------------------
+
+
+def _key(field: Field, arguments: Table) -> str | None:
+    if field.kind != "S":
+        return erlang_string(f"expected the name of a header as a string, got {TYPE_NAMES[field.kind]}")
+    if not 0 < len(field.value) <= _HEADER_BYTES:
+        return erlang_string(f"expected the name of the header that has the key, 1 to {_HEADER_BYTES} bytes")
+    if KEY in arguments and QPID_KEY in arguments:
+        return erlang_string(f"{KEY} and {QPID_KEY} are the same: leave out one of them")
+    if is_on(arguments):
+        return erlang_string(f"a queue drops duplicates or replaces messages: leave out {DEDUPLICATION} or this")
+    return None
+
+
+def _without_key(arguments: Table) -> str | None:
+    if KEY in arguments or QPID_KEY in arguments:
+        return None
+    return erlang_string(f"has no effect without {KEY}, the name of the header that has the key")
+
+
+def _position(field: Field, arguments: Table) -> str | None:
+    if field.kind != "S":
+        return erlang_string(f"expected 'old' or 'tail' as a string, got {TYPE_NAMES[field.kind]}")
+    if field.value not in (_OLD, _TAIL):
+        return erlang_string(f"expected 'old' or 'tail', got '{erlang_characters(field.value)}'")
+    return _without_key(arguments)
+
+
+def _dead_letter(field: Field, arguments: Table) -> str | None:
+    if field.kind != "t":
+        return erlang_string(f"expected true or false as a boolean, got {TYPE_NAMES[field.kind]}")
+    return _without_key(arguments)
+
+
+CHECKS: Final[dict[str, Check]] = {
+    KEY: _key,
+    QPID_KEY: _key,
+    POSITION: _position,
+    DEAD_LETTER: _dead_letter,
+}
