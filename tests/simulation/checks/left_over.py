@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from anyio._backends._asyncio import _task_states
 
+from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
+from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.clock import SystemClock
 from tests.simulation import patience
@@ -138,11 +140,16 @@ def _remove_what_ends(process: BrokerProcess) -> None:
     """
     for queue in list(queues(process)):
         queue.purge()
+        if isinstance(queue, DeduplicatingQueue) and queue.window is not None:
+            queue.window.close()  # it remembers ids of messages that are gone
         if not queue.durable:
             queue.vhost.delete_queue(queue)
     for vhost in process.broker.vhosts.values():
         for name in [name for name, exchange in vhost.exchanges.items() if not exchange.durable]:
             vhost.delete_exchange(name)
+        for exchange in vhost.exchanges.values():
+            if isinstance(exchange.gate, DuplicateGate):
+                exchange.gate.window.close()
     permissions = process.broker.users._permissions
     for key, each in list(permissions.items()):
         if each.grants is None and not each.topic_grants:
