@@ -90,6 +90,11 @@ class Poison(Workload):
     def clients(self) -> tuple[Client, ...]:
         return self.publisher, self.receiver, self.undertaker
 
+    @property
+    def rest_ms(self) -> int:
+        """Return the time for the rest: a restart after the wall clock was set back by hours prolongs stored delays."""
+        return 4 * 3_600_000
+
     def rest(self) -> None:
         self.receiver.drain()
 
