@@ -6,6 +6,7 @@ from typing import Final
 
 from mypy_extensions import i64
 
+from amqpbroker.clock import Clock
 from amqpbroker.message.delivery_time import DELIVERY_DELAY, DELIVERY_TIME, delivery_time_ms
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
@@ -30,19 +31,17 @@ def delay_ms(properties: bytes) -> i64:
     return _delay_in(properties, _NAME)
 
 
-def asked_due_ms(properties: bytes, now_ms: int, extensions: bool) -> int:
-    """Return the time at which a message that is published now is due, in milliseconds since the epoch; 0 for now.
+def asked_ms(properties: bytes, clock: Clock, extensions: bool) -> i64:
+    """Return the time for which a message that is published now is held, in milliseconds; 0 or less for none.
 
     If several headers name a time, the latest counts. extensions: the headers with a delivery time count.
     """
-    delay = delay_ms(properties)
+    delay: i64 = delay_ms(properties)
     if extensions and _EXTENSIONS in properties:
-        delay = max(
-            delay,
-            _delay_in(properties, DELIVERY_DELAY),
-            min(MAX_DELAY_MS, delivery_time_ms(properties, DELIVERY_TIME) - now_ms),
-        )
-    return now_ms + delay if delay > 0 else 0
+        other: i64 = _delay_in(properties, DELIVERY_DELAY)
+        left: i64 = min(MAX_DELAY_MS, delivery_time_ms(properties, DELIVERY_TIME) - clock.wall_ms())
+        delay = max(delay, other, left)
+    return delay
 
 
 def _delay_in(properties: bytes, name: bytes) -> i64:
@@ -88,8 +87,11 @@ def asked_delay_ms(field: Field) -> int:
 
 def released(message: Message) -> Message:
     """Return the message with its delay negated: consumers see the delay, and it is not delayed again."""
-    negated = _negated(message.properties, _NAME) + _negated(message.properties, DELIVERY_DELAY)
-    return message.rewritten(message.address, set_headers(message.properties, negated)) if negated else message
+    properties = message.properties
+    negated = _negated(properties, _NAME)
+    if _EXTENSIONS in properties:
+        negated += _negated(properties, DELIVERY_DELAY)
+    return message.rewritten(message.address, set_headers(properties, negated)) if negated else message
 
 
 def _negated(properties: bytes, name: bytes) -> bytes:

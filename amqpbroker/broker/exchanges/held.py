@@ -8,7 +8,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.exchanges.delay import asked_due_ms, released
+from amqpbroker.broker.exchanges.delay import asked_ms, released
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -77,7 +77,7 @@ class HeldMessages(Destination):
         bounds: Bounds = BOUNDS,
         extensions: bool = True,
     ) -> None:
-        """extensions: see `asked_due_ms`."""
+        """extensions: see `asked_ms`."""
         super().__init__("")
         self.id: int = 0
         self._bounds = bounds
@@ -113,11 +113,10 @@ class HeldMessages(Destination):
 
     def holds(self, message: Message) -> bool:
         """Return whether a message that is published now is not due yet."""
-        return asked_due_ms(message.properties, self._clock.wall_ms(), self._extensions) > 0
+        return asked_ms(message.properties, self._clock, self._extensions) > 0
 
     def publish(self, message: Message) -> bool:
-        now_ms = self._clock.wall_ms()
-        self.hold(message, asked_due_ms(message.properties, now_ms, self._extensions) or now_ms)
+        self.hold(message, self._clock.wall_ms() + asked_ms(message.properties, self._clock, self._extensions))
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:

@@ -87,9 +87,9 @@ QUEUES = (
     ),
     Planted(
         "a delay too short",
-        "delay.py",
-        "    return now_ms + delay if delay > 0 else 0",
-        "    return now_ms + delay // 2 if delay > 0 else 0",
+        "held.py",
+        "+ asked_ms(message.properties, self._clock, self._extensions))",
+        "+ asked_ms(message.properties, self._clock, self._extensions) // 2)",
     ),
     Planted(
         "a restored message behind the head that never expires",
