@@ -137,7 +137,7 @@ def test_second_broker_on_a_data_directory_is_refused(machine):
 def test_data_directory_is_accessible_only_by_its_owner(machine):
     with machine.start():
         assert stat.S_IMODE(machine.data.stat().st_mode) == 0o700
-        assert (machine.data / "version").read_text() == "1\n"
+        assert (machine.data / "version").read_text() == "2\n"
 
 
 def test_clean_stop_leaves_one_definitions_file(machine):
@@ -175,7 +175,7 @@ def test_in_memory_broker_creates_no_data_directory(tmp_path):
     ("spoil", "said"),
     [
         (lambda data: data.symlink_to(data), "cannot use {data} for data: "),
-        (lambda data: (data.mkdir(), (data / "version").write_text("2\n")), "{data} has format 2, of a newer"),
+        (lambda data: (data.mkdir(), (data / "version").write_text("3\n")), "{data} has format 3, of a newer"),
         (
             lambda data: (
                 data.mkdir(),
