@@ -82,6 +82,8 @@ class Session:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        # Returns of an earlier connection that were not synced may be lost.
+        ledger.returned.clear()
         self._last = 0
         self._delivered: list[int] = []
         self._acked: list[int] = []
