@@ -106,7 +106,7 @@ def _terms(config: Config, queue: Queue, arguments: Table, timeout_ms: int) -> L
     if action not in (RETURN, CANCEL, CLOSE):
         action = CANCEL if config.compat.queues_have_timeouts else CLOSE
     renew = _text(arguments, _RENEW) or queue.settings.consumer_timeout_renew
-    # With 0, a message that is returned and delivered again at once would never let the time pass.
+    # A timeout of 0 would return and deliver a message again and again at the same time.
     return LockTerms(max(timeout_ms, 1), action, renew == HEARTBEAT)
 
 

@@ -131,12 +131,8 @@ class Inspector:
 
     def locked(self, queue: str, vhost: str | None = None) -> list[LockedMessage]:
         """Return the messages of a queue that are delivered and not settled. Raises errors as `messages`."""
-        check_text("queue", queue)
-        check_text("vhost", vhost, optional=True)
-        name, found = self._find(queue, vhost)
-        if found is None:
-            raise AssertionError(f"{self._no_queue(queue, vhost)}\n{self.report(vhost)}")
-        now_ms, compat = self._broker.clock.now_ms(), self._broker.config.compat
+        name, found = self._need(queue, vhost)
+        now_ms = self._broker.clock.now_ms()
         locked = []
         for session in self._broker.sessions:
             assert isinstance(session, Connection)
@@ -145,10 +141,9 @@ class Inspector:
                     if entry.queue is not found:
                         continue
                     lock = channel.locks.find(tag)
-                    message = counted(entry.message, found, entry.acquired_count, entry.delivery_count, compat)
                     locked.append(
                         LockedMessage(
-                            seen(message, name, (queue,), entry.redelivered),
+                            self._seen(entry, name, found),
                             None if entry.consumer is None else entry.consumer.tag,
                             session.name,
                             number,

@@ -14,10 +14,8 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
-from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -25,7 +23,6 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
-from amqpbroker.wire.values import Table
 
 
 class IdLedger(Ledger):
@@ -76,27 +73,16 @@ class DeduplicatingQueue(LocalQueue):
     The id is remembered in a window of time, or while its message is in the queue.
     """
 
-    def __init__(
-        self,
-        parts: LocalParts,
-        kind: Kind,
-        vhost: Host,
-        name: str,
-        settings: QueueSettings,
-        durable: bool = False,
-        auto_delete: bool = False,
-        owner: object | None = None,
-        arguments: Table | None = None,
-    ) -> None:
-        assert settings.deduplication is not None
-        self.options: Deduplication = settings.deduplication
+    def _prepare(self) -> None:
+        assert self.settings.deduplication is not None
+        self.options: Deduplication = self.settings.deduplication
         self.window: Window | None = None
         self.queued_ids: QueuedIds | None = None
         self._present: set[int] = set()
         self._is_letter: bool = False
-        super().__init__(parts, kind, vhost, name, settings, durable, auto_delete, owner, arguments)
         if not self.options.while_queued:
-            self.window = Window(self.options, self.clock, self.store, vhost.config.bounds.deduplication_ids)
+            most = self.vhost.config.bounds.deduplication_ids
+            self.window = Window(self.options, self.clock, self.store, most)
 
     def _new_ledger(self) -> Ledger:
         if not self.options.while_queued:

@@ -8,7 +8,8 @@ from typing import Final, final
 
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
 from amqpbroker.broker.deduplication.options import Check as Check
-from amqpbroker.wire.erlang import erlang_characters, erlang_string
+from amqpbroker.broker.queues.choices import choice
+from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table
 
 KEY: Final = "x-last-value-key"
@@ -17,8 +18,9 @@ POSITION: Final = "x-last-value-position"
 DEAD_LETTER: Final = "x-last-value-dead-letter"
 
 _HEADER_BYTES: Final = 255
-_OLD: Final = b"old"
-_TAIL: Final = b"tail"
+_OLD: Final = "old"
+_TAIL: Final = "tail"
+_old_or_tail = choice(_OLD, _TAIL)
 
 
 @final
@@ -44,7 +46,7 @@ def last_value(arguments: Table) -> LastValue | None:
     letters = arguments.get(DEAD_LETTER)
     return LastValue(
         header.value,
-        position is not None and position.value == _TAIL,
+        position is not None and position.value == _TAIL.encode(),
         letters is not None and bool(letters.value),
     )
 
@@ -71,11 +73,7 @@ def _without_key(arguments: Table) -> str | None:
 
 
 def _position(field: Field, arguments: Table) -> str | None:
-    if field.kind != "S":
-        return erlang_string(f"expected 'old' or 'tail' as a string, got {TYPE_NAMES[field.kind]}")
-    if field.value not in (_OLD, _TAIL):
-        return erlang_string(f"expected 'old' or 'tail', got '{erlang_characters(field.value)}'")
-    return _without_key(arguments)
+    return _old_or_tail(field, arguments) or _without_key(arguments)
 
 
 def _dead_letter(field: Field, arguments: Table) -> str | None:

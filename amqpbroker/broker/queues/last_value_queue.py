@@ -10,13 +10,11 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.last_value import LastValue
 from amqpbroker.broker.queues.last_value_line import LastValueLine
 from amqpbroker.broker.queues.last_values import LastValues
 from amqpbroker.broker.queues.ledger import REPLACED, Ledger
-from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
@@ -24,7 +22,6 @@ from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store
-from amqpbroker.wire.values import Table
 
 
 class LastValueLedger(Ledger):
@@ -87,25 +84,12 @@ class LastValueQueue(LocalQueue):
     values: the messages that have keys.
     """
 
-    def __init__(
-        self,
-        parts: LocalParts,
-        kind: Kind,
-        vhost: Host,
-        name: str,
-        settings: QueueSettings,
-        durable: bool = False,
-        auto_delete: bool = False,
-        owner: object | None = None,
-        arguments: Table | None = None,
-    ) -> None:
-        assert settings.last_value is not None
-        self.options: LastValue = settings.last_value
+    def _prepare(self) -> None:
+        assert self.settings.last_value is not None
+        self.options: LastValue = self.settings.last_value
         self.values = LastValues(self.options.header)
         #: Places of ready messages that were superseded while they were delivered, before the start.
         self._stale: list[tuple[int, int]] = []
-        super().__init__(parts, kind, vhost, name, settings, durable, auto_delete, owner, arguments)
-        self.ready.divide(self._pages())
 
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
@@ -115,7 +99,9 @@ class LastValueQueue(LocalQueue):
         )
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
-        return LastValueLine(line, self.values, self._discard_replaced)
+        made = LastValueLine(line, self.values, self._discard_replaced)
+        made.divide(self._pages())
+        return made
 
     def _new_outstanding(self) -> Outstanding:
         return LastValueOutstanding(self.kind.counts_holders, self.values)

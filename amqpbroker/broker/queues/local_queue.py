@@ -69,6 +69,7 @@ class LocalQueue(Queue):
         self.clock = vhost.clock
         compat, releases = vhost.config.compat, vhost.config.bounds.releases
         self.store: Store = vhost.store if durable else UNSTORED
+        self._prepare()
         self.ledger: Ledger = self._new_ledger()
         pager = self._pages() if self.store.keeps else None
         self.ready: ReadyLine = self._new_line(parts.line(settings.max_priority, compat, pager))
@@ -104,6 +105,9 @@ class LocalQueue(Queue):
         self._rereading: Rereading | None = None
         self._queue_expiry: QueueExpiry | None = None
         self.touch()
+
+    def _prepare(self) -> None:
+        """Create what the components of a kind of local queue need."""
 
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost

@@ -100,10 +100,6 @@ async def locked(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages of a queue that are delivered and not settled: `message`, `consumer`, `connection`, `channel`,
     `delivery_tag`, `action` and `ms_left`, the time until the lock runs out."""
     await instance.time_travel.quiesce()
-    name, vhost = call.path["name"], call.vhost
-    if name not in vhost.queues:
-        hint = did_you_mean(name, vhost.queues, quoted=True)
-        raise missing(f"there is no queue {name!r} in vhost {vhost.name!r}{hint}")
     return [
         {
             "message": _message(each.message),
@@ -114,7 +110,7 @@ async def locked(instance: Instance, call: Call) -> list[dict[str, Any]]:
             "action": each.action,
             "ms_left": each.ms_left,
         }
-        for each in instance.inspector.locked(name, vhost.name)
+        for each in instance.inspector.locked(_queue(call), call.vhost.name)
     ]
 
 
