@@ -18,8 +18,8 @@ EVERYTHING_S = 1.0
 #: Maximum seconds until the broker is at rest.
 REST_S = 12.0
 #: Seconds without a change after which the broker counts as being at rest, and the maximum of such waits at the start.
-#: The broker takes samples every five seconds.
-SETTLE_S, SETTLINGS = 6.0, 10
+#: The broker takes samples every second.
+SETTLE_S, SETTLINGS = 3.0, 20
 #: Maximum memory of a broker at rest, as a multiple of its former memory.
 GROWTH = 1.10
 #: Additional memory that a broker with lowered bounds may retain. It has had no peak before, and Python cannot return a
@@ -122,7 +122,7 @@ def handshake_ms(divisor: int) -> int:
 def remembered(bounds: Bounds) -> dict[str, int]:
     """Return the containers that retain entries on purpose, as patterns of names in the census, with their bounds."""
     return {
-        # Counters of the whole broker, one sample every five seconds.
+        # Counters of the whole broker, one sample every second.
         "History._numbers[[]]": 32 * 601,
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._*s[[]]": 3 * bounds.segment_bytes // 41,
@@ -237,7 +237,7 @@ class Rest:
         """Return the differences from the recorded state, one string each; waits up to REST_S for rest."""
         until = time.monotonic() + REST_S
         while (found := list(self._found())) and time.monotonic() < until:
-            time.sleep(0.5)
+            time.sleep(0.1)
         return found
 
     def _census(self) -> dict[str, int]:
