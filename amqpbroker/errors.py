@@ -343,6 +343,13 @@ def delayed_type_delayed() -> AmqpError:
     return precondition_failed("Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'")
 
 
+def delayed_type_deduplicating() -> AmqpError:
+    return precondition_failed(
+        "Invalid argument, 'x-message-deduplication' can't be used for 'x-delayed-type': give the delayed exchange the"
+        " argument 'x-message-deduplication'"
+    )
+
+
 # --- publish, consume, acknowledge -----------------------------------------------------------------------------------
 
 

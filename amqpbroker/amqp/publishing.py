@@ -108,9 +108,13 @@ class Publishing:
             gate = route.exchange.gate
             if gate is not None:
                 destinations = gate.guard(route.exchange, message, destinations)
-            for tap in vhost.taps:
-                tap.published(vhost, message, reached(message, destinations), self._context.via())
-        if not destinations and route.address == RENEW_LOCK and self._renew(properties, route.outlet):
+            if vhost.taps:
+                # A renewal is not a publish for taps.
+                if not destinations and self._renews(route, properties):
+                    return
+                for tap in vhost.taps:
+                    tap.published(vhost, message, reached(message, destinations), self._context.via())
+        if not destinations and self._renews(route, properties):
             return
         if self._transaction is not None:
             self._transaction.publish(message, destinations, bits, route.exchange)
@@ -142,15 +146,15 @@ class Publishing:
                 self._context.counts.count_discarded()
         answers.confirm_unroutable()
 
-    def _renew(self, properties: bytes, outlet: Outlet) -> bool:
-        """Renew the lock that a message to RENEW_LOCK names, also in a transaction. Return False, and do nothing, if
-        there is no such delivery: the message is then unroutable.
+    def _renews(self, route: Route, properties: bytes) -> bool:
+        """Return whether a message is a renewal, and renew the lock that it names, also in a transaction.
 
-        Raises AmqpError 406 for invalid headers.
+        A message to RENEW_LOCK that names no outstanding delivery is no renewal: it is unroutable. Raises AmqpError 406
+        for invalid headers.
         """
-        if self._renewal is None or not self._renewal.request(properties):
+        if route.address != RENEW_LOCK or self._renewal is None or not self._renewal.request(properties):
             return False
-        outlet.count_other(0)
+        route.outlet.count_other(0)
         self._answers.write_due_confirms()
         self._answers.confirm_unroutable()
         return True

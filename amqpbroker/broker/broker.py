@@ -11,12 +11,10 @@ from amqpbroker.broker.alarms import Alarms
 from amqpbroker.broker.counters.rates import Rates
 from amqpbroker.broker.counters.stats import (
     BROKER_COUNTERS,
-    GAUGES,
     STORE_COUNTERS,
     MessageStats,
     Sample,
     message_stats,
-    named,
     summed,
 )
 from amqpbroker.broker.counters.totals import BrokerTotals
@@ -283,10 +281,6 @@ class Broker:
         totals, store = self.totals.traffic, self.store
         names = (*totals.counter_names, *STORE_COUNTERS)
         return message_stats(names, (*totals.counters(), store.loaded, store.stored))
-
-    def queue_totals(self) -> dict[str, int]:
-        """Return messages, messages_ready and messages_unacknowledged of all queues."""
-        return named(GAUGES, self.gauges())
 
     def queues(self) -> list[Queue]:
         return [queue for vhost in self.vhosts.values() for queue in vhost.queues.values()]

@@ -49,7 +49,7 @@ from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.policies.limits import Limits
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.declaration import parse_declaration, queue_settings
+from amqpbroker.broker.queues.declaration import check_retry, parse_declaration, queue_settings
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, queue_differences
 from amqpbroker.broker.queues.host import Host
@@ -176,8 +176,10 @@ class Vhost(Host):
         return message_stats(CHANNEL_COUNTERS, self.traffic.counters())
 
     def queue_totals(self) -> dict[str, int]:
-        """Return messages, messages_ready and messages_unacknowledged of all queues of the vhost."""
-        return named(GAUGES, self.gauges())
+        """Return messages, with delayed ones, messages_ready and messages_unacknowledged of all queues of the vhost."""
+        totals = named(GAUGES, self.gauges())
+        totals["messages"] += sum([queue.delayed_count for queue in self.queues.values()])
+        return totals
 
     def _queue_named(self, name: str) -> Destination | None:
         queue = self.queues.get(name)
@@ -402,6 +404,8 @@ class Vhost(Host):
             check_limits=lambda: None if stored_id or unlimited else self._check_queue_limits(name),
         )
         effective = self.policies.effective(self.name, kind.name, name)
+        if self.config.compat.extensions and not stored_id and not unlimited:
+            check_retry(name, self.name, arguments, effective.definition)
         if effective is not NO_POLICY:
             settings = queue_settings(kind, arguments, effective.definition, self.config.compat)
         owner = session if exclusive else None

@@ -35,6 +35,7 @@ def test_classic_queue_does_not_cancel_consumers_of_overdue_deliveries(cut: Cut)
 
 
 def test_quorum_queue_requeues_overdue_deliveries_and_cancels_the_consumer(cut: Cut) -> None:
+    """Check the clause for evaluate_consumer_timeout of rabbit_fifo:apply_/3 (rabbit_fifo.erl:721 in 4.3.5)."""
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     client.publish("q", b"old")
@@ -90,6 +91,7 @@ def test_settling_a_taken_back_delivery_later_is_no_error(cut: Cut, method: str)
 
 
 def test_a_consumer_resumes_when_all_taken_back_deliveries_are_settled(cut: Cut) -> None:
+    """Check rabbit_fifo:maybe_untimeout/2 (rabbit_fifo.erl:2231 in 4.3.5)."""
     client, clock = timing(cut)
     client.declare("q", durable=True, arguments=QUORUM)
     for body in b"1", b"2", b"3":
@@ -198,6 +200,7 @@ def test_multiple_up_to_a_taken_back_delivery_settles_earlier_ones(cut: Cut) -> 
 
 
 def test_the_channel_of_a_client_without_consumer_cancel_notify_is_closed(cut: Cut) -> None:
+    """Check rabbit_channel:handle_queue_actions/2 (rabbit_channel.erl:2802 in 4.3.5)."""
     broker = make_broker(compat=COMPATS["4.3"], consumer_timeout_ms=TIMEOUT_MS)
     client = Wire(broker, cut).log_in(capabilities=())
     client.declare("q", durable=True, arguments=QUORUM)
@@ -280,6 +283,7 @@ def test_no_check_is_scheduled_without_a_timeout(cut: Cut) -> None:
 def test_taken_back_deliveries_are_retried_with_the_delay_of_returns(
     cut: Cut, retry_type: str, is_delayed: bool
 ) -> None:
+    """Check rabbit_fifo:should_delay0/4 (rabbit_fifo.erl:2424 in 4.3.5): a timeout is no failure."""
     client, clock = timing(cut)
     retry = {"x-delayed-retry-type": longstr(retry_type), "x-delayed-retry-min": Field("I", 500)}
     longest = {"x-delayed-retry-max": Field("I", 50_000)}

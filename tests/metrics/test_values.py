@@ -268,6 +268,22 @@ async def test_dropped_duplicates_are_counted_if_anything_drops_duplicates():
     assert (name,) not in await scraper.samples()
 
 
+async def test_delayed_messages_are_counted_if_a_queue_delays_messages():
+    scraper = Scraper()
+    name = "rabbitmq_queue_messages_delayed"
+    wire = scraper.wire()
+    wire.declare("plain")
+    assert (name,) not in await scraper.samples()
+    wire.declare("own", arguments={"x-delivery-time-header": Field("S", b"eta")})
+    for due in 0, 2**50:
+        wire.publish("own", b"", headers={"eta": Field("l", due)})
+    wire.receive()
+    assert (await scraper.samples())[name,] == 1
+    samples = await scraper.samples("/metrics/per-object")
+    assert samples[name, "own", "/"] == 1
+    assert (name, "plain", "/") not in samples
+
+
 async def test_replaced_messages_are_counted_if_messages_replace_others():
     scraper = Scraper()
     name = "rabbitmq_queue_messages_replaced_total"

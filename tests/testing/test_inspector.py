@@ -372,6 +372,19 @@ def test_unroutable_messages_are_recorded(b, channel):
     assert repr(b.unroutable) == "[<exchange 'amq.direct' key 'nobody' b'lost' app_id='a'>]"
 
 
+def test_renewal_of_a_lock_is_not_a_publish(b, channel):
+    def renew(tag):
+        channel.basic_publish("", "amq.renew-lock", b"", pika.BasicProperties(headers={"x-delivery-tag": tag}))
+
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"1")
+    tag = channel.basic_get("q")[0].delivery_tag
+    renew(tag)
+    assert [m.body for m in b.published(vhost="v")] == [b"1"]
+    renew(tag + 1)  # no such delivery
+    assert [m.routing_key for m in b.unroutable_in("v")] == ["amq.renew-lock"]
+
+
 def test_channel_errors_are_recorded(b, channel):
     with pytest.raises(pika.exceptions.ChannelClosedByBroker):
         channel.queue_declare("absent", passive=True)

@@ -53,7 +53,7 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     if channel.unacked.global_prefetch and not kind.channel_prefetch:
         raise errors.global_qos_refused(name, channel.vhost.name)
     compat = channel.broker.config.compat
-    check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], compat)
+    check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], compat, arguments["no_ack"])
     priority = arguments["arguments"].get("x-priority")
     held = consumers.held_under(queue, tag)
     made = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer

@@ -103,4 +103,6 @@ def _delayed_type(arguments: Table) -> str:
     name = text(field.value)
     if name == DelayedType.name:
         raise errors.delayed_type_delayed()
+    if name == DeduplicationType.name:
+        raise errors.delayed_type_deduplicating()
     return name

@@ -9,6 +9,7 @@ rabbit_channel:get_queue_consumer_timeout/2.
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
 from amqpbroker.broker.policies.policy_keys import (
@@ -22,7 +23,7 @@ from amqpbroker.broker.policies.policy_keys import (
 )
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS, expiry_problem
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
-from amqpbroker.broker.queues.retry_delay import DISABLED, TYPES
+from amqpbroker.broker.queues.retry_delay import TYPES
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
@@ -67,48 +68,41 @@ def _milliseconds(field: Field, _: Table) -> Problem:
     return None
 
 
-def retry_number(low: float, high: float, expected: str) -> Check:
-    """Return a check of a number that a delayed retry needs besides its type. expected: the allowed values."""
+def number(low: float, high: float, expected: str) -> Check:
+    """Return a check of a number of any type. expected: the allowed values."""
 
-    def check(field: Field, arguments: Table) -> Problem:
-        number = field.kind in NUMBER_KINDS and low <= field.value <= high and field.value < math.inf
-        if not number:
-            return erlang_string(f"expected {expected}, got {_shown(field)}")
-        return _retry_type_missing(arguments)
+    def check(field: Field, _: Table) -> Problem:
+        if field.kind in NUMBER_KINDS and low <= (value := _float(field)) <= high and value < math.inf:
+            return None
+        return erlang_string(f"expected {expected}, got {_shown(field)}")
 
     return check
 
 
-def _retry_type(field: Field, arguments: Table) -> Problem:
-    problem = _one_of(f"unsupported type '{{}}', expected {', '.join(TYPES[:-1])} or {TYPES[-1]}", *TYPES)
-    if field.kind != "S" or field.value == DISABLED.encode() or "x-delayed-retry-min" in arguments:
-        return problem(field, arguments)
-    return problem(field, arguments) or erlang_string("x-delayed-retry-min is missing: the delay in milliseconds")
-
-
-def _retry_type_missing(arguments: Table) -> Problem:
-    if "x-delayed-retry-type" in arguments:
-        return None
-    return erlang_string(f"x-delayed-retry-type is missing: {', '.join(TYPES[:-1])} or {TYPES[-1]}")
-
-
-def _retry_min(field: Field, arguments: Table) -> Problem:
-    return _milliseconds(field, arguments) or _retry_type_missing(arguments)
-
-
 def _retry_max(field: Field, arguments: Table) -> Problem:
-    problem = _retry_min(field, arguments)
+    problem = _milliseconds(field, arguments)
     least = arguments.get("x-delayed-retry-min")
     if problem is None and least is not None and least.value > field.value:
         return erlang_string(f"{field.value} is smaller than x-delayed-retry-min ({least.value})")
     return problem
 
 
+def _float(field: Field) -> float:
+    """Return a number of any type, infinite if it is too large."""
+    if field.kind == "D":
+        scale, unscaled = field.value
+        return float(Decimal(unscaled).scaleb(-scale))
+    try:
+        return float(field.value)
+    except OverflowError:
+        return math.inf
+
+
 def _shown(field: Field) -> str:
     """Return a value as texts show it."""
     if field.kind in INTEGER_KINDS:
         return str(field.value)
-    return f"{field.value:g}" if field.kind in "fd" else TYPE_NAMES[field.kind]
+    return f"{_float(field):g}" if field.kind in NUMBER_KINDS else TYPE_NAMES[field.kind]
 
 
 def _max_priority(field: Field, arguments: Table) -> Problem:
@@ -219,12 +213,14 @@ class Setting(NamedTuple):
         """Return the argument's value; None if it is absent, or of a type that makes it void."""
         if given is None or given.kind not in _WIRE_TYPES[self.type]:
             return None
-        value: float | bytes = given.value
-        return text(value) if self.type is str and isinstance(value, bytes) else value
+        value: Any = given.value
+        if self.type is str:
+            return text(value)
+        return _float(given) if self.type is float else value
 
 
-#: Types of numbers on the wire, other than decimals.
-NUMBER_KINDS = INTEGER_KINDS | frozenset("fd")
+#: Types of numbers on the wire. Some clients cannot send floats: pika has only decimals.
+NUMBER_KINDS = INTEGER_KINDS | frozenset("fdD")
 
 _WIRE_TYPES: dict[type[int] | type[float] | type[str] | type[bytes] | type[bool], str | frozenset[str]] = {
     int: INTEGER_KINDS,
@@ -264,6 +260,7 @@ _LOCATORS = ("client-local", "balanced", "random", "least-leaders")
 _OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 _STRATEGIES = ("at-most-once", "at-least-once")
 _RETRY = f"delayed retry type. Must be one of: {', '.join(TYPES)}"
+_RETRY_TYPE = f"unsupported type '{{}}', expected {', '.join(TYPES[:-1])} or {TYPES[-1]}"
 _RETRY_MIN = "delayed retry minimum delay. Must be a positive integer"
 _RETRY_MAX = "delayed retry maximum delay. Must be a positive integer"
 
@@ -312,10 +309,10 @@ ROWS: tuple[Argument, ...] = (
              PolicyKey(is_integer(), "delivery limit", finite), stricter_check=_integer),
     Argument("x-delayed-retry-type", None, Setting("retry_type", str, by_policy),
              PolicyKey(is_one_of(*TYPES), _RETRY, operators, of_all=True, of_4_3=True, extension=True),
-             stricter_check=_retry_type),
+             stricter_check=_one_of(_RETRY_TYPE, *TYPES)),
     Argument("x-delayed-retry-min", None, Setting("retry_min_ms", int, smaller),
              PolicyKey(is_integer(1), _RETRY_MIN, max, of_all=True, of_4_3=True, extension=True),
-             stricter_check=_retry_min),
+             stricter_check=_milliseconds),
     Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
              PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True, extension=True),
              stricter_check=_retry_max),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from amqpbroker import errors
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on, options
@@ -13,10 +13,18 @@ from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import KINDS, known_arguments, known_consumer_arguments
 from amqpbroker.broker.queues.last_value import KEY as LAST_VALUE_KEY
 from amqpbroker.broker.queues.last_value import last_value
+from amqpbroker.broker.queues.retry_delay import DISABLED, TYPES
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT, Compat, Permission
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Table, longstr, text
+
+#: Start of the names of the arguments of a delayed retry, and those that it needs, with their values.
+RETRY: Final = "x-delayed-retry-"
+_RETRY_NEEDS: Final = {"type": ", ".join(TYPES[:-1]) + f" or {TYPES[-1]}", "min": "the delay in milliseconds"}
+
+#: Arguments of consumers that only extensions have, and that need acknowledgements.
+_OF_LOCKS: Final = ("x-consumer-timeout-action", "x-consumer-timeout-renew")
 
 _NO_POLICY: Mapping[str, Any] = MappingProxyType({})
 
@@ -91,17 +99,41 @@ def _check_values(name: str, vhost: str, kind: Kind, arguments: Table, compat: C
         raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
 
 
-def check_consumer_arguments(name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat) -> None:
-    """Check the arguments of basic.consume in the same way (rabbit_amqqueue:check_consume_arguments/2)."""
+def check_consumer_arguments(
+    name: str, vhost: str, kind: Kind, arguments: Table, compat: Compat, no_ack: bool = False
+) -> None:
+    """Check the arguments of basic.consume in the same way (rabbit_amqqueue:check_consume_arguments/2).
+
+    A consumer with `no_ack` holds no messages, so arguments of locks that only extensions have are refused.
+    """
     if not arguments:
         return
     found = kind.consumer_argument_problem(arguments, compat)
     if found is not None:
         raise errors.invalid_queue_argument(found[0], name, vhost, found[1])
     own, known = kind.consumer_arguments_in(compat), known_consumer_arguments(compat)
+    for argument in _OF_LOCKS:
+        if no_ack and argument in arguments and argument in own:
+            problem = erlang_string("a consumer with no_ack has no locks: consume with acknowledgements")
+            raise errors.invalid_queue_argument(argument, name, vhost, problem)
     for argument in arguments:
         if argument in known and argument not in own:
             raise errors.argument_not_of_queue_type(argument, name, vhost, kind.module)
+
+
+def check_retry(name: str, vhost: str, arguments: Table, policy: Mapping[str, Any]) -> None:
+    """Raise AmqpError 406 for arguments of a delayed retry that would have no effect.
+
+    A retry needs a type and a minimum, each from the arguments or from the policy, which is the definition in force.
+    """
+    given = [each for each in arguments if each.startswith(RETRY)]
+    if not given or arguments.get(f"{RETRY}type") == longstr(DISABLED):
+        return
+    for part, expected in _RETRY_NEEDS.items():
+        argument = RETRY + part
+        if argument not in arguments and argument.removeprefix("x-") not in policy:
+            problem = erlang_string(f"{argument} is missing, and no policy sets it: {expected}")
+            raise errors.invalid_queue_argument(given[0], name, vhost, problem)
 
 
 def _nothing() -> None:

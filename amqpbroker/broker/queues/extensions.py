@@ -13,7 +13,7 @@ from amqpbroker.broker.queues.arguments import (
     Argument,
     Problem,
     Setting,
-    retry_number,
+    number,
     smaller,
     string,
     timeout_action,
@@ -51,10 +51,10 @@ RETRY: Final[tuple[str | Argument, ...]] = (
     Argument("x-delayed-retry-multiplier", None, Setting("retry_multiplier", float, smaller),
              PolicyKey(is_number(1, math.inf), "delayed retry multiplier. Must be a number from 1 on", min,
                        extension=True),
-             stricter_check=retry_number(1, math.inf, "a number from 1 on")),
+             stricter_check=number(1, math.inf, "a number from 1 on")),
     Argument("x-delayed-retry-jitter", None, Setting("retry_jitter", float, smaller),
              PolicyKey(is_number(0, 1), "delayed retry jitter. Must be a number from 0 to 1", min, extension=True),
-             stricter_check=retry_number(0, 1, "a number from 0 to 1")),
+             stricter_check=number(0, 1, "a number from 0 to 1")),
 )
 # fmt: on
 

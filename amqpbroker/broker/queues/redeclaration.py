@@ -13,7 +13,7 @@ import logging
 from typing import Final, final
 
 from amqpbroker.broker.queues.arguments import QUEUE_TYPE, STRICT, UPDATE, WARN
-from amqpbroker.broker.queues.declaration import check_arguments
+from amqpbroker.broker.queues.declaration import check_arguments, check_retry
 from amqpbroker.broker.queues.difference import Difference
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.config import Config
@@ -58,6 +58,7 @@ class Redeclaration:
             if self._refuses(each.argument):
                 raise each.refusal("queue", name, self._vhost)
         check_arguments(name, self._vhost, kind, self._declared, self._compat)
+        check_retry(name, self._vhost, self._declared, self._queue.effective.definition)
 
     def _refuses(self, argument: str) -> bool:
         if self._mode == WARN:

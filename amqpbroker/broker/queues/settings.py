@@ -27,7 +27,7 @@ class QueueSettings:
     until which a published message is delayed, None for no such header. deduplication: how duplicates are recognised,
     None if they are not. last_value: which messages replace others, None if none do. message_ttl_mode: HEAD if only
     messages at the head expire, ANY if messages at any position do. plain: a publish is subject to no TTL, length limit
-    or delivery time. expires_anywhere: the mode is ANY.
+    or delivery time. delays: messages may be delayed. expires_anywhere: the mode is ANY.
     """
 
     max_priority: int = 0
@@ -50,10 +50,12 @@ class QueueSettings:
     message_ttl_mode: str = HEAD
     last_value: LastValue | None = None
     plain: bool = field(init=False)
+    delays: bool = field(init=False)
     expires_anywhere: bool = field(init=False)
 
     def __post_init__(self) -> None:
         unlimited = self.message_ttl_ms < 0 and self.max_length < 0 and self.max_length_bytes < 0
         plain = unlimited and self.delivery_time_header is None
         object.__setattr__(self, "plain", plain)
+        object.__setattr__(self, "delays", self.retry is not None or self.delivery_time_header is not None)
         object.__setattr__(self, "expires_anywhere", self.message_ttl_mode == ANY)

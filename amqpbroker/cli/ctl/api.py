@@ -1,6 +1,7 @@
 """Client of the management API of a running broker, which it also finds."""
 
 import base64
+import html
 import http.client
 import json
 import os
@@ -90,6 +91,8 @@ def _reason(status: int, answer: bytes) -> str:
         reason = str(json.loads(answer)["reason"])
     except (ValueError, KeyError, TypeError):
         return f"HTTP status {status}"
+    # The API escapes the angle brackets of some texts, as RabbitMQ does.
+    reason = html.unescape(reason)
     if reason == "Not_Authorized":
         reason += ": give a user and its password, --url http://USER:PASSWORD@HOST:PORT"
     return reason

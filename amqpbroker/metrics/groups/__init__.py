@@ -22,6 +22,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DELIVERY,
     queues.EXCHANGE,
     queues.DUPLICATES,
+    queues.DELAYED,
     queues.REPLACED,
     exchanges.DUPLICATES,
     exchanges.VHOSTS,

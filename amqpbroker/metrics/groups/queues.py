@@ -22,6 +22,10 @@ def _replacing(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.settings.last_value is not None]
 
 
+def _delaying(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.queue.delayed_count or row.queue.settings.delays]
+
+
 def _labels(row: QueueRow) -> Labels:
     return ("vhost", row.vhost), ("queue", row.queue.name)
 
@@ -134,6 +138,13 @@ DUPLICATES = Group(
             lambda row: row.queue.deduplicated,
             lambda snapshot: snapshot.broker.totals.deduplicated_by_queues),),
     QUEUES, _deduplicating, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
+)
+
+DELAYED = Group(
+    "queue_delay_metrics",
+    (_gauge("queue_messages_delayed", "Messages that wait for the time of their delivery",
+            lambda row: row.info.messages_delayed),),
+    QUEUES, _delaying, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
 )
 
 REPLACED = Group(

@@ -70,6 +70,12 @@ EXISTING = "Invalid argument, 'x-delayed-type' must be an existing exchange type
             {"x-delayed-type": longstr("x-delayed-message")},
             "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'",
         ),
+        (
+            "x-delayed-message",
+            {"x-delayed-type": longstr("x-message-deduplication")},
+            "Invalid argument, 'x-message-deduplication' can't be used for 'x-delayed-type':"
+            " give the delayed exchange the argument 'x-message-deduplication'",
+        ),
         ("x-consistent-hash", {"hash-property": longstr("foo")}, "Unsupported property: foo"),
     ],
 )

@@ -1,11 +1,12 @@
 """Arguments of queue.declare, with texts that RabbitMQ 4.0.5 prints."""
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from amqpbroker.broker.queues.arguments import with_queue_type
-from amqpbroker.broker.queues.declaration import Declaration, parse_declaration
+from amqpbroker.broker.queues.declaration import Declaration, check_retry, parse_declaration
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
@@ -201,6 +202,23 @@ def test_queue_type_is_added_to_stored_arguments() -> None:
 
 # --- delayed retry and delivery limit, with extensions ----------------------------------------------------------------
 
+
+def retry_arguments(values: dict[str, Any]) -> Table:
+    """Return arguments of a delayed retry, with their types on the wire; the names lack `x-delayed-retry-`."""
+    fields: dict[str, Field] = {}
+    for name, value in values.items():
+        if isinstance(value, str):
+            field = longstr(value)
+        elif isinstance(value, Decimal):
+            _, digits, exponent = value.as_tuple()
+            assert isinstance(exponent, int)
+            field = Field("D", (-exponent, int("".join(map(str, digits)))))
+        else:
+            field = Field("d" if isinstance(value, float) else "l", value)
+        fields[f"x-delayed-retry-{name}"] = field
+    return fields
+
+
 RETRY: Table = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("l", 10)}
 
 
@@ -209,9 +227,7 @@ RETRY: Table = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": F
     ("arguments", "argument", "problem"),
     [
         ({"type": "al", "min": 10}, "type", "unsupported type 'al', expected all, failed, returned or disabled"),
-        ({"type": "all"}, "type", "x-delayed-retry-min is missing: the delay in milliseconds"),
         ({"type": 5, "min": 10}, "type", None),
-        ({"min": 10}, "min", "x-delayed-retry-type is missing: all, failed, returned or disabled"),
         ({"type": "all", "min": 0}, "min", "expected milliseconds from 1 to 315360000000, got 0"),
         ({"type": "all", "min": "10"}, "min", "expected milliseconds from 1 to 315360000000, got longstr"),
         ({"type": "all", "min": 10.5}, "min", "expected milliseconds from 1 to 315360000000, got 10.5"),
@@ -221,17 +237,13 @@ RETRY: Table = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": F
         ({"type": "all", "min": 10, "multiplier": "2"}, "multiplier", "expected a number from 1 on, got longstr"),
         ({"type": "all", "min": 10, "jitter": 1.5}, "jitter", "expected a number from 0 to 1, got 1.5"),
         ({"type": "all", "min": 10, "jitter": -1}, "jitter", "expected a number from 0 to 1, got -1"),
-        ({"jitter": 1}, "jitter", "x-delayed-retry-type is missing: all, failed, returned or disabled"),
+        ({"jitter": Decimal("1.25")}, "jitter", "expected a number from 0 to 1, got 1.25"),
     ],
 )
 def test_delayed_retry_that_would_not_work_is_refused(
     queue_type: str, arguments: dict[str, Any], argument: str, problem: str | None
 ) -> None:
-    kinds = {int: "l", float: "d"}
-    declared = {
-        f"x-delayed-retry-{name}": longstr(value) if isinstance(value, str) else Field(kinds[type(value)], value)
-        for name, value in arguments.items()
-    }
+    declared = retry_arguments(arguments)
     reason = "{unacceptable_type,long}" if problem is None else f'"{problem}"'
     text = refusal({"x-queue-type": longstr(queue_type), **declared}, compat=DEFAULT_COMPAT)
     assert text == INVALID.format(f"x-delayed-retry-{argument}", reason)
@@ -245,11 +257,56 @@ def test_multiplier_that_is_no_finite_number_is_refused(value: float) -> None:
     )
 
 
-@pytest.mark.parametrize("field", [Field("f", 1.5), Field("d", 1.5), Field("b", 2), Field("l", 2)])
-def test_multiplier_may_be_any_kind_of_number(field: Field) -> None:
+@pytest.mark.parametrize(
+    ("field", "multiplier"),
+    [
+        (Field("f", 1.5), 1.5),
+        (Field("d", 1.5), 1.5),
+        (Field("b", 2), 2),
+        (Field("l", 2), 2),
+        (Field("D", (2, 125)), 1.25),
+    ],
+)
+def test_multiplier_may_be_any_kind_of_number(field: Field, multiplier: float) -> None:
     retry = parse(RETRY | {"x-delayed-retry-multiplier": field}, compat=DEFAULT_COMPAT).settings.retry
     assert retry is not None
-    assert retry.multiplier == field.value
+    assert retry.multiplier == multiplier
+
+
+MISSING_TYPE = "x-delayed-retry-type is missing, and no policy sets it: all, failed, returned or disabled"
+MISSING_MIN = "x-delayed-retry-min is missing, and no policy sets it: the delay in milliseconds"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "policy", "argument", "problem"),
+    [
+        ({"type": "all"}, {}, "type", MISSING_MIN),
+        ({"type": "all"}, {"delayed-retry-max": 5}, "type", MISSING_MIN),
+        ({"min": 10}, {}, "min", MISSING_TYPE),
+        ({"jitter": 1}, {"delayed-retry-min": 5}, "jitter", MISSING_TYPE),
+        ({"max": 10}, {"delayed-retry-type": "all"}, "max", MISSING_MIN),
+    ],
+)
+def test_delayed_retry_that_is_incomplete_also_with_the_policy_is_refused(
+    arguments: dict[str, Any], policy: dict[str, Any], argument: str, problem: str
+) -> None:
+    with pytest.raises(AmqpError) as refused:
+        check_retry("q", "/", retry_arguments(arguments), policy)
+    assert refused.value.text == INVALID.format(f"x-delayed-retry-{argument}", f'"{problem}"')
+
+
+@pytest.mark.parametrize(
+    ("arguments", "policy"),
+    [
+        ({}, {}),
+        ({"type": "disabled", "max": 5}, {}),
+        ({"type": "all", "min": 5}, {}),
+        ({"min": 5}, {"delayed-retry-type": "all", "delayed-retry-min": 9}),
+        ({"type": "all"}, {"delayed-retry-min": 9}),
+    ],
+)
+def test_policy_may_complete_a_delayed_retry(arguments: dict[str, Any], policy: dict[str, Any]) -> None:
+    check_retry("q", "/", retry_arguments(arguments), policy)
 
 
 def test_disabled_delayed_retry_needs_nothing_else() -> None:

@@ -2,12 +2,13 @@ from typing import Any
 
 import pytest
 
-from amqpbroker.broker.queues.declaration import queue_settings
+from amqpbroker.broker.queues.declaration import check_consumer_arguments, queue_settings
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.compat import COMPATS, NEWEST_COMPAT, OLDEST_COMPAT, Compat
+from amqpbroker.compat import COMPATS, DEFAULT_COMPAT, NEWEST_COMPAT, OLDEST_COMPAT, Compat
+from amqpbroker.errors import AmqpError
 from amqpbroker.wire.values import Field, Table, longstr
 
 
@@ -159,6 +160,21 @@ def test_every_queue_has_a_delayed_retry_with_extensions(kind: Kind, compat: Com
     assert queue_settings(kind, {}, policy, compat).retry == retry
     smaller: dict[str, Any] = {"delayed-retry-multiplier": 2, "delayed-retry-jitter": 1, "delayed-retry-min": 11}
     assert queue_settings(kind, declared, smaller, compat).retry == RetryDelay("all", 10, 90, 2, 0.5)
+
+
+@pytest.mark.parametrize("argument", ["x-consumer-timeout-action", "x-consumer-timeout-renew"])
+def test_consumer_without_acknowledgements_cannot_have_arguments_of_locks(argument: str) -> None:
+    value = {"x-consumer-timeout-action": "return", "x-consumer-timeout-renew": "heartbeat"}[argument]
+    arguments: Table = {"x-consumer-timeout": Field("I", 5), argument: longstr(value)}
+    check_consumer_arguments("q", "/", CLASSIC, arguments, DEFAULT_COMPAT)
+    with pytest.raises(AmqpError) as refused:
+        check_consumer_arguments("q", "/", CLASSIC, arguments, DEFAULT_COMPAT, no_ack=True)
+    assert refused.value.text == (
+        f"PRECONDITION_FAILED - invalid arg '{argument}' for queue 'q' in vhost '/':"
+        ' "a consumer with no_ack has no locks: consume with acknowledgements"'
+    )
+    strict = DEFAULT_COMPAT.configured({}, extensions=False)
+    check_consumer_arguments("q", "/", CLASSIC, arguments, strict, no_ack=True)
 
 
 @pytest.mark.parametrize(

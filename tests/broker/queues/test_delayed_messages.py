@@ -180,6 +180,7 @@ def test_returned_message_is_not_delayed_before_release_4_3_without_extensions(s
 def test_delayed_retry_type_selects_which_returns_are_delayed(
     vhost: Vhost, retry_type: str, failed: bool, delayed: bool
 ) -> None:
+    """Check rabbit_fifo:should_delay0/4 (rabbit_fifo.erl:2424 in 4.3.5)."""
     queue = declare(vhost, **{**RETRY, "delayed_retry_type": retry_type})
     publish(queue, b"1")
     take_back(queue, failed=failed)
@@ -194,6 +195,7 @@ def test_messages_of_an_ended_channel_count_as_failed(vhost: Vhost) -> None:
 
 
 def test_delay_grows_with_each_failure(vhost: Vhost) -> None:
+    """Check rabbit_fifo:calculate_ready_at/4 (rabbit_fifo.erl:2437 in 4.3.5)."""
     queue = declare(vhost, **RETRY, delayed_retry_max=250)
     publish(queue, b"1")
     for failed, delay_ms in (False, 100), (True, 100), (True, 200), (False, 200), (True, 250), (True, 250):
@@ -205,6 +207,7 @@ def test_delay_grows_with_each_failure(vhost: Vhost) -> None:
 
 
 def test_due_delayed_messages_precede_others_regardless_of_priority(vhost: Vhost) -> None:
+    """Check rabbit_fifo:take_next_msg/2 (rabbit_fifo.erl:2586 in 4.3.5)."""
     queue = declare(vhost, **RETRY)
     publish(queue, b"a")
     publish(queue, b"b")
@@ -217,6 +220,7 @@ def test_due_delayed_messages_precede_others_regardless_of_priority(vhost: Vhost
 
 
 def test_messages_due_at_the_same_time_are_in_queue_order(vhost: Vhost) -> None:
+    """Check rabbit_fifo:delayed_in/5 (rabbit_fifo.erl:2746 in 4.3.5)."""
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2", b"3")
     held = [get(queue) for _ in range(3)]
@@ -251,6 +255,7 @@ def test_blocked_consumer_gets_due_messages_later(vhost: Vhost) -> None:
 
 
 def test_delivery_limit_is_checked_before_the_delay(vhost: Vhost) -> None:
+    """Check rabbit_fifo:return_one/8 (rabbit_fifo.erl:2348 in 4.3.5)."""
     queue, grave = with_graves(vhost, **RETRY, delivery_limit=1)
     publish(queue, b"1")
     take_back(queue, failed=True)
@@ -292,6 +297,7 @@ def test_message_that_expires_during_the_delay_is_expired_when_due(vhost: Vhost)
 
 
 def test_delayed_messages_count_for_the_length_limit(vhost: Vhost) -> None:
+    """Check rabbit_fifo:evaluate_limit/4 (rabbit_fifo.erl:2485 in 4.3.5)."""
     queue, grave = with_graves(vhost, **RETRY, max_length=2)
     publish(queue, b"1", b"2")
     take_back(queue)
@@ -330,6 +336,7 @@ def test_a_queue_refuses_publishes_because_of_delayed_messages(vhost: Vhost) -> 
 
 
 def test_purge_removes_delayed_messages(vhost: Vhost) -> None:
+    """Check the clause for #purge{} of rabbit_fifo:apply_/3 (rabbit_fifo.erl:501 in 4.3.5)."""
     queue = declare(vhost, **RETRY)
     publish(queue, b"1", b"2", b"3")
     take_back(queue)

@@ -208,6 +208,14 @@ def test_invalid_declaration_is_refused_and_not_recorded(mode: str, arguments: d
     assert (queue.differences, queue.arguments) == ((), {"x-queue-type": longstr("classic")})
 
 
+def test_policy_may_complete_the_delayed_retry_of_a_declaration() -> None:
+    vhost = vhost_in("update")
+    assert "x-delayed-retry-min is missing" in refusal(vhost, delayed_retry_type="all")
+    put_policy(vhost, "update", **{"delayed-retry-min": 100})
+    assert declare(vhost, delayed_retry_type="all").info().delayed_retry == "all (min: 100ms, max: 100ms)"
+    assert "x-delayed-retry-type is missing" in refusal(vhost, delayed_retry_max=500)
+
+
 def test_arguments_that_the_queue_type_does_not_know_are_not_replaced() -> None:
     vhost = vhost_in("update")
     queue = declare_raw(vhost, {"x-mine": Field("I", 1), "x-max-length": Field("I", 1)})

@@ -14,12 +14,14 @@ from amqpbroker.broker.queues.retry_delay import RetryDelay, retry_delay
 def test_retry_delay_type_selects_failed_or_returned_messages_to_delay(
     returns: str, after_failure: int, after_return: int
 ) -> None:
+    """Check rabbit_fifo:should_delay0/4 (rabbit_fifo.erl:2424 in 4.3.5)."""
     delay = RetryDelay(returns, 100, 1000)
     assert delay.delay_ms(True, 1) == after_failure
     assert delay.delay_ms(False, 0) == after_return
 
 
 def test_the_delay_grows_with_each_failure_up_to_its_maximum() -> None:
+    """Check rabbit_fifo:calculate_ready_at/4 (rabbit_fifo.erl:2437 in 4.3.5)."""
     delay = RetryDelay("all", 100, 250)
     assert [delay.delay_ms(True, failures) for failures in (1, 2, 3, 20)] == [100, 200, 250, 250]
     assert [delay.delay_ms(False, failures) for failures in (0, 1, 2)] == [100, 100, 200]
@@ -42,6 +44,7 @@ def test_the_delay_grows_with_each_failure_up_to_its_maximum() -> None:
 def test_incomplete_or_disabled_retry_delay_settings_mean_no_delay(
     given: tuple[object, object, object], expected: str
 ) -> None:
+    """Check rabbit_quorum_queue:get_delayed_retry_config/1 (rabbit_quorum_queue.erl:1967 in 4.3.5)."""
     assert str(retry_delay(*given)) == expected
 
 

@@ -242,11 +242,19 @@ def test_ctl_lists_the_extensions_of_queues(ctl, channel):
         "x-delivery-time-header": "eta",
     }
     channel.queue_declare("extended", exclusive=True, arguments=arguments)
-    later = {"eta": "2050-01-01T00:00:00Z", "x-deduplication-header": "17"}
+    later = {"eta": "2030-01-01T00:00:00Z", "x-deduplication-header": "17"}
     for _ in range(2):
         channel.basic_publish("", "extended", b"", pika.BasicProperties(headers=later))
     columns = ("messages_delayed", "messages_deduplicated", "deliveries_timed_out", "consumer_timeout_action")
     assert lines(ctl("-s", "list_queues", *columns)) == ["1\t1\t0\treturn"]
+    times = ("next_delayed_at", "last_delayed_at", "messages_replaced")
+    assert ctl("-s", "list_queues", *times) == "1893456000000\t1893456000000\t\n"
+
+
+def test_error_text_of_a_policy_is_shown_as_it_is(ctl):
+    definition = '{"delayed-retry-type": "al", "delayed-retry-min": 5}'
+    text = ctl("set_policy", "p", "^q$", definition, status=69)
+    assert '<<"al">> is not a valid delayed retry type' in text
 
 
 def test_ctl_lists_the_timeouts_of_consumers(ctl, channel):

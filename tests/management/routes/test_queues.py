@@ -331,6 +331,7 @@ async def test_quorum_queue_shows_delayed_messages_from_4_3_on():
         assert (await api.get("queues/%2F/q")).json()["messages_delayed"] == 1
         totals = (await api.get("overview")).json()["queue_totals"]
         assert (totals["messages"], totals["messages_ready"], totals["messages_unacknowledged"]) == (2, 1, 0)
+        assert (await api.get("vhosts/%2F")).json()["messages"] == 2
         assert bare_row("/", api.broker.vhosts["/"].queues["q"], "rabbit@test", totals=True)["messages"] == 2
 
 

@@ -72,7 +72,10 @@ _QUEUES = List(
         "messages_persistent",
         "messages_paged_out",
         "messages_delayed",
+        "next_delayed_at",
+        "last_delayed_at",
         "messages_deduplicated",
+        "messages_replaced",
         "deliveries_timed_out",
         "message_bytes",
         "message_bytes_ready",
@@ -98,7 +101,9 @@ _QUEUES = List(
 )
 _EXCHANGES = List(
     "exchanges/{vhost}",
-    _keys("name", "type", "durable", "auto_delete", "internal", "arguments", "policy", "vhost"),
+    _keys(
+        "name", "type", "durable", "auto_delete", "internal", "arguments", "policy", "messages_deduplicated", "vhost"
+    ),
     ["name", "type"],
 )
 _BINDINGS = List(
