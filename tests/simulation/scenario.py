@@ -111,6 +111,7 @@ def _run(world: World, given: Scenario) -> Outcome:
         workload.rest()
     for workload in workloads:
         if not world.run_until(workload.is_done, workload.rest_ms * MS):
+            workload.check()
             raise world.broken(f"{workload.name} does not come to rest")
         workload.check()
     for check in AT_REST:

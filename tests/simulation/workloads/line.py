@@ -128,13 +128,20 @@ class Line:
         else:
             copy.settled = life
 
-    def check(self) -> None:
-        """Raise BrokenError if a confirmed message is missing."""
+    def missing(self) -> str | None:
+        """Return a confirmed message that has not arrived and must not be lost, None if there is none."""
         for message, copy in self.copies.items():
             if copy.received or copy.excused or not copy.confirmed:
                 continue
             if copy.persistent or copy.published == self.world.life:
-                raise self._broken(message, "was confirmed, and is lost")
+                return message
+        return None
+
+    def check(self) -> None:
+        """Raise BrokenError if a confirmed message is missing."""
+        message = self.missing()
+        if message is not None:
+            raise self._broken(message, "was confirmed, and is lost")
 
     def _precedes(self, one: str, other: str) -> bool:
         """Return whether `one` precedes the other in the queue.

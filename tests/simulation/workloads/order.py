@@ -82,7 +82,8 @@ class Order(Workload):
 
     def is_done(self) -> bool:
         at_rest = self.publisher.idle and self.receiver.drains and not self.line.held
-        return at_rest and self.world.are_empty(self.name)
+        # Messages that were delivered without acknowledgement may still be on their way.
+        return at_rest and self.world.are_empty(self.name) and self.line.missing() is None
 
     def check(self) -> None:
         self.line.check()

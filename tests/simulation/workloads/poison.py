@@ -201,10 +201,11 @@ class Poison(Workload):
 
 @dataclass
 class Held:
-    """Messages of the receiver by delivery tag, and whether all of them are being returned."""
+    """Messages of the receiver by delivery tag, and whether all of them are being returned, since when."""
 
     messages: dict[int, str] = field(default_factory=dict)
     returning: bool = False
+    since: int = 0
     failing: bool = False
 
 
@@ -247,7 +248,8 @@ class Returner(Client):
         message, tag = got.body.decode(), got.arguments["delivery_tag"]
         self._poison.delivered(message, got.properties.get("headers", {}), self._held.returning)
         if self._held.returning:
-            self._count([message], self._held.failing)
+            # The broker may have returned it before it arrives here.
+            self._count([message], self._held.failing, self._held.since)
         else:
             self._held.messages[tag] = message
             if self._draining:
@@ -289,7 +291,7 @@ class Returner(Client):
 
     def _return_all(self, failed: bool) -> None:
         """Return everything, including deliveries in transit."""
-        self._held.returning, self._held.failing = True, failed
+        self._held.returning, self._held.failing, self._held.since = True, failed, self.world.scheduler.now
         self._count(self._taken(), failed)
 
     def _recovered(self, _: Received) -> None:
@@ -300,15 +302,16 @@ class Returner(Client):
     def _closed(self, _: Received) -> None:
         self.call(lambda _: self._declared(), "channel.open-ok", 1, "channel.open")
 
-    def _count(self, messages: list[str], failed: bool) -> None:
-        """Note that messages are returned."""
+    def _count(self, messages: list[str], failed: bool, since: int | None = None) -> None:
+        """Note that messages are returned. since: the earliest time of that, by default now."""
+        since = self.world.scheduler.now if since is None else since
         counts = failed or not self.world.config.compat.counts_only_failures
         for message in messages:
             case = self._poison.cases[message]
             # It is delivered again on this connection only after the broker has seen the return.
             case.least += counts
             case.most += counts
-            case.returned = (self.world.scheduler.now, failed)
+            case.returned = (since, failed)
 
     def _acknowledge(self, message: str) -> None:
         self._poison.cases[message].is_over = True
