@@ -260,6 +260,18 @@ class RawConsumer(Consumer[Session]):
         return b"".join(request("basic.ack", delivery_tag=tag) for tag in tags)
 
 
+class SlowConsumer(RawConsumer):
+    """Has few messages at a time and pauses sometimes, so that others wait in the queue."""
+
+    def __init__(self, chance: random.Random, ledger: Ledger) -> None:
+        super().__init__(chance, ledger, prefetch=5)
+
+    def react(self, session: Session, tag: int, number: int) -> bytes:
+        if self.chance.random() < 0.05:
+            time.sleep(0.05)
+        return super().react(session, tag, number)
+
+
 class PairPublisher(CrashClient):
     """Publishes to two queues in one transaction: both get a message, or neither."""
 

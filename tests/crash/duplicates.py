@@ -17,7 +17,7 @@ import random
 from typing import Any
 
 from amqpbroker.wire.values import Field, longstr
-from tests.crash.clients import RawConsumer, RawPublisher, Workload
+from tests.crash.clients import RawConsumer, RawPublisher, SlowConsumer, Workload
 from tests.crash.ledger import SMALL_BACKLOG, Ledger, Session
 from tests.load.client import LoadClient
 
@@ -183,7 +183,12 @@ def workloads(chance: random.Random) -> list[Workload]:
         DuplicateLedger(chance, "window", **WINDOW),
         DuplicateLedger(chance, "window quorum", **WINDOW, **quorum),
         ExchangeLedger(chance, "behind an exchange"),
+    )
+    queues = (
         QueuedIdLedger(chance, "queued ids", **queued),
         QueuedIdLedger(chance, "queued ids quorum", **queued, **quorum),
     )
-    return [Workload([RawPublisher(chance, each), RawConsumer(chance, each)], [each]) for each in ledgers]
+    return [
+        *[Workload([RawPublisher(chance, each), RawConsumer(chance, each)], [each]) for each in ledgers],
+        *[Workload([RawPublisher(chance, each), SlowConsumer(chance, each)], [each]) for each in queues],
+    ]

@@ -10,15 +10,14 @@ import time
 from typing import Any
 
 from amqpbroker.wire.values import Field, longstr
-from tests.crash.clients import RawConsumer, RawPublisher, Workload
+from tests.crash.clients import RawConsumer, RawPublisher, SlowConsumer, Workload
 from tests.crash.dead_letters import DeadLetters
-from tests.crash.ledger import SMALL_BACKLOG, Ledger, Session
+from tests.crash.ledger import SMALL_BACKLOG, Ledger
 
 #: TTLs in ms. Most messages wait longer behind others.
 TTLS_MS = (0, 1, 10, 100, 1_000)
 #: The broker counts whole milliseconds, and its times of the wall clock continue after a restart.
 TOLERANCE_S = 0.005
-PREFETCH = 5
 
 
 class ExpiringLedger(Ledger):
@@ -54,21 +53,12 @@ class ExpiringLedger(Ledger):
             self.complain(number, "has not expired")
 
 
-class SlowConsumer(RawConsumer):
-    """A consumer that pauses sometimes, so that messages expire in the queue."""
-
-    def react(self, session: Session, tag: int, number: int) -> bytes:
-        if self.chance.random() < 0.05:
-            time.sleep(0.05)
-        return super().react(session, tag, number)
-
-
 def workloads(chance: random.Random) -> list[Workload]:
     """Return a queue of each type."""
     quorum = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", -1)}
     made = []
     for ledger in (ExpiringLedger(chance, "expiring"), ExpiringLedger(chance, "expiring quorum", **quorum)):
         dead = DeadLetters(ledger)
-        slow = SlowConsumer(chance, ledger, PREFETCH)
+        slow = SlowConsumer(chance, ledger)
         made.append(Workload([RawPublisher(chance, ledger), slow, RawConsumer(chance, dead)], [ledger, dead]))
     return made

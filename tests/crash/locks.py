@@ -14,11 +14,11 @@ from collections.abc import Iterator
 
 from amqpbroker.wire.values import Field, longstr
 from tests.crash.clients import Awaited, Consumer, Event, LedgerClient, RawPublisher, Workload, events_of
-from tests.crash.ledger import SMALL_BACKLOG, Ledger, Mark, Session
+from tests.crash.ledger import Ledger, Mark, Session
 from tests.harness import published
 from tests.load.client import LoadClient, request
 
-TIMEOUT_S = 0.3
+TIMEOUT_S = 0.25
 #: The broker counts whole milliseconds.
 TOLERANCE_S = 0.005
 #: The time in which the broker must notice that a lock has run out.
@@ -29,7 +29,8 @@ class LockLedger(Ledger):
     """A queue whose locks run out. ran_out: the number of locks for which the client noticed that."""
 
     in_order = False
-    backlog = SMALL_BACKLOG
+    #: Few, so that the client knows when most deliveries were made.
+    backlog = 20
 
     def __init__(self, queue: str, action: str, **arguments: object) -> None:
         own = {"x-consumer-timeout": Field("I", int(TIMEOUT_S * 1000)), "x-consumer-timeout-action": longstr(action)}
@@ -221,7 +222,8 @@ class HungConsumer(LedgerClient):
 
 def ledgers() -> list[LockLedger]:
     """Return a queue of each type for each action."""
-    quorum = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", -1)}
+    # With a limit, which no message reaches, returned messages precede the others.
+    quorum = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", 1_000_000)}
     return [
         LockLedger(f"locks {action} {kind}", action, **arguments)
         for action in ("return", "cancel", "close")

@@ -333,7 +333,7 @@ def test_confirmed_renewal_prolongs_a_lock_unless_it_was_returned(clock, locked)
         renewal.confirmed()
         clock.now += TIMEOUT_S / 2
         deliver(session, 1, redelivered=True)
-    assert settled(locked) == ["message 1 is delivered again 0.150 s before its lock runs out"]
+    assert settled(locked) == ["message 1 is delivered again 0.125 s before its lock runs out"]
 
 
 def test_ack_that_may_be_late_promises_nothing(clock, locked):
