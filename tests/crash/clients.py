@@ -20,20 +20,27 @@ from tests.load.client import LoadClient, request
 WINDOW = 500
 PREFETCH = 200
 MARKERS = "markers"
+#: Time between two looks at the length of a queue that was full.
+POLL_S = 0.02
 
 JOIN_TIMEOUT_S = 60.0
 
 
 class CrashClient(ABC):
-    """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception."""
+    """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception.
+
+    working: set when the client is connected and its queue is declared, and when its run has ended.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
+        self.working = threading.Event()
         self._thread = threading.Thread()
         self._error: Exception | None = None
 
     def start(self, port: int) -> None:
         self._error = None
+        self.working.clear()
         self._thread = threading.Thread(target=self._run, args=(port,), name=type(self).__name__, daemon=True)
         self._thread.start()
 
@@ -50,10 +57,12 @@ class CrashClient(ABC):
             self.work(port)
         except Exception as error:
             self._error = error
+        finally:
+            self.working.set()
 
     @abstractmethod
     def work(self, port: int) -> None:
-        """Work until the connection breaks."""
+        """Work until the connection breaks. Sets `working`."""
 
 
 class LedgerClient(CrashClient):
@@ -124,6 +133,7 @@ class RawPublisher(LedgerClient):
         with LoadClient(port) as client:
             ledger.declare(client)
             client.call("confirm.select", "confirm.select-ok")
+            self.working.set()
             tag = 0
             unconfirmed: dict[int, int] = {}
             free = ledger.backlog
@@ -141,7 +151,7 @@ class RawPublisher(LedgerClient):
                         continue
                 if not unconfirmed:
                     # Nothing arrives until the consumer has received something.
-                    time.sleep(0.005)
+                    time.sleep(POLL_S)
                     free = ledger.backlog - client.depth(ledger.queue)
                     continue
                 event = next(events)
@@ -184,6 +194,7 @@ class Consumer(LedgerClient, Generic[S]):
             client.call("basic.qos", "basic.qos-ok", prefetch_count=self.prefetch)
             session = self.session()
             client.send(request("basic.consume", queue=self.ledger.queue, consumer_tag="c"))
+            self.working.set()
             awaited: dict[int, Awaited] = {}
             publish = 0
             for event in events_of(client):
@@ -284,6 +295,7 @@ class PairPublisher(CrashClient):
             for ledger in self.ledgers:
                 ledger.declare(client)
             client.call("tx.select", "tx.select-ok")
+            self.working.set()
             while True:
                 numbers: list[int] = []
                 for _ in range(self.chance.randint(1, 3)):
@@ -309,6 +321,7 @@ class PikaPublisher(LedgerClient):
         channel = _pika_channel(port)
         channel.queue_declare(self.ledger.queue, durable=True)
         channel.confirm_delivery()
+        self.working.set()
         while True:
             number, data = self.ledger.publish()
             channel.basic_publish("", self.ledger.queue, data, pika.BasicProperties(delivery_mode=2), mandatory=True)
@@ -324,6 +337,7 @@ class PikaConsumer(LedgerClient):
         channel.basic_qos(prefetch_count=50)
         channel.tx_select()
         session = self.ledger.session()
+        self.working.set()
         until = 1
         for method, _, data in channel.consume(self.ledger.queue):
             session.ack(session.delivered(data, method.redelivered))

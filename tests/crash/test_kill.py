@@ -32,13 +32,14 @@ from tests.crash.clients import (
 from tests.crash.ledger import Ledger, UnreadLedger
 from tests.crash.returns import DELAY_S
 from tests.load.client import LoadClient, request
-from tests.process import ENVIRONMENT, BrokerProcess
+from tests.process import ENVIRONMENT, PATIENCE_S, BrokerProcess
 
 ROUNDS = int(os.environ.get("ROUNDS", "5"))
 SEED = int(os.environ.get("SEED", "1"))
 
-#: Lifetime of a broker in seconds, from the start of its clients.
-LIFE_S = (0.15, 1.2)
+#: Lifetime of a broker in seconds, from the time when its clients work. Some brokers are killed while clients connect.
+LIFE_S = (0.1, 1.0)
+CONNECTING_S = (0.0, 0.3)
 
 
 def is_broken_connection(error):
@@ -104,7 +105,12 @@ class Rounds:
         with self.broker(in_order=False) as broker:
             for client in clients:
                 client.start(broker.port)
-            time.sleep(self.chance.uniform(*LIFE_S))
+            if self.chance.random() < 0.15:
+                time.sleep(self.chance.uniform(*CONNECTING_S))
+            else:
+                for client in clients:
+                    assert client.working.wait(PATIENCE_S)
+                time.sleep(self.chance.uniform(*LIFE_S))
             early = [(client, client.join()) for client in clients if not client.is_running()]
             broker.signal(signal.SIGKILL)
             assert broker.wait() == -signal.SIGKILL, broker.log
