@@ -1,6 +1,6 @@
 """Messages with a delivery time, which the queue or the exchange holds: none is delivered before it, by the wall clock.
 
-The same is true after a kill, because the time is stored.
+The same is true after a kill, because the time is stored. The times of some messages are after the test.
 """
 
 import random
@@ -15,11 +15,16 @@ from tests.load.client import LoadClient
 #: Longest time for which a message is held, in ms: longer than most lives of the broker, and shorter than the drain
 #: waits.
 LONGEST_MS = 1_400
+#: Delay of messages that do not come within the test, even if the machine takes seconds to start a broker.
+AFTERWARDS_MS = 3_600_000
 HEADER = "due"
 
 
 class TimedLedger(Ledger):
-    """A queue of messages with a delivery time in ms, which it holds. held: the number that came after their time."""
+    """A queue of messages with a delivery time in ms, which it holds. held: the number that came after their time.
+
+    never: messages whose time does not come within the test.
+    """
 
     header = HEADER
     in_order = False
@@ -29,13 +34,22 @@ class TimedLedger(Ledger):
         super().__init__(queue, **arguments)
         self._chance = chance
         self.due_ms: dict[int, int] = {}
+        self.never: set[int] = set()
         self.held: int = 0
 
     def publish(self) -> tuple[int, bytes]:
         number, data = super().publish()
-        if self._chance.random() < 0.5:
-            self.due_ms[number] = int(time.time() * 1000) + self._chance.randrange(LONGEST_MS)
+        choice = self._chance.random()
+        if choice < 0.5:
+            delay_ms = AFTERWARDS_MS if choice < 0.1 else self._chance.randrange(LONGEST_MS)
+            self.due_ms[number] = int(time.time() * 1000) + delay_ms
+            if delay_ms == AFTERWARDS_MS:
+                self.never.add(number)
         return number, data
+
+    @property
+    def awaited(self) -> set[int]:
+        return super().awaited - self.never
 
     def properties(self, number: int) -> dict[str, Any]:
         return {"headers": {self.header: Field("l", self.due_ms[number])}} if number in self.due_ms else {}

@@ -18,6 +18,7 @@ Messages are numbered from 1 and published once each. The criteria:
 Queues with extensions promise more: the other files of this folder have a ledger for each extension.
 """
 
+import math
 import time
 from typing import Any
 
@@ -188,10 +189,10 @@ class Session:
         self.held.discard(number)
         self._next.returned[number] = time.monotonic()
 
-    def ack(self, number: int) -> None:
-        """Record an ack. Call it before the ack is sent."""
+    def ack(self, number: int, until: float = math.inf) -> None:
+        """Record an ack. Call it before the ack is sent. until: the time after which it may have no effect."""
         self.ledger.acked.add(number)
-        self._next.acked.append(number)
+        self._next.acked[number] = until
 
     def mark(self) -> "Mark":
         """Return a mark. Call it before sending a request that is answered when it is synced."""
@@ -200,20 +201,21 @@ class Session:
 
     def synced(self, mark: "Mark") -> None:
         """Record what is synced."""
+        now = time.monotonic()
         self.ledger.seen.update(mark.delivered)
-        self.ledger.gone.update(mark.acked)
+        self.ledger.gone.update(number for number, until in mark.acked.items() if now < until)
 
 
 class Mark:
     """Deliveries, acks and returns before a request whose answer shows that they are synced.
 
-    returned: the time of each return.
+    acked: the time until which each ack has an effect. returned: the time of each return.
     """
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.delivered: list[int] = []
-        self.acked: list[int] = []
+        self.acked: dict[int, float] = {}
         self.returned: dict[int, float] = {}
 
     def confirmed(self) -> None:

@@ -8,13 +8,14 @@
   or close. So a lock that runs out has consequences, also if the queue was recovered.
 """
 
+import math
 import random
 import time
 from collections.abc import Iterator
 
 from amqpbroker.wire.values import Field, longstr
 from tests.crash.clients import Awaited, Consumer, Event, LedgerClient, RawPublisher, Workload, events_of
-from tests.crash.ledger import Ledger, Mark, Session
+from tests.crash.ledger import Ledger, Session
 from tests.harness import published
 from tests.load.client import LoadClient, request
 
@@ -82,10 +83,8 @@ class LockSession(Session):
         self.ledger.renewed += 1
         self._lasts[number] = max(self._lasts[number], at + TIMEOUT_S)
 
-    def synced(self, mark: Mark) -> None:
-        now = time.monotonic()
-        mark.acked = [number for number in mark.acked if now < self._lasts[number]]
-        super().synced(mark)
+    def ack(self, number: int, until: float = math.inf) -> None:
+        super().ack(number, min(until, self._lasts[number]))
 
 
 class Renewal:
@@ -123,6 +122,7 @@ class HangingConsumer(Consumer[LockSession]):
     def __init__(self, chance: random.Random, ledger: LockLedger) -> None:
         super().__init__(chance, ledger)
         self._locks = ledger
+        #: The tag of each message that it has not acked.
         self._hung: dict[int, int] = {}
         self._renewals: dict[int, Renewal] = {}
         self._unsent: list[Renewal] = []
@@ -143,21 +143,20 @@ class HangingConsumer(Consumer[LockSession]):
         return self._session
 
     def react(self, session: LockSession, tag: int, number: int) -> bytes:
-        acks = {}
+        acked = []
+        self._hung[number] = tag
         choice = self.chance.random()
         if choice < 0.8:
-            acks[tag] = number
-        else:
-            self._hung[tag] = number
-            if choice < 0.9:
-                self._unsent.append(Renewal(session, tag, number, self._renewed))
+            acked.append(number)
+        elif choice < 0.9:
+            self._unsent.append(Renewal(session, tag, number, self._renewed))
         while self._renewed:
             renewal = self._renewed.pop()
-            if renewal.tag in self._hung and self.chance.random() < 0.7:
-                acks[renewal.tag] = self._hung.pop(renewal.tag)
-        for each in acks.values():
+            if self._hung.get(renewal.number) == renewal.tag and self.chance.random() < 0.7:
+                acked.append(renewal.number)
+        for each in acked:
             session.ack(each)
-        return b"".join(request("basic.ack", delivery_tag=each) for each in acks)
+        return b"".join(request("basic.ack", delivery_tag=self._hung.pop(each)) for each in acked)
 
     def publishes(self) -> Iterator[tuple[Awaited, bytes]]:
         for renewal in self._unsent:
@@ -180,9 +179,9 @@ class HangingConsumer(Consumer[LockSession]):
         """Return the messages that it hangs with: the consumer gets nothing before it has settled the overdue ones."""
         assert self._session is not None
         self._locks.ran_out += 1
-        for number in self._hung.values():
+        for number in self._hung:
             self._session.give_back(number)
-        frames = b"".join(request("basic.reject", delivery_tag=tag, requeue=True) for tag in self._hung)
+        frames = b"".join(request("basic.reject", delivery_tag=tag, requeue=True) for tag in self._hung.values())
         self._hung.clear()
         return frames
 

@@ -20,6 +20,8 @@ DELAY_S = 1.5
 LIMIT = 3
 #: The first delay of messages that have a limit, which they reach after a few rounds.
 FIRST_S = 0.1
+#: A delay that outlasts the test, also on a machine that takes seconds to start a broker.
+LONG_S = 3600.0
 
 
 class RetryLedger(Ledger):
@@ -39,6 +41,10 @@ class RetryLedger(Ledger):
         self.returns: dict[int, int] = {}
         self.not_before: dict[int, float] = {}
         self.waited: int = 0
+
+    def delay_s(self, returns: int) -> float:
+        """Return the delay after that number of returns."""
+        return min(self.first_s * 2.0 ** (returns - 1), DELAY_S)
 
     def session(self) -> "RetrySession":
         return RetrySession(self)
@@ -69,7 +75,38 @@ class RetrySession(Session):
         for number, at in mark.returned.items():
             returns = ledger.returns[number] = ledger.returns.get(number, 0) + 1
             if number not in self.held:
-                ledger.not_before[number] = at + min(ledger.first_s * 2.0 ** (returns - 1), DELAY_S)
+                ledger.not_before[number] = at + ledger.delay_s(returns)
+
+
+class LongDelayLedger(RetryLedger):
+    """A queue whose returned messages do not come back within the test."""
+
+    def __init__(self, queue: str, **arguments: object) -> None:
+        super().__init__(queue, LONG_S, **arguments)
+        self.returned: set[int] = set()
+
+    def delay_s(self, returns: int) -> float:
+        return LONG_S
+
+    @property
+    def awaited(self) -> set[int]:
+        return super().awaited - self.returned
+
+    def session(self) -> "LongDelaySession":
+        return LongDelaySession(self)
+
+    def is_tested(self) -> bool:
+        return bool(self.gone and self.not_before)
+
+
+class LongDelaySession(RetrySession):
+    """One consumer of a queue whose returned messages do not come back."""
+
+    ledger: LongDelayLedger
+
+    def give_back(self, number: int) -> None:
+        super().give_back(number)
+        self.ledger.returned.add(number)
 
 
 class LimitedLedger(RetryLedger):
@@ -118,10 +155,13 @@ class ReturningConsumer(Consumer[RetrySession]):
 def workloads(chance: random.Random) -> list[Workload]:
     """Return queues of each type, with and without a limit."""
     quorum = {"x-queue-type": longstr("quorum")}
+    unlimited = {"x-delivery-limit": Field("l", -1)}
     delaying = (
+        LongDelayLedger("delayed for long"),
+        LongDelayLedger("delayed for long quorum", **quorum, **unlimited),
         RetryLedger("retried"),
         RetryLedger("ranked", **{"x-max-priority": Field("I", 3)}),
-        RetryLedger("replicated", **quorum, **{"x-delivery-limit": Field("l", -1)}),
+        RetryLedger("replicated", **quorum, **unlimited),
     )
     made = [Workload([RawPublisher(chance, each), ReturningConsumer(chance, each)], [each]) for each in delaying]
     for ledger in (LimitedLedger("limited"), LimitedLedger("limited quorum", **quorum)):

@@ -12,7 +12,7 @@ from tests.crash.expiry import ExpiringLedger
 from tests.crash.last_values import LastValueLedger
 from tests.crash.ledger import Ledger, body
 from tests.crash.locks import TIMEOUT_S, LockLedger
-from tests.crash.returns import DELAY_S, FIRST_S, LIMIT, LimitedLedger
+from tests.crash.returns import DELAY_S, FIRST_S, LIMIT, LimitedLedger, LongDelayLedger
 
 
 class Clock:
@@ -164,6 +164,19 @@ def test_return_that_is_not_synced_promises_nothing(clock):
     session.give_back(1)
     deliver(ledger.session(), 1)
     assert settled(ledger) == []
+
+
+def test_message_with_a_long_delay_must_not_come_back_after_its_return_was_synced(clock):
+    ledger = LongDelayLedger("q")
+    publish(ledger)
+    session = ledger.session()
+    deliver(session, 1)
+    session.give_back(1)
+    sync(session)
+    assert settled(ledger) == []
+    clock.now += 60
+    deliver(ledger.session(), 1, redelivered=True)
+    assert settled(ledger) == ["message 1 is back 3540.000 s too early"]
 
 
 def test_delivery_after_more_returns_than_the_limit_is_wrong(clock):
@@ -336,6 +349,18 @@ def test_confirmed_renewal_prolongs_a_lock_unless_it_was_returned(clock, locked)
     assert settled(locked) == ["message 1 is delivered again 0.125 s before its lock runs out"]
 
 
+def test_late_ack_promises_nothing_when_the_message_has_returned(clock, locked):
+    session = locked.session()
+    deliver(session, 1)
+    session.ack(1)
+    mark = session.mark()
+    clock.now += TIMEOUT_S
+    deliver(session, 1, redelivered=True)
+    mark.confirmed()
+    deliver(locked.session(), 1, redelivered=True)
+    assert settled(locked) == []
+
+
 def test_ack_that_may_be_late_promises_nothing(clock, locked):
     session = locked.session()
     deliver(session, 1)
@@ -402,11 +427,17 @@ def test_older_value_after_the_ack_of_a_newer_one_is_wrong_if_the_ack_was_synced
 
 
 def test_delivery_before_the_delivery_time_is_wrong(clock):
-    ledger = TimedLedger(Script(0, 700, 0.9), "q")
+    ledger = TimedLedger(Script(0.4, 700, 0.9), "q")
     publish(ledger, 2, confirm=False)
     clock.now += 0.5
     deliver(ledger.session(), 1, 2)
     assert settled(ledger) == ["message 1 is delivered 200.0 ms before its time"]
+
+
+def test_message_whose_time_is_after_the_test_is_not_lost(clock):
+    ledger = TimedLedger(Script(0), "q")
+    publish(ledger)
+    assert settled(ledger) == []
 
 
 def test_attempts_repeat_recent_and_older_ids():
