@@ -7,8 +7,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-import pika
-
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import HEADER, METHOD
 from amqpbroker.wire.values import Field
@@ -272,7 +270,7 @@ class RawConsumer(Consumer[Session]):
 
 
 class SlowConsumer(RawConsumer):
-    """Has few messages at a time and pauses sometimes, so that others wait in the queue."""
+    """Consumer that has few messages at a time and pauses sometimes, so that others wait in the queue."""
 
     def __init__(self, chance: random.Random, ledger: Ledger) -> None:
         super().__init__(chance, ledger, prefetch=5)
@@ -281,75 +279,3 @@ class SlowConsumer(RawConsumer):
         if self.chance.random() < 0.05:
             time.sleep(0.05)
         return super().react(session, tag, number)
-
-
-class PairPublisher(CrashClient):
-    """Publishes to two queues in one transaction: both get a message, or neither."""
-
-    def __init__(self, chance: random.Random, one: Ledger, other: Ledger) -> None:
-        super().__init__(chance)
-        self.ledgers = (one, other)
-
-    def work(self, port: int) -> None:
-        with LoadClient(port) as client:
-            for ledger in self.ledgers:
-                ledger.declare(client)
-            client.call("tx.select", "tx.select-ok")
-            self.working.set()
-            while True:
-                numbers: list[int] = []
-                for _ in range(self.chance.randint(1, 3)):
-                    # Both ledgers record the pair before either message is sent: a send may fail, and the numbers stay
-                    # equal.
-                    pair = [(ledger.queue, *ledger.publish()) for ledger in self.ledgers]
-                    for queue, _, data in pair:
-                        client.send(published(queue, data, delivery_mode=2))
-                    numbers.append(pair[0][1])
-                client.call("tx.commit", "tx.commit-ok")
-                for ledger in self.ledgers:
-                    ledger.confirmed.update(numbers)
-                time.sleep(0.001 * self.chance.randint(0, 5))
-
-
-# --- pika -------------------------------------------------------------------------------------------------------------
-
-
-class PikaPublisher(LedgerClient):
-    """Waits for each confirm."""
-
-    def work(self, port: int) -> None:
-        channel = _pika_channel(port)
-        channel.queue_declare(self.ledger.queue, durable=True)
-        channel.confirm_delivery()
-        self.working.set()
-        while True:
-            number, data = self.ledger.publish()
-            channel.basic_publish("", self.ledger.queue, data, pika.BasicProperties(delivery_mode=2), mandatory=True)
-            self.ledger.confirm(number)
-
-
-class PikaConsumer(LedgerClient):
-    """Acks in transactions."""
-
-    def work(self, port: int) -> None:
-        channel = _pika_channel(port)
-        channel.queue_declare(self.ledger.queue, durable=True)
-        channel.basic_qos(prefetch_count=50)
-        channel.tx_select()
-        session = self.ledger.session()
-        self.working.set()
-        until = 1
-        for method, _, data in channel.consume(self.ledger.queue):
-            session.ack(session.delivered(data, method.redelivered))
-            channel.basic_ack(method.delivery_tag)
-            until -= 1
-            if not until:
-                until = self.chance.randint(1, 10)
-                mark = session.mark()
-                channel.tx_commit()
-                mark.confirmed()
-
-
-def _pika_channel(port: int) -> Any:
-    parameters = pika.ConnectionParameters("127.0.0.1", port, blocked_connection_timeout=JOIN_TIMEOUT_S)
-    return pika.BlockingConnection(parameters).channel()

@@ -129,13 +129,6 @@ class Ledger:
         return ""
 
 
-class UnreadLedger(Ledger):
-    """A queue without a consumer before the drain."""
-
-    def is_tested(self) -> bool:
-        return bool(self.confirmed)
-
-
 class Session:
     """One consumer, from basic.consume to the end of its connection."""
 

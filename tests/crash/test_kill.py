@@ -2,7 +2,8 @@
 
 Data in the kernel survives SIGKILL, so this test covers answers, writes and recovery under load. Files that lose
 unsynced data test that confirmed messages are also synced (tests/store/test_persistence.py). `ledger.py` defines the
-promises. `make crash` runs 50 rounds, or ROUNDS=n; SEED=n varies times and sizes.
+promises of each queue, and the files of the extensions define more. `make crash` runs 50 rounds, or ROUNDS=n; SEED=n
+varies times and sizes.
 """
 
 import logging
@@ -19,17 +20,9 @@ from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
 from amqpbroker.wire.values import longstr
-from tests.crash import delivery_times, duplicates, expiry, last_values, locks, returns
-from tests.crash.clients import (
-    PairPublisher,
-    PikaConsumer,
-    PikaPublisher,
-    RawConsumer,
-    RawPublisher,
-    Workload,
-    events_of,
-)
-from tests.crash.ledger import Ledger, UnreadLedger
+from tests.crash import delivery_times, duplicates, expiry, last_values, locks, pairs, pika_clients, returns
+from tests.crash.clients import RawConsumer, RawPublisher, Workload, events_of
+from tests.crash.ledger import Ledger
 from tests.crash.returns import DELAY_S
 from tests.load.client import LoadClient, request
 from tests.process import ENVIRONMENT, PATIENCE_S, BrokerProcess
@@ -57,9 +50,12 @@ class Rounds:
         self.starts = 0
         lock_ledgers = locks.ledgers()
         self.hung = [locks.HungConsumer(self.chance, ledger) for ledger in lock_ledgers]
-        self.pair = (UnreadLedger("one"), UnreadLedger("other"))
+        self.pair = pairs.workload(self.chance)
         self.workloads = [
-            *self.plain_workloads(),
+            self.pair,
+            pika_clients.workload(self.chance),
+            self.plain_workload(Ledger("classic")),
+            self.plain_workload(Ledger("quorum", **{"x-queue-type": longstr("quorum")})),
             *returns.workloads(self.chance),
             *duplicates.workloads(self.chance),
             *[locks.workload(self.chance, ledger) for ledger in lock_ledgers],
@@ -69,16 +65,9 @@ class Rounds:
         ]
         self.ledgers = [ledger for each in self.workloads for ledger in each.ledgers]
 
-    def plain_workloads(self):
-        """Return queues without extensions."""
-        made = [Workload([PairPublisher(self.chance, *self.pair)], self.pair)]
-        pika_ledger = Ledger("pika")
-        pika_clients = [PikaPublisher(self.chance, pika_ledger), PikaConsumer(self.chance, pika_ledger)]
-        made.append(Workload(pika_clients, [pika_ledger]))
-        for ledger in (Ledger("classic"), Ledger("quorum", **{"x-queue-type": longstr("quorum")})):
-            clients = [RawPublisher(self.chance, ledger), RawConsumer(self.chance, ledger)]
-            made.append(Workload(clients, [ledger]))
-        return made
+    def plain_workload(self, ledger):
+        """Return a queue without extensions."""
+        return Workload([RawPublisher(self.chance, ledger), RawConsumer(self.chance, ledger)], [ledger])
 
     def chosen(self):
         """Return the clients of a round in a random order: of half of the workloads, and first of untested ones."""
@@ -180,6 +169,6 @@ def test_confirmed_messages_are_never_lost_and_synced_acks_never_undone(tmp_path
         print(ledger.counts())
     wrong = [text for ledger in rounds.ledgers for text in ledger.wrong]
     assert wrong == []
-    one, other = rounds.pair
+    one, other = rounds.pair.ledgers
     assert one.drained == other.drained
     assert rounds.untested() == []
