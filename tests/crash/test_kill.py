@@ -116,18 +116,26 @@ class Rounds:
             time.sleep(DELAY_S)  # no message is delayed any more
             assert [client.join() for client in self.hung] == [None] * len(self.hung)
             for ledger in self.ledgers:
-                with LoadClient(broker.port) as client:
-                    left = client.depth(ledger.queue)
-                    session = ledger.session()
-                    client.send(request("basic.consume", queue=ledger.queue, no_ack=True))
-                    events = events_of(client)
-                    assert next(events).name == "basic.consume-ok"
-                    for _ in range(left):
-                        event = next(events)
-                        ledger.drained.add(session.delivered(event.body, event.arguments["redelivered"]))
-                    client.close()
+                self.drain_queue(broker, ledger)
         with self.broker() as broker, LoadClient(broker.port) as client:
             assert [client.depth(ledger.queue) for ledger in self.ledgers] == [0] * len(self.ledgers)
+
+    def drain_queue(self, broker, ledger):
+        with LoadClient(broker.port) as client:
+            left = client.depth(ledger.queue)
+            session = ledger.session()
+            client.send(request("basic.consume", queue=ledger.queue, no_ack=True))
+            events = events_of(client)
+            assert next(events).name == "basic.consume-ok"
+            client.socket.settimeout(PATIENCE_S)
+            for number in range(left):
+                try:
+                    event = next(events)
+                except TimeoutError:
+                    ledger.wrong.append(f"{ledger.queue}: only {number} of {left} messages are delivered")
+                    return
+                ledger.drained.add(session.delivered(event.body, event.arguments["redelivered"]))
+            client.close()
 
     def untested(self):
         """Return the queues that have not had enough traffic for meaningful results."""
