@@ -19,7 +19,7 @@ from tests.load.client import request
 DELAY_S = 1.5
 LIMIT = 3
 #: The first delay of messages that have a limit, which they reach after a few rounds.
-FIRST_S = 0.1
+FIRST_S = 0.04
 #: A delay that outlasts the test, also on a machine that takes seconds to start a broker.
 LONG_S = 3600.0
 
