@@ -4,38 +4,41 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import pika
+from collections.abc import Iterable, Iterator
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from amqpbroker.wire import methods
 from amqpbroker.wire.frames import HEADER, METHOD
 from amqpbroker.wire.values import Field
-from tests.crash.ledger import Ledger, Mark, Session
+from tests.crash.ledger import Ledger, Session
 from tests.harness import published
 from tests.load.client import LoadClient, request
 
 #: Maximum number of confirms that a pipelining publisher does not wait for.
 WINDOW = 500
-#: Maximum number of queued messages; publishers wait for their consumers beyond it.
-BACKLOG = 3_000
 PREFETCH = 200
+MARKERS = "markers"
+#: Time between two looks at the length of a queue that was full.
+POLL_S = 0.02
 
 JOIN_TIMEOUT_S = 60.0
 
 
 class CrashClient(ABC):
-    """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception."""
+    """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception.
+
+    working: set when the client is connected and its queue is declared, and when its run has ended.
+    """
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
+        self.working = threading.Event()
         self._thread = threading.Thread()
         self._error: Exception | None = None
 
     def start(self, port: int) -> None:
         self._error = None
+        self.working.clear()
         self._thread = threading.Thread(target=self._run, args=(port,), name=type(self).__name__, daemon=True)
         self._thread.start()
 
@@ -52,10 +55,12 @@ class CrashClient(ABC):
             self.work(port)
         except Exception as error:
             self._error = error
+        finally:
+            self.working.set()
 
     @abstractmethod
     def work(self, port: int) -> None:
-        """Work until the connection breaks."""
+        """Work until the connection breaks. Sets `working`."""
 
 
 class LedgerClient(CrashClient):
@@ -64,6 +69,17 @@ class LedgerClient(CrashClient):
     def __init__(self, chance: random.Random, ledger: Ledger) -> None:
         super().__init__(chance)
         self.ledger = ledger
+
+
+class Workload(NamedTuple):
+    """Clients that run together, and their ledgers. A ledger follows those whose messages go to its queue."""
+
+    clients: list[CrashClient]
+    ledgers: list[Ledger]
+
+    def is_tested(self) -> bool:
+        """Return whether enough has happened for meaningful results."""
+        return all(ledger.is_tested() for ledger in self.ledgers)
 
 
 class Event(NamedTuple):
@@ -76,26 +92,32 @@ class Event(NamedTuple):
 
 def events_of(client: LoadClient) -> Iterator[Event]:
     """Yield received methods until the broker has ended, then raise ConnectionError."""
-    delivery: Event | None = None
+    content: Event | None = None
     left = 0
     parts: list[bytes] = []
     for kind, payload in client.frames():
         if kind == METHOD:
             method = methods.METHODS[int.from_bytes(payload[:4], "big")]
             event = Event(method.name, methods.decode(method, payload), b"")
-            if method.name != "basic.deliver":
+            if method.name not in ("basic.deliver", "basic.return"):
                 yield event
                 continue
-            delivery, parts = event, []
+            content, parts = event, []
         elif kind == HEADER:
             left = int.from_bytes(payload[4:12], "big")
         else:
             left -= len(payload)
             parts.append(payload)
         if kind != METHOD and not left:
-            assert delivery is not None
-            yield delivery._replace(body=b"".join(parts))
+            assert content is not None
+            yield content._replace(body=b"".join(parts))
     raise ConnectionError("the broker has ended")
+
+
+def confirmed_tags(event: Event, unconfirmed: Iterable[int]) -> list[int]:
+    """Return the tags of the publishes that a confirm is for."""
+    last: int = event.arguments["delivery_tag"]
+    return [tag for tag in unconfirmed if tag <= last] if event.arguments["multiple"] else [last]
 
 
 # --- a pipelining client on a socket --------------------------------------------------------------------------------
@@ -107,195 +129,153 @@ class RawPublisher(LedgerClient):
     def work(self, port: int) -> None:
         ledger = self.ledger
         with LoadClient(port) as client:
-            client.declare(ledger.queue, durable=True, arguments=ledger.arguments)
+            ledger.declare(client)
             client.call("confirm.select", "confirm.select-ok")
-            base = ledger.sent
-            unconfirmed: deque[int] = deque()
+            self.working.set()
+            tag = 0
+            unconfirmed: dict[int, int] = {}
+            free = ledger.backlog
             events = events_of(client)
             while True:
-                if len(unconfirmed) < WINDOW and ledger.backlog < BACKLOG + WINDOW:
+                if len(unconfirmed) < WINDOW and free > 0:
                     burst = []
                     for _ in range(self.chance.randint(1, 60)):
-                        number, data = ledger.publish()
-                        unconfirmed.append(number)
-                        burst.append(published(ledger.queue, data, delivery_mode=2))
+                        tag += 1
+                        unconfirmed[tag], frames = self._message()
+                        burst.append(frames)
+                    free -= len(burst)
                     client.send(b"".join(burst))
                     if len(unconfirmed) < WINDOW // 2:
                         continue
                 if not unconfirmed:
                     # Nothing arrives until the consumer has received something.
-                    time.sleep(0.002)
-                    client.depth(ledger.queue)
+                    time.sleep(POLL_S)
+                    free = ledger.backlog - client.depth(ledger.queue)
                     continue
                 event = next(events)
                 assert event.name == "basic.ack", event
-                last = base + event.arguments["delivery_tag"]
-                if event.arguments["multiple"]:
-                    while unconfirmed and unconfirmed[0] <= last:
-                        ledger.confirmed.add(unconfirmed.popleft())
-                else:
-                    unconfirmed.remove(last)
-                    ledger.confirmed.add(last)
+                for each in confirmed_tags(event, unconfirmed):
+                    ledger.confirm(unconfirmed.pop(each))
+
+    def _message(self) -> tuple[int, bytes]:
+        """Return the next message's number and frames."""
+        ledger = self.ledger
+        number, data = ledger.publish()
+        return number, published(ledger.queue, data, ledger.exchange, delivery_mode=2, **ledger.properties(number))
 
 
-class RawConsumer(LedgerClient):
-    """Acks one by one and in batches, leaves some for later, and syncs the acks by confirmed publishes."""
+class Awaited(Protocol):
+    """A publish of a consumer, such as a mark."""
 
-    def __init__(self, chance: random.Random, ledger: Ledger, markers: str) -> None:
-        super().__init__(chance, ledger)
-        self.markers = markers
+    def confirmed(self) -> None:
+        """Called when the publish is confirmed."""
+
+
+S = TypeVar("S", bound=Session)
+
+
+class Consumer(LedgerClient, Generic[S]):
+    """Consumes from the queue, and syncs what it does by confirmed publishes.
+
+    marked: probability that a publish follows the frames that react to a delivery.
+    """
+
+    marked = 1.0
+    prefetch = PREFETCH
+    capabilities: tuple[str, ...] = ()
 
     def work(self, port: int) -> None:
-        ledger, chance = self.ledger, self.chance
-        with LoadClient(port) as client:
-            client.declare(ledger.queue, durable=True, arguments=ledger.arguments)
-            client.declare(self.markers, durable=True, arguments={"x-max-length": Field("I", 10)})
+        with LoadClient(port, capabilities=self.capabilities) as client:
+            self.ledger.declare(client)
+            client.declare(MARKERS, durable=True, arguments={"x-max-length": Field("I", 10)})
             client.call("confirm.select", "confirm.select-ok")
-            client.call("basic.qos", "basic.qos-ok", prefetch_count=PREFETCH)
-            session = ledger.session()
-            client.send(request("basic.consume", queue=ledger.queue, consumer_tag="c"))
-            unacked: dict[int, int] = {}
-            marks: deque[Mark] = deque()
-            marked = 0
-            until = chance.randint(1, 60)
+            client.call("basic.qos", "basic.qos-ok", prefetch_count=self.prefetch)
+            session = self.session()
+            client.send(request("basic.consume", queue=self.ledger.queue, consumer_tag="c"))
+            self.working.set()
+            awaited: dict[int, Awaited] = {}
+            publish = 0
             for event in events_of(client):
                 if event.name == "basic.ack":
-                    while marks and marked < event.arguments["delivery_tag"]:
-                        marks.popleft().synced()
-                        marked += 1
-                if event.name != "basic.deliver":
-                    assert event.name in ("basic.ack", "basic.consume-ok"), event
-                    continue
-                number = session.delivered(event.body, event.arguments["redelivered"])
-                unacked[event.arguments["delivery_tag"]] = number
-                until -= 1
-                if until > 0 and len(unacked) < PREFETCH:
-                    continue
-                until = chance.randint(1, 60)
-                client.send(self._acks(session, unacked))
-                marks.append(session.mark())
-                client.send(published(self.markers, b"marker", delivery_mode=2))
+                    for each in confirmed_tags(event, awaited):
+                        awaited.pop(each).confirmed()
+                elif event.name == "basic.deliver":
+                    number = session.delivered(event.body, event.arguments["redelivered"])
+                    frames = self.react(session, event.arguments["delivery_tag"], number)
+                    client.send(frames)
+                    if frames and self.chance.random() < self.marked:
+                        publish += 1
+                        awaited[publish] = session.mark()
+                        client.send(published(MARKERS, b"marker", delivery_mode=2))
+                elif event.name != "basic.consume-ok":
+                    client.send(self.happened(event))
+                for made, frames in self.publishes():
+                    publish += 1
+                    awaited[publish] = made
+                    client.send(frames)
+
+    @abstractmethod
+    def session(self) -> S:
+        """Begin a session."""
+
+    @abstractmethod
+    def react(self, session: S, tag: int, number: int) -> bytes:
+        """Return the frames that follow a delivery, and record them in the session."""
+
+    def happened(self, event: Event) -> bytes:
+        """Return the frames that answer another method."""
+        raise AssertionError(event)
+
+    def publishes(self) -> Iterator[tuple[Awaited, bytes]]:
+        """Yield further messages to publish."""
+        yield from ()
+
+
+class RawConsumer(Consumer[Session]):
+    """Acks one by one and in batches, and leaves some for later."""
+
+    def __init__(self, chance: random.Random, ledger: Ledger, prefetch: int = PREFETCH) -> None:
+        super().__init__(chance, ledger)
+        self.prefetch = prefetch
+        self._until = 0
+        self._unacked: dict[int, int] = {}
+
+    def session(self) -> Session:
+        self._until = self.chance.randint(1, 60)
+        self._unacked.clear()
+        return self.ledger.session()
+
+    def react(self, session: Session, tag: int, number: int) -> bytes:
+        self._unacked[tag] = number
+        self._until -= 1
+        if self._until > 0 and len(self._unacked) < self.prefetch:
+            return b""
+        self._until = self.chance.randint(1, 60)
+        return self._acks(session, self._unacked)
 
     def _acks(self, session: Session, unacked: dict[int, int]) -> bytes:
         """Return ack frames, and record them in the ledger and in `unacked`."""
         tags = list(unacked)
         if self.chance.random() < 0.5:
-            kept = self.chance.randrange(len(tags)) if len(tags) < PREFETCH else 0
+            kept = self.chance.randrange(len(tags)) if len(tags) < self.prefetch else 0
             tags = tags[: len(tags) - kept]
             for tag in tags:
                 session.ack(unacked.pop(tag))
             return request("basic.ack", delivery_tag=tags[-1], multiple=True)
-        if len(tags) < PREFETCH:
+        if len(tags) < self.prefetch:
             tags = [tag for tag in tags if self.chance.random() < 0.9]
         for tag in tags:
             session.ack(unacked.pop(tag))
         return b"".join(request("basic.ack", delivery_tag=tag) for tag in tags)
 
 
-class ReturningConsumer(LedgerClient):
-    """Rejects some messages, which the queue delays, and acks the others; syncs both by confirmed publishes."""
+class SlowConsumer(RawConsumer):
+    """Consumer that has few messages at a time and pauses sometimes, so that others wait in the queue."""
 
-    def __init__(self, chance: random.Random, ledger: Ledger, markers: str) -> None:
-        super().__init__(chance, ledger)
-        self.markers = markers
+    def __init__(self, chance: random.Random, ledger: Ledger) -> None:
+        super().__init__(chance, ledger, prefetch=5)
 
-    def work(self, port: int) -> None:
-        ledger, chance = self.ledger, self.chance
-        with LoadClient(port) as client:
-            client.declare(ledger.queue, durable=True, arguments=ledger.arguments)
-            client.declare(self.markers, durable=True, arguments={"x-max-length": Field("I", 10)})
-            client.call("confirm.select", "confirm.select-ok")
-            client.call("basic.qos", "basic.qos-ok", prefetch_count=PREFETCH)
-            session = ledger.session()
-            client.send(request("basic.consume", queue=ledger.queue, consumer_tag="c"))
-            marks: deque[Mark] = deque()
-            marked = 0
-            for event in events_of(client):
-                if event.name == "basic.ack":
-                    while marks and marked < event.arguments["delivery_tag"]:
-                        marks.popleft().synced()
-                        marked += 1
-                if event.name != "basic.deliver":
-                    continue
-                number, tag = (
-                    session.delivered(event.body, event.arguments["redelivered"]),
-                    event.arguments["delivery_tag"],
-                )
-                if chance.random() < 0.3:
-                    session.give_back(number)
-                    client.send(request("basic.reject", delivery_tag=tag, requeue=True))
-                else:
-                    session.ack(number)
-                    client.send(request("basic.ack", delivery_tag=tag))
-                if chance.random() < 0.1:
-                    marks.append(session.mark())
-                    client.send(published(self.markers, b"marker", delivery_mode=2))
-
-
-class PairPublisher(CrashClient):
-    """Publishes to two queues in one transaction: both get a message, or neither."""
-
-    def __init__(self, chance: random.Random, one: Ledger, other: Ledger) -> None:
-        super().__init__(chance)
-        self.ledgers = (one, other)
-
-    def work(self, port: int) -> None:
-        with LoadClient(port) as client:
-            for ledger in self.ledgers:
-                client.declare(ledger.queue, durable=True)
-            client.call("tx.select", "tx.select-ok")
-            while True:
-                numbers: list[int] = []
-                for _ in range(self.chance.randint(1, 3)):
-                    # Both ledgers record the pair before either message is sent: a send may fail, and the numbers stay
-                    # equal.
-                    pair = [(ledger.queue, *ledger.publish()) for ledger in self.ledgers]
-                    for queue, _, data in pair:
-                        client.send(published(queue, data, delivery_mode=2))
-                    numbers.append(pair[0][1])
-                client.call("tx.commit", "tx.commit-ok")
-                for ledger in self.ledgers:
-                    ledger.confirmed.update(numbers)
-                time.sleep(0.001 * self.chance.randint(0, 5))
-
-
-# --- pika -------------------------------------------------------------------------------------------------------------
-
-
-class PikaPublisher(LedgerClient):
-    """Waits for each confirm."""
-
-    def work(self, port: int) -> None:
-        channel = _pika_channel(port)
-        channel.queue_declare(self.ledger.queue, durable=True)
-        channel.confirm_delivery()
-        while True:
-            number, data = self.ledger.publish()
-            channel.basic_publish("", self.ledger.queue, data, pika.BasicProperties(delivery_mode=2), mandatory=True)
-            self.ledger.confirmed.add(number)
-
-
-class PikaConsumer(LedgerClient):
-    """Acks in transactions."""
-
-    def work(self, port: int) -> None:
-        channel = _pika_channel(port)
-        channel.queue_declare(self.ledger.queue, durable=True)
-        channel.basic_qos(prefetch_count=50)
-        channel.tx_select()
-        session = self.ledger.session()
-        until = 1
-        for method, _, data in channel.consume(self.ledger.queue):
-            session.ack(session.delivered(data, method.redelivered))
-            channel.basic_ack(method.delivery_tag)
-            until -= 1
-            if not until:
-                until = self.chance.randint(1, 10)
-                mark = session.mark()
-                channel.tx_commit()
-                mark.synced()
-
-
-def _pika_channel(port: int) -> Any:
-    parameters = pika.ConnectionParameters("127.0.0.1", port, blocked_connection_timeout=JOIN_TIMEOUT_S)
-    return pika.BlockingConnection(parameters).channel()
+    def react(self, session: Session, tag: int, number: int) -> bytes:
+        if self.chance.random() < 0.05:
+            time.sleep(0.05)
+        return super().react(session, tag, number)

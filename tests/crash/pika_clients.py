@@ -1,0 +1,56 @@
+"""Clients that use pika: one waits for each confirm, the other acks in transactions."""
+
+import random
+from typing import Any
+
+import pika
+
+from tests.crash.clients import JOIN_TIMEOUT_S, LedgerClient, Workload
+from tests.crash.ledger import Ledger
+
+
+class PikaPublisher(LedgerClient):
+    """Waits for each confirm."""
+
+    def work(self, port: int) -> None:
+        channel = _pika_channel(port)
+        channel.queue_declare(self.ledger.queue, durable=True)
+        channel.confirm_delivery()
+        self.working.set()
+        while True:
+            number, data = self.ledger.publish()
+            channel.basic_publish("", self.ledger.queue, data, pika.BasicProperties(delivery_mode=2), mandatory=True)
+            self.ledger.confirm(number)
+
+
+class PikaConsumer(LedgerClient):
+    """Acks in transactions."""
+
+    def work(self, port: int) -> None:
+        channel = _pika_channel(port)
+        channel.queue_declare(self.ledger.queue, durable=True)
+        channel.basic_qos(prefetch_count=50)
+        channel.tx_select()
+        session = self.ledger.session()
+        self.working.set()
+        until = 1
+        for method, _, data in channel.consume(self.ledger.queue):
+            session.ack(session.delivered(data, method.redelivered))
+            channel.basic_ack(method.delivery_tag)
+            until -= 1
+            if not until:
+                until = self.chance.randint(1, 10)
+                mark = session.mark()
+                channel.tx_commit()
+                mark.confirmed()
+
+
+def _pika_channel(port: int) -> Any:
+    parameters = pika.ConnectionParameters("127.0.0.1", port, blocked_connection_timeout=JOIN_TIMEOUT_S)
+    return pika.BlockingConnection(parameters).channel()
+
+
+def workload(chance: random.Random) -> Workload:
+    """Return a queue with a publisher and a consumer."""
+    ledger = Ledger("pika")
+    return Workload([PikaPublisher(chance, ledger), PikaConsumer(chance, ledger)], [ledger])
