@@ -52,6 +52,8 @@ DRIVEN = {
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
     "config.bounds.releases": "delayed",
+    "config.bounds.expiries": "expiration anywhere quorum",
+    "broker.queues.expiry.BEHIND": "expiration anywhere quorum",
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
     "broker.queues.ledger.LEAVING_BYTES": "dropped at once",

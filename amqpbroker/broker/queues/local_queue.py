@@ -67,7 +67,7 @@ class LocalQueue(Queue):
         super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
         self.vhost: Host = vhost
         self.clock = vhost.clock
-        compat, releases = vhost.config.compat, vhost.config.bounds.releases
+        compat, bounds = vhost.config.compat, vhost.config.bounds
         self.store: Store = vhost.store if durable else UNSTORED
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
@@ -75,7 +75,7 @@ class LocalQueue(Queue):
         self.ready: ReadyLine = self._new_line(parts.line(settings.max_priority, compat, pager))
         self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
         self.outstanding: Outstanding = self._new_outstanding()
-        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
+        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings, bounds.expiries)
         self.offering: Offering = parts.offering(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
         )
@@ -84,7 +84,7 @@ class LocalQueue(Queue):
             settings,
             compat,
             self.clock,
-            releases,
+            bounds.releases,
             pager,
             self.offering,
             self.outstanding,
@@ -256,6 +256,9 @@ class LocalQueue(Queue):
         self.touch()
         waited = self.ready.count
         entry = self.offering.take_head()
+        if entry is None and self.expiry.is_behind:
+            self.expiry.expire_all()
+            entry = self.offering.take_head()
         if entry is None:
             self.got_empty += 1
         else:
@@ -324,7 +327,7 @@ class LocalQueue(Queue):
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
         store = self.vhost.store
-        self.expiry.expire()
+        self.expiry.expire_all()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
