@@ -166,7 +166,7 @@ class Expiry:
     def _expire_before(self, deadlines: Deadlines, limit: int) -> bool:
         """Remove messages with a smaller item (`deadline_item`) than `limit`, in the order of their deadlines.
 
-        Those that exceed the number or the size for one iteration remain. Return whether there are none.
+        Messages that exceed the number or the size for one iteration remain. Return whether there are none.
         """
         most = BEHIND if self.is_behind else self._most
         expired: list[Entry] = []

@@ -94,7 +94,7 @@ class LocalQueue(Queue):
         )
         self.schedule: Schedule | None = None
         self._apply_schedule(settings)
-        if settings.expires_anywhere:
+        if self._changes_anywhere(settings):
             self.ready.divide(pager or self._pages())
         self._limited: bool = not settings.plain
         self._expires_late: bool = kind.expires_late
@@ -117,6 +117,10 @@ class LocalQueue(Queue):
     def _new_line(self, line: ReadyLine) -> ReadyLine:
         """Return the ready line, made of that of the queue's kind."""
         return line
+
+    def _changes_anywhere(self, settings: QueueSettings) -> bool:
+        """Return whether messages enter or leave the line anywhere. Delayed ones enter it at their old places."""
+        return settings.expires_anywhere or (settings.delivery_time_header is not None and self.ready.returns_in_place)
 
     def _new_outstanding(self) -> Outstanding:
         return Outstanding(counts_holders=self.kind.counts_holders)
@@ -423,7 +427,7 @@ class LocalQueue(Queue):
         self._limited = not settings.plain
         self._apply_schedule(settings)
         self.ledger.apply(settings)
-        if settings.expires_anywhere:
+        if self._changes_anywhere(settings):
             self.ready.divide(self._pages())
         self.expiry.apply(settings)
         self.returns.apply(settings)
