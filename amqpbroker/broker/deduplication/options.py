@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from amqpbroker import errors
+from amqpbroker.broker.publishing.choices import choice, header_name
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
-from amqpbroker.broker.queues.choices import choice, header_name
 from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table
 

@@ -20,8 +20,8 @@ from amqpbroker.broker.policies.policy_keys import (
     is_text,
     operators,
 )
+from amqpbroker.broker.publishing.choices import choice
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS, expiry_problem
-from amqpbroker.broker.queues.choices import choice
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.retry_delay import DISABLED, TYPES
 from amqpbroker.compat import Compat

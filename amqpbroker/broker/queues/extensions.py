@@ -9,6 +9,7 @@ from typing import Final
 
 from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
+from amqpbroker.broker.publishing.choices import MAX_NAME_BYTES, choice, header_name
 from amqpbroker.broker.queues.arguments import (
     Argument,
     Setting,
@@ -17,7 +18,6 @@ from amqpbroker.broker.queues.arguments import (
     timeout_action,
     timeout_renew,
 )
-from amqpbroker.broker.queues.choices import MAX_NAME_BYTES, choice, header_name
 from amqpbroker.broker.queues.last_value import CHECKS as LAST_VALUE_CHECKS
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.settings import ANY, HEAD

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
 from amqpbroker.broker.deduplication.options import Check as Check
-from amqpbroker.broker.queues.choices import choice, header_name
+from amqpbroker.broker.publishing.choices import choice, header_name
 from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table
 

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.queues.choices import choice, header_name
+from amqpbroker.broker.publishing.choices import choice, header_name
 from amqpbroker.wire.values import Field, longstr
 
 
