@@ -14,6 +14,7 @@ class Bounds:
     the channels of a vhost cache together, before a channel with more than `few_routes` drops its own.
     returns: returned copies that are collected while the disk is stuck, before each is kept only once.
     releases: messages that a delayed exchange releases in one event loop iteration.
+    expiries: messages of a queue, expired at any position, that are removed in one event loop iteration.
     unswept_bytes: delayed messages that come in before a delayed exchange looks which of its messages can leave memory.
     segment_bytes: size from which the journal begins another segment.
     guesses: pairs of user and address whose failed logins are remembered.
@@ -54,6 +55,7 @@ class Bounds:
     all_routes: int = 131_072
     returns: int = 20_000
     releases: int = 1000
+    expiries: int = 250
     unswept_bytes: int = 4 * 1024 * 1024
     segment_bytes: int = 64 * 1024 * 1024
     guesses: int = 10_000

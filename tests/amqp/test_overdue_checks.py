@@ -470,9 +470,13 @@ def test_rolled_back_ack_counts_the_time_since_the_delivery() -> None:
         ("x-consumer-timeout", Field("I", 0), "the timeout must be an integer from 1 to 315360000000 (milliseconds)"),
         ("x-consumer-timeout", Field("I", -1), "the timeout must be an integer from 1 to 315360000000 (milliseconds)"),
         ("x-consumer-timeout", longstr("10"), "the timeout must be an integer from 1 to 315360000000 (milliseconds)"),
-        ("x-consumer-timeout-action", longstr("x"), "the value must be a string, one of: return, cancel, close"),
-        ("x-consumer-timeout-action", Field("I", 1), "the value must be a string, one of: return, cancel, close"),
-        ("x-consumer-timeout-renew", longstr("x"), "the value must be a string, one of: heartbeat, none"),
+        ("x-consumer-timeout-action", longstr("x"), "expected 'return', 'cancel' or 'close', got 'x'"),
+        (
+            "x-consumer-timeout-action",
+            Field("I", 1),
+            "expected 'return', 'cancel' or 'close' as a string, got signedint",
+        ),
+        ("x-consumer-timeout-renew", longstr("x"), "expected 'heartbeat' or 'none', got 'x'"),
     ],
 )
 @pytest.mark.parametrize("kind", [CLASSIC, QUORUM], ids=["classic", "quorum"])

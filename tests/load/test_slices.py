@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from amqpbroker.wire.values import longstr
+from tests.harness import published
 from tests.load.client import LoadClient, request
 from tests.load.load import beside, p99, round_trips_ms
 from tests.process import BrokerProcess
@@ -15,6 +17,8 @@ from tests.slowness import slowness
 pytestmark = pytest.mark.alone
 
 DECLARATIONS = 20_000
+EXPIRING = 50_000
+TTL_MS = 10_000
 BINDINGS = 100_000
 BATCH = 500
 #: Maximum latency of other clients' messages meanwhile, on the reference machine; and number of attempts, as other
@@ -94,6 +98,41 @@ def test_other_clients_are_served_during_a_deletion_with_many_bindings(broker, w
 
             with beside(delete) as going_on:
                 took = round_trips_ms(broker, going_on, at_least=1)
+        print(f"{len(took)} messages, p99 {p99(took):.2f} ms, longest {took[-1]:.2f} ms")
+        if took[-1] < P99_MS * slowness():
+            return
+    pytest.fail(f"the longest of {len(took)} messages of others took {took[-1]:.1f} ms")
+
+
+@pytest.mark.parametrize("durable", [False, True], ids=["transient", "durable"])
+def test_other_clients_are_served_while_many_messages_expire_behind_another(broker, durable):
+    arguments = {
+        "x-message-ttl-mode": longstr("any"),
+        "x-dead-letter-exchange": longstr(""),
+        "x-dead-letter-routing-key": longstr("dead"),
+    }
+    for _ in range(ATTEMPTS):
+        with LoadClient(broker.port) as client:
+            client.call("queue.declare", "queue.declare-ok", queue="dead", durable=durable)
+            client.call("queue.declare", "queue.declare-ok", queue="many", durable=durable, arguments=arguments)
+            kept = 2 if durable else 1
+            client.send(published("many", b"stays", delivery_mode=kept))
+            # They expire together, after the last one was published.
+            expires_at = time.monotonic() + TTL_MS / 1000
+            for _ in range(0, EXPIRING, BATCH):
+                left_ms = int((expires_at - time.monotonic()) * 1000)
+                client.send(published("many", b"x", delivery_mode=kept, expiration=str(max(left_ms, 0))) * BATCH)
+            assert client.depth("many") > EXPIRING // 2
+
+            def expire(client=client):
+                while client.depth("many") > 1:
+                    time.sleep(BEFORE_S)
+
+            with beside(expire) as going_on:
+                took = round_trips_ms(broker, going_on, at_least=1)
+            assert client.depth("dead") == EXPIRING
+            for queue in "many", "dead":
+                client.call("queue.delete", "queue.delete-ok", queue=queue)
         print(f"{len(took)} messages, p99 {p99(took):.2f} ms, longest {took[-1]:.2f} ms")
         if took[-1] < P99_MS * slowness():
             return

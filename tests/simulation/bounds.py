@@ -12,6 +12,7 @@ LOWERED = {
     "all_routes": (1, 8),
     "returns": (1, 5, 40),
     "releases": (1, 3),
+    "expiries": (1, 3),
     "unswept_bytes": (100, 5_000),
     "segment_bytes": (500, 5_000, 100_000),
     "batch_bytes": (200, 3_000),

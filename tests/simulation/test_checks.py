@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from anyio._backends._asyncio import _task_states
 
+from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
 from tests.simulation.broker_process import DIRECTORY
@@ -176,6 +177,17 @@ def test_too_much_output_in_one_iteration_is_found(world):
     shares.begin()
     connection_of(world.process).output.send_oct += 1 << 30
     assert list(shares.check())
+
+
+def test_too_many_expired_messages_in_one_iteration_are_found(world):
+    shares = Shares(world.process)
+    queue = queue_of(world.process)
+    queue.apply_settings(QueueSettings(message_ttl_mode="any"))
+    for left, problems in (10, 0), (1, 1), (0, 0):
+        queue.expiry.count = 10 + world.process.broker.config.bounds.expiries
+        shares.begin()
+        queue.expiry.count = left
+        assert len(list(shares.check())) == problems
 
 
 def test_damage_in_a_running_broker_fails_the_simulation(world):

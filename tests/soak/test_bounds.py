@@ -52,6 +52,8 @@ DRIVEN = {
     "config.bounds.spill_bytes": "spilled",
     "config.bounds.disposal": "disposed",
     "config.bounds.releases": "delayed",
+    "config.bounds.expiries": "expiration anywhere quorum",
+    "broker.queues.expiry.BEHIND": "expiration anywhere quorum",
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
     "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
@@ -151,8 +153,7 @@ NOT_BOUNDS = {
         message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
-        message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES broker.queues.extensions._MAX_NAME_BYTES
-        broker.queues.last_value._HEADER_BYTES
+        message.message.KEY_BYTES broker.publishing.choices.MAX_NAME_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from amqpbroker import errors
+from amqpbroker.broker.publishing.choices import choice, header_name
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
-from amqpbroker.wire.erlang import erlang_characters, erlang_string
+from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table
 
 DEDUPLICATION: Final = "x-message-deduplication"
@@ -26,7 +27,6 @@ DEFAULT_TTL_MS: Final = 300_000
 _WINDOW: Final = b"window"
 _QUEUE: Final = b"queue"
 _DEFAULT_HEADER: Final = b"x-deduplication-header"
-_HEADER_BYTES: Final = 255
 
 #: As in `queues.arguments`: returns the reason why a value is not accepted, as an Erlang term.
 Check = Callable[[Field, Table], str | None]
@@ -132,25 +132,17 @@ def _size(field: Field, arguments: Table) -> str | None:
 
 
 def _header(field: Field, arguments: Table) -> str | None:
-    if field.kind != "S":
-        return erlang_string(f"expected longstr, got {TYPE_NAMES[field.kind]}")
-    if not 0 < len(field.value) <= _HEADER_BYTES:
-        return erlang_string(f"expected the name of a header, 1 to {_HEADER_BYTES} bytes")
-    if PROPERTY in arguments:
+    problem = header_name(field, arguments)
+    if problem is None and PROPERTY in arguments:
         return erlang_string(f"the id is in a header or in a property: leave out {HEADER} or {PROPERTY}")
-    return _off(arguments)
+    return problem or _off(arguments)
 
 
 def _one_of(*texts: str) -> Check:
-    values = [each.encode() for each in texts]
-    expected = " or ".join(texts)
+    accepts = choice(*texts)
 
     def check(field: Field, arguments: Table) -> str | None:
-        if field.kind != "S":
-            return erlang_string(f"expected longstr, got {TYPE_NAMES[field.kind]}")
-        if field.value not in values:
-            return erlang_string(f"expected {expected}, got {erlang_characters(field.value)}")
-        return _off(arguments)
+        return accepts(field, arguments) or _off(arguments)
 
     return check
 

@@ -21,6 +21,7 @@ from amqpbroker.broker.policies.policy_keys import (
     is_text,
     operators,
 )
+from amqpbroker.broker.publishing.choices import choice
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS, expiry_problem
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.retry_delay import TYPES
@@ -153,19 +154,8 @@ def _lock_timeout(field: Field, _: Table) -> Problem:
     return erlang_string(f"the timeout must be an integer from 1 to {MAX_EXPIRY_MS} (milliseconds)")
 
 
-def _word(*words: str) -> Check:
-    """Return a check for an extension that accepts a longstr among `words`."""
-
-    def check(field: Field, _: Table) -> Problem:
-        if field.kind == "S" and field.value in [each.encode() for each in words]:
-            return None
-        return erlang_string(f"the value must be a string, one of: {', '.join(words)}")
-
-    return check
-
-
-timeout_action = _word(*ACTIONS)
-timeout_renew = _word(*RENEWALS)
+timeout_action = choice(*ACTIONS)
+timeout_renew = choice(*RENEWALS)
 
 
 def _max_age(field: Field, _: Table) -> Problem:

@@ -71,6 +71,10 @@ class Deadlines:
             heapq.heappop(heap)
         return None
 
+    def reach(self, limit: int) -> bool:
+        """Return whether `pop_before` with the same limit may return an entry."""
+        return bool(self._heap) and self._heap[0] < limit and not self._unreadable
+
     def shrink(self, count: int) -> None:
         """Rebuild the heap if it has too many items. count: number of ready messages that may expire."""
         if max(len(self._heap), len(self._gone)) > 2 * count + SLACK:

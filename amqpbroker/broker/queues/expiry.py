@@ -1,5 +1,8 @@
 """Expiry of ready messages: per-message and per-queue TTL."""
 
+from collections.abc import Callable
+from typing import Final
+
 from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadlines import Deadlines
 from amqpbroker.broker.queues.entry import Entry
@@ -8,23 +11,41 @@ from amqpbroker.broker.queues.ledger import EXPIRED, LEAVING_BYTES, Ledger
 from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import MESSAGE_BYTES, Message
+
+#: Number of messages that `expire` removes when expired messages already wait for the next event loop iteration. More
+#: than one, so that fewer messages wait after each publish.
+BEHIND: Final = 2
 
 
 class Expiry:
     """Expiry of the messages of one ready line, with one timer.
 
     Only the head may expire, as in RabbitMQ, and the timer waits for it. If messages expire at any position, the timer
-    waits for the earliest deadline (`Deadlines`).
+    waits for the earliest deadline (`Deadlines`), and removes a limited number of messages in one event loop iteration.
 
     count: number of ready messages that may expire. `added` and `removed` are called for each message that has a
-    deadline.
+    deadline. is_behind: expired messages wait in the line for the next iteration, and consumers wait for that.
     """
 
     def __init__(
-        self, clock: Clock, ready: ReadyLine, consumers: Consumers, ledger: Ledger, settings: QueueSettings
+        self,
+        clock: Clock,
+        ready: ReadyLine,
+        consumers: Consumers,
+        ledger: Ledger,
+        settings: QueueSettings,
+        most: int = BOUNDS.expiries,
     ) -> None:
+        """most: number of messages, expired at any position, that are removed in one event loop iteration."""
         self.count: int = 0
+        self.is_behind: bool = False
+        self._most: int = most
+        #: Offers the ready messages to the consumers again.
+        self._resume: Callable[[], None] | None = None
+        #: Consumers have got no messages since expired ones waited.
+        self._is_paused: bool = False
         self._clock = clock
         self._ready: ReadyLine = ready
         self._consumers = consumers
@@ -33,13 +54,17 @@ class Expiry:
         self._deadlines: Deadlines | None = Deadlines(ready) if settings.expires_anywhere else None
         self._timer: Timer | None = None
 
+    def resume_by(self, resume: Callable[[], None]) -> None:
+        """Call `resume()` when no expired message waits anymore, after `is_behind` was set."""
+        self._resume = resume
+
     def apply(self, settings: QueueSettings) -> None:
         """Use a new TTL for messages that are published from now on, and expire messages at the positions they may."""
         self._ttl_ms = settings.message_ttl_ms
         if settings.expires_anywhere == (self._deadlines is not None):
             return
         self._deadlines = Deadlines(self._ready) if settings.expires_anywhere else None
-        self._expire_all()
+        self._go_on()
 
     def deadline_ms(self, message: Message) -> int:
         """Return the expiry time of a message that is published now, 0 for never."""
@@ -80,27 +105,44 @@ class Expiry:
         if self._deadlines is not None:
             self._deadlines.rebuild()
 
-    def expire(self) -> None:
-        """Remove expired messages.
+    def expire(self) -> bool:
+        """Remove expired messages, and return whether the first ready message may be delivered.
 
-        If only heads may expire, only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs.
+        If only heads may expire, only heads are checked, as in rabbit_amqqueue_process:drop_expired_msgs. Otherwise it
+        returns False while expired messages wait for the next iteration.
         """
         if not self.count:
-            return
+            return True
         if self._deadlines is not None:
-            self._expire_before(self._deadlines, deadline_item(self._clock.wall_ms() + 1, 0, 0))
+            self._expire_before(self._deadlines, self._expired_items())
         else:
             self._expire_heads()
         self.arm()
+        return not self.is_behind
 
-    def expired(self, entry: Entry) -> None:
-        """Dead-letter an entry that was already removed from the line.
+    def expire_all(self) -> None:
+        """Remove all expired messages in this iteration, because a client waits for the first one that has not."""
+        self.is_behind = False
+        while not self.expire():
+            self.is_behind = False
 
-        Others with an earlier deadline precede it if messages expire at any position.
+    def expired(self, entry: Entry) -> bool:
+        """Dead-letter an entry that was already removed from the line. Return whether the next one may be delivered.
+
+        Others with an earlier deadline precede it if messages expire at any position. If some of these have to wait for
+        the next iteration, the entry returns to the line.
         """
-        if self._deadlines is not None:
-            self._expire_before(self._deadlines, self._deadlines.item(entry))
+        deadlines = self._deadlines
+        if deadlines is None:
+            self._ledger.dead_letter([entry], EXPIRED)
+            return True
+        if not self._expire_before(deadlines, deadlines.item(entry)):
+            self.added(entry)
+            self._ready.requeue([entry])
+            self.arm()
+            return False
         self._ledger.dead_letter([entry], EXPIRED)
+        return self.expire()
 
     def _expire_heads(self) -> None:
         now_ms = self._clock.wall_ms()
@@ -117,19 +159,29 @@ class Expiry:
                 expired, size = [], 0
         self._ledger.dead_letter(expired, EXPIRED)
 
-    def _expire_before(self, deadlines: Deadlines, limit: int) -> None:
-        """Remove messages with a smaller item (`deadline_item`) than `limit`, in the order of their deadlines."""
+    def _expired_items(self) -> int:
+        """Return the item that is greater than those of all expired messages."""
+        return deadline_item(self._clock.wall_ms() + 1, 0, 0)
+
+    def _expire_before(self, deadlines: Deadlines, limit: int) -> bool:
+        """Remove messages with a smaller item (`deadline_item`) than `limit`, in the order of their deadlines.
+
+        Messages that exceed the number or the size for one iteration remain. Return whether there are none.
+        """
+        most = BEHIND if self.is_behind else self._most
         expired: list[Entry] = []
         size = 0
-        while (entry := deadlines.pop_before(limit)) is not None:
+        while len(expired) < most and size <= LEAVING_BYTES and (entry := deadlines.pop_before(limit)) is not None:
             self.count -= 1
             expired.append(entry)
             size += entry.message.size + MESSAGE_BYTES
-            if size > LEAVING_BYTES:
-                self._ledger.dead_letter(expired, EXPIRED)
-                expired, size = [], 0
         deadlines.shrink(self.count)
+        some_wait = self.count > 0 and deadlines.reach(limit)
+        if some_wait:
+            # Before the dead letters are sent: if they return to this queue, it must not expire as many again.
+            self.is_behind = self._is_paused = True
         self._ledger.dead_letter(expired, EXPIRED)
+        return not some_wait
 
     def arm(self) -> None:
         """Ensure that the timer fires no later than the next message expires.
@@ -153,13 +205,19 @@ class Expiry:
             self._timer = None
         self._ready = FifoLine()
         self._deadlines = None
+        self._resume = None
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._expire_all()
+        self._go_on()
+        if self._is_paused and not self.is_behind:
+            self._is_paused = False
+            if self._resume is not None:
+                self._resume()
 
-    def _expire_all(self) -> None:
-        """Remove expired messages, and tell the consumers if these were the last ones."""
+    def _go_on(self) -> None:
+        """Begin an iteration: remove expired messages, and tell the consumers if these were the last ones."""
+        self.is_behind = False
         waited = self._ready.count
         self.expire()
         if waited and not self._ready.count:

@@ -9,37 +9,23 @@ from typing import Final
 
 from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
+from amqpbroker.broker.publishing.choices import MAX_NAME_BYTES, choice, header_name
 from amqpbroker.broker.queues.arguments import (
     Argument,
-    Problem,
     Setting,
     number,
     smaller,
-    string,
     timeout_action,
     timeout_renew,
 )
-from amqpbroker.broker.queues.choices import choice
 from amqpbroker.broker.queues.last_value import CHECKS as LAST_VALUE_CHECKS
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.settings import ANY, HEAD
-from amqpbroker.wire.erlang import erlang_string
-from amqpbroker.wire.values import Field, Table
-
-#: Maximum length of a header's name in bytes.
-_MAX_NAME_BYTES: Final = 255
 
 
 def is_header_name(value: object) -> bool:
     """Return whether a value of a policy is the name of a header."""
-    return isinstance(value, str) and 0 < len(value.encode()) <= _MAX_NAME_BYTES
-
-
-def _header_name(field: Field, arguments: Table) -> Problem:
-    problem = string(field, arguments)
-    if problem is None and not 0 < len(field.value) <= _MAX_NAME_BYTES:
-        return erlang_string("expected the name of a header, of 1 to 255 bytes")
-    return problem
+    return isinstance(value, str) and 0 < len(value.encode()) <= MAX_NAME_BYTES
 
 
 # fmt: off
@@ -110,7 +96,7 @@ LAST_VALUE: Final[tuple[str | Argument, ...]] = tuple(
 DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
     Argument(
         "x-delivery-time-header",
-        _header_name,
+        header_name,
         Setting("delivery_time_header", bytes),
         PolicyKey(is_header_name, "name of a header", operators, extension=True),
     ),

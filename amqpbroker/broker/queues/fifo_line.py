@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.pages import Page, Pager, expiry_times, find_entry
+from amqpbroker.broker.queues.pages import Page, Pager, expiry_times, find_entry, find_place
 from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class FifoLine(ReadyLine):
         self._tail_size: int = 0
         #: The page that the pager was last told to expect.
         self._expected: Page | None = None
-        #: A returned message may be before a page with an earlier one, which could not be read.
+        #: A returned message may be in the head although its place is in a page, which could not be read.
         self._disordered: bool = False
 
     def push(self, entry: Entry) -> None:
@@ -66,10 +66,13 @@ class FifoLine(ReadyLine):
                 self._page_in()
 
     def requeue(self, entries: list[Entry]) -> None:
-        self._open(max([entry.sequence for entry in entries]))
-        merge(self.line, entries)
-        if self._pages and self.line[-1].sequence > self._pages[0].first:
-            self._disordered = True
+        front = entries
+        if self._is_before(max([entry.sequence for entry in entries])):
+            front = [entry for entry in entries if not self._insert(entry)]
+        if front:
+            merge(self.line, front)
+            if self._pages and self.line[-1].sequence > self._pages[0].first:
+                self._disordered = True
         self.count += len(entries)
         self.size += sum([entry.message.size for entry in entries])
 
@@ -231,14 +234,20 @@ class FifoLine(ReadyLine):
         pages = self._pages
         if self._disordered:
             return next((index for index, page in enumerate(pages) if page.find(sequence) >= 0), -1)
+        index = self._last_page_before(sequence + 1)
+        return index if index >= 0 and pages[index].find(sequence) >= 0 else -1
+
+    def _last_page_before(self, sequence: int) -> int:
+        """Return the index of the last page that begins before that sequence, -1 if there is none."""
+        pages = self._pages
         low, high = 0, len(pages)
         while low < high:
             middle = (low + high) // 2
-            if pages[middle].first <= sequence:
+            if pages[middle].first < sequence:
                 low = middle + 1
             else:
                 high = middle
-        return low - 1 if low and pages[low - 1].find(sequence) >= 0 else -1
+        return low - 1
 
     # --- pages --------------------------------------------------------------------------------------------------------
 
@@ -265,20 +274,29 @@ class FifoLine(ReadyLine):
             pager.expect(self._expected)
         return bool(entries)
 
-    def _open(self, sequence: int) -> None:
-        """Load all messages before that position in the queue into the head, unless they temporarily cannot be read.
+    def _is_before(self, sequence: int) -> bool:
+        """Return whether there is an earlier message than that behind the head."""
+        first = self._pages[0].first if self._pages else self._tail[0].sequence if self._tail else sequence
+        return first < sequence
 
-        Paged messages are behind all messages ever delivered, except returned messages that were paged out when memory
-        was low.
+    def _insert(self, entry: Entry) -> bool:
+        """Put an entry at its old place behind the head, without reading the messages before it.
+
+        Return False if its place is in the head, or in a page that temporarily cannot be read.
         """
-        line = self.line
-        while self._pages and (not line or line[-1].sequence < sequence) and self._pages[0].first < sequence:
-            if not self._page_in():
-                return
-        if not self._pages and self._tail and (not line or line[-1].sequence < sequence):
-            line.extend(self._tail)
-            self._tail.clear()
-            self._tail_size = 0
+        sequence, pages, tail, pager = entry.sequence, self._pages, self._tail, self._pager
+        if not self._is_before(sequence):
+            return False
+        if tail and tail[0].sequence < sequence:
+            tail.insert(find_place(tail, sequence), entry)
+            self._tail_size += entry.message.size
+            return True
+        index = self._last_page_before(sequence)
+        assert pager is not None
+        parts = pager.insert_one(pages[index], entry)
+        for part in parts[1:]:
+            pages.insert(index + 1, part)
+        return bool(parts)
 
     def _page_tail(self, pager: Pager) -> None:
         """Make the older part of the tail a page."""

@@ -8,7 +8,7 @@ from typing import Final, final
 
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
 from amqpbroker.broker.deduplication.options import Check as Check
-from amqpbroker.broker.queues.choices import choice
+from amqpbroker.broker.publishing.choices import choice, header_name
 from amqpbroker.wire.erlang import erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Field, Table
 
@@ -17,7 +17,6 @@ QPID_KEY: Final = "qpid.last_value_queue_key"
 POSITION: Final = "x-last-value-position"
 DEAD_LETTER: Final = "x-last-value-dead-letter"
 
-_HEADER_BYTES: Final = 255
 _OLD: Final = "old"
 _TAIL: Final = "tail"
 _old_or_tail = choice(_OLD, _TAIL)
@@ -55,10 +54,9 @@ def last_value(arguments: Table) -> LastValue | None:
 
 
 def _key(field: Field, arguments: Table) -> str | None:
-    if field.kind != "S":
-        return erlang_string(f"expected the name of a header as a string, got {TYPE_NAMES[field.kind]}")
-    if not 0 < len(field.value) <= _HEADER_BYTES:
-        return erlang_string(f"expected the name of the header that has the key, 1 to {_HEADER_BYTES} bytes")
+    problem = header_name(field, arguments)
+    if problem is not None:
+        return problem
     if KEY in arguments and QPID_KEY in arguments:
         return erlang_string(f"{KEY} and {QPID_KEY} are the same: leave out one of them")
     if is_on(arguments):

@@ -67,7 +67,7 @@ class LocalQueue(Queue):
         super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
         self.vhost: Host = vhost
         self.clock = vhost.clock
-        compat, releases = vhost.config.compat, vhost.config.bounds.releases
+        compat, bounds = vhost.config.compat, vhost.config.bounds
         self.store: Store = vhost.store if durable else UNSTORED
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
@@ -75,7 +75,7 @@ class LocalQueue(Queue):
         self.ready: ReadyLine = self._new_line(parts.line(settings.max_priority, compat, pager))
         self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
         self.outstanding: Outstanding = self._new_outstanding()
-        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings)
+        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings, bounds.expiries)
         self.offering: Offering = parts.offering(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
         )
@@ -84,7 +84,7 @@ class LocalQueue(Queue):
             settings,
             compat,
             self.clock,
-            releases,
+            bounds.releases,
             pager,
             self.offering,
             self.outstanding,
@@ -94,7 +94,7 @@ class LocalQueue(Queue):
         )
         self.schedule: Schedule | None = None
         self._apply_schedule(settings)
-        if settings.expires_anywhere:
+        if self._changes_anywhere(settings):
             self.ready.divide(pager or self._pages())
         self._limited: bool = not settings.plain
         self._expires_late: bool = kind.expires_late
@@ -117,6 +117,10 @@ class LocalQueue(Queue):
     def _new_line(self, line: ReadyLine) -> ReadyLine:
         """Return the ready line, made of that of the queue's kind."""
         return line
+
+    def _changes_anywhere(self, settings: QueueSettings) -> bool:
+        """Return whether messages enter or leave the line anywhere. Delayed ones enter it at their old places."""
+        return settings.expires_anywhere or (settings.delivery_time_header is not None and self.ready.returns_in_place)
 
     def _new_outstanding(self) -> Outstanding:
         return Outstanding(counts_holders=self.kind.counts_holders)
@@ -256,6 +260,9 @@ class LocalQueue(Queue):
         self.touch()
         waited = self.ready.count
         entry = self.offering.take_head()
+        if entry is None and self.expiry.is_behind:
+            self.expiry.expire_all()
+            entry = self.offering.take_head()
         if entry is None:
             self.got_empty += 1
         else:
@@ -324,7 +331,7 @@ class LocalQueue(Queue):
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
         store = self.vhost.store
-        self.expiry.expire()
+        self.expiry.expire_all()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
@@ -420,7 +427,7 @@ class LocalQueue(Queue):
         self._limited = not settings.plain
         self._apply_schedule(settings)
         self.ledger.apply(settings)
-        if settings.expires_anywhere:
+        if self._changes_anywhere(settings):
             self.ready.divide(self._pages())
         self.expiry.apply(settings)
         self.returns.apply(settings)

@@ -46,6 +46,7 @@ class Offering:
         self._expiry: Expiry = expiry
         self._outstanding: Outstanding = outstanding
         self._ledger: Ledger = ledger
+        expiry.resume_by(self._resume)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -68,13 +69,15 @@ class Offering:
     def take_head(self) -> Entry | None:
         """Remove and return the first ready message that has not expired; earlier messages are removed as expired.
 
-        Return None if there is no message, or if the message temporarily cannot be read.
+        Return None if there is no message, if the message temporarily cannot be read, or if too many earlier ones have
+        expired (`Expiry.is_behind`).
         """
         ready = self.ready
         while ready.count and ready.load_head():
             entry = self.pop()
             if entry.deadline_ms and self._expiry.is_due(entry):
-                self._expiry.expired(entry)
+                if not self._expiry.expired(entry):
+                    return None
                 continue
             return entry
         return None
@@ -161,14 +164,19 @@ class Offering:
         Expired messages are removed before a consumer is chosen, so they do not advance the round robin
         (rabbit_amqqueue_process:fetch).
         """
-        self._expiry.expire()
+        if not self._expiry.expire():
+            return
         while self.ready.count and self.ready.load_head():
             consumer = self.consumers.next()
             if consumer is None:
                 break
             self.deliver(consumer, self.pop())
-            if self._expiry.count:
-                self._expiry.expire()
+            if self._expiry.count and not self._expiry.expire():
+                break
+
+    def _resume(self) -> None:
+        """Offer the ready messages to all consumers, which got none while expired messages waited."""
+        self.offer_all(self.consumers.all)
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         """Deliver one message, which is already removed from the ready ones."""
@@ -194,8 +202,8 @@ class RoundOffering(Offering):
         if len(self.consumers.all) <= 1:
             super().drain()
             return
-        self._expiry.expire()
-        while self.ready.count:
+        may_deliver = self._expiry.expire()
+        while may_deliver and self.ready.count:
             dealt: dict[Consumer, list[Entry]] = {}
             count = size = 0
             while self.ready.count and count < ROUND and size < ROUND_BYTES and self.ready.load_head():
@@ -208,7 +216,9 @@ class RoundOffering(Offering):
                 self._outstanding.reserve(consumer)
                 dealt.setdefault(consumer, []).append(entry)
                 if self._expiry.count:
-                    self._expiry.expire()
+                    may_deliver = self._expiry.expire()
+                    if not may_deliver:
+                        break
             if not dealt:
                 return
             for consumer in sorted(dealt, key=lambda consumer: consumer.started):

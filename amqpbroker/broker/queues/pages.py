@@ -16,8 +16,8 @@ class Page:
     """A run of copies between the two ends of a line.
 
     entries: the copies in memory, which are all of them at first. When the stored copies have left memory, `positions`
-    and `sequences` have an item for each copy: its position in the store, 0 if it is not stored or has replaced another
-    copy and is not durable yet, and its position in the queue. `deadlines_ms` has their expiry times if any of them may
+    and `sequences` have an item for each copy: its position in the store, 0 if it is not stored or was added later and
+    is not durable yet, and its position in the queue. `deadlines_ms` has their expiry times if any of them may
     expire. Then `entries` has the copies without a position, or `spilled` their place in the spill file, which may also
     have `removed` ones (their sequences).
     """
@@ -41,6 +41,11 @@ class Page:
     @property
     def is_empty(self) -> bool:
         return not self.positions and not self.entries
+
+    @property
+    def count(self) -> int:
+        """The number of its copies."""
+        return len(self.positions) or len(self.entries)
 
     @property
     def first(self) -> int:
@@ -116,8 +121,41 @@ class Page:
                 self.deadlines_ms = array("Q", bytes(8 * len(self.positions)))
             self.deadlines_ms[index] = entry.deadline_ms
 
+    def insert(self, entry: Entry) -> None:
+        """Add an entry at its place. No entry may be spilled."""
+        sequence = entry.sequence
+        if not self.positions:
+            self.entries.insert(find_place(self.entries, sequence), entry)
+            return
+        index = bisect_left(self.sequences, sequence)
+        # Until `unload_stored`, the copy counts as one that is not stored.
+        self.entries.insert(self.positions[:index].count(0), entry)
+        if entry.deadline_ms and not self.deadlines_ms:
+            self.deadlines_ms = array("Q", bytes(8 * len(self.positions)))
+        if self.deadlines_ms:
+            self.deadlines_ms.insert(index, entry.deadline_ms)
+        self.positions.insert(index, 0)
+        sequences = array("Q", self.sequences)
+        sequences.insert(index, sequence)
+        self.sequences = sequences
+
+    def split(self) -> "Page":
+        """Move the second half of the copies to a new page, and return it. No entry may be spilled."""
+        half = self.count // 2
+        if not self.positions:
+            later = Page(self.entries[half:])
+            del self.entries[half:]
+            return later
+        other = self.positions[:half].count(0)
+        later = Page(self.entries[other:], self.positions[half:], self.sequences[half:], self.deadlines_ms[half:])
+        self.entries = self.entries[:other]
+        self.positions = self.positions[:half]
+        self.sequences = self.sequences[:half]
+        self.deadlines_ms = self.deadlines_ms[:half]
+        return later
+
     def unload_stored(self) -> None:
-        """Release stored copies from memory that replaced others, all of which are durable."""
+        """Release stored copies from memory that replaced others or were inserted, all of which are durable."""
         others = []
         for entry in self.entries:
             if entry.position:
@@ -156,6 +194,12 @@ def expiry_times(deadlines_ms: Sequence[int]) -> "array[int]":
 
 def find_entry(entries: Sequence[Entry], sequence: int) -> int:
     """Return the index of the entry with that sequence, in entries that are sorted by sequence; -1 if it is absent."""
+    index = find_place(entries, sequence)
+    return index if index < len(entries) and entries[index].sequence == sequence else -1
+
+
+def find_place(entries: Sequence[Entry], sequence: int) -> int:
+    """Return the number of entries before that sequence, in entries that are sorted by sequence."""
     low, high = 0, len(entries)
     while low < high:
         middle = (low + high) // 2
@@ -163,7 +207,7 @@ def find_entry(entries: Sequence[Entry], sequence: int) -> int:
             low = middle + 1
         else:
             high = middle
-    return low if low < len(entries) and entries[low].sequence == sequence else -1
+    return low
 
 
 class Pager(metaclass=ABCMeta):
@@ -208,6 +252,14 @@ class Pager(metaclass=ABCMeta):
         """Put an entry in the place of the copy at that index of the page, with the same sequence; return the copy.
 
         Return None if the copy temporarily cannot be read: nothing changes, and the queue is notified.
+        """
+
+    @abstractmethod
+    def insert_one(self, page: Page, entry: Entry) -> list[Page]:
+        """Add an entry to the page at its place; it leaves memory as in `page`.
+
+        Return the page, and a second one if it was split because it was too large; or no page if copies of the page
+        temporarily cannot be read: nothing changes, and the queue is notified.
         """
 
     @abstractmethod

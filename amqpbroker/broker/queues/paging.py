@@ -47,25 +47,21 @@ class QueuePages(Pager):
 
     def let_go(self, page: Page) -> bool:
         entries = page.entries
-        store = self._store
         spill = self._spill
         wanted = spill.wanted
         if not page.positions:
             stored = False
             for entry in reversed(entries):
-                position = entry.position
-                if position:
+                if entry.position:
                     stored = True
-                    if not store.is_safe(entry) or (
-                        entry.acquired_count and store.delivery_count(position) != entry.delivery_count
-                    ):
+                    if not self._is_readable(entry):
                         return False
             if not entries or not (stored or wanted):
                 return True
             page.unload()
         elif page.entries:
             for entry in page.entries:
-                if entry.position and not store.is_safe(entry):
+                if entry.position and not self._is_readable(entry):
                     return False
             page.unload_stored()
         if page.entries and wanted:
@@ -73,6 +69,13 @@ class QueuePages(Pager):
             if spilled is not None:
                 page.spill(spilled)
         return True
+
+    def _is_readable(self, entry: Entry) -> bool:
+        """Return whether a stored entry can be read back as it is, because the store has written all of it."""
+        store = self._store
+        return store.is_safe(entry) and (
+            not entry.acquired_count or store.delivery_count(entry.position) == entry.delivery_count
+        )
 
     def take(self, page: Page) -> list[Entry]:
         if not page.positions:
@@ -136,6 +139,23 @@ class QueuePages(Pager):
         page.replace(index, entry)
         self._store.when_safe(partial(self.let_go, page))
         return old
+
+    def insert_one(self, page: Page, entry: Entry) -> list[Page]:
+        if page.positions:
+            try:
+                # See `replace_one`.
+                others = self._others(page)
+            except (OSError, DamagedError) as error:
+                self._unreadable(error)
+                return []
+            self._free(page)
+            page.restore(others)
+        page.insert(entry)
+        parts = [page, page.split()] if page.count > 2 * self.page_count else [page]
+        for part in parts:
+            if (part.positions or part is not page) and not self.let_go(part):
+                self._store.when_safe(partial(self.let_go, part))
+        return parts
 
     def load(self, page: Page) -> list[Entry]:
         if not page.positions:

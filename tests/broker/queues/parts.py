@@ -19,6 +19,7 @@ from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.message import Copy
 from amqpbroker.store.store import MemoryStore
 from tests.broker.queueing import Subscriber, make_vhost, message
@@ -57,7 +58,9 @@ class ListingStore(MemoryStore):
 class Parts:
     """Components with these settings. Entries belong to a queue that has no reference to them."""
 
-    def __init__(self, quorum: bool = False, compat: str = "4.0", **settings: Any) -> None:
+    def __init__(
+        self, quorum: bool = False, compat: str = "4.0", expiries: int = BOUNDS.expiries, **settings: Any
+    ) -> None:
         kind = QUORUM if quorum else CLASSIC
         self.settings = QueueSettings(**settings)
         self.clock = ManualClock()
@@ -70,7 +73,7 @@ class Parts:
         self.ready: ReadyLine = QuorumLine() if quorum else FifoLine()
         self.consumers = Consumers("q", "/")
         self.outstanding = Outstanding(counts_holders=quorum)
-        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, self.settings)
+        self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, self.settings, expiries)
         self.offering: Offering = (RoundOffering if quorum else Offering)(
             self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
         )

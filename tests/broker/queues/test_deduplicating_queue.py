@@ -253,9 +253,9 @@ def test_dead_letters_are_checked_and_a_dropped_one_does_not_count_as_published(
         ({"cache_ttl": 0}, "x-cache-ttl", "expected 1 to 315360000000, got 0"),
         ({"cache_ttl": "1"}, "x-cache-ttl", "expected integer, got longstr"),
         ({"cache_size": 0}, "x-cache-size", "expected 1 to 2147483647, got 0"),
-        ({"cache_persistence": "ram"}, "x-cache-persistence", "expected disk or memory, got ram"),
-        ({"deduplication_scope": "vhost"}, "x-deduplication-scope", "expected window or queue, got vhost"),
-        ({"deduplication_property": "type"}, "x-deduplication-property", "expected message_id, got type"),
+        ({"cache_persistence": "ram"}, "x-cache-persistence", "expected 'disk' or 'memory', got 'ram'"),
+        ({"deduplication_scope": "vhost"}, "x-deduplication-scope", "expected 'window' or 'queue', got 'vhost'"),
+        ({"deduplication_property": "type"}, "x-deduplication-property", "expected 'message_id', got 'type'"),
         ({"deduplication_header": ""}, "x-deduplication-header", "expected the name of a header, 1 to 255 bytes"),
         (
             {"deduplication_header": "h", "deduplication_property": "message_id"},

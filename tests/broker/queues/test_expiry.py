@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.expiry import BEHIND
 from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.compiled import is_compiled
 from tests.broker.queueing import message
@@ -161,3 +162,85 @@ def test_overdue_head_is_dead_lettered_after_messages_with_earlier_deadlines() -
     parts.clock.advance(20)
     assert parts.offering.take_head() is not None
     assert died == [b"early", b"late"]
+
+
+def deaths(parts: Parts) -> int:
+    return parts.letter_counts.get(EXPIRED, 0)
+
+
+def test_many_messages_expire_in_several_iterations_in_order_of_their_deadlines() -> None:
+    parts = anywhere(expiries=10)
+    parts.add(b"stays")
+    parts.add(*[b"%d" % number for number in range(25)], expiration_ms=10)
+    parts.add(b"first", expiration_ms=9)
+    parts.clock.advance(10)
+    parts.expiry.expire()
+    for number in 10, 20, 26:
+        assert deaths(parts) == number
+        assert parts.bodies() == [b"stays", *[b"%d" % left for left in range(number - 1, 25)]]
+        parts.clock.fire_due()
+    assert parts.clock.next_due_ms() is None
+
+
+def test_messages_of_an_iteration_are_limited_in_bytes() -> None:
+    parts = anywhere()
+    parts.add(*[b"x" * (LEAVING_BYTES // 4)] * 10, expiration_ms=10)
+    parts.clock.advance(10)
+    parts.expiry.expire()
+    for number in 4, 8, 10:
+        assert deaths(parts) == number
+        parts.clock.fire_due()
+
+
+def test_other_calls_expire_few_messages_while_expired_ones_wait() -> None:
+    parts = anywhere(expiries=10)
+    parts.add(*[b"x"] * 25, expiration_ms=10)
+    parts.clock.advance(10)
+    assert not parts.expiry.expire()
+    assert deaths(parts) == 10
+    assert not parts.expiry.expire()
+    assert deaths(parts) == 10 + BEHIND
+
+
+@pytest.mark.parametrize("quorum", [False, True], ids=["classic", "quorum"])
+@pytest.mark.parametrize("consumers", [1, 2])
+def test_consumers_get_no_message_before_all_expired_ones_are_removed(consumers: int, quorum: bool) -> None:
+    parts = anywhere(quorum=quorum, expiries=10)
+    parts.add(*[b"late"] * 35, expiration_ms=10)
+    parts.add(b"1", b"2")
+    taking = [parts.subscriber(f"c{number}", limit=0) for number in range(consumers)]
+    parts.clock.advance(10)
+    parts.offering.drain()
+    for number in 10, 20:
+        assert number <= 35 - parts.expiry.count < 30
+        for each in taking:
+            each.limit = 1 << 30
+            parts.offering.offer(each)
+            assert each.bodies == []
+        parts.clock.fire_due()
+    parts.clock.fire_due()
+    assert sorted([body for each in taking for body in each.bodies]) == [b"1", b"2"]
+    assert parts.expiry.count == 0
+
+
+def test_expired_head_waits_until_messages_with_earlier_deadlines_are_removed() -> None:
+    parts = anywhere(expiries=10)
+    parts.add(b"head", expiration_ms=20)
+    parts.add(*[b"early"] * 11, expiration_ms=10)
+    parts.clock.advance(20)
+    assert parts.offering.take_head() is None
+    assert parts.bodies() == [b"head", b"early"]
+    assert parts.expiry.count == 2
+    parts.clock.fire_due()
+    assert (parts.bodies(), parts.expiry.count, deaths(parts)) == ([], 0, 12)
+
+
+def test_stale_deadlines_do_not_keep_consumers_waiting() -> None:
+    parts = anywhere(expiries=1)
+    parts.add(*[b"taken"] * 5, expiration_ms=10)
+    held = [parts.offering.pop() for _ in range(4)]
+    parts.clock.advance(10)
+    assert parts.expiry.expire()
+    parts.add(b"later", expiration_ms=1000)
+    assert parts.expiry.expire()
+    assert (len(held), deaths(parts)) == (4, 1)

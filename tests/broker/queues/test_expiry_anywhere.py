@@ -133,6 +133,36 @@ def test_returned_message_expires_behind_other_returned_ones(queues: tuple[Local
     assert consumer.take()[-2:] == [b"x", b"z"]
 
 
+def test_many_messages_expire_in_several_iterations_before_consumers_get_others(kind: str) -> None:
+    compat = COMPATS["4.3" if kind == "strict quorum" else "4.0"].configured({"transient_nonexcl_queues": True})
+    vhost = make_broker(compat=compat, bounds=Bounds(expiries=10)).vhosts["/"]
+    queue, grave = with_graves(vhost, **ANY, **KINDS[kind])
+    consumer = Subscriber(queue, limit=1).subscribe()
+    publish(queue, b"held")
+    publish(queue, *[b"late"] * 40, expiration_ms=10)
+    publish(queue, b"next")
+    clock = clock_of(vhost)
+    clock.advance(9)
+    clock._now_ms += 1
+    clock.fire_due()
+    assert len(dead(grave)) == 10
+    consumer.ack()
+    assert (consumer.take(), len(dead(grave)) < 20) == ([b"held"], True)
+    clock.advance(0)
+    assert (consumer.take(), len(dead(grave)), queue.ready_count) == ([b"next"], 40, 0)
+
+
+@pytest.mark.parametrize("no_ack", [False, True])
+def test_basic_get_does_not_wait_for_expired_messages(no_ack: bool) -> None:
+    vhost = make_broker(bounds=Bounds(expiries=10)).vhosts["/"]
+    queue, grave = with_graves(vhost, **ANY)
+    publish(queue, *[b"late"] * 40, expiration_ms=10)
+    publish(queue, b"next")
+    clock_of(vhost)._now_ms += 10
+    assert get(queue, no_ack).message.body == b"next"
+    assert (len(dead(grave)), queue.ready_count) == (40, 0)
+
+
 def test_consumer_gets_the_messages_that_have_not_expired(queues: tuple[LocalQueue, LocalQueue]) -> None:
     queue, grave = queues
     clock = clock_of(queue.vhost)

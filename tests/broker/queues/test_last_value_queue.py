@@ -421,7 +421,7 @@ def test_name_of_the_argument_in_qpid(vhost: Vhost) -> None:
     ("given", "name", "problem"),
     [
         ({"last_value_key": ""}, "x-last-value-key",
-         "expected the name of the header that has the key, 1 to 255 bytes"),
+         "expected the name of a header, 1 to 255 bytes"),
         ({"last_value_key": 1}, "x-last-value-key", "expected the name of a header as a string, got long"),
         ({"last_value_position": "tail"}, "x-last-value-position",
          "has no effect without x-last-value-key, the name of the header that has the key"),

@@ -10,15 +10,19 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
+from amqpbroker.broker.queues.ready_line import deadline_item
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.record import OFFSET_MASK
 from amqpbroker.store.spill import SpillFiles
+from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.values import Field
 from tests.broker.queueing import Subscriber, message, ready, table
 from tests.broker.storing import LaterCommitter
 from tests.fault_files import FaultyFiles
@@ -318,6 +322,63 @@ def test_queue_that_pages_returns_the_same_messages_as_one_that_does_not(seed, d
     left = [node.take(10_000) for node in nodes]
     assert show(left[0]) == show(left[1])
     assert [path for path in paging.files.contents if path.parent == paging.spill.directory] == []
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("persistent", [True, False])
+def test_due_message_takes_its_place_in_a_long_line_without_reading_the_messages_before_it(persistent):
+    node = Node(delivery_time_header="eta")
+    due_ms = node.clock.wall_ms() + 100
+    for number in range(400):
+        is_delayed = number % 7 == 3 or 100 <= number < 150
+        headers = {"headers": {"eta": Field("l", due_ms)}} if is_delayed else {}
+        made = Message(encode_address("", b"q"), encode_properties(headers), b"%d" % number)
+        made.persistent = persistent
+        node.queue.publish(made)
+    node.log.sync()
+    delayed = node.queue.delayed_count
+    node.clock.advance(100)
+    node.log.sync()
+    assert (node.queue.delayed_count, node.queue.ready_count) == (0, 400)
+    # At most the delayed ones.
+    assert node.log.loaded <= delayed
+    if persistent:
+        assert node.in_memory <= 24
+    assert max(page.count for page in node.queue.ready._pages) <= 8
+    assert [entry.message.body for entry in node.take(400)] == texts(400)
+
+
+@pytest.mark.usefixtures("_small_pages")
+def test_due_message_in_a_long_transient_line_moves_few_others():
+    node = Node(durable=False, delivery_time_header="eta")
+    node.publish(*texts(400), persistent=False)
+    assert len(node.queue.ready._pages) > 90
+
+
+@pytest.mark.usefixtures("_small_pages")
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("seed", range(10))
+def test_returned_messages_keep_the_order_of_a_paged_line(durable, seed):
+    chance = random.Random(seed)
+    node = Node(durable=durable, delivery_time_header="eta")
+    line = node.queue.ready
+    out = []
+    for number in range(300):
+        node.publish(b"%d" % number, persistent=chance.random() < 0.5, expiration_ms=chance.choice((-1, 10**6)))
+        waiting = sorted(set(range(1, number + 2)) - {entry.sequence for entry in out})
+        out += [line.remove(each, 0) for each in chance.sample(waiting, min(len(waiting), chance.randrange(3)))]
+        if chance.random() < 0.3:
+            back = chance.sample(out, len(out) // 2)
+            out = [entry for entry in out if entry not in back]
+            if back:
+                line.requeue(back)
+        if chance.random() < 0.1:
+            chance.choice((node.page_out, node.log.sync, line.load_head))()
+        assert [entry.sequence for entry in line] == sorted(set(range(1, number + 2)) - {one.sequence for one in out})
+        assert line.size == sum(len(entry.message.body) for entry in line)
+        assert line.count == number + 1 - len(out)
+    deadlines = {deadline_item(entry.deadline_ms, entry.sequence, 0) for entry in line if entry.deadline_ms}
+    assert set(line.deadlines()) == deadlines
 
 
 @pytest.mark.usefixtures("_small_pages")

@@ -135,6 +135,6 @@ def test_name_of_the_header_is_checked(name: str) -> None:
     with pytest.raises(AmqpError) as refused:
         parse_declaration("q", "/", arguments=arguments, **flags)
     text = "invalid arg 'x-delivery-time-header' for queue 'q' in vhost '/':"
-    assert refused.value.text.endswith(f'{text} "expected the name of a header, of 1 to 255 bytes"')
+    assert refused.value.text.endswith(f'{text} "expected the name of a header, 1 to 255 bytes"')
     settings = parse_declaration("q", "/", arguments=arguments, compat=OLDEST_COMPAT, **flags).settings
     assert settings.delivery_time_header is None

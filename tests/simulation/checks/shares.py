@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.exchanges.held import HeldMessages
+from amqpbroker.broker.queues.expiry import BEHIND
 from amqpbroker.server.reading import LARGEST_READ_BYTES, LEAST_READ_BYTES, MOST_READ_BYTES, TURN_BYTES
 from amqpbroker.server.transport import ClientTransport
 from tests.simulation.checks.memory import MESSAGE_BYTES
@@ -23,6 +24,8 @@ class Shares:
         self._written: dict[Connection, int] = {}
         self._held: dict[HeldMessages, int] = {}
         self._delayed: dict[str, int] = {}
+        #: By queue: messages that may expire at any position, and messages that came.
+        self._expiring: dict[str, tuple[int, int]] = {}
         self._disposed: dict[str, int] = {}
 
     def begin(self) -> None:
@@ -41,6 +44,11 @@ class Shares:
                 self._written[connection] = _written(connection)
         self._held = {held: held.count for held in held_messages(process)}
         self._delayed = {queue.name: queue.delayed_count for queue in queues(process)}
+        self._expiring = {
+            queue.name: (queue.expiry.count, queue.ledger.came)
+            for queue in queues(process)
+            if queue.settings.expires_anywhere
+        }
         self._disposed = {name: _disposed(process, name) for name in process.broker.vhosts}
 
     def check(self) -> Iterator[str]:
@@ -62,6 +70,10 @@ class Shares:
             count = self._delayed.get(queue.name, 0)
             if 0 < queue.delayed_count < count - bounds.releases:
                 yield f"{queue.name} releases {count - queue.delayed_count} returned messages in one iteration"
+            left = queue.expiry.count
+            count, came = self._expiring.get(queue.name, (0, 0))
+            if 0 < left < count - bounds.expiries - BEHIND * max(0, queue.ledger.came - came):
+                yield f"{count - left} messages of {queue.name} expire in one iteration"
         for name, count in self._disposed.items():
             if name in process.broker.vhosts and _disposed(process, name) < count - bounds.disposal:
                 yield f"{count - _disposed(process, name)} messages of {name} are freed in one iteration"

@@ -4,7 +4,7 @@ from tests.simulation.planted.fault import Planted
 
 QUEUES = (
     # --- lines and pages ----------------------------------------------------------------------------------------------
-    Planted("a requeued message at the end", "fifo_line.py", "merge(self.line, entries)", "self.line.extend(entries)"),
+    Planted("a requeued message at the end", "fifo_line.py", "merge(self.line, front)", "self.line.extend(front)"),
     Planted(
         "an off-by-one in a page",
         "fifo_line.py",
@@ -26,8 +26,8 @@ QUEUES = (
     Planted(
         "a page behind a returned message",
         "fifo_line.py",
-        "        self._open(max([entry.sequence for entry in entries]))\n",
-        "",
+        "if self._is_before(max([entry.sequence for entry in entries])):",
+        "if False:",
     ),
     Planted(
         "a returned priority that is never delivered",
