@@ -124,12 +124,13 @@ class OverdueChecks:
     def _take_back(self, overdue: dict[Consumer | None, list[int]], timeout_ms: int) -> int:
         """Requeue overdue deliveries and notify their consumers by basic.cancel.
 
-        Return the timeout to close the channel with if a delivery has no consumer, or its client cannot be notified,
-        since it does not have the capability consumer_cancel_notify; otherwise return 0.
+        Return the timeout to close the channel with if a delivery has no consumer, if its consumer is cancelled, or if
+        its client cannot be notified, since it does not have the capability consumer_cancel_notify; otherwise return 0
+        (rabbit_channel:handle_queue_actions/2 of 4.3).
         """
         is_notified = True
         for consumer, tags in overdue.items():
-            if consumer is None or not self._consumers.notify_cancelled(consumer.tag):
+            if consumer is None or not self._consumers.notify_cancelled(consumer):
                 is_notified = False
             self._unacked.take_back(tags, consumer)
         if is_notified:

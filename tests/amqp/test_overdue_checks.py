@@ -263,6 +263,36 @@ def test_client_that_does_not_know_basic_cancel_loses_its_channel() -> None:
 
 @KINDS
 @RELEASES
+def test_cancelled_consumer_loses_the_channel_as_its_client_cannot_be_told(kind: Table, release: str) -> None:
+    # rabbit_channel:handle_queue_actions/2 of 4.3: only a consumer in `consumer_mapping` gets a basic.cancel.
+    client, clock = connect(release)
+    client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **CANCEL})
+    client.consume("q", "c")
+    client.publish("q", b"1")
+    client.receive()
+    client.call(1, "basic.cancel", consumer_tag="c")
+    clock.advance(1_000)
+    assert "on channel 1 timed out" in refused(client)
+    assert Wire(client.broker).log_in().depth("q") == 1
+
+
+@KINDS
+@RELEASES
+def test_live_consumer_is_not_cancelled_for_an_earlier_one_with_its_tag(kind: Table, release: str) -> None:
+    client, clock = connect(release)
+    client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **CANCEL})
+    client.declare("other", durable=True, arguments=kind)
+    client.consume("q", "c")
+    client.publish("q", b"1")
+    client.receive()
+    client.call(1, "basic.cancel", consumer_tag="c")
+    client.consume("other", "c")
+    clock.advance(1_000)
+    assert "on channel 1 timed out" in refused(client)
+
+
+@KINDS
+@RELEASES
 def test_close_closes_the_channel_at_that_moment(kind: Table, release: str) -> None:
     client, clock = connect(release)
     client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **CLOSE})
