@@ -84,13 +84,18 @@ class OverdueChecks:
             self.watch()
 
     def _handle_due(self, due: list[tuple[int, LockTerms]]) -> None:
-        """Renew the locks of a client that was heard; for the others do what their terms say."""
+        """Renew the locks of a client that was heard; for the others do what their terms say.
+
+        Deliveries of deleted queues stay outstanding.
+        """
         entries, now_ms = self._unacked.entries, self._clock.now_ms()
         returned: list[int] = []
         cancelled: dict[Consumer | None, list[int]] = {}
         timeout_ms = 0
         for tag, terms in due:
             entry = entries[tag]
+            if entry.queue.closed:
+                continue  # The message is gone: there is nothing to return.
             if terms.by_heartbeat and self._heartbeat.is_heard:
                 self._locks.add(tag, now_ms, terms)
                 continue
