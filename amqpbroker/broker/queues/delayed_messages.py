@@ -147,10 +147,11 @@ class DelayedMessages:
             self._release(due)
 
     def clear(self) -> deque[Entry]:
-        """Delete all entries, also from the store. Return the entries in memory, which the caller frees."""
+        """Delete all entries, those that are paged out also from the store.
+
+        Return the entries in memory, which the caller removes from the store and frees.
+        """
         if self._pager is not None:
-            for _, _, entry in self._heap:
-                self._pager.delete_entry(entry)
             for _, _, run in self._pages:
                 self._pager.delete(run.page)
         dropped = deque([entry for _, _, entry in self._heap])

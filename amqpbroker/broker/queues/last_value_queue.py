@@ -212,7 +212,7 @@ class LastValueQueue(LocalQueue):
             super().publish_moved(message)
             self.values.mark_moved(message)
         else:
-            self.ledger.never_entered()
+            self.ledger.never_entered(message)
             self._leave([Entry(message, self, 0, 0)])
 
     # --- replaced messages --------------------------------------------------------------------------------------------
