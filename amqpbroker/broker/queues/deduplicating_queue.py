@@ -6,6 +6,7 @@ A subclass, so that no message of another queue pays for it.
 from array import array
 from collections.abc import Sequence
 
+from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds, ForeseenIds
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
@@ -127,6 +128,12 @@ class DeduplicatingQueue(LocalQueue):
     def is_duplicate(self, message: Message) -> bool:
         key = self._key(message)
         return key is not None and self._has(key)
+
+    def will_drop(self, message: Message, ids: ForeseenIds) -> bool:
+        key = self._key(message)
+        accepted: AcceptedIds | None = self.queued_ids if self.window is None else self.window
+        assert accepted is not None
+        return key is not None and not ids.take(accepted, key)
 
     def _key(self, message: Message) -> bytes | None:
         if self.window is not None:
