@@ -146,6 +146,20 @@ class DelayedMessages:
         if due:
             self._release(due)
 
+    def take_first(self) -> Entry | None:
+        """Remove and return the entry that is due first. Return None if there is none, or it cannot be read now."""
+        while self._pages and self._pages[0][0] == self.next_ms:
+            if not self._load():
+                return None
+        if not self._heap:
+            return None
+        entry = heapq.heappop(self._heap)[2]
+        self._heap_size -= entry.message.size
+        self.count -= 1
+        self.size -= entry.message.size
+        self._arm()
+        return entry
+
     def clear(self) -> deque[Entry]:
         """Delete all entries, those that are paged out also from the store.
 

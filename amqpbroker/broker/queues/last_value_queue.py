@@ -45,6 +45,9 @@ class LastValueLedger(Ledger):
         super().delayed(entry, due_ms)
         self._values.add_late(self._values.key(entry.message), entry.sequence)
 
+    def undelayed(self, entry: Entry) -> None:
+        self._values.remove_late(self._values.key(entry.message), entry.sequence)
+
     def replace(self, entry: Entry) -> Entry:
         # A superseded message drops out; with the highest sequence number it would count as the newest one.
         return entry if self._values.is_superseded(entry) else super().replace(entry)

@@ -150,6 +150,9 @@ class Ledger:
         if entry.position:
             self.store.delayed(entry, due_ms)
 
+    def undelayed(self, entry: Entry) -> None:
+        """Record that a delayed entry is about to leave."""
+
     def start(self, entries: int, newest: int) -> None:
         """Start with this number of entries from before the start. newest: the highest of their sequence numbers."""
         self.entered = self.before = newest
