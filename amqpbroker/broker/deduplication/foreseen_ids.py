@@ -28,12 +28,12 @@ class ForeseenIds:
     def __init__(self) -> None:
         self._by_owner: dict[AcceptedIds, _Foreseen] = {}
 
-    def take(self, accepted: AcceptedIds, key: bytes) -> bool:
-        """Take an id; return False if a message with this id will be a duplicate."""
+    def add(self, accepted: AcceptedIds, key: bytes) -> bool:
+        """Add an id; return False if a message with this id will be a duplicate."""
         foreseen = self._by_owner.get(accepted)
         if foreseen is None:
             foreseen = self._by_owner[accepted] = _Foreseen(accepted)
-        return foreseen.take(key)
+        return foreseen.add(key)
 
 
 @final
@@ -48,7 +48,7 @@ class _Foreseen:
         self._taken: dict[bytes, None] = {}
         self._forgotten: set[bytes] = set()
 
-    def take(self, key: bytes) -> bool:
+    def add(self, key: bytes) -> bool:
         if key in self._taken or (key not in self._forgotten and self._accepted.has(key)):
             return False
         self._taken[key] = None

@@ -117,7 +117,7 @@ class Passage(Destination):
         return self._gate.window.has(self._key)
 
     def will_drop(self, message: Message, ids: ForeseenIds) -> bool:
-        return not ids.take(self._gate.window, self._key)
+        return not ids.add(self._gate.window, self._key)
 
     def ends(self) -> tuple[Destination, ...]:
         return self._destinations

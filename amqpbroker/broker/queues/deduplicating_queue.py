@@ -133,7 +133,7 @@ class DeduplicatingQueue(LocalQueue):
         key = self._key(message)
         accepted: AcceptedIds | None = self.queued_ids if self.window is None else self.window
         assert accepted is not None
-        return key is not None and not ids.take(accepted, key)
+        return key is not None and not ids.add(accepted, key)
 
     def _key(self, message: Message) -> bytes | None:
         if self.window is not None:

@@ -14,7 +14,7 @@ def window(size: int) -> Window:
 
 def dropped(ids: ForeseenIds, accepted: Window, keys: bytes) -> str:
     """Return the keys of duplicates among these one-letter keys."""
-    return "".join([chr(key) for key in keys if not ids.take(accepted, bytes([key]))])
+    return "".join([chr(key) for key in keys if not ids.add(accepted, bytes([key]))])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10])
