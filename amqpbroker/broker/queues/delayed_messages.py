@@ -146,7 +146,7 @@ class DelayedMessages:
         if due:
             self._release(due)
 
-    def take_first(self) -> Entry | None:
+    def remove_first(self) -> Entry | None:
         """Remove and return the entry that is due first. Return None if there is none, or it cannot be read now."""
         while self._pages and self._pages[0][0] == self.next_ms:
             if not self._load():

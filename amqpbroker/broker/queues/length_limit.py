@@ -77,7 +77,7 @@ class LengthLimit:
         dropped: list[Entry] = []
         size = 0
         while self._exceeds(0, 0):
-            entry = self._take_first()
+            entry = self._remove_first()
             if entry is None:
                 break
             dropped.append(entry)
@@ -91,7 +91,7 @@ class LengthLimit:
         self._ledger.dead_letter(dropped, MAXLEN)
         self._expiry.expire()
 
-    def _take_first(self) -> Entry | None:
+    def _remove_first(self) -> Entry | None:
         """Remove and return the message that would be delivered first; None if there is none, or it cannot be read now.
 
         Delayed returns are not dropped, as in RabbitMQ 4.3, unless the queue has delivery times, too.
@@ -101,7 +101,7 @@ class LengthLimit:
             return offering.pop() if offering.ready.load_head() else None
         if self._settings.delivery_time_header is None or offering.delayed is None:
             return None
-        return offering.take_delayed()
+        return offering.remove_delayed()
 
     def _exceeds(self, more_count: int, more_size: int) -> bool:
         settings, ready, delayed = self._settings, self._offering.ready, self._offering.delayed

@@ -79,9 +79,9 @@ class Offering:
             return entry
         return None
 
-    def take_delayed(self) -> Entry | None:
+    def remove_delayed(self) -> Entry | None:
         """Remove and return the delayed message that is due first; None if there is none, or it cannot be read now."""
-        entry = None if self.delayed is None else self.delayed.take_first()
+        entry = None if self.delayed is None else self.delayed.remove_first()
         if entry is not None:
             self._ledger.undelayed(entry)
         return entry
