@@ -65,6 +65,7 @@ HOT = [
     "broker/queues/last_value_queue",
     "broker/queues/last_value_line",
     "broker/queues/last_values",
+    "broker/deduplication/foreseen_ids",
     "broker/deduplication/message_key",
     "broker/deduplication/queued_ids",
     "broker/deduplication/window",

@@ -76,8 +76,11 @@ def oldest_is_overdue(
 
 
 def queue_timeout_ms(config: Config, queue: Queue) -> int:
-    """Return the timeout of the queue, or else of the broker; 0 for none."""
-    of_queue_ms = queue.settings.consumer_timeout_ms
+    """Return the timeout of the queue, or else of the broker, which applies to deleted queues too; 0 for none.
+
+    See rabbit_channel:get_queue_consumer_timeout/2, up to 4.2.
+    """
+    of_queue_ms = -1 if queue.closed else queue.settings.consumer_timeout_ms
     return of_queue_ms if of_queue_ms >= 0 else config.consumer_timeout_ms
 
 

@@ -16,6 +16,7 @@ from amqpbroker.amqp.delivery import ChannelConsumer, ConsumerOwner
 from amqpbroker.amqp.locks import Locks
 from amqpbroker.amqp.unacked import Unacked
 from amqpbroker.broker.infos import ConsumerInfo
+from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 
@@ -65,14 +66,16 @@ class ChannelConsumers(ConsumerOwner):
 
     def cancelled(self, consumer: ChannelConsumer) -> None:
         consumer.leave_waiting_lists()
-        self.notify_cancelled(consumer.tag)
+        self.notify_cancelled(consumer)
         self.by_tag.pop(consumer.tag, None)
 
-    def notify_cancelled(self, tag: str) -> bool:
-        """Send basic.cancel; return False if there is no such consumer, or the client does not know the method."""
-        if tag not in self.by_tag or not self.context.client.knows("consumer_cancel_notify"):
+    def notify_cancelled(self, consumer: Consumer) -> bool:
+        """Send basic.cancel; return False if the consumer is cancelled, or the client does not know the method."""
+        # Another consumer may have the tag of a cancelled one.
+        is_active = self.by_tag.get(consumer.tag) is consumer
+        if not is_active or not self.context.client.knows("consumer_cancel_notify"):
             return False
-        self._answers.send("basic.cancel", consumer_tag=tag, nowait=True)
+        self._answers.send("basic.cancel", consumer_tag=consumer.tag, nowait=True)
         return True
 
     # --- takeover ---------------------------------------------------------------------------------------------------

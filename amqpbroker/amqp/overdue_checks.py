@@ -84,13 +84,18 @@ class OverdueChecks:
             self.watch()
 
     def _handle_due(self, due: list[tuple[int, LockTerms]]) -> None:
-        """Renew the locks of a client that was heard; for the others do what their terms say."""
+        """Renew the locks of a client that was heard; for the others do what their terms say.
+
+        Deliveries of deleted queues stay outstanding.
+        """
         entries, now_ms = self._unacked.entries, self._clock.now_ms()
         returned: list[int] = []
         cancelled: dict[Consumer | None, list[int]] = {}
         timeout_ms = 0
         for tag, terms in due:
             entry = entries[tag]
+            if entry.queue.closed:
+                continue  # The message is gone: there is nothing to return.
             if terms.by_heartbeat and self._heartbeat.is_heard:
                 self._locks.add(tag, now_ms, terms)
                 continue
@@ -124,12 +129,13 @@ class OverdueChecks:
     def _take_back(self, overdue: dict[Consumer | None, list[int]], timeout_ms: int) -> int:
         """Requeue overdue deliveries and notify their consumers by basic.cancel.
 
-        Return the timeout to close the channel with if a delivery has no consumer, or its client cannot be notified,
-        since it does not have the capability consumer_cancel_notify; otherwise return 0.
+        Return the timeout to close the channel with if a delivery has no consumer, if its consumer is cancelled, or if
+        its client cannot be notified, since it does not have the capability consumer_cancel_notify; otherwise return 0
+        (rabbit_channel:handle_queue_actions/2 of 4.3).
         """
         is_notified = True
         for consumer, tags in overdue.items():
-            if consumer is None or not self._consumers.notify_cancelled(consumer.tag):
+            if consumer is None or not self._consumers.notify_cancelled(consumer):
                 is_notified = False
             self._unacked.take_back(tags, consumer)
         if is_notified:

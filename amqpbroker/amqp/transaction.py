@@ -1,7 +1,8 @@
 """tx: publishes and acknowledgements that take effect together, or not at all."""
 
 from amqpbroker import errors
-from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
+from amqpbroker.broker.exchanges.destination import Demand, Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
@@ -53,26 +54,30 @@ class Transaction:
 
         Raises AmqpError 406, and does nothing, if a queue would refuse its part of the messages.
         """
-        for destination, (count, size) in self._demands().items():
-            if destination.refuses(count, size):
+        for demand in self._demands():
+            if demand.is_refused():
                 raise errors.partial_transaction()
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
         return publishes, settled
 
-    def _demands(self) -> dict[Destination, tuple[int, int]]:
-        """Return the number of messages and of bytes that each destination would receive."""
-        demands: dict[Destination, tuple[int, int]] = {}
+    def _demands(self) -> list[Demand]:
+        """Return the demands of the messages, one for each destination."""
+        demands: dict[Destination, Demand] = {}
+        ids = ForeseenIds()
         for message, destinations, _, _ in self._publishes:
             for passage in destinations:
-                if passage.is_duplicate(message):
+                if passage.will_drop(message, ids):
                     continue
                 for destination in passage.ends():
-                    if not destination.is_duplicate(message):
-                        count, size = demands.get(destination, (0, 0))
-                        more_count, more_size = destination.demand(message)
-                        demands[destination] = count + more_count, size + more_size
-        return demands
+                    # A destination that passes nothing on was asked above.
+                    if destination is not passage and destination.will_drop(message, ids):
+                        continue
+                    demand = demands.get(destination)
+                    if demand is None:
+                        demand = demands[destination] = destination.new_demand()
+                    demand.add(message)
+        return list(demands.values())
 
     def rollback(self) -> dict[int, Entry]:
         """Discard all operations; return the deliveries that were settled, by their delivery tags."""

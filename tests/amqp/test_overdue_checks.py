@@ -263,6 +263,36 @@ def test_client_that_does_not_know_basic_cancel_loses_its_channel() -> None:
 
 @KINDS
 @RELEASES
+def test_cancelled_consumer_loses_the_channel_as_its_client_cannot_be_told(kind: Table, release: str) -> None:
+    # rabbit_channel:handle_queue_actions/2 of 4.3: only a consumer in `consumer_mapping` gets a basic.cancel.
+    client, clock = connect(release)
+    client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **CANCEL})
+    client.consume("q", "c")
+    client.publish("q", b"1")
+    client.receive()
+    client.call(1, "basic.cancel", consumer_tag="c")
+    clock.advance(1_000)
+    assert "on channel 1 timed out" in refused(client)
+    assert Wire(client.broker).log_in().depth("q") == 1
+
+
+@KINDS
+@RELEASES
+def test_live_consumer_is_not_cancelled_for_an_earlier_one_with_its_tag(kind: Table, release: str) -> None:
+    client, clock = connect(release)
+    client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **CANCEL})
+    client.declare("other", durable=True, arguments=kind)
+    client.consume("q", "c")
+    client.publish("q", b"1")
+    client.receive()
+    client.call(1, "basic.cancel", consumer_tag="c")
+    client.consume("other", "c")
+    clock.advance(1_000)
+    assert "on channel 1 timed out" in refused(client)
+
+
+@KINDS
+@RELEASES
 def test_close_closes_the_channel_at_that_moment(kind: Table, release: str) -> None:
     client, clock = connect(release)
     client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **CLOSE})
@@ -273,6 +303,49 @@ def test_close_closes_the_channel_at_that_moment(kind: Table, release: str) -> N
     clock.advance(1)
     assert "on channel 1 timed out. Timeout value used: 1000 ms" in refused(client)
     assert Wire(client.broker).log_in().depth("q") == 1
+
+
+@KINDS
+@RELEASES
+@pytest.mark.parametrize("action", [RETURN, CANCEL, CLOSE], ids=["return", "cancel", "close"])
+def test_deliveries_of_a_deleted_queue_do_not_time_out(kind: Table, release: str, action: Table) -> None:
+    # In 4.3 the timer is one of the queue's state machine (rabbit_fifo:maybe_add_consumer_timeout_effect/3).
+    client, clock = connect(release, consumer_timeout_ms=100_000)
+    client.declare("q", durable=True, arguments={**kind, **TIMEOUT, **action})
+    client.consume("q")
+    client.publish("q", b"1")
+    client.send(1, "queue.delete", queue="q")
+    client.receive()
+    clock.advance(90_000)
+    assert client.receive() == []
+    client.send(1, "basic.ack", delivery_tag=1)
+    assert client.receive() == []
+
+
+@pytest.mark.parametrize("release", ["4.0", "4.2"])
+def test_timeout_of_the_broker_applies_to_deliveries_of_a_deleted_queue(release: str) -> None:
+    # rabbit_channel:get_queue_consumer_timeout/2 finds no queue.
+    client, clock = connect(release, consumer_timeout_ms=100_000)
+    client.declare("q", arguments=TIMEOUT)
+    client.consume("q")
+    client.publish("q", b"1")
+    client.send(1, "queue.delete", queue="q")
+    client.receive()
+    clock.advance(119_999)
+    assert client.receive() == []
+    clock.advance(1)
+    assert "Timeout value used: 100000 ms" in refused(client)
+
+
+def test_no_timeout_of_the_broker_applies_to_deliveries_of_a_deleted_queue_in_4_3() -> None:
+    client, clock = connect("4.3", consumer_timeout_ms=100_000)
+    client.declare("q", durable=True, arguments=QUORUM)
+    client.consume("q")
+    client.publish("q", b"1")
+    client.send(1, "queue.delete", queue="q")
+    client.receive()
+    clock.advance(1_000_000)
+    assert client.receive() == []
 
 
 # --- which deliveries have locks ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@ import pytest
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.clock import ManualClock
-from amqpbroker.wire.values import Field, longstr
+from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import Received, Wire
 
 
@@ -135,3 +135,80 @@ def test_recover_does_not_requeue_acknowledged_deliveries(tx: Wire, other: Wire)
     assert (ok.name, again.body, again.arguments["redelivered"]) == ("basic.recover-ok", b"2", True)
     commit(tx)
     assert other.depth("q") == 0
+
+
+# --- space in queues that refuse messages -----------------------------------------------------------------------------
+
+KINDS = pytest.mark.parametrize(
+    "kind",
+    [{"x-queue-type": longstr("classic")}, {"x-queue-type": longstr("quorum")}, {"x-max-priority": Field("I", 5)}],
+    ids=["classic", "quorum", "priority"],
+)
+REFUSING = {"x-max-length": Field("I", 1), "x-overflow": longstr("reject-publish")}
+WINDOW = {"x-message-deduplication": Field("t", True), "x-cache-ttl": Field("I", 60_000)}
+WHILE_QUEUED = {"x-message-deduplication": Field("t", True)}
+LAST_VALUE = {"x-last-value-key": longstr("x-deduplication-header")}
+EQUAL_IDS = pytest.mark.parametrize("option", [WINDOW, WHILE_QUEUED, LAST_VALUE], ids=["window", "queue", "last_value"])
+
+
+def publish_ids(tx: Wire, *ids: str, body: bytes = b"", exchange: str = "", queue: str = "small") -> None:
+    for each in ids:
+        headers = {"x-deduplication-header": longstr(each)}
+        tx.publish(queue, body, exchange=exchange, headers=headers)
+
+
+@KINDS
+@EQUAL_IDS
+def test_messages_with_one_id_need_the_space_of_one(tx: Wire, other: Wire, kind: Table, option: Table) -> None:
+    other.declare("small", durable=True, arguments={**kind, **REFUSING, **option})
+    publish_ids(tx, "a", "a", "a")
+    commit(tx)
+    assert other.depth("small") == 1
+
+
+@pytest.mark.parametrize("kind", ["classic", "priority"])
+@EQUAL_IDS
+def test_messages_with_two_ids_are_refused_by_a_queue_with_space_for_one(
+    tx: Wire, other: Wire, kind: str, option: Table
+) -> None:
+    arguments = {"x-max-priority": Field("I", 5)} if kind == "priority" else {}
+    other.declare("small", durable=True, arguments={**arguments, **REFUSING, **option})
+    publish_ids(tx, "a", "b", "a")
+    tx.send(1, "tx.commit")
+    (closed,) = tx.receive()
+    assert (closed.name, closed.arguments["reply_code"]) == ("channel.close", 406)
+    assert other.depth("small") == 0
+
+
+def test_message_that_its_exchange_drops_needs_no_space(tx: Wire, other: Wire) -> None:
+    arguments = {"x-cache-size": Field("I", 100)}
+    other.call(1, "exchange.declare", exchange="once", exchange_type="x-message-deduplication", arguments=arguments)
+    other.declare("small", arguments=REFUSING)
+    other.call(1, "queue.bind", queue="small", exchange="once")
+    publish_ids(tx, "a", "a", exchange="once")
+    commit(tx)
+    assert other.depth("small") == 1
+
+
+def test_last_values_need_the_bytes_of_the_largest(tx: Wire, other: Wire) -> None:
+    limit = {"x-max-length-bytes": Field("I", 3), "x-overflow": longstr("reject-publish")}
+    other.declare("small", arguments={**limit, **LAST_VALUE})
+    for body in (b"22", b"333", b"1"):
+        publish_ids(tx, "a", body=body)
+    commit(tx)
+    assert other.get("small").body == b"1"
+    for body in (b"22", b"4444"):
+        publish_ids(tx, "a", body=body)
+    tx.send(1, "tx.commit")
+    (closed,) = tx.receive()
+    assert closed.arguments["reply_code"] == 406
+
+
+def test_delayed_message_of_a_last_value_queue_needs_space_of_its_own(tx: Wire, other: Wire) -> None:
+    arguments = {**REFUSING, **LAST_VALUE, "x-delivery-time-header": longstr("at")}
+    other.declare("small", arguments=arguments)
+    publish_ids(other, "a")
+    tx.publish("small", b"", headers={"x-deduplication-header": longstr("a"), "at": Field("l", 1 << 45)})
+    tx.send(1, "tx.commit")
+    (closed,) = tx.receive()
+    assert closed.arguments["reply_code"] == 406

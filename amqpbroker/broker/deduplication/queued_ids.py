@@ -1,5 +1,8 @@
 """Ids of the messages that are in a queue."""
 
+from collections.abc import Iterator
+
+from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds
 from amqpbroker.broker.deduplication.message_key import message_key
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.message.message import Message
@@ -7,7 +10,7 @@ from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
 
-class QueuedIds:
+class QueuedIds(AcceptedIds):
     """The ids of the messages in one queue, delivered and not acknowledged ones included."""
 
     def __init__(self, options: Deduplication, store: Store) -> None:
@@ -29,8 +32,13 @@ class QueuedIds:
         return message_key(message, self._header)
 
     def has(self, key: bytes) -> bool:
-        """Return whether a message with this id is in the queue."""
         return key in self._ids
+
+    def spare(self) -> int | None:
+        return None
+
+    def oldest(self) -> Iterator[bytes]:
+        return iter(self._ids)
 
     def entered(self, message: Message, holder_id: int, sequence: int, stored: bool) -> None:
         """Take the id of a message that entered the queue. stored: the message is stored, in the same group."""

@@ -1,8 +1,10 @@
 """Ids that a queue or an exchange has accepted, each remembered for a time."""
 
 import heapq
+from collections.abc import Iterator
 from typing import Final
 
+from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds
 from amqpbroker.broker.deduplication.message_key import message_key, message_ttl_ms
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
@@ -18,7 +20,7 @@ SWEEP_MS: Final = 1000
 SWEEP_COUNT: Final = 10_000
 
 
-class Window:
+class Window(AcceptedIds):
     """The ids that one queue or exchange has accepted in its window.
 
     At most `most` ids are remembered; beyond that, the oldest one is forgotten.
@@ -53,9 +55,14 @@ class Window:
         return message_key(message, self._header)
 
     def has(self, key: bytes) -> bool:
-        """Return whether a message with this id is a duplicate."""
         taken = self._ids.get(key)
         return taken is not None and (taken.expires_ms == 0 or taken.expires_ms > self._clock.wall_ms())
+
+    def spare(self) -> int | None:
+        return self._most - len(self._ids)
+
+    def oldest(self) -> Iterator[bytes]:
+        return iter(self._ids)
 
     def remember(self, key: bytes, message: Message, holder_id: int, stored: bool) -> None:
         """Remember the id of a message that was accepted, in the group of the store that the message is in.

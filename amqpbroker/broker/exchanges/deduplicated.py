@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from amqpbroker.broker.counters.totals import BrokerTotals
+from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.window import Window
 from amqpbroker.broker.exchanges.destination import Destination
@@ -114,6 +115,9 @@ class Passage(Destination):
 
     def is_duplicate(self, message: Message) -> bool:
         return self._gate.window.has(self._key)
+
+    def will_drop(self, message: Message, ids: ForeseenIds) -> bool:
+        return not ids.add(self._gate.window, self._key)
 
     def ends(self) -> tuple[Destination, ...]:
         return self._destinations

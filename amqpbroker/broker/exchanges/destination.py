@@ -6,8 +6,29 @@ from typing import TYPE_CHECKING
 from mypy_extensions import mypyc_attr
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
     from amqpbroker.broker.exchanges.exchange import Binding
     from amqpbroker.message.message import Message
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Demand:
+    """Numbers of messages and of bytes by which messages would enlarge a destination, for `Destination.refuses`."""
+
+    def __init__(self, destination: "Destination") -> None:
+        self.destination: Destination = destination
+        self.count: int = 0
+        self.size: int = 0
+
+    def add(self, message: "Message") -> None:
+        """Add a message that is published after the earlier ones."""
+        count, size = self.destination.demand(message)
+        self.count += count
+        self.size += size
+
+    def is_refused(self) -> bool:
+        """Return whether the destination might refuse any of the messages."""
+        return self.destination.refuses(self.count, self.size)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -38,6 +59,17 @@ class Destination(metaclass=ABCMeta):
     def demand(self, message: "Message") -> tuple[int, int]:
         """Return the numbers of messages and of bytes by which a message would enlarge it now, for `refuses`."""
         return 1, message.size
+
+    def new_demand(self) -> Demand:
+        """Return the demand of a transaction without messages."""
+        return Demand(self)
+
+    def will_drop(self, message: "Message", ids: "ForeseenIds") -> bool:
+        """Return whether `publish` would drop a message of a transaction as a duplicate; otherwise take its id.
+
+        ids: of the earlier messages of the transaction.
+        """
+        return False
 
     def is_duplicate(self, message: "Message") -> bool:
         """Return whether `publish` would drop the message now, because it has accepted one with the same id."""

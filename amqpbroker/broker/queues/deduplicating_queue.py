@@ -4,9 +4,9 @@ A subclass, so that no message of another queue pays for it.
 """
 
 from array import array
-from collections import deque
 from collections.abc import Sequence
 
+from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds, ForeseenIds
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
@@ -39,6 +39,7 @@ class IdLedger(Ledger):
         ids: QueuedIds,
     ) -> None:
         super().__init__(settings, kind, store, dead_letters, letter_counts, disposal)
+        self.sees_all = True
         self._ids: QueuedIds = ids
 
     def enter(self, queue: Queue, message: Message, deadline_ms: int) -> Entry:
@@ -58,13 +59,6 @@ class IdLedger(Ledger):
         super().leave_stored(positions, sequences)
         for sequence in sequences:
             self._ids.left(sequence)
-
-    def purged(self, lines: list[deque[Entry]], count: int) -> None:
-        # Messages in memory that are not stored did not leave one by one.
-        for line in lines:
-            for entry in line:
-                self._ids.left(entry.sequence)
-        super().purged(lines, count)
 
 
 class DeduplicatingQueue(LocalQueue):
@@ -135,6 +129,12 @@ class DeduplicatingQueue(LocalQueue):
         key = self._key(message)
         return key is not None and self._has(key)
 
+    def will_drop(self, message: Message, ids: ForeseenIds) -> bool:
+        key = self._key(message)
+        accepted: AcceptedIds | None = self.queued_ids if self.window is None else self.window
+        assert accepted is not None
+        return key is not None and not ids.add(accepted, key)
+
     def _key(self, message: Message) -> bytes | None:
         if self.window is not None:
             return self.window.key(message)
@@ -146,19 +146,6 @@ class DeduplicatingQueue(LocalQueue):
             return self.window.has(key)
         assert self.queued_ids is not None
         return self.queued_ids.has(key)
-
-    # --- settlement ---------------------------------------------------------------------------------------------------
-
-    def ack(self, entry: Entry) -> None:
-        if not entry.position:  # the ledger does not see it leave otherwise
-            self.ledger.leave(entry)
-        super().ack(entry)
-
-    def ack_all(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            if not entry.position:
-                self.ledger.leave(entry)
-        super().ack_all(entries)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 

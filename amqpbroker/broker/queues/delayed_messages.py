@@ -146,11 +146,26 @@ class DelayedMessages:
         if due:
             self._release(due)
 
+    def remove_first(self) -> Entry | None:
+        """Remove and return the entry that is due first. Return None if there is none, or it cannot be read now."""
+        while self._pages and self._pages[0][0] == self.next_ms:
+            if not self._load():
+                return None
+        if not self._heap:
+            return None
+        entry = heapq.heappop(self._heap)[2]
+        self._heap_size -= entry.message.size
+        self.count -= 1
+        self.size -= entry.message.size
+        self._arm()
+        return entry
+
     def clear(self) -> deque[Entry]:
-        """Delete all entries, also from the store. Return the entries in memory, which the caller frees."""
+        """Delete all entries, those that are paged out also from the store.
+
+        Return the entries in memory, which the caller removes from the store and frees.
+        """
         if self._pager is not None:
-            for _, _, entry in self._heap:
-                self._pager.delete_entry(entry)
             for _, _, run in self._pages:
                 self._pager.delete(run.page)
         dropped = deque([entry for _, _, entry in self._heap])

@@ -74,8 +74,10 @@ LOCK: Final[tuple[str | Argument, ...]] = (
     ),
 )
 
-#: Duplicates of messages.
-DEDUPLICATION: Final[tuple[str | Argument, ...]] = tuple([Argument(name, check) for name, check in CHECKS.items()])
+#: Duplicates of messages. The arguments cannot change, because ids are remembered when their messages are accepted.
+DEDUPLICATION: Final[tuple[str | Argument, ...]] = tuple(
+    [Argument(name, check, fixed=True) for name, check in CHECKS.items()]
+)
 
 #: Expiry of messages behind the head of a queue.
 EXPIRY: Final[tuple[str | Argument, ...]] = (

@@ -107,8 +107,6 @@ class FifoLine(ReadyLine):
         if pager is not None:
             for page in self._pages:
                 pager.delete(page)
-            for entry in (*self.line, *self._tail):
-                pager.delete_entry(entry)
         dropped = [self.line, self._tail]
         self.line = deque()
         self._pages.clear()

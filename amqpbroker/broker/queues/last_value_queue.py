@@ -6,6 +6,7 @@ A subclass, so that no message of another queue pays for it.
 from collections import deque
 from collections.abc import Sequence
 
+from amqpbroker.broker.exchanges.destination import Demand
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -44,6 +45,9 @@ class LastValueLedger(Ledger):
         super().delayed(entry, due_ms)
         self._values.add_late(self._values.key(entry.message), entry.sequence)
 
+    def undelayed(self, entry: Entry) -> None:
+        self._values.remove_late(self._values.key(entry.message), entry.sequence)
+
     def replace(self, entry: Entry) -> Entry:
         # A superseded message drops out; with the highest sequence number it would count as the newest one.
         return entry if self._values.is_superseded(entry) else super().replace(entry)
@@ -76,6 +80,30 @@ class LastValueOutstanding(Outstanding):
         for entry in entries:
             self._values.remove_held(entry)
         return super().settle_all(entries)
+
+
+class LastValueDemand(Demand):
+    """The demand of messages of which the last one with each key remains."""
+
+    def __init__(self, queue: "LastValueQueue") -> None:
+        super().__init__(queue)
+        self._queue = queue
+        #: Largest number of bytes by which a message so far enlarges the queue, by key.
+        self._sizes: dict[bytes, int] = {}
+
+    def add(self, message: Message) -> None:
+        key = self._queue.values.key(message)
+        schedule = self._queue.schedule
+        if key is None or (schedule is not None and schedule.is_early(message)):
+            super().add(message)
+            return
+        count, size = self._queue.demand(message)
+        before = self._sizes.get(key)
+        if before is None:
+            self.count += count
+            before = 0
+        self.size += max(0, size - before)
+        self._sizes[key] = max(size, before)
 
 
 class LastValueQueue(LocalQueue):
@@ -195,9 +223,12 @@ class LastValueQueue(LocalQueue):
     def demand(self, message: Message) -> tuple[int, int]:
         key = self.values.key(message)
         place = None if key is None else self.values.ready(key)
-        if place is None:
+        if place is None or (self.schedule is not None and self.schedule.is_early(message)):
             return super().demand(message)
         return 0, self._growth(Entry(message, self, place[0], 0), place[1])
+
+    def new_demand(self) -> Demand:
+        return LastValueDemand(self)
 
     def refuses(self, count: int, size: int) -> bool:
         # Even a quorum queue that refuses publishes until it is well below its limit accepts replacements.
@@ -212,7 +243,7 @@ class LastValueQueue(LocalQueue):
             super().publish_moved(message)
             self.values.mark_moved(message)
         else:
-            self.ledger.never_entered()
+            self.ledger.never_entered(message)
             self._leave([Entry(message, self, 0, 0)])
 
     # --- replaced messages --------------------------------------------------------------------------------------------

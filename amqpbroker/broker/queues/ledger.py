@@ -11,7 +11,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
-from amqpbroker.store.store import Store
+from amqpbroker.store.store import UNSTORED, Store
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.queue import Queue
@@ -37,8 +37,10 @@ class Ledger:
     before: number of sequence numbers that no new message has: from before the start, and of replaced entries; minus
     the number of messages that share their number with another. recovered: number
     of entries that were there at the start. stored, unstored, loaded: number of entries that were added to the store,
-    removed from it, and read back. left: number of removed entries that were neither acknowledged nor delivered without
-    acknowledgement.
+    removed from it, and read back. in_memory: the queue is durable, but the store keeps nothing. unsaved: number of
+    entries that the store would have if it kept them, minus such entries from before the start that were removed. left:
+    number of removed entries that were neither acknowledged nor delivered without acknowledgement. sees_all: `leave`
+    must be called for acknowledged and purged messages that are not stored, too.
     """
 
     def __init__(
@@ -60,7 +62,10 @@ class Ledger:
         self.stored: int = 0
         self.unstored: int = 0
         self.loaded: int = 0
+        self.in_memory: bool = not store.keeps and store is not UNSTORED
+        self.unsaved: int = 0
         self.left: int = 0
+        self.sees_all: bool = self.in_memory
         self._settings: QueueSettings = settings
         self._dead_letters: DeadLetters = dead_letters
         self._letter_counts = letter_counts
@@ -88,8 +93,8 @@ class Ledger:
 
     @property
     def persistent(self) -> int:
-        """The number of entries in the store."""
-        return self.recovered + self.stored - self.unstored
+        """The number of entries in the store; if it keeps nothing, of those that it would have otherwise."""
+        return self.recovered + self.stored - self.unstored + self.unsaved
 
     # --- added entries ------------------------------------------------------------------------------------------------
 
@@ -97,9 +102,12 @@ class Ledger:
         """Create the queue's entry for a message, and store it if necessary."""
         self.entered += 1
         entry = Entry(message, queue, self.entered + self.passed, deadline_ms)
-        if self.stores and (message.persistent or self._stores_all):
-            self.stored += 1
-            self.store.enqueue(entry)
+        if self.stores:
+            if message.persistent or self._stores_all:
+                self.stored += 1
+                self.store.enqueue(entry)
+        elif self.in_memory and (message.persistent or self._stores_all):
+            self.unsaved += 1
         return entry
 
     def pass_on(self) -> None:
@@ -130,6 +138,8 @@ class Ledger:
         if self.stores and (entry.message.persistent or self._stores_all):
             self.stored += 1
             self.store.enqueue(entry)
+        elif self.in_memory and (entry.message.persistent or self._stores_all):
+            self.unsaved += 1
 
     def returned(self, entry: Entry) -> None:
         """Record in the store that a stored entry was delivered or returned: from then on it is redelivered."""
@@ -139,6 +149,9 @@ class Ledger:
         """Record that an entry is not ready before `due_ms`, by the wall clock."""
         if entry.position:
             self.store.delayed(entry, due_ms)
+
+    def undelayed(self, entry: Entry) -> None:
+        """Record that a delayed entry is about to leave."""
 
     def start(self, entries: int, newest: int) -> None:
         """Start with this number of entries from before the start. newest: the highest of their sequence numbers."""
@@ -157,6 +170,8 @@ class Ledger:
         if entry.position:
             self.unstored += 1
             self.store.settle(entry)
+        elif self.in_memory and (entry.message.persistent or self._stores_all):
+            self.unsaved -= 1
 
     def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
         """Remove messages that are in the store and not in memory, like `leave`.
@@ -190,12 +205,14 @@ class Ledger:
 
     def turn_away(self, queue: "Queue", message: Message) -> None:
         """Dead-letter a message that the queue refused, and that therefore never became an entry."""
-        self.never_entered()
+        self.never_entered(message)
         self.dead_letter([Entry(message, queue, 0, 0)], MAXLEN)
 
-    def never_entered(self) -> None:
+    def never_entered(self, message: Message) -> None:
         """Count a message that is about to leave, and never became an entry."""
         self.left -= 1
+        if self.in_memory and (message.persistent or self._stores_all):
+            self.unsaved += 1
 
     def discard(self, entries: list[Entry]) -> None:
         """Remove messages without dead-lettering them, because the queue is deleted, or they move to another queue."""
@@ -204,7 +221,11 @@ class Ledger:
             self.leave(entry)
 
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
-        """Count purged messages, which were removed one by one, and free those in memory."""
+        """Count purged messages, and remove and free those in memory. lines: these messages."""
         self.left += count
+        if self.stores or self.sees_all:
+            for line in lines:
+                for entry in line:
+                    self.leave(entry)
         for line in lines:
             self._disposal.add(line)

@@ -15,7 +15,7 @@ REOPENED_AT = 0.8
 class LengthLimit:
     """Refuses publishes or drops ready messages, depending on the queue's settings.
 
-    Unacknowledged messages do not count, but delayed returned messages do. shut: a quorum queue exceeded its limit, and
+    Unacknowledged messages do not count, but delayed messages do. shut: a quorum queue exceeded its limit, and
     refuses publishes until it is well below.
     """
 
@@ -74,11 +74,12 @@ class LengthLimit:
         if self._settings.overflow != "drop-head":
             self.shut = self._shuts
             return
-        offering = self._offering
         dropped: list[Entry] = []
         size = 0
-        while offering.ready.count and self._exceeds(0, 0) and offering.ready.load_head():
-            entry = offering.pop()
+        while self._exceeds(0, 0):
+            entry = self._remove_first()
+            if entry is None:
+                break
             dropped.append(entry)
             size += entry.message.size + MESSAGE_BYTES
             if size > LEAVING_BYTES and not self._shuts:
@@ -89,6 +90,18 @@ class LengthLimit:
             dropped.reverse()
         self._ledger.dead_letter(dropped, MAXLEN)
         self._expiry.expire()
+
+    def _remove_first(self) -> Entry | None:
+        """Remove and return the message that would be delivered first; None if there is none, or it cannot be read now.
+
+        Delayed returns are not dropped, as in RabbitMQ 4.3, unless the queue has delivery times, too.
+        """
+        offering = self._offering
+        if offering.ready.count:
+            return offering.pop() if offering.ready.load_head() else None
+        if self._settings.delivery_time_header is None or offering.delayed is None:
+            return None
+        return offering.remove_delayed()
 
     def _exceeds(self, more_count: int, more_size: int) -> bool:
         settings, ready, delayed = self._settings, self._offering.ready, self._offering.delayed

@@ -71,6 +71,7 @@ class LocalQueue(Queue):
         self.store: Store = vhost.store if durable else UNSTORED
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
+        self._sees_all: bool = self.ledger.sees_all
         pager = self._pages() if self.store.keeps else None
         self.ready: ReadyLine = self._new_line(parts.line(settings.max_priority, compat, pager))
         self.consumers: Consumers = parts.consumers(name, vhost.name, settings.single_active_consumer)
@@ -291,7 +292,7 @@ class LocalQueue(Queue):
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        if entry.position:  # saves a call for messages that are not stored
+        if entry.position or self._sees_all:  # saves a call for messages that are not stored
             self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
@@ -302,7 +303,7 @@ class LocalQueue(Queue):
 
     def ack_all(self, entries: list[Entry]) -> None:
         for entry in entries:
-            if entry.position:
+            if entry.position or self._sees_all:
                 self.ledger.leave(entry)
         for consumer in self.outstanding.settle_all(entries):
             if self.ready.count:

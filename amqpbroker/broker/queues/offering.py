@@ -82,6 +82,13 @@ class Offering:
             return entry
         return None
 
+    def remove_delayed(self) -> Entry | None:
+        """Remove and return the delayed message that is due first; None if there is none, or it cannot be read now."""
+        entry = None if self.delayed is None else self.delayed.remove_first()
+        if entry is not None:
+            self._ledger.undelayed(entry)
+        return entry
+
     def requeue(self, entries: list[Entry]) -> None:
         """Make returned messages ready, at their positions."""
         for entry in entries:

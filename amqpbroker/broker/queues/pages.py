@@ -273,7 +273,3 @@ class Pager(metaclass=ABCMeta):
     @abstractmethod
     def delete(self, page: Page) -> None:
         """Delete the copies of a page, and their storage."""
-
-    @abstractmethod
-    def delete_entry(self, entry: Entry) -> None:
-        """Delete a copy that is in memory."""

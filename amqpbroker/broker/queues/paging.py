@@ -214,6 +214,3 @@ class QueuePages(Pager):
             ledger.leave(entry)
         ledger.leave_stored(array("Q", [position for position in page.positions if position]), page.sequences)
         self._free(page)
-
-    def delete_entry(self, entry: Entry) -> None:
-        self._ledger.leave(entry)

@@ -34,7 +34,6 @@ class QuorumLine(ReadyLine):
         self.normal: ReadyLine = FifoLine(pager)
         self.turn: int = 0
         self._newest: int = 0
-        self._pager = pager
 
     def push(self, entry: Entry) -> None:
         self._add(entry, self.high if entry.message.priority > 4 else self.normal)
@@ -88,7 +87,6 @@ class QuorumLine(ReadyLine):
         self.turn = (self.turn + turns) % (self.WEIGHT + 1)
 
     def divide(self, pager: Pager) -> None:
-        self._pager = pager
         self.high.divide(pager)
         self.normal.divide(pager)
 
@@ -139,9 +137,6 @@ class QuorumLine(ReadyLine):
         return self.high.paged_out + self.normal.paged_out
 
     def clear(self) -> list[deque[Entry]]:
-        if self._pager is not None:
-            for entry in self.returned:
-                self._pager.delete_entry(entry)
         dropped = [self.returned.clear(), *self.high.clear(), *self.normal.clear()]
         self.count = self.size = self.turn = 0
         return dropped

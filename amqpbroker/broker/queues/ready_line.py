@@ -135,7 +135,10 @@ class ReadyLine(metaclass=ABCMeta):
 
     @abstractmethod
     def clear(self) -> list[deque[Entry]]:
-        """Delete all entries, also from the store. Return the entries in memory, which the caller frees."""
+        """Delete all entries, those in pages also from the store.
+
+        Return the other ones, which the caller removes from the store and frees.
+        """
 
     def start_after(self, newest: int) -> None:  # noqa: B027 - most lines need nothing
         """Set the queue's highest sequence number so far, and start anew otherwise."""

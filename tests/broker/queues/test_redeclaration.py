@@ -1,12 +1,17 @@
 """Declarations of an existing queue with other arguments, by the setting and by policies."""
 
 import logging
+import re
+from fnmatch import fnmatch
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.difference import Difference
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.kinds import CLASSIC, QUORUM
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.redeclaration import KEPT
 from amqpbroker.broker.vhost import Vhost
@@ -294,3 +299,41 @@ def test_policy_key_is_unknown_and_has_no_effect_without_extensions() -> None:
     vhost = vhost_in("warn", compat=OLDEST_COMPAT)  # as restored from a broker with extensions
     declare(vhost)
     refusal(vhost, max_length=5)
+
+
+# --- which arguments can change ---------------------------------------------------------------------------------------
+
+
+def documented(answer: str) -> list[str]:
+    """Return the patterns of the arguments in the row of the page's table whose answer in mode update begins so."""
+    page = Path(__file__).parents[3] / "docs" / "features" / "redeclaration.md"
+    (row,) = [line for line in page.read_text().splitlines() if f"| accepted | {answer}" in line]
+    return re.findall(r"`([^`]+)`", row.split("|")[1])
+
+
+@pytest.mark.parametrize("kind", [CLASSIC, QUORUM], ids=["classic", "quorum"])
+def test_page_says_for_each_argument_whether_it_can_change(kind: Kind) -> None:
+    arguments = kind.arguments_in(COMPATS["4.3"])
+    for name, argument in arguments.items():
+        found = [answer for answer in ("changed", "406") if any(fnmatch(name, each) for each in documented(answer))]
+        assert found == (["406"] if argument.fixed else ["changed"]) or name == "x-queue-type", name
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"message_deduplication": True, "cache_ttl": 60_000}),
+        ({"message_deduplication": True}, {}),
+        ({"message_deduplication": True, "cache_ttl": 1}, {"message_deduplication": True, "cache_ttl": 2}),
+        ({}, {"last_value_key": "k"}),
+    ],
+    ids=["on", "off", "other time", "last value"],
+)
+def test_update_refuses_other_arguments_of_duplicates_and_last_values(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    vhost = vhost_in("update")
+    queue = declare(vhost, **before)
+    arguments = queue.arguments
+    assert "inequivalent arg" in refusal(vhost, **after)
+    assert queue.arguments == arguments

@@ -1,5 +1,6 @@
 """Messages that a queue delays until the time in a header."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,3 +139,50 @@ def test_name_of_the_header_is_checked(name: str) -> None:
     assert refused.value.text.endswith(f'{text} "expected the name of a header, 1 to 255 bytes"')
     settings = parse_declaration("q", "/", arguments=arguments, compat=OLDEST_COMPAT, **flags).settings
     assert settings.delivery_time_header is None
+
+
+# --- length limits ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=["classic", "priority", "quorum"])
+@pytest.mark.parametrize("limit", [{"max_length": 3}, {"max_length_bytes": 3}], ids=["messages", "bytes"])
+def test_delayed_messages_that_are_due_first_are_dropped_if_nothing_is_ready(
+    vhost: Vhost, kind: dict[str, Any], limit: dict[str, int]
+) -> None:
+    dead = declare(vhost, "dead")
+    letters = {"dead_letter_exchange": "", "dead_letter_routing_key": "dead"}
+    queue = declare(vhost, delivery_time_header="eta", **limit, **kind, **letters)
+    for number in (5, 1, 4, 2, 3):
+        vhost.publish(timed(b"%d" % number, at(queue, number * 1000)), (queue,))
+    assert queue.delayed_count == 3
+    assert [entry.message.body for entry in dead.ready] == [b"1", b"2"]
+    clock_of(vhost).advance(10_000)
+    assert sorted(ready(queue)) == [b"3", b"4", b"5"]
+
+
+def test_ready_messages_are_dropped_before_delayed_ones(vhost: Vhost) -> None:
+    queue = declare(vhost, delivery_time_header="eta", max_length=2)
+    for eta in (None, None, at(queue, 1000), at(queue, 2000), at(queue, 3000)):
+        queue.publish(timed(b"m", eta))
+    assert (ready(queue), queue.delayed_count) == ([], 2)
+
+
+def test_dropped_delayed_message_does_not_supersede_others(vhost: Vhost) -> None:
+    queue = declare(vhost, delivery_time_header="eta", max_length=0, last_value_key="eta")
+    queue.publish(timed(b"m", at(queue, 1000)))
+    assert (queue.delayed_count, len(queue.values)) == (0, 0)  # type: ignore[attr-defined]
+
+
+def test_paged_delayed_messages_are_dropped_in_the_order_of_their_times() -> None:
+    node = Node(limits={"page_count": 4}, q=table(delivery_time_header="eta"))
+    client, start_ms = node.client(), node.clock.wall_ms()
+    for number in range(40):
+        headers = {"eta": Field("l", start_ms + 1000 * (number + 1))}
+        client.publish("q", b"%d" % number, delivery_mode=2, headers=headers)
+    node.broker.sync()
+    queue = node.crash().broker.vhosts["/"].queues["q"]
+    assert isinstance(queue, LocalQueue)
+    assert queue.info().messages_paged_out == 40
+    queue.apply_settings(replace(queue.settings, max_length=2))
+    assert sorted(entry.message.body for _, entry in queue.delayed_entries()) == [b"38", b"39"]
+    assert queue.info().messages_persistent == 2

@@ -82,7 +82,7 @@ AMQP = (
     Planted(
         "a consumer not told that its queue is deleted",
         "consumers.py",
-        "        self.notify_cancelled(consumer.tag)\n        self.by_tag",
+        "        self.notify_cancelled(consumer)\n        self.by_tag",
         "        self.by_tag",
     ),
     Planted(
