@@ -21,7 +21,7 @@ class Retry(NamedTuple):
             return 0
         times = max(1, count)
         factor = self.multiplier ** (times - 1) if self.multiplier else times
-        return int(min(self.min_ms * factor, self.max_ms))
+        return round(min(self.min_ms * factor, self.max_ms))
 
 
 class Lock(NamedTuple):
