@@ -258,11 +258,15 @@ class Run:
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, queue in node.broker.vhost("/").queues.items():
             assert isinstance(queue, LocalQueue)
-            deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
             info = queue.info()
             delayed = info.messages_delayed, info.next_delayed_at, info.last_delayed_at
             line = getattr(queue.ready, "_line", queue.ready)
-            found.append((name, (getattr(line, "turn", 0), *deadlines, delayed)))
+            ready = sorted((entry.deadline_ms - START_MS, entry.delivery_count) for entry in queue.ready)
+            late = sorted(
+                (due_ms - START_MS, entry.message.body, entry.delivery_count, entry.redelivered)
+                for due_ms, entry in queue.delayed_entries()
+            )
+            found.append((name, ("hidden", getattr(line, "turn", 0), tuple(ready), tuple(late), delayed)))
             found += [(name, ("id", *taken)) for taken in ids_of(queue, node.clock.wall_ms())]
             found += [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
         return found
@@ -272,9 +276,11 @@ class Run:
         model = self.model.restarted(state)
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, line in model.lines.items():
-            deadlines = sorted(copy.deadline_ms - START_MS for copy in line.waiting())
             dues = sorted([copy.due_ms for copy in line.delayed]) or [None]
-            found.append((name, (line.turn, *deadlines, (len(line.delayed), dues[0], dues[-1]))))
+            delayed = len(line.delayed), dues[0], dues[-1]
+            ready = sorted((copy.deadline_ms - START_MS, copy.count) for copy in line.waiting())
+            late = sorted((copy.due_ms - START_MS, copy.body, copy.count, copy.redelivered) for copy in line.delayed)
+            found.append((name, ("hidden", line.turn, tuple(ready), tuple(late), delayed)))
             taken = sorted((taken.key, taken.expires_ms) for taken in line.ids.live(model.now_ms))
             found += [(name, ("id", *each)) for each in taken]
             while (copy := model.get(name, no_ack=True)) is not None:
@@ -657,8 +663,11 @@ class Run:
 def shown(message: tuple[Any, ...]) -> str:
     if message[0] == "id":
         return f"id {message[1]} until {message[2]}"
-    if not isinstance(message[0], bytes):
-        return f"turn {message[0]}, deadlines {[ms for ms in message[1:-1] if ms >= 0]}, delayed {message[-1]}"
+    if message[0] == "hidden":
+        _, turn, ready, late, delayed = message
+        deadlines = [(ms if ms >= 0 else None, count) for ms, count in ready]
+        dues = [(ms, body.partition(b" ")[0].decode(), *rest) for ms, body, *rest in late]
+        return f"turn {turn}, deadlines and counts {deadlines}, of delayed ones {dues}, {delayed}"
     body, persistent, priority, expiration, deaths, _, redelivered, count = message
     facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
     facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]

@@ -174,7 +174,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
         "transact": 10,
         "get": 25,
         "take": chance.choice((2, 10, 30)),
-        "consume": 16,
+        "consume": 20,
         "cancel": 8,
         "ack": 20,
         "nack": 14,
@@ -224,7 +224,7 @@ def _details(name: str, chance: random.Random, busy: tuple[str, ...]) -> tuple[A
         case "take":
             return queue, chance.choice((1, 3, 10))
         case "consume":
-            return chance.choice((*busy, queue)), chance.choice((1, 3, 10)), chance.choice((0, 0, 1))
+            return chance.choice((*busy, queue)), chance.choice((1, 3, 10)), chance.choice((0, 1, 2))
         case "cancel":
             return chance.choice((*busy, queue)), any_number
         case "purge":
