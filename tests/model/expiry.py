@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def first_deadline_ms(line: "Line") -> int:
     """Return when the next copy expires, 0 for never."""
-    if not len(line):
+    if not line.ready and not line.returned:
         return 0
     if not line.spec.expires_anywhere:
         return line.head().deadline_ms

@@ -108,12 +108,16 @@ class Line:
     def stored(self) -> list[Copy]:
         """Return the copies after a crash: in their old order, including held ones."""
         held = [delivery.copy._replace(redelivered=True) for delivery in self.held.values()]
-        copies = [copy for copy in (*self.waiting(), *self.delayed, *held) if copy.persistent or self.spec.quorum]
-        return sorted([copy._replace(is_normal=False) for copy in copies], key=lambda copy: copy.sequence)
+        copies = [copy for copy in (*self.ready, *self.returned, *self.delayed, *held) if self.is_stored(copy)]
+        return sorted(copies, key=lambda copy: copy.sequence)
+
+    def is_stored(self, copy: Copy) -> bool:
+        return copy.persistent or self.spec.quorum
 
     def restart(self, copies: list[Copy], now_ms: int) -> None:
         """Recover stored copies. Overdue delayed ones of a quorum queue are released again, and are first."""
         self.sequence = copies[-1].sequence if copies else 0
         waits = [copy.due_ms > (0 if self.spec.quorum else now_ms) for copy in copies]
+        copies = [copy._replace(is_normal=False) for copy in copies]
         self.ready = [copy for copy, wait in zip(copies, waits, strict=True) if not wait]
         self.delayed = [copy for copy, wait in zip(copies, waits, strict=True) if wait]

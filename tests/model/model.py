@@ -394,7 +394,11 @@ class Model:
 
     def has_stored(self, body: bytes) -> bool:
         """Return whether any copy of a message, or of its dead letters, is to be stored."""
-        return any(copy.body == body for line in self.lines.values() for copy in line.stored())
+        return any(
+            copy.body == body and line.is_stored(copy)
+            for line in self.lines.values()
+            for copy in line.waiting_or_held()
+        )
 
     def restarted(self, state: State) -> "Model":
         """Return the broker that starts with the state, at the current time."""
