@@ -10,11 +10,12 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
@@ -22,12 +23,15 @@ from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
-from amqpbroker.wire.values import text
-from tests.broker.durability_steps import FANOUT, Step, arguments, specs, steps
+from amqpbroker.wire.values import Field, longstr, text
+from tests.broker.durability_steps import FANOUT, KEY, Step, arguments, specs, steps, varied
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles, PowerCut
 from tests.harness import Received, Wire
-from tests.model import NONE, Copy, Line, Model, State, allowed
+from tests.model.copies import Copy
+from tests.model.crashes import allowed
+from tests.model.deliveries import Delivery
+from tests.model.model import Model, State, Stored
 
 DIRECTORY = Path("/journal")
 START_MS = 1_700_000_000_000
@@ -81,12 +85,32 @@ class Node:
         self.disk = Disk(journal, definitions, on_start, on_written)
         self.persistence = Persistence(journal, self.disk, self.failures.append, self.clock)
         self.broker = Broker(self.config, self.clock, self.persistence, definitions)
-        self.persistence.restore(found, self.broker.holders(), self.broker.lost_ids)
+        self.persistence.restore(found, self.broker.holders(), self.broker.lost_ids, self.broker.id_keepers())
         self.clock.advance(0)
         self.broker.sync()
 
     def client(self) -> Wire:
         return Wire(self.broker).log_in()
+
+
+def ids_of(queue: LocalQueue, now_ms: int) -> list[tuple[str, int]]:
+    """Return the ids by which a queue recognises duplicates, each with the end of its time, 0 for none."""
+    if not isinstance(queue, DeduplicatingQueue):
+        return []
+    ids = queue.window if queue.window is not None else queue.queued_ids
+    assert ids is not None
+    taken = [each for each in ids._ids.values() if not each.expires_ms or each.expires_ms > now_ms]
+    return sorted((each.key[1:].decode(), each.expires_ms) for each in taken)
+
+
+def all_of(wire: Wire, queue: LocalQueue) -> Iterator[Received]:
+    """Take all messages out of a queue, and iterate over them."""
+    if not queue.kind.get_beside_single_active and queue.settings.single_active_consumer:
+        wire.send(1, "basic.consume", queue=queue.name, no_ack=True, consumer_tag=queue.name)
+        yield from [got for got in wire.receive() if got.name == "basic.deliver"]
+        return
+    while (got := wire.get(queue.name)).name == "basic.get-ok":
+        yield got
 
 
 def seen(got: Received, counts_returns: bool) -> tuple[Any, ...]:
@@ -134,7 +158,7 @@ class Commit(NamedTuple):
 
     operation: int
     published: list[bytes]
-    settled: list[tuple[Line, int]]
+    settled: list[Delivery]
 
 
 class Run:
@@ -142,7 +166,7 @@ class Run:
 
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
-        self.specs = {spec.name: spec for spec in specs(chance)}
+        self.specs = {spec.name: spec for spec in varied(specs(chance), chance)}
         self.segment_bytes = chance.choice((600, 1_500, 4_000, 20_000))
         self.files = FaultyFiles()
         self.definitions = FaultyDefinitions()
@@ -172,7 +196,12 @@ class Run:
         self.tags = 0
         self.unread: list[Received] = []
         self.committing: Commit | None = None
-        self.held: dict[str, dict[int, tuple[Line, int]]] = {"consumer": {}, "transaction": {}}
+        self.held: dict[str, dict[int, Delivery]] = {"consumer": {}, "transaction": {}}
+        #: Deliveries that the broker has taken back, by tag, for as long as the client may still settle them.
+        self.late: dict[str, dict[int, Delivery]] = {"consumer": {}, "transaction": {}}
+        self.consumers = 0
+        self.cancelled: list[str] = []
+        self.unrouted = 0
 
     def _start(self) -> None:
         self.node = Node(
@@ -229,12 +258,17 @@ class Run:
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, queue in node.broker.vhost("/").queues.items():
             assert isinstance(queue, LocalQueue)
-            deadlines = sorted(entry.deadline_ms - START_MS for entry in queue.ready)
             info = queue.info()
             delayed = info.messages_delayed, info.next_delayed_at, info.last_delayed_at
-            found.append((name, (getattr(queue.ready, "turn", 0), *deadlines, delayed)))
-            while (got := wire.get(name)).name == "basic.get-ok":
-                found.append((name, seen(got, queue.counts_returns)))
+            line = getattr(queue.ready, "_line", queue.ready)
+            ready = sorted((entry.deadline_ms - START_MS, entry.delivery_count) for entry in queue.ready)
+            late = sorted(
+                (due_ms - START_MS, entry.message.body, entry.delivery_count, entry.redelivered)
+                for due_ms, entry in queue.delayed_entries()
+            )
+            found.append((name, ("hidden", getattr(line, "turn", 0), tuple(ready), tuple(late), delayed)))
+            found += [(name, ("id", *taken)) for taken in ids_of(queue, node.clock.wall_ms())]
+            found += [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -242,9 +276,13 @@ class Run:
         model = self.model.restarted(state)
         found: list[tuple[str, tuple[Any, ...]]] = []
         for name, line in model.lines.items():
-            deadlines = sorted(copy.deadline_ms - START_MS for copy in (*line.ready, *line.returned))
             dues = sorted([copy.due_ms for copy in line.delayed]) or [None]
-            found.append((name, (line.turn, *deadlines, (len(line.delayed), dues[0], dues[-1]))))
+            delayed = len(line.delayed), dues[0], dues[-1]
+            ready = sorted((copy.deadline_ms - START_MS, copy.count) for copy in line.waiting())
+            late = sorted((copy.due_ms - START_MS, copy.body, copy.count, copy.redelivered) for copy in line.delayed)
+            found.append((name, ("hidden", line.turn, tuple(ready), tuple(late), delayed)))
+            taken = sorted((taken.key, taken.expires_ms) for taken in line.ids.live(model.now_ms))
+            found += [(name, ("id", *each)) for each in taken]
             while (copy := model.get(name, no_ack=True)) is not None:
                 found.append((name, wanted(copy, line.spec.counts_returns)))
         return found
@@ -301,13 +339,17 @@ class Run:
         self.synced = 0
         self.crash("kill", 0)
 
-    def _copy(self, persistent: bool, priority: int, expiration_ms: int, size: int) -> tuple[Copy, dict[str, Any]]:
+    def _copy(
+        self, persistent: bool, priority: int, expiration_ms: int, size: int, key: str
+    ) -> tuple[Copy, dict[str, Any]]:
         self.messages += 1
         body = b"%d " % next(self.bodies)
         properties: dict[str, Any] = {"delivery_mode": 2 if persistent else 1, "priority": priority}
         if expiration_ms >= 0:
             properties["expiration"] = str(expiration_ms)
-        return Copy(body + b"x" * size, persistent, priority, expiration_ms), properties
+        if key:
+            properties["headers"] = {KEY: longstr(key)}
+        return Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key), properties
 
     def publish(self, target: str, *message: Any) -> None:
         copy, properties = self._copy(*message)
@@ -328,23 +370,21 @@ class Run:
         priority: int,
         expiration_ms: int,
         size: int,
+        key: str,
         settled: int,
         how: str,
         commit: bool,
     ) -> None:
-        """Run a transaction. One that is not committed is rolled back, and settles nothing."""
+        """Run a transaction. One that is rolled back has no effect."""
         if self.committing is not None:
             return
         wire, held = self.wires["transaction"], self.held["transaction"]
         copies = []
         for target in targets:
-            copy, properties = self._copy(persistent, priority, expiration_ms, size)
+            copy, properties = self._copy(persistent, priority, expiration_ms, size, key)
             copies.append((copy, FANOUT if target == "*" else [target]))
-            exchange, key = ("fan", "") if target == "*" else ("", target)
-            wire.publish(key, copy.body, exchange=exchange, **properties)
-        if not commit:
-            wire.send(1, "tx.rollback")
-            return
+            exchange, routing_key = ("fan", "") if target == "*" else ("", target)
+            wire.publish(routing_key, copy.body, exchange=exchange, **properties)
         tags = list(held)[:settled]
         for tag in tags:
             if how == "ack":
@@ -353,6 +393,9 @@ class Run:
                 wire.send(1, "basic.reject", delivery_tag=tag, requeue=True)
             else:
                 wire.send(1, "basic.nack", delivery_tag=tag, requeue=how == "requeue")
+        if not commit:
+            wire.send(1, "tx.rollback")
+            return
         wire.send(1, "tx.commit")
         taken = [held.pop(tag) for tag in tags]
         self.committing = Commit(
@@ -361,11 +404,11 @@ class Run:
         self.model.commit(copies, taken, how)
 
     def get(self, name: str, who: str) -> None:
-        if name not in self.model.lines or (who == "transaction" and self.committing is not None):
+        line = self.model.lines.get(name)
+        if line is None or line.spec.refuses_get or (who == "transaction" and self.committing is not None):
             return
-        line = self.model.lines[name]
         self.wires[who].send(1, "basic.get", queue=name)
-        copy = self.model.get(name)
+        copy = self.model.get(name, channel=who)
         received = self.wires[who].receive()
         answers = [got for got in received if got.name in ("basic.get-ok", "basic.get-empty")]
         assert len(answers) == 1, received
@@ -376,16 +419,16 @@ class Run:
             return
         assert got.name == "basic.get-ok", (got, copy)
         assert got.arguments["message_count"] == len(line), f"{name}: {got.arguments}, but {len(line)} are ready"
+        self.held[who][got.arguments["delivery_tag"]] = line.held[copy.sequence]
         if line.spec.quorum:
             self.history.append(self.model.state())
             self.model.advance(0)
         self._compare(name, seen(got, line.spec.counts_returns), wanted(copy, line.spec.counts_returns))
-        self.held[who][got.arguments["delivery_tag"]] = line, copy.sequence
 
     def take(self, name: str, count: int) -> None:
         """Get messages without acknowledgement, which frees space in the journal."""
         line = self.model.lines.get(name)
-        if line is None:
+        if line is None or (line.spec.quorum and line.spec.single_active):
             return
         wire = self.wires["admin"]
         for _ in range(count):
@@ -401,45 +444,110 @@ class Run:
     def _compare(self, name: str, found: tuple[Any, ...], expected: tuple[Any, ...]) -> None:
         assert found == expected, f"{name}: got {shown(found)} instead of {shown(expected)}"
 
-    def consume(self, name: str, prefetch: int) -> None:
+    def consume(self, name: str, prefetch: int, priority: int) -> None:
         line = self.model.lines.get(name)
-        if line is None or line.prefetch != NONE:
+        if line is None or len(line.consumers.all) >= (3 if line.spec.single_active else 1):
             return
+        # With the tag of a cancelled consumer it would take over what that one holds, which the model does not know.
+        self.consumers += 1
+        tag = f"{name} {self.consumers}"
         wire = self.wires["consumer"]
         wire.send(1, "basic.qos", prefetch_count=prefetch)
-        wire.send(1, "basic.consume", queue=name, consumer_tag=name)
-        self.model.subscribe(name, prefetch)
+        wire.send(1, "basic.consume", queue=name, consumer_tag=tag, arguments={"x-priority": Field("I", priority)})
+        self.model.subscribe(name, tag, prefetch, priority)
 
-    def cancel(self, name: str) -> None:
+    def cancel(self, name: str, number: int) -> None:
         line = self.model.lines.get(name)
-        if line is not None and line.prefetch != NONE:
-            self.wires["consumer"].send(1, "basic.cancel", consumer_tag=name)
-            self.model.cancel(name)
+        if line is None or not line.consumers.all:
+            return
+        consumer = line.consumers.all[number % len(line.consumers.all)]
+        if consumer.outstanding and line.spec.lock is not None and line.spec.lock.action == "cancel":
+            return  # When its locks run out, the channel is closed: there is no consumer to cancel.
+        self.wires["consumer"].send(1, "basic.cancel", consumer_tag=consumer.tag)
+        self.model.cancel(name, consumer.tag)
 
-    def _taken(self, number: int, multiple: bool) -> tuple[int, list[tuple[Line, int]]]:
+    def _settled(self, number: int, multiple: bool) -> int:
+        """Choose a delivery of the consumer's channel, and have the model settle those that were taken back.
+
+        Return its tag, 0 if there is none.
+        """
+        held, late = self.held["consumer"], self.late["consumer"]
+        if not held:
+            return 0
+        tag = sorted(held)[number % len(held)]
+        if multiple:
+            self._settle_late([each for each in late if each < tag])
+        return tag
+
+    def _taken(self, tag: int, multiple: bool) -> list[Delivery]:
         held = self.held["consumer"]
-        tag = list(held)[number % len(held)]
-        tags = [each for each in held if each == tag or (multiple and each < tag)]
-        return tag, [held.pop(each) for each in tags]
+        tags = [each for each in sorted(held) if each == tag or (multiple and each < tag)]
+        return [held.pop(each) for each in tags]
+
+    def _settle_late(self, tags: list[int]) -> None:
+        """Have the model settle deliveries that the broker has taken back."""
+        late = self.late["consumer"]
+        self.model.settle_late([late.pop(tag) for tag in sorted(tags) if late[tag].is_owed])
 
     def ack(self, number: int, multiple: bool) -> None:
-        if self.held["consumer"]:
-            tag, taken = self._taken(number, multiple)
+        if tag := self._settled(number, multiple):
             self.wires["consumer"].send(1, "basic.ack", delivery_tag=tag, multiple=multiple)
-            self.model.settle(taken, "ack")
+            self.model.settle(self._taken(tag, multiple), "ack")
 
     def nack(self, number: int, multiple: bool, requeue: bool) -> None:
-        if self.held["consumer"]:
-            tag, taken = self._taken(number, multiple)
+        if tag := self._settled(number, multiple):
             self.wires["consumer"].send(1, "basic.nack", delivery_tag=tag, multiple=multiple, requeue=requeue)
-            self.model.settle(taken, "requeue" if requeue else "reject")
+            self.model.settle(self._taken(tag, multiple), "requeue" if requeue else "reject")
 
     def fail(self, number: int) -> None:
         """Requeue a message by basic.reject, which counts as a failure."""
-        if self.held["consumer"]:
-            tag, taken = self._taken(number, False)
+        if tag := self._settled(number, False):
             self.wires["consumer"].send(1, "basic.reject", delivery_tag=tag, requeue=True)
-            self.model.settle(taken, "fail")
+            self.model.settle(self._taken(tag, False), "fail")
+
+    def settle_late(self, number: int, multiple: bool, requeue: bool) -> None:
+        """Settle a delivery that the broker has taken back, which has no effect on its message."""
+        late = self.late["consumer"]
+        if late:
+            tag = sorted(late)[number % len(late)]
+            self.wires["consumer"].send(1, "basic.nack", delivery_tag=tag, multiple=multiple, requeue=requeue)
+            self._settle_late([each for each in late if each == tag or (multiple and each < tag)])
+            if multiple:
+                self.model.settle(self._taken(tag, True), "requeue" if requeue else "reject")
+
+    def renew(self, who: str, number: int, timeout_ms: int) -> None:
+        """Renew the lock of a delivery. timeout_ms: below 0 for that of the queue."""
+        deliveries = {tag: each for tag, each in self.held[who].items() if each.due_ms and self.model.exists(each.line)}
+        if not deliveries:
+            return
+        tag = sorted(deliveries)[number % len(deliveries)]
+        self._renew(who, tag, timeout_ms)
+        self.model.renew([deliveries[tag]], timeout_ms if timeout_ms >= 0 else None)
+        if not timeout_ms:
+            self._take_back(who, tag)
+
+    def renew_all(self, who: str) -> None:
+        """Renew all locks of a channel. Deliveries without one are locked for so long that it does not matter."""
+        self._renew(who, 0, -1)
+        held = self.held[who].values()
+        self.model.renew([each for each in held if each.due_ms and self.model.exists(each.line)], None)
+        self.unrouted += not held and who == "consumer"
+
+    def renew_late(self, number: int) -> None:
+        """Renew a lock that has run out."""
+        late = self.late["consumer"]
+        if late:
+            self._renew("consumer", sorted(late)[number % len(late)], -1)
+            self.unrouted += 1
+
+    def _renew(self, who: str, tag: int, timeout_ms: int) -> None:
+        headers = {"x-delivery-tag": Field("l", tag)}
+        if timeout_ms >= 0:
+            headers["x-consumer-timeout"] = Field("I", timeout_ms)
+        self.wires[who].publish("amq.renew-lock", mandatory=who == "consumer", headers=headers)
+
+    def _take_back(self, who: str, tag: int) -> None:
+        self.late[who][tag] = self.held[who].pop(tag)
 
     def purge(self, name: str) -> None:
         if name in self.model.lines:
@@ -479,25 +587,42 @@ class Run:
     # --- events of clients --------------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        expected: dict[str, deque[tuple[Line, Copy]]] = {}
-        for line, copy in self.model.take_delivered():
-            expected.setdefault(line.spec.name, deque()).append((line, copy))
+        expected: dict[str, deque[Delivery]] = {}
+        for delivery in self.model.take_delivered():
+            expected.setdefault(delivery.consumer, deque()).append(delivery)
         unread, self.unread = self.unread, []
         for got in unread + [got for wire in self.wires.values() for got in wire.receive()]:
             if got.name == "basic.deliver":
-                name = got.arguments["consumer_tag"]
-                assert expected.get(name), f"a delivery of {name} that is not due: {got}"
-                line, copy = expected[name].popleft()
-                self._compare(name, seen(got, line.spec.counts_returns), wanted(copy, line.spec.counts_returns))
-                self.held["consumer"][got.arguments["delivery_tag"]] = line, copy.sequence
+                tag = got.arguments["consumer_tag"]
+                assert expected.get(tag), f"a delivery of {tag} that is not due: {got}"
+                delivery = expected[tag].popleft()
+                counts_returns = delivery.line.spec.counts_returns
+                self._compare(tag, seen(got, counts_returns), wanted(delivery.copy, counts_returns))
+                self.held["consumer"][got.arguments["delivery_tag"]] = delivery
             else:
                 self.answered(got)
-        missing = [f"{name}: {shown(wanted(copy, True))}" for name, due in expected.items() for _, copy in due]
+        missing = [f"{tag}: {shown(wanted(each.copy, True))}" for tag, due in expected.items() for each in due]
         assert not missing, f"not delivered: {missing}"
+        self._read_locks()
+        assert not self.unrouted, f"{self.unrouted} renewals of nothing were not returned"
         if not self.node.failures:
             late = [tag for tag, (operation, _) in self.published.items() if operation <= self.synced]
             assert not late, f"not confirmed though synced: {late}"
             assert self.committing is None or self.committing.operation > self.synced, "not committed though synced"
+
+    def _read_locks(self) -> None:
+        """Take back the deliveries whose locks have run out, and compare the consumers that were notified."""
+        notified = []
+        for delivery in self.model.take_run_out():
+            held = self.held[delivery.channel]
+            (tag,) = [tag for tag, each in held.items() if each is delivery]
+            self._take_back(delivery.channel, tag)
+            if delivery.is_owed:
+                notified.append(delivery)
+        tags = {(each.consumer, each.due_ms) for each in notified}
+        expected = sorted(tag for tag, _ in tags)
+        assert sorted(self.cancelled) == expected, f"cancelled: {self.cancelled}, expected: {expected}"
+        self.cancelled.clear()
 
     def answered(self, got: Received) -> None:
         if got.name == "basic.ack":
@@ -514,24 +639,35 @@ class Run:
                 safe = self.history[self.synced][1]
                 back = [
                     copy
-                    for line, sequence in commit.settled
-                    for copy in safe.get(line.number, ())
-                    if copy.sequence == sequence
+                    for settled in commit.settled
+                    for copy in safe.get(settled.line.number, Stored([], ())).copies
+                    if copy.sequence == settled.sequence
                 ]
                 assert not back, f"committed, but acks were not synced: {back}"
+        elif got.name == "basic.cancel":
+            # A deleted queue cancels its consumers too.
+            if got.arguments["consumer_tag"].split()[0] in self.model.lines:
+                self.cancelled.append(got.arguments["consumer_tag"])
+        elif got.name == "basic.return":
+            assert got.arguments["reply_code"] == 312
+            self.unrouted -= 1
         else:
             assert got.name in (
                 "basic.consume-ok",
                 "basic.cancel-ok",
-                "basic.cancel",
                 "basic.qos-ok",
                 "tx.rollback-ok",
             ), got
 
 
 def shown(message: tuple[Any, ...]) -> str:
-    if not isinstance(message[0], bytes):
-        return f"turn {message[0]}, deadlines {[ms for ms in message[1:-1] if ms >= 0]}, delayed {message[-1]}"
+    if message[0] == "id":
+        return f"id {message[1]} until {message[2]}"
+    if message[0] == "hidden":
+        _, turn, ready, late, delayed = message
+        deadlines = [(ms if ms >= 0 else None, count) for ms, count in ready]
+        dues = [(ms, body.partition(b" ")[0].decode(), *rest) for ms, body, *rest in late]
+        return f"turn {turn}, deadlines and counts {deadlines}, of delayed ones {dues}, {delayed}"
     body, persistent, priority, expiration, deaths, _, redelivered, count = message
     facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
     facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]

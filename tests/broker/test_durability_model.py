@@ -1,4 +1,4 @@
-"""A broker behaves like a small model of it, including crashes. durability.py runs both; model.py is the model."""
+"""A broker behaves like a small model of it, including crashes. durability.py runs both; tests/model/ is the model."""
 
 import pytest
 

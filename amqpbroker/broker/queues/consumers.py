@@ -165,13 +165,14 @@ class Consumers:
 
     def _successor(self) -> Consumer | None:
         """Return the next single active consumer: the present one, unless it pauses or a higher priority takes over."""
-        best = self.active
-        if best is not None and best.paused and not best.unacked:
-            best = None
+        active = self.active
+        if active is not None and active.paused and not active.unacked:
+            active = None
+        best = active
         for consumer in self.all:
             if consumer.paused:
                 continue
-            if best is None or (consumer.priority > best.priority and (self.takeover or self.active is None)):
+            if best is None or (consumer.priority > best.priority and (self.takeover or active is None)):
                 best = consumer
         return best
 

@@ -152,7 +152,8 @@ class Offering:
         else:
             self.consumers.found_full(consumer)
         if self._expiry.count:
-            self._expiry.arm()
+            # A message that became the head may have expired before, and a dead letter may precede it soon.
+            self._expiry.expire()
 
     def offer_all(self, consumers: Sequence[Consumer]) -> None:
         """Offer messages to several consumers at once, which get them by priority and round robin."""

@@ -168,6 +168,17 @@ def test_classic_new_consumer_of_higher_priority_is_the_next_successor() -> None
     assert turns(ring, 1) == ["high"]
 
 
+@pytest.mark.parametrize("takeover", [False, True])
+def test_paused_active_consumer_is_succeeded_by_the_one_of_highest_priority(takeover: bool) -> None:
+    a, b, high = subscriber("a"), subscriber("b"), subscriber("high", priority=5)
+    ring = consumers(a, b, single_active=True, takeover=takeover)
+    assert turns(ring, 1) == ["a"]
+    ring.add(high)
+    a.pause()
+    assert settle(ring, a)
+    assert turns(ring, 1) == ["high"]
+
+
 def test_quorum_new_consumer_of_higher_priority_replaces_an_idle_active_one() -> None:
     a, high = subscriber("a"), subscriber("high", priority=5)
     ring = consumers(a, high, single_active=True, takeover=True)

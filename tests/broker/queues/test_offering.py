@@ -31,6 +31,18 @@ def test_delivered_messages_count_as_unacknowledged(parts: Parts) -> None:
     assert (consumer.bodies, parts.bodies(), parts.outstanding.count) == ([b"1", b"2"], [b"3"], 2)
 
 
+def test_expired_message_behind_the_delivered_ones_is_removed_at_once(parts: Parts) -> None:
+    consumer = parts.subscriber(limit=1)
+    parts.add(b"1", b"2")
+    parts.add(b"overdue", expiration_ms=10)
+    parts.offering.drain()
+    parts.clock.advance(10)
+    (entry,) = consumer.held
+    parts.outstanding.settle(entry)
+    parts.offering.offer(consumer)
+    assert (consumer.bodies, parts.bodies(), parts.expiry.count) == ([b"1", b"2"], [], 0)
+
+
 def test_no_ack_delivery_is_removed(parts: Parts) -> None:
     consumer = parts.subscriber(no_ack=True)
     entry = parts.entry(b"1", persistent=True)

@@ -16,7 +16,11 @@ from amqpbroker.config import Config
 from tests.broker.durability import seen, shown, wanted
 from tests.broker.durability_steps import arguments, specs
 from tests.harness import Received, method, published
-from tests.model import NONE, Copy, Line, Model, Spec, State, allowed
+from tests.model.copies import NONE, Copy
+from tests.model.crashes import allowed
+from tests.model.line import Line
+from tests.model.model import Model, State
+from tests.model.spec import Spec
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.client import Client
 from tests.simulation.scheduler import MS
@@ -337,22 +341,23 @@ class ModelledClient(Client):
         return apply
 
     def _consume(self, queue: str, prefetch: int) -> Callable[[Model], Any] | None:
-        if self._model.lines[queue].prefetch != NONE:
+        if self._model.lines[queue].consumers.all:
             return None
         self._ask("basic.qos", prefetch_count=prefetch)
         # With the tag of a cancelled consumer it would take over what that one holds, which the model does not know.
         self._consumers += 1
-        self._tags[queue] = f"{queue} {self._consumers}"
-        self._ask("basic.consume", queue=queue, consumer_tag=self._tags[queue])
+        tag = self._tags[queue] = f"{queue} {self._consumers}"
+        self._ask("basic.consume", queue=queue, consumer_tag=tag)
         self._await_answer()
-        return lambda model: model.subscribe(queue, prefetch)
+        return lambda model: model.subscribe(queue, tag, prefetch)
 
     def _cancel(self, queue: str) -> Callable[[Model], Any] | None:
-        if self._model.lines[queue].prefetch == NONE:
+        if not self._model.lines[queue].consumers.all:
             return None
-        self._ask("basic.cancel", consumer_tag=self._tags[queue])
+        tag = self._tags[queue]
+        self._ask("basic.cancel", consumer_tag=tag)
         self._await_answer()
-        return lambda model: model.cancel(queue)
+        return lambda model: model.cancel(queue, tag)
 
     def _purge(self, queue: str) -> Callable[[Model], Any]:
         self._ask("queue.purge", queue=queue)
@@ -387,7 +392,7 @@ class ModelledClient(Client):
         taken = [self._held.pop(each) for each in tags]
         self.write(method(name, 1, delivery_tag=tag, multiple=multiple, **flags))
         self._await_answer()
-        return lambda model: model.settle([(model.lines[queue], sequence) for queue, sequence in taken], how)
+        return lambda model: model.settle([model.lines[queue].held[sequence] for queue, sequence in taken], how)
 
     # --- comparison ---------------------------------------------------------------------------------------------------
 
@@ -481,7 +486,7 @@ class ModelledClient(Client):
 
     def _expires(self, model: Model, after_ms: int, until_ms: int) -> bool:
         """Return whether anything expires in that time."""
-        copies = [each for line in model.lines.values() for each in (*line.ready, *line.returned, *line.held.values())]
+        copies = [each for line in model.lines.values() for each in line.waiting_or_held()]
         return any(after_ms < each.deadline_ms <= until_ms for each in copies)
 
     def _is_near(self, began_ms: int) -> bool:
@@ -502,8 +507,8 @@ class ModelledClient(Client):
 
     def _compare_deliveries(self) -> dict[str, int]:
         """Compare the received messages. Return the number of missing ones by queue. Raises BrokenError."""
-        for line, each in self._model.take_delivered():
-            self._due.setdefault(line.spec.name, deque()).append((line, each))
+        for delivery in self._model.take_delivered():
+            self._due.setdefault(delivery.line.spec.name, deque()).append((delivery.line, delivery.copy))
         arrived, self._deliveries = self._deliveries, []
         for got in arrived:
             queue = got.arguments["consumer_tag"].split()[0]

@@ -1,0 +1,52 @@
+"""One queue's copy of a message, as a tuple."""
+
+from typing import NamedTuple
+
+NONE = -1
+
+
+class Copy(NamedTuple):
+    """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: the first death of all.
+
+    is_normal: it was returned to a quorum queue without a delivery limit, which ignores its priority until a restart.
+    due_ms: end of its last delay, 0 if it was never delayed. A stored copy keeps it after its delay. key: the header
+    that queues recognise duplicates and earlier values by, "" for none.
+    """
+
+    body: bytes
+    persistent: bool
+    priority: int = 0
+    expiration_ms: int = NONE
+    deaths: tuple[tuple[str, str, int], ...] = ()
+    first: tuple[str, str] | None = None
+    sequence: int = 0
+    deadline_ms: int = 0
+    redelivered: bool = False
+    count: int = 0
+    is_normal: bool = False
+    due_ms: int = 0
+    key: str = ""
+
+    def died(self, queue: str, reason: str) -> "Copy":
+        times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
+        others = tuple(death for death in self.deaths if death[:2] != (queue, reason))
+        deaths = ((queue, reason, times + 1), *others)
+        return Copy(
+            self.body, self.persistent, self.priority, NONE, deaths, self.first or (queue, reason), key=self.key
+        )
+
+    def is_high(self) -> bool:
+        """Return whether it has high priority in a quorum queue."""
+        return self.priority > 4 and not self.is_normal
+
+    def is_overdue(self, now_ms: int) -> bool:
+        return 0 < self.deadline_ms <= now_ms
+
+    def may_enter(self, queue: str) -> bool:
+        """Return whether it may enter the queue: False if it would cycle without a client's doing."""
+        for at, reason, _ in self.deaths:
+            if reason == "rejected":
+                return True
+            if at == queue:
+                return False
+        return True
