@@ -124,6 +124,7 @@ HOT = [
     "amqp/routes",
     "amqp/round_robin",
     "amqp/delivery",
+    "amqp/browsing",
     "amqp/settling",
     "amqp/confirms",
     "amqp/channel_counters",

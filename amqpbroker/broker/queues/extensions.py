@@ -10,6 +10,7 @@ from typing import Final
 from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
 from amqpbroker.broker.queues.arguments import (
+    NO_CONSUME,
     Argument,
     Problem,
     Setting,
@@ -126,4 +127,5 @@ OF_CONSUMERS: Final[tuple[str, ...]] = (
     "x-consumer-timeout",
     "x-consumer-timeout-action",
     "x-consumer-timeout-renew",
+    NO_CONSUME,
 )
