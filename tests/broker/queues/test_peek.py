@@ -39,6 +39,7 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "last value": ("4.0", {"last_value_key": "key"}),
     "last value quorum": ("4.3", {"queue_type": "quorum", "last_value_key": "key"}),
     "expiry anywhere": ("4.0", {"message_ttl_mode": "any", "dead_letter_exchange": "amq.fanout"}),
+    "expiry anywhere quorum": ("4.3", {"queue_type": "quorum", "message_ttl_mode": "any"}),
     "single active": ("4.0", {"single_active_consumer": True}),
     "without duplicates": ("4.0", {"message_deduplication": True}),
 }
@@ -219,6 +220,30 @@ def test_place_stays_valid_while_the_queue_moves(
     assert len(rest) == len(set(rest))
 
 
+@given(
+    rounds=st.lists(st.lists(st.integers(1, 60), min_size=1, max_size=30), max_size=6),
+    waits=st.lists(st.integers(0, 20), max_size=6),
+    step=st.integers(1, 9),
+)
+@effort(examples=60)
+def test_delayed_messages_in_pages_with_overlapping_times_are_in_order(
+    rounds: list[list[int]], waits: list[int], step: int
+) -> None:
+    life = Life("classic")
+    for number, delays_ms in enumerate(rounds):
+        for delay_ms in delays_ms:
+            life.published += 1
+            made = message(b"%d" % life.published)
+            made.persistent = True
+            life.queue.returns.delay([(life.queue.ledger.enter(life.queue, made, 0), delay_ms)])
+        life.log.sync()
+        life.clock.advance(waits[number] if number < len(waits) else 0)
+    before = life.census()
+    shown = [(each.due_ms, each.entry.sequence) for each in life.peek(DELAYED, step)]
+    assert life.census() == before
+    assert shown == sorted((due_ms, entry.sequence) for due_ms, entry in life.queue.delayed_entries())
+
+
 # --- discarding -------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +265,7 @@ def test_dropped_messages_leave_and_others_stay(line: str, operations: list[tupl
         assert not queue.remove_ready(sequence, entries[sequence])
     left = sorted(sequence for sequence in order if sequence not in wanted)
     assert sorted(entry.sequence for entry in queue.ready_entries()) == left
+    assert sorted(each.entry.sequence for each in life.peek(READY, 3)) == left
     assert queue.ready_count == len(left)
     assert queue.counters()[-2] == len(left)
     acknowledged = queue.counters()[7]
