@@ -32,7 +32,6 @@ class BrowsingConsumer(ChannelConsumer):
         self._place: Place = START
         self._newest: int = queue.newest
         self._timer: Timer | None = None
-        self._ended: bool = False
 
     def run(self) -> None:
         """Send copies until the output has no space, the time of this iteration is used up, or no message is left."""
@@ -79,13 +78,11 @@ class BrowsingConsumer(ChannelConsumer):
 
     def left_waiting_list(self, waiting: Line) -> None:
         super().left_waiting_list(waiting)
-        if not self._ended:
-            self.run()
+        self.run()
 
     def leave_waiting_lists(self) -> None:
         """End: the consumer is cancelled, or its channel closes."""
         super().leave_waiting_lists()
-        self._ended = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
