@@ -125,6 +125,7 @@ HOT = [
     "amqp/routes",
     "amqp/round_robin",
     "amqp/delivery",
+    "amqp/browsing",
     "amqp/settling",
     "amqp/confirms",
     "amqp/channel_counters",

@@ -47,7 +47,8 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
   `user_provided_name`. The overview and nodes have this broker's version in `amqpbroker`, beside RabbitMQ's.
 - `GET /api/auth` has the default user and password as `amqpbroker.default_login` for clients on the broker's machine,
   as long as the user `guest` exists with the password `guest`. The login page shows them.
-- `POST /api/queues/VHOST/NAME/move` is an extension.
+- `POST /api/queues/VHOST/NAME/move` is an extension. So are `/peek` and `/discard`, which read and remove chosen
+  messages ([Peek, browse and search](../features/peek.md)).
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 

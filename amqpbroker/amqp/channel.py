@@ -196,7 +196,7 @@ class Channel:
             counts.returned,
             counts.discarded,
             unacked.delivered,
-            unacked.delivery_tag - unacked.delivered - counts.got - counts.got_no_ack,
+            unacked.delivery_tag - unacked.delivered - counts.got - counts.got_no_ack - counts.browsed,
             counts.got,
             counts.got_no_ack,
             counts.got_empty,

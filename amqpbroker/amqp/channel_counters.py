@@ -12,12 +12,13 @@ class ChannelCounters:
 
     returned, discarded: unroutable messages. got, got_no_ack, got_empty: results of basic.get. got_acked: acknowledged
     messages of basic.get. not_acked: deliveries to consumers that were settled in another way than by an
-    acknowledgement. redelivered: redeliveries of both kinds.
+    acknowledgement. redelivered: redeliveries of both kinds. browsed: copies of messages that stay in their queue.
     """
 
     __slots__ = (
         "_outlets",
         "_published",
+        "browsed",
         "discarded",
         "got",
         "got_acked",
@@ -37,6 +38,7 @@ class ChannelCounters:
         self.got_acked: int = 0
         self.not_acked: int = 0
         self.redelivered: int = 0
+        self.browsed: int = 0
         self._outlets: dict[Exchange, Outlet] = {}
         self._published: int = 0
 
@@ -70,6 +72,10 @@ class ChannelCounters:
     def count_redelivered(self) -> None:
         """Count a message that is delivered once more."""
         self.redelivered += 1
+
+    def count_browsed(self) -> None:
+        """Count a copy of a message that stays in its queue, which is no delivery."""
+        self.browsed += 1
 
     def outlet(self, exchange: Exchange) -> Outlet:
         """Return the publish counter for the exchange, valid until `close_outlets`."""

@@ -28,6 +28,8 @@ from amqpbroker.errors import AmqpError
 
 if TYPE_CHECKING:
     from amqpbroker.broker.broker import Broker
+    from amqpbroker.broker.queues.entry import Entry
+    from amqpbroker.broker.queues.queue import Queue
     from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
 
@@ -180,6 +182,10 @@ class Connection(Session):
     def renew_lock(self, channel: int, tag: int, timeout_ms: int | None) -> bool:
         found = self.channels.get(channel)
         return found is not None and found.renewal.renew(tag, timeout_ms)
+
+    def held(self, queue: "Queue") -> "list[Entry]":
+        channels = self.channels.values()
+        return [entry for channel in channels for entry in channel.unacked.held() if entry.queue is queue]
 
     def shutdown(self) -> None:
         """Close for the broker's shutdown: with connection.close 320 if the connection is open, else without."""

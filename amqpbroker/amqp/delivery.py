@@ -290,6 +290,12 @@ def get_ok(message: Message, channel: int, tag: int, redelivered: bool, left: in
     return frame(METHOD, channel, payload)
 
 
+def copy_delivery(message: Message, channel: int, consumer_tag: str, tag: int, redelivered: bool) -> bytes:
+    """Return the frame of basic.deliver for a copy of a message that stays in its queue, without the content."""
+    payload = b"%b%b%b%c%b" % (_DELIVER, methods.shortstr(consumer_tag), _U64(tag), redelivered, message.address)
+    return frame(METHOD, channel, payload)
+
+
 def returned(message: Message, channel: int) -> bytes:
     """Return the frame of basic.return for an unroutable message, without the content."""
     payload = methods.encode("basic.return", reply_code=312, reply_text="NO_ROUTE")[:-2] + message.address

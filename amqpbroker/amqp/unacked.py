@@ -56,6 +56,17 @@ class Unacked:
         self.delivery_tag = tag
         return tag
 
+    def next_tag_of_copy(self, settled: bool) -> int:
+        """Return the delivery tag of a message that stays in its queue.
+
+        settled: the client must not settle it. Otherwise it may, without effect.
+        """
+        self._counts.count_browsed()
+        tag = self.next_tag()
+        if not settled:
+            self._taken_back.accept([tag])
+        return tag
+
     def hold(self, entry: Entry) -> int:
         """Hold the entry of a delivery until it is settled; return the delivery tag."""
         self.delivered += 1

@@ -8,6 +8,8 @@ from amqpbroker.broker.infos import ChannelInfo, ConnectionInfo, ConsumerInfo
 from amqpbroker.errors import AmqpError
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.queues.entry import Entry
+    from amqpbroker.broker.queues.queue import Queue
     from amqpbroker.broker.users.users import User
     from amqpbroker.broker.vhost import Vhost
 
@@ -64,6 +66,10 @@ class Session(metaclass=ABCMeta):
 
         timeout_ms: from now on; None for the delivery's timeout again; 0 returns the message to its queue.
         """
+
+    @abstractmethod
+    def held(self, queue: "Queue") -> "list[Entry]":
+        """Return the messages of a queue that clients hold on its channels, in no particular order."""
 
     @abstractmethod
     def info(self) -> ConnectionInfo:

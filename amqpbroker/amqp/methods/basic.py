@@ -4,12 +4,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker import errors
+from amqpbroker.amqp.browsing import BrowsingConsumer
 from amqpbroker.amqp.delivery import ChannelConsumer, OverfullConsumer, StampingConsumer
 from amqpbroker.amqp.methods.queue import queue_name
 from amqpbroker.broker.broker import generated_name
+from amqpbroker.broker.queues.arguments import NO_CONSUME
 from amqpbroker.broker.queues.declaration import check_consumer_arguments
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE
-from amqpbroker.compat import Permission
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.compat import Compat, Permission
+from amqpbroker.wire.erlang import erlang_string
+from amqpbroker.wire.values import Table
 
 if TYPE_CHECKING:
     from amqpbroker.amqp.channel import Channel
@@ -54,6 +59,9 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         raise errors.global_qos_refused(name, channel.vhost.name)
     compat = channel.broker.config.compat
     check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], compat, arguments["no_ack"])
+    if _browses(arguments["arguments"], compat):
+        _browse(channel, queue, tag, arguments)
+        return
     priority = arguments["arguments"].get("x-priority")
     held = consumers.held_under(queue, tag)
     made = StampingConsumer if channel.broker.config.tells_sent_time else ChannelConsumer
@@ -78,6 +86,23 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
+
+
+def _browses(arguments: Table, compat: Compat) -> bool:
+    """Return whether a consumer gets copies of the messages that a queue has."""
+    given = arguments.get(NO_CONSUME)
+    return given is not None and compat.extensions and bool(given.value)
+
+
+def _browse(channel: "Channel", queue: Queue, tag: str, arguments: dict[str, Any]) -> None:
+    if arguments["exclusive"]:
+        problem = erlang_string("a browsing consumer cannot be exclusive: remove the flag or the argument")
+        raise errors.invalid_queue_argument(NO_CONSUME, queue.name, channel.vhost.name, problem)
+    consumer = BrowsingConsumer(channel.consumers, queue, tag, arguments["no_ack"], arguments["arguments"])
+    channel.consumers.add(consumer)
+    if not arguments["nowait"]:
+        channel.send("basic.consume-ok", consumer_tag=tag)
+    consumer.run()
 
 
 def _consume_replies(channel: "Channel", tag: str, arguments: dict[str, Any]) -> None:

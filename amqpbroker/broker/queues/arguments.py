@@ -31,6 +31,8 @@ from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, long
 
 QUEUE_TYPE = "x-queue-type"
 DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
+#: Argument of basic.consume: the consumer gets copies of the messages that a queue has, which stay there.
+NO_CONSUME = "x-filter-no-consume"
 
 #: The reason why a value is not accepted, as RabbitMQ prints it (an Erlang term), or None if it is accepted.
 Problem = str | None
@@ -335,7 +337,17 @@ OTHER_KEYS: dict[str, PolicyKey] = {
     ),
 }
 
+
 #: The arguments of basic.consume, in the order in which RabbitMQ checks them.
+def _no_consume(field: Field, arguments: Table) -> Problem:
+    problem = _boolean(field, arguments)
+    if problem is None and field.value:
+        for name in ("x-priority", "x-consumer-timeout", "x-consumer-timeout-action", "x-consumer-timeout-renew"):
+            if name in arguments:
+                return erlang_string(f"copies have no {name.removeprefix('x-')}: remove {name}")
+    return problem
+
+
 CONSUMER_ARGUMENTS: dict[str, Argument] = {
     row.name: row
     for row in (
@@ -343,6 +355,7 @@ CONSUMER_ARGUMENTS: dict[str, Argument] = {
         Argument("x-consumer-timeout", _not_negative, stricter_check=_lock_timeout),
         Argument("x-consumer-timeout-action", timeout_action),
         Argument("x-consumer-timeout-renew", timeout_renew),
+        Argument(NO_CONSUME, None, stricter_check=_no_consume),
         Argument("x-stream-offset", None),
         Argument("x-stream-filter", None),
         Argument("x-stream-match-unfiltered", None),

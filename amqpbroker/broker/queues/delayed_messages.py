@@ -190,6 +190,44 @@ class DelayedMessages:
             assert self._pager is not None
             yield from zip(run.dues_ms, self._pager.load(run.page), strict=True)
 
+    def following(self, due_ms: int, sequence: int, count: int) -> list[tuple[int, Entry]]:
+        """Return up to `count` entries that are due after that one, with their due times, in the order of release.
+
+        Nothing is changed. Paged entries are read temporarily. Raises UnreadableError.
+        """
+        behind = (due_ms, sequence)
+        found: list[tuple[int, int, _Run | None, int, Entry | None]] = []
+        for due, number, entry in self._heap:
+            if (due, number) > behind:
+                found.append((due, number, None, 0, entry))
+        found = heapq.nsmallest(count, found, key=_due_and_sequence)
+        for first_ms, _, run in sorted(self._pages, key=_first_due):
+            if len(found) == count and first_ms > found[-1][0]:
+                break
+            if max(run.dues_ms) < due_ms:
+                continue
+            numbers = run.page.numbers()
+            for index, due in enumerate(run.dues_ms):
+                if (due, numbers[index]) > behind:
+                    found.append((due, numbers[index], run, index, None))
+            found = heapq.nsmallest(count, found, key=_due_and_sequence)
+        return self._read(found)
+
+    def _read(self, found: "list[tuple[int, int, _Run | None, int, Entry | None]]") -> list[tuple[int, Entry]]:
+        """Return the entries, of which some are in memory and the others at an index of a run, with their due times."""
+        indices: dict[_Run, list[int]] = {}
+        for _, _, run, index, _ in found:
+            if run is not None:
+                indices.setdefault(run, []).append(index)
+        read: dict[int, Entry] = {}
+        for run, chosen in indices.items():
+            assert self._pager is not None
+            for index, entry in zip(chosen, self._pager.read(run.page, chosen), strict=True):
+                if run.acquired_counts and entry.position:
+                    entry.restore(run.acquired_counts[index], entry.delivery_count)
+                read[entry.sequence] = entry
+        return [(due, read[number] if entry is None else entry) for due, number, _, _, entry in found]
+
     def _push(self, entry: Entry, due_ms: int) -> None:
         heapq.heappush(self._heap, (due_ms, entry.sequence, entry))
         self._heap_size += entry.message.size
@@ -261,6 +299,14 @@ class _Run:
         """Remove the first entries, which the pager has taken from the page."""
         self.dues_ms = self.dues_ms[count:]
         self.acquired_counts = self.acquired_counts[count:]
+
+
+def _due_and_sequence(item: "tuple[int, int, _Run | None, int, Entry | None]") -> tuple[int, int]:
+    return item[0], item[1]
+
+
+def _first_due(item: tuple[int, int, _Run]) -> int:
+    return item[0]
 
 
 def _divided(pager: Pager, sizes: list[int]) -> list[range]:

@@ -11,6 +11,7 @@ from amqpbroker.broker.deduplication.options import CHECKS
 from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
 from amqpbroker.broker.publishing.choices import MAX_NAME_BYTES, choice, header_name
 from amqpbroker.broker.queues.arguments import (
+    NO_CONSUME,
     Argument,
     Setting,
     number,
@@ -114,4 +115,5 @@ OF_CONSUMERS: Final[tuple[str, ...]] = (
     "x-consumer-timeout",
     "x-consumer-timeout-action",
     "x-consumer-timeout-renew",
+    NO_CONSUME,
 )

@@ -3,11 +3,12 @@
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Page, Pager, expiry_times, find_entry, find_place
-from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
+from amqpbroker.broker.queues.ready_line import Placed, ReadyLine, deadline_item, placed, rank_and_sequence
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
@@ -215,6 +216,31 @@ class FifoLine(ReadyLine):
         self.size += entry.message.size - old.message.size
         return old
 
+    def lookup(self, sequence: int) -> tuple[int, Entry] | None:
+        found = self.behind(sequence - 1, 1) if self.contains(sequence) else []
+        return (0, found[0]) if found and found[0].sequence == sequence else None
+
+    def following(self, place: int, count: int) -> list[Placed]:
+        rank, sequence = rank_and_sequence(place)
+        return [] if rank else placed(0, self.behind(sequence, count))
+
+    def behind(self, sequence: int, count: int) -> list[Entry]:
+        """Return up to `count` entries with higher sequences, in order, as `following` does.
+
+        Entries that returned while an earlier page could not be read may hide the entries of that page.
+        """
+        entries = _behind(self.line, sequence, count)
+        if entries:
+            return entries
+        for index in range(max(self._page_before(sequence), 0), len(self._pages)):
+            page = self._pages[index]
+            start = page.behind(sequence)
+            stop = min(start + count, len(page))
+            if start < stop:
+                assert self._pager is not None
+                return self._pager.read(page, range(start, stop))
+        return _behind(self._tail, sequence, count)
+
     def deadlines(self) -> list[int]:
         return self.deadlines_at(0)
 
@@ -232,16 +258,16 @@ class FifoLine(ReadyLine):
         pages = self._pages
         if self._disordered:
             return next((index for index, page in enumerate(pages) if page.find(sequence) >= 0), -1)
-        index = self._last_page_before(sequence + 1)
+        index = self._page_before(sequence)
         return index if index >= 0 and pages[index].find(sequence) >= 0 else -1
 
-    def _last_page_before(self, sequence: int) -> int:
-        """Return the index of the last page that begins before that sequence, -1 if there is none."""
+    def _page_before(self, sequence: int) -> int:
+        """Return the index of the last page whose first copy has at most that sequence, -1 if there is none."""
         pages = self._pages
         low, high = 0, len(pages)
         while low < high:
             middle = (low + high) // 2
-            if pages[middle].first < sequence:
+            if pages[middle].first <= sequence:
                 low = middle + 1
             else:
                 high = middle
@@ -289,7 +315,7 @@ class FifoLine(ReadyLine):
             tail.insert(find_place(tail, sequence), entry)
             self._tail_size += entry.message.size
             return True
-        index = self._last_page_before(sequence)
+        index = self._page_before(sequence)
         assert pager is not None
         parts = pager.insert_one(pages[index], entry)
         for part in parts[1:]:
@@ -318,6 +344,20 @@ class FifoLine(ReadyLine):
         # Messages that returned while an earlier page could not be read may be out of order.
         entries.sort(key=lambda entry: entry.sequence)
         self._pages.appendleft(pager.page(entries))
+
+
+def _behind(line: deque[Entry], sequence: int, count: int) -> list[Entry]:
+    """Return up to `count` entries with higher sequences, of a line that is sorted by sequence."""
+    if not line or line[-1].sequence <= sequence:
+        return []
+    low, high = 0, len(line)
+    while low < high:
+        middle = (low + high) // 2
+        if line[middle].sequence <= sequence:
+            low = middle + 1
+        else:
+            high = middle
+    return list(islice(line, low, low + count))
 
 
 def _is_worth(pager: Pager, line: deque[Entry], least: int) -> bool:

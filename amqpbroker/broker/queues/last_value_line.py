@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.last_values import LastValues
 from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import Placed, ReadyLine
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
@@ -136,6 +136,12 @@ class LastValueLine(ReadyLine):
             if key is not None:
                 self._values.add_ready(key, entry.sequence, level)
         return old
+
+    def lookup(self, sequence: int) -> tuple[int, Entry] | None:
+        return self._line.lookup(sequence)
+
+    def following(self, place: int, count: int) -> list[Placed]:
+        return self._line.following(place, count)
 
     def deadlines(self) -> list[int]:
         return self._line.deadlines()

@@ -33,11 +33,12 @@ from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_expiry import QueueExpiry
 from amqpbroker.broker.queues.queue_info import queue_info
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import Placed, ReadyLine
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.schedule import Schedule
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import UNSTORED, Store
@@ -144,6 +145,19 @@ class LocalQueue(Queue):
     def delayed_entries(self) -> Iterable[tuple[int, Entry]]:
         delayed, ahead_ms = self.offering.delayed, self.clock.ahead_ms
         return [] if delayed is None else [(due_ms + ahead_ms, entry) for due_ms, entry in delayed.with_due_times()]
+
+    def ready_following(self, place: int, count: int) -> list[Placed]:
+        return self.ready.following(place, count)
+
+    def delayed_following(self, due_ms: int, sequence: int, count: int) -> list[tuple[int, Entry]]:
+        delayed, ahead_ms = self.offering.delayed, self.clock.ahead_ms
+        if delayed is None:
+            return []
+        return [(due + ahead_ms, entry) for due, entry in delayed.following(due_ms - ahead_ms, sequence, count)]
+
+    @property
+    def newest(self) -> int:
+        return self.ledger.newest
 
     @property
     def consumer_list(self) -> list[Consumer]:
@@ -328,6 +342,22 @@ class LocalQueue(Queue):
 
     def purge(self) -> int:
         return self.offering.clear()
+
+    def remove_ready(self, sequence: int, checksum: int) -> bool:
+        found = self.ready.lookup(sequence)
+        if found is None or content_checksum(found[1].message) != checksum:
+            return False
+        entry = self.ready.remove(sequence, found[0])
+        if entry is None:
+            return False
+        if entry.deadline_ms:
+            self.expiry.removed()
+        self.ledger.discard([entry])
+        if self.ready.count:
+            self.expiry.arm()
+        else:
+            self.offering.emptied()
+        return True
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0

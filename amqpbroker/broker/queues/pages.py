@@ -2,7 +2,7 @@
 
 from abc import ABCMeta, abstractmethod
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 from amqpbroker.broker.queues.entry import Entry
@@ -37,6 +37,10 @@ class Page:
         self.deadlines_ms: array[int] = deadlines_ms
         self.spilled: Spilled | None = None
         self.removed: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        """Return the number of copies."""
+        return len(self.positions) or len(self.entries)
 
     @property
     def is_empty(self) -> bool:
@@ -94,6 +98,10 @@ class Page:
         self.sequences = self.sequences[count:]
         self.deadlines_ms = self.deadlines_ms[count:]
 
+    def numbers(self) -> Sequence[int]:
+        """Return the queue positions of its copies, in order."""
+        return self.sequences if self.positions else [entry.sequence for entry in self.entries]
+
     # --- single copies ------------------------------------------------------------------------------------------------
 
     def find(self, sequence: int) -> int:
@@ -103,6 +111,12 @@ class Page:
             index = bisect_left(sequences, sequence)
             return index if index < len(sequences) and sequences[index] == sequence else -1
         return find_entry(self.entries, sequence)
+
+    def behind(self, sequence: int) -> int:
+        """Return the index of the first copy with a higher sequence; the number of copies if there is none."""
+        if self.positions:
+            return bisect_right(self.sequences, sequence)
+        return bisect_right(self.entries, sequence, key=_sequence)
 
     def replace(self, index: int, entry: Entry) -> None:
         """Put an entry in the place of the copy at `index`, which has the same sequence. No entry may be spilled."""
@@ -187,6 +201,10 @@ class Page:
         return [(entry.deadline_ms, entry.sequence) for entry in self.entries if entry.deadline_ms]
 
 
+def _sequence(entry: Entry) -> int:
+    return entry.sequence
+
+
 def expiry_times(deadlines_ms: Sequence[int]) -> "array[int]":
     """Return these expiry times for a page, which has none if all are 0."""
     return array("Q", deadlines_ms) if any(deadlines_ms) else _NOWHERE
@@ -208,6 +226,10 @@ def find_place(entries: Sequence[Entry], sequence: int) -> int:
         else:
             high = middle
     return low
+
+
+class UnreadableError(Exception):
+    """Copies of a page temporarily cannot be read."""
 
 
 class Pager(metaclass=ABCMeta):
@@ -265,6 +287,10 @@ class Pager(metaclass=ABCMeta):
     @abstractmethod
     def load(self, page: Page) -> list[Entry]:
         """Return the page's copies in order, without removing them. Raises OSError, DamagedError."""
+
+    @abstractmethod
+    def read(self, page: Page, indices: Sequence[int]) -> list[Entry]:
+        """Return the copies at these indices of the page, in that order, and change nothing. Raises UnreadableError."""
 
     @abstractmethod
     def expect(self, page: Page) -> None:

@@ -1,12 +1,12 @@
 """Pages of a queue outside of memory: stored messages and, while memory is low, others."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import Ledger
-from amqpbroker.broker.queues.pages import Page, Pager
+from amqpbroker.broker.queues.pages import Page, Pager, UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.spilled import decoded, encoded
 from amqpbroker.config.bounds import Bounds
@@ -162,6 +162,28 @@ class QueuePages(Pager):
             return page.entries
         entries: list[Entry] = []
         self._read(page, self._others(page), entries, len(page.positions))
+        return entries
+
+    def read(self, page: Page, indices: Sequence[int]) -> list[Entry]:
+        if not page.positions:
+            return [page.entries[index] for index in indices]
+        try:
+            return self._read_at(page, indices)
+        except (OSError, DamagedError) as error:
+            raise UnreadableError(str(error)) from error
+
+    def _read_at(self, page: Page, indices: Sequence[int]) -> list[Entry]:
+        """Read copies of a page that is not in memory. Raises OSError, DamagedError."""
+        positions = page.positions
+        stored = [positions[index] for index in indices if positions[index]]
+        others = self._others(page) if len(stored) < len(indices) else []
+        reading = self._store.load(stored)
+        entries = []
+        for index in indices:
+            if positions[index]:
+                entries.append(self._entry(reading, positions[index], page.sequences[index]))
+            else:
+                entries.append(others[positions[:index].count(0)])
         return entries
 
     def _others(self, page: Page) -> list[Entry]:

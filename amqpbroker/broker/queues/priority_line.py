@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.pages import Pager
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import Placed, ReadyLine, placed, rank_and_sequence
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
@@ -141,6 +141,21 @@ class PriorityLine(ReadyLine):
         if old is not None:
             self.size += entry.message.size - old.message.size
         return old
+
+    def lookup(self, sequence: int) -> tuple[int, Entry] | None:
+        for level, line in enumerate(self.levels):
+            if line.count and (found := line.lookup(sequence)) is not None:
+                return level, found[1]
+        return None
+
+    def following(self, place: int, count: int) -> list[Placed]:
+        first, sequence = rank_and_sequence(place)
+        for rank in range(first, self.max_priority + 1):
+            line = self.levels[self.max_priority - rank]
+            if line.count and (entries := line.behind(sequence, count)):
+                return placed(rank, entries)
+            sequence = 0
+        return []
 
     def deadlines(self) -> list[int]:
         items: list[int] = []

@@ -202,6 +202,30 @@ class Queue(BindingDestination):
         """
         return ()
 
+    def ready_following(self, place: int, count: int) -> "list[tuple[int, Entry]]":
+        """Return up to `count` ready messages behind a place, with their places; see `ReadyLine.following`."""
+        return []
+
+    def delayed_following(self, due_ms: int, sequence: int, count: int) -> "list[tuple[int, Entry]]":
+        """Return up to `count` delayed messages behind one that is due then, and their due times, by the wall clock.
+
+        Nothing is changed. Raises UnreadableError.
+        """
+        return []
+
+    @property
+    def newest(self) -> int:
+        """The highest sequence number of a message so far."""
+        return 0
+
+    def remove_ready(self, sequence: int, checksum: int) -> bool:
+        """Remove a ready message for good, without dead-lettering it; return whether it was there and was removed.
+
+        checksum: of the message (`content_checksum`). A message with another content stays. Raises
+        UnreadableError.
+        """
+        return False
+
     @property
     def consumer_count(self) -> int:
         """The number of consumers, able to take messages or not."""

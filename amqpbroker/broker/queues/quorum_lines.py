@@ -8,7 +8,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.priority_line import PriorityLine, recover_by_level
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import Placed, ReadyLine, place_at, placed, rank_and_sequence
 from amqpbroker.broker.queues.returned_line import ReturnedLine
 from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import PRIORITY
@@ -120,6 +120,21 @@ class QuorumLine(ReadyLine):
         if old is not None:
             self.size += entry.message.size - old.message.size
         return old
+
+    def lookup(self, sequence: int) -> tuple[int, Entry] | None:
+        if self.returned.contains(sequence):
+            return 0, self.returned.find(sequence)
+        return self.high.lookup(sequence) or self.normal.lookup(sequence)
+
+    def following(self, place: int, count: int) -> list[Placed]:
+        # First all returned messages, then all of high priority, then the others: without the weight.
+        rank, sequence = rank_and_sequence(place)
+        if rank == 0 and (entries := self.returned.behind(sequence, count)):
+            return placed(0, entries)
+        if rank <= 1 and (entries := self.high.behind(sequence if rank == 1 else 0, count)):
+            return placed(1, entries)
+        before = place_at(2, 0)
+        return [(before + each, entry) for each, entry in self.normal.following(max(place - before, 0), count)]
 
     def deadlines(self) -> list[int]:
         return self.returned.deadlines() + self.high.deadlines_at(1) + self.normal.deadlines()

@@ -35,6 +35,28 @@ def place_of(item: int) -> tuple[int, int]:
     return item >> 8 & (1 << 56) - 1, item & 255
 
 
+def place_at(rank: int, sequence: int) -> int:
+    """Return the place of an entry as one integer. Integers are in the order of `ReadyLine.following`.
+
+    rank: of the part of the line that has the entry, 0 for the part that leaves first.
+    """
+    return rank << 56 | sequence
+
+
+def rank_and_sequence(place: int) -> tuple[int, int]:
+    """Return the rank and the sequence of a place."""
+    return place >> 56, place & (1 << 56) - 1
+
+
+#: An entry that was read, with its place.
+Placed = tuple[int, Entry]
+
+
+def placed(rank: int, entries: list[Entry]) -> list[Placed]:
+    """Return entries of one part of a line with their places."""
+    return [(place_at(rank, entry.sequence), entry) for entry in entries]
+
+
 class ReadyLine(metaclass=ABCMeta):
     """The waiting messages of a queue, head first.
 
@@ -112,6 +134,21 @@ class ReadyLine(metaclass=ABCMeta):
 
         level: of the entry that is replaced; the new entry must have the same. Return None if the old entry temporarily
         cannot be read: the pager notifies the queue, and nothing changes.
+        """
+
+    @abstractmethod
+    def lookup(self, sequence: int) -> tuple[int, Entry] | None:
+        """Return the level and the entry with that sequence, or None if there is none.
+
+        An entry in a page is read temporarily. Raises UnreadableError.
+        """
+
+    @abstractmethod
+    def following(self, place: int, count: int) -> list[Placed]:
+        """Return up to `count` entries behind a place (0: the first ones) with their places, and change nothing.
+
+        They are in the order in which they leave, as far as that is known. There may be fewer than `count`, but none
+        only if no entry is behind the place. Entries in a page are read temporarily. Raises UnreadableError.
         """
 
     @abstractmethod

@@ -52,6 +52,27 @@ class ReturnedLine:
             self._index = {entry.sequence: entry for entry in self._entries}
         return sequence in self._index
 
+    def find(self, sequence: int) -> Entry:
+        """Return the entry with that sequence, which `contains` found."""
+        assert self._index is not None
+        return self._index[sequence]
+
+    def behind(self, sequence: int, count: int) -> list[Entry]:
+        """Return up to `count` entries behind the one with that sequence; the first ones if that one is gone."""
+        entries = iter(self._entries)
+        for entry in entries:
+            if entry.sequence == sequence:
+                break
+        else:
+            entries = iter(self._entries)
+        found: list[Entry] = []
+        for entry in entries:
+            if len(found) == count:
+                break
+            if entry.sequence not in self._taken:
+                found.append(entry)
+        return found
+
     def remove(self, sequence: int) -> Entry:
         """Remove and return the entry with that sequence, which `contains` found."""
         index = self._index

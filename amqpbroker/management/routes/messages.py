@@ -7,7 +7,9 @@ from typing import Any
 from starlette.responses import Response
 
 from amqpbroker.broker.actions import Actions
+from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.slices import SLICE_MS
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
@@ -15,6 +17,7 @@ from amqpbroker.management.call import Call
 from amqpbroker.management.formats.messages import published
 from amqpbroker.management.getting import ACK_MODES, SLICE, SLICE_BYTES, Getting
 from amqpbroker.management.identity import Access
+from amqpbroker.management.peeking import Peeking, named_messages, unreadable
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.streamed import answer
@@ -84,6 +87,53 @@ def _queue_to_get_from(call: Call) -> Queue:
         raise failure.from_channel(error, "queue") from None
 
 
+# --- peek and discard -------------------------------------------------------------------------------------------------
+
+
+def _readable_queue(call: Call) -> Queue:
+    """Raises ApiError 401, 404; 400 for a queue that is exclusive to a connection."""
+    if not call.broker.config.compat.extensions:
+        raise failure.not_found()
+    try:
+        return call.actions.readable_queue(call.path["name"])
+    except AmqpError as error:
+        if error.code == 403:
+            raise failure.not_authorised(error.text) from None
+        raise failure.from_channel(error, "queue") from None
+
+
+async def peek(call: Call) -> dict[str, Any]:
+    """Read messages of a queue without changing anything."""
+    return await Peeking(call, _readable_queue(call), partial(may_read, call)).answer()
+
+
+async def discard(call: Call) -> dict[str, int]:
+    """Remove chosen ready messages of a queue, without dead-lettering them.
+
+    A message is named by the position and the checksum that `peek` shows. A message that is not ready, or has another
+    content, stays.
+    """
+    queue = _readable_queue(call)
+    chosen = named_messages(call.need("messages")["messages"])
+    discarded = 0
+    until_ms = call.broker.clock.now_ms() + SLICE_MS
+    for position, checksum in chosen:
+        if call.broker.clock.now_ms() >= until_ms:
+            await asyncio.sleep(0)
+            may_read(call)
+            until_ms = call.broker.clock.now_ms() + SLICE_MS
+        if queue.closed:
+            break
+        try:
+            discarded += queue.remove_ready(position, checksum)
+        except UnreadableError as error:
+            if not discarded:
+                raise unreadable(error) from None
+            break
+    await all_synced(call.broker)
+    return {"discarded": discarded}
+
+
 # --- move -------------------------------------------------------------------------------------------------------------
 
 
@@ -144,5 +194,7 @@ def _permissions_to(call: Call, vhost: str) -> Permissions:
 RESOURCES = (
     Resource("/exchanges/{vhost}/{name}/publish", Access.VHOST, post=publish, may_send=may_publish),
     Resource("/queues/{vhost}/{name}/get", Access.VHOST, post=get, may_send=may_read),
+    Resource("/queues/{vhost}/{name}/peek", Access.VHOST, post=peek, may_send=may_read),
+    Resource("/queues/{vhost}/{name}/discard", Access.VHOST, post=discard, may_send=may_read),
     Resource("/queues/{vhost}/{name}/move", Access.VHOST, post=move, may_send=may_read),
 )

@@ -35,6 +35,20 @@ def test_entry_is_taken_from_any_position() -> None:
     assert [line.pop().sequence for _ in range(2)] == [5, 3]
 
 
+def test_entries_behind_another_are_read_without_taken_ones() -> None:
+    line = line_of(5, 1, 3, 4, 2)
+    removed(line, 3)
+
+    def behind(sequence: int, count: int = 10) -> list[int]:
+        return [each.sequence for each in line.behind(sequence, count)]
+
+    assert (behind(0), behind(5), behind(1), behind(2)) == ([5, 1, 4, 2], [1, 4, 2], [4, 2], [])
+    assert behind(3) == [4, 2], "a taken one still has its place"
+    assert behind(5, 2) == [1, 4]
+    assert behind(9) == [5, 1, 4, 2], "the first ones behind one that is gone"
+    assert sequences(line) == [5, 1, 4, 2]
+
+
 def test_first_entry_is_never_a_taken_one() -> None:
     line = line_of(1, 2, 3, 4)
     for sequence in 2, 3, 1:

@@ -222,6 +222,33 @@ def test_ctl_lists_purges_and_deletes_queues_and_lists_bindings(ctl, channel):
     assert "Virtual host 'nope' does not exist" in ctl("list_queues", "-p", "nope", status=65)
 
 
+def test_ctl_shows_a_message_of_a_queue_without_consuming_it(ctl, channel):
+    channel.queue_declare("peeked")
+    channel.basic_publish("", "peeked", b"first")
+    properties = pika.BasicProperties(content_type="text/plain", headers={"tries": 3})
+    channel.basic_publish("", "peeked", b"x" * 100, properties)
+    wait_for(lambda: "peeked\t2" in lines(ctl("list_queues")))
+    assert lines(ctl("peek_queue", "peeked")) == [
+        "Peeking at queue 'peeked' at position 1 ...",
+        "keys\tvalues",
+        "payload (max 64 bytes)\tfirst",
+        "exchange\t",
+        "routing_keys\t[peeked]",
+        "position\t1",
+        "redelivered\tfalse",
+    ]
+    second = lines(ctl("peek_queue", "peeked", "2"))
+    assert f"payload (max 64 bytes)\t{'x' * 64}" in second
+    assert second[-2:] == ["content_type\ttext/plain", "header.tries\t3"]
+    assert "does not have a message at that position" in ctl("peek_queue", "peeked", "3", status=65)
+    assert "does not have a message" in ctl("peek_queue", "peeked", "--state", "unacked", status=65)
+    assert "must be one of ready, unacked, delayed" in ctl("peek_queue", "peeked", "--state", "x", status=69)
+    assert "from 1 on, not x" in ctl("peek_queue", "peeked", "x", status=64)
+    assert "was not found in virtual host '/'" in ctl("peek_queue", "nope", status=65)
+    assert "peeked\t2" in lines(ctl("list_queues"))
+    channel.queue_delete("peeked")
+
+
 def test_ctl_lists_connections_channels_and_consumers(ctl, channel):
     channel.queue_declare("c", exclusive=True)
     channel.basic_qos(prefetch_count=7)

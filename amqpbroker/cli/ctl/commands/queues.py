@@ -1,10 +1,18 @@
 """Commands for one queue."""
 
+import re
+from typing import Any, Final
+
 from amqpbroker.cli.ctl.api import quoted
-from amqpbroker.cli.ctl.command import Call, Command
-from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError
+from amqpbroker.cli.ctl.command import Call, Command, Rows
+from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Queues"
+
+#: Number of bytes of a payload that peek_queue shows, as in RabbitMQ.
+_PEEK_BYTES: Final = 64
+#: Number of messages that are read with one request, to reach a position.
+_PEEK_COUNT: Final = 1000
 
 
 def purge_queue(call: Call) -> None:
@@ -29,7 +37,60 @@ def delete_queue(call: Call) -> str:
     return f"Queue was successfully deleted with {ready} ready messages"
 
 
+def peek_queue(call: Call) -> Rows:
+    """Show one message as `rabbitmq-queues peek` does, without changing the queue."""
+    path = f"queues/{quoted(call.vhost)}/{quoted(call.words[0])}/peek"
+    body: dict[str, Any] = {"state": call.options.get("state", "ready"), "truncate": _PEEK_BYTES, "cursor": None}
+    left = _position(call)
+    while True:
+        body["count"] = min(left, _PEEK_COUNT)
+        try:
+            answer = call.api.post(path, body)
+        except ApiError as error:
+            if error.http_status == 404:
+                raise CtlError(f"Error:\nTarget queue was not found in virtual host '{call.vhost}'", DATA) from error
+            raise
+        found = answer["messages"]
+        left -= len(found)
+        if not left:
+            return Rows(["keys", "values"], _fields(found[-1]))
+        body["cursor"] = answer["cursor"]
+        if body["cursor"] is None:
+            raise CtlError("Error:\nTarget queue does not have a message at that position", DATA)
+
+
+def _position(call: Call) -> int:
+    given = call.words[1] if len(call.words) > 1 else "1"
+    if re.fullmatch("[0-9]{1,12}", given) is None or not int(given):
+        raise UsageError(f"the position is to be a whole number from 1 on, not {given}")
+    return int(given)
+
+
+def _fields(message: dict[str, Any]) -> list[list[Any]]:
+    """Return the fields of a message in the order of rabbit_basic:peek_fmt_message/3."""
+    properties = dict(message["properties"] or {})
+    headers = properties.pop("headers", {})
+    first = {
+        f"payload (max {_PEEK_BYTES} bytes)": message["payload"],
+        "exchange": message["exchange"],
+        "routing_keys": [message["routing_key"]],
+        "position": message["position"],
+        "redelivered": message["redelivered"],
+    }
+    further = {f"header.{name}": value for name, value in headers.items()}
+    return [[name, value] for name, value in (first | properties | further).items()]
+
+
 COMMANDS = (
+    Command(
+        "peek_queue",
+        GROUP,
+        "Shows the message at a position of a queue, without consuming it.",
+        "<queue> [<position>]",
+        peek_queue,
+        lambda call: f"Peeking at queue '{call.words[0]}' at position {''.join(call.words[1:]) or 1} ...",
+        {"state": True},
+    ),
     Command(
         "purge_queue",
         GROUP,

@@ -3,7 +3,10 @@
 import { announce } from "./announce.js";
 import { confirmed } from "./dialog.js";
 
-/** Runs `action` if the user confirms. Returns true if the action succeeded; an error is announced. */
+/**
+ * Runs `action` if the user confirms. Returns true if the action succeeded; an error is announced, and so is `done` unless the
+ * action does that.
+ */
 export async function afterAsking({ title, text, button, action, done }) {
   if (!(await confirmed(title, text, button))) return false;
   return attempted(action, done);
@@ -16,6 +19,6 @@ export async function attempted(action, done) {
     announce(error.message);
     return false;
   }
-  announce(done);
+  if (done) announce(done);
   return true;
 }

@@ -8,6 +8,7 @@ import { go, toChannel, toQueue } from "../router.js";
 import { useSession } from "../session.js";
 import { LengthsChart, RatesChart, sampled } from "../chart.js";
 import { Bindings, loadBefore } from "../bindings.js";
+import { BrowseMessages } from "../browse.js";
 import { GetMessages } from "../messages.js";
 import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../parts.js";
 import { NameField } from "../names.js";
@@ -79,6 +80,9 @@ export function Queue({ names: [vhost, name] }) {
         ]} />
       <//>
     </div>
+    <${Card} title="Browse messages">
+      <${BrowseMessages} key=${where} vhost=${vhost} name=${name} onChange=${reload} />
+    <//>
     <${Card} title="Consumers">
       <${Table} caption="Consumers" rows=${it.consumer_details ?? []} rowKey=${(row) => `${row.channel_details?.name} ${row.consumer_tag}`} empty="No consumers." columns=${CONSUMER} />
     <//>`;

@@ -1,0 +1,340 @@
+import asyncio
+
+import pytest
+
+from amqpbroker.compat import COMPATS
+from amqpbroker.config import Config
+from amqpbroker.management import peeking
+from amqpbroker.message.message import Message, encode_address
+from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.values import Field, longstr
+from tests.harness import Wire
+from tests.management.api import Api
+
+PATH = "queues/%2F/q/peek"
+DISCARD = "queues/%2F/q/discard"
+
+
+@pytest.fixture
+async def api():
+    return await made()
+
+
+async def made(config=None, **arguments):
+    api = Api(config)
+    await api.put(
+        "queues/%2F/q", {"durable": True, "arguments": {f"x-{key}": value for key, value in arguments.items()}}
+    )
+    api.queue = api.broker.vhosts["/"].queues["q"]
+    return api
+
+
+def publish(api, *bodies, priority=0, **headers):
+    values = {"headers": headers} if headers else {}
+    for body in bodies:
+        message = Message(encode_address("", b"q"), encode_properties(values), body)
+        message.priority = priority
+        api.queue.publish(message)
+
+
+async def peek(api, **body):
+    answer = await api.post(PATH, body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def payloads(api, **body):
+    return [message["payload"] for message in (await peek(api, **body))["messages"]]
+
+
+async def whole_search(api, **body):
+    """Return the payloads of a sequence of requests, and the number of requests."""
+    found, cursor, requests = [], None, 0
+    while True:
+        answer = await peek(api, cursor=cursor, **body)
+        found += [message["payload"] for message in answer["messages"]]
+        requests += 1
+        cursor = answer["cursor"]
+        if cursor is None:
+            return found, requests
+
+
+# --- answer -----------------------------------------------------------------------------------------------------------
+
+
+async def test_peek_has_the_shape_of_get_with_position_and_checksum(api):
+    publish(api, b"one", b"two", tries=Field("l", 3))
+    got = await api.post("queues/%2F/q/get", {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"})
+    (first,) = (await peek(api, count=1))["messages"]
+    assert first.pop("position") == 1
+    assert len(first.pop("checksum")) == 8
+    assert first == {**got.json()[0], "redelivered": True, "message_count": 2}
+
+
+async def test_peeked_messages_stay_as_they_are(api):
+    publish(api, b"one", b"two")
+    before = (await api.get("queues/%2F/q")).json()
+    assert await payloads(api) == ["one", "two"]
+    assert await payloads(api) == ["one", "two"]
+    assert (await api.get("queues/%2F/q")).json() == before
+    assert not any(entry.redelivered for entry in api.queue.ready_entries())
+
+
+async def test_peek_does_not_use_a_queue_that_expires(api):
+    api = await made(expires=1000)
+    api.clock.advance(900)
+    await peek(api)
+    api.clock.advance(100)
+    assert "q" not in api.broker.vhosts["/"].queues
+
+
+async def test_cursor_continues_behind_the_last_message_while_the_queue_moves(api):
+    publish(api, *[b"%d" % i for i in range(6)])
+    answer = await peek(api, count=3)
+    assert [message["payload"] for message in answer["messages"]] == ["0", "1", "2"]
+    for _ in range(4):
+        api.queue.get(True)
+    publish(api, b"6")
+    assert await payloads(api, cursor=answer["cursor"]) == ["4", "5", "6"]
+
+
+async def test_answer_behind_the_last_message_has_no_cursor(api):
+    publish(api, b"one")
+    answer = await peek(api, count=5)
+    assert (answer["cursor"], answer["examined"]) == (None, 1)
+
+
+async def test_payload_is_truncated_and_encoded_as_wanted(api):
+    publish(api, b"\xff\0body")
+    (first,) = (await peek(api, truncate=2))["messages"]
+    assert (first["payload"], first["payload_encoding"], first["payload_bytes"]) == ("/wA=", "base64", 6)
+    assert await payloads(api, encoding="base64", truncate=0) == [""]
+
+
+async def test_answer_is_bounded_by_bytes(api):
+    publish(api, *[b"x" * 1_000_000] * 5)
+    answer = await peek(api)
+    assert len(answer["messages"]) == 3
+    assert answer["cursor"] == "ready:0:3"
+    publish(api, b"y" * 5_000_000)
+    *_, last = (await peek(api, cursor="ready:0:5"))["messages"]
+    assert (len(last["payload"]), last["payload_bytes"]) == (peeking.ANSWER_BYTES, 5_000_000)
+
+
+async def test_messages_of_a_priority_queue_are_in_the_order_of_delivery():
+    api = await made(**{"max-priority": 5})
+    for i in range(6):
+        publish(api, b"%d" % i, priority=i % 3)
+    assert (await whole_search(api, count=1))[0] == ["2", "5", "1", "4", "0", "3"]
+
+
+# --- states -----------------------------------------------------------------------------------------------------------
+
+
+async def test_unacked_messages_are_listed_with_the_consumer_that_holds_them(api):
+    publish(api, b"one", b"two", b"three")
+    client = Wire(api.broker).log_in()
+    client.call(1, "basic.qos", prefetch_count=1)
+    client.consume("q", tag="worker")
+    client.get("q", no_ack=False)
+    assert await payloads(api) == ["three"]
+    first, second = (await peek(api, state="unacked"))["messages"]
+    assert (first["payload"], first["consumer_tag"], first["position"]) == ("one", "worker", 1)
+    assert second["payload"] == "two"
+    assert "consumer_tag" not in second
+    assert await payloads(api, state="unacked", cursor="unacked:0:1") == ["two"]
+
+
+async def test_messages_settled_in_an_open_transaction_are_still_unacked(api):
+    publish(api, b"one")
+    client = Wire(api.broker).log_in()
+    client.call(1, "tx.select")
+    client.get("q", no_ack=False)
+    client.send(1, "basic.ack", delivery_tag=1)
+    client.receive()
+    assert await payloads(api, state="unacked") == ["one"]
+
+
+async def test_delayed_messages_are_listed_by_due_time():
+    api = await made(**{"delayed-retry-type": "all", "delayed-retry-min": 1000})
+    publish(api, b"one", b"two")
+    entries = [api.queue.get(False), api.queue.get(False)]
+    api.queue.requeue([entries[1]])
+    api.clock.advance(10)
+    api.queue.requeue([entries[0]])
+    assert await payloads(api) == []
+    answer = await peek(api, state="delayed", count=1)
+    assert [(each["payload"], each["due_at"]) for each in answer["messages"]] == [("two", api.clock.wall_ms() + 990)]
+    assert await payloads(api, state="delayed", cursor=answer["cursor"]) == ["one"]
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+async def test_messages_are_found_by_the_value_of_a_header(api):
+    publish(api, b"text", customer=longstr("42"))
+    publish(api, b"number", customer=Field("l", 42))
+    publish(api, b"true", customer=Field("t", True))
+    publish(api, b"one", customer=Field("l", 1))
+    publish(api, b"other", other=longstr("customer"))
+    publish(api, b"none")
+    assert await payloads(api, filter={"header": {"customer": "42"}}) == ["text", "number"]
+    assert await payloads(api, filter={"header": {"customer": 42}}) == ["number"]
+    assert await payloads(api, filter={"header": {"customer": True}}) == ["true"]
+    assert await payloads(api, filter={"header": {"customer": "true"}}) == ["true"]
+    assert await payloads(api, filter={"header": {"customer": "42", "other": "x"}}) == []
+
+
+async def test_messages_are_found_by_a_text_of_the_body(api):
+    publish(api, "größe 1".encode(), b"groesse", "xgröß".encode())
+    assert await payloads(api, filter={"body": "größ"}) == ["größe 1", "xgröß"]
+
+
+async def test_long_search_is_a_sequence_of_requests_between_which_others_are_served(api, monkeypatch):
+    publish(api, *[b"%d" % i for i in range(10_000)])
+    # Each message takes a millisecond.
+    matches = peeking.MessageFilter.matches
+
+    def slow(self, message):
+        api.clock.advance(1)
+        return matches(self, message)
+
+    monkeypatch.setattr(peeking.MessageFilter, "matches", slow)
+    turns = 0
+    searching = asyncio.ensure_future(whole_search(api, filter={"body": "9999"}))
+    while not searching.done():
+        await asyncio.sleep(0)
+        turns += 1
+    found, requests = await searching
+    assert found == ["9999"]
+    assert requests == 10_000 / peeking.REQUEST_MS + 1
+    assert turns >= 10_000 / peeking.SLICE_MS
+
+
+async def test_search_ends_with_the_right_to_read(api, monkeypatch):
+    publish(api, *[b"%d" % i for i in range(1000)])
+    api.user("reader", vhosts=["/"])
+    matches = peeking.MessageFilter.matches
+
+    def slow(self, message):
+        api.clock.advance(5)
+        api.broker.users.set_permissions("reader", "/", ".*", ".*", "")
+        return matches(self, message)
+
+    monkeypatch.setattr(peeking.MessageFilter, "matches", slow)
+    answer = await api.post(PATH, {"filter": {"body": "x"}}, auth=("reader", "p"))
+    assert answer.status_code == 401
+
+
+async def test_search_of_a_queue_that_is_deleted_meanwhile_ends(api, monkeypatch):
+    publish(api, *[b"%d" % i for i in range(1000)])
+    matches = peeking.MessageFilter.matches
+
+    def slow(self, message):
+        api.clock.advance(5)
+        if not api.queue.closed:
+            api.broker.vhosts["/"].delete_queue(api.queue)
+        return matches(self, message)
+
+    monkeypatch.setattr(peeking.MessageFilter, "matches", slow)
+    answer = await peek(api, filter={"body": "x"})
+    assert (answer["messages"], answer["cursor"], answer["examined"]) == ([], None, 1)
+
+
+# --- refused requests -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"count": 0}, "count = 0: this must be a whole number from 1 to 1000"),
+        ({"count": True}, "count = true: this must be a whole number from 1 to 1000"),
+        ({"count": "5"}, 'count = "5": this must be a whole number from 1 to 1000'),
+        ({"truncate": -1}, "truncate = -1: this must be a whole number from 0 to 9007199254740991"),
+        ({"state": "parked"}, 'state = "parked": this must be one of ready, unacked, delayed'),
+        ({"state": ["ready"]}, 'state = ["ready"]: this must be one of ready, unacked, delayed'),
+        ({"encoding": "hex"}, 'encoding = "hex": this must be one of auto, base64'),
+        ({"cursor": 5}, "cursor = 5: this must be the cursor of an earlier answer with the state ready, or null"),
+        (
+            {"cursor": "unacked:0:5"},
+            'cursor = "unacked:0:5": this must be the cursor of an earlier answer with the state ready, or null',
+        ),
+        ({"filter": "x"}, 'filter = "x": this must be an object with the keys header and body'),
+        ({"filter": {"headers": {}}}, 'filter has no key "headers"; the keys are header, body'),
+        (
+            {"filter": {"header": {"a": None}}},
+            'filter.header = {"a":null}: this must be an object with the values of headers',
+        ),
+        ({"filter": {"body": 5}}, "filter.body = 5: this must be a text"),
+        ({"offset": 5}, 'the body has no key "offset"; the keys are count, cursor, state, truncate, encoding, filter'),
+    ],
+)
+async def test_wrong_values_are_refused_with_a_text(api, body, reason):
+    answer = await api.post(PATH, body)
+    assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+
+
+async def test_peek_and_discard_need_read_permission_and_a_queue(api):
+    api.user("writer")
+    api.broker.users.set_permissions("writer", "/", ".*", ".*", "")
+    for path in (PATH, DISCARD):
+        answer = await api.post(path, {"messages": []}, auth=("writer", "p"))
+        assert answer.status_code == 401
+        answer = await api.post(path.replace("/q/", "/none/"), {"messages": []})
+        assert (answer.status_code, answer.json()["reason"]) == (404, "queue_not_found")
+
+
+async def test_without_extensions_there_is_no_peek():
+    api = await made(Config(compat=COMPATS["4.0"].configured({}, False)))
+    assert (await api.post(PATH, {})).status_code == 404
+    assert (await api.post(DISCARD, {})).status_code == 404
+
+
+# --- discard ----------------------------------------------------------------------------------------------------------
+
+
+async def test_chosen_messages_are_discarded(api):
+    publish(api, b"one", b"two", b"three")
+    _, two, three = (await peek(api))["messages"]
+    assert (await api.post(DISCARD, {"messages": [two, three]})).json() == {"discarded": 2}
+    assert await payloads(api) == ["one"]
+    assert (await api.post(DISCARD, {"messages": [two]})).json() == {"discarded": 0}
+
+
+async def test_message_with_another_content_or_that_is_delivered_is_not_discarded():
+    api = await made(**{"last-value-key": "key"})
+    publish(api, b"old", key=longstr("a"))
+    (old,) = (await peek(api))["messages"]
+    publish(api, b"new", key=longstr("a"))
+    (new,) = (await peek(api))["messages"]
+    assert new["position"] == old["position"]
+    assert (await api.post(DISCARD, {"messages": [old]})).json() == {"discarded": 0}
+    api.queue.get(False)
+    assert (await api.post(DISCARD, {"messages": [new]})).json() == {"discarded": 0}
+
+
+async def test_discarded_messages_are_not_dead_lettered():
+    api = await made(**{"dead-letter-exchange": "", "dead-letter-routing-key": "grave"})
+    await api.put("queues/%2F/grave", {})
+    publish(api, b"one")
+    (one,) = (await peek(api))["messages"]
+    await api.post(DISCARD, {"messages": [one]})
+    assert not api.broker.vhosts["/"].queues["grave"].ready_count
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        5,
+        [],
+        [5],
+        [{"position": 1}],
+        [{"position": True, "checksum": "00000000"}],
+        [{"position": 1, "checksum": "xyz"}],
+        [{"position": 1, "checksum": 7}],
+    ],
+)
+async def test_messages_that_name_nothing_are_refused(api, messages):
+    answer = await api.post(DISCARD, {"messages": messages})
+    assert answer.status_code == 400
+    assert answer.json()["reason"].startswith("messages = ")
