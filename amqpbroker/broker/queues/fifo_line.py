@@ -350,14 +350,8 @@ def _behind(line: deque[Entry], sequence: int, count: int) -> list[Entry]:
     """Return up to `count` entries with higher sequences, of a line that is sorted by sequence."""
     if not line or line[-1].sequence <= sequence:
         return []
-    low, high = 0, len(line)
-    while low < high:
-        middle = (low + high) // 2
-        if line[middle].sequence <= sequence:
-            low = middle + 1
-        else:
-            high = middle
-    return list(islice(line, low, low + count))
+    start = find_place(line, sequence + 1)
+    return list(islice(line, start, start + count))
 
 
 def _is_worth(pager: Pager, line: deque[Entry], least: int) -> bool:
