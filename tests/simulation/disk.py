@@ -36,8 +36,8 @@ class Disk(FaultyFiles):
     failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails. full:
     nothing can be written or created. latency: additional nanoseconds of each step. slow_reads: fraction of reads that
     take long. A thread that makes a step pauses before and after it, so that others run meanwhile. failures: number of
-    operations that have failed. removal_failed: a file could not be removed. refuses: definitions cannot be changed
-    either while it is full; only in a database.
+    operations that have failed. reads_at_once: no read takes time. removal_failed: a file could not be removed.
+    refuses: definitions cannot be changed either while it is full; only in a database.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
@@ -50,6 +50,7 @@ class Disk(FaultyFiles):
         self.full = False
         self.latency = 0
         self.slow_reads = 0.0
+        self.reads_at_once = False
         self.failures = 0
         self.removal_failed = False
         self.refuses = False
@@ -165,10 +166,11 @@ class Disk(FaultyFiles):
         self._pause()
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
-        slow = self.slow_reads and self._chance.random() < self.slow_reads
-        # Usually the system has the data in memory.
-        if slow or self._chance.randrange(READS) == 0:
-            pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
+        if not self.reads_at_once:
+            slow = self.slow_reads and self._chance.random() < self.slow_reads
+            # Usually the system has the data in memory.
+            if slow or self._chance.randrange(READS) == 0:
+                pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
         self._may_fail("read")
         data: bytes = super().read(descriptor, offset, size)
         return data

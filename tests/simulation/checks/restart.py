@@ -4,6 +4,7 @@ They are made on copies of the disk, so that the world is not affected.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from amqpbroker.broker.durable import is_durable
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 WITHIN_NS = 60 * SECOND
 #: The same in all, in such times.
 MOST_TIMES = 10
+
+#: Time that a start may take.
+START_NS = 60 * SECOND
 
 #: Due time of a delayed message that is not in the store.
 NOT_STORED = -1
@@ -89,9 +93,11 @@ def copied(world: "World") -> Disk:
 def booted(world: "World", disk: Disk, now: int = 0) -> Alone:
     """Return a broker on this disk.
 
-    now: its time. At the beginning of the world nothing has expired, by a wall clock that is as late as it ever was.
+    now: its time. At the beginning of the world nothing has expired, by a wall clock that is as late as it ever was,
+    and that leaves time to read the disk.
     """
-    return Alone(world.config, disk, world.chance("copied broker"), now, 0 if now else world.time.most_behind)
+    behind = 0 if now else world.time.most_behind + START_NS
+    return Alone(world.config, disk, world.chance("copied broker"), now, behind)
 
 
 def differences(before: Dump, after: Dump) -> Iterator[str]:
@@ -165,17 +171,26 @@ def _messages(process: BrokerProcess, live: bool) -> Dump:
         key = "message", queue.vhost.name, queue.name
         delayed = {entry: due_ms for due_ms, entry in queue.delayed_entries()}
         # The stored due times follow no step of the clock, and stay when they have passed.
-        stored = process.store._dues if live else {entry.position: due_ms for entry, due_ms in delayed.items()}
+        due_of = partial(_stored_due, process) if live else delayed.get
         for entry in (*queue.ready_entries(), *delayed):
             if entry.position:
-                due_ms = stored.get(entry.position, NOT_STORED if entry in delayed else 0)
+                due_ms = due_of(entry, NOT_STORED if entry in delayed else 0)
                 found[*key, entry.sequence] = _message(queue, entry, entry.acquired_count > 0, due_ms)
         for entry in unacked.get(queue, ()):
             # A superseded message does not return.
             superseded = isinstance(queue, LastValueQueue) and queue.values.is_superseded(entry)
             if entry.position and not superseded:
-                found[*key, entry.sequence] = _message(queue, entry, live, stored.get(entry.position, 0))
+                found[*key, entry.sequence] = _message(queue, entry, live, due_of(entry, 0))
     return found
+
+
+def _stored_due(process: BrokerProcess, entry: Entry, otherwise: int) -> int:
+    """Return the due time of an entry that the store has yet to write, or has."""
+    store = process.store
+    for group in (store.loose, *reversed(store.groups)):
+        if entry in group.delayed:
+            return group.delayed[entry]
+    return store._dues.get(entry.position, otherwise)
 
 
 def _message(queue: LocalQueue, entry: Entry, redelivered: bool, due_ms: int) -> dict[str, Any]:

@@ -40,10 +40,10 @@ def _had(process: "BrokerProcess") -> Dump | None:
     if process.service.failure is not None or process.store.writer.has_failed:
         return None
     disk = process.disk
-    slow_reads, disk.slow_reads = disk.slow_reads, 0.0  # nothing may change during the dump
+    disk.reads_at_once = True  # nothing may change during the dump
     try:
         return dump(process, live=True)
     except (OSError, DamagedError):
         return None
     finally:
-        disk.slow_reads = slow_reads
+        disk.reads_at_once = False
