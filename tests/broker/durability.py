@@ -485,7 +485,7 @@ class Run:
         return [held.pop(each) for each in tags]
 
     def _settle_late(self, tags: list[int]) -> None:
-        """Have the model settle deliveries that the broker has taken back."""
+        """Settle, in the model, deliveries that the broker has taken back."""
         late = self.late["consumer"]
         self.model.settle_late([late.pop(tag) for tag in sorted(tags) if late[tag].is_owed])
 

@@ -32,7 +32,7 @@ class Letters:
         self._depth -= 1
 
     def leave(self, line: "Line", copies: list[Copy], reason: str) -> None:
-        """Have copies leave their queue, which they are not in any more. Their dead letters follow."""
+        """Send the dead letters of copies that are no longer in their queue."""
         if not line.spec.letters:
             for copy in copies:
                 line.ids.left(copy.sequence)

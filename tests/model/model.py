@@ -20,7 +20,7 @@ from tests.model.spec import Spec
 
 
 class Stored(NamedTuple):
-    """What the disk has of a queue."""
+    """Contents of a queue on the disk."""
 
     copies: list[Copy]
     ids: tuple[Taken, ...]
@@ -368,7 +368,7 @@ class Model:
             self._letters.leave(line, copies, "replaced")
 
     def _bury(self, line: Line, copy: Copy, reason: str) -> None:
-        """Have a copy leave, and its dead letter enter the queue of dead letters."""
+        """Remove a copy, and add its dead letter to the queue of dead letters."""
         line.ids.left(copy.sequence)
         letter = copy.died(line.spec.name, reason)
         if letter.may_enter(line.spec.letters) and line.spec.letters in self.lines:

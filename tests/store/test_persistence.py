@@ -231,7 +231,7 @@ def test_messages_requeued_before_the_first_page_need_no_read():
     assert client.get("q", no_ack=False).body == b"0"
 
 
-def test_messages_requeued_to_an_unreadable_queue_are_not_lost(caplog):
+def test_messages_return_to_a_queue_on_an_unreadable_disk(caplog):
     node, holder = holding_all_in_memory()
     holder.call(2, "channel.open")
     holder.get("copy", channel=2, no_ack=False)
@@ -239,17 +239,12 @@ def test_messages_requeued_to_an_unreadable_queue_are_not_lost(caplog):
     holder.connection.channels[1].unacked.entries[1].sequence = 1 << 40
     node.files.unreadable = True
     holder.connection.lost()
-    assert (
-        "queue 'q' in vhost '/': messages cannot be read and wait until they can be: [Errno 5] Input/output error"
-        in caplog.text
-    )
     client = node.client()
     assert client.get("copy").body == b"kept"
     assert client.depth("q") == 6_000
     assert len(node.broker.sessions) == 2
+    assert "cannot be read" not in caplog.text
     node.files.unreadable = False
-    node.clock.advance(RETRY_MS)
-    assert "queue 'q' in vhost '/': messages can be read again" in caplog.text
     assert sorted(map(int, bodies(node))) == list(range(6_000))
 
 
