@@ -5,7 +5,6 @@ import random
 
 import pytest
 
-from amqpbroker.broker.queues.rereading import RETRY_MS
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.storing import (
     LaterCommitter,
