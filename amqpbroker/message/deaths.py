@@ -36,6 +36,9 @@ _QUEUE_TYPE: Final = 6
 _COUNT_BYTES: Final = 15
 _REASON_BYTES: Final = 12
 _QUEUE_BYTES: Final = 11
+_EXPIRATION_BYTES: Final = 25
+#: Size of a table without an original expiration, with empty strings and no routing keys.
+_TABLE_BYTES: Final = 84
 
 #: Tables that are larger than this (about twenty of them) are searched for a field as a whole before they are parsed
 #: one by one.
@@ -167,9 +170,18 @@ def _table(
     queue: bytes, reason: bytes, time_s: i64, exchange: bytes, routing_keys: tuple[bytes, ...], expiration_ms: int
 ) -> bytes:
     """Return an x-death table for one death, with the fields in RabbitMQ's order."""
+    expiration = b"" if expiration_ms < 0 else b"%d" % expiration_ms
+    size: i32 = 0
+    for key in routing_keys:
+        size += 5 + len(key)
+    table_size: i32 = _TABLE_BYTES + len(queue) + len(reason) + len(exchange) + size
+    if expiration:
+        table_size += _EXPIRATION_BYTES + len(expiration)
     to = BytesWriter()
-    if expiration_ms >= 0:
-        _write(to, _ORIGINAL_EXPIRATION, b"%d" % expiration_ms)
+    to.write(b"F")
+    write_i32_be(to, table_size)
+    if expiration:
+        _write(to, _ORIGINAL_EXPIRATION, expiration)
     to.write(_COUNT)
     write_i64_be(to, 1)
     _write(to, _REASON, reason)
@@ -178,14 +190,10 @@ def _table(
     write_i64_be(to, time_s)
     _write(to, _EXCHANGE, exchange)
     to.write(_ROUTING_KEYS)
-    size: i32 = 0
-    for key in routing_keys:
-        size += 5 + len(key)
     write_i32_be(to, size)
     for key in routing_keys:
         _write(to, b"S", key)
-    table = to.getvalue()
-    return b"F" + len(table).to_bytes(4, "big") + table
+    return to.getvalue()
 
 
 def _write(to: BytesWriter, name: bytes, value: bytes) -> None:
