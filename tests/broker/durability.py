@@ -308,14 +308,17 @@ class Run:
 
     def do(self, step: Step) -> None:
         """Execute one step. It is skipped if its object does not exist."""
+        self._do(step)
+        # The order in which locks of two channels run out at the same time is not defined.
+        self._do(("advance", 1))
+
+    def _do(self, step: Step) -> None:
         name, *details = step
         if name == "crash":
             self.crash(*details)
             return
         try:
             getattr(self, name)(*details)
-            # The order in which locks of two channels run out at the same time is not defined.
-            self.advance(1)
             self.node.clock.advance(0)
             self.read()
         except PowerCut:
