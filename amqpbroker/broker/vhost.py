@@ -58,6 +58,7 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.redeclaration import Redeclaration, redeclaration_mode
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.redrive.redrives import Redrives
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.sweep import MANY, Sweep
 from amqpbroker.clock import Clock
@@ -91,6 +92,7 @@ class Vhost(Host):
     become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
     and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
     and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
+    redrives: the tasks that move dead letters back.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -129,6 +131,7 @@ class Vhost(Host):
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
         self.on_deleted: dict[Queue, Callable[[], None]] = {}
+        self.redrives = Redrives(self, self.exchanges, self.queues)
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         default.effective = policies.effective(name, "exchange", "")
         for exchange, kind in PREDECLARED:
@@ -518,6 +521,7 @@ class Vhost(Host):
         on_deleted = self.on_deleted.pop(queue, None)
         if on_deleted is not None:
             on_deleted()
+        self.redrives.queue_deleted(queue.name)
         self.totals.queues[queue.kind.name].remove(queue)
         self.totals.churn.queue_deleted += 1
         self.events.queue_deleted(self.name, queue)
@@ -674,6 +678,7 @@ class Vhost(Host):
 
     def discard(self) -> None:
         """Discard everything from memory, without changing store and definitions, after the broker has ended."""
+        self.redrives.discard()
         for queue in self.queues.values():
             queue.discard()
             self.totals.queues[queue.kind.name].remove(queue)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.pages import Page, Pager, expiry_times, find_entry
-from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
+from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item, place_item
 
 if TYPE_CHECKING:
     from amqpbroker.store.recovered import Copies
@@ -163,6 +163,29 @@ class FifoLine(ReadyLine):
         if self._page_with(sequence) >= 0:
             return True
         return self._disordered and any(entry.sequence == sequence for entry in self.line)
+
+    def places(self) -> "array[int]":
+        return self.places_at(0)
+
+    def places_at(self, level: int) -> "array[int]":
+        """Return the places of all entries, with that level."""
+        found = array("Q", [place_item(entry.sequence, level) for entry in self.line])
+        for page in self._pages:
+            found.extend([place_item(sequence, level) for sequence in page.present()])
+        found.extend([place_item(entry.sequence, level) for entry in self._tail])
+        return found
+
+    def find(self, sequence: int, level: int = 0) -> Entry | None:
+        for entries in self.line, self._tail:
+            index = find_entry(entries, sequence)
+            if index >= 0:
+                return entries[index]
+        index = self._page_with(sequence)
+        if index >= 0:
+            page = self._pages[index]
+            assert self._pager is not None
+            return self._pager.load_one(page, page.find(sequence))
+        return next(each for each in self.line if each.sequence == sequence)
 
     def remove(self, sequence: int, level: int = 0) -> Entry | None:
         entry: Entry | None

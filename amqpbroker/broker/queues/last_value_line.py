@@ -1,5 +1,6 @@
 """The ready line of a queue in which messages replace others."""
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -122,6 +123,12 @@ class LastValueLine(ReadyLine):
 
     def contains(self, sequence: int, level: int) -> bool:
         return self._line.contains(sequence, level)
+
+    def places(self) -> "array[int]":
+        return self._line.places()
+
+    def find(self, sequence: int, level: int) -> Entry | None:
+        return self._line.find(sequence, level)
 
     def remove(self, sequence: int, level: int) -> Entry | None:
         entry = self._line.remove(sequence, level)

@@ -15,6 +15,7 @@ breaks that reference cycle when the queue is deleted. The kinds differ in the r
 and the returns.
 """
 
+from array import array
 from collections.abc import Iterable, Sequence
 
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
@@ -33,7 +34,7 @@ from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_expiry import QueueExpiry
 from amqpbroker.broker.queues.queue_info import queue_info
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import ReadyLine, place_of
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.schedule import Schedule
@@ -342,6 +343,35 @@ class LocalQueue(Queue):
             self.offering.emptied()
         self.expiry.arm()
         return moved
+
+    def ready_places(self) -> "array[int]":
+        return self.ready.places()
+
+    def is_ready(self, place: int) -> bool:
+        return self.ready.contains(*place_of(place))
+
+    def ready_at(self, place: int) -> Entry | None:
+        sequence, level = place_of(place)
+        if self.ready.load_head() and self.ready.head().sequence == sequence:
+            return self.ready.head()
+        return self.ready.find(sequence, level)
+
+    def take(self, place: int) -> bool:
+        sequence, level = place_of(place)
+        entry: Entry | None
+        if self.ready.load_head() and self.ready.head().sequence == sequence:
+            entry = self.offering.pop()
+        else:
+            entry = self.ready.remove(sequence, level)
+            if entry is None:
+                return False
+            if entry.deadline_ms:
+                self.expiry.removed()
+        self.ledger.discard([entry])
+        if not self.ready.count:
+            self.offering.emptied()
+        self.expiry.arm()
+        return True
 
     def touch(self) -> None:
         if self.settings.expires_ms >= 0:

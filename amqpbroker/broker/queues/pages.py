@@ -141,6 +141,10 @@ class Page:
         self.sequences = array("Q", [*sequences[:index], *sequences[index + 1 :]])
         self.deadlines_ms = self.deadlines_ms[:index] + self.deadlines_ms[index + 1 :]
 
+    def present(self) -> Sequence[int]:
+        """Return the sequences of all copies, in order."""
+        return self.sequences if self.positions else [entry.sequence for entry in self.entries]
+
     def expiring(self) -> list[tuple[int, int]]:
         """Return the expiry time and the sequence of each copy that may expire."""
         if self.positions:
@@ -194,6 +198,13 @@ class Pager(metaclass=ABCMeta):
         """Remove the page's first copies and return them in order: as many as are worth reading at once.
 
         Only copies that were read are removed. If some temporarily cannot be read, the queue is notified.
+        """
+
+    @abstractmethod
+    def load_one(self, page: Page, index: int) -> Entry | None:
+        """Return the copy at that index of the page, without removing it.
+
+        Return None if it temporarily cannot be read: the queue is notified.
         """
 
     @abstractmethod

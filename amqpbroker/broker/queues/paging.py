@@ -92,20 +92,25 @@ class QueuePages(Pager):
             page.leave_behind(count, others[count - stored :])
         return entries
 
-    def take_one(self, page: Page, index: int) -> Entry | None:
+    def load_one(self, page: Page, index: int) -> Entry | None:
         if not page.positions:
-            entry = page.entries[index]
-            page.remove(index)
-            return entry
+            return page.entries[index]
         position = page.positions[index]
         try:
             if position:
-                entry = self._entry(self._store.load([position]), position, page.sequences[index])
-            else:
-                entry = self._others(page)[page.positions[:index].count(0)]
+                return self._entry(self._store.load([position]), position, page.sequences[index])
+            return self._others(page)[page.positions[:index].count(0)]
         except (OSError, DamagedError) as error:
             self._unreadable(error)
             return None
+
+    def take_one(self, page: Page, index: int) -> Entry | None:
+        entry = self.load_one(page, index)
+        if entry is None or not page.positions:
+            if entry is not None:
+                page.remove(index)
+            return entry
+        position = page.positions[index]
         page.remove(index)
         if position:
             self._ledger.read_back(1)

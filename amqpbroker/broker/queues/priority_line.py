@@ -129,6 +129,15 @@ class PriorityLine(ReadyLine):
     def contains(self, sequence: int, level: int) -> bool:
         return self.levels[level].contains(sequence)
 
+    def places(self) -> "array[int]":
+        found = array("Q")
+        for level in range(len(self.levels) - 1, -1, -1):
+            found.extend(self.levels[level].places_at(level))
+        return found
+
+    def find(self, sequence: int, level: int) -> Entry | None:
+        return self.levels[level].find(sequence)
+
     def remove(self, sequence: int, level: int) -> Entry | None:
         line = self.levels[level]
         entry = line.remove(sequence)

@@ -1,6 +1,7 @@
 """The queue interface, for queues of any kind. Modules outside of `queues` depend on this interface only."""
 
 from abc import abstractmethod
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -167,6 +168,28 @@ class Queue(BindingDestination):
 
         To the store, leaving this queue and entering the other is one operation. Return the number of moved messages;
         the move ends when the other queue refuses a message or nothing is ready.
+        """
+
+    @abstractmethod
+    def ready_places(self) -> "array[int]":
+        """Return a number for each waiting message, in the order in which they would leave. Reads no message.
+
+        Waiting messages have different numbers, and keep them until they are delivered.
+        """
+
+    @abstractmethod
+    def is_ready(self, place: int) -> bool:
+        """Return whether the message with that number of `ready_places` still waits. Reads no message."""
+
+    @abstractmethod
+    def ready_at(self, place: int) -> "Entry | None":
+        """Return a message that `is_ready` without removing it, None if it temporarily cannot be read."""
+
+    @abstractmethod
+    def take(self, place: int) -> bool:
+        """Remove a message that `ready_at` returned, without dead-lettering it.
+
+        Return False if it temporarily cannot be read: then it is not removed.
         """
 
     @abstractmethod

@@ -1,5 +1,6 @@
 """The ready lines of quorum queues: returned messages first, then by the priorities of a release of RabbitMQ."""
 
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.priority_line import PriorityLine, recover_by_level
-from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.ready_line import ReadyLine, place_item, place_of
 from amqpbroker.broker.queues.returned_line import ReturnedLine
 from amqpbroker.wire.properties import flags_of
 from amqpbroker.wire.property_flags import PRIORITY
@@ -97,6 +98,28 @@ class QuorumLine(ReadyLine):
 
     def contains(self, sequence: int, level: int) -> bool:
         return self.returned.contains(sequence) or self.high.contains(sequence) or self.normal.contains(sequence, level)
+
+    def places(self) -> "array[int]":
+        found = array("Q", [place_item(entry.sequence, self.level_of(entry)) for entry in self.returned])
+        highs, turn = self.high.places_at(1), self.turn
+        next_high, count = 0, len(highs)
+        for normal in self.normal.places():
+            sequence = place_of(normal)[0]
+            while next_high < count and not (turn == self.WEIGHT and sequence < place_of(highs[next_high])[0]):
+                found.append(highs[next_high])
+                next_high += 1
+                turn = (turn + 1) % (self.WEIGHT + 1)
+            found.append(normal)
+            turn = (turn + 1) % (self.WEIGHT + 1)
+        found.extend(highs[next_high:])
+        return found
+
+    def find(self, sequence: int, level: int) -> Entry | None:
+        if self.returned.contains(sequence):
+            return self.returned.find(sequence)
+        if self.high.contains(sequence):
+            return self.high.find(sequence)
+        return self.normal.find(sequence, level)
 
     def remove(self, sequence: int, level: int) -> Entry | None:
         entry: Entry | None

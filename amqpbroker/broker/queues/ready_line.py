@@ -5,6 +5,7 @@ always match the content.
 """
 
 from abc import ABCMeta, abstractmethod
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -25,13 +26,18 @@ def deadline_item(deadline_ms: int, sequence: int, level: int) -> int:
     return deadline_ms << 64 | sequence << 8 | level
 
 
+def place_item(sequence: int, level: int) -> int:
+    """Return the place of an entry as one integer."""
+    return sequence << 8 | level
+
+
 def time_of(item: int) -> int:
     """Return the deadline of an item."""
     return item >> 64
 
 
 def place_of(item: int) -> tuple[int, int]:
-    """Return the sequence and the level of an item."""
+    """Return the sequence and the level of an item, or of a place."""
     return item >> 8 & (1 << 56) - 1, item & 255
 
 
@@ -98,6 +104,17 @@ class ReadyLine(metaclass=ABCMeta):
     @abstractmethod
     def contains(self, sequence: int, level: int) -> bool:
         """Return whether there is an entry with that sequence. Reads no message."""
+
+    @abstractmethod
+    def places(self) -> "array[int]":
+        """Return the place (`place_item`) of each entry, in the order in which they would leave. Reads no message."""
+
+    @abstractmethod
+    def find(self, sequence: int, level: int) -> Entry | None:
+        """Return the entry with that sequence, which must exist, without removing it.
+
+        Return None if it temporarily cannot be read: the pager notifies the queue.
+        """
 
     @abstractmethod
     def remove(self, sequence: int, level: int) -> Entry | None:

@@ -52,6 +52,11 @@ class ReturnedLine:
             self._index = {entry.sequence: entry for entry in self._entries}
         return sequence in self._index
 
+    def find(self, sequence: int) -> Entry:
+        """Return the entry with that sequence, which `contains` found."""
+        assert self._index is not None
+        return self._index[sequence]
+
     def remove(self, sequence: int) -> Entry:
         """Remove and return the entry with that sequence, which `contains` found."""
         index = self._index

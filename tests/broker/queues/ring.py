@@ -3,6 +3,7 @@
 This file and its row at the end are everything that a new kind needs: no other module of the project knows of it.
 """
 
+from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -184,6 +185,25 @@ class RingQueue(Queue):
         self._deliver()
 
     # --- restore, settings and deletion -------------------------------------------------------------------------------
+
+    def ready_places(self) -> "array[int]":
+        return array("Q", [entry.sequence for entry in self._ready])
+
+    def is_ready(self, place: int) -> bool:
+        return self._at(place) is not None
+
+    def ready_at(self, place: int) -> Entry | None:
+        return self._at(place)
+
+    def _at(self, place: int) -> Entry | None:
+        return next((entry for entry in self._ready if entry.sequence == place), None)
+
+    def take(self, place: int) -> bool:
+        entry = self._at(place)
+        assert entry is not None
+        self._ready.remove(entry)
+        self._drop(entry)
+        return True
 
     def recover(self, copies: Copies) -> None:
         self._recovered = copies

@@ -1,0 +1,215 @@
+"""One redrive: a task that moves messages of a dead letter queue back, in slices."""
+
+import math
+from array import array
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, final
+
+from amqpbroker import errors
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.redrive.options import RedriveOptions
+from amqpbroker.broker.redrive.revival import last_death, revived
+from amqpbroker.broker.redrive.targets import StaysError, Targets
+from amqpbroker.broker.users.permissions import Permissions
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import Store
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.counters.totals import BrokerTotals
+    from amqpbroker.broker.exchanges.exchange import Exchange
+    from amqpbroker.broker.queues.host import Host
+
+# States of a task, with the names of Amazon SQS. A cancellation takes effect at once, so no task is CANCELLING.
+RUNNING: Final = "RUNNING"
+COMPLETED: Final = "COMPLETED"
+CANCELLED: Final = "CANCELLED"
+FAILED: Final = "FAILED"
+
+#: Number of messages, and of bytes of their bodies, that a task handles in one event loop iteration.
+SLICE: Final = 100
+SLICE_BYTES: Final = 2 * 1024 * 1024
+#: Delay before a task goes on while the store has much to write.
+BUSY_MS: Final = 5
+#: Delay before a message that temporarily cannot be read is tried again.
+UNREADABLE_MS: Final = 1000
+#: The time by which a task may be behind its rate and make up for it.
+BEHIND_MS: Final = 1000
+
+_NO_PLACES: Final = array("Q")
+
+
+@final
+class Pace:
+    """The due times of a task's messages, at a maximum number per second; 0 for no limit."""
+
+    def __init__(self, max_per_second: int, now_ms: int) -> None:
+        self._interval_ms = 1000 / max_per_second if max_per_second else 0.0
+        self._due_ms: float = now_ms
+
+    def wait_ms(self, now_ms: int) -> int:
+        """Return the time until the next message is due, 0 if it is due now."""
+        return max(0, math.ceil(self._due_ms - now_ms)) if self._interval_ms else 0
+
+    def count(self, now_ms: int) -> None:
+        """Count a message that was moved."""
+        self._due_ms = max(self._due_ms, now_ms - BEHIND_MS) + self._interval_ms
+
+
+@final
+class Redrive:
+    """A task that visits the messages that a queue has when it starts, and moves them.
+
+    handle: identifies the task. source: name of the dead letter queue. state: one of the constants above. moved,
+    failed, skipped: numbers of messages that were moved, that could not be moved, and that the filter did not accept.
+    problem: why the last message that failed stayed, empty if none did. reason: why the task FAILED, otherwise empty.
+    started_ms, ended_ms: times of the wall clock, 0 for an end that has not come.
+    """
+
+    def __init__(
+        self,
+        handle: str,
+        source: Queue,
+        options: RedriveOptions,
+        permissions: Callable[[], Permissions | None],
+        vhost: "Host",
+        exchanges: "Mapping[str, Exchange]",
+        queues: Mapping[str, Queue],
+        on_end: "Callable[[Redrive], None]",
+    ) -> None:
+        """permissions(): returns those of the user who started the task, None if it has none now."""
+        self.handle = handle
+        self.source: str = source.name
+        self.options = options
+        self.state: str = RUNNING
+        self.moved = 0
+        self.failed = 0
+        self.skipped = 0
+        self.problem = ""
+        self.reason = ""
+        self.started_ms = vhost.clock.wall_ms()
+        self.ended_ms = 0
+        self._queue: Queue | None = source
+        self._permissions: Callable[[], Permissions | None] = permissions
+        self._vhost = vhost
+        self._targets = Targets(source.name, options, exchanges, queues)
+        self._on_end: Callable[[Redrive], None] | None = on_end
+        self._clock: Clock = vhost.clock
+        self._store: Store = vhost.store
+        self._totals: BrokerTotals = vhost.totals
+        self._pace = Pace(options.max_per_second, self._clock.now_ms())
+        self._places: array[int] = source.ready_places()
+        self._next = 0
+        self._unvisited = 0
+        self._timer: Timer | None = self._clock.after(0, self._go_on)
+
+    @property
+    def left(self) -> int:
+        """The number of messages that the task has not visited, at most the number that it may still move."""
+        count = self._unvisited if self.ended_ms else len(self._places) - self._next
+        return count if self.options.limit < 0 else min(count, self.options.limit - self.moved)
+
+    def cancel(self) -> None:
+        """Stop the task. Messages that it has moved stay where they are."""
+        self._end(CANCELLED)
+
+    def fail(self, reason: str) -> None:
+        """End the task because it cannot go on."""
+        self._end(FAILED, reason)
+
+    def discard(self) -> None:
+        """Stop without an end, because the broker has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._queue = None
+        self._on_end = None
+
+    def _end(self, state: str, reason: str = "") -> None:
+        self.state = state
+        self.reason = reason
+        self.ended_ms = self._clock.wall_ms()
+        self._unvisited = len(self._places) - self._next
+        self._places = _NO_PLACES
+        on_end = self._on_end
+        self.discard()
+        if on_end is not None:
+            on_end(self)
+
+    def _go_on(self) -> None:
+        self._timer = None
+        queue = self._queue
+        if queue is None:
+            return
+        delay_ms = self._slice(queue)
+        if self.state != RUNNING:
+            return
+        if delay_ms < 0:
+            self._end(COMPLETED)
+        else:
+            self._timer = self._clock.after(delay_ms, self._go_on)
+
+    def _slice(self, queue: Queue) -> int:
+        """Handle the next messages. Return the time until those after them, -1 if the task is done."""
+        permissions = self._permissions()
+        if permissions is None:
+            self.fail(f"the user who started it has no permissions in vhost '{self._vhost.name}' any more")
+            return -1
+        try:
+            permissions.check("read", "queue", queue.name)
+        except errors.AmqpError as error:
+            self.fail(error.text)
+            return -1
+        if self._store.waiting_bytes > self._vhost.config.bounds.unwritten_bytes // 2:
+            return BUSY_MS
+        visited = size = 0
+        now_ms = self._clock.now_ms()
+        places, limit = self._places, self.options.limit
+        with self._vhost.dead_letters:
+            while self._next < len(places) and self.moved != limit:
+                if visited == SLICE or size >= SLICE_BYTES:
+                    return 0
+                wait_ms = self._pace.wait_ms(now_ms)
+                if wait_ms:
+                    return wait_ms
+                visited += 1
+                place = places[self._next]
+                if queue.is_ready(place):
+                    entry = queue.ready_at(place)
+                    if entry is None or not self._visit(queue, place, entry.message, permissions, now_ms):
+                        return UNREADABLE_MS
+                    size += entry.message.size
+                self._next += 1
+        return -1
+
+    def _visit(self, queue: Queue, place: int, message: Message, permissions: Permissions, now_ms: int) -> bool:
+        """Move a message if possible, and count it. Return False if it temporarily cannot be read."""
+        options = self.options
+        death = last_death(message)
+        if not options.filter.accepts(message, death):
+            self.skipped += 1
+            return True
+        if death is not None:
+            message = revived(message, death, options.keep_history, options.restore_expiration)
+        try:
+            destinations = self._targets.find(message, death, permissions)
+        except StaysError as stays:
+            self.failed += 1
+            self.problem = str(stays)
+            return True
+        # To the store, leaving this queue and entering the others is one operation.
+        self._store.begin()
+        try:
+            if not queue.take(place):
+                return False
+            for destination in destinations:
+                if isinstance(destination, Queue):
+                    destination.publish_moved(message)
+                else:
+                    destination.publish(message)
+        finally:
+            self._store.end()
+        self.moved += 1
+        self._totals.count_redriven(1)
+        self._pace.count(now_ms)
+        return True
