@@ -172,7 +172,7 @@ class Ledger:
             return
         self.left += len(entries)
         settings = self._settings
-        dead_lettered = not self._closed and settings.dead_letter_exchange is not None
+        dead_lettered = not self._closed and settings.dead_letters
         count_letters(
             self._letter_counts,
             self._kind.name,

@@ -281,6 +281,9 @@ class LocalQueue(Queue):
 
     # --- settlement ---------------------------------------------------------------------------------------------------
 
+    def create_dead_letter_queue(self) -> bool:
+        return self.vhost.create_dead_letter_queue(self)
+
     def leave(self, entry: Entry) -> None:
         self.ledger.leave(entry)
 

@@ -264,6 +264,13 @@ class Queue(BindingDestination):
         """Add a message that is moved here from another queue, and that this queue does not refuse."""
         self.publish(message)
 
+    def create_dead_letter_queue(self) -> bool:
+        """Create the queue that gets its dead letters if it has no dead letter exchange, unless that queue exists.
+
+        Return False if there is no such queue.
+        """
+        return False
+
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""
 

@@ -2,22 +2,16 @@
 
 import math
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
-from amqpbroker import errors
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.redrive.mover import GONE, MOVED, SKIPPED, UNREADABLE, Mover, NotPermittedError, StaysError
 from amqpbroker.broker.redrive.options import RedriveOptions
-from amqpbroker.broker.redrive.revival import last_death, revived
-from amqpbroker.broker.redrive.targets import StaysError, Targets
 from amqpbroker.broker.users.permissions import Permissions
-from amqpbroker.clock import Clock, Timer
-from amqpbroker.message.message import Message
-from amqpbroker.store.store import Store
+from amqpbroker.clock import Timer
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.counters.totals import BrokerTotals
-    from amqpbroker.broker.exchanges.exchange import Exchange
     from amqpbroker.broker.queues.host import Host
 
 # States of a task, with the names of Amazon SQS. A cancellation takes effect at once, so no task is CANCELLING.
@@ -69,15 +63,13 @@ class Redrive:
     def __init__(
         self,
         handle: str,
+        vhost: "Host",
         source: Queue,
         options: RedriveOptions,
         permissions: Callable[[], Permissions | None],
-        vhost: "Host",
-        exchanges: "Mapping[str, Exchange]",
-        queues: Mapping[str, Queue],
         on_end: "Callable[[Redrive], None]",
     ) -> None:
-        """permissions(): returns those of the user who started the task, None if it has none now."""
+        """permissions(): returns those of the user in this vhost, None if it has none now."""
         self.handle = handle
         self.source: str = source.name
         self.options = options
@@ -89,14 +81,11 @@ class Redrive:
         self.reason = ""
         self.started_ms = vhost.clock.wall_ms()
         self.ended_ms = 0
-        self._queue: Queue | None = source
-        self._permissions: Callable[[], Permissions | None] = permissions
-        self._vhost = vhost
-        self._targets = Targets(source.name, options, exchanges, queues)
+        #: None when the task has ended: it then refers neither to the vhost nor to the queue.
+        self._mover: Mover | None = Mover(vhost, source, options, permissions)
         self._on_end: Callable[[Redrive], None] | None = on_end
-        self._clock: Clock = vhost.clock
-        self._store: Store = vhost.store
-        self._totals: BrokerTotals = vhost.totals
+        self._clock = vhost.clock
+        self._letters = vhost.dead_letters
         self._pace = Pace(options.max_per_second, self._clock.now_ms())
         self._places: array[int] = source.ready_places()
         self._next = 0
@@ -110,7 +99,7 @@ class Redrive:
         return count if self.options.limit < 0 else min(count, self.options.limit - self.moved)
 
     def cancel(self) -> None:
-        """Stop the task. Messages that it has moved stay where they are."""
+        """Stop the task, if it is running. Messages that it has moved stay where they are."""
         self._end(CANCELLED)
 
     def fail(self, reason: str) -> None:
@@ -122,10 +111,12 @@ class Redrive:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._queue = None
+        self._mover = None
         self._on_end = None
 
     def _end(self, state: str, reason: str = "") -> None:
+        if self.state != RUNNING:
+            return
         self.state = state
         self.reason = reason
         self.ended_ms = self._clock.wall_ms()
@@ -138,78 +129,47 @@ class Redrive:
 
     def _go_on(self) -> None:
         self._timer = None
-        queue = self._queue
-        if queue is None:
+        mover = self._mover
+        if mover is None:
             return
-        delay_ms = self._slice(queue)
-        if self.state != RUNNING:
+        try:
+            mover.check()
+        except NotPermittedError as error:
+            self.fail(str(error))
+            return
+        delay_ms = BUSY_MS
+        if not mover.is_busy:
+            with self._letters:
+                delay_ms = self._slice(mover)
+        if self._mover is None:
             return
         if delay_ms < 0:
             self._end(COMPLETED)
         else:
             self._timer = self._clock.after(delay_ms, self._go_on)
 
-    def _slice(self, queue: Queue) -> int:
-        """Handle the next messages. Return the time until those after them, -1 if the task is done."""
-        permissions = self._permissions()
-        if permissions is None:
-            self.fail(f"the user who started it has no permissions in vhost '{self._vhost.name}' any more")
-            return -1
-        try:
-            permissions.check("read", "queue", queue.name)
-        except errors.AmqpError as error:
-            self.fail(error.text)
-            return -1
-        if self._store.waiting_bytes > self._vhost.config.bounds.unwritten_bytes // 2:
-            return BUSY_MS
-        visited = size = 0
-        now_ms = self._clock.now_ms()
-        places, limit = self._places, self.options.limit
-        with self._vhost.dead_letters:
-            while self._next < len(places) and self.moved != limit:
-                if visited == SLICE or size >= SLICE_BYTES:
-                    return 0
-                wait_ms = self._pace.wait_ms(now_ms)
-                if wait_ms:
-                    return wait_ms
-                visited += 1
-                place = places[self._next]
-                if queue.is_ready(place):
-                    entry = queue.ready_at(place)
-                    if entry is None or not self._visit(queue, place, entry.message, permissions, now_ms):
-                        return UNREADABLE_MS
-                    size += entry.message.size
-                self._next += 1
+    def _slice(self, mover: Mover) -> int:
+        """Visit the next messages. Return the time until those after them, -1 if there are no more."""
+        now_ms, limit = self._clock.now_ms(), self.options.limit
+        count, size = self._next + SLICE, mover.size + SLICE_BYTES
+        while self._next < len(self._places) and self.moved != limit:
+            if self._next == count or mover.size >= size:
+                return 0
+            wait_ms = self._pace.wait_ms(now_ms)
+            if wait_ms:
+                return wait_ms
+            try:
+                outcome = mover.visit(self._places[self._next])
+            except StaysError as stays:
+                self.failed += 1
+                self.problem = str(stays)
+                outcome = GONE
+            if outcome == UNREADABLE:
+                return UNREADABLE_MS
+            self._next += 1
+            if outcome == MOVED:
+                self.moved += 1
+                self._pace.count(now_ms)
+            elif outcome == SKIPPED:
+                self.skipped += 1
         return -1
-
-    def _visit(self, queue: Queue, place: int, message: Message, permissions: Permissions, now_ms: int) -> bool:
-        """Move a message if possible, and count it. Return False if it temporarily cannot be read."""
-        options = self.options
-        death = last_death(message)
-        if not options.filter.accepts(message, death):
-            self.skipped += 1
-            return True
-        if death is not None:
-            message = revived(message, death, options.keep_history, options.restore_expiration)
-        try:
-            destinations = self._targets.find(message, death, permissions)
-        except StaysError as stays:
-            self.failed += 1
-            self.problem = str(stays)
-            return True
-        # To the store, leaving this queue and entering the others is one operation.
-        self._store.begin()
-        try:
-            if not queue.take(place):
-                return False
-            for destination in destinations:
-                if isinstance(destination, Queue):
-                    destination.publish_moved(message)
-                else:
-                    destination.publish(message)
-        finally:
-            self._store.end()
-        self.moved += 1
-        self._totals.count_redriven(1)
-        self._pace.count(now_ms)
-        return True

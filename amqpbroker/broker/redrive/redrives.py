@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker.broker.queues.queue import Queue
@@ -12,7 +12,6 @@ from amqpbroker.broker.redrive.redrive import RUNNING, Redrive
 from amqpbroker.broker.users.permissions import Permissions
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.exchanges.exchange import Exchange
     from amqpbroker.broker.queues.host import Host
 
 log = logging.getLogger(__name__)
@@ -29,35 +28,38 @@ class RedriveRunsError(Exception):
 class Redrives:
     """The redrives of one vhost, at most one of each queue at a time. running: number of those that run."""
 
-    def __init__(self, vhost: "Host", exchanges: "Mapping[str, Exchange]", queues: Mapping[str, Queue]) -> None:
+    def __init__(self, vhost: str) -> None:
+        """vhost: its name."""
         self.running = 0
         self._vhost = vhost
-        self._exchanges = exchanges
-        self._queues = queues
         #: Name of the queue -> its tasks, the oldest first. Only the last one may be running.
         self._tasks: dict[str, deque[Redrive]] = {}
 
     def start(
-        self, queue: Queue, options: RedriveOptions, permissions: Callable[[], Permissions | None], user: str
+        self,
+        vhost: "Host",
+        queue: Queue,
+        options: RedriveOptions,
+        permissions: Callable[[], Permissions | None],
+        user: str,
     ) -> Redrive:
-        """Start a redrive of the messages that the queue has now. It moves the first ones after this call.
+        """Start a redrive of the messages that a queue of the vhost has now. Nothing is moved before this call ends.
 
-        permissions(): returns those of the user in this vhost, None if it has none; called now and then while the task
-        runs. Raises RedriveRunsError.
+        permissions(): returns those of the user in this vhost, None if it has none; called for each slice of the task.
+        Raises RedriveRunsError.
         """
         if self.current(queue.name) is not None:
             raise RedriveRunsError(
-                f"a redrive of queue '{queue.name}' in vhost '{self._vhost.name}' is running already; wait until it "
-                "ends, or cancel it"
+                f"a redrive of queue '{queue.name}' in vhost '{self._vhost}' is running already; wait until it ends, "
+                "or cancel it"
             )
-        handle = secrets.token_hex(8)
-        task = Redrive(handle, queue, options, permissions, self._vhost, self._exchanges, self._queues, self._ended)
+        task = Redrive(secrets.token_hex(8), vhost, queue, options, permissions, self._ended)
         self._tasks.setdefault(queue.name, deque(maxlen=KEPT)).append(task)
         self.running += 1
         log.info(
-            "redrive of queue '%s' in vhost '%s' was started by user '%s', of %d messages",
+            "redrive of queue '%s' in vhost '%s' was started by user '%s', for %d messages",
             queue.name,
-            self._vhost.name,
+            self._vhost,
             user,
             task.left,
         )
@@ -93,7 +95,7 @@ class Redrives:
         log.info(
             "redrive of queue '%s' in vhost '%s' is %s: %d messages moved, %d could not be moved, %d skipped%s",
             task.source,
-            self._vhost.name,
+            self._vhost,
             task.state,
             task.moved,
             task.failed,

@@ -26,7 +26,7 @@ def started(queue: Queue, permissions: Callable[[], Permissions | None] = allowe
     assert isinstance(queue, LocalQueue)
     vhost = queue.vhost
     assert isinstance(vhost, Vhost)
-    return vhost.redrives.start(queue, RedriveOptions(**options), permissions, "guest")
+    return vhost.redrives.start(vhost, queue, RedriveOptions(**options), permissions, "guest")
 
 
 def redrive(queue: Queue, **options: Any) -> Redrive:
