@@ -98,7 +98,6 @@ class Mover:
                     destination.publish(message)
         finally:
             store.end()
-        self._vhost.totals.count_redriven(1)
         return MOVED
 
     def _accepting(self, message: Message, death: Death | None) -> tuple[Destination, ...]:

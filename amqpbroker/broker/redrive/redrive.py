@@ -86,6 +86,7 @@ class Redrive:
         self._on_end: Callable[[Redrive], None] | None = on_end
         self._clock = vhost.clock
         self._letters = vhost.dead_letters
+        self._totals = vhost.totals
         self._pace = Pace(options.max_per_second, self._clock.now_ms())
         self._places: array[int] = source.ready_places()
         self._next = 0
@@ -162,6 +163,7 @@ class Redrive:
                 outcome = mover.visit(self._places[self._next])
             except StaysError as stays:
                 self.failed += 1
+                self._totals.count_redriven(False)
                 self.problem = str(stays)
                 outcome = GONE
             if outcome == UNREADABLE:
@@ -169,6 +171,7 @@ class Redrive:
             self._next += 1
             if outcome == MOVED:
                 self.moved += 1
+                self._totals.count_redriven(True)
                 self._pace.count(now_ms)
             elif outcome == SKIPPED:
                 self.skipped += 1

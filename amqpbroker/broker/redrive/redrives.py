@@ -56,6 +56,7 @@ class Redrives:
         task = Redrive(secrets.token_hex(8), vhost, queue, options, permissions, self._ended)
         self._tasks.setdefault(queue.name, deque(maxlen=KEPT)).append(task)
         self.running += 1
+        vhost.totals.count_redrive()
         log.info(
             "redrive of queue '%s' in vhost '%s' was started by user '%s', for %d messages",
             queue.name,

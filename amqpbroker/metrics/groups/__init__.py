@@ -24,6 +24,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DUPLICATES,
     queues.REPLACED,
     exchanges.DUPLICATES,
+    everything.REDRIVES,
     exchanges.VHOSTS,
     exchanges.NAMES,
     exchanges.BINDINGS,
