@@ -61,6 +61,10 @@ DRIVEN = {
     "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.queues.redeclaration.KEPT": "redeclared queue",
+    "broker.redrive.redrives.KEPT": "redrives",
+    "broker.redrive.redrives: maxlen=KEPT": "redrives",
+    "broker.redrive.redrive.SLICE": "redrives",
+    "broker.redrive.redrive.SLICE_BYTES": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
@@ -152,7 +156,7 @@ NOT_BOUNDS = {
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES broker.queues.extensions._MAX_NAME_BYTES
-        broker.queues.last_value._HEADER_BYTES
+        broker.queues.last_value._HEADER_BYTES broker.policies.auto_dead_letters.MAX_NAME_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
@@ -200,7 +204,8 @@ NOT_BOUNDS = {
         broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
         broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
-        broker.counters.histories.HELD_MS
+        broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
+        broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
@@ -226,7 +231,7 @@ NOT_BOUNDS = {
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
-        message.delivery_time._MAX_MS
+        message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
     """,
     "how much of a value is shown": """

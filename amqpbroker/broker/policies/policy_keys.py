@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, final
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_entries, erlang_json
 
-#: What exchanges are called beside the kinds of queues.
+#: The name for exchanges, beside the names of the kinds of queues.
 EXCHANGE: Final = "exchange"
 
 #: (value of the policy, value of the operator policy) -> the value in force.

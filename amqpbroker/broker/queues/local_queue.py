@@ -359,7 +359,7 @@ class LocalQueue(Queue):
             return self.ready.head()
         return self.ready.find(sequence, level)
 
-    def take(self, place: int) -> bool:
+    def remove_ready(self, place: int) -> bool:
         sequence, level = place_of(place)
         entry: Entry | None
         if self.ready.load_head() and self.ready.head().sequence == sequence:

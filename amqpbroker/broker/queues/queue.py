@@ -186,7 +186,7 @@ class Queue(BindingDestination):
         """Return a message that `is_ready` without removing it, None if it temporarily cannot be read."""
 
     @abstractmethod
-    def take(self, place: int) -> bool:
+    def remove_ready(self, place: int) -> bool:
         """Remove a message that `ready_at` returned, without dead-lettering it.
 
         Return False if it temporarily cannot be read: then it is not removed.

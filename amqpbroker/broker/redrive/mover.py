@@ -89,7 +89,7 @@ class Mover:
         # To the store, leaving this queue and entering the others is one operation.
         store.begin()
         try:
-            if not source.take(place):
+            if not source.remove_ready(place):
                 return UNREADABLE
             for destination in destinations:
                 if isinstance(destination, Queue):

@@ -198,7 +198,7 @@ class RingQueue(Queue):
     def _at(self, place: int) -> Entry | None:
         return next((entry for entry in self._ready if entry.sequence == place), None)
 
-    def take(self, place: int) -> bool:
+    def remove_ready(self, place: int) -> bool:
         entry = self._at(place)
         assert entry is not None
         self._ready.remove(entry)
