@@ -5,6 +5,7 @@ import pytest
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
+from amqpbroker.broker.queues.ready_line import place_of
 from tests.broker.queues.lines import drain, entry
 
 
@@ -31,6 +32,28 @@ def test_iteration_of_a_ready_line_is_in_order_and_removes_no_entry(make):
             line.requeue(taken[: len(taken) // 2 + 1])
         looked = [[each.sequence for each in line] for _ in range(2)]
         assert looked == [drain(line)] * 2
+
+
+@pytest.mark.parametrize("make", [FifoLine, lambda: PriorityLine(5), QuorumLine, StrictQuorumLine])
+def test_places_of_a_ready_line_are_in_order_and_find_their_entries(make):
+    chance = random.Random(6)
+    for length in range(40):
+        line = make()
+        for i in range(length):
+            line.push(entry(i + 1, priority=chance.choice((0, 0, 3, 7))))
+        taken = [line.pop() for _ in range(length // 3)]
+        if taken:
+            line.requeue(taken[: len(taken) // 2 + 1])
+        places = [place_of(place) for place in line.places()]
+        entries = list(line)
+        assert [sequence for sequence, _ in places] == [each.sequence for each in entries]
+        assert all(line.contains(*place) for place in places)
+        assert [line.find(*place) for place in places] == entries
+        for place in chance.sample(places, len(places)):
+            found = line.find(*place)
+            assert line.remove(*place) is found
+            assert not line.contains(*place)
+        assert line.count == 0
 
 
 def test_only_the_strict_quorum_line_counts_messages_by_priority():

@@ -1,6 +1,7 @@
 import pytest
 
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE
+from amqpbroker.broker.users.permissions import TopicGrant
 from amqpbroker.broker.vhost import Vhost
 from tests.broker.queueing import declare, publish, ready
 from tests.broker.redrive.driving import advance, allowed, kill, message, redrive, started, work_with_dlq
@@ -88,8 +89,6 @@ def test_message_stays_where_the_user_may_not_write(vhost: Vhost, via: str) -> N
 
 
 def test_topic_permission_applies(vhost: Vhost) -> None:
-    from amqpbroker.broker.users.permissions import TopicGrant
-
     work, dlq = work_with_dlq(vhost)
     bound(vhost, "work")
     kill(work, message(b"1", "key", "amq.topic"))

@@ -2,13 +2,17 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, SLICE, Pace
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.values import Field
 from tests.broker.death_tables import deaths_of
-from tests.broker.queueing import Subscriber, clock_of, declare, get, publish, ready
+from tests.broker.queueing import Subscriber, clock_of, declare, get, publish, ready, table
 from tests.broker.redrive.driving import advance, allowed, kill, message, redrive, started, work_with_dlq
+from tests.broker.storing import Node
+from tests.fault_files import FlakyFiles
 
 #: Every kind of dead letter queue, and single active consumer.
 KINDS = pytest.mark.parametrize(
@@ -168,9 +172,6 @@ def test_messages_stay_that_a_full_queue_refuses(vhost: Vhost) -> None:
 
 @pytest.mark.parametrize("wanted", [{}, {"reason": "rejected", "queue": "work", "headers": {"tenant": "a", "n": 1}}])
 def test_filter_selects_messages(vhost: Vhost, wanted: dict[str, Any]) -> None:
-    from amqpbroker.broker.redrive.options import RedriveFilter
-    from amqpbroker.wire.values import Field
-
     work, dlq = work_with_dlq(vhost)
     other = declare(vhost, "other", dead_letter_exchange="", dead_letter_routing_key="dlq")
     kill(work, message(b"yes", tenant="a", n=Field("I", 1)), message(b"no", tenant="b", n=Field("I", 1)), b"none")
@@ -230,6 +231,25 @@ def test_other_work_goes_on_between_slices(vhost: Vhost) -> None:
         clock_of(vhost).fire_due()
         seen.append(task.moved)
     assert seen == [SLICE, 2 * SLICE, 2 * SLICE + 1]
+
+
+def test_message_that_cannot_be_read_is_tried_again() -> None:
+    queues = {"dlq": table(), "work": table(dead_letter_exchange="", dead_letter_routing_key="dlq")}
+    before = Node(FlakyFiles(), **queues)
+    for number in range(3):
+        letter = message(b"%d" % number)
+        letter.persistent = True
+        kill(before.broker.vhosts["/"].queues["work"], letter)
+    before.broker.sync()
+    node = before.crash()
+    work, dlq = (node.broker.vhosts["/"].queues[name] for name in ("work", "dlq"))
+    node.files.share = 1.0
+    task = started(dlq)
+    node.clock.advance(500)
+    assert (task.state, task.moved) == (RUNNING, 0)
+    node.files.share = 0.0
+    node.clock.advance(1000)
+    assert (task.state, ready(work), ready(dlq)) == (COMPLETED, [b"0", b"1", b"2"], [])
 
 
 # --- end --------------------------------------------------------------------------------------------------------------

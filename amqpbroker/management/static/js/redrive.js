@@ -11,7 +11,7 @@ import { NameField } from "./names.js";
 import { Badge, Meter, Problem } from "./parts.js";
 
 const REASONS = [["", "any"], "rejected", "expired", "maxlen", "delivery_limit"];
-const KINDS = { RUNNING: "type", COMPLETED: "ok", CANCELLED: "warn", FAILED: "bad" };
+const KINDS = { RUNNING: "type", CANCELLED: "warn", FAILED: "warn" };
 
 export function Redrive({ vhost, name, ready, onChange }) {
   const where = path("queues", vhost, name, "redrive");
@@ -45,7 +45,9 @@ export function Redrive({ vhost, name, ready, onChange }) {
       </div>
     <//>
     <${Problem} error=${error} />
-    ${tasks?.map((task) => html`<${Task} key=${task.task_handle} task=${task} onCancel=${cancel} />`)}`;
+    <div class="messages">
+      ${tasks?.map((task) => html`<${Task} key=${task.task_handle} task=${task} onCancel=${cancel} />`)}
+    </div>`;
 }
 
 function Task({ task, onCancel }) {
@@ -63,7 +65,7 @@ function Task({ task, onCancel }) {
         </span>
       </header>
       <div class="meters">
-        <${Meter} label="Progress" value=${done} max=${done + left} text=${parts.filter(Boolean).join(", ")} bad=${state === "FAILED"} />
+        <${Meter} label="Progress" value=${done} max=${done + left} text=${parts.filter(Boolean).join(", ")} bad=${state === "FAILED"} good />
       </div>
       ${why && html`<p class="dim">${why}</p>`}
     </article>`;
