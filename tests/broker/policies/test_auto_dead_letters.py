@@ -7,8 +7,11 @@ from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import DEFAULT_COMPAT
 from tests.broker.death_tables import deaths_of
-from tests.broker.queueing import clock_of, declare, get, message, publish, ready
+from tests.broker.durability import Node
+from tests.broker.queueing import clock_of, declare, get, message, publish, ready, table
 from tests.broker.redrive.driving import kill, redrive
+from tests.fault_definitions import FaultyDefinitions
+from tests.fault_files import FaultyFiles
 
 KEY = "auto-dead-letter-queue"
 
@@ -177,3 +180,30 @@ def test_name_that_would_be_too_long_is_logged(vhost: Vhost, caplog: pytest.LogC
     assert queue.publish(message(b"1"))
     queue.reject([get(queue)])
     assert len(vhost.queues) == 1
+
+
+def test_messages_that_expire_while_the_broker_is_down_create_the_queue() -> None:
+    files, definitions = FaultyFiles(), FaultyDefinitions()
+    first = Node(files, definitions, 1_000_000, 20_000)
+    vhost = first.broker.vhosts["/"]
+    set_policy(vhost)
+    vhost.declare_queue("q", True, False, False, table(message_ttl=1000))
+    letter = message(b"1")
+    letter.persistent = True
+    vhost.publish_to("q", letter)
+    first.broker.sync()
+    first.disk.step()
+    definitions.sync()
+    files.kill()
+    for _ in range(2):
+        again = Node(files, definitions.killed(), 2_000_000, 20_000)
+        vhost = again.broker.vhosts["/"]
+        assert set(vhost.queues) == {"q", "q.dlq"}
+        [dead] = vhost.queues["q.dlq"].ready_entries()
+        assert deaths_of(dead.message)[0].reason == "expired"
+        again.broker.sync()
+        again.disk.step()
+        again.disk.step()
+        definitions = again.broker.definitions
+        definitions.sync()
+        files.kill()
