@@ -71,6 +71,7 @@ FOLDERS = {
         "publishing": {"users"},
         "queues": {"deduplication", "publishing", "exchanges", "policies", "counters", "events", "infos"},
         "shovels": {"queues", "policies", "users", "events"},
+        "redrive": {"queues", "exchanges", "users"},
         "system_exchanges": {"queues", "exchanges", "policies", "events", "infos", "vhost"},
     },
     "store": {

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.inspector import QueueState as QueueState
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
+    from amqpbroker.testing.redriving import Redriven as Redriven
     from amqpbroker.testing.vhost import Vhost as Vhost
 
 #: Name -> its module.
@@ -23,11 +24,22 @@ _PLACES = {
     "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
+    "Redriven": "amqpbroker.testing.redriving",
     "Refusal": "amqpbroker.testing.recorder",
     "Vhost": "amqpbroker.testing.vhost",
 }
 
-__all__ = ["AsyncBroker", "AsyncVhost", "Broker", "LockedMessage", "Message", "QueueState", "Refusal", "Vhost"]
+__all__ = [
+    "AsyncBroker",
+    "AsyncVhost",
+    "Broker",
+    "LockedMessage",
+    "Message",
+    "QueueState",
+    "Redriven",
+    "Refusal",
+    "Vhost",
+]
 
 
 def __getattr__(name: str) -> Any:

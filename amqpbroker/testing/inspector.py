@@ -101,7 +101,7 @@ class Inspector:
 
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
-        name, found = self._need(queue, vhost)
+        name, found = self.need(queue, vhost)
         shown = [self._seen(entry, name, found) for entry in found.ready_entries()]
         return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
 
@@ -110,12 +110,12 @@ class Inspector:
 
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
-        name, found = self._need(queue, vhost)
+        name, found = self.need(queue, vhost)
         in_order = sorted(found.delayed_entries(), key=lambda item: (item[0], item[1].sequence))
         shown = [replace(self._seen(entry, name, found), due=_time(due_ms)) for due_ms, entry in in_order]
         return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
 
-    def _need(self, queue: str, vhost: str | None) -> tuple[str, Queue]:
+    def need(self, queue: str, vhost: str | None) -> tuple[str, Queue]:
         """Return the queue and its vhost. Raises AssertionError, ValueError."""
         check_text("queue", queue)
         check_text("vhost", vhost, optional=True)
@@ -131,7 +131,7 @@ class Inspector:
 
     def locked(self, queue: str, vhost: str | None = None) -> list[LockedMessage]:
         """Return the messages of a queue that are delivered and not settled. Raises errors as `messages`."""
-        name, found = self._need(queue, vhost)
+        name, found = self.need(queue, vhost)
         now_ms = self._broker.clock.now_ms()
         locked = []
         for session in self._broker.sessions:

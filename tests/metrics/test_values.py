@@ -7,6 +7,8 @@ import pytest
 from amqpbroker import __version__
 from amqpbroker.config import Config
 from amqpbroker.wire.values import Field
+from tests.broker.queueing import publish
+from tests.broker.redrive.driving import kill, started, work_with_dlq
 from tests.metrics.scrape import Scraper
 
 
@@ -295,3 +297,23 @@ async def test_replaced_messages_are_counted_if_messages_replace_others():
     wire.receive()
     assert (await scraper.samples())[name,] == 2
     assert (await scraper.samples("/metrics/per-object"))[name, "own", "/"] == 2
+
+
+async def test_redriven_messages_are_counted_once_there_was_a_redrive():
+    scraper = Scraper()
+    moved, failed = "rabbitmq_redrive_messages_moved_total", "rabbitmq_redrive_messages_failed_total"
+    running = "rabbitmq_redrives_running"
+    assert (moved,) not in await scraper.samples()
+    vhost = scraper.broker.vhosts["/"]
+    work, dlq = work_with_dlq(vhost)
+    kill(work, b"1", b"2")
+    publish(dlq, b"not dead")
+    started(dlq, max_per_second=1)
+    vhost.clock.advance(0)
+    samples = await scraper.samples()
+    assert [samples[name,] for name in (moved, failed, running)] == [1, 0, 1]
+    vhost.clock.advance(2000)
+    samples = await scraper.samples()
+    assert [samples[name,] for name in (moved, failed, running)] == [2, 1, 0]
+    samples = await scraper.samples("/metrics/detailed?family=redrive_metrics")
+    assert samples["rabbitmq_detailed_redrives_running",] == 0

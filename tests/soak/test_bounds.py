@@ -63,6 +63,10 @@ DRIVEN = {
     "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.queues.redeclaration.KEPT": "redeclared queue",
+    "broker.redrive.redrives.KEPT": "redrives",
+    "broker.redrive.redrives: maxlen=KEPT": "redrives",
+    "broker.redrive.redrive.SLICE": "redrives",
+    "broker.redrive.redrive.SLICE_BYTES": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
@@ -150,10 +154,12 @@ NOT_BOUNDS = {
         amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
         amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
         message.deaths._COUNT_BYTES message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_BYTES
+        message.deaths._EXPIRATION_BYTES message.deaths._TABLE_BYTES
         message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.publishing.choices.MAX_NAME_BYTES
+        broker.policies.auto_dead_letters.MAX_NAME_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
@@ -201,7 +207,8 @@ NOT_BOUNDS = {
         broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
         broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
-        broker.counters.histories.HELD_MS
+        broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
+        broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
@@ -228,12 +235,13 @@ NOT_BOUNDS = {
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
-        message.delivery_time._MAX_MS
+        message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
         management.peeking.MAX_COUNT
     """,
-    "how much of a queue is read at a time; driven by the unit tests of peeking and browsing": """
+    "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
+        broker.redrive.redrive._STEP
     """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE

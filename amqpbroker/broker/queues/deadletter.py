@@ -35,6 +35,8 @@ class Departure:
         self._queue: bytes = queue.encode("utf-8", "surrogateescape")
         self._reason: bytes = reason.encode()
         key = settings.dead_letter_routing_key
+        if settings.dead_letter_exchange is None and settings.auto_dead_letter_queue is not None:
+            key = settings.auto_dead_letter_queue.encode("utf-8", "surrogateescape")
         # An argument may be longer than a routing key can be; the rest of it is left out.
         address = encode_address(settings.dead_letter_exchange or "", b"" if key is None else key[:KEY_BYTES])
         self._keeps_keys: bool = key is None
@@ -138,7 +140,11 @@ class DeadLetters:
     def _send_all(self) -> None:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
-            exchange = self._exchanges.get(queue.settings.dead_letter_exchange or "")
+            name = queue.settings.dead_letter_exchange
+            if name is None and not queue.create_dead_letter_queue():
+                exchange = None
+            else:
+                exchange = self._exchanges.get(name or "")
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
                 departure = self._departure = Departure(queue.name, queue.settings, reason)

@@ -1,7 +1,6 @@
 """The part of a vhost that its queues need."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
 
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.events import Events
@@ -18,15 +17,15 @@ from amqpbroker.store.store import Store
 class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
-    store: for durable queues. spill: holds messages that are not stored while memory is low. dead_letters: sends
-    messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the broker. events:
-    receive the events of consumers.
+    exchanges, queues: by name. store: for durable queues. spill: holds messages that are not stored while memory is
+    low. dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of
+    the broker. events: receive the events of consumers.
     """
 
     def __init__(
         self,
         name: str,
-        exchanges: Mapping[str, Exchange],
+        exchanges: dict[str, Exchange],
         clock: Clock,
         store: Store,
         config: Config,
@@ -35,6 +34,8 @@ class Host(metaclass=ABCMeta):
         spill: Spill = NO_SPILL,
     ) -> None:
         self.name: str = name
+        self.exchanges: dict[str, Exchange] = exchanges
+        self.queues: dict[str, Queue] = {}
         self.clock: Clock = clock
         self.store: Store = store
         self.config: Config = config
@@ -47,3 +48,10 @@ class Host(metaclass=ABCMeta):
     @abstractmethod
     def remove_queue(self, queue: Queue, actor: str = "") -> None:
         """Delete a queue that has expired, or has lost its last consumer."""
+
+    @abstractmethod
+    def create_dead_letter_queue(self, queue: Queue) -> bool:
+        """Create the dead letter queue that `QueueSettings.auto_dead_letter_queue` names, if it does not exist.
+
+        Return False, and log why, if it does not exist then.
+        """

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
@@ -14,6 +14,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.store import UNSTORED, Store
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.destination import Destination
     from amqpbroker.broker.queues.queue import Queue
 
 #: The reasons for which a message is dead-lettered, in RabbitMQ's words, as in x-death.
@@ -187,7 +188,7 @@ class Ledger:
             return
         self.left += len(entries)
         settings = self._settings
-        dead_lettered = not self._closed and settings.dead_letter_exchange is not None
+        dead_lettered = not self._closed and settings.dead_letters
         count_letters(
             self._letter_counts,
             self._kind.name,
@@ -214,8 +215,19 @@ class Ledger:
         if self.in_memory and (message.persistent or self._stores_all):
             self.unsaved += 1
 
+    def move(self, entry: Entry, message: Message, destinations: Iterable["Destination"]) -> None:
+        """Move a message, as `message`, to destinations that do not refuse it. To the store, that is one operation."""
+        self.left += 1
+        self.store.begin()
+        try:
+            self.leave(entry)
+            for destination in destinations:
+                destination.publish_moved(message)
+        finally:
+            self.store.end()
+
     def discard(self, entries: list[Entry]) -> None:
-        """Remove messages without dead-lettering them, because the queue is deleted, or they move to another queue."""
+        """Remove messages without dead-lettering them."""
         self.left += len(entries)
         for entry in entries:
             self.leave(entry)

@@ -17,6 +17,7 @@ and the returns.
 
 from collections.abc import Iterable, Sequence
 
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -29,6 +30,7 @@ from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_expiry import QueueExpiry
@@ -302,6 +304,9 @@ class LocalQueue(Queue):
 
     # --- settlement ---------------------------------------------------------------------------------------------------
 
+    def create_dead_letter_queue(self) -> bool:
+        return self.vhost.create_dead_letter_queue(self)
+
     def leave(self, entry: Entry) -> None:
         self.ledger.leave(entry)
 
@@ -347,33 +352,45 @@ class LocalQueue(Queue):
         found = self.ready.lookup(sequence)
         if found is None or content_checksum(found[1].message) != checksum:
             return False
-        entry = self.ready.remove(sequence, found[0])
-        if entry is None:
+        self.ledger.discard([self._pop_ready(sequence, found[0])])
+        self._left_ready()
+        return True
+
+    def move_ready(self, entry: Entry, message: Message, destinations: Sequence[Destination]) -> bool:
+        level = self.ready.level_of(entry)
+        if not self.ready.contains(entry.sequence, level):
             return False
+        self.ledger.move(self._pop_ready(entry.sequence, level), message, destinations)
+        self._left_ready()
+        return True
+
+    def _pop_ready(self, sequence: int, level: int) -> Entry:
+        """Remove and return a ready message at any position. Raises UnreadableError."""
+        if self.ready.load_head() and self.ready.head().sequence == sequence:
+            return self.offering.pop()
+        entry = self.ready.remove(sequence, level)
+        if entry is None:
+            raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
         if entry.deadline_ms:
             self.expiry.removed()
-        self.ledger.discard([entry])
+        return entry
+
+    def _left_ready(self) -> None:
+        """Act on ready messages that left without being delivered."""
         if self.ready.count:
             self.expiry.arm()
         else:
             self.offering.emptied()
-        return True
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
-        store = self.vhost.store
         self.expiry.expire_all()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(*destination.demand(message)):
                     break
-                store.begin()
-                try:
-                    self.ledger.discard([self.offering.pop()])
-                    destination.publish_moved(message)
-                finally:
-                    store.end()
+                self.ledger.move(self.offering.pop(), message, (destination,))
                 moved += 1
                 size -= message.size
         if moved and not self.ready.count:

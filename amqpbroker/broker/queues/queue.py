@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, Sample, message_stats
-from amqpbroker.broker.exchanges.destination import BindingDestination
+from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.queues.difference import Difference
@@ -226,6 +226,14 @@ class Queue(BindingDestination):
         """
         return False
 
+    def move_ready(self, entry: "Entry", message: "Message", destinations: Sequence[Destination]) -> bool:
+        """Move a message that `ready_following` returned to destinations that do not refuse it, as `message`.
+
+        To the store, leaving this queue and entering the others is one operation. Return whether the message was still
+        ready. Raises UnreadableError.
+        """
+        return False
+
     @property
     def consumer_count(self) -> int:
         """The number of consumers, able to take messages or not."""
@@ -261,9 +269,12 @@ class Queue(BindingDestination):
         """Requeue all unacknowledged messages of a channel that has ended."""
         self.requeue(entries)
 
-    def publish_moved(self, message: "Message") -> None:
-        """Add a message that is moved here from another queue, and that this queue does not refuse."""
-        self.publish(message)
+    def create_dead_letter_queue(self) -> bool:
+        """Create the queue that gets its dead letters if it has no dead letter exchange, unless that queue exists.
+
+        Return False if there is no such queue.
+        """
+        return False
 
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""

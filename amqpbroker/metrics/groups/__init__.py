@@ -25,6 +25,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DELAYED,
     queues.REPLACED,
     exchanges.DUPLICATES,
+    everything.REDRIVES,
     exchanges.VHOSTS,
     exchanges.NAMES,
     exchanges.BINDINGS,

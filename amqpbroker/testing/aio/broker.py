@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from amqpbroker.testing import redriving
 from amqpbroker.testing.aio.clock import AsyncBrokerClock
 from amqpbroker.testing.aio.faults import AsyncFaults
 from amqpbroker.testing.aio.waiting import in_thread, wait_for
@@ -15,6 +16,7 @@ from amqpbroker.testing.inspector import LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
+from amqpbroker.testing.redriving import Redriven, options_of
 
 T = TypeVar("T")
 
@@ -200,6 +202,25 @@ class AsyncBroker(Hinted):
         """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
         __tracebackhide__ = True
         return await self._query("locked()", lambda instance: now(instance.inspector.locked(queue, vhost)))
+
+    @checked_arguments
+    async def redrive(
+        self,
+        queue: str,
+        *,
+        destination: str | None = None,
+        reason: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        vhost: str | None = None,
+        timeout: float = 5,
+    ) -> Redriven:
+        """Move the messages of a dead letter queue back to the queues in which they died. See `Broker.redrive`."""
+        __tracebackhide__ = True
+        options = options_of(destination, reason, headers, limit)
+        return await self._query(
+            "redrive()", lambda instance: redriving.redrive(instance, queue, vhost, options, timeout), timeout
+        )
 
     @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:

@@ -1,6 +1,7 @@
 """A vhost of a broker for tests, with awaitable methods."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker.testing.hints import Hinted, checked_arguments
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.inspector import LockedMessage, QueueState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
+    from amqpbroker.testing.redriving import Redriven
 
 
 class AsyncVhost(Hinted):
@@ -78,6 +80,29 @@ class AsyncVhost(Hinted):
         """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
         __tracebackhide__ = True
         return await self.broker.locked(queue, vhost=self.name)
+
+    @checked_arguments
+    async def redrive(
+        self,
+        queue: str,
+        *,
+        destination: str | None = None,
+        reason: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        timeout: float = 5,
+    ) -> "Redriven":
+        """Move the messages of a dead letter queue back to the queues in which they died. See `Broker.redrive`."""
+        __tracebackhide__ = True
+        return await self.broker.redrive(
+            queue,
+            destination=destination,
+            reason=reason,
+            headers=headers,
+            limit=limit,
+            vhost=self.name,
+            timeout=timeout,
+        )
 
     async def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

@@ -65,6 +65,27 @@ export interface LockedMessage {
   msLeft: number | null;
 }
 
+export interface Redrive {
+  /** Name of the queue that all messages go to. Default: the queue in which each died. */
+  destination?: string;
+  /** Only messages that last died for this reason. */
+  reason?: "rejected" | "expired" | "maxlen" | "delivery_limit";
+  /** Only messages with these headers. */
+  headers?: Record<string, string | number | boolean | null>;
+  /** Number of messages to move. Default: all. */
+  limit?: number;
+}
+
+export interface Redriven {
+  moved: number;
+  /** Number of messages that could not be moved. */
+  failed: number;
+  /** Number of messages that `reason` and `headers` excluded. */
+  skipped: number;
+  /** Why the last message that failed stayed; empty if none failed. */
+  lastFailure: string;
+}
+
 export interface ChannelError {
   vhost: string;
   code: number;
@@ -174,6 +195,7 @@ export class Vhost implements AsyncDisposable {
   messages(queue: string): Promise<Message[]>;
   delayed(queue: string): Promise<Message[]>;
   locked(queue: string): Promise<LockedMessage[]>;
+  redrive(queue: string, options?: Redrive): Promise<Redriven>;
   queues(): Promise<QueueState[]>;
   unroutable(): Promise<Message[]>;
   channelErrors(): Promise<ChannelError[]>;
@@ -203,6 +225,7 @@ export class Broker implements AsyncDisposable {
   messages(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   delayed(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   locked(queue: string, where?: { vhost?: string }): Promise<LockedMessage[]>;
+  redrive(queue: string, options?: Redrive & { vhost?: string }): Promise<Redriven>;
   queues(where?: { vhost?: string }): Promise<QueueState[]>;
   unroutable(where?: { vhost?: string }): Promise<Message[]>;
   channelErrors(where?: { vhost?: string }): Promise<ChannelError[]>;

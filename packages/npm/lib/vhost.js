@@ -36,6 +36,11 @@ class Vhost {
     return this.broker.locked(queue, { vhost: this.name });
   }
 
+  /** Move the messages of a dead letter queue back to the queues in which they died. */
+  redrive(queue, options) {
+    return this.broker.redrive(queue, { ...options, vhost: this.name });
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   queues() {
     return this.broker.queues({ vhost: this.name });

@@ -69,6 +69,22 @@ test("delayed messages have the time at which they are ready", async () => {
   await vhost.delete();
 });
 
+test("dead letters are moved back to their queue", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "graves");
+  const dead = { "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "graves", "x-max-length": 1 };
+  await declare(vhost, "jobs", dead);
+  for (const tenant of ["a", "b", "c"]) await publish(vhost, "jobs", tenant, { headers: { tenant } });
+  await vhost.waitUntil({ queue: "graves", ready: 2 });
+  const counts = { moved: 1, failed: 0, skipped: 1, lastFailure: "" };
+  assert.deepEqual(await vhost.redrive("graves", { reason: "maxlen", headers: { tenant: "a" } }), counts);
+  const [job] = await vhost.messages("jobs");
+  assert.equal(job.body.toString(), "a");
+  assert.deepEqual(job.headers, { tenant: "a" });
+  await assert.rejects(vhost.redrive("absent"), { status: 404 });
+  await vhost.delete();
+});
+
 test("locked messages are those that are delivered and not settled", async () => {
   const vhost = await broker.vhost();
   await declare(vhost, "jobs", { "x-consumer-timeout": 3_600_000, "x-consumer-timeout-action": "return" });

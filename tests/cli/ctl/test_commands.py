@@ -1,6 +1,7 @@
 """The commands against a real broker. Texts, columns and exit statuses are those of RabbitMQ 4.0.5."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -247,6 +248,30 @@ def test_ctl_shows_a_message_of_a_queue_without_consuming_it(ctl, channel):
     assert "was not found in virtual host '/'" in ctl("peek_queue", "nope", status=65)
     assert "peeked\t2" in lines(ctl("list_queues"))
     channel.queue_delete("peeked")
+
+
+def test_dead_letter_queue_is_redriven(ctl, channel):
+    channel.queue_declare("dlq", durable=True)
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq", "x-max-length": 2}
+    channel.queue_declare("work", durable=True, arguments=dead)
+    for number in range(5):
+        channel.basic_publish("", "work", b"%d" % number)
+    wait_for(lambda: "dlq\t3" in lines(ctl("list_queues")))
+    assert ctl("-q", "redrive_queue", "dlq", "--reason", "expired", "--progress") == (
+        "COMPLETED: 0 moved, 0 left, 0 failed, 3 skipped\n"
+    )
+    started = ctl("-q", "redrive_queue", "dlq", "--rate", "1", "--from", "work", "--limit", "2", "--keep-history")
+    assert re.fullmatch(r"Redrive \w+ was started\n", started)
+    assert "is running already" in ctl("redrive_queue", "dlq", status=69)
+    running, _ = json.loads(ctl("list_redrives", "dlq", "--formatter", "json"))
+    assert (running["state"], running["task_handle"]) == ("RUNNING", started.split()[1])
+    ctl("cancel_redrive", "dlq")
+    assert "no redrive of queue 'dlq' is running" in ctl("cancel_redrive", "dlq", status=65)
+    assert "CANCELLED" in lines(ctl("-q", "list_redrives", "dlq"))[1]
+    assert "nope" in ctl("redrive_queue", "dlq", "--destination", "nope", status=65)
+    assert "--rate '0' is not a whole number from 1" in ctl("redrive_queue", "dlq", "--rate", "0", status=64)
+    ctl("delete_queue", "dlq")
+    ctl("delete_queue", "work")
 
 
 def test_ctl_lists_connections_channels_and_consumers(ctl, channel):

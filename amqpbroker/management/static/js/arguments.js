@@ -60,6 +60,7 @@ export const BINDING_ARGUMENTS = [
 
 export const POLICY_KEYS = [
   ...QUEUE.map(preset("")),
+  { key: "auto-dead-letter-queue", type: TEXT, title: "Automatic dead letter queue", value: "{queue}.dlq", hint: "name, with {queue}" },
   { key: "redeclare", type: TEXT, title: "Redeclaration", options: ["strict", "warn", "update"] },
   { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" },
 ];
@@ -83,6 +84,7 @@ export function features(it) {
     (has("max-length") || has("max-length-bytes")) && ["Lim", "Limited in length"],
     has("overflow") && ["Ovfl", "Says what happens when it is full"],
     has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
+    has("auto-dead-letter-queue") && ["DLQ", "Dead letters go to a queue that is created for them"],
     has("delivery-limit") && ["DL", "Limited deliveries"],
     has("delayed-retry-type") && ["Retry", "Returned messages are delayed"],
     has("consumer-timeout-action") && ["Lock", "Deliveries time out"],
