@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from amqpbroker import errors
+from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
@@ -38,6 +40,7 @@ from amqpbroker.broker.exchanges.exchange import (
     Exchange,
     alternate_exchange,
 )
+from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.exchanges.registry import (
     EXCHANGE_TYPES,
     build_exchange_type,
@@ -46,6 +49,7 @@ from amqpbroker.broker.exchanges.registry import (
 )
 from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.policies.limits import Limits
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
 from amqpbroker.broker.queues.consumer import Consumer
@@ -90,7 +94,8 @@ class Vhost(Host):
     definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
     become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
     and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
-    and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
+    and deletion. batches: None without extensions. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue,
+    called when the queue is deleted.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -109,10 +114,25 @@ class Vhost(Host):
         count_exchanges: Callable[[], int],
         events: Events,
         spill: Spill = NO_SPILL,
+        batch_records: BatchRecords | None = None,
     ) -> None:
         name = definition.name
         self.exchanges: dict[str, Exchange] = {}
-        super().__init__(name, self.exchanges, clock, store, config, totals, events, spill)
+        self.queues: dict[str, Queue] = {}
+        self.batches: Batches | None = None
+        fates: Fates = NO_FATES
+        if batch_records is not None and config.compat.extensions:
+            fates = self.batches = Batches(
+                name,
+                self.exchanges,
+                self._ignores_rejects,
+                self.publish,
+                clock,
+                store,
+                config.bounds,
+                batch_records,
+            )
+        super().__init__(name, self.exchanges, clock, store, config, totals, events, spill, fates)
         self.sample: Sample | None = None
         self.definition = definition
         self.definitions = definitions
@@ -122,7 +142,6 @@ class Vhost(Host):
         self._count_exchanges = count_exchanges
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.byte_totals = Totals(CONNECTION_COUNTERS)
-        self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self._sweep = Sweep(name, clock, definitions, self._swept)
         self.route_epoch: int = 0
@@ -286,6 +305,9 @@ class Vhost(Host):
             kinds,
             self.config.compat.extensions,
         )
+        held = exchange_type.held
+        if isinstance(held, HeldMessages):
+            held.report_to(self.fates)
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
@@ -671,6 +693,8 @@ class Vhost(Host):
         for exchange in exchanges:
             exchange.close()
             self.events.exchange_deleted(self.name, exchange)
+        if self.batches is not None:
+            self.batches.close()
 
     def discard(self) -> None:
         """Discard everything from memory, without changing store and definitions, after the broker has ended."""
@@ -687,7 +711,13 @@ class Vhost(Host):
         self.exchanges.clear()
         self._exclusive.clear()
         self.disposal.discard()
+        if self.batches is not None:
+            self.batches.discard()
         self.routes_changed()
+
+    def _ignores_rejects(self, queue: str) -> bool:
+        found = self.queues.get(queue)
+        return found is not None and found.settings.ignores_rejects
 
     # --- publish ------------------------------------------------------------------------------------------------------
 

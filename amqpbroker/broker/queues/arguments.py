@@ -129,7 +129,7 @@ def _queue_version_2(field: Field, arguments: Table) -> Problem:
     )
 
 
-def _boolean(field: Field, _: Table) -> Problem:
+def boolean(field: Field, _: Table) -> Problem:
     return None if field.kind == "t" else _unacceptable_type(field)
 
 
@@ -295,7 +295,7 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-queue-version", _queue_version, None,
              PolicyKey(is_one_of(1, 2), "queue-version value", operators, of_all=True), check_of_4_3=_queue_version_2,
              fixed=True),
-    Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool), fixed=True),
+    Argument("x-single-active-consumer", boolean, Setting("single_active_consumer", bool), fixed=True),
     Argument("x-consumer-timeout", _not_negative,
              Setting("consumer_timeout_ms", int, smaller, time=True, of_all=True),
              PolicyKey(is_integer(0), "consumer timeout", of_all=True), stricter_check=_lock_timeout),

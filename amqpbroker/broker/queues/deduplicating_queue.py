@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
+from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -36,9 +37,10 @@ class IdLedger(Ledger):
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
         disposal: Disposal,
+        fates: Fates,
         ids: QueuedIds,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
         self._ids: QueuedIds = ids
 
     def enter(self, queue: Queue, message: Message, deadline_ms: int) -> Entry:
@@ -96,6 +98,7 @@ class DeduplicatingQueue(LocalQueue):
             vhost.dead_letters,
             vhost.totals.dead_letters,
             vhost.disposal,
+            vhost.fates,
             self.queued_ids,
         )
 

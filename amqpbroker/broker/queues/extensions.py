@@ -13,6 +13,7 @@ from amqpbroker.broker.queues.arguments import (
     Argument,
     Problem,
     Setting,
+    boolean,
     retry_number,
     smaller,
     string,
@@ -116,7 +117,12 @@ DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
     ),
 )
 
-_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME)
+#: Batches of messages.
+BATCHES: Final[tuple[str | Argument, ...]] = (
+    Argument("x-batch-ignore-rejects", boolean, Setting("ignores_rejects", bool)),
+)
+
+_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME, *BATCHES)
 
 OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.queue import Queue
@@ -20,7 +21,7 @@ class Host(metaclass=ABCMeta):
 
     store: for durable queues. spill: holds messages that are not stored while memory is low. dead_letters: sends
     messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the broker. events:
-    receive the events of consumers.
+    receive the events of consumers. fates: receives the fates of copies of messages.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class Host(metaclass=ABCMeta):
         totals: BrokerTotals,
         events: Events,
         spill: Spill = NO_SPILL,
+        fates: Fates = NO_FATES,
     ) -> None:
         self.name: str = name
         self.clock: Clock = clock
@@ -42,7 +44,8 @@ class Host(metaclass=ABCMeta):
         self.events: Events = events
         self.spill: Spill = spill
         self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
-        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store)
+        self.fates: Fates = fates
+        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, fates)
 
     @abstractmethod
     def remove_queue(self, queue: Queue, actor: str = "") -> None:

@@ -17,6 +17,7 @@ and the returns.
 
 from collections.abc import Iterable, Sequence
 
+from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -69,6 +70,7 @@ class LocalQueue(Queue):
         self.clock = vhost.clock
         compat, releases = vhost.config.compat, vhost.config.bounds.releases
         self.store: Store = vhost.store if durable else UNSTORED
+        self._fates: Fates = vhost.fates
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
         pager = self._pages() if self.store.keeps else None
@@ -112,7 +114,7 @@ class LocalQueue(Queue):
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
         totals = vhost.totals.dead_letters
-        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal)
+        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, vhost.fates)
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
         """Return the ready line, made of that of the queue's kind."""
@@ -196,7 +198,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    self.ledger.pass_on()
+                    self.ledger.pass_on(self, message)
                     consumer.hand(message, 0, 0)
                     return True
                 # Same as `Offering.deliver` for a message that is not written yet.
@@ -263,7 +265,7 @@ class LocalQueue(Queue):
                 self.redelivered += 1
             if no_ack:
                 self.got_no_ack += 1
-                self.ledger.leave(entry)
+                self.ledger.acknowledge(entry)
             else:
                 self.got += 1
                 if entry.position > 0 and not entry.acquired_count:
@@ -284,7 +286,9 @@ class LocalQueue(Queue):
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        if entry.position:  # saves a call for messages that are not stored
+        if self._fates.active:
+            self.ledger.acknowledge(entry)
+        elif entry.position:  # saves a call for messages that are not stored
             self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
@@ -294,8 +298,11 @@ class LocalQueue(Queue):
                 self.consumers.settled(consumer)
 
     def ack_all(self, entries: list[Entry]) -> None:
+        followed = self._fates.active
         for entry in entries:
-            if entry.position:
+            if followed:
+                self.ledger.acknowledge(entry)
+            elif entry.position:
                 self.ledger.leave(entry)
         for consumer in self.outstanding.settle_all(entries):
             if self.ready.count:
@@ -323,19 +330,13 @@ class LocalQueue(Queue):
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
-        store = self.vhost.store
         self.expiry.expire()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(*destination.demand(message)):
                     break
-                store.begin()
-                try:
-                    self.ledger.discard([self.offering.pop()])
-                    destination.publish_moved(message)
-                finally:
-                    store.end()
+                self.ledger.move(self.offering.pop(), destination)
                 moved += 1
                 size -= message.size
         if moved and not self.ready.count:
