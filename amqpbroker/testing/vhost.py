@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.testing.hints import Hinted, checked_arguments
 
 if TYPE_CHECKING:
+    from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.faults.api import Faults
     from amqpbroker.testing.inspector import LockedMessage, QueueState
@@ -78,6 +79,12 @@ class Vhost(Hinted):
         """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
         __tracebackhide__ = True
         return self.broker.locked(queue, vhost=self.name)
+
+    @checked_arguments
+    def batch(self, batch_id: str) -> "BatchState":
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return self.broker.batch(batch_id, vhost=self.name)
 
     def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

@@ -279,3 +279,18 @@ async def test_replaced_messages_are_counted_if_messages_replace_others():
     wire.receive()
     assert (await scraper.samples())[name,] == 2
     assert (await scraper.samples("/metrics/per-object"))[name, "own", "/"] == 2
+
+
+async def test_open_batches_are_counted_while_there_are_batches():
+    scraper = Scraper()
+    assert ("rabbitmq_open_batches",) not in await scraper.samples()
+    wire = scraper.wire()
+    for size in 1, 0:
+        headers = {"x-batch-id": Field("S", b"%d" % size), "x-batch-size": Field("l", size)}
+        wire.publish("nowhere" if not size else "q", b"", headers=headers)
+    wire.declare("q")
+    wire.publish("q", b"", headers={"x-batch-id": Field("S", b"open"), "x-batch-size": Field("l", 2)})
+    wire.receive()
+    scraper.broker.clock.advance(0)
+    assert (await scraper.samples())["rabbitmq_open_batches",] == 2
+    assert (await scraper.samples("/metrics/per-object"))["rabbitmq_open_batches", "/"] == 2

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker import errors
-from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure
+from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure, recovered_batch
 from amqpbroker.broker.batches.event_message import event_message
 from amqpbroker.broker.batches.member import FAILED, NAME_BYTES, OK, OPEN, Member, member, member_name
 from amqpbroker.broker.batches.records import BatchRecords
@@ -581,6 +581,12 @@ class Batches(Fates):
             if count:
                 self._change(batch, name, 0, -count, count, Failure(b"", "", LOST))
         self._check_events(batch)
+
+    def inherit(self, other: "Batches") -> None:
+        """Take over the batches of a broker in memory that has ended, as if they had been stored."""
+        for batch in other.all():
+            members = list(batch.members.values())
+            self.recover(recovered_batch(batch.new_record()), members)
 
     def stored_count(self) -> int:
         """Return the number of stored records."""

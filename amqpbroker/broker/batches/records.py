@@ -29,6 +29,10 @@ class BatchRecords:
         self._last += 1
         return self._last
 
+    def start_after(self, other: "BatchRecords") -> None:
+        """Continue the numbers of a broker that has ended."""
+        self._last = other._last
+
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """See `IdKeeper`."""
         heads: list[TakenId] = []

@@ -23,6 +23,7 @@ GROUPS: tuple[Group, ...] = (
     queues.EXCHANGE,
     queues.DUPLICATES,
     queues.REPLACED,
+    queues.BATCHES,
     exchanges.DUPLICATES,
     exchanges.VHOSTS,
     exchanges.NAMES,

@@ -3,6 +3,7 @@
 /** Pages for all users: [name in the address, title]. */
 export const PLACES = [
   ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
+  ["batches", "Batches"],
   ["live", "Live messages"],
 ];
 

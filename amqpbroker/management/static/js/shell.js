@@ -20,6 +20,7 @@ import { Exchanges } from "./pages/exchanges.js";
 import { Exchange } from "./pages/exchange.js";
 import { Queues } from "./pages/queues.js";
 import { Queue } from "./pages/queue.js";
+import { Batches } from "./pages/batches.js";
 import { Users } from "./pages/users.js";
 import { User } from "./pages/user.js";
 import { Vhosts } from "./pages/vhosts.js";
@@ -47,6 +48,7 @@ const PAGES = {
   testing: [Testing],
   limits: [Limits],
   shovels: [Shovels],
+  batches: [Batches],
   definitions: [Definitions],
 };
 
