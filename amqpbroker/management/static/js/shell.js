@@ -141,6 +141,7 @@ function Side({ route, rights, overview, children }) {
       </a>
     </li>`;
   const admin = shownPlaces(ADMIN, rights, overview);
+  const places = shownPlaces(PLACES, rights, overview);
   return html`
     <nav class="side" aria-label="Main">
       <div class="side-head">
@@ -148,7 +149,7 @@ function Side({ route, rights, overview, children }) {
         ${children}
       </div>
       <div id="menu" class="links collapsible">
-        <ul>${PLACES.map(link)}</ul>
+        <ul>${places.map(link)}</ul>
         ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
         ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with <span class="unbroken">RabbitMQ ${overview.rabbitmq_version}</span></span></p>`}
       </div>
