@@ -50,6 +50,7 @@ class Job:
 
     def crash(self) -> None:
         """Lose everything that is not synced, and start again."""
+        self.node.broker.discard()  # with its timers
         self.node = self.node.crash()
         self.client = self.node.client()
         self.advance()
