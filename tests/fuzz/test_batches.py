@@ -165,7 +165,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def advance(self) -> None:
-        """Let messages expire."""
+        """Advance the clock, so that messages expire."""
         self.job.node.clock.advance(50)
 
     @rule(acknowledged=st.booleans())
