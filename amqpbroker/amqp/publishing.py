@@ -109,6 +109,9 @@ class Publishing:
             gate = route.exchange.gate
             if gate is not None:
                 destinations = gate.guard(route.exchange, message, destinations)
+            if marked:
+                marked = False
+                destinations = follow(vhost, self._context.client.permissions, route.exchange, message, destinations)
             for tap in vhost.taps:
                 tap.published(vhost, message, reached(message, destinations), self._context.via())
         if marked:

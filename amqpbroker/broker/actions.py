@@ -197,11 +197,11 @@ class Actions:
         destinations = route(exchange, message, vhost.exchanges.get).destinations
         if exchange.gate is not None:
             destinations = exchange.gate.guard(exchange, message, destinations)
-        for tap in vhost.taps:
-            tap.published(vhost, message, reached(message, destinations), over_http(user.name))
         routed = bool(destinations)
         if marked:
             destinations = follow(vhost, self.permissions, exchange, message, destinations)
+        for tap in vhost.taps:
+            tap.published(vhost, message, reached(message, destinations), over_http(user.name))
         exchange.count_published(len(destinations))
         if not routed:
             vhost.fates.unroutable(message)

@@ -63,7 +63,8 @@ class Broker:
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
     whole broker. taps: observers of all vhosts. lost_ids: ids of durable queues and exchanges that could not be
-    restored; their messages are retained. slices: time limits for the methods of each client.
+    restored, and of the batches without extensions; their messages and records are retained. slices: time limits for
+    the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -119,6 +120,8 @@ class Broker:
         self.intercept = interceptor(config, clock)
         store.watch(self._on_synced)
         self.lost_ids: frozenset[int] = restore(self)
+        if not config.compat.extensions:
+            self.lost_ids |= {BATCHES_ID}
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
                 self.add_default_vhost()

@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from amqpbroker.testing.recorder import Recorder
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.batches.batching import KINDS, TO_GRAVE, Job, batch_headers
 
@@ -681,3 +683,33 @@ def test_batches_end_with_their_vhost() -> None:
     job.node.broker.delete_vhost("/")
     assert vhost.batches is not None
     assert vhost.batches.all() == []
+
+
+def test_stored_batches_are_retained_while_extensions_are_off() -> None:
+    job = Job()
+    job.node.persistence.log.segment_bytes = 1000
+    job.send("1", size=2)
+    job.send("2")
+    with_extensions = job.node.config
+    off = replace(with_extensions, compat=replace(with_extensions.compat, extensions=False))
+    type(job.node).config = off
+    job.crash()
+    assert job.node.broker.vhosts["/"].batches is None
+    for _ in range(10):
+        job.client.publish("other", bytes(500), delivery_mode=2)
+        job.client.receive()
+    type(job.node).config = with_extensions
+    job.crash()
+    job.ack(2)
+    assert job.results() == [("complete", 2, 0)]
+
+
+def test_observers_see_the_queues_of_a_member() -> None:
+    job = Job()
+    job.fan_out("q", "other")
+    recorder = Recorder()
+    job.node.broker.tap(recorder)
+    job.send("1", via="all", size=1)
+    assert job.refused("2", size=0)[0] == 406
+    (publish,) = recorder.publishes
+    assert list(publish.queues) == ["q", "other"]

@@ -61,3 +61,19 @@ async def test_batch_that_is_absent_or_in_another_vhost_is_not_found() -> None:
     assert (await api.get("batches/nowhere/b")).status_code == 404
     assert (await api.get("batches/%2F/b", auth=other)).status_code == 401
     assert (await api.get("batches", auth=other)).json() == []
+
+
+async def test_member_that_is_published_over_http_counts() -> None:
+    api = Api()
+    published(api, b=4)
+    for queue, routed in ("q", True), ("nowhere", False):
+        body = {
+            "properties": {"message_id": queue, "headers": {"x-batch-id": "b", "x-batch-size": 4}},
+            "routing_key": queue,
+            "payload": "x",
+            "payload_encoding": "string",
+        }
+        answer = await api.post("exchanges/%2F/amq.default/publish", body)
+        assert answer.json() == {"routed": routed}
+    batch = (await api.get("batches/%2F/b")).json()
+    assert (batch["failed"], batch["open"]) == (2, 2)
