@@ -713,3 +713,24 @@ def test_observers_see_the_queues_of_a_member() -> None:
     assert job.refused("2", size=0)[0] == 406
     (publish,) = recorder.publishes
     assert list(publish.queues) == ["q", "other"]
+
+
+def test_dead_letter_of_an_open_copy_does_not_stand_for_a_failed_one() -> None:
+    job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
+    job.fan_out("q", "other")
+    job.send("1", via="all", size=1)
+    job.reject(queue="other")
+    job.advance(10)
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 0, 1)]
+
+
+def test_earlier_states_of_a_batch_take_no_space() -> None:
+    job = Job()
+    job.send("1", size=20)
+    one = job.node.persistence.log.living.size_bytes
+    for number in range(2, 21):
+        job.send(str(number))
+    job.ack(20)
+    assert job.events() == ["complete"]
+    assert job.node.persistence.log.living.size_bytes < one
