@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.rates import Rates
 from amqpbroker.broker.counters.stats import (
     BROKER_COUNTERS,
@@ -40,6 +42,7 @@ from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.patterns import Pattern
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
+from amqpbroker.store.record import BATCHES_ID
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Holder, Store
 from amqpbroker.store.taken_id import IdKeeper
@@ -58,7 +61,8 @@ class Broker:
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
     whole broker. taps: observers of all vhosts. lost_ids: ids of durable queues and exchanges that could not be
-    restored; their messages are retained. slices: time limits for the methods of each client.
+    restored, and of the batches without extensions; their messages and records are retained. slices: time limits for
+    the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -79,6 +83,8 @@ class Broker:
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
         self.vhosts: dict[str, Vhost] = {}
+        self._batches: dict[str, Batches] = {}
+        self.batch_records = BatchRecords(self._batches)
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
         self.events = EventExchange(
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
@@ -112,6 +118,8 @@ class Broker:
         self.intercept = interceptor(config, clock)
         store.watch(self._on_synced)
         self.lost_ids: frozenset[int] = restore(self)
+        if not config.compat.extensions:
+            self.lost_ids |= {BATCHES_ID}
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
                 self.add_default_vhost()
@@ -179,6 +187,7 @@ class Broker:
                     self._add_vhost_defaults(name)
             except BaseException:
                 self.vhosts.pop(name, None)
+                self._batches.pop(name, None)
                 self._vhost_deleted(name)
                 raise
             self.events.vhost_created(vhost, name in self.tracing)
@@ -233,7 +242,10 @@ class Broker:
             self._count_exchanges,
             self.events,
             self._spill,
+            self.batch_records,
         )
+        if vhost.batches is not None:
+            self._batches[definition.name] = vhost.batches
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost
         return vhost
@@ -251,6 +263,7 @@ class Broker:
             raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.definitions.remove_vhost(name)
         del self.vhosts[name]
+        self._batches.pop(name, None)
         self._vhost_deleted(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
@@ -296,8 +309,10 @@ class Broker:
         return found
 
     def id_keepers(self) -> dict[int, IdKeeper]:
-        """Return the durable queues and exchanges that drop duplicates, by id."""
+        """Return the owners of id records by id: durable queues and exchanges that drop duplicates, and the batches."""
         found: dict[int, IdKeeper] = {}
+        if self.config.compat.extensions:
+            found[BATCHES_ID] = self.batch_records
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
                 if queue.id and isinstance(queue, DeduplicatingQueue):
@@ -373,6 +388,7 @@ class Broker:
         for vhost in self.vhosts.values():
             vhost.discard()
         self.vhosts.clear()
+        self._batches.clear()
         self.awaiting_sync.clear()
 
     def sync(self) -> None:

@@ -10,6 +10,8 @@ from dataclasses import replace
 from typing import ClassVar
 
 from amqpbroker import errors
+from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
@@ -39,6 +41,7 @@ from amqpbroker.broker.exchanges.exchange import (
     Exchange,
     alternate_exchange,
 )
+from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.exchanges.registry import (
     EXCHANGE_TYPES,
     build_exchange_type,
@@ -47,6 +50,7 @@ from amqpbroker.broker.exchanges.registry import (
 )
 from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.policies.auto_dead_letters import dead_letter_queue, form_of
 from amqpbroker.broker.policies.limits import Limits
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
@@ -98,8 +102,8 @@ class Vhost(Host):
     definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
     become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
     and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
-    and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
-    redrives: the tasks that move dead letters back.
+    and deletion. batches: None without extensions. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue,
+    called when the queue is deleted. redrives: the tasks that move dead letters back.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -118,9 +122,24 @@ class Vhost(Host):
         count_exchanges: Callable[[], int],
         events: Events,
         spill: Spill = NO_SPILL,
+        batch_records: BatchRecords | None = None,
     ) -> None:
         name = definition.name
-        super().__init__(name, {}, clock, store, config, totals, events, spill)
+        exchanges: dict[str, Exchange] = {}
+        self.batches: Batches | None = None
+        fates: Fates = NO_FATES
+        if batch_records is not None and config.compat.extensions:
+            fates = self.batches = Batches(
+                name,
+                exchanges,
+                self._ignores_rejects,
+                self.publish,
+                clock,
+                store,
+                config.bounds,
+                batch_records,
+            )
+        super().__init__(name, exchanges, clock, store, config, totals, events, spill, fates)
         self.sample: Sample | None = None
         self.definition = definition
         self.definitions = definitions
@@ -297,6 +316,9 @@ class Vhost(Host):
             kinds,
             self.config.compat.extensions,
         )
+        held = exchange_type.held
+        if isinstance(held, HeldMessages):
+            held.report_to(self.fates)
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
@@ -731,6 +753,8 @@ class Vhost(Host):
         for exchange in exchanges:
             exchange.close()
             self.events.exchange_deleted(self.name, exchange)
+        if self.batches is not None:
+            self.batches.close()
 
     def discard(self) -> None:
         """Discard everything from memory, without changing store and definitions, after the broker has ended."""
@@ -748,7 +772,13 @@ class Vhost(Host):
         self.exchanges.clear()
         self._exclusive.clear()
         self.disposal.discard()
+        if self.batches is not None:
+            self.batches.discard()
         self.routes_changed()
+
+    def _ignores_rejects(self, queue: str) -> bool:
+        found = self.queues.get(queue)
+        return found is not None and found.settings.ignores_rejects
 
     # --- publish ------------------------------------------------------------------------------------------------------
 

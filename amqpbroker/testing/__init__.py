@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker as AsyncBroker
     from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
+    from amqpbroker.testing.batch_state import BatchState as BatchState
     from amqpbroker.testing.broker import Broker as Broker
     from amqpbroker.testing.inspector import LockedMessage as LockedMessage
     from amqpbroker.testing.inspector import QueueState as QueueState
@@ -21,6 +22,7 @@ _PLACES = {
     "AsyncBroker": "amqpbroker.testing.aio.broker",
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
+    "BatchState": "amqpbroker.testing.batch_state",
     "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
@@ -32,6 +34,7 @@ _PLACES = {
 __all__ = [
     "AsyncBroker",
     "AsyncVhost",
+    "BatchState",
     "Broker",
     "LockedMessage",
     "Message",

@@ -10,6 +10,7 @@ from amqpbroker.server.listeners import shown
 from amqpbroker.server.protocols import AMQP, HTTP
 from amqpbroker.testing import redriving
 from amqpbroker.testing.aio.waiting import in_thread, running_library
+from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
@@ -350,6 +351,18 @@ class Broker(Hinted):
         return self._query(
             "redrive()", lambda instance: redriving.redrive(instance, queue, vhost, options, timeout), timeout
         )
+
+    @checked_arguments
+    def batch(self, batch_id: str, *, vhost: str | None = None) -> BatchState:
+        """Return the state of a batch of messages with the header `x-batch-id`.
+
+        - `batch_id`: the id in the header.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such batch, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
 
     @checked_arguments
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:

@@ -12,6 +12,7 @@ from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.testing.batch_state import BatchState, batch_state
 from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout
 from amqpbroker.testing.hints import did_you_mean
 from amqpbroker.testing.message import Message, seen, where
@@ -153,6 +154,10 @@ class Inspector:
                         )
                     )
         return locked
+
+    def batch(self, id_: str, vhost: str | None = None) -> BatchState:
+        """Return the state of a batch. Raises AssertionError, ValueError; see `batch_state`."""
+        return batch_state(self._broker.vhosts, id_, vhost)
 
     async def wait_until(
         self,

@@ -73,6 +73,7 @@ def carry(before: Broker, after: Broker) -> None:
 
     `before` has ended, and `after` has its definitions.
     """
+    after.batch_records.start_after(before.batch_records)
     for name, vhost in before.vhosts.items():
         now = after.vhosts[name]
         for queue in vhost.queues.values():
@@ -102,6 +103,9 @@ def carry(before: Broker, after: Broker) -> None:
                 now_gate = now.exchanges[exchange.name].gate
                 assert isinstance(now_gate, DuplicateGate)
                 now_gate.window.inherit(gate.window, now_gate.id)
+        # Only now, so that the copies are not counted again.
+        if vhost.batches is not None and now.batches is not None:
+            now.batches.inherit(vhost.batches)
 
 
 def _copy(entry: Entry, queue: Queue) -> Entry:

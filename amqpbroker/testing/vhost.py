@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.testing.hints import Hinted, checked_arguments
 
 if TYPE_CHECKING:
+    from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.faults.api import Faults
     from amqpbroker.testing.inspector import LockedMessage, QueueState
@@ -103,6 +104,12 @@ class Vhost(Hinted):
             vhost=self.name,
             timeout=timeout,
         )
+
+    @checked_arguments
+    def batch(self, batch_id: str) -> "BatchState":
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return self.broker.batch(batch_id, vhost=self.name)
 
     def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

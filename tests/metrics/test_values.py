@@ -317,3 +317,18 @@ async def test_redriven_messages_are_counted_once_there_was_a_redrive():
     assert [samples[name,] for name in (moved, failed, running)] == [2, 1, 0]
     samples = await scraper.samples("/metrics/detailed?family=redrive_metrics")
     assert samples["rabbitmq_detailed_redrives_running",] == 0
+
+
+async def test_open_batches_are_counted_while_there_are_batches():
+    scraper = Scraper()
+    assert ("rabbitmq_open_batches",) not in await scraper.samples()
+    wire = scraper.wire()
+    for size in 1, 0:
+        headers = {"x-batch-id": Field("S", b"%d" % size), "x-batch-size": Field("l", size)}
+        wire.publish("nowhere" if not size else "q", b"", headers=headers)
+    wire.declare("q")
+    wire.publish("q", b"", headers={"x-batch-id": Field("S", b"open"), "x-batch-size": Field("l", 2)})
+    wire.receive()
+    scraper.broker.clock.advance(0)
+    assert (await scraper.samples())["rabbitmq_open_batches",] == 2
+    assert (await scraper.samples("/metrics/per-object"))["rabbitmq_open_batches", "/"] == 2

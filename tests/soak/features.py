@@ -1,5 +1,6 @@
 """Soak phases for features of exchanges, queues, consumers and transactions that no other phase drives."""
 
+import time
 from collections.abc import Callable
 
 from amqpbroker.wire.values import Field, Table, longstr
@@ -76,6 +77,39 @@ def duplicates(soak: Soak, mode: Mode) -> None:
         send(0, 10, "once", "q", 0)
         delete(client, "q", "own")
         _delete_exchange(client, "once")
+        client.close()
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def batches(soak: Soak, mode: Mode) -> None:
+    """Publish more batches than are counted, and as many members as are counted, all of which fail; then wait until the
+    batches are forgotten.
+    """
+    bounds = soak.bounds
+    # It is long enough to publish all members.
+    ttl_ms = 60_000 if soak.host.divisor == 1 else 5_000
+
+    def member(batch: int, id_: int, kept: int, size: int) -> bytes:
+        headers: Table = {
+            "x-batch-id": longstr(f"{batch}"),
+            "x-batch-size": number(size),
+            "x-batch-ttl": number(ttl_ms),
+        }
+        return published("q", b"x", delivery_mode=kept, headers=headers, message_id=f"{id_}")
+
+    with soak.client() as client:
+        _declare(client, "q")
+        # Empty batches end at once, and the first of them make space for the last.
+        count = 2 * bounds.batches + 10
+        publish(client, each(mode, count, lambda i, kept: member(i, 0, kept, 0)), count)
+        most = bounds.batch_members
+        for batch in (-1, -2):
+            publish(client, each(mode, most, lambda i, kept: member(batch, i, kept, most)), most)  # noqa: B023
+            client.call("queue.purge", "queue.purge-ok", queue="q")
+        delete(client, "q")
+        time.sleep(ttl_ms / 1000 + 1)
         client.close()
 
 
@@ -496,6 +530,7 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"delayed {kind}", delayed, kind=kind, arguments=arguments)
     # It takes a minute for each mode.
     phases += _in_modes("duplicates", duplicates, is_peak=True, modes=(MIXED,))
+    phases += _in_modes("batches", batches, is_peak=True, modes=(MIXED,))
     phases += _in_modes("matching headers", by_headers, is_peak=True)
     phases += _in_modes("copies by BCC", blind_copies, is_peak=True)
     phases += _in_modes("mandatory", returned)

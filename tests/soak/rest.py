@@ -60,6 +60,7 @@ COUNT_UP = (
     "Compaction.*",
     "DirectReplies._opened",
     "AuthAttempts.*",
+    "BatchRecords._last",
     "BrokerTotals.deduplicated_by_*",
     "BrokerTotals.replaced",
     "BrokerTotals.redriven",

@@ -68,6 +68,9 @@ DRIVEN = {
     "broker.redrive.redrive.SLICE": "redrives",
     "broker.redrive.redrive.SLICE_BYTES": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
+    "config.bounds.batches": "batches",
+    "config.bounds.batch_members": "batches",
+    "config.bounds.batch_failures": "batches",
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
@@ -173,9 +176,16 @@ NOT_BOUNDS = {
         wire.property_flags.UNDEFINED wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES
         broker.publishing.inspection._CC_BYTES broker.publishing.inspection._BCC_BYTES wire.property_edit._FEW
         wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN wire.property_walk._SORTED
-        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
+        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE wire.property_walk._MARK
+        broker.batches.event_message._PERSISTENT broker.batches.event_message._ID_BYTES
+        broker.batches.request._ID_BYTES broker.batches.request._NAME_BYTES broker.batches.request._MAX_SIZE
     """,
     "of the store's format": """
+        broker.batches.batch._HAS_TARGET broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
+        broker.batches.batch._HAS_EVENTS broker.batches.member.OPEN broker.batches.member.FAILED
+        broker.batches.member.OK broker.batches.member._OUTCOME broker.batches.member._FAILED_AT
+        broker.batches.member._STORED_AT broker.batches.member._LOST_AT broker.batches.member._COUNT
+        broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES store.record.BATCHES_ID
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
@@ -199,6 +209,7 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
+        broker.batches.batches._RETRY_MS broker.batches.request.DEFAULT_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER

@@ -442,3 +442,33 @@ def test_locked_messages_show_their_consumer_and_the_time_left(b, channel):
 def test_locked_messages_of_an_absent_queue(b):
     with pytest.raises(AssertionError, match="there is no queue 'absent'"):
         b.locked("absent")
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def send_members(channel, id_, *messages, size):
+    channel.queue_declare("q")
+    for message in messages:
+        headers = {"x-batch-id": id_, "x-batch-size": size}
+        channel.basic_publish("", "q", b"", pika.BasicProperties(message_id=message, headers=headers))
+
+
+def test_batch_shows_its_members(b, channel):
+    send_members(channel, "import", "1", "2", size=3)
+    method, _, _ = channel.basic_get("q", auto_ack=True)
+    assert method is not None
+    method, _, _ = channel.basic_get("q")
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    channel.queue_declare("q", passive=True)
+    batch = b.batch("import")
+    assert (batch.vhost, batch.state, batch.size) == ("v", "open", 3)
+    assert (batch.ok, batch.failed, batch.open) == (1, 1, 0)
+    assert batch.failures == (("2", "q", "rejected"),)
+
+
+def test_absent_batch_names_a_similar_one(b, channel):
+    send_members(channel, "import", "1", size=1)
+    channel.queue_declare("q", passive=True)
+    with pytest.raises(AssertionError, match=r"there is no batch 'inport' in vhost 'v'.*'import'"):
+        b.batch("inport", vhost="v")

@@ -263,3 +263,22 @@ def test_ids_of_accepted_messages_survive_and_time_travel_ends_their_window(b, s
         b.clock.advance(seconds=60)
         publish(channel)
         assert len(b.messages("q")) == (1 if scope == "queue" else 2)
+
+
+def test_batches_survive_and_their_transient_members_have_failed(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True)
+    for number, mode in enumerate((2, 2, 1)):
+        headers = {"x-batch-id": "b", "x-batch-size": 3}
+        properties = pika.BasicProperties(message_id=str(number), delivery_mode=mode, headers=headers)
+        channel.basic_publish("", "q", b"", properties)
+    channel.basic_get("q", auto_ack=True)
+    restart(b, connection)
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        channel.basic_get("q", auto_ack=True)
+        channel.queue_declare("q", passive=True)
+        batch = b.batch("b")
+        assert (batch.ok, batch.failed, batch.open) == (2, 1, 0)
+        assert batch.failures == (("", "", "lost"),)

@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.exchanges.routing import Route, route
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -16,6 +17,9 @@ from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
+
+#: The reasons of dead letters for which the consumers have failed to process a message.
+REJECTIONS: Final = ("rejected", "delivery_limit")
 
 
 class Departure:
@@ -104,7 +108,10 @@ class DeadLetters:
     stack. Within `with` they only wait, and are sent at its end.
     """
 
-    def __init__(self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store) -> None:
+    def __init__(
+        self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store, fates: Fates = NO_FATES
+    ) -> None:
+        self._fates: Fates = fates
         self._exchanges = exchanges
         self._clock = clock
         self._store = store
@@ -152,13 +159,19 @@ class DeadLetters:
             found: Route | None = None
             for entry in entries:
                 # To the store, leaving this queue and entering the next is one operation.
-                stored = entry.position != NOT_STORED
+                followed = self._fates.active and self._fates.follows(entry.message)
+                stored = followed or entry.position != NOT_STORED
                 if stored:
                     self._store.begin()
                 try:
+                    if followed:
+                        rejected = reason in REJECTIONS and not queue.settings.ignores_rejects
+                        self._fates.begin_letter(entry, queue.name, reason, rejected)
                     queue.leave(entry)
                     if exchange is not None:
                         found = self._send(departure, exchange, entry.message, found)
+                    if followed:
+                        self._fates.end_move(reason)
                 finally:
                     if stored:
                         self._store.end()

@@ -14,6 +14,7 @@ from amqpbroker.broker.queues.arguments import (
     NO_CONSUME,
     Argument,
     Setting,
+    boolean,
     number,
     smaller,
     timeout_action,
@@ -105,7 +106,12 @@ DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
     ),
 )
 
-_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME)
+#: Batches of messages.
+BATCHES: Final[tuple[str | Argument, ...]] = (
+    Argument("x-batch-ignore-rejects", boolean, Setting("ignores_rejects", bool)),
+)
+
+_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME, *BATCHES)
 
 OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL

@@ -5,6 +5,7 @@ from abc import ABCMeta, abstractmethod
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.queue import Queue
@@ -19,7 +20,7 @@ class Host(metaclass=ABCMeta):
 
     exchanges, queues: by name. store: for durable queues. spill: holds messages that are not stored while memory is
     low. dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of
-    the broker. events: receive the events of consumers.
+    the broker. events: receive the events of consumers. fates: receives the fates of copies of messages.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Host(metaclass=ABCMeta):
         totals: BrokerTotals,
         events: Events,
         spill: Spill = NO_SPILL,
+        fates: Fates = NO_FATES,
     ) -> None:
         self.name: str = name
         self.exchanges: dict[str, Exchange] = exchanges
@@ -43,7 +45,8 @@ class Host(metaclass=ABCMeta):
         self.events: Events = events
         self.spill: Spill = spill
         self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
-        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store)
+        self.fates: Fates = fates
+        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, fates)
 
     @abstractmethod
     def remove_queue(self, queue: Queue, actor: str = "") -> None:

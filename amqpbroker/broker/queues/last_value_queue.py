@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from amqpbroker.broker.exchanges.destination import Demand
+from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -36,9 +37,10 @@ class LastValueLedger(Ledger):
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
         disposal: Disposal,
+        fates: Fates,
         values: LastValues,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
         self._values: LastValues = values
 
     def delayed(self, entry: Entry, due_ms: int) -> None:
@@ -123,7 +125,14 @@ class LastValueQueue(LocalQueue):
         vhost = self.vhost
         totals = vhost.totals.dead_letters
         return LastValueLedger(
-            self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, self.values
+            self.settings,
+            self.kind,
+            self.store,
+            vhost.dead_letters,
+            totals,
+            vhost.disposal,
+            vhost.fates,
+            self.values,
         )
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
@@ -261,7 +270,7 @@ class LastValueQueue(LocalQueue):
         if self.options.dead_letters:
             self.ledger.dead_letter(entries, REPLACED)
         else:
-            self.ledger.discard(entries)
+            self.ledger.discard(entries, REPLACED)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ and the returns.
 from collections.abc import Iterable, Sequence
 
 from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.fates.fates import PURGED, Fates
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -72,6 +73,7 @@ class LocalQueue(Queue):
         self.clock = vhost.clock
         compat, bounds = vhost.config.compat, vhost.config.bounds
         self.store: Store = vhost.store if durable else UNSTORED
+        self._fates: Fates = vhost.fates
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
         self._sees_all: bool = self.ledger.sees_all
@@ -116,7 +118,7 @@ class LocalQueue(Queue):
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
         totals = vhost.totals.dead_letters
-        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal)
+        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, vhost.fates)
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
         """Return the ready line, made of that of the queue's kind."""
@@ -217,7 +219,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    self.ledger.pass_on()
+                    self.ledger.pass_on(self, message)
                     consumer.hand(message, 0, 0)
                     return True
                 # Same as `Offering.deliver` for a message that is not written yet.
@@ -287,7 +289,7 @@ class LocalQueue(Queue):
                 self.redelivered += 1
             if no_ack:
                 self.got_no_ack += 1
-                self.ledger.leave(entry)
+                self.ledger.acknowledge(entry)
             else:
                 self.got += 1
                 if entry.position > 0 and not entry.acquired_count:
@@ -311,7 +313,9 @@ class LocalQueue(Queue):
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        if entry.position or self._sees_all:  # saves a call for messages that are not stored
+        if self._fates.active:
+            self.ledger.acknowledge(entry)
+        elif entry.position or self._sees_all:  # saves a call for messages that are not stored
             self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
@@ -321,8 +325,11 @@ class LocalQueue(Queue):
                 self.consumers.settled(consumer)
 
     def ack_all(self, entries: list[Entry]) -> None:
+        followed = self._fates.active
         for entry in entries:
-            if entry.position or self._sees_all:
+            if followed:
+                self.ledger.acknowledge(entry)
+            elif entry.position or self._sees_all:
                 self.ledger.leave(entry)
         for consumer in self.outstanding.settle_all(entries):
             if self.ready.count:
@@ -352,7 +359,7 @@ class LocalQueue(Queue):
         found = self.ready.lookup(sequence)
         if found is None or content_checksum(found[1].message) != checksum:
             return False
-        self.ledger.discard([self._pop_ready(sequence, found[0])])
+        self.ledger.discard([self._pop_ready(sequence, found[0])], PURGED)
         self._left_ready()
         return True
 

@@ -27,9 +27,10 @@ class QueueSettings:
     arguments, "" if they are absent. retry: delay of returned messages, None for no delay. delivery_time_header: name
     of the header with the time until which a published message is delayed, None for no such header. deduplication: how
     duplicates are recognised, None if they are not. last_value: which messages replace others, None if none do.
-    message_ttl_mode: HEAD if only messages at the head expire, ANY if messages at any position do. plain: a publish is
-    subject to no TTL, length limit or delivery time. delays: messages may be delayed. expires_anywhere: the mode is
-    ANY. dead_letters: messages that leave the queue may be dead-lettered.
+    message_ttl_mode: HEAD if only messages at the head expire, ANY if messages at any position do. ignores_rejects: a
+    rejected message of a batch has not failed as long as a dead letter exchange takes it. plain: a publish is subject
+    to no TTL, length limit or delivery time. delays: messages may be delayed. expires_anywhere: the mode is ANY.
+    dead_letters: messages that leave the queue may be dead-lettered.
     """
 
     max_priority: int = 0
@@ -52,6 +53,7 @@ class QueueSettings:
     deduplication: Deduplication | None = None
     message_ttl_mode: str = HEAD
     last_value: LastValue | None = None
+    ignores_rejects: bool = False
     plain: bool = field(init=False)
     delays: bool = field(init=False)
     expires_anywhere: bool = field(init=False)

@@ -3,6 +3,7 @@
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes import (
     auth,
+    batches,
     bindings,
     connections,
     definitions,
@@ -30,6 +31,7 @@ RESOURCES: tuple[Resource, ...] = (
     *connections.RESOURCES,
     *exchanges.RESOURCES,
     *queues.RESOURCES,
+    *batches.RESOURCES,
     *bindings.RESOURCES,
     *definitions.RESOURCES,
     *messages.RESOURCES,

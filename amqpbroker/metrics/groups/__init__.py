@@ -24,6 +24,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DUPLICATES,
     queues.DELAYED,
     queues.REPLACED,
+    queues.BATCHES,
     exchanges.DUPLICATES,
     everything.REDRIVES,
     exchanges.VHOSTS,

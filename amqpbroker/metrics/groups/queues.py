@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import nan
 
 from amqpbroker.broker.counters.stats import QUEUE_COUNTERS
+from amqpbroker.broker.vhost import Vhost
 from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
 from amqpbroker.metrics.snapshot import QueueRow, Snapshot
 
@@ -24,6 +25,14 @@ def _replacing(snapshot: Snapshot) -> Sequence[QueueRow]:
 
 def _delaying(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.delayed_count or row.queue.settings.delays]
+
+
+def _batching(snapshot: Snapshot) -> Sequence[Vhost]:
+    return [vhost for vhost in snapshot.broker.vhosts.values() if vhost.batches]
+
+
+def _open_batches(vhost: Vhost) -> int:
+    return 0 if vhost.batches is None else vhost.batches.open_count
 
 
 def _labels(row: QueueRow) -> Labels:
@@ -153,6 +162,13 @@ REPLACED = Group(
             lambda row: row.queue.replaced,
             lambda snapshot: snapshot.broker.totals.replaced),),
     QUEUES, _replacing, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
+)
+
+BATCHES = Group(
+    "batch_metrics",
+    (Family("open_batches", GAUGE, "Number of batches of messages that have not ended in success", _open_batches),),
+    rows=_batching, labels=lambda vhost: (("vhost", vhost.name),), label_names=("vhost",), summed=True, filtered=True,
+    optional=True,
 )
 
 EXCHANGE = _group(

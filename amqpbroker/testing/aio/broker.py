@@ -9,6 +9,7 @@ from amqpbroker.testing import redriving
 from amqpbroker.testing.aio.clock import AsyncBrokerClock
 from amqpbroker.testing.aio.faults import AsyncFaults
 from amqpbroker.testing.aio.waiting import in_thread, wait_for
+from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.broker import Broker, adding_vhost, deleting_vhost, now
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.hints import Hinted, checked_arguments
@@ -221,6 +222,12 @@ class AsyncBroker(Hinted):
         return await self._query(
             "redrive()", lambda instance: redriving.redrive(instance, queue, vhost, options, timeout), timeout
         )
+
+    @checked_arguments
+    async def batch(self, batch_id: str, *, vhost: str | None = None) -> BatchState:
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return await self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
 
     @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:

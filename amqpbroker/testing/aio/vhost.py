@@ -8,6 +8,7 @@ from amqpbroker.testing.hints import Hinted, checked_arguments
 if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker
     from amqpbroker.testing.aio.faults import AsyncFaults
+    from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.inspector import LockedMessage, QueueState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
@@ -103,6 +104,12 @@ class AsyncVhost(Hinted):
             vhost=self.name,
             timeout=timeout,
         )
+
+    @checked_arguments
+    async def batch(self, batch_id: str) -> "BatchState":
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return await self.broker.batch(batch_id, vhost=self.name)
 
     async def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

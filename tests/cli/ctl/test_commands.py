@@ -309,6 +309,16 @@ def test_error_text_of_a_policy_is_shown_as_it_is(ctl):
     assert '<<"al">> is not a valid delayed retry type' in text
 
 
+def test_ctl_lists_batches(ctl, channel):
+    channel.queue_declare("parts", exclusive=True)
+    for part in "1", "2":
+        headers = {"x-batch-id": "image", "x-batch-size": 3}
+        channel.basic_publish("", "parts", b"", pika.BasicProperties(message_id=part, headers=headers))
+    channel.basic_get("parts", auto_ack=True)
+    wait_for(lambda: "image\topen\t3\t1\t0\t1" in lines(ctl("-s", "list_batches")))
+    assert lines(ctl("-s", "list_batches", "id", "members")) == ["image\t2"]
+
+
 def test_ctl_lists_the_timeouts_of_consumers(ctl, channel):
     locked = {"x-consumer-timeout": 60_000, "x-consumer-timeout-action": "return"}
     channel.queue_declare("locked", exclusive=True, arguments=locked)

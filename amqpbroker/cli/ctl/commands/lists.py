@@ -99,6 +99,25 @@ _QUEUES = List(
     ),
     ["name", "messages"],
 )
+_BATCHES = List(
+    "batches/{vhost}",
+    _keys(
+        "id",
+        "vhost",
+        "state",
+        "size",
+        "members",
+        "ok",
+        "failed",
+        "open",
+        "exchange",
+        "routing_key",
+        "events",
+        "created_at",
+        "expires_at",
+    ),
+    ["id", "state", "size", "ok", "failed", "open"],
+)
 _EXCHANGES = List(
     "exchanges/{vhost}",
     _keys(
@@ -230,6 +249,12 @@ COMMANDS = (
         online=False,
         offline=False,
         local=False,
+    ),
+    _command(
+        "list_batches",
+        _BATCHES,
+        "Lists the batches of a vhost, whose members are counted.",
+        lambda call: f"Listing batches for vhost {call.vhost} ...",
     ),
     _command(
         "list_exchanges",
