@@ -27,6 +27,7 @@ from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policie
 from amqpbroker.broker.publishing.interceptors import interceptor
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.direct_reply import DirectReplies
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.restore import restore
@@ -302,11 +303,11 @@ class Broker:
         return found
 
     def id_keepers(self) -> dict[int, IdKeeper]:
-        """Return the durable queues and exchanges that drop duplicates, by id."""
+        """Return the durable queues and exchanges that store ids, of duplicates or stopped groups, by their own id."""
         found: dict[int, IdKeeper] = {}
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
-                if queue.id and isinstance(queue, DeduplicatingQueue):
+                if queue.id and isinstance(queue, DeduplicatingQueue | GroupQueue):
                     found[queue.id] = queue
             for exchange in vhost.exchanges.values():
                 if exchange.gate is not None and exchange.gate.id:

@@ -65,6 +65,8 @@ DRIVEN = {
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
+    "broker.queues.group_key.MOST_BYTES": "groups classic",
+    "broker.queues.group._REMOVED": "groups classic",
     "amqp.locks._SPARE": "locks",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
@@ -152,7 +154,7 @@ NOT_BOUNDS = {
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.deduplication.options._HEADER_BYTES broker.queues.extensions._MAX_NAME_BYTES
-        broker.queues.last_value._HEADER_BYTES
+        broker.queues.last_value._HEADER_BYTES broker.queues.group_options._HEADER_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
@@ -182,10 +184,12 @@ NOT_BOUNDS = {
         store.record.FRAMES_AT store.record.GROUP_BYTES store.record.INDEX_AT
         store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
         store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
+        broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
+        broker.queues.group_queue._FIRST
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        broker.queues.last_values._MOVED
+        broker.queues.last_values._MOVED broker.queues.groups._SEQUENCE_BITS
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
@@ -228,6 +232,7 @@ NOT_BOUNDS = {
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         message.delivery_time._MAX_MS
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
+        broker.queues.group_options.MAX_PREFETCH
     """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE

@@ -8,7 +8,7 @@ import math
 from typing import Final
 
 from amqpbroker.broker.deduplication.options import CHECKS
-from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_integer, is_number, is_one_of, operators
 from amqpbroker.broker.queues.arguments import (
     Argument,
     Problem,
@@ -20,6 +20,18 @@ from amqpbroker.broker.queues.arguments import (
     timeout_renew,
 )
 from amqpbroker.broker.queues.choices import choice
+from amqpbroker.broker.queues.group_options import CHECKS as GROUP_CHECKS
+from amqpbroker.broker.queues.group_options import (
+    HEADER,
+    MAX_PREFETCH,
+    ON_DEAD,
+    ON_DEAD_VALUES,
+    PREFETCH,
+    QPID_HEADER,
+    QPID_SHARED,
+    TYPE,
+    TYPES,
+)
 from amqpbroker.broker.queues.last_value import CHECKS as LAST_VALUE_CHECKS
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.settings import ANY, HEAD
@@ -116,7 +128,40 @@ DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
     ),
 )
 
-_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME)
+#: Messages that are processed in order.
+GROUPS: Final[tuple[str | Argument, ...]] = (
+    *[Argument(name, GROUP_CHECKS[name], fixed=True) for name in (HEADER, QPID_HEADER, QPID_SHARED)],
+    Argument(
+        TYPE,
+        GROUP_CHECKS[TYPE],
+        Setting("group_type", str),
+        PolicyKey(is_one_of(*TYPES), f"group type. Must be one of: {', '.join(TYPES)}", operators, extension=True),
+    ),
+    Argument(
+        PREFETCH,
+        GROUP_CHECKS[PREFETCH],
+        Setting("group_prefetch", int, smaller),
+        PolicyKey(
+            is_integer(1, MAX_PREFETCH),
+            f"group prefetch. Must be an integer from 1 to {MAX_PREFETCH}",
+            min,
+            extension=True,
+        ),
+    ),
+    Argument(
+        ON_DEAD,
+        GROUP_CHECKS[ON_DEAD],
+        Setting("group_on_dead", str),
+        PolicyKey(
+            is_one_of(*ON_DEAD_VALUES),
+            f"effect of a dead message on its group. Must be one of: {', '.join(ON_DEAD_VALUES)}",
+            operators,
+            extension=True,
+        ),
+    ),
+)
+
+_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME, *GROUPS)
 
 OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL

@@ -59,7 +59,7 @@ class LengthLimit:
         """
         if self.shut:
             settings, offering = self._settings, self._offering
-            count = offering.ready.count + offering.delayed_count
+            count = offering.ready.waiting + offering.delayed_count
             size = offering.ready.size + offering.delayed_size
             if (settings.max_length < 0 or count <= int(settings.max_length * REOPENED_AT)) and (
                 settings.max_length_bytes < 0 or size <= int(settings.max_length_bytes * REOPENED_AT)
@@ -77,8 +77,7 @@ class LengthLimit:
         offering = self._offering
         dropped: list[Entry] = []
         size = 0
-        while offering.ready.count and self._exceeds(0, 0) and offering.ready.load_head():
-            entry = offering.pop()
+        while self._exceeds(0, 0) and (entry := offering.pop_oldest()) is not None:
             dropped.append(entry)
             size += entry.message.size + MESSAGE_BYTES
             if size > LEAVING_BYTES and not self._shuts:
@@ -95,6 +94,6 @@ class LengthLimit:
         if delayed is not None:
             more_count += delayed.count
             more_size += delayed.size
-        return (0 <= settings.max_length < ready.count + more_count) or (
+        return (0 <= settings.max_length < ready.waiting + more_count) or (
             0 <= settings.max_length_bytes < ready.size + more_size
         )

@@ -123,7 +123,7 @@ class LocalQueue(Queue):
 
     @property
     def ready_count(self) -> int:
-        return self.ready.count
+        return self.ready.waiting
 
     @property
     def unacked_count(self) -> int:
@@ -156,7 +156,7 @@ class LocalQueue(Queue):
 
     def counters(self) -> tuple[int, ...]:
         ledger, outstanding, no_ack = self.ledger, self.outstanding, self.offering.no_ack
-        ready, unacked = self.ready.count, outstanding.count
+        ready, unacked = self.ready.waiting, outstanding.count
         gone = ledger.left + no_ack + self.got_no_ack + self.delayed_count
         acked = ledger.came + ledger.recovered - ready - unacked - gone
         return (
@@ -405,7 +405,7 @@ class LocalQueue(Queue):
 
         While messages are consumed, the messages that the consumers will take soon stay in memory.
         """
-        if not self.vhost.store.keeps or not self.ready.count:
+        if not self.vhost.store.keeps or not self.ready.waiting:
             return False
         return self.ready.page_out(self._pages(), keep=bool(self.consumers.all))
 

@@ -65,6 +65,13 @@ class Offering:
             self._expiry.removed()
         return entry
 
+    def pop_oldest(self) -> Entry | None:
+        """Remove and return the message that a length limit drops first.
+
+        Return None if there is none, or if it temporarily cannot be read.
+        """
+        return self.pop() if self.ready.count and self.ready.load_head() else None
+
     def take_head(self) -> Entry | None:
         """Remove and return the first ready message that has not expired; earlier messages are removed as expired.
 
@@ -94,11 +101,11 @@ class Offering:
 
     def clear(self) -> int:
         """Delete all messages. Return their number."""
-        count = self.ready.count
+        count, offered = self.ready.waiting, self.ready.count
         lines = self.ready.clear()
         self.ready.start_after(self._ledger.newest)
         self._expiry.cleared()
-        if count:
+        if offered:
             self.emptied()
         delayed = self.delayed
         if delayed is not None:

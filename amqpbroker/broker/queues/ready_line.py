@@ -46,6 +46,11 @@ class ReadyLine(metaclass=ABCMeta):
         self.size: int = 0
         self.returns_in_place: bool = True
 
+    @property
+    def waiting(self) -> int:
+        """The number of entries, including those that cannot be delivered now, which `count` may leave out."""
+        return self.count
+
     @abstractmethod
     def push(self, entry: Entry) -> None:
         """Add a new message at the end."""

@@ -1,0 +1,632 @@
+"""x-group-header: the messages of a key are delivered in order, those of different keys in parallel."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.compat import COMPATS
+from amqpbroker.config.bounds import BOUNDS, Bounds
+from amqpbroker.errors import AmqpError
+from amqpbroker.message.message import Message, encode_address
+from amqpbroker.wire.properties import encode_properties
+from amqpbroker.wire.values import Field, Table, longstr
+from tests.broker.queueing import UNLIMITED, Subscriber, clock_of, get, ready, reasons, table
+from tests.broker.queueing import declare as declare_plain
+from tests.broker.queues.test_paging import Node as PagingNode
+from tests.broker.storing import Node, crashed_copy
+from tests.harness import make_broker
+
+KEY = "customer"
+TO_GRAVE: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave"}
+
+#: Every kind of queue that has groups, and single active consumer.
+KINDS = pytest.mark.parametrize(
+    "kind",
+    [{}, {"queue_type": "quorum"}, {"single_active_consumer": True}],
+    ids=["classic", "quorum", "single-active"],
+)
+STORED_KINDS = pytest.mark.parametrize("kind", [{}, {"queue_type": "quorum"}], ids=["classic", "quorum"])
+
+
+def declare(vhost: Vhost, name: str = "q", header: str = KEY, **more: Any) -> GroupQueue:
+    durable = more.get("queue_type") == "quorum"
+    queue = vhost.declare_queue(name, durable, False, False, table(group_header=header, **more))
+    assert isinstance(queue, GroupQueue)
+    return queue
+
+
+def message(
+    text: str,
+    priority: int = 0,
+    expiration_ms: int = -1,
+    persistent: bool = True,
+    key: Field | None = None,
+    **headers: Any,
+) -> Message:
+    """Return a message "a1": the first letter is its key. It has none if that is "-"."""
+    headers = {}
+    if key is not None or text[0] != "-":
+        headers[KEY] = key or longstr(text[0])
+    properties: dict[str, Any] = {"headers": headers, "delivery_mode": 2 if persistent else 1}
+    if priority:
+        properties["priority"] = priority
+    made = Message(encode_address("", b"q"), encode_properties(properties), text.encode())
+    made.persistent = persistent
+    made.priority = priority
+    made.expiration_ms = expiration_ms
+    made.undecoded = True
+    return made
+
+
+def send(queue: GroupQueue, *texts: str, **options: Any) -> None:
+    for text in texts:
+        assert queue.publish(message(text, **options))
+
+
+def waiting(queue: GroupQueue) -> list[str]:
+    """Return the waiting messages, after checking that they are counted correctly."""
+    found = [body.decode() for body in ready(queue)]
+    assert queue.ready.waiting == len(found) == queue.ready_count == queue.info().messages_ready
+    assert queue.ready.size == sum([len(text) for text in found])
+    return found
+
+
+def states(queue: GroupQueue) -> dict[str, str]:
+    groups = queue.line.groups
+    return {each.key[1:].decode(): groups.state_name(each) for each in groups.all() if each.key is not None}
+
+
+class Worker(Subscriber):
+    """A consumer whose messages are named by their bodies."""
+
+    def texts(self) -> list[str]:
+        return [body.decode() for body in self.take()]
+
+    def pick(self, text: str) -> Entry:
+        """Remove and return the unsettled message with that text."""
+        entry = next(each for each in self.held if each.message.body == text.encode())
+        self.held.remove(entry)
+        return entry
+
+    def ack_text(self, text: str) -> None:
+        self.queue.ack(self.pick(text))
+
+    def reject_text(self, text: str) -> None:
+        self.queue.reject([self.pick(text)])
+
+    def requeue_text(self, text: str, failed: bool = True) -> None:
+        self.queue.requeue([self.pick(text)], failed)
+
+
+def work(queue: GroupQueue, limit: int = UNLIMITED, tag: str = "c", **options: Any) -> Worker:
+    worker = Worker(queue, tag, limit, **options)
+    worker.subscribe()
+    return worker
+
+
+# --- order ------------------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_consumer_gets_the_first_message_of_each_group(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "a1", "a2", "b1", "a3", "c1", "b2")
+    worker = work(queue)
+    assert worker.texts() == ["a1", "b1", "c1"]
+    assert (queue.ready_count, queue.unacked_count) == (3, 3)
+    assert states(queue) == {"a": "busy", "b": "busy", "c": "busy"}
+    worker.ack_text("b1")
+    assert worker.texts() == ["b2"]
+    worker.ack_text("c1")
+    assert worker.texts() == []
+    worker.ack_text("a1")
+    assert worker.texts() == ["a2"]
+    assert waiting(queue) == ["a3"]
+    assert states(queue) == {"a": "busy", "b": "busy"}
+
+
+@KINDS
+def test_prefetch_limits_the_number_of_groups(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "a1", "a2", "b1", "c1")
+    worker = work(queue, limit=2)
+    assert worker.texts() == ["a1", "b1"]
+    worker.ack_text("b1")
+    assert worker.texts() == ["c1"]
+    worker.ack_text("a1")
+    assert worker.texts() == ["a2"]
+
+
+@KINDS
+def test_group_whose_first_message_came_first_is_next(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "b1", "a2", "b2", "c1", "a3")
+    for text in ["a1", "b1", "a2", "b2", "c1", "a3"]:
+        assert worker.texts() == [text]
+        worker.ack()
+    assert len(queue.line.groups) == 0
+
+
+@STORED_KINDS
+def test_groups_move_freely_between_consumers(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    first, second = work(queue, 1, "c1"), work(queue, 1, "c2")
+    send(queue, "a1", "a2", "b1", "a3")
+    assert (first.texts(), second.texts()) == (["a1"], ["b1"])
+    second.ack()
+    assert second.texts() == []
+    first.limit = 0
+    first.ack()
+    assert second.texts() == ["a2"]
+    second.ack()
+    assert second.texts() == ["a3"]
+
+
+@STORED_KINDS
+def test_free_group_goes_to_an_idle_consumer_when_the_one_that_settled_is_gone(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    queue = declare(vhost, **kind)
+    first, second = work(queue, 1, "c1"), work(queue, 1, "c2")
+    send(queue, "a1", "a2")
+    queue.remove_consumer(first)
+    assert second.texts() == []
+    first.ack()
+    assert second.texts() == ["a2"]
+
+
+@KINDS
+def test_message_without_a_key_is_a_group_of_its_own(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "-1", "a1", "-2", "a2", "-3")
+    worker = work(queue)
+    assert worker.texts() == ["-1", "a1", "-2", "-3"]
+    worker.requeue_text("-2")
+    assert worker.texts() == ["-2"]
+    worker.ack(4)
+    assert worker.texts() == ["a2"]
+    worker.ack()
+    assert (len(queue.line.groups), queue.ready_count, queue.unacked_count) == (0, 0, 0)
+
+
+@KINDS
+def test_returned_message_is_the_first_of_its_group_again(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, delivery_limit=-1, **kind)
+    send(queue, "a1", "b1", "a2", "a3")
+    worker = work(queue)
+    assert worker.texts() == ["a1", "b1"]
+    for _ in range(3):
+        worker.requeue_text("a1")
+        assert worker.texts() == ["a1"]
+    worker.limit = 0
+    worker.requeue_text("a1", failed=False)
+    assert waiting(queue) == ["a1", "a2", "a3"]
+    assert states(queue) == {"a": "free", "b": "busy"}
+    assert [get(queue).message.body, queue.get(no_ack=False)] == [b"a1", None]
+
+
+@KINDS
+def test_messages_of_a_lost_channel_return_to_their_groups(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    worker = work(queue)
+    send(queue, "a1", "b1", "a2", "c1", "b2")
+    worker.limit = 0
+    held, worker.held = worker.held, []
+    queue.reclaim([held[2], held[0], held[1]])
+    assert waiting(queue) == ["a1", "b1", "a2", "c1", "b2"]
+    again = work(queue, tag="d") if "single_active_consumer" not in kind else None
+    if again is not None:
+        assert again.texts() == ["a1", "b1", "c1"]
+
+
+@KINDS
+def test_rejected_message_frees_its_group(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    send(queue, "a1", "a2", "b1")
+    worker = work(queue)
+    worker.texts()
+    worker.reject_text("a1")
+    assert worker.texts() == ["a2"]
+    assert reasons(grave) == [(b"a1", "rejected")]
+
+
+@KINDS
+def test_automatic_acknowledgement_keeps_only_the_order_of_delivery(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "a1", "a2", "b1")
+    worker = work(queue, no_ack=True)
+    assert worker.texts() == ["a1", "a2", "b1"]
+    send(queue, "a3", "a4")
+    assert worker.texts() == ["a3", "a4"]
+    assert len(queue.line.groups) == 0
+
+
+@STORED_KINDS
+def test_basic_get_returns_the_first_message_of_the_first_free_group(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "a1", "a2", "b1")
+    first, second = get(queue), get(queue)
+    assert (first.message.body, second.message.body) == (b"a1", b"b1")
+    assert queue.get(no_ack=False) is None
+    assert queue.ready_count == 1
+    queue.ack(first)
+    assert queue.get(no_ack=True).message.body == b"a2"  # type: ignore[union-attr]
+    assert len(queue.line.groups) == 1
+    queue.ack(second)
+    assert len(queue.line.groups) == 0
+
+
+@STORED_KINDS
+def test_message_that_basic_get_acknowledged_frees_its_group_for_a_consumer(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "a1", "a2")
+    entry = get(queue)
+    worker = work(queue)
+    assert worker.texts() == []
+    queue.ack(entry)
+    assert worker.texts() == ["a2"]
+
+
+@KINDS
+def test_acknowledgement_of_several_messages_frees_all_their_groups(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    send(queue, "a1", "b1", "b2", "a2", "c1")
+    worker = work(queue)
+    worker.texts()
+    worker.ack_all(2)
+    assert worker.texts() == ["b2", "a2"]
+
+
+@KINDS
+def test_purge_removes_waiting_messages_and_keeps_groups_busy(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    worker = work(queue, limit=2)
+    send(queue, "a1", "a2", "b1", "b2", "c1")
+    assert queue.purge() == 3
+    assert (waiting(queue), states(queue)) == ([], {"a": "busy", "b": "busy"})
+    send(queue, "a3", "c2")
+    worker.ack_text("b1")
+    assert worker.texts() == ["a1", "b1", "c2"]
+    worker.ack(2)
+    assert worker.texts() == ["a3"]
+
+
+def test_consumers_stay_idle_but_awake_when_only_blocked_messages_are_purged(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    send(queue, "a1", "a2")
+    entry = get(queue)
+    worker = work(queue)
+    queue.purge()
+    send(queue, "b1")
+    assert worker.texts() == ["b1"]
+    queue.ack(entry)
+
+
+# --- keys -------------------------------------------------------------------------------------------------------------
+
+
+def test_empty_name_of_the_header_groups_by_routing_key(vhost: Vhost) -> None:
+    queue = declare(vhost, header="")
+    worker = work(queue)
+    for text in ("x1", "x2", "y1"):
+        assert queue.publish(Message(encode_address("e", text[:1].encode()), encode_properties({}), text.encode()))
+    assert worker.texts() == ["x1", "y1"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (longstr("1"), Field("l", 1), False),
+        (Field("l", 1), Field("b", 1), True),
+        (Field("t", True), Field("t", False), False),
+        (longstr("x" * 500), longstr("x" * 500), True),
+        (longstr("x" * 500), longstr("x" * 501), False),
+        (Field("d", 1.5), Field("d", 1.5), True),
+    ],
+)
+def test_keys_are_equal_by_type_and_value(vhost: Vhost, one: Field, other: Field, same: bool) -> None:
+    queue = declare(vhost)
+    worker = work(queue)
+    send(queue, "x", key=one)
+    send(queue, "y", key=other)
+    assert worker.texts() == (["x"] if same else ["x", "y"])
+
+
+@pytest.mark.parametrize("none", [Field("V", None), Field("A", []), Field("F", {})])
+def test_lists_and_tables_are_no_keys(vhost: Vhost, none: Field) -> None:
+    queue = declare(vhost)
+    worker = work(queue)
+    send(queue, "x", "y", key=none)
+    assert worker.texts() == ["x", "y"]
+
+
+# --- several messages of a group --------------------------------------------------------------------------------------
+
+
+@STORED_KINDS
+def test_group_prefetch_gives_several_messages_of_a_group_to_one_consumer(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_prefetch=2, **kind)
+    first, second = work(queue, 3, "c1"), work(queue, 3, "c2")
+    send(queue, "a1", "a2", "a3", "b1", "b2")
+    assert (first.texts(), second.texts()) == (["a1", "a2"], ["b1", "b2"])
+    first.ack_text("a2")
+    assert first.texts() == ["a3"]
+    first.requeue_text("a1")
+    assert (first.texts(), second.texts()) == (["a1"], [])
+
+
+@STORED_KINDS
+def test_group_with_room_waits_until_its_consumer_can_take_more(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_prefetch=5, **kind)
+    first = work(queue, 2, "c1")
+    send(queue, "a1", "b1", "a2", "b2", "a3")
+    assert first.texts() == ["a1", "b1"]
+    second = work(queue, 2, "c2")
+    assert second.texts() == []
+    first.ack_text("b1")
+    assert (first.texts(), second.texts()) == (["a2"], ["b2"])
+    first.ack_text("a1")
+    assert first.texts() == ["a3"]
+
+
+@STORED_KINDS
+def test_group_goes_to_another_consumer_when_its_messages_are_settled(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_prefetch=2, **kind)
+    first, second = work(queue, 2, "c1"), work(queue, 2, "c2")
+    send(queue, "a1", "a2", "a3")
+    first.limit = 0
+    first.ack(2)
+    assert second.texts() == ["a3"]
+
+
+# --- delays, limits, expiry -------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_group_waits_while_its_first_message_is_delayed(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, delayed_retry_type="all", delayed_retry_min=1000, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "b1")
+    worker.requeue_text("a1")
+    assert (states(queue)["a"], queue.delayed_count) == ("waiting", 1)
+    worker.ack_text("b1")
+    assert worker.texts() == ["a1", "b1"]
+    clock_of(vhost).advance(1000)
+    assert worker.texts() == ["a1"]
+    worker.ack()
+    assert worker.texts() == ["a2"]
+
+
+@STORED_KINDS
+def test_length_limit_counts_blocked_messages_and_drops_the_oldest(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, max_length=2, **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "a3", "b1")
+    assert waiting(queue) == ["a3", "b1"]
+    assert reasons(grave) == [(b"a2", "maxlen")]
+    worker.ack()
+    assert worker.texts() == ["a1", "a3"]
+
+
+def test_queue_that_rejects_publishes_counts_blocked_messages(vhost: Vhost) -> None:
+    queue = declare(vhost, max_length=1, overflow="reject-publish")
+    work(queue)
+    send(queue, "a1", "a2")
+    assert not queue.publish(message("b1"))
+
+
+@STORED_KINDS
+def test_message_expires_at_the_head(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1")
+    send(queue, "a2", expiration_ms=10)
+    send(queue, "a3")
+    clock_of(vhost).advance(20)
+    assert waiting(queue) == ["a2", "a3"]
+    worker.ack()
+    assert worker.texts() == ["a1", "a3"]
+    assert reasons(grave) == [(b"a2", "expired")]
+
+
+@STORED_KINDS
+def test_message_expires_anywhere_with_that_mode(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, message_ttl_mode="any", **kind)
+    worker = work(queue)
+    send(queue, "a1")
+    send(queue, "a2", expiration_ms=10)
+    send(queue, "a3")
+    clock_of(vhost).advance(20)
+    assert waiting(queue) == ["a3"]
+    worker.ack()
+    assert worker.texts() == ["a1", "a3"]
+
+
+# --- fair dispatch ----------------------------------------------------------------------------------------------------
+
+
+@STORED_KINDS
+def test_fair_queue_delivers_the_group_with_the_fewest_unacknowledged_messages(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    queue = declare(vhost, group_type="fair", **kind)
+    send(queue, "a1", "a2", "a3", "a4", "b1", "c1", "b2")
+    worker = work(queue, limit=4)
+    assert worker.texts() == ["a1", "b1", "c1", "a2"]
+    worker.ack_text("b1")
+    assert worker.texts() == ["b2"]
+    worker.ack_text("a1")
+    assert worker.texts() == ["a3"]
+
+
+@STORED_KINDS
+def test_fair_queue_does_not_lock_a_group(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_type="fair", **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    assert worker.texts() == ["a1", "a2", "a3"]
+    worker.requeue_text("a2")
+    assert worker.texts() == ["a2"]
+
+
+# --- disk -------------------------------------------------------------------------------------------------------------
+
+
+def stored(kind: dict[str, Any] | None = None, **more: Any) -> Node:
+    """Return a broker with a queue "q" with groups and a queue "grave", whose files survive `crashed_copy`."""
+    return Node(q=table(group_header=KEY, **(kind or {}), **more), grave={})
+
+
+def queue_of(node: Node, name: str = "q") -> Any:
+    return node.broker.vhosts["/"].queues[name]
+
+
+@STORED_KINDS
+def test_order_survives_a_crash(kind: dict[str, Any]) -> None:
+    node = stored(kind)
+    queue = queue_of(node)
+    send(queue, "a1", "b1", "a2", "-1", "b2")
+    first = work(queue, 1)
+    assert first.texts() == ["a1"]
+    node.broker.sync()
+    queue = queue_of(crashed_copy(node))
+    assert waiting(queue) == ["a1", "b1", "a2", "-1", "b2"]
+    assert work(queue).texts() == ["a1", "b1", "-1"]
+
+
+@STORED_KINDS
+def test_group_waits_after_a_crash_while_its_first_message_is_delayed(kind: dict[str, Any]) -> None:
+    node = stored(kind, delayed_retry_type="all", delayed_retry_min=1000)
+    queue = queue_of(node)
+    send(queue, "a1", "a2")
+    worker = work(queue)
+    worker.requeue()
+    node.broker.sync()
+    queue = queue_of(after := crashed_copy(node))
+    worker = work(queue)
+    assert (worker.texts(), states(queue)) == ([], {"a": "waiting"})
+    after.clock.advance(1000)
+    assert worker.texts() == ["a1"]
+
+
+class SmallPages(PagingNode):
+    """A broker whose queue keeps few messages in memory."""
+
+    bounds: Bounds = replace(BOUNDS, page_count=8, least_page_count=2, read_count=3)
+
+
+def test_groups_keep_their_order_over_pages_on_disk() -> None:
+    node = SmallPages(group_header=KEY)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    expected: dict[str, list[str]] = {"a": [], "b": [], "c": [], "-": []}
+    for number in range(200):
+        text = "aaabc-a"[number % 7] + str(number)
+        expected[text[0]].append(text)
+        send(queue, text)
+        node.log.sync()
+    assert queue.ready.paged_out > 100
+    worker = work(queue, limit=3)
+    got: dict[str, list[str]] = {"a": [], "b": [], "c": [], "-": []}
+    while worker.held:
+        # The latest one first, so that the front of the queue stays blocked.
+        entry = worker.held[-1]
+        text = entry.message.body.decode()
+        got[text[0]].append(text)
+        worker.ack_text(text)
+    assert got == expected
+    assert (queue.ready_count, queue.ready.size, queue.ledger.persistent) == (0, 0, 0)
+
+
+def test_blocked_messages_leave_memory_when_it_is_low() -> None:
+    node = SmallPages(group_header=KEY)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    entry_count = 12
+    send(queue, *[f"a{number}" for number in range(entry_count)])
+    entry = get(queue)
+    node.log.sync()
+    queue.page_out()
+    assert queue.ready.count == 0
+    assert queue.ready.paged_out > 0
+    queue.ack(entry)
+    worker = work(queue, limit=1)
+    for number in range(1, entry_count):
+        assert worker.texts() == [f"a{number}"]
+        worker.ack()
+
+
+# --- declaration ------------------------------------------------------------------------------------------------------
+
+REFUSED: list[tuple[dict[str, Any], str, str]] = [
+    ({"group_header": 3}, "x-group-header", "expected the name of a header as a string"),
+    ({"group_header": "x" * 256}, "x-group-header", "up to 255 bytes"),
+    ({"group_header": "k", "max_priority": 3}, "x-group-header", "leave out x-max-priority"),
+    ({"group_header": "k", "last_value_key": "v"}, "x-group-header", "leave out x-last-value-key"),
+    ({"group_header": "k", "message_deduplication": True}, "x-group-header", "leave out x-message-deduplication"),
+    ({"group_type": "fair"}, "x-group-type", "has no effect without x-group-header"),
+    ({"group_header": "k", "group_type": "unfair"}, "x-group-type", "expected 'ordered' or 'fair'"),
+    ({"group_header": "k", "group_prefetch": 0}, "x-group-prefetch", "expected 1 to 65535, got 0"),
+    ({"group_header": "k", "group_prefetch": "2"}, "x-group-prefetch", "expected integer"),
+    ({"group_header": "k", "group_prefetch": 2, "group_type": "fair"}, "x-group-prefetch", "does not limit"),
+    ({"group_header": "k", "group_on_dead": "stop"}, "x-group-on-dead", "expected 'skip' or 'park' or 'follow'"),
+    ({"group_header": "k", "group_on_dead": "park", "group_type": "fair"}, "x-group-on-dead", "has no order"),
+    ({"group_on_dead": "park"}, "x-group-on-dead", "has no effect without x-group-header"),
+    ({"group_header": "k", "group_on_dead": "park", "max_length": 3}, "x-group-on-dead", "'reject-publish'"),
+    (
+        {"group_header": "k", "group_on_dead": "follow", "max_length_bytes": 3, "overflow": "reject-publish-dlx"},
+        "x-group-on-dead",
+        "'reject-publish'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "name", "reason"), REFUSED)
+def test_declaration_that_makes_no_sense_is_refused(
+    vhost: Vhost, arguments: dict[str, Any], name: str, reason: str
+) -> None:
+    with pytest.raises(AmqpError) as refused:
+        vhost.declare_queue("q", True, False, False, table(**arguments))
+    assert refused.value.code == 406
+    assert f"invalid arg '{name}' for queue 'q' in vhost '/'" in str(refused.value)
+    assert reason in str(refused.value)
+
+
+def qpid(**more: Field) -> Table:
+    return {"qpid.group_header_key": longstr(KEY), **more}
+
+
+def test_names_of_qpid_are_known(vhost: Vhost) -> None:
+    queue = vhost.declare_queue("q", False, False, False, qpid(**{"qpid.shared_msg_group": longstr("1")}))
+    assert isinstance(queue, GroupQueue)
+    worker = work(queue)
+    send(queue, "a1", "a2", "b1")
+    assert worker.texts() == ["a1", "b1"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        qpid(),
+        qpid(**{"qpid.shared_msg_group": longstr("0")}),
+        {"qpid.shared_msg_group": longstr("1")},
+        qpid(**{"qpid.shared_msg_group": longstr("1"), "x-group-header": longstr(KEY)}),
+    ],
+)
+def test_other_groups_of_qpid_are_refused(vhost: Vhost, arguments: Table) -> None:
+    with pytest.raises(AmqpError):
+        vhost.declare_queue("q", False, False, False, arguments)
+
+
+def test_arguments_have_no_effect_without_extensions() -> None:
+    vhost = make_broker(compat=COMPATS["4.0"].configured({}, extensions=False)).vhosts["/"]
+    queue = vhost.declare_queue("q", False, False, False, table(group_header=3, group_on_dead="x"))
+    assert not isinstance(queue, GroupQueue)
