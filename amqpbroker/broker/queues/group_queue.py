@@ -14,6 +14,8 @@ from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, PARKED, Group
+from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_letters import letters, restored
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, PARK, SKIP
@@ -23,6 +25,7 @@ from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJEC
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -53,7 +56,8 @@ class GroupLedger(Ledger):
     ) -> None:
         super().__init__(settings, kind, store, dead_letters, letter_counts, disposal)
         self._line: GroupLine = line
-        self.entered = self.before = self._lowest = _FIRST
+        self.entered = self.before = _FIRST
+        self._lowest: int = _FIRST
 
     @property
     def has_dead_letters(self) -> bool:
@@ -62,6 +66,40 @@ class GroupLedger(Ledger):
 
     def start(self, entries: int, newest: int) -> None:
         super().start(entries, max(newest, self.newest))
+
+    def recovered_from(self, oldest: int) -> None:
+        """Set the lowest sequence number of the recovered messages."""
+        self._lowest = min(self._lowest, oldest)
+
+    def enter_first(self, queue: Queue, messages: list[Message], deadlines_ms: list[int]) -> list[Entry]:
+        """Create entries for messages that come before all others of the queue, and store them if necessary."""
+        self._lowest -= len(messages)
+        entries = []
+        for index, message in enumerate(messages):
+            entry = Entry(message, queue, self._lowest + index, deadlines_ms[index])
+            entry.redelivered = True
+            self.succeed(entry)
+            if entry.position:
+                self.store.returned(entry)
+            entries.append(entry)
+        return entries
+
+    def renew(self, entry: Entry, deadline_ms: int) -> Entry:
+        """Replace an entry by one with another expiry time; to the store, this is one change."""
+        is_stored, store = entry.position != 0, self.store
+        again = Entry(entry.message, entry.queue, entry.sequence, deadline_ms)
+        again.restore(entry.acquired_count, entry.delivery_count)
+        store.begin()
+        try:
+            self.leave(entry)
+            if is_stored:
+                self.stored += 1
+                store.enqueue(again)
+                if again.acquired_count:
+                    store.returned(again)
+        finally:
+            store.end()
+        return again
 
     def leave(self, entry: Entry) -> None:
         super().leave(entry)
@@ -173,7 +211,7 @@ class GroupOffering(Offering):
 class GroupReturns(Returns):
     """Returns of a queue with groups, which messages that failed for good may stop.
 
-    stopped: groups that were stopped since `take_stopped`.
+    stopped: groups that were stopped since `end_stopped`.
     """
 
     stopped: list[Group]
@@ -181,6 +219,11 @@ class GroupReturns(Returns):
     def apply(self, settings: QueueSettings) -> None:
         super().apply(settings)
         self.stopped = []
+
+    def end_stopped(self) -> list[Group]:
+        """Return the groups that were stopped, and begin to collect others."""
+        stopped, self.stopped = self.stopped, []
+        return stopped
 
     def requeue(self, entries: list[Entry], failed: bool) -> None:
         self._requeue(sorted(entries, key=_sequence), failed)
@@ -345,6 +388,108 @@ class GroupQueue(LocalQueue):
 
     def _announce(self) -> None:
         """Emit an event for each group that was stopped."""
+        returns = self.returns
+        assert isinstance(returns, GroupReturns)
+        if returns.stopped:
+            for group in returns.end_stopped():
+                if group.key is not None:
+                    self.vhost.events.group_stopped(self.vhost.name, self, shown_key(group.key), group.state == PARKED)
+
+    # --- stopped groups -----------------------------------------------------------------------------------------------
+
+    def redrive_group(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
+        """Return a stopped group to normal work. Return the number of messages that are delivered again.
+
+        The count of failed deliveries of its first message starts anew. The messages of a closed group come back from
+        the first of the dead letter `queues` that has any, before all messages that wait here. It remains closed if
+        they cannot be read. To the store, this is one operation. Raises OSError, DamagedError.
+        """
+        return self._resume(group, queues, discards=False)
+
+    def discard_first(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
+        """Discard the first message of a stopped group, and redrive the others, like `redrive_group`."""
+        return self._resume(group, queues, discards=True)
+
+    def _resume(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
+        store = self.vhost.store
+        with self.vhost.dead_letters:
+            store.begin()
+            try:
+                if group.state == PARKED:
+                    count = self._unpark(group, discards)
+                else:
+                    count = self._reopen(group, queues, discards)
+            finally:
+                store.end()
+            self.offering.offer_all(self.consumers.all)
+        self.expiry.expire()
+        return count
+
+    def _unpark(self, group: Group, discards: bool) -> int:
+        line, ledger, note = self.line, self._group_ledger(), group.note
+        first = line.pop_first_of(group)
+        if first is None:
+            return 0
+        if first.deadline_ms:
+            self.expiry.replaced(first)
+        again = []
+        if discards:
+            ledger.discard([first])
+        else:
+            first.restore(first.acquired_count, 0)
+            if first.position:
+                ledger.returned(first)
+            again.append(first)
+        since_ms = 0 if note is None else note.expires_ms
+        if group.state == PARKED:
+            line.groups.open(group)
+        # The time of a parked group stands still.
+        if self.expiry.count:
+            for sequence in group.waiting():
+                entry = line.remove(sequence, 0)
+                if entry is not None:
+                    if entry.deadline_ms:
+                        self.expiry.replaced(entry)
+                    again.append(entry)
+        parked_ms = self.clock.wall_ms() - since_ms
+        again = [self._renewed(entry, parked_ms) if entry.deadline_ms else entry for entry in again]
+        count = len(again) + len(group.waiting())
+        self.offering.requeue(again)
+        line.groups_changed()
+        return count
+
+    def _renewed(self, entry: Entry, more_ms: int) -> Entry:
+        latest_ms = self.expiry.deadline_ms(entry.message)
+        deadline_ms = entry.deadline_ms + more_ms
+        return self._group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
+
+    def _reopen(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
+        groups, ledger = self.line.groups, self._group_ledger()
+        assert group.key is not None
+        source, found = letters(queues, self.name, groups.options.header, group.key)
+        if source is not None and discards:
+            if source.remove_ready(found[0]) is None:
+                return 0
+            del found[0]
+        messages: list[Message] = []
+        # The last one first: if one cannot be read, those that came already follow the others again, in order.
+        while source is not None and found:
+            entry = source.remove_ready(found.pop())
+            if entry is None:
+                break
+            messages.append(restored(entry.message))
+        messages.reverse()
+        entries = ledger.enter_first(self, messages, [self.expiry.deadline_ms(each) for each in messages])
+        if not found:
+            groups.open(group)
+        self.offering.requeue(entries)
+        self.line.groups_changed()
+        return 0 if found else len(entries)
+
+    def _group_ledger(self) -> GroupLedger:
+        ledger = self.ledger
+        assert isinstance(ledger, GroupLedger)
+        return ledger
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -372,6 +517,7 @@ class GroupQueue(LocalQueue):
             else:
                 groups.add(key, sequence)
         self.line.groups_changed()
+        self._group_ledger().recovered_from(copies.sequences[0])
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """Recover the stopped groups. See `IdKeeper`."""

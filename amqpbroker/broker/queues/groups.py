@@ -37,6 +37,7 @@ class Groups:
         self.following: dict[Group, None] = {}
         self.stopped_count: list[int] = [0, 0, 0]
         self._keyed: dict[bytes, Group] = {}
+        self._stopped: dict[Group, None] = {}
         #: Groups of waiting messages without a key, of taken messages, and of delayed ones.
         self._lone: dict[int, Group] = {}
         self._taken: dict[int, Group] = {}
@@ -161,6 +162,7 @@ class Groups:
         self.stopped_count[group.state] -= 1
         self.stopped_count[state] += 1
         group.set_state(state, note)
+        self._stopped[group] = None
         if state == PARKED:
             self.parked.update(group.waiting())
         self._place(group)
@@ -172,6 +174,7 @@ class Groups:
         self.stopped_count[group.state] -= 1
         self.parked.difference_update(group.waiting())
         group.set_state(OPEN, None)
+        self._stopped.pop(group, None)
         self.following.pop(group, None)
         self._place(group)
         self._remove_if_over(group)
@@ -184,9 +187,7 @@ class Groups:
 
     def stopped(self) -> list[Group]:
         """Return the stopped groups."""
-        if not any(self.stopped_count[1:]):
-            return []
-        return [group for group in self._keyed.values() if group.state != OPEN]
+        return list(self._stopped)
 
     def of_key(self, key: bytes) -> Group:
         """Return the group with a key, which the caller stops if it is new."""

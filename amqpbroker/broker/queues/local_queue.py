@@ -343,6 +343,23 @@ class LocalQueue(Queue):
         self.expiry.arm()
         return moved
 
+    def remove_ready(self, entry: Entry) -> Entry | None:
+        """Remove and return a ready message from any position, without dead-lettering it.
+
+        entry: one with its sequence, as `ready_entries` returned it. Return None if the message temporarily cannot be
+        read.
+        """
+        waited = self.ready.count
+        found = self.ready.remove(entry.sequence, self.ready.level_of(entry))
+        if found is None:
+            return None
+        if found.deadline_ms:
+            self.expiry.removed()
+        self.ledger.discard([found])
+        if waited and not self.ready.count:
+            self.offering.emptied()
+        return found
+
     def touch(self) -> None:
         if self.settings.expires_ms >= 0:
             if self._queue_expiry is None:

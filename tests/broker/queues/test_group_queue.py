@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group import CLOSED, Group
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
@@ -450,6 +452,246 @@ def test_message_expires_anywhere_with_that_mode(vhost: Vhost, kind: dict[str, A
     assert worker.texts() == ["a1", "a3"]
 
 
+# --- parked groups ----------------------------------------------------------------------------------------------------
+
+
+def group(queue: GroupQueue, key: str) -> Group:
+    found = queue.line.groups.get(b"S" + key.encode())
+    assert found is not None
+    return found
+
+
+@KINDS
+def test_rejected_message_parks_its_group(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="park", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "b1", "a2", "-1")
+    worker.reject_text("a1")
+    send(queue, "a3", "b2")
+    worker.ack_text("b1")
+    assert worker.texts() == ["a1", "b1", "-1", "b2"]
+    assert (waiting(queue), states(queue)) == (["a1", "a2", "a3"], {"a": "parked", "b": "busy"})
+    assert len(queue.line.groups.parked) == 3
+    assert reasons(grave) == []
+    assert queue.redrive_group(group(queue, "a")) == 3
+    assert worker.texts() == ["a1"]
+    assert worker.held[-1].redelivered
+    worker.ack_text("a1")
+    assert worker.texts() == ["a2"]
+    assert queue.line.groups.parked == set()
+
+
+@KINDS
+def test_delivery_limit_parks_a_group_and_redrive_resets_the_count(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", delivery_limit=1, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.requeue()
+    worker.requeue()
+    assert (worker.texts(), states(queue)) == (["a1", "a1"], {"a": "parked"})
+    queue.redrive_group(group(queue, "a"))
+    worker.requeue()
+    assert (worker.texts(), states(queue)) == (["a1", "a1"], {"a": "busy"})
+
+
+@KINDS
+def test_first_message_of_a_parked_group_can_be_discarded(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="park", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject()
+    assert queue.discard_first(group(queue, "a")) == 2
+    assert worker.texts() == ["a1", "a2"]
+    worker.reject()
+    worker.ack(0)
+    queue.purge()
+    assert (len(queue.line.groups), queue.ready_count, reasons(grave)) == (0, 0, [])
+    assert queue.line.groups.stopped_count[1] == 0
+
+
+def test_last_message_of_a_parked_group_can_be_discarded(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="park")
+    worker = work(queue)
+    send(queue, "a1")
+    worker.reject()
+    assert queue.discard_first(group(queue, "a")) == 0
+    assert (len(queue.line.groups), queue.line.groups.stopped()) == (0, [])
+    send(queue, "a2")
+    assert worker.texts() == ["a1", "a2"]
+
+
+@STORED_KINDS
+def test_messages_in_work_when_their_group_is_parked_return_to_their_places(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", group_prefetch=3, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3", "a4")
+    worker.reject_text("a1")
+    worker.requeue_text("a3")
+    worker.ack_text("a2")
+    assert (waiting(queue), states(queue)) == (["a1", "a3", "a4"], {"a": "parked"})
+    queue.redrive_group(group(queue, "a"))
+    assert worker.texts()[3:] == ["a1", "a3", "a4"]
+
+
+@pytest.mark.parametrize("mode", ["head", "any"])
+@STORED_KINDS
+def test_time_of_a_parked_group_stands_still(vhost: Vhost, kind: dict[str, Any], mode: str) -> None:
+    queue = declare(vhost, group_on_dead="park", message_ttl=1000, message_ttl_mode=mode, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2")
+    clock_of(vhost).advance(400)
+    worker.limit = 0
+    worker.reject()
+    clock_of(vhost).advance(5000)
+    assert waiting(queue) == ["a1", "a2"]
+    queue.redrive_group(group(queue, "a"))
+    clock_of(vhost).advance(500)
+    assert waiting(queue) == ["a1", "a2"]
+    clock_of(vhost).advance(200)
+    assert (waiting(queue), queue.expiry.count) == ([], 0)
+
+
+def test_message_without_a_key_is_dead_lettered_as_usual(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="park", **TO_GRAVE)
+    worker = work(queue)
+    send(queue, "-1")
+    worker.reject()
+    assert reasons(grave) == [(b"-1", "rejected")]
+
+
+class Listening(Events):
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped: list[tuple[str, bool]] = []
+
+    def group_stopped(self, vhost: str, queue: Any, key: str, is_parked: bool) -> None:
+        self.stopped.append((key, is_parked))
+
+
+def test_event_is_emitted_for_each_stopped_group(vhost: Vhost) -> None:
+    events = vhost.events = Listening()
+    declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="park", **TO_GRAVE)
+    following = declare(vhost, "f", group_on_dead="follow", **TO_GRAVE)
+    for each in (queue, following):
+        worker = work(each)
+        send(each, "a1", "a2", "b1")
+        worker.reject(2)
+    assert events.stopped == [("a", True), ("b", True), ("a", False), ("b", False)]
+
+
+# --- closed groups ----------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_messages_follow_a_dead_one_to_the_dead_letter_queue(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "b1", "a2", "-1")
+    worker.reject_text("a1")
+    send(queue, "a3", "b2")
+    assert worker.texts() == ["a1", "b1", "-1"]
+    assert reasons(grave) == [(b"a1", "rejected"), (b"a2", "group"), (b"a3", "group")]
+    assert (waiting(queue), states(queue)) == (["b2"], {"a": "closed", "b": "busy"})
+
+
+@KINDS
+def test_redrive_of_a_closed_group_puts_its_messages_before_all_others(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "b1", "a2", "c1")
+    worker.reject_text("a1")
+    send(queue, "a3", "c2")
+    assert worker.texts() == ["a1", "b1"]
+    assert queue.redrive_group(group(queue, "a"), [grave]) == 3
+    assert (waiting(queue), ready(grave)) == (["a1", "a2", "a3", "c1", "c2"], [])
+    send(queue, "a4")
+    got = []
+    for _ in range(6):
+        worker.ack()
+        got += worker.texts()
+    assert got == ["a1", "a2", "a3", "c1", "c2", "a4"]
+    worker.ack()
+    assert len(queue.line.groups) == 0
+
+
+def test_redriven_message_has_its_exchange_and_routing_key_again(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, header="", group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue)
+    for text in (b"1", b"2"):
+        queue.publish(Message(encode_address("orders", b"k.1"), encode_properties({}), text))
+    worker.reject()
+    assert [entry.message.routing_key for entry in grave.ready] == [b"grave", b"grave"]
+    queue.redrive_group(group(queue, "k.1"), [grave])
+    assert worker.texts() == ["1", "1"]
+    sent = worker.held[0].message
+    assert (sent.exchange, sent.routing_key) == ("orders", b"k.1")
+
+
+def test_only_letters_of_the_group_are_redriven(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue, other = (declare(vhost, name, group_on_dead="follow", **TO_GRAVE) for name in ("q", "other"))
+    for each in (queue, other):
+        worker = work(each)
+        send(each, "a1", "b1")
+        worker.reject(2)
+        each.remove_consumer(worker)
+    grave.publish(message("a9"))
+    assert queue.redrive_group(group(queue, "a"), [grave]) == 1
+    assert waiting(queue) == ["a1"]
+    assert ready(grave) == [b"b1", b"a1", b"b1", b"a9"]
+
+
+def test_first_message_of_a_closed_group_can_be_discarded(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject()
+    assert queue.discard_first(group(queue, "a"), [grave]) == 2
+    assert (worker.texts(), waiting(queue), ready(grave)) == (["a1", "a2"], ["a3"], [])
+
+
+@STORED_KINDS
+def test_message_in_work_when_its_group_is_closed_keeps_its_place_in_the_dead_letter_queue(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", group_prefetch=2, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject_text("a1")
+    assert reasons(grave) == [(b"a1", "rejected")]
+    worker.requeue_text("a2")
+    assert reasons(grave) == [(b"a1", "rejected"), (b"a2", "group"), (b"a3", "group")]
+
+
+def test_group_is_parked_if_there_is_no_dead_letter_exchange(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="follow")
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject()
+    assert (waiting(queue), states(queue)) == (["a1", "a2"], {"a": "parked"})
+
+
+def test_closed_group_stays_closed_without_messages(vhost: Vhost) -> None:
+    declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue)
+    send(queue, "a1")
+    worker.reject()
+    queue.purge()
+    assert states(queue) == {"a": "closed"}
+    assert queue.redrive_group(group(queue, "a"), []) == 0
+    assert states(queue) == {}
+
+
 # --- fair dispatch ----------------------------------------------------------------------------------------------------
 
 
@@ -515,6 +757,74 @@ def test_group_waits_after_a_crash_while_its_first_message_is_delayed(kind: dict
     assert (worker.texts(), states(queue)) == ([], {"a": "waiting"})
     after.clock.advance(1000)
     assert worker.texts() == ["a1"]
+
+
+@STORED_KINDS
+def test_parked_group_survives_a_crash(kind: dict[str, Any]) -> None:
+    node = stored(kind, group_on_dead="park")
+    queue = queue_of(node)
+    worker = work(queue)
+    send(queue, "a1", "a2", "b1")
+    worker.reject_text("a1")
+    node.broker.sync()
+    queue = queue_of(after := crashed_copy(node))
+    worker = work(queue)
+    assert (worker.texts(), states(queue)) == (["b1"], {"a": "parked", "b": "busy"})
+    queue.redrive_group(group(queue, "a"))
+    assert worker.texts() == ["a1"]
+    after.broker.sync()
+    queue = queue_of(crashed_copy(after))
+    assert (states(queue), queue.stored_count()) == ({"a": "free", "b": "free"}, 0)
+
+
+@STORED_KINDS
+def test_closed_group_and_its_redrive_survive_a_crash(kind: dict[str, Any]) -> None:
+    node = stored(kind, group_on_dead="follow", **TO_GRAVE)
+    queue = queue_of(node)
+    worker = work(queue, 1)
+    send(queue, "a1", "a2", "b1", "b2")
+    worker.reject()
+    node.broker.sync()
+    node = crashed_copy(node)
+    queue, grave = queue_of(node), queue_of(node, "grave")
+    send(queue, "a3")
+    assert (waiting(queue), states(queue)) == (["b1", "b2"], {"a": "closed", "b": "free"})
+    assert ready(grave) == [b"a1", b"a2", b"a3"]
+    queue.redrive_group(group(queue, "a"), [grave])
+    node.broker.sync()
+    node = crashed_copy(node)
+    queue, grave = queue_of(node), queue_of(node, "grave")
+    assert (waiting(queue), ready(grave)) == (["a1", "a2", "a3", "b1", "b2"], [])
+    assert states(queue) == {"a": "free", "b": "free"}
+    send(queue, "a4")
+    assert waiting(queue)[-1] == "a4"
+
+
+def test_message_that_closed_its_group_follows_when_the_broker_starts() -> None:
+    node = stored(group_on_dead="follow", **TO_GRAVE)
+    queue = queue_of(node)
+    send(queue, "a1", "a2")
+    node.broker.sync()
+    groups = queue.line.groups
+    groups.notes.add(b"Sa", CLOSED, 0, queue.id)
+    node.broker.sync()
+    node = crashed_copy(node)
+    assert reasons(queue_of(node, "grave")) == [(b"a1", "group"), (b"a2", "group")]
+
+
+def test_state_of_a_parked_group_without_messages_is_gone_after_a_restart() -> None:
+    node = stored(group_on_dead="park")
+    queue = queue_of(node)
+    worker = work(queue)
+    send(queue, "a1", persistent=False)
+    worker.reject()
+    node.broker.sync()
+    node = crashed_copy(node)
+    queue = queue_of(node)
+    assert states(queue) == {}
+    send(queue, "a2")
+    node.broker.sync()
+    assert work(queue_of(crashed_copy(node))).texts() == ["a2"]
 
 
 class SmallPages(PagingNode):
