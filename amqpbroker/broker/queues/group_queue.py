@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -26,6 +27,7 @@ from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -317,9 +319,14 @@ class GroupQueue(LocalQueue):
         self.line.divide(self._pages())
         return self.line
 
-    @property
-    def groups(self) -> Groups:
-        return self.line.groups
+    def info(self) -> QueueInfo:
+        groups = self.line.groups
+        return queue_info(self)._replace(
+            groups=len(groups),
+            groups_parked=groups.stopped_count[PARKED],
+            groups_closed=groups.stopped_count[CLOSED],
+            messages_parked=len(groups.parked),
+        )
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ GROUPS: tuple[Group, ...] = (
     queues.EXCHANGE,
     queues.DUPLICATES,
     queues.REPLACED,
+    queues.MESSAGE_GROUPS,
     exchanges.DUPLICATES,
     exchanges.VHOSTS,
     exchanges.NAMES,

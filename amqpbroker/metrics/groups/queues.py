@@ -22,6 +22,10 @@ def _replacing(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.settings.last_value is not None]
 
 
+def _grouping(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.queue.settings.groups is not None]
+
+
 def _labels(row: QueueRow) -> Labels:
     return ("vhost", row.vhost), ("queue", row.queue.name)
 
@@ -142,6 +146,21 @@ REPLACED = Group(
             lambda row: row.queue.replaced,
             lambda snapshot: snapshot.broker.totals.replaced),),
     QUEUES, _replacing, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
+)
+
+MESSAGE_GROUPS = Group(
+    "queue_group_metrics",
+    (
+        Family("queue_groups", GAUGE, "Number of message groups", lambda row: row.info.groups),
+        Family("queue_groups_parked", GAUGE, "Number of message groups that stopped at a message that failed",
+               lambda row: row.info.groups_parked),
+        Family("queue_groups_closed", GAUGE,
+               "Number of message groups that stopped because a message of theirs is in the dead letter queue",
+               lambda row: row.info.groups_closed),
+        Family("queue_messages_parked", GAUGE, "Number of waiting messages of parked groups",
+               lambda row: row.info.messages_parked),
+    ),
+    QUEUES, _grouping, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
 )
 
 EXCHANGE = _group(
