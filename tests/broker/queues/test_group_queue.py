@@ -9,6 +9,7 @@ from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
 from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
 from amqpbroker.config.bounds import BOUNDS, Bounds
@@ -104,7 +105,7 @@ class Worker(Subscriber):
         self.queue.requeue([self.pick(text)], failed)
 
 
-def work(queue: GroupQueue, limit: int = UNLIMITED, tag: str = "c", **options: Any) -> Worker:
+def work(queue: LocalQueue, limit: int = UNLIMITED, tag: str = "c", **options: Any) -> Worker:
     worker = Worker(queue, tag, limit, **options)
     worker.subscribe()
     return worker
@@ -717,6 +718,38 @@ def test_fair_queue_does_not_lock_a_group(vhost: Vhost, kind: dict[str, Any]) ->
     assert worker.texts() == ["a1", "a2", "a3"]
     worker.requeue_text("a2")
     assert worker.texts() == ["a2"]
+
+
+def longest_wait_ms(vhost: Vhost, queue: LocalQueue, count: int) -> int:
+    """Return the longest time that messages of a quiet tenant wait behind `count` messages of a noisy one.
+
+    Ten workers need 10 ms for each message.
+    """
+    workers = [work(queue, 1, f"c{number}") for number in range(10)]
+    noisy = message("n")
+    for _ in range(count):
+        queue.publish(noisy)
+    clock = clock_of(vhost)
+    sent_ms: dict[bytes, int] = {}
+    longest_ms = 0
+    for turn in range(500):
+        if turn % 7 == 0 and turn < 400:
+            text = f"q{turn}"
+            queue.publish(message(text))
+            sent_ms[text.encode()] = clock.now_ms()
+        clock.advance(1)
+        worker = workers[turn % 10]
+        worker.ack()
+        body = worker.held[0].message.body
+        if body in sent_ms:
+            longest_ms = max(longest_ms, clock.now_ms() - sent_ms.pop(body))
+    return 10**9 if sent_ms else longest_ms
+
+
+def test_quiet_tenant_waits_less_than_10_ms_behind_100000_messages_of_a_noisy_one(vhost: Vhost) -> None:
+    assert longest_wait_ms(vhost, declare(vhost, group_type="fair"), 100_000) < 10
+    # They wait for all of the noisy ones in an ordinary queue.
+    assert longest_wait_ms(vhost, declare_plain(vhost, "plain"), 1_000) == 10**9
 
 
 # --- disk -------------------------------------------------------------------------------------------------------------
