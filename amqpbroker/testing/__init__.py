@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker as AsyncBroker
     from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
     from amqpbroker.testing.broker import Broker as Broker
+    from amqpbroker.testing.inspector import GroupState as GroupState
     from amqpbroker.testing.inspector import LockedMessage as LockedMessage
     from amqpbroker.testing.inspector import QueueState as QueueState
     from amqpbroker.testing.message import Message as Message
@@ -20,6 +21,7 @@ _PLACES = {
     "AsyncBroker": "amqpbroker.testing.aio.broker",
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
+    "GroupState": "amqpbroker.testing.inspector",
     "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
@@ -27,7 +29,17 @@ _PLACES = {
     "Vhost": "amqpbroker.testing.vhost",
 }
 
-__all__ = ["AsyncBroker", "AsyncVhost", "Broker", "LockedMessage", "Message", "QueueState", "Refusal", "Vhost"]
+__all__ = [
+    "AsyncBroker",
+    "AsyncVhost",
+    "Broker",
+    "GroupState",
+    "LockedMessage",
+    "Message",
+    "QueueState",
+    "Refusal",
+    "Vhost",
+]
 
 
 def __getattr__(name: str) -> Any:
