@@ -84,7 +84,8 @@ class Machine(RuleBasedStateMachine):
         self.parked: set[str] = set()
         self.closed: set[str] = set()
         self.workers: list[Worker] = []
-        self.settling = False
+        self.publish(["a", "a", "b", None, "a", "b"])
+        self.add_worker(3)
 
     @property
     def queue(self) -> GroupQueue:
@@ -112,6 +113,14 @@ class Machine(RuleBasedStateMachine):
         if key in self.parked or key in self.closed or self.of_group(number, self.held):
             return False
         return self.of_group(number, {number, *self.waiting, *self.late})[0] == number
+
+    def by_key(self, numbers: list[int]) -> dict[str | None, list[int]]:
+        found: dict[str | None, list[int]] = {None: sorted(number for number in numbers if self.keys[number] is None)}
+        for number in numbers:
+            key = self.keys[number]
+            if key is not None:
+                found.setdefault(key, []).append(number)
+        return found
 
     def free(self) -> list[int]:
         found = [number for number in self.waiting if self.is_free(number)]
@@ -160,7 +169,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- publishing and getting ---------------------------------------------------------------------------------------
 
-    @rule(keys=st.lists(KEYS, min_size=1, max_size=8))
+    @rule(keys=st.lists(KEYS, min_size=1, max_size=4))
     def publish(self, keys: list[str | None]) -> None:
         for key in keys:
             self.number += 1
@@ -209,14 +218,26 @@ class Machine(RuleBasedStateMachine):
         self.follow()
 
     @precondition(lambda self: self.held)
-    @rule(how=st.sampled_from(["ack", "ack", "ack all", "reject", "requeue"]), data=st.data())
-    def settle(self, how: str, data: st.DataObject) -> None:
-        number = data.draw(st.sampled_from(sorted(self.held)))
+    @rule(first=st.integers(0, 5), count=st.integers(1, 3))
+    def ack(self, first: int, count: int) -> None:
+        self.settle("ack", first, count)
+
+    @precondition(lambda self: self.held)
+    @rule(first=st.integers(0, 5))
+    def reject(self, first: int) -> None:
+        self.settle("reject", first, 1)
+
+    @precondition(lambda self: self.held)
+    @rule(first=st.integers(0, 5), count=st.integers(1, 3))
+    def requeue(self, first: int, count: int) -> None:
+        self.settle("requeue", first, count)
+
+    def settle(self, how: str, first: int, count: int) -> None:
+        number = sorted(self.held)[first % len(self.held)]
         worker = self.held[number]
         held = list(self.entries.values()) if worker is None else worker.held
-        entries = [entry for entry in held if int(entry.message.body) == number]
-        if how == "ack all":
-            entries = held[: data.draw(st.integers(1, len(held)))]
+        start = [int(entry.message.body) for entry in held].index(number)
+        entries = held[start : start + count]
         for entry in entries:
             self.release(entry)
         if how == "requeue":
@@ -228,7 +249,7 @@ class Machine(RuleBasedStateMachine):
         else:
             for entry in entries:
                 del self.held[int(entry.message.body)]
-            self.follow_later(lambda: self.queue.ack_all(entries) if how == "ack all" else self.queue.ack(entries[0]))
+            self.follow_later(lambda: self.queue.ack(entries[0]) if count == 1 else self.queue.ack_all(entries))
         self.follow()
 
     def follow_later(self, operation: Any) -> None:
@@ -291,7 +312,8 @@ class Machine(RuleBasedStateMachine):
     def resume_closed(self, discards: bool, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.closed)))
         letters = [number for number in self.grave if self.keys[number] == key]
-        assert letters == sorted(letters, key=self.places.__getitem__)
+        # With more than one message in work, the second may fail before the first.
+        assert self.prefetch > 1 or letters == sorted(letters, key=self.places.__getitem__)
         self.grave = [number for number in self.grave if self.keys[number] != key]
         self.closed.remove(key)
         if discards:
@@ -307,6 +329,7 @@ class Machine(RuleBasedStateMachine):
 
     # --- others -------------------------------------------------------------------------------------------------------
 
+    @precondition(lambda self: len(self.waiting) > 12)
     @rule()
     def purge(self) -> None:
         assert self.queue.purge() == len(self.waiting) + len(self.late)
@@ -334,6 +357,7 @@ class Machine(RuleBasedStateMachine):
     def page_out(self) -> None:
         self.queue.page_out()
 
+    @precondition(lambda self: self.number % 3 == 0)
     @rule()
     def crash(self) -> None:
         self.node.broker.sync()
@@ -358,7 +382,8 @@ class Machine(RuleBasedStateMachine):
             len(self.held),
             len(self.late),
         )
-        assert [int(entry.message.body) for entry in self.graves.ready] == self.grave
+        # Messages of different groups follow in an order that does not matter.
+        assert self.by_key([int(entry.message.body) for entry in self.graves.ready]) == self.by_key(self.grave)
         groups = queue.line.groups
         assert queue.ready.count == len(self.free())
         keys = {self.keys[number] for number in (*self.waiting, *self.held, *self.late)} | self.closed
@@ -378,4 +403,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestGroups = Machine.TestCase
-TestGroups.settings = effort(examples=60, steps=40)
+TestGroups.settings = effort(examples=100, steps=40)
