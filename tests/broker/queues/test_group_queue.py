@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.events.events import Events
+from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
+from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.kinds import policy_keys
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
@@ -973,3 +976,61 @@ def test_arguments_have_no_effect_without_extensions() -> None:
     vhost = make_broker(compat=COMPATS["4.0"].configured({}, extensions=False)).vhosts["/"]
     queue = vhost.declare_queue("q", False, False, False, table(group_header=3, group_on_dead="x"))
     assert not isinstance(queue, GroupQueue)
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+
+
+@STORED_KINDS
+def test_policy_changes_the_groups_of_a_queue(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3", "a4")
+    assert worker.texts() == ["a1"]
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"group-type": "fair"}))
+    assert worker.texts() == ["a2", "a3", "a4"]
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"group-on-dead": "park"}))
+    worker.reject_text("a2")
+    assert states(queue) == {"a": "parked"}
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"group-prefetch": 5}))
+    assert states(queue) == {"a": "parked"}
+
+
+def test_smaller_prefetch_of_policy_and_argument_applies(vhost: Vhost) -> None:
+    queue = declare(vhost, group_prefetch=3)
+    settings = queue_settings(queue.kind, queue.arguments, {"group-prefetch": 2})
+    assert settings.groups == Grouping(KEY.encode(), prefetch=2)
+
+
+def test_length_limit_of_a_policy_refuses_publishes_if_groups_stop(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="park")
+    assert queue_settings(queue.kind, queue.arguments, {"max-length": 1}).overflow == "reject-publish"
+    assert queue_settings(queue.kind, queue.arguments, {}).overflow == "drop-head"
+
+
+def test_policy_without_groups_has_no_effect(vhost: Vhost) -> None:
+    plain = declare_plain(vhost, "plain", max_length=1)
+    settings = queue_settings(plain.kind, plain.arguments, {"group-on-dead": "park", "group-prefetch": 3})
+    assert (settings.groups, settings.overflow) == (None, "drop-head")
+
+
+@pytest.mark.parametrize(
+    ("definition", "problem"),
+    [
+        ({"group-type": "odd"}, '<<"odd">> is not a valid group type. Must be one of: ordered, fair'),
+        ({"group-prefetch": 0}, "0 is not a valid group prefetch. Must be an integer from 1 to 65535"),
+        ({"group-type": "fair", "group-prefetch": 2}, "group-prefetch has no effect with group-type fair"),
+        ({"group-type": "fair", "group-on-dead": "park"}, "group-on-dead park needs an order to keep"),
+        ({"group-on-dead": "park", "max-length": 3}, "overflow must be reject-publish when group-on-dead is park"),
+        ({"group-on-dead": "park", "max-length": 3, "overflow": "reject-publish"}, None),
+        ({"group-header": "k"}, "are not recognised policy settings"),
+    ],
+)
+def test_policy_that_makes_no_sense_is_refused(definition: dict[str, Any], problem: str | None) -> None:
+    found = policy_keys(COMPATS["4.0"]).problem(definition, operator=False)
+    assert (found is None) if problem is None else problem in (found or "")
+
+
+def test_policy_keys_are_unknown_without_extensions() -> None:
+    keys = policy_keys(COMPATS["4.0"].configured({}, extensions=False))
+    assert "are not recognised policy settings" in (keys.problem({"group-type": "fair"}, operator=False) or "")
