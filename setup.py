@@ -67,6 +67,7 @@ HOT = [
     "broker/queues/group_line",
     "broker/queues/group_notes",
     "broker/queues/group_queue",
+    "broker/queues/group_versions",
     "broker/queues/groups",
     "broker/queues/last_value_queue",
     "broker/queues/last_value_line",

@@ -186,6 +186,7 @@ NOT_BOUNDS = {
         store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
         broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
         broker.queues.group_queue._FIRST
+        broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
@@ -196,6 +197,7 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
+        broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER

@@ -31,6 +31,8 @@ from amqpbroker.broker.queues.group_options import (
     QPID_SHARED,
     TYPE,
     TYPES,
+    VERSION_HEADER,
+    VERSION_TTL,
 )
 from amqpbroker.broker.queues.last_value import CHECKS as LAST_VALUE_CHECKS
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
@@ -158,6 +160,13 @@ GROUPS: Final[tuple[str | Argument, ...]] = (
             operators,
             extension=True,
         ),
+    ),
+    Argument(VERSION_HEADER, GROUP_CHECKS[VERSION_HEADER], Setting("group_version_header", bytes), fixed=True),
+    Argument(
+        VERSION_TTL,
+        GROUP_CHECKS[VERSION_TTL],
+        Setting("group_version_ttl_ms", int, smaller, time=True),
+        PolicyKey(is_integer(1), "group version TTL. Must be a positive integer", min, extension=True),
     ),
 )
 

@@ -9,6 +9,7 @@ from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.fifo_line import FifoLine
 from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_versions import GroupVersions
 from amqpbroker.broker.queues.groups import Groups
 from amqpbroker.broker.queues.pages import Pager
 from amqpbroker.broker.queues.ready_line import ReadyLine, deadline_item
@@ -27,10 +28,11 @@ class GroupLine(ReadyLine):
     count: number of messages that can be delivered now. size: bytes of all bodies.
     """
 
-    def __init__(self, groups: Groups) -> None:
-        """`divide` must precede any other call."""
+    def __init__(self, groups: Groups, versions: GroupVersions | None = None) -> None:
+        """versions: None if messages have none. `divide` must precede any other call."""
         super().__init__()
         self.groups: Groups = groups
+        self.versions: GroupVersions | None = versions
         self._pager: Pager | None = None
         self._line: FifoLine = FifoLine()
         self._beside: dict[int, Entry] = {}

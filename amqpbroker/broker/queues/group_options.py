@@ -8,6 +8,7 @@ from typing import Any, Final, final
 
 from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on
 from amqpbroker.broker.deduplication.options import Check as Check
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.queues.choices import choice
 from amqpbroker.broker.queues.last_value import KEY as LAST_VALUE_KEY
 from amqpbroker.broker.queues.last_value import QPID_KEY as QPID_LAST_VALUE_KEY
@@ -20,6 +21,8 @@ QPID_SHARED: Final = "qpid.shared_msg_group"
 TYPE: Final = "x-group-type"
 PREFETCH: Final = "x-group-prefetch"
 ON_DEAD: Final = "x-group-on-dead"
+VERSION_HEADER: Final = "x-group-version-header"
+VERSION_TTL: Final = "x-group-version-ttl"
 
 ORDERED: Final = "ordered"
 FAIR: Final = "fair"
@@ -31,6 +34,8 @@ FOLLOW: Final = "follow"
 ON_DEAD_VALUES: Final = (SKIP, PARK, FOLLOW)
 
 MAX_PREFETCH: Final = 65_535
+#: Time for which the version of a group is remembered.
+DEFAULT_VERSION_TTL_MS: Final = 86_400_000
 _HEADER_BYTES: Final = 255
 
 
@@ -42,17 +47,20 @@ class Grouping:
     header: name of the header that has the key; empty for the routing key. prefetch: number of unacknowledged
     messages of one group. fair: messages of one group may be processed at the same time, and the group with the fewest
     unacknowledged messages comes first. on_dead: effect of a message that fails for good on its group: SKIP, PARK or
-    FOLLOW.
+    FOLLOW. version_header: name of the header that has the version, empty for none. version_ttl_ms: time for which the
+    last version of a group is remembered.
     """
 
     header: bytes
     prefetch: int = 1
     fair: bool = False
     on_dead: str = SKIP
+    version_header: bytes = b""
+    version_ttl_ms: int = DEFAULT_VERSION_TTL_MS
 
 
 #: Names of the values that `grouping` expects, other than the header.
-SETTINGS: Final = ("group_type", "group_prefetch", "group_on_dead")
+SETTINGS: Final = ("group_type", "group_prefetch", "group_on_dead", "group_version_header", "group_version_ttl_ms")
 
 
 def grouping(arguments: Table, values: dict[str, Any]) -> Grouping | None:
@@ -70,6 +78,8 @@ def grouping(arguments: Table, values: dict[str, Any]) -> Grouping | None:
         header.value,
         min(max(1, values.get("group_prefetch", 1)), MAX_PREFETCH),
         on_dead=values.get("group_on_dead", SKIP),
+        version_header=values.get("group_version_header", b""),
+        version_ttl_ms=values.get("group_version_ttl_ms", DEFAULT_VERSION_TTL_MS),
     )
 
 
@@ -156,7 +166,27 @@ def _on_dead(field: Field, arguments: Table) -> str | None:
     return None
 
 
+def _version_header(field: Field, arguments: Table) -> str | None:
+    if field.kind != "S":
+        return erlang_string(f"expected the name of a header as a string, got {TYPE_NAMES[field.kind]}")
+    if not 0 < len(field.value) <= _HEADER_BYTES:
+        return erlang_string(f"expected the name of the header that has the version, 1 to {_HEADER_BYTES} bytes")
+    if _has(arguments, TYPE, FAIR):
+        return erlang_string(f"{TYPE} = '{FAIR}' has no order to keep: leave out one of them")
+    return _without_header(arguments)
+
+
+def _version_ttl(field: Field, arguments: Table) -> str | None:
+    if field.kind not in INTEGER_KINDS or not 0 < field.value <= MAX_EXPIRY_MS:
+        return erlang_string(f"expected an integer from 1 to {MAX_EXPIRY_MS} (milliseconds)")
+    if VERSION_HEADER not in arguments:
+        return erlang_string(f"has no effect without {VERSION_HEADER}, the name of the header that has the version")
+    return None
+
+
 CHECKS: Final[dict[str, Check]] = {
+    VERSION_HEADER: _version_header,
+    VERSION_TTL: _version_ttl,
     HEADER: _header,
     QPID_HEADER: _qpid_header,
     QPID_SHARED: _qpid_shared,

@@ -20,6 +20,7 @@ from amqpbroker.broker.queues.group_letters import letters, restored
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, PARK, SKIP
+from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.groups import Groups
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
@@ -38,6 +39,8 @@ from amqpbroker.store.taken_id import TakenId
 
 #: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
 GROUP: Final = "group"
+#: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
+SUPERSEDED: Final = "superseded"
 
 #: The sequence numbers of such a queue start here, so that there are lower ones for messages that come back.
 _FIRST: Final = 1 << 40
@@ -164,12 +167,33 @@ class GroupOffering(Offering):
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         line = self.line
+        if line is not None and line.versions is not None and self._is_superseded(line.versions, entry):
+            # The consumer was chosen, and can take another message.
+            self.consumers.settled(consumer)
+            return
         if line is None or consumer.no_ack or line.groups.options.prefetch == 1:
             super().deliver(consumer, entry)
+            if consumer.no_ack and line is not None and line.versions is not None:
+                line.versions.acked(entry.message, entry.queue.id)
             return
         line.groups.hold(entry.sequence, consumer)
         super().deliver(consumer, entry)
         self.feed(consumer)
+
+    def take_head(self) -> Entry | None:
+        entry = super().take_head()
+        line = self.line
+        versions = None if line is None else line.versions
+        while entry is not None and versions is not None and self._is_superseded(versions, entry):
+            entry = super().take_head()
+        return entry
+
+    def _is_superseded(self, versions: GroupVersions, entry: Entry) -> bool:
+        """Return whether an entry has an old version; if so, it is dead-lettered."""
+        if not versions.is_superseded(entry.message):
+            return False
+        self._ledger.dead_letter([entry], SUPERSEDED)
+        return True
 
     def feed(self, consumer: Consumer) -> None:
         """Deliver more messages of the groups that a consumer has, for as long as it can take them."""
@@ -184,7 +208,8 @@ class GroupOffering(Offering):
             if entry.deadline_ms and self._expiry.is_due(entry):
                 self._expiry.expired(entry)
                 continue
-            super().deliver(consumer, entry)
+            if line.versions is None or not self._is_superseded(line.versions, entry):
+                super().deliver(consumer, entry)
 
     def _pop_of(self, line: GroupLine, group: Group) -> Entry | None:
         entry = line.pop_first_of(group)
@@ -308,7 +333,17 @@ class GroupQueue(LocalQueue):
 
     def _prepare(self) -> None:
         assert self.settings.groups is not None
-        self.line: GroupLine = GroupLine(Groups(self.settings.groups, GroupNotes(self.store)))
+        options, notes, versions = self.settings.groups, GroupNotes(self.store), None
+        if options.version_header:
+            versions = GroupVersions(
+                self.clock,
+                notes,
+                self.vhost.config.bounds.deduplication_ids,
+                options.header,
+                options.version_header,
+                options.version_ttl_ms,
+            )
+        self.line: GroupLine = GroupLine(Groups(options, notes), versions)
 
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
@@ -366,15 +401,35 @@ class GroupQueue(LocalQueue):
 
     # --- settlement ---------------------------------------------------------------------------------------------------
 
+    def get(self, no_ack: bool) -> Entry | None:
+        entry = super().get(no_ack)
+        if no_ack and entry is not None and self.line.versions is not None:
+            self.line.versions.acked(entry.message, self.id)
+        return entry
+
     def ack(self, entry: Entry) -> None:
-        self.ledger.leave(entry)
+        self._leave_acked([entry])
         consumer = self.outstanding.settle(entry)
         self.offering.offer_after_settling(() if consumer is None else (consumer,))
 
     def ack_all(self, entries: list[Entry]) -> None:
-        for entry in entries:
-            self.ledger.leave(entry)
+        self._leave_acked(entries)
         self.offering.offer_after_settling(self.outstanding.settle_all(entries))
+
+    def _leave_acked(self, entries: list[Entry]) -> None:
+        """Remove acknowledged messages. To the store, a message and its version are one operation."""
+        versions, store = self.line.versions, self.store
+        if versions is None:
+            for entry in entries:
+                self.ledger.leave(entry)
+            return
+        for entry in entries:
+            store.begin()
+            try:
+                self.ledger.leave(entry)
+                versions.acked(entry.message, self.id)
+            finally:
+                store.end()
 
     def reject(self, entries: list[Entry]) -> None:
         consumers = self.outstanding.settle_returned(entries)
@@ -528,10 +583,17 @@ class GroupQueue(LocalQueue):
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """Recover the stopped groups. See `IdKeeper`."""
-        groups = self.line.groups
+        groups, versions = self.line.groups, self.line.versions
         groups.notes.recover(ids)
+        of_versions = [note for note in ids if note.key[0] == VERSION]
         for note in ids:
-            groups.recover_state(note)
+            if note.key[0] != VERSION:
+                groups.recover_state(note)
+        if versions is not None:
+            versions.recover(of_versions)
+        else:
+            for note in of_versions:
+                groups.notes.remove(note)
         self.line.groups_changed()
         return []
 
@@ -544,7 +606,9 @@ class GroupQueue(LocalQueue):
         self._offering().follow()
 
     def inherit_groups(self, other: "GroupQueue") -> None:
-        """Take over the stopped groups of the queue that this one replaces."""
+        """Take over the stopped groups and the versions of the queue that this one replaces."""
+        if self.line.versions is not None and other.line.versions is not None:
+            self.line.versions.inherit(other.line.versions, self.id)
         groups = self.line.groups
         for group in other.line.groups.stopped():
             assert group.key is not None
@@ -556,6 +620,8 @@ class GroupQueue(LocalQueue):
     def apply_settings(self, settings: QueueSettings) -> None:
         if settings.groups is not None:
             self.line.groups.apply(settings.groups)
+            if self.line.versions is not None:
+                self.line.versions.apply(settings.groups.version_ttl_ms)
             self.line.groups_changed()
         super().apply_settings(settings)
         self.offering.offer_all(self.consumers.all)
@@ -565,4 +631,6 @@ class GroupQueue(LocalQueue):
         groups = self.line.groups
         for group in groups.stopped():
             groups.open(group)
+        if self.line.versions is not None:
+            self.line.versions.close()
         return consumers

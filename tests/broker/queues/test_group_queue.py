@@ -696,6 +696,111 @@ def test_closed_group_stays_closed_without_messages(vhost: Vhost) -> None:
     assert states(queue) == {}
 
 
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+def versioned(text: str, persistent: bool = True) -> Message:
+    """Return a message "a3": the letter is its key, the number its version; "a" has none."""
+    headers = {KEY: longstr(text[0])} | ({"version": Field("l", int(text[1:]))} if text[1:] else {})
+    properties = {"headers": headers, "delivery_mode": 2 if persistent else 1}
+    made = Message(encode_address("", b"q"), encode_properties(properties), text.encode())
+    made.persistent, made.undecoded = persistent, True
+    return made
+
+
+@KINDS
+def test_message_with_an_older_version_than_the_acknowledged_one_is_superseded(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_version_header="version", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    for text in ("a5", "a3", "b3", "a5", "a", "a7", "a6"):
+        queue.publish(versioned(text))
+    got = []
+    while worker.held:
+        got += worker.texts()
+        worker.ack()
+    assert got == ["a5", "b3", "a5", "a", "a7"]
+    assert reasons(grave) == [(b"a3", "superseded"), (b"a6", "superseded")]
+    queue.publish(versioned("a6"))
+    assert queue.get(no_ack=False) is None
+    queue.publish(versioned("b4"))
+    assert worker.texts() == ["b4"]
+
+
+def test_version_counts_only_when_its_message_is_acknowledged(vhost: Vhost) -> None:
+    queue = declare(vhost, group_version_header="version", group_prefetch=2)
+    worker = work(queue)
+    for text in ("a1", "a2"):
+        queue.publish(versioned(text))
+    worker.requeue_text("a2")
+    worker.requeue_text("a1")
+    assert worker.texts() == ["a1", "a2", "a2", "a1"]
+    worker.ack_text("a2")
+    worker.requeue_text("a1")
+    assert (worker.texts(), queue.ready_count, queue.unacked_count) == ([], 0, 0)
+
+
+def test_automatically_acknowledged_versions_count(vhost: Vhost) -> None:
+    queue = declare(vhost, group_version_header="version")
+    queue.publish(versioned("a2"))
+    assert queue.get(no_ack=True) is not None
+    queue.publish(versioned("a1"))
+    assert queue.get(no_ack=True) is None
+    worker = work(queue, no_ack=True)
+    for text in ("b2", "b1", "b3"):
+        queue.publish(versioned(text))
+    assert worker.texts() == ["b2", "b3"]
+
+
+def test_version_is_remembered_for_a_time(vhost: Vhost) -> None:
+    queue = declare(vhost, group_version_header="version", group_version_ttl=1000)
+    worker = work(queue)
+    queue.publish(versioned("a2"))
+    worker.ack()
+    clock_of(vhost).advance(999)
+    queue.publish(versioned("a1"))
+    assert worker.texts() == ["a2"]
+    clock_of(vhost).advance(1)
+    queue.publish(versioned("a1"))
+    assert worker.texts() == ["a1"]
+
+
+def test_versions_of_the_keys_that_were_acknowledged_last_are_remembered() -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, deduplication_ids=2)).vhosts["/"]
+    queue = declare(vhost, group_version_header="version")
+    worker = work(queue)
+    for text in ("a5", "b5", "a6", "c5"):
+        queue.publish(versioned(text))
+        worker.ack()
+    worker.take()
+    for text in ("a1", "b1", "c1"):
+        queue.publish(versioned(text))
+    assert worker.texts() == ["b1"]
+
+
+@STORED_KINDS
+def test_versions_survive_a_crash(kind: dict[str, Any]) -> None:
+    node = stored(kind, group_version_header="version")
+    queue = queue_of(node)
+    worker = work(queue)
+    for text in ("a1", "a2", "a3"):
+        queue.publish(versioned(text))
+    worker.ack()
+    worker.ack()
+    node.broker.sync()
+    queue = queue_of(after := crashed_copy(node))
+    assert (queue.stored_count(), len(queue.line.versions)) == (1, 1)
+    queue.publish(versioned("a1"))
+    worker = work(queue)
+    worker.ack()
+    assert (worker.texts(), queue.ready_count) == (["a3"], 0)
+    after.broker.sync()
+    queue.close()
+    assert queue.stored_count() == 0
+
+
 # --- fair dispatch ----------------------------------------------------------------------------------------------------
 
 
@@ -925,6 +1030,11 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"group_header": "k", "group_prefetch": 2, "group_type": "fair"}, "x-group-prefetch", "does not limit"),
     ({"group_header": "k", "group_on_dead": "stop"}, "x-group-on-dead", "expected 'skip' or 'park' or 'follow'"),
     ({"group_header": "k", "group_on_dead": "park", "group_type": "fair"}, "x-group-on-dead", "has no order"),
+    ({"group_header": "k", "group_version_header": ""}, "x-group-version-header", "1 to 255 bytes"),
+    ({"group_version_header": "v"}, "x-group-version-header", "has no effect without x-group-header"),
+    ({"group_header": "k", "group_version_header": "v", "group_type": "fair"}, "x-group-version-header", "no order"),
+    ({"group_header": "k", "group_version_ttl": 5}, "x-group-version-ttl", "without x-group-version-header"),
+    ({"group_header": "k", "group_version_header": "v", "group_version_ttl": 0}, "x-group-version-ttl", "from 1"),
     ({"group_on_dead": "park"}, "x-group-on-dead", "has no effect without x-group-header"),
     ({"group_header": "k", "group_on_dead": "park", "max_length": 3}, "x-group-on-dead", "'reject-publish'"),
     (

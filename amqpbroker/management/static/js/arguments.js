@@ -26,6 +26,7 @@ const QUEUE = [
   ["group-type", TEXT, "Message groups: type", { options: ["ordered", "fair"] }],
   ["group-prefetch", NUMBER, "Message groups: prefetch", { hint: "messages of a group" }],
   ["group-on-dead", TEXT, "Message groups: dead message", { options: ["skip", "park", "follow"] }],
+  ["group-version-ttl", NUMBER, "Message groups: version TTL", { hint: "milliseconds" }],
 ];
 
 const DEDUPLICATION = [
@@ -45,6 +46,7 @@ const QUEUE_ONLY = [
   ["last-value-key", TEXT, "Last value: key", { hint: "header" }],
   ["last-value-position", TEXT, "Last value: position", { options: ["old", "tail"] }],
   ["group-header", TEXT, "Message groups: header", { hint: "header, or empty for the routing key" }],
+  ["group-version-header", TEXT, "Message groups: version", { hint: "header with the version" }],
   ["last-value-dead-letter", YES_NO, "Last value: dead letters", { value: "true" }],
 ];
 
