@@ -51,7 +51,8 @@ class Group:
     @property
     def is_blocked(self) -> bool:
         """True if a delayed message precedes the waiting ones."""
-        return bool(self.late) and (not self.first or self.late[0] < self.first)  # type: ignore[index]
+        late = self.late
+        return late is not None and (not self.first or late[0] < self.first)
 
     @property
     def is_over(self) -> bool:

@@ -217,7 +217,7 @@ class Groups:
         if first and state == OPEN:
             if self.options.fair:
                 item = group.out << _SEQUENCE_BITS | first
-            elif not group.out and not (group.late is not None and group.is_blocked):
+            elif not group.out and not group.is_blocked:
                 item = first
         before = group.item
         if item != before:
