@@ -17,6 +17,9 @@ from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_letters import letter_queues
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.users.users import User
@@ -92,6 +95,20 @@ class Actions:
     def purge_queue(self, name: str) -> int:
         """Purge a queue. Return the number of ready messages that it had."""
         return self.readable_queue(name).purge()
+
+    def resume_group(self, queue: GroupQueue, group: Group, discards: bool) -> int:
+        """Redrive a stopped group of a queue, or `discards` its first message before. See `GroupQueue.redrive_group`.
+
+        Requires permission to read the queue and its dead letter queues, and to write to the queue.
+        """
+        vhost, permissions = self.vhost, self.permissions
+        permissions.check("read", "queue", queue.name)
+        permissions.check("write", "queue", queue.name)
+        exchange = vhost.exchanges.get(queue.settings.dead_letter_exchange or "")
+        found = letter_queues(queue, exchange, vhost.queues)
+        for each in found:
+            permissions.check("read", "queue", each.name)
+        return queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
 
     def readable_queue(self, name: str) -> Queue:
         """Return a queue that the user may consume from."""

@@ -27,6 +27,7 @@ from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policie
 from amqpbroker.broker.publishing.interceptors import interceptor
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.direct_reply import DirectReplies
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.restore import restore
@@ -309,13 +310,15 @@ class Broker:
         return found
 
     def id_keepers(self) -> dict[int, IdKeeper]:
-        """Return the owners of id records by id: durable queues and exchanges that drop duplicates, and the batches."""
+        """Return the owners of id records by id: durable queues and exchanges that drop duplicates, queues with groups,
+        and the batches.
+        """
         found: dict[int, IdKeeper] = {}
         if self.config.compat.extensions:
             found[BATCHES_ID] = self.batch_records
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
-                if queue.id and isinstance(queue, DeduplicatingQueue):
+                if queue.id and isinstance(queue, DeduplicatingQueue | GroupQueue):
                     found[queue.id] = queue
             for exchange in vhost.exchanges.values():
                 if exchange.gate is not None and exchange.gate.id:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
     from amqpbroker.testing.batch_state import BatchState as BatchState
     from amqpbroker.testing.broker import Broker as Broker
+    from amqpbroker.testing.inspector import GroupState as GroupState
     from amqpbroker.testing.inspector import LockedMessage as LockedMessage
     from amqpbroker.testing.inspector import QueueState as QueueState
     from amqpbroker.testing.message import Message as Message
@@ -23,6 +24,7 @@ _PLACES = {
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
     "BatchState": "amqpbroker.testing.batch_state",
+    "GroupState": "amqpbroker.testing.inspector",
     "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
@@ -36,6 +38,7 @@ __all__ = [
     "AsyncVhost",
     "BatchState",
     "Broker",
+    "GroupState",
     "LockedMessage",
     "Message",
     "QueueState",

@@ -16,7 +16,7 @@ from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.hints import Hinted, checked_arguments, did_you_mean
 from amqpbroker.testing.host import NOT_RUNNING, Host
-from amqpbroker.testing.inspector import LockedMessage, QueueState
+from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
@@ -363,6 +363,18 @@ class Broker(Hinted):
         """
         __tracebackhide__ = True
         return self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
+
+    @checked_arguments
+    def groups(self, queue: str, *, vhost: str | None = None) -> list[GroupState]:
+        """Return the message groups of a queue that have messages or are stopped, with their states.
+
+        - `queue`: name of the queue.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such queue, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("groups()", lambda instance: now(instance.inspector.groups(queue, vhost)))
 
     @checked_arguments
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:

@@ -11,6 +11,8 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.batch_state import BatchState, batch_state
 from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout
@@ -66,6 +68,20 @@ class LockedMessage:
     delivery_tag: int
     action: str | None
     ms_left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """A message group of a queue.
+
+    - `key`: key of the group, as text.
+    - `state`: "free", "busy", "waiting" (its first message is delayed), "parked" or "closed".
+    - `messages`: messages that are ready, in order.
+    """
+
+    key: str
+    state: str
+    messages: list[Message]
 
 
 class Messages(list[Message]):
@@ -158,6 +174,21 @@ class Inspector:
     def batch(self, id_: str, vhost: str | None = None) -> BatchState:
         """Return the state of a batch. Raises AssertionError, ValueError; see `batch_state`."""
         return batch_state(self._broker.vhosts, id_, vhost)
+
+    def groups(self, queue: str, vhost: str | None = None) -> list[GroupState]:
+        """Return the message groups of a queue, none if it has no groups. Raises errors as `messages`."""
+        name, found = self.need(queue, vhost)
+        if not isinstance(found, GroupQueue):
+            return []
+        groups = found.line.groups
+        ready: dict[bytes | None, list[Message]] = {}
+        for entry in found.ready_entries():
+            ready.setdefault(groups.key(entry.message), []).append(self._seen(entry, name, found))
+        return [
+            GroupState(shown_key(each.key), groups.state_name(each), ready.get(each.key, []))
+            for each in groups.all()
+            if each.key is not None
+        ]
 
     async def wait_until(
         self,

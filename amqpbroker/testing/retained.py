@@ -9,6 +9,7 @@ from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.store.definitions.definitions import (
     KEYS,
@@ -90,6 +91,8 @@ def carry(before: Broker, after: Broker) -> None:
                 )
                 if isinstance(queue, DeduplicatingQueue) and isinstance(heir, DeduplicatingQueue):
                     heir.inherit_window(queue)
+                elif isinstance(queue, GroupQueue) and isinstance(heir, GroupQueue):
+                    heir.inherit_groups(queue)
         for exchange in vhost.exchanges.values():
             held = exchange.type.held
             if exchange.durable and isinstance(held, HeldMessages):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.faults.api import Faults
-    from amqpbroker.testing.inspector import LockedMessage, QueueState
+    from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
     from amqpbroker.testing.redriving import Redriven
@@ -75,6 +75,12 @@ class Vhost(Hinted):
         """Return the delayed messages of a queue, by their due times. See `Broker.delayed`."""
         __tracebackhide__ = True
         return self.broker.delayed(queue, vhost=self.name)
+
+    @checked_arguments
+    def groups(self, queue: str) -> "list[GroupState]":
+        """Return the message groups of a queue, with their states. See `Broker.groups`."""
+        __tracebackhide__ = True
+        return self.broker.groups(queue, vhost=self.name)
 
     @checked_arguments
     def locked(self, queue: str) -> "list[LockedMessage]":

@@ -286,6 +286,22 @@ async def test_delayed_messages_are_counted_if_a_queue_delays_messages():
     assert (name, "plain", "/") not in samples
 
 
+async def test_stopped_message_groups_are_counted_if_a_queue_has_groups():
+    scraper = Scraper()
+    names = [f"rabbitmq_queue_{name}" for name in ("groups", "groups_parked", "groups_closed", "messages_parked")]
+    assert (names[0],) not in await scraper.samples()
+    wire = scraper.wire()
+    wire.declare("g", arguments={"x-group-header": Field("S", b"key"), "x-group-on-dead": Field("S", b"park")})
+    for key in b"a", b"a", b"b":
+        wire.publish("g", b"", headers={"key": Field("S", key)})
+    got = wire.get("g", no_ack=False)
+    wire.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
+    wire.receive()
+    samples, of_each = await scraper.samples(), await scraper.samples("/metrics/per-object")
+    assert [samples[name,] for name in names] == [2, 1, 0, 2]
+    assert [of_each[name, "g", "/"] for name in names] == [2, 1, 0, 2]
+
+
 async def test_replaced_messages_are_counted_if_messages_replace_others():
     scraper = Scraper()
     name = "rabbitmq_queue_messages_replaced_total"

@@ -301,6 +301,28 @@ def test_batches_show_their_progress_and_failures(page, visit, subject):
     subject.api.delete("queues/%2F/parts").raise_for_status()
 
 
+def test_stopped_message_groups_are_shown_redriven_and_discarded(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ does not have them")
+    queue(subject, "groups", arguments={"x-group-header": "", "x-group-on-dead": "park"})
+    subject.publish("groups", "x", 2)
+    visit("#/queues/%2F/groups")
+    expect(page.get_by_text("No group has stopped.")).to_be_visible()
+    with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", subject.amqp_port)) as connection:
+        channel = connection.channel()
+        channel.basic_reject(channel.basic_get("groups")[0].delivery_tag, requeue=False)
+        table = page.get_by_role("table", name="Stopped message groups")
+        expect(table.get_by_role("row").last).to_contain_text("parked")
+        page.get_by_role("button", name="Redrive group groups").click()
+        confirm(page, "Redrive group")
+        say(page, "The group groups was redriven.")
+        expect(page.get_by_text("No group has stopped.")).to_be_visible()
+        channel.basic_reject(channel.basic_get("groups")[0].delivery_tag, requeue=False)
+        page.get_by_role("button", name="Discard the first message of group groups").click()
+        confirm(page, "Discard message")
+        wait_for_messages(subject, "groups", 1)
+
+
 def test_forms_offer_the_arguments_and_policy_keys_of_extensions(page, visit, subject):
     if not subject.is_ours:
         pytest.skip("RabbitMQ does not have them")

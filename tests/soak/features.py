@@ -137,6 +137,27 @@ def last_values(soak: Soak, mode: Mode, quorum: bool) -> None:
         client.close()
 
 
+# --- message groups ---------------------------------------------------------------------------------------------------
+
+
+def groups(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Publish and consume many pages of messages of many groups, of a few groups, and of one."""
+    count = soak.count(MESSAGES)
+    arguments: Table = {"x-group-header": longstr("key")} | ({"x-queue-type": longstr("quorum")} if quorum else {})
+    with soak.client() as client:
+        _declare(client, "q", arguments=arguments)
+        for keys in count, 100, 1:
+
+            def message(i: int, kept: int, keys: int = keys) -> bytes:
+                # Keys of more than 256 bytes are compared by their digests.
+                return published("q", b"x", delivery_mode=kept, headers={"key": longstr(f"{i % keys:0600}")})
+
+            publish(client, each(mode, count, message), count)
+            consume(client, "q", count, no_ack=keys == 1)
+        delete(client, "q")
+        client.close()
+
+
 # --- exchanges --------------------------------------------------------------------------------------------------------
 
 
@@ -540,6 +561,7 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"expiration {kind}", expiration, quorum=quorum)
         phases += _in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
         phases += _in_modes(f"last values {kind}", last_values, is_peak=True, quorum=quorum)
+        phases += _in_modes(f"groups {kind}", groups, is_peak=True, quorum=quorum)
         phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
     phases += _in_modes("settled in transactions", settled_in_transactions)
     phases += _in_modes("overdue", overdue, compat="4.3")

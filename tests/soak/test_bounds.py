@@ -74,6 +74,8 @@ DRIVEN = {
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
+    "broker.queues.group_key.MOST_BYTES": "groups classic",
+    "broker.queues.group._REMOVED": "groups classic",
     "amqp.locks._SPARE": "locks",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
@@ -199,10 +201,13 @@ NOT_BOUNDS = {
         store.record.FRAMES_AT store.record.GROUP_BYTES store.record.INDEX_AT
         store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
         store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
+        broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
+        broker.queues.group_queue._FIRST
+        broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        broker.queues.last_values._MOVED
+        broker.queues.last_values._MOVED broker.queues.groups._SEQUENCE_BITS
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
@@ -210,6 +215,7 @@ NOT_BOUNDS = {
     """,
     "a time or an interval": """
         broker.batches.batches._RETRY_MS broker.batches.request.DEFAULT_TTL_MS
+        broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
@@ -248,7 +254,7 @@ NOT_BOUNDS = {
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
-        management.peeking.MAX_COUNT
+        management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
     """,
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES

@@ -9,7 +9,7 @@ import threading
 import pika
 import pytest
 
-from amqpbroker.testing import Broker
+from amqpbroker.testing import Broker, Vhost
 from amqpbroker.testing.recorder import MESSAGES, Newest
 
 
@@ -472,3 +472,21 @@ def test_absent_batch_names_a_similar_one(b, channel):
     channel.queue_declare("q", passive=True)
     with pytest.raises(AssertionError, match=r"there is no batch 'inport' in vhost 'v'.*'import'"):
         b.batch("inport", vhost="v")
+
+
+# --- message groups ---------------------------------------------------------------------------------------------------
+
+
+def test_groups_of_a_queue_are_shown_with_their_states_and_messages(b, channel):
+    channel.queue_declare("grouped", arguments={"x-group-header": "key", "x-group-on-dead": "park"})
+    for key, body in ("a", b"a1"), ("b", b"b1"), ("a", b"a2"):
+        channel.basic_publish("", "grouped", body, pika.BasicProperties(headers={"key": key}))
+    channel.basic_reject(channel.basic_get("grouped")[0].delivery_tag, requeue=False)
+    channel.basic_get("grouped")
+    parked, busy = b.groups("grouped")
+    assert (parked.key, parked.state, [each.body for each in parked.messages]) == ("a", "parked", [b"a1", b"a2"])
+    assert (busy.key, busy.state, busy.messages) == ("b", "busy", [])
+    channel.queue_declare("ungrouped")
+    assert b.groups("ungrouped", vhost="v") == Vhost(b, "v").groups("ungrouped") == []
+    with pytest.raises(AssertionError):
+        b.groups("absent")

@@ -282,3 +282,36 @@ def test_batches_survive_and_their_transient_members_have_failed(b):
         batch = b.batch("b")
         assert (batch.ok, batch.failed, batch.open) == (2, 1, 0)
         assert batch.failures == (("", "", "lost"),)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_stopped_groups_and_versions_survive_a_restart(b, kind):
+    connection = connected(b.url)
+    channel = connection.channel()
+    arguments = {
+        "x-queue-type": kind,
+        "x-group-header": "key",
+        "x-group-on-dead": "park",
+        "x-group-version-header": "version",
+    }
+    channel.queue_declare("groups", durable=True, arguments=arguments)
+
+    def publish(key, version):
+        headers = {"key": key, "version": version}
+        channel.basic_publish("", "groups", key, pika.BasicProperties(headers=headers, delivery_mode=2))
+
+    publish("a", 1)
+    publish("a", 2)
+    channel.basic_reject(channel.basic_get("groups")[0].delivery_tag, requeue=False)
+    publish("b", 5)
+    channel.basic_get("groups", auto_ack=True)
+    b.wait_until(queue="groups", ready=2, unacked=0)
+    restart(b, connection)
+    (group,) = b.groups("groups")
+    assert (group.key, group.state, len(group.messages)) == ("a", "parked", 2)
+    connection = connected(b.url)
+    channel = connection.channel()
+    publish("b", 4)
+    assert channel.basic_get("groups") == (None, None, None)
+    b.wait_until(queue="groups", ready=2)
+    connection.close()

@@ -158,6 +158,8 @@ class PolicyKeys:
         known = {name: value for name, value in definition.items() if name not in unknown}
         if (problem := _delayed_retry_problem(known)) is not None:
             return problem
+        if (problem := _group_problem(known)) is not None:
+            return problem
         if known.get("consumer-timeout") == 0 and known.keys() & {"consumer-timeout-action", "consumer-timeout-renew"}:
             return "consumer-timeout must be 1 or more (milliseconds) with an action or a renewal"
         return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
@@ -180,4 +182,18 @@ def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
         return None if returns == "disabled" else f"delayed-retry-min is required when delayed-retry-type is {returns}"
     if most is not None and most < least:
         return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
+    return None
+
+
+def _group_problem(definition: Mapping[str, Any]) -> str | None:
+    """Return the error of keys for message groups that contradict each other, None if they do not."""
+    on_dead = definition.get("group-on-dead", "skip")
+    if definition.get("group-type") == "fair":
+        if "group-prefetch" in definition:
+            return "group-prefetch has no effect with group-type fair: leave out one of them"
+        if on_dead != "skip":
+            return f"group-on-dead {on_dead} needs an order to keep, and group-type fair keeps none"
+    limited = "max-length" in definition or "max-length-bytes" in definition
+    if on_dead != "skip" and limited and definition.get("overflow") != "reject-publish":
+        return f"overflow must be reject-publish when group-on-dead is {on_dead} and the length is limited"
     return None

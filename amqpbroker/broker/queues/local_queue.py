@@ -133,7 +133,7 @@ class LocalQueue(Queue):
 
     @property
     def ready_count(self) -> int:
-        return self.ready.count
+        return self.ready.waiting
 
     @property
     def unacked_count(self) -> int:
@@ -179,7 +179,7 @@ class LocalQueue(Queue):
 
     def counters(self) -> tuple[int, ...]:
         ledger, outstanding, no_ack = self.ledger, self.outstanding, self.offering.no_ack
-        ready, unacked = self.ready.count, outstanding.count
+        ready, unacked = self.ready.waiting, outstanding.count
         gone = ledger.left + no_ack + self.got_no_ack + self.delayed_count
         acked = ledger.came + ledger.recovered - ready - unacked - gone
         return (
@@ -359,21 +359,23 @@ class LocalQueue(Queue):
         found = self.ready.lookup(sequence)
         if found is None or content_checksum(found[1].message) != checksum:
             return False
+        waited = self.ready.count
         self.ledger.discard([self._pop_ready(sequence, found[0])], PURGED)
-        self._left_ready()
+        self._left_ready(waited)
         return True
 
     def move_ready(self, entry: Entry, message: Message, destinations: Sequence[Destination]) -> bool:
         level = self.ready.level_of(entry)
         if not self.ready.contains(entry.sequence, level):
             return False
+        waited = self.ready.count
         self.ledger.move(self._pop_ready(entry.sequence, level), message, destinations)
-        self._left_ready()
+        self._left_ready(waited)
         return True
 
     def _pop_ready(self, sequence: int, level: int) -> Entry:
         """Remove and return a ready message at any position. Raises UnreadableError."""
-        if self.ready.load_head() and self.ready.head().sequence == sequence:
+        if self.ready.count and self.ready.load_head() and self.ready.head().sequence == sequence:
             return self.offering.pop()
         entry = self.ready.remove(sequence, level)
         if entry is None:
@@ -382,12 +384,11 @@ class LocalQueue(Queue):
             self.expiry.removed()
         return entry
 
-    def _left_ready(self) -> None:
-        """Act on ready messages that left without being delivered."""
-        if self.ready.count:
-            self.expiry.arm()
-        else:
+    def _left_ready(self, waited: int) -> None:
+        """Act on ready messages that left without being delivered. waited: number that could be delivered before."""
+        if waited and not self.ready.count:
             self.offering.emptied()
+        self.expiry.arm()
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
@@ -400,9 +401,7 @@ class LocalQueue(Queue):
                 self.ledger.move(self.offering.pop(), message, (destination,))
                 moved += 1
                 size -= message.size
-        if moved and not self.ready.count:
-            self.offering.emptied()
-        self.expiry.arm()
+        self._left_ready(moved)
         return moved
 
     def touch(self) -> None:
@@ -467,7 +466,7 @@ class LocalQueue(Queue):
 
         While messages are consumed, the messages that the consumers will take soon stay in memory.
         """
-        if not self.vhost.store.keeps or not self.ready.count:
+        if not self.vhost.store.keeps or not self.ready.waiting:
             return False
         return self.ready.page_out(self._pages(), keep=bool(self.consumers.all))
 

@@ -70,6 +70,13 @@ class Offering:
             self._expiry.removed()
         return entry
 
+    def pop_oldest(self) -> Entry | None:
+        """Remove and return the message that a length limit drops first.
+
+        Return None if there is none, or if it temporarily cannot be read.
+        """
+        return self.pop() if self.ready.count and self.ready.load_head() else None
+
     def take_head(self) -> Entry | None:
         """Remove and return the first ready message that has not expired; earlier messages are removed as expired.
 
@@ -128,11 +135,11 @@ class Offering:
             log.error("followed messages of a deleted or purged queue cannot be read: %s", error)  # noqa: TRY400
 
     def _clear(self) -> int:
-        count = self.ready.count
+        count, offered = self.ready.waiting, self.ready.count
         lines = self.ready.clear()
         self.ready.start_after(self._ledger.newest)
         self._expiry.cleared()
-        if count:
+        if offered:
             self.emptied()
         delayed = self.delayed
         if delayed is not None:

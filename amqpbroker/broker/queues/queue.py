@@ -213,6 +213,13 @@ class Queue(BindingDestination):
         """
         return []
 
+    def parked_following(self, sequence: int, count: int) -> "list[Entry]":
+        """Return up to `count` ready messages of parked message groups with higher sequence numbers, in their order.
+
+        Nothing is changed. Raises UnreadableError.
+        """
+        return []
+
     @property
     def newest(self) -> int:
         """The highest sequence number of a message so far."""

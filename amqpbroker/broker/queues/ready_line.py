@@ -68,6 +68,11 @@ class ReadyLine(metaclass=ABCMeta):
         self.size: int = 0
         self.returns_in_place: bool = True
 
+    @property
+    def waiting(self) -> int:
+        """The number of entries, including those that cannot be delivered now, which `count` may leave out."""
+        return self.count
+
     @abstractmethod
     def push(self, entry: Entry) -> None:
         """Add a new message at the end."""
@@ -120,6 +125,10 @@ class ReadyLine(metaclass=ABCMeta):
     @abstractmethod
     def contains(self, sequence: int, level: int) -> bool:
         """Return whether there is an entry with that sequence. Reads no message."""
+
+    def may_expire(self, sequence: int, level: int) -> bool:
+        """Return whether there is an entry with that sequence whose time does not stand still. Reads no message."""
+        return self.contains(sequence, level)
 
     @abstractmethod
     def remove(self, sequence: int, level: int) -> Entry | None:

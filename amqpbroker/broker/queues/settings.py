@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from amqpbroker.broker.deduplication.options import Deduplication
+from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.last_value import LastValue
 from amqpbroker.broker.queues.retry_delay import RetryDelay
 
@@ -26,11 +27,11 @@ class QueueSettings:
     the first one; only without a dead letter exchange. consumer_timeout_action, consumer_timeout_renew: as the
     arguments, "" if they are absent. retry: delay of returned messages, None for no delay. delivery_time_header: name
     of the header with the time until which a published message is delayed, None for no such header. deduplication: how
-    duplicates are recognised, None if they are not. last_value: which messages replace others, None if none do.
-    message_ttl_mode: HEAD if only messages at the head expire, ANY if messages at any position do. ignores_rejects: a
-    rejected message of a batch has not failed as long as a dead letter exchange takes it. plain: a publish is subject
-    to no TTL, length limit or delivery time. delays: messages may be delayed. expires_anywhere: the mode is ANY.
-    dead_letters: messages that leave the queue may be dead-lettered.
+    duplicates are recognised, None if they are not. last_value: which messages replace others, None if none do. groups:
+    how messages are grouped, None if they are not. message_ttl_mode: HEAD if only messages at the head expire, ANY if
+    messages at any position do. ignores_rejects: a rejected message of a batch has not failed as long as a dead letter
+    exchange takes it. plain: a publish is subject to no TTL, length limit or delivery time. delays: messages may be
+    delayed. expires_anywhere: the mode is ANY. dead_letters: messages that leave the queue may be dead-lettered.
     """
 
     max_priority: int = 0
@@ -54,6 +55,7 @@ class QueueSettings:
     message_ttl_mode: str = HEAD
     last_value: LastValue | None = None
     ignores_rejects: bool = False
+    groups: Grouping | None = None
     plain: bool = field(init=False)
     delays: bool = field(init=False)
     expires_anywhere: bool = field(init=False)

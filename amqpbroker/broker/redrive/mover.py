@@ -8,8 +8,8 @@ from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
+from amqpbroker.broker.queues.revival import Death, last_death, revived
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
-from amqpbroker.broker.redrive.revival import Death, last_death, revived
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
-from amqpbroker.broker.redrive.revival import Death
+from amqpbroker.broker.queues.revival import Death
 from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Field, text
 

@@ -25,6 +25,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DELAYED,
     queues.REPLACED,
     queues.BATCHES,
+    queues.MESSAGE_GROUPS,
     exchanges.DUPLICATES,
     everything.REDRIVES,
     exchanges.VHOSTS,

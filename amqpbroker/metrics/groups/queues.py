@@ -35,6 +35,10 @@ def _open_batches(vhost: Vhost) -> int:
     return 0 if vhost.batches is None else vhost.batches.open_count
 
 
+def _grouping(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.queue.settings.groups is not None]
+
+
 def _labels(row: QueueRow) -> Labels:
     return ("vhost", row.vhost), ("queue", row.queue.name)
 
@@ -169,6 +173,21 @@ BATCHES = Group(
     (Family("open_batches", GAUGE, "Number of batches of messages that have not ended in success", _open_batches),),
     rows=_batching, labels=lambda vhost: (("vhost", vhost.name),), label_names=("vhost",), summed=True, filtered=True,
     optional=True,
+)
+
+MESSAGE_GROUPS = Group(
+    "queue_group_metrics",
+    (
+        Family("queue_groups", GAUGE, "Number of message groups", lambda row: row.info.groups),
+        Family("queue_groups_parked", GAUGE, "Number of message groups that stopped at a message that failed",
+               lambda row: row.info.groups_parked),
+        Family("queue_groups_closed", GAUGE,
+               "Number of message groups that stopped because a message of theirs is in the dead letter queue",
+               lambda row: row.info.groups_closed),
+        Family("queue_messages_parked", GAUGE, "Number of waiting messages of parked groups",
+               lambda row: row.info.messages_parked),
+    ),
+    QUEUES, _grouping, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
 )
 
 EXCHANGE = _group(

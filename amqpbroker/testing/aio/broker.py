@@ -13,7 +13,7 @@ from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.broker import Broker, adding_vhost, deleting_vhost, now
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.hints import Hinted, checked_arguments
-from amqpbroker.testing.inspector import LockedMessage, QueueState
+from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
@@ -197,6 +197,12 @@ class AsyncBroker(Hinted):
         """Return the delayed messages of a queue, by their `due` times. See `Broker.delayed`."""
         __tracebackhide__ = True
         return await self._query("delayed()", lambda instance: now(instance.inspector.delayed(queue, vhost)))
+
+    @checked_arguments
+    async def groups(self, queue: str, *, vhost: str | None = None) -> list[GroupState]:
+        """Return the message groups of a queue, with their states. See `Broker.groups`."""
+        __tracebackhide__ = True
+        return await self._query("groups()", lambda instance: now(instance.inspector.groups(queue, vhost)))
 
     @checked_arguments
     async def locked(self, queue: str, *, vhost: str | None = None) -> list[LockedMessage]:

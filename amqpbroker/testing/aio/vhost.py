@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker
     from amqpbroker.testing.aio.faults import AsyncFaults
     from amqpbroker.testing.batch_state import BatchState
-    from amqpbroker.testing.inspector import LockedMessage, QueueState
+    from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
     from amqpbroker.testing.redriving import Redriven
@@ -75,6 +75,12 @@ class AsyncVhost(Hinted):
         """Return the delayed messages of a queue, by their due times. See `Broker.delayed`."""
         __tracebackhide__ = True
         return await self.broker.delayed(queue, vhost=self.name)
+
+    @checked_arguments
+    async def groups(self, queue: str) -> "list[GroupState]":
+        """Return the message groups of a queue, with their states. See `Broker.groups`."""
+        __tracebackhide__ = True
+        return await self.broker.groups(queue, vhost=self.name)
 
     @checked_arguments
     async def locked(self, queue: str) -> "list[LockedMessage]":

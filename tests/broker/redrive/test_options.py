@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.revival import Death
 from amqpbroker.broker.redrive.options import RedriveFilter
-from amqpbroker.broker.redrive.revival import Death
 from amqpbroker.wire.values import Field
 from tests.broker.redrive.driving import message
 

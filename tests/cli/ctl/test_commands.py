@@ -274,6 +274,30 @@ def test_dead_letter_queue_is_redriven(ctl, channel):
     ctl("delete_queue", "work")
 
 
+def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
+    channel.queue_declare("g", arguments={"x-group-header": "", "x-group-on-dead": "park"})
+    channel.queue_bind("g", "amq.topic", "#")
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("amq.topic", "a/b", body)
+    wait_for(lambda: "g\t3" in lines(ctl("list_queues")))
+    for left in (3, 2):
+        channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+        wait_for(lambda: "g\t1" in lines(ctl("list_queues", "name", "groups_parked")))
+        found = ctl("list_groups", "g", "--state", "parked")
+        assert lines(found)[1:] == [
+            "key\tstate\tmessages\tmessages_unacknowledged\tmessages_delayed",
+            f"a/b\tparked\t{left}\t0\t0",
+        ]
+        command = "redrive_group" if left == 2 else "discard_group_head"
+        assert lines(ctl(command, "g", "a/b"))[-1] == "2 messages of the group are delivered again"
+    assert lines(ctl("list_groups", "g", "--state", "parked"))[1:] == []
+    assert "no stopped group" in ctl("redrive_group", "g", "a/b", status=65)
+    channel.queue_declare("plain")
+    assert "declare it with x-group-header" in ctl("list_groups", "plain", status=69)
+    channel.queue_delete("plain")
+    channel.queue_delete("g")
+
+
 def test_ctl_lists_connections_channels_and_consumers(ctl, channel):
     channel.queue_declare("c", exclusive=True)
     channel.basic_qos(prefetch_count=7)

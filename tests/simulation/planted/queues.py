@@ -167,8 +167,8 @@ QUEUES = (
     Planted(
         "a queue one message too short",
         "length_limit.py",
-        "(0 <= settings.max_length < ready.count + more_count)",
-        "(0 <= settings.max_length <= ready.count + more_count)",
+        "(0 <= settings.max_length < ready.waiting + more_count)",
+        "(0 <= settings.max_length <= ready.waiting + more_count)",
     ),
     Planted(
         "a full queue that stays shut", "length_limit.py", "                self.shut = False", "                pass"

@@ -23,6 +23,10 @@ const QUEUE = [
   ["consumer-timeout-action", TEXT, "Consumer timeout: action", { options: ["return", "cancel", "close"] }],
   ["consumer-timeout-renew", TEXT, "Consumer timeout: renewal", { options: ["heartbeat", "none"] }],
   ["delivery-time-header", TEXT, "Delivery time header", { hint: "header" }],
+  ["group-type", TEXT, "Message groups: type", { options: ["ordered", "fair"] }],
+  ["group-prefetch", NUMBER, "Message groups: prefetch", { hint: "messages of a group" }],
+  ["group-on-dead", TEXT, "Message groups: dead message", { options: ["skip", "park", "follow"] }],
+  ["group-version-ttl", NUMBER, "Message groups: version TTL", { hint: "milliseconds" }],
 ];
 
 const DEDUPLICATION = [
@@ -41,6 +45,8 @@ const QUEUE_ONLY = [
   ["deduplication-scope", TEXT, "Deduplication: scope", { options: ["window", "queue"] }],
   ["last-value-key", TEXT, "Last value: key", { hint: "header" }],
   ["last-value-position", TEXT, "Last value: position", { options: ["old", "tail"] }],
+  ["group-header", TEXT, "Message groups: header", { hint: "header, or empty for the routing key" }],
+  ["group-version-header", TEXT, "Message groups: version", { hint: "header with the version" }],
   ["last-value-dead-letter", YES_NO, "Last value: dead letters", { value: "true" }],
 ];
 
@@ -69,7 +75,7 @@ export const POLICY_KEYS = [
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
   ["message-ttl", "message-ttl-mode", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit",
     "delivery-time-header", "redeclare"].includes(key)
-  || key.startsWith("delayed-retry-"));
+  || key.startsWith("delayed-retry-") || key.startsWith("group-"));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
 export function features(it) {
@@ -90,6 +96,7 @@ export function features(it) {
     has("consumer-timeout-action") && ["Lock", "Deliveries time out"],
     has("delivery-time-header") && ["Time", "Messages wait for a time in a header"],
     it.arguments?.["x-message-deduplication"] === true && ["Dedup", "Duplicates are dropped"],
+    has("group-header") && ["Grp", "Messages with the same key are delivered in order"],
     has("last-value-key") && ["LV", "A newer message replaces the one with the same key"],
     has("max-priority") && ["Pri", "Priorities"],
     it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],

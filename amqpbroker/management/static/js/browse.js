@@ -11,7 +11,7 @@ import { LONGEST_PAYLOAD_BYTES, Message } from "./messages.js";
 import { Badge } from "./parts.js";
 import { Table } from "./table.js";
 
-const STATES = [["ready", "Ready"], ["unacked", "Unacknowledged"], ["delayed", "Delayed"]];
+const STATES = [["ready", "Ready"], ["unacked", "Unacknowledged"], ["delayed", "Delayed"], ["parked", "Parked"]];
 const PAGE = 50;
 const PREVIEW = 80;
 
@@ -118,7 +118,7 @@ export function BrowseMessages({ vhost, name, onChange }) {
             <button type="button" class="quiet" onClick=${() => setChosen(new Set(chosen.size === rows.length ? [] : rows.map((it) => it.position)))}>
               ${chosen.size === rows.length ? "Choose none" : "Choose all"}</button>`}
           ${selection.length > 0 && navigator.clipboard && html`<button type="button" onClick=${copy}>Copy as JSON</button>`}
-          ${selection.length > 0 && search.query.state === "ready" && html`<button type="button" class="danger" onClick=${discard}>Discard</button>`}
+          ${selection.length > 0 && ["ready", "parked"].includes(search.query.state) && html`<button type="button" class="danger" onClick=${discard}>Discard</button>`}
         </div>
       </div>
       <${Table} caption="Messages in the queue" columns=${columns} rows=${rows} rowKey=${(it) => it.position} busy=${search.busy}

@@ -9,6 +9,7 @@ import { useSession } from "../session.js";
 import { LengthsChart, RatesChart, sampled } from "../chart.js";
 import { Bindings, loadBefore } from "../bindings.js";
 import { BrowseMessages } from "../browse.js";
+import { Groups } from "../groups.js";
 import { GetMessages } from "../messages.js";
 import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../parts.js";
 import { NameField } from "../names.js";
@@ -44,6 +45,7 @@ export function Queue({ names: [vhost, name] }) {
       ["Ready", count(it.messages_ready), it.message_bytes_ready ? bytes(it.message_bytes_ready) : ""],
       ["Unacked", count(it.messages_unacknowledged), it.message_bytes_unacknowledged ? bytes(it.message_bytes_unacknowledged) : ""],
       ...(it.messages_delayed ? [["Delayed", count(it.messages_delayed), `the first until ${time(it.next_delayed_at)}`]] : []),
+      ...(it.messages_parked ? [["Parked", count(it.messages_parked), plural(it.groups_parked, "group")]] : []),
       ["Total", count(it.messages), it.message_bytes ? bytes(it.message_bytes) : ""],
       ["Consumers", count(it.consumers)],
       ["Consumer capacity", typeof it.consumer_capacity === "number" ? `${Math.round(it.consumer_capacity * 100)} %` : "–"],
@@ -53,6 +55,7 @@ export function Queue({ names: [vhost, name] }) {
       <${RatesChart} stats=${it.message_stats} />
     </div>
     <${Bindings} kind="queue" vhost=${vhost} name=${name} bindings=${bindings.data} error=${bindings.error} onChange=${bindings.reload} />
+    ${it.groups !== undefined && html`<${Groups} queue=${it} vhost=${vhost} name=${name} onChange=${reload} />`}
     <div class="grid two">
       <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} deadLetters=${it.dead_letters > 0} />
       <${Card} title="Details">

@@ -1,6 +1,6 @@
 import pytest
 
-from amqpbroker.broker.redrive.revival import Death, last_death, revived
+from amqpbroker.broker.queues.revival import Death, last_death, revived
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties
