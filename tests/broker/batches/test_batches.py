@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.wire.values import Field, longstr
@@ -506,6 +508,77 @@ def test_redriven_member_that_is_discarded_at_its_destination_has_failed() -> No
     job.advance()
     assert job.results() == [("complete", 0, 1)]
     assert [failure.reason for failure in job.batch().failures.values()] == ["purged"]
+
+
+def grouped(on_dead: str, **arguments: Field) -> Job:
+    """Return a broker in which all members are of one message group, by their routing key."""
+    return Job(**{"x-group-header": longstr(""), "x-group-on-dead": longstr(on_dead), **arguments})
+
+
+def resume(job: Job, discards: bool = False) -> None:
+    """Redrive the stopped message group of the queue."""
+    queues = job.node.broker.vhosts["/"].queues
+    queue, grave = queues["q"], queues["grave"]
+    assert isinstance(queue, GroupQueue)
+    assert isinstance(grave, LocalQueue)
+    (group,) = queue.line.groups.stopped()
+    if discards:
+        queue.discard_first(group, [grave])
+    else:
+        queue.redrive_group(group, [grave])
+    job.advance()
+
+
+@pytest.mark.parametrize("kind", [{}, {"x-queue-type": longstr("quorum")}], ids=["classic", "quorum"])
+def test_members_of_a_closed_message_group_are_open_until_they_come_back(kind: dict[str, Field]) -> None:
+    job = grouped("follow", **TO_GRAVE, **kind)
+    for number in range(3):
+        job.send(str(number), size=3, events=ALL)
+    job.reject()
+    assert job.client.depth("grave") == 3
+    assert job.counts() == (0, 1, 2)
+    resume(job)
+    assert job.client.depth("grave") == 0
+    assert job.counts() == (0, 1, 2)
+    job.ack(3)
+    assert job.results()[-1] == ("success", 3, 0)
+
+
+def test_members_of_a_closed_message_group_come_back_once_after_a_crash() -> None:
+    job = grouped("follow", **TO_GRAVE)
+    for number in range(3):
+        job.send(str(number), size=3, events=ALL)
+    job.reject()
+    resume(job)
+    job.crash()
+    assert job.counts() == (0, 1, 2)
+    job.ack(3)
+    assert job.results()[-1] == ("success", 3, 0)
+
+
+@pytest.mark.parametrize("on_dead", ["park", "follow"])
+def test_member_that_is_discarded_from_a_stopped_message_group_has_failed(on_dead: str) -> None:
+    job = grouped(on_dead, **TO_GRAVE)
+    for number in range(2):
+        job.send(str(number), size=2, events=ALL)
+    job.reject()
+    assert job.counts() == (0, int(on_dead == "follow"), 2 - int(on_dead == "follow"))
+    resume(job, discards=True)
+    job.ack()
+    assert job.results()[-1] == ("complete", 1, 1)
+
+
+def test_superseded_member_of_a_message_group_has_failed_if_nothing_takes_it() -> None:
+    job = Job(**{"x-group-header": longstr(""), "x-group-version-header": longstr("version")})
+    for number in range(2):
+        headers = {**batch_headers(size=2, events=ALL), "version": Field("l", 2 - number)}
+        job.client.publish("q", b"", "", message_id=str(number).encode(), delivery_mode=2, headers=headers)
+    job.ack()
+    job.client.receive()
+    assert job.client.call(1, "basic.get", queue="q", no_ack=True).name == "basic.get-empty"
+    job.advance()
+    assert job.results()[-1] == ("complete", 1, 1)
+    assert [failure.reason for failure in job.batch().failures.values()] == ["superseded"]
 
 
 def test_retry_queue_with_a_ttl_fails_the_member_until_it_succeeds() -> None:
