@@ -67,7 +67,15 @@ def _is_letter(message: Message, died_in: bytes, name: bytes, key: bytes) -> boo
     at = find_header(properties, _LAST_QUEUE)
     if not at or properties[at + 5 : value_end(properties, at)] != died_in:
         return False
-    return group_key(message if name else restored(message), name) == key
+    return letter_key(message, name) == key
+
+
+def letter_key(message: Message, name: bytes) -> bytes | None:
+    """Return the key that a dead letter had in the queue in which it died, None if it had none.
+
+    name: of the header that has the key, empty for the routing key.
+    """
+    return group_key(message if name else restored(message), name)
 
 
 def restored(message: Message) -> Message:

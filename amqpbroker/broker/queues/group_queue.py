@@ -389,6 +389,12 @@ class GroupQueue(LocalQueue):
         found = [self.line.lookup(each) for each in first]
         return [each[1] for each in found if each is not None]
 
+    def is_group_closed(self, message: Message) -> bool:
+        groups = self.line.groups
+        key = groups.key(message)
+        group = None if key is None else groups.get(key)
+        return group is not None and group.state == CLOSED
+
     # --- publishing ---------------------------------------------------------------------------------------------------
 
     def publish(self, message: Message) -> bool:

@@ -220,6 +220,10 @@ class Queue(BindingDestination):
         """
         return []
 
+    def is_group_closed(self, message: "Message") -> bool:
+        """Return whether the queue would dead-letter the message, because its message group is closed."""
+        return False
+
     @property
     def newest(self) -> int:
         """The highest sequence number of a message so far."""

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Final, final
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_letters import letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
 from amqpbroker.broker.queues.revival import Death, last_death, revived
@@ -81,11 +83,21 @@ class Mover:
         message = entry.message
         self.size += message.size
         death = last_death(message)
-        if not options.filter.accepts(message, death):
+        if not options.filter.accepts(message, death) or not self._is_of_group(message, death):
             return SKIPPED
         if death is not None:
             message = revived(message, death, options.keep_history, options.restore_expiration)
         return MOVED if source.move_ready(entry, message, self._accepting(message, death)) else GONE
+
+    def _is_of_group(self, message: Message, death: Death | None) -> bool:
+        """Return whether the filter accepts the message group that a message had in the queue in which it died."""
+        wanted = self._options.filter.group
+        if wanted is None:
+            return True
+        queue = None if death is None else self._vhost.queues.get(death.queue)
+        groups = None if queue is None else queue.settings.groups
+        key = None if groups is None else letter_key(message, groups.header)
+        return key is not None and shown_key(key) == wanted
 
     def _accepting(self, message: Message, death: Death | None) -> tuple[Destination, ...]:
         """Return the destinations of a message, all of which accept it now. Raises StaysError."""
@@ -96,6 +108,8 @@ class Mover:
         for destination in destinations:
             if destination.closed or destination.refuses(*destination.demand(message)):
                 raise StaysError(f"queue '{destination.name}' refuses messages because of its length limit")
+            if isinstance(destination, Queue) and destination.is_group_closed(message):
+                raise StaysError(f"a message group of queue '{destination.name}' is closed: redrive the group")
         return destinations
 
     def _destinations(self, message: Message, death: Death | None) -> tuple[Destination, ...]:

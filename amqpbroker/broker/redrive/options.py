@@ -21,11 +21,13 @@ VIA_EXCHANGE = "exchange"
 class RedriveFilter:
     """Conditions for messages, all of which must be true; None stands for any.
 
-    reason, queue: of the last death. headers: names of headers and their values.
+    reason, queue: of the last death. group: key of the message group in that queue, as the API shows it, which
+    `accepts` does not check. headers: names of headers and their values.
     """
 
     reason: str | None = None
     queue: str | None = None
+    group: str | None = None
     headers: Mapping[str, Scalar] = field(default_factory=dict)
 
     def accepts(self, message: Message, death: Death | None) -> bool:

@@ -85,6 +85,7 @@ def _row(call: Call, task: Redrive) -> dict[str, Any]:
         "filter": {
             **({} if wanted.reason is None else {"reason": wanted.reason}),
             **({} if wanted.queue is None else {"queue": wanted.queue}),
+            **({} if wanted.group is None else {"group": wanted.group}),
             **({"header": dict(wanted.headers)} if wanted.headers else {}),
         },
         "keep_history": options.keep_history,
@@ -109,6 +110,12 @@ def _wrong(key: str, value: object, expected: str) -> failure.ApiError:
 def _name(key: str, value: object) -> str:
     if not isinstance(value, str) or not value:
         raise _wrong(key, value, "a name")
+    return value
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong(key, value, "a string")
     return value
 
 
@@ -141,6 +148,7 @@ def _headers(key: str, value: object) -> Mapping[str, Any]:
 _FILTERS: Final[Mapping[str, tuple[str, Callable[[str, object], Any]]]] = {
     "reason": ("reason", _name),
     "queue": ("queue", _name),
+    "group": ("group", _text),
     "header": ("headers", _headers),
 }
 

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, SLICE, Pace
 from amqpbroker.broker.users.permissions import Permissions
@@ -204,6 +205,40 @@ def test_filter_selects_messages(vhost: Vhost, wanted: dict[str, Any]) -> None:
         assert numbers(task) == (1, 0, 4, 0)
     else:
         assert (ready(dlq), numbers(task)) == ([], (5, 0, 0, 0))
+
+
+@pytest.mark.parametrize(("header", "wanted"), [("tenant", "a"), ("", "k1")])
+def test_filter_selects_a_message_group(vhost: Vhost, header: str, wanted: str) -> None:
+    work, dlq = work_with_dlq(vhost, group_header=header)
+    for body, key, tenant in (b"1", "k1", "a"), (b"2", "k2", "b"), (b"3", "k1", "a"):
+        kill(work, message(body, key, "amq.topic", tenant=tenant))
+    kill(declare(vhost, "plain", dead_letter_exchange="", dead_letter_routing_key="dlq"), message(b"4", tenant="a"))
+    task = redrive(dlq, filter=RedriveFilter(group=wanted))
+    assert (ready(work), numbers(task)) == ([b"1", b"3"], (2, 0, 2, 0))
+
+
+def test_messages_of_a_closed_group_stay_until_the_group_is_redriven(vhost: Vhost) -> None:
+    work, dlq = work_with_dlq(vhost, group_header="tenant", group_on_dead="follow")
+    kill(work, message(b"1", tenant="a"))
+    assert work.publish(message(b"2", tenant="a"))
+    task = redrive(dlq)
+    assert (ready(work), ready(dlq), numbers(task)) == ([], [b"1", b"2"], (0, 2, 0, 0))
+    assert task.problem == "a message group of queue 'work' is closed: redrive the group"
+    assert isinstance(work, GroupQueue)
+    (group,) = work.line.groups.stopped()
+    assert work.redrive_group(group, [dlq]) == 2
+    assert (ready(work), ready(dlq)) == ([b"1", b"2"], [])
+
+
+def test_parked_messages_of_a_dead_letter_queue_are_moved(vhost: Vhost) -> None:
+    work, dlq = work_with_dlq(vhost, {"group_header": "tenant", "group_on_dead": "park"})
+    for body in b"1", b"2":
+        kill(work, message(body, tenant="a"))
+    dlq.reject([get(dlq)])
+    redrive(dlq)
+    assert (ready(work), ready(dlq)) == ([b"1", b"2"], [])
+    work.reject([get(work)])
+    assert get(dlq).message.body == b"1"
 
 
 def test_limit_ends_the_task(vhost: Vhost) -> None:

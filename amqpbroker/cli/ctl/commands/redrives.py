@@ -40,7 +40,8 @@ def redrive_queue(call: Call) -> str:
                 body[key] = COUNT.parse(options[option])
             except ValueError as error:
                 raise UsageError(f"--{option} {error}") from None
-    wanted = {key: options[name] for name, key in (("reason", "reason"), ("from", "queue")) if name in options}
+    filters = (("reason", "reason"), ("from", "queue"), ("group", "group"))
+    wanted = {key: options[name] for name, key in filters if name in options}
     if wanted:
         body["filter"] = wanted
     body |= {name.replace("-", "_"): True for name in ("keep-history", "restore-expiration") if name in options}
@@ -96,6 +97,7 @@ COMMANDS = (
             "limit": True,
             "reason": True,
             "from": True,
+            "group": True,
             "keep-history": False,
             "restore-expiration": False,
             "progress": False,
