@@ -56,8 +56,8 @@ class Pace:
 class Redrive:
     """A task that visits the messages of a queue, from head to tail, and moves them.
 
-    It visits messages that the queue had at the start, and no more than these were, so it ends even if messages return
-    to the queue meanwhile.
+    It visits messages that the queue had at the start, also such that return to it meanwhile, and makes no more visits
+    than these were. So it ends even if messages return again and again.
 
     handle: identifies the task. source: name of the dead letter queue. state: one of the constants above. moved,
     failed, skipped: numbers of messages that were moved, that could not be moved, and that the filter did not accept.
@@ -97,6 +97,8 @@ class Redrive:
         self._place = 0
         self._newest: int = source.newest
         self._unvisited: int = source.ready_count
+        #: Number of visits that the task may still make.
+        self._visits: int = source.ready_count + source.unacked_count + source.delayed_count
         self._timer: Timer | None = self._clock.after(0, self._go_on)
 
     @property
@@ -163,7 +165,7 @@ class Redrive:
         most, size = SLICE, mover.size + SLICE_BYTES
         found: list[Placed] = []
         index = 0
-        while self._unvisited and self.moved != self.options.limit:
+        while self._visits and self.moved != self.options.limit:
             if not most or mover.size >= size:
                 return 0
             wait_ms = self._pace.wait_ms(now_ms)
@@ -197,7 +199,8 @@ class Redrive:
             self.problem = str(stays)
         if outcome == GONE:
             return False
-        self._unvisited -= 1
+        self._visits -= 1
+        self._unvisited = max(0, self._unvisited - 1)
         if outcome == MOVED:
             self.moved += 1
             self._totals.count_redriven(True)

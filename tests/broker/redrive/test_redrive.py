@@ -127,6 +127,20 @@ def test_messages_that_arrive_after_the_start_are_not_moved(vhost: Vhost, kind: 
     assert (ready(work), ready(dlq), numbers(task)) == ([b"2"], [b"3"], (1, 0, 0, 0))
 
 
+@KINDS
+def test_message_that_a_consumer_gives_back_in_time_does_not_keep_another_from_being_moved(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    work, dlq = work_with_dlq(vhost, kind)
+    kill(work, *[b"%d" % number for number in range(4)])
+    held = get(dlq)
+    task = started(dlq)
+    dlq.requeue([held])
+    advance(vhost, 0)
+    assert (ready(work), ready(dlq)) == ([b"0", b"1", b"2", b"3"], [])
+    assert numbers(task) == (4, 0, 0, 0)
+
+
 def test_each_returned_message_is_visited_once_while_others_leave(vhost: Vhost) -> None:
     work, dlq = work_with_dlq(vhost, {"queue_type": "quorum"})
     for number in range(3 * SLICE):
