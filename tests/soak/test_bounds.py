@@ -159,8 +159,8 @@ NOT_BOUNDS = {
         amqp.dispatch._PUBLISH amqp.handshake._OPEN amqp.delivery.UNLIMITED amqp.decoding.UPDATE_SECRET
         amqp.channels.CHANNEL_CLOSE amqp.channels.CHANNEL_CLOSE_OK broker.broker.CONTENT_HEAD
         message.deaths._COUNT_BYTES message.deaths._ORIGINAL_EXPIRATION_TYPE message.deaths._QUEUE_BYTES
-        message.deaths._EXPIRATION_BYTES message.deaths._TABLE_BYTES
         message.deaths._QUEUE_TYPE message.deaths._REASON_BYTES message.deaths._REASON_TYPE
+        message.deaths._EXPIRATION_BYTES message.deaths._TABLE_BYTES
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.publishing.choices.MAX_NAME_BYTES
