@@ -158,7 +158,8 @@ def test_browsing_consumer_waits_beside_consumers_of_its_queue_for_output_space(
     assert "basic.cancel" in [each.name for each in got]
 
 
-def test_browsing_consumer_that_is_cancelled_or_whose_channel_closes_stops() -> None:
+def browsing_slowly() -> Wire:
+    """Return a client that browses 50 messages, of which its connection takes only a few for now."""
     client = Wire(make_broker(bounds=Bounds(room_bytes=1000))).log_in()
     client.declare("q")
     for i in range(50):
@@ -166,6 +167,11 @@ def test_browsing_consumer_that_is_cancelled_or_whose_channel_closes_stops() -> 
     client.receive()
     client.connection.set_writable(False)
     client.send(1, "basic.consume", queue="q", consumer_tag="b", arguments=BROWSE)
+    return client
+
+
+def test_browsing_consumer_that_is_cancelled_or_whose_channel_closes_stops() -> None:
+    client = browsing_slowly()
     client.send(1, "basic.cancel", consumer_tag="b")
     client.connection.set_writable(True)
     got = client.receive()
@@ -181,14 +187,8 @@ def test_browsing_consumer_that_is_cancelled_or_whose_channel_closes_stops() -> 
 
 
 def test_deleted_queue_ends_a_browsing_consumer() -> None:
-    client = Wire(make_broker(bounds=Bounds(room_bytes=1000))).log_in()
+    client = browsing_slowly()
     other = Wire(client.broker).log_in()
-    client.declare("q")
-    for i in range(50):
-        client.publish("q", b"%03d" % i * 100)
-    client.receive()
-    client.connection.set_writable(False)
-    client.send(1, "basic.consume", queue="q", consumer_tag="b", arguments=BROWSE)
     other.call(1, "queue.delete", queue="q")
     client.connection.set_writable(True)
     got = client.receive()

@@ -308,6 +308,11 @@ class Run:
 
     def do(self, step: Step) -> None:
         """Execute one step. It is skipped if its object does not exist."""
+        self._do(step)
+        # The order in which locks of two channels run out at the same time is not defined.
+        self._do(("advance", 1))
+
+    def _do(self, step: Step) -> None:
         name, *details = step
         if name == "crash":
             self.crash(*details)
@@ -448,7 +453,7 @@ class Run:
         line = self.model.lines.get(name)
         if line is None or len(line.consumers.all) >= (3 if line.spec.single_active else 1):
             return
-        # With the tag of a cancelled consumer it would take over what that one holds, which the model does not know.
+        # A consumer with the tag of a cancelled one would take over what that one holds, which the model does not know.
         self.consumers += 1
         tag = f"{name} {self.consumers}"
         wire = self.wires["consumer"]

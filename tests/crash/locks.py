@@ -221,7 +221,7 @@ class HungConsumer(LedgerClient):
 
 def ledgers() -> list[LockLedger]:
     """Return a queue of each type for each action."""
-    # With a limit, which no message reaches, returned messages precede the others.
+    # Returned messages precede the others if there is a delivery limit, which no message reaches here.
     quorum = {"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", 1_000_000)}
     return [
         LockLedger(f"locks {action} {kind}", action, **arguments)

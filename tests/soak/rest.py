@@ -126,8 +126,8 @@ def handshake_ms(divisor: int) -> int:
 def remembered(bounds: Bounds) -> dict[str, int]:
     """Return the containers that retain entries on purpose, as patterns of names in the census, with their bounds."""
     return {
-        # Counters of the whole broker, one sample every second.
-        "History._numbers[[]]": 32 * 601,
+        # Counters of the broker and of its vhost, with 601 samples.
+        "History._numbers[[]]": 64 * 601,
         # Two spare segments and the open one; a message takes at least 41 bytes.
         "Living._*s[[]]": 3 * bounds.segment_bytes // 41,
         "Segment": 3,

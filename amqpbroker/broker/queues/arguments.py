@@ -160,6 +160,15 @@ timeout_action = choice(*ACTIONS)
 timeout_renew = choice(*RENEWALS)
 
 
+def _no_consume(field: Field, arguments: Table) -> Problem:
+    problem = boolean(field, arguments)
+    if problem is None and field.value:
+        for name in ("x-priority", "x-consumer-timeout", "x-consumer-timeout-action", "x-consumer-timeout-renew"):
+            if name in arguments:
+                return erlang_string(f"copies have no {name.removeprefix('x-')}: remove {name}")
+    return problem
+
+
 def _max_age(field: Field, _: Table) -> Problem:
     if field.kind != "S":
         return _unacceptable_type(field)
@@ -337,17 +346,7 @@ OTHER_KEYS: dict[str, PolicyKey] = {
     ),
 }
 
-
 #: The arguments of basic.consume, in the order in which RabbitMQ checks them.
-def _no_consume(field: Field, arguments: Table) -> Problem:
-    problem = boolean(field, arguments)
-    if problem is None and field.value:
-        for name in ("x-priority", "x-consumer-timeout", "x-consumer-timeout-action", "x-consumer-timeout-renew"):
-            if name in arguments:
-                return erlang_string(f"copies have no {name.removeprefix('x-')}: remove {name}")
-    return problem
-
-
 CONSUMER_ARGUMENTS: dict[str, Argument] = {
     row.name: row
     for row in (

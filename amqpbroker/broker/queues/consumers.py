@@ -75,6 +75,9 @@ class Consumers:
 
         Return whether another consumer became active.
         """
+        if consumer.paused:
+            # Outside the ring, its later settlements are reported here, too, even if no message is ready.
+            self.rest(consumer)
         if self.single_active and (self.takeover or consumer.paused or self.active is None):
             active = self.active
             self._elect()
@@ -117,9 +120,9 @@ class Consumers:
 
     def wake(self, consumer: Consumer) -> None:
         """Return a consumer to the ring, because it may be able to take a message again."""
-        if consumer.ringed or not consumer.registered or (self.single_active and consumer is not self.active):
+        if consumer.ringed or consumer.paused or not consumer.registered:
             return
-        if self.single_active and self._successor() is not consumer:
+        if self.single_active and (consumer is not self.active or self._successor() is not consumer):
             return
         consumer.ringed = True
         self._resting.pop(consumer, None)

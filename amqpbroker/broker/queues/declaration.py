@@ -23,7 +23,7 @@ from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import TYPE_NAMES, Table, longstr, text
 
 #: Start of the names of the arguments of a delayed retry, and those that it needs, with their values.
-RETRY: Final = "x-delayed-retry-"
+_RETRY: Final = "x-delayed-retry-"
 _RETRY_NEEDS: Final = {"type": ", ".join(TYPES[:-1]) + f" or {TYPES[-1]}", "min": "the delay in milliseconds"}
 
 #: Arguments of consumers that only extensions have, and that need acknowledgements.
@@ -142,11 +142,11 @@ def check_retry(name: str, vhost: str, arguments: Table, policy: Mapping[str, An
 
     A retry needs a type and a minimum, each from the arguments or from the policy, which is the definition in force.
     """
-    given = [each for each in arguments if each.startswith(RETRY)]
-    if not given or arguments.get(f"{RETRY}type") == longstr(DISABLED):
+    given = [each for each in arguments if each.startswith(_RETRY)]
+    if not given or arguments.get(f"{_RETRY}type") == longstr(DISABLED):
         return
     for part, expected in _RETRY_NEEDS.items():
-        argument = RETRY + part
+        argument = _RETRY + part
         if argument not in arguments and argument.removeprefix("x-") not in policy:
             problem = erlang_string(f"{argument} is missing, and no policy sets it: {expected}")
             raise errors.invalid_queue_argument(given[0], name, vhost, problem)

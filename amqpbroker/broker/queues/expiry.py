@@ -42,10 +42,8 @@ class Expiry:
         self.count: int = 0
         self.is_behind: bool = False
         self._most: int = most
-        #: Offers the ready messages to the consumers again.
+        #: Offers the ready messages to the consumers again, if these have got none since expired ones waited.
         self._resume: Callable[[], None] | None = None
-        #: Consumers have got no messages since expired ones waited.
-        self._is_paused: bool = False
         self._clock = clock
         self._ready: ReadyLine = ready
         self._consumers = consumers
@@ -55,7 +53,7 @@ class Expiry:
         self._timer: Timer | None = None
 
     def resume_by(self, resume: Callable[[], None]) -> None:
-        """Call `resume()` when no expired message waits anymore, after `is_behind` was set."""
+        """Call `resume()` once, when no expired message waits any more."""
         self._resume = resume
 
     def apply(self, settings: QueueSettings) -> None:
@@ -179,7 +177,7 @@ class Expiry:
         some_wait = self.count > 0 and deadlines.reach(limit)
         if some_wait:
             # Before the dead letters are sent: if they return to this queue, it must not expire as many again.
-            self.is_behind = self._is_paused = True
+            self.is_behind = True
         self._ledger.dead_letter(expired, EXPIRED)
         return not some_wait
 
@@ -212,10 +210,10 @@ class Expiry:
     def _on_timer(self) -> None:
         self._timer = None
         self._go_on()
-        if self._is_paused and not self.is_behind:
-            self._is_paused = False
-            if self._resume is not None:
-                self._resume()
+        resume = self._resume
+        if resume is not None and not self.is_behind:
+            self._resume = None
+            resume()
 
     def _go_on(self) -> None:
         """Begin an iteration: remove expired messages, and tell the consumers if these were the last ones."""

@@ -17,14 +17,22 @@ if TYPE_CHECKING:
 def merge(line: deque[Entry], entries: list[Entry]) -> None:
     """Insert entries into a line that is sorted by sequence, each at its old place.
 
-    Requeued entries were near the head, so only the part up to the newest of them is rebuilt.
+    Only the part between them and the nearer end is rebuilt: messages that consumers return were near the head, and
+    messages whose delay is over often belong to the end.
     """
     entries = sorted(entries, key=lambda entry: entry.sequence)
-    if not line or line[0].sequence > entries[-1].sequence:
+    first, last = entries[0].sequence, entries[-1].sequence
+    if not line or line[0].sequence > last:
         line.extendleft(reversed(entries))
         return
-    last = entries[-1].sequence
-    front = list(entries)
+    if line[-1].sequence - first < last - line[0].sequence:
+        back = entries
+        while line and line[-1].sequence > first:
+            back.append(line.pop())
+        back.sort(key=lambda entry: entry.sequence)
+        line.extend(back)
+        return
+    front = entries
     while line and line[0].sequence < last:
         front.append(line.popleft())
     front.sort(key=lambda entry: entry.sequence)

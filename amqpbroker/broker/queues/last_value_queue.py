@@ -310,7 +310,8 @@ class LastValueQueue(LocalQueue):
         self.values.add_ready(key, sequence, level)
 
     def recovered(self) -> None:
-        stale, self._stale = self._stale, []
+        # In the order of their arrival, not in that of the newer ones.
+        stale, self._stale = sorted(self._stale), []
         for sequence, level in stale:
             entry = self.ready.remove(sequence, level)
             if entry is not None:

@@ -50,7 +50,6 @@ class Offering:
         self._expiry: Expiry = expiry
         self._outstanding: Outstanding = outstanding
         self._ledger: Ledger = ledger
-        expiry.resume_by(self._resume)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -88,6 +87,7 @@ class Offering:
             entry = self.pop()
             if entry.deadline_ms and self._expiry.is_due(entry):
                 if not self._expiry.expired(entry):
+                    self._expiry.resume_by(self._resume)
                     return None
                 continue
             return entry
@@ -203,15 +203,22 @@ class Offering:
         Expired messages are removed before a consumer is chosen, so they do not advance the round robin
         (rabbit_amqqueue_process:fetch).
         """
-        if not self._expiry.expire():
+        if not self._may_deliver():
             return
         while self.ready.count and self.ready.load_head():
             consumer = self.consumers.next()
             if consumer is None:
                 break
             self.deliver(consumer, self.pop())
-            if self._expiry.count and not self._expiry.expire():
+            if self._expiry.count and not self._may_deliver():
                 break
+
+    def _may_deliver(self) -> bool:
+        """Remove expired messages. Return whether the next one may be delivered; if not, `_resume` is called later."""
+        if self._expiry.expire():
+            return True
+        self._expiry.resume_by(self._resume)
+        return False
 
     def _resume(self) -> None:
         """Offer the ready messages to all consumers, which got none while expired messages waited."""
@@ -241,7 +248,7 @@ class RoundOffering(Offering):
         if len(self.consumers.all) <= 1:
             super().drain()
             return
-        may_deliver = self._expiry.expire()
+        may_deliver = self._may_deliver()
         while may_deliver and self.ready.count:
             dealt: dict[Consumer, list[Entry]] = {}
             count = size = 0
@@ -255,7 +262,7 @@ class RoundOffering(Offering):
                 self._outstanding.reserve(consumer)
                 dealt.setdefault(consumer, []).append(entry)
                 if self._expiry.count:
-                    may_deliver = self._expiry.expire()
+                    may_deliver = self._may_deliver()
                     if not may_deliver:
                         break
             if not dealt:

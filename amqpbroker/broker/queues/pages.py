@@ -47,11 +47,6 @@ class Page:
         return not self.positions and not self.entries
 
     @property
-    def count(self) -> int:
-        """The number of its copies."""
-        return len(self.positions) or len(self.entries)
-
-    @property
     def first(self) -> int:
         """The queue position of its first copy."""
         return self.sequences[0] if self.positions else self.entries[0].sequence
@@ -116,7 +111,7 @@ class Page:
         """Return the index of the first copy with a higher sequence; the number of copies if there is none."""
         if self.positions:
             return bisect_right(self.sequences, sequence)
-        return bisect_right(self.entries, sequence, key=_sequence)
+        return find_place(self.entries, sequence + 1)
 
     def replace(self, index: int, entry: Entry) -> None:
         """Put an entry in the place of the copy at `index`, which has the same sequence. No entry may be spilled."""
@@ -155,7 +150,7 @@ class Page:
 
     def split(self) -> "Page":
         """Move the second half of the copies to a new page, and return it. No entry may be spilled."""
-        half = self.count // 2
+        half = len(self) // 2
         if not self.positions:
             later = Page(self.entries[half:])
             del self.entries[half:]
@@ -199,10 +194,6 @@ class Page:
             # There are no expiry times if no copy expires.
             return [each for each in zip(self.deadlines_ms, self.sequences, strict=False) if each[0]]
         return [(entry.deadline_ms, entry.sequence) for entry in self.entries if entry.deadline_ms]
-
-
-def _sequence(entry: Entry) -> int:
-    return entry.sequence
 
 
 def expiry_times(deadlines_ms: Sequence[int]) -> "array[int]":

@@ -151,7 +151,7 @@ class QueuePages(Pager):
             self._free(page)
             page.restore(others)
         page.insert(entry)
-        parts = [page, page.split()] if page.count > 2 * self.page_count else [page]
+        parts = [page, page.split()] if len(page) > 2 * self.page_count else [page]
         for part in parts:
             if (part.positions or part is not page) and not self.let_go(part):
                 self._store.when_safe(partial(self.let_go, part))

@@ -179,6 +179,18 @@ def test_paused_active_consumer_is_succeeded_by_the_one_of_highest_priority(take
     assert turns(ring, 1) == ["high"]
 
 
+@pytest.mark.parametrize("takeover", [False, True])
+def test_active_consumer_that_pauses_is_out_of_the_ring_until_it_is_succeeded(takeover: bool) -> None:
+    a, b = subscriber("a"), subscriber("b")
+    ring = consumers(a, b, single_active=True, takeover=takeover)
+    assert turns(ring, 2) == ["a", "a"]
+    a.pause()
+    assert not settle(ring, a)
+    assert not a.ringed, "otherwise its last acknowledgement is not noticed while no message is ready"
+    assert settle(ring, a)
+    assert turns(ring, 1) == ["b"]
+
+
 def test_quorum_new_consumer_of_higher_priority_replaces_an_idle_active_one() -> None:
     a, high = subscriber("a"), subscriber("high", priority=5)
     ring = consumers(a, high, single_active=True, takeover=True)

@@ -32,3 +32,14 @@ def test_fifo_requeue_at_random_keeps_the_order():
         assert [e.sequence for e in line.line] == sorted(e.sequence for e in line.line)
     line.requeue(out) if out else None
     assert drain(line) == list(range(200))
+
+
+def test_fifo_requeue_near_the_end_keeps_the_order():
+    line = FifoLine()
+    for i in range(100):
+        line.push(entry(i))
+    for taken in ([99], [90, 97, 93], [95, 2], list(range(60, 100, 3))):
+        out = [line.remove(sequence) for sequence in taken]
+        assert [e.sequence for e in line.line] == [i for i in range(100) if i not in taken]
+        line.requeue(out)
+        assert [e.sequence for e in line.line] == list(range(100))

@@ -505,6 +505,21 @@ def test_superseded_message_that_was_delivered_is_dropped_after_a_crash(kind: di
     assert queue_of(third).replaced == 0
 
 
+@STORED_KINDS
+def test_superseded_messages_are_dead_lettered_in_their_order_after_a_crash(kind: dict[str, Any]) -> None:
+    letters = {"dead_letter_exchange": "", "dead_letter_routing_key": "dead", "last_value_dead_letter": True}
+    node = Node(q=arguments(**kind, **letters), dead={})
+    queue = queue_of(node)
+    send(queue, "a1", "b1")
+    get(queue)
+    get(queue)
+    send(queue, "b2", "a2")
+    sync(node)
+    again = node.crash()
+    assert sorted(texts(queue_of(again))) == ["a2", "b2"]
+    assert bodies(again, "dead") == ["a1", "b1"]
+
+
 @pytest.mark.parametrize("position", ["old", "tail"])
 def test_crash_between_two_batches_loses_no_key(position: str) -> None:
     """Replacements of one iteration are spread over several batches, each of which may be the last."""

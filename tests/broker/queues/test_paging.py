@@ -344,7 +344,7 @@ def test_due_message_takes_its_place_in_a_long_line_without_reading_the_messages
     assert node.log.loaded <= delayed
     if persistent:
         assert node.in_memory <= 24
-    assert max(page.count for page in node.queue.ready._pages) <= 8
+    assert max(len(page) for page in node.queue.ready._pages) <= 8
     assert [entry.message.body for entry in node.take(400)] == texts(400)
 
 

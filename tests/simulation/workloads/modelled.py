@@ -344,7 +344,7 @@ class ModelledClient(Client):
         if self._model.lines[queue].consumers.all:
             return None
         self._ask("basic.qos", prefetch_count=prefetch)
-        # With the tag of a cancelled consumer it would take over what that one holds, which the model does not know.
+        # A consumer with the tag of a cancelled one would take over what that one holds, which the model does not know.
         self._consumers += 1
         tag = self._tags[queue] = f"{queue} {self._consumers}"
         self._ask("basic.consume", queue=queue, consumer_tag=tag)
