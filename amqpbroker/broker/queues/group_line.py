@@ -25,8 +25,6 @@ class GroupLine(ReadyLine):
 
     `groups` has the order of the messages. The messages themselves are in a line that removes them at any position;
     messages that were delivered before, or read ahead, are beside it.
-
-    count: number of messages that can be delivered now. size: bytes of all bodies.
     """
 
     def __init__(self, groups: Groups, versions: GroupVersions | None = None) -> None:
@@ -38,13 +36,11 @@ class GroupLine(ReadyLine):
         self._beside: dict[int, Entry] = {}
 
     def _update(self) -> None:
-        """Update the count after a change of the groups."""
+        """Update the counts after a change of the groups."""
         groups = self.groups
-        self.count = self.waiting - len(groups.parked) if groups.options.fair else groups.offered
-
-    @property
-    def waiting(self) -> int:
-        return self._line.count + len(self._beside)
+        waiting = self._line.count + len(self._beside)
+        self.count = waiting - len(groups.parked) if groups.options.fair else groups.offered
+        self.blocked = waiting - self.count
 
     def push(self, entry: Entry) -> None:
         self._line.push(entry)

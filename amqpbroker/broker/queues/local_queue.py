@@ -133,7 +133,8 @@ class LocalQueue(Queue):
 
     @property
     def ready_count(self) -> int:
-        return self.ready.waiting
+        ready = self.ready
+        return ready.count + ready.blocked
 
     @property
     def unacked_count(self) -> int:
