@@ -569,8 +569,16 @@ class Run:
         self.model.declare(self.specs[name])
 
     def advance(self, ms: int) -> None:
-        self.node.clock.advance(ms)
-        self.model.advance(ms)
+        """Advance both clocks. Two events whose order is not defined do not happen: the broker ends before them."""
+        end_ms = self.model.now_ms + ms
+        while (left_ms := end_ms - self.model.now_ms) > 0:
+            if self.model.ties(self.model.now_ms + 1):
+                self.history.append(self.model.state())
+                self.crash("kill", left_ms)
+                continue
+            step_ms = 1 if self.model.may_tie() else left_ms
+            self.node.clock.advance(step_ms)
+            self.model.advance(step_ms)
 
     def disk(self, batches: int) -> None:
         for _ in range(batches):

@@ -143,6 +143,18 @@ class Model:
             self._settle_down()
         self.now_ms = end_ms
 
+    def may_tie(self) -> bool:
+        """Return whether a lock may run out at the time at which a delayed copy of its queue is due."""
+        return any(line.spec.lock and line.spec.retry and (line.held or line.delayed) for line in self.lines.values())
+
+    def ties(self, now_ms: int) -> bool:
+        """Return whether one does at a time: their order is not defined, and may decide what a queue drops."""
+        return any(
+            any(copy.due_ms == now_ms for copy in line.delayed)
+            and any(delivery.due_ms == now_ms for delivery in line.held.values())
+            for line in self.lines.values()
+        )
+
     def take_delivered(self) -> list[Delivery]:
         """Return the deliveries to consumers since the last call."""
         delivered, self._delivered = self._delivered, []
