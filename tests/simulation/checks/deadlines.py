@@ -17,13 +17,18 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         if head is not None and head.deadline_ms and not _fires(queue.expiry._timer, head.deadline_ms):
             yield f"the head of {queue.name} expires at {head.deadline_ms}, and no timer waits for it"
         delayed = queue.offering.delayed
-        if delayed is not None and delayed.count and (delayed._timer is None or delayed._timer.callback is None):
+        # Messages that could not be read wait for another timer.
+        waits_to_read = queue._rereading is not None and queue._rereading._timer is not None
+        if delayed is not None and delayed.count and not waits_to_read and not _is_set(delayed._timer):
             yield f"{queue.name} has {delayed.count} delayed messages, and no timer waits for them"
     for exchange, held in delayed_exchanges(process):
-        # Messages that could not be read wait for another timer.
-        if held.count > len(held._unread) and (held._timer is None or held._timer.callback is None):
+        if held.count > len(held._unread) and not _is_set(held._timer):
             yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
 
 
 def _fires(timer: Timer | None, by_ms: int) -> bool:
     return timer is not None and timer.callback is not None and timer.due_ms <= by_ms
+
+
+def _is_set(timer: Timer | None) -> bool:
+    return timer is not None and timer.callback is not None

@@ -130,7 +130,9 @@ class Routing(Workload):
                 binding.pattern = chance.choice(PATTERNS)
             else:
                 binding.pattern = chance.choice(KEYS)
-            bindings.setdefault((source, destination, binding.pattern, str(binding.arguments)), binding)
+            # As to RabbitMQ, the order of the arguments does not distinguish bindings.
+            arguments = sorted(binding.arguments.items())
+            bindings.setdefault((source, destination, binding.pattern, str(arguments)), binding)
         return list(bindings.values())
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
