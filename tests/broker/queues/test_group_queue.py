@@ -444,6 +444,20 @@ def test_message_expires_at_the_head(vhost: Vhost, kind: dict[str, Any]) -> None
 
 
 @STORED_KINDS
+def test_next_messages_of_an_expired_one_expire_before_a_delivery(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", expiration_ms=10)
+    send(queue, "b1")
+    send(queue, "a3", expiration_ms=10)
+    clock_of(vhost).advance(20)
+    worker.requeue_text("a1")
+    assert worker.texts() == ["a1", "b1"]
+    assert reasons(grave) == [(b"a1", "expired"), (b"a2", "expired"), (b"a3", "expired")]
+
+
+@STORED_KINDS
 def test_message_expires_anywhere_with_that_mode(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, message_ttl_mode="any", **kind)
     worker = work(queue)
