@@ -391,6 +391,16 @@ def test_group_goes_to_another_consumer_when_its_messages_are_settled(vhost: Vho
     assert second.texts() == ["a3"]
 
 
+@KINDS
+def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_prefetch=2, delayed_retry_type="all", delayed_retry_min=1000, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.requeue_text("a2")
+    clock_of(vhost).advance(1000)
+    assert worker.texts() == ["a1", "a2", "a2"]
+
+
 # --- delays, limits, expiry -------------------------------------------------------------------------------------------
 
 
@@ -551,6 +561,16 @@ def test_messages_in_work_when_their_group_is_parked_return_to_their_places(vhos
     assert (waiting(queue), states(queue)) == (["a1", "a3", "a4"], {"a": "parked"})
     queue.redrive_group(group(queue, "a"))
     assert worker.texts()[3:] == ["a1", "a3", "a4"]
+
+
+@STORED_KINDS
+def test_consumer_of_a_parked_group_gets_more_after_a_redrive(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", group_prefetch=2, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject_text("a1")
+    queue.redrive_group(group(queue, "a"))
+    assert worker.texts() == ["a1", "a2", "a1"]
 
 
 @pytest.mark.parametrize("mode", ["head", "any"])
