@@ -573,6 +573,20 @@ def test_consumer_of_a_parked_group_gets_more_after_a_redrive(vhost: Vhost, kind
     assert worker.texts() == ["a1", "a2", "a1"]
 
 
+@STORED_KINDS
+def test_messages_with_a_ttl_stay_when_the_first_one_is_discarded(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", message_ttl=1000, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "b1")
+    worker.limit = 0
+    worker.reject_text("a1")
+    assert queue.discard_first(group(queue, "a")) == 1
+    assert waiting(queue) == ["a2", "b1"]
+    worker.limit = 2
+    queue.offering.offer_all([worker])
+    assert worker.texts() == ["a1", "a2", "b1"]
+
+
 @pytest.mark.parametrize("mode", ["head", "any"])
 @STORED_KINDS
 def test_time_of_a_parked_group_stands_still(vhost: Vhost, kind: dict[str, Any], mode: str) -> None:
