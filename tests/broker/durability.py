@@ -1,40 +1,42 @@
 """A broker and its model, compared through operations and crashes that a seed chooses.
 
 A run is a list of steps: plain tuples that stay valid if others are removed, so that a failing run can be shortened.
-`python -m tests.broker.durability --seconds 600` tries new runs for that time.
+See durability_seeds.py for runs from seeds.
 """
 
-import argparse
 import itertools
-import logging
 import random
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
+from amqpbroker.broker.queues.group import CLOSED, PARKED
+from amqpbroker.broker.queues.group_letters import letter_queues
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, longstr, text
-from tests.broker.durability_steps import FANOUT, KEY, Step, arguments, specs, steps, varied
+from tests.broker.durability_steps import FANOUT, KEY, VERSION, Step, arguments, specs, varied
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles, PowerCut
 from tests.harness import Received, Wire
 from tests.model.copies import Copy
 from tests.model.crashes import allowed
 from tests.model.deliveries import Delivery
+from tests.model.groups import GroupedLine
+from tests.model.line import Line
 from tests.model.model import Model, State, Stored
 
 DIRECTORY = Path("/journal")
 START_MS = 1_700_000_000_000
+STATES = {PARKED: "parked", CLOSED: "closed"}
 CLIENTS = ("publisher", "transaction", "consumer", "admin")
 
 
@@ -101,6 +103,26 @@ def ids_of(queue: LocalQueue, now_ms: int) -> list[tuple[str, int]]:
     assert ids is not None
     taken = [each for each in ids._ids.values() if not each.expires_ms or each.expires_ms > now_ms]
     return sorted((each.key[1:].decode(), each.expires_ms) for each in taken)
+
+
+def groups_of(queue: LocalQueue, now_ms: int) -> list[tuple[str, str, int]]:
+    """Return the stopped groups of a queue, each with its state and since when, and the versions with their expiry."""
+    if not isinstance(queue, GroupQueue):
+        return []
+    notes = [group.note for group in queue.line.groups.stopped()]
+    found = [(note.key[2:].decode(), STATES[note.key[0]], note.expires_ms) for note in notes if note is not None]
+    if queue.line.versions is not None:
+        acked = queue.line.versions._acked.items()
+        found += [(key[1:].decode(), str(number), note.expires_ms) for key, (number, note) in acked]
+    return sorted(each for each in found if each[1] in STATES.values() or each[2] > now_ms)
+
+
+def stopped_of(line: Line, now_ms: int) -> list[tuple[str, str, int]]:
+    """Return the same of the model."""
+    if not isinstance(line, GroupedLine):
+        return []
+    found = [(each.key, "closed" if each.is_closed else "parked", each.since_ms) for each in line.stopped.values()]
+    return sorted([*found, *((each.key, str(each.number), each.expires_ms) for each in line.live_versions(now_ms))])
 
 
 def all_of(wire: Wire, queue: LocalQueue) -> Iterator[Received]:
@@ -268,7 +290,9 @@ class Run:
             )
             found.append((name, ("hidden", getattr(line, "turn", 0), tuple(ready), tuple(late), delayed)))
             found += [(name, ("id", *taken)) for taken in ids_of(queue, node.clock.wall_ms())]
+            found += [(name, ("group", *each)) for each in groups_of(queue, node.clock.wall_ms())]
             found += [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
+            found += [(name, ("stays", entry.message.body)) for entry in queue.ready]
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -283,25 +307,27 @@ class Run:
             found.append((name, ("hidden", line.turn, tuple(ready), tuple(late), delayed)))
             taken = sorted((taken.key, taken.expires_ms) for taken in line.ids.live(model.now_ms))
             found += [(name, ("id", *each)) for each in taken]
+            found += [(name, ("group", *each)) for each in stopped_of(line, model.now_ms)]
             while (copy := model.get(name, no_ack=True)) is not None:
                 found.append((name, wanted(copy, line.spec.counts_returns)))
+            found += [(name, ("stays", copy.body)) for copy in line.waiting()]
         return found
 
     def _explain(self, found: list[tuple[str, tuple[Any, ...]]], states: list[State], when: str) -> NoReturn:
         lines = [f"{when}: what is found is none of {len(states)} allowed states. Found, and the two nearest:"]
         lines += [f"  {name}: {shown(message)}" for name, message in found]
         nearest = []
-        for state in states:
-            expected = self.expected(state)
+        for expected in map(self.expected, states):
             missing = [item for item in expected if item not in found]
             more = [item for item in found if item not in expected]
-            nearest.append((len(missing) + len(more), missing, more))
-        for _, missing, more in sorted(nearest, key=lambda item: item[0])[:2]:
+            nearest.append((len(missing) + len(more), missing, more, expected))
+        for _, missing, more, expected in sorted(nearest, key=lambda item: item[0])[:2]:
             lines.append("or")
             lines += [f"  is missing {name}: {shown(message)}" for name, message in missing]
             lines += [f"  is too much {name}: {shown(message)}" for name, message in more]
             if not missing and not more:
-                lines.append("  the order differs")
+                first = next(i for i, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other)
+                lines.append(f"  the order differs, from {expected[first][0]}: {shown(expected[first][1])}")
         raise AssertionError("\n".join(lines))
 
     # --- steps --------------------------------------------------------------------------------------------------------
@@ -345,16 +371,19 @@ class Run:
         self.crash("kill", 0)
 
     def _copy(
-        self, persistent: bool, priority: int, expiration_ms: int, size: int, key: str
+        self, persistent: bool, priority: int, expiration_ms: int, size: int, key: str, version: int
     ) -> tuple[Copy, dict[str, Any]]:
         self.messages += 1
         body = b"%d " % next(self.bodies)
         properties: dict[str, Any] = {"delivery_mode": 2 if persistent else 1, "priority": priority}
         if expiration_ms >= 0:
             properties["expiration"] = str(expiration_ms)
-        if key:
-            properties["headers"] = {KEY: longstr(key)}
-        return Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key), properties
+        headers = {KEY: longstr(key)} if key else {}
+        if version:
+            headers[VERSION] = Field("I", version)
+        if headers:
+            properties["headers"] = headers
+        return Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key, version=version), properties
 
     def publish(self, target: str, *message: Any) -> None:
         copy, properties = self._copy(*message)
@@ -376,6 +405,7 @@ class Run:
         expiration_ms: int,
         size: int,
         key: str,
+        version: int,
         settled: int,
         how: str,
         commit: bool,
@@ -386,7 +416,7 @@ class Run:
         wire, held = self.wires["transaction"], self.held["transaction"]
         copies = []
         for target in targets:
-            copy, properties = self._copy(persistent, priority, expiration_ms, size, key)
+            copy, properties = self._copy(persistent, priority, expiration_ms, size, key, version)
             copies.append((copy, FANOUT if target == "*" else [target]))
             exchange, routing_key = ("fan", "") if target == "*" else ("", target)
             wire.publish(routing_key, copy.body, exchange=exchange, **properties)
@@ -554,6 +584,24 @@ class Run:
     def _take_back(self, who: str, tag: int) -> None:
         self.late[who][tag] = self.held[who].pop(tag)
 
+    def resume(self, number: int, discards: bool) -> None:
+        """Redrive a stopped group, or discard its first message."""
+        lines = [line for line in self.model.lines.values() if isinstance(line, GroupedLine)]
+        stopped = sorted((line.spec.name, key) for line in lines for key in line.stopped)
+        if not stopped:
+            return
+        name, key = stopped[number % len(stopped)]
+        vhost = self.node.broker.vhost("/")
+        queue = vhost.queues[name]
+        assert isinstance(queue, GroupQueue)
+        self.node.clock.now_ms()  # begins an event loop iteration
+        group = queue.line.groups.get(b"S" + key.encode())
+        assert group is not None, f"group {key} of {name} is not stopped"
+        found = letter_queues(queue, vhost.exchanges[""], vhost.queues)
+        count = queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
+        expected = self.model.resume(name, key, discards)
+        assert count == expected, f"{count} messages of group {key} of {name} instead of {expected}"
+
     def purge(self, name: str) -> None:
         if name in self.model.lines:
             got = self.wires["admin"].call(1, "queue.purge", queue=name)
@@ -676,6 +724,10 @@ class Run:
 def shown(message: tuple[Any, ...]) -> str:
     if message[0] == "id":
         return f"id {message[1]} until {message[2]}"
+    if message[0] == "group":
+        return f"group {message[1]}: {message[2]}, {message[3]}"
+    if message[0] == "stays":
+        return f"undelivered {message[1].partition(b' ')[0].decode()}"
     if message[0] == "hidden":
         _, turn, ready, late, delayed = message
         deadlines = [(ms if ms >= 0 else None, count) for ms, count in ready]
@@ -687,86 +739,3 @@ def shown(message: tuple[Any, ...]) -> str:
     facts += [f"{queue} {reason} {times}" for queue, reason, times in deaths]
     kind = "persistent" if persistent else "transient"
     return ", ".join([f"message {body.partition(b' ')[0].decode()} ({kind})", *filter(None, facts)])
-
-
-# --- seeds ------------------------------------------------------------------------------------------------------------
-
-
-def execute(seed: int, script: list[Step]) -> Run:
-    run = Run(seed)
-    for step in script:
-        run.do(step)
-    run.end()
-    return run
-
-
-def script(seed: int, count: int) -> list[Step]:
-    return steps(random.Random(f"steps {seed}"), count)
-
-
-def failure(seed: int, trial: list[Step]) -> str:
-    """Return the error of a run, or nothing."""
-    try:
-        execute(seed, trial)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def shortened(seed: int, failing: list[Step], seconds: float = 30.0) -> list[Step]:
-    """Return a shorter script that fails in about the same way."""
-    way = failure(seed, failing)[:25]
-    until = time.monotonic() + seconds
-    size = len(failing) // 2
-    while size and time.monotonic() < until:
-        start = 0
-        while start < len(failing) and time.monotonic() < until:
-            trial = failing[:start] + failing[start + size :]
-            if failure(seed, trial).startswith(way):
-                failing = trial
-            else:
-                start += size
-        size = size // 2 if size > 1 else 0
-    return failing
-
-
-def report(seed: int, failing: list[Step]) -> str:
-    short = shortened(seed, failing)
-    lines = [failure(seed, short), "", f"execute({seed}, ["]
-    return "\n".join([*lines, *(f"    {step}," for step in short), "])"])
-
-
-def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
-    """Make queues page out after a few messages, and read pages back in parts."""
-    set_attribute(Node, "config", Config(bounds=Bounds(page_count=3, read_count=2)))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="the first seed")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--small-pages", action="store_true", help="make queues page out after a few messages")
-    options = parser.parse_args()
-    logging.disable()
-    if options.small_pages:
-        small_pages(setattr)
-    until = time.monotonic() + options.seconds
-    runs = crashes = messages = wrong = 0
-    for seed in itertools.count(options.seed):
-        if time.monotonic() > until or wrong >= 5:
-            break
-        trial = script(seed, options.steps)
-        try:
-            run = execute(seed, trial)
-        except Exception:
-            wrong += 1
-            print(f"seed {seed}:", report(seed, trial), flush=True)
-            continue
-        runs, crashes, messages = runs + 1, crashes + run.crashes, messages + run.messages
-    print(f"seeds from {options.seed}: {runs} runs, {crashes} crashes, {messages} messages, {wrong} wrong", flush=True)
-    raise SystemExit(wrong > 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -10,7 +10,7 @@ class Copy(NamedTuple):
 
     is_normal: it was returned to a quorum queue without a delivery limit, which ignores its priority until a restart.
     due_ms: end of its last delay, 0 if it was never delayed. A stored copy keeps it after its delay. key: the header
-    that queues recognise duplicates and earlier values by, "" for none.
+    that queues recognise duplicates, earlier values and groups by, "" for none. version: 0 for none.
     """
 
     body: bytes
@@ -26,13 +26,18 @@ class Copy(NamedTuple):
     is_normal: bool = False
     due_ms: int = 0
     key: str = ""
+    version: int = 0
 
     def died(self, queue: str, reason: str) -> "Copy":
         times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
         others = tuple(death for death in self.deaths if death[:2] != (queue, reason))
         deaths = ((queue, reason, times + 1), *others)
+        return self.revived()._replace(deaths=deaths, first=self.first or (queue, reason))
+
+    def revived(self) -> "Copy":
+        """Return the message as it enters another queue, or this one again, without an expiration of its own."""
         return Copy(
-            self.body, self.persistent, self.priority, NONE, deaths, self.first or (queue, reason), key=self.key
+            self.body, self.persistent, self.priority, NONE, self.deaths, self.first, key=self.key, version=self.version
         )
 
     def is_high(self) -> bool:

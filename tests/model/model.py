@@ -6,12 +6,13 @@ There are no exchanges: a publish names the queues.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tests.model.consumers import Consumer
 from tests.model.copies import Copy
 from tests.model.deliveries import CONSUMER, Delivery, by_consumer, first_due_ms, run_out
 from tests.model.expiry import first_deadline_ms, pop_before, pop_expired
+from tests.model.groups import GroupedLine
 from tests.model.ids import Taken
 from tests.model.last_value import admitted, is_superseded, put_in_place, replaced, stale, takes_place
 from tests.model.letters import Letters
@@ -19,11 +20,22 @@ from tests.model.line import Line
 from tests.model.spec import Spec
 
 
+def line_of(spec: Spec, number: int) -> Line:
+    """Return a new queue."""
+    return Line(spec, number) if spec.groups is None else GroupedLine(spec, number)
+
+
+def letters_of(line: Line, queue: str, key: str) -> list[Copy]:
+    """Return the ready dead letters of a group of a queue, in the order in which they would leave."""
+    return [copy for copy in line.in_order() if copy.deaths and copy.deaths[0][0] == queue and copy.key == key]
+
+
 class Stored(NamedTuple):
     """Contents of a queue on the disk."""
 
     copies: list[Copy]
     ids: tuple[Taken, ...]
+    groups: tuple[Any, ...] = ()
 
 
 #: Existing queues, and number -> what is stored of each.
@@ -47,7 +59,7 @@ class Model:
     def declare(self, spec: Spec) -> None:
         if spec.name not in self.lines:
             self.numbers += 1
-            self.lines[spec.name] = Line(spec, self.numbers)
+            self.lines[spec.name] = line_of(spec, self.numbers)
 
     def publish(self, copy: Copy, queues: Iterable[str]) -> None:
         self._route(copy, queues)
@@ -64,7 +76,7 @@ class Model:
         if copy is not None and not no_ack:
             self._hold(line, copy, channel, "")
         elif copy is not None:
-            line.ids.left(copy.sequence)
+            line.acked(copy, self.now_ms)
         if no_ack or not line.spec.quorum:
             self._settle_down()
         return copy
@@ -189,6 +201,9 @@ class Model:
                 line.remove(old)
             line.sequence += 1
             copy = copy._replace(sequence=line.sequence)
+            if line.spec.groups is not None:
+                self._enter_group(line, copy)
+                return
             line.ids.entered(copy)
             consumer = None if old is not None or len(line) else line.consumers.taker()
             if consumer is not None:
@@ -204,6 +219,14 @@ class Model:
             self._expire(line)
         line.ids.accepted(copy, self.now_ms)
 
+    def _enter_group(self, line: Line, copy: Copy) -> None:
+        """Add a copy to a queue with groups, where it may be deliverable although others wait."""
+        line.ready.append(copy)
+        self._drain(line)
+        self._trim(line)
+        if copy.deadline_ms:
+            self._expire(line)
+
     # --- delivering ---------------------------------------------------------------------------------------------------
 
     def _deliver(self, line: Line, consumer: Consumer, copy: Copy) -> None:
@@ -217,14 +240,29 @@ class Model:
         return delivery
 
     def _drain(self, line: Line) -> None:
-        self._expire(line)
-        while len(line) and (consumer := line.consumers.taker()) is not None:
-            self._deliver(line, consumer, line.pop())
+        self._letters.leave(line, line.pop_following(), "group")
+        while (delivery := self._next_delivery(line)) is not None:
+            consumer, copy = delivery
+            if copy.is_overdue(self.now_ms):
+                self._letters.leave(line, [copy], "expired")
+            elif line.is_outdated(copy, self.now_ms):
+                self._letters.leave(line, [copy], "superseded")
+            else:
+                self._deliver(line, consumer, copy)
+
+    def _next_delivery(self, line: Line) -> tuple[Consumer, Copy] | None:
+        delivery = line.fed_delivery()
+        if delivery is None:
             self._expire(line)
+            delivery = line.next_delivery()
+        return delivery
 
     def _take(self, line: Line) -> Copy | None:
-        while len(line):
+        while line.first() is not None:
             copy = line.pop()
+            if line.is_outdated(copy, self.now_ms):
+                self._letters.leave(line, [copy], "superseded")
+                continue
             if not copy.is_overdue(self.now_ms):
                 return copy
             if line.spec.expires_anywhere:
@@ -245,11 +283,11 @@ class Model:
             copies = self._released(line, group)
             if how == "ack":
                 for copy in copies:
-                    line.ids.left(copy.sequence)
+                    line.acked(copy, self.now_ms)
                 self._drain(line)
             elif how == "reject":
                 with self._letters.waiting():
-                    self._letters.leave(line, line.ranked(copies), "rejected")
+                    self._fail(line, copies, "rejected")
                     self._drain(line)
             else:
                 self._requeue(line, copies, how == "fail")
@@ -312,7 +350,7 @@ class Model:
         before other dead copies.
         """
         letters = self._letters
-        if line.spec.quorum:
+        if line.spec.quorum and line.spec.groups is None:
             with letters.waiting():
                 letters.leave(line, exhausted, "delivery_limit")
                 self._drain(line)
@@ -321,7 +359,7 @@ class Model:
                 letters.postpone(before)
         elif exhausted:
             with letters.waiting():
-                letters.leave(line, line.ranked(exhausted), "delivery_limit")
+                self._fail(line, exhausted, "delivery_limit")
                 self._trim(line)
                 self._drain(line)
         else:
@@ -362,18 +400,66 @@ class Model:
         line.consumers.elect()
         self._drain(line)
 
+    # --- stopped groups -----------------------------------------------------------------------------------------------
+
+    def resume(self, name: str, key: str, discards: bool) -> int:
+        """Redrive a stopped group, or discard its first message before. Return the number of its messages."""
+        line = self.lines[name]
+        assert isinstance(line, GroupedLine)
+        with self._letters.waiting():
+            if line.stopped[key].is_closed:
+                count = self._reopen(line, key, discards)
+            else:
+                first = next(iter(line.of_group(key)), None)
+                if discards and first is not None:
+                    self._discard(line, [first])
+                count = len(line.of_group(key))
+                line.unpark(key, first, self.now_ms)
+            self._drain(line)
+        self._settle_down()
+        return count
+
+    def _reopen(self, line: GroupedLine, key: str, discards: bool) -> int:
+        """Put the dead letters of a closed group before everything that waits in the queue."""
+        source = self.lines.get(line.spec.letters)
+        found = [] if source is None else letters_of(source, line.spec.name, key)
+        if source is not None and discards:
+            self._discard(source, found[:1])
+            found = found[1:]
+        del line.stopped[key]
+        line.front -= len(found)
+        for i, copy in enumerate(found):
+            assert source is not None
+            source.remove(copy)
+            source.ids.left(copy.sequence)
+            deadline_ms = self.now_ms + line.spec.ttl_ms if line.spec.ttl_ms >= 0 else 0
+            again = copy.revived()._replace(sequence=line.front + i, deadline_ms=deadline_ms, redelivered=True)
+            line.rejoin([again])
+        return len(found)
+
+    def _discard(self, line: Line, copies: list[Copy]) -> None:
+        """Remove ready copies, which are not dead-lettered."""
+        for copy in copies:
+            line.remove(copy)
+            line.ids.left(copy.sequence)
+
     # --- leaving ------------------------------------------------------------------------------------------------------
 
     def _trim(self, line: Line) -> None:
         dropped = []
         while len(line) and line.is_too_long():
-            dropped.append(line.pop())
+            dropped.append(line.pop_dropped())
         self._letters.leave(line, dropped[::-1] if line.spec.quorum else dropped, "maxlen")
         if dropped:
             self._expire(line)
 
     def _expire(self, line: Line) -> None:
         self._letters.leave(line, pop_expired(line, self.now_ms), "expired")
+
+    def _fail(self, line: Line, copies: list[Copy], reason: str) -> None:
+        """Handle copies that failed for good."""
+        for copy in line.failed(copies, reason, self.now_ms):
+            self._letters.leave(line, [copy], reason)
 
     def _leave_replaced(self, line: Line, copies: list[Copy]) -> None:
         if line.spec.last_value is not None and line.spec.last_value.letters:
@@ -391,6 +477,8 @@ class Model:
         while any(0 < first_deadline_ms(line) <= self.now_ms for line in self.lines.values()):
             for line in list(self.lines.values()):
                 self._expire(line)
+        for line in self.lines.values():
+            line.prune()
 
     def exists(self, line: Line) -> bool:
         """Return whether a queue is not deleted."""
@@ -401,7 +489,7 @@ class Model:
     def state(self) -> State:
         """Return the state that the disk would have if everything so far were written."""
         lines = self.lines.values()
-        stored = {line.number: Stored(line.stored(), line.ids.stored()) for line in lines}
+        stored = {line.number: Stored(line.stored(), line.ids.stored(), line.stored_groups()) for line in lines}
         return tuple((line.spec, line.number) for line in lines), stored
 
     def has_stored(self, body: bytes) -> bool:
@@ -418,14 +506,15 @@ class Model:
         after.numbers = self.numbers
         specs, stored = state
         for spec, number in specs:
-            line = after.lines[spec.name] = Line(spec, number)
-            copies, ids = stored.get(number, Stored([], ()))
-            line.restart(copies, self.now_ms)
+            line = after.lines[spec.name] = line_of(spec, number)
+            copies, ids, groups = stored.get(number, Stored([], ()))
+            line.restart(copies, self.now_ms, groups)
             line.ids.restart(ids, copies, self.now_ms)
         for line in list(after.lines.values()):
             after._leave_replaced(line, stale(line))
             after._release(line)
             after._expire(line)
             after._trim(line)
+            after._letters.leave(line, line.pop_following(), "group")
         after._settle_down()
         return after

@@ -74,6 +74,12 @@ class GroupLine(ReadyLine):
         assert group is not None
         return self._pop_of(group)
 
+    def pop_due(self) -> Entry:
+        entry = self.pop()
+        # The next message of its group may have expired, too.
+        self.left(entry.sequence)
+        return entry
+
     def pop_first_of(self, group: Group) -> Entry | None:
         """Remove and return the first waiting message of a group; None if it has none, or it cannot be read now."""
         return self._pop_of(group) if group.first and self._load(group.first) else None

@@ -153,6 +153,12 @@ class GroupOffering(Offering):
         self.feed(consumer)
         super().offer(consumer)
 
+    def offer_all(self, consumers: Sequence[Consumer]) -> None:
+        self.consumers.revive(consumers)
+        for consumer in consumers:
+            self.feed(consumer)
+        self.drain()
+
     def offer_after_settling(self, consumers: Iterable[Consumer]) -> None:
         for consumer in consumers:
             self.consumers.settled(consumer)
@@ -307,6 +313,14 @@ class GroupReturns(Returns):
             store.end()
         groups.stop(group, state, note)
         self.stopped.append(group)
+
+    def _rejoin(self, entries: list[Entry]) -> None:
+        line = self._offering.ready
+        assert isinstance(line, GroupLine)
+        # A consumer that has earlier messages of a group may take these ones, too.
+        holders = {holder: None for entry in entries if (holder := line.holder(entry.message)) is not None}
+        self._offering.requeue(entries)
+        self._move_on(holders, [])
 
     def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
         if exhausted:

@@ -391,6 +391,16 @@ def test_group_goes_to_another_consumer_when_its_messages_are_settled(vhost: Vho
     assert second.texts() == ["a3"]
 
 
+@KINDS
+def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_prefetch=2, delayed_retry_type="all", delayed_retry_min=1000, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.requeue_text("a2")
+    clock_of(vhost).advance(1000)
+    assert worker.texts() == ["a1", "a2", "a2"]
+
+
 # --- delays, limits, expiry -------------------------------------------------------------------------------------------
 
 
@@ -441,6 +451,20 @@ def test_message_expires_at_the_head(vhost: Vhost, kind: dict[str, Any]) -> None
     worker.ack()
     assert worker.texts() == ["a1", "a3"]
     assert reasons(grave) == [(b"a2", "expired")]
+
+
+@STORED_KINDS
+def test_next_messages_of_an_expired_one_expire_before_a_delivery(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", expiration_ms=10)
+    send(queue, "b1")
+    send(queue, "a3", expiration_ms=10)
+    clock_of(vhost).advance(20)
+    worker.requeue_text("a1")
+    assert worker.texts() == ["a1", "b1"]
+    assert reasons(grave) == [(b"a1", "expired"), (b"a2", "expired"), (b"a3", "expired")]
 
 
 @STORED_KINDS
@@ -537,6 +561,30 @@ def test_messages_in_work_when_their_group_is_parked_return_to_their_places(vhos
     assert (waiting(queue), states(queue)) == (["a1", "a3", "a4"], {"a": "parked"})
     queue.redrive_group(group(queue, "a"))
     assert worker.texts()[3:] == ["a1", "a3", "a4"]
+
+
+@STORED_KINDS
+def test_consumer_of_a_parked_group_gets_more_after_a_redrive(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", group_prefetch=2, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject_text("a1")
+    queue.redrive_group(group(queue, "a"))
+    assert worker.texts() == ["a1", "a2", "a1"]
+
+
+@STORED_KINDS
+def test_messages_with_a_ttl_stay_when_the_first_one_is_discarded(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", message_ttl=1000, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "b1")
+    worker.limit = 0
+    worker.reject_text("a1")
+    assert queue.discard_first(group(queue, "a")) == 1
+    assert waiting(queue) == ["a2", "b1"]
+    worker.limit = 2
+    queue.offering.offer_all([worker])
+    assert worker.texts() == ["a1", "a2", "b1"]
 
 
 @pytest.mark.parametrize("mode", ["head", "any"])
