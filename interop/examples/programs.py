@@ -8,6 +8,7 @@ from interop.examples.target import has_delayed_exchange, has_extensions
 
 #: Programs that need extensions of this broker.
 NEED_EXTENSIONS = (
+    "docs/examples/all_parts/main",
     "docs/examples/celery_eta/",
     "docs/examples/charge_once/",
     "docs/examples/hung_worker/",

@@ -10,7 +10,7 @@ from interop.rabbitmq import SERVER, RabbitMQ
 
 TRANSCRIPTS = transcripts.read()
 WITH_PLAIN_QUEUES = [each for each in TRANSCRIPTS if each.title.endswith("with plain queues")]
-RECIPES = ("newer-data.md",)
+RECIPES = ("all-parts.md", "newer-data.md")
 
 
 @pytest.fixture(scope="module")

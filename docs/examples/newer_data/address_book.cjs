@@ -56,10 +56,14 @@ async function publishMoves(channel, queueOf) {
 async function work(queues, book, until) {
   const workers = await Promise.all(queues.map((queue) => startWorker(queue, book)));
   while (!await until()) await sleep(POLL_MS);
-  await Promise.all(workers.map((connection) => connection.close()));
+  await Promise.all(workers.map((stop) => stop()));
 }
 
-/** Stores addresses. A message that fails is rejected; a real worker retries it a few times before that. */
+/**
+ * Stores addresses, and resolves to a function that stops the worker.
+ *
+ * A message that fails is rejected; a real worker retries it a few times before that.
+ */
 async function startWorker(queue, book) {
   const connection = await amqp.connect(URL);
   const channel = await connection.createChannel();
@@ -75,7 +79,10 @@ async function startWorker(queue, book) {
     }
     channel.ack(message);
   });
-  return connection;
+  return async () => {
+    await channel.close();
+    await connection.close();
+  };
 }
 
 /** Returns the next message of a queue, and waits until there is one. */
