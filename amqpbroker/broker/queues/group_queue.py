@@ -99,7 +99,8 @@ class GroupLedger(Ledger):
         again.restore(entry.acquired_count, entry.delivery_count)
         store.begin()
         try:
-            self.leave(entry)
+            # Not for the line, where the new entry has the same place in the same group.
+            super().leave(entry)
             if is_stored:
                 self.stored += 1
                 store.enqueue(again)

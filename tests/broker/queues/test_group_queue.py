@@ -539,6 +539,21 @@ def test_messages_in_work_when_their_group_is_parked_return_to_their_places(vhos
     assert worker.texts()[3:] == ["a1", "a3", "a4"]
 
 
+@STORED_KINDS
+def test_group_keeps_its_place_when_its_first_message_is_discarded_and_others_expire_later(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    queue = declare(vhost, group_on_dead="park", message_ttl=1000, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "b1")
+    worker.limit = 0
+    worker.reject()
+    parked = group(queue, "a")
+    assert queue.discard_first(parked) == 1
+    assert group(queue, "a") is parked
+    assert [get(queue).message.body for _ in range(2)] == [b"a2", b"b1"]
+
+
 @pytest.mark.parametrize("mode", ["head", "any"])
 @STORED_KINDS
 def test_time_of_a_parked_group_stands_still(vhost: Vhost, kind: dict[str, Any], mode: str) -> None:
