@@ -42,10 +42,6 @@ class Group:
         self._rest: array[int] | None = None
         self._start: int = 0
 
-    def __lt__(self, other: "Group") -> bool:
-        """Order groups with equal items: one that was over, and another one that has its message again."""
-        return False
-
     @property
     def waiting_count(self) -> int:
         if not self.first:

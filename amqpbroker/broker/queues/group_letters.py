@@ -6,6 +6,7 @@ from typing import Final
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_key import group_key
+from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, REJECTED
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.revival import last_death, revived
@@ -13,7 +14,13 @@ from amqpbroker.message.message import Message
 from amqpbroker.wire.raw_headers import find_header, value_end
 from amqpbroker.wire.values import text
 
+#: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
+GROUP: Final = "group"
+
 _LAST_QUEUE: Final = b"x-last-death-queue"
+_LAST_REASON: Final = b"x-last-death-reason"
+#: Reasons of the letters of a closed group.
+_REASONS: Final = (REJECTED.encode(), DELIVERY_LIMIT.encode(), GROUP.encode())
 
 
 def letter_queues(queue: Queue, exchange: Exchange | None, queues: dict[str, Queue]) -> list[LocalQueue]:
@@ -47,7 +54,10 @@ def letter_queues(queue: Queue, exchange: Exchange | None, queues: dict[str, Que
 def letters(
     queues: Iterable[LocalQueue], died_in: str, name: bytes, key: bytes
 ) -> tuple[LocalQueue | None, list[Entry]]:
-    """Return the dead letters of a group, in order, and the first of the queues that has any.
+    """Return the dead letters of a closed group, in order, and the first of the queues that has any.
+
+    Letters that did not stop their group, such as expired ones, are not among them: later messages of the group may
+    have been processed since.
 
     died_in: name of their queue. name: of the header that has the key. Messages on disk are read. Raises OSError,
     DamagedError.
@@ -64,10 +74,15 @@ def _is_letter(message: Message, died_in: bytes, name: bytes, key: bytes) -> boo
     if not message.died:
         return False
     properties = message.properties
-    at = find_header(properties, _LAST_QUEUE)
-    if not at or properties[at + 5 : value_end(properties, at)] != died_in:
+    if _value(properties, _LAST_QUEUE) != died_in or _value(properties, _LAST_REASON) not in _REASONS:
         return False
     return letter_key(message, name) == key
+
+
+def _value(properties: bytes, name: bytes) -> bytes:
+    """Return a header that is text, empty if there is none."""
+    at = find_header(properties, name)
+    return properties[at + 5 : value_end(properties, at)] if at else b""
 
 
 def letter_key(message: Message, name: bytes) -> bytes | None:

@@ -20,7 +20,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import CLOSED, PARKED, Group
 from amqpbroker.broker.queues.group_key import shown_key
-from amqpbroker.broker.queues.group_letters import letters, restored
+from amqpbroker.broker.queues.group_letters import GROUP, letters, restored
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, PARK, SKIP
@@ -43,8 +43,6 @@ from amqpbroker.store.recovered import Copies
 from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
-#: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
-GROUP: Final = "group"
 #: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
 SUPERSEDED: Final = "superseded"
 
@@ -101,7 +99,8 @@ class GroupLedger(Ledger):
         again.restore(entry.acquired_count, entry.delivery_count)
         store.begin()
         try:
-            self.leave(entry)
+            # Not for the line, where the new entry has the same place in the same group.
+            super().leave(entry)
             if is_stored:
                 self.stored += 1
                 store.enqueue(again)

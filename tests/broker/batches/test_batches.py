@@ -96,6 +96,15 @@ def test_first_failure_completion_and_success_each_have_an_event() -> None:
     assert job.results() == [("success", 3, 0)]
 
 
+@pytest.mark.parametrize("size", [0, 1])
+def test_success_together_with_completion_is_sent_once(size: int) -> None:
+    job = Job()
+    job.send("1", size=size, events=ALL)
+    job.ack()
+    assert job.results() == [("complete", size, 0), ("success", size, 0)]
+    assert job.events() == []
+
+
 def test_only_requested_events_are_sent() -> None:
     job = Job(**TO_GRAVE)
     job.send("1", size=1, events="success")

@@ -652,6 +652,23 @@ def test_messages_follow_a_dead_one_to_the_dead_letter_queue(vhost: Vhost, kind:
 
 
 @KINDS
+def test_redrive_of_a_closed_group_leaves_letters_that_did_not_stop_it(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", message_ttl=1000, **TO_GRAVE, **kind)
+    send(queue, "a1")
+    clock_of(vhost).advance(1001)
+    worker = work(queue)
+    send(queue, "a2")
+    worker.ack_text("a2")
+    send(queue, "a3", "a4")
+    worker.reject_text("a3")
+    assert reasons(grave) == [(b"a1", "expired"), (b"a3", "rejected"), (b"a4", "group")]
+    assert queue.redrive_group(group(queue, "a"), (grave,)) == 2
+    # The first message is not delivered after the second, which was acknowledged.
+    assert (worker.texts()[-1], reasons(grave)) == ("a3", [(b"a1", "expired")])
+
+
+@KINDS
 def test_redrive_of_a_closed_group_puts_its_messages_before_all_others(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave")
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
