@@ -186,6 +186,11 @@ class WorkSession(Session):
 
     ledger: BatchLedger
 
+    def __init__(self, ledger: BatchLedger) -> None:
+        super().__init__(ledger)
+        #: The time of the last rejection of each message.
+        self._rejections: dict[int, float] = {}
+
     def delivered(self, data: bytes, redelivered: bool) -> int:
         with self.ledger.lock:
             return super().delivered(data, redelivered)
@@ -205,6 +210,7 @@ class WorkSession(Session):
         with self.ledger.lock:
             self.give_back(number)
             self.ledger.rejected.add(number)
+            self._rejections[number] = self._next.returned[number]
 
     def synced(self, mark: Mark) -> None:
         ledger = self.ledger
@@ -212,9 +218,9 @@ class WorkSession(Session):
             super().synced(mark)
             # A redriven message is delivered as if it had not been before.
             ledger.seen -= ledger.rejected
-            for number in mark.returned:
+            for number, at in mark.returned.items():
                 batch = ledger.members[number].batch
-                if number in ledger.rejected and number in batch.counted:
+                if number in batch.counted and self._rejections.get(number) == at:
                     batch.died = True
 
 

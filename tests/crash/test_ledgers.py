@@ -657,6 +657,18 @@ def test_events_of_a_batch_that_ends_as_expected():
     assert events.settled() == []
 
 
+def test_death_is_not_expected_of_a_member_whose_rejection_was_undone_and_that_was_returned():
+    events = Events()
+    deliver(events.worker, 1)
+    events.worker.reject(1)
+    worker = events.work.session()
+    deliver(worker, 1)
+    worker.give_back(1)
+    sync(worker)
+    deliver_and_ack(worker, 1, 2)
+    assert events.settled() == ["complete of batch 1 is missing", "success of batch 1 is missing"]
+
+
 def test_event_that_is_missing_in_the_end_is_reported():
     events = Events()
     events.ack(1)

@@ -298,6 +298,9 @@ def test_batches_show_their_progress_and_failures(page, visit, subject):
     failures = page.get_by_role("table", name="Failed members")
     expect(failures.get_by_role("row").filter(has_text="2")).to_contain_text("rejected")
     page.keyboard.press("Escape")
+    take = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    subject.api.post("queues/%2F/parts/get", json=take).raise_for_status()
+    expect(progress).to_have_attribute("value", "3")
     subject.api.delete("queues/%2F/parts").raise_for_status()
 
 

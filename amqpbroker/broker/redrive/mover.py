@@ -82,6 +82,8 @@ class Mover:
         source, options = self._source, self._options
         message = entry.message
         self.size += message.size
+        if not options.filter.names(entry.sequence, message):
+            return SKIPPED
         death = last_death(message)
         if not options.filter.accepts(message, death) or not self._is_of_group(message, death):
             return SKIPPED

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from amqpbroker.broker.queues.revival import Death
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.wire.values import Field, text
 
@@ -22,13 +23,21 @@ class RedriveFilter:
     """Conditions for messages, all of which must be true; None stands for any.
 
     reason, queue: of the last death. group: key of the message group in that queue, as the API shows it, which
-    `accepts` does not check. headers: names of headers and their values.
+    `accepts` does not check. headers: names of headers and their values. messages: checksums by position, as a peek
+    shows them, which `names` checks.
     """
 
     reason: str | None = None
     queue: str | None = None
     group: str | None = None
     headers: Mapping[str, Scalar] = field(default_factory=dict)
+    messages: Mapping[int, int] | None = None
+
+    def names(self, position: int, message: Message) -> bool:
+        """Return whether the message at a position is one of the named ones, if any are named."""
+        if self.messages is None:
+            return True
+        return position in self.messages and self.messages[position] == content_checksum(message)
 
     def accepts(self, message: Message, death: Death | None) -> bool:
         """Return whether the message, which last died this way, is to be moved."""

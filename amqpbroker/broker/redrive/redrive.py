@@ -86,6 +86,8 @@ class Redrive:
         self.reason = ""
         self.started_ms = vhost.clock.wall_ms()
         self.ended_ms = 0
+        #: Number of messages to move, -1 for all: named messages end the task when all of them are moved.
+        self._limit = _limit(options)
         #: None when the task has ended: it then refers neither to the vhost nor to the queue.
         self._mover: Mover | None = Mover(vhost, source, options, permissions)
         self._on_end: Callable[[Redrive], None] | None = on_end
@@ -105,7 +107,7 @@ class Redrive:
     def left(self) -> int:
         """The number of messages that the task has not visited, at most the number that it may still move."""
         count = self._unvisited
-        return count if self.options.limit < 0 else min(count, self.options.limit - self.moved)
+        return count if self._limit < 0 else min(count, self._limit - self.moved)
 
     def cancel(self) -> None:
         """Stop the task, if it is running. Messages that it has moved stay where they are."""
@@ -165,7 +167,7 @@ class Redrive:
         most, size = SLICE, mover.size + SLICE_BYTES
         found: list[Placed] = []
         index = 0
-        while self._visits and self.moved != self.options.limit:
+        while self._visits and self.moved != self._limit:
             if not most or mover.size >= size:
                 return 0
             wait_ms = self._pace.wait_ms(now_ms)
@@ -209,3 +211,11 @@ class Redrive:
         if outcome == SKIPPED:
             self.skipped += 1
         return True
+
+
+def _limit(options: RedriveOptions) -> int:
+    """Return the number of messages that a task moves at most, -1 for no limit."""
+    named = options.filter.messages
+    if named is None:
+        return options.limit
+    return len(named) if options.limit < 0 else min(options.limit, len(named))

@@ -12,6 +12,7 @@ from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
+from amqpbroker.management.peeking import named_messages
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.synced import all_synced
 
@@ -87,6 +88,7 @@ def _row(call: Call, task: Redrive) -> dict[str, Any]:
             **({} if wanted.queue is None else {"queue": wanted.queue}),
             **({} if wanted.group is None else {"group": wanted.group}),
             **({"header": dict(wanted.headers)} if wanted.headers else {}),
+            **({} if wanted.messages is None else {"messages": len(wanted.messages)}),
         },
         "keep_history": options.keep_history,
         "restore_expiration": options.restore_expiration,
@@ -145,11 +147,16 @@ def _headers(key: str, value: object) -> Mapping[str, Any]:
     return value
 
 
+def _messages(key: str, value: object) -> Mapping[int, int]:
+    return dict(named_messages(value, key))
+
+
 _FILTERS: Final[Mapping[str, tuple[str, Callable[[str, object], Any]]]] = {
     "reason": ("reason", _name),
     "queue": ("queue", _name),
     "group": ("group", _text),
     "header": ("headers", _headers),
+    "messages": ("messages", _messages),
 }
 
 

@@ -65,6 +65,30 @@ export interface LockedMessage {
   msLeft: number | null;
 }
 
+/** A message group of a queue that has messages or is stopped. */
+export interface GroupState {
+  key: string;
+  state: "free" | "busy" | "waiting" | "parked" | "closed";
+  /** The ready messages of the group, in order. */
+  messages: Message[];
+}
+
+/** A batch of messages with the header `x-batch-id`. */
+export interface BatchState {
+  vhost: string;
+  id: string;
+  /** `complete` when all members were settled, and some have failed; `success` when none has. */
+  state: "open" | "complete" | "success";
+  /** Number of members; `null` while no member has named it. */
+  size: number | null;
+  ok: number;
+  failed: number;
+  /** Number of members that were never settled. */
+  open: number;
+  /** Failed members, at most 100. */
+  failures: { messageId: string; queue: string; reason: string }[];
+}
+
 export interface Redrive {
   /** Name of the queue that all messages go to. Default: the queue in which each died. */
   destination?: string;
@@ -195,6 +219,8 @@ export class Vhost implements AsyncDisposable {
   messages(queue: string): Promise<Message[]>;
   delayed(queue: string): Promise<Message[]>;
   locked(queue: string): Promise<LockedMessage[]>;
+  groups(queue: string): Promise<GroupState[]>;
+  batch(id: string): Promise<BatchState>;
   redrive(queue: string, options?: Redrive): Promise<Redriven>;
   queues(): Promise<QueueState[]>;
   unroutable(): Promise<Message[]>;
@@ -225,6 +251,8 @@ export class Broker implements AsyncDisposable {
   messages(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   delayed(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   locked(queue: string, where?: { vhost?: string }): Promise<LockedMessage[]>;
+  groups(queue: string, where?: { vhost?: string }): Promise<GroupState[]>;
+  batch(id: string, where?: { vhost?: string }): Promise<BatchState>;
   redrive(queue: string, options?: Redrive & { vhost?: string }): Promise<Redriven>;
   queues(where?: { vhost?: string }): Promise<QueueState[]>;
   unroutable(where?: { vhost?: string }): Promise<Message[]>;

@@ -4,6 +4,7 @@ import pytest
 
 from amqpbroker.broker.queues.revival import Death
 from amqpbroker.broker.redrive.options import RedriveFilter
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.wire.values import Field
 from tests.broker.redrive.driving import message
 
@@ -40,6 +41,15 @@ def test_conditions_are_all_required() -> None:
     assert not both.accepts(message(b"", a="1"), DEATH)
     assert not both.accepts(message(b"", a="1", b="2"), DEATH._replace(queue="other"))
     assert not both.accepts(message(b"", a="1", b="2"), DEATH._replace(reason="expired"))
+
+
+def test_named_messages_have_a_position_and_a_checksum() -> None:
+    one, other = message(b"1"), message(b"2")
+    named = RedriveFilter(messages={7: content_checksum(one)})
+    assert named.names(7, one)
+    assert not named.names(7, other)
+    assert not named.names(8, one)
+    assert RedriveFilter().names(8, one)
 
 
 def test_message_that_did_not_die_has_no_reason_and_no_queue() -> None:

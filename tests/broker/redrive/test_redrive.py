@@ -7,6 +7,7 @@ from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, SLICE, Pace
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.wire.properties import decode_properties
 from amqpbroker.wire.values import Field
 from tests.broker.death_tables import deaths_of
@@ -219,6 +220,28 @@ def test_filter_selects_messages(vhost: Vhost, wanted: dict[str, Any]) -> None:
         assert numbers(task) == (1, 0, 4, 0)
     else:
         assert (ready(dlq), numbers(task)) == ([], (5, 0, 0, 0))
+
+
+@KINDS
+def test_named_messages_are_moved_in_the_order_of_the_queue(vhost: Vhost, kind: dict[str, Any]) -> None:
+    work, dlq = work_with_dlq(vhost, kind)
+    kill(work, b"1", b"2", b"3", b"4", b"5")
+    placed = [entry for _, entry in dlq.ready_following(0, 5)]
+    chosen = {entry.sequence: content_checksum(entry.message) for entry in (placed[3], placed[1])}
+    task = redrive(dlq, filter=RedriveFilter(messages=chosen | {placed[2].sequence: 1}))
+    assert (ready(work), ready(dlq)) == ([b"2", b"4"], [b"1", b"3", b"5"])
+    assert (task.state, *numbers(task)) == (COMPLETED, 2, 0, 3, 0)
+
+
+def test_redrive_ends_when_all_named_messages_are_moved(vhost: Vhost) -> None:
+    work, dlq = work_with_dlq(vhost)
+    kill(work, b"1", b"2", b"3", b"4")
+    chosen = {entry.sequence: content_checksum(entry.message) for _, entry in dlq.ready_following(0, 2)}
+    task = started(dlq, filter=RedriveFilter(messages=chosen))
+    assert task.left == 2
+    vhost.clock.advance(0)  # type: ignore[attr-defined]
+    assert numbers(task) == (2, 0, 0, 0)
+    assert numbers(redrive(dlq, limit=5, filter=RedriveFilter(messages={1: 1}))) == (0, 0, 2, 0)
 
 
 @pytest.mark.parametrize(("header", "wanted"), [("tenant", "a"), ("", "k1")])

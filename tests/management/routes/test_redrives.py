@@ -160,7 +160,9 @@ async def test_redrive_is_not_found_without_extensions():
             {"filter": "rejected"},
             'filter = "rejected": this must be an object with any of reason, queue, group',
         ),
-        ({"filter": {"groups": "a"}}, "filter.groups is not known here; the keys are reason, queue, group, header"),
+        ({"filter": {"groups": "a"}}, "filter.groups is not known here; the keys are reason, queue, group, header,"),
+        ({"filter": {"messages": []}}, "filter.messages = []: this must be a list of 1 to 1000 messages"),
+        ({"filter": {"messages": [{"position": 1}]}}, "filter.messages = {"),
         ({"filter": {"group": 1}}, "filter.group = 1: this must be a string"),
         ({"filter": {"header": "x"}}, 'filter.header = "x": this must be an object of names and values of headers'),
         ({"filter": {"header": {"x": []}}}, 'filter.header = {"x":[]}: this must be an object'),
@@ -175,6 +177,16 @@ async def test_wrong_options_are_refused_with_what_to_write(api, body, reason):
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
     assert answer.json()["reason"].startswith(reason)
     assert (await api.get(PATH)).json() == []
+
+
+async def test_messages_that_a_peek_shows_are_redriven(api):
+    shown = (await api.post("queues/%2F/dlq/peek", {})).json()["messages"]
+    chosen = [{"position": each["position"], "checksum": each["checksum"]} for each in (shown[2], shown[0])]
+    await api.post(PATH, {"filter": {"messages": chosen}})
+    api.clock.advance(0)
+    [task] = (await api.get(PATH)).json()
+    assert (task["state"], task["moved"], task["filter"]) == ("COMPLETED", 2, {"messages": 2})
+    assert [each["payload"] for each in (await api.post("queues/%2F/dlq/peek", {})).json()["messages"]] == ["1"]
 
 
 async def test_null_stands_for_an_absent_option(api):
