@@ -404,7 +404,7 @@ class Worker(Client):
 
 
 class Undertaker(Client):
-    """Acknowledges dead letters. Those of a closed group come back, so it waits until all groups are open."""
+    """Acknowledges dead letters. Letters of a closed group come back, so it waits until all groups are open."""
 
     def __init__(self, workload: Groups, name: str) -> None:
         super().__init__(workload.world, name)
