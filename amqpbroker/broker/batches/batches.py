@@ -427,7 +427,7 @@ class Batches(Fates):
         if batch.is_complete and not self._is_moving(batch):
             if COMPLETE not in batch.sent:
                 due.append(COMPLETE)
-            if not batch.failed:
+            if not batch.failed and SUCCESS not in batch.sent:
                 due.append(SUCCESS)
         return due
 
