@@ -10,8 +10,8 @@ unique routing key for each), app-headers (1,000 bindings of a headers exchange 
 delayed exchange, held for 1 to 1,000 ms), app-reply (requests for a direct reply, and replies), app-expired (from a
 queue with a TTL of 0 to its dead letter queue), app-rejected (250 at a time to a dead letter queue), app-expired-keys
 and app-rejected-keys (the same, with a unique routing key for each); with message groups: groups-1, groups-1000,
-groups-1000000 (acknowledged one by one, while a message of each of that many groups waits or is delivered). Prints the
-median over the rounds.
+groups-1000000 (acknowledged one by one, while a message of each of that many groups waits or is delivered; all messages
+differ). Prints the median over the rounds.
 """
 
 import argparse
@@ -39,6 +39,8 @@ from tests.bench.routing import HEADERS_QUEUES, headers_bindings
 from tests.harness import Wire, make_broker, published
 
 CHUNK = 250
+#: Number of different chunks of messages in groups.
+GROUP_CHUNKS = 50
 REPLY_TO = "amq.rabbitmq.reply-to"
 #: Time between two chunks of delayed messages, and their longest delay.
 CHUNK_MS, LONGEST_DELAY_MS = 10, 1_000
@@ -48,8 +50,10 @@ def _acks(first: int, count: int) -> bytes:
     return b"".join(frame(METHOD, 1, struct.pack(">HHQB", 60, 80, tag, 0)) for tag in range(first, first + count))
 
 
-def _of_group(key: int) -> bytes:
-    return published("q", b"x" * 16, headers={"key": longstr(str(key))})
+def _of_group(key: int, number: int) -> bytes:
+    """Return a message that differs from all others of another number."""
+    headers = {"key": longstr(f"customer-{key:07}"), "version": Field("l", number)}
+    return published("q", b"order %d of %d" % (number, key), headers=headers, message_id=f"order-{number}")
 
 
 def _messages(shape: str) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -139,13 +143,14 @@ class Shape:
         """Publish a message of each group before the measurement."""
         for start in range(0, count, CHUNK):
             keys = range(start, min(start + CHUNK, count))
-            self.publisher.connection.feed(b"".join([_of_group(key) for key in keys]))
+            self.publisher.connection.feed(b"".join([_of_group(key, key) for key in keys]))
             self.broker.sync()
             self.consumers[0].connection.collect()
         # Different groups in different chunks, evenly over all of them.
-        step = max(1, count // 50)
+        step = max(1, count // GROUP_CHUNKS)
         self.chunks = [
-            b"".join([_of_group((first + key) % count) for key in range(CHUNK)]) for first in range(0, count, step)
+            b"".join([_of_group((i * step + key) % count, count + i * CHUNK + key) for key in range(CHUNK)])
+            for i in range(GROUP_CHUNKS)
         ]
 
     def _replies(self) -> list[bytes]:

@@ -390,6 +390,8 @@ class Batches(Fates):
         details = b""
         sequence = 0
         if before is not None:
+            # The bytes that are the key in `members`, which has the first ones: equal ones would be a second copy.
+            name = before.name
             outcome, sequence, details = before.outcome, before.sequence, before.key[NAME_BYTES:]
             stored += before.stored_copies
             transient += before.transient_copies

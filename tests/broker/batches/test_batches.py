@@ -115,6 +115,19 @@ def test_only_requested_events_are_sent() -> None:
     assert job.results() == [("success", 1, 0)]
 
 
+def test_success_at_the_same_time_as_completion_is_sent_once() -> None:
+    job = Job()
+    for name in "12":
+        job.send(name, size=2, events=ALL)
+    job.ack(2)
+    for _ in range(3):
+        job.advance()
+    assert job.results() == [("complete", 2, 0), ("success", 2, 0)]
+    job.crash()
+    job.advance()
+    assert job.results() == []
+
+
 def test_empty_batch_is_complete_at_once_and_its_message_is_no_member() -> None:
     job = Job()
     job.send("1", size=0)
