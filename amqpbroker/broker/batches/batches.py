@@ -425,7 +425,7 @@ class Batches(Fates):
         if batch.is_complete and not self._is_moving(batch):
             if COMPLETE not in batch.sent:
                 due.append(COMPLETE)
-            if not batch.failed:
+            if SUCCESS not in batch.sent and not batch.failed:
                 due.append(SUCCESS)
         return due
 

@@ -88,6 +88,14 @@ def test_first_failure_completion_and_success_each_have_an_event() -> None:
     assert job.results() == [("success", 3, 0)]
 
 
+def test_batch_that_succeeds_at_once_has_each_event_once() -> None:
+    job = Job()
+    job.send("1", size=1, events=ALL)
+    job.ack()
+    assert job.results() == [("complete", 1, 0), ("success", 1, 0)]
+    assert job.results() == []
+
+
 def test_only_requested_events_are_sent() -> None:
     job = Job(**TO_GRAVE)
     job.send("1", size=1, events="success")
