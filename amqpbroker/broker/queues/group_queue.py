@@ -207,7 +207,7 @@ class GroupOffering(Offering):
         if line is None or line.groups.options.prefetch == 1:
             return
         groups = line.groups
-        while (group := groups.fed_by(consumer)) is not None and consumer.registered and consumer.can_take():
+        while (group := groups.fed_by(consumer)) is not None and self.consumers.may_take(consumer):
             entry = self._pop_of(line, group)
             if entry is None:
                 return

@@ -391,6 +391,17 @@ def test_group_goes_to_another_consumer_when_its_messages_are_settled(vhost: Vho
     assert second.texts() == ["a3"]
 
 
+def test_active_consumer_that_a_higher_priority_replaces_gets_no_more_of_its_group(vhost: Vhost) -> None:
+    queue = declare(vhost, group_prefetch=2, single_active_consumer=True, queue_type="quorum")
+    first = work(queue, 2, "c1")
+    send(queue, "a1", "a2", "a3", "a4")
+    second = work(queue, 2, "c2", priority=1)
+    first.ack_text("a1")
+    assert (first.texts(), second.texts()) == (["a1", "a2"], [])
+    first.ack_text("a2")
+    assert second.texts() == ["a3", "a4"]
+
+
 @KINDS
 def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, group_prefetch=2, delayed_retry_type="all", delayed_retry_min=1000, **kind)
