@@ -264,6 +264,9 @@ class GroupReturns(Returns):
 
     def fail(self, entries: list[Entry], reason: str) -> None:
         """Handle messages that failed for good: dead-letter them, or stop their groups. The caller offers messages."""
+        if self._closed:
+            self._ledger.dead_letter(entries, reason)
+            return
         line = self._offering.ready
         assert isinstance(line, GroupLine)
         if line.groups.options.on_dead == SKIP and not any(line.groups.stopped_count[1:]):

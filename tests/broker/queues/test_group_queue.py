@@ -598,6 +598,17 @@ def test_messages_with_a_ttl_stay_when_the_first_one_is_discarded(vhost: Vhost, 
     assert worker.texts() == ["a1", "a2", "b1"]
 
 
+@pytest.mark.parametrize("on_dead", ["skip", "park", "follow"])
+@KINDS
+def test_message_of_a_deleted_queue_can_be_rejected(vhost: Vhost, kind: dict[str, Any], on_dead: str) -> None:
+    queue = declare(vhost, group_on_dead=on_dead, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    vhost.delete_queue(queue)
+    worker.reject()
+    assert (queue.unacked_count, queue.ready_count, queue.line.groups.stopped()) == (0, 0, [])
+
+
 @pytest.mark.parametrize("mode", ["head", "any"])
 @STORED_KINDS
 def test_time_of_a_parked_group_stands_still(vhost: Vhost, kind: dict[str, Any], mode: str) -> None:
