@@ -429,8 +429,6 @@ class GroupQueue(LocalQueue):
         line.push(entry)
         if deadline_ms:
             self.expiry.added(entry)
-        if limited:
-            self.limit.trim()
         if not before and line.count:
             offering.drain()
         elif line.groups.following:
@@ -439,6 +437,9 @@ class GroupQueue(LocalQueue):
             consumer = line.holder(message)
             if consumer is not None:
                 offering.feed(consumer)
+        if limited:
+            # A message that a consumer takes at once does not wait.
+            self.limit.trim()
         if deadline_ms:
             self.expiry.expire()
         return True

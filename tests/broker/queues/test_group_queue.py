@@ -442,6 +442,14 @@ def test_length_limit_counts_blocked_messages_and_drops_the_oldest(vhost: Vhost,
     assert worker.texts() == ["a1", "a3"]
 
 
+@STORED_KINDS
+def test_message_that_is_delivered_at_once_does_not_exceed_the_length_limit(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, max_length=1, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "b1")
+    assert (worker.texts(), waiting(queue)) == (["a1", "b1"], ["a2"])
+
+
 def test_queue_that_rejects_publishes_counts_blocked_messages(vhost: Vhost) -> None:
     queue = declare(vhost, max_length=1, overflow="reject-publish")
     work(queue)
