@@ -147,11 +147,14 @@ def batch_of(batch: Batch) -> tuple[Any, ...]:
 
 
 def content(body: bytes) -> bytes:
-    """Return a body; that of a message about a batch has its failures in the order of their members."""
+    """Return a body; that of a message about a batch with the failed members only.
+
+    Which of several copies fails first, when they expire while the broker is down, is not defined.
+    """
     if not body.startswith(b"{"):
         return body
     about = json.loads(body)
-    about["failures"].sort(key=lambda failure: (failure["message_id"], failure["queue"], failure["reason"]))
+    about["failures"] = sorted(failure["message_id"] for failure in about["failures"])
     return json.dumps(about).encode()
 
 
@@ -807,6 +810,8 @@ def shown(message: tuple[Any, ...]) -> str:
         dues = [(ms, body.partition(b" ")[0].decode(), *rest) for ms, body, *rest in late]
         return f"turn {turn}, deadlines and counts {deadlines}, of delayed ones {dues}, {delayed}"
     body, persistent, priority, expiration, deaths, _, redelivered, count = message
+    if body.startswith(b"{"):
+        return body.decode()
     facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
     facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]
     facts += [f"{queue} {reason} {times}" for queue, reason, times in deaths]

@@ -81,15 +81,15 @@ class Move:
 
 
 def event_body(id_: str, event: str, batch: Batch) -> bytes:
-    """Return the body of the message about an event, with the failures in the order of their members."""
-    failures = [member.failure for _, member in batch.members if member.failure is not None]
+    """Return the body of the message about an event, with the failed members in their order."""
+    failed = sorted(member.failure.member for _, member in batch.members if member.failure is not None)
     content = {
         "id": id_,
         "event": event,
         "size": batch.total,
         "ok": batch.ok,
         "failed": batch.count("failed"),
-        "failures": [{"message_id": each[0], "queue": each[1], "reason": each[2]} for each in sorted(failures)],
+        "failures": failed,
     }
     return json.dumps(content).encode()
 
