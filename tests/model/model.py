@@ -199,29 +199,33 @@ class Model:
         ttls = [ttl for ttl in (line.spec.ttl_ms, copy.expiration_ms) if ttl >= 0]
         deadline_ms = self.now_ms + min(ttls) if ttls else 0
         copy = copy._replace(deadline_ms=deadline_ms, redelivered=False, count=0)
-        self.batches.entered(line, copy)
         old = replaced(line, copy.key)
         if old is not None and takes_place(line, old, copy):
             put_in_place(line, old, copy)
             self._leave_replaced(line, [old])
+            self.batches.entered(line, copy)
         else:
             if old is not None:
                 line.remove(old)
             line.sequence += 1
             copy = copy._replace(sequence=line.sequence)
             if line.spec.groups is not None:
+                self.batches.entered(line, copy)
                 self._enter_group(line, copy)
                 return
             line.ids.entered(copy)
             consumer = None if old is not None or len(line) else line.consumers.taker()
             if consumer is not None:
                 line.advance_turn()
+                self.batches.entered(line, copy)
                 self._deliver(line, consumer, copy)
                 self._accepted(line, copy)
                 return
             line.ready.append(copy)
             if old is not None:
                 self._leave_replaced(line, [old])
+            # A new message that replaces one of its own member is not counted in addition.
+            self.batches.entered(line, copy)
         self._trim(line)
         if deadline_ms or old is not None:
             self._expire(line)
