@@ -5,34 +5,50 @@ See durability_seeds.py for runs from seeds.
 """
 
 import itertools
+import json
 import random
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.group import CLOSED, PARKED
 from amqpbroker.broker.queues.group_letters import letter_queues
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, longstr, text
-from tests.broker.durability_steps import FANOUT, KEY, VERSION, Step, arguments, specs, varied
+from tests.broker.durability_steps import (
+    FANOUT,
+    KEY,
+    VERSION,
+    Step,
+    arguments,
+    batch_headers,
+    membership,
+    specs,
+    varied,
+)
+from tests.broker.redrive.driving import redrive
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles, PowerCut
 from tests.harness import Received, Wire
+from tests.model.batches import EVENTS
 from tests.model.copies import Copy
 from tests.model.crashes import allowed
 from tests.model.deliveries import Delivery
 from tests.model.groups import GroupedLine
 from tests.model.line import Line
 from tests.model.model import Model, State, Stored
+from tests.model.redrive import Counts, Redrive
 
 DIRECTORY = Path("/journal")
 START_MS = 1_700_000_000_000
@@ -125,6 +141,23 @@ def stopped_of(line: Line, now_ms: int) -> list[tuple[str, str, int]]:
     return sorted([*found, *((each.key, str(each.number), each.expires_ms) for each in line.live_versions(now_ms))])
 
 
+def batch_of(batch: Batch) -> tuple[Any, ...]:
+    """Return the state of a batch."""
+    return ("batch", batch.id.decode(), batch.size, batch.ok, batch.failed, batch.open, *sorted(batch.sent))
+
+
+def content(body: bytes) -> bytes:
+    """Return a body; that of a message about a batch with the failed members only.
+
+    Which of several copies fails first, when they expire while the broker is down, is not defined.
+    """
+    if not body.startswith(b"{"):
+        return body
+    about = json.loads(body)
+    about["failures"] = sorted(failure["message_id"] for failure in about["failures"])
+    return json.dumps(about).encode()
+
+
 def all_of(wire: Wire, queue: LocalQueue) -> Iterator[Received]:
     """Take all messages out of a queue, and iterate over them."""
     if not queue.kind.get_beside_single_active and queue.settings.single_active_consumer:
@@ -148,7 +181,7 @@ def seen(got: Received, counts_returns: bool) -> tuple[Any, ...]:
         first = text(headers["x-first-death-queue"].value), text(headers["x-first-death-reason"].value)
     count = headers["x-delivery-count"].value if "x-delivery-count" in headers else 0
     return (
-        got.body,
+        content(got.body),
         got.properties.get("delivery_mode") == 2,
         got.properties.get("priority", 0),
         got.properties.get("expiration"),
@@ -291,8 +324,12 @@ class Run:
             found.append((name, ("hidden", getattr(line, "turn", 0), tuple(ready), tuple(late), delayed)))
             found += [(name, ("id", *taken)) for taken in ids_of(queue, node.clock.wall_ms())]
             found += [(name, ("group", *each)) for each in groups_of(queue, node.clock.wall_ms())]
-            found += [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
+            taken = [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
+            found += sorted(taken) if name == EVENTS else taken
             found += [(name, ("stays", entry.message.body)) for entry in queue.ready]
+        batches = node.broker.vhost("/").batches
+        assert batches is not None
+        found += sorted((EVENTS, batch_of(each)) for each in batches.all())
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -308,9 +345,15 @@ class Run:
             taken = sorted((taken.key, taken.expires_ms) for taken in line.ids.live(model.now_ms))
             found += [(name, ("id", *each)) for each in taken]
             found += [(name, ("group", *each)) for each in stopped_of(line, model.now_ms)]
+            expected = []
             while (copy := model.get(name, no_ack=True)) is not None:
-                found.append((name, wanted(copy, line.spec.counts_returns)))
+                expected.append((name, wanted(copy, line.spec.counts_returns)))
+            found += sorted(expected) if name == EVENTS else expected
             found += [(name, ("stays", copy.body)) for copy in line.waiting()]
+        found += sorted(
+            (EVENTS, ("batch", id_, each.size, each.ok, each.count("failed"), each.count(""), *sorted(each.sent)))
+            for id_, each in model.batches.by_id.items()
+        )
         return found
 
     def _explain(self, found: list[tuple[str, tuple[Any, ...]]], states: list[State], when: str) -> NoReturn:
@@ -345,7 +388,7 @@ class Run:
             return
         try:
             getattr(self, name)(*details)
-            self.node.clock.advance(0)
+            self._end_iteration()
             self.read()
         except PowerCut:
             self.crash(*self.ending)
@@ -353,6 +396,17 @@ class Run:
         self.history.append(self.model.state())
         if self.node.failures:
             self.crash("power", len(self.history))
+
+    def _end_iteration(self) -> None:
+        """Send the messages about batches."""
+        self.node.clock.advance(0)
+        before = self.model.state()
+        if self.model.send_events():
+            self.history.append(before)
+        line, queue = self.model.lines.get(EVENTS), self.node.broker.vhost("/").queues[EVENTS]
+        if not self.node.failures:
+            assert line is not None
+            assert queue.ready_count == len(line), f"{queue.ready_count} messages about batches instead of {len(line)}"
 
     def end(self) -> None:
         """Consume everything, and check that nothing is left, and hardly a file."""
@@ -363,15 +417,26 @@ class Run:
             if name in self.model.lines:
                 self.wires["admin"].call(1, "queue.purge", queue=name)
                 self.model.purge(name)
+                self._end_iteration()
         self.read()
         self.disk(100)
-        assert len(self.files.contents) <= 3, f"{len(self.files.contents)} segments of nothing"
+        # The states of batches remain.
+        most = 3 + len(self.model.batches.by_id)
+        assert len(self.files.contents) <= most, f"{len(self.files.contents)} segments of nothing"
         self.history = [self.model.state()]
         self.synced = 0
         self.crash("kill", 0)
 
     def _copy(
-        self, persistent: bool, priority: int, expiration_ms: int, size: int, key: str, version: int
+        self,
+        persistent: bool,
+        priority: int,
+        expiration_ms: int,
+        size: int,
+        key: str,
+        version: int,
+        batch: int,
+        member: int,
     ) -> tuple[Copy, dict[str, Any]]:
         self.messages += 1
         body = b"%d " % next(self.bodies)
@@ -379,11 +444,16 @@ class Run:
         if expiration_ms >= 0:
             properties["expiration"] = str(expiration_ms)
         headers = {KEY: longstr(key)} if key else {}
+        of_batch = membership(batch, member)
+        if of_batch is not None:
+            headers |= batch_headers(of_batch)
+            properties["message_id"] = of_batch.member
         if version:
             headers[VERSION] = Field("I", version)
         if headers:
             properties["headers"] = headers
-        return Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key, version=version), properties
+        copy = Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key, version=version, batch=of_batch)
+        return copy, properties
 
     def publish(self, target: str, *message: Any) -> None:
         copy, properties = self._copy(*message)
@@ -406,6 +476,8 @@ class Run:
         size: int,
         key: str,
         version: int,
+        batch: int,
+        member: int,
         settled: int,
         how: str,
         commit: bool,
@@ -416,7 +488,7 @@ class Run:
         wire, held = self.wires["transaction"], self.held["transaction"]
         copies = []
         for target in targets:
-            copy, properties = self._copy(persistent, priority, expiration_ms, size, key, version)
+            copy, properties = self._copy(persistent, priority, expiration_ms, size, key, version, batch, member)
             copies.append((copy, FANOUT if target == "*" else [target]))
             exchange, routing_key = ("fan", "") if target == "*" else ("", target)
             wire.publish(routing_key, copy.body, exchange=exchange, **properties)
@@ -602,6 +674,16 @@ class Run:
         expected = self.model.resume(name, key, discards)
         assert count == expected, f"{count} messages of group {key} of {name} instead of {expected}"
 
+    def redrive(self, name: str, destination: str, keeps_history: bool, limit: int, reason: str) -> None:
+        if name not in self.model.lines:
+            return
+        queue = self.node.broker.vhost("/").queues[name]
+        filter_ = RedriveFilter(reason or None)
+        task = redrive(queue, destination=destination or None, limit=limit, filter=filter_, keep_history=keeps_history)
+        expected = self.model.redrive(name, Redrive(destination, keeps_history, limit, reason))
+        found = Counts(task.moved, task.failed, task.skipped)
+        assert (task.state, found) == ("COMPLETED", expected), f"{name}: {task.state}, {found} instead of {expected}"
+
     def purge(self, name: str) -> None:
         if name in self.model.lines:
             got = self.wires["admin"].call(1, "queue.purge", queue=name)
@@ -724,6 +806,8 @@ class Run:
 def shown(message: tuple[Any, ...]) -> str:
     if message[0] == "id":
         return f"id {message[1]} until {message[2]}"
+    if message[0] == "batch":
+        return str(message)
     if message[0] == "group":
         return f"group {message[1]}: {message[2]}, {message[3]}"
     if message[0] == "stays":
@@ -734,6 +818,8 @@ def shown(message: tuple[Any, ...]) -> str:
         dues = [(ms, body.partition(b" ")[0].decode(), *rest) for ms, body, *rest in late]
         return f"turn {turn}, deadlines and counts {deadlines}, of delayed ones {dues}, {delayed}"
     body, persistent, priority, expiration, deaths, _, redelivered, count = message
+    if body.startswith(b"{"):
+        return body.decode()
     facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
     facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]
     facts += [f"{queue} {reason} {times}" for queue, reason, times in deaths]

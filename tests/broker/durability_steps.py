@@ -4,7 +4,8 @@ import random
 from typing import Any
 
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.model.copies import NONE
+from tests.model.batches import EVENTS
+from tests.model.copies import NONE, Membership
 from tests.model.spec import Deduplication, Grouping, LastValue, Lock, Retry, Spec
 
 Step = tuple[Any, ...]
@@ -111,6 +112,23 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
     )
 
 
+def membership(batch: int, member: int) -> Membership | None:
+    """Return the headers of a member of a batch, None without a batch. Members of a batch agree."""
+    if batch < 0:
+        return None
+    events = (("death", "complete", "success"), ("complete",), ("complete", "success"))[batch % 3]
+    size = batch % 4 + 1
+    return Membership(f"b{batch}", f"m{member % size}", size if member != 1 else NONE, events)
+
+
+def batch_headers(batch: Membership) -> Table:
+    headers: Table = {"x-batch-id": longstr(batch.id), "x-batch-events": longstr(",".join(batch.events))}
+    headers["x-batch-routing-key"] = longstr(EVENTS)
+    if batch.size >= 0:
+        headers["x-batch-size"] = Field("I", batch.size)
+    return headers
+
+
 def varied(plain: tuple[Spec, ...], chance: random.Random) -> tuple[Spec, ...]:
     """Return the queues with random combinations of more features, as far as they are allowed together.
 
@@ -119,7 +137,8 @@ def varied(plain: tuple[Spec, ...], chance: random.Random) -> tuple[Spec, ...]:
     """
     more = chance.choice(("loose", "plain", "slow"))
     plain = tuple(spec._replace(letters="dropped") if spec.name == more else spec for spec in plain)
-    return tuple(spec._replace(**_features(spec, chance)) for spec in (*plain, Spec("dropped")))
+    featured = tuple(spec._replace(**_features(spec, chance)) for spec in (*plain, Spec("dropped")))
+    return *featured, Spec(EVENTS)
 
 
 def _features(spec: Spec, chance: random.Random) -> dict[str, Any]:
@@ -210,6 +229,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
         "renew_all": 1,
         "renew_late": 1,
         "resume": 6,
+        "redrive": 4,
         "purge": 1,
         "delete": 2,
         "declare": 3,
@@ -224,7 +244,7 @@ def steps(chance: random.Random, count: int) -> list[Step]:
 
 
 def _message(chance: random.Random) -> tuple[Any, ...]:
-    """Return persistent, priority, expiration, size in bytes, key and version."""
+    """Return persistent, priority, expiration, size in bytes, key, version, and numbers of batch and member."""
     return (
         chance.random() < PERSISTENT,
         chance.choice((0, 0, 1, 4, 5, 9)),
@@ -232,6 +252,8 @@ def _message(chance: random.Random) -> tuple[Any, ...]:
         chance.choice((10, 10, 100, 700, 3000)),
         chance.choice(KEYS),
         chance.choice((0, 1, 2, 3, 4)),
+        chance.choice((NONE, NONE, *range(12))) if chance.random() < 0.5 else NONE,
+        chance.randrange(5),
     )
 
 
@@ -257,6 +279,11 @@ def _details(name: str, chance: random.Random, busy: tuple[str, ...]) -> tuple[A
             return chance.choice((*busy, queue)), any_number
         case "resume":
             return any_number, chance.random() < 0.3
+        case "redrive":
+            name = chance.choice(("retry", "work", "dropped", *SINKS))
+            destination = chance.choice(("", "", "", *busy))
+            reason = chance.choice(("", "", "", "rejected", "expired"))
+            return name, destination, chance.random() < 0.3, chance.choice((NONE, NONE, 1, 3)), reason
         case "purge":
             return (queue,)
         case "ack":

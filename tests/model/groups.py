@@ -63,17 +63,15 @@ class GroupedLine(Line):
 
     def fed_delivery(self) -> tuple[Consumer, Copy] | None:
         """Remove and return a further copy of a group that a consumer has already, with the consumer."""
-        consumer = self.consumers.taker()
-        if consumer is None:
-            return None
-        more = {copy.key: copy for copy in reversed(self.ready) if self._is_fed(copy, consumer)}
+        more = {copy.key: copy for copy in reversed(self.ready) if self._holder(copy)}
         self.fed = [key for key in self.fed if key in more]
         self.fed += [key for key in reversed(more) if key not in self.fed]
-        if not self.fed:
-            return None
-        copy = more[self.fed[0]]
-        self.ready.remove(copy)
-        return consumer, copy
+        consumer = self.consumers.taker()
+        for key in self.fed:
+            if consumer is not None and self._holder(more[key]) == consumer.tag:
+                self.ready.remove(more[key])
+                return consumer, more[key]
+        return None
 
     def next_delivery(self) -> tuple[Consumer, Copy] | None:
         consumer = self.consumers.taker()
@@ -87,12 +85,13 @@ class GroupedLine(Line):
         """Return whether an earlier copy of the group is delayed."""
         return any(self._is_same(each, copy) and each.sequence < copy.sequence for each in self.delayed)
 
-    def _is_fed(self, copy: Copy, consumer: Consumer) -> bool:
+    def _holder(self, copy: Copy) -> str:
+        """Return the tag of the consumer that has the group of a copy and may get more of it, "" for none."""
         out = self._out(copy)
         if self.options.is_fair or not 0 < out < self.options.prefetch or not self._is_open(copy):
-            return False
-        holders = [each.consumer for each in self.held.values() if self._is_same(each.copy, copy)]
-        return all(holder == consumer.tag for holder in holders)
+            return ""
+        holders = {each.consumer for each in self.held.values() if self._is_same(each.copy, copy)}
+        return holders.pop() if len(holders) == 1 else ""
 
     def _out(self, copy: Copy) -> int:
         return sum([self._is_same(each.copy, copy) for each in self.held.values()])
@@ -100,6 +99,9 @@ class GroupedLine(Line):
     def _is_same(self, copy: Copy, other: Copy) -> bool:
         """Return whether two copies are in one group. A copy without a key is a group of its own."""
         return copy.key == other.key and (copy.key != "" or copy.sequence == other.sequence)
+
+    def in_order(self) -> list[Copy]:
+        return [*self.ready]
 
     def rejoin(self, copies: list[Copy]) -> None:
         self.ready = sorted([*self.ready, *copies], key=lambda copy: copy.sequence)

@@ -1,6 +1,5 @@
 """A queue of the model: its copies, as plain lists, and the order in which they leave."""
 
-from copy import copy as shallow_copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -72,10 +71,18 @@ class Line:
         return self.pop()
 
     def in_order(self) -> list[Copy]:
-        """Return the ready copies in the order in which they would leave."""
-        line = shallow_copy(self)
-        line.ready, line.returned = [*self.ready], [*self.returned]
-        return [line.pop_dropped() for _ in range(len(line))]
+        """Return the ready copies by level, and in each by arrival."""
+        if self.spec.quorum:
+            return [*self.returned, *sorted(self.ready, key=lambda copy: not copy.is_high())]
+        return sorted(self.ready, key=lambda copy: (-self.spec.level(copy.priority), copy.sequence))
+
+    def take(self, copy: Copy) -> None:
+        """Remove a ready copy from any position, for good."""
+        if copy is self.first():
+            self.pop()
+        else:
+            self.remove(copy)
+        self.ids.left(copy.sequence)
 
     def advance_turn(self) -> None:
         """Count a message that leaves a quorum queue, which decides when a normal one precedes those of priority."""
@@ -170,6 +177,6 @@ class Line:
         """Recover what is stored. Overdue delayed copies of a quorum queue are released again, and are first."""
         self.sequence = copies[-1].sequence if copies else 0
         waits = [copy.due_ms > (0 if self.spec.quorum else now_ms) for copy in copies]
-        copies = [copy._replace(is_normal=False) for copy in copies]
+        copies = [copy._replace(is_normal=False, moved=False) for copy in copies]
         self.ready = [copy for copy, wait in zip(copies, waits, strict=True) if not wait]
         self.delayed = [copy for copy, wait in zip(copies, waits, strict=True) if wait]

@@ -8,6 +8,7 @@ There are no exchanges: a publish names the queues.
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from tests.model.batches import EVENTS, Batches
 from tests.model.consumers import Consumer
 from tests.model.copies import Copy
 from tests.model.deliveries import CONSUMER, Delivery, by_consumer, first_due_ms, run_out
@@ -17,6 +18,7 @@ from tests.model.ids import Taken
 from tests.model.last_value import admitted, is_superseded, put_in_place, replaced, stale, takes_place
 from tests.model.letters import Letters
 from tests.model.line import Line
+from tests.model.redrive import Counts, Redrive
 from tests.model.spec import Spec
 
 
@@ -38,6 +40,9 @@ class Stored(NamedTuple):
     groups: tuple[Any, ...] = ()
 
 
+#: Stands for the batches among the numbers of queues.
+BATCHES = 0
+
 #: Existing queues, and number -> what is stored of each.
 State = tuple[tuple[tuple[Spec, int], ...], dict[int, Stored]]
 
@@ -49,7 +54,8 @@ class Model:
         self.now_ms = now_ms
         self.lines: dict[str, Line] = {}
         self.numbers = 0
-        self._letters = Letters(self._bury)
+        self.batches = Batches()
+        self._letters = Letters(self._bury, self._lose)
         self._deliveries = 0
         self._delivered: list[Delivery] = []
         self._run_out: list[Delivery] = []
@@ -76,7 +82,7 @@ class Model:
         if copy is not None and not no_ack:
             self._hold(line, copy, channel, "")
         elif copy is not None:
-            line.acked(copy, self.now_ms)
+            self._acked(line, copy)
         if no_ack or not line.spec.quorum:
             self._settle_down()
         return copy
@@ -132,11 +138,23 @@ class Model:
     def purge(self, name: str) -> int:
         line = self.lines[name]
         count = len(line) + len(line.delayed)
+        for copy in (*line.waiting(), *line.delayed):
+            self.batches.failed(line, copy, "purged")
         line.clear()
         return count
 
     def delete(self, name: str) -> int:
-        return len(self.lines.pop(name))
+        line = self.lines.pop(name)
+        for copy in (*line.waiting(), *line.delayed):
+            self.batches.failed(line, copy, "deleted")
+        return len(line)
+
+    def send_events(self) -> bool:
+        """Send the messages about batches, in the next event loop iteration. Return whether there were any."""
+        copies = self.batches.take_events()
+        for copy in copies:
+            self._route(copy, [EVENTS])
+        return bool(copies)
 
     def advance(self, ms: int) -> None:
         """Advance the clock, from one due time to the next."""
@@ -153,6 +171,7 @@ class Model:
                 self._release(line)
             self._end_locks()
             self._settle_down()
+            self.send_events()
         self.now_ms = end_ms
 
     def may_tie(self) -> bool:
@@ -181,13 +200,13 @@ class Model:
 
     def _route(self, copy: Copy, queues: Iterable[str]) -> None:
         """Add copies to the queues. Copies that die are dead-lettered only after all queues have theirs."""
-        with self._letters.waiting():
+        queues = [name for name in queues if name in self.lines]
+        with self._letters.waiting(), self.batches.publishing(copy, bool(queues)):
             for name in queues:
-                if name in self.lines:
-                    self._enter(self.lines[name], copy)
+                self._enter(self.lines[name], copy)
 
-    def _enter(self, line: Line, copy: Copy) -> None:
-        if line.ids.has(copy.key, self.now_ms):
+    def _enter(self, line: Line, copy: Copy, checks: bool = True) -> None:
+        if checks and line.ids.has(copy.key, self.now_ms):
             return
         ttls = [ttl for ttl in (line.spec.ttl_ms, copy.expiration_ms) if ttl >= 0]
         deadline_ms = self.now_ms + min(ttls) if ttls else 0
@@ -196,28 +215,38 @@ class Model:
         if old is not None and takes_place(line, old, copy):
             put_in_place(line, old, copy)
             self._leave_replaced(line, [old])
+            self.batches.entered(line, copy)
         else:
             if old is not None:
                 line.remove(old)
             line.sequence += 1
             copy = copy._replace(sequence=line.sequence)
             if line.spec.groups is not None:
+                self.batches.entered(line, copy)
                 self._enter_group(line, copy)
                 return
             line.ids.entered(copy)
             consumer = None if old is not None or len(line) else line.consumers.taker()
             if consumer is not None:
                 line.advance_turn()
+                self.batches.entered(line, copy)
                 self._deliver(line, consumer, copy)
-                line.ids.accepted(copy, self.now_ms)
+                self._accepted(line, copy)
                 return
             line.ready.append(copy)
             if old is not None:
                 self._leave_replaced(line, [old])
+            # A new message that replaces one of its own member is not counted in addition.
+            self.batches.entered(line, copy)
         self._trim(line)
         if deadline_ms or old is not None:
             self._expire(line)
-        line.ids.accepted(copy, self.now_ms)
+        self._accepted(line, copy)
+
+    def _accepted(self, line: Line, copy: Copy) -> None:
+        """Remember the id of a publish. One that was moved is none."""
+        if not copy.moved:
+            line.ids.accepted(copy, self.now_ms)
 
     def _enter_group(self, line: Line, copy: Copy) -> None:
         """Add a copy to a queue with groups, where it may be deliverable although others wait."""
@@ -275,6 +304,7 @@ class Model:
     def _settle(self, deliveries: list[Delivery], how: str) -> None:
         for line, group in by_consumer(deliveries):
             if not self.exists(line):
+                self._settle_deleted(line, group, how)
                 continue
             if line.spec.returns_last and how in ("requeue", "fail"):
                 for delivery in group:
@@ -283,7 +313,7 @@ class Model:
             copies = self._released(line, group)
             if how == "ack":
                 for copy in copies:
-                    line.acked(copy, self.now_ms)
+                    self._acked(line, copy)
                 self._drain(line)
             elif how == "reject":
                 with self._letters.waiting():
@@ -291,6 +321,20 @@ class Model:
                     self._drain(line)
             else:
                 self._requeue(line, copies, how == "fail")
+
+    def _settle_deleted(self, line: Line, deliveries: list[Delivery], how: str) -> None:
+        """Settle deliveries of a deleted queue, which only batches count."""
+        for delivery in deliveries:
+            if line.held.pop(delivery.sequence, None) is None:
+                continue
+            if how == "ack":
+                self.batches.acked(line, delivery.copy)
+            else:
+                self.batches.failed(line, delivery.copy, "rejected" if how == "reject" else "deleted")
+
+    def _acked(self, line: Line, copy: Copy) -> None:
+        line.acked(copy, self.now_ms)
+        self.batches.acked(line, copy)
 
     def _released(self, line: Line, deliveries: list[Delivery]) -> list[Copy]:
         """Return the copies of deliveries that are not held any more."""
@@ -428,10 +472,11 @@ class Model:
             found = found[1:]
         del line.stopped[key]
         line.front -= len(found)
-        for i, copy in enumerate(found):
+        for i, copy in reversed([*enumerate(found)]):
             assert source is not None
-            source.remove(copy)
-            source.ids.left(copy.sequence)
+            with self.batches.leaving(source, copy, "deleted"):
+                source.take(copy)
+                self.batches.entered(line, copy)
             deadline_ms = self.now_ms + line.spec.ttl_ms if line.spec.ttl_ms >= 0 else 0
             again = copy.revived()._replace(sequence=line.front + i, deadline_ms=deadline_ms, redelivered=True)
             line.rejoin([again])
@@ -440,8 +485,43 @@ class Model:
     def _discard(self, line: Line, copies: list[Copy]) -> None:
         """Remove ready copies, which are not dead-lettered."""
         for copy in copies:
-            line.remove(copy)
-            line.ids.left(copy.sequence)
+            self.batches.failed(line, copy, "purged")
+            line.take(copy)
+
+    # --- redrives -----------------------------------------------------------------------------------------------------
+
+    def redrive(self, name: str, options: Redrive) -> Counts:
+        """Move the ready messages of a queue back, in its order."""
+        source = self.lines[name]
+        moved = failed = skipped = 0
+        with self._letters.waiting():
+            for copy in source.in_order():
+                if moved == options.limit:
+                    break
+                target = options.target(self.lines, source, copy)
+                if copy not in source.waiting():
+                    continue
+                if not options.accepts(copy):
+                    skipped += 1
+                elif target is None:
+                    failed += 1
+                else:
+                    with self.batches.leaving(source, copy, "deleted"):
+                        source.take(copy)
+                        self._enter_moved(target, options.revived(copy))
+                    moved += 1
+        self._settle_down()
+        return Counts(moved, failed, skipped)
+
+    def _enter_moved(self, line: Line, copy: Copy) -> None:
+        """Add a copy that no queue drops as a duplicate, and that is older than those that were published."""
+        same = [each for each in line.waiting_or_held() if each.key == copy.key]
+        newest = max(same, key=lambda each: each.sequence, default=None)
+        if line.spec.last_value is not None and copy.key and newest is not None and not newest.moved:
+            self.batches.entered(line, copy)
+            self._leave_replaced(line, [copy])
+        else:
+            self._enter(line, copy._replace(moved=True), checks=False)
 
     # --- leaving ------------------------------------------------------------------------------------------------------
 
@@ -464,13 +544,22 @@ class Model:
     def _leave_replaced(self, line: Line, copies: list[Copy]) -> None:
         if line.spec.last_value is not None and line.spec.last_value.letters:
             self._letters.leave(line, copies, "replaced")
+        else:
+            for copy in copies:
+                self._lose(line, copy, "replaced")
 
     def _bury(self, line: Line, copy: Copy, reason: str) -> None:
         """Remove a copy, and add its dead letter to the queue of dead letters."""
         line.ids.left(copy.sequence)
         letter = copy.died(line.spec.name, reason)
-        if letter.may_enter(line.spec.letters) and line.spec.letters in self.lines:
-            self._enter(self.lines[line.spec.letters], letter)
+        with self.batches.leaving(line, copy, reason):
+            if letter.may_enter(line.spec.letters) and line.spec.letters in self.lines:
+                self._enter(self.lines[line.spec.letters], letter)
+
+    def _lose(self, line: Line, copy: Copy, reason: str) -> None:
+        """Remove a copy that has no dead letter."""
+        line.ids.left(copy.sequence)
+        self.batches.failed(line, copy, reason)
 
     def _settle_down(self) -> None:
         """Remove the overdue messages that may expire."""
@@ -490,6 +579,7 @@ class Model:
         """Return the state that the disk would have if everything so far were written."""
         lines = self.lines.values()
         stored = {line.number: Stored(line.stored(), line.ids.stored(), line.stored_groups()) for line in lines}
+        stored[BATCHES] = Stored([], (), self.batches.stored())
         return tuple((line.spec, line.number) for line in lines), stored
 
     def has_stored(self, body: bytes) -> bool:
@@ -505,6 +595,7 @@ class Model:
         after = Model(self.now_ms)
         after.numbers = self.numbers
         specs, stored = state
+        after.batches.restart(stored[BATCHES].groups)
         for spec, number in specs:
             line = after.lines[spec.name] = line_of(spec, number)
             copies, ids, groups = stored.get(number, Stored([], ()))
@@ -517,4 +608,6 @@ class Model:
             after._trim(line)
             after._letters.leave(line, line.pop_following(), "group")
         after._settle_down()
+        after.batches.lose()
+        after.send_events()
         return after

@@ -206,7 +206,7 @@ class GroupOffering(Offering):
         if line is None or line.groups.options.prefetch == 1:
             return
         groups = line.groups
-        while (group := groups.fed_by(consumer)) is not None and consumer.registered and consumer.can_take():
+        while (group := groups.fed_by(consumer)) is not None and self.consumers.may_take(consumer):
             entry = self._pop_of(line, group)
             if entry is None:
                 return
@@ -263,6 +263,9 @@ class GroupReturns(Returns):
 
     def fail(self, entries: list[Entry], reason: str) -> None:
         """Handle messages that failed for good: dead-letter them, or stop their groups. The caller offers messages."""
+        if self._closed:
+            self._ledger.dead_letter(entries, reason)
+            return
         line = self._offering.ready
         assert isinstance(line, GroupLine)
         if line.groups.options.on_dead == SKIP and not any(line.groups.stopped_count[1:]):
@@ -425,8 +428,6 @@ class GroupQueue(LocalQueue):
         line.push(entry)
         if deadline_ms:
             self.expiry.added(entry)
-        if limited:
-            self.limit.trim()
         if not before and line.count:
             offering.drain()
         elif line.groups.following:
@@ -435,6 +436,9 @@ class GroupQueue(LocalQueue):
             consumer = line.holder(message)
             if consumer is not None:
                 offering.feed(consumer)
+        if limited:
+            # A message that a consumer takes at once does not wait.
+            self.limit.trim()
         if deadline_ms:
             self.expiry.expire()
         return True

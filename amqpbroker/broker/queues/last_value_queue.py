@@ -253,7 +253,10 @@ class LastValueQueue(LocalQueue):
             self.values.mark_moved(message)
         else:
             self.ledger.never_entered(message)
-            self._leave([Entry(message, self, 0, 0)])
+            dropped = Entry(message, self, 0, 0)
+            if self.vhost.fates.active:
+                self.vhost.fates.entered(dropped, self.name)
+            self._leave([dropped])
 
     # --- replaced messages --------------------------------------------------------------------------------------------
 

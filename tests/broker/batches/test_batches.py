@@ -105,6 +105,17 @@ def test_success_together_with_completion_is_sent_once(size: int) -> None:
     assert job.events() == []
 
 
+def test_member_that_is_dropped_by_a_redrive_fails() -> None:
+    last_value = {"x-last-value-key": longstr("key")}
+    job = Job(**TO_GRAVE, **last_value)
+    headers = {**batch_headers(size=1), "key": longstr("k")}
+    job.client.publish("q", b"1", message_id=b"1", headers=headers, expiration="1")
+    job.advance(1)
+    job.client.publish("q", b"newer", headers={"key": longstr("k")})
+    job.redrive()
+    assert [*job.batch().failures.values()] == [(b"1", "q", "replaced")]
+
+
 def test_only_requested_events_are_sent() -> None:
     job = Job(**TO_GRAVE)
     job.send("1", size=1, events="success")

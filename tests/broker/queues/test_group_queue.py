@@ -391,6 +391,17 @@ def test_group_goes_to_another_consumer_when_its_messages_are_settled(vhost: Vho
     assert second.texts() == ["a3"]
 
 
+def test_active_consumer_that_a_higher_priority_replaces_gets_no_more_of_its_group(vhost: Vhost) -> None:
+    queue = declare(vhost, group_prefetch=2, single_active_consumer=True, queue_type="quorum")
+    first = work(queue, 2, "c1")
+    send(queue, "a1", "a2", "a3", "a4")
+    second = work(queue, 2, "c2", priority=1)
+    first.ack_text("a1")
+    assert (first.texts(), second.texts()) == (["a1", "a2"], [])
+    first.ack_text("a2")
+    assert second.texts() == ["a3", "a4"]
+
+
 @KINDS
 def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, group_prefetch=2, delayed_retry_type="all", delayed_retry_min=1000, **kind)
@@ -429,6 +440,14 @@ def test_length_limit_counts_blocked_messages_and_drops_the_oldest(vhost: Vhost,
     assert reasons(grave) == [(b"a2", "maxlen")]
     worker.ack()
     assert worker.texts() == ["a1", "a3"]
+
+
+@STORED_KINDS
+def test_message_that_is_delivered_at_once_does_not_exceed_the_length_limit(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, max_length=1, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "b1")
+    assert (worker.texts(), waiting(queue)) == (["a1", "b1"], ["a2"])
 
 
 def test_queue_that_rejects_publishes_counts_blocked_messages(vhost: Vhost) -> None:
@@ -585,6 +604,17 @@ def test_messages_with_a_ttl_stay_when_the_first_one_is_discarded(vhost: Vhost, 
     worker.limit = 2
     queue.offering.offer_all([worker])
     assert worker.texts() == ["a1", "a2", "b1"]
+
+
+@pytest.mark.parametrize("on_dead", ["skip", "park", "follow"])
+@KINDS
+def test_message_of_a_deleted_queue_can_be_rejected(vhost: Vhost, kind: dict[str, Any], on_dead: str) -> None:
+    queue = declare(vhost, group_on_dead=on_dead, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    vhost.delete_queue(queue)
+    worker.reject()
+    assert (queue.unacked_count, queue.ready_count, queue.line.groups.stopped()) == (0, 0, [])
 
 
 @pytest.mark.parametrize("mode", ["head", "any"])
