@@ -60,6 +60,10 @@ class Standings:
             return Standing(FAILED if job.failed else DONE, job.queue or None)
         return min([self._of(place) for place in job.places], key=_rank)
 
+    def latest(self, job: Job) -> Standing:
+        """Return the state of the most advanced copy of a job that has not ended."""
+        return max([self._of(place) for place in job.places], key=_rank)
+
     def ahead(self, standing: Standing) -> int | None:
         """Return the number of messages before a ready one; None for any other, or if there are too many to count."""
         queue = self._queues.get(standing.queue or "")
@@ -70,7 +74,7 @@ class Standings:
             while count <= MOST_AHEAD and (some := queue.ready_following(place, _STEP)):
                 for _, entry in some:
                     if entry.sequence == standing.sequence:
-                        return count
+                        return count if count <= MOST_AHEAD else None
                     count += 1
                 place = some[-1][0]
         except UnreadableError:
