@@ -14,7 +14,7 @@ from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_e
 from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.jobs.request import ask_for_reply
+from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
@@ -246,7 +246,7 @@ def follow(
     request = None if jobs is None else jobs.request(message, permissions.user, ends)
     if jobs is None or request is None or not destinations:
         return destinations
-    ask_for_reply(message, request)
+    request_reply(message, request)
     return (Followed(exchange, destinations, partial(jobs.publish, request)),)
 
 

@@ -90,7 +90,7 @@ class Job:
         names = {place.queue for place in self.places if place.queue}
         return sorted(names) if names else [self.queue] if self.queue else []
 
-    def take(self, holder_id: int, sequence: int, queue: str) -> Place | None:
+    def remove_place(self, holder_id: int, sequence: int, queue: str) -> Place | None:
         """Remove and return the place of a copy, or of another one in the same queue; None if there is none there."""
         found = -1
         for index, place in enumerate(self.places):

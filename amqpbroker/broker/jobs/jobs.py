@@ -83,7 +83,7 @@ class Jobs(Fates):
         self._most_reply: int = bounds.job_reply_bytes
         self._most_replies: int = bounds.job_replies_bytes
         self._records: JobRecords = records
-        self._replies: JobReplies = JobReplies(self._keep_reply)
+        self._replies: JobReplies = JobReplies(self._store_reply)
         self._reply_bytes: int = 0
         self._by_id: dict[bytes, Job] = {}
         self._by_token: dict[str, Job] = {}
@@ -211,7 +211,7 @@ class Jobs(Fates):
         """Return the destination of replies to a job; None if the routing key names no job."""
         return self._replies if name[len(REPLY_PREFIX) :] in self._by_token else None
 
-    def _keep_reply(self, token: str, message: Message) -> bool:
+    def _store_reply(self, token: str, message: Message) -> bool:
         """Keep a reply in place of an earlier one. Return False if there is no memory for it."""
         job = self._by_token.get(token)
         if job is None:
@@ -224,7 +224,7 @@ class Jobs(Fates):
             return False
         self._store.begin()
         try:
-            self._drop_reply(job)
+            self._remove_reply(job)
             for piece in reply_pieces(job.number, properties, body):
                 job.reply.append(TakenId(piece, JOBS_ID, self._records.next_number(), 0, True))
                 self._store.add_id(job.reply[-1])
@@ -242,7 +242,7 @@ class Jobs(Fates):
             self._remove(ended[0])
         return True
 
-    def _drop_reply(self, job: Job) -> None:
+    def _remove_reply(self, job: Job) -> None:
         self._reply_bytes -= job.reply_bytes()
         for piece in job.reply:
             self._store.remove_id(piece)
@@ -279,13 +279,13 @@ class Jobs(Fates):
 
     def acknowledged(self, copy: Copy, queue: str) -> None:
         job = self._find(copy.message)
-        if job is not None and self._take(job, copy, queue):
+        if job is not None and self._remove_place(job, copy, queue):
             job.done += 1
             self._changed(job)
 
     def failed(self, copy: Copy, queue: str, reason: str) -> None:
         job = self._find(copy.message)
-        if job is not None and self._take(job, copy, queue):
+        if job is not None and self._remove_place(job, copy, queue):
             job.fail(queue, CANCELLED if job.cancelled else reason, _deaths(copy.message))
             self._changed(job)
 
@@ -297,7 +297,7 @@ class Jobs(Fates):
 
     def _begin(self, copy: Copy, queue: str, reason: str, failed: bool) -> None:
         job = self._find(copy.message)
-        if job is not None and not self._take(job, copy, queue):
+        if job is not None and not self._remove_place(job, copy, queue):
             job = None
         deaths = b"" if job is None else _deaths(copy.message)
         self._moves.append(_Move(job, queue, reason, deaths, failed))
@@ -318,9 +318,9 @@ class Jobs(Fates):
             return None
         return self._by_id.get(job_id(message))
 
-    def _take(self, job: Job, copy: Copy, queue: str) -> bool:
+    def _remove_place(self, job: Job, copy: Copy, queue: str) -> bool:
         """Remove the place of a copy; return False if it does not count."""
-        place = job.take(copy.holder_id, copy.sequence, queue)
+        place = job.remove_place(copy.holder_id, copy.sequence, queue)
         if place is not None and queue:
             job.queue = queue
         return place is not None
@@ -375,7 +375,7 @@ class Jobs(Fates):
         self._ended.pop(job.id, None)
         self._store.begin()
         try:
-            self._drop_reply(job)
+            self._remove_reply(job)
             if job.record is not None:
                 self._store.remove_id(job.record)
         finally:
@@ -383,7 +383,7 @@ class Jobs(Fates):
         self.set_active(bool(self._by_id))
         self._notify(job)
 
-    def forget(self, job: Job) -> None:
+    def remove(self, job: Job) -> None:
         """Forget a job that has ended, with its reply."""
         if self._by_id.get(job.id) is job:
             self._remove(job)
@@ -464,7 +464,7 @@ class Jobs(Fates):
         self._queues = dict
         self._publish = _discard
         self._ignores_rejects = _never
-        self._replies = JobReplies(_drop)
+        self._replies = JobReplies(_ignore)
         self._by_id.clear()
         self._by_token.clear()
         self._ended.clear()
@@ -497,5 +497,5 @@ def _never(queue: str) -> bool:
     return False
 
 
-def _drop(token: str, message: Message) -> bool:
+def _ignore(token: str, message: Message) -> bool:
     return True

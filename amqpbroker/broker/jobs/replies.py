@@ -13,10 +13,10 @@ from amqpbroker.wire.values import text
 class JobReplies(Destination):
     """The destination of all replies in a vhost, whose routing keys name the jobs."""
 
-    def __init__(self, keep: Callable[[str, Message], bool]) -> None:
-        """keep(token, message): keeps a reply, or returns False if it cannot."""
+    def __init__(self, store: Callable[[str, Message], bool]) -> None:
+        """store(token, message): stores a reply, or returns False if it cannot."""
         super().__init__("")
-        self._keep = keep
+        self._store = store
 
     def publish(self, message: Message) -> bool:
-        return self._keep(text(message.routing_key)[len(REPLY_PREFIX) :], message)
+        return self._store(text(message.routing_key)[len(REPLY_PREFIX) :], message)

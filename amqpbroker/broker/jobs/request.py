@@ -74,7 +74,7 @@ def request_of(message: Message, user: str, token: str) -> Request | None:
     return Request(id_, user, ttl_ms, "" if properties.get("reply_to") else token)
 
 
-def ask_for_reply(message: Message, request: Request) -> None:
+def request_reply(message: Message, request: Request) -> None:
     """Set the property reply_to of a job that has none, and the correlation id if there is none either."""
     if request.token:
         values = decode_properties(message.properties)

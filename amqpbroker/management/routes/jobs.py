@@ -62,7 +62,7 @@ async def publish(call: Call) -> Answer:
     job = jobs.find(id_)
     if not routed:
         if job is not None:
-            jobs.forget(job)
+            jobs.remove(job)
         reason = f"exchange '{exchange}' routes no message with the routing key {failure.shown(body['routing_key'])}"
         raise failure.ApiError(422, "unroutable", reason)
     await all_synced(call.broker)
@@ -197,7 +197,7 @@ async def cancel(call: Call) -> Answer:
     """Cancel a job that waits in queues; forget one that has ended, with its reply."""
     jobs, found = _jobs(call), _job(call)
     if found.has_ended:
-        jobs.forget(found)
+        jobs.remove(found)
     else:
         standings = _standings(call, call.vhost)
         try:
