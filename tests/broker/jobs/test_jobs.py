@@ -377,6 +377,17 @@ def test_job_beyond_the_limit_is_refused_until_one_has_ended() -> None:
     assert [job.id for job in jobs_of(work).all()] == [b"2", b"3"]
 
 
+def test_job_of_too_many_copies_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amqpbroker.broker.jobs.jobs.MOST_PLACES", 1)
+    work = Work()
+    work.fan_out("q", "other")
+    assert work.refused(via="all") == (406, "PRECONDITION_FAILED - vhost '/' has a limit of 1 copies of a job")
+    work.send()
+    work.send()
+    work.ack()
+    assert work.state() == "done"  # the second copy is not followed
+
+
 # --- restart ----------------------------------------------------------------------------------------------------------
 
 
