@@ -11,6 +11,7 @@ NEED_EXTENSIONS = (
     "docs/examples/celery_eta/",
     "docs/examples/charge_once/",
     "docs/examples/hung_worker/",
+    "docs/examples/ocr_jobs/",
     "docs/examples/retry_backoff/",
 )
 NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")
