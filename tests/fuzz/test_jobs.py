@@ -6,6 +6,8 @@ effort.py for the number of examples.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +64,20 @@ class Machine(RuleBasedStateMachine):
         # A quorum queue also stores transient messages, and other queues do not.
         self.work.send(id_, via="all" if both else "", persistent=kept or self.stores_all)
 
-    @rule(name=st.sampled_from(["q", "q", "other", "grave"]))
-    def get(self, name: str) -> None:
+    @rule(name=st.sampled_from(["q", "q", "other", "grave"]), how=st.sampled_from(["hold", "hold", "reject"]))
+    def get(self, name: str, how: str) -> None:
         entry = self.queue(name).get(no_ack=False)
         if entry is not None:
             self.held.append(entry)
+            if how == "reject":
+                self.end(self.held.pop(), how)
+
+    @rule(id_=IDS)
+    def fail_and_move_back(self, id_: str) -> None:
+        """Publish a job, reject the first message, and move the dead letters back."""
+        self.publish(id_, both=False, kept=True)
+        self.get("q", "reject")
+        self.move_back()
 
     @rule(name=st.sampled_from(QUEUES))
     def take_without_acknowledgement(self, name: str) -> None:
@@ -75,14 +86,17 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(how=st.sampled_from(["ack", "reject", "requeue"]), data=st.data())
     def settle(self, how: str, data: st.DataObject) -> None:
-        entry = self.held.pop(data.draw(st.integers(0, len(self.held) - 1)))
+        self.end(self.held.pop(data.draw(st.integers(0, len(self.held) - 1))), how)
+
+    def end(self, entry: Entry, how: str) -> None:
         if how == "ack":
             entry.queue.ack(entry)
         elif how == "reject":
             self.fail([entry])
             entry.queue.reject([entry])
         else:
-            entry.queue.requeue([entry])
+            with self.expiries(entry):
+                entry.queue.requeue([entry])
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -112,19 +126,35 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def advance(self) -> None:
         """Advance the clock, so that messages expire."""
-        self.work.advance(50)
+        with self.expiries():
+            self.work.advance(50)
 
     @rule()
     def crash(self) -> None:
         self.fail([entry for entry in self.entries() if not entry.message.persistent])
-        self.held = []
-        self.work.crash()
-        self.after_start()
+        with self.expiries(*self.held, crashes=True):
+            self.held = []
+            self.work.crash()
+            self.after_start()
 
     # --- copies -------------------------------------------------------------------------------------------------------
 
     def entries(self) -> list[Entry]:
         return self.held + [entry for name in QUEUES for entry in self.queue(name).ready_entries()]
+
+    @contextmanager
+    def expiries(self, *returned: Entry, crashes: bool = False) -> Iterator[None]:
+        """Count the messages that expire meanwhile although they were rejected before: these end in the grave.
+
+        returned: entries that are returned to their queues meanwhile.
+        """
+        before = [*returned, *self.queue("q").ready_entries()]
+        before = [entry for entry in before if entry.message.persistent or not crashes]
+        rejected = {entry.sequence: id_of(entry) for entry in before if is_rejected(entry) and counts(entry)}
+        yield
+        waiting = {entry.sequence for entry in self.queue("q").ready_entries()}
+        for sequence, id_ in rejected.items():
+            self.expected[id_].failed += sequence not in waiting
 
     def copies(self, id_: str) -> list[Entry]:
         return [entry for entry in self.entries() if id_of(entry) == id_ and counts(entry)]
