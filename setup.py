@@ -58,6 +58,7 @@ HOT = [
     "store/stored",
     "store/reading",
     "store/taken_id",
+    "broker/fates/all_fates",
     "broker/fates/fates",
     "broker/batches/member",
     "broker/exchanges/followed",

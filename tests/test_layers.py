@@ -70,6 +70,7 @@ FOLDERS = {
         "batches": {"exchanges", "fates", "publishing"},
         "exchanges": {"deduplication", "fates", "policies", "counters"},
         "fates": set(),
+        "jobs": {"exchanges", "fates", "publishing", "queues", "session"},
         "publishing": {"users"},
         "queues": {"deduplication", "fates", "publishing", "exchanges", "policies", "counters", "events", "infos"},
         "shovels": {"queues", "policies", "users", "events"},

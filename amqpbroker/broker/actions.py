@@ -14,6 +14,7 @@ from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_e
 from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
@@ -239,6 +240,23 @@ def follow(
     Raises AmqpError 406 if its headers are invalid, and 403 or 404 if the user may not publish to the target that they
     name, since a message is going to be sent there because of this message.
     """
+    destinations = _follow_member(vhost, permissions, exchange, message, destinations)
+    jobs = vhost.jobs
+    ends = sum([len(destination.ends()) for destination in destinations])
+    request = None if jobs is None else jobs.request(message, permissions.user, ends)
+    if jobs is None or request is None or not destinations:
+        return destinations
+    request_reply(message, request)
+    return (Followed(exchange, destinations, partial(jobs.publish, request)),)
+
+
+def _follow_member(
+    vhost: Vhost,
+    permissions: Permissions,
+    exchange: Exchange,
+    message: Message,
+    destinations: tuple[Destination, ...],
+) -> tuple[Destination, ...]:
     batches = vhost.batches
     request = None if batches is None else batches.request(message)
     if batches is None or request is None:

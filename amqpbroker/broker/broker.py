@@ -21,6 +21,8 @@ from amqpbroker.broker.counters.stats import (
 )
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.jobs.jobs import Jobs
+from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.policies.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
@@ -43,7 +45,7 @@ from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.patterns import Pattern
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
-from amqpbroker.store.record import BATCHES_ID
+from amqpbroker.store.record import BATCHES_ID, JOBS_ID
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Holder, Store
 from amqpbroker.store.taken_id import IdKeeper
@@ -62,8 +64,8 @@ class Broker:
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
     whole broker. taps: observers of all vhosts. lost_ids: ids of durable queues and exchanges that could not be
-    restored, and of the batches without extensions; their messages and records are retained. slices: time limits for
-    the methods of each client.
+    restored, and of the batches and jobs without extensions; their messages and records are retained. slices: time
+    limits for the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -86,6 +88,8 @@ class Broker:
         self.vhosts: dict[str, Vhost] = {}
         self._batches: dict[str, Batches] = {}
         self.batch_records = BatchRecords(self._batches)
+        self._jobs: dict[str, Jobs] = {}
+        self.job_records = JobRecords(self._jobs)
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
         self.events = EventExchange(
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
@@ -120,7 +124,7 @@ class Broker:
         store.watch(self._on_synced)
         self.lost_ids: frozenset[int] = restore(self)
         if not config.compat.extensions:
-            self.lost_ids |= {BATCHES_ID}
+            self.lost_ids |= {BATCHES_ID, JOBS_ID}
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
                 self.add_default_vhost()
@@ -189,6 +193,7 @@ class Broker:
             except BaseException:
                 self.vhosts.pop(name, None)
                 self._batches.pop(name, None)
+                self._jobs.pop(name, None)
                 self._vhost_deleted(name)
                 raise
             self.events.vhost_created(vhost, name in self.tracing)
@@ -244,9 +249,12 @@ class Broker:
             self.events,
             self._spill,
             self.batch_records,
+            self.job_records,
         )
         if vhost.batches is not None:
             self._batches[definition.name] = vhost.batches
+        if vhost.jobs is not None:
+            self._jobs[definition.name] = vhost.jobs
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost
         return vhost
@@ -265,6 +273,7 @@ class Broker:
         self.definitions.remove_vhost(name)
         del self.vhosts[name]
         self._batches.pop(name, None)
+        self._jobs.pop(name, None)
         self._vhost_deleted(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
@@ -311,11 +320,12 @@ class Broker:
 
     def id_keepers(self) -> dict[int, IdKeeper]:
         """Return the owners of id records by id: durable queues and exchanges that drop duplicates, queues with groups,
-        and the batches.
+        the batches and the jobs.
         """
         found: dict[int, IdKeeper] = {}
         if self.config.compat.extensions:
             found[BATCHES_ID] = self.batch_records
+            found[JOBS_ID] = self.job_records
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
                 if queue.id and isinstance(queue, DeduplicatingQueue | GroupQueue):
@@ -392,6 +402,7 @@ class Broker:
             vhost.discard()
         self.vhosts.clear()
         self._batches.clear()
+        self._jobs.clear()
         self.awaiting_sync.clear()
 
     def sync(self) -> None:

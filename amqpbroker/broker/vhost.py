@@ -5,7 +5,7 @@ change of a durable object is stored first: if that fails, AmqpError 506 is rais
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
@@ -50,7 +50,11 @@ from amqpbroker.broker.exchanges.registry import (
 )
 from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.all_fates import AllFates
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
+from amqpbroker.broker.jobs.jobs import Jobs
+from amqpbroker.broker.jobs.records import JobRecords
+from amqpbroker.broker.jobs.request import REPLY_PREFIX
 from amqpbroker.broker.policies.auto_dead_letters import dead_letter_queue, form_of
 from amqpbroker.broker.policies.limits import Limits
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
@@ -102,8 +106,8 @@ class Vhost(Host):
     definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
     become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
     and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
-    and deletion. batches: None without extensions. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue,
-    called when the queue is deleted. redrives: the tasks that move dead letters back.
+    and deletion. batches, jobs: None without extensions. taps: observers; see `Broker.tap`. on_deleted: callbacks by
+    queue, called when the queue is deleted. redrives: the tasks that move dead letters back.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -123,13 +127,15 @@ class Vhost(Host):
         events: Events,
         spill: Spill = NO_SPILL,
         batch_records: BatchRecords | None = None,
+        job_records: JobRecords | None = None,
     ) -> None:
         name = definition.name
         exchanges: dict[str, Exchange] = {}
         self.batches: Batches | None = None
-        fates: Fates = NO_FATES
+        self.jobs: Jobs | None = None
+        parts: list[Fates] = []
         if batch_records is not None and config.compat.extensions:
-            fates = self.batches = Batches(
+            self.batches = Batches(
                 name,
                 exchanges,
                 self._ignores_rejects,
@@ -139,6 +145,20 @@ class Vhost(Host):
                 config.bounds,
                 batch_records,
             )
+            parts.append(self.batches)
+        if job_records is not None and config.compat.extensions:
+            self.jobs = Jobs(
+                name,
+                self._all_queues,
+                self._ignores_rejects,
+                self.publish,
+                clock,
+                store,
+                config.bounds,
+                job_records,
+            )
+            parts.append(self.jobs)
+        fates = AllFates(parts) if parts else NO_FATES
         super().__init__(name, exchanges, clock, store, config, totals, events, spill, fates)
         self.sample: Sample | None = None
         self.definition = definition
@@ -213,6 +233,8 @@ class Vhost(Host):
         queue = self.queues.get(name)
         if queue is None and name.startswith(PSEUDO_QUEUE):
             return self.direct_replies.find(name)
+        if queue is None and self.jobs is not None and name.startswith(REPLY_PREFIX):
+            return self.jobs.reply_destination(name)
         return queue
 
     # --- look-ups -----------------------------------------------------------------------------------------------------
@@ -755,6 +777,8 @@ class Vhost(Host):
             self.events.exchange_deleted(self.name, exchange)
         if self.batches is not None:
             self.batches.close()
+        if self.jobs is not None:
+            self.jobs.close()
 
     def discard(self) -> None:
         """Discard everything from memory, without changing store and definitions, after the broker has ended."""
@@ -774,7 +798,12 @@ class Vhost(Host):
         self.disposal.discard()
         if self.batches is not None:
             self.batches.discard()
+        if self.jobs is not None:
+            self.jobs.discard()
         self.routes_changed()
+
+    def _all_queues(self) -> Mapping[str, Queue]:
+        return self.queues
 
     def _ignores_rejects(self, queue: str) -> bool:
         found = self.queues.get(queue)

@@ -78,8 +78,9 @@ PIECES: Final = 4
 DELIVERED: Final = 8
 
 MAX_COUNT: Final = 0xFFFF
-#: The greatest id of a queue or exchange, and the id that holds the records of batches (`IdKeeper`).
-MAX_ID: Final = 0xFFFFFFFE
+#: The greatest id of a queue or exchange, and the ids that hold the records of jobs and of batches (`IdKeeper`).
+MAX_ID: Final = 0xFFFFFFFD
+JOBS_ID: Final = 0xFFFFFFFE
 BATCHES_ID: Final = 0xFFFFFFFF
 
 #: Maximum number of extra keys, or pieces, of a record, and maximum number of bytes of each.

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.inspector import GroupState as GroupState
     from amqpbroker.testing.inspector import LockedMessage as LockedMessage
     from amqpbroker.testing.inspector import QueueState as QueueState
+    from amqpbroker.testing.job_state import JobState as JobState
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
     from amqpbroker.testing.redriving import Redriven as Redriven
@@ -24,6 +25,7 @@ _PLACES = {
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
     "BatchState": "amqpbroker.testing.batch_state",
+    "JobState": "amqpbroker.testing.job_state",
     "GroupState": "amqpbroker.testing.inspector",
     "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",

@@ -18,6 +18,7 @@ from amqpbroker.testing.hints import Hinted, checked_arguments, did_you_mean
 from amqpbroker.testing.host import NOT_RUNNING, Host
 from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.job_state import JobState
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
 from amqpbroker.testing.redriving import Redriven, options_of
@@ -363,6 +364,18 @@ class Broker(Hinted):
         """
         __tracebackhide__ = True
         return self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
+
+    @checked_arguments
+    def job(self, job_id: str, *, vhost: str | None = None) -> JobState:
+        """Return the state of a job: of a message with the header `x-job`.
+
+        - `job_id`: its message id.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such job, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
 
     @checked_arguments
     def groups(self, queue: str, *, vhost: str | None = None) -> list[GroupState]:

@@ -17,6 +17,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.batch_state import BatchState, batch_state
 from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout
 from amqpbroker.testing.hints import did_you_mean
+from amqpbroker.testing.job_state import JobState, job_state
 from amqpbroker.testing.message import Message, seen, where
 from amqpbroker.testing.recorder import Newest, Publish, Recorder, Refusal
 from amqpbroker.testing.wanted import Wanted
@@ -174,6 +175,10 @@ class Inspector:
     def batch(self, id_: str, vhost: str | None = None) -> BatchState:
         """Return the state of a batch. Raises AssertionError, ValueError; see `batch_state`."""
         return batch_state(self._broker.vhosts, id_, vhost)
+
+    def job(self, id_: str, vhost: str | None = None) -> JobState:
+        """Return the state of a job. Raises AssertionError, ValueError; see `job_state`."""
+        return job_state(self._broker, id_, vhost)
 
     def groups(self, queue: str, vhost: str | None = None) -> list[GroupState]:
         """Return the message groups of a queue, none if it has no groups. Raises errors as `messages`."""

@@ -75,6 +75,7 @@ def carry(before: Broker, after: Broker) -> None:
     `before` has ended, and `after` has its definitions.
     """
     after.batch_records.start_after(before.batch_records)
+    after.job_records.start_after(before.job_records)
     for name, vhost in before.vhosts.items():
         now = after.vhosts[name]
         for queue in vhost.queues.values():
@@ -109,6 +110,8 @@ def carry(before: Broker, after: Broker) -> None:
         # Only now, so that the copies are not counted again.
         if vhost.batches is not None and now.batches is not None:
             now.batches.inherit(vhost.batches)
+        if vhost.jobs is not None and now.jobs is not None:
+            now.jobs.inherit(vhost.jobs)
 
 
 def _copy(entry: Entry, queue: Queue) -> Entry:

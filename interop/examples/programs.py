@@ -15,6 +15,7 @@ NEED_EXTENSIONS = (
     "docs/examples/newer_data/follow",
     "docs/examples/newer_data/park",
     "docs/examples/newer_data/version",
+    "docs/examples/ocr_jobs/",
     "docs/examples/retry_backoff/",
 )
 NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")

@@ -335,6 +335,18 @@ async def test_redriven_messages_are_counted_once_there_was_a_redrive():
     assert samples["rabbitmq_detailed_redrives_running",] == 0
 
 
+async def test_open_jobs_are_counted_while_there_are_jobs():
+    scraper = Scraper()
+    assert ("rabbitmq_open_jobs",) not in await scraper.samples()
+    wire = scraper.wire()
+    wire.declare("q")
+    for queue in "q", "nowhere":
+        wire.publish(queue, b"", headers={"x-job": Field("t", True)}, message_id=queue.encode())
+    wire.receive()
+    assert (await scraper.samples())["rabbitmq_open_jobs",] == 1
+    assert (await scraper.samples("/metrics/per-object"))["rabbitmq_open_jobs", "/"] == 1
+
+
 async def test_open_batches_are_counted_while_there_are_batches():
     scraper = Scraper()
     assert ("rabbitmq_open_batches",) not in await scraper.samples()

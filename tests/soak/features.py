@@ -31,6 +31,9 @@ OVERDUE = 2_000
 
 QUEUES = ("q0", "q1", "q2")
 
+#: Body of a request that gets and acknowledges a message.
+GET = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
+
 
 def _declare(client: SoakClient, *queues: str, arguments: Table | None = None) -> None:
     for queue in queues:
@@ -108,6 +111,36 @@ def batches(soak: Soak, mode: Mode) -> None:
         for batch in (-1, -2):
             publish(client, each(mode, most, lambda i, kept: member(batch, i, kept, most)), most)  # noqa: B023
             client.call("queue.purge", "queue.purge-ok", queue="q")
+        delete(client, "q")
+        time.sleep(ttl_ms / 1000 + 1)
+        client.close()
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def jobs(soak: Soak, mode: Mode) -> None:
+    """Publish more jobs than are followed, and replies of more bytes than are kept; then wait until the jobs are
+    forgotten.
+    """
+    bounds = soak.bounds
+    # It is long enough to publish all jobs.
+    ttl_ms = 60_000 if soak.host.divisor == 1 else 5_000
+
+    def job(id_: str, key: str, kept: int, exchange: str = "") -> bytes:
+        headers: Table = {"x-job": Field("t", True), "x-job-ttl": number(ttl_ms)}
+        return published(key, b"x", exchange, delivery_mode=kept, headers=headers, message_id=id_)
+
+    with soak.client() as client:
+        _declare(client, "q")
+        # Unroutable jobs end at once, and the first of them make space for the last.
+        count = 2 * bounds.jobs + 10
+        publish(client, each(mode, count, lambda i, kept: job(f"{i}", "nowhere", kept)), count)
+        reply = b"x" * bounds.job_reply_bytes
+        for i in range(2 * bounds.job_replies_bytes // bounds.job_reply_bytes + 2):
+            publish(client, [job(f"{i}", "q", 2)], 1)
+            (got,) = soak.management.call("POST", "/queues/%2F/q/get", GET)
+            publish(client, [published(got["properties"]["reply_to"], reply)], 1)
         delete(client, "q")
         time.sleep(ttl_ms / 1000 + 1)
         client.close()
@@ -552,6 +585,7 @@ def _phases() -> list[Phase]:
     # It takes a minute for each mode.
     phases += _in_modes("duplicates", duplicates, is_peak=True, modes=(MIXED,))
     phases += _in_modes("batches", batches, is_peak=True, modes=(MIXED,))
+    phases += _in_modes("jobs", jobs, is_peak=True, modes=(MIXED,))
     phases += _in_modes("matching headers", by_headers, is_peak=True)
     phases += _in_modes("copies by BCC", blind_copies, is_peak=True)
     phases += _in_modes("mandatory", returned)

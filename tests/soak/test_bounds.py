@@ -71,6 +71,9 @@ DRIVEN = {
     "config.bounds.batches": "batches",
     "config.bounds.batch_members": "batches",
     "config.bounds.batch_failures": "batches",
+    "config.bounds.jobs": "jobs",
+    "config.bounds.job_reply_bytes": "jobs",
+    "config.bounds.job_replies_bytes": "jobs",
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
@@ -179,10 +182,13 @@ NOT_BOUNDS = {
         broker.publishing.inspection._CC_BYTES broker.publishing.inspection._BCC_BYTES wire.property_edit._FEW
         wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN wire.property_walk._SORTED
         wire.property_walk._UNSORTED wire.property_walk._UNREADABLE wire.property_walk._MARK
+        management.routes.jobs._ID_BYTES management.routes.jobs._PERSISTENT broker.jobs.jobs._TOKEN_BYTES
+        wire.property_walk._JOB_MARK
         broker.batches.event_message._PERSISTENT broker.batches.event_message._ID_BYTES
         broker.batches.request._ID_BYTES broker.batches.request._NAME_BYTES broker.batches.request._MAX_SIZE
     """,
     "of the store's format": """
+        store.record.JOBS_ID broker.jobs.job._PIECE_BYTES broker.jobs.job._DEATHS_BYTES
         broker.batches.batch._HAS_TARGET broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
         broker.batches.batch._HAS_EVENTS broker.batches.member.OPEN broker.batches.member.FAILED
         broker.batches.member.OK broker.batches.member._OUTCOME broker.batches.member._FAILED_AT
@@ -214,6 +220,8 @@ NOT_BOUNDS = {
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
+        broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S
+        management.routes.jobs.SEND_AGAIN_S
         broker.batches.batches._RETRY_MS broker.batches.request.DEFAULT_TTL_MS
         broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
@@ -256,9 +264,10 @@ NOT_BOUNDS = {
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
         management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
     """,
+    "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
-        broker.redrive.redrive._STEP
+        broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE

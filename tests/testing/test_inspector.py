@@ -474,6 +474,30 @@ def test_absent_batch_names_a_similar_one(b, channel):
         b.batch("inport", vhost="v")
 
 
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_job_shows_its_state_and_the_reply(b, channel):
+    channel.queue_declare("q")
+    properties = pika.BasicProperties(message_id="job", headers={"x-job": True})
+    channel.basic_publish("", "q", b"", properties)
+    method, got, _ = channel.basic_get("q")
+    job = b.job("job")
+    assert (job.vhost, job.state, job.queue, job.attempt, job.reason) == ("v", "running", "q", 1, None)
+    channel.basic_publish("", got.reply_to, b"result")
+    channel.basic_ack(method.delivery_tag)
+    channel.queue_declare("q", passive=True)
+    job = b.job("job")
+    assert (job.state, job.reply) == ("done", b"result")
+
+
+def test_absent_job_names_a_similar_one(b, channel):
+    channel.basic_publish("", "nowhere", b"", pika.BasicProperties(message_id="import", headers={"x-job": True}))
+    channel.queue_declare("q")
+    with pytest.raises(AssertionError, match=r"there is no job 'inport' in vhost 'v'.*'import'"):
+        b.job("inport", vhost="v")
+
+
 # --- message groups ---------------------------------------------------------------------------------------------------
 
 

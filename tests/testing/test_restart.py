@@ -284,6 +284,27 @@ def test_batches_survive_and_their_transient_members_have_failed(b):
         assert batch.failures == (("", "", "lost"),)
 
 
+def test_jobs_and_their_replies_survive_and_transient_jobs_have_failed(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True)
+    for name, mode in ("done", 2), ("queued", 2), ("lost", 1):
+        properties = pika.BasicProperties(message_id=name, delivery_mode=mode, headers={"x-job": True})
+        channel.basic_publish("", "q", b"", properties)
+    method, got, _ = channel.basic_get("q")
+    channel.basic_publish("", got.reply_to, b"result")
+    channel.basic_ack(method.delivery_tag)
+    restart(b, connection)
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        assert (b.job("done").state, b.job("done").reply) == ("done", b"result")
+        assert (b.job("lost").state, b.job("lost").reason) == ("failed", "lost")
+        assert b.job("queued").state == "queued"
+        channel.basic_get("q", auto_ack=True)
+        channel.queue_declare("q", passive=True)
+        assert b.job("queued").state == "done"
+
+
 @pytest.mark.parametrize("kind", ["classic", "quorum"])
 def test_stopped_groups_and_versions_survive_a_restart(b, kind):
     connection = connected(b.url)

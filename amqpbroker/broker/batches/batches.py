@@ -195,7 +195,7 @@ class Batches(Fates):
         size = request.size
         if size is not None and size < max(batch.size, batch.total):
             so_far = max(batch.size, batch.total)
-            raise errors.invalid_batch_header(SIZE, f"{size} is less than {so_far}, the size so far")
+            raise errors.invalid_header(SIZE, f"{size} is less than {so_far}, the size so far")
         known = batch.routing_key is not None
         if request.exchange is not None and known and request.exchange != (batch.exchange or ""):
             raise _contradiction(EXCHANGE, request.exchange, batch.exchange or "")
@@ -242,7 +242,7 @@ class Batches(Fates):
 
     def _add(self, batch: Batch) -> None:
         self._by_id[batch.id] = batch
-        self.active = True
+        self.set_active(True)
         heapq.heappush(self._expiring, (batch.expires_ms, batch.id))
         self._await_expiry()
 
@@ -535,7 +535,7 @@ class Batches(Fates):
                 self._store.remove_id(batch.record)
         finally:
             self._store.end()
-        self.active = bool(self._by_id)
+        self.set_active(bool(self._by_id))
 
     def _await_expiry(self) -> None:
         if self._expiry_timer is not None:
@@ -611,7 +611,8 @@ class Batches(Fates):
         self._ended.clear()
         self._due.clear()
         self._expiring.clear()
-        self.active = False
+        self.set_active(False)
+        self.whole = None
         for timer in (self._timer, self._expiry_timer):
             if timer is not None:
                 timer.cancel()
@@ -619,7 +620,7 @@ class Batches(Fates):
 
 
 def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
-    return errors.invalid_batch_header(name, f"'{given}' contradicts '{known}' of an earlier member")
+    return errors.invalid_header(name, f"'{given}' contradicts '{known}' of an earlier member")
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:

@@ -180,4 +180,4 @@ def _events(name: str, headers: Table) -> frozenset[str] | None:
 
 
 def _invalid(name: str, problem: str) -> errors.AmqpError:
-    return errors.invalid_batch_header(name, problem)
+    return errors.invalid_header(name, problem)

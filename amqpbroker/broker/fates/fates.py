@@ -21,10 +21,22 @@ class Fates(metaclass=ABCMeta):
     the store, and after it entered.
 
     active: some messages may be followed. While it is False, callers need not call anything. queue: name of the queue
-    that has the copy, "" for an exchange that holds messages back.
+    that has the copy, "" for an exchange that holds messages back. whole: the followers of which this is one, None if
+    it is the only one.
     """
 
     active: bool = False
+    whole: "Fates | None" = None
+
+    def set_active(self, active: bool) -> None:
+        """Set whether some messages may be followed."""
+        if active != self.active:
+            self.active = active
+            if self.whole is not None:
+                self.whole.part_changed()
+
+    def part_changed(self) -> None:  # noqa: B027 - only a whole has parts
+        """Note that a part has become active, or is not active any more."""
 
     @abstractmethod
     def follows(self, message: Message) -> bool:

@@ -19,7 +19,7 @@ from amqpbroker.wire.frames import PROPERTIES_AT
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
 from amqpbroker.wire.property_edit import merge_headers, sort_headers, without_header
-from amqpbroker.wire.property_walk import MARK, PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
+from amqpbroker.wire.property_walk import JOB_MARK, MARK, PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.raw_headers import longstrs
 from amqpbroker.wire.values import Table, text
 
@@ -65,7 +65,7 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
     message.persistent = mode == 2
     if flags & SLOW:
         _inspect_fields(message, properties, user, reply)
-        return MARK in properties
+        return MARK in properties or JOB_MARK in properties
     if len(properties) <= KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
     return False

@@ -356,6 +356,10 @@ class LocalQueue(Queue):
     def purge(self) -> int:
         return self.offering.clear()
 
+    def ready_entry(self, sequence: int) -> Entry | None:
+        found = self.ready.lookup(sequence)
+        return None if found is None else found[1]
+
     def remove_ready(self, sequence: int, checksum: int) -> bool:
         found = self.ready.lookup(sequence)
         if found is None or content_checksum(found[1].message) != checksum:

@@ -229,6 +229,10 @@ class Queue(BindingDestination):
         """The highest sequence number of a message so far."""
         return 0
 
+    def ready_entry(self, sequence: int) -> "Entry | None":
+        """Return the ready message with that sequence number, None if there is none. Raises UnreadableError."""
+        return None
+
     def remove_ready(self, sequence: int, checksum: int) -> bool:
         """Remove a ready message for good, without dead-lettering it; return whether it was there and was removed.
 

@@ -25,6 +25,7 @@ GROUPS: tuple[Group, ...] = (
     queues.DELAYED,
     queues.REPLACED,
     queues.BATCHES,
+    queues.JOBS,
     queues.MESSAGE_GROUPS,
     exchanges.DUPLICATES,
     everything.REDRIVES,

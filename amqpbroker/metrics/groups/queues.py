@@ -35,6 +35,14 @@ def _open_batches(vhost: Vhost) -> int:
     return 0 if vhost.batches is None else vhost.batches.open_count
 
 
+def _with_jobs(snapshot: Snapshot) -> Sequence[Vhost]:
+    return [vhost for vhost in snapshot.broker.vhosts.values() if vhost.jobs]
+
+
+def _open_jobs(vhost: Vhost) -> int:
+    return 0 if vhost.jobs is None else vhost.jobs.open_count
+
+
 def _grouping(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.settings.groups is not None]
 
@@ -172,6 +180,13 @@ BATCHES = Group(
     "batch_metrics",
     (Family("open_batches", GAUGE, "Number of batches of messages that have not ended in success", _open_batches),),
     rows=_batching, labels=lambda vhost: (("vhost", vhost.name),), label_names=("vhost",), summed=True, filtered=True,
+    optional=True,
+)
+
+JOBS = Group(
+    "job_metrics",
+    (Family("open_jobs", GAUGE, "Number of jobs that have not ended", _open_jobs),),
+    rows=_with_jobs, labels=lambda vhost: (("vhost", vhost.name),), label_names=("vhost",), summed=True, filtered=True,
     optional=True,
 )
 

@@ -15,6 +15,7 @@ from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.hints import Hinted, checked_arguments
 from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.job_state import JobState
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
 from amqpbroker.testing.redriving import Redriven, options_of
@@ -234,6 +235,12 @@ class AsyncBroker(Hinted):
         """Return the state of a batch of messages. See `Broker.batch`."""
         __tracebackhide__ = True
         return await self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
+
+    @checked_arguments
+    async def job(self, job_id: str, *, vhost: str | None = None) -> JobState:
+        """Return the state of a job. See `Broker.job`."""
+        __tracebackhide__ = True
+        return await self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
 
     @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:

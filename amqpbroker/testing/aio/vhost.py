@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.aio.faults import AsyncFaults
     from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
+    from amqpbroker.testing.job_state import JobState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
     from amqpbroker.testing.redriving import Redriven
@@ -116,6 +117,12 @@ class AsyncVhost(Hinted):
         """Return the state of a batch of messages. See `Broker.batch`."""
         __tracebackhide__ = True
         return await self.broker.batch(batch_id, vhost=self.name)
+
+    @checked_arguments
+    async def job(self, job_id: str) -> "JobState":
+        """Return the state of a job. See `Broker.job`."""
+        __tracebackhide__ = True
+        return await self.broker.job(job_id, vhost=self.name)
 
     async def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

@@ -333,6 +333,13 @@ def test_error_text_of_a_policy_is_shown_as_it_is(ctl):
     assert '<<"al">> is not a valid delayed retry type' in text
 
 
+def test_ctl_lists_jobs(ctl, channel):
+    channel.queue_declare("work", exclusive=True)
+    channel.basic_publish("", "work", b"", pika.BasicProperties(message_id="job", headers={"x-job": True}))
+    wait_for(lambda: "job\tqueued\twork" in lines(ctl("-s", "list_jobs")))
+    assert lines(ctl("-s", "list_jobs", "id", "user", "routing_key")) == ["job\tguest\twork"]
+
+
 def test_ctl_lists_batches(ctl, channel):
     channel.queue_declare("parts", exclusive=True)
     for part in "1", "2":

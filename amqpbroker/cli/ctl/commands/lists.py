@@ -122,6 +122,24 @@ _BATCHES = List(
     ),
     ["id", "state", "size", "ok", "failed", "open"],
 )
+_JOBS = List(
+    "jobs/{vhost}",
+    _keys(
+        "id",
+        "vhost",
+        "state",
+        "user",
+        "exchange",
+        "routing_key",
+        "queue",
+        "attempt",
+        "reason",
+        "created_at",
+        "ended_at",
+        "expires_at",
+    ),
+    ["id", "state", "queue"],
+)
 _EXCHANGES = List(
     "exchanges/{vhost}",
     _keys(
@@ -259,6 +277,12 @@ COMMANDS = (
         _BATCHES,
         "Lists the batches of a vhost, whose members are counted.",
         lambda call: f"Listing batches for vhost {call.vhost} ...",
+    ),
+    _command(
+        "list_jobs",
+        _JOBS,
+        "Lists the jobs of a vhost that you may look up.",
+        lambda call: f"Listing jobs for vhost {call.vhost} ...",
     ),
     _command(
         "list_exchanges",
