@@ -71,14 +71,6 @@ def test_event_message_has_headers_and_a_body() -> None:
     }
 
 
-def test_success_at_once_has_one_event() -> None:
-    job = Job()
-    job.send("1", size=1, events=ALL)
-    job.ack()
-    job.advance()
-    assert job.results() == [("complete", 1, 0), ("success", 1, 0)]
-
-
 def test_first_failure_completion_and_success_each_have_an_event() -> None:
     job = Job(**TO_GRAVE)
     for number in range(3):
