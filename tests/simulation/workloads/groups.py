@@ -113,7 +113,7 @@ class Groups(Workload):
             "versions": not fair and chance.random() < 0.3,
             "limit": chance.choice((-1, 20, 20, 0, 2)),
             "retry": chance.random() < 0.4,
-            "leaves": chance.choice(("", "", "", *LEAVES)) if on_dead == "skip" else chance.choice(("", "", "", "ttl")),
+            "leaves": chance.choice(("", "", "", *LEAVES)) if on_dead == "skip" else chance.choice(("", "", "ttl")),
             "keys": chance.choice((1, 3, 3, 20)),
             "workers": chance.randint(1, 3),
             "prefetch": chance.choice((1, 3, 50)),
