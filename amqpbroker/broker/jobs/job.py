@@ -91,14 +91,17 @@ class Job:
         return sorted(names) if names else [self.queue] if self.queue else []
 
     def remove_place(self, holder_id: int, sequence: int, queue: str) -> Place | None:
-        """Remove and return the place of a copy, or of another one in the same queue; None if there is none there."""
+        """Remove and return the place of a copy, None if there is none.
+
+        The number of a copy that an exchange holds back is not known after a restart.
+        """
         found = -1
         for index, place in enumerate(self.places):
             if place.queue == queue:
                 if place.sequence == sequence and place.holder_id == holder_id:
                     found = index
                     break
-                if found < 0:
+                if found < 0 and not queue:
                     found = index
         return self.places.pop(found) if found >= 0 else None
 

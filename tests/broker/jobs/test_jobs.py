@@ -90,6 +90,18 @@ def test_acknowledgement_in_a_dead_letter_queue_changes_nothing() -> None:
     assert (work.state(), work.reason()) == ("failed", "rejected")
 
 
+def test_dead_copy_does_not_settle_a_live_copy_in_the_same_queue() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    work.send(expiration=b"10")  # the job lives again
+    work.advance(10)
+    work.ack("grave")
+    assert work.state() == "retrying"
+    work.ack("grave")
+    assert work.state() == "done"
+
+
 def test_expired_job_has_failed_unless_a_queue_takes_it() -> None:
     work = Work()
     work.send(expiration=b"10")
