@@ -45,6 +45,9 @@ LOWERED = {
 NOT_LOWERED = {
     "handshakes": "no client uses TLS",
     "accepts": "no client uses TLS",
+    "jobs": "no client starts jobs",
+    "job_reply_bytes": "no client starts jobs",
+    "job_replies_bytes": "no client starts jobs",
     "deduplication_ids": "a window that forgets an id early accepts a duplicate, which no client may see",
     "batches": "the events of a forgotten batch come again if a member is repeated",
     "batch_members": "the batch of a refused member is never complete",

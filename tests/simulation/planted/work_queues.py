@@ -80,7 +80,7 @@ WORK_QUEUES = (
     Planted(
         "a success that is sent twice",
         "batches.py",
-        "if not batch.failed and not batch.has_ended:",
+        "if not batch.failed and SUCCESS not in batch.sent:",
         "if not batch.failed:",
     ),
     Planted(
@@ -123,8 +123,8 @@ WORK_QUEUES = (
     Planted(
         "a redrive over its limit",
         "redrive.py",
-        "while self._visits and self.moved != self.options.limit:",
-        "while self._visits and self.moved - 1 != self.options.limit:",
+        "while self._visits and self.moved != self._limit:",
+        "while self._visits and self.moved - 1 != self._limit:",
     ),
     Planted(
         "a redrive without its rate",
