@@ -59,22 +59,16 @@ WORK_QUEUES = (
         "        self.parked.difference_update(group.waiting()[1:])",
     ),
     Planted(
-        "a version that falls",
+        "a superseded message that is delivered",
         "group_versions.py",
-        "version = max(version, known[0])",
-        "pass",
+        "return version < known[0] and",
+        "return version + 2 < known[0] and",
     ),
     Planted(
         "a version forgotten by a restart",
         "group_queue.py",
         "            versions.recover(of_versions)",
         "            versions.recover(of_versions[1:])",
-    ),
-    Planted(
-        "a group that ends while its expiry times are renewed",
-        "group_queue.py",
-        "            super().leave(entry)\n            if is_stored:",
-        "            self.leave(entry)\n            if is_stored:",
     ),
     # --- batches ------------------------------------------------------------------------------------------------------
     Planted(
