@@ -27,9 +27,17 @@ def line_of(spec: Spec, number: int) -> Line:
     return Line(spec, number) if spec.groups is None else GroupedLine(spec, number)
 
 
+#: Reasons of the dead letters of a closed group. Others, such as expired ones, did not stop it.
+FOLLOWING = ("rejected", "delivery_limit", "group")
+
+
 def letters_of(line: Line, queue: str, key: str) -> list[Copy]:
     """Return the ready dead letters of a group of a queue, in the order in which they would leave."""
-    return [copy for copy in line.in_order() if copy.deaths and copy.deaths[0][0] == queue and copy.key == key]
+    return [
+        copy
+        for copy in line.in_order()
+        if copy.key == key and copy.deaths and copy.deaths[0][0] == queue and copy.deaths[0][1] in FOLLOWING
+    ]
 
 
 class Stored(NamedTuple):
