@@ -315,10 +315,9 @@ class LastValueQueue(LocalQueue):
     def recovered(self) -> None:
         # In the order of their arrival, not in that of the newer ones.
         stale, self._stale = sorted(self._stale), []
-        for sequence, level in stale:
-            entry = self.ready.remove(sequence, level)
-            if entry is not None:
-                self._discard_replaced([entry])
+        removed = [self.ready.remove(sequence, level) for sequence, level in stale]
+        # All together: the letter of one may lead to messages for this queue, with which others would expire.
+        self._discard_replaced([entry for entry in removed if entry is not None])
         super().recovered()
 
     def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:

@@ -458,8 +458,8 @@ def test_policy_that_changes_limits_keeps_the_keys(vhost: Vhost) -> None:
 # --- stored messages --------------------------------------------------------------------------------------------------
 
 
-def queue_of(node: Node) -> LastValueQueue:
-    queue = node.broker.vhosts["/"].queues["q"]
+def queue_of(node: Node, name: str = "q") -> LastValueQueue:
+    queue = node.broker.vhosts["/"].queues[name]
     assert isinstance(queue, LastValueQueue)
     return queue
 
@@ -518,6 +518,29 @@ def test_superseded_messages_are_dead_lettered_in_their_order_after_a_crash(kind
     again = node.crash()
     assert sorted(texts(queue_of(again))) == ["a2", "b2"]
     assert bodies(again, "dead") == ["a1", "b1"]
+
+
+@STORED_KINDS
+def test_superseded_message_that_expires_with_the_letter_of_another_is_dropped_after_a_crash(
+    kind: dict[str, Any],
+) -> None:
+    """The letter of a1 replaces a0 in the other queue, whose letter comes back, and with it b1 would expire."""
+    letters = {"dead_letter_exchange": "", "last_value_dead_letter": True}
+    node = Node(
+        q=arguments(message_ttl_mode="any", dead_letter_routing_key="other", **kind, **letters),
+        other=arguments(dead_letter_routing_key="q", **letters),
+    )
+    send(queue_of(node, "other"), "a0")
+    queue = queue_of(node)
+    send(queue, "a1")
+    send(queue, "b1", expiration_ms=5)
+    get(queue)
+    get(queue)
+    send(queue, "b2", "a2")
+    sync(node)
+    node.clock.advance(10)
+    again = node.crash()
+    assert sorted(texts(queue_of(again))) == ["a0", "b2"]
 
 
 @pytest.mark.parametrize("position", ["old", "tail"])
