@@ -204,20 +204,24 @@ def redeclared(soak: Soak) -> None:
 
 
 def redrives(soak: Soak) -> None:
-    """Redrive a dead letter queue more often than is remembered; most messages die again at once."""
+    """Redrive a dead letter queue more often than is remembered, into a queue that keeps the last value of each key.
+
+    All messages die again soon.
+    """
     api, path = soak.management, "/queues/%2F/redriven.dlq/redrive"
     messages = 2 * REDRIVE_SLICE + 10
     body = b"x" * (2 * REDRIVE_SLICE_BYTES // messages + 1)
     dead = {
-        "x-max-length": Field("I", 0),
+        "x-message-ttl": Field("I", 1),
+        "x-last-value-key": longstr("key"),
         "x-dead-letter-exchange": longstr(""),
         "x-dead-letter-routing-key": longstr("redriven.dlq"),
     }
     with soak.client() as client:
         client.declare("redriven.dlq", durable=True)
         client.declare("redriven", durable=True, arguments=dead)
-        for _ in range(messages):
-            client.send(published("redriven", body, delivery_mode=2))
+        for i in range(messages):
+            client.send(published("redriven", body, delivery_mode=2, headers={"key": longstr(str(i))}))
         for count in range(1, 3 * REDRIVES_KEPT):
             while client.depth("redriven.dlq") < messages:
                 pass

@@ -66,6 +66,7 @@ DRIVEN = {
     "broker.redrive.redrives.KEPT": "redrives",
     "broker.redrive.redrives: maxlen=KEPT": "redrives",
     "broker.redrive.redrive.SLICE": "redrives",
+    "broker.queues.last_values._MOVED": "redrives",
     "broker.redrive.redrive.SLICE_BYTES": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
     "config.bounds.batches": "batches",
@@ -213,7 +214,7 @@ NOT_BOUNDS = {
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        broker.queues.last_values._MOVED broker.queues.groups._SEQUENCE_BITS
+        broker.queues.groups._SEQUENCE_BITS
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN

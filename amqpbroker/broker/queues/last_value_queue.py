@@ -165,6 +165,7 @@ class LastValueQueue(LocalQueue):
             store.end()
         if not replaced:
             return super().publish(message)
+        self.values.remove_moved(key)
         self.limit.trim()
         self.expiry.expire()
         return True
@@ -250,7 +251,7 @@ class LastValueQueue(LocalQueue):
             super().publish_moved(message)
         elif not self.values.newest(key) or self.values.was_moved(key):
             super().publish_moved(message)
-            self.values.mark_moved(message)
+            self.values.add_moved(message)
         else:
             self.ledger.never_entered(message)
             dropped = Entry(message, self, 0, 0)

@@ -407,6 +407,38 @@ def test_moved_message_is_older_than_a_published_one_and_newer_than_one_moved_be
     assert texts(queue) == ["a9", "b3", "-1", "-2"]
 
 
+@KINDS
+def test_moved_message_that_is_delivered_is_older_than_one_moved_after_it(vhost: Vhost, kind: dict[str, Any]) -> None:
+    source, queue = declare_plain(vhost, "source"), declare(vhost, **kind)
+    worker = Subscriber(queue).subscribe()
+    for text in ("a1", "a2"):
+        source.publish(message(text))
+    assert source.move(queue, 9, 999) == 2
+    assert [body for body, _ in worker.got] == [b"a1", b"a2"]
+
+
+def test_published_message_that_takes_the_place_of_a_moved_one_is_newer_than_one_moved_after_it(vhost: Vhost) -> None:
+    source, queue = declare_plain(vhost, "source"), declare(vhost)
+    source.publish(message("a1"))
+    source.move(queue, 9, 999)
+    send(queue, "a9")
+    source.publish(message("a2"))
+    source.move(queue, 9, 999)
+    assert texts(queue) == ["a9"]
+
+
+def test_moved_messages_that_have_left_are_forgotten(vhost: Vhost) -> None:
+    source, queue = declare_plain(vhost, "source"), declare(vhost)
+    for number in range(300):
+        source.publish(message("a1"))
+        source.publish(message(f"{chr(number + 300)}1"))
+        source.move(queue, 9, 999)
+        get(queue, no_ack=True)
+        get(queue, no_ack=True)
+    assert len(queue.values) == 0
+    assert len(queue.values._moved) <= 65
+
+
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
