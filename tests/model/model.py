@@ -297,11 +297,11 @@ class Model:
     def _take(self, line: Line) -> Copy | None:
         while line.first() is not None:
             copy = line.pop()
-            if line.is_outdated(copy, self.now_ms):
+            if not copy.is_overdue(self.now_ms):
+                if not line.is_outdated(copy, self.now_ms):
+                    return copy
                 self._letters.leave(line, [copy], "superseded")
                 continue
-            if not copy.is_overdue(self.now_ms):
-                return copy
             if line.spec.expires_anywhere:
                 self._letters.leave(line, pop_before(line, (copy.deadline_ms, copy.sequence)), "expired")
             self._letters.leave(line, [copy], "expired")
