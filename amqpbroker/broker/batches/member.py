@@ -60,7 +60,9 @@ class Member(TakenId):
 
     @property
     def name(self) -> bytes:
-        return self.key[:NAME_BYTES]
+        key = self.key
+        # Compiled, a slice of all bytes would be a copy.
+        return key if len(key) == NAME_BYTES else key[:NAME_BYTES]
 
 
 def member(
