@@ -202,6 +202,21 @@ def invalid_exchange_argument(argument: str, name: str, vhost: str, reason: str)
     return precondition_failed(f"invalid arg '{argument}' for exchange '{name}' in vhost '{vhost}': {reason}")
 
 
+def invalid_header(name: str, problem: str) -> AmqpError:
+    """Return the error for a header of an extension that is invalid, or contradicts earlier ones."""
+    return precondition_failed(f"invalid header '{name}': {problem}")
+
+
+def batch_limit(kind: str, most: int, vhost: str) -> AmqpError:
+    """Return the error for a message that would exceed a limit. kind: batches in the vhost, or members of the batch."""
+    return precondition_failed(f"vhost '{vhost}' has reached the limit of {most} {kind}; publish again later")
+
+
+def job_limit(kind: str, most: int, vhost: str) -> AmqpError:
+    """Return the error for a job that would exceed a limit. kind: jobs in the vhost, or copies of the job."""
+    return precondition_failed(f"vhost '{vhost}' has a limit of {most} {kind}")
+
+
 def argument_not_of_queue_type(argument: str, name: str, vhost: str, queue_module: str) -> AmqpError:
     """Return the error for an argument that a queue type does not have.
 

@@ -35,6 +35,7 @@ MODULES_OF = {
         "amqp/unacked.py",
         "amqp/output.py",
         "amqp/transaction.py",
+        "broker/queues/group_queue.py",
         "broker/queues/offering.py",
         "broker/queues/pages.py",
         "broker/queues/paging.py",

@@ -49,6 +49,8 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
   as long as the user `guest` exists with the password `guest`. The login page shows them.
 - `POST /api/queues/VHOST/NAME/move` is an extension. So are `/peek` and `/discard`, which read and remove chosen
   messages ([Peek, browse and search](../features/peek.md)).
+- `/api/queues/VHOST/NAME/redrive` is an extension: it moves [dead letters back](../features/redrive.md). A queue that
+  got dead letters since the start has their number as `dead_letters`.
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 

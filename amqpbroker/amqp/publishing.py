@@ -13,7 +13,7 @@ from amqpbroker.amqp.renewal import RENEW_LOCK, Renewal
 from amqpbroker.amqp.repeated_publish import Repeat
 from amqpbroker.amqp.routes import Route, Routes
 from amqpbroker.amqp.transaction import Transaction
-from amqpbroker.broker.actions import check_topics
+from amqpbroker.broker.actions import check_topics, follow
 from amqpbroker.broker.counters.stats import Outlet
 from amqpbroker.broker.exchanges.deduplicated import reached
 from amqpbroker.broker.exchanges.destination import Destination
@@ -85,6 +85,7 @@ class Publishing:
         self._last_route = route
         message = Message(route.address, properties if body is not None else None, body, size, frames, self._number)
         known: int | None = None
+        marked = False
         if len(properties) <= KNOWN_SIZE:
             if properties == self._latest:
                 known = self._latest_known
@@ -94,7 +95,7 @@ class Publishing:
                     self._latest, self._latest_known = properties, known
         if known is None:
             reply = self.reply
-            inspect(message, properties, self._context.client.user, None if reply is None else reply.shortstr)
+            marked = inspect(message, properties, self._context.client.user, None if reply is None else reply.shortstr)
             if self._intercept is not None:
                 self._intercept(message)
         else:
@@ -108,12 +109,17 @@ class Publishing:
             gate = route.exchange.gate
             if gate is not None:
                 destinations = gate.guard(route.exchange, message, destinations)
+            if marked:
+                marked = False
+                destinations = follow(vhost, self._context.client.permissions, route.exchange, message, destinations)
             if vhost.taps:
                 # A renewal is not a publish for taps.
                 if not destinations and self._renews(route, properties):
                     return
                 for tap in vhost.taps:
                     tap.published(vhost, message, reached(message, destinations), self._context.via())
+        if marked:
+            destinations = follow(vhost, self._context.client.permissions, route.exchange, message, destinations)
         if not destinations and self._renews(route, properties):
             return
         if self._transaction is not None:
@@ -139,6 +145,7 @@ class Publishing:
             return
         answers.write_due_confirms()
         if not destinations:
+            self._vhost.fates.unroutable(message)
             if bits & MANDATORY:
                 self._context.counts.count_returned()
                 self._context.output.write_content(returned(message, self._number), message, self._number)

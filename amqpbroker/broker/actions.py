@@ -1,24 +1,33 @@
 """Operations of a user on a vhost, with permission checks. AMQP and the HTTP API share them."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import final
 
 from amqpbroker import errors
+from amqpbroker.broker.batches.request import MEMBER, check_outer, member_key
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.exchanges.deduplicated import reached
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_exchange
+from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_letters import letter_queues
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Kind, Permissions
 from amqpbroker.broker.users.users import User
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
-from amqpbroker.wire.values import Table, text
+from amqpbroker.wire.headers import with_headers
+from amqpbroker.wire.values import Field, Table, text
 
 
 @final
@@ -87,6 +96,20 @@ class Actions:
     def purge_queue(self, name: str) -> int:
         """Purge a queue. Return the number of ready messages that it had."""
         return self.readable_queue(name).purge()
+
+    def resume_group(self, queue: GroupQueue, group: Group, discards: bool) -> int:
+        """Redrive a stopped group of a queue, or `discards` its first message before. See `GroupQueue.redrive_group`.
+
+        Requires permission to read the queue and its dead letter queues, and to write to the queue.
+        """
+        vhost, permissions = self.vhost, self.permissions
+        permissions.check("read", "queue", queue.name)
+        permissions.check("write", "queue", queue.name)
+        exchange = vhost.exchanges.get(queue.settings.dead_letter_exchange or "")
+        found = letter_queues(queue, exchange, vhost.queues)
+        for each in found:
+            permissions.check("read", "queue", each.name)
+        return queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
 
     def readable_queue(self, name: str) -> Queue:
         """Return a queue that the user may consume from."""
@@ -187,17 +210,66 @@ class Actions:
         if message.size > limit:
             raise errors.message_too_large(message.size, limit)
         exchange = exchange_to_publish_to(vhost, self.permissions, message.exchange, ())
-        inspect(message, message.properties, user, None)
+        marked = inspect(message, message.properties, user, None)
         check_topics(self.permissions, exchange, message.routing_keys)
         destinations = route(exchange, message, vhost.exchanges.get).destinations
         if exchange.gate is not None:
             destinations = exchange.gate.guard(exchange, message, destinations)
+        routed = bool(destinations)
+        if marked:
+            destinations = follow(vhost, self.permissions, exchange, message, destinations)
         for tap in vhost.taps:
             tap.published(vhost, message, reached(message, destinations), over_http(user.name))
         exchange.count_published(len(destinations))
+        if not routed:
+            vhost.fates.unroutable(message)
         accepted = vhost.publish(message, destinations)
-        vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not destinations))
-        return bool(destinations), accepted
+        vhost.count(publish=1, received_confirm=1, confirm=int(accepted), return_unroutable=int(not routed))
+        return routed, accepted
+
+
+def follow(
+    vhost: Vhost,
+    permissions: Permissions,
+    exchange: Exchange,
+    message: Message,
+    destinations: tuple[Destination, ...],
+) -> tuple[Destination, ...]:
+    """Return the destinations of a routed message that may have to be followed: if so, one that counts it.
+
+    Raises AmqpError 406 if its headers are invalid, and 403 or 404 if the user may not publish to the target that they
+    name, since a message is going to be sent there because of this message.
+    """
+    destinations = _follow_member(vhost, permissions, exchange, message, destinations)
+    jobs = vhost.jobs
+    ends = sum([len(destination.ends()) for destination in destinations])
+    request = None if jobs is None else jobs.request(message, permissions.user, ends)
+    if jobs is None or request is None or not destinations:
+        return destinations
+    request_reply(message, request)
+    return (Followed(exchange, destinations, partial(jobs.publish, request)),)
+
+
+def _follow_member(
+    vhost: Vhost,
+    permissions: Permissions,
+    exchange: Exchange,
+    message: Message,
+    destinations: tuple[Destination, ...],
+) -> tuple[Destination, ...]:
+    batches = vhost.batches
+    request = None if batches is None else batches.request(message)
+    if batches is None or request is None:
+        return destinations
+    for each in (request, check_outer(request, vhost.config.bounds.batch_members)):
+        target = None if each is None else batches.target(each)
+        if target is not None:
+            exchange_to_publish_to(vhost, permissions, target[0], (target[1],))
+    if member_key(message) is None:
+        # Without an id, the copies of the message would not be recognised as those of one member.
+        message.replace_properties(with_headers(message.properties, {MEMBER: Field("l", batches.next_number())}))
+        message.undecoded = True
+    return (Followed(exchange, destinations, partial(batches.publish, request)),) if destinations else ()
 
 
 def exchange_to_publish_to(

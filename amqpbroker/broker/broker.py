@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from amqpbroker import errors
 from amqpbroker.broker.alarms import Alarms
+from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.rates import Rates
 from amqpbroker.broker.counters.stats import (
     BROKER_COUNTERS,
@@ -19,12 +21,15 @@ from amqpbroker.broker.counters.stats import (
 )
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.tap import Tap
+from amqpbroker.broker.jobs.jobs import Jobs
+from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.policies.limits import MAX_CONNECTIONS, MAX_QUEUES, VHOST_LIMITS, Limits, VhostLimitParameters
 from amqpbroker.broker.policies.parameters import GlobalParameters, Parameters
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY, Policies, Policy, PolicyParameters
 from amqpbroker.broker.publishing.interceptors import interceptor
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.direct_reply import DirectReplies
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.kinds import KINDS, policy_keys
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.restore import restore
@@ -40,6 +45,7 @@ from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.patterns import Pattern
 from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
+from amqpbroker.store.record import BATCHES_ID, JOBS_ID
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Holder, Store
 from amqpbroker.store.taken_id import IdKeeper
@@ -58,7 +64,8 @@ class Broker:
     A broker restores the content of `definitions`. If they are blank, it creates the vhost and the users of the
     configuration, unless definitions are to be imported and the configuration names neither. totals: counters of the
     whole broker. taps: observers of all vhosts. lost_ids: ids of durable queues and exchanges that could not be
-    restored; their messages are retained. slices: time limits for the methods of each client.
+    restored, and of the batches and jobs without extensions; their messages and records are retained. slices: time
+    limits for the methods of each client.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = BROKER_COUNTERS
@@ -79,6 +86,10 @@ class Broker:
         self._spill = spill
         self.definitions = definitions or MemoryDefinitions()
         self.vhosts: dict[str, Vhost] = {}
+        self._batches: dict[str, Batches] = {}
+        self.batch_records = BatchRecords(self._batches)
+        self._jobs: dict[str, Jobs] = {}
+        self.job_records = JobRecords(self._jobs)
         largest = (config.frame_max or 1 << 32) - CONTENT_HEAD
         self.events = EventExchange(
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
@@ -112,6 +123,8 @@ class Broker:
         self.intercept = interceptor(config, clock)
         store.watch(self._on_synced)
         self.lost_ids: frozenset[int] = restore(self)
+        if not config.compat.extensions:
+            self.lost_ids |= {BATCHES_ID, JOBS_ID}
         if self.blank and (config.defaults_given or not config.definitions.paths):
             with self.definitions.transaction():
                 self.add_default_vhost()
@@ -179,6 +192,8 @@ class Broker:
                     self._add_vhost_defaults(name)
             except BaseException:
                 self.vhosts.pop(name, None)
+                self._batches.pop(name, None)
+                self._jobs.pop(name, None)
                 self._vhost_deleted(name)
                 raise
             self.events.vhost_created(vhost, name in self.tracing)
@@ -233,7 +248,13 @@ class Broker:
             self._count_exchanges,
             self.events,
             self._spill,
+            self.batch_records,
+            self.job_records,
         )
+        if vhost.batches is not None:
+            self._batches[definition.name] = vhost.batches
+        if vhost.jobs is not None:
+            self._jobs[definition.name] = vhost.jobs
         vhost.taps = self.taps
         self.vhosts[definition.name] = vhost
         return vhost
@@ -251,6 +272,8 @@ class Broker:
             raise ValueError(f"Refusing to delete virtual host '{name}' because it is protected from deletion")
         self.definitions.remove_vhost(name)
         del self.vhosts[name]
+        self._batches.pop(name, None)
+        self._jobs.pop(name, None)
         self._vhost_deleted(name)
         vhost.close()
         log.info("vhost '%s' is deleted", name)
@@ -296,11 +319,16 @@ class Broker:
         return found
 
     def id_keepers(self) -> dict[int, IdKeeper]:
-        """Return the durable queues and exchanges that drop duplicates, by id."""
+        """Return the owners of id records by id: durable queues and exchanges that drop duplicates, queues with groups,
+        the batches and the jobs.
+        """
         found: dict[int, IdKeeper] = {}
+        if self.config.compat.extensions:
+            found[BATCHES_ID] = self.batch_records
+            found[JOBS_ID] = self.job_records
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
-                if queue.id and isinstance(queue, DeduplicatingQueue):
+                if queue.id and isinstance(queue, DeduplicatingQueue | GroupQueue):
                     found[queue.id] = queue
             for exchange in vhost.exchanges.values():
                 if exchange.gate is not None and exchange.gate.id:
@@ -373,6 +401,8 @@ class Broker:
         for vhost in self.vhosts.values():
             vhost.discard()
         self.vhosts.clear()
+        self._batches.clear()
+        self._jobs.clear()
         self.awaiting_sync.clear()
 
     def sync(self) -> None:

@@ -126,7 +126,9 @@ class QueueInfo(NamedTuple):
     without returned ones, for a quorum queue in RabbitMQ 4.3. messages_delayed, next_delayed_at, last_delayed_at:
     number of returned messages that are delayed, and the times when the first and the last of these will be ready
     (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
-    settings of a quorum queue in RabbitMQ 4.3. The defaults are those of a queue without messages and consumers.
+    settings of a quorum queue in RabbitMQ 4.3. groups, groups_parked, groups_closed: number of message groups with a
+    key, and of those that are stopped. messages_parked: waiting messages of parked groups. The defaults are those of a
+    queue without messages and consumers.
     """
 
     state: str = "running"
@@ -156,3 +158,7 @@ class QueueInfo(NamedTuple):
     next_delayed_at: int | None = None
     last_delayed_at: int | None = None
     delayed_retry: str | None = None
+    groups: int = 0
+    groups_parked: int = 0
+    groups_closed: int = 0
+    messages_parked: int = 0

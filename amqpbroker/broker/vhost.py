@@ -5,10 +5,13 @@ change of a durable object is stored first: if that fails, AmqpError 506 is rais
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import ClassVar
 
 from amqpbroker import errors
+from amqpbroker.broker.batches.batches import Batches
+from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.counters.stats import (
     CHANNEL_COUNTERS,
     CONNECTION_COUNTERS,
@@ -38,6 +41,7 @@ from amqpbroker.broker.exchanges.exchange import (
     Exchange,
     alternate_exchange,
 )
+from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.exchanges.registry import (
     EXCHANGE_TYPES,
     build_exchange_type,
@@ -46,18 +50,27 @@ from amqpbroker.broker.exchanges.registry import (
 )
 from amqpbroker.broker.exchanges.removal import Removal
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.all_fates import AllFates
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
+from amqpbroker.broker.jobs.jobs import Jobs
+from amqpbroker.broker.jobs.records import JobRecords
+from amqpbroker.broker.jobs.request import REPLY_PREFIX
+from amqpbroker.broker.policies.auto_dead_letters import dead_letter_queue, form_of
 from amqpbroker.broker.policies.limits import Limits
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policies
+from amqpbroker.broker.queues.arguments import QUEUE_TYPE
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.declaration import check_retry, parse_declaration, queue_settings
 from amqpbroker.broker.queues.direct_reply import PSEUDO_QUEUE, DirectReplies
 from amqpbroker.broker.queues.equivalence import assert_exchange_equivalent, queue_differences
 from amqpbroker.broker.queues.host import Host
+from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import CLASSIC, CLASSIC_PARTS
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.redeclaration import Redeclaration, redeclaration_mode
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.redrive.redrives import Redrives
 from amqpbroker.broker.session import Session
 from amqpbroker.broker.sweep import MANY, Sweep
 from amqpbroker.clock import Clock
@@ -66,9 +79,12 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.definitions.definitions import Definition, Definitions, VhostDefinition
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import UNSTORED, Store
-from amqpbroker.wire.values import Table, encode_table
+from amqpbroker.wire.values import Field, Table, encode_table, longstr
 
 log = logging.getLogger(__name__)
+
+#: Interval of warnings that dead letter queues cannot be created.
+WARNING_MS = 60_000
 
 #: Name of the event exchange, which is durable and internal and exists only in the configured vhost.
 EVENT_EXCHANGE = "amq.rabbitmq.event"
@@ -90,7 +106,8 @@ class Vhost(Host):
     definition: the stored definition, replaced when it changes. route_epoch: changes whenever a cached route may have
     become invalid. remembered: number of routes that its channels cache. traffic, byte_totals: counters of its channels
     and connections. count_exchanges: returns the broker's number of exchanges. events: receive the events of creation
-    and deletion. taps: observers; see `Broker.tap`. on_deleted: callbacks by queue, called when the queue is deleted.
+    and deletion. batches, jobs: None without extensions. taps: observers; see `Broker.tap`. on_deleted: callbacks by
+    queue, called when the queue is deleted. redrives: the tasks that move dead letters back.
     """
 
     counter_names: ClassVar[tuple[str, ...]] = VHOST_COUNTERS
@@ -109,10 +126,40 @@ class Vhost(Host):
         count_exchanges: Callable[[], int],
         events: Events,
         spill: Spill = NO_SPILL,
+        batch_records: BatchRecords | None = None,
+        job_records: JobRecords | None = None,
     ) -> None:
         name = definition.name
-        self.exchanges: dict[str, Exchange] = {}
-        super().__init__(name, self.exchanges, clock, store, config, totals, events, spill)
+        exchanges: dict[str, Exchange] = {}
+        self.batches: Batches | None = None
+        self.jobs: Jobs | None = None
+        parts: list[Fates] = []
+        if batch_records is not None and config.compat.extensions:
+            self.batches = Batches(
+                name,
+                exchanges,
+                self._ignores_rejects,
+                self.publish,
+                clock,
+                store,
+                config.bounds,
+                batch_records,
+            )
+            parts.append(self.batches)
+        if job_records is not None and config.compat.extensions:
+            self.jobs = Jobs(
+                name,
+                self._all_queues,
+                self._ignores_rejects,
+                self.publish,
+                clock,
+                store,
+                config.bounds,
+                job_records,
+            )
+            parts.append(self.jobs)
+        fates = AllFates(parts) if parts else NO_FATES
+        super().__init__(name, exchanges, clock, store, config, totals, events, spill, fates)
         self.sample: Sample | None = None
         self.definition = definition
         self.definitions = definitions
@@ -122,13 +169,14 @@ class Vhost(Host):
         self._count_exchanges = count_exchanges
         self.traffic = Totals(CHANNEL_COUNTERS)
         self.byte_totals = Totals(CONNECTION_COUNTERS)
-        self.queues: dict[str, Queue] = {}
         self._exclusive: dict[object, dict[Queue, None]] = {}
         self._sweep = Sweep(name, clock, definitions, self._swept)
         self.route_epoch: int = 0
         self.remembered: int = 0
         self.taps: tuple[Tap, ...] = ()
         self.on_deleted: dict[Queue, Callable[[], None]] = {}
+        self.redrives = Redrives(name)
+        self._next_warning_ms = 0
         default = self.exchanges[""] = Exchange("", DefaultType(self._queue_named), durable=True)
         default.effective = policies.effective(name, "exchange", "")
         for exchange, kind in PREDECLARED:
@@ -185,6 +233,8 @@ class Vhost(Host):
         queue = self.queues.get(name)
         if queue is None and name.startswith(PSEUDO_QUEUE):
             return self.direct_replies.find(name)
+        if queue is None and self.jobs is not None and name.startswith(REPLY_PREFIX):
+            return self.jobs.reply_destination(name)
         return queue
 
     # --- look-ups -----------------------------------------------------------------------------------------------------
@@ -288,6 +338,9 @@ class Vhost(Host):
             kinds,
             self.config.compat.extensions,
         )
+        held = exchange_type.held
+        if isinstance(held, HeldMessages):
+            held.report_to(self.fates)
         alternate = alternate_exchange(name, self.name, arguments)
         exchange = Exchange(name, exchange_type, durable, auto_delete, internal, arguments, alternate)
         self._apply_to_exchange(exchange, self.policies.effective(self.name, "exchange", name))
@@ -407,7 +460,7 @@ class Vhost(Host):
         if self.config.compat.extensions and not stored_id and not unlimited:
             check_retry(name, self.name, arguments, effective.definition)
         if effective is not NO_POLICY:
-            settings = queue_settings(kind, arguments, effective.definition, self.config.compat)
+            settings = self._settings(kind, name, arguments, effective, exclusive)
         owner = session if exclusive else None
         if durable:
             self._sweep.remove_stored(False, name)
@@ -445,6 +498,36 @@ class Vhost(Host):
         """Return the mode for declarations of an existing queue, see `Redeclaration`; None without such a queue."""
         queue = self.queues.get(name)
         return None if queue is None else redeclaration_mode(queue, self.config)
+
+    def create_dead_letter_queue(self, queue: Queue) -> bool:
+        name = queue.settings.auto_dead_letter_queue
+        if name is None:
+            return False
+        if name in self.queues:
+            return True
+        before = self.events.actor
+        self.events.act_as(INTERNAL)
+        try:
+            arguments = {QUEUE_TYPE: longstr(queue.kind.name)}
+            if queue.kind.counts_returns:
+                # Messages that are only looked at, and returned, must not be dropped.
+                arguments["x-delivery-limit"] = Field("l", -1)
+            self.declare_queue(name, queue.durable, False, False, arguments)
+        except errors.AmqpError as error:
+            now_ms = self.clock.now_ms()
+            if now_ms >= self._next_warning_ms:
+                self._next_warning_ms = now_ms + WARNING_MS
+                log.warning(
+                    "dead letters of queue '%s' in vhost '%s' are dropped, because queue '%s' cannot be created: %s",
+                    queue.name,
+                    self.name,
+                    name,
+                    error,
+                )
+            return False
+        finally:
+            self.events.act_as(before)
+        return True
 
     def _check_queue_limits(self, name: str) -> None:
         """Check the queue limits. Raises AmqpError 406 if the vhost may have no further queue."""
@@ -522,6 +605,7 @@ class Vhost(Host):
         on_deleted = self.on_deleted.pop(queue, None)
         if on_deleted is not None:
             on_deleted()
+        self.redrives.queue_deleted(queue.name)
         self.totals.queues[queue.kind.name].remove(queue)
         self.totals.churn.queue_deleted += 1
         self.events.queue_deleted(self.name, queue)
@@ -647,8 +731,24 @@ class Vhost(Host):
 
     def _apply_settings(self, queue: Queue) -> None:
         """Apply the present arguments and policies of a queue."""
-        definition = queue.effective.definition
-        queue.apply_settings(queue_settings(queue.kind, queue.arguments, definition, self.config.compat))
+        exclusive = queue.owner is not None
+        queue.apply_settings(self._settings(queue.kind, queue.name, queue.arguments, queue.effective, exclusive))
+
+    def _settings(
+        self, kind: Kind, name: str, arguments: Table, effective: Effective, exclusive: bool
+    ) -> QueueSettings:
+        """Return the settings of a queue with these arguments and policies."""
+        settings = queue_settings(kind, arguments, effective.definition, self.config.compat)
+        form = form_of(effective.definition, self.config.compat)
+        # Exclusive queues often have generated names, and their dead letter queues would accumulate.
+        if form and settings.dead_letter_exchange is None and not exclusive:
+            dead_letters = dead_letter_queue(name, form)
+            if dead_letters is None:
+                log.warning(
+                    "queue '%s' in vhost '%s' has no dead letter queue: its name would be too long", name, self.name
+                )
+            settings = replace(settings, auto_dead_letter_queue=dead_letters)
+        return settings
 
     def _apply_to_exchange(self, exchange: Exchange, effective: Effective) -> None:
         """Apply a policy to an exchange.
@@ -675,9 +775,14 @@ class Vhost(Host):
         for exchange in exchanges:
             exchange.close()
             self.events.exchange_deleted(self.name, exchange)
+        if self.batches is not None:
+            self.batches.close()
+        if self.jobs is not None:
+            self.jobs.close()
 
     def discard(self) -> None:
         """Discard everything from memory, without changing store and definitions, after the broker has ended."""
+        self.redrives.discard()
         for queue in self.queues.values():
             queue.discard()
             self.totals.queues[queue.kind.name].remove(queue)
@@ -691,7 +796,18 @@ class Vhost(Host):
         self.exchanges.clear()
         self._exclusive.clear()
         self.disposal.discard()
+        if self.batches is not None:
+            self.batches.discard()
+        if self.jobs is not None:
+            self.jobs.discard()
         self.routes_changed()
+
+    def _all_queues(self) -> Mapping[str, Queue]:
+        return self.queues
+
+    def _ignores_rejects(self, queue: str) -> bool:
+        found = self.queues.get(queue)
+        return found is not None and found.settings.ignores_rejects
 
     # --- publish ------------------------------------------------------------------------------------------------------
 

@@ -31,6 +31,13 @@ class Bounds:
     size from which a change waits for that.
     deduplication_ids: ids that a queue or an exchange remembers, unless its argument x-cache-size says otherwise;
     beyond that, it forgets the oldest. An id takes about 400 bytes of memory.
+    batches: batches of a vhost. Beyond that, the batch that was the first to end in success is forgotten, and if there
+    is none, a new batch is refused. batch_members: members of a batch, about 200 bytes each; further ones are refused.
+    batch_failures: failed members of a batch that its event messages and the HTTP API name.
+    jobs: jobs of a vhost, about 1 kB each. Beyond that, the job that ended first is forgotten, and if none has ended, a
+    new job is refused. job_reply_bytes: largest reply of a worker to a job; a larger one is refused.
+    job_replies_bytes: memory of all these replies in a vhost; beyond that, the jobs that ended first are forgotten, and
+    if there are none, replies are refused.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     http_connections: connections of an HTTP listener; further ones are dropped.
     handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
@@ -72,6 +79,12 @@ class Bounds:
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024
     deduplication_ids: int = 100_000
+    batches: int = 10_000
+    batch_members: int = 100_000
+    batch_failures: int = 100
+    jobs: int = 10_000
+    job_reply_bytes: int = 1024 * 1024
+    job_replies_bytes: int = 64 * 1024 * 1024
     disposal: int = 10_000
     histories: int = 1000
     http_connections: int = 1000

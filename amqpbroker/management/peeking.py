@@ -117,20 +117,20 @@ def _place(cursor: Any, state: str) -> Place:
     raise _wrong("cursor", cursor, f"the cursor of an earlier answer with the state {state}, or null")
 
 
-def named_messages(given: Any) -> list[tuple[int, int]]:
+def named_messages(given: Any, key: str = "messages") -> list[tuple[int, int]]:
     """Return positions and checksums of messages that a body names, as answers have them. Raises ApiError 400."""
     if not isinstance(given, list) or not 0 < len(given) <= MAX_COUNT:
-        raise _wrong("messages", given, f"a list of 1 to {MAX_COUNT} messages")
-    return [_named(each) for each in given]
+        raise _wrong(key, given, f"a list of 1 to {MAX_COUNT} messages")
+    return [_named(each, key) for each in given]
 
 
-def _named(given: Any) -> tuple[int, int]:
+def _named(given: Any, key: str) -> tuple[int, int]:
     if isinstance(given, dict):
         position, checksum = given.get("position"), given.get("checksum")
         valid = isinstance(checksum, str) and re.fullmatch("[0-9a-f]{8}", checksum) is not None
         if valid and isinstance(position, int) and not isinstance(position, bool) and 0 < position < 1 << 56:
             return position, int(str(checksum), 16)
-    raise _wrong("messages", given, "objects with the position and the checksum of a message, as peek returns them")
+    raise _wrong(key, given, "objects with the position and the checksum of a message, as peek returns them")
 
 
 @final

@@ -114,6 +114,10 @@ class Deaths:
         to.write(self._last)
         return to.getvalue()
 
+    def tables(self) -> bytes:
+        """Return the items of x-death, as on the wire."""
+        return self._tables
+
     def is_cycle(self, queue: str) -> bool:
         """Return whether the message would return to a queue in which it died, without a rejection since then.
 
@@ -134,6 +138,26 @@ class Deaths:
                 return True
             at = value_end(tables, at)
         return False
+
+
+def rejected_in(properties: bytes) -> list[str]:
+    """Return the queues whose consumers have failed to process a message with these properties, by its deaths.
+
+    The deaths are the broker's, see `Message.died`.
+    """
+    deaths = Deaths(properties)
+    tables = deaths.tables()
+    queues: list[str] = []
+    at: i64 = 0
+    end: i64 = len(tables)
+    while at < end:
+        reason_at = _behind_count(tables, at)
+        queue_at = value_end(tables, reason_at + _REASON_TYPE)
+        if tables[reason_at + _REASON_BYTES : queue_at] in (b"rejected", b"delivery_limit"):
+            name = tables[queue_at + _QUEUE_BYTES : value_end(tables, queue_at + _QUEUE_TYPE)]
+            queues.append(name.decode("utf-8", "surrogateescape"))
+        at = value_end(tables, at)
+    return queues
 
 
 def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:

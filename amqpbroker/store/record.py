@@ -78,7 +78,10 @@ PIECES: Final = 4
 DELIVERED: Final = 8
 
 MAX_COUNT: Final = 0xFFFF
-MAX_ID: Final = 0xFFFFFFFF
+#: The greatest id of a queue or exchange, and the ids that hold the records of jobs and of batches (`IdKeeper`).
+MAX_ID: Final = 0xFFFFFFFD
+JOBS_ID: Final = 0xFFFFFFFE
+BATCHES_ID: Final = 0xFFFFFFFF
 
 #: Maximum number of extra keys, or pieces, of a record, and maximum number of bytes of each.
 _MOST: Final = 255

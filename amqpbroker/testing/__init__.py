@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker as AsyncBroker
     from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
+    from amqpbroker.testing.batch_state import BatchState as BatchState
     from amqpbroker.testing.broker import Broker as Broker
+    from amqpbroker.testing.inspector import GroupState as GroupState
     from amqpbroker.testing.inspector import LockedMessage as LockedMessage
     from amqpbroker.testing.inspector import QueueState as QueueState
+    from amqpbroker.testing.job_state import JobState as JobState
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
+    from amqpbroker.testing.redriving import Redriven as Redriven
     from amqpbroker.testing.vhost import Vhost as Vhost
 
 #: Name -> its module.
@@ -20,14 +24,30 @@ _PLACES = {
     "AsyncBroker": "amqpbroker.testing.aio.broker",
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
+    "BatchState": "amqpbroker.testing.batch_state",
+    "JobState": "amqpbroker.testing.job_state",
+    "GroupState": "amqpbroker.testing.inspector",
     "LockedMessage": "amqpbroker.testing.inspector",
     "Message": "amqpbroker.testing.message",
     "QueueState": "amqpbroker.testing.inspector",
+    "Redriven": "amqpbroker.testing.redriving",
     "Refusal": "amqpbroker.testing.recorder",
     "Vhost": "amqpbroker.testing.vhost",
 }
 
-__all__ = ["AsyncBroker", "AsyncVhost", "Broker", "LockedMessage", "Message", "QueueState", "Refusal", "Vhost"]
+__all__ = [
+    "AsyncBroker",
+    "AsyncVhost",
+    "BatchState",
+    "Broker",
+    "GroupState",
+    "LockedMessage",
+    "Message",
+    "QueueState",
+    "Redriven",
+    "Refusal",
+    "Vhost",
+]
 
 
 def __getattr__(name: str) -> Any:

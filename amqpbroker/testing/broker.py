@@ -8,16 +8,20 @@ from urllib.parse import quote
 
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.protocols import AMQP, HTTP
+from amqpbroker.testing import redriving
 from amqpbroker.testing.aio.waiting import in_thread, running_library
+from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.clock import BrokerClock
 from amqpbroker.testing.faults.api import Faults
 from amqpbroker.testing.hints import Hinted, checked_arguments, did_you_mean
 from amqpbroker.testing.host import NOT_RUNNING, Host
-from amqpbroker.testing.inspector import LockedMessage, QueueState
+from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.job_state import JobState
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
+from amqpbroker.testing.redriving import Redriven, options_of
 from amqpbroker.testing.settings import check_names, config_of
 
 T = TypeVar("T")
@@ -314,6 +318,76 @@ class Broker(Hinted):
         """
         __tracebackhide__ = True
         return self._query("locked()", lambda instance: now(instance.inspector.locked(queue, vhost)))
+
+    @checked_arguments
+    def redrive(
+        self,
+        queue: str,
+        *,
+        destination: str | None = None,
+        reason: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        vhost: str | None = None,
+        timeout: float = 5,
+    ) -> Redriven:
+        """Move the messages of a dead letter queue back to the queues in which they died. Return the numbers.
+
+        The messages that are ready are moved in their order, to the ends of those queues, as they were before they
+        died. Messages that have nowhere to go stay, and are counted.
+
+        - `queue`: name of the dead letter queue.
+        - `destination`: name of the queue that all messages go to; None for the queue in which each died.
+        - `reason`: only messages that last died for this reason: "rejected", "expired", "maxlen" or "delivery_limit".
+        - `headers`: only messages with these headers.
+        - `limit`: number of messages to move; None for all.
+        - `vhost`: name of the vhost; None searches all vhosts.
+        - `timeout`: seconds of real time.
+
+        Raises `AssertionError` if there is no such queue, or if the redrive does not end in time; `ValueError` for an
+        invalid argument, or if several vhosts have such a queue.
+        """
+        __tracebackhide__ = True
+        options = options_of(destination, reason, headers, limit)
+        return self._query(
+            "redrive()", lambda instance: redriving.redrive(instance, queue, vhost, options, timeout), timeout
+        )
+
+    @checked_arguments
+    def batch(self, batch_id: str, *, vhost: str | None = None) -> BatchState:
+        """Return the state of a batch of messages with the header `x-batch-id`.
+
+        - `batch_id`: the id in the header.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such batch, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
+
+    @checked_arguments
+    def job(self, job_id: str, *, vhost: str | None = None) -> JobState:
+        """Return the state of a job: of a message with the header `x-job`.
+
+        - `job_id`: its message id.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such job, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
+
+    @checked_arguments
+    def groups(self, queue: str, *, vhost: str | None = None) -> list[GroupState]:
+        """Return the message groups of a queue that have messages or are stopped, with their states.
+
+        - `queue`: name of the queue.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `AssertionError` if there is no such queue, and `ValueError` if several vhosts have one.
+        """
+        __tracebackhide__ = True
+        return self._query("groups()", lambda instance: now(instance.inspector.groups(queue, vhost)))
 
     @checked_arguments
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:

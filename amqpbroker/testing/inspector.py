@@ -11,9 +11,13 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.testing.batch_state import BatchState, batch_state
 from amqpbroker.testing.checks import at_least, check_body, check_text, check_timeout
 from amqpbroker.testing.hints import did_you_mean
+from amqpbroker.testing.job_state import JobState, job_state
 from amqpbroker.testing.message import Message, seen, where
 from amqpbroker.testing.recorder import Newest, Publish, Recorder, Refusal
 from amqpbroker.testing.wanted import Wanted
@@ -67,6 +71,20 @@ class LockedMessage:
     ms_left: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class GroupState:
+    """A message group of a queue.
+
+    - `key`: key of the group, as text.
+    - `state`: "free", "busy", "waiting" (its first message is delayed), "parked" or "closed".
+    - `messages`: messages that are ready, in order.
+    """
+
+    key: str
+    state: str
+    messages: list[Message]
+
+
 class Messages(list[Message]):
     """A list of messages whose `repr`, if it is empty, shows the messages that there are instead."""
 
@@ -101,7 +119,7 @@ class Inspector:
 
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
-        name, found = self._need(queue, vhost)
+        name, found = self.need(queue, vhost)
         shown = [self._seen(entry, name, found) for entry in found.ready_entries()]
         return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
 
@@ -110,12 +128,12 @@ class Inspector:
 
         Raises AssertionError if there is no such queue, ValueError if several vhosts have one.
         """
-        name, found = self._need(queue, vhost)
+        name, found = self.need(queue, vhost)
         in_order = sorted(found.delayed_entries(), key=lambda item: (item[0], item[1].sequence))
         shown = [replace(self._seen(entry, name, found), due=_time(due_ms)) for due_ms, entry in in_order]
         return Messages(shown, f"queue {queue!r} has {_state(name, found)}")
 
-    def _need(self, queue: str, vhost: str | None) -> tuple[str, Queue]:
+    def need(self, queue: str, vhost: str | None) -> tuple[str, Queue]:
         """Return the queue and its vhost. Raises AssertionError, ValueError."""
         check_text("queue", queue)
         check_text("vhost", vhost, optional=True)
@@ -131,7 +149,7 @@ class Inspector:
 
     def locked(self, queue: str, vhost: str | None = None) -> list[LockedMessage]:
         """Return the messages of a queue that are delivered and not settled. Raises errors as `messages`."""
-        name, found = self._need(queue, vhost)
+        name, found = self.need(queue, vhost)
         now_ms = self._broker.clock.now_ms()
         locked = []
         for session in self._broker.sessions:
@@ -153,6 +171,29 @@ class Inspector:
                         )
                     )
         return locked
+
+    def batch(self, id_: str, vhost: str | None = None) -> BatchState:
+        """Return the state of a batch. Raises AssertionError, ValueError; see `batch_state`."""
+        return batch_state(self._broker.vhosts, id_, vhost)
+
+    def job(self, id_: str, vhost: str | None = None) -> JobState:
+        """Return the state of a job. Raises AssertionError, ValueError; see `job_state`."""
+        return job_state(self._broker, id_, vhost)
+
+    def groups(self, queue: str, vhost: str | None = None) -> list[GroupState]:
+        """Return the message groups of a queue, none if it has no groups. Raises errors as `messages`."""
+        name, found = self.need(queue, vhost)
+        if not isinstance(found, GroupQueue):
+            return []
+        groups = found.line.groups
+        ready: dict[bytes | None, list[Message]] = {}
+        for entry in found.ready_entries():
+            ready.setdefault(groups.key(entry.message), []).append(self._seen(entry, name, found))
+        return [
+            GroupState(shown_key(each.key), groups.state_name(each), ready.get(each.key, []))
+            for each in groups.all()
+            if each.key is not None
+        ]
 
     async def wait_until(
         self,

@@ -9,6 +9,7 @@ from amqpbroker.broker.exchanges.deduplicated import DuplicateGate
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.store.definitions.definitions import (
     KEYS,
@@ -73,6 +74,8 @@ def carry(before: Broker, after: Broker) -> None:
 
     `before` has ended, and `after` has its definitions.
     """
+    after.batch_records.start_after(before.batch_records)
+    after.job_records.start_after(before.job_records)
     for name, vhost in before.vhosts.items():
         now = after.vhosts[name]
         for queue in vhost.queues.values():
@@ -89,6 +92,8 @@ def carry(before: Broker, after: Broker) -> None:
                 )
                 if isinstance(queue, DeduplicatingQueue) and isinstance(heir, DeduplicatingQueue):
                     heir.inherit_window(queue)
+                elif isinstance(queue, GroupQueue) and isinstance(heir, GroupQueue):
+                    heir.inherit_groups(queue)
         for exchange in vhost.exchanges.values():
             held = exchange.type.held
             if exchange.durable and isinstance(held, HeldMessages):
@@ -102,6 +107,11 @@ def carry(before: Broker, after: Broker) -> None:
                 now_gate = now.exchanges[exchange.name].gate
                 assert isinstance(now_gate, DuplicateGate)
                 now_gate.window.inherit(gate.window, now_gate.id)
+        # Only now, so that the copies are not counted again.
+        if vhost.batches is not None and now.batches is not None:
+            now.batches.inherit(vhost.batches)
+        if vhost.jobs is not None and now.jobs is not None:
+            now.jobs.inherit(vhost.jobs)
 
 
 def _copy(entry: Entry, queue: Queue) -> Entry:

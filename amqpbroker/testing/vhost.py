@@ -1,15 +1,19 @@
 """A vhost of a broker for tests."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker.testing.hints import Hinted, checked_arguments
 
 if TYPE_CHECKING:
+    from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.broker import Broker
     from amqpbroker.testing.faults.api import Faults
-    from amqpbroker.testing.inspector import LockedMessage, QueueState
+    from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
+    from amqpbroker.testing.job_state import JobState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
+    from amqpbroker.testing.redriving import Redriven
 
 
 class Vhost(Hinted):
@@ -74,10 +78,51 @@ class Vhost(Hinted):
         return self.broker.delayed(queue, vhost=self.name)
 
     @checked_arguments
+    def groups(self, queue: str) -> "list[GroupState]":
+        """Return the message groups of a queue, with their states. See `Broker.groups`."""
+        __tracebackhide__ = True
+        return self.broker.groups(queue, vhost=self.name)
+
+    @checked_arguments
     def locked(self, queue: str) -> "list[LockedMessage]":
         """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
         __tracebackhide__ = True
         return self.broker.locked(queue, vhost=self.name)
+
+    @checked_arguments
+    def redrive(
+        self,
+        queue: str,
+        *,
+        destination: str | None = None,
+        reason: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        timeout: float = 5,
+    ) -> "Redriven":
+        """Move the messages of a dead letter queue back to the queues in which they died. See `Broker.redrive`."""
+        __tracebackhide__ = True
+        return self.broker.redrive(
+            queue,
+            destination=destination,
+            reason=reason,
+            headers=headers,
+            limit=limit,
+            vhost=self.name,
+            timeout=timeout,
+        )
+
+    @checked_arguments
+    def batch(self, batch_id: str) -> "BatchState":
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return self.broker.batch(batch_id, vhost=self.name)
+
+    @checked_arguments
+    def job(self, job_id: str) -> "JobState":
+        """Return the state of a job. See `Broker.job`."""
+        __tracebackhide__ = True
+        return self.broker.job(job_id, vhost=self.name)
 
     def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

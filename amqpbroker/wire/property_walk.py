@@ -36,6 +36,13 @@ PSEUDO_QUEUE_BYTES: Final = 21
 #: Maximum number of digits of an expiration that is accepted here, without leading zeros.
 _DIGITS: Final = 12
 
+#: Names of headers that mark a message to be followed: those that begin with "x-batch", and "x-job"; and the first
+#: seven bytes of both as numbers, padded with zeros.
+MARK: Final = b"x-batch"
+JOB_MARK: Final = b"\5x-job"
+_MARK: Final = 0x782D6261746368
+_JOB_MARK: Final = 0x782D6A6F620000
+
 _UNREADABLE: Final = -1
 
 #: Results of `_order_of`.
@@ -51,8 +58,9 @@ class PropertyWalk:
     of the expiration (its length) if RabbitMQ would write the number differently, otherwise 0. has_headers: there is a
     headers table. headers_at: position of the headers (their length), 0 if absent. unsorted_at: the same if they are
     not sorted by name, or if a name is repeated, otherwise 0. cc_at, bcc_at: positions of the entries of the headers CC
-    and BCC (their names), which are arrays; 0 if absent. user_at, user_end: start and end of the user id in the data;
-    both 0 if absent. reply_at: position of the reply-to (its length) if it is the name of direct replies, otherwise 0.
+    and BCC (their names), which are arrays; 0 if absent. is_marked: a header marks a message to be followed. user_at,
+    user_end: start and end of the user id in the data; both 0 if absent. reply_at: position of the reply-to (its
+    length) if it is the name of direct replies, otherwise 0.
     """
 
     __slots__ = (
@@ -62,6 +70,7 @@ class PropertyWalk:
         "expiration_ms",
         "has_headers",
         "headers_at",
+        "is_marked",
         "mode",
         "priority",
         "reply_at",
@@ -77,6 +86,7 @@ class PropertyWalk:
         self.expiration_at: i64 = 0
         self.has_headers: bool = False
         self.headers_at: i64 = 0
+        self.is_marked: bool = False
         self.unsorted_at: i64 = 0
         self.cc_at: i64 = 0
         self.bcc_at: i64 = 0
@@ -103,6 +113,7 @@ class PropertyWalk:
         self.mode = self.priority = self.user_at = self.user_end = self.reply_at = self.unsorted_at = 0
         self.headers_at = self.cc_at = self.bcc_at = self.expiration_at = 0
         self.expiration_ms = -1
+        self.is_marked = False
         if flags & CONTENT_TYPE:
             at += 1 + i64(data[at])
         if flags & CONTENT_ENCODING:
@@ -187,6 +198,8 @@ class PropertyWalk:
             if first <= before and (first < before or data[name:value] <= data[before_at:before_end]):
                 order = _UNSORTED
             before, before_at, before_end = first, name, value
+            if first == _MARK or first == _JOB_MARK:  # noqa: SIM109 - a tuple would be slow
+                self.is_marked = True
             if data[value - 1] == 0x43 and 2 <= size <= 3 and data[value - 2] == 0x43:
                 if size == 2:
                     if self.cc_at or data[value] != 0x41:

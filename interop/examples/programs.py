@@ -8,9 +8,14 @@ from interop.examples.target import has_delayed_exchange, has_extensions
 
 #: Programs that need extensions of this broker.
 NEED_EXTENSIONS = (
+    "docs/examples/all_parts/main",
     "docs/examples/celery_eta/",
     "docs/examples/charge_once/",
     "docs/examples/hung_worker/",
+    "docs/examples/newer_data/follow",
+    "docs/examples/newer_data/park",
+    "docs/examples/newer_data/version",
+    "docs/examples/ocr_jobs/",
     "docs/examples/retry_backoff/",
 )
 NEED_DELAYED_EXCHANGE = ("docs/examples/delayed/delayed_exchange", "docs/examples/sample_app/")

@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 REPEATED = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fanout10", "ready", "backlog")
 STORED = ("stored", "stored-publish", "stored-backlog")
 APPLICATION = ("app", "app-topic", "app-headers", "app-delayed", "app-reply", "app-expired", "app-rejected")
-SHAPES = (*REPEATED, *STORED, *APPLICATION, "app-expired-keys", "app-rejected-keys")
+GROUPS = ("groups-1", "groups-1000", "groups-1000000")
+SHAPES = (*REPEATED, *STORED, *APPLICATION, "app-expired-keys", "app-rejected-keys", *GROUPS)
 CONFIDENCE = 0.95
 RUN_WITHIN_S = 120.0
 #: The bounds of glibc that a broker sets (server/allocator.py), for benches of commits that do not set them. With its

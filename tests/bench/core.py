@@ -9,7 +9,9 @@ at once; only that is measured); with messages of an application, all of them di
 unique routing key for each), app-headers (1,000 bindings of a headers exchange to 10 queues), app-delayed (through a
 delayed exchange, held for 1 to 1,000 ms), app-reply (requests for a direct reply, and replies), app-expired (from a
 queue with a TTL of 0 to its dead letter queue), app-rejected (250 at a time to a dead letter queue), app-expired-keys
-and app-rejected-keys (the same, with a unique routing key for each). Prints the median over the rounds.
+and app-rejected-keys (the same, with a unique routing key for each); with message groups: groups-1, groups-1000,
+groups-1000000 (acknowledged one by one, while a message of each of that many groups waits or is delivered; all messages
+differ). Prints the median over the rounds.
 """
 
 import argparse
@@ -37,6 +39,8 @@ from tests.bench.routing import HEADERS_QUEUES, headers_bindings
 from tests.harness import Wire, make_broker, published
 
 CHUNK = 250
+#: Number of different chunks of messages in groups.
+GROUP_CHUNKS = 50
 REPLY_TO = "amq.rabbitmq.reply-to"
 #: Time between two chunks of delayed messages, and their longest delay.
 CHUNK_MS, LONGEST_DELAY_MS = 10, 1_000
@@ -44,6 +48,12 @@ CHUNK_MS, LONGEST_DELAY_MS = 10, 1_000
 
 def _acks(first: int, count: int) -> bytes:
     return b"".join(frame(METHOD, 1, struct.pack(">HHQB", 60, 80, tag, 0)) for tag in range(first, first + count))
+
+
+def _of_group(key: int, number: int) -> bytes:
+    """Return a message that differs from all others of another number."""
+    headers = {"key": longstr(f"customer-{key:07}"), "version": Field("l", number)}
+    return published("q", b"order %d of %d" % (number, key), headers=headers, message_id=f"order-{number}")
 
 
 def _messages(shape: str) -> Iterator[tuple[dict[str, Any], bytes]]:
@@ -108,6 +118,8 @@ class Shape:
                 1, "exchange.declare", exchange=exchange, exchange_type="x-delayed-message", arguments=delayed
             )
             consumer.call(1, "queue.bind", queue="q", exchange=exchange, routing_key=key)
+        elif name.startswith("groups-"):
+            self._consumer("q", no_ack=False, arguments={"x-group-header": longstr("key")})
         elif name in ("ready", "backlog", "stored-publish", "stored-backlog"):
             self.publisher.declare("q", durable=self.stored)
         else:
@@ -124,6 +136,22 @@ class Shape:
             )
         if name == "app-reply":
             self.replies = self._replies()
+        if name.startswith("groups-"):
+            self._with_groups(int(name.removeprefix("groups-")))
+
+    def _with_groups(self, count: int) -> None:
+        """Publish a message of each group before the measurement."""
+        for start in range(0, count, CHUNK):
+            keys = range(start, min(start + CHUNK, count))
+            self.publisher.connection.feed(b"".join([_of_group(key, key) for key in keys]))
+            self.broker.sync()
+            self.consumers[0].connection.collect()
+        # Different groups in different chunks, evenly over all of them.
+        step = max(1, count // GROUP_CHUNKS)
+        self.chunks = [
+            b"".join([_of_group((i * step + key) % count, count + i * CHUNK + key) for key in range(CHUNK)])
+            for i in range(GROUP_CHUNKS)
+        ]
 
     def _replies(self) -> list[bytes]:
         """Consume replies, and return the chunks of publishes of the replying client."""
@@ -170,7 +198,7 @@ class Shape:
         for i in range(messages // CHUNK):
             chunk = self.chunks[i % len(self.chunks)]
             acks = b""
-            if self.name == "single-ack":
+            if self.name == "single-ack" or self.name.startswith("groups-"):
                 acks = _acks(self.acked + 1, CHUNK)
             elif self.name.startswith("app-rejected"):
                 acks = frame(METHOD, 1, struct.pack(">HHQB", 60, 120, 0, 1))
@@ -222,6 +250,7 @@ SHAPES = ("transient", "single-ack", "multiple-ack", "confirm", "priority", "fan
 SHAPES += ("stored", "stored-publish", "stored-backlog")
 SHAPES += ("app", "app-topic", "app-headers", "app-delayed", "app-reply", "app-expired", "app-rejected")
 SHAPES += ("app-expired-keys", "app-rejected-keys")
+SHAPES += ("groups-1", "groups-1000", "groups-1000000")
 
 
 def measure(name: str, messages: int) -> float:

@@ -1,40 +1,58 @@
 """A broker and its model, compared through operations and crashes that a seed chooses.
 
 A run is a list of steps: plain tuples that stay valid if others are removed, so that a failing run can be shortened.
-`python -m tests.broker.durability --seconds 600` tries new runs for that time.
+See durability_seeds.py for runs from seeds.
 """
 
-import argparse
 import itertools
-import logging
+import json
 import random
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
+from amqpbroker.broker.queues.group import CLOSED, PARKED
+from amqpbroker.broker.queues.group_letters import letter_queues
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.redrive.options import RedriveFilter
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
-from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.committer import Committer
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.wire.values import Field, longstr, text
-from tests.broker.durability_steps import FANOUT, KEY, Step, arguments, specs, steps, varied
+from tests.broker.durability_steps import (
+    FANOUT,
+    KEY,
+    VERSION,
+    Step,
+    arguments,
+    batch_headers,
+    membership,
+    specs,
+    varied,
+)
+from tests.broker.redrive.driving import redrive
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles, PowerCut
 from tests.harness import Received, Wire
+from tests.model.batches import EVENTS
 from tests.model.copies import Copy
 from tests.model.crashes import allowed
 from tests.model.deliveries import Delivery
+from tests.model.groups import GroupedLine
+from tests.model.line import Line
 from tests.model.model import Model, State, Stored
+from tests.model.redrive import Counts, Redrive
 
 DIRECTORY = Path("/journal")
 START_MS = 1_700_000_000_000
+STATES = {PARKED: "parked", CLOSED: "closed"}
 CLIENTS = ("publisher", "transaction", "consumer", "admin")
 
 
@@ -103,6 +121,43 @@ def ids_of(queue: LocalQueue, now_ms: int) -> list[tuple[str, int]]:
     return sorted((each.key[1:].decode(), each.expires_ms) for each in taken)
 
 
+def groups_of(queue: LocalQueue, now_ms: int) -> list[tuple[str, str, int]]:
+    """Return the stopped groups of a queue, each with its state and since when, and the versions with their expiry."""
+    if not isinstance(queue, GroupQueue):
+        return []
+    notes = [group.note for group in queue.line.groups.stopped()]
+    found = [(note.key[2:].decode(), STATES[note.key[0]], note.expires_ms) for note in notes if note is not None]
+    if queue.line.versions is not None:
+        acked = queue.line.versions._acked.items()
+        found += [(key[1:].decode(), str(number), note.expires_ms) for key, (number, note) in acked]
+    return sorted(each for each in found if each[1] in STATES.values() or each[2] > now_ms)
+
+
+def stopped_of(line: Line, now_ms: int) -> list[tuple[str, str, int]]:
+    """Return the same of the model."""
+    if not isinstance(line, GroupedLine):
+        return []
+    found = [(each.key, "closed" if each.is_closed else "parked", each.since_ms) for each in line.stopped.values()]
+    return sorted([*found, *((each.key, str(each.number), each.expires_ms) for each in line.live_versions(now_ms))])
+
+
+def batch_of(batch: Batch) -> tuple[Any, ...]:
+    """Return the state of a batch."""
+    return ("batch", batch.id.decode(), batch.size, batch.ok, batch.failed, batch.open, *sorted(batch.sent))
+
+
+def content(body: bytes) -> bytes:
+    """Return a body; that of a message about a batch with the failed members only.
+
+    Which of several copies fails first, when they expire while the broker is down, is not defined.
+    """
+    if not body.startswith(b"{"):
+        return body
+    about = json.loads(body)
+    about["failures"] = sorted(failure["message_id"] for failure in about["failures"])
+    return json.dumps(about).encode()
+
+
 def all_of(wire: Wire, queue: LocalQueue) -> Iterator[Received]:
     """Take all messages out of a queue, and iterate over them."""
     if not queue.kind.get_beside_single_active and queue.settings.single_active_consumer:
@@ -126,7 +181,7 @@ def seen(got: Received, counts_returns: bool) -> tuple[Any, ...]:
         first = text(headers["x-first-death-queue"].value), text(headers["x-first-death-reason"].value)
     count = headers["x-delivery-count"].value if "x-delivery-count" in headers else 0
     return (
-        got.body,
+        content(got.body),
         got.properties.get("delivery_mode") == 2,
         got.properties.get("priority", 0),
         got.properties.get("expiration"),
@@ -268,7 +323,13 @@ class Run:
             )
             found.append((name, ("hidden", getattr(line, "turn", 0), tuple(ready), tuple(late), delayed)))
             found += [(name, ("id", *taken)) for taken in ids_of(queue, node.clock.wall_ms())]
-            found += [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
+            found += [(name, ("group", *each)) for each in groups_of(queue, node.clock.wall_ms())]
+            taken = [(name, seen(got, queue.counts_returns)) for got in all_of(wire, queue)]
+            found += sorted(taken) if name == EVENTS else taken
+            found += [(name, ("stays", entry.message.body)) for entry in queue.ready]
+        batches = node.broker.vhost("/").batches
+        assert batches is not None
+        found += sorted((EVENTS, batch_of(each)) for each in batches.all())
         return found
 
     def expected(self, state: State) -> list[tuple[str, tuple[Any, ...]]]:
@@ -283,25 +344,33 @@ class Run:
             found.append((name, ("hidden", line.turn, tuple(ready), tuple(late), delayed)))
             taken = sorted((taken.key, taken.expires_ms) for taken in line.ids.live(model.now_ms))
             found += [(name, ("id", *each)) for each in taken]
+            found += [(name, ("group", *each)) for each in stopped_of(line, model.now_ms)]
+            expected = []
             while (copy := model.get(name, no_ack=True)) is not None:
-                found.append((name, wanted(copy, line.spec.counts_returns)))
+                expected.append((name, wanted(copy, line.spec.counts_returns)))
+            found += sorted(expected) if name == EVENTS else expected
+            found += [(name, ("stays", copy.body)) for copy in line.waiting()]
+        found += sorted(
+            (EVENTS, ("batch", id_, each.size, each.ok, each.count("failed"), each.count(""), *sorted(each.sent)))
+            for id_, each in model.batches.by_id.items()
+        )
         return found
 
     def _explain(self, found: list[tuple[str, tuple[Any, ...]]], states: list[State], when: str) -> NoReturn:
         lines = [f"{when}: what is found is none of {len(states)} allowed states. Found, and the two nearest:"]
         lines += [f"  {name}: {shown(message)}" for name, message in found]
         nearest = []
-        for state in states:
-            expected = self.expected(state)
+        for expected in map(self.expected, states):
             missing = [item for item in expected if item not in found]
             more = [item for item in found if item not in expected]
-            nearest.append((len(missing) + len(more), missing, more))
-        for _, missing, more in sorted(nearest, key=lambda item: item[0])[:2]:
+            nearest.append((len(missing) + len(more), missing, more, expected))
+        for _, missing, more, expected in sorted(nearest, key=lambda item: item[0])[:2]:
             lines.append("or")
             lines += [f"  is missing {name}: {shown(message)}" for name, message in missing]
             lines += [f"  is too much {name}: {shown(message)}" for name, message in more]
             if not missing and not more:
-                lines.append("  the order differs")
+                first = next(i for i, (one, other) in enumerate(zip(found, expected, strict=True)) if one != other)
+                lines.append(f"  the order differs, from {expected[first][0]}: {shown(expected[first][1])}")
         raise AssertionError("\n".join(lines))
 
     # --- steps --------------------------------------------------------------------------------------------------------
@@ -319,7 +388,7 @@ class Run:
             return
         try:
             getattr(self, name)(*details)
-            self.node.clock.advance(0)
+            self._end_iteration()
             self.read()
         except PowerCut:
             self.crash(*self.ending)
@@ -327,6 +396,17 @@ class Run:
         self.history.append(self.model.state())
         if self.node.failures:
             self.crash("power", len(self.history))
+
+    def _end_iteration(self) -> None:
+        """Send the messages about batches."""
+        self.node.clock.advance(0)
+        before = self.model.state()
+        if self.model.send_events():
+            self.history.append(before)
+        line, queue = self.model.lines.get(EVENTS), self.node.broker.vhost("/").queues[EVENTS]
+        if not self.node.failures:
+            assert line is not None
+            assert queue.ready_count == len(line), f"{queue.ready_count} messages about batches instead of {len(line)}"
 
     def end(self) -> None:
         """Consume everything, and check that nothing is left, and hardly a file."""
@@ -337,24 +417,43 @@ class Run:
             if name in self.model.lines:
                 self.wires["admin"].call(1, "queue.purge", queue=name)
                 self.model.purge(name)
+                self._end_iteration()
         self.read()
         self.disk(100)
-        assert len(self.files.contents) <= 3, f"{len(self.files.contents)} segments of nothing"
+        # The states of batches remain.
+        most = 3 + len(self.model.batches.by_id)
+        assert len(self.files.contents) <= most, f"{len(self.files.contents)} segments of nothing"
         self.history = [self.model.state()]
         self.synced = 0
         self.crash("kill", 0)
 
     def _copy(
-        self, persistent: bool, priority: int, expiration_ms: int, size: int, key: str
+        self,
+        persistent: bool,
+        priority: int,
+        expiration_ms: int,
+        size: int,
+        key: str,
+        version: int,
+        batch: int,
+        member: int,
     ) -> tuple[Copy, dict[str, Any]]:
         self.messages += 1
         body = b"%d " % next(self.bodies)
         properties: dict[str, Any] = {"delivery_mode": 2 if persistent else 1, "priority": priority}
         if expiration_ms >= 0:
             properties["expiration"] = str(expiration_ms)
-        if key:
-            properties["headers"] = {KEY: longstr(key)}
-        return Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key), properties
+        headers = {KEY: longstr(key)} if key else {}
+        of_batch = membership(batch, member)
+        if of_batch is not None:
+            headers |= batch_headers(of_batch)
+            properties["message_id"] = of_batch.member
+        if version:
+            headers[VERSION] = Field("I", version)
+        if headers:
+            properties["headers"] = headers
+        copy = Copy(body + b"x" * size, persistent, priority, expiration_ms, key=key, version=version, batch=of_batch)
+        return copy, properties
 
     def publish(self, target: str, *message: Any) -> None:
         copy, properties = self._copy(*message)
@@ -376,6 +475,9 @@ class Run:
         expiration_ms: int,
         size: int,
         key: str,
+        version: int,
+        batch: int,
+        member: int,
         settled: int,
         how: str,
         commit: bool,
@@ -386,7 +488,7 @@ class Run:
         wire, held = self.wires["transaction"], self.held["transaction"]
         copies = []
         for target in targets:
-            copy, properties = self._copy(persistent, priority, expiration_ms, size, key)
+            copy, properties = self._copy(persistent, priority, expiration_ms, size, key, version, batch, member)
             copies.append((copy, FANOUT if target == "*" else [target]))
             exchange, routing_key = ("fan", "") if target == "*" else ("", target)
             wire.publish(routing_key, copy.body, exchange=exchange, **properties)
@@ -554,6 +656,34 @@ class Run:
     def _take_back(self, who: str, tag: int) -> None:
         self.late[who][tag] = self.held[who].pop(tag)
 
+    def resume(self, number: int, discards: bool) -> None:
+        """Redrive a stopped group, or discard its first message."""
+        lines = [line for line in self.model.lines.values() if isinstance(line, GroupedLine)]
+        stopped = sorted((line.spec.name, key) for line in lines for key in line.stopped)
+        if not stopped:
+            return
+        name, key = stopped[number % len(stopped)]
+        vhost = self.node.broker.vhost("/")
+        queue = vhost.queues[name]
+        assert isinstance(queue, GroupQueue)
+        self.node.clock.now_ms()  # begins an event loop iteration
+        group = queue.line.groups.get(b"S" + key.encode())
+        assert group is not None, f"group {key} of {name} is not stopped"
+        found = letter_queues(queue, vhost.exchanges[""], vhost.queues)
+        count = queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
+        expected = self.model.resume(name, key, discards)
+        assert count == expected, f"{count} messages of group {key} of {name} instead of {expected}"
+
+    def redrive(self, name: str, destination: str, keeps_history: bool, limit: int, reason: str) -> None:
+        if name not in self.model.lines:
+            return
+        queue = self.node.broker.vhost("/").queues[name]
+        filter_ = RedriveFilter(reason or None)
+        task = redrive(queue, destination=destination or None, limit=limit, filter=filter_, keep_history=keeps_history)
+        expected = self.model.redrive(name, Redrive(destination, keeps_history, limit, reason))
+        found = Counts(task.moved, task.failed, task.skipped)
+        assert (task.state, found) == ("COMPLETED", expected), f"{name}: {task.state}, {found} instead of {expected}"
+
     def purge(self, name: str) -> None:
         if name in self.model.lines:
             got = self.wires["admin"].call(1, "queue.purge", queue=name)
@@ -676,97 +806,22 @@ class Run:
 def shown(message: tuple[Any, ...]) -> str:
     if message[0] == "id":
         return f"id {message[1]} until {message[2]}"
+    if message[0] == "batch":
+        return str(message)
+    if message[0] == "group":
+        return f"group {message[1]}: {message[2]}, {message[3]}"
+    if message[0] == "stays":
+        return f"undelivered {message[1].partition(b' ')[0].decode()}"
     if message[0] == "hidden":
         _, turn, ready, late, delayed = message
         deadlines = [(ms if ms >= 0 else None, count) for ms, count in ready]
         dues = [(ms, body.partition(b" ")[0].decode(), *rest) for ms, body, *rest in late]
         return f"turn {turn}, deadlines and counts {deadlines}, of delayed ones {dues}, {delayed}"
     body, persistent, priority, expiration, deaths, _, redelivered, count = message
+    if body.startswith(b"{"):
+        return body.decode()
     facts = [f"priority {priority}" if priority else "", f"expiration {expiration}" if expiration else ""]
     facts += ["redelivered" if redelivered else "", f"count {count}" if count else ""]
     facts += [f"{queue} {reason} {times}" for queue, reason, times in deaths]
     kind = "persistent" if persistent else "transient"
     return ", ".join([f"message {body.partition(b' ')[0].decode()} ({kind})", *filter(None, facts)])
-
-
-# --- seeds ------------------------------------------------------------------------------------------------------------
-
-
-def execute(seed: int, script: list[Step]) -> Run:
-    run = Run(seed)
-    for step in script:
-        run.do(step)
-    run.end()
-    return run
-
-
-def script(seed: int, count: int) -> list[Step]:
-    return steps(random.Random(f"steps {seed}"), count)
-
-
-def failure(seed: int, trial: list[Step]) -> str:
-    """Return the error of a run, or nothing."""
-    try:
-        execute(seed, trial)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def shortened(seed: int, failing: list[Step], seconds: float = 30.0) -> list[Step]:
-    """Return a shorter script that fails in about the same way."""
-    way = failure(seed, failing)[:25]
-    until = time.monotonic() + seconds
-    size = len(failing) // 2
-    while size and time.monotonic() < until:
-        start = 0
-        while start < len(failing) and time.monotonic() < until:
-            trial = failing[:start] + failing[start + size :]
-            if failure(seed, trial).startswith(way):
-                failing = trial
-            else:
-                start += size
-        size = size // 2 if size > 1 else 0
-    return failing
-
-
-def report(seed: int, failing: list[Step]) -> str:
-    short = shortened(seed, failing)
-    lines = [failure(seed, short), "", f"execute({seed}, ["]
-    return "\n".join([*lines, *(f"    {step}," for step in short), "])"])
-
-
-def small_pages(set_attribute: Callable[[Any, str, int], None]) -> None:
-    """Make queues page out after a few messages, and read pages back in parts."""
-    set_attribute(Node, "config", Config(bounds=Bounds(page_count=3, read_count=2)))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=600.0)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30), help="the first seed")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--small-pages", action="store_true", help="make queues page out after a few messages")
-    options = parser.parse_args()
-    logging.disable()
-    if options.small_pages:
-        small_pages(setattr)
-    until = time.monotonic() + options.seconds
-    runs = crashes = messages = wrong = 0
-    for seed in itertools.count(options.seed):
-        if time.monotonic() > until or wrong >= 5:
-            break
-        trial = script(seed, options.steps)
-        try:
-            run = execute(seed, trial)
-        except Exception:
-            wrong += 1
-            print(f"seed {seed}:", report(seed, trial), flush=True)
-            continue
-        runs, crashes, messages = runs + 1, crashes + run.crashes, messages + run.messages
-    print(f"seeds from {options.seed}: {runs} runs, {crashes} crashes, {messages} messages, {wrong} wrong", flush=True)
-    raise SystemExit(wrong > 0)
-
-
-if __name__ == "__main__":
-    main()

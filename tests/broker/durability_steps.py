@@ -4,13 +4,16 @@ import random
 from typing import Any
 
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.model.copies import NONE
-from tests.model.spec import Deduplication, LastValue, Lock, Retry, Spec
+from tests.model.batches import EVENTS
+from tests.model.copies import NONE, Membership
+from tests.model.spec import Deduplication, Grouping, LastValue, Lock, Retry, Spec
 
 Step = tuple[Any, ...]
 
-#: Header of the key by which queues recognise duplicates and earlier values.
+#: Header of the key by which queues recognise duplicates, earlier values and groups.
 KEY = "key"
+#: Header of the version of a message.
+VERSION = "version"
 
 
 def arguments(spec: Spec) -> Table:
@@ -40,6 +43,8 @@ def arguments(spec: Spec) -> Table:
         table["x-last-value-key"] = longstr(KEY)
         table["x-last-value-position"] = longstr("tail" if spec.last_value.at_tail else "old")
         table["x-last-value-dead-letter"] = Field("t", spec.last_value.letters)
+    if spec.groups is not None:
+        table |= _of_groups(spec.groups)
     numbers = {
         "x-max-priority": spec.max_priority or NONE,
         "x-message-ttl": spec.ttl_ms,
@@ -63,6 +68,18 @@ def _of_deduplication(options: Deduplication) -> Table:
         table["x-cache-size"] = Field("I", options.size)
     if not options.on_disk:
         table["x-cache-persistence"] = longstr("memory")
+    return table
+
+
+def _of_groups(options: Grouping) -> Table:
+    table: Table = {"x-group-header": longstr(KEY), "x-group-on-dead": longstr(options.on_dead)}
+    if options.is_fair:
+        table["x-group-type"] = longstr("fair")
+    if options.prefetch > 1:
+        table["x-group-prefetch"] = Field("I", options.prefetch)
+    if options.version_ttl_ms >= 0:
+        table["x-group-version-header"] = longstr(VERSION)
+        table["x-group-version-ttl"] = Field("I", options.version_ttl_ms)
     return table
 
 
@@ -95,6 +112,23 @@ def specs(chance: random.Random) -> tuple[Spec, ...]:
     )
 
 
+def membership(batch: int, member: int) -> Membership | None:
+    """Return the headers of a member of a batch, None without a batch. Members of a batch agree."""
+    if batch < 0:
+        return None
+    events = (("death", "complete", "success"), ("complete",), ("complete", "success"))[batch % 3]
+    size = batch % 4 + 1
+    return Membership(f"b{batch}", f"m{member % size}", size if member != 1 else NONE, events)
+
+
+def batch_headers(batch: Membership) -> Table:
+    headers: Table = {"x-batch-id": longstr(batch.id), "x-batch-events": longstr(",".join(batch.events))}
+    headers["x-batch-routing-key"] = longstr(EVENTS)
+    if batch.size >= 0:
+        headers["x-batch-size"] = Field("I", batch.size)
+    return headers
+
+
 def varied(plain: tuple[Spec, ...], chance: random.Random) -> tuple[Spec, ...]:
     """Return the queues with random combinations of more features, as far as they are allowed together.
 
@@ -103,7 +137,8 @@ def varied(plain: tuple[Spec, ...], chance: random.Random) -> tuple[Spec, ...]:
     """
     more = chance.choice(("loose", "plain", "slow"))
     plain = tuple(spec._replace(letters="dropped") if spec.name == more else spec for spec in plain)
-    return tuple(spec._replace(**_features(spec, chance)) for spec in (*plain, Spec("dropped")))
+    featured = tuple(spec._replace(**_features(spec, chance)) for spec in (*plain, Spec("dropped")))
+    return *featured, Spec(EVENTS)
 
 
 def _features(spec: Spec, chance: random.Random) -> dict[str, Any]:
@@ -121,20 +156,30 @@ def _features(spec: Spec, chance: random.Random) -> dict[str, Any]:
     duplicates = [Deduplication("queue", on_disk=on_disk) for on_disk in (True, True, False)]
     duplicates += [Deduplication("window", 61, 3), Deduplication("window", 403), Deduplication("window", size=2)]
     duplicates += [Deduplication("window", 2003, on_disk=False)]
-    match chance.choice(("", "", "deduplication", "last_value")):
+    match chance.choice(("", "deduplication", "last_value", "groups", "groups")):
         case "deduplication":
             features["deduplication"] = chance.choice(duplicates)
         case "last_value":
             features["last_value"] = LastValue(chance.random() < 0.3, chance.random() < 0.5)
+        case "groups":
+            features |= {"groups": _groups(spec, chance), "max_priority": 0}
     if spec.ttl_ms == NONE:
         add(0.1, "ttl_ms", 103, 509)
-    if spec.max_length == NONE:
+    if spec.max_length == NONE and features.get("groups", Grouping()).on_dead == "skip":
         add(0.1, "max_length", 2, 6)
     if spec.retry is None and spec.name != "retry":
         add(0.1, "retry", _retry(chance))
     if spec.delivery_limit is None:
         add(0.1, "delivery_limit", 1, 3)
     return features
+
+
+def _groups(spec: Spec, chance: random.Random) -> Grouping:
+    if chance.random() < 0.2:
+        return Grouping(is_fair=True)
+    # A queue that drops messages would drop them out of their groups.
+    on_dead = chance.choice(("skip", "park", "follow", "follow")) if spec.max_length == NONE else "skip"
+    return Grouping(on_dead, chance.choice((1, 1, 2, 3)), version_ttl_ms=chance.choice((NONE, NONE, 211, 86_400_000)))
 
 
 def _retry(chance: random.Random) -> Retry:
@@ -183,6 +228,8 @@ def steps(chance: random.Random, count: int) -> list[Step]:
         "renew": 4,
         "renew_all": 1,
         "renew_late": 1,
+        "resume": 6,
+        "redrive": 4,
         "purge": 1,
         "delete": 2,
         "declare": 3,
@@ -197,13 +244,16 @@ def steps(chance: random.Random, count: int) -> list[Step]:
 
 
 def _message(chance: random.Random) -> tuple[Any, ...]:
-    """Return persistent, priority, expiration, size in bytes and key."""
+    """Return persistent, priority, expiration, size in bytes, key, version, and numbers of batch and member."""
     return (
         chance.random() < PERSISTENT,
         chance.choice((0, 0, 1, 4, 5, 9)),
         chance.choice((NONE, NONE, NONE, 30, 150)),
         chance.choice((10, 10, 100, 700, 3000)),
         chance.choice(KEYS),
+        chance.choice((0, 1, 2, 3, 4)),
+        chance.choice((NONE, NONE, *range(12))) if chance.random() < 0.5 else NONE,
+        chance.randrange(5),
     )
 
 
@@ -227,6 +277,13 @@ def _details(name: str, chance: random.Random, busy: tuple[str, ...]) -> tuple[A
             return chance.choice((*busy, queue)), chance.choice((1, 3, 10)), chance.choice((0, 1, 2))
         case "cancel":
             return chance.choice((*busy, queue)), any_number
+        case "resume":
+            return any_number, chance.random() < 0.3
+        case "redrive":
+            name = chance.choice(("retry", "work", "dropped", *SINKS))
+            destination = chance.choice(("", "", "", *busy))
+            reason = chance.choice(("", "", "", "rejected", "expired"))
+            return name, destination, chance.random() < 0.3, chance.choice((NONE, NONE, 1, 3)), reason
         case "purge":
             return (queue,)
         case "ack":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.broker.durability import execute, report, script, small_pages
+from tests.broker.durability_seeds import execute, report, script, small_pages
 
 pytestmark = pytest.mark.explore
 

@@ -27,16 +27,19 @@ JOIN_TIMEOUT_S = 60.0
 class CrashClient(ABC):
     """Runs against a broker. `start` begins a run; `join` waits for its end and returns its exception.
 
-    working: set when the client is connected and its queue is declared, and when its run has ended.
+    working: set when the client is connected and its queue is declared, and when its run has ended. http_port: that of
+    the broker's HTTP API.
     """
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
         self.working = threading.Event()
+        self.http_port = 0
         self._thread = threading.Thread()
         self._error: Exception | None = None
 
-    def start(self, port: int) -> None:
+    def start(self, port: int, http_port: int) -> None:
+        self.http_port = http_port
         self._error = None
         self.working.clear()
         self._thread = threading.Thread(target=self._run, args=(port,), name=type(self).__name__, daemon=True)

@@ -43,3 +43,20 @@ class DeadLetterSession(Session):
         reason = source.must_live(number)
         if reason:
             self.ledger.complain(number, f"is a dead letter, though {reason}")
+
+
+class RedrivenLetters(DeadLetters):
+    """The queue of dead letters of another queue, all of which are redriven before the drain."""
+
+    def is_tested(self) -> bool:
+        return True
+
+    def session(self) -> "RedrivenSession":
+        return RedrivenSession(self)
+
+
+class RedrivenSession(DeadLetterSession):
+    """The drain of a queue of dead letters that must be empty."""
+
+    def check(self, number: int) -> None:
+        self.ledger.complain(number, "is a dead letter that was not redriven")

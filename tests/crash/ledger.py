@@ -86,6 +86,14 @@ class Ledger:
     def session(self) -> "Session":
         return Session(self)
 
+    def identify(self, data: bytes) -> int:
+        """Return the number of the message with this body."""
+        return int(data.partition(b" ")[0])
+
+    def is_intact(self, number: int, data: bytes) -> bool:
+        """Return whether the message has the body that belongs to its number."""
+        return data == body(number)
+
     def complain(self, number: int, text: str) -> None:
         self.wrong.append(f"{self.queue}: message {number} {text}")
 
@@ -144,12 +152,12 @@ class Session:
     def delivered(self, data: bytes, redelivered: bool) -> int:
         """Check a delivery, and return the message's number."""
         ledger = self.ledger
-        number = int(data.partition(b" ")[0])
+        number = ledger.identify(data)
         ledger.deliveries += 1
         if not 0 < number <= ledger.sent:
             ledger.complain(number, "was never sent")
             return number
-        if data != body(number):
+        if not ledger.is_intact(number, data):
             ledger.complain(number, "has another body")
         if number in ledger.gone:
             ledger.complain(number, "is back, though its ack was synced")

@@ -20,7 +20,18 @@ from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
 from amqpbroker.wire.values import longstr
-from tests.crash import delivery_times, duplicates, expiry, last_values, locks, pairs, pika_clients, returns
+from tests.crash import (
+    batches,
+    delivery_times,
+    duplicates,
+    expiry,
+    groups,
+    last_values,
+    locks,
+    pairs,
+    pika_clients,
+    returns,
+)
 from tests.crash.clients import RawConsumer, RawPublisher, Workload, events_of
 from tests.crash.ledger import Ledger
 from tests.crash.returns import DELAY_S
@@ -49,7 +60,14 @@ class Rounds:
         self.brokers = tmp_path
         self.starts = 0
         lock_ledgers = locks.ledgers()
-        self.hung = [locks.HungConsumer(self.chance, ledger) for ledger in lock_ledgers]
+        group_ledgers = groups.ledgers()
+        batch_ledgers = batches.ledgers(self.chance)
+        #: Clients that run once before the drain.
+        self.last = [
+            *[locks.HungConsumer(self.chance, ledger) for ledger in lock_ledgers],
+            *[groups.GroupRedriver(self.chance, ledger, last=True) for ledger in group_ledgers],
+            *[batches.LetterRedriver(self.chance, ledger, last=True) for ledger in batch_ledgers],
+        ]
         self.pair = pairs.workload(self.chance)
         self.workloads = [
             self.pair,
@@ -62,6 +80,8 @@ class Rounds:
             *expiry.workloads(self.chance),
             *last_values.workloads(self.chance),
             *delivery_times.workloads(self.chance),
+            *[groups.workload(self.chance, ledger) for ledger in group_ledgers],
+            *[batches.workload(self.chance, ledger) for ledger in batch_ledgers],
         ]
         self.ledgers = [ledger for each in self.workloads for ledger in each.ledgers]
 
@@ -93,7 +113,7 @@ class Rounds:
         clients = self.chosen()
         with self.broker(in_order=False) as broker:
             for client in clients:
-                client.start(broker.port)
+                client.start(broker.port, broker.port_of("http"))
             if self.chance.random() < 0.15:
                 time.sleep(self.chance.uniform(*CONNECTING_S))
             else:
@@ -111,10 +131,10 @@ class Rounds:
     def drain(self):
         """Consume all remaining messages from a broker that is stopped in order."""
         with self.broker() as broker:
-            for client in self.hung:
-                client.start(broker.port)
+            for client in self.last:
+                client.start(broker.port, broker.port_of("http"))
             time.sleep(DELAY_S)  # no message is delayed any more
-            assert [client.join() for client in self.hung] == [None] * len(self.hung)
+            assert [client.join() for client in self.last] == [None] * len(self.last)
             for ledger in self.ledgers:
                 self.drain_queue(broker, ledger)
         with self.broker() as broker, LoadClient(broker.port) as client:

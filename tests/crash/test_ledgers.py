@@ -1,14 +1,17 @@
 """The ledgers of the crash test report each broken promise, and nothing that a kill explains."""
 
+import json
 import random
 
 import pytest
 
 from tests.crash import delivery_times, expiry, locks, returns
-from tests.crash.dead_letters import DeadLetters
+from tests.crash.batches import BatchLedger, EventLedger, Member
+from tests.crash.dead_letters import DeadLetters, RedrivenLetters
 from tests.crash.delivery_times import TimedLedger
 from tests.crash.duplicates import DuplicateLedger, QueuedIdLedger
 from tests.crash.expiry import ExpiringLedger
+from tests.crash.groups import GroupLedger
 from tests.crash.last_values import LastValueLedger
 from tests.crash.ledger import Ledger, body
 from tests.crash.locks import TIMEOUT_S, LockLedger
@@ -447,3 +450,364 @@ def test_attempts_repeat_recent_and_older_ids():
     assert {0} < set(distances)
     assert min(distance for distance in distances if distance) < 60
     assert max(distances) > 200
+
+
+# --- message groups ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grouped():
+    """Return a ledger with messages 1 and 2 of group a, and message 3 of group b, all confirmed."""
+    ledger = GroupLedger("q", "park")
+    for key in ("a", "a", "b"):
+        number, _ = ledger.publish_with(key)
+        ledger.confirm(number)
+    return ledger
+
+
+def reject(ledger, session, number, synced=True):
+    deliver(session, number)
+    session.reject(number)
+    if synced:
+        sync(session)
+
+
+def test_groups_are_delivered_in_order_and_at_the_same_time(grouped):
+    one, other = grouped.session(), grouped.session()
+    deliver(one, 1)
+    deliver(other, 3)
+    one.ack(1)
+    deliver(other, 2)
+    other.give_back(2)
+    deliver(one, 2, redelivered=True)
+    assert grouped.wrong == []
+
+
+def test_delivery_while_another_consumer_has_a_message_of_the_group_is_wrong(grouped):
+    deliver(grouped.session(), 1)
+    deliver(grouped.session(), 2)
+    assert "q: message 2 is delivered while message 1 of its group is not settled" in grouped.wrong
+
+
+def test_delivery_before_an_earlier_confirmed_message_of_the_group_is_wrong(grouped):
+    deliver(grouped.session(), 2)
+    assert grouped.wrong == ["q: message 2 is delivered before message 1 of its group"]
+
+
+def test_delivery_after_a_later_message_of_the_group_is_wrong():
+    ledger = GroupLedger("q", "park")
+    for _ in range(2):
+        ledger.publish_with("a")
+    session = ledger.session()
+    deliver(session, 2)
+    session.ack(2)
+    deliver(session, 1)
+    assert ledger.wrong == ["q: message 1 is delivered after message 2 of its group"]
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_kill_undoes_acks_of_a_group_unless_a_later_delivery_was_synced(grouped, synced):
+    session = grouped.session()
+    deliver(session, 1)
+    session.ack(1)
+    deliver(session, 2)
+    if synced:
+        sync(session)
+        grouped.gone.clear()
+    session.end()
+    deliver(grouped.session(), 1, redelivered=True)
+    assert grouped.wrong == (["q: message 1 is delivered after message 2 of its group"] if synced else [])
+
+
+def test_delivery_of_a_stopped_group_is_wrong(grouped):
+    session = grouped.session()
+    reject(grouped, session, 1, synced=False)
+    deliver(session, 1, redelivered=True)
+    assert grouped.wrong == ["q: message 1 is delivered, though message 1 stopped its group"]
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_group_remains_stopped_through_a_kill_if_the_rejection_was_synced(grouped, synced):
+    session = grouped.session()
+    reject(grouped, session, 1, synced)
+    session.end()
+    grouped.listed([], grouped.certain())
+    assert grouped.wrong == (["q: group a is not parked, though a rejection was synced"] if synced else [])
+    grouped.wrong.clear()
+    deliver(grouped.session(), 1, redelivered=True)
+    assert bool(grouped.wrong) is synced
+
+
+def test_sync_of_an_earlier_rejection_does_not_make_the_last_one_certain(grouped):
+    session = grouped.session()
+    reject(grouped, session, 1, synced=False)
+    mark = session.mark()
+    grouped.redriven("a", grouped.redriving("a"))
+    reject(grouped, session, 1, synced=False)
+    mark.confirmed()
+    assert grouped.certain() == set()
+
+
+def test_redrive_resumes_a_group(grouped):
+    session = grouped.session()
+    reject(grouped, session, 1)
+    grouped.listed(["a"], grouped.certain())
+    grouped.redriven("a", grouped.redriving("a"))
+    deliver(session, 1, redelivered=True)
+    assert grouped.wrong == []
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_group_that_is_still_stopped_after_a_redrive_is_wrong_if_that_was_answered(grouped, answered):
+    session = grouped.session()
+    reject(grouped, session, 1)
+    rejections = grouped.redriving("a")
+    if answered:
+        grouped.redriven("a", rejections)
+    session.end()
+    grouped.listed(["a"], grouped.certain())
+    assert grouped.wrong == (["q: group a is parked, and nothing was rejected"] if answered else [])
+
+
+def test_group_may_stop_again_while_its_redrive_is_answered(grouped):
+    session = grouped.session()
+    reject(grouped, session, 1)
+    rejections = grouped.redriving("a")
+    deliver(session, 1, redelivered=True)
+    session.reject(1)
+    grouped.redriven("a", rejections)
+    grouped.listed(["a"], grouped.certain())
+    assert grouped.wrong == []
+
+
+def test_groups_that_were_stopped_through_a_kill_are_counted_once(grouped):
+    session = grouped.session()
+    reject(grouped, session, 1)
+    session.end()
+    for _ in range(2):
+        grouped.listed(["a"], grouped.certain())
+    assert grouped.survived == 1
+
+
+def test_dead_letter_that_is_left_after_the_redrives_is_wrong():
+    ledger = GroupLedger("q", "follow")
+    dead = RedrivenLetters(ledger)
+    ledger.publish_with("a")
+    deliver(dead.session(), 1)
+    assert settled(dead) == ["message 1 is a dead letter that was not redriven"]
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+class Events:
+    """A ledger of batches of two members, one confirmed attempt of each, and the ledger of their events."""
+
+    def __init__(self, batches=1):
+        self.work = BatchLedger(Sizes(2), "q")
+        self.ledger = EventLedger(self.work)
+        publish(self.work, 2 * batches)
+        self.worker = self.work.session()
+
+    def deliver(self, event, session=None, redelivered=False, batch=1, ok=2, failed=0):
+        data = json.dumps({"id": f"q {batch}", "event": event, "size": 2, "ok": ok, "failed": failed})
+        (session or self.ledger.session()).delivered(data.encode(), redelivered)
+
+    def repeat(self, index, confirm=True):
+        """Publish the member with this index again."""
+        self.work._next.append(Member(self.work.batches[0], index))
+        publish(self.work, confirm=confirm)
+
+    def ack(self, *numbers):
+        deliver_and_ack(self.worker, *numbers)
+
+    def reject(self, number):
+        deliver(self.worker, number)
+        self.worker.reject(number)
+        sync(self.worker)
+
+    def settled(self):
+        return settled(self.work) + [text.removeprefix("q events: ") for text in settled(self.ledger)]
+
+
+class Sizes:
+    """A choice of this size for each batch; no member is repeated by chance."""
+
+    def __init__(self, size):
+        self._size = size
+
+    def random(self):
+        return 0.5
+
+    def randint(self, least, most):
+        return self._size
+
+
+def test_events_of_a_batch_that_ends_as_expected():
+    events = Events()
+    events.ack(1)
+    events.reject(2)
+    session = events.ledger.session()
+    events.deliver("death", session)
+    events.deliver("complete", session, ok=1, failed=1)
+    deliver_and_ack(events.worker, 2)
+    events.deliver("success", session)
+    for number in (1, 2, 3):
+        session.ack(number)
+    assert events.settled() == []
+
+
+def test_death_is_not_expected_of_a_member_whose_rejection_was_undone_and_that_was_returned():
+    events = Events()
+    deliver(events.worker, 1)
+    events.worker.reject(1)
+    worker = events.work.session()
+    deliver(worker, 1)
+    worker.give_back(1)
+    sync(worker)
+    deliver_and_ack(worker, 1, 2)
+    assert events.settled() == ["complete of batch 1 is missing", "success of batch 1 is missing"]
+
+
+def test_event_that_is_missing_in_the_end_is_reported():
+    events = Events()
+    events.ack(1)
+    events.reject(2)
+    events.ack(2)
+    missing = [f"{event} of batch 1 is missing" for event in ("death", "complete", "success")]
+    assert events.settled() == missing
+
+
+def test_batch_without_the_confirm_of_a_member_has_no_expected_events():
+    events = Events()
+    events.work.confirmed.discard(2)
+    events.ack(1, 2)
+    assert events.settled() == []
+
+
+def test_second_event_message_in_a_session_is_wrong():
+    events = Events()
+    events.ack(1, 2)
+    session = events.ledger.session()
+    for _ in range(2):
+        events.deliver("complete", session)
+    assert events.ledger.wrong == ["q events: complete of batch 1 is delivered twice"]
+
+
+@pytest.mark.parametrize("redelivered", [True, False])
+def test_event_after_a_synced_delivery_must_be_a_redelivery(redelivered):
+    events = Events()
+    events.ack(1, 2)
+    session = events.ledger.session()
+    events.deliver("complete", session)
+    sync(session)
+    events.deliver("complete", redelivered=redelivered)
+    expected = [] if redelivered else ["q events: complete of batch 1 does not say that it is redelivered"]
+    assert events.ledger.wrong == expected
+
+
+def test_event_after_its_ack_was_synced_is_wrong():
+    events = Events()
+    events.ack(1, 2)
+    session = events.ledger.session()
+    events.deliver("complete", session)
+    session.ack(2)
+    sync(session)
+    events.deliver("complete", redelivered=True)
+    assert events.ledger.wrong == ["q events: complete of batch 1 is back, though its ack was synced"]
+
+
+@pytest.mark.parametrize("event", ["complete", "success"])
+def test_event_while_a_member_is_open_is_too_early(event):
+    events = Events()
+    events.ack(1)
+    events.deliver(event)
+    assert events.ledger.wrong == [f"q events: {event} of batch 1 is sent too early: member 1 is open (attempts [2])"]
+
+
+def test_completion_while_a_member_is_open_again_is_too_early():
+    events = Events()
+    deliver(events.worker, 1, 2)
+    for number in (1, 2):
+        events.worker.ack(number)
+    deliver(events.work.session(), 2, redelivered=True)
+    events.deliver("complete")
+    assert events.ledger.wrong == ["q events: complete of batch 1 is sent too early: member 1 is open (attempts [2])"]
+
+
+@pytest.mark.parametrize("synced", [True, False])
+def test_member_that_comes_back_after_the_completion_is_wrong_if_that_was_synced(synced):
+    events = Events()
+    deliver(events.worker, 1, 2)
+    for number in (1, 2):
+        events.worker.ack(number)
+    session = events.ledger.session()
+    events.deliver("complete", session)
+    if synced:
+        sync(session)
+    deliver(events.work.session(), 2, redelivered=True)
+    assert events.work.wrong == (["q: message 2 is delivered, though batch 1 was complete"] if synced else [])
+
+
+def test_success_while_a_member_has_failed_is_too_early():
+    events = Events()
+    events.ack(1)
+    events.reject(2)
+    events.deliver("complete", ok=1, failed=1)
+    assert events.ledger.wrong == []
+    events.deliver("success")
+    assert events.ledger.wrong == ["q events: success of batch 1 is sent too early: member 1 is open (attempts [2])"]
+
+
+def test_death_without_a_rejection_is_wrong():
+    events = Events()
+    events.ack(1, 2)
+    events.deliver("death")
+    assert events.ledger.wrong == ["q events: death of batch 1 is sent too early: no member was rejected"]
+
+
+def test_event_with_other_numbers_is_wrong():
+    events = Events()
+    events.ack(1, 2)
+    events.deliver("complete", ok=1)
+    assert events.ledger.wrong == ["q events: complete of batch 1 has another body"]
+
+
+def test_repeated_attempt_counts_if_it_was_confirmed_while_its_member_was_open():
+    events = Events()
+    events.repeat(1)
+    events.ack(1, 2)
+    events.deliver("complete")
+    assert events.ledger.wrong == ["q events: complete of batch 1 is sent too early: attempt 3 is open"]
+
+
+@pytest.mark.parametrize("confirm", [True, False])
+def test_repeated_attempt_does_not_count_if_its_member_was_settled_or_its_confirm_is_lost(confirm):
+    events = Events()
+    if confirm:
+        events.ack(1, 2)
+    events.repeat(1, confirm)
+    if not confirm:
+        events.ack(1, 2)
+    events.deliver("complete")
+    assert events.ledger.wrong == []
+
+
+def test_members_without_a_confirm_are_repeated_first():
+    ledger = BatchLedger(Sizes(2), "q")
+    publish(ledger, 2)
+    publish(ledger, confirm=False)
+    ledger.repeat()
+    publish(ledger)
+    assert ledger.members[4] == ledger.members[3]
+    assert ledger.repeated == 1
+    ledger.repeat()
+    publish(ledger)
+    assert ledger.members[5] == Member(ledger.batches[1], 1)
+
+
+def test_redriven_member_may_come_as_if_it_were_new():
+    events = Events()
+    events.reject(1)
+    deliver(events.work.session(), 1)
+    assert events.work.wrong == []

@@ -251,8 +251,8 @@ async def test_search_of_a_queue_that_is_deleted_meanwhile_ends(api, monkeypatch
         ({"count": True}, "count = true: this must be a whole number from 1 to 1000"),
         ({"count": "5"}, 'count = "5": this must be a whole number from 1 to 1000'),
         ({"truncate": -1}, "truncate = -1: this must be a whole number from 0 to 9007199254740991"),
-        ({"state": "parked"}, 'state = "parked": this must be one of ready, unacked, delayed'),
-        ({"state": ["ready"]}, 'state = ["ready"]: this must be one of ready, unacked, delayed'),
+        ({"state": "held"}, 'state = "held": this must be one of ready, unacked, delayed, parked'),
+        ({"state": ["ready"]}, 'state = ["ready"]: this must be one of ready, unacked, delayed, parked'),
         ({"encoding": "hex"}, 'encoding = "hex": this must be one of auto, base64'),
         ({"cursor": 5}, "cursor = 5: this must be the cursor of an earlier answer with the state ready, or null"),
         (

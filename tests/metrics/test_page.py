@@ -12,6 +12,7 @@ INFO = ["rabbitmq_build_info", "rabbitmq_identity_info"]
 def scraper():
     """Return a broker with a queue with a message in each of three vhosts."""
     scraper = Scraper()
+    scraper.broker.totals.count_redrive()
     for vhost in ("/", "one", "two"):
         scraper.broker.add_vhost(vhost)
         scraper.broker.users.set_permissions("guest", vhost, ".*", ".*", ".*")

@@ -7,6 +7,8 @@ import pytest
 from amqpbroker import __version__
 from amqpbroker.config import Config
 from amqpbroker.wire.values import Field
+from tests.broker.queueing import publish
+from tests.broker.redrive.driving import kill, started, work_with_dlq
 from tests.metrics.scrape import Scraper
 
 
@@ -284,6 +286,22 @@ async def test_delayed_messages_are_counted_if_a_queue_delays_messages():
     assert (name, "plain", "/") not in samples
 
 
+async def test_stopped_message_groups_are_counted_if_a_queue_has_groups():
+    scraper = Scraper()
+    names = [f"rabbitmq_queue_{name}" for name in ("groups", "groups_parked", "groups_closed", "messages_parked")]
+    assert (names[0],) not in await scraper.samples()
+    wire = scraper.wire()
+    wire.declare("g", arguments={"x-group-header": Field("S", b"key"), "x-group-on-dead": Field("S", b"park")})
+    for key in b"a", b"a", b"b":
+        wire.publish("g", b"", headers={"key": Field("S", key)})
+    got = wire.get("g", no_ack=False)
+    wire.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
+    wire.receive()
+    samples, of_each = await scraper.samples(), await scraper.samples("/metrics/per-object")
+    assert [samples[name,] for name in names] == [2, 1, 0, 2]
+    assert [of_each[name, "g", "/"] for name in names] == [2, 1, 0, 2]
+
+
 async def test_replaced_messages_are_counted_if_messages_replace_others():
     scraper = Scraper()
     name = "rabbitmq_queue_messages_replaced_total"
@@ -295,3 +313,50 @@ async def test_replaced_messages_are_counted_if_messages_replace_others():
     wire.receive()
     assert (await scraper.samples())[name,] == 2
     assert (await scraper.samples("/metrics/per-object"))[name, "own", "/"] == 2
+
+
+async def test_redriven_messages_are_counted_once_there_was_a_redrive():
+    scraper = Scraper()
+    moved, failed = "rabbitmq_redrive_messages_moved_total", "rabbitmq_redrive_messages_failed_total"
+    running = "rabbitmq_redrives_running"
+    assert (moved,) not in await scraper.samples()
+    vhost = scraper.broker.vhosts["/"]
+    work, dlq = work_with_dlq(vhost)
+    kill(work, b"1", b"2")
+    publish(dlq, b"not dead")
+    started(dlq, max_per_second=1)
+    vhost.clock.advance(0)
+    samples = await scraper.samples()
+    assert [samples[name,] for name in (moved, failed, running)] == [1, 0, 1]
+    vhost.clock.advance(2000)
+    samples = await scraper.samples()
+    assert [samples[name,] for name in (moved, failed, running)] == [2, 1, 0]
+    samples = await scraper.samples("/metrics/detailed?family=redrive_metrics")
+    assert samples["rabbitmq_detailed_redrives_running",] == 0
+
+
+async def test_open_jobs_are_counted_while_there_are_jobs():
+    scraper = Scraper()
+    assert ("rabbitmq_open_jobs",) not in await scraper.samples()
+    wire = scraper.wire()
+    wire.declare("q")
+    for queue in "q", "nowhere":
+        wire.publish(queue, b"", headers={"x-job": Field("t", True)}, message_id=queue.encode())
+    wire.receive()
+    assert (await scraper.samples())["rabbitmq_open_jobs",] == 1
+    assert (await scraper.samples("/metrics/per-object"))["rabbitmq_open_jobs", "/"] == 1
+
+
+async def test_open_batches_are_counted_while_there_are_batches():
+    scraper = Scraper()
+    assert ("rabbitmq_open_batches",) not in await scraper.samples()
+    wire = scraper.wire()
+    for size in 1, 0:
+        headers = {"x-batch-id": Field("S", b"%d" % size), "x-batch-size": Field("l", size)}
+        wire.publish("nowhere" if not size else "q", b"", headers=headers)
+    wire.declare("q")
+    wire.publish("q", b"", headers={"x-batch-id": Field("S", b"open"), "x-batch-size": Field("l", 2)})
+    wire.receive()
+    scraper.broker.clock.advance(0)
+    assert (await scraper.samples())["rabbitmq_open_batches",] == 2
+    assert (await scraper.samples("/metrics/per-object"))["rabbitmq_open_batches", "/"] == 2

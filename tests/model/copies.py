@@ -5,12 +5,22 @@ from typing import NamedTuple
 NONE = -1
 
 
+class Membership(NamedTuple):
+    """Headers of a member of a batch. size: NONE without one. events: those that are requested, () for none."""
+
+    id: str
+    member: str
+    size: int
+    events: tuple[str, ...]
+
+
 class Copy(NamedTuple):
     """One queue's copy of a message. deaths: (queue, reason, times), the latest first. first: the first death of all.
 
     is_normal: it was returned to a quorum queue without a delivery limit, which ignores its priority until a restart.
     due_ms: end of its last delay, 0 if it was never delayed. A stored copy keeps it after its delay. key: the header
-    that queues recognise duplicates and earlier values by, "" for none.
+    that queues recognise duplicates, earlier values and groups by, "" for none. version: 0 for none.
+    moved: it came by a redrive, since the broker started.
     """
 
     body: bytes
@@ -26,14 +36,20 @@ class Copy(NamedTuple):
     is_normal: bool = False
     due_ms: int = 0
     key: str = ""
+    version: int = 0
+    moved: bool = False
+    batch: Membership | None = None
 
     def died(self, queue: str, reason: str) -> "Copy":
         times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
         others = tuple(death for death in self.deaths if death[:2] != (queue, reason))
         deaths = ((queue, reason, times + 1), *others)
-        return Copy(
-            self.body, self.persistent, self.priority, NONE, deaths, self.first or (queue, reason), key=self.key
-        )
+        return self.revived()._replace(deaths=deaths, first=self.first or (queue, reason))
+
+    def revived(self) -> "Copy":
+        """Return the message as it enters another queue, or this one again, without an expiration of its own."""
+        fresh = Copy(self.body, self.persistent, self.priority, NONE, self.deaths, self.first)
+        return fresh._replace(key=self.key, version=self.version, batch=self.batch)
 
     def is_high(self) -> bool:
         """Return whether it has high priority in a quorum queue."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.model.model import State
+from tests.model.model import BATCHES, State
 
 
 def allowed(history: list[State], synced: int, killed: bool) -> Iterator[tuple[int, State]]:
@@ -23,7 +23,7 @@ def allowed(history: list[State], synced: int, killed: bool) -> Iterator[tuple[i
     for i in range(last, synced - 1, -1):
         for until, specs in latest.items():
             if until >= i:
-                numbers = {number for _, number in specs}
+                numbers = {number for _, number in specs} | {BATCHES}
                 state = specs, {number: stored for number, stored in history[i][1].items() if number in numbers}
                 if state not in seen:
                     seen.append(state)

@@ -10,11 +10,10 @@ if TYPE_CHECKING:
 
 def first_deadline_ms(line: "Line") -> int:
     """Return when the next copy expires, 0 for never."""
-    if not line.ready and not line.returned:
-        return 0
     if not line.spec.expires_anywhere:
-        return line.head().deadline_ms
-    return min([copy.deadline_ms for copy in line.waiting() if copy.deadline_ms], default=0)
+        first = line.first()
+        return 0 if first is None else first.deadline_ms
+    return min([copy.deadline_ms for copy in line.may_expire() if copy.deadline_ms], default=0)
 
 
 def pop_expired(line: "Line", now_ms: int) -> list[Copy]:
@@ -22,14 +21,14 @@ def pop_expired(line: "Line", now_ms: int) -> list[Copy]:
     expired = []
     if line.spec.expires_anywhere:
         return pop_before(line, (now_ms + 1, 0))
-    while len(line) and line.head().is_overdue(now_ms):
+    while (first := line.first()) is not None and first.is_overdue(now_ms):
         expired.append(line.pop())
     return expired
 
 
 def pop_before(line: "Line", end: tuple[int, int]) -> list[Copy]:
     """Remove and return the copies with an earlier deadline and sequence from a queue where any position expires."""
-    overdue = [copy for copy in line.waiting() if copy.deadline_ms and (copy.deadline_ms, copy.sequence) < end]
+    overdue = [copy for copy in line.may_expire() if copy.deadline_ms and (copy.deadline_ms, copy.sequence) < end]
     for copy in overdue:
         line.remove(copy)
     return sorted(overdue, key=lambda copy: (copy.deadline_ms, copy.sequence))

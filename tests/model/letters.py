@@ -13,9 +13,13 @@ if TYPE_CHECKING:
 class Letters:
     """Sends dead letters in order. A letter that dies in another queue at once waits for those before it."""
 
-    def __init__(self, send: Callable[["Line", Copy, str], None]) -> None:
-        """send(line, copy, reason): the copy has left, and its dead letter enters the queue of dead letters."""
+    def __init__(self, send: Callable[["Line", Copy, str], None], lose: Callable[["Line", Copy, str], None]) -> None:
+        """send(line, copy, reason): the copy has left, and its dead letter enters the queue of dead letters.
+
+        lose(line, copy, reason): the same without a queue of dead letters.
+        """
         self._send = send
+        self._lose = lose
         self._dying: list[tuple[Line, list[Copy], str]] = []
         self._depth = 0
 
@@ -35,7 +39,7 @@ class Letters:
         """Send the dead letters of copies that are no longer in their queue."""
         if not line.spec.letters:
             for copy in copies:
-                line.ids.left(copy.sequence)
+                self._lose(line, copy, reason)
         elif copies:
             with self.waiting():
                 self._dying.append((line, copies, reason))

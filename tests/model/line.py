@@ -1,8 +1,9 @@
 """A queue of the model: its copies, as plain lists, and the order in which they leave."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
-from tests.model.consumers import Consumers
+from tests.model.consumers import Consumer, Consumers
 from tests.model.copies import Copy
 from tests.model.deliveries import Delivery
 from tests.model.ids import Ids, ids_of
@@ -33,6 +34,19 @@ class Line:
     def __len__(self) -> int:
         return len(self.ready) + len(self.returned)
 
+    def first(self) -> Copy | None:
+        """Return the copy that is delivered next."""
+        return self.head() if len(self) else None
+
+    def fed_delivery(self) -> tuple[Consumer, Copy] | None:
+        """Remove and return a further copy of what a consumer has already, with the consumer."""
+        return None
+
+    def next_delivery(self) -> tuple[Consumer, Copy] | None:
+        """Remove and return the next copy that a consumer can take, with the consumer."""
+        consumer = self.consumers.taker() if len(self) else None
+        return None if consumer is None else (consumer, self.pop())
+
     def head(self) -> Copy:
         spec = self.spec
         if self.returned:
@@ -51,6 +65,24 @@ class Line:
         self.advance_turn()
         self.ready.remove(copy)
         return copy
+
+    def pop_dropped(self) -> Copy:
+        """Remove and return the copy that leaves if the queue is too long."""
+        return self.pop()
+
+    def in_order(self) -> list[Copy]:
+        """Return the ready copies by level, and in each by arrival."""
+        if self.spec.quorum:
+            return [*self.returned, *sorted(self.ready, key=lambda copy: not copy.is_high())]
+        return sorted(self.ready, key=lambda copy: (-self.spec.level(copy.priority), copy.sequence))
+
+    def take(self, copy: Copy) -> None:
+        """Remove a ready copy from any position, for good."""
+        if copy is self.first():
+            self.pop()
+        else:
+            self.remove(copy)
+        self.ids.left(copy.sequence)
 
     def advance_turn(self) -> None:
         """Count a message that leaves a quorum queue, which decides when a normal one precedes those of priority."""
@@ -80,6 +112,25 @@ class Line:
         """Return copies that leave together in the order in which they leave."""
         return copies if self.spec.quorum else sorted(copies, key=lambda copy: -self.spec.level(copy.priority))
 
+    def failed(self, copies: list[Copy], reason: str, now_ms: int) -> list[Copy]:
+        """Handle copies that failed for good. Return those that leave, in order."""
+        return self.ranked(copies)
+
+    def pop_following(self) -> list[Copy]:
+        """Remove and return the copies that follow another one to the dead letter queue."""
+        return []
+
+    def acked(self, copy: Copy, now_ms: int) -> None:
+        """Handle a copy that is acknowledged."""
+        self.ids.left(copy.sequence)
+
+    def is_outdated(self, copy: Copy, now_ms: int) -> bool:
+        """Return whether a copy is dead-lettered instead of being delivered, because of a later version."""
+        return False
+
+    def prune(self) -> None:
+        """Forget what was about messages that are gone."""
+
     def pop_due(self, now_ms: int) -> list[Copy]:
         """Remove and return the delayed copies that are due."""
         due = [copy for copy in self.delayed if copy.due_ms <= now_ms]
@@ -88,6 +139,10 @@ class Line:
 
     def is_too_long(self) -> bool:
         return 0 <= self.spec.max_length < len(self) + len(self.delayed)
+
+    def may_expire(self) -> list[Copy]:
+        """Return the copies that may expire at any position."""
+        return self.waiting()
 
     def waiting(self) -> list[Copy]:
         return [*self.ready, *self.returned]
@@ -114,10 +169,14 @@ class Line:
     def is_stored(self, copy: Copy) -> bool:
         return copy.persistent or self.spec.quorum
 
-    def restart(self, copies: list[Copy], now_ms: int) -> None:
-        """Recover stored copies. Overdue delayed ones of a quorum queue are released again, and are first."""
+    def stored_groups(self) -> tuple[Any, ...]:
+        """Return what a crash leaves of groups."""
+        return ()
+
+    def restart(self, copies: list[Copy], now_ms: int, groups: tuple[Any, ...]) -> None:
+        """Recover what is stored. Overdue delayed copies of a quorum queue are released again, and are first."""
         self.sequence = copies[-1].sequence if copies else 0
         waits = [copy.due_ms > (0 if self.spec.quorum else now_ms) for copy in copies]
-        copies = [copy._replace(is_normal=False) for copy in copies]
+        copies = [copy._replace(is_normal=False, moved=False) for copy in copies]
         self.ready = [copy for copy, wait in zip(copies, waits, strict=True) if not wait]
         self.delayed = [copy for copy, wait in zip(copies, waits, strict=True) if wait]

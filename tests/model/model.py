@@ -6,17 +6,38 @@ There are no exchanges: a publish names the queues.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from tests.model.batches import EVENTS, Batches
 from tests.model.consumers import Consumer
 from tests.model.copies import Copy
 from tests.model.deliveries import CONSUMER, Delivery, by_consumer, first_due_ms, run_out
 from tests.model.expiry import first_deadline_ms, pop_before, pop_expired
+from tests.model.groups import GroupedLine
 from tests.model.ids import Taken
 from tests.model.last_value import admitted, is_superseded, put_in_place, replaced, stale, takes_place
 from tests.model.letters import Letters
 from tests.model.line import Line
+from tests.model.redrive import Counts, Redrive
 from tests.model.spec import Spec
+
+
+def line_of(spec: Spec, number: int) -> Line:
+    """Return a new queue."""
+    return Line(spec, number) if spec.groups is None else GroupedLine(spec, number)
+
+
+#: Reasons of the dead letters of a closed group. Others, such as expired ones, did not stop it.
+FOLLOWING = ("rejected", "delivery_limit", "group")
+
+
+def letters_of(line: Line, queue: str, key: str) -> list[Copy]:
+    """Return the ready dead letters of a group of a queue, in the order in which they would leave."""
+    return [
+        copy
+        for copy in line.in_order()
+        if copy.key == key and copy.deaths and copy.deaths[0][0] == queue and copy.deaths[0][1] in FOLLOWING
+    ]
 
 
 class Stored(NamedTuple):
@@ -24,7 +45,11 @@ class Stored(NamedTuple):
 
     copies: list[Copy]
     ids: tuple[Taken, ...]
+    groups: tuple[Any, ...] = ()
 
+
+#: Stands for the batches among the numbers of queues.
+BATCHES = 0
 
 #: Existing queues, and number -> what is stored of each.
 State = tuple[tuple[tuple[Spec, int], ...], dict[int, Stored]]
@@ -37,7 +62,8 @@ class Model:
         self.now_ms = now_ms
         self.lines: dict[str, Line] = {}
         self.numbers = 0
-        self._letters = Letters(self._bury)
+        self.batches = Batches()
+        self._letters = Letters(self._bury, self._lose)
         self._deliveries = 0
         self._delivered: list[Delivery] = []
         self._run_out: list[Delivery] = []
@@ -47,7 +73,7 @@ class Model:
     def declare(self, spec: Spec) -> None:
         if spec.name not in self.lines:
             self.numbers += 1
-            self.lines[spec.name] = Line(spec, self.numbers)
+            self.lines[spec.name] = line_of(spec, self.numbers)
 
     def publish(self, copy: Copy, queues: Iterable[str]) -> None:
         self._route(copy, queues)
@@ -64,7 +90,7 @@ class Model:
         if copy is not None and not no_ack:
             self._hold(line, copy, channel, "")
         elif copy is not None:
-            line.ids.left(copy.sequence)
+            self._acked(line, copy)
         if no_ack or not line.spec.quorum:
             self._settle_down()
         return copy
@@ -120,11 +146,23 @@ class Model:
     def purge(self, name: str) -> int:
         line = self.lines[name]
         count = len(line) + len(line.delayed)
+        for copy in (*line.waiting(), *line.delayed):
+            self.batches.failed(line, copy, "purged")
         line.clear()
         return count
 
     def delete(self, name: str) -> int:
-        return len(self.lines.pop(name))
+        line = self.lines.pop(name)
+        for copy in (*line.waiting(), *line.delayed):
+            self.batches.failed(line, copy, "deleted")
+        return len(line)
+
+    def send_events(self) -> bool:
+        """Send the messages about batches, in the next event loop iteration. Return whether there were any."""
+        copies = self.batches.take_events()
+        for copy in copies:
+            self._route(copy, [EVENTS])
+        return bool(copies)
 
     def advance(self, ms: int) -> None:
         """Advance the clock, from one due time to the next."""
@@ -141,6 +179,7 @@ class Model:
                 self._release(line)
             self._end_locks()
             self._settle_down()
+            self.send_events()
         self.now_ms = end_ms
 
     def may_tie(self) -> bool:
@@ -169,13 +208,13 @@ class Model:
 
     def _route(self, copy: Copy, queues: Iterable[str]) -> None:
         """Add copies to the queues. Copies that die are dead-lettered only after all queues have theirs."""
-        with self._letters.waiting():
+        queues = [name for name in queues if name in self.lines]
+        with self._letters.waiting(), self.batches.publishing(copy, bool(queues)):
             for name in queues:
-                if name in self.lines:
-                    self._enter(self.lines[name], copy)
+                self._enter(self.lines[name], copy)
 
-    def _enter(self, line: Line, copy: Copy) -> None:
-        if line.ids.has(copy.key, self.now_ms):
+    def _enter(self, line: Line, copy: Copy, checks: bool = True) -> None:
+        if checks and line.ids.has(copy.key, self.now_ms):
             return
         ttls = [ttl for ttl in (line.spec.ttl_ms, copy.expiration_ms) if ttl >= 0]
         deadline_ms = self.now_ms + min(ttls) if ttls else 0
@@ -184,25 +223,46 @@ class Model:
         if old is not None and takes_place(line, old, copy):
             put_in_place(line, old, copy)
             self._leave_replaced(line, [old])
+            self.batches.entered(line, copy)
         else:
             if old is not None:
                 line.remove(old)
             line.sequence += 1
             copy = copy._replace(sequence=line.sequence)
+            if line.spec.groups is not None:
+                self.batches.entered(line, copy)
+                self._enter_group(line, copy)
+                return
             line.ids.entered(copy)
             consumer = None if old is not None or len(line) else line.consumers.taker()
             if consumer is not None:
                 line.advance_turn()
+                self.batches.entered(line, copy)
                 self._deliver(line, consumer, copy)
-                line.ids.accepted(copy, self.now_ms)
+                self._accepted(line, copy)
                 return
             line.ready.append(copy)
             if old is not None:
                 self._leave_replaced(line, [old])
+            # A new message that replaces one of its own member is not counted in addition.
+            self.batches.entered(line, copy)
         self._trim(line)
         if deadline_ms or old is not None:
             self._expire(line)
-        line.ids.accepted(copy, self.now_ms)
+        self._accepted(line, copy)
+
+    def _accepted(self, line: Line, copy: Copy) -> None:
+        """Remember the id of a publish. One that was moved is none."""
+        if not copy.moved:
+            line.ids.accepted(copy, self.now_ms)
+
+    def _enter_group(self, line: Line, copy: Copy) -> None:
+        """Add a copy to a queue with groups, where it may be deliverable although others wait."""
+        line.ready.append(copy)
+        self._drain(line)
+        self._trim(line)
+        if copy.deadline_ms:
+            self._expire(line)
 
     # --- delivering ---------------------------------------------------------------------------------------------------
 
@@ -217,16 +277,31 @@ class Model:
         return delivery
 
     def _drain(self, line: Line) -> None:
-        self._expire(line)
-        while len(line) and (consumer := line.consumers.taker()) is not None:
-            self._deliver(line, consumer, line.pop())
+        self._letters.leave(line, line.pop_following(), "group")
+        while (delivery := self._next_delivery(line)) is not None:
+            consumer, copy = delivery
+            if copy.is_overdue(self.now_ms):
+                self._letters.leave(line, [copy], "expired")
+            elif line.is_outdated(copy, self.now_ms):
+                self._letters.leave(line, [copy], "superseded")
+            else:
+                self._deliver(line, consumer, copy)
+
+    def _next_delivery(self, line: Line) -> tuple[Consumer, Copy] | None:
+        delivery = line.fed_delivery()
+        if delivery is None:
             self._expire(line)
+            delivery = line.next_delivery()
+        return delivery
 
     def _take(self, line: Line) -> Copy | None:
-        while len(line):
+        while line.first() is not None:
             copy = line.pop()
             if not copy.is_overdue(self.now_ms):
-                return copy
+                if not line.is_outdated(copy, self.now_ms):
+                    return copy
+                self._letters.leave(line, [copy], "superseded")
+                continue
             if line.spec.expires_anywhere:
                 self._letters.leave(line, pop_before(line, (copy.deadline_ms, copy.sequence)), "expired")
             self._letters.leave(line, [copy], "expired")
@@ -237,6 +312,7 @@ class Model:
     def _settle(self, deliveries: list[Delivery], how: str) -> None:
         for line, group in by_consumer(deliveries):
             if not self.exists(line):
+                self._settle_deleted(line, group, how)
                 continue
             if line.spec.returns_last and how in ("requeue", "fail"):
                 for delivery in group:
@@ -245,14 +321,28 @@ class Model:
             copies = self._released(line, group)
             if how == "ack":
                 for copy in copies:
-                    line.ids.left(copy.sequence)
+                    self._acked(line, copy)
                 self._drain(line)
             elif how == "reject":
                 with self._letters.waiting():
-                    self._letters.leave(line, line.ranked(copies), "rejected")
+                    self._fail(line, copies, "rejected")
                     self._drain(line)
             else:
                 self._requeue(line, copies, how == "fail")
+
+    def _settle_deleted(self, line: Line, deliveries: list[Delivery], how: str) -> None:
+        """Settle deliveries of a deleted queue, which only batches count."""
+        for delivery in deliveries:
+            if line.held.pop(delivery.sequence, None) is None:
+                continue
+            if how == "ack":
+                self.batches.acked(line, delivery.copy)
+            else:
+                self.batches.failed(line, delivery.copy, "rejected" if how == "reject" else "deleted")
+
+    def _acked(self, line: Line, copy: Copy) -> None:
+        line.acked(copy, self.now_ms)
+        self.batches.acked(line, copy)
 
     def _released(self, line: Line, deliveries: list[Delivery]) -> list[Copy]:
         """Return the copies of deliveries that are not held any more."""
@@ -312,7 +402,7 @@ class Model:
         before other dead copies.
         """
         letters = self._letters
-        if line.spec.quorum:
+        if line.spec.quorum and line.spec.groups is None:
             with letters.waiting():
                 letters.leave(line, exhausted, "delivery_limit")
                 self._drain(line)
@@ -321,7 +411,7 @@ class Model:
                 letters.postpone(before)
         elif exhausted:
             with letters.waiting():
-                letters.leave(line, line.ranked(exhausted), "delivery_limit")
+                self._fail(line, exhausted, "delivery_limit")
                 self._trim(line)
                 self._drain(line)
         else:
@@ -362,12 +452,91 @@ class Model:
         line.consumers.elect()
         self._drain(line)
 
+    # --- stopped groups -----------------------------------------------------------------------------------------------
+
+    def resume(self, name: str, key: str, discards: bool) -> int:
+        """Redrive a stopped group, or discard its first message before. Return the number of its messages."""
+        line = self.lines[name]
+        assert isinstance(line, GroupedLine)
+        with self._letters.waiting():
+            if line.stopped[key].is_closed:
+                count = self._reopen(line, key, discards)
+            else:
+                first = next(iter(line.of_group(key)), None)
+                if discards and first is not None:
+                    self._discard(line, [first])
+                count = len(line.of_group(key))
+                line.unpark(key, first, self.now_ms)
+            self._drain(line)
+        self._settle_down()
+        return count
+
+    def _reopen(self, line: GroupedLine, key: str, discards: bool) -> int:
+        """Put the dead letters of a closed group before everything that waits in the queue."""
+        source = self.lines.get(line.spec.letters)
+        found = [] if source is None else letters_of(source, line.spec.name, key)
+        if source is not None and discards:
+            self._discard(source, found[:1])
+            found = found[1:]
+        del line.stopped[key]
+        line.front -= len(found)
+        for i, copy in reversed([*enumerate(found)]):
+            assert source is not None
+            with self.batches.leaving(source, copy, "deleted"):
+                source.take(copy)
+                self.batches.entered(line, copy)
+            deadline_ms = self.now_ms + line.spec.ttl_ms if line.spec.ttl_ms >= 0 else 0
+            again = copy.revived()._replace(sequence=line.front + i, deadline_ms=deadline_ms, redelivered=True)
+            line.rejoin([again])
+        return len(found)
+
+    def _discard(self, line: Line, copies: list[Copy]) -> None:
+        """Remove ready copies, which are not dead-lettered."""
+        for copy in copies:
+            self.batches.failed(line, copy, "purged")
+            line.take(copy)
+
+    # --- redrives -----------------------------------------------------------------------------------------------------
+
+    def redrive(self, name: str, options: Redrive) -> Counts:
+        """Move the ready messages of a queue back, in its order."""
+        source = self.lines[name]
+        moved = failed = skipped = 0
+        with self._letters.waiting():
+            for copy in source.in_order():
+                if moved == options.limit:
+                    break
+                target = options.target(self.lines, source, copy)
+                if copy not in source.waiting():
+                    continue
+                if not options.accepts(copy):
+                    skipped += 1
+                elif target is None:
+                    failed += 1
+                else:
+                    with self.batches.leaving(source, copy, "deleted"):
+                        source.take(copy)
+                        self._enter_moved(target, options.revived(copy))
+                    moved += 1
+        self._settle_down()
+        return Counts(moved, failed, skipped)
+
+    def _enter_moved(self, line: Line, copy: Copy) -> None:
+        """Add a copy that no queue drops as a duplicate, and that is older than those that were published."""
+        same = [each for each in line.waiting_or_held() if each.key == copy.key]
+        newest = max(same, key=lambda each: each.sequence, default=None)
+        if line.spec.last_value is not None and copy.key and newest is not None and not newest.moved:
+            self.batches.entered(line, copy)
+            self._leave_replaced(line, [copy])
+        else:
+            self._enter(line, copy._replace(moved=True), checks=False)
+
     # --- leaving ------------------------------------------------------------------------------------------------------
 
     def _trim(self, line: Line) -> None:
         dropped = []
         while len(line) and line.is_too_long():
-            dropped.append(line.pop())
+            dropped.append(line.pop_dropped())
         self._letters.leave(line, dropped[::-1] if line.spec.quorum else dropped, "maxlen")
         if dropped:
             self._expire(line)
@@ -375,22 +544,38 @@ class Model:
     def _expire(self, line: Line) -> None:
         self._letters.leave(line, pop_expired(line, self.now_ms), "expired")
 
+    def _fail(self, line: Line, copies: list[Copy], reason: str) -> None:
+        """Handle copies that failed for good."""
+        for copy in line.failed(copies, reason, self.now_ms):
+            self._letters.leave(line, [copy], reason)
+
     def _leave_replaced(self, line: Line, copies: list[Copy]) -> None:
         if line.spec.last_value is not None and line.spec.last_value.letters:
             self._letters.leave(line, copies, "replaced")
+        else:
+            for copy in copies:
+                self._lose(line, copy, "replaced")
 
     def _bury(self, line: Line, copy: Copy, reason: str) -> None:
         """Remove a copy, and add its dead letter to the queue of dead letters."""
         line.ids.left(copy.sequence)
         letter = copy.died(line.spec.name, reason)
-        if letter.may_enter(line.spec.letters) and line.spec.letters in self.lines:
-            self._enter(self.lines[line.spec.letters], letter)
+        with self.batches.leaving(line, copy, reason):
+            if letter.may_enter(line.spec.letters) and line.spec.letters in self.lines:
+                self._enter(self.lines[line.spec.letters], letter)
+
+    def _lose(self, line: Line, copy: Copy, reason: str) -> None:
+        """Remove a copy that has no dead letter."""
+        line.ids.left(copy.sequence)
+        self.batches.failed(line, copy, reason)
 
     def _settle_down(self) -> None:
         """Remove the overdue messages that may expire."""
         while any(0 < first_deadline_ms(line) <= self.now_ms for line in self.lines.values()):
             for line in list(self.lines.values()):
                 self._expire(line)
+        for line in self.lines.values():
+            line.prune()
 
     def exists(self, line: Line) -> bool:
         """Return whether a queue is not deleted."""
@@ -401,7 +586,8 @@ class Model:
     def state(self) -> State:
         """Return the state that the disk would have if everything so far were written."""
         lines = self.lines.values()
-        stored = {line.number: Stored(line.stored(), line.ids.stored()) for line in lines}
+        stored = {line.number: Stored(line.stored(), line.ids.stored(), line.stored_groups()) for line in lines}
+        stored[BATCHES] = Stored([], (), self.batches.stored())
         return tuple((line.spec, line.number) for line in lines), stored
 
     def has_stored(self, body: bytes) -> bool:
@@ -417,15 +603,19 @@ class Model:
         after = Model(self.now_ms)
         after.numbers = self.numbers
         specs, stored = state
+        after.batches.restart(stored[BATCHES].groups)
         for spec, number in specs:
-            line = after.lines[spec.name] = Line(spec, number)
-            copies, ids = stored.get(number, Stored([], ()))
-            line.restart(copies, self.now_ms)
+            line = after.lines[spec.name] = line_of(spec, number)
+            copies, ids, groups = stored.get(number, Stored([], ()))
+            line.restart(copies, self.now_ms, groups)
             line.ids.restart(ids, copies, self.now_ms)
         for line in list(after.lines.values()):
             after._leave_replaced(line, stale(line))
             after._release(line)
             after._expire(line)
             after._trim(line)
+            after._letters.leave(line, line.pop_following(), "group")
         after._settle_down()
+        after.batches.lose()
+        after.send_events()
         return after

@@ -47,6 +47,15 @@ class LastValue(NamedTuple):
     letters: bool = False
 
 
+class Grouping(NamedTuple):
+    """Message groups. on_dead: skip, park or follow. version_ttl_ms: NONE without versions."""
+
+    on_dead: str = "skip"
+    prefetch: int = 1
+    is_fair: bool = False
+    version_ttl_ms: int = NONE
+
+
 class Spec(NamedTuple):
     """The arguments of a queue. delivery_limit: None for the default of its type.
 
@@ -67,6 +76,7 @@ class Spec(NamedTuple):
     lock: Lock | None = None
     deduplication: Deduplication | None = None
     last_value: LastValue | None = None
+    groups: Grouping | None = None
 
     @property
     def limit(self) -> int:
@@ -88,7 +98,7 @@ class Spec(NamedTuple):
     @property
     def returns_last(self) -> bool:
         """Return whether returned messages go to the end, so that none blocks the others forever."""
-        return self.quorum and self.limit < 0
+        return self.quorum and self.limit < 0 and self.groups is None
 
     def level(self, priority: int) -> int:
         """Return the level of messages with this priority, among which the queue is in the order of arrival."""

@@ -179,6 +179,7 @@ PLACES = {
     "exchange": "#/exchanges/%2F/read.aloud",
     "queues": "#/queues",
     "queue": "#/queues/%2F/read.aloud",
+    "batches": "#/batches",
     "users": "#/users",
     "user": "#/users/guest",
     "virtual hosts": "#/vhosts",

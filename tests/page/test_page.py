@@ -274,6 +274,58 @@ def test_queue_page_shows_extensions_of_the_queue(page, visit, subject):
     subject.api.delete("queues/%2F/extended").raise_for_status()
 
 
+def test_batches_show_their_progress_and_failures(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ does not have them")
+    queue(subject, "parts")
+    with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", subject.amqp_port)) as connection:
+        channel = connection.channel()
+        for part in "1", "2", "3":
+            headers = {"x-batch-id": "image", "x-batch-size": 4}
+            channel.basic_publish("", "parts", b"", pika.BasicProperties(message_id=part, headers=headers))
+        method, _, _ = channel.basic_get("parts")
+        channel.basic_ack(method.delivery_tag)
+        method, _, _ = channel.basic_get("parts")
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        channel.queue_declare("parts", passive=True)
+    page.get_by_role("link", name="Batches").click()
+    row = page.get_by_role("row").filter(has_text="image")
+    expect(row).to_contain_text("open")
+    progress = row.get_by_role("progressbar", name="Progress of batch image")
+    expect(progress).to_have_attribute("value", "2")
+    expect(progress).to_have_attribute("max", "4")
+    row.get_by_role("button", name="Show failures of batch image").click()
+    failures = page.get_by_role("table", name="Failed members")
+    expect(failures.get_by_role("row").filter(has_text="2")).to_contain_text("rejected")
+    page.keyboard.press("Escape")
+    take = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
+    subject.api.post("queues/%2F/parts/get", json=take).raise_for_status()
+    expect(progress).to_have_attribute("value", "3")
+    subject.api.delete("queues/%2F/parts").raise_for_status()
+
+
+def test_stopped_message_groups_are_shown_redriven_and_discarded(page, visit, subject):
+    if not subject.is_ours:
+        pytest.skip("RabbitMQ does not have them")
+    queue(subject, "groups", arguments={"x-group-header": "", "x-group-on-dead": "park"})
+    subject.publish("groups", "x", 2)
+    visit("#/queues/%2F/groups")
+    expect(page.get_by_text("No group has stopped.")).to_be_visible()
+    with pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", subject.amqp_port)) as connection:
+        channel = connection.channel()
+        channel.basic_reject(channel.basic_get("groups")[0].delivery_tag, requeue=False)
+        table = page.get_by_role("table", name="Stopped message groups")
+        expect(table.get_by_role("row").last).to_contain_text("parked")
+        page.get_by_role("button", name="Redrive group groups").click()
+        confirm(page, "Redrive group")
+        say(page, "The group groups was redriven.")
+        expect(page.get_by_text("No group has stopped.")).to_be_visible()
+        channel.basic_reject(channel.basic_get("groups")[0].delivery_tag, requeue=False)
+        page.get_by_role("button", name="Discard the first message of group groups").click()
+        confirm(page, "Discard message")
+        wait_for_messages(subject, "groups", 1)
+
+
 def test_forms_offer_the_arguments_and_policy_keys_of_extensions(page, visit, subject):
     if not subject.is_ours:
         pytest.skip("RabbitMQ does not have them")

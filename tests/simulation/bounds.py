@@ -38,13 +38,19 @@ LOWERED = {
     "histories": (1, 5),
     "sessions": (1, 3),
     "user_sessions": (1, 2),
+    "batch_failures": (1, 3),
 }
 
 #: Bounds that no simulated world lowers, and why.
 NOT_LOWERED = {
     "handshakes": "no client uses TLS",
     "accepts": "no client uses TLS",
+    "jobs": "no client starts jobs",
+    "job_reply_bytes": "no client starts jobs",
+    "job_replies_bytes": "no client starts jobs",
     "deduplication_ids": "a window that forgets an id early accepts a duplicate, which no client may see",
+    "batches": "the events of a forgotten batch come again if a member is repeated",
+    "batch_members": "the batch of a refused member is never complete",
 }
 
 

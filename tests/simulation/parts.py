@@ -9,6 +9,7 @@ from amqpbroker.broker.exchanges.delayed import DelayedType
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.held import HeldMessages
 from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.last_value_line import LastValueLine
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.priority_line import PriorityLine
@@ -46,7 +47,7 @@ def is_reading_again(queue: LocalQueue) -> bool:
 
 def line_of_kind(line: ReadyLine) -> ReadyLine:
     """Return the line of the queue's kind, which may be in another one."""
-    return line._line if isinstance(line, LastValueLine) else line
+    return line._line if isinstance(line, LastValueLine | GroupLine) else line
 
 
 def fifo_lines(line: ReadyLine) -> list[FifoLine]:

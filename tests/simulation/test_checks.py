@@ -14,6 +14,7 @@ from tests.simulation.checks import (
     batches,
     caches,
     deadlines,
+    groups,
     held_memory,
     journal_files,
     left_over,
@@ -39,6 +40,7 @@ from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.threads import pause
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.modelled import Modelled
 from tests.simulation.world import BrokenError, World, determined
 
@@ -53,6 +55,22 @@ FLOW = {
     "consumers": 1,
     "prefetch": 3,
     "priorities": 0,
+}
+
+
+GROUPS = {
+    "kind": "classic",
+    "fair": False,
+    "on_dead": "park",
+    "group_prefetch": 1,
+    "versions": False,
+    "limit": -1,
+    "retry": False,
+    "leaves": "",
+    "keys": 3,
+    "workers": 1,
+    "prefetch": 1,
+    "failing": 0.0,
 }
 
 
@@ -163,6 +181,38 @@ def test_unacked_count_ignores_entries_of_deleted_queues(world):
 def test_every_check_finds_its_planted_damage(world, check, damage):
     damage(world.process)
     assert list(check.check(world.process))
+
+
+def first_group(index):
+    return next(iter(index.all()))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda index: one_more(first_group(index), "out"),
+        lambda index: first_group(index).remove(first_group(index).first),
+        lambda index: index.parked.add(1),
+        lambda index: index.stopped_count.__setitem__(1, 1),
+        lambda index: index.following.__setitem__(first_group(index), None),
+        lambda index: index._taken.clear(),
+        lambda index: index._late.__setitem__(1, first_group(index)),
+        lambda index: first_group(index).clear(),
+    ],
+)
+def test_index_of_groups_that_differs_from_the_messages_is_found(damage):
+    with determined(1):
+        world = World(1, Config())
+        workload = Groups(world, "groups", GROUPS)
+        world.boot()
+        workload.begin()
+        workload.publisher.do_publish(20)
+        world.run_until(lambda: world.process is not None and bool(workload.workers[0].held), 10 * SECOND)
+        process = world.process
+        assert list(groups.check(process)) == []
+        damage(process.broker.vhosts["/"].queues["groups"].line.groups)
+        assert list(groups.check(process))
+        process.kill()
 
 
 def test_too_large_file_is_found(world):

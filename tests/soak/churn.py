@@ -5,8 +5,11 @@ import urllib.request
 from base64 import b64encode
 
 from amqpbroker.broker.queues.redeclaration import KEPT
+from amqpbroker.broker.redrive.redrive import SLICE as REDRIVE_SLICE
+from amqpbroker.broker.redrive.redrive import SLICE_BYTES as REDRIVE_SLICE_BYTES
+from amqpbroker.broker.redrive.redrives import KEPT as REDRIVES_KEPT
 from amqpbroker.client.login import PROTOCOL_HEADER, Login
-from amqpbroker.wire.values import Field, Table
+from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.load.client import LoadClient, guest, request
 from tests.soak.management import Management
@@ -198,6 +201,36 @@ def redeclared(soak: Soak) -> None:
         delete(client, "declared-again")
         client.close()
     api.call("DELETE", "/policies/%2F/again")
+
+
+def redrives(soak: Soak) -> None:
+    """Redrive a dead letter queue more often than is remembered, into a queue that keeps the last value of each key.
+
+    All messages die again soon.
+    """
+    api, path = soak.management, "/queues/%2F/redriven.dlq/redrive"
+    messages = 2 * REDRIVE_SLICE + 10
+    body = b"x" * (2 * REDRIVE_SLICE_BYTES // messages + 1)
+    dead = {
+        "x-message-ttl": Field("I", 1),
+        "x-last-value-key": longstr("key"),
+        "x-dead-letter-exchange": longstr(""),
+        "x-dead-letter-routing-key": longstr("redriven.dlq"),
+    }
+    with soak.client() as client:
+        client.declare("redriven.dlq", durable=True)
+        client.declare("redriven", durable=True, arguments=dead)
+        for i in range(messages):
+            client.send(published("redriven", body, delivery_mode=2, headers={"key": longstr(str(i))}))
+        for count in range(1, 3 * REDRIVES_KEPT):
+            while client.depth("redriven.dlq") < messages:
+                pass
+            api.call("POST", path, {})
+            while (tasks := api.call("GET", path))[0]["state"] == "RUNNING":
+                pass
+            assert (tasks[0]["moved"], len(tasks)) == (messages, min(count, REDRIVES_KEPT))
+        delete(client, "redriven", "redriven.dlq")
+        client.close()
 
 
 def users(soak: Soak) -> None:
@@ -397,6 +430,7 @@ PHASES = [
     Phase("topology that goes by itself", going_by_themselves),
     Phase("policies", policies),
     Phase("redeclared queue", redeclared),
+    Phase("redrives", redrives),
     Phase("users", users),
     Phase("vhosts", vhosts),
     Phase("messages over HTTP", messages_over_http),

@@ -1,5 +1,6 @@
 """Soak phases for features of exchanges, queues, consumers and transactions that no other phase drives."""
 
+import time
 from collections.abc import Callable
 
 from amqpbroker.wire.values import Field, Table, longstr
@@ -29,6 +30,9 @@ ELECTIONS = 4_000
 OVERDUE = 2_000
 
 QUEUES = ("q0", "q1", "q2")
+
+#: Body of a request that gets and acknowledges a message.
+GET = {"count": 1, "ackmode": "ack_requeue_false", "encoding": "auto"}
 
 
 def _declare(client: SoakClient, *queues: str, arguments: Table | None = None) -> None:
@@ -79,6 +83,69 @@ def duplicates(soak: Soak, mode: Mode) -> None:
         client.close()
 
 
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def batches(soak: Soak, mode: Mode) -> None:
+    """Publish more batches than are counted, and as many members as are counted, all of which fail; then wait until the
+    batches are forgotten.
+    """
+    bounds = soak.bounds
+    # It is long enough to publish all members.
+    ttl_ms = 60_000 if soak.host.divisor == 1 else 5_000
+
+    def member(batch: int, id_: int, kept: int, size: int) -> bytes:
+        headers: Table = {
+            "x-batch-id": longstr(f"{batch}"),
+            "x-batch-size": number(size),
+            "x-batch-ttl": number(ttl_ms),
+        }
+        return published("q", b"x", delivery_mode=kept, headers=headers, message_id=f"{id_}")
+
+    with soak.client() as client:
+        _declare(client, "q")
+        # Empty batches end at once, and the first of them make space for the last.
+        count = 2 * bounds.batches + 10
+        publish(client, each(mode, count, lambda i, kept: member(i, 0, kept, 0)), count)
+        most = bounds.batch_members
+        for batch in (-1, -2):
+            publish(client, each(mode, most, lambda i, kept: member(batch, i, kept, most)), most)  # noqa: B023
+            client.call("queue.purge", "queue.purge-ok", queue="q")
+        delete(client, "q")
+        time.sleep(ttl_ms / 1000 + 1)
+        client.close()
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def jobs(soak: Soak, mode: Mode) -> None:
+    """Publish more jobs than are followed, and replies of more bytes than are kept; then wait until the jobs are
+    forgotten.
+    """
+    bounds = soak.bounds
+    # It is long enough to publish all jobs.
+    ttl_ms = 60_000 if soak.host.divisor == 1 else 5_000
+
+    def job(id_: str, key: str, kept: int, exchange: str = "") -> bytes:
+        headers: Table = {"x-job": Field("t", True), "x-job-ttl": number(ttl_ms)}
+        return published(key, b"x", exchange, delivery_mode=kept, headers=headers, message_id=id_)
+
+    with soak.client() as client:
+        _declare(client, "q")
+        # Unroutable jobs end at once, and the first of them make space for the last.
+        count = 2 * bounds.jobs + 10
+        publish(client, each(mode, count, lambda i, kept: job(f"{i}", "nowhere", kept)), count)
+        reply = b"x" * bounds.job_reply_bytes
+        for i in range(2 * bounds.job_replies_bytes // bounds.job_reply_bytes + 2):
+            publish(client, [job(f"{i}", "q", 2)], 1)
+            (got,) = soak.management.call("POST", "/queues/%2F/q/get", GET)
+            publish(client, [published(got["properties"]["reply_to"], reply)], 1)
+        delete(client, "q")
+        time.sleep(ttl_ms / 1000 + 1)
+        client.close()
+
+
 # --- last values ------------------------------------------------------------------------------------------------------
 
 
@@ -99,6 +166,27 @@ def last_values(soak: Soak, mode: Mode, quorum: bool) -> None:
         depth = client.depth("q")
         assert depth == keys, f"{depth} messages wait for {keys} keys"
         consume(client, "q", keys, no_ack=False)
+        delete(client, "q")
+        client.close()
+
+
+# --- message groups ---------------------------------------------------------------------------------------------------
+
+
+def groups(soak: Soak, mode: Mode, quorum: bool) -> None:
+    """Publish and consume many pages of messages of many groups, of a few groups, and of one."""
+    count = soak.count(MESSAGES)
+    arguments: Table = {"x-group-header": longstr("key")} | ({"x-queue-type": longstr("quorum")} if quorum else {})
+    with soak.client() as client:
+        _declare(client, "q", arguments=arguments)
+        for keys in count, 100, 1:
+
+            def message(i: int, kept: int, keys: int = keys) -> bytes:
+                # Keys of more than 256 bytes are compared by their digests.
+                return published("q", b"x", delivery_mode=kept, headers={"key": longstr(f"{i % keys:0600}")})
+
+            publish(client, each(mode, count, message), count)
+            consume(client, "q", count, no_ack=keys == 1)
         delete(client, "q")
         client.close()
 
@@ -496,6 +584,8 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"delayed {kind}", delayed, kind=kind, arguments=arguments)
     # It takes a minute for each mode.
     phases += _in_modes("duplicates", duplicates, is_peak=True, modes=(MIXED,))
+    phases += _in_modes("batches", batches, is_peak=True, modes=(MIXED,))
+    phases += _in_modes("jobs", jobs, is_peak=True, modes=(MIXED,))
     phases += _in_modes("matching headers", by_headers, is_peak=True)
     phases += _in_modes("copies by BCC", blind_copies, is_peak=True)
     phases += _in_modes("mandatory", returned)
@@ -505,6 +595,7 @@ def _phases() -> list[Phase]:
         phases += _in_modes(f"expiration {kind}", expiration, quorum=quorum)
         phases += _in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
         phases += _in_modes(f"last values {kind}", last_values, is_peak=True, quorum=quorum)
+        phases += _in_modes(f"groups {kind}", groups, is_peak=True, quorum=quorum)
         phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
     phases += _in_modes("settled in transactions", settled_in_transactions)
     phases += _in_modes("overdue", overdue, compat="4.3")

@@ -63,10 +63,23 @@ DRIVEN = {
     "broker.queues.offering.ROUND_BYTES": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.queues.redeclaration.KEPT": "redeclared queue",
+    "broker.redrive.redrives.KEPT": "redrives",
+    "broker.redrive.redrives: maxlen=KEPT": "redrives",
+    "broker.redrive.redrive.SLICE": "redrives",
+    "broker.queues.last_values._MOVED": "redrives",
+    "broker.redrive.redrive.SLICE_BYTES": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
+    "config.bounds.batches": "batches",
+    "config.bounds.batch_members": "batches",
+    "config.bounds.batch_failures": "batches",
+    "config.bounds.jobs": "jobs",
+    "config.bounds.job_reply_bytes": "jobs",
+    "config.bounds.job_replies_bytes": "jobs",
     # At full size only: the constant is not lowered.
     "broker.deduplication.window.SWEEP_COUNT": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
+    "broker.queues.group_key.MOST_BYTES": "groups classic",
+    "broker.queues.group._REMOVED": "groups classic",
     "amqp.locks._SPARE": "locks",
     "broker.sweep.MANY": "bindings",
     "broker.sweep.SLICE": "bindings",
@@ -155,6 +168,7 @@ NOT_BOUNDS = {
         broker.exchanges.topic_index._DOT message.message._HEADERS
         broker.system_exchanges.event_exchange._PERSISTENT broker.system_exchanges.firehose._KEY_BYTES
         message.message.KEY_BYTES broker.publishing.choices.MAX_NAME_BYTES
+        broker.policies.auto_dead_letters.MAX_NAME_BYTES
         broker.publishing.inspection.KNOWN_SIZE management.values.MAX_NAME_BYTES
         errors.INTERNAL_ERROR errors.MAX_MESSAGE_SIZE client.protocol._ACK client.protocol._DELIVER
         shovel.topology._NOT_FOUND client.login.FRAME_MAX wire.frames.BASIC_CLASS wire.frames.BODY
@@ -168,9 +182,19 @@ NOT_BOUNDS = {
         wire.property_flags.UNDEFINED wire.property_walk._DIGITS wire.property_walk.PSEUDO_QUEUE_BYTES
         broker.publishing.inspection._CC_BYTES broker.publishing.inspection._BCC_BYTES wire.property_edit._FEW
         wire.property_edit._ORDERS wire.property_walk._NOT_PLAIN wire.property_walk._SORTED
-        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE
+        wire.property_walk._UNSORTED wire.property_walk._UNREADABLE wire.property_walk._MARK
+        management.routes.jobs._ID_BYTES management.routes.jobs._PERSISTENT broker.jobs.jobs._TOKEN_BYTES
+        wire.property_walk._JOB_MARK
+        broker.batches.event_message._PERSISTENT broker.batches.event_message._ID_BYTES
+        broker.batches.request._ID_BYTES broker.batches.request._NAME_BYTES broker.batches.request._MAX_SIZE
     """,
     "of the store's format": """
+        store.record.JOBS_ID broker.jobs.job._PIECE_BYTES broker.jobs.job._DEATHS_BYTES
+        broker.batches.batch._HAS_TARGET broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
+        broker.batches.batch._HAS_EVENTS broker.batches.member.OPEN broker.batches.member.FAILED
+        broker.batches.member.OK broker.batches.member._OUTCOME broker.batches.member._FAILED_AT
+        broker.batches.member._STORED_AT broker.batches.member._LOST_AT broker.batches.member._COUNT
+        broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES store.record.BATCHES_ID
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
@@ -184,16 +208,23 @@ NOT_BOUNDS = {
         store.record.FRAMES_AT store.record.GROUP_BYTES store.record.INDEX_AT
         store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
         store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
+        broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
+        broker.queues.group_queue._FIRST
+        broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        broker.queues.last_values._MOVED
+        broker.queues.groups._SEQUENCE_BITS
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
         wire.erlang_hash._MASK wire.erlang_hash._NIL
     """,
     "a time or an interval": """
+        broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S
+        management.routes.jobs.SEND_AGAIN_S
+        broker.batches.batches._RETRY_MS broker.batches.request.DEFAULT_TTL_MS
+        broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS
         amqp.state.CLOSING_TIMEOUT_MS amqp.state.SILENT_CLOSE_DELAY_MS amqp.state.NEVER
@@ -202,7 +233,8 @@ NOT_BOUNDS = {
         broker.exchanges.held._TELL_MS broker.users.login_guard.FORGET_MS broker.users.login_guard.MAX_PAUSE_MS
         broker.users.login_guard.PAUSE_MS patterns._SEARCH_S store.persistence.COMPACTION_RETRY_MS
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
-        broker.counters.histories.HELD_MS
+        broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
+        broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
@@ -229,12 +261,14 @@ NOT_BOUNDS = {
     """,
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
-        message.delivery_time._MAX_MS
+        message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
-        management.peeking.MAX_COUNT
+        management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
     """,
-    "how much of a queue is read at a time; driven by the unit tests of peeking and browsing": """
+    "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
+    "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
+        broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,
     "how much of a value is shown": """
         amqp.decoding._SHOWN broker.queues.difference.SHOWN_BYTES management.failure._ERLANG_LINE

@@ -9,7 +9,7 @@ import threading
 import pika
 import pytest
 
-from amqpbroker.testing import Broker
+from amqpbroker.testing import Broker, Vhost
 from amqpbroker.testing.recorder import MESSAGES, Newest
 
 
@@ -442,3 +442,75 @@ def test_locked_messages_show_their_consumer_and_the_time_left(b, channel):
 def test_locked_messages_of_an_absent_queue(b):
     with pytest.raises(AssertionError, match="there is no queue 'absent'"):
         b.locked("absent")
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def send_members(channel, id_, *messages, size):
+    channel.queue_declare("q")
+    for message in messages:
+        headers = {"x-batch-id": id_, "x-batch-size": size}
+        channel.basic_publish("", "q", b"", pika.BasicProperties(message_id=message, headers=headers))
+
+
+def test_batch_shows_its_members(b, channel):
+    send_members(channel, "import", "1", "2", size=3)
+    method, _, _ = channel.basic_get("q", auto_ack=True)
+    assert method is not None
+    method, _, _ = channel.basic_get("q")
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    channel.queue_declare("q", passive=True)
+    batch = b.batch("import")
+    assert (batch.vhost, batch.state, batch.size) == ("v", "open", 3)
+    assert (batch.ok, batch.failed, batch.open) == (1, 1, 0)
+    assert batch.failures == (("2", "q", "rejected"),)
+
+
+def test_absent_batch_names_a_similar_one(b, channel):
+    send_members(channel, "import", "1", size=1)
+    channel.queue_declare("q", passive=True)
+    with pytest.raises(AssertionError, match=r"there is no batch 'inport' in vhost 'v'.*'import'"):
+        b.batch("inport", vhost="v")
+
+
+# --- jobs -------------------------------------------------------------------------------------------------------------
+
+
+def test_job_shows_its_state_and_the_reply(b, channel):
+    channel.queue_declare("q")
+    properties = pika.BasicProperties(message_id="job", headers={"x-job": True})
+    channel.basic_publish("", "q", b"", properties)
+    method, got, _ = channel.basic_get("q")
+    job = b.job("job")
+    assert (job.vhost, job.state, job.queue, job.attempt, job.reason) == ("v", "running", "q", 1, None)
+    channel.basic_publish("", got.reply_to, b"result")
+    channel.basic_ack(method.delivery_tag)
+    channel.queue_declare("q", passive=True)
+    job = b.job("job")
+    assert (job.state, job.reply) == ("done", b"result")
+
+
+def test_absent_job_names_a_similar_one(b, channel):
+    channel.basic_publish("", "nowhere", b"", pika.BasicProperties(message_id="import", headers={"x-job": True}))
+    channel.queue_declare("q")
+    with pytest.raises(AssertionError, match=r"there is no job 'inport' in vhost 'v'.*'import'"):
+        b.job("inport", vhost="v")
+
+
+# --- message groups ---------------------------------------------------------------------------------------------------
+
+
+def test_groups_of_a_queue_are_shown_with_their_states_and_messages(b, channel):
+    channel.queue_declare("grouped", arguments={"x-group-header": "key", "x-group-on-dead": "park"})
+    for key, body in ("a", b"a1"), ("b", b"b1"), ("a", b"a2"):
+        channel.basic_publish("", "grouped", body, pika.BasicProperties(headers={"key": key}))
+    channel.basic_reject(channel.basic_get("grouped")[0].delivery_tag, requeue=False)
+    channel.basic_get("grouped")
+    parked, busy = b.groups("grouped")
+    assert (parked.key, parked.state, [each.body for each in parked.messages]) == ("a", "parked", [b"a1", b"a2"])
+    assert (busy.key, busy.state, busy.messages) == ("b", "busy", [])
+    channel.queue_declare("ungrouped")
+    assert b.groups("ungrouped", vhost="v") == Vhost(b, "v").groups("ungrouped") == []
+    with pytest.raises(AssertionError):
+        b.groups("absent")

@@ -263,3 +263,76 @@ def test_ids_of_accepted_messages_survive_and_time_travel_ends_their_window(b, s
         b.clock.advance(seconds=60)
         publish(channel)
         assert len(b.messages("q")) == (1 if scope == "queue" else 2)
+
+
+def test_batches_survive_and_their_transient_members_have_failed(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True)
+    for number, mode in enumerate((2, 2, 1)):
+        headers = {"x-batch-id": "b", "x-batch-size": 3}
+        properties = pika.BasicProperties(message_id=str(number), delivery_mode=mode, headers=headers)
+        channel.basic_publish("", "q", b"", properties)
+    channel.basic_get("q", auto_ack=True)
+    restart(b, connection)
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        channel.basic_get("q", auto_ack=True)
+        channel.queue_declare("q", passive=True)
+        batch = b.batch("b")
+        assert (batch.ok, batch.failed, batch.open) == (2, 1, 0)
+        assert batch.failures == (("", "", "lost"),)
+
+
+def test_jobs_and_their_replies_survive_and_transient_jobs_have_failed(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    channel.queue_declare("q", durable=True)
+    for name, mode in ("done", 2), ("queued", 2), ("lost", 1):
+        properties = pika.BasicProperties(message_id=name, delivery_mode=mode, headers={"x-job": True})
+        channel.basic_publish("", "q", b"", properties)
+    method, got, _ = channel.basic_get("q")
+    channel.basic_publish("", got.reply_to, b"result")
+    channel.basic_ack(method.delivery_tag)
+    restart(b, connection)
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        assert (b.job("done").state, b.job("done").reply) == ("done", b"result")
+        assert (b.job("lost").state, b.job("lost").reason) == ("failed", "lost")
+        assert b.job("queued").state == "queued"
+        channel.basic_get("q", auto_ack=True)
+        channel.queue_declare("q", passive=True)
+        assert b.job("queued").state == "done"
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_stopped_groups_and_versions_survive_a_restart(b, kind):
+    connection = connected(b.url)
+    channel = connection.channel()
+    arguments = {
+        "x-queue-type": kind,
+        "x-group-header": "key",
+        "x-group-on-dead": "park",
+        "x-group-version-header": "version",
+    }
+    channel.queue_declare("groups", durable=True, arguments=arguments)
+
+    def publish(key, version):
+        headers = {"key": key, "version": version}
+        channel.basic_publish("", "groups", key, pika.BasicProperties(headers=headers, delivery_mode=2))
+
+    publish("a", 1)
+    publish("a", 2)
+    channel.basic_reject(channel.basic_get("groups")[0].delivery_tag, requeue=False)
+    publish("b", 5)
+    channel.basic_get("groups", auto_ack=True)
+    b.wait_until(queue="groups", ready=2, unacked=0)
+    restart(b, connection)
+    (group,) = b.groups("groups")
+    assert (group.key, group.state, len(group.messages)) == ("a", "parked", 2)
+    connection = connected(b.url)
+    channel = connection.channel()
+    publish("b", 4)
+    assert channel.basic_get("groups") == (None, None, None)
+    b.wait_until(queue="groups", ready=2)
+    connection.close()

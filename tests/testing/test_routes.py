@@ -163,6 +163,39 @@ def test_locked_messages_are_returned_over_http(b, api, channel, vhost):
     assert (answer.status_code, answer.json()["reason"]) == (404, "there is no queue 'absent' in vhost 'a/b'")
 
 
+def test_message_groups_are_returned_over_http(api, channel, vhost):
+    channel.queue_declare("q", arguments={"x-group-header": "customer", "x-group-on-dead": "park"})
+    for key, body in ("A", b"1"), ("B", b"2"), ("A", b"3"):
+        channel.basic_publish("", "q", body, pika.BasicProperties(headers={"customer": key}))
+    channel.basic_reject(channel.basic_get("q")[0].delivery_tag, requeue=False)
+    groups = api.get(f"/queues/{vhost}/q/groups").json()
+    shown = [(each["key"], each["state"], [message["payload"] for message in each["messages"]]) for each in groups]
+    assert shown == [("A", "parked", ["1", "3"]), ("B", "free", ["2"])]
+    channel.queue_declare("plain")
+    assert api.get(f"/queues/{vhost}/plain/groups").json() == []
+    assert api.get(f"/queues/{vhost}/absent/groups").status_code == 404
+
+
+def test_batch_is_returned_over_http(api, channel, vhost):
+    channel.queue_declare("q")
+    for number in range(2):
+        headers = {"x-batch-id": "b/c", "x-batch-size": 3}
+        channel.basic_publish("", "q", b"", pika.BasicProperties(message_id=f"m{number}", headers=headers))
+    channel.basic_reject(channel.basic_get("q")[0].delivery_tag, requeue=False)
+    assert api.get(f"/batches/{vhost}/b%2Fc").json() == {
+        "vhost": "a/b",
+        "id": "b/c",
+        "state": "open",
+        "size": 3,
+        "ok": 0,
+        "failed": 1,
+        "open": 1,
+        "failures": [{"message_id": "m0", "queue": "q", "reason": "rejected"}],
+    }
+    answer = api.get(f"/batches/{vhost}/other")
+    assert (answer.status_code, answer.json()["reason"]) == (404, "there is no batch 'other' in vhost 'a/b'")
+
+
 def test_wait_until_and_published_answer_over_http(api, channel):
     channel.queue_declare("q")
     channel.basic_publish("", "q", b"x")

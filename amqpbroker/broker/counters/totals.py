@@ -80,6 +80,8 @@ class BrokerTotals:
     the queue that a message left, strategy, reason) -> count, in RabbitMQ's words: at_most_once, at_least_once, or
     disabled if there is no dead letter exchange; expired, rejected, maxlen, delivery_limit. deduplicated_by_queues,
     deduplicated_by_exchanges: dropped duplicates. replaced: messages that newer ones replaced.
+    redrives: number of redrives that were started. redriven, not_redriven: messages that they moved, and that they
+    could not move.
     """
 
     def __init__(self, kinds: Iterable[str]) -> None:
@@ -93,12 +95,24 @@ class BrokerTotals:
         self.deduplicated_by_queues: int = 0
         self.replaced: int = 0
         self.deduplicated_by_exchanges: int = 0
+        self.redrives: int = 0
+        self.redriven: int = 0
+        self.not_redriven: int = 0
 
     def count_deduplicated_by_queue(self) -> None:
         self.deduplicated_by_queues += 1
 
     def count_replaced(self, count: int) -> None:
         self.replaced += count
+
+    def count_redrive(self) -> None:
+        self.redrives += 1
+
+    def count_redriven(self, moved: bool) -> None:
+        if moved:
+            self.redriven += 1
+        else:
+            self.not_redriven += 1
 
     def count_deduplicated_by_exchange(self) -> None:
         self.deduplicated_by_exchanges += 1

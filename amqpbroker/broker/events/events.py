@@ -84,6 +84,9 @@ class Events:
     def queue_deleted(self, vhost: str, queue: QueueLike) -> None:
         """A queue was deleted or has expired."""
 
+    def group_stopped(self, vhost: str, queue: QueueLike, key: str, is_parked: bool) -> None:
+        """A message group of a queue was parked or closed, because a message failed. key: as it is shown."""
+
     def binding_created(self, vhost: str, binding: BindingLike) -> None:
         """A binding was requested, whether or not it existed."""
 

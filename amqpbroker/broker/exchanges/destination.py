@@ -49,6 +49,10 @@ class Destination(metaclass=ABCMeta):
     def publish(self, message: "Message") -> bool:
         """Accept the message, or return False if it is refused (reject-publish), which nacks the publish."""
 
+    def publish_moved(self, message: "Message") -> None:
+        """Add a message that is moved here from a queue, and that this destination does not refuse."""
+        self.publish(message)
+
     def ends(self) -> "tuple[Destination, ...]":
         """Return the destinations that `publish` passes a message to."""
         return (self,)

@@ -10,6 +10,7 @@ from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.exchanges.delay import asked_ms, released
 from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.fates.fates import DELETED, NO_FATES, UNROUTABLE, Fates
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.message.message import NOT_STORED, Copy, Message
@@ -80,6 +81,7 @@ class HeldMessages(Destination):
         """extensions: see `asked_ms`."""
         super().__init__("")
         self.id: int = 0
+        self._fates: Fates = NO_FATES
         self._bounds = bounds
         self._clock = clock
         self._release = release
@@ -100,6 +102,10 @@ class HeldMessages(Destination):
         self._sweeps_again = False
         self._failures = 0
         self._tells_at_ms = 0
+
+    def report_to(self, fates: Fates) -> None:
+        """Report the fates of the messages from now on."""
+        self._fates = fates
 
     @property
     def count(self) -> int:
@@ -128,6 +134,8 @@ class HeldMessages(Destination):
         copy = HeldCopy(message, self.id, self._sequence, due_ms)
         if self._stores and message.persistent:
             self._store.enqueue(copy)
+        if self._fates.active:
+            self._fates.entered(copy, "")
         heapq.heappush(self._recent, copy)
         size = message.size + _MESSAGE_BYTES
         self._recent_bytes += size
@@ -176,11 +184,29 @@ class HeldMessages(Destination):
         stored, self._stored = self._stored + self._unread, []
         self._discard_unread()
         self._recent_bytes = self._new_bytes = 0
-        for copy in recent:
-            self._store.settle(copy)
-        if stored:
-            self._store.settle_positions(array("Q", [item & _MASK for item in stored]))
+        self._store.begin()
+        try:
+            if self._fates.active:
+                self._fail(recent, stored)
+            for copy in recent:
+                self._store.settle(copy)
+            if stored:
+                self._store.settle_positions(array("Q", [item & _MASK for item in stored]))
+        finally:
+            self._store.end()
         self._arm()
+
+    def _fail(self, recent: list[HeldCopy], stored: list[int]) -> None:
+        """Report that these messages are about to be deleted. Those on the disk are read for that, if they can be."""
+        for copy in recent:
+            self._fates.failed(copy, "", DELETED)
+        positions = sorted([item & _MASK for item in stored])
+        reading = self._store.load(positions)
+        try:
+            for position in positions:
+                self._fates.failed(HeldCopy(reading.message(position), self.id, 0, 0, position), "", DELETED)
+        except (OSError, DamagedError) as error:
+            log.error("delayed messages of a deleted exchange cannot be read: %s", error)  # noqa: TRY400
 
     def discard(self) -> None:
         self._recent, self._stored = [], []
@@ -280,9 +306,14 @@ class HeldMessages(Destination):
 
     def _let_go(self, copy: HeldCopy) -> None:
         message = released(copy.message)
+        followed = self._fates.active
         self._store.begin()
         try:
+            if followed:
+                self._fates.begin_move(copy, "")
             self._release(message)
             self._store.settle(copy)
+            if followed:
+                self._fates.end_move(UNROUTABLE)
         finally:
             self._store.end()

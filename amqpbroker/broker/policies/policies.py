@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, final
 
 from amqpbroker.broker.events.events import UNHEARD, Events
+from amqpbroker.broker.policies.auto_dead_letters import form_of, has_form
 from amqpbroker.broker.policies.parameters import Component, validation_failed
-from amqpbroker.broker.policies.policy_keys import PolicyKeys
+from amqpbroker.broker.policies.policy_keys import EXCHANGE, PolicyKeys
 from amqpbroker.patterns import Pattern, PatternError
 from amqpbroker.store.definitions.definitions import Definitions, ParameterDefinition
 from amqpbroker.wire.erlang import erlang_characters, erlang_entries, erlang_json, erlang_string
@@ -209,19 +210,26 @@ class Policies:
     def _matching(self, operator: bool, vhost: str, kind: str, name: str) -> Policy | None:
         for ranked in self._ranked.get((operator, vhost), ()):
             if kind in ranked.kinds and ranked.pattern.found_in(name):
+                if ranked.form and kind != EXCHANGE and has_form(name, ranked.form):
+                    continue
                 return ranked.policy
         return None
 
 
 class _Ranked:
-    """A policy with the data that is needed to match it. kinds: the kinds of objects that it can apply to."""
+    """A policy with the data that is needed to match it.
 
-    __slots__ = ("kinds", "pattern", "policy")
+    kinds: the kinds of objects that it can apply to. form: of the names of dead letter queues that it does not apply
+    to, "" for none.
+    """
+
+    __slots__ = ("form", "kinds", "pattern", "policy")
 
     def __init__(self, policy: Policy, keys: PolicyKeys) -> None:
         self.policy = policy
         self.pattern = Pattern(policy.pattern)
         self.kinds: frozenset[str] = keys.kinds_of(policy.definition, policy.apply_to)
+        self.form: str = form_of(policy.definition, keys.compat)
 
 
 class PolicyParameters(Component):

@@ -7,10 +7,13 @@ table of queue arguments.
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, Final, NamedTuple, Protocol, final
 
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_entries, erlang_json
+
+#: The name for exchanges, beside the names of the kinds of queues.
+EXCHANGE: Final = "exchange"
 
 #: (value of the policy, value of the operator policy) -> the value in force.
 Merge = Callable[[Any, Any], Any]
@@ -92,19 +95,19 @@ def is_age(value: object) -> bool:
 
 @final
 class PolicyKeys:
-    """The keys that policies of one broker can have."""
+    """The keys that policies of one broker can have. compat: determines the supported ones."""
 
     def __init__(self, keys: Mapping[str, PolicyKey], kinds: Iterable[PolicyKind], compat: Compat) -> None:
         self._keys = keys
-        self._compat = compat
+        self.compat = compat
         self._kinds = list(kinds)
         queues = tuple([kind.name for kind in self._kinds])
         #: apply-to -> exchanges, or kinds of queues.
         self._applies: dict[str, tuple[str, ...]] = {
             "queues": queues,
             **{kind.apply_to: (kind.name,) for kind in self._kinds if kind.apply_to},
-            "exchanges": ("exchange",),
-            "all": ("exchange", *queues),
+            "exchanges": (EXCHANGE,),
+            "all": (EXCHANGE, *queues),
         }
 
     @property
@@ -118,8 +121,8 @@ class PolicyKeys:
     def kinds_of(self, definition: Mapping[str, Any], apply_to: str = "all") -> frozenset[str]:
         """Return what this definition applies to: exchanges, and kinds of queues that know all its keys."""
         keys = [name for name in definition if not self._keys[name].of_all]
-        kinds = [kind.name for kind in self._kinds if all(kind.accepts(name, self._compat) for name in keys)]
-        return frozenset(("exchange", *kinds)).intersection(self._applies[apply_to])
+        kinds = [kind.name for kind in self._kinds if all(kind.accepts(name, self.compat) for name in keys)]
+        return frozenset((EXCHANGE, *kinds)).intersection(self._applies[apply_to])
 
     def unknown(self, definition: Mapping[str, Any], operator: bool, stored: bool = False) -> list[str]:
         """Return the keys that policies, or operator policies, do not support here, such as those of plugins.
@@ -131,7 +134,7 @@ class PolicyKeys:
             for name in sorted(definition)
             if (key := self._keys.get(name)) is None
             or (operator and key.merge is None)
-            or not (stored or key.is_known(self._compat))
+            or not (stored or key.is_known(self.compat))
         ]
 
     def problem(self, definition: object, operator: bool, stored: bool = False) -> str | None:
@@ -155,6 +158,8 @@ class PolicyKeys:
         known = {name: value for name, value in definition.items() if name not in unknown}
         if (problem := _delayed_retry_problem(known)) is not None:
             return problem
+        if (problem := _group_problem(known)) is not None:
+            return problem
         if known.get("consumer-timeout") == 0 and known.keys() & {"consumer-timeout-action", "consumer-timeout-renew"}:
             return "consumer-timeout must be 1 or more (milliseconds) with an action or a renewal"
         return f"{erlang_entries(unknown)} are not recognised policy settings" if unknown else None
@@ -177,4 +182,18 @@ def _delayed_retry_problem(definition: Mapping[str, Any]) -> str | None:
         return None if returns == "disabled" else f"delayed-retry-min is required when delayed-retry-type is {returns}"
     if most is not None and most < least:
         return f"delayed-retry-max ({most}) must not be smaller than delayed-retry-min ({least})"
+    return None
+
+
+def _group_problem(definition: Mapping[str, Any]) -> str | None:
+    """Return the error of keys for message groups that contradict each other, None if they do not."""
+    on_dead = definition.get("group-on-dead", "skip")
+    if definition.get("group-type") == "fair":
+        if "group-prefetch" in definition:
+            return "group-prefetch has no effect with group-type fair: leave out one of them"
+        if on_dead != "skip":
+            return f"group-on-dead {on_dead} needs an order to keep, and group-type fair keeps none"
+    limited = "max-length" in definition or "max-length-bytes" in definition
+    if on_dead != "skip" and limited and definition.get("overflow") != "reject-publish":
+        return f"overflow must be reject-publish when group-on-dead is {on_dead} and the length is limited"
     return None

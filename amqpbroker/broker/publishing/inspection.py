@@ -19,7 +19,7 @@ from amqpbroker.wire.frames import PROPERTIES_AT
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import SLOW, decode_properties, encode_properties, flags_of, scan
 from amqpbroker.wire.property_edit import merge_headers, sort_headers, without_header
-from amqpbroker.wire.property_walk import PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
+from amqpbroker.wire.property_walk import JOB_MARK, MARK, PSEUDO_QUEUE, PSEUDO_QUEUE_BYTES, PropertyWalk
 from amqpbroker.wire.raw_headers import longstrs
 from amqpbroker.wire.values import Table, text
 
@@ -36,8 +36,8 @@ _BCC_BYTES: Final = 3
 _WALK: Final = PropertyWalk()
 
 
-def inspect(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> None:
-    """Set the attributes of a message that follow from its properties.
+def inspect(message: Message, properties: bytes, user: User | None, reply: bytes | None) -> bool:
+    """Set the attributes of a message that follow from its properties; return whether it may have to be followed.
 
     `user` publishes the message, on a channel whose direct replies are sent to `reply`. Without a user, the property
     user-id may have any value. Raises AmqpError, or MalformedError for malformed properties. The checks are in
@@ -59,14 +59,16 @@ def inspect(message: Message, properties: bytes, user: User | None, reply: bytes
             message.replace_properties(properties)
         if walk.unsorted_at:
             _sort_headers(message, properties, walk.unsorted_at)
-        return
+        return walk.is_marked
     flags = flags_of(properties)
     mode, message.priority = scan(properties, flags)
     message.persistent = mode == 2
     if flags & SLOW:
         _inspect_fields(message, properties, user, reply)
-    elif len(properties) <= KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
+        return MARK in properties or JOB_MARK in properties
+    if len(properties) <= KNOWN_SIZE and len(KNOWN) < _KNOWN_COUNT:
         KNOWN[properties] = (256 if mode == 2 else 0) + message.priority
+    return False
 
 
 def _name(reply: bytes | None) -> bytes:

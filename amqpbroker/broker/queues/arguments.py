@@ -126,7 +126,7 @@ def _queue_version_2(field: Field, arguments: Table) -> Problem:
     )
 
 
-def _boolean(field: Field, _: Table) -> Problem:
+def boolean(field: Field, _: Table) -> Problem:
     return None if field.kind == "t" else _unacceptable_type(field)
 
 
@@ -161,7 +161,7 @@ timeout_renew = choice(*RENEWALS)
 
 
 def _no_consume(field: Field, arguments: Table) -> Problem:
-    problem = _boolean(field, arguments)
+    problem = boolean(field, arguments)
     if problem is None and field.value:
         for name in ("x-priority", "x-consumer-timeout", "x-consumer-timeout-action", "x-consumer-timeout-renew"):
             if name in arguments:
@@ -293,7 +293,7 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-queue-version", _queue_version, None,
              PolicyKey(is_one_of(1, 2), "queue-version value", operators, of_all=True), check_of_4_3=_queue_version_2,
              fixed=True),
-    Argument("x-single-active-consumer", _boolean, Setting("single_active_consumer", bool), fixed=True),
+    Argument("x-single-active-consumer", boolean, Setting("single_active_consumer", bool), fixed=True),
     Argument("x-consumer-timeout", _not_negative,
              Setting("consumer_timeout_ms", int, smaller, time=True, of_all=True),
              PolicyKey(is_integer(0), "consumer timeout", of_all=True), stricter_check=_lock_timeout),

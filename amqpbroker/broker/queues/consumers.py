@@ -151,6 +151,12 @@ class Consumers:
                 return None
             self._ring = self._lower.pop(max(self._lower))
 
+    def may_take(self, consumer: Consumer) -> bool:
+        """Return whether a consumer may get one more message. An active one that is to be replaced may not."""
+        if self.single_active and (consumer is not self.active or self._successor() is not consumer):
+            return False
+        return consumer.registered and consumer.can_take()
+
     def rest(self, consumer: Consumer) -> None:
         """Remove the consumer from the ring until it wakes."""
         if not consumer.ringed:

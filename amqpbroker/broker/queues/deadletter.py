@@ -2,9 +2,10 @@
 
 from collections import deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.exchanges.routing import Route, route
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
@@ -16,6 +17,9 @@ from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
+
+#: The reasons of dead letters for which the consumers have failed to process a message.
+REJECTIONS: Final = ("rejected", "delivery_limit")
 
 
 class Departure:
@@ -35,6 +39,8 @@ class Departure:
         self._queue: bytes = queue.encode("utf-8", "surrogateescape")
         self._reason: bytes = reason.encode()
         key = settings.dead_letter_routing_key
+        if settings.dead_letter_exchange is None and settings.auto_dead_letter_queue is not None:
+            key = settings.auto_dead_letter_queue.encode("utf-8", "surrogateescape")
         # An argument may be longer than a routing key can be; the rest of it is left out.
         address = encode_address(settings.dead_letter_exchange or "", b"" if key is None else key[:KEY_BYTES])
         self._keeps_keys: bool = key is None
@@ -102,7 +108,10 @@ class DeadLetters:
     stack. Within `with` they only wait, and are sent at its end.
     """
 
-    def __init__(self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store) -> None:
+    def __init__(
+        self, exchanges: "Mapping[str, Exchange]", clock: Clock, store: Store, fates: Fates = NO_FATES
+    ) -> None:
+        self._fates: Fates = fates
         self._exchanges = exchanges
         self._clock = clock
         self._store = store
@@ -138,7 +147,11 @@ class DeadLetters:
     def _send_all(self) -> None:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
-            exchange = self._exchanges.get(queue.settings.dead_letter_exchange or "")
+            name = queue.settings.dead_letter_exchange
+            if name is None and not queue.create_dead_letter_queue():
+                exchange = None
+            else:
+                exchange = self._exchanges.get(name or "")
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
                 departure = self._departure = Departure(queue.name, queue.settings, reason)
@@ -146,13 +159,19 @@ class DeadLetters:
             found: Route | None = None
             for entry in entries:
                 # To the store, leaving this queue and entering the next is one operation.
-                stored = entry.position != NOT_STORED
+                followed = self._fates.active and self._fates.follows(entry.message)
+                stored = followed or entry.position != NOT_STORED
                 if stored:
                     self._store.begin()
                 try:
+                    if followed:
+                        rejected = reason in REJECTIONS and not queue.settings.ignores_rejects
+                        self._fates.begin_letter(entry, queue.name, reason, rejected)
                     queue.leave(entry)
                     if exchange is not None:
                         found = self._send(departure, exchange, entry.message, found)
+                    if followed:
+                        self._fates.end_move(reason)
                 finally:
                     if stored:
                         self._store.end()

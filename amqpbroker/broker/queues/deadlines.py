@@ -61,7 +61,7 @@ class Deadlines:
                 heapq.heappop(heap)
                 continue
             sequence, level = place_of(heap[0])
-            if ready.contains(sequence, level):
+            if ready.may_expire(sequence, level):
                 entry = ready.remove(sequence, level)
                 if entry is None:
                     self._unreadable = True

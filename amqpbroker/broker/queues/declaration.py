@@ -9,6 +9,9 @@ from amqpbroker.broker.deduplication.options import DEDUPLICATION, is_on, option
 from amqpbroker.broker.exchanges.exchange import exchange_argument
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.broker.queues.arguments import ARGUMENTS, DEAD_LETTER_EXCHANGE, QUEUE_TYPE, with_queue_type
+from amqpbroker.broker.queues.group_options import HEADER as GROUP_HEADER
+from amqpbroker.broker.queues.group_options import SETTINGS as GROUP_SETTINGS
+from amqpbroker.broker.queues.group_options import SKIP, grouping
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import KINDS, known_arguments, known_consumer_arguments
 from amqpbroker.broker.queues.last_value import KEY as LAST_VALUE_KEY
@@ -63,8 +66,21 @@ def queue_settings(
         values["deduplication"] = options(arguments)
     if LAST_VALUE_KEY in known:
         values["last_value"] = last_value(arguments)
+    _complete_groups(arguments if GROUP_HEADER in known else {}, values)
     kind.complete(values)
     return QueueSettings(**values)
+
+
+def _complete_groups(arguments: Table, values: dict[str, Any]) -> None:
+    groups = grouping(arguments, values)
+    for name in GROUP_SETTINGS:
+        values.pop(name, None)
+    if groups is None:
+        return
+    values["groups"] = groups
+    if groups.on_dead != SKIP and ("max_length" in values or "max_length_bytes" in values):
+        # A policy may set one, and an argument the other.
+        values["overflow"] = "reject-publish"
 
 
 def _kind_of(name: str, vhost: str, arguments: Table, default_queue_type: str) -> Kind:

@@ -10,6 +10,7 @@ from amqpbroker.broker.deduplication.foreseen_ids import AcceptedIds, ForeseenId
 from amqpbroker.broker.deduplication.options import Deduplication
 from amqpbroker.broker.deduplication.queued_ids import QueuedIds
 from amqpbroker.broker.deduplication.window import Window
+from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -36,9 +37,10 @@ class IdLedger(Ledger):
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
         disposal: Disposal,
+        fates: Fates,
         ids: QueuedIds,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
         self.sees_all = True
         self._ids: QueuedIds = ids
 
@@ -90,6 +92,7 @@ class DeduplicatingQueue(LocalQueue):
             vhost.dead_letters,
             vhost.totals.dead_letters,
             vhost.disposal,
+            vhost.fates,
             self.queued_ids,
         )
 

@@ -186,9 +186,11 @@ class Expiry:
 
         A timer that fires too early sets the next one.
         """
-        if not self._ready.count:
-            return
-        due_ms = self._ready.due_ms() if self._deadlines is None else self._deadlines.first_ms
+        ready, deadlines = self._ready, self._deadlines
+        if deadlines is not None:
+            due_ms = deadlines.first_ms if ready.waiting else 0
+        else:
+            due_ms = ready.due_ms() if ready.count else 0
         timer = self._timer
         if not due_ms or (timer is not None and timer.due_ms <= due_ms):
             return

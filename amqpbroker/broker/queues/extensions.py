@@ -8,16 +8,31 @@ import math
 from typing import Final
 
 from amqpbroker.broker.deduplication.options import CHECKS
-from amqpbroker.broker.policies.policy_keys import PolicyKey, is_number, is_one_of, operators
+from amqpbroker.broker.policies.policy_keys import PolicyKey, is_integer, is_number, is_one_of, operators
 from amqpbroker.broker.publishing.choices import MAX_NAME_BYTES, choice, header_name
 from amqpbroker.broker.queues.arguments import (
     NO_CONSUME,
     Argument,
     Setting,
+    boolean,
     number,
     smaller,
     timeout_action,
     timeout_renew,
+)
+from amqpbroker.broker.queues.group_options import CHECKS as GROUP_CHECKS
+from amqpbroker.broker.queues.group_options import (
+    HEADER,
+    MAX_PREFETCH,
+    ON_DEAD,
+    ON_DEAD_VALUES,
+    PREFETCH,
+    QPID_HEADER,
+    QPID_SHARED,
+    TYPE,
+    TYPES,
+    VERSION_HEADER,
+    VERSION_TTL,
 )
 from amqpbroker.broker.queues.last_value import CHECKS as LAST_VALUE_CHECKS
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
@@ -105,7 +120,52 @@ DELIVERY_TIME: Final[tuple[str | Argument, ...]] = (
     ),
 )
 
-_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME)
+#: Batches of messages.
+BATCHES: Final[tuple[str | Argument, ...]] = (
+    Argument("x-batch-ignore-rejects", boolean, Setting("ignores_rejects", bool)),
+)
+
+#: Messages that are processed in order.
+GROUPS: Final[tuple[str | Argument, ...]] = (
+    *[Argument(name, GROUP_CHECKS[name], fixed=True) for name in (HEADER, QPID_HEADER, QPID_SHARED)],
+    Argument(
+        TYPE,
+        GROUP_CHECKS[TYPE],
+        Setting("group_type", str),
+        PolicyKey(is_one_of(*TYPES), f"group type. Must be one of: {', '.join(TYPES)}", operators, extension=True),
+    ),
+    Argument(
+        PREFETCH,
+        GROUP_CHECKS[PREFETCH],
+        Setting("group_prefetch", int, smaller),
+        PolicyKey(
+            is_integer(1, MAX_PREFETCH),
+            f"group prefetch. Must be an integer from 1 to {MAX_PREFETCH}",
+            min,
+            extension=True,
+        ),
+    ),
+    Argument(
+        ON_DEAD,
+        GROUP_CHECKS[ON_DEAD],
+        Setting("group_on_dead", str),
+        PolicyKey(
+            is_one_of(*ON_DEAD_VALUES),
+            f"effect of a dead message on its group. Must be one of: {', '.join(ON_DEAD_VALUES)}",
+            operators,
+            extension=True,
+        ),
+    ),
+    Argument(VERSION_HEADER, GROUP_CHECKS[VERSION_HEADER], Setting("group_version_header", bytes), fixed=True),
+    Argument(
+        VERSION_TTL,
+        GROUP_CHECKS[VERSION_TTL],
+        Setting("group_version_ttl_ms", int, smaller, time=True),
+        PolicyKey(is_integer(1), "group version TTL. Must be a positive integer", min, extension=True),
+    ),
+)
+
+_OF_ALL = (*RETRY, *DELIVERY_LIMIT, *LOCK, *DEDUPLICATION, *EXPIRY, *LAST_VALUE, *DELIVERY_TIME, *BATCHES, *GROUPS)
 
 OF_CLASSIC: Final = _OF_ALL
 OF_QUORUM: Final = _OF_ALL

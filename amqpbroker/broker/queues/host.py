@@ -1,11 +1,11 @@
 """The part of a vhost that its queues need."""
 
 from abc import ABCMeta, abstractmethod
-from collections.abc import Mapping
 
 from amqpbroker.broker.counters.totals import BrokerTotals
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.queue import Queue
@@ -18,23 +18,26 @@ from amqpbroker.store.store import Store
 class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
-    store: for durable queues. spill: holds messages that are not stored while memory is low. dead_letters: sends
-    messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of the broker. events:
-    receive the events of consumers.
+    exchanges, queues: by name. store: for durable queues. spill: holds messages that are not stored while memory is
+    low. dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of
+    the broker. events: receive the events of consumers. fates: receives the fates of copies of messages.
     """
 
     def __init__(
         self,
         name: str,
-        exchanges: Mapping[str, Exchange],
+        exchanges: dict[str, Exchange],
         clock: Clock,
         store: Store,
         config: Config,
         totals: BrokerTotals,
         events: Events,
         spill: Spill = NO_SPILL,
+        fates: Fates = NO_FATES,
     ) -> None:
         self.name: str = name
+        self.exchanges: dict[str, Exchange] = exchanges
+        self.queues: dict[str, Queue] = {}
         self.clock: Clock = clock
         self.store: Store = store
         self.config: Config = config
@@ -42,8 +45,16 @@ class Host(metaclass=ABCMeta):
         self.events: Events = events
         self.spill: Spill = spill
         self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
-        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store)
+        self.fates: Fates = fates
+        self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, fates)
 
     @abstractmethod
     def remove_queue(self, queue: Queue, actor: str = "") -> None:
         """Delete a queue that has expired, or has lost its last consumer."""
+
+    @abstractmethod
+    def create_dead_letter_queue(self, queue: Queue) -> bool:
+        """Create the dead letter queue that `QueueSettings.auto_dead_letter_queue` names, if it does not exist.
+
+        Return False, and log why, if it does not exist then.
+        """

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from amqpbroker.broker.policies.auto_dead_letters import KEY as AUTO_DEAD_LETTER_QUEUE
+from amqpbroker.broker.policies.auto_dead_letters import POLICY_KEY as AUTO_DEAD_LETTER_KEY
 from amqpbroker.broker.policies.policy_keys import PolicyKeys
 from amqpbroker.broker.queues.arguments import (
     ARGUMENTS,
@@ -190,4 +192,4 @@ def policy_keys(compat: Compat) -> PolicyKeys:
     """Return the keys that policies can have, for the present kinds."""
     rows = {**known_arguments(NEWEST_COMPAT), **ARGUMENTS}
     keys = {row.key: row.policy for row in rows.values() if row.policy is not None}
-    return PolicyKeys(OTHER_KEYS | keys, KINDS.values(), compat)
+    return PolicyKeys(OTHER_KEYS | keys | {AUTO_DEAD_LETTER_QUEUE: AUTO_DEAD_LETTER_KEY}, KINDS.values(), compat)

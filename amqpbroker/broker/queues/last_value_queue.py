@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from amqpbroker.broker.exchanges.destination import Demand
+from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -36,9 +37,10 @@ class LastValueLedger(Ledger):
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
         disposal: Disposal,
+        fates: Fates,
         values: LastValues,
     ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal)
+        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
         self._values: LastValues = values
 
     def delayed(self, entry: Entry, due_ms: int) -> None:
@@ -123,7 +125,14 @@ class LastValueQueue(LocalQueue):
         vhost = self.vhost
         totals = vhost.totals.dead_letters
         return LastValueLedger(
-            self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, self.values
+            self.settings,
+            self.kind,
+            self.store,
+            vhost.dead_letters,
+            totals,
+            vhost.disposal,
+            vhost.fates,
+            self.values,
         )
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
@@ -156,6 +165,7 @@ class LastValueQueue(LocalQueue):
             store.end()
         if not replaced:
             return super().publish(message)
+        self.values.remove_moved(key)
         self.limit.trim()
         self.expiry.expire()
         return True
@@ -241,10 +251,13 @@ class LastValueQueue(LocalQueue):
             super().publish_moved(message)
         elif not self.values.newest(key) or self.values.was_moved(key):
             super().publish_moved(message)
-            self.values.mark_moved(message)
+            self.values.add_moved(message)
         else:
             self.ledger.never_entered(message)
-            self._leave([Entry(message, self, 0, 0)])
+            dropped = Entry(message, self, 0, 0)
+            if self.vhost.fates.active:
+                self.vhost.fates.entered(dropped, self.name)
+            self._leave([dropped])
 
     # --- replaced messages --------------------------------------------------------------------------------------------
 
@@ -261,7 +274,7 @@ class LastValueQueue(LocalQueue):
         if self.options.dead_letters:
             self.ledger.dead_letter(entries, REPLACED)
         else:
-            self.ledger.discard(entries)
+            self.ledger.discard(entries, REPLACED)
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -303,10 +316,9 @@ class LastValueQueue(LocalQueue):
     def recovered(self) -> None:
         # In the order of their arrival, not in that of the newer ones.
         stale, self._stale = sorted(self._stale), []
-        for sequence, level in stale:
-            entry = self.ready.remove(sequence, level)
-            if entry is not None:
-                self._discard_replaced([entry])
+        removed = [self.ready.remove(sequence, level) for sequence, level in stale]
+        # All together: the letter of one may lead to messages for this queue, with which others would expire.
+        self._discard_replaced([entry for entry in removed if entry is not None])
         super().recovered()
 
     def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:

@@ -6,7 +6,8 @@ from amqpbroker.broker.deduplication.message_key import message_key
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.message.message import Message
 
-_MOVED: Final = 1 << 8
+#: Size of the record of moved messages at which those that have left are first removed from it.
+_MOVED: Final = 64
 
 
 class LastValues:
@@ -20,8 +21,11 @@ class LastValues:
     def __init__(self, header: bytes) -> None:
         """header: name of the header with the key."""
         self._header: bytes = header
-        #: Key -> place of the ready message: its sequence number, whether it was moved from another queue, its level.
+        #: Key -> place of the ready message: its sequence number and its level.
         self._ready: dict[bytes, int] = {}
+        #: Key -> sequence number of the newest message that was moved from another queue, which may have left.
+        self._moved: dict[bytes, int] = {}
+        self._most_moved: int = _MOVED
         self._held = _Sequences()
         self._late = _Sequences()
 
@@ -36,15 +40,16 @@ class LastValues:
     def ready(self, key: bytes) -> tuple[int, int] | None:
         """Return the sequence number and the level of the ready message with that key, None if there is none."""
         place = self._ready.get(key)
-        return None if place is None else (place >> 9, place & 255)
+        return None if place is None else (place >> 8, place & 255)
 
     def was_moved(self, key: bytes) -> bool:
-        """Return whether the ready message with that key was moved here from another queue."""
-        return self._ready.get(key, 0) & _MOVED != 0
+        """Return whether the newest message with that key was moved here from another queue."""
+        newest = self.newest(key)
+        return newest != 0 and self._moved.get(key) == newest
 
     def newest(self, key: bytes) -> int:
         """Return the highest sequence number among the messages with that key, 0 if there is none."""
-        return max(self._ready.get(key, 0) >> 9, self._held.newest(key), self._late.newest(key))
+        return max(self._ready.get(key, 0) >> 8, self._held.newest(key), self._late.newest(key))
 
     def is_superseded(self, entry: Entry) -> bool:
         """Return whether a newer message with the entry's key is in the queue."""
@@ -55,18 +60,27 @@ class LastValues:
 
     def add_ready(self, key: bytes, sequence: int, level: int) -> None:
         """Record a ready message, instead of the earlier one with that key."""
-        self._ready[key] = sequence << 9 | level
+        self._ready[key] = sequence << 8 | level
 
-    def mark_moved(self, message: Message) -> None:
-        """Record that the ready message with the key of this one was moved here from another queue."""
+    def add_moved(self, message: Message) -> None:
+        """Record that the newest message with the key of this one was moved here from another queue."""
         key = self.key(message)
-        if key is not None and key in self._ready:
-            self._ready[key] |= _MOVED
+        newest = 0 if key is None else self.newest(key)
+        if key is None or not newest:
+            return
+        self._moved[key] = newest
+        if len(self._moved) > self._most_moved:
+            self._moved = {key: number for key, number in self._moved.items() if self.newest(key) == number}
+            self._most_moved = max(_MOVED, 2 * len(self._moved))
+
+    def remove_moved(self, key: bytes) -> None:
+        """Record that a published message has taken the sequence number of the newest one with that key."""
+        self._moved.pop(key, None)
 
     def remove_ready(self, entry: Entry) -> None:
         """Record that a message is not ready anymore."""
         key = self.key(entry.message)
-        if key is not None and self._ready.get(key, 0) >> 9 == entry.sequence:
+        if key is not None and self._ready.get(key, 0) >> 8 == entry.sequence:
             del self._ready[key]
 
     def clear_ready(self) -> None:

@@ -2,9 +2,10 @@
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from amqpbroker.broker.fates.fates import DELETED, NO_FATES, PURGED, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
@@ -14,6 +15,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.store.store import UNSTORED, Store
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.destination import Destination
     from amqpbroker.broker.queues.queue import Queue
 
 #: The reasons for which a message is dead-lettered, in RabbitMQ's words, as in x-death.
@@ -51,8 +53,10 @@ class Ledger:
         dead_letters: DeadLetters,
         letter_counts: dict[tuple[str, str, str], int],
         disposal: Disposal,
+        fates: Fates = NO_FATES,
     ) -> None:
         """letter_counts: see `BrokerTotals.dead_letters`."""
+        self.fates: Fates = fates
         self.store: Store = store
         self.stores: bool = store.keeps
         self.entered: int = 0
@@ -108,21 +112,32 @@ class Ledger:
                 self.store.enqueue(entry)
         elif self.in_memory and (message.persistent or self._stores_all):
             self.unsaved += 1
+        if self.fates.active:
+            self.fates.entered(entry, queue.name)
         return entry
 
-    def pass_on(self) -> None:
+    def pass_on(self, queue: "Queue", message: Message) -> None:
         """Count a message that is delivered to a no-ack consumer without an entry."""
         self.passed += 1
+        if self.fates.active:
+            passed = Entry(message, queue, 0, 0)
+            self.fates.entered(passed, queue.name)
+            self.fates.acknowledged(passed, queue.name)
 
     def replace(self, entry: Entry) -> Entry:
         """Replace an entry with a new one, which has the highest sequence number; the store records a single change."""
-        store = self.store
+        store, fates = self.store, self.fates
+        followed = fates.active
         store.begin()
         try:
+            if followed:
+                fates.begin_move(entry, entry.queue.name)
             self.leave(entry)
             again = self.enter(entry.queue, entry.message, entry.deadline_ms)
             again.restore(entry.acquired_count, entry.delivery_count)
             store.returned(again)
+            if followed:
+                fates.end_move("")
         finally:
             store.end()
         self.before += 1
@@ -140,6 +155,8 @@ class Ledger:
             self.store.enqueue(entry)
         elif self.in_memory and (entry.message.persistent or self._stores_all):
             self.unsaved += 1
+        if self.fates.active:
+            self.fates.entered(entry, entry.queue.name)
 
     def returned(self, entry: Entry) -> None:
         """Record in the store that a stored entry was delivered or returned: from then on it is redelivered."""
@@ -165,6 +182,21 @@ class Ledger:
 
     # --- removed entries ----------------------------------------------------------------------------------------------
 
+    def acknowledge(self, entry: Entry) -> None:
+        """Remove a message that is acknowledged, or delivered without acknowledgement, like `leave`.
+
+        While messages are followed, each is removed by this method; otherwise `leave` is the same.
+        """
+        if not self.fates.active or not self.fates.follows(entry.message):
+            self.leave(entry)
+            return
+        self.store.begin()
+        try:
+            self.fates.acknowledged(entry, entry.queue.name)
+            self.leave(entry)
+        finally:
+            self.store.end()
+
     def leave(self, entry: Entry) -> None:
         """Remove a message that is acknowledged, delivered without acknowledgement, or was dropped."""
         if entry.position:
@@ -187,7 +219,7 @@ class Ledger:
             return
         self.left += len(entries)
         settings = self._settings
-        dead_lettered = not self._closed and settings.dead_letter_exchange is not None
+        dead_lettered = not self._closed and settings.dead_letters
         count_letters(
             self._letter_counts,
             self._kind.name,
@@ -200,13 +232,15 @@ class Ledger:
             # Each message leaves when its letter is sent.
             self._dead_letters.send(entries[0].queue, entries, reason)
             return
-        for entry in entries:
-            self.leave(entry)
+        self._discard(entries, reason)
 
     def turn_away(self, queue: "Queue", message: Message) -> None:
         """Dead-letter a message that the queue refused, and that therefore never became an entry."""
         self.never_entered(message)
-        self.dead_letter([Entry(message, queue, 0, 0)], MAXLEN)
+        refused = Entry(message, queue, 0, 0)
+        if self.fates.active:
+            self.fates.entered(refused, queue.name)
+        self.dead_letter([refused], MAXLEN)
 
     def never_entered(self, message: Message) -> None:
         """Count a message that is about to leave, and never became an entry."""
@@ -214,11 +248,46 @@ class Ledger:
         if self.in_memory and (message.persistent or self._stores_all):
             self.unsaved += 1
 
-    def discard(self, entries: list[Entry]) -> None:
-        """Remove messages without dead-lettering them, because the queue is deleted, or they move to another queue."""
-        self.left += len(entries)
-        for entry in entries:
+    def move(self, entry: Entry, message: Message, destinations: Iterable["Destination"]) -> None:
+        """Move a message, as `message`, to destinations that do not refuse it. To the store, that is one operation."""
+        self.left += 1
+        store, fates = self.store, self.fates
+        followed = fates.active
+        store.begin()
+        try:
+            if followed:
+                fates.begin_move(entry, entry.queue.name)
             self.leave(entry)
+            for destination in destinations:
+                destination.publish_moved(message)
+            if followed:
+                fates.end_move(DELETED)
+        finally:
+            store.end()
+
+    def discard(self, entries: list[Entry], reason: str) -> None:
+        """Remove messages without dead-lettering them. reason: see `Fates.failed`."""
+        self.left += len(entries)
+        self._discard(entries, reason)
+
+    def _discard(self, entries: list[Entry], reason: str) -> None:
+        """Remove messages that nobody takes."""
+        for entry in entries:
+            if self.fates.active and self.fates.follows(entry.message):
+                self.store.begin()
+                try:
+                    self.fates.failed(entry, entry.queue.name, reason)
+                    self.leave(entry)
+                finally:
+                    self.store.end()
+            else:
+                self.leave(entry)
+
+    def fail(self, entries: Iterable[Entry]) -> None:
+        """Report messages that are about to be purged to `fates`."""
+        reason = DELETED if self._closed else PURGED
+        for entry in entries:
+            self.fates.failed(entry, entry.queue.name, reason)
 
     def purged(self, lines: list[deque[Entry]], count: int) -> None:
         """Count purged messages, and remove and free those in memory. lines: these messages."""

@@ -59,7 +59,7 @@ class LengthLimit:
         """
         if self.shut:
             settings, offering = self._settings, self._offering
-            count = offering.ready.count + offering.delayed_count
+            count = offering.ready.waiting + offering.delayed_count
             size = offering.ready.size + offering.delayed_size
             if (settings.max_length < 0 or count <= int(settings.max_length * REOPENED_AT)) and (
                 settings.max_length_bytes < 0 or size <= int(settings.max_length_bytes * REOPENED_AT)
@@ -92,13 +92,13 @@ class LengthLimit:
         self._expiry.expire()
 
     def _remove_first(self) -> Entry | None:
-        """Remove and return the message that would be delivered first; None if there is none, or it cannot be read now.
+        """Remove and return the first message; None if there is none, or it cannot be read now.
 
         Delayed returns are not dropped, as in RabbitMQ 4.3, unless the queue has delivery times, too.
         """
         offering = self._offering
-        if offering.ready.count:
-            return offering.pop() if offering.ready.load_head() else None
+        if offering.ready.waiting:
+            return offering.pop_oldest()
         if self._settings.delivery_time_header is None or offering.delayed is None:
             return None
         return offering.remove_delayed()
@@ -108,6 +108,6 @@ class LengthLimit:
         if delayed is not None:
             more_count += delayed.count
             more_size += delayed.size
-        return (0 <= settings.max_length < ready.count + more_count) or (
+        return (0 <= settings.max_length < ready.waiting + more_count) or (
             0 <= settings.max_length_bytes < ready.size + more_size
         )

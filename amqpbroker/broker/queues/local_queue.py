@@ -17,6 +17,8 @@ and the returns.
 
 from collections.abc import Iterable, Sequence
 
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.fates.fates import PURGED, Fates
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -29,6 +31,7 @@ from amqpbroker.broker.queues.length_limit import LengthLimit
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.paging import QueuePages
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_expiry import QueueExpiry
@@ -70,6 +73,7 @@ class LocalQueue(Queue):
         self.clock = vhost.clock
         compat, bounds = vhost.config.compat, vhost.config.bounds
         self.store: Store = vhost.store if durable else UNSTORED
+        self._fates: Fates = vhost.fates
         self._prepare()
         self.ledger: Ledger = self._new_ledger()
         self._sees_all: bool = self.ledger.sees_all
@@ -114,7 +118,7 @@ class LocalQueue(Queue):
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
         totals = vhost.totals.dead_letters
-        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal)
+        return Ledger(self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, vhost.fates)
 
     def _new_line(self, line: ReadyLine) -> ReadyLine:
         """Return the ready line, made of that of the queue's kind."""
@@ -129,7 +133,8 @@ class LocalQueue(Queue):
 
     @property
     def ready_count(self) -> int:
-        return self.ready.count
+        ready = self.ready
+        return ready.count + ready.blocked
 
     @property
     def unacked_count(self) -> int:
@@ -175,7 +180,7 @@ class LocalQueue(Queue):
 
     def counters(self) -> tuple[int, ...]:
         ledger, outstanding, no_ack = self.ledger, self.outstanding, self.offering.no_ack
-        ready, unacked = self.ready.count, outstanding.count
+        ready, unacked = self.ready.waiting, outstanding.count
         gone = ledger.left + no_ack + self.got_no_ack + self.delayed_count
         acked = ledger.came + ledger.recovered - ready - unacked - gone
         return (
@@ -215,7 +220,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    self.ledger.pass_on()
+                    self.ledger.pass_on(self, message)
                     consumer.hand(message, 0, 0)
                     return True
                 # Same as `Offering.deliver` for a message that is not written yet.
@@ -285,7 +290,7 @@ class LocalQueue(Queue):
                 self.redelivered += 1
             if no_ack:
                 self.got_no_ack += 1
-                self.ledger.leave(entry)
+                self.ledger.acknowledge(entry)
             else:
                 self.got += 1
                 if entry.position > 0 and not entry.acquired_count:
@@ -302,11 +307,16 @@ class LocalQueue(Queue):
 
     # --- settlement ---------------------------------------------------------------------------------------------------
 
+    def create_dead_letter_queue(self) -> bool:
+        return self.vhost.create_dead_letter_queue(self)
+
     def leave(self, entry: Entry) -> None:
         self.ledger.leave(entry)
 
     def ack(self, entry: Entry) -> None:
-        if entry.position or self._sees_all:  # saves a call for messages that are not stored
+        if self._fates.active:
+            self.ledger.acknowledge(entry)
+        elif entry.position or self._sees_all:  # saves a call for messages that are not stored
             self.ledger.leave(entry)
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
@@ -316,8 +326,11 @@ class LocalQueue(Queue):
                 self.consumers.settled(consumer)
 
     def ack_all(self, entries: list[Entry]) -> None:
+        followed = self._fates.active
         for entry in entries:
-            if entry.position or self._sees_all:
+            if followed:
+                self.ledger.acknowledge(entry)
+            elif entry.position or self._sees_all:
                 self.ledger.leave(entry)
         for consumer in self.outstanding.settle_all(entries):
             if self.ready.count:
@@ -343,42 +356,57 @@ class LocalQueue(Queue):
     def purge(self) -> int:
         return self.offering.clear()
 
+    def ready_entry(self, sequence: int) -> Entry | None:
+        found = self.ready.lookup(sequence)
+        return None if found is None else found[1]
+
     def remove_ready(self, sequence: int, checksum: int) -> bool:
         found = self.ready.lookup(sequence)
         if found is None or content_checksum(found[1].message) != checksum:
             return False
-        entry = self.ready.remove(sequence, found[0])
-        if entry is None:
+        waited = self.ready.count
+        self.ledger.discard([self._pop_ready(sequence, found[0])], PURGED)
+        self._left_ready(waited)
+        return True
+
+    def move_ready(self, entry: Entry, message: Message, destinations: Sequence[Destination]) -> bool:
+        level = self.ready.level_of(entry)
+        if not self.ready.contains(entry.sequence, level):
             return False
+        waited = self.ready.count
+        self.ledger.move(self._pop_ready(entry.sequence, level), message, destinations)
+        self._left_ready(waited)
+        return True
+
+    def _pop_ready(self, sequence: int, level: int) -> Entry:
+        """Remove and return a ready message at any position. Raises UnreadableError."""
+        if self.ready.count and self.ready.load_head() and self.ready.head().sequence == sequence:
+            return self.offering.pop()
+        entry = self.ready.remove(sequence, level)
+        if entry is None:
+            raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
         if entry.deadline_ms:
             self.expiry.removed()
-        self.ledger.discard([entry])
-        if self.ready.count:
-            self.expiry.arm()
-        else:
+        return entry
+
+    def _left_ready(self, waited: int) -> None:
+        """Act on ready messages that left without being delivered. waited: number that could be delivered before."""
+        if waited and not self.ready.count:
             self.offering.emptied()
-        return True
+        self.expiry.arm()
 
     def move(self, destination: Queue, count: int, size: int) -> int:
         moved = 0
-        store = self.vhost.store
         self.expiry.expire_all()
         with self.vhost.dead_letters:
             while moved < count and size > 0 and self.ready.count and self.ready.load_head():
                 message = self.ready.head().message
                 if destination.closed or destination.refuses(*destination.demand(message)):
                     break
-                store.begin()
-                try:
-                    self.ledger.discard([self.offering.pop()])
-                    destination.publish_moved(message)
-                finally:
-                    store.end()
+                self.ledger.move(self.offering.pop(), message, (destination,))
                 moved += 1
                 size -= message.size
-        if moved and not self.ready.count:
-            self.offering.emptied()
-        self.expiry.arm()
+        self._left_ready(moved)
         return moved
 
     def touch(self) -> None:
@@ -443,7 +471,7 @@ class LocalQueue(Queue):
 
         While messages are consumed, the messages that the consumers will take soon stay in memory.
         """
-        if not self.vhost.store.keeps or not self.ready.count:
+        if not self.vhost.store.keeps or not self.ready.waiting:
             return False
         return self.ready.page_out(self._pages(), keep=bool(self.consumers.all))
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
+from amqpbroker.broker.queues.group_queue import GroupQueue, group_parts
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.last_value_queue import LastValueQueue
@@ -20,4 +21,6 @@ def make_local_queue(
         queue = DeduplicatingQueue
     elif settings.last_value is not None:
         queue = LastValueQueue
+    elif settings.groups is not None:
+        queue, parts = GroupQueue, group_parts(parts)
     return queue(parts, kind, vhost, name, settings, *rest)

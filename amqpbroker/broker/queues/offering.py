@@ -1,5 +1,6 @@
 """The waiting messages of a queue, and the consumers that they are offered to."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -13,6 +14,9 @@ from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Clock
+from amqpbroker.store.record import DamagedError
+
+log = logging.getLogger(__name__)
 
 #: Number of messages, and of their bytes, that a quorum queue assigns to several consumers before it delivers them.
 ROUND: Final = 256
@@ -65,6 +69,13 @@ class Offering:
             self._expiry.removed()
         return entry
 
+    def pop_oldest(self) -> Entry | None:
+        """Remove and return the message that a length limit drops first.
+
+        Return None if there is none, or if it temporarily cannot be read.
+        """
+        return self.pop() if self.ready.count and self.ready.load_head() else None
+
     def take_head(self) -> Entry | None:
         """Remove and return the first ready message that has not expired; earlier messages are removed as expired.
 
@@ -104,11 +115,31 @@ class Offering:
 
     def clear(self) -> int:
         """Delete all messages. Return their number."""
-        count = self.ready.count
+        ledger = self._ledger
+        if not ledger.fates.active:
+            return self._clear()
+        ledger.store.begin()
+        try:
+            self._fail()
+            return self._clear()
+        finally:
+            ledger.store.end()
+
+    def _fail(self) -> None:
+        """Report that all messages are about to be deleted. Those on the disk are read for that, if they can be."""
+        try:
+            self._ledger.fail(self.ready)
+            if self.delayed is not None:
+                self._ledger.fail([entry for _, entry in self.delayed.with_due_times()])
+        except (OSError, DamagedError) as error:
+            log.error("followed messages of a deleted or purged queue cannot be read: %s", error)  # noqa: TRY400
+
+    def _clear(self) -> int:
+        count, offered = self.ready.waiting, self.ready.count
         lines = self.ready.clear()
         self.ready.start_after(self._ledger.newest)
         self._expiry.cleared()
-        if count:
+        if offered:
             self.emptied()
         delayed = self.delayed
         if delayed is not None:
@@ -197,7 +228,7 @@ class Offering:
         """Deliver one message, which is already removed from the ready ones."""
         if consumer.no_ack:
             self.no_ack += 1
-            self._ledger.leave(entry)
+            self._ledger.acknowledge(entry)
             consumer.hand(entry.message, entry.acquired_count, entry.delivery_count)
             return
         if entry.position > 0 and not entry.acquired_count:

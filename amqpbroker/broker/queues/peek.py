@@ -11,8 +11,10 @@ from amqpbroker.broker.queues.ready_line import place_at, rank_and_sequence
 READY: Final = "ready"
 UNACKED: Final = "unacked"
 DELAYED: Final = "delayed"
+#: Ready messages that are not delivered, because their message group has stopped.
+PARKED: Final = "parked"
 #: States of messages that can be read.
-STATES: Final = (READY, UNACKED, DELAYED)
+STATES: Final = (READY, UNACKED, DELAYED, PARKED)
 
 
 class Place(NamedTuple):
@@ -43,14 +45,15 @@ class Peek:
     """The messages of one state in one queue.
 
     Ready messages are in the order in which they leave, delayed ones in the order of their due times, unacknowledged
-    ones in the order of their positions.
+    and parked ones in the order of their positions.
     """
 
     def __init__(self, queue: Queue, state: str, held: Callable[[Queue], list[Entry]]) -> None:
         """state: one of STATES. held(queue): returns the messages of a queue that clients hold."""
         self._queue = queue
         self._held = held
-        self._read = {READY: self._ready, UNACKED: self._unacked, DELAYED: self._delayed}[state]
+        reads = {READY: self._ready, UNACKED: self._unacked, DELAYED: self._delayed, PARKED: self._parked}
+        self._read = reads[state]
 
     def following(self, place: Place, count: int) -> list[Peeked]:
         """Return up to `count` messages behind a place, in order.
@@ -71,3 +74,7 @@ class Peek:
     def _delayed(self, place: Place, count: int) -> list[Peeked]:
         found = self._queue.delayed_following(place.rank, place.sequence, count)
         return [Peeked(entry, Place(due_ms, entry.sequence), due_ms) for due_ms, entry in found]
+
+    def _parked(self, place: Place, count: int) -> list[Peeked]:
+        found = self._queue.parked_following(place.sequence, count)
+        return [Peeked(entry, Place(0, entry.sequence), 0) for entry in found]

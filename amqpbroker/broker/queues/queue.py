@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mypy_extensions import mypyc_attr
 
 from amqpbroker.broker.counters.stats import QUEUE_COUNTERS, MessageStats, Sample, message_stats
-from amqpbroker.broker.exchanges.destination import BindingDestination
+from amqpbroker.broker.exchanges.destination import BindingDestination, Destination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.queues.difference import Difference
@@ -213,16 +213,39 @@ class Queue(BindingDestination):
         """
         return []
 
+    def parked_following(self, sequence: int, count: int) -> "list[Entry]":
+        """Return up to `count` ready messages of parked message groups with higher sequence numbers, in their order.
+
+        Nothing is changed. Raises UnreadableError.
+        """
+        return []
+
+    def is_group_closed(self, message: "Message") -> bool:
+        """Return whether the queue would dead-letter the message, because its message group is closed."""
+        return False
+
     @property
     def newest(self) -> int:
         """The highest sequence number of a message so far."""
         return 0
+
+    def ready_entry(self, sequence: int) -> "Entry | None":
+        """Return the ready message with that sequence number, None if there is none. Raises UnreadableError."""
+        return None
 
     def remove_ready(self, sequence: int, checksum: int) -> bool:
         """Remove a ready message for good, without dead-lettering it; return whether it was there and was removed.
 
         checksum: of the message (`content_checksum`). A message with another content stays. Raises
         UnreadableError.
+        """
+        return False
+
+    def move_ready(self, entry: "Entry", message: "Message", destinations: Sequence[Destination]) -> bool:
+        """Move a message that `ready_following` returned to destinations that do not refuse it, as `message`.
+
+        To the store, leaving this queue and entering the others is one operation. Return whether the message was still
+        ready. Raises UnreadableError.
         """
         return False
 
@@ -261,9 +284,12 @@ class Queue(BindingDestination):
         """Requeue all unacknowledged messages of a channel that has ended."""
         self.requeue(entries)
 
-    def publish_moved(self, message: "Message") -> None:
-        """Add a message that is moved here from another queue, and that this queue does not refuse."""
-        self.publish(message)
+    def create_dead_letter_queue(self) -> bool:
+        """Create the queue that gets its dead letters if it has no dead letter exchange, unless that queue exists.
+
+        Return False if there is no such queue.
+        """
+        return False
 
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""

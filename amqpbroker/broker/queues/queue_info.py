@@ -22,7 +22,7 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
     next_ms = None if delayed is None else delayed.next_ms
     last_ms = None if delayed is None else delayed.last_ms
     waiting_size = ready.size + offering.delayed_size
-    count = ready.count + offering.delayed_count + unacked
+    count = ready.waiting + offering.delayed_count + unacked
     size = waiting_size + outstanding.size
     persistent = queue.ledger.persistent
     ready_paged_out = ready.paged_out
@@ -43,11 +43,11 @@ def queue_info(queue: "LocalQueue") -> QueueInfo:
         single_active_consumer_tag=None if active is None else active.tag,
         exclusive_consumer_tag=None if exclusive is None else exclusive.tag,
         messages=count,
-        messages_ready=ready.count,
+        messages_ready=ready.waiting,
         messages_unacknowledged=unacked,
         messages_persistent=persistent,
         messages_ram=count - paged_out,
-        messages_ready_ram=ready.count - ready_paged_out,
+        messages_ready_ram=ready.waiting - ready_paged_out,
         messages_unacknowledged_ram=unacked,
         messages_paged_out=paged_out,
         message_bytes=size,

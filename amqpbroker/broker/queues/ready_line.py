@@ -60,13 +60,21 @@ def placed(rank: int, entries: list[Entry]) -> list[Placed]:
 class ReadyLine(metaclass=ABCMeta):
     """The waiting messages of a queue, head first.
 
+    count: number of messages that can be delivered now. blocked: number of the others. size: bytes of all bodies.
+
     returns_in_place: `requeue` adds each message at its old place, not before all others.
     """
 
     def __init__(self) -> None:
         self.count: int = 0
+        self.blocked: int = 0
         self.size: int = 0
         self.returns_in_place: bool = True
+
+    @property
+    def waiting(self) -> int:
+        """The number of all messages."""
+        return self.count + self.blocked
 
     @abstractmethod
     def push(self, entry: Entry) -> None:
@@ -120,6 +128,10 @@ class ReadyLine(metaclass=ABCMeta):
     @abstractmethod
     def contains(self, sequence: int, level: int) -> bool:
         """Return whether there is an entry with that sequence. Reads no message."""
+
+    def may_expire(self, sequence: int, level: int) -> bool:
+        """Return whether there is an entry with that sequence whose time does not stand still. Reads no message."""
+        return self.contains(sequence, level)
 
     @abstractmethod
     def remove(self, sequence: int, level: int) -> Entry | None:

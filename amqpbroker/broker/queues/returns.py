@@ -1,5 +1,6 @@
 """Messages that are returned to a queue unacknowledged: their position, and their next delivery."""
 
+from amqpbroker.broker.fates.fates import DELETED
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.delayed_messages import DelayedMessages
@@ -74,7 +75,7 @@ class Returns:
     def _requeue(self, entries: list[Entry], failed: bool) -> None:
         consumers = self._outstanding.settle_returned(entries)
         if self._closed:
-            self._ledger.discard(entries)
+            self._ledger.discard(entries, DELETED)
             return
         retry = self.retry
         back = []

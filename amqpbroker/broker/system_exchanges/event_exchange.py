@@ -118,6 +118,10 @@ class EventExchange(Events):
     def queue_deleted(self, vhost: str, queue: QueueLike) -> None:
         self._emit("queue.deleted", None, facts.queue_deleted, vhost, queue)
 
+    def group_stopped(self, vhost: str, queue: QueueLike, key: str, is_parked: bool) -> None:
+        name = "queue.group.parked" if is_parked else "queue.group.closed"
+        self._emit(name, None, facts.group_stopped, vhost, queue, key)
+
     def binding_created(self, vhost: str, binding: BindingLike) -> None:
         self._emit("binding.created", None, facts.binding_facts, vhost, binding)
 

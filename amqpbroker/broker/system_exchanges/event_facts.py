@@ -196,6 +196,10 @@ def queue_deleted(vhost: str, queue: QueueLike) -> Facts:
     return {"name": queue.name, "vhost": vhost, "type": queue.kind.module}
 
 
+def group_stopped(vhost: str, queue: QueueLike, key: str) -> Facts:
+    return {**queue_deleted(vhost, queue), "group": key}
+
+
 def queue_created(vhost: str, queue: QueueLike, node: str) -> Facts:
     facts = {
         **queue_deleted(vhost, queue),

@@ -23,7 +23,7 @@ def got(message: Message, redelivered: bool, left: int, encoding: str, truncate:
         "exchange": shown_bytes(message.exchange.encode("utf-8", "surrogateescape")),
         "routing_key": shown_bytes(message.routing_key),
         "message_count": left,
-        "properties": _properties(message.properties),
+        "properties": shown_properties(message.properties),
         "payload": payload,
         "payload_encoding": payload_encoding,
     }
@@ -39,7 +39,7 @@ def shown_payload(body: bytes, encoding: str) -> tuple[str, str]:
     return base64.b64encode(body).decode(), "base64"
 
 
-def _properties(raw: bytes) -> dict[str, Any] | list[Any]:
+def shown_properties(raw: bytes) -> dict[str, Any] | list[Any]:
     """Return the properties that are set; an empty list if none is, as in RabbitMQ."""
     values = decode_properties(raw)
     if not values:

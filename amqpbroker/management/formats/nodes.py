@@ -105,7 +105,7 @@ BINARY_PARTS = (
 )
 
 
-def runtime(identity: Identity, has_testing_api: bool) -> dict[str, Any]:
+def runtime(identity: Identity, has_testing_api: bool, extensions: bool) -> dict[str, Any]:
     """Return the announced Erlang versions, and under this broker's name its own versions and its types of queues."""
     return {
         "erlang_version": identity.runtime_version,
@@ -113,6 +113,7 @@ def runtime(identity: Identity, has_testing_api: bool) -> dict[str, Any]:
         OWN_NAME: {
             **own_versions(),
             "testing": has_testing_api,
+            "extensions": extensions,
             "queue_types": [_queue_type(kind) for kind in KINDS.values() if kind.make is not None],
         },
     }

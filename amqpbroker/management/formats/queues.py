@@ -54,6 +54,9 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
         row["messages_deduplicated"] = queue.deduplicated
     if queue.settings.last_value is not None:
         row["messages_replaced"] = queue.replaced
+    if queue.settings.groups is not None:
+        row["groups"], row["messages_parked"] = info.groups, info.messages_parked
+        row["groups_parked"], row["groups_closed"] = info.groups_parked, info.groups_closed
     kind.columns(row, info, queue.settings, node)
     if effective.policy is not None:
         row["policy"] = effective.policy.name

@@ -79,7 +79,10 @@ def queue(call: Call) -> dict[str, Any]:
     if not call.stats:
         return formats.bare_row(call.vhost.name, found, node, call.queue_totals)
     details = sampled(call.broker.rates, [found], asked_ranges(call.query))
-    return formats.queue(call.vhost.name, found, node, details)
+    row = formats.queue(call.vhost.name, found, node, details)
+    if call.broker.config.compat.extensions and found.letters:
+        row["dead_letters"] = found.letters
+    return row
 
 
 def _existing(call: Call) -> Queue:

@@ -98,6 +98,10 @@ def _dead_lettered(name: str, text: str, reason: str) -> Family:
     return Family(name, COUNTER, text, of)
 
 
+def _redriving(snapshot: Snapshot) -> Sequence[Snapshot]:
+    return [snapshot] if snapshot.broker.totals.redrives else []
+
+
 # fmt: off
 CONSUMERS = Group("", (
     Family("global_consumers", GAUGE, "Current number of consumers",
@@ -150,4 +154,13 @@ RECEIVED = Group("", (
     _traffic("global_messages_confirmed_total", "Total number of messages confirmed to publishers", "confirm"),
     Family("global_publishers", GAUGE, "Current number of publishers", _publishers),
 ), CHANNELS | QUEUES, labels=_protocol, label_names=("protocol",))
+
+REDRIVES = Group("redrive_metrics", (
+    Family("redrives_running", GAUGE, "Current number of redrives",
+           lambda snapshot: sum([vhost.redrives.running for vhost in snapshot.broker.vhosts.values()])),
+    Family("redrive_messages_moved_total", COUNTER, "Total number of dead letters that redrives moved",
+           lambda snapshot: snapshot.broker.totals.redriven),
+    Family("redrive_messages_failed_total", COUNTER, "Total number of dead letters that redrives could not move",
+           lambda snapshot: snapshot.broker.totals.not_redriven),
+), rows=_redriving, optional=True)
 # fmt: on

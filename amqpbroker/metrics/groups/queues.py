@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from math import nan
 
 from amqpbroker.broker.counters.stats import QUEUE_COUNTERS
+from amqpbroker.broker.vhost import Vhost
 from amqpbroker.metrics.family import COUNTER, GAUGE, Family, Group, Labels
 from amqpbroker.metrics.snapshot import QueueRow, Snapshot
 
@@ -24,6 +25,26 @@ def _replacing(snapshot: Snapshot) -> Sequence[QueueRow]:
 
 def _delaying(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.delayed_count or row.queue.settings.delays]
+
+
+def _batching(snapshot: Snapshot) -> Sequence[Vhost]:
+    return [vhost for vhost in snapshot.broker.vhosts.values() if vhost.batches]
+
+
+def _open_batches(vhost: Vhost) -> int:
+    return 0 if vhost.batches is None else vhost.batches.open_count
+
+
+def _with_jobs(snapshot: Snapshot) -> Sequence[Vhost]:
+    return [vhost for vhost in snapshot.broker.vhosts.values() if vhost.jobs]
+
+
+def _open_jobs(vhost: Vhost) -> int:
+    return 0 if vhost.jobs is None else vhost.jobs.open_count
+
+
+def _grouping(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.queue.settings.groups is not None]
 
 
 def _labels(row: QueueRow) -> Labels:
@@ -153,6 +174,35 @@ REPLACED = Group(
             lambda row: row.queue.replaced,
             lambda snapshot: snapshot.broker.totals.replaced),),
     QUEUES, _replacing, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
+)
+
+BATCHES = Group(
+    "batch_metrics",
+    (Family("open_batches", GAUGE, "Number of batches of messages that have not ended in success", _open_batches),),
+    rows=_batching, labels=lambda vhost: (("vhost", vhost.name),), label_names=("vhost",), summed=True, filtered=True,
+    optional=True,
+)
+
+JOBS = Group(
+    "job_metrics",
+    (Family("open_jobs", GAUGE, "Number of jobs that have not ended", _open_jobs),),
+    rows=_with_jobs, labels=lambda vhost: (("vhost", vhost.name),), label_names=("vhost",), summed=True, filtered=True,
+    optional=True,
+)
+
+MESSAGE_GROUPS = Group(
+    "queue_group_metrics",
+    (
+        Family("queue_groups", GAUGE, "Number of message groups", lambda row: row.info.groups),
+        Family("queue_groups_parked", GAUGE, "Number of message groups that stopped at a message that failed",
+               lambda row: row.info.groups_parked),
+        Family("queue_groups_closed", GAUGE,
+               "Number of message groups that stopped because a message of theirs is in the dead letter queue",
+               lambda row: row.info.groups_closed),
+        Family("queue_messages_parked", GAUGE, "Number of waiting messages of parked groups",
+               lambda row: row.info.messages_parked),
+    ),
+    QUEUES, _grouping, _labels, ("vhost", "queue"), summed=True, filtered=True, optional=True,
 )
 
 EXCHANGE = _group(

@@ -5,16 +5,20 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from amqpbroker.testing import redriving
 from amqpbroker.testing.aio.clock import AsyncBrokerClock
 from amqpbroker.testing.aio.faults import AsyncFaults
 from amqpbroker.testing.aio.waiting import in_thread, wait_for
+from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.broker import Broker, adding_vhost, deleting_vhost, now
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.hints import Hinted, checked_arguments
-from amqpbroker.testing.inspector import LockedMessage, QueueState
+from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
 from amqpbroker.testing.instance import Instance
+from amqpbroker.testing.job_state import JobState
 from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
+from amqpbroker.testing.redriving import Redriven, options_of
 
 T = TypeVar("T")
 
@@ -196,10 +200,47 @@ class AsyncBroker(Hinted):
         return await self._query("delayed()", lambda instance: now(instance.inspector.delayed(queue, vhost)))
 
     @checked_arguments
+    async def groups(self, queue: str, *, vhost: str | None = None) -> list[GroupState]:
+        """Return the message groups of a queue, with their states. See `Broker.groups`."""
+        __tracebackhide__ = True
+        return await self._query("groups()", lambda instance: now(instance.inspector.groups(queue, vhost)))
+
+    @checked_arguments
     async def locked(self, queue: str, *, vhost: str | None = None) -> list[LockedMessage]:
         """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
         __tracebackhide__ = True
         return await self._query("locked()", lambda instance: now(instance.inspector.locked(queue, vhost)))
+
+    @checked_arguments
+    async def redrive(
+        self,
+        queue: str,
+        *,
+        destination: str | None = None,
+        reason: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        vhost: str | None = None,
+        timeout: float = 5,
+    ) -> Redriven:
+        """Move the messages of a dead letter queue back to the queues in which they died. See `Broker.redrive`."""
+        __tracebackhide__ = True
+        options = options_of(destination, reason, headers, limit)
+        return await self._query(
+            "redrive()", lambda instance: redriving.redrive(instance, queue, vhost, options, timeout), timeout
+        )
+
+    @checked_arguments
+    async def batch(self, batch_id: str, *, vhost: str | None = None) -> BatchState:
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return await self._query("batch()", lambda instance: now(instance.inspector.batch(batch_id, vhost)))
+
+    @checked_arguments
+    async def job(self, job_id: str, *, vhost: str | None = None) -> JobState:
+        """Return the state of a job. See `Broker.job`."""
+        __tracebackhide__ = True
+        return await self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
 
     @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:

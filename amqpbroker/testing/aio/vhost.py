@@ -1,15 +1,19 @@
 """A vhost of a broker for tests, with awaitable methods."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from amqpbroker.testing.hints import Hinted, checked_arguments
 
 if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker
     from amqpbroker.testing.aio.faults import AsyncFaults
-    from amqpbroker.testing.inspector import LockedMessage, QueueState
+    from amqpbroker.testing.batch_state import BatchState
+    from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
+    from amqpbroker.testing.job_state import JobState
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
+    from amqpbroker.testing.redriving import Redriven
 
 
 class AsyncVhost(Hinted):
@@ -74,10 +78,51 @@ class AsyncVhost(Hinted):
         return await self.broker.delayed(queue, vhost=self.name)
 
     @checked_arguments
+    async def groups(self, queue: str) -> "list[GroupState]":
+        """Return the message groups of a queue, with their states. See `Broker.groups`."""
+        __tracebackhide__ = True
+        return await self.broker.groups(queue, vhost=self.name)
+
+    @checked_arguments
     async def locked(self, queue: str) -> "list[LockedMessage]":
         """Return the messages of a queue that are delivered and not settled. See `Broker.locked`."""
         __tracebackhide__ = True
         return await self.broker.locked(queue, vhost=self.name)
+
+    @checked_arguments
+    async def redrive(
+        self,
+        queue: str,
+        *,
+        destination: str | None = None,
+        reason: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        limit: int | None = None,
+        timeout: float = 5,
+    ) -> "Redriven":
+        """Move the messages of a dead letter queue back to the queues in which they died. See `Broker.redrive`."""
+        __tracebackhide__ = True
+        return await self.broker.redrive(
+            queue,
+            destination=destination,
+            reason=reason,
+            headers=headers,
+            limit=limit,
+            vhost=self.name,
+            timeout=timeout,
+        )
+
+    @checked_arguments
+    async def batch(self, batch_id: str) -> "BatchState":
+        """Return the state of a batch of messages. See `Broker.batch`."""
+        __tracebackhide__ = True
+        return await self.broker.batch(batch_id, vhost=self.name)
+
+    @checked_arguments
+    async def job(self, job_id: str) -> "JobState":
+        """Return the state of a job. See `Broker.job`."""
+        __tracebackhide__ = True
+        return await self.broker.job(job_id, vhost=self.name)
 
     async def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

@@ -114,6 +114,37 @@ async def locked(instance: Instance, call: Call) -> list[dict[str, Any]]:
     ]
 
 
+async def groups(instance: Instance, call: Call) -> list[dict[str, Any]]:
+    """The message groups of a queue that have messages or are stopped: `key`, `state`, and `messages`, those that are
+    ready, in order."""
+    await instance.time_travel.quiesce()
+    found = instance.inspector.groups(_queue(call), call.vhost.name)
+    return [{"key": shown_name(each.key), "state": each.state, "messages": _shown(each.messages)} for each in found]
+
+
+async def batch(instance: Instance, call: Call) -> dict[str, Any]:
+    """A batch of messages: `vhost`, `id`, `state`, `size`, the numbers of members `ok`, `failed` and `open`, and
+    `failures` with `message_id`, `queue` and `reason`."""
+    await instance.time_travel.quiesce()
+    try:
+        state = instance.inspector.batch(call.path["id"], call.vhost.name)
+    except AssertionError as error:
+        raise missing(str(error)) from None
+    return {
+        "vhost": shown_name(state.vhost),
+        "id": shown_name(state.id),
+        "state": state.state,
+        "size": state.size,
+        "ok": state.ok,
+        "failed": state.failed,
+        "open": state.open,
+        "failures": [
+            {"message_id": shown_name(message_id), "queue": shown_name(queue), "reason": reason}
+            for message_id, queue, reason in state.failures
+        ],
+    }
+
+
 async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that clients published and that were routed to no queue, oldest first, the last 1,000. Parameter:
     `vhost`."""
@@ -214,6 +245,8 @@ ROUTES = (
     Route("/testing/queues/{vhost}/{name}/messages", get=messages),
     Route("/testing/queues/{vhost}/{name}/delayed", get=delayed),
     Route("/testing/queues/{vhost}/{name}/locked", get=locked),
+    Route("/testing/queues/{vhost}/{name}/groups", get=groups),
+    Route("/testing/batches/{vhost}/{id}", get=batch),
     Route("/testing/unroutable", get=unroutable),
     Route("/testing/channel-errors", get=channel_errors),
 )

@@ -75,6 +75,38 @@ class Broker {
     return (await this.api("GET", path)).map(lockedMessage);
   }
 
+  /** Return the message groups of a queue, each with its `key`, its `state` and its ready `messages`, in order. */
+  async groups(queue, { vhost = "/" } = {}) {
+    const path = `/testing/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(queue)}/groups`;
+    return (await this.api("GET", path)).map((group) => ({ ...group, messages: group.messages.map(message) }));
+  }
+
+  /** Return the state of a batch: its `size`, the numbers of its members, and those that failed. */
+  async batch(id, { vhost = "/" } = {}) {
+    const path = `/testing/batches/${encodeURIComponent(vhost)}/${encodeURIComponent(id)}`;
+    const { failures, ...state } = await this.api("GET", path);
+    return { ...state, failures: failures.map(({ message_id: messageId, ...rest }) => ({ messageId, ...rest })) };
+  }
+
+  /**
+   * Move the messages of a dead letter queue back to the queues in which they died, and return the numbers of messages
+   * `moved`, `failed` and `skipped`. Only messages with that `reason` and these `headers` are moved, if they are given.
+   */
+  async redrive(queue, { vhost = "/", destination, reason, headers, limit } = {}) {
+    const path = `/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(queue)}/redrive`;
+    const filter = { reason, header: headers };
+    const { task_handle: handle } = await this.api("POST", path, { destination, limit, filter });
+    for (;;) {
+      const task = (await this.api("GET", path)).find((each) => each.task_handle === handle);
+      if (task.state === "COMPLETED") {
+        const { moved, failed, skipped, last_failure: lastFailure = "" } = task;
+        return { moved, failed, skipped, lastFailure };
+      }
+      if (task.state !== "RUNNING") throw new Error(`the redrive of queue ${queue} is ${task.state}: ${task.reason}`);
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   async queues({ vhost } = {}) {
     const found = await this.api("GET", vhost === undefined ? "/queues" : `/queues/${encodeURIComponent(vhost)}`);

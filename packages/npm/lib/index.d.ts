@@ -65,6 +65,51 @@ export interface LockedMessage {
   msLeft: number | null;
 }
 
+/** A message group of a queue that has messages or is stopped. */
+export interface GroupState {
+  key: string;
+  state: "free" | "busy" | "waiting" | "parked" | "closed";
+  /** The ready messages of the group, in order. */
+  messages: Message[];
+}
+
+/** A batch of messages with the header `x-batch-id`. */
+export interface BatchState {
+  vhost: string;
+  id: string;
+  /** `complete` when all members were settled, and some have failed; `success` when none has. */
+  state: "open" | "complete" | "success";
+  /** Number of members; `null` while no member has named it. */
+  size: number | null;
+  ok: number;
+  failed: number;
+  /** Number of members that were never settled. */
+  open: number;
+  /** Failed members, at most 100. */
+  failures: { messageId: string; queue: string; reason: string }[];
+}
+
+export interface Redrive {
+  /** Name of the queue that all messages go to. Default: the queue in which each died. */
+  destination?: string;
+  /** Only messages that last died for this reason. */
+  reason?: "rejected" | "expired" | "maxlen" | "delivery_limit";
+  /** Only messages with these headers. */
+  headers?: Record<string, string | number | boolean | null>;
+  /** Number of messages to move. Default: all. */
+  limit?: number;
+}
+
+export interface Redriven {
+  moved: number;
+  /** Number of messages that could not be moved. */
+  failed: number;
+  /** Number of messages that `reason` and `headers` excluded. */
+  skipped: number;
+  /** Why the last message that failed stayed; empty if none failed. */
+  lastFailure: string;
+}
+
 export interface ChannelError {
   vhost: string;
   code: number;
@@ -174,6 +219,9 @@ export class Vhost implements AsyncDisposable {
   messages(queue: string): Promise<Message[]>;
   delayed(queue: string): Promise<Message[]>;
   locked(queue: string): Promise<LockedMessage[]>;
+  groups(queue: string): Promise<GroupState[]>;
+  batch(id: string): Promise<BatchState>;
+  redrive(queue: string, options?: Redrive): Promise<Redriven>;
   queues(): Promise<QueueState[]>;
   unroutable(): Promise<Message[]>;
   channelErrors(): Promise<ChannelError[]>;
@@ -203,6 +251,9 @@ export class Broker implements AsyncDisposable {
   messages(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   delayed(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   locked(queue: string, where?: { vhost?: string }): Promise<LockedMessage[]>;
+  groups(queue: string, where?: { vhost?: string }): Promise<GroupState[]>;
+  batch(id: string, where?: { vhost?: string }): Promise<BatchState>;
+  redrive(queue: string, options?: Redrive & { vhost?: string }): Promise<Redriven>;
   queues(where?: { vhost?: string }): Promise<QueueState[]>;
   unroutable(where?: { vhost?: string }): Promise<Message[]>;
   channelErrors(where?: { vhost?: string }): Promise<ChannelError[]>;

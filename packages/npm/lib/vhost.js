@@ -36,6 +36,21 @@ class Vhost {
     return this.broker.locked(queue, { vhost: this.name });
   }
 
+  /** Return the message groups of a queue, each with its `key`, its `state` and its ready `messages`, in order. */
+  groups(queue) {
+    return this.broker.groups(queue, { vhost: this.name });
+  }
+
+  /** Return the state of a batch: its `size`, the numbers of its members, and those that failed. */
+  batch(id) {
+    return this.broker.batch(id, { vhost: this.name });
+  }
+
+  /** Move the messages of a dead letter queue back to the queues in which they died. */
+  redrive(queue, options) {
+    return this.broker.redrive(queue, { ...options, vhost: this.name });
+  }
+
   /** Return the queues, each with `ready`, `unacked` and `consumers`. */
   queues() {
     return this.broker.queues({ vhost: this.name });

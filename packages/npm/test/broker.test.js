@@ -69,6 +69,22 @@ test("delayed messages have the time at which they are ready", async () => {
   await vhost.delete();
 });
 
+test("dead letters are moved back to their queue", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "graves");
+  const dead = { "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "graves", "x-max-length": 1 };
+  await declare(vhost, "jobs", dead);
+  for (const tenant of ["a", "b", "c"]) await publish(vhost, "jobs", tenant, { headers: { tenant } });
+  await vhost.waitUntil({ queue: "graves", ready: 2 });
+  const counts = { moved: 1, failed: 0, skipped: 1, lastFailure: "" };
+  assert.deepEqual(await vhost.redrive("graves", { reason: "maxlen", headers: { tenant: "a" } }), counts);
+  const [job] = await vhost.messages("jobs");
+  assert.equal(job.body.toString(), "a");
+  assert.deepEqual(job.headers, { tenant: "a" });
+  await assert.rejects(vhost.redrive("absent"), { status: 404 });
+  await vhost.delete();
+});
+
 test("locked messages are those that are delivered and not settled", async () => {
   const vhost = await broker.vhost();
   await declare(vhost, "jobs", { "x-consumer-timeout": 3_600_000, "x-consumer-timeout-action": "return" });
@@ -169,5 +185,49 @@ test("a restart retains what is durable", async () => {
   await broker.restart();
   assert.equal(broker.port, port);
   assert.deepEqual((await vhost.messages("q")).map(({ body }) => body.toString()), ["kept"]);
+  await vhost.delete();
+});
+
+test("message groups have their states and their ready messages", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "orders", { "x-group-header": "customer", "x-group-on-dead": "park" });
+  for (const [customer, order] of [["A", "A1"], ["A", "A2"], ["B", "B1"]]) {
+    await publish(vhost, "orders", order, { headers: { customer } });
+  }
+  const path = `/queues/${vhost.name}/orders/get`;
+  await broker.api("POST", path, { count: 1, ackmode: "reject_requeue_false", encoding: "auto" });
+  const groups = (await vhost.groups("orders")).map(({ messages, ...rest }) => ({
+    ...rest,
+    bodies: messages.map(({ body }) => body.toString()),
+  }));
+  assert.deepEqual(groups, [
+    { key: "A", state: "parked", bodies: ["A1", "A2"] },
+    { key: "B", state: "free", bodies: ["B1"] },
+  ]);
+  await declare(vhost, "plain");
+  assert.deepEqual(await vhost.groups("plain"), []);
+  await assert.rejects(vhost.groups("absent"), { status: 404 });
+  await vhost.delete();
+});
+
+test("a batch counts its members and names those that failed", async () => {
+  const vhost = await broker.vhost();
+  await declare(vhost, "parts");
+  const path = `/queues/${vhost.name}/parts/get`;
+  for (const part of ["1", "2"]) {
+    await publish(vhost, "parts", part, { message_id: part, headers: { "x-batch-id": "a / b", "x-batch-size": 3 } });
+  }
+  await broker.api("POST", path, { count: 1, ackmode: "reject_requeue_false", encoding: "auto" });
+  assert.deepEqual(await vhost.batch("a / b"), {
+    vhost: vhost.name,
+    id: "a / b",
+    state: "open",
+    size: 3,
+    ok: 0,
+    failed: 1,
+    open: 1,
+    failures: [{ messageId: "1", queue: "parts", reason: "rejected" }],
+  });
+  await assert.rejects(vhost.batch("a"), { status: 404, reason: /^there is no batch 'a' in vhost '.*'/ });
   await vhost.delete();
 });

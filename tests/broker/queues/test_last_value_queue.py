@@ -407,6 +407,38 @@ def test_moved_message_is_older_than_a_published_one_and_newer_than_one_moved_be
     assert texts(queue) == ["a9", "b3", "-1", "-2"]
 
 
+@KINDS
+def test_moved_message_that_is_delivered_is_older_than_one_moved_after_it(vhost: Vhost, kind: dict[str, Any]) -> None:
+    source, queue = declare_plain(vhost, "source"), declare(vhost, **kind)
+    worker = Subscriber(queue).subscribe()
+    for text in ("a1", "a2"):
+        source.publish(message(text))
+    assert source.move(queue, 9, 999) == 2
+    assert [body for body, _ in worker.got] == [b"a1", b"a2"]
+
+
+def test_published_message_that_takes_the_place_of_a_moved_one_is_newer_than_one_moved_after_it(vhost: Vhost) -> None:
+    source, queue = declare_plain(vhost, "source"), declare(vhost)
+    source.publish(message("a1"))
+    source.move(queue, 9, 999)
+    send(queue, "a9")
+    source.publish(message("a2"))
+    source.move(queue, 9, 999)
+    assert texts(queue) == ["a9"]
+
+
+def test_moved_messages_that_have_left_are_forgotten(vhost: Vhost) -> None:
+    source, queue = declare_plain(vhost, "source"), declare(vhost)
+    for number in range(300):
+        source.publish(message("a1"))
+        source.publish(message(f"{chr(number + 300)}1"))
+        source.move(queue, 9, 999)
+        get(queue, no_ack=True)
+        get(queue, no_ack=True)
+    assert len(queue.values) == 0
+    assert len(queue.values._moved) <= 65
+
+
 # --- arguments --------------------------------------------------------------------------------------------------------
 
 
@@ -458,8 +490,8 @@ def test_policy_that_changes_limits_keeps_the_keys(vhost: Vhost) -> None:
 # --- stored messages --------------------------------------------------------------------------------------------------
 
 
-def queue_of(node: Node) -> LastValueQueue:
-    queue = node.broker.vhosts["/"].queues["q"]
+def queue_of(node: Node, name: str = "q") -> LastValueQueue:
+    queue = node.broker.vhosts["/"].queues[name]
     assert isinstance(queue, LastValueQueue)
     return queue
 
@@ -518,6 +550,29 @@ def test_superseded_messages_are_dead_lettered_in_their_order_after_a_crash(kind
     again = node.crash()
     assert sorted(texts(queue_of(again))) == ["a2", "b2"]
     assert bodies(again, "dead") == ["a1", "b1"]
+
+
+@STORED_KINDS
+def test_superseded_message_that_expires_with_the_letter_of_another_is_dropped_after_a_crash(
+    kind: dict[str, Any],
+) -> None:
+    """The letter of a1 replaces a0 in the other queue, whose letter comes back, and with it b1 would expire."""
+    letters = {"dead_letter_exchange": "", "last_value_dead_letter": True}
+    node = Node(
+        q=arguments(message_ttl_mode="any", dead_letter_routing_key="other", **kind, **letters),
+        other=arguments(dead_letter_routing_key="q", **letters),
+    )
+    send(queue_of(node, "other"), "a0")
+    queue = queue_of(node)
+    send(queue, "a1")
+    send(queue, "b1", expiration_ms=5)
+    get(queue)
+    get(queue)
+    send(queue, "b2", "a2")
+    sync(node)
+    node.clock.advance(10)
+    again = node.crash()
+    assert sorted(texts(queue_of(again))) == ["a0", "b2"]
 
 
 @pytest.mark.parametrize("position", ["old", "tail"])

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.pages import UnreadableError
-from amqpbroker.broker.queues.peek import DELAYED, READY, START, STATES, UNACKED, Peek, Place
+from amqpbroker.broker.queues.peek import DELAYED, PARKED, READY, START, STATES, UNACKED, Peek, Place
 from amqpbroker.clock import ManualClock
 from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
@@ -41,6 +42,8 @@ LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "expiry anywhere": ("4.0", {"message_ttl_mode": "any", "dead_letter_exchange": "amq.fanout"}),
     "expiry anywhere quorum": ("4.3", {"queue_type": "quorum", "message_ttl_mode": "any"}),
     "single active": ("4.0", {"single_active_consumer": True}),
+    "groups": ("4.0", {"group_header": "key", "group_on_dead": "park"}),
+    "groups with retries": ("4.3", {"queue_type": "quorum", "group_header": "key", "group_on_dead": "park", **RETRY}),
     "without duplicates": ("4.0", {"message_deduplication": True}),
 }
 
@@ -185,6 +188,9 @@ def test_peek_shows_every_message_once_and_changes_nothing(
     delayed = sorted((due_ms, entry.sequence) for due_ms, entry in life.queue.delayed_entries())
     assert [(each.due_ms, each.entry.sequence) for each in seen[DELAYED]] == delayed
 
+    parked = life.queue.line.groups.parked if isinstance(life.queue, GroupQueue) else ()
+    assert [each.entry.sequence for each in seen[PARKED]] == sorted(parked)
+
     by_sequence = {entry.sequence: entry for entry in life.queue.ready_entries()}
     for peeked in seen[READY]:
         entry = by_sequence[peeked.entry.sequence]
@@ -271,7 +277,7 @@ def test_dropped_messages_leave_and_others_stay(line: str, operations: list[tupl
     assert queue.counters()[-2] == len(left)
     assert queue.expiry.count == sum(entry.deadline_ms > 0 for entry in queue.ready_entries())
     life.consumer.relimit(1_000)
-    assert not queue.ready_count
+    assert not queue.ready.count
     assert queue.counters()[7] == acknowledged, "a discarded message does not count as acknowledged"
 
 

@@ -1,6 +1,7 @@
 """The commands against a real broker. Texts, columns and exit statuses are those of RabbitMQ 4.0.5."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -249,6 +250,54 @@ def test_ctl_shows_a_message_of_a_queue_without_consuming_it(ctl, channel):
     channel.queue_delete("peeked")
 
 
+def test_dead_letter_queue_is_redriven(ctl, channel):
+    channel.queue_declare("dlq", durable=True)
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq", "x-max-length": 2}
+    channel.queue_declare("work", durable=True, arguments=dead)
+    for number in range(5):
+        channel.basic_publish("", "work", b"%d" % number)
+    wait_for(lambda: "dlq\t3" in lines(ctl("list_queues")))
+    assert ctl("-q", "redrive_queue", "dlq", "--reason", "expired", "--progress") == (
+        "COMPLETED: 0 moved, 0 left, 0 failed, 3 skipped\n"
+    )
+    started = ctl("-q", "redrive_queue", "dlq", "--rate", "1", "--from", "work", "--limit", "2", "--keep-history")
+    assert re.fullmatch(r"Redrive \w+ was started\n", started)
+    assert "is running already" in ctl("redrive_queue", "dlq", status=69)
+    running, _ = json.loads(ctl("list_redrives", "dlq", "--formatter", "json"))
+    assert (running["state"], running["task_handle"]) == ("RUNNING", started.split()[1])
+    ctl("cancel_redrive", "dlq")
+    assert "no redrive of queue 'dlq' is running" in ctl("cancel_redrive", "dlq", status=65)
+    assert "CANCELLED" in lines(ctl("-q", "list_redrives", "dlq"))[1]
+    assert "nope" in ctl("redrive_queue", "dlq", "--destination", "nope", status=65)
+    assert "--rate '0' is not a whole number from 1" in ctl("redrive_queue", "dlq", "--rate", "0", status=64)
+    ctl("delete_queue", "dlq")
+    ctl("delete_queue", "work")
+
+
+def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
+    channel.queue_declare("g", arguments={"x-group-header": "", "x-group-on-dead": "park"})
+    channel.queue_bind("g", "amq.topic", "#")
+    for body in (b"1", b"2", b"3"):
+        channel.basic_publish("amq.topic", "a/b", body)
+    wait_for(lambda: "g\t3" in lines(ctl("list_queues")))
+    for left in (3, 2):
+        channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+        wait_for(lambda: "g\t1" in lines(ctl("list_queues", "name", "groups_parked")))
+        found = ctl("list_groups", "g", "--state", "parked")
+        assert lines(found)[1:] == [
+            "key\tstate\tmessages\tmessages_unacknowledged\tmessages_delayed",
+            f"a/b\tparked\t{left}\t0\t0",
+        ]
+        command = "redrive_group" if left == 2 else "discard_group_head"
+        assert lines(ctl(command, "g", "a/b"))[-1] == "2 messages of the group are delivered again"
+    assert lines(ctl("list_groups", "g", "--state", "parked"))[1:] == []
+    assert "no stopped group" in ctl("redrive_group", "g", "a/b", status=65)
+    channel.queue_declare("plain")
+    assert "declare it with x-group-header" in ctl("list_groups", "plain", status=69)
+    channel.queue_delete("plain")
+    channel.queue_delete("g")
+
+
 def test_ctl_lists_connections_channels_and_consumers(ctl, channel):
     channel.queue_declare("c", exclusive=True)
     channel.basic_qos(prefetch_count=7)
@@ -282,6 +331,23 @@ def test_error_text_of_a_policy_is_shown_as_it_is(ctl):
     definition = '{"delayed-retry-type": "al", "delayed-retry-min": 5}'
     text = ctl("set_policy", "p", "^q$", definition, status=69)
     assert '<<"al">> is not a valid delayed retry type' in text
+
+
+def test_ctl_lists_jobs(ctl, channel):
+    channel.queue_declare("work", exclusive=True)
+    channel.basic_publish("", "work", b"", pika.BasicProperties(message_id="job", headers={"x-job": True}))
+    wait_for(lambda: "job\tqueued\twork" in lines(ctl("-s", "list_jobs")))
+    assert lines(ctl("-s", "list_jobs", "id", "user", "routing_key")) == ["job\tguest\twork"]
+
+
+def test_ctl_lists_batches(ctl, channel):
+    channel.queue_declare("parts", exclusive=True)
+    for part in "1", "2":
+        headers = {"x-batch-id": "image", "x-batch-size": 3}
+        channel.basic_publish("", "parts", b"", pika.BasicProperties(message_id=part, headers=headers))
+    channel.basic_get("parts", auto_ack=True)
+    wait_for(lambda: "image\topen\t3\t1\t0\t1" in lines(ctl("-s", "list_batches")))
+    assert lines(ctl("-s", "list_batches", "id", "members")) == ["image\t2"]
 
 
 def test_ctl_lists_the_timeouts_of_consumers(ctl, channel):

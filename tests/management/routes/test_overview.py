@@ -33,6 +33,7 @@ async def test_overview_shows_versions_listeners_and_exchange_types(api):
         "python": python(),
         "runs": how_it_runs(),
         "testing": False,
+        "extensions": True,
         "queue_types": [
             {"name": "classic", "durable_only": False, "apply_to": "classic_queues"},
             {"name": "quorum", "durable_only": True, "apply_to": "quorum_queues"},

@@ -9,6 +9,7 @@ from tests.simulation.checks import (
     batches,
     caches,
     deadlines,
+    groups,
     held_memory,
     journal_files,
     left_over,
@@ -41,6 +42,7 @@ RUNNING = (
     caches.check,
     limit_counts.check,
     lines.check,
+    groups.check,
     loop_timer.check,
 )
 

@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_line import GroupLine
+from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Timer
 from tests.simulation.parts import delayed_exchanges, queues
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 def check(process: "BrokerProcess") -> Iterator[str]:
     """Yield each deadline without a timer."""
     for queue in queues(process):
-        head = queue.ready.peek()
+        head = _head(queue.ready)
         if head is not None and head.deadline_ms and not _fires(queue.expiry._timer, head.deadline_ms):
             yield f"the head of {queue.name} expires at {head.deadline_ms}, and no timer waits for it"
         delayed = queue.offering.delayed
@@ -24,6 +27,18 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     for exchange, held in delayed_exchanges(process):
         if held.count > len(held._unread) and not _is_set(held._timer):
             yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
+
+
+def _head(line: ReadyLine) -> Entry | None:
+    """Return the message that is delivered next, if it is in memory."""
+    if not isinstance(line, GroupLine):
+        return line.peek()
+    groups = [group for group in (*line.groups.all(), *line.groups._lone.values()) if group.item]
+    if not groups:
+        return None
+    first = min(groups, key=lambda group: group.item).first
+    head = line._beside.get(first, line._line.peek())
+    return head if head is not None and head.sequence == first else None
 
 
 def _fires(timer: Timer | None, by_ms: int) -> bool:

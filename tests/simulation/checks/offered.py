@@ -15,6 +15,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
     for queue in queues(process):
         if not queue.ready.count or is_reading_again(queue) or queue.ready.peek() is None:
             continue  # what cannot be read now is tried again
+        if queue.expiry.is_behind and queue.expiry._timer is not None:
+            continue  # consumers wait until more expired messages are removed, in the next iteration
         consumers = queue.consumers
         able = [consumers.active] if consumers.single_active else consumers.all
         if consumers.single_active and consumers._successor() is not consumers.active:

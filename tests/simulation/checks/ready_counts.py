@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.fifo_line import FifoLine
+from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine
 from tests.simulation.parts import fifo_lines, line_of_kind, queues
 
@@ -20,6 +21,9 @@ def check(process: "BrokerProcess") -> Iterator[str]:
         if isinstance(inner, QuorumLine):
             count = len(list(inner.returned))
             size = sum(entry.message.size for entry in inner.returned)
+        if isinstance(line, GroupLine):
+            count = len(line._beside)
+            size = sum(entry.message.size for entry in line._beside.values())
         for part in fifo_lines(line):
             held, held_size, paged = _held(part)
             if held != part.count:
@@ -29,8 +33,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             count += held
             size += part.size
             is_paged = is_paged or paged
-        if count != line.count:
-            yield f"{queue.name} counts {line.count} ready messages and has {count}"
+        if count != line.count + line.blocked:
+            yield f"{queue.name} counts {line.count + line.blocked} ready messages and has {count}"
         if size != line.size:
             yield f"{queue.name} counts {line.size} ready bytes and has {size}"
         if not is_paged and queue.expiry.count != sum(entry.deadline_ms > 0 for entry in line):

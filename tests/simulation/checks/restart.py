@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from amqpbroker.broker.durable import is_durable
 from amqpbroker.broker.exchanges.exchange import Binding
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.last_value_queue import LastValueQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.definitions.export import exported
@@ -119,7 +120,13 @@ def shown(key: tuple[Any, ...]) -> str:
 
 def dump(process: BrokerProcess, live: bool) -> Dump:
     """Return everything that survives a broker. live: omit transient objects, and count held messages as requeued."""
-    return {**_definitions(process), **_messages(process, live), **_held(process)}
+    return {
+        **_definitions(process),
+        **_messages(process, live),
+        **_held(process),
+        **_groups(process),
+        **_batches(process),
+    }
 
 
 def _definitions(process: BrokerProcess) -> Dump:
@@ -204,6 +211,39 @@ def _message(queue: LocalQueue, entry: Entry, redelivered: bool, due_ms: int) ->
         "delivery count": entry.delivery_count if queue.counts_returns or queue.settings.retry is not None else 0,
         "due time": due_ms,
     }
+
+
+def _groups(process: BrokerProcess) -> Dump:
+    """Return the states of the stopped message groups, and the versions of keys."""
+    found: Dump = {}
+    for queue in queues(process):
+        if not isinstance(queue, GroupQueue) or not queue.durable or queue.owner is not None:
+            continue
+        key = queue.vhost.name, queue.name
+        for group in queue.line.groups.stopped():
+            found["group", *key, group.key] = {"state": group.state}
+        versions = queue.line.versions
+        for name, (version, note) in versions._acked.items() if versions is not None else ():
+            found["version", *key, name] = {"version": version, "expiry": note.expires_ms}
+    return found
+
+
+def _batches(process: BrokerProcess) -> Dump:
+    """Return the batches, and the states of their members."""
+    found: Dump = {}
+    for vhost in process.broker.vhosts.values():
+        for batch in vhost.batches.all() if vhost.batches is not None else ():
+            key = vhost.name, batch.id
+            found["batch", *key] = {
+                "target": (batch.exchange, batch.routing_key),
+                "size": batch.size,
+                "set of sent events": sorted(batch.sent),
+                "expiry": batch.expires_ms,
+                "number of members that succeeded": batch.ok,
+            }
+            for name, each in batch.members.items():
+                found["member", *key, name] = {"outcome": each.outcome, "number of open copies": each.stored_copies}
+    return found
 
 
 def _held(process: BrokerProcess) -> Dump:

@@ -167,8 +167,8 @@ QUEUES = (
     Planted(
         "a queue one message too short",
         "length_limit.py",
-        "(0 <= settings.max_length < ready.count + more_count)",
-        "(0 <= settings.max_length <= ready.count + more_count)",
+        "(0 <= settings.max_length < ready.waiting + more_count)",
+        "(0 <= settings.max_length <= ready.waiting + more_count)",
     ),
     Planted(
         "a full queue that stays shut", "length_limit.py", "                self.shut = False", "                pass"
@@ -250,14 +250,14 @@ QUEUES = (
     Planted(
         "a message got without acknowledgement that comes back",
         "local_queue.py",
-        "self.got_no_ack += 1\n                self.ledger.leave(entry)",
+        "self.got_no_ack += 1\n                self.ledger.acknowledge(entry)",
         "self.got_no_ack += 1",
     ),
     # --- dead letters -------------------------------------------------------------------------------------------------
     Planted(
         "a dead letter that leaves before it enters",
         "deadletter.py",
-        "stored = entry.position != NOT_STORED",
+        "stored = followed or entry.position != NOT_STORED",
         "stored = False",
     ),
     Planted(

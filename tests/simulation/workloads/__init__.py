@@ -3,6 +3,7 @@
 from tests.simulation.workloads.alarms import Alarms
 from tests.simulation.workloads.anywhere import Anywhere
 from tests.simulation.workloads.backoff import Backoff
+from tests.simulation.workloads.batches import Batches
 from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
@@ -10,6 +11,7 @@ from tests.simulation.workloads.duplicates import Duplicates
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
+from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.heartbeats import Heartbeats
 from tests.simulation.workloads.last_values import LastValues
 from tests.simulation.workloads.limits import Limits
@@ -21,6 +23,7 @@ from tests.simulation.workloads.poison import Poison
 from tests.simulation.workloads.policies import Policies
 from tests.simulation.workloads.purges import Purges
 from tests.simulation.workloads.reads import Reads
+from tests.simulation.workloads.redrives import Redrives
 from tests.simulation.workloads.requests import Requests
 from tests.simulation.workloads.retries import Retries
 from tests.simulation.workloads.routing import Routing
@@ -68,4 +71,7 @@ WORKLOADS = {
     "anywhere": Anywhere,
     "last_values": LastValues,
     "locks": Locks,
+    "groups": Groups,
+    "batches": Batches,
+    "redrives": Redrives,
 }

@@ -248,7 +248,7 @@ def test_no_id_is_higher_than_the_journal_can_represent(path):
     definitions = opened(path)
     assert definitions.new_id() == MAX_ID
     for _ in range(2):
-        with pytest.raises(AmqpError, match="RESOURCE_ERROR - the change cannot be stored: all 4294967295 queue ids"):
+        with pytest.raises(AmqpError, match=f"RESOURCE_ERROR - the change cannot be stored: all {MAX_ID} queue ids"):
             definitions.new_id()
 
 

@@ -16,7 +16,8 @@ async def test_methods_of_an_async_vhost_apply_to_that_vhost_only():
             assert (await v.wait_until(queue="q", ready=1)).vhost == str(v) == "v"
             assert [message.body for message in await v.messages("q")] == [b"1"]
             assert await v.delayed("q") == []
-            assert await v.locked("q") == []
+            assert await v.locked("q") == await v.groups("q") == []
+            assert (await v.redrive("q", reason="expired")).skipped == 1
             assert [message.body for message in await v.published(count=2)] == [b"1", b"2"]
             assert [message.body for message in await v.unroutable()] == [b"2"]
             assert [await w.published(), await w.queues(), await w.unroutable(), await w.channel_errors()] == [[]] * 4

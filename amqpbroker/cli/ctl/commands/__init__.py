@@ -11,11 +11,26 @@ from amqpbroker.cli.ctl.commands import (
     parameters,
     policies,
     queues,
+    redrives,
     shovels,
     users,
     vhosts,
 )
 
-_MODULES = (node, users, access, lists, health, parameters, policies, vhosts, queues, connections, shovels, definitions)
+_MODULES = (
+    node,
+    users,
+    access,
+    lists,
+    health,
+    parameters,
+    policies,
+    vhosts,
+    queues,
+    redrives,
+    connections,
+    shovels,
+    definitions,
+)
 
 COMMANDS: dict[str, Command] = {command.name: command for module in _MODULES for command in module.COMMANDS}

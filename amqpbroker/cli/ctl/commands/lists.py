@@ -76,6 +76,10 @@ _QUEUES = List(
         "last_delayed_at",
         "messages_deduplicated",
         "messages_replaced",
+        "messages_parked",
+        "groups",
+        "groups_parked",
+        "groups_closed",
         "deliveries_timed_out",
         "message_bytes",
         "message_bytes_ready",
@@ -98,6 +102,43 @@ _QUEUES = List(
         leader="node",
     ),
     ["name", "messages"],
+)
+_BATCHES = List(
+    "batches/{vhost}",
+    _keys(
+        "id",
+        "vhost",
+        "state",
+        "size",
+        "members",
+        "ok",
+        "failed",
+        "open",
+        "exchange",
+        "routing_key",
+        "events",
+        "created_at",
+        "expires_at",
+    ),
+    ["id", "state", "size", "ok", "failed", "open"],
+)
+_JOBS = List(
+    "jobs/{vhost}",
+    _keys(
+        "id",
+        "vhost",
+        "state",
+        "user",
+        "exchange",
+        "routing_key",
+        "queue",
+        "attempt",
+        "reason",
+        "created_at",
+        "ended_at",
+        "expires_at",
+    ),
+    ["id", "state", "queue"],
 )
 _EXCHANGES = List(
     "exchanges/{vhost}",
@@ -230,6 +271,18 @@ COMMANDS = (
         online=False,
         offline=False,
         local=False,
+    ),
+    _command(
+        "list_batches",
+        _BATCHES,
+        "Lists the batches of a vhost, whose members are counted.",
+        lambda call: f"Listing batches for vhost {call.vhost} ...",
+    ),
+    _command(
+        "list_jobs",
+        _JOBS,
+        "Lists the jobs of a vhost that you may look up.",
+        lambda call: f"Listing jobs for vhost {call.vhost} ...",
     ),
     _command(
         "list_exchanges",

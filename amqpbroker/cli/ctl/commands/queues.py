@@ -8,6 +8,7 @@ from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Queues"
+GROUP_COLUMNS = ("key", "state", "messages", "messages_unacknowledged", "messages_delayed")
 
 #: Number of bytes of a payload that peek_queue shows, as in RabbitMQ.
 _PEEK_BYTES: Final = 64
@@ -81,6 +82,29 @@ def _fields(message: dict[str, Any]) -> list[list[Any]]:
     return [[name, value] for name, value in (first | properties | further).items()]
 
 
+def list_groups(call: Call) -> Rows:
+    state = call.options.get("state")
+    found = call.api.get(_groups(call) + (f"?state={quoted(state)}" if state else ""))
+    return Rows(list(GROUP_COLUMNS), [[row[column] for column in GROUP_COLUMNS] for row in found])
+
+
+def redrive_group(call: Call) -> str:
+    return _resume(call, "redrive")
+
+
+def discard_group_head(call: Call) -> str:
+    return _resume(call, "discard")
+
+
+def _resume(call: Call, action: str) -> str:
+    answer = call.api.post(f"{_groups(call)}/{quoted(call.words[1])}/{action}", {})
+    return f"{answer['messages']} messages of the group are delivered again"
+
+
+def _groups(call: Call) -> str:
+    return f"queues/{quoted(call.vhost)}/{quoted(call.words[0])}/groups"
+
+
 COMMANDS = (
     Command(
         "peek_queue",
@@ -90,6 +114,31 @@ COMMANDS = (
         peek_queue,
         lambda call: f"Peeking at queue '{call.words[0]}' at position {''.join(call.words[1:]) or 1} ...",
         {"state": True},
+    ),
+    Command(
+        "list_groups",
+        GROUP,
+        "Lists the message groups of a queue.",
+        "<queue>",
+        list_groups,
+        lambda call: f"Listing groups of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+        {"state": True},
+    ),
+    Command(
+        "redrive_group",
+        GROUP,
+        "Returns a parked or closed message group to normal work.",
+        "<queue> <key>",
+        redrive_group,
+        lambda call: f"Redriving group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+    ),
+    Command(
+        "discard_group_head",
+        GROUP,
+        "Discards the first message of a parked or closed message group, and redrives the others.",
+        "<queue> <key>",
+        discard_group_head,
+        lambda call: f"Discarding from group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
     ),
     Command(
         "purge_queue",

@@ -23,6 +23,10 @@ const QUEUE = [
   ["consumer-timeout-action", TEXT, "Consumer timeout: action", { options: ["return", "cancel", "close"] }],
   ["consumer-timeout-renew", TEXT, "Consumer timeout: renewal", { options: ["heartbeat", "none"] }],
   ["delivery-time-header", TEXT, "Delivery time header", { hint: "header" }],
+  ["group-type", TEXT, "Message groups: type", { options: ["ordered", "fair"] }],
+  ["group-prefetch", NUMBER, "Message groups: prefetch", { hint: "messages of a group" }],
+  ["group-on-dead", TEXT, "Message groups: dead message", { options: ["skip", "park", "follow"] }],
+  ["group-version-ttl", NUMBER, "Message groups: version TTL", { hint: "milliseconds" }],
 ];
 
 const DEDUPLICATION = [
@@ -41,6 +45,8 @@ const QUEUE_ONLY = [
   ["deduplication-scope", TEXT, "Deduplication: scope", { options: ["window", "queue"] }],
   ["last-value-key", TEXT, "Last value: key", { hint: "header" }],
   ["last-value-position", TEXT, "Last value: position", { options: ["old", "tail"] }],
+  ["group-header", TEXT, "Message groups: header", { hint: "header, or empty for the routing key" }],
+  ["group-version-header", TEXT, "Message groups: version", { hint: "header with the version" }],
   ["last-value-dead-letter", YES_NO, "Last value: dead letters", { value: "true" }],
 ];
 
@@ -60,6 +66,7 @@ export const BINDING_ARGUMENTS = [
 
 export const POLICY_KEYS = [
   ...QUEUE.map(preset("")),
+  { key: "auto-dead-letter-queue", type: TEXT, title: "Automatic dead letter queue", value: "{queue}.dlq", hint: "name, with {queue}" },
   { key: "redeclare", type: TEXT, title: "Redeclaration", options: ["strict", "warn", "update"] },
   { key: "alternate-exchange", type: TEXT, title: "Alternate exchange", hint: "exchange" },
 ];
@@ -68,7 +75,7 @@ export const POLICY_KEYS = [
 export const OPERATOR_POLICY_KEYS = POLICY_KEYS.filter(({ key }) =>
   ["message-ttl", "message-ttl-mode", "expires", "max-length", "max-length-bytes", "overflow", "delivery-limit",
     "delivery-time-header", "redeclare"].includes(key)
-  || key.startsWith("delayed-retry-"));
+  || key.startsWith("delayed-retry-") || key.startsWith("group-"));
 
 /** Returns the short marks for properties of a queue or an exchange in lists: [[mark, meaning]]. */
 export function features(it) {
@@ -83,11 +90,13 @@ export function features(it) {
     (has("max-length") || has("max-length-bytes")) && ["Lim", "Limited in length"],
     has("overflow") && ["Ovfl", "Says what happens when it is full"],
     has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
+    has("auto-dead-letter-queue") && ["DLQ", "Dead letters go to a queue that is created for them"],
     has("delivery-limit") && ["DL", "Limited deliveries"],
     has("delayed-retry-type") && ["Retry", "Returned messages are delayed"],
     has("consumer-timeout-action") && ["Lock", "Deliveries time out"],
     has("delivery-time-header") && ["Time", "Messages wait for a time in a header"],
     it.arguments?.["x-message-deduplication"] === true && ["Dedup", "Duplicates are dropped"],
+    has("group-header") && ["Grp", "Messages with the same key are delivered in order"],
     has("last-value-key") && ["LV", "A newer message replaces the one with the same key"],
     has("max-priority") && ["Pri", "Priorities"],
     it.arguments?.["x-single-active-consumer"] === true && ["SAC", "Single active consumer"],

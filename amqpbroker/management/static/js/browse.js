@@ -1,7 +1,7 @@
 // The messages in a queue, read without consuming them: search, display, and actions on chosen ones.
 
 import { html, useRef, useState } from "./view.js";
-import { path, post } from "./api.js";
+import { get, path, post } from "./api.js";
 import { announce } from "./announce.js";
 import { afterAsking } from "./change.js";
 import { Dialog } from "./dialog.js";
@@ -11,9 +11,12 @@ import { LONGEST_PAYLOAD_BYTES, Message } from "./messages.js";
 import { Badge } from "./parts.js";
 import { Table } from "./table.js";
 
-const STATES = [["ready", "Ready"], ["unacked", "Unacknowledged"], ["delayed", "Delayed"]];
+const STATES = [["ready", "Ready"], ["unacked", "Unacknowledged"], ["delayed", "Delayed"], ["parked", "Parked"]];
 const PAGE = 50;
 const PREVIEW = 80;
+/** Maximum number of messages that a request names. */
+const NAMED = 1000;
+const POLL_MS = 100;
 
 export function BrowseMessages({ vhost, name, onChange }) {
   const where = path("queues", vhost, name);
@@ -69,19 +72,44 @@ export function BrowseMessages({ vhost, name, onChange }) {
     }
   };
   const discard = async () => {
-    const messages = selection.map(({ position, checksum }) => ({ position, checksum }));
     const done = await afterAsking({
-      title: `Discard ${plural(messages.length, "message")}?`, button: "Discard messages",
+      title: `Discard ${plural(selection.length, "message")}?`, button: "Discard messages",
       text: "They will be gone for good, and are not dead-lettered. Those that were delivered meanwhile stay.",
       action: async () => {
         let discarded = 0;
-        for (let first = 0; first < messages.length; first += 1000) {
-          discarded += (await post(`${where}/discard`, { messages: messages.slice(first, first + 1000) })).discarded;
-        }
+        for (const messages of named(selection)) discarded += (await post(`${where}/discard`, { messages })).discarded;
         announce(`${plural(discarded, "message")} discarded.`);
       },
     });
+    if (done) removed();
+  };
+  const redrive = async () => {
+    let stayed = 0;
+    const done = await afterAsking({
+      title: `Redrive ${plural(selection.length, "message")}?`, button: "Redrive messages",
+      text: "They go back to the queues in which they died, as they were before. Those that were delivered meanwhile stay.",
+      action: async () => {
+        let moved = 0;
+        let why = "";
+        for (const messages of named(selection)) {
+          const task = await redriven(`${where}/redrive`, messages);
+          moved += task.moved;
+          stayed += task.failed;
+          why = task.last_failure ?? why;
+        }
+        announce(`${plural(moved, "message")} redriven${stayed ? `, ${count(stayed)} could not be moved: ${why}` : ""}.`);
+      },
+    });
     if (!done) return;
+    if (!stayed) removed();
+    else {
+      // Some of the messages are still there.
+      setChosen(new Set());
+      onChange();
+      read(search.query, [], null, 0).catch((error) => announce(error.message));
+    }
+  };
+  const removed = () => {
     setSearch({ ...search, found: rows.filter((it) => !chosen.has(it.position)) });
     setChosen(new Set());
     onChange();
@@ -118,7 +146,8 @@ export function BrowseMessages({ vhost, name, onChange }) {
             <button type="button" class="quiet" onClick=${() => setChosen(new Set(chosen.size === rows.length ? [] : rows.map((it) => it.position)))}>
               ${chosen.size === rows.length ? "Choose none" : "Choose all"}</button>`}
           ${selection.length > 0 && navigator.clipboard && html`<button type="button" onClick=${copy}>Copy as JSON</button>`}
-          ${selection.length > 0 && search.query.state === "ready" && html`<button type="button" class="danger" onClick=${discard}>Discard</button>`}
+          ${selection.some(hasDied) && search.query.state === "ready" && html`<button type="button" onClick=${redrive}>Redrive</button>`}
+          ${selection.length > 0 && ["ready", "parked"].includes(search.query.state) && html`<button type="button" class="danger" onClick=${discard}>Discard</button>`}
         </div>
       </div>
       <${Table} caption="Messages in the queue" columns=${columns} rows=${rows} rowKey=${(it) => it.position} busy=${search.busy}
@@ -136,6 +165,26 @@ export function BrowseMessages({ vhost, name, onChange }) {
         ]} />
       <//>`}`;
 }
+
+/** Returns lists of the positions and checksums of messages, each short enough for a request. */
+function named(messages) {
+  const all = messages.map(({ position, checksum }) => ({ position, checksum }));
+  return Array.from({ length: Math.ceil(all.length / NAMED) }, (_, i) => all.slice(i * NAMED, (i + 1) * NAMED));
+}
+
+/** Redrives messages of a queue, waits for the end, and returns the task. */
+async function redriven(where, messages) {
+  const { task_handle: handle } = await post(where, { filter: { messages } });
+  for (;;) {
+    const task = (await get(where)).find((it) => it.task_handle === handle);
+    if (task === undefined) throw new Error("The queue was deleted.");
+    if (task.state === "FAILED") throw new Error(task.reason);
+    if (task.state !== "RUNNING") return task;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+const hasDied = (it) => it.properties?.headers?.["x-death"] !== undefined;
 
 const headersOf = (it) => (it.properties?.headers ? JSON.stringify(it.properties.headers) : "");
 

@@ -68,13 +68,13 @@ export function Badge({ text, title, kind = "" }) {
   return html`<span class=${`badge ${kind}`} title=${title}>${text}</span>`;
 }
 
-/** A bar that shows the used share of a limit. */
-export function Meter({ label, value: now, max, text, bad }) {
+/** A bar that shows the used share of a limit, of which little may be left, or with `good` a progress. */
+export function Meter({ label, value: now, max, text, bad, good }) {
   const share = max > 0 ? Math.min(1, now / max) : 0;
   return html`
     <div class="meter-row">
       <span class="meter-label">${label}</span>
-      <span class=${`meter ${bad ? "bad" : share > 0.8 ? "warn" : ""}`} role="meter" aria-label=${label} aria-valuemin="0"
+      <span class=${`meter ${bad ? "bad" : share > 0.8 && !good ? "warn" : ""}`} role="meter" aria-label=${label} aria-valuemin="0"
         aria-valuemax="100" aria-valuenow=${Math.round(share * 100)} aria-valuetext=${text}><span style=${{ width: `${share * 100}%` }}></span></span>
       <span class="meter-text">${text}</span>
     </div>`;

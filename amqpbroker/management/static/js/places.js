@@ -1,8 +1,9 @@
 // The pages that the navigation and the search offer.
 
-/** Pages for all users: [name in the address, title]. */
+/** Pages for all users: [name in the address, title, predicate as below]. */
 export const PLACES = [
   ["", "Overview"], ["connections", "Connections"], ["channels", "Channels"], ["exchanges", "Exchanges"], ["queues", "Queues"],
+  ["batches", "Batches", (_, overview) => overview?.amqpbroker !== undefined],
   ["live", "Live messages"],
 ];
 

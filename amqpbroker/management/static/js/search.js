@@ -103,7 +103,7 @@ function SearchDialog({ onClose }) {
 /** Returns [{kind, name, note, address}]: pages first, then the objects of each kind. Names that begin with the text come first. */
 async function search(text, session, signal) {
   const wanted = text.toLowerCase();
-  const pages = [...PLACES, ...shownPlaces(ADMIN, session.rights, session.overview)]
+  const pages = shownPlaces([...PLACES, ...ADMIN], session.rights, session.overview)
     .filter(([, title]) => title.toLowerCase().includes(wanted))
     .map(([name, title]) => ({ kind: "Page", name: title, address: name ? to([name]) : "#/" }));
   if (text === "") return pages;

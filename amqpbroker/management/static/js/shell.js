@@ -20,6 +20,7 @@ import { Exchanges } from "./pages/exchanges.js";
 import { Exchange } from "./pages/exchange.js";
 import { Queues } from "./pages/queues.js";
 import { Queue } from "./pages/queue.js";
+import { Batches } from "./pages/batches.js";
 import { Users } from "./pages/users.js";
 import { User } from "./pages/user.js";
 import { Vhosts } from "./pages/vhosts.js";
@@ -47,6 +48,7 @@ const PAGES = {
   testing: [Testing],
   limits: [Limits],
   shovels: [Shovels],
+  batches: [Batches],
   definitions: [Definitions],
 };
 
@@ -139,6 +141,7 @@ function Side({ route, rights, overview, children }) {
       </a>
     </li>`;
   const admin = shownPlaces(ADMIN, rights, overview);
+  const places = shownPlaces(PLACES, rights, overview);
   return html`
     <nav class="side" aria-label="Main">
       <div class="side-head">
@@ -146,7 +149,7 @@ function Side({ route, rights, overview, children }) {
         ${children}
       </div>
       <div id="menu" class="links collapsible">
-        <ul>${PLACES.map(link)}</ul>
+        <ul>${places.map(link)}</ul>
         ${admin.length > 0 && html`<p class="nav-group" id="nav-admin">Admin</p><ul aria-labelledby="nav-admin">${admin.map(link)}</ul>`}
         ${overview && html`<p class="version">amqpbroker ${overview.amqpbroker?.version} <span>Compatible with <span class="unbroken">RabbitMQ ${overview.rabbitmq_version}</span></span></p>`}
       </div>

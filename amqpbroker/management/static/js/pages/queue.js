@@ -9,10 +9,12 @@ import { useSession } from "../session.js";
 import { LengthsChart, RatesChart, sampled } from "../chart.js";
 import { Bindings, loadBefore } from "../bindings.js";
 import { BrowseMessages } from "../browse.js";
+import { Groups } from "../groups.js";
 import { GetMessages } from "../messages.js";
 import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../parts.js";
 import { NameField } from "../names.js";
 import { Publish } from "../publish.js";
+import { Redrive } from "../redrive.js";
 import { Table } from "../table.js";
 import { bytes, count, plural, span, time } from "../format.js";
 import { StateBadge } from "../state.js";
@@ -43,6 +45,7 @@ export function Queue({ names: [vhost, name] }) {
       ["Ready", count(it.messages_ready), it.message_bytes_ready ? bytes(it.message_bytes_ready) : ""],
       ["Unacked", count(it.messages_unacknowledged), it.message_bytes_unacknowledged ? bytes(it.message_bytes_unacknowledged) : ""],
       ...(it.messages_delayed ? [["Delayed", count(it.messages_delayed), `the first until ${time(it.next_delayed_at)}`]] : []),
+      ...(it.messages_parked ? [["Parked", count(it.messages_parked), plural(it.groups_parked, "group")]] : []),
       ["Total", count(it.messages), it.message_bytes ? bytes(it.message_bytes) : ""],
       ["Consumers", count(it.consumers)],
       ["Consumer capacity", typeof it.consumer_capacity === "number" ? `${Math.round(it.consumer_capacity * 100)} %` : "–"],
@@ -52,8 +55,9 @@ export function Queue({ names: [vhost, name] }) {
       <${RatesChart} stats=${it.message_stats} />
     </div>
     <${Bindings} kind="queue" vhost=${vhost} name=${name} bindings=${bindings.data} error=${bindings.error} onChange=${bindings.reload} />
+    ${it.groups !== undefined && html`<${Groups} queue=${it} vhost=${vhost} name=${name} onChange=${reload} />`}
     <div class="grid two">
-      <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} />
+      <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} deadLetters=${it.dead_letters > 0} />
       <${Card} title="Details">
         <${Facts} rows=${[
           ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
@@ -131,31 +135,42 @@ function Destructive({ queue, where, onPurged }) {
     <button type="button" class="danger" onClick=${remove}>Delete</button>`;
 }
 
-const TABS = [["publish", "Publish"], ["get", "Get"], ["move", "Move"]];
+/** Returns the tabs of a queue. deadLetters: it got some since the start. redrives: dead letters can be redriven. */
+function tabsOf(deadLetters, redrives) {
+  const tabs = [["publish", "Publish"], ["get", "Get"]];
+  if (!deadLetters) tabs.push(["move", "Move"]);
+  // If the queue got none since the start, it may have some from before.
+  if (redrives) tabs.push(["redrive", "Redrive"]);
+  return tabs;
+}
 
-/** The tabs to publish, get and move messages. */
-function Messages({ vhost, name, ready, onChange }) {
-  const [tab, setTab] = useState("publish");
+/** The tabs to publish, get, and move messages, which are redriven if they are dead letters. */
+function Messages({ vhost, name, ready, deadLetters, onChange }) {
+  const { overview } = useSession();
+  const tabs = tabsOf(deadLetters, overview?.amqpbroker?.extensions === true);
+  const [chosen, setTab] = useState("publish");
+  const tab = tabs.some(([id]) => id === chosen) ? chosen : "publish";
   const turn = (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const place = TABS.findIndex(([id]) => id === tab);
-    const [next] = TABS[(place + step + TABS.length) % TABS.length];
+    const place = tabs.findIndex(([id]) => id === tab);
+    const [next] = tabs[(place + step + tabs.length) % tabs.length];
     setTab(next);
     event.currentTarget.querySelector(`#tab-${next}`).focus();
   };
   return html`
     <${Card} title="Messages">
       <div class="tabs" role="tablist" aria-label="Messages" onKeyDown=${turn}>
-        ${TABS.map(([id, text]) => html`
+        ${tabs.map(([id, text]) => html`
           <button type="button" role="tab" key=${id} id=${`tab-${id}`} aria-selected=${tab === id} aria-controls=${`panel-${id}`}
             tabindex=${tab === id ? 0 : -1} onClick=${() => setTab(id)}>${text}</button>`)}
       </div>
-      ${TABS.map(([id]) => html`
+      ${tabs.map(([id]) => html`
         <div role="tabpanel" key=${id} id=${`panel-${id}`} aria-labelledby=${`tab-${id}`} hidden=${tab !== id}>
           ${id === "publish" && html`<${Publish} vhost=${vhost} exchange="" routingKey=${name} onPublished=${onChange} />`}
           ${id === "get" && html`<${GetMessages} vhost=${vhost} name=${name} onGot=${onChange} />`}
           ${id === "move" && html`<${Move} vhost=${vhost} name=${name} ready=${ready} onMoved=${onChange} />`}
+          ${id === "redrive" && tab === id && html`<${Redrive} vhost=${vhost} name=${name} ready=${ready} onChange=${onChange} />`}
         </div>`)}
     <//>`;
 }

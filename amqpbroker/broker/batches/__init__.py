@@ -1,0 +1,1 @@
+"""Batches of messages, whose publishers are notified when all members are settled."""

@@ -1,0 +1,183 @@
+"""The state of one batch."""
+
+import struct
+from typing import Final, NamedTuple, final
+
+from amqpbroker.broker.batches.member import FAILED, OK, OPEN, Member
+from amqpbroker.broker.batches.request import COMPLETE, DEATH, SUCCESS
+from amqpbroker.store.record import BATCHES_ID
+from amqpbroker.store.taken_id import TakenId
+from amqpbroker.wire.values import Table, decode_table, encode_table, text
+
+#: First byte of the keys of batches.
+KIND: Final = b"H"
+_FIXED: Final = struct.Struct(">qqqBB")
+_EVENTS: Final = (DEATH, COMPLETE, SUCCESS)
+_HAS_TARGET: Final = 128
+_HAS_EXCHANGE: Final = 64
+_IS_REPLY: Final = 32
+_HAS_EVENTS: Final = 16
+
+
+class Failure(NamedTuple):
+    """A failed member. queue: "" if the message reached no queue."""
+
+    message_id: bytes
+    queue: str
+    reason: str
+
+    def encoded(self) -> bytes:
+        return b"".join([_short(part) for part in (self.message_id, _bytes(self.queue), self.reason.encode())])
+
+
+def decoded_failure(data: bytes) -> Failure:
+    """Return the failure in the details of a member's record."""
+    parts = _Parts(data)
+    return Failure(parts.next(), text(parts.next()), text(parts.next()))
+
+
+@final
+class Batch:
+    """A batch: its target and its members.
+
+    id: of the publisher. number: of its records. size: number of members, -1 while it is unknown. exchange,
+    routing_key: target of event messages; the key is None while it is unknown. is_reply: see `Request`. events: to be
+    sent, None while no member has named any. sent: events that were sent, or would have been if they had been
+    requested. outer: headers for the event message. created_ms, expires_ms: since the epoch. members: name -> state.
+    forgotten: number of members that succeeded and are not in `members` any more. failures: some of the failed members,
+    by name. has_failed: a copy of a member has failed. record: the stored state of the batch itself.
+    """
+
+    def __init__(self, vhost: str, id_: bytes, number: int, created_ms: int, expires_ms: int) -> None:
+        self.vhost: str = vhost
+        self.id: bytes = id_
+        self.number: int = number
+        self.created_ms: int = created_ms
+        self.expires_ms: int = expires_ms
+        self.size: int = -1
+        self.exchange: str | None = None
+        self.routing_key: bytes | None = None
+        self.is_reply: bool = False
+        self.events: frozenset[str] | None = None
+        self.outer: Table = {}
+        self.sent: set[str] = set()
+        self.members: dict[bytes, Member] = {}
+        self.forgotten: int = 0
+        self.failures: dict[bytes, Failure] = {}
+        self.record: TakenId | None = None
+        self.has_failed: bool = False
+        self._counts: list[int] = [0, 0, 0]
+
+    @property
+    def open(self) -> int:
+        """The number of members that were never settled."""
+        return self._counts[OPEN]
+
+    @property
+    def failed(self) -> int:
+        return self._counts[FAILED]
+
+    @property
+    def ok(self) -> int:
+        return self._counts[OK] + self.forgotten
+
+    @property
+    def total(self) -> int:
+        return len(self.members) + self.forgotten
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether all members are published, and each was settled at least once."""
+        return COMPLETE in self.sent or (0 <= self.size <= self.total and not self.open)
+
+    @property
+    def has_ended(self) -> bool:
+        """Return whether nothing can happen any more."""
+        return SUCCESS in self.sent
+
+    @property
+    def state(self) -> str:
+        if self.has_ended:
+            return "success"
+        return "complete" if COMPLETE in self.sent else "open"
+
+    def requests(self, event: str) -> bool:
+        """Return whether messages are sent for the event."""
+        return event == COMPLETE if self.events is None else event in self.events
+
+    def mark_sent(self, event: str) -> None:
+        """Record that the message about an event is sent, or would be sent if it were requested."""
+        self.sent.add(event)
+
+    def set_member(self, name: bytes, member: Member) -> None:
+        """Set the state of a member, which may be a new one."""
+        before = self.members.get(name)
+        if before is not None:
+            self._counts[before.outcome] -= 1
+        self._counts[member.outcome] += 1
+        self.members[name] = member
+        if member.failed_copies:
+            self.has_failed = True
+        if member.outcome == OK:
+            self.failures.pop(name, None)
+
+    def remove_succeeded(self, name: bytes) -> None:
+        """Remove a member that has succeeded, and only count it."""
+        del self.members[name]
+        self._counts[OK] -= 1
+        self.forgotten += 1
+
+    def new_record(self) -> TakenId:
+        """Return a record of the present state of the batch, without its members, and keep it."""
+        exchange, key = self.exchange, self.routing_key
+        flags = sum([1 << i for i, event in enumerate(_EVENTS) if event in self.sent])
+        events = sum([1 << i for i, event in enumerate(_EVENTS) if event in (self.events or ())])
+        events |= _HAS_EVENTS if self.events is not None else 0
+        events |= _IS_REPLY if self.is_reply else 0
+        events |= _HAS_EXCHANGE if exchange is not None else 0
+        events |= _HAS_TARGET if key is not None else 0
+        names = [_bytes(self.vhost), self.id, _bytes(exchange or ""), key or b""]
+        data = KIND + _FIXED.pack(self.size, self.forgotten, self.created_ms, flags, events)
+        data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(self.outer)
+        self.record = TakenId(data, BATCHES_ID, self.number, self.expires_ms, True)
+        return self.record
+
+
+def recovered_batch(record: TakenId) -> Batch:
+    """Return the batch that a record describes, without its members."""
+    data = record.key
+    size, forgotten, created_ms, flags, events = _FIXED.unpack_from(data, 1)
+    parts = _Parts(data, 1 + _FIXED.size, 2)
+    batch = Batch(text(parts.next()), parts.next(), record.sequence, created_ms, record.expires_ms)
+    exchange, key = text(parts.next()), parts.next()
+    batch.size, batch.forgotten, batch.record = size, forgotten, record
+    batch.exchange = exchange if events & _HAS_EXCHANGE else None
+    batch.routing_key = key if events & _HAS_TARGET else None
+    batch.is_reply = events & _IS_REPLY != 0
+    batch.sent = {event for i, event in enumerate(_EVENTS) if flags & 1 << i}
+    if events & _HAS_EVENTS:
+        batch.events = frozenset([event for i, event in enumerate(_EVENTS) if events & 1 << i])
+    batch.outer = decode_table(data, parts.at + 4, len(data))
+    return batch
+
+
+class _Parts:
+    """Byte strings, each with its length before it."""
+
+    def __init__(self, data: bytes, at: int = 0, width: int = 1) -> None:
+        self.at = at
+        self._data = data
+        self._width = width
+
+    def next(self) -> bytes:
+        start = self.at + self._width
+        self.at = start + int.from_bytes(self._data[self.at : start], "big")
+        return self._data[start : self.at]
+
+
+def _short(data: bytes) -> bytes:
+    return bytes((len(data),)) + data
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -1,0 +1,631 @@
+"""Batches of one vhost: counting their members, and sending the messages about them."""
+
+import heapq
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, final
+
+from amqpbroker import errors
+from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure, recovered_batch
+from amqpbroker.broker.batches.event_message import event_message
+from amqpbroker.broker.batches.member import FAILED, NAME_BYTES, OK, OPEN, Member, member, member_name
+from amqpbroker.broker.batches.records import BatchRecords
+from amqpbroker.broker.batches.request import (
+    COMPLETE,
+    DEATH,
+    DEFAULT_TTL_MS,
+    EVENTS,
+    EXCHANGE,
+    ROUTING_KEY,
+    SIZE,
+    SUCCESS,
+    Request,
+    batch_id,
+    member_key,
+    message_id,
+    request_of,
+)
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.fates import UNROUTABLE, Fates
+from amqpbroker.clock import Clock, Timer
+from amqpbroker.config.bounds import Bounds
+from amqpbroker.message.deaths import rejected_in
+from amqpbroker.message.message import Copy, Message
+from amqpbroker.store.store import Store
+from amqpbroker.wire.values import text
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.exchange import Exchange
+
+log = logging.getLogger(__name__)
+
+#: Time after which a message about a batch is sent again that its target has refused.
+_RETRY_MS: Final = 1000
+#: The reason of the failure of a copy that did not survive a restart.
+LOST: Final = "lost"
+
+#: Publishes a message to destinations; False if one of them refuses it.
+Publish = Callable[[Message, Iterable[Destination]], bool]
+
+
+class _Move:
+    """A message that is on its way to queues, and has no copy. arrived: number of its copies that have entered queues.
+
+    batch: None if the message does not count. failure: if no copy arrives.
+    """
+
+    __slots__ = ("arrived", "batch", "failure", "name")
+
+    def __init__(self, batch: Batch | None, name: bytes, failure: Failure | None) -> None:
+        self.batch = batch
+        self.name = name
+        self.failure = failure
+        self.arrived = 0
+
+
+@final
+class Batches(Fates):
+    """The batches of one vhost, by id."""
+
+    def __init__(
+        self,
+        vhost: str,
+        exchanges: "Mapping[str, Exchange]",
+        ignores_rejects: Callable[[str], bool],
+        publish: Publish,
+        clock: Clock,
+        store: Store,
+        bounds: Bounds,
+        records: BatchRecords,
+    ) -> None:
+        """ignores_rejects(queue): returns whether a message that is rejected in the queue has not failed."""
+        self._vhost: str = vhost
+        self._closed: bool = False
+        self._exchanges = exchanges
+        self._ignores_rejects = ignores_rejects
+        self._publish = publish
+        self._clock: Clock = clock
+        self._store: Store = store
+        self._most: int = bounds.batches
+        self._most_members: int = bounds.batch_members
+        self._most_failures: int = bounds.batch_failures
+        self._records: BatchRecords = records
+        self._by_id: dict[bytes, Batch] = {}
+        #: Batches that have ended, from the one that ended first.
+        self._ended: dict[bytes, Batch] = {}
+        self._moves: list[_Move] = []
+        #: Batches whose events are checked in the next event loop iteration, or after a message was refused.
+        self._due: dict[bytes, Batch] = {}
+        self._timer: Timer | None = None
+        #: Expiry and id.
+        self._expiring: list[tuple[int, bytes]] = []
+        self._expiry_timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def all(self) -> list[Batch]:
+        """Return the batches, oldest first."""
+        return list(self._by_id.values())
+
+    def find(self, id_: bytes) -> Batch | None:
+        """Return the batch with that id."""
+        return self._by_id.get(id_)
+
+    @property
+    def open_count(self) -> int:
+        """The number of batches that have not ended in success."""
+        return len(self._by_id) - len(self._ended)
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+
+    def request(self, message: Message) -> Request | None:
+        """Return the headers of a published message about its batch, None if it is for no batch.
+
+        Raises AmqpError 406 if a header is invalid or contradicts the batch, and beyond the limits.
+        """
+        request = request_of(message, self._most_members)
+        if request is not None:
+            self._check(request, message)
+        return request
+
+    def target(self, request: Request) -> tuple[str, bytes] | None:
+        """Return the exchange and the routing key of messages about the batch, None if it has no target."""
+        batch = self._by_id.get(request.id)
+        exchange, key = request.exchange, request.routing_key
+        if batch is not None and batch.routing_key is not None:
+            exchange, key = batch.exchange, batch.routing_key
+        return None if key is None else (exchange or "", key)
+
+    def next_number(self) -> int:
+        """Return a number for a member that has no message id."""
+        return self._records.next_number()
+
+    def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
+        """Publish a message for a batch, and count it if a queue accepts it. Return False if a queue refuses it."""
+        self._store.begin()
+        try:
+            batch = self._opened(request)
+            if not destinations:
+                self.unroutable(message)
+                return True
+            if batch is None or request.size == 0:
+                return self._publish(message, destinations)
+            self._begin(batch, message, None)
+            try:
+                return self._publish_all(message, destinations)
+            finally:
+                self._end()
+        finally:
+            self._store.end()
+
+    def _publish_all(self, message: Message, destinations: tuple[Destination, ...]) -> bool:
+        accepted = self._publish(message, destinations)
+        for destination in destinations:
+            if destination.instant:
+                reached = Copy(message, 0, 0, 0)
+                self.entered(reached, destination.name)
+                self.acknowledged(reached, destination.name)
+        return accepted
+
+    def unroutable(self, message: Message) -> None:
+        if not self.follows(message):
+            return
+        request = request_of(message, self._most_members)
+        batch = None if request is None else self._opened(request)
+        key = member_key(message)
+        if batch is None or request is None or request.size == 0 or key is None:
+            return
+        name = member_name(batch.number, key)
+        if batch.members.get(name) is None and self._accepts(batch):
+            self._change(batch, name, 0, 0, 1, Failure(message_id(message), "", UNROUTABLE))
+
+    def _check(self, request: Request, message: Message) -> None:
+        """Raise AmqpError 406 if a message contradicts its batch or exceeds a limit."""
+        batch = self._by_id.get(request.id)
+        if batch is None:
+            if len(self._by_id) >= self._most and not self._ended:
+                self._send_due()
+            if len(self._by_id) >= self._most and not self._ended:
+                raise errors.batch_limit("batches", self._most, self._vhost)
+            return
+        if COMPLETE in batch.sent:
+            return
+        size = request.size
+        if size is not None and size < max(batch.size, batch.total):
+            so_far = max(batch.size, batch.total)
+            raise errors.invalid_header(SIZE, f"{size} is less than {so_far}, the size so far")
+        known = batch.routing_key is not None
+        if request.exchange is not None and known and request.exchange != (batch.exchange or ""):
+            raise _contradiction(EXCHANGE, request.exchange, batch.exchange or "")
+        key = request.routing_key
+        named = known and not request.is_reply and not batch.is_reply
+        if named and key is not None and key != batch.routing_key:
+            raise _contradiction(ROUTING_KEY, text(key), text(batch.routing_key or b""))
+        if request.events is not None and batch.events is not None and request.events != batch.events:
+            raise _contradiction(EVENTS, ",".join(sorted(request.events)), ",".join(sorted(batch.events)))
+        if len(batch.members) >= self._most_members:
+            identity = member_key(message)
+            if identity is None or member_name(batch.number, identity) not in batch.members:
+                raise errors.batch_limit("members of a batch", self._most_members, self._vhost)
+
+    def _opened(self, request: Request) -> Batch | None:
+        """Return the batch of a message with these headers, which they complete; None beyond the limit."""
+        batch = self._by_id.get(request.id)
+        now_ms = self._clock.wall_ms()
+        if self._closed:
+            return None
+        if batch is None:
+            if len(self._by_id) >= self._most and not self._remove_ended():
+                name = text(request.id)
+                log.warning("vhost '%s' has %d batches: batch '%s' is not counted", self._vhost, self._most, name)
+                return None
+            expires_ms = now_ms + (request.ttl_ms or DEFAULT_TTL_MS)
+            batch = Batch(self._vhost, request.id, self.next_number(), now_ms, expires_ms)
+            self._add(batch)
+        elif COMPLETE in batch.sent:
+            return batch
+        changed = batch.record is None
+        if request.size is not None and request.size > batch.size:
+            batch.size, changed = request.size, True
+        if request.routing_key is not None and batch.routing_key is None:
+            batch.exchange, batch.routing_key, batch.is_reply = request.exchange, request.routing_key, request.is_reply
+            changed = True
+        if request.events is not None and batch.events is None:
+            batch.events, changed = request.events, True
+        if request.outer and not batch.outer:
+            batch.outer, changed = request.outer, True
+        if changed:
+            self._store_batch(batch)
+        return batch
+
+    def _add(self, batch: Batch) -> None:
+        self._by_id[batch.id] = batch
+        self.set_active(True)
+        heapq.heappush(self._expiring, (batch.expires_ms, batch.id))
+        self._await_expiry()
+
+    def _remove_ended(self) -> bool:
+        """Remove the batch that has ended first; return False if none has ended."""
+        for batch in self._ended.values():
+            self._remove(batch)
+            return True
+        return False
+
+    # --- fates of copies ----------------------------------------------------------------------------------------------
+
+    def follows(self, message: Message) -> bool:
+        return (message.undecoded or message.headers is not None) and batch_id(message) is not None
+
+    def entered(self, copy: Copy, queue: str) -> None:
+        found = self._find(copy.message, queue)
+        if found is None:
+            return
+        batch, name = found
+        before = batch.members.get(name)
+        move = self._moves[-1] if self._moves else None
+        is_moving = move is not None and move.batch is batch and move.name == name
+        if before is None and not (is_moving and self._accepts(batch)):
+            return
+        if before is not None and before.outcome == OK:
+            return
+        # A failed copy that comes back is not an additional one.
+        has_failed = before is not None and before.failed_copies > 0
+        if move is not None and is_moving:
+            move.arrived += 1
+            has_failed = has_failed and move.failure is None
+        self._count(batch, name, copy, 1, -1 if has_failed else 0, None)
+
+    def acknowledged(self, copy: Copy, queue: str) -> None:
+        self._end_copy(copy, queue, 0, None)
+
+    def failed(self, copy: Copy, queue: str, reason: str) -> None:
+        self._end_copy(copy, queue, 1, Failure(b"", queue, reason))
+
+    def begin_move(self, copy: Copy, queue: str) -> None:
+        self._begin_departure(copy, queue, "")
+
+    def begin_letter(self, copy: Copy, queue: str, reason: str, rejected: bool) -> None:
+        if rejected:
+            self.failed(copy, queue, reason)
+            self._moves.append(_Move(None, b"", None))
+        else:
+            self._begin_departure(copy, queue, reason)
+
+    def end_move(self, reason: str) -> None:
+        self._end(reason)
+
+    def _begin_departure(self, copy: Copy, queue: str, reason: str) -> None:
+        found = self._find_open(copy, queue)
+        if found is None:
+            self._moves.append(_Move(None, b"", None))
+            return
+        batch, name = found
+        self._begin(batch, copy.message, Failure(message_id(copy.message), queue, reason))
+        self._count(batch, name, copy, -1, 0, None)
+
+    def _begin(self, batch: Batch, message: Message, failure: Failure | None) -> None:
+        key = member_key(message)
+        if key is None:
+            self._moves.append(_Move(None, b"", None))
+        else:
+            self._moves.append(_Move(batch, member_name(batch.number, key), failure))
+
+    def _end(self, reason: str = "") -> None:
+        move = self._moves.pop()
+        batch = move.batch
+        if batch is None or move.name not in batch.members:
+            return
+        if not move.arrived and move.failure is not None:
+            id_, queue, before = move.failure
+            self._change(batch, move.name, 0, 0, 1, Failure(id_, queue, reason or before))
+        else:
+            self._change(batch, move.name, 0, 0, 0, None)
+
+    def _end_copy(self, copy: Copy, queue: str, failed: int, failure: Failure | None) -> None:
+        found = self._find_open(copy, queue)
+        if found is None:
+            return
+        if failure is not None:
+            failure = Failure(message_id(copy.message), failure.queue, failure.reason)
+        self._count(*found, copy, -1, failed, failure)
+
+    def _find_open(self, copy: Copy, queue: str) -> tuple[Batch, bytes] | None:
+        """Return the batch and the name of a member if a copy of it is open."""
+        found = self._find(copy.message, queue)
+        if found is None:
+            return None
+        now = found[0].members.get(found[1])
+        if now is None or not (now.stored_copies if self._is_stored(copy) else now.transient_copies):
+            return None
+        return found
+
+    def _find(self, message: Message, queue: str) -> tuple[Batch, bytes] | None:
+        """Return the batch and the name of a member; None if the message is no member, or a dead one.
+
+        A message that was rejected is dead, except in the queue in which it was rejected: from there it can succeed.
+        """
+        if not (message.undecoded or message.headers is not None):
+            return None
+        id_ = batch_id(message)
+        batch = None if id_ is None else self._by_id.get(id_)
+        key = None if batch is None else member_key(message)
+        if batch is None or key is None or (message.died and self._is_dead(message, queue)):
+            return None
+        return batch, member_name(batch.number, key)
+
+    def _is_dead(self, message: Message, queue: str) -> bool:
+        rejecting = [each for each in rejected_in(message.properties) if not self._ignores_rejects(each)]
+        return bool(rejecting) and queue not in rejecting
+
+    def _is_stored(self, copy: Copy) -> bool:
+        """Return whether a copy survives a restart. A store that keeps nothing is one of tests, which keep copies."""
+        if self._store.keeps:
+            return copy.position != 0
+        return copy.holder_id != 0 and copy.message.persistent
+
+    def _accepts(self, batch: Batch) -> bool:
+        """Return whether a batch may have a further member."""
+        if COMPLETE in batch.sent:
+            log.info("batch '%s' in vhost '%s' is complete: a late member is not counted", text(batch.id), self._vhost)
+            return False
+        if len(batch.members) >= self._most_members:
+            log.warning("batch '%s' in vhost '%s' has too many members", text(batch.id), self._vhost)
+            return False
+        return True
+
+    def _count(self, batch: Batch, name: bytes, copy: Copy, open_: int, failed: int, failure: Failure | None) -> None:
+        if self._is_stored(copy):
+            self._change(batch, name, open_, 0, failed, failure)
+        else:
+            self._change(batch, name, 0, open_, failed, failure)
+
+    def _change(
+        self, batch: Batch, name: bytes, stored: int, transient: int, failed: int, failure: Failure | None
+    ) -> None:
+        """Change the numbers of a member's copies, and its outcome if it is settled now."""
+        before = batch.members.get(name)
+        outcome = OPEN
+        details = b""
+        sequence = 0
+        if before is not None:
+            # The bytes that are the key in `members`, which has the first ones: equal ones would be a second copy.
+            name = before.name
+            outcome, sequence, details = before.outcome, before.sequence, before.key[NAME_BYTES:]
+            stored += before.stored_copies
+            transient += before.transient_copies
+            failed += before.failed_copies
+        is_settled = not (stored or transient or any(move.name == name for move in self._moves))
+        if is_settled:
+            outcome = FAILED if failed else OK
+        if failure is not None and not details and len(batch.failures) < self._most_failures:
+            batch.failures[name] = failure
+            details = failure.encoded()
+        if outcome == OK:
+            details = b""
+        after = member(name, sequence or self.next_number(), outcome, failed, stored, transient, details)
+        if before is not None and before.expires_ms == after.expires_ms and before.key == after.key:
+            return
+        self._store.begin()
+        try:
+            if before is not None:
+                self._store.remove_id(before)
+            batch.set_member(name, after)
+            self._store.add_id(after)
+        finally:
+            self._store.end()
+        self._check_events(batch)
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _due_events(self, batch: Batch) -> list[str]:
+        """Return the events that have occurred and are not sent, in order."""
+        due = []
+        if batch.has_failed and DEATH not in batch.sent:
+            due.append(DEATH)
+        if batch.is_complete and not self._is_moving(batch):
+            if COMPLETE not in batch.sent:
+                due.append(COMPLETE)
+            if not batch.failed and SUCCESS not in batch.sent:
+                due.append(SUCCESS)
+        return due
+
+    def _is_moving(self, batch: Batch) -> bool:
+        return any(move.batch is batch for move in self._moves)
+
+    def _check_events(self, batch: Batch) -> None:
+        """Send messages about the events of a batch in the next event loop iteration, if there are any.
+
+        A queue may be in the middle of an operation now.
+        """
+        if not batch.has_ended and (batch.is_complete or (batch.has_failed and DEATH not in batch.sent)):
+            self._due[batch.id] = batch
+            if self._timer is None:
+                self._timer = self._clock.after(0, self._send_due)
+
+    def _send_due(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due, self._due = self._due, {}
+        for batch in due.values():
+            if self._by_id.get(batch.id) is not batch:
+                continue
+            for event in self._due_events(batch):
+                if not self._send(batch, event):
+                    self._due[batch.id] = batch
+                    break
+        if self._due and self._timer is None:
+            self._timer = self._clock.after(_RETRY_MS, self._send_due)
+
+    def _send(self, batch: Batch, event: str) -> bool:
+        """Send the message about an event, and record that it is sent, as one operation for the store.
+
+        Return False if the target refuses the message, which is sent again later.
+        """
+        self._store.begin()
+        try:
+            if batch.requests(event) and batch.routing_key is not None and not self._publish_event(batch, event):
+                return False
+            batch.mark_sent(event)
+            if event != DEATH:
+                self._remove_succeeded(batch)
+            self._store_batch(batch)
+            if batch.has_ended:
+                self._ended[batch.id] = batch
+        finally:
+            self._store.end()
+        return True
+
+    def _publish_event(self, batch: Batch, event: str) -> bool:
+        exchange = self._exchanges.get(batch.exchange or "")
+        if exchange is None:
+            log.warning(
+                "batch '%s' in vhost '%s': the exchange '%s' is deleted; message about '%s' is dropped",
+                text(batch.id),
+                self._vhost,
+                batch.exchange,
+                event,
+            )
+            return True
+        message = event_message(batch, event)
+        destinations = route(exchange, message, self._exchanges.get).destinations
+        if exchange.gate is not None:
+            destinations = exchange.gate.guard(exchange, message, destinations)
+        exchange.count_published(len(destinations))
+        if not destinations:
+            log.warning(
+                "batch '%s' in vhost '%s': the message about '%s' reaches no queue", text(batch.id), self._vhost, event
+            )
+        outer = request_of(message, self._most_members)
+        if outer is None:
+            return self._publish(message, destinations)
+        if not destinations:
+            self.unroutable(message)
+            return True
+        return self.publish(outer, message, destinations)
+
+    def _remove_succeeded(self, batch: Batch) -> None:
+        """Remove the members that have succeeded: no further event depends on them."""
+        for name, each in list(batch.members.items()):
+            if each.outcome == OK:
+                self._store.remove_id(each)
+                batch.remove_succeeded(name)
+
+    # --- records, start and end ---------------------------------------------------------------------------------------
+
+    def _store_batch(self, batch: Batch) -> None:
+        before = batch.record
+        if before is not None:
+            self._store.remove_id(before)
+        self._store.add_id(batch.new_record())
+        self._check_events(batch)
+
+    def _remove(self, batch: Batch) -> None:
+        """Remove a batch with its records."""
+        self._by_id.pop(batch.id, None)
+        self._ended.pop(batch.id, None)
+        self._due.pop(batch.id, None)
+        self._store.begin()
+        try:
+            for each in batch.members.values():
+                self._store.remove_id(each)
+            if batch.record is not None:
+                self._store.remove_id(batch.record)
+        finally:
+            self._store.end()
+        self.set_active(bool(self._by_id))
+
+    def _await_expiry(self) -> None:
+        if self._expiry_timer is not None:
+            self._expiry_timer.cancel()
+            self._expiry_timer = None
+        if self._expiring:
+            self._expiry_timer = self._clock.at_wall(self._expiring[0][0], self._expire)
+
+    def _expire(self) -> None:
+        self._expiry_timer = None
+        now_ms = self._clock.wall_ms()
+        while self._expiring and self._expiring[0][0] <= now_ms:
+            expires_ms, id_ = heapq.heappop(self._expiring)
+            batch = self._by_id.get(id_)
+            if batch is None or batch.expires_ms != expires_ms:
+                continue
+            if not batch.has_ended:
+                log.info(
+                    "batch '%s' in vhost '%s' has expired: %d of %d members succeeded, %d failed",
+                    text(id_),
+                    self._vhost,
+                    batch.ok,
+                    max(batch.size, batch.total),
+                    batch.failed,
+                )
+            self._remove(batch)
+        self._await_expiry()
+
+    def recover(self, batch: Batch, members: list[Member]) -> None:
+        """Add a stored batch with its members. Copies that are not stored are lost."""
+        for each in members:
+            batch.set_member(each.name, each)
+            details = each.key[NAME_BYTES:]
+            if details:
+                batch.failures[each.name] = decoded_failure(details)
+        self._add(batch)
+        if batch.has_ended:
+            self._ended[batch.id] = batch
+        self._clock.after(0, lambda: self._lose(batch))
+
+    def _lose(self, batch: Batch) -> None:
+        """Count the copies that were not stored, and send the messages about events before the restart."""
+        for name, each in list(batch.members.items()):
+            count = each.transient_copies
+            if count:
+                self._change(batch, name, 0, -count, count, Failure(b"", "", LOST))
+        self._check_events(batch)
+
+    def inherit(self, other: "Batches") -> None:
+        """Take over the batches of a broker in memory that has ended, as if they had been stored."""
+        for batch in other.all():
+            members = list(batch.members.values())
+            self.recover(recovered_batch(batch.new_record()), members)
+
+    def stored_count(self) -> int:
+        """Return the number of stored records."""
+        return sum([len(batch.members) + 1 for batch in self._by_id.values()])
+
+    def close(self) -> None:
+        """Remove all batches, because the vhost is deleted."""
+        for batch in self.all():
+            self._remove(batch)
+        self.discard()
+
+    def discard(self) -> None:
+        """Discard all batches from memory, without changing the store, after the broker has ended."""
+        self._closed = True
+        # These refer to the vhost.
+        self._exchanges = {}
+        self._publish = _discard
+        self._ignores_rejects = _never
+        self._by_id.clear()
+        self._ended.clear()
+        self._due.clear()
+        self._expiring.clear()
+        self.set_active(False)
+        self.whole = None
+        for timer in (self._timer, self._expiry_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._expiry_timer = None
+
+
+def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
+    return errors.invalid_header(name, f"'{given}' contradicts '{known}' of an earlier member")
+
+
+def _discard(message: Message, destinations: Iterable[Destination]) -> bool:
+    return True
+
+
+def _never(queue: str) -> bool:
+    return False

@@ -1,0 +1,183 @@
+"""Headers of a message that make it a member of a batch."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from amqpbroker import errors
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
+from amqpbroker.message.message import Message
+from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.raw_headers import find_header, header
+from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, text
+
+ID: Final = "x-batch-id"
+SIZE: Final = "x-batch-size"
+EXCHANGE: Final = "x-batch-exchange"
+ROUTING_KEY: Final = "x-batch-routing-key"
+EVENTS: Final = "x-batch-events"
+TTL: Final = "x-batch-ttl"
+EVENT: Final = "x-batch-event"
+#: Number that the broker gives to a member without a message id.
+MEMBER: Final = "x-batch-member"
+
+#: Header of the outer batch -> header in the event message's batch. Event messages have `EVENT`, and are members of the
+#: batch that the outer headers name.
+OUTER: Final = {
+    "x-batch-outer-id": ID,
+    "x-batch-outer-size": SIZE,
+    "x-batch-outer-exchange": EXCHANGE,
+    "x-batch-outer-routing-key": ROUTING_KEY,
+    "x-batch-outer-events": EVENTS,
+    "x-batch-outer-ttl": TTL,
+}
+_OUTER_NAMES: Final = {inner: outer for outer, inner in OUTER.items()}
+
+COMPLETE: Final = "complete"
+SUCCESS: Final = "success"
+DEATH: Final = "death"
+#: All events, in the order in which they are sent.
+ALL_EVENTS: Final = (DEATH, COMPLETE, SUCCESS)
+
+DEFAULT_TTL_MS: Final = 24 * 60 * 60 * 1000
+_ID_BYTES: Final = 255
+_NAME_BYTES: Final = 255
+_KEY_BYTES: Final = 12
+_MAX_SIZE: Final = 2**31 - 1
+
+_ID: Final = ID.encode()
+_EVENT: Final = EVENT.encode()
+_OUTER_ID: Final = b"x-batch-outer-id"
+_MEMBER: Final = MEMBER.encode()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message's headers about its batch; None for absent ones.
+
+    id: of the batch. exchange, routing_key: target of event messages; the key may be the message's reply_to. is_reply:
+    the routing key is the reply_to, which may differ among members. events: to be sent. outer: headers of the outer
+    batch, for the event message.
+    """
+
+    id: bytes
+    size: int | None = None
+    exchange: str | None = None
+    routing_key: bytes | None = None
+    is_reply: bool = False
+    events: frozenset[str] | None = None
+    ttl_ms: int | None = None
+    outer: Table = field(default_factory=dict)
+
+
+def request_of(message: Message, most: int) -> Request | None:
+    """Return the headers about a batch; None if the message is not for a batch.
+
+    Without an id, other headers about a batch have no meaning. most: maximum size of a batch. Raises AmqpError 406 for
+    an invalid header.
+    """
+    headers = message.headers or {}
+    is_event = EVENT in headers
+    names = _OUTER_NAMES if is_event else {name: name for name in _OUTER_NAMES}
+    given = headers.get(names[ID])
+    if given is None:
+        return None
+    id_ = _text(names[ID], given)
+    if not id_:
+        raise _invalid(names[ID], f"expected 1 to {_ID_BYTES} bytes")
+    size = _number(headers, names[SIZE], 0, min(most, _MAX_SIZE))
+    exchange = _optional(headers, names[EXCHANGE])
+    key = _optional(headers, names[ROUTING_KEY])
+    is_reply = False
+    if key is None:
+        reply_to = decode_properties(message.properties).get("reply_to")
+        if reply_to and not is_event:
+            key, is_reply = reply_to, True
+        elif exchange is not None:
+            key = b""
+    return Request(
+        id_,
+        size,
+        None if exchange is None else text(exchange),
+        key,
+        is_reply,
+        _events(names[EVENTS], headers),
+        _number(headers, names[TTL], 1, MAX_EXPIRY_MS),
+        {} if is_event else {name: headers[name] for name in OUTER if name in headers},
+    )
+
+
+def check_outer(request: Request, most: int) -> Request | None:
+    """Return the headers about the outer batch, None if there is none. Raises AmqpError 406 for an invalid header."""
+    if not request.outer:
+        return None
+    event = Message(b"\0\0", b"\0\0", b"")
+    event.headers = {EVENT: Field("V", None), **request.outer}
+    return request_of(event, most)
+
+
+def batch_id(message: Message) -> bytes | None:
+    """Return the id of the batch that a message is a member of, None if it is of no batch."""
+    properties = message.properties
+    field_ = header(properties, _OUTER_ID if find_header(properties, _EVENT) else _ID)
+    return field_.value if field_ is not None and field_.kind == "S" else None
+
+
+def member_key(message: Message) -> bytes | None:
+    """Return the key of a member, from its message id or its number; None if it has none."""
+    properties = message.properties
+    named = message_id(message)
+    if named:
+        return hashlib.sha256(b"i" + named).digest()[:_KEY_BYTES]
+    number = header(properties, _MEMBER)
+    if number is None or number.kind not in INTEGER_KINDS:
+        return None
+    return hashlib.sha256(b"n%d" % number.value).digest()[:_KEY_BYTES]
+
+
+def message_id(message: Message) -> bytes:
+    """Return the message id, empty if the message has none."""
+    found: bytes = decode_properties(message.properties).get("message_id", b"")
+    return found
+
+
+def _text(name: str, given: Field) -> bytes:
+    if given.kind != "S":
+        raise _invalid(name, f"expected longstr, got {TYPE_NAMES[given.kind]}")
+    value: bytes = given.value
+    if len(value) > _NAME_BYTES:
+        raise _invalid(name, f"expected at most {_NAME_BYTES} bytes, got {len(value)}")
+    return value
+
+
+def _optional(headers: Table, name: str) -> bytes | None:
+    given = headers.get(name)
+    return None if given is None else _text(name, given)
+
+
+def _number(headers: Table, name: str, least: int, most: int) -> int | None:
+    given = headers.get(name)
+    if given is None:
+        return None
+    if given.kind not in INTEGER_KINDS:
+        raise _invalid(name, f"expected integer, got {TYPE_NAMES[given.kind]}")
+    if not least <= given.value <= most:
+        raise _invalid(name, f"expected {least} to {most}, got {given.value}")
+    number: int = given.value
+    return number
+
+
+def _events(name: str, headers: Table) -> frozenset[str] | None:
+    given = _optional(headers, name)
+    if given is None:
+        return None
+    events = [each.strip() for each in text(given).split(",")]
+    for event in events:
+        if event not in ALL_EVENTS:
+            raise _invalid(name, f"expected some of complete,success,death, got '{event}'")
+    return frozenset(events)
+
+
+def _invalid(name: str, problem: str) -> errors.AmqpError:
+    return errors.invalid_header(name, problem)

@@ -1,0 +1,1 @@
+"""Fates of the copies of marked messages."""

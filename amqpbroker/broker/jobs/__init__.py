@@ -1,0 +1,1 @@
+"""Jobs: messages whose states and results can be looked up."""

@@ -1,0 +1,204 @@
+"""The state of one job."""
+
+import struct
+from typing import Final, NamedTuple, final
+
+from amqpbroker.store.record import JOBS_ID
+from amqpbroker.store.taken_id import TakenId
+from amqpbroker.wire.values import text
+
+#: First bytes of the keys of jobs, and of the pieces of their replies.
+KIND: Final = b"J"
+REPLY: Final = b"R"
+#: The most copies of a job that are followed.
+MOST_PLACES: Final = 1000
+
+_FIXED: Final = struct.Struct(">qqqIIH")
+_PLACE: Final = struct.Struct(">IqqB")
+_PIECE_HEAD: Final = struct.Struct(">cqI")
+#: An id record can have 65,535 bytes.
+_PIECE_BYTES: Final = 60_000
+#: The most bytes of x-death that are kept.
+_DEATHS_BYTES: Final = 8_192
+
+
+class Place(NamedTuple):
+    """Place of a copy that is not settled.
+
+    queue: its name, "" for an exchange that holds messages back. holder_id, sequence: as in `Copy`. due_ms: when a
+    message that an exchange holds back is due, by the wall clock. stored: the copy survives a restart.
+    """
+
+    queue: str
+    holder_id: int
+    sequence: int
+    due_ms: int
+    stored: bool
+
+
+class Failure(NamedTuple):
+    """The last failure of a copy. queue: "" if there was none. deaths: value of the x-death header, encoded."""
+
+    queue: str
+    reason: str
+    deaths: bytes
+
+
+@final
+class Job:
+    """A message that is followed, with all its copies.
+
+    id: its message id. number: of its records. user: published it. exchange, routing_key: it was published with. token:
+    see `Request`. created_ms, ended_ms, expires_ms: since the epoch; the latter are 0 before the end. places: of the
+    copies that are not settled. done, failed: numbers of copies that were acknowledged, and that failed. queue: the one
+    that had the last settled copy. reply: the stored pieces of the worker's reply. cancelled: its copies are being
+    removed at the request of a user. record: the stored state.
+    """
+
+    def __init__(self, vhost: str, id_: bytes, number: int, user: str, created_ms: int, ttl_ms: int) -> None:
+        self.vhost: str = vhost
+        self.id: bytes = id_
+        self.number: int = number
+        self.user: str = user
+        self.created_ms: int = created_ms
+        self.ttl_ms: int = ttl_ms
+        self.exchange: str = ""
+        self.routing_key: bytes = b""
+        self.token: str = ""
+        self.ended_ms: int = 0
+        self.places: list[Place] = []
+        self.done: int = 0
+        self.failed: int = 0
+        self.queue: str = ""
+        self.failure: Failure | None = None
+        self.reply: list[TakenId] = []
+        self.cancelled: bool = False
+        self.record: TakenId | None = None
+
+    @property
+    def expires_ms(self) -> int:
+        """The time when the job is forgotten, 0 before its end."""
+        return self.ended_ms + self.ttl_ms if self.ended_ms else 0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.ended_ms != 0
+
+    @property
+    def queues(self) -> list[str]:
+        """Names of the queues that have copies; after the end, of the one that had the last copy."""
+        names = {place.queue for place in self.places if place.queue}
+        return sorted(names) if names else [self.queue] if self.queue else []
+
+    def remove_place(self, holder_id: int, sequence: int, queue: str) -> Place | None:
+        """Remove and return the place of a copy, None if there is none.
+
+        The number of a copy that an exchange holds back is not known after a restart.
+        """
+        found = -1
+        for index, place in enumerate(self.places):
+            if place.queue == queue:
+                if place.sequence == sequence and place.holder_id == holder_id:
+                    found = index
+                    break
+                if found < 0 and not queue:
+                    found = index
+        return self.places.pop(found) if found >= 0 else None
+
+    def fail(self, queue: str, reason: str, deaths: bytes) -> None:
+        """Count a failed copy."""
+        self.failed += 1
+        self.failure = Failure(queue, reason, deaths if len(deaths) <= _DEATHS_BYTES else b"")
+
+    def letter_sent(self, deaths: bytes) -> None:
+        """Set the x-death header of the dead letter of the last failed copy."""
+        if self.failure is not None and len(deaths) <= _DEATHS_BYTES:
+            self.failure = self.failure._replace(deaths=deaths)
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
+    def new_record(self) -> TakenId:
+        """Return a record of the present state, and keep it."""
+        places = self.places
+        failure = self.failure or Failure("", "", b"")
+        names = [
+            _encoded(self.vhost),
+            self.id,
+            _encoded(self.user),
+            _encoded(self.exchange),
+            self.routing_key,
+            self.token.encode(),
+            _encoded(self.queue),
+            _encoded(failure.queue),
+            failure.reason.encode(),
+            failure.deaths,
+        ]
+        parts = [
+            KIND,
+            _FIXED.pack(self.created_ms, self.ttl_ms, self.ended_ms, self.done, self.failed, len(places)),
+            *[len(name).to_bytes(2, "big") + name for name in names],
+            *[_PLACE.pack(place.holder_id, place.sequence, place.due_ms, place.stored) for place in places],
+        ]
+        self.record = TakenId(b"".join(parts), JOBS_ID, self.number, self.expires_ms, True)
+        return self.record
+
+    def reply_bytes(self) -> int:
+        """Return the memory of the reply."""
+        return sum([len(piece.key) for piece in self.reply])
+
+    def read_reply(self) -> tuple[bytes, bytes] | None:
+        """Return properties and body of the worker's reply, None if there is none."""
+        if not self.reply:
+            return None
+        joined = b"".join([piece.key[_PIECE_HEAD.size :] for piece in self.reply])
+        size = 4 + int.from_bytes(joined[:4], "big")
+        return joined[4:size], joined[size:]
+
+
+def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
+    """Return the job that a record describes, without its reply. queues: names by id."""
+    data = record.key
+    created_ms, ttl_ms, ended_ms, done, failed, count = _FIXED.unpack_from(data, 1)
+    at = 1 + _FIXED.size
+    names = []
+    for _ in range(10):
+        size = int.from_bytes(data[at : at + 2], "big")
+        names.append(data[at + 2 : at + 2 + size])
+        at += 2 + size
+    job = Job(text(names[0]), names[1], record.sequence, text(names[2]), created_ms, ttl_ms)
+    job.exchange, job.routing_key, job.token = text(names[3]), names[4], names[5].decode()
+    job.queue = text(names[6])
+    job.ended_ms, job.done, job.failed = ended_ms, done, failed
+    if names[8]:
+        job.failure = Failure(text(names[7]), names[8].decode(), names[9])
+    for index in range(count):
+        holder_id, sequence, due_ms, stored = _PLACE.unpack_from(data, at + index * _PLACE.size)
+        job.places.append(Place(queues.get(holder_id, ""), holder_id, sequence, due_ms, stored != 0))
+    job.record = record
+    return job
+
+
+def job_vhost(record: TakenId) -> str:
+    """Return the name of the vhost of a job's record."""
+    at = 1 + _FIXED.size
+    size = int.from_bytes(record.key[at : at + 2], "big")
+    return text(record.key[at + 2 : at + 2 + size])
+
+
+def reply_pieces(number: int, properties: bytes, body: bytes) -> list[bytes]:
+    """Return the keys of the records of a reply. number: of the job."""
+    joined = len(properties).to_bytes(4, "big") + properties + body
+    return [
+        _PIECE_HEAD.pack(REPLY, number, index) + joined[start : start + _PIECE_BYTES]
+        for index, start in enumerate(range(0, len(joined), _PIECE_BYTES))
+    ]
+
+
+def piece_of(record: TakenId) -> tuple[int, int]:
+    """Return the number of the job, and the index of the piece, of a record of a reply."""
+    _, number, index = _PIECE_HEAD.unpack_from(record.key, 0)
+    return number, index
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")

@@ -1,0 +1,83 @@
+"""Headers of a message that make it a job."""
+
+from dataclasses import dataclass
+from typing import Final, final
+
+from amqpbroker import errors
+from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
+from amqpbroker.message.message import Message
+from amqpbroker.wire.properties import decode_properties, encode_properties
+from amqpbroker.wire.raw_headers import header
+from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES
+
+JOB: Final = "x-job"
+TTL: Final = "x-job-ttl"
+DEFAULT_TTL_MS: Final = 60 * 60 * 1000
+#: The routing keys of replies to jobs begin with this; the token of the job follows.
+REPLY_PREFIX: Final = "amq.job-reply."
+
+_JOB: Final = JOB.encode()
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A message that is published as a job.
+
+    id: its message id. user: the user who publishes it. ttl_ms: how long the job is known after its end. token: names
+    the job in the routing key of replies; "" if the message has a reply_to of its own.
+    """
+
+    id: bytes
+    user: str
+    ttl_ms: int
+    token: str
+
+
+def is_job(message: Message) -> bool:
+    """Return whether the message is marked as a job."""
+    field = header(message.properties, _JOB)
+    return field is not None and field.kind == "t" and bool(field.value)
+
+
+def job_id(message: Message) -> bytes:
+    """Return the message id, empty if the message has none."""
+    found: bytes = decode_properties(message.properties).get("message_id", b"")
+    return found
+
+
+def request_of(message: Message, user: str, token: str) -> Request | None:
+    """Return the job that the message asks for, None if it is no job.
+
+    token: for the replies, unless the message has a reply_to. Raises AmqpError 406 for invalid headers.
+    """
+    headers = message.headers or {}
+    mark = headers.get(JOB)
+    if mark is None:
+        return None
+    if mark.kind != "t":
+        raise errors.invalid_header(JOB, f"expected boolean, got {TYPE_NAMES[mark.kind]}")
+    if not mark.value:
+        return None
+    properties = decode_properties(message.properties)
+    id_: bytes = properties.get("message_id", b"")
+    if not id_:
+        raise errors.invalid_header(JOB, "a job needs the property message_id, which is the id of the job")
+    ttl_ms = DEFAULT_TTL_MS
+    given = headers.get(TTL)
+    if given is not None:
+        if given.kind not in INTEGER_KINDS:
+            raise errors.invalid_header(TTL, f"expected integer, got {TYPE_NAMES[given.kind]}")
+        if not 1 <= given.value <= MAX_EXPIRY_MS:
+            raise errors.invalid_header(TTL, f"expected 1 to {MAX_EXPIRY_MS} milliseconds, got {given.value}")
+        ttl_ms = given.value
+    return Request(id_, user, ttl_ms, "" if properties.get("reply_to") else token)
+
+
+def request_reply(message: Message, request: Request) -> None:
+    """Set the property reply_to of a job that has none, and the correlation id if there is none either."""
+    if request.token:
+        values = decode_properties(message.properties)
+        values["reply_to"] = (REPLY_PREFIX + request.token).encode()
+        values.setdefault("correlation_id", request.id)
+        message.replace_properties(encode_properties(values))

@@ -1,0 +1,156 @@
+"""The present states of jobs, from the places of their copies."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple, final
+
+from amqpbroker.broker.jobs.job import Job, Place
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.session import Session
+from amqpbroker.message.checksum import content_checksum
+
+#: States of jobs, from the least advanced one.
+DELAYED: Final = "delayed"
+QUEUED: Final = "queued"
+RETRYING: Final = "retrying"
+RUNNING: Final = "running"
+FAILED: Final = "failed"
+DONE: Final = "done"
+_ORDER: Final = (DELAYED, QUEUED, RETRYING, RUNNING)
+
+#: The most messages that are counted to find the position of a job, and those that are read at once.
+MOST_AHEAD: Final = 1000
+_STEP: Final = 100
+
+
+class Standing(NamedTuple):
+    """State of a job, or of one of its copies.
+
+    queue: that has the copy, None if none has it. attempt: number of its deliveries, the present one included; 0 if it
+    was not delivered, or that is unknown. until_ms: end of a delay; since_ms: start of the present delivery; both by
+    the wall clock, 0 for none. consumer_tag, connection: of the consumer that has the message, None for none.
+    """
+
+    state: str
+    queue: str | None = None
+    sequence: int = 0
+    attempt: int = 0
+    until_ms: int = 0
+    since_ms: int = 0
+    consumer_tag: str | None = None
+    connection: str | None = None
+
+
+@final
+class Standings:
+    """Finds the states of jobs of one vhost. Valid for one event loop iteration."""
+
+    def __init__(self, queues: Mapping[str, Queue], sessions: Iterable[Session], ahead_ms: int) -> None:
+        """ahead_ms: of the clock."""
+        self._queues = queues
+        self._sessions = sessions
+        self._ahead_ms = ahead_ms
+        self._held: dict[str, dict[int, tuple[Entry, str]]] = {}
+        self._due: dict[str, dict[int, tuple[int, Entry]]] = {}
+
+    def of(self, job: Job) -> Standing:
+        """Return the state of a job: that of its least advanced copy."""
+        if not job.places:
+            return Standing(FAILED if job.failed else DONE, job.queue or None)
+        return min([self._of(place) for place in job.places], key=_rank)
+
+    def latest(self, job: Job) -> Standing:
+        """Return the state of the most advanced copy of a job that has not ended."""
+        return max([self._of(place) for place in job.places], key=_rank)
+
+    def ahead(self, standing: Standing) -> int | None:
+        """Return the number of messages before a ready one; None for any other, or if there are too many to count."""
+        queue = self._queues.get(standing.queue or "")
+        if queue is None or standing.until_ms or standing.state not in (QUEUED, RETRYING):
+            return None
+        place = count = 0
+        try:
+            while count <= MOST_AHEAD and (some := queue.ready_following(place, _STEP)):
+                for _, entry in some:
+                    if entry.sequence == standing.sequence:
+                        return count if count <= MOST_AHEAD else None
+                    count += 1
+                place = some[-1][0]
+        except UnreadableError:
+            pass
+        return None
+
+    def cancel(self, job: Job) -> bool:
+        """Remove all copies of a job, which fail then. Return False, and do nothing, unless all are ready.
+
+        Raises UnreadableError.
+        """
+        found = []
+        for place in job.places:
+            queue = self._queues.get(place.queue)
+            entry = None if queue is None else queue.ready_entry(place.sequence)
+            if queue is None or entry is None:
+                return False
+            found.append((queue, entry))
+        job.cancelled = True
+        try:
+            for queue, entry in found:
+                queue.remove_ready(entry.sequence, content_checksum(entry.message))
+        finally:
+            job.cancelled = False
+        return True
+
+    def _of(self, place: Place) -> Standing:
+        queue = self._queues.get(place.queue)
+        if queue is None:
+            return Standing(DELAYED, None, until_ms=place.due_ms)
+        held = self._held_in(queue).get(place.sequence)
+        if held is not None:
+            entry, connection = held
+            tag = None if entry.consumer is None else entry.consumer.tag
+            since_ms = entry.delivered_ms + self._ahead_ms
+            return Standing(RUNNING, queue.name, place.sequence, entry.acquired_count + 1, 0, since_ms, tag, connection)
+        due = self._due_in(queue).get(place.sequence)
+        if due is not None:
+            due_ms, entry = due
+            state = RETRYING if _was_tried(entry) else DELAYED
+            return Standing(state, queue.name, place.sequence, entry.acquired_count, due_ms)
+        try:
+            ready = queue.ready_entry(place.sequence)
+        except UnreadableError:
+            ready = None
+        if ready is None:
+            return Standing(QUEUED, queue.name, place.sequence)
+        state = RETRYING if _was_tried(ready) else QUEUED
+        return Standing(state, queue.name, place.sequence, ready.acquired_count)
+
+    def _held_in(self, queue: Queue) -> dict[int, tuple[Entry, str]]:
+        found = self._held.get(queue.name)
+        if found is None:
+            found = self._held[queue.name] = {}
+            if queue.unacked_count:
+                for session in self._sessions:
+                    for entry in session.held(queue):
+                        found[entry.sequence] = entry, session.name
+        return found
+
+    def _due_in(self, queue: Queue) -> dict[int, tuple[int, Entry]]:
+        found = self._due.get(queue.name)
+        if found is None:
+            found = self._due[queue.name] = {}
+            try:
+                for due_ms, entry in queue.delayed_entries() if queue.delayed_count else ():
+                    found[entry.sequence] = due_ms, entry
+            except UnreadableError:
+                pass
+        return found
+
+
+def _was_tried(entry: Entry) -> bool:
+    """Return whether a message was delivered before, also in another queue where it was rejected."""
+    return entry.acquired_count > 0 or entry.message.died
+
+
+def _rank(standing: Standing) -> int:
+    return _ORDER.index(standing.state)

@@ -1,0 +1,39 @@
+"""Stored notes of a queue about its message groups: which of them are stopped."""
+
+from typing import final
+
+from amqpbroker.store.store import Store
+from amqpbroker.store.taken_id import TakenId
+
+
+@final
+class GroupNotes:
+    """The records of one queue's groups, which survive a restart. A record is like that of an id (`TakenId`).
+
+    A note has the state of its group and a time. Its key is the state, as one byte, and the key of the group.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store: Store = store
+        self._newest: int = 0
+        self.count: int = 0
+
+    def add(self, key: bytes, state: int, since_ms: int, holder_id: int) -> TakenId:
+        """Store a note. holder_id: id of the queue. since_ms: time of the state, by the wall clock."""
+        self._newest += 1
+        note = TakenId(bytes((state,)) + key, holder_id, self._newest, since_ms, bool(holder_id))
+        if note.stored and self._store.keeps:
+            self._store.add_id(note)
+            self.count += 1
+        return note
+
+    def remove(self, note: TakenId) -> None:
+        """Remove a note."""
+        if note.position:
+            self._store.remove_id(note)
+            self.count -= 1
+
+    def recover(self, notes: list[TakenId]) -> None:
+        """Count recovered notes."""
+        self._newest = max([note.sequence for note in notes], default=0)
+        self.count = len(notes)

@@ -1,0 +1,681 @@
+"""A queue with message groups.
+
+A subclass, so that no message of another queue pays for it.
+"""
+
+import contextlib
+import heapq
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.fates.fates import PURGED, Fates
+from amqpbroker.broker.infos import QueueInfo
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.disposal import Disposal
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.expiry import Expiry
+from amqpbroker.broker.queues.group import CLOSED, PARKED, Group
+from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_letters import GROUP, letters, restored
+from amqpbroker.broker.queues.group_line import GroupLine
+from amqpbroker.broker.queues.group_notes import GroupNotes
+from amqpbroker.broker.queues.group_options import FOLLOW, PARK, SKIP
+from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
+from amqpbroker.broker.queues.groups import Groups
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
+from amqpbroker.broker.queues.local_parts import LocalParts
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.queue_info import queue_info
+from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.returns import Returns
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.message.checksum import content_checksum
+from amqpbroker.message.message import MESSAGE_BYTES, Message
+from amqpbroker.store.recovered import Copies
+from amqpbroker.store.store import Store
+from amqpbroker.store.taken_id import TakenId
+
+#: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
+SUPERSEDED: Final = "superseded"
+
+#: The sequence numbers of such a queue start here, so that there are lower ones for messages that come back.
+_FIRST: Final = 1 << 40
+
+
+class GroupLedger(Ledger):
+    """A ledger that records in the line which messages have left the queue, and which are delayed."""
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        kind: Kind,
+        store: Store,
+        dead_letters: DeadLetters,
+        letter_counts: dict[tuple[str, str, str], int],
+        disposal: Disposal,
+        fates: Fates,
+        line: GroupLine,
+    ) -> None:
+        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
+        self.sees_all = True
+        self._line: GroupLine = line
+        self.entered = self.before = _FIRST
+        self._lowest: int = _FIRST
+
+    @property
+    def has_dead_letters(self) -> bool:
+        """True if messages that leave for good are dead-lettered."""
+        return self._settings.dead_letters
+
+    def start(self, entries: int, newest: int) -> None:
+        super().start(entries, max(newest, self.newest))
+
+    def recovered_from(self, oldest: int) -> None:
+        """Set the lowest sequence number of the recovered messages."""
+        self._lowest = min(self._lowest, oldest)
+
+    def enter_first(self, queue: Queue, message: Message, deadline_ms: int) -> Entry:
+        """Create an entry for a message that comes before all others of the queue, and store it if necessary."""
+        self._lowest -= 1
+        entry = Entry(message, queue, self._lowest, deadline_ms)
+        entry.redelivered = True
+        self.succeed(entry)
+        if entry.position:
+            self.store.returned(entry)
+        return entry
+
+    def renew(self, entry: Entry, deadline_ms: int) -> Entry:
+        """Replace an entry by one with another expiry time; to the store, this is one change."""
+        is_stored, store = entry.position != 0, self.store
+        again = Entry(entry.message, entry.queue, entry.sequence, deadline_ms)
+        again.restore(entry.acquired_count, entry.delivery_count)
+        store.begin()
+        try:
+            # Not for the line, where the new entry has the same place in the same group.
+            super().leave(entry)
+            if is_stored:
+                self.stored += 1
+                store.enqueue(again)
+                if again.acquired_count:
+                    store.returned(again)
+            elif self.in_memory and (again.message.persistent or self._stores_all):
+                self.unsaved += 1
+        finally:
+            store.end()
+        return again
+
+    def leave(self, entry: Entry) -> None:
+        super().leave(entry)
+        self._line.left(entry.sequence)
+
+    def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
+        super().leave_stored(positions, sequences)
+        for sequence in sequences:
+            self._line.left(sequence)
+
+    def dead_letter(self, entries: list[Entry], reason: str) -> None:
+        # The next messages of their groups do not wait until the letters are sent.
+        for entry in entries:
+            self._line.left(entry.sequence)
+        super().dead_letter(entries, reason)
+
+    def delayed(self, entry: Entry, due_ms: int) -> None:
+        super().delayed(entry, due_ms)
+        self._line.delay(entry)
+
+
+class GroupOffering(Offering):
+    """Offers the first messages of free groups, and further ones to the consumers that have such a group."""
+
+    @property
+    def line(self) -> GroupLine | None:
+        """The ready line; None when the queue is deleted."""
+        line = self.ready
+        return line if isinstance(line, GroupLine) else None
+
+    def pop_oldest(self) -> Entry | None:
+        line = self.line
+        entry = None if line is None else line.pop_oldest()
+        if entry is not None and entry.deadline_ms:
+            self._expiry.removed()
+        return entry
+
+    def offer(self, consumer: Consumer) -> None:
+        self.feed(consumer)
+        super().offer(consumer)
+
+    def offer_all(self, consumers: Sequence[Consumer]) -> None:
+        self.consumers.revive(consumers)
+        for consumer in consumers:
+            self.feed(consumer)
+        self.drain()
+
+    def offer_after_settling(self, consumers: Iterable[Consumer]) -> None:
+        for consumer in consumers:
+            self.consumers.settled(consumer)
+            self.feed(consumer)
+        self.drain()
+
+    def drain(self) -> None:
+        line = self.line
+        if line is not None and line.groups.following:
+            self.follow()
+        super().drain()
+
+    def deliver(self, consumer: Consumer, entry: Entry) -> None:
+        line = self.line
+        if line is not None and line.versions is not None and self._is_superseded(line.versions, entry):
+            # The consumer was chosen, and can take another message.
+            self.consumers.settled(consumer)
+            return
+        if line is None or consumer.no_ack or line.groups.options.prefetch == 1:
+            super().deliver(consumer, entry)
+            if consumer.no_ack and line is not None and line.versions is not None:
+                line.versions.acked(entry.message, entry.queue.id)
+            return
+        line.groups.hold(entry.sequence, consumer)
+        super().deliver(consumer, entry)
+        self.feed(consumer)
+
+    def take_head(self) -> Entry | None:
+        entry = super().take_head()
+        line = self.line
+        versions = None if line is None else line.versions
+        while entry is not None and versions is not None and self._is_superseded(versions, entry):
+            entry = super().take_head()
+        return entry
+
+    def _is_superseded(self, versions: GroupVersions, entry: Entry) -> bool:
+        """Return whether an entry has an old version; if so, it is dead-lettered."""
+        if not versions.is_superseded(entry.message):
+            return False
+        self._ledger.dead_letter([entry], SUPERSEDED)
+        return True
+
+    def feed(self, consumer: Consumer) -> None:
+        """Deliver more messages of the groups that a consumer has, for as long as it can take them."""
+        line = self.line
+        if line is None or line.groups.options.prefetch == 1:
+            return
+        groups = line.groups
+        while (group := groups.fed_by(consumer)) is not None and self.consumers.may_take(consumer):
+            entry = self._pop_of(line, group)
+            if entry is None:
+                return
+            if entry.deadline_ms and self._expiry.is_due(entry):
+                if not self._expiry.expired(entry):
+                    return
+                continue
+            if line.versions is None or not self._is_superseded(line.versions, entry):
+                super().deliver(consumer, entry)
+
+    def _pop_of(self, line: GroupLine, group: Group) -> Entry | None:
+        entry = line.pop_first_of(group)
+        if entry is not None and entry.deadline_ms:
+            self._expiry.removed()
+        return entry
+
+    def follow(self) -> None:
+        """Dead-letter the messages of closed groups, in order, if the queue has a dead letter exchange."""
+        line, ledger = self.line, self._ledger
+        assert isinstance(ledger, GroupLedger)
+        if line is None or not ledger.has_dead_letters:
+            return
+        for group in list(line.groups.following):
+            entries: list[Entry] = []
+            size = 0
+            while (entry := self._pop_of(line, group)) is not None:
+                entries.append(entry)
+                size += entry.message.size + MESSAGE_BYTES
+                if size > LEAVING_BYTES:
+                    ledger.dead_letter(entries, GROUP)
+                    entries, size = [], 0
+            ledger.dead_letter(entries, GROUP)
+
+
+class GroupReturns(Returns):
+    """Returns of a queue with groups, which messages that failed for good may stop.
+
+    stopped: groups that were stopped since `end_stopped`.
+    """
+
+    stopped: list[Group]
+
+    def apply(self, settings: QueueSettings) -> None:
+        super().apply(settings)
+        self.stopped = []
+
+    def end_stopped(self) -> list[Group]:
+        """Return the groups that were stopped, and begin to collect others."""
+        stopped, self.stopped = self.stopped, []
+        return stopped
+
+    def requeue(self, entries: list[Entry], failed: bool) -> None:
+        self._requeue(sorted(entries, key=_sequence), failed)
+
+    def fail(self, entries: list[Entry], reason: str) -> None:
+        """Handle messages that failed for good: dead-letter them, or stop their groups. The caller offers messages."""
+        if self._closed:
+            self._ledger.dead_letter(entries, reason)
+            return
+        line = self._offering.ready
+        assert isinstance(line, GroupLine)
+        if line.groups.options.on_dead == SKIP and not any(line.groups.stopped_count[1:]):
+            self._ledger.dead_letter(entries, reason)
+            return
+        for entry in sorted(entries, key=_sequence):
+            self._fail(line, entry, reason)
+
+    def _fail(self, line: GroupLine, entry: Entry, reason: str) -> None:
+        ledger = self._ledger
+        assert isinstance(ledger, GroupLedger)
+        groups = line.groups
+        group = groups.taken(entry.sequence)
+        on_dead = groups.options.on_dead
+        if group.state == PARKED:
+            on_dead = PARK
+        elif group.state == CLOSED or group.key is None:
+            on_dead = SKIP
+        elif on_dead == FOLLOW and not ledger.has_dead_letters:
+            on_dead = PARK
+        if on_dead == FOLLOW:
+            # The record comes first: a message that remains after a crash follows to the dead letter queue.
+            self._stop(groups, group, CLOSED, entry)
+        if on_dead != PARK:
+            ledger.dead_letter([entry], reason)
+            return
+        if reason == REJECTED:
+            entry.count_return(failed=True)
+        store = ledger.store
+        store.begin()
+        try:
+            if entry.position:
+                ledger.returned(entry)
+            if group.state != PARKED:
+                self._stop(groups, group, PARKED, entry)
+        finally:
+            store.end()
+        self._offering.requeue([entry])
+
+    def _stop(self, groups: Groups, group: Group, state: int, entry: Entry) -> None:
+        assert group.key is not None
+        store = self._ledger.store
+        store.begin()
+        try:
+            note = groups.notes.add(group.key, state, self._clock.wall_ms(), entry.queue.id)
+        finally:
+            store.end()
+        groups.stop(group, state, note)
+        self.stopped.append(group)
+
+    def _rejoin(self, entries: list[Entry]) -> None:
+        line = self._offering.ready
+        assert isinstance(line, GroupLine)
+        # A consumer that has earlier messages of a group may take these ones, too.
+        holders = {holder: None for entry in entries if (holder := line.holder(entry.message)) is not None}
+        self._offering.requeue(entries)
+        self._move_on(holders, [])
+
+    def _move_on(self, consumers: dict[Consumer, None], exhausted: list[Entry]) -> None:
+        if exhausted:
+            with self._dead_letters:
+                self.fail(exhausted, DELIVERY_LIMIT)
+                self._deliver(consumers)
+        else:
+            self._deliver(consumers)
+
+
+class GroupFront(Destination):
+    """The place before all messages of a queue, to which its dead letters come back, the last one first.
+
+    entries: those that have come, which are not ready yet.
+    """
+
+    def __init__(self, queue: Queue, ledger: GroupLedger, expiry: Expiry) -> None:
+        super().__init__(queue.name)
+        self.entries: list[Entry] = []
+        self._queue = queue
+        self._ledger = ledger
+        self._expiry = expiry
+
+    def publish(self, message: Message) -> bool:
+        self.entries.append(self._ledger.enter_first(self._queue, message, self._expiry.deadline_ms(message)))
+        return True
+
+
+def group_parts(parts: LocalParts) -> LocalParts:
+    """Return the components of a queue with groups, made of those of its kind."""
+    return replace(parts, offering=GroupOffering, returns=GroupReturns)
+
+
+def _sequence(entry: Entry) -> int:
+    return entry.sequence
+
+
+class GroupQueue(LocalQueue):
+    """A queue in which the messages of a group are delivered in order.
+
+    line: the ready line, which has the groups.
+    """
+
+    def _prepare(self) -> None:
+        assert self.settings.groups is not None
+        options, notes, versions = self.settings.groups, GroupNotes(self.store), None
+        if options.version_header:
+            versions = GroupVersions(
+                self.clock,
+                notes,
+                self.vhost.config.bounds.deduplication_ids,
+                options.header,
+                options.version_header,
+                options.version_ttl_ms,
+            )
+        self.line: GroupLine = GroupLine(Groups(options, notes), versions)
+
+    def _new_ledger(self) -> Ledger:
+        vhost = self.vhost
+        totals = vhost.totals.dead_letters
+        return GroupLedger(
+            self.settings, self.kind, self.store, vhost.dead_letters, totals, vhost.disposal, vhost.fates, self.line
+        )
+
+    def _new_line(self, line: ReadyLine) -> ReadyLine:
+        self.line.divide(self._pages())
+        return self.line
+
+    def info(self) -> QueueInfo:
+        groups = self.line.groups
+        return queue_info(self)._replace(
+            groups=len(groups),
+            groups_parked=groups.stopped_count[PARKED],
+            groups_closed=groups.stopped_count[CLOSED],
+            messages_parked=len(groups.parked),
+        )
+
+    def parked_following(self, sequence: int, count: int) -> list[Entry]:
+        first = heapq.nsmallest(count, [each for each in self.line.groups.parked if each > sequence])
+        found = [self.line.lookup(each) for each in first]
+        return [each[1] for each in found if each is not None]
+
+    def is_group_closed(self, message: Message) -> bool:
+        groups = self.line.groups
+        key = groups.key(message)
+        group = None if key is None else groups.get(key)
+        return group is not None and group.state == CLOSED
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> bool:
+        limited = self._limited
+        if limited and not self.limit.accepts(self, message):
+            self.refused += 1
+            return False
+        if limited and self.schedule is not None and self.schedule.delay(self, message):
+            self.limit.trim()
+            return True
+        deadline_ms = self.expiry.deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
+        line, offering = self.line, self._offering()
+        before = line.count
+        entry = self.ledger.enter(self, message, deadline_ms)
+        line.push(entry)
+        if deadline_ms:
+            self.expiry.added(entry)
+        if not before and line.count:
+            offering.drain()
+        elif line.groups.following:
+            offering.follow()
+        elif line.groups.options.prefetch > 1:
+            consumer = line.holder(message)
+            if consumer is not None:
+                offering.feed(consumer)
+        if limited:
+            # A message that a consumer takes at once does not wait.
+            self.limit.trim()
+        if deadline_ms:
+            self.expiry.expire()
+        return True
+
+    def _offering(self) -> GroupOffering:
+        offering = self.offering
+        assert isinstance(offering, GroupOffering)
+        return offering
+
+    # --- settlement ---------------------------------------------------------------------------------------------------
+
+    def get(self, no_ack: bool) -> Entry | None:
+        entry = super().get(no_ack)
+        if no_ack and entry is not None and self.line.versions is not None:
+            self.line.versions.acked(entry.message, self.id)
+        return entry
+
+    def ack(self, entry: Entry) -> None:
+        self._leave_acked([entry])
+        consumer = self.outstanding.settle(entry)
+        self.offering.offer_after_settling(() if consumer is None else (consumer,))
+
+    def ack_all(self, entries: list[Entry]) -> None:
+        self._leave_acked(entries)
+        self.offering.offer_after_settling(self.outstanding.settle_all(entries))
+
+    def _leave_acked(self, entries: list[Entry]) -> None:
+        """Remove acknowledged messages. To the store, a message and its version are one operation."""
+        versions, store = self.line.versions, self.store
+        if versions is None:
+            for entry in entries:
+                self.ledger.acknowledge(entry)
+            return
+        for entry in entries:
+            store.begin()
+            try:
+                self.ledger.acknowledge(entry)
+                versions.acked(entry.message, self.id)
+            finally:
+                store.end()
+
+    def reject(self, entries: list[Entry]) -> None:
+        consumers = self.outstanding.settle_returned(entries)
+        returns = self.returns
+        assert isinstance(returns, GroupReturns)
+        with self.vhost.dead_letters:
+            returns.fail(entries, REJECTED)
+            self.offering.offer_after_settling(consumers)
+        self._announce()
+
+    def requeue(self, entries: list[Entry], failed: bool = True) -> None:
+        super().requeue(entries, failed)
+        self._announce()
+
+    def reclaim(self, entries: list[Entry]) -> None:
+        super().reclaim(entries)
+        self._announce()
+
+    def _announce(self) -> None:
+        """Emit an event for each group that was stopped."""
+        returns = self.returns
+        assert isinstance(returns, GroupReturns)
+        if returns.stopped:
+            for group in returns.end_stopped():
+                if group.key is not None:
+                    self.vhost.events.group_stopped(self.vhost.name, self, shown_key(group.key), group.state == PARKED)
+
+    # --- stopped groups -----------------------------------------------------------------------------------------------
+
+    def redrive_group(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
+        """Return a stopped group to normal work. Return the number of messages that are delivered again.
+
+        The count of failed deliveries of its first message starts anew. The messages of a closed group come back from
+        the first of the dead letter `queues` that has any, before all messages that wait here. It remains closed if
+        they cannot be read. To the store, this is one operation. Raises OSError, DamagedError.
+        """
+        return self._resume(group, queues, discards=False)
+
+    def discard_first(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
+        """Discard the first message of a stopped group, and redrive the others, like `redrive_group`."""
+        return self._resume(group, queues, discards=True)
+
+    def _resume(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
+        store = self.vhost.store
+        with self.vhost.dead_letters:
+            store.begin()
+            try:
+                if group.state == PARKED:
+                    count = self._unpark(group, discards)
+                else:
+                    count = self._reopen(group, queues, discards)
+            finally:
+                store.end()
+            self.offering.offer_all(self.consumers.all)
+        self.expiry.expire()
+        return count
+
+    def _unpark(self, group: Group, discards: bool) -> int:
+        line, ledger, note = self.line, self._group_ledger(), group.note
+        first = line.pop_first_of(group)
+        if first is None:
+            return 0
+        if first.deadline_ms:
+            self.expiry.replaced(first)
+        again = []
+        if discards:
+            ledger.discard([first], PURGED)
+        else:
+            first.restore(first.acquired_count, 0)
+            if first.position:
+                ledger.returned(first)
+            again.append(first)
+        since_ms = 0 if note is None else note.expires_ms
+        if group.state == PARKED:
+            line.groups.open(group)
+        # The time of a parked group stands still.
+        if self.expiry.count:
+            for sequence in group.waiting():
+                entry = line.remove(sequence, 0)
+                if entry is not None:
+                    if entry.deadline_ms:
+                        self.expiry.replaced(entry)
+                    again.append(entry)
+        parked_ms = self.clock.wall_ms() - since_ms
+        again = [self._renewed(entry, parked_ms) if entry.deadline_ms else entry for entry in again]
+        count = len(again) + len(group.waiting())
+        self.offering.requeue(again)
+        line.groups_changed()
+        return count
+
+    def _renewed(self, entry: Entry, more_ms: int) -> Entry:
+        latest_ms = self.expiry.deadline_ms(entry.message)
+        deadline_ms = entry.deadline_ms + more_ms
+        return self._group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
+
+    def _reopen(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
+        groups, ledger = self.line.groups, self._group_ledger()
+        assert group.key is not None
+        source, found = letters(queues, self.name, groups.options.header, group.key)
+        front = GroupFront(self, ledger, self.expiry)
+        with contextlib.suppress(UnreadableError):
+            if source is not None and discards:
+                source.remove_ready(found[0].sequence, content_checksum(found[0].message))
+                del found[0]
+            # The last one first: if one cannot be read, those that came already follow the others again, in order.
+            while source is not None and found:
+                source.move_ready(found[-1], restored(found[-1].message), (front,))
+                found.pop()
+        if not found:
+            groups.open(group)
+        self.offering.requeue(front.entries[::-1])
+        self.line.groups_changed()
+        return 0 if found else len(front.entries)
+
+    def _group_ledger(self) -> GroupLedger:
+        ledger = self.ledger
+        assert isinstance(ledger, GroupLedger)
+        return ledger
+
+    # --- start and end ------------------------------------------------------------------------------------------------
+
+    def recover(self, copies: Copies) -> None:
+        super().recover(copies)
+        delayed = set()
+        if copies.dues_ms:
+            now_ms = self.clock.wall_ms()
+            delayed = {
+                sequence for sequence, due_ms in zip(copies.sequences, copies.dues_ms, strict=True) if due_ms > now_ms
+            }
+        keys: list[bytes | None] = [None] * len(copies.positions)
+        groups = self.line.groups
+        # In the order of the positions, each part of the disk is read only once.
+        order = sorted(range(len(copies.positions)), key=copies.positions.__getitem__)
+        count = self.vhost.config.bounds.page_count
+        for start in range(0, len(order), count):
+            part = order[start : start + count]
+            reading = self.store.load([copies.positions[index] for index in part])
+            for index in part:
+                keys[index] = groups.key(reading.message(copies.positions[index]))
+        for key, sequence in zip(keys, copies.sequences, strict=True):
+            if sequence in delayed:
+                groups.delay(key, sequence)
+            else:
+                groups.add(key, sequence)
+        self.line.groups_changed()
+        self._group_ledger().recovered_from(copies.sequences[0])
+
+    def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
+        """Recover the stopped groups. See `IdKeeper`."""
+        groups, versions = self.line.groups, self.line.versions
+        groups.notes.recover(ids)
+        of_versions = [note for note in ids if note.key[0] == VERSION]
+        for note in ids:
+            if note.key[0] != VERSION:
+                groups.recover_state(note)
+        if versions is not None:
+            versions.recover(of_versions)
+        else:
+            for note in of_versions:
+                groups.notes.remove(note)
+        self.line.groups_changed()
+        return []
+
+    def stored_count(self) -> int:
+        """See `IdKeeper`."""
+        return self.line.groups.notes.count
+
+    def recovered(self) -> None:
+        super().recovered()
+        self._offering().follow()
+
+    def inherit_groups(self, other: "GroupQueue") -> None:
+        """Take over the stopped groups and the versions of the queue that this one replaces."""
+        if self.line.versions is not None and other.line.versions is not None:
+            self.line.versions.inherit(other.line.versions, self.id)
+        groups = self.line.groups
+        for group in other.line.groups.stopped():
+            assert group.key is not None
+            assert group.note is not None
+            note = groups.notes.add(group.key, group.state, group.note.expires_ms, self.id)
+            groups.stop(groups.of_key(group.key), group.state, note)
+        self.line.groups_changed()
+
+    def apply_settings(self, settings: QueueSettings) -> None:
+        if settings.groups is not None:
+            self.line.groups.apply(settings.groups)
+            if self.line.versions is not None:
+                self.line.versions.apply(settings.groups.version_ttl_ms)
+            self.line.groups_changed()
+        super().apply_settings(settings)
+        self.offering.offer_all(self.consumers.all)
+
+    def close(self) -> list[Consumer]:
+        consumers = super().close()
+        groups = self.line.groups
+        for group in groups.stopped():
+            groups.open(group)
+        if self.line.versions is not None:
+            self.line.versions.close()
+        return consumers

@@ -1,0 +1,1 @@
+"""Redrive: moving dead letters back to the queues in which they died."""

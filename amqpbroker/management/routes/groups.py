@@ -1,0 +1,83 @@
+"""Message groups of a queue."""
+
+from typing import Any, Final
+
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_key import possible_keys, shown_key
+from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.management import failure
+from amqpbroker.management.call import Call
+from amqpbroker.management.identity import Access
+from amqpbroker.management.listing import Listing
+from amqpbroker.management.resource import Resource
+from amqpbroker.management.routes.messages import may_read
+from amqpbroker.management.synced import all_synced
+
+_STATES: Final = ("free", "busy", "waiting", "parked", "closed")
+
+
+def groups(call: Call) -> Listing:
+    """List the groups of a queue, or those in one state: parked and closed groups are found without the others."""
+    may_read(call)
+    index = _queue(call).line.groups
+    wanted = call.query.get("state")
+    if wanted is not None and wanted not in _STATES:
+        raise failure.bad_request(f"state is to be one of {', '.join(_STATES)}, not {wanted}")
+    found = index.stopped() if wanted in ("parked", "closed") else list(index.all())
+    if wanted is not None:
+        found = [group for group in found if index.state_name(group) == wanted]
+    return Listing(found, lambda group: _row(group, index.state_name(group)), _name, ordered=True)
+
+
+def _name(group: Group) -> str:
+    return shown_key(group.key or b"")
+
+
+def _row(group: Group, state: str) -> dict[str, Any]:
+    note = group.note
+    return {
+        "key": _name(group),
+        "state": state,
+        "since": None if note is None else note.expires_ms,
+        "messages": group.waiting_count,
+        "messages_unacknowledged": group.out,
+        "messages_delayed": 0 if group.late is None else len(group.late),
+    }
+
+
+async def redrive(call: Call) -> dict[str, int]:
+    """Return a stopped group to normal work."""
+    return await _resume(call, discards=False)
+
+
+async def discard(call: Call) -> dict[str, int]:
+    """Discard the first message of a stopped group, and return the group to normal work."""
+    return await _resume(call, discards=True)
+
+
+async def _resume(call: Call, discards: bool) -> dict[str, int]:
+    queue = _queue(call)
+    shown = call.path["key"]
+    group = next((each for key in possible_keys(shown) if (each := queue.line.groups.get(key)) is not None), None)
+    if group is None or not group.state:
+        raise failure.ApiError(404, "not_found", "the queue has no stopped group with this key")
+    count = call.actions.resume_group(queue, group, discards)
+    await all_synced(call.broker)
+    return {"messages": count}
+
+
+def _queue(call: Call) -> GroupQueue:
+    """Return the queue of the path. Raises ApiError 400, 404."""
+    found = call.vhost.queues.get(call.path["name"])
+    if found is None:
+        raise failure.not_found()
+    if not isinstance(found, GroupQueue):
+        raise failure.bad_request("the queue has no message groups: declare it with x-group-header")
+    return found
+
+
+RESOURCES = (
+    Resource("/queues/{vhost}/{name}/groups", Access.VHOST, get=groups),
+    Resource("/queues/{vhost}/{name}/groups/{key}/redrive", Access.VHOST, post=redrive, max_body_bytes=0),
+    Resource("/queues/{vhost}/{name}/groups/{key}/discard", Access.VHOST, post=discard, max_body_bytes=0),
+)

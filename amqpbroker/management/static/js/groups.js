@@ -1,0 +1,54 @@
+// The message groups of a queue that have stopped, with what can be done about them.
+
+import { html } from "./view.js";
+import { get, path, post } from "./api.js";
+import { afterAsking } from "./change.js";
+import { useLive } from "./live.js";
+import { Card, Problem } from "./parts.js";
+import { Table } from "./table.js";
+import { count, plural, time } from "./format.js";
+
+const SHOWN = 100;
+
+export function Groups({ queue, vhost, name, onChange }) {
+  const where = path("queues", vhost, name, "groups");
+  const stopped = (queue.groups_parked ?? 0) + (queue.groups_closed ?? 0);
+  const { data, error, reload } = useLive(`${where} ${stopped > 0}`, (signal) => load(where, stopped, signal));
+  const change = (group, action, title, text, button) => async () => {
+    const done = await afterAsking({
+      title, text, button, action: () => post(path("queues", vhost, name, "groups", group.key, action), {}),
+      done: `The group ${group.key} was redriven.`,
+    });
+    if (done) {
+      reload();
+      onChange();
+    }
+  };
+  const columns = [
+    { id: "key", title: "Key", cell: (it) => html`<span class="mono">${it.key}</span>` },
+    { id: "state", title: "State", cell: (it) => it.state },
+    { id: "since", title: "Since", cell: (it) => time(it.since) },
+    { id: "messages", title: "Messages", num: true, cell: (it) => count(it.messages) },
+    {
+      id: "actions", title: "", class: "end",
+      cell: (it) => html`
+        <button type="button" class="quiet" aria-label=${`Redrive group ${it.key}`}
+          onClick=${change(it, "redrive", `Redrive the group ${it.key}?`, "Its messages are delivered again, in order.", "Redrive group")}>Redrive</button>
+        <button type="button" class="quiet" aria-label=${`Discard the first message of group ${it.key}`}
+          onClick=${change(it, "discard", `Discard the first message of the group ${it.key}?`, "It will be gone for good. The others are delivered, in order.", "Discard message")}>Discard first</button>`,
+    },
+  ];
+  return html`
+    <${Card} title="Stopped message groups">
+      <${Problem} error=${error} />
+      <p>${plural(queue.groups ?? 0, "group")}, ${count(queue.groups_parked ?? 0)} parked, ${count(queue.groups_closed ?? 0)} closed.
+        ${stopped > SHOWN && ` The table shows up to ${SHOWN} of each.`}</p>
+      ${data && html`<${Table} caption="Stopped message groups" rows=${data} rowKey=${(it) => it.key} columns=${columns} empty="No group has stopped." />`}
+    <//>`;
+}
+
+async function load(where, stopped, signal) {
+  if (!stopped) return [];
+  const pages = ["parked", "closed"].map((state) => get(`${where}?state=${state}&page=1&page_size=${SHOWN}`, signal));
+  return (await Promise.all(pages)).flatMap((page) => page.items);
+}

@@ -1,0 +1,879 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.message.checksum import content_checksum
+from amqpbroker.testing.recorder import Recorder
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.batches.batching import KINDS, TO_GRAVE, Job, batch_headers
+
+OF_ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+ALL = "complete,success,death"
+
+
+# --- completion -------------------------------------------------------------------------------------------------------
+
+
+@OF_ALL_KINDS
+def test_batch_is_complete_when_all_members_are_acknowledged(kind: dict[str, Field]) -> None:
+    job = Job(**kind)
+    job.send("1")
+    job.send("2", size=2)
+    job.ack()
+    assert job.events() == []
+    assert job.counts() == (1, 0, 1)
+    job.ack()
+    assert job.results() == [("complete", 2, 0)]
+    assert job.batch().state == "success"
+
+
+def test_batch_of_unknown_size_is_not_complete() -> None:
+    job = Job()
+    job.send("1")
+    job.ack()
+    assert job.events() == []
+    job.send("2", size=3)
+    job.send("3")
+    job.ack(2)
+    assert job.results() == [("complete", 3, 0)]
+
+
+def test_event_message_has_headers_and_a_body() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=2)
+    job.send("2")
+    job.ack()
+    job.reject()
+    got = job.get("events")
+    assert got.properties == {
+        "content_type": b"application/json",
+        "delivery_mode": 2,
+        "message_id": b"b:complete",
+        "headers": {
+            "x-batch-id": longstr("b"),
+            "x-batch-event": longstr("complete"),
+            "x-batch-size": Field("l", 2),
+            "x-batch-ok": Field("l", 1),
+            "x-batch-failed": Field("l", 1),
+        },
+    }
+    assert json.loads(got.body or b"") == {
+        "id": "b",
+        "event": "complete",
+        "size": 2,
+        "ok": 1,
+        "failed": 1,
+        "failures": [{"message_id": "2", "queue": "q", "reason": "rejected"}],
+    }
+
+
+def test_first_failure_completion_and_success_each_have_an_event() -> None:
+    job = Job(**TO_GRAVE)
+    for number in range(3):
+        job.send(str(number), size=3, events=ALL)
+    job.reject()
+    assert job.results() == [("death", 0, 1)]
+    job.reject()
+    job.ack()
+    assert job.results() == [("complete", 1, 2)]
+    job.move()
+    job.ack()
+    assert job.events() == []
+    assert job.counts() == (2, 1, 0)
+    job.ack()
+    assert job.results() == [("success", 3, 0)]
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_success_together_with_completion_is_sent_once(size: int) -> None:
+    job = Job()
+    job.send("1", size=size, events=ALL)
+    job.ack()
+    assert job.results() == [("complete", size, 0), ("success", size, 0)]
+    assert job.events() == []
+
+
+def test_member_that_is_dropped_by_a_redrive_fails() -> None:
+    last_value = {"x-last-value-key": longstr("key")}
+    job = Job(**TO_GRAVE, **last_value)
+    headers = {**batch_headers(size=1), "key": longstr("k")}
+    job.client.publish("q", b"1", message_id=b"1", headers=headers, expiration="1")
+    job.advance(1)
+    job.client.publish("q", b"newer", headers={"key": longstr("k")})
+    job.redrive()
+    assert [*job.batch().failures.values()] == [(b"1", "q", "replaced")]
+
+
+def test_only_requested_events_are_sent() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1, events="success")
+    job.reject()
+    assert job.events() == []
+    job.move()
+    job.ack()
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_success_at_the_same_time_as_completion_is_sent_once() -> None:
+    job = Job()
+    for name in "12":
+        job.send(name, size=2, events=ALL)
+    job.ack(2)
+    for _ in range(3):
+        job.advance()
+    assert job.results() == [("complete", 2, 0), ("success", 2, 0)]
+    job.crash()
+    job.advance()
+    assert job.results() == []
+
+
+def test_empty_batch_is_complete_at_once_and_its_message_is_no_member() -> None:
+    job = Job()
+    job.send("1", size=0)
+    assert job.results() == [("complete", 0, 0)]
+    job.ack()
+    assert job.events() == []
+
+
+def test_size_may_grow_until_the_batch_is_complete() -> None:
+    job = Job()
+    job.send("1", size=2)
+    job.send("2", size=3)
+    job.ack(2)
+    assert job.events() == []
+    job.send("3")
+    job.ack()
+    assert job.results() == [("complete", 3, 0)]
+
+
+def test_late_member_is_not_counted() -> None:
+    job = Job()
+    job.send("1", size=1)
+    job.ack()
+    job.send("2", size=2)
+    job.reject()
+    assert job.results() == [("complete", 1, 0)]
+    assert job.counts() == (1, 0, 0)
+
+
+def test_message_goes_to_the_reply_to_of_the_first_member_without_a_routing_key() -> None:
+    job = Job()
+    headers = batch_headers(routing_key=None, size=1)
+    job.client.publish("q", b"", headers=headers, reply_to=b"events")
+    job.client.receive()
+    job.ack()
+    assert job.events() == ["complete"]
+
+
+def test_direct_reply_gets_the_message() -> None:
+    job = Job()
+    job.client.consume("amq.rabbitmq.reply-to", no_ack=True)
+    headers = batch_headers(routing_key=None, size=1)
+    job.client.publish("q", b"", headers=headers, reply_to=b"amq.rabbitmq.reply-to")
+    job.client.receive()
+    got = job.client.call(1, "basic.get", queue="q", no_ack=True)
+    assert got.name == "basic.get-ok"
+    job.advance()
+    (reply,) = job.client.receive()
+    assert reply.name == "basic.deliver"
+    assert reply.properties is not None
+    assert reply.properties["headers"]["x-batch-event"] == longstr("complete")
+
+
+def test_message_to_a_full_queue_is_sent_again() -> None:
+    job = Job()
+    job.client.declare("full", arguments={"x-max-length": Field("l", 1), "x-overflow": longstr("reject-publish")})
+    job.client.publish("full", b"first")
+    job.send("1", size=1, routing_key="full")
+    job.ack()
+    assert job.get("full", no_ack=True).body == b"first"
+    job.advance(1000)
+    got = job.get("full", no_ack=True)
+    assert got.properties is not None
+    assert got.properties["message_id"] == b"b:complete"
+    job.advance(5000)
+    assert job.client.depth("full") == 0
+
+
+def test_completion_is_a_member_of_the_outer_batch() -> None:
+    job = Job()
+    for name in ("one", "two"):
+        headers = {
+            **batch_headers(name, size=1, routing_key="other"),
+            "x-batch-outer-id": longstr("whole"),
+            "x-batch-outer-size": Field("l", 2),
+            "x-batch-outer-routing-key": longstr("events"),
+        }
+        job.client.publish("q", b"", headers=headers, message_id=name.encode(), delivery_mode=2)
+        job.client.receive()
+    job.ack(2)
+    assert job.client.depth("other") == 2
+    assert job.events() == []
+    assert job.counts("whole") == (0, 0, 2)
+    job.ack(2, "other")
+    assert job.results() == [("complete", 2, 0)]
+
+
+# --- members ----------------------------------------------------------------------------------------------------------
+
+
+def test_member_that_is_published_again_counts_once() -> None:
+    job = Job()
+    job.send("1", size=2)
+    job.send("1")
+    assert job.counts() == (0, 0, 1)
+    job.ack(2)
+    job.send("1")
+    assert job.counts() == (1, 0, 0)
+    assert job.events() == []
+
+
+def test_members_without_a_message_id_count_each() -> None:
+    job = Job()
+    job.send(size=2)
+    job.send()
+    assert job.counts() == (0, 0, 2)
+    job.ack(2)
+    assert job.results() == [("complete", 2, 0)]
+
+
+@pytest.mark.parametrize("id_", ["1", None])
+def test_member_is_settled_with_its_last_copy(id_: str | None) -> None:
+    job = Job()
+    job.fan_out("q", "other")
+    job.send(id_, via="all", size=1)
+    assert job.counts() == (0, 0, 1)
+    job.ack()
+    assert job.counts() == (0, 0, 1)
+    job.ack(queue="other")
+    assert job.results() == [("complete", 1, 0)]
+
+
+def test_member_has_failed_if_one_copy_has() -> None:
+    job = Job(**TO_GRAVE)
+    job.fan_out("q", "other")
+    job.send("1", via="all", size=1, events=ALL)
+    job.reject()
+    assert job.results() == [("death", 0, 0)]
+    job.ack(queue="other")
+    assert job.results() == [("complete", 0, 1)]
+    job.move()
+    job.ack()
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_unroutable_member_has_failed() -> None:
+    job = Job()
+    job.send("1", queue="nowhere", size=1)
+    assert job.results() == [("complete", 0, 1)]
+    job.send("1")
+    job.ack()
+    assert job.counts() == (1, 0, 0)
+
+
+@OF_ALL_KINDS
+def test_return_changes_nothing(kind: dict[str, Field]) -> None:
+    job = Job(**kind)
+    job.send("1", size=1)
+    job.reject(3, requeue=True)
+    assert job.counts() == (0, 0, 1)
+    job.ack()
+    assert job.results() == [("complete", 1, 0)]
+
+
+def test_return_to_the_end_of_a_quorum_queue_changes_nothing() -> None:
+    job = Job(**KINDS["quorum"], **{"x-delivery-limit": Field("l", -1)})
+    job.send("1", size=2)
+    job.send("2")
+    job.reject(3, requeue=True)
+    assert job.counts() == (0, 0, 2)
+    job.ack(2)
+    assert job.results() == [("complete", 2, 0)]
+
+
+@OF_ALL_KINDS
+def test_delivery_without_acknowledgement_settles(kind: dict[str, Field]) -> None:
+    job = Job(**kind)
+    job.send("waiting", size=3)
+    job.send("got")
+    assert job.get(no_ack=True).body
+    job.client.consume("q", no_ack=True)
+    job.send("at once")
+    assert job.counts() == (3, 0, 0)
+
+
+def test_multiple_acknowledgement_settles_each() -> None:
+    job = Job()
+    job.send("1", size=3)
+    job.send("2")
+    job.send("3")
+    job.client.consume("q")
+    job.client.send(1, "basic.ack", delivery_tag=3, multiple=True)
+    job.client.receive()
+    job.advance()
+    assert job.results() == [("complete", 3, 0)]
+
+
+def test_member_counts_at_the_commit_of_its_transaction() -> None:
+    job = Job()
+    job.client.call(1, "tx.select")
+    job.send("1", size=1)
+    assert job.find() is None
+    job.client.call(1, "tx.rollback")
+    assert job.find() is None
+    job.send("1", size=2)
+    job.send("2", queue="nowhere")
+    job.client.receive()
+    job.client.call(1, "tx.commit")
+    assert job.counts() == (0, 1, 1)
+
+
+def test_refused_member_does_not_count_until_it_is_accepted() -> None:
+    job = Job(**{"x-max-length": Field("l", 1), "x-overflow": longstr("reject-publish")})
+    job.send("1", size=2)
+    job.send("2")
+    assert job.counts() == (0, 0, 1)
+    job.ack()
+    assert job.events() == []
+    job.send("2")
+    job.ack()
+    assert job.results() == [("complete", 2, 0)]
+
+
+def test_duplicate_that_a_queue_drops_does_not_count() -> None:
+    job = Job(**{"x-message-deduplication": Field("t", True), "x-deduplication-property": longstr("message_id")})
+    job.send("1", size=2)
+    job.send("1")
+    assert job.counts() == (0, 0, 1)
+    job.ack()
+    assert job.counts() == (1, 0, 0)
+
+
+def test_delayed_member_is_open_until_it_is_acknowledged() -> None:
+    job = Job()
+    arguments = {"x-delayed-type": longstr("fanout")}
+    job.client.call(1, "exchange.declare", exchange="later", exchange_type="x-delayed-message", arguments=arguments)
+    job.client.call(1, "queue.bind", queue="q", exchange="later", routing_key="")
+    headers = {**batch_headers(size=1), "x-delay": Field("l", 1000)}
+    job.client.publish("", b"", "later", headers=headers, message_id=b"1", delivery_mode=2)
+    job.client.receive()
+    assert job.counts() == (0, 0, 1)
+    job.advance(1000)
+    assert job.counts() == (0, 0, 1)
+    job.ack()
+    assert job.results() == [("complete", 1, 0)]
+
+
+def test_delayed_member_fails_with_its_exchange() -> None:
+    job = Job()
+    arguments = {"x-delayed-type": longstr("fanout")}
+    job.client.call(1, "exchange.declare", exchange="later", exchange_type="x-delayed-message", arguments=arguments)
+    headers = {**batch_headers(size=1), "x-delay": Field("l", 1000)}
+    job.client.publish("", b"", "later", headers=headers, message_id=b"1")
+    job.client.call(1, "exchange.delete", exchange="later")
+    job.advance()
+    assert job.results() == [("complete", 0, 1)]
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def declared(job: Job, name: str, **arguments: Any) -> None:
+    job.client.declare(name, arguments={key.replace("_", "-"): value for key, value in arguments.items()})
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [{}, TO_GRAVE, {**TO_GRAVE, "x-dead-letter-routing-key": longstr("nowhere")}],
+    ids=["no DLX", "DLX", "unroutable DLX"],
+)
+def test_rejected_member_has_failed(letters: dict[str, Field]) -> None:
+    job = Job(**letters)
+    job.send("1", size=1)
+    job.reject()
+    assert job.results() == [("complete", 0, 1)]
+    assert [failure.reason for failure in job.batch().failures.values()] == ["rejected"]
+
+
+def test_member_beyond_the_delivery_limit_has_failed() -> None:
+    job = Job(**TO_GRAVE, **{"x-delivery-limit": Field("l", 1)})
+    job.send("1", size=1)
+    job.reject(2, requeue=True)
+    assert job.results() == [("complete", 0, 1)]
+    assert [failure.reason for failure in job.batch().failures.values()] == ["delivery_limit"]
+
+
+def test_expired_member_is_open_while_a_dead_letter_queue_has_it() -> None:
+    job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
+    job.send("1", size=1)
+    job.advance(10)
+    assert job.client.depth("grave") == 1
+    assert job.counts() == (0, 0, 1)
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 1, 0)]
+
+
+def test_member_over_the_length_limit_is_open_while_a_dead_letter_queue_has_it() -> None:
+    job = Job(**TO_GRAVE, **{"x-max-length": Field("l", 1)})
+    job.send("1", size=2)
+    job.send("2")
+    assert job.client.depth("grave") == 1
+    job.ack(queue="grave")
+    job.ack()
+    assert job.results() == [("complete", 2, 0)]
+
+
+def test_refused_member_that_is_dead_lettered_is_open() -> None:
+    limits = {"x-max-length": Field("l", 0), "x-overflow": longstr("reject-publish-dlx")}
+    job = Job(**TO_GRAVE, **limits)
+    job.send("1", size=1)
+    assert job.counts() == (0, 0, 1)
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [({"x-message-ttl": Field("l", 10)}, "expired"), ({"x-max-length": Field("l", 0)}, "maxlen")],
+    ids=["expired", "maxlen"],
+)
+def test_member_that_is_dropped_without_a_dead_letter_has_failed(arguments: dict[str, Field], reason: str) -> None:
+    job = Job(**arguments)
+    job.send("1", size=1)
+    job.advance(10)
+    assert job.results() == [("complete", 0, 1)]
+    assert [failure.reason for failure in job.batch().failures.values()] == [reason]
+
+
+@OF_ALL_KINDS
+def test_purged_members_have_failed(kind: dict[str, Field]) -> None:
+    job = Job(**kind)
+    job.send("1", size=2)
+    job.send("2")
+    job.client.call(1, "queue.purge", queue="q")
+    job.advance()
+    assert job.results() == [("complete", 0, 2)]
+    assert {failure.reason for failure in job.batch().failures.values()} == {"purged"}
+
+
+def test_purged_members_on_the_disk_have_failed() -> None:
+    job = Job(limits={"page_count": 4, "read_count": 4})
+    for number in range(40):
+        job.send(str(number), size=40)
+    queue = job.node.broker.vhosts["/"].queues["q"]
+    assert queue.info().messages_paged_out > 0
+    job.client.call(1, "queue.purge", queue="q")
+    job.advance()
+    assert job.results() == [("complete", 0, 40)]
+
+
+def test_members_fail_with_their_queue_except_delivered_ones() -> None:
+    job = Job()
+    job.send("1", size=3)
+    job.send("2")
+    job.send("3")
+    tags = [job.get().arguments["delivery_tag"] for _ in range(2)]
+    job.client.call(1, "queue.delete", queue="q")
+    job.advance()
+    assert job.counts() == (0, 1, 2)
+    job.client.send(1, "basic.ack", delivery_tag=tags[0])
+    job.client.send(1, "basic.nack", delivery_tag=tags[1], requeue=True)
+    job.client.receive()
+    job.advance()
+    assert job.results() == [("complete", 1, 2)]
+    assert {failure.reason for failure in job.batch().failures.values()} == {"deleted"}
+
+
+def test_acknowledgement_in_the_dead_letter_queue_changes_nothing() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1)
+    job.reject()
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 0, 1)]
+    assert job.counts() == (0, 1, 0)
+
+
+def test_failed_member_that_a_client_publishes_again_can_succeed() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    assert job.events() == ["death", "complete"]
+    job.send("1")
+    job.ack()
+    assert job.results() == [("success", 1, 0)]
+
+
+@pytest.mark.parametrize("keep_history", [False, True])
+def test_redriven_member_can_succeed(keep_history: bool) -> None:
+    job = Job(**TO_GRAVE)
+    for number in range(2):
+        job.send(str(number), size=2, events=ALL)
+    job.reject(2)
+    assert job.results()[-1] == ("complete", 0, 2)
+    job.redrive(keep_history=keep_history)
+    assert job.counts() == (0, 2, 0)
+    job.ack(2)
+    assert job.results() == [("success", 2, 0)]
+
+
+def test_redriven_member_that_is_open_does_not_count_twice() -> None:
+    job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
+    job.send("1", size=1)
+    job.advance(10)
+    job.redrive()
+    assert job.counts() == (0, 0, 1)
+    job.ack()
+    assert job.results() == [("complete", 1, 0)]
+
+
+def test_redriven_member_that_is_discarded_at_its_destination_has_failed() -> None:
+    job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
+    job.send("1", size=1)
+    job.advance(10)
+    job.redrive(destination="other")
+    queue = job.node.broker.vhosts["/"].queues["other"]
+    ((_, entry),) = queue.ready_following(0, 1)
+    assert queue.remove_ready(entry.sequence, content_checksum(entry.message))
+    job.advance()
+    assert job.results() == [("complete", 0, 1)]
+    assert [failure.reason for failure in job.batch().failures.values()] == ["purged"]
+
+
+def grouped(on_dead: str, **arguments: Field) -> Job:
+    """Return a broker in which all members are of one message group, by their routing key."""
+    return Job(**{"x-group-header": longstr(""), "x-group-on-dead": longstr(on_dead), **arguments})
+
+
+def resume(job: Job, discards: bool = False) -> None:
+    """Redrive the stopped message group of the queue."""
+    queues = job.node.broker.vhosts["/"].queues
+    queue, grave = queues["q"], queues["grave"]
+    assert isinstance(queue, GroupQueue)
+    assert isinstance(grave, LocalQueue)
+    (group,) = queue.line.groups.stopped()
+    if discards:
+        queue.discard_first(group, [grave])
+    else:
+        queue.redrive_group(group, [grave])
+    job.advance()
+
+
+@pytest.mark.parametrize("kind", [{}, {"x-queue-type": longstr("quorum")}], ids=["classic", "quorum"])
+def test_members_of_a_closed_message_group_are_open_until_they_come_back(kind: dict[str, Field]) -> None:
+    job = grouped("follow", **TO_GRAVE, **kind)
+    for number in range(3):
+        job.send(str(number), size=3, events=ALL)
+    job.reject()
+    assert job.client.depth("grave") == 3
+    assert job.counts() == (0, 1, 2)
+    resume(job)
+    assert job.client.depth("grave") == 0
+    assert job.counts() == (0, 1, 2)
+    job.ack(3)
+    assert job.results()[-1] == ("success", 3, 0)
+
+
+def test_members_of_a_closed_message_group_come_back_once_after_a_crash() -> None:
+    job = grouped("follow", **TO_GRAVE)
+    for number in range(3):
+        job.send(str(number), size=3, events=ALL)
+    job.reject()
+    resume(job)
+    job.crash()
+    assert job.counts() == (0, 1, 2)
+    job.ack(3)
+    assert job.results()[-1] == ("success", 3, 0)
+
+
+@pytest.mark.parametrize("on_dead", ["park", "follow"])
+def test_member_that_is_discarded_from_a_stopped_message_group_has_failed(on_dead: str) -> None:
+    job = grouped(on_dead, **TO_GRAVE)
+    for number in range(2):
+        job.send(str(number), size=2, events=ALL)
+    job.reject()
+    assert job.counts() == (0, int(on_dead == "follow"), 2 - int(on_dead == "follow"))
+    resume(job, discards=True)
+    job.ack()
+    assert job.results()[-1] == ("complete", 1, 1)
+
+
+def test_superseded_member_of_a_message_group_has_failed_if_nothing_takes_it() -> None:
+    job = Job(**{"x-group-header": longstr(""), "x-group-version-header": longstr("version")})
+    for number in range(2):
+        headers = {**batch_headers(size=2, events=ALL), "version": Field("l", 2 - number)}
+        job.client.publish("q", b"", "", message_id=str(number).encode(), delivery_mode=2, headers=headers)
+    job.ack()
+    job.client.receive()
+    assert job.client.call(1, "basic.get", queue="q", no_ack=True).name == "basic.get-empty"
+    job.advance()
+    assert job.results()[-1] == ("complete", 1, 1)
+    assert [failure.reason for failure in job.batch().failures.values()] == ["superseded"]
+
+
+def test_retry_queue_with_a_ttl_fails_the_member_until_it_succeeds() -> None:
+    job = Job(**TO_GRAVE)
+    back = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("q")}
+    job.client.call(1, "queue.delete", queue="grave")
+    job.client.declare("grave", arguments={**back, "x-message-ttl": Field("l", 10)})
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    assert job.events() == ["death", "complete"]
+    job.advance(10)
+    job.ack()
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_queue_that_ignores_rejects_leaves_the_member_open_until_nothing_takes_it() -> None:
+    job = Job(**TO_GRAVE, **{"x-batch-ignore-rejects": Field("t", True)})
+    job.send("1", size=2)
+    job.send("2")
+    job.reject(2)
+    assert job.counts() == (0, 0, 2)
+    job.ack(queue="grave")
+    job.reject(queue="grave")
+    assert job.results() == [("complete", 1, 1)]
+
+
+# --- refused headers --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({"id_": ""}, "'x-batch-id': expected 1 to 255 bytes"),
+        ({"id_": "b" * 256}, "'x-batch-id': expected at most 255 bytes, got 256"),
+        ({"id_": 1}, "'x-batch-id': expected longstr, got long"),
+        ({"size": "2"}, "'x-batch-size': expected integer, got longstr"),
+        ({"size": -1}, "'x-batch-size': expected 0 to 100000, got -1"),
+        ({"ttl": 0}, "'x-batch-ttl': expected 1 to 315360000000, got 0"),
+        ({"events": "complete,failed"}, "'x-batch-events': expected some of complete,success,death, got 'failed'"),
+        ({"outer_id": ""}, "'x-batch-outer-id': expected 1 to 255 bytes"),
+    ],
+)
+def test_invalid_header_is_refused(headers: dict[str, Any], text: str) -> None:
+    job = Job()
+    headers = dict(headers)
+    given = batch_headers(headers.pop("id_", "b"), **headers)
+    job.client.publish("q", b"", headers=given)
+    (got,) = job.client.receive()
+    assert (got.arguments["reply_code"], got.arguments["reply_text"]) == (
+        406,
+        f"PRECONDITION_FAILED - invalid header {text}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("headers", "text"),
+    [
+        ({"size": 1}, "'x-batch-size': 1 is less than 2, the size so far"),
+        ({"routing_key": "other"}, "'x-batch-routing-key': 'other' contradicts 'events' of an earlier member"),
+        ({"exchange": "amq.fanout"}, "'x-batch-exchange': 'amq.fanout' contradicts '' of an earlier member"),
+        ({"events": "death"}, "'x-batch-events': 'death' contradicts 'complete' of an earlier member"),
+    ],
+)
+def test_contradicting_header_is_refused(headers: dict[str, Any], text: str) -> None:
+    job = Job()
+    job.send("1", size=2, events="complete")
+    assert job.refused("2", **headers) == (406, f"PRECONDITION_FAILED - invalid header {text}")
+    assert job.counts() == (0, 0, 1)
+
+
+def test_other_headers_with_such_names_have_no_meaning_without_an_id() -> None:
+    job = Job()
+    job.client.publish("q", b"", headers={"x-batch-size": longstr("large"), "x-batch": longstr("b")})
+    assert job.client.receive() == []
+    assert job.client.depth("q") == 1
+
+
+def test_target_needs_permission_to_write() -> None:
+    job = Job()
+    users = job.node.broker.users
+    users.add_user("limited", "p", ())
+    users.set_permissions("limited", "/", "", "^(q|amq.topic)$", ".*")
+    client = job.other_client(user="limited", password="p")
+    client.publish("k", b"", "amq.topic", headers=batch_headers(exchange="amq.topic"))
+    assert client.receive() == []
+    client.publish("k", b"", "amq.topic", headers=batch_headers("c"))
+    (got,) = client.receive()
+    assert got.arguments["reply_code"] == 403
+    assert "'amq.default'" in got.arguments["reply_text"]
+    assert job.find("c") is None
+
+
+def test_limits_of_batches_and_members() -> None:
+    job = Job(limits={"batches": 2, "batch_members": 2})
+    job.send("1", size=2)
+    job.send("2")
+    assert job.refused("3")[0] == 406
+    job.send("2")
+    job.client.publish("q", b"", headers=batch_headers("second", size=1), message_id=b"x", delivery_mode=2)
+    job.client.receive()
+    job.client.publish("q", b"", headers=batch_headers("third"), message_id=b"x")
+    (got,) = job.client.receive()
+    assert got.arguments["reply_text"] == (
+        "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 batches; publish again later"
+    )
+
+
+def test_batch_that_has_ended_makes_space_for_another() -> None:
+    job = Job(limits={"batches": 1})
+    job.send("1", size=1)
+    job.ack()
+    job.client.publish("q", b"", headers=batch_headers("c", size=1), message_id=b"x")
+    job.client.receive()
+    assert job.find() is None
+    assert job.counts("c") == (0, 0, 1)
+
+
+def test_batch_is_forgotten_after_its_ttl() -> None:
+    job = Job()
+    job.send("1", size=2, ttl=1000)
+    job.advance(999)
+    assert job.find() is not None
+    job.advance(1)
+    assert job.find() is None
+    job.ack()
+    assert job.events() == []
+
+
+def test_at_most_100_failures_are_named() -> None:
+    job = Job()
+    for number in range(101):
+        job.send(str(number), size=101)
+    job.client.call(1, "queue.purge", queue="q")
+    job.advance()
+    body = json.loads(job.get("events").body or b"")
+    assert (body["failed"], len(body["failures"])) == (101, 100)
+
+
+# --- restart ----------------------------------------------------------------------------------------------------------
+
+
+def test_batch_survives_a_crash() -> None:
+    job = Job(**TO_GRAVE)
+    for number in range(4):
+        job.send(str(number), size=4, events=ALL)
+    job.ack()
+    job.reject()
+    assert job.events() == ["death"]
+    job.crash()
+    assert job.counts() == (1, 1, 2)
+    assert [failure.message_id for failure in job.batch().failures.values()] == [b"1"]
+    job.ack(2)
+    assert job.results() == [("complete", 3, 1)]
+    job.crash()
+    assert job.events() == []
+    job.move()
+    job.ack()
+    assert job.results() == [("success", 4, 0)]
+    job.crash()
+    assert job.events() == []
+    assert job.batch().state == "success"
+
+
+def test_event_that_was_not_sent_before_a_crash_is_sent_after_it() -> None:
+    job = Job()
+    job.send("1", size=1)
+    job.client.send(1, "basic.ack", delivery_tag=job.get().arguments["delivery_tag"])
+    job.client.receive()
+    job.crash()
+    assert job.results() == [("complete", 1, 0)]
+    job.crash()
+    assert job.events() == []
+
+
+def test_transient_copies_have_failed_after_a_crash() -> None:
+    job = Job()
+    job.send("1", persistent=False, size=2)
+    job.send("2")
+    job.crash()
+    assert job.counts() == (0, 1, 1)
+    job.ack()
+    assert job.results() == [("complete", 1, 1)]
+
+
+def test_expiry_of_a_batch_survives_a_crash() -> None:
+    job = Job()
+    job.send("1", size=1, ttl=1000)
+    job.crash()
+    job.advance(1000)
+    assert job.find() is None
+    job.crash()
+    assert job.find() is None
+
+
+def test_compaction_keeps_the_state_of_open_members() -> None:
+    job = Job()
+    job.node.persistence.log.segment_bytes = 4_000
+    job.send("kept", size=400)
+    for number in range(399):
+        job.send(str(number))
+        job.ack() if number else None
+    assert job.node.persistence.log.oldest > 1
+    job.crash()
+    assert sum(job.counts()) == 400
+    assert job.counts()[1] == 0
+
+
+def test_batches_end_with_their_vhost() -> None:
+    job = Job()
+    job.send("1", size=1)
+    vhost = job.node.broker.vhosts["/"]
+    job.node.broker.delete_vhost("/")
+    assert vhost.batches is not None
+    assert vhost.batches.all() == []
+
+
+def test_stored_batches_are_retained_while_extensions_are_off() -> None:
+    job = Job()
+    job.node.persistence.log.segment_bytes = 1000
+    job.send("1", size=2)
+    job.send("2")
+    with_extensions = job.node.config
+    off = replace(with_extensions, compat=replace(with_extensions.compat, extensions=False))
+    type(job.node).config = off
+    job.crash()
+    assert job.node.broker.vhosts["/"].batches is None
+    for _ in range(10):
+        job.client.publish("other", bytes(500), delivery_mode=2)
+        job.client.receive()
+    type(job.node).config = with_extensions
+    job.crash()
+    job.ack(2)
+    assert job.results() == [("complete", 2, 0)]
+
+
+def test_observers_see_the_queues_of_a_member() -> None:
+    job = Job()
+    job.fan_out("q", "other")
+    recorder = Recorder()
+    job.node.broker.tap(recorder)
+    job.send("1", via="all", size=1)
+    assert job.refused("2", size=0)[0] == 406
+    (publish,) = recorder.publishes
+    assert list(publish.queues) == ["q", "other"]
+
+
+def test_dead_letter_of_an_open_copy_does_not_stand_for_a_failed_one() -> None:
+    job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
+    job.fan_out("q", "other")
+    job.send("1", via="all", size=1)
+    job.reject(queue="other")
+    job.advance(10)
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 0, 1)]
+
+
+def test_earlier_states_of_a_batch_take_no_space() -> None:
+    job = Job()
+    job.send("1", size=20)
+    one = job.node.persistence.log.living.size_bytes
+    for number in range(2, 21):
+        job.send(str(number))
+    job.ack(20)
+    assert job.events() == ["complete"]
+    assert job.node.persistence.log.living.size_bytes < one

@@ -1,0 +1,468 @@
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.jobs.jobs import Jobs
+from amqpbroker.wire.values import Field, longstr
+from tests.broker.jobs.working import KINDS, TO_GRAVE, Work
+
+OF_ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+
+
+def jobs_of(work: Work) -> Jobs:
+    jobs = work.node.broker.vhosts["/"].jobs
+    assert jobs is not None
+    return jobs
+
+
+# --- life of a job ----------------------------------------------------------------------------------------------------
+
+
+@OF_ALL_KINDS
+def test_job_is_queued_then_running_then_done(kind: dict[str, Field]) -> None:
+    work = Work(**kind)
+    work.send()
+    assert work.state() == "queued"
+    work.consume()
+    got = work.take()
+    assert work.state() == "running"
+    work.reply(got, b"result")
+    assert work.state() == "running"
+    work.settle(got)
+    assert (work.state(), work.result()) == ("done", b"result")
+
+
+def test_job_that_is_acknowledged_without_a_reply_is_done() -> None:
+    work = Work()
+    work.send()
+    work.ack()
+    assert (work.state(), work.result()) == ("done", None)
+
+
+@OF_ALL_KINDS
+def test_returned_job_is_retrying_until_it_is_delivered_again(kind: dict[str, Field]) -> None:
+    work = Work(**kind)
+    work.send()
+    work.consume()
+    work.settle(work.take(), "nack", requeue=True)
+    assert work.state() == "running"  # delivered again
+    assert work.standing().attempt == 2
+    work.worker.send(1, "channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
+    work.advance()
+    assert work.state() == "retrying"
+
+
+@OF_ALL_KINDS
+@pytest.mark.parametrize("dead_letters", [{}, TO_GRAVE], ids=["dropped", "dead-lettered"])
+def test_rejected_job_has_failed(kind: dict[str, Field], dead_letters: dict[str, Field]) -> None:
+    work = Work(**kind, **dead_letters)
+    work.send()
+    work.consume()
+    work.settle(work.take(), "reject", requeue=False)
+    assert (work.state(), work.reason()) == ("failed", "rejected")
+
+
+def test_failed_job_has_the_deaths_of_its_dead_letter() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    failure = work.job().failure
+    assert failure is not None
+    assert (failure.queue, failure.reason) == ("q", "rejected")
+    assert b"rejected" in failure.deaths
+
+
+def test_job_that_comes_back_from_the_dead_letter_queue_can_still_be_done() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    work.move()
+    assert (work.state(), work.reason()) == ("retrying", None)
+    work.ack()
+    assert work.state() == "done"
+
+
+def test_acknowledgement_in_a_dead_letter_queue_changes_nothing() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    work.ack("grave")
+    assert (work.state(), work.reason()) == ("failed", "rejected")
+
+
+def test_dead_copy_does_not_settle_a_live_copy_in_the_same_queue() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    work.send(expiration=b"10")  # the job lives again
+    work.advance(10)
+    work.ack("grave")
+    assert work.state() == "retrying"
+    work.ack("grave")
+    assert work.state() == "done"
+
+
+def test_expired_job_has_failed_unless_a_queue_takes_it() -> None:
+    work = Work()
+    work.send(expiration=b"10")
+    work.advance(10)
+    assert (work.state(), work.reason()) == ("failed", "expired")
+    work = Work(**TO_GRAVE)
+    work.send(expiration=b"10")
+    work.advance(10)
+    assert work.state() == "retrying"
+    work.ack("grave")
+    assert work.state() == "done"
+
+
+def test_purge_and_deletion_fail_a_job() -> None:
+    work = Work()
+    work.send("1")
+    work.client.call(1, "queue.purge", queue="q")
+    work.send("2")
+    work.client.call(1, "queue.delete", queue="q")
+    assert (work.state("1"), work.reason("1")) == ("failed", "purged")
+    assert (work.state("2"), work.reason("2")) == ("failed", "deleted")
+
+
+def test_unroutable_job_has_failed() -> None:
+    work = Work()
+    work.send(queue="nowhere")
+    assert (work.state(), work.reason()) == ("failed", "unroutable")
+
+
+def test_delivery_without_acknowledgement_ends_a_job() -> None:
+    work = Work()
+    work.consume(no_ack=True)
+    work.send()
+    got = work.take()
+    assert work.state() == "done"
+    work.reply(got, b"late")
+    assert work.result() == b"late"
+
+
+def test_job_is_refused_by_a_full_queue_and_not_followed() -> None:
+    work = Work(**{"x-max-length": Field("l", 0), "x-overflow": longstr("reject-publish")})
+    work.client.call(1, "confirm.select")
+    assert [got.name for got in work.send()] == ["basic.nack"]
+    assert work.find() is None
+    assert not jobs_of(work).active
+
+
+def test_job_in_a_transaction_begins_at_the_commit() -> None:
+    work = Work()
+    work.client.call(1, "tx.select")
+    work.send()
+    assert work.find() is None
+    work.client.call(1, "tx.commit")
+    assert work.state() == "queued"
+
+
+def test_least_advanced_copy_counts() -> None:
+    work = Work()
+    work.fan_out("q", "other")
+    work.send(via="all")
+    work.consume()
+    got = work.take()
+    assert (work.state(), work.standing().queue) == ("queued", "other")
+    work.settle(got)
+    assert work.state() == "queued"
+    work.get("other")
+    assert work.state() == "running"
+
+
+def test_one_failed_copy_fails_the_job_at_its_end() -> None:
+    work = Work()
+    work.fan_out("q", "other")
+    work.send(via="all")
+    work.reject()
+    assert work.state() == "queued"
+    work.ack("other")
+    assert (work.state(), work.reason()) == ("failed", "rejected")
+
+
+def test_message_without_the_header_is_no_job() -> None:
+    work = Work()
+    work.send(headers={"x-job": Field("t", False)})
+    work.client.publish("q", b"", message_id=b"2")
+    assert jobs_of(work).all() == []
+
+
+def test_held_job_is_delayed() -> None:
+    work = Work()
+    arguments = {"x-delayed-type": longstr("direct")}
+    work.client.call(1, "exchange.declare", exchange="later", exchange_type="x-delayed-message", arguments=arguments)
+    work.client.call(1, "queue.bind", queue="q", exchange="later", routing_key="q")
+    now_ms = work.node.clock.wall_ms()
+    work.send(via="later", headers={"x-delay": Field("l", 500)})
+    assert (work.state(), work.standing().until_ms) == ("delayed", now_ms + 500)
+    work.advance(500)
+    assert work.state() == "queued"
+    work.ack()
+    assert work.state() == "done"
+
+
+def test_job_with_a_delayed_retry_is_retrying_until_then() -> None:
+    work = Work(**{"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("l", 500)})
+    work.send()
+    now_ms = work.node.clock.wall_ms()
+    work.reject(requeue=True)
+    assert (work.state(), work.standing().until_ms) == ("retrying", now_ms + 500)
+    work.advance(500)
+    assert (work.state(), work.standing().until_ms) == ("retrying", 0)
+
+
+# --- publishing again -------------------------------------------------------------------------------------------------
+
+
+def test_job_that_is_published_again_has_a_further_copy() -> None:
+    work = Work()
+    work.send()
+    got = work.get()
+    work.send()  # as a worker does that retries a message itself
+    work.settle(got)
+    assert work.state() == "queued"
+    again = work.get()
+    work.reply(again, b"result")
+    work.settle(again)
+    assert (work.state(), work.result()) == ("done", b"result")
+
+
+def test_job_with_the_id_of_one_that_has_ended_replaces_it() -> None:
+    work = Work()
+    work.send()
+    work.reject()
+    work.send()
+    assert (work.state(), work.reason()) == ("queued", None)
+
+
+# --- replies ----------------------------------------------------------------------------------------------------------
+
+
+def test_job_has_a_reply_to_and_a_correlation_id() -> None:
+    work = Work()
+    work.send("a")
+    properties = work.get().properties
+    assert properties is not None
+    assert properties["reply_to"].startswith(b"amq.job-reply.")
+    assert properties["correlation_id"] == b"a"
+    work.send("b", correlation_id=b"own")
+    assert (work.get().properties or {})["correlation_id"] == b"own"
+
+
+def test_reply_to_of_the_publisher_is_kept() -> None:
+    work = Work()
+    work.send(reply_to=b"other")
+    got = work.get()
+    work.reply(got, b"result")
+    work.settle(got)
+    assert (work.state(), work.result()) == ("done", None)
+    assert work.get("other").body == b"result"
+
+
+def test_last_reply_counts() -> None:
+    work = Work()
+    work.send()
+    for body in b"first", b"second":
+        got = work.get()
+        work.reply(got, body)
+        work.settle(got, "nack", requeue=True)
+    work.ack()
+    assert work.result() == b"second"
+
+
+def test_reply_waits_for_the_disk_like_any_publish() -> None:
+    work = Work()
+    work.worker.call(1, "confirm.select")
+    work.send()
+    got = work.get()
+    work.reply(got, b"result")
+    assert [each.name for each in work.worker.receive()] == ["basic.ack"]
+
+
+def test_too_large_reply_is_refused() -> None:
+    work = Work({"job_reply_bytes": 100})
+    work.worker.call(1, "confirm.select")
+    work.send()
+    got = work.get()
+    work.reply(got, b"x" * 101)
+    assert [each.name for each in work.worker.receive()] == ["basic.nack"]
+    assert work.result() is None
+
+
+def test_replies_make_space_by_forgetting_the_jobs_that_ended_first() -> None:
+    work = Work({"job_replies_bytes": 1000})
+    for name in "123":
+        work.send(name)
+        got = work.get()
+        work.reply(got, b"x" * 400)
+        work.settle(got)
+    assert [job.id for job in jobs_of(work).all()] == [b"2", b"3"]
+    assert work.result("3") == b"x" * 400
+
+
+def test_reply_to_an_unknown_job_is_unroutable() -> None:
+    work = Work()
+    work.client.publish("amq.job-reply.guess", b"", mandatory=True)
+    assert [got.name for got in work.client.receive()] == ["basic.return"]
+
+
+# --- end --------------------------------------------------------------------------------------------------------------
+
+
+def test_job_is_forgotten_an_hour_after_its_end() -> None:
+    work = Work()
+    work.send()
+    work.advance(10 * 3_600_000)
+    work.ack()
+    work.advance(3_600_000 - 1)
+    assert work.state() == "done"
+    work.advance(1)
+    assert work.find() is None
+    assert not jobs_of(work).active
+
+
+def test_time_after_the_end_is_set_by_a_header() -> None:
+    work = Work()
+    work.send(headers={"x-job-ttl": Field("l", 5)})
+    work.ack()
+    work.advance(5)
+    assert work.find() is None
+
+
+def test_failed_job_that_lives_again_is_not_forgotten() -> None:
+    work = Work(**TO_GRAVE)
+    work.send(headers={"x-job-ttl": Field("l", 1000)})
+    work.reject()
+    work.advance(500)
+    work.move()
+    work.advance(1000)
+    assert work.state() == "retrying"
+    work.ack()
+    work.advance(999)
+    assert work.state() == "done"
+    work.advance(1)
+    assert work.find() is None
+
+
+def test_watcher_is_called_once_at_the_end() -> None:
+    work = Work()
+    work.send()
+    calls = []
+    jobs_of(work).watch(work.job(), lambda: calls.append("first"))
+    unwatch = jobs_of(work).watch(work.job(), lambda: calls.append("second"))
+    unwatch()
+    got = work.get()
+    assert calls == []
+    work.settle(got)
+    assert calls == ["first"]
+
+
+# --- limits and refusals ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("id_", "headers", "problem"),
+    [
+        ("1", {"x-job": longstr("true")}, "invalid header 'x-job': expected boolean, got longstr"),
+        (None, {}, "invalid header 'x-job': a job needs the property message_id, which is the id of the job"),
+        ("1", {"x-job-ttl": longstr("5")}, "invalid header 'x-job-ttl': expected integer, got longstr"),
+        (
+            "1",
+            {"x-job-ttl": Field("l", 0)},
+            "invalid header 'x-job-ttl': expected 1 to 315360000000 milliseconds, got 0",
+        ),
+    ],
+)
+def test_invalid_headers_are_refused(id_: str | None, headers: dict[str, Any], problem: str) -> None:
+    work = Work()
+    assert work.refused(id_, headers=headers) == (406, f"PRECONDITION_FAILED - {problem}")
+
+
+def test_job_beyond_the_limit_is_refused_until_one_has_ended() -> None:
+    work = Work({"jobs": 2})
+    work.send("1")
+    work.send("2")
+    assert work.refused("3") == (406, "PRECONDITION_FAILED - vhost '/' has a limit of 2 jobs")
+    work.ack()
+    work.send("3")
+    assert [job.id for job in jobs_of(work).all()] == [b"2", b"3"]
+
+
+def test_job_of_too_many_copies_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("amqpbroker.broker.jobs.jobs.MOST_PLACES", 1)
+    work = Work()
+    work.fan_out("q", "other")
+    assert work.refused(via="all") == (406, "PRECONDITION_FAILED - vhost '/' has a limit of 1 copies of a job")
+    work.send()
+    work.send()
+    work.ack()
+    assert work.state() == "done"  # the second copy is not followed
+
+
+# --- restart ----------------------------------------------------------------------------------------------------------
+
+
+@OF_ALL_KINDS
+def test_job_survives_a_crash_with_its_state(kind: dict[str, Field]) -> None:
+    work = Work(**kind)
+    work.send("queued")
+    work.crash()
+    assert work.state("queued") == "queued"
+    work.consume()
+    work.take()
+    work.crash()
+    assert work.state("queued") == "retrying"
+    work.consume()
+    got = work.take()
+    work.reply(got, b"r" * 150_000, content_type=b"text/plain")
+    work.crash()
+    assert work.state("queued") == "retrying"
+    work.consume()
+    work.settle(work.take())
+    work.crash()
+    assert (work.state("queued"), work.result("queued")) == ("done", b"r" * 150_000)
+    work.advance(3_600_000)
+    assert work.find("queued") is None
+    work.crash()
+    assert work.find("queued") is None
+
+
+def test_failed_and_delayed_jobs_survive_a_crash() -> None:
+    work = Work(**TO_GRAVE, **{"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("l", 500)})
+    work.send("failed")
+    work.reject()
+    work.send("delayed")
+    work.reject(requeue=True)
+    work.crash()
+    assert (work.state("failed"), work.reason("failed")) == ("failed", "rejected")
+    assert work.state("delayed") == "retrying"
+    assert work.standing("delayed").until_ms
+
+
+def test_transient_job_is_lost_at_a_crash() -> None:
+    work = Work()
+    work.send(persistent=False)
+    work.crash()
+    assert (work.state(), work.reason()) == ("failed", "lost")
+
+
+def test_worker_can_reply_to_a_job_after_a_crash() -> None:
+    work = Work()
+    work.send()
+    work.crash()
+    got = work.get()
+    work.reply(got, b"result")
+    work.settle(got)
+    assert work.result() == b"result"
+
+
+def test_deleted_vhost_forgets_its_jobs() -> None:
+    work = Work()
+    work.send()
+    called = []
+    jobs_of(work).watch(work.job(), lambda: called.append(True))
+    work.node.broker.delete_vhost("/")
+    work.node.broker.sync()
+    assert called == [True]
+    assert work.node.broker.job_records.stored_count() == 0

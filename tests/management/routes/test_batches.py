@@ -1,0 +1,79 @@
+from tests.broker.batches.batching import batch_headers
+from tests.harness import Wire
+from tests.management.api import Api
+
+
+def published(api: Api, **batches: int) -> Wire:
+    """Publish two members of batches with these sizes, and reject the first member of each."""
+    client = Wire(api.broker).log_in()
+    client.declare("q")
+    client.declare("events")
+    for name, size in batches.items():
+        for number in b"1", b"2":
+            headers = batch_headers(name, size=size)
+            client.publish("q", b"", headers=headers, message_id=number, delivery_mode=2)
+    client.receive()
+    for _ in range(2 * len(batches)):
+        got = client.call(1, "basic.get", queue="q")
+        if got.properties is not None and got.properties["message_id"] == b"1":
+            client.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
+    client.receive()
+    return client
+
+
+async def test_batch_shows_its_members_and_failures() -> None:
+    api = Api()
+    published(api, b=3)
+    row = {
+        "id": "b",
+        "vhost": "/",
+        "state": "open",
+        "size": 3,
+        "members": 2,
+        "ok": 0,
+        "failed": 1,
+        "open": 1,
+        "exchange": "",
+        "routing_key": "events",
+        "events": ["complete"],
+        "created_at": "1970-01-01T00:16:40.000+00:00",
+        "expires_at": "1970-01-02T00:16:40.000+00:00",
+    }
+    assert (await api.get("batches")).json() == [row]
+    assert (await api.get("batches/%2F")).json() == [row]
+    failures = [{"message_id": "1", "queue": "q", "reason": "rejected"}]
+    assert (await api.get("batches/%2F/b")).json() == {**row, "failures": failures}
+
+
+async def test_batches_are_listed_in_pages_by_id() -> None:
+    api = Api()
+    published(api, c=3, a=3, b=3)
+    answer = (await api.get("batches/%2F?page=2&page_size=2")).json()
+    assert [each["id"] for each in answer["items"]] == ["c"]
+    assert answer["total_count"] == 3
+
+
+async def test_batch_that_is_absent_or_in_another_vhost_is_not_found() -> None:
+    api = Api()
+    published(api, b=3)
+    other = api.user("other", vhosts=())
+    assert (await api.get("batches/%2F/c")).status_code == 404
+    assert (await api.get("batches/nowhere/b")).status_code == 404
+    assert (await api.get("batches/%2F/b", auth=other)).status_code == 401
+    assert (await api.get("batches", auth=other)).json() == []
+
+
+async def test_member_that_is_published_over_http_counts() -> None:
+    api = Api()
+    published(api, b=4)
+    for queue, routed in ("q", True), ("nowhere", False):
+        body = {
+            "properties": {"message_id": queue, "headers": {"x-batch-id": "b", "x-batch-size": 4}},
+            "routing_key": queue,
+            "payload": "x",
+            "payload_encoding": "string",
+        }
+        answer = await api.post("exchanges/%2F/amq.default/publish", body)
+        assert answer.json() == {"routed": routed}
+    batch = (await api.get("batches/%2F/b")).json()
+    assert (batch["failed"], batch["open"]) == (2, 2)

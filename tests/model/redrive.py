@@ -1,0 +1,46 @@
+"""Redrive of a dead letter queue: its messages go back to the queues in which they died."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tests.model.copies import NONE, Copy
+from tests.model.groups import GroupedLine
+from tests.model.line import Line
+
+
+class Redrive(NamedTuple):
+    """Options of a redrive. destination: "" for the queue of the last death. reason: of that, "" for any."""
+
+    destination: str = ""
+    keeps_history: bool = False
+    limit: int = NONE
+    reason: str = ""
+
+    def accepts(self, copy: Copy) -> bool:
+        return not self.reason or (copy.deaths != () and copy.deaths[0][1] == self.reason)
+
+    def target(self, lines: Mapping[str, Line], source: Line, copy: Copy) -> Line | None:
+        """Return the queue that a copy goes to, None if it stays."""
+        name = self.destination or (copy.deaths[0][0] if copy.deaths else "")
+        line = lines.get(name)
+        if line is None or line is source:
+            return None
+        if isinstance(line, GroupedLine) and copy.key in line.stopped and line.stopped[copy.key].is_closed:
+            return None
+        return line
+
+    def revived(self, copy: Copy) -> Copy:
+        """Return the message as it enters its queue again."""
+        again = copy.revived()
+        if not copy.deaths:
+            # It did not lose its expiration.
+            return again._replace(expiration_ms=copy.expiration_ms)
+        return again if self.keeps_history else again._replace(deaths=(), first=None)
+
+
+class Counts(NamedTuple):
+    """Numbers of messages that a redrive has moved, could not move, and did not want to move."""
+
+    moved: int
+    failed: int
+    skipped: int

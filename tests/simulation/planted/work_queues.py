@@ -1,0 +1,149 @@
+"""Planted faults of message groups, batches and redrives."""
+
+from tests.simulation.planted.fault import Planted
+
+WORK_QUEUES = (
+    # --- message groups -----------------------------------------------------------------------------------------------
+    Planted(
+        "a group that is freed too early",
+        "groups.py",
+        "elif not group.out and not group.is_blocked:",
+        "elif not group.is_blocked:",
+    ),
+    Planted(
+        "a delayed message that does not block its group",
+        "groups.py",
+        "elif not group.out and not group.is_blocked:",
+        "elif not group.out:",
+    ),
+    Planted(
+        "a stopped group that is not stored",
+        "group_queue.py",
+        "state, self._clock.wall_ms(), entry.queue.id)",
+        "state, self._clock.wall_ms(), 0)",
+    ),
+    Planted(
+        "a closed group that a restart opens",
+        "group_queue.py",
+        "if note.key[0] != VERSION:\n                groups.recover_state(note)",
+        "if note.key[0] != VERSION and note.key[0] != 2:\n                groups.recover_state(note)",
+    ),
+    Planted(
+        "letters of a group that come back in reverse",
+        "group_queue.py",
+        "restored(found[-1].message), (front,))\n                found.pop()",
+        "restored(found[-1].message), (front,))\n                found = found[:-1][::-1]",
+    ),
+    Planted(
+        "letters of a group behind all others",
+        "group_queue.py",
+        "self._lowest -= 1\n        entry = Entry(message, queue, self._lowest, deadline_ms)",
+        "self.entered += 1\n        entry = Entry(message, queue, self.newest, deadline_ms)",
+    ),
+    Planted(
+        "letters of a group that did not stop it",
+        "group_letters.py",
+        " or _value(properties, _LAST_REASON) not in _REASONS:",
+        ":",
+    ),
+    Planted(
+        "a message that does not follow its group",
+        "group_queue.py",
+        "        elif line.groups.following:\n            offering.follow()",
+        "        elif line.groups.following:\n            pass",
+    ),
+    Planted(
+        "a parked message that is counted for good",
+        "groups.py",
+        "        self.parked.difference_update(group.waiting())",
+        "        self.parked.difference_update(group.waiting()[1:])",
+    ),
+    Planted(
+        "a superseded message that is delivered",
+        "group_versions.py",
+        "return version < known[0] and",
+        "return version + 2 < known[0] and",
+    ),
+    Planted(
+        "a version forgotten by a restart",
+        "group_queue.py",
+        "            versions.recover(of_versions)",
+        "            versions.recover(of_versions[1:])",
+    ),
+    # --- batches ------------------------------------------------------------------------------------------------------
+    Planted(
+        "a success that is sent twice",
+        "batches.py",
+        "if not batch.failed and SUCCESS not in batch.sent:",
+        "if not batch.failed:",
+    ),
+    Planted(
+        "an event sent again after a restart",
+        "batches.py",
+        "            self._store_batch(batch)\n            if batch.has_ended:",
+        "            self._check_events(batch)\n            if batch.has_ended:",
+    ),
+    Planted(
+        "a member that is settled with its first copy",
+        "batches.py",
+        "is_settled = not (stored or transient or any(",
+        "is_settled = not (stored > 1 or transient or any(",
+    ),
+    Planted(
+        "a failed member that stays failed",
+        "batches.py",
+        "-1 if has_failed else 0, None)",
+        "0, None)",
+    ),
+    Planted(
+        "a rejected member that has not failed",
+        "batches.py",
+        "            self.failed(copy, queue, reason)\n            self._moves.append",
+        "            self.acknowledged(copy, queue)\n            self._moves.append",
+    ),
+    Planted(
+        "a member whose state is not stored",
+        "batches.py",
+        "            self._store.add_id(after)",
+        "            if outcome != FAILED:\n                self._store.add_id(after)",
+    ),
+    # --- redrives -----------------------------------------------------------------------------------------------------
+    Planted(
+        "a redrive that forgets a message",
+        "redrive.py",
+        "self._visits: int = source.ready_count + source.unacked_count + source.delayed_count",
+        "self._visits: int = max(0, source.ready_count - 1)",
+    ),
+    Planted(
+        "a redrive over its limit",
+        "redrive.py",
+        "while self._visits and self.moved != self._limit:",
+        "while self._visits and self.moved - 1 != self._limit:",
+    ),
+    Planted(
+        "a redrive without its rate",
+        "redrive.py",
+        "            self._pace.count(now_ms)",
+        "            pass",
+    ),
+    Planted(
+        "a move that is two operations",
+        "ledger.py",
+        "            self.leave(entry)\n            for destination in destinations:",
+        "            self.leave(entry)\n            store.end()\n            store.begin()\n"
+        "            for destination in destinations:",
+    ),
+    Planted(
+        "a redriven message that stays as well",
+        "ledger.py",
+        "            self.leave(entry)\n            for destination in destinations:",
+        "            if self.left % 8:\n                self.leave(entry)\n"
+        "            for destination in destinations:",
+    ),
+    Planted(
+        "a redrive past a full queue",
+        "mover.py",
+        "if destination.closed or destination.refuses(*destination.demand(message)):",
+        "if destination.closed:",
+    ),
+)
