@@ -250,7 +250,7 @@ class Limits(Workload):
         self._check_length_of(queue, untouched)
         if not untouched or self.world.tore_groups or self._overflow != "drop-head":
             return
-        if self._persistent < 1.0 and self.world.crashes:  # others have replaced the remaining ones
+        if self._persistent < 1.0 and self.world.life > 1:  # others have replaced the remaining ones
             return
         sizes = [sent.size for sent in self._sent.values() if sent.confirmed and sent.persistent]
         if self._counts:

@@ -330,7 +330,7 @@ class Subscriber(Client):
         there = [each for each in self._subscriptions if not each.may_be_overdue(now)]
         if self._workload.rule == "priority":
             for other in there:
-                if self._workload.kind == "quorum" and other.asked > to.asked:
+                if self._workload.kind == "quorum" and other.asked >= to.asked:
                     continue  # of a round, whoever started first gets its part first
                 if other.priority > to.priority and other.certainly_has_room:
                     raise self.world.broken(f"{self.name}: {message} goes to {to.tag}, and {other.tag} has room")
