@@ -222,6 +222,11 @@ class GroupLine(ReadyLine):
         self._update()
         return dropped
 
+    def discard(self) -> None:
+        """Discard all messages from memory, without changing the store. The line is not used after that."""
+        self._beside.clear()
+        self._line = FifoLine()
+
     def recover(self, copies: "Copies") -> None:
         # The queue reads their keys.
         self._line.recover(copies)

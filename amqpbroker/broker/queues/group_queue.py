@@ -141,6 +141,13 @@ class GroupOffering(Offering):
         line = self.ready
         return line if isinstance(line, GroupLine) else None
 
+    def discard(self) -> None:
+        # The queue and its ledger keep the line, whose entries refer to them.
+        line = self.line
+        if line is not None:
+            line.discard()
+        super().discard()
+
     def pop_oldest(self) -> Entry | None:
         line = self.line
         entry = None if line is None else line.pop_oldest()

@@ -592,6 +592,17 @@ def test_consumer_of_a_parked_group_gets_more_after_a_redrive(vhost: Vhost, kind
     assert worker.texts() == ["a1", "a2", "a1"]
 
 
+@KINDS
+def test_queue_refers_to_no_message_after_the_end_of_the_broker(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "b1")
+    worker.limit = 0
+    worker.reject()
+    queue.discard()
+    assert list(queue.line) == []
+
+
 @STORED_KINDS
 def test_messages_with_a_ttl_stay_when_the_first_one_is_discarded(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, group_on_dead="park", message_ttl=1000, **kind)
