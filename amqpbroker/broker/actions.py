@@ -18,8 +18,9 @@ from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
 from amqpbroker.broker.queues.direct_reply import is_reserved_for_replies
+from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import letter_queues
+from amqpbroker.broker.queues.group_letters import LetterHeldError, letter_queues
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.users.permissions import Kind, Permissions
@@ -97,10 +98,15 @@ class Actions:
         """Purge a queue. Return the number of ready messages that it had."""
         return self.readable_queue(name).purge()
 
-    def resume_group(self, queue: GroupQueue, group: Group, discards: bool) -> int:
+    def resume_group(
+        self, queue: GroupQueue, group: Group, discards: bool, held: Callable[[Queue], Iterable[Entry]]
+    ) -> int:
         """Redrive a stopped group of a queue, or `discards` its first message before. See `GroupQueue.redrive_group`.
 
-        Requires permission to read the queue and its dead letter queues, and to write to the queue.
+        held(queue): returns the messages of a queue that clients hold.
+
+        Requires permission to read the queue and its dead letter queues, and to write to the queue. Raises
+        LetterHeldError if a client holds a dead letter of the group, which would come back behind the others.
         """
         vhost, permissions = self.vhost, self.permissions
         permissions.check("read", "queue", queue.name)
@@ -109,6 +115,10 @@ class Actions:
         found = letter_queues(queue, exchange, vhost.queues)
         for each in found:
             permissions.check("read", "queue", each.name)
+            if any(queue.is_letter_of(group, entry.message) for entry in held(each)):
+                raise LetterHeldError(
+                    f"a consumer of queue '{each.name}' holds a message of this group: let it return the message first"
+                )
         return queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
 
     def readable_queue(self, name: str) -> Queue:

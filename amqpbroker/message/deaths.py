@@ -121,7 +121,8 @@ class Deaths:
     def is_cycle(self, queue: str) -> bool:
         """Return whether the message would return to a queue in which it died, without a rejection since then.
 
-        A rejection in that queue or in a later one means that a client was involved, so that it is not a cycle.
+        A rejection in that queue or in a later one means that a client was involved, so that it is not a cycle. So does
+        the death of a message that followed a failed one of its group.
         """
         tables = self._tables
         name = queue.encode("utf-8", "surrogateescape")
@@ -132,7 +133,7 @@ class Deaths:
         while at < end:
             reason_at = _behind_count(tables, at)
             queue_at = value_end(tables, reason_at + _REASON_TYPE)
-            if tables[reason_at + _REASON_BYTES : queue_at] == b"rejected":
+            if tables[reason_at + _REASON_BYTES : queue_at] in (b"rejected", b"group"):
                 return False
             if tables[queue_at + _QUEUE_BYTES : value_end(tables, queue_at + _QUEUE_TYPE)] == name:
                 return True

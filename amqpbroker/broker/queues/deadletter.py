@@ -16,6 +16,7 @@ from amqpbroker.store.store import Store
 from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.exchanges.destination import Destination
     from amqpbroker.broker.exchanges.exchange import Exchange
 
 #: The reasons of dead letters for which the consumers have failed to process a message.
@@ -147,11 +148,7 @@ class DeadLetters:
     def _send_all(self) -> None:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
-            name = queue.settings.dead_letter_exchange
-            if name is None and not queue.create_dead_letter_queue():
-                exchange = None
-            else:
-                exchange = self._exchanges.get(name or "")
+            exchange = self._exchange(queue)
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
                 departure = self._departure = Departure(queue.name, queue.settings, reason)
@@ -175,6 +172,26 @@ class DeadLetters:
                 finally:
                     if stored:
                         self._store.end()
+
+    def preview(self, entry: Entry, reason: str) -> "tuple[Message, list[Destination]]":
+        """Return the dead letter that `send` would publish for an entry, and where it would go, without sending it."""
+        queue = entry.queue
+        departure = Departure(queue.name, queue.settings, reason)
+        departure.begin(self._clock.wall_ms() // 1000)
+        deaths = departure.record(entry.message)
+        letter = departure.letter(entry.message, deaths)
+        exchange = self._exchange(queue)
+        if exchange is None:
+            return letter, []
+        found = route(exchange, letter, self._exchanges.get)
+        return letter, [each for each in found.destinations if not deaths.is_cycle(each.name)]
+
+    def _exchange(self, queue: Queue) -> "Exchange | None":
+        """Return the dead letter exchange of a queue. If the queue has none, its dead letter queue is created."""
+        name = queue.settings.dead_letter_exchange
+        if name is None and not queue.create_dead_letter_queue():
+            return None
+        return self._exchanges.get(name or "")
 
     def _send(self, departure: Departure, exchange: "Exchange", message: Message, found: Route | None) -> Route:
         """Publish a dead letter to the destinations of its exchange, except to queues that would close a cycle.

@@ -23,6 +23,10 @@ _LAST_REASON: Final = b"x-last-death-reason"
 _REASONS: Final = (REJECTED.encode(), DELIVERY_LIMIT.encode(), GROUP.encode())
 
 
+class LetterHeldError(Exception):
+    """A client holds a dead letter of a closed group, so that the group cannot be redriven in order."""
+
+
 def letter_queues(queue: Queue, exchange: Exchange | None, queues: dict[str, Queue]) -> list[LocalQueue]:
     """Return the queues that may have dead letters of a queue: those that its dead letter exchange leads to.
 
@@ -64,13 +68,14 @@ def letters(
     """
     last = died_in.encode("utf-8", "surrogateescape")
     for queue in queues:
-        found = [entry for entry in queue.ready_entries() if _is_letter(entry.message, last, name, key)]
+        found = [entry for entry in queue.ready_entries() if is_letter(entry.message, last, name, key)]
         if found:
             return queue, found
     return None, []
 
 
-def _is_letter(message: Message, died_in: bytes, name: bytes, key: bytes) -> bool:
+def is_letter(message: Message, died_in: bytes, name: bytes, key: bytes) -> bool:
+    """Return whether a message is a dead letter that stopped a closed group, or followed. Arguments: see `letters`."""
     if not message.died:
         return False
     properties = message.properties

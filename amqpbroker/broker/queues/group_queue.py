@@ -18,16 +18,17 @@ from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
-from amqpbroker.broker.queues.group import CLOSED, PARKED, Group
+from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import shown_key
-from amqpbroker.broker.queues.group_letters import GROUP, letters, restored
+from amqpbroker.broker.queues.group_letters import GROUP, is_letter, letters, restored
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
-from amqpbroker.broker.queues.group_options import FOLLOW, PARK, SKIP
+from amqpbroker.broker.queues.group_options import FOLLOW, SKIP
 from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.groups import Groups
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
+from amqpbroker.broker.queues.letter_takers import LetterTakers
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
@@ -45,6 +46,8 @@ from amqpbroker.store.taken_id import TakenId
 
 #: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
 SUPERSEDED: Final = "superseded"
+#: Time after which messages of closed groups try again to follow, after no queue took one of them.
+FOLLOW_AGAIN_MS: Final = 1000
 
 #: The sequence numbers of such a queue start here, so that there are lower ones for messages that come back.
 _FIRST: Final = 1 << 40
@@ -67,13 +70,13 @@ class GroupLedger(Ledger):
         super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
         self.sees_all = True
         self._line: GroupLine = line
+        self._takers: LetterTakers = LetterTakers(dead_letters)
         self.entered = self.before = _FIRST
         self._lowest: int = _FIRST
 
-    @property
-    def has_dead_letters(self) -> bool:
-        """True if messages that leave for good are dead-lettered."""
-        return self._settings.dead_letters
+    def is_letter_taken(self, entry: Entry, reason: str) -> bool:
+        """Return whether a queue takes the dead letter of an entry, if that is the next one."""
+        return self._settings.dead_letters and self._takers.may_take(entry, reason)
 
     def start(self, entries: int, newest: int) -> None:
         super().start(entries, max(newest, self.newest))
@@ -134,6 +137,9 @@ class GroupLedger(Ledger):
 
 class GroupOffering(Offering):
     """Offers the first messages of free groups, and further ones to the consumers that have such a group."""
+
+    #: Time from which on messages of closed groups follow, if a queue takes them.
+    _follows_from_ms: int = 0
 
     @property
     def line(self) -> GroupLine | None:
@@ -231,15 +237,19 @@ class GroupOffering(Offering):
         return entry
 
     def follow(self) -> None:
-        """Dead-letter the messages of closed groups, in order, if the queue has a dead letter exchange."""
+        """Dead-letter the messages of closed groups, in order, for as long as a queue takes them; the others wait."""
         line, ledger = self.line, self._ledger
         assert isinstance(ledger, GroupLedger)
-        if line is None or not ledger.has_dead_letters:
+        if line is None or self._clock.now_ms() < self._follows_from_ms:
             return
         for group in list(line.groups.following):
             entries: list[Entry] = []
             size = 0
             while (entry := self._pop_of(line, group)) is not None:
+                if not ledger.is_letter_taken(entry, GROUP):
+                    self.requeue([entry])
+                    self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
+                    break
                 entries.append(entry)
                 size += entry.message.size + MESSAGE_BYTES
                 if size > LEAVING_BYTES:
@@ -287,16 +297,14 @@ class GroupReturns(Returns):
         groups = line.groups
         group = groups.taken(entry.sequence)
         on_dead = groups.options.on_dead
-        if group.state == PARKED:
-            on_dead = PARK
-        elif group.state == CLOSED or group.key is None:
-            on_dead = SKIP
-        elif on_dead == FOLLOW and not ledger.has_dead_letters:
-            on_dead = PARK
-        if on_dead == FOLLOW:
-            # The record comes first: a message that remains after a crash follows to the dead letter queue.
-            self._stop(groups, group, CLOSED, entry)
-        if on_dead != PARK:
+        if group.state == OPEN and (group.key is None or on_dead == SKIP):
+            ledger.dead_letter([entry], reason)
+            return
+        follows = group.state == CLOSED or (group.state == OPEN and on_dead == FOLLOW)
+        if follows and ledger.is_letter_taken(entry, reason):
+            if group.state == OPEN:
+                # The record comes first: a message that remains after a crash follows to the dead letter queue.
+                self._stop(groups, group, CLOSED, entry)
             ledger.dead_letter([entry], reason)
             return
         if reason == REJECTED:
@@ -306,7 +314,7 @@ class GroupReturns(Returns):
         try:
             if entry.position:
                 ledger.returned(entry)
-            if group.state != PARKED:
+            if group.state == OPEN:
                 self._stop(groups, group, PARKED, entry)
         finally:
             store.end()
@@ -527,6 +535,14 @@ class GroupQueue(LocalQueue):
     def discard_first(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
         """Discard the first message of a stopped group, and redrive the others, like `redrive_group`."""
         return self._resume(group, queues, discards=True)
+
+    def is_letter_of(self, group: Group, message: Message) -> bool:
+        """Return whether a message is a dead letter of a closed group."""
+        name = self.name.encode("utf-8", "surrogateescape")
+        key = group.key
+        return (
+            group.state == CLOSED and key is not None and is_letter(message, name, self.line.groups.options.header, key)
+        )
 
     def _resume(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
         store = self.vhost.store

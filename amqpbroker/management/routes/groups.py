@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_key import possible_keys, shown_key
+from amqpbroker.broker.queues.group_letters import LetterHeldError
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.management import failure
 from amqpbroker.management.call import Call
@@ -61,7 +62,13 @@ async def _resume(call: Call, discards: bool) -> dict[str, int]:
     group = next((each for key in possible_keys(shown) if (each := queue.line.groups.get(key)) is not None), None)
     if group is None or not group.state:
         raise failure.ApiError(404, "not_found", "the queue has no stopped group with this key")
-    count = call.actions.resume_group(queue, group, discards)
+    sessions = call.broker.sessions
+    try:
+        count = call.actions.resume_group(
+            queue, group, discards, lambda of: [entry for session in sessions for entry in session.held(of)]
+        )
+    except LetterHeldError as error:
+        raise failure.ApiError(409, "conflict", str(error)) from None
     await all_synced(call.broker)
     return {"messages": count}
 

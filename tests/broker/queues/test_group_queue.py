@@ -693,6 +693,60 @@ def test_messages_follow_a_dead_one_to_the_dead_letter_queue(vhost: Vhost, kind:
 
 
 @KINDS
+def test_group_is_parked_if_no_queue_takes_the_dead_letter(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="", dead_letter_routing_key="nowhere", **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject_text("a1")
+    assert (waiting(queue), states(queue)) == (["a1", "a2"], {"a": "parked"})
+
+
+@KINDS
+def test_messages_of_a_closed_group_wait_while_no_queue_takes_them(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject_text("a1")
+    vhost.delete_queue(grave)
+    send(queue, "a3", "a4")
+    assert (waiting(queue), states(queue)) == (["a3", "a4"], {"a": "closed"})
+    grave = declare_plain(vhost, "grave")
+    clock_of(vhost).advance(1000)
+    send(queue, "a5")
+    assert [body for body, _ in reasons(grave)] == [b"a3", b"a4", b"a5"]
+
+
+def test_messages_of_a_closed_group_that_its_dead_letter_queue_refuses_come_after_those_that_it_has(
+    vhost: Vhost,
+) -> None:
+    grave = declare_plain(vhost, "grave", max_length=2, overflow="reject-publish")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue)
+    with vhost.dead_letters:
+        send(queue, "a1", "a2", "a3", "a4")
+        worker.reject_text("a1")
+        send(queue, "a5")
+    assert ([body for body, _ in reasons(grave)], waiting(queue)) == ([b"a1", b"a2"], ["a3", "a4", "a5"])
+    assert queue.redrive_group(group(queue, "a"), [grave]) == 2
+    assert (worker.texts(), waiting(queue)) == (["a1", "a1"], ["a2", "a3", "a4", "a5"])
+
+
+def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow_again(vhost: Vhost) -> None:
+    back = {"dead_letter_exchange": "", "dead_letter_routing_key": "q"}
+    ladder = declare_plain(vhost, "grave", message_ttl=300, **back)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject_text("a1")
+    for _ in range(3):
+        clock_of(vhost).advance(300)
+    assert ready(ladder) == [b"a1", b"a2"]
+    assert queue.redrive_group(group(queue, "a"), [ladder]) == 2
+    assert worker.texts() == ["a1", "a1"]
+
+
+@KINDS
 def test_redrive_of_a_closed_group_leaves_letters_that_did_not_stop_it(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave")
     queue = declare(vhost, group_on_dead="follow", message_ttl=1000, **TO_GRAVE, **kind)

@@ -85,6 +85,22 @@ async def test_closed_group_comes_back_from_its_dead_letter_queue(api, client):
     assert [client.get("g").body for _ in range(3)] == [b"a1", b"a2", b"b1"]
 
 
+async def test_closed_group_waits_until_a_held_letter_is_returned(api, client):
+    declare(client, "follow")
+    publish(client, "a1", "a2", "a3")
+    reject(client)
+    held = client.get("grave", no_ack=False)
+    answer = await api.post(f"{GROUPS}/a/redrive", {})
+    assert (answer.status_code, answer.json()["reason"]) == (
+        409,
+        "a consumer of queue 'grave' holds a message of this group: let it return the message first",
+    )
+    client.send(1, "basic.reject", delivery_tag=held.arguments["delivery_tag"], requeue=True)
+    client.receive()
+    assert (await api.post(f"{GROUPS}/a/redrive", {})).json() == {"messages": 3}
+    assert [client.get("g").body for _ in range(3)] == [b"a1", b"a2", b"a3"]
+
+
 async def test_closed_group_comes_back_through_bindings_of_the_dead_letter_exchange(api, client):
     client.call(1, "exchange.declare", exchange="dead", exchange_type="fanout")
     client.call(1, "queue.bind", queue="grave", exchange="dead", routing_key="")

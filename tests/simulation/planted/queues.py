@@ -269,8 +269,8 @@ QUEUES = (
     Planted(
         "a rejection taken for a cycle",
         "deaths.py",
-        '== b"rejected":\n                return False',
-        '== b"rejected":\n                pass',
+        'in (b"rejected", b"group"):\n                return False',
+        'in (b"rejected", b"group"):\n                pass',
     ),
     Planted(
         "a second death that is not counted",
