@@ -61,7 +61,7 @@ class Copy(NamedTuple):
     def may_enter(self, queue: str) -> bool:
         """Return whether it may enter the queue: False if it would cycle without a client's doing."""
         for at, reason, _ in self.deaths:
-            if reason == "rejected":
+            if reason in ("rejected", "group"):
                 return True
             if at == queue:
                 return False

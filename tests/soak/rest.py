@@ -61,6 +61,7 @@ COUNT_UP = (
     "DirectReplies._opened",
     "AuthAttempts.*",
     "BatchRecords._last",
+    "JobRecords._last",
     "BrokerTotals.deduplicated_by_*",
     "BrokerTotals.replaced",
     "BrokerTotals.redriven",
