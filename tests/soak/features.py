@@ -125,7 +125,7 @@ def jobs(soak: Soak, mode: Mode) -> None:
     """
     bounds = soak.bounds
     # It is long enough to publish all jobs.
-    ttl_ms = 60_000 if soak.host.divisor == 1 else 5_000
+    ttl_ms = 15_000 if soak.host.divisor == 1 else 5_000
 
     def job(id_: str, key: str, kept: int, exchange: str = "") -> bytes:
         headers: Table = {"x-job": Field("t", True), "x-job-ttl": number(ttl_ms)}

@@ -219,7 +219,7 @@ class Jobs(Fates):
             return True
         properties, body = message.properties, message.body
         size = len(properties) + len(body)
-        if size > self._most_reply or not self._has_space(size - job.reply_bytes(), job):
+        if len(body) > self._most_reply or not self._has_space(size - job.reply_bytes(), job):
             log.warning("job '%s' in vhost '%s': a reply of %d bytes is refused", text(job.id), self._vhost, size)
             return False
         self._store.begin()

@@ -288,6 +288,10 @@ def test_too_large_reply_is_refused() -> None:
     work.reply(got, b"x" * 101)
     assert [each.name for each in work.worker.receive()] == ["basic.nack"]
     assert work.result() is None
+    work.reply(got, b"x" * 100)
+    assert [each.name for each in work.worker.receive()] == ["basic.ack"]
+    work.settle(got)
+    assert work.result() == b"x" * 100
 
 
 def test_replies_make_space_by_forgetting_the_jobs_that_ended_first() -> None:
