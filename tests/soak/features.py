@@ -92,7 +92,7 @@ def batches(soak: Soak, mode: Mode) -> None:
     """
     bounds = soak.bounds
     # It is long enough to publish all members.
-    ttl_ms = 60_000 if soak.host.divisor == 1 else 5_000
+    ttl_ms = 15_000 if soak.host.divisor == 1 else 5_000
 
     def member(batch: int, id_: int, kept: int, size: int) -> bytes:
         headers: Table = {

@@ -106,7 +106,7 @@ COUNT_UP = (
 
 #: Bounds that are always lowered, with their divisors: twice their values would need too much memory or time. A channel
 #: caches one in eight of the routing keys that it uses.
-LOWERED = {"group_bytes": 16, "entries": 20, "routes": 8, "all_routes": 8}
+LOWERED = {"group_bytes": 16, "entries": 20, "routes": 8, "all_routes": 8, "batch_members": 10}
 
 
 def lowered(divisor: int) -> Bounds:
