@@ -314,7 +314,7 @@ class Machine(RuleBasedStateMachine):
     def resume_closed(self, discards: bool, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(sorted(self.closed)))
         letters = [number for number in self.grave if self.keys[number] == key]
-        # With more than one message in work, the second may fail before the first.
+        # The second of several messages in work may fail before the first.
         assert self.prefetch > 1 or letters == sorted(letters, key=self.places.__getitem__)
         self.grave = [number for number in self.grave if self.keys[number] != key]
         self.closed.remove(key)
