@@ -49,10 +49,6 @@ class Departure:
         self._start: bytes = address[:-1]
         self.address: bytes = address
 
-    def begin(self, time_s: int) -> None:
-        """Set the time of the letters that follow."""
-        self.time_s = time_s
-
     def record(self, message: Message) -> Deaths:
         """Return the deaths of a message including this one, which does not continue an x-death header of a client."""
         deaths = Deaths(message.properties) if message.died else Deaths()
@@ -152,7 +148,7 @@ class DeadLetters:
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
                 departure = self._departure = Departure(queue.name, queue.settings, reason)
-            departure.begin(self._clock.wall_ms() // 1000)
+            departure.time_s = self._clock.wall_ms() // 1000
             found: Route | None = None
             for entry in entries:
                 # To the store, leaving this queue and entering the next is one operation.
@@ -177,7 +173,7 @@ class DeadLetters:
         """Return the dead letter that `send` would publish for an entry, and where it would go, without sending it."""
         queue = entry.queue
         departure = Departure(queue.name, queue.settings, reason)
-        departure.begin(self._clock.wall_ms() // 1000)
+        departure.time_s = self._clock.wall_ms() // 1000
         deaths = departure.record(entry.message)
         letter = departure.letter(entry.message, deaths)
         exchange = self._exchange(queue)
