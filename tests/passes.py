@@ -74,6 +74,9 @@ QUICK_COMPILED = (
     "tests/test_patterns.py",
 )
 
+#: Replays of recordings in other ways. Its quick tests, which replay each recording, are run by both passes.
+ONCE = ("tests/conformance/test_replay.py",)
+
 #: Tests that are run for every change, by their markers.
 QUICK = "smoke or not (explore or process or alone)"
 LONG = "not smoke and (explore or process) and not alone"
@@ -257,7 +260,8 @@ def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
     left = [(kind, [path for path in kind.paths if path not in kind.quick]) for kind in kinds]
     run_parts([(kind, paths, "other folders") for kind, paths in left if paths], outcome)
     for kind in kinds:
-        pytest(kind, [*together(LONG_PROCESSES, LONG), *kind.paths], outcome, f"{kind.name}, long")
+        left_out = [f"--ignore={path}" for path in ONCE if kind is not kinds[-1]]
+        pytest(kind, [*together(LONG_PROCESSES, LONG), *left_out, *kind.paths], outcome, f"{kind.name}, long")
     for kind, files in files_of_alone(kinds):
         pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")
 

@@ -12,6 +12,7 @@ from tests.passes import (
     AS_COMPILED,
     INTERPRETED,
     LONG,
+    ONCE,
     PARTS,
     QUICK,
     QUICK_COMPILED,
@@ -48,6 +49,16 @@ def runs(monkeypatch, tmp_path):
 
 def test_paths_of_the_compiled_pass_exist():
     assert [path for path in RUN_COMPILED if not (ROOT / path).exists()] == []
+
+
+def test_tests_that_are_run_once_are_in_the_compiled_pass():
+    assert set(ONCE) <= set(RUN_COMPILED)
+
+
+def test_long_tests_are_all_run_interpreted_without_a_compiled_pass(runs, monkeypatch):
+    monkeypatch.setattr(passes, "passes", lambda: [INTERPRETED])
+    passes.main(["--all"])
+    assert not [argument for _, arguments in runs[1:] for argument in arguments if argument.startswith("--ignore")]
 
 
 def test_quick_tests_of_the_compiled_pass_are_in_it_and_have_every_compiled_module():
@@ -96,6 +107,7 @@ def test_option_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
     found = {argument for _, arguments in others for argument in arguments if argument.startswith("tests/")}
     assert found == set(RUN_COMPILED) - set(QUICK_COMPILED)
     assert set(RUN_COMPILED) <= set(long[1][1])
+    assert [[f"--ignore={path}" in arguments for path in ONCE] for _, arguments in long] == [[True], [False]]
     assert set(alone[0][1]) & set(alone[1][1]) == set(ALONE)
     assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 

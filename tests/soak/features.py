@@ -1,13 +1,12 @@
 """Soak phases for features of exchanges, queues, consumers and transactions that no other phase drives."""
 
 import time
-from collections.abc import Callable
 
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.load.client import request
 from tests.soak.client import DELIVER, HEADER_OF_CONTENT, SoakClient, delivery_tag
-from tests.soak.soak import MIXED, MODES, Mode, Phase, Soak
+from tests.soak.soak import MIXED, Mode, Phase, Soak, in_modes
 from tests.soak.traffic import (
     alike,
     bind,
@@ -557,20 +556,6 @@ def _ends(soak: Soak) -> dict[str, object]:
     }
 
 
-def _in_modes(
-    name: str,
-    drive: Callable[..., None],
-    compat: str = "4.0",
-    is_peak: bool = False,
-    modes: tuple[Mode, ...] = MODES,
-    **options: object,
-) -> list[Phase]:
-    return [
-        Phase(f"{name}, {mode.name}", lambda soak, mode=mode: drive(soak, mode, **options), is_peak, compat)
-        for mode in modes
-    ]
-
-
 DELAYED: dict[str, Table] = {
     "topic": {},
     "fanout": {},
@@ -579,29 +564,29 @@ DELAYED: dict[str, Table] = {
 
 
 def _phases() -> list[Phase]:
-    phases = _in_modes("modulus hash", modulus_hash, compat="4.3", is_peak=True)
+    phases = in_modes("modulus hash", modulus_hash, compat="4.3", is_peak=True)
     for kind, arguments in DELAYED.items():
-        phases += _in_modes(f"delayed {kind}", delayed, kind=kind, arguments=arguments)
+        phases += in_modes(f"delayed {kind}", delayed, kind=kind, arguments=arguments)
     # It takes a minute for each mode.
-    phases += _in_modes("duplicates", duplicates, is_peak=True, modes=(MIXED,))
-    phases += _in_modes("batches", batches, is_peak=True, modes=(MIXED,))
-    phases += _in_modes("jobs", jobs, is_peak=True, modes=(MIXED,))
-    phases += _in_modes("matching headers", by_headers, is_peak=True)
-    phases += _in_modes("copies by BCC", blind_copies, is_peak=True)
-    phases += _in_modes("mandatory", returned)
+    phases += in_modes("duplicates", duplicates, is_peak=True, modes=(MIXED,))
+    phases += in_modes("batches", batches, is_peak=True, modes=(MIXED,))
+    phases += in_modes("jobs", jobs, is_peak=True, modes=(MIXED,))
+    phases += in_modes("matching headers", by_headers, is_peak=True)
+    phases += in_modes("copies by BCC", blind_copies, is_peak=True)
+    phases += in_modes("mandatory", returned)
     for quorum in (False, True):
         kind = "quorum" if quorum else "classic"
-        phases += _in_modes(f"limited bytes {kind}", limited_bytes, quorum=quorum)
-        phases += _in_modes(f"expiration {kind}", expiration, quorum=quorum)
-        phases += _in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
-        phases += _in_modes(f"last values {kind}", last_values, is_peak=True, quorum=quorum)
-        phases += _in_modes(f"groups {kind}", groups, is_peak=True, quorum=quorum)
-        phases += _in_modes(f"elections {kind}", elections, quorum=quorum)
-    phases += _in_modes("settled in transactions", settled_in_transactions)
-    phases += _in_modes("overdue", overdue, compat="4.3")
-    phases += _in_modes("locks", locks)
-    phases += _in_modes("shovel from an exchange", shovel_from_exchange)
-    return phases + _in_modes("shovel that ends", shovel_that_ends)
+        phases += in_modes(f"limited bytes {kind}", limited_bytes, quorum=quorum)
+        phases += in_modes(f"expiration {kind}", expiration, quorum=quorum)
+        phases += in_modes(f"expiration anywhere {kind}", expiration_anywhere, quorum=quorum)
+        phases += in_modes(f"last values {kind}", last_values, is_peak=True, quorum=quorum)
+        phases += in_modes(f"groups {kind}", groups, is_peak=True, quorum=quorum)
+        phases += in_modes(f"elections {kind}", elections, quorum=quorum)
+    phases += in_modes("settled in transactions", settled_in_transactions)
+    phases += in_modes("overdue", overdue, compat="4.3")
+    phases += in_modes("locks", locks)
+    phases += in_modes("shovel from an exchange", shovel_from_exchange)
+    return phases + in_modes("shovel that ends", shovel_that_ends)
 
 
 PHASES = _phases()

@@ -84,7 +84,7 @@ def main() -> None:
         management=Management(port=0, tls_port=0, tls=tls, trusted_proxies=("127.0.0.1",)),
         prometheus=Prometheus(port=0),
         # Histories of deleted objects are discarded with the next samples, for which each phase waits.
-        collect_statistics_interval_ms=1_000 if divisor == 1 else 250,
+        collect_statistics_interval_ms=250,
         data_dir=str(directory / "data"),
         bounds=lowered(divisor),
         compat=COMPATS[sys.argv[3]],

@@ -1,7 +1,6 @@
 """Soak phases for each type of exchange, kind of queue, overflow, dead-letter reason and kind of settlement."""
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 
 from amqpbroker.amqp.routes import ADMITTED
@@ -12,7 +11,7 @@ from amqpbroker.wire.values import Field, Table, longstr
 from tests.harness import published
 from tests.load.client import request
 from tests.soak.client import DELIVER, HEADER_OF_CONTENT, Settled, delivery_tag
-from tests.soak.soak import MODES, TRANSIENT, Mode, Phase, Soak
+from tests.soak.soak import TRANSIENT, Mode, Phase, Soak, in_modes
 from tests.soak.traffic import alike, consume, declare_exchange, delete, each, letters_to, number, publish, push
 
 #: Twice the 65,536 operations that may wait for the disk, with an estimated memory of 256 bytes each.
@@ -372,32 +371,24 @@ def replies(soak: Soak) -> None:
         server.close()
 
 
-def _in_modes(name: str, drive: Callable[..., None], is_peak: bool = False, **options: object) -> list[Phase]:
-    return [
-        Phase(f"{name}, {mode.name}", lambda soak, mode=mode: drive(soak, mode, **options), is_peak) for mode in MODES
-    ]
-
-
 def _phases() -> list[Phase]:
-    phases = [*_in_modes("exchanges", exchanges), Phase("routes", routes), *_in_modes("properties", properties)]
+    phases = [*in_modes("exchanges", exchanges), Phase("routes", routes), *in_modes("properties", properties)]
     for name, arguments in QUEUES.items():
-        phases += _in_modes(f"{name} queue", through_queue, arguments=arguments)
-    phases += (
-        _in_modes("backlog", backlog, is_peak=True) + _in_modes("lost connections", lost) + _in_modes("large", large)
-    )
-    phases += _in_modes("turns of reading", turns)
+        phases += in_modes(f"{name} queue", through_queue, arguments=arguments)
+    phases += in_modes("backlog", backlog, is_peak=True) + in_modes("lost connections", lost) + in_modes("large", large)
+    phases += in_modes("turns of reading", turns)
     for how in ("drop-head", "reject-publish"):
         for quorum in (False, True):
             kind = "quorum" if quorum else "classic"
-            phases += _in_modes(f"{how} {kind}", overflow, how=how, quorum=quorum, letters=how == "drop-head")
-    phases += _in_modes("reject-publish-dlx", overflow, how="reject-publish-dlx", quorum=False, letters=True)
+            phases += in_modes(f"{how} {kind}", overflow, how=how, quorum=quorum, letters=how == "drop-head")
+    phases += in_modes("reject-publish-dlx", overflow, how="reject-publish-dlx", quorum=False, letters=True)
     for quorum in (False, True):
         kind = "quorum" if quorum else "classic"
-        phases += _in_modes(f"rejected {kind}", rejected, quorum=quorum)
-        phases += _in_modes(f"expired {kind}", expired, quorum=quorum)
-        phases += _in_modes(f"requeued {kind}", requeued, quorum=quorum)
-    phases += _in_modes("delivery limit", delivery_limit) + _in_modes("delayed", delayed)
-    return [*phases, *_in_modes("transactions", transactions), Phase("replies", replies)]
+        phases += in_modes(f"rejected {kind}", rejected, quorum=quorum)
+        phases += in_modes(f"expired {kind}", expired, quorum=quorum)
+        phases += in_modes(f"requeued {kind}", requeued, quorum=quorum)
+    phases += in_modes("delivery limit", delivery_limit) + in_modes("delayed", delayed)
+    return [*phases, *in_modes("transactions", transactions), Phase("replies", replies)]
 
 
 PHASES = _phases()

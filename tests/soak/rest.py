@@ -18,7 +18,7 @@ EVERYTHING_S = 1.0
 #: Maximum seconds until the broker is at rest.
 REST_S = 12.0
 #: Seconds without a change after which the broker counts as being at rest, and the maximum of such waits at the start.
-#: The broker takes samples every second.
+#: The broker takes samples four times a second.
 SETTLE_S, SETTLINGS = 3.0, 20
 #: Maximum memory of a broker at rest, as a multiple of its former memory.
 GROWTH = 1.10

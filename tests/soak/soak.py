@@ -109,7 +109,8 @@ class Phase:
 
     is_peak: the phase needs more memory than others. Python cannot return all of that memory to the system, so the
     process retains it. compat: the release that the broker is compatible with; the phases of each release have their
-    own broker. error: a part of the log line of errors that clients cause, "" for none.
+    own broker. error: a part of the log line of errors that clients cause, "" for none. mode: delivery modes of its
+    messages, None if they are not what the phase is about.
     """
 
     name: str
@@ -117,6 +118,28 @@ class Phase:
     is_peak: bool = False
     compat: str = "4.0"
     error: str = ""
+    mode: Mode | None = None
+
+
+def in_modes(
+    name: str,
+    drive: Callable[..., None],
+    is_peak: bool = False,
+    compat: str = "4.0",
+    modes: tuple[Mode, ...] = MODES,
+    **options: object,
+) -> list[Phase]:
+    """Return a phase for each mode. Options are passed to `drive`, after the soak and the mode."""
+    return [
+        Phase(
+            f"{name}, {mode.name}",
+            lambda soak, mode=mode: drive(soak, mode, **options),
+            is_peak,
+            compat,
+            mode=mode,
+        )
+        for mode in modes
+    ]
 
 
 class Host:

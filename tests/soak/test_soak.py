@@ -3,7 +3,7 @@
 import pytest
 
 from amqpbroker.config.bounds import Bounds
-from tests.soak.__main__ import PHASES
+from tests.soak.__main__ import PHASES, mixed
 from tests.soak.census import census
 from tests.soak.client import ACK, NACK, Settled
 from tests.soak.rest import balanced
@@ -11,13 +11,10 @@ from tests.soak.soak import run
 
 DIVISOR = 50
 
-#: Features in a single mode, which is sufficient here; `make soak` runs them in each mode.
-SHORT = [phase for phase in PHASES if not phase.name.endswith((", transient", ", persistent"))]
-
 
 @pytest.mark.alone
 def test_broker_is_at_rest_after_each_feature(tmp_path):
-    wrong = {phase.name: lines for phase, _, _, lines in run(SHORT, tmp_path, DIVISOR) if lines}
+    wrong = {phase.name: lines for phase, _, _, lines in run(mixed(PHASES), tmp_path, DIVISOR) if lines}
     assert wrong == {}
 
 
