@@ -261,7 +261,9 @@ def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
     run_parts([(kind, paths, "other folders") for kind, paths in left if paths], outcome)
     for kind in kinds:
         left_out = [f"--ignore={path}" for path in ONCE if kind is not kinds[-1]]
-        pytest(kind, [*together(LONG_PROCESSES, LONG), *left_out, *kind.paths], outcome, f"{kind.name}, long")
+        pytest(
+            kind, [*together(LONG_PROCESSES, LONG), *SHOW_SLOW, *left_out, *kind.paths], outcome, f"{kind.name}, long"
+        )
     for kind, files in files_of_alone(kinds):
         pytest(kind, [*ALONE, *files], outcome, f"{kind.name}, one after another")
 

