@@ -116,13 +116,11 @@ class Ledger:
             self.fates.entered(entry, queue.name)
         return entry
 
-    def pass_on(self, queue: "Queue", message: Message) -> None:
-        """Count a message that is delivered to a no-ack consumer without an entry."""
-        self.passed += 1
-        if self.fates.active:
-            passed = Entry(message, queue, 0, 0)
-            self.fates.entered(passed, queue.name)
-            self.fates.acknowledged(passed, queue.name)
+    def follow_passed(self, queue: "Queue", message: Message) -> None:
+        """Tell followers of a message that is delivered to a no-ack consumer without an entry."""
+        passed = Entry(message, queue, 0, 0)
+        self.fates.entered(passed, queue.name)
+        self.fates.acknowledged(passed, queue.name)
 
     def replace(self, entry: Entry) -> Entry:
         """Replace an entry with a new one, which has the highest sequence number; the store records a single change."""

@@ -220,7 +220,10 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    self.ledger.pass_on(self, message)
+                    ledger = self.ledger
+                    ledger.passed += 1
+                    if ledger.fates.active:
+                        ledger.follow_passed(self, message)
                     consumer.hand(message, 0, 0)
                     return True
                 # Same as `Offering.deliver` for a message that is not written yet.
