@@ -88,6 +88,6 @@ def test_group_that_was_redriven_by_another_client_is_reported(page, visit, subj
     stopped(subject, "raced", "park")
     visit("#/queues/%2F/raced")
     page.get_by_role("button", name="Redrive group A").click()
-    subject.api.post("queues/%2F/raced/groups/A/redrive").raise_for_status()
+    subject.api.post("queues/%2F/raced/groups/redrive", json={"key": "A"}).raise_for_status()
     confirm(page, "Redrive group")
     say(page, "Not found. It may have been deleted.")

@@ -19,7 +19,6 @@ from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
-from amqpbroker.broker.queues.group_key import shown_key
 from amqpbroker.broker.queues.group_letters import GROUP, is_letter, letters, restored
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
@@ -519,7 +518,7 @@ class GroupQueue(LocalQueue):
         if returns.stopped:
             for group in returns.end_stopped():
                 if group.key is not None:
-                    self.vhost.events.group_stopped(self.vhost.name, self, shown_key(group.key), group.state == PARKED)
+                    self.vhost.events.group_stopped(self.vhost.name, self, group.key, group.state == PARKED)
 
     # --- stopped groups -----------------------------------------------------------------------------------------------
 

@@ -658,9 +658,9 @@ def test_message_without_a_key_is_dead_lettered_as_usual(vhost: Vhost) -> None:
 class Listening(Events):
     def __init__(self) -> None:
         super().__init__()
-        self.stopped: list[tuple[str, bool]] = []
+        self.stopped: list[tuple[bytes, bool]] = []
 
-    def group_stopped(self, vhost: str, queue: Any, key: str, is_parked: bool) -> None:
+    def group_stopped(self, vhost: str, queue: Any, key: bytes, is_parked: bool) -> None:
         self.stopped.append((key, is_parked))
 
 
@@ -673,7 +673,7 @@ def test_event_is_emitted_for_each_stopped_group(vhost: Vhost) -> None:
         worker = work(each)
         send(each, "a1", "a2", "b1")
         worker.reject(2)
-    assert events.stopped == [("a", True), ("b", True), ("a", False), ("b", False)]
+    assert events.stopped == [(b"Sa", True), (b"Sb", True), (b"Sa", False), (b"Sb", False)]
 
 
 # --- closed groups ----------------------------------------------------------------------------------------------------

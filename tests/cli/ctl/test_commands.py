@@ -285,11 +285,19 @@ def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
         wait_for(lambda: "g\t1" in lines(ctl("list_queues", "name", "groups_parked")))
         found = ctl("list_groups", "g", "--state", "parked")
         assert lines(found)[1:] == [
-            "key\tstate\tmessages\tmessages_unacknowledged\tmessages_delayed",
-            f"a/b\tparked\t{left}\t0\t0",
+            "key\tkey_type\tstate\tmessages\tmessages_unacknowledged\tmessages_delayed",
+            f"a/b\tstring\tparked\t{left}\t0\t0",
         ]
         command = "redrive_group" if left == 2 else "discard_group_head"
         assert lines(ctl(command, "g", "a/b"))[-1] == "2 messages of the group are delivered again"
+    channel.queue_purge("g")
+    for count, key in enumerate(("", "-1", ".."), 1):
+        channel.basic_publish("amq.topic", key, b"1")
+        wait_for(lambda expected=f"g\t{count}": expected in lines(ctl("list_queues")))
+        channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+    for key in "", "-1", "..":
+        done = ctl("redrive_group", "--key-type", "string", "g", "--", key)
+        assert lines(done)[-1] == "1 messages of the group are delivered again"
     assert lines(ctl("list_groups", "g", "--state", "parked"))[1:] == []
     assert "no stopped group" in ctl("redrive_group", "g", "a/b", status=65)
     channel.queue_declare("plain")

@@ -8,7 +8,7 @@ from amqpbroker.cli.ctl.command import Call, Command, Rows
 from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
 
 GROUP = "Queues"
-GROUP_COLUMNS = ("key", "state", "messages", "messages_unacknowledged", "messages_delayed")
+GROUP_COLUMNS = ("key", "key_type", "state", "messages", "messages_unacknowledged", "messages_delayed")
 
 #: Number of bytes of a payload that peek_queue shows, as in RabbitMQ.
 _PEEK_BYTES: Final = 64
@@ -97,7 +97,10 @@ def discard_group_head(call: Call) -> str:
 
 
 def _resume(call: Call, action: str) -> str:
-    answer = call.api.post(f"{_groups(call)}/{quoted(call.words[1])}/{action}", {})
+    body = {"key": call.words[1]}
+    if "key-type" in call.options:
+        body["key_type"] = call.options["key-type"]
+    answer = call.api.post(f"{_groups(call)}/{action}", body)
     return f"{answer['messages']} messages of the group are delivered again"
 
 
@@ -131,6 +134,7 @@ COMMANDS = (
         "<queue> <key>",
         redrive_group,
         lambda call: f"Redriving group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+        {"key-type": True},
     ),
     Command(
         "discard_group_head",
@@ -139,6 +143,7 @@ COMMANDS = (
         "<queue> <key>",
         discard_group_head,
         lambda call: f"Discarding from group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+        {"key-type": True},
     ),
     Command(
         "purge_queue",
