@@ -32,7 +32,7 @@ def ctl(url, capsys):
 
     def call(*words, status=0):
         capsys.readouterr()
-        found = run([*words, "--url", url])
+        found = run(["--url", url, *words])
         out, err = capsys.readouterr()
         assert found == status, out + err
         return err if status else out
