@@ -6,9 +6,10 @@ from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_key import KEY_TYPES, key_type, possible_keys, shown_key
 from amqpbroker.broker.queues.group_letters import LetterHeldError
 from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.group_redrive import GroupRedrive, GroupRedriveRunsError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
-from amqpbroker.management.call import Call
+from amqpbroker.management.call import Answer, Call
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
 from amqpbroker.management.resource import Resource
@@ -30,7 +31,8 @@ def groups(call: Call) -> Listing:
     found = index.stopped() if wanted in ("parked", "closed") else list(index.all())
     if wanted is not None:
         found = [group for group in found if index.state_name(group) == wanted]
-    return Listing(found, lambda group: _row(group, index.state_name(group)), _name, ordered=True)
+    redrives = _queue(call).redrives
+    return Listing(found, lambda group: _row(group, index.state_name(group), redrives.get(group)), _name, ordered=True)
 
 
 def _name(group: Group) -> str:
@@ -42,7 +44,7 @@ def _key(group: Group) -> bytes:
     return group.key
 
 
-def _row(group: Group, state: str) -> dict[str, Any]:
+def _row(group: Group, state: str, redrive: GroupRedrive | None) -> dict[str, Any]:
     note = group.note
     return {
         "key": _name(group),
@@ -52,20 +54,31 @@ def _row(group: Group, state: str) -> dict[str, Any]:
         "messages": group.waiting_count,
         "messages_unacknowledged": group.out,
         "messages_delayed": 0 if group.late is None else len(group.late),
+        "redrive": None if redrive is None else _progress(redrive),
     }
 
 
-async def redrive(call: Call) -> dict[str, int]:
+def _progress(redrive: GroupRedrive) -> dict[str, Any]:
+    return {
+        "state": redrive.state,
+        "moved": redrive.moved,
+        "left": redrive.left,
+        "reason": redrive.reason or None,
+    }
+
+
+async def redrive(call: Call) -> dict[str, int] | Answer:
     """Return a stopped group to normal work."""
     return await _resume(call, discards=False)
 
 
-async def discard(call: Call) -> dict[str, int]:
+async def discard(call: Call) -> dict[str, int] | Answer:
     """Discard the first message of a stopped group, and return the group to normal work."""
     return await _resume(call, discards=True)
 
 
-async def _resume(call: Call, discards: bool) -> dict[str, int]:
+async def _resume(call: Call, discards: bool) -> dict[str, int] | Answer:
+    """Answered with 202 if the redrive goes on: the list then has the group until all its messages are back."""
     queue = _queue(call)
     group = _stopped(queue, call.body())
     sessions = call.broker.sessions
@@ -73,10 +86,15 @@ async def _resume(call: Call, discards: bool) -> dict[str, int]:
         count = call.actions.resume_group(
             queue, group, discards, lambda of: [entry for session in sessions for entry in session.held(of)]
         )
-    except LetterHeldError as error:
+    except (GroupRedriveRunsError, LetterHeldError) as error:
         raise failure.ApiError(409, "conflict", str(error)) from None
+    task = queue.redrives.get(group)
     await all_synced(call.broker)
-    return {"messages": count}
+    if task is None:
+        return {"messages": count}
+    if task.reason:
+        raise failure.ApiError(503, "service_unavailable", task.reason)
+    return Answer(202, {"messages": count, "left": task.left})
 
 
 def _stopped(queue: GroupQueue, body: dict[str, Any]) -> Group:
