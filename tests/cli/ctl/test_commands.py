@@ -274,6 +274,21 @@ def test_dead_letter_queue_is_redriven(ctl, channel):
     ctl("delete_queue", "work")
 
 
+def test_ctl_follows_a_long_redrive_of_a_message_group(ctl, channel):
+    channel.queue_declare("dead")
+    arguments = {"x-group-header": "", "x-group-on-dead": "follow", "x-dead-letter-exchange": ""}
+    channel.queue_declare("g", arguments={**arguments, "x-dead-letter-routing-key": "dead"})
+    for _ in range(1000):
+        channel.basic_publish("", "g", b"1")
+    wait_for(lambda: "g\t1000" in lines(ctl("list_queues")))
+    channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+    wait_for(lambda: "dead\t1000" in lines(ctl("list_queues")))
+    assert lines(ctl("redrive_group", "g", "g"))[-1] == "all messages of the group are delivered again"
+    assert {"dead\t0", "g\t1000"} <= set(lines(ctl("list_queues")))
+    channel.queue_delete("dead")
+    channel.queue_delete("g")
+
+
 def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
     channel.queue_declare("g", arguments={"x-group-header": "", "x-group-on-dead": "park"})
     channel.queue_bind("g", "amq.topic", "#")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from amqpbroker.broker.queues.group_redrive import SLICE
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 from tests.management.api import Api
@@ -117,6 +118,66 @@ async def test_closed_group_comes_back_through_bindings_of_the_dead_letter_excha
     )
     publish(client, "a1", "a2")
     reject(client)
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).json() == {"messages": 2}
+
+
+async def test_long_redrive_goes_on_after_its_answer(api, client):
+    declare(client, "follow")
+    count = 2 * SLICE + 50
+    publish(client, *[f"a{number % 10}" for number in range(count)])
+    reject(client)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
+    assert row["redrive"] is None
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    assert (answer.status_code, answer.json()) == (202, {"messages": SLICE, "left": SLICE + 50})
+    for action in "redrive", "discard":
+        answer = await api.post(f"{GROUPS}/{action}", {"key": "a"})
+        assert (answer.status_code, answer.json()["reason"]) == (
+            409,
+            f"a redrive of this group is running: {SLICE} messages are back; wait until it ends",
+        )
+    (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
+    assert row["redrive"] == {"state": "RUNNING", "moved": SLICE, "left": SLICE + 50, "reason": None}
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    (row,) = (await api.get(GROUPS)).json()
+    assert (row["state"], row["messages"], row["redrive"]) == ("free", count, None)
+
+
+async def test_reason_why_a_long_redrive_failed_is_shown(api, client):
+    declare(client, "follow")
+    publish(client, *["a1"] * (2 * SLICE + 50))
+    reject(client)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    client.get("grave", no_ack=False)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
+    assert (row["redrive"]["state"], row["messages"]) == ("FAILED", 0)
+    assert row["redrive"]["reason"].startswith("a client took a message of the group from queue 'grave'")
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).status_code == 409
+
+
+async def test_closed_group_waits_until_a_delayed_letter_is_due(api, client):
+    await api.put(
+        "policies/%2F/d", {"pattern": "^grave$", "definition": {"delayed-retry-type": "all", "delayed-retry-min": 1000}}
+    )
+    declare(client, "follow")
+    publish(client, "a1", "a2")
+    reject(client)
+    held = client.get("grave", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=held.arguments["delivery_tag"], requeue=True)
+    client.receive()
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    assert (answer.status_code, answer.json()["reason"]) == (
+        409,
+        "a message of this group is delayed in queue 'grave': wait for it",
+    )
+    api.broker.clock.advance(1000)
     assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).json() == {"messages": 2}
 
 

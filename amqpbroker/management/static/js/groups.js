@@ -2,6 +2,7 @@
 
 import { html } from "./view.js";
 import { get, path, post } from "./api.js";
+import { announce } from "./announce.js";
 import { afterAsking } from "./change.js";
 import { useLive } from "./live.js";
 import { Card, Problem } from "./parts.js";
@@ -15,10 +16,12 @@ export function Groups({ queue, vhost, name, onChange }) {
   const stopped = (queue.groups_parked ?? 0) + (queue.groups_closed ?? 0);
   const { data, error, reload } = useLive(`${where} ${stopped > 0}`, (signal) => load(where, stopped, signal));
   const change = (group, action, title, text, button) => async () => {
-    const done = await afterAsking({
-      title, text, button, action: () => post(`${where}/${action}`, { key: group.key, key_type: group.key_type }),
-      done: `The group ${label(group)} was redriven.`,
-    });
+    const done = await afterAsking({ title, text, button, action: async () => {
+      const answer = await post(`${where}/${action}`, { key: group.key, key_type: group.key_type });
+      announce(answer.left === undefined
+        ? `The group ${label(group)} was redriven.`
+        : `The redrive of the group ${label(group)} has started. The group is closed until all messages are back.`);
+    } });
     if (done) {
       reload();
       onChange();
@@ -27,7 +30,7 @@ export function Groups({ queue, vhost, name, onChange }) {
   const columns = [
     { id: "key", title: "Key", cell: (it) => html`<span class="mono">${it.key}</span>` },
     { id: "type", title: "Type", cell: (it) => it.key_type },
-    { id: "state", title: "State", cell: (it) => it.state },
+    { id: "state", title: "State", cell: (it) => state(it) },
     { id: "since", title: "Since", cell: (it) => time(it.since) },
     { id: "messages", title: "Messages", num: true, cell: (it) => count(it.messages) },
     {
@@ -46,6 +49,14 @@ export function Groups({ queue, vhost, name, onChange }) {
         ${stopped > SHOWN && ` The table shows up to ${SHOWN} of each.`}</p>
       ${data && html`<${Table} caption="Stopped message groups" rows=${data} rowKey=${(it) => `${it.key_type} ${it.key}`} columns=${columns} empty="No group has stopped." />`}
     <//>`;
+}
+
+// The state of a group, with the progress of its redrive, or the reason why that failed.
+function state({ state: name, redrive }) {
+  if (!redrive) return name;
+  if (redrive.state !== "RUNNING") return `${name}; the redrive has failed: ${redrive.reason}`;
+  const left = redrive.left === null ? "" : `, ${count(redrive.left)} left`;
+  return `${name}; redrive: ${plural(redrive.moved, "message")} back${left}`;
 }
 
 // The key of a group in a text, which shows that a key is empty, or an integer.
