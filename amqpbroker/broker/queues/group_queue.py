@@ -31,6 +31,7 @@ from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJEC
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
@@ -455,7 +456,8 @@ class GroupQueue(LocalQueue):
         one slice, the redrive goes on after this call: it is in `redrives` until the group is open. If it fails, it
         remains there, and the group is closed.
 
-        held(queue): returns the messages of a queue that clients hold. Raises GroupRedriveRunsError.
+        held(queue): returns the messages of a queue that clients hold. Raises GroupRedriveRunsError, and
+        UnreadableError if the first message of a parked group temporarily cannot be read.
         """
         return self._resume(group, queues, held, discards=False)
 
@@ -465,7 +467,10 @@ class GroupQueue(LocalQueue):
         queues: Iterable[LocalQueue] = (),
         held: Callable[[Queue], Iterable[Entry]] = nobody_holds,
     ) -> int:
-        """Discard the first message of a stopped group, and redrive the others, like `redrive_group`."""
+        """Discard the first message of a stopped group, and redrive the others, like `redrive_group`.
+
+        Delivered and delayed messages are not discarded.
+        """
         return self._resume(group, queues, held, discards=True)
 
     def is_letter_of(self, group: Group, message: Message) -> bool:
@@ -502,9 +507,14 @@ class GroupQueue(LocalQueue):
 
     def _unpark(self, group: Group, discards: bool) -> int:
         line, ledger, note = self.line, self.group_ledger(), group.note
+        if not group.first:
+            # Others of its messages are delivered or delayed.
+            line.groups.open(group)
+            line.groups_changed()
+            return 0
         first = line.pop_first_of(group)
         if first is None:
-            return 0
+            raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
         if first.deadline_ms:
             self.expiry.replaced(first)
         again = []

@@ -7,6 +7,7 @@ from amqpbroker.broker.queues.group_key import KEY_TYPES, key_type, possible_key
 from amqpbroker.broker.queues.group_letters import LetterHeldError
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.group_redrive import GroupRedrive, GroupRedriveRunsError
+from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import Answer, Call
@@ -88,6 +89,8 @@ async def _resume(call: Call, discards: bool) -> dict[str, int] | Answer:
         )
     except (GroupRedriveRunsError, LetterHeldError) as error:
         raise failure.ApiError(409, "conflict", str(error)) from None
+    except UnreadableError as error:
+        raise failure.ApiError(503, "service_unavailable", str(error)) from None
     task = queue.redrives.get(group)
     await all_synced(call.broker)
     if task is None:
