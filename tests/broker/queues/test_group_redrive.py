@@ -51,18 +51,11 @@ def bodies(queue: Queue) -> list[str]:
 
 
 def finish(queue: LocalQueue) -> None:
-    """Let all slices pass that follow each other without a delay."""
+    """Run all slices that follow each other without a delay."""
     clock = queue.clock
     assert isinstance(clock, ManualClock)
     for _ in range(100):
         clock.advance(0)
-
-
-def step(queue: LocalQueue) -> None:
-    """Let one slice pass: timers of now that a timer sets run in the next call."""
-    clock = queue.clock
-    assert isinstance(clock, ManualClock)
-    clock.advance(0)
 
 
 def closed(queue: GroupQueue, count: int = COUNT) -> Group:
@@ -195,32 +188,22 @@ def test_group_is_redriven_in_order_after_a_crash_half_way(kind: dict[str, Any])
     assert (waiting(queue), bodies(grave), states(queue)) == ([*texts(), "a900"], [], {"a": "free"})
 
 
-def test_message_that_fails_while_its_group_comes_back_keeps_its_place(vhost: Vhost) -> None:
+@STORED_KINDS
+def test_message_that_fails_while_its_group_comes_back_keeps_its_place(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave")
-    queue = declare(vhost, group_on_dead="follow", group_prefetch=2, **TO_GRAVE)
-    worker = work(queue, limit=2)
-    send(queue, "a1", "a2", *texts(3))
-    worker.reject_text("a1")
-    worker.requeue_text("a2")
-    finish(queue)
-    queue.redrive_group(group(queue, "a"), [grave])
-    finish(queue)
-    assert worker.texts()[-2:] == ["a1", "a2"]
-    # Two of the group are with the consumer while it is closed by one, and redriven.
-    worker.ack_text("a1")
-    assert worker.texts() == ["a3"]
-    worker.reject_text("a2")
-    assert (bodies(grave), states(queue)) == (["a2"], {"a": "closed"})
-    for number in range(COUNT):
-        grave.publish(message(f"z{number}"))
-    while grave.ready_count < SLICE_VISITS:
-        grave.publish(message("z"))
+    count = SLICE + 20
+    queue = declare(vhost, group_on_dead="follow", group_prefetch=count, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, *texts(1, count + 1))
+    assert worker.texts() == texts(1, count)
+    for text in texts(2, count):
+        worker.reject_text(text)
+    assert (bodies(grave), waiting(queue)) == (texts(2, count), [f"a{count + 1}"])
     redrive = started(queue, grave)
-    worker.reject_text("a3")
-    assert redrive.state == RUNNING
+    worker.reject_text("a1")
+    assert (redrive.state, waiting(queue)[-2:]) == (RUNNING, ["a1", f"a{count + 1}"])
     finish(queue)
-    assert worker.texts() == ["a2", "a3"]
-    assert waiting(queue) == texts(4)
+    assert (worker.texts(), waiting(queue), bodies(grave)) == ([*texts(2, count), "a1"], [f"a{count + 1}"], [])
 
 
 # --- early ends -------------------------------------------------------------------------------------------------------
@@ -267,7 +250,7 @@ def test_redrive_fails_if_a_client_returned_a_message(vhost: Vhost) -> None:
 def test_redrive_fails_if_a_client_took_a_letter_before_it_was_found(vhost: Vhost) -> None:
     grave = declare_plain(vhost, "grave")
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
-    for _ in range(SLICE_VISITS):
+    for _ in range(2 * SLICE_VISITS):
         grave.publish(message("z"))
     closed(queue, 3)
     held: list[Entry] = []
@@ -276,7 +259,7 @@ def test_redrive_fails_if_a_client_took_a_letter_before_it_was_found(vhost: Vhos
         return held
 
     redrive = started(queue, grave, held=held_by_clients)
-    held += [get(grave) for _ in range(SLICE_VISITS + 1)]
+    held += [get(grave) for _ in range(2 * SLICE_VISITS + 1)]
     finish(queue)
     assert (redrive.state, waiting(queue), bodies(grave)) == (FAILED, [], ["a2", "a3"])
 
