@@ -1,12 +1,14 @@
 """Redrives of closed message groups in slices: order, ends of all sorts, and other clients meanwhile."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_options import SKIP
 from amqpbroker.broker.queues.group_queue import FOLLOW_SLICE, GroupQueue
 from amqpbroker.broker.queues.group_redrive import (
     FAILED,
@@ -37,6 +39,7 @@ from tests.broker.queues.test_group_queue import (
     work,
 )
 from tests.broker.storing import crashed_copy
+from tests.harness import make_broker
 
 #: More messages than one slice moves.
 COUNT = 2 * SLICE + 20
@@ -311,12 +314,26 @@ def test_end_of_the_broker_stops_a_redrive(vhost: Vhost, both: bool) -> None:
     assert clock_of(vhost).next_due_ms() is None
 
 
-def test_policy_that_ends_groups_does_not_end_a_redrive(vhost: Vhost) -> None:
+def test_change_of_the_policy_does_not_end_a_redrive(vhost: Vhost) -> None:
     queue, grave, _ = pair(vhost)
     started(queue, grave)
-    queue.apply_settings(queue.settings)
+    options = queue.settings.groups
+    assert options is not None
+    queue.apply_settings(replace(queue.settings, groups=replace(options, on_dead=SKIP), dead_letter_routing_key=b"x"))
     finish(queue)
     assert (waiting(queue), bodies(grave), states(queue)) == (texts(), [], {"a": "free"})
+
+
+def test_letters_are_gone_if_the_vhost_is_deleted() -> None:
+    broker = make_broker()
+    vhost = broker.vhosts["/"]
+    queue, grave, _ = pair(vhost)
+    redrive = started(queue, grave)
+    broker.delete_vhost("/")
+    clock = clock_of(vhost)
+    clock.advance(0)
+    assert (redrive.state, queue.ready_count, grave.ready_count) == (FAILED, 0, 0)
+    assert clock.next_due_ms() is None
 
 
 # --- following --------------------------------------------------------------------------------------------------------
