@@ -30,7 +30,8 @@ amqpbroker ctl list_connections --formatter json
 
 ## Options
 
-Options may be anywhere on the command line, as with rabbitmqctl.
+Options may be anywhere on the command line, as with rabbitmqctl. Arguments after `--` are no options: `amqpbroker ctl
+redrive_group orders -- -1` redrives the group with the key `-1`.
 
 | Option | Meaning |
 |---|---|

@@ -106,7 +106,8 @@ class Actions:
         held(queue): returns the messages of a queue that clients hold.
 
         Requires permission to read the queue and its dead letter queues, and to write to the queue. Raises
-        LetterHeldError if a client holds a dead letter of the group, which would come back behind the others.
+        GroupRedriveRunsError, and LetterHeldError if a dead letter of the group would come back behind the others,
+        because a client holds it, or it is delayed.
         """
         vhost, permissions = self.vhost, self.permissions
         permissions.check("read", "queue", queue.name)
@@ -119,7 +120,9 @@ class Actions:
                 raise LetterHeldError(
                     f"a consumer of queue '{each.name}' holds a message of this group: let it return the message first"
                 )
-        return queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
+            if any(queue.is_letter_of(group, entry.message) for _, entry in each.delayed_entries()):
+                raise LetterHeldError(f"a message of this group is delayed in queue '{each.name}': wait for it")
+        return queue.discard_first(group, found, held) if discards else queue.redrive_group(group, found, held)
 
     def readable_queue(self, name: str) -> Queue:
         """Return a queue that the user may consume from."""

@@ -11,7 +11,7 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.testing.batch_state import BatchState, batch_state
@@ -76,11 +76,13 @@ class GroupState:
     """A message group of a queue.
 
     - `key`: key of the group, as text.
+    - `key_type`: "string", "integer" or "other"; keys of other types are shown in hexadecimal.
     - `state`: "free", "busy", "waiting" (its first message is delayed), "parked" or "closed".
     - `messages`: messages that are ready, in order.
     """
 
     key: str
+    key_type: str
     state: str
     messages: list[Message]
 
@@ -190,7 +192,7 @@ class Inspector:
         for entry in found.ready_entries():
             ready.setdefault(groups.key(entry.message), []).append(self._seen(entry, name, found))
         return [
-            GroupState(shown_key(each.key), groups.state_name(each), ready.get(each.key, []))
+            GroupState(shown_key(each.key), key_type(each.key), groups.state_name(each), ready.get(each.key, []))
             for each in groups.all()
             if each.key is not None
         ]

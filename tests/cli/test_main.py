@@ -47,3 +47,9 @@ def test_unknown_command_is_an_error():
 def test_ping_imports_no_asyncio():
     script = "import sys, amqpbroker.cli.main, amqpbroker.cli.ping; sys.exit('asyncio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_arguments_of_ctl_after_two_dashes_are_no_options():
+    arguments = ["ctl", "--url", "http://localhost:1", "redrive_group", "orders", "--", "-1"]
+    result = CliRunner().invoke(main, arguments)
+    assert (result.exit_code, "Redriving group '-1' of queue 'orders'" in result.output) == (69, True), result.output

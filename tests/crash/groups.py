@@ -309,8 +309,16 @@ class GroupRedriver(LedgerClient):
         for key in keys:
             if self._last or self.chance.random() < 0.7:
                 rejections = ledger.redriving(key)
-                http_api.call(port, "POST", self._path(key, "redrive"))
+                if "left" in http_api.call(port, "POST", self._path("redrive"), {"key": key}):
+                    while self._is_redriven(key):
+                        time.sleep(0.05)
                 ledger.redriven(key, rejections)
+
+    def _is_redriven(self, key: str) -> bool:
+        """Return whether a redrive of a group goes on."""
+        rows = http_api.call(self.http_port, "GET", self._path() + f"?state={self._groups.state}")
+        tasks = [row["redrive"] for row in rows if row["key"] == key]
+        return any(task is not None and task["state"] == "RUNNING" for task in tasks)
 
     def _path(self, *parts: str) -> str:
         return http_api.queue_path(self.ledger.queue, "groups", *parts)

@@ -88,6 +88,25 @@ def test_group_that_was_redriven_by_another_client_is_reported(page, visit, subj
     stopped(subject, "raced", "park")
     visit("#/queues/%2F/raced")
     page.get_by_role("button", name="Redrive group A").click()
-    subject.api.post("queues/%2F/raced/groups/A/redrive").raise_for_status()
+    subject.api.post("queues/%2F/raced/groups/redrive", json={"key": "A"}).raise_for_status()
     confirm(page, "Redrive group")
     say(page, "Not found. It may have been deleted.")
+
+
+def test_progress_of_a_long_redrive_is_shown(page, visit, subject, table):
+    queue(subject, "long.dead")
+    stopped(subject, "long", "follow", **{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "long.dead"})
+    row = {"key": "A", "key_type": "string", "state": "closed", "since": 1, "messages": 100}
+    running = {"state": "RUNNING", "moved": 100, "left": 900, "reason": None}
+
+    def answer(route):
+        items = [] if "parked" in route.request.url else [row | {"redrive": running}]
+        route.fulfill(json={"items": items})
+
+    page.route("**/groups?state=*", answer)
+    page.route("**/groups/redrive", lambda route: route.fulfill(status=202, json={"messages": 100, "left": 900}))
+    visit("#/queues/%2F/long")
+    expect(table.get_by_role("row").nth(1)).to_contain_text("closed; redrive: 100 messages back, 900 left")
+    page.get_by_role("button", name="Redrive group A").click()
+    confirm(page, "Redrive group")
+    say(page, "The redrive of the group A has started. The group is closed until all messages are back.")

@@ -209,7 +209,7 @@ NOT_BOUNDS = {
         store.record.MARK_BYTES store.record.PIECES store.record.PRIORITY_AT
         store.record.PUBLISH_BYTES store.record.SIZE_AT store.record.TRANSIENT
         broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
-        broker.queues.group_queue._FIRST
+        broker.queues.group_ledger._FIRST
         broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
@@ -235,7 +235,7 @@ NOT_BOUNDS = {
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
         broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
         broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
-        broker.queues.group_queue.FOLLOW_AGAIN_MS
+        broker.queues.group_queue.FOLLOW_AGAIN_MS broker.queues.group_redrive.BUSY_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
@@ -269,6 +269,8 @@ NOT_BOUNDS = {
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
+        broker.queues.group_queue.FOLLOW_SLICE broker.queues.group_redrive.SLICE broker.queues.group_redrive._STEP
+        broker.queues.group_redrive.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,
     "how much of a value is shown": """

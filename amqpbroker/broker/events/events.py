@@ -84,8 +84,8 @@ class Events:
     def queue_deleted(self, vhost: str, queue: QueueLike) -> None:
         """A queue was deleted or has expired."""
 
-    def group_stopped(self, vhost: str, queue: QueueLike, key: str, is_parked: bool) -> None:
-        """A message group of a queue was parked or closed, because a message failed. key: as it is shown."""
+    def group_stopped(self, vhost: str, queue: QueueLike, key: bytes, is_parked: bool) -> None:
+        """A message group of a queue was parked or closed, because a message failed. key: see `group_key`."""
 
     def binding_created(self, vhost: str, binding: BindingLike) -> None:
         """A binding was requested, whether or not it existed."""

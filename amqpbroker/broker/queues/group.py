@@ -73,11 +73,13 @@ class Group:
             before, self.first = self.first, sequence
             if rest is None:
                 self._rest = array("Q", (before,))
-            elif self._start:
+            else:
+                if not self._start:
+                    # Messages may come back one by one, the last one first.
+                    self._start = 1 + len(rest) // 4
+                    rest[:0] = array("Q", bytes(8 * self._start))
                 self._start -= 1
                 rest[self._start] = before
-            else:
-                rest.insert(0, before)
         elif rest is None:
             self._rest = array("Q", (sequence,))
         elif self._start == len(rest) or sequence > rest[-1]:

@@ -11,6 +11,12 @@ from amqpbroker.wire.values import INTEGER_KINDS, decode_value
 #: Maximum size of a key in bytes; longer ones are digests.
 MOST_BYTES: Final = 256
 
+#: Types of keys, as the management API names them. OTHER: shown in hexadecimal.
+STRING: Final = "string"
+INTEGER: Final = "integer"
+OTHER: Final = "other"
+KEY_TYPES: Final = (STRING, INTEGER, OTHER)
+
 #: Values that are no keys: there is no value, or it is a list or a table.
 _NO_KEYS: Final = b"VFA"
 
@@ -50,12 +56,19 @@ def shown_key(key: bytes) -> str:
     return f"{chr(key[0])}:{key[1:].hex()}"
 
 
+def key_type(key: bytes) -> str:
+    """Return the type of a key: one of KEY_TYPES. The type and the text of `shown_key` identify a key."""
+    if key[0] in b"I":
+        return INTEGER
+    return STRING if key[0] in b"S" and shown_key(key).encode() == key[1:] else OTHER
+
+
 def possible_keys(shown: str) -> list[bytes]:
-    """Return the keys that are shown like this, the most probable one first."""
+    """Return the keys that are shown like this, each of another type."""
     text = shown.encode("utf-8", "surrogateescape")
     found = [b"S" + text, b"I" + text]
     kind, colon, digits = shown.partition(":")
     if colon and len(kind) == 1:
         with contextlib.suppress(ValueError):
             found.append(kind.encode("latin-1") + bytes.fromhex(digits))
-    return found
+    return [key for key in found if shown_key(key) == shown]

@@ -1,10 +1,8 @@
 """Dead letters of a message group, which went to dead letter queues when the group was closed."""
 
-from collections.abc import Iterable
 from typing import Final
 
 from amqpbroker.broker.exchanges.exchange import Exchange
-from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_key import group_key
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, REJECTED
 from amqpbroker.broker.queues.local_queue import LocalQueue
@@ -55,27 +53,12 @@ def letter_queues(queue: Queue, exchange: Exchange | None, queues: dict[str, Que
     return [each for each in found if isinstance(each, LocalQueue) and each is not queue]
 
 
-def letters(
-    queues: Iterable[LocalQueue], died_in: str, name: bytes, key: bytes
-) -> tuple[LocalQueue | None, list[Entry]]:
-    """Return the dead letters of a closed group, in order, and the first of the queues that has any.
-
-    Letters that did not stop their group, such as expired ones, are not among them: later messages of the group may
-    have been processed since.
-
-    died_in: name of their queue. name: of the header that has the key. Messages on disk are read. Raises OSError,
-    DamagedError.
-    """
-    last = died_in.encode("utf-8", "surrogateescape")
-    for queue in queues:
-        found = [entry for entry in queue.ready_entries() if is_letter(entry.message, last, name, key)]
-        if found:
-            return queue, found
-    return None, []
-
-
 def is_letter(message: Message, died_in: bytes, name: bytes, key: bytes) -> bool:
-    """Return whether a message is a dead letter that stopped a closed group, or followed. Arguments: see `letters`."""
+    """Return whether a message is a dead letter that stopped a closed group, or followed.
+
+    Letters that did not stop their group, such as expired ones, are none: later messages of the group may have been
+    processed since. died_in: name of their queue. name: of the header that has the key.
+    """
     if not message.died:
         return False
     properties = message.properties

@@ -3,32 +3,31 @@
 A subclass, so that no message of another queue pays for it.
 """
 
-import contextlib
 import heapq
-from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.fates.fates import PURGED, Fates
+from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.deadletter import DeadLetters
-from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
-from amqpbroker.broker.queues.group_key import shown_key
-from amqpbroker.broker.queues.group_letters import GROUP, is_letter, letters, restored
+from amqpbroker.broker.queues.group_ledger import GroupLedger
+from amqpbroker.broker.queues.group_letters import GROUP, is_letter
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, SKIP
+from amqpbroker.broker.queues.group_redrive import (
+    COMPLETED,
+    RUNNING,
+    GroupRedrive,
+    GroupRedriveRunsError,
+    nobody_holds,
+)
 from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.groups import Groups
-from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
-from amqpbroker.broker.queues.letter_takers import LetterTakers
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
@@ -38,101 +37,17 @@ from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.message.checksum import content_checksum
+from amqpbroker.clock import Timer
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 from amqpbroker.store.recovered import Copies
-from amqpbroker.store.store import Store
 from amqpbroker.store.taken_id import TakenId
 
 #: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
 SUPERSEDED: Final = "superseded"
 #: Time after which messages of closed groups try again to follow, after no queue took one of them.
 FOLLOW_AGAIN_MS: Final = 1000
-
-#: The sequence numbers of such a queue start here, so that there are lower ones for messages that come back.
-_FIRST: Final = 1 << 40
-
-
-class GroupLedger(Ledger):
-    """A ledger that records in the line which messages have left the queue, and which are delayed."""
-
-    def __init__(
-        self,
-        settings: QueueSettings,
-        kind: Kind,
-        store: Store,
-        dead_letters: DeadLetters,
-        letter_counts: dict[tuple[str, str, str], int],
-        disposal: Disposal,
-        fates: Fates,
-        line: GroupLine,
-    ) -> None:
-        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
-        self.sees_all = True
-        self._line: GroupLine = line
-        self._takers: LetterTakers = LetterTakers(dead_letters)
-        self.entered = self.before = _FIRST
-        self._lowest: int = _FIRST
-
-    def is_letter_taken(self, entry: Entry, reason: str) -> bool:
-        """Return whether a queue takes the dead letter of an entry, if that is the next one."""
-        return self._settings.dead_letters and self._takers.may_take(entry, reason)
-
-    def start(self, entries: int, newest: int) -> None:
-        super().start(entries, max(newest, self.newest))
-
-    def recovered_from(self, oldest: int) -> None:
-        """Set the lowest sequence number of the recovered messages."""
-        self._lowest = min(self._lowest, oldest)
-
-    def enter_first(self, queue: Queue, message: Message, deadline_ms: int) -> Entry:
-        """Create an entry for a message that comes before all others of the queue, and store it if necessary."""
-        self._lowest -= 1
-        entry = Entry(message, queue, self._lowest, deadline_ms)
-        entry.redelivered = True
-        self.succeed(entry)
-        if entry.position:
-            self.store.returned(entry)
-        return entry
-
-    def renew(self, entry: Entry, deadline_ms: int) -> Entry:
-        """Replace an entry by one with another expiry time; to the store, this is one change."""
-        is_stored, store = entry.position != 0, self.store
-        again = Entry(entry.message, entry.queue, entry.sequence, deadline_ms)
-        again.restore(entry.acquired_count, entry.delivery_count)
-        store.begin()
-        try:
-            # Not for the line, where the new entry has the same place in the same group.
-            super().leave(entry)
-            if is_stored:
-                self.stored += 1
-                store.enqueue(again)
-                if again.acquired_count:
-                    store.returned(again)
-            elif self.in_memory and (again.message.persistent or self._stores_all):
-                self.unsaved += 1
-        finally:
-            store.end()
-        return again
-
-    def leave(self, entry: Entry) -> None:
-        super().leave(entry)
-        self._line.left(entry.sequence)
-
-    def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
-        super().leave_stored(positions, sequences)
-        for sequence in sequences:
-            self._line.left(sequence)
-
-    def dead_letter(self, entries: list[Entry], reason: str) -> None:
-        # The next messages of their groups do not wait until the letters are sent.
-        for entry in entries:
-            self._line.left(entry.sequence)
-        super().dead_letter(entries, reason)
-
-    def delayed(self, entry: Entry, due_ms: int) -> None:
-        super().delayed(entry, due_ms)
-        self._line.delay(entry)
+#: Number of messages of closed groups that follow in one event loop iteration.
+FOLLOW_SLICE: Final = 100
 
 
 class GroupOffering(Offering):
@@ -140,6 +55,8 @@ class GroupOffering(Offering):
 
     #: Time from which on messages of closed groups follow, if a queue takes them.
     _follows_from_ms: int = 0
+    #: Set while more messages of closed groups follow in the next event loop iteration.
+    _follow_timer: Timer | None = None
 
     @property
     def line(self) -> GroupLine | None:
@@ -152,6 +69,9 @@ class GroupOffering(Offering):
         line = self.line
         if line is not None:
             line.discard()
+        if self._follow_timer is not None:
+            self._follow_timer.cancel()
+            self._follow_timer = None
         super().discard()
 
     def pop_oldest(self) -> Entry | None:
@@ -237,25 +157,41 @@ class GroupOffering(Offering):
         return entry
 
     def follow(self) -> None:
-        """Dead-letter the messages of closed groups, in order, for as long as a queue takes them; the others wait."""
+        """Dead-letter messages of closed groups, in order, for as long as a queue takes them; the others wait.
+
+        At most FOLLOW_SLICE messages, and LEAVING_BYTES of their bodies, leave in one event loop iteration.
+        """
+        if self._follow_timer is None and self._clock.now_ms() >= self._follows_from_ms:
+            self._follow()
+
+    def _follow_on(self) -> None:
+        self._follow_timer = None
+        self.follow()
+
+    def _follow(self) -> None:
         line, ledger = self.line, self._ledger
         assert isinstance(ledger, GroupLedger)
-        if line is None or self._clock.now_ms() < self._follows_from_ms:
+        if line is None:
             return
+        count = size = 0
         for group in list(line.groups.following):
             entries: list[Entry] = []
-            size = 0
-            while (entry := self._pop_of(line, group)) is not None:
+            while count < FOLLOW_SLICE and size < LEAVING_BYTES:
+                entry = self._pop_of(line, group)
+                if entry is None:
+                    break
                 if not ledger.is_letter_taken(entry, GROUP):
                     self.requeue([entry])
                     self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
                     break
                 entries.append(entry)
+                count += 1
                 size += entry.message.size + MESSAGE_BYTES
-                if size > LEAVING_BYTES:
-                    ledger.dead_letter(entries, GROUP)
-                    entries, size = [], 0
+            else:
+                self._follow_timer = self._clock.after(0, self._follow_on)
             ledger.dead_letter(entries, GROUP)
+            if self._follow_timer is not None:
+                return
 
 
 class GroupReturns(Returns):
@@ -300,7 +236,8 @@ class GroupReturns(Returns):
         if group.state == OPEN and (group.key is None or on_dead == SKIP):
             ledger.dead_letter([entry], reason)
             return
-        follows = group.state == CLOSED or (group.state == OPEN and on_dead == FOLLOW)
+        # While a closed group comes back, the message keeps its place in it.
+        follows = groups.is_following(group) or (group.state == OPEN and on_dead == FOLLOW)
         if follows and ledger.is_letter_taken(entry, reason):
             if group.state == OPEN:
                 # The record comes first: a message that remains after a crash follows to the dead letter queue.
@@ -348,24 +285,6 @@ class GroupReturns(Returns):
             self._deliver(consumers)
 
 
-class GroupFront(Destination):
-    """The place before all messages of a queue, to which its dead letters come back, the last one first.
-
-    entries: those that have come, which are not ready yet.
-    """
-
-    def __init__(self, queue: Queue, ledger: GroupLedger, expiry: Expiry) -> None:
-        super().__init__(queue.name)
-        self.entries: list[Entry] = []
-        self._queue = queue
-        self._ledger = ledger
-        self._expiry = expiry
-
-    def publish(self, message: Message) -> bool:
-        self.entries.append(self._ledger.enter_first(self._queue, message, self._expiry.deadline_ms(message)))
-        return True
-
-
 def group_parts(parts: LocalParts) -> LocalParts:
     """Return the components of a queue with groups, made of those of its kind."""
     return replace(parts, offering=GroupOffering, returns=GroupReturns)
@@ -378,7 +297,7 @@ def _sequence(entry: Entry) -> int:
 class GroupQueue(LocalQueue):
     """A queue in which the messages of a group are delivered in order.
 
-    line: the ready line, which has the groups.
+    line: the ready line, which has the groups. redrives: redrives of closed groups that are running, or have failed.
     """
 
     def _prepare(self) -> None:
@@ -394,6 +313,7 @@ class GroupQueue(LocalQueue):
                 options.version_ttl_ms,
             )
         self.line: GroupLine = GroupLine(Groups(options, notes), versions)
+        self.redrives: dict[Group, GroupRedrive] = {}
 
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
@@ -519,22 +439,39 @@ class GroupQueue(LocalQueue):
         if returns.stopped:
             for group in returns.end_stopped():
                 if group.key is not None:
-                    self.vhost.events.group_stopped(self.vhost.name, self, shown_key(group.key), group.state == PARKED)
+                    self.vhost.events.group_stopped(self.vhost.name, self, group.key, group.state == PARKED)
 
     # --- stopped groups -----------------------------------------------------------------------------------------------
 
-    def redrive_group(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
-        """Return a stopped group to normal work. Return the number of messages that are delivered again.
+    def redrive_group(
+        self,
+        group: Group,
+        queues: Iterable[LocalQueue] = (),
+        held: Callable[[Queue], Iterable[Entry]] = nobody_holds,
+    ) -> int:
+        """Return a stopped group to normal work. Return the number of messages that are delivered again, or are back.
 
         The count of failed deliveries of its first message starts anew. The messages of a closed group come back from
-        the first of the dead letter `queues` that has any, before all messages that wait here. It remains closed if
-        they cannot be read. To the store, this is one operation. Raises OSError, DamagedError.
-        """
-        return self._resume(group, queues, discards=False)
+        the first of the dead letter `queues` that has any, before all messages that wait here. If these are more than
+        one slice, the redrive goes on after this call: it is in `redrives` until the group is open. If it fails, it
+        remains there, and the group is closed.
 
-    def discard_first(self, group: Group, queues: Iterable[LocalQueue] = ()) -> int:
-        """Discard the first message of a stopped group, and redrive the others, like `redrive_group`."""
-        return self._resume(group, queues, discards=True)
+        held(queue): returns the messages of a queue that clients hold. Raises GroupRedriveRunsError, and
+        UnreadableError if the first message of a parked group temporarily cannot be read.
+        """
+        return self._resume(group, queues, held, discards=False)
+
+    def discard_first(
+        self,
+        group: Group,
+        queues: Iterable[LocalQueue] = (),
+        held: Callable[[Queue], Iterable[Entry]] = nobody_holds,
+    ) -> int:
+        """Discard the first message of a stopped group, and redrive the others, like `redrive_group`.
+
+        Delivered and delayed messages are not discarded.
+        """
+        return self._resume(group, queues, held, discards=True)
 
     def is_letter_of(self, group: Group, message: Message) -> bool:
         """Return whether a message is a dead letter of a closed group."""
@@ -544,15 +481,24 @@ class GroupQueue(LocalQueue):
             group.state == CLOSED and key is not None and is_letter(message, name, self.line.groups.options.header, key)
         )
 
-    def _resume(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
+    def redrive_ended(self, redrive: GroupRedrive, group: Group) -> None:
+        """Offer the messages of a group whose redrive has ended, or let them follow again if it has failed."""
+        self.line.groups.end_return(group)
+        if redrive.state == COMPLETED:
+            self.redrives.pop(group, None)
+        self.line.groups_changed()
+        self.offering.offer_all(self.consumers.all)
+
+    def _resume(
+        self, group: Group, queues: Iterable[LocalQueue], held: Callable[[Queue], Iterable[Entry]], discards: bool
+    ) -> int:
+        if group.state == CLOSED:
+            return self._reopen(group, queues, held, discards)
         store = self.vhost.store
         with self.vhost.dead_letters:
             store.begin()
             try:
-                if group.state == PARKED:
-                    count = self._unpark(group, discards)
-                else:
-                    count = self._reopen(group, queues, discards)
+                count = self._unpark(group, discards)
             finally:
                 store.end()
             self.offering.offer_all(self.consumers.all)
@@ -560,10 +506,15 @@ class GroupQueue(LocalQueue):
         return count
 
     def _unpark(self, group: Group, discards: bool) -> int:
-        line, ledger, note = self.line, self._group_ledger(), group.note
+        line, ledger, note = self.line, self.group_ledger(), group.note
+        if not group.first:
+            # Others of its messages are delivered or delayed.
+            line.groups.open(group)
+            line.groups_changed()
+            return 0
         first = line.pop_first_of(group)
         if first is None:
-            return 0
+            raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
         if first.deadline_ms:
             self.expiry.replaced(first)
         again = []
@@ -595,28 +546,22 @@ class GroupQueue(LocalQueue):
     def _renewed(self, entry: Entry, more_ms: int) -> Entry:
         latest_ms = self.expiry.deadline_ms(entry.message)
         deadline_ms = entry.deadline_ms + more_ms
-        return self._group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
+        return self.group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
 
-    def _reopen(self, group: Group, queues: Iterable[LocalQueue], discards: bool) -> int:
-        groups, ledger = self.line.groups, self._group_ledger()
-        assert group.key is not None
-        source, found = letters(queues, self.name, groups.options.header, group.key)
-        front = GroupFront(self, ledger, self.expiry)
-        with contextlib.suppress(UnreadableError):
-            if source is not None and discards:
-                source.remove_ready(found[0].sequence, content_checksum(found[0].message))
-                del found[0]
-            # The last one first: if one cannot be read, those that came already follow the others again, in order.
-            while source is not None and found:
-                source.move_ready(found[-1], restored(found[-1].message), (front,))
-                found.pop()
-        if not found:
-            groups.open(group)
-        self.offering.requeue(front.entries[::-1])
-        self.line.groups_changed()
-        return 0 if found else len(front.entries)
+    def _reopen(
+        self, group: Group, queues: Iterable[LocalQueue], held: Callable[[Queue], Iterable[Entry]], discards: bool
+    ) -> int:
+        before = self.redrives.get(group)
+        if before is not None and before.state == RUNNING:
+            raise GroupRedriveRunsError(
+                f"a redrive of this group is running: {before.moved} messages are back; wait until it ends"
+            )
+        redrive = self.redrives[group] = GroupRedrive(self, group, queues, discards, held)
+        self.line.groups.begin_return(group)
+        redrive.run()
+        return redrive.moved
 
-    def _group_ledger(self) -> GroupLedger:
+    def group_ledger(self) -> GroupLedger:
         ledger = self.ledger
         assert isinstance(ledger, GroupLedger)
         return ledger
@@ -647,7 +592,7 @@ class GroupQueue(LocalQueue):
             else:
                 groups.add(key, sequence)
         self.line.groups_changed()
-        self._group_ledger().recovered_from(copies.sequences[0])
+        self.group_ledger().recovered_from(copies.sequences[0])
 
     def recover_ids(self, ids: list[TakenId]) -> list[TakenId]:
         """Recover the stopped groups. See `IdKeeper`."""
@@ -694,7 +639,17 @@ class GroupQueue(LocalQueue):
         super().apply_settings(settings)
         self.offering.offer_all(self.consumers.all)
 
+    def _stop_redrives(self, reason: str) -> None:
+        for redrive in self.redrives.values():
+            redrive.stop(reason)
+        self.redrives.clear()
+
+    def discard(self) -> None:
+        self._stop_redrives("the broker has ended")
+        super().discard()
+
     def close(self) -> list[Consumer]:
+        self._stop_redrives(f"queue '{self.name}' was deleted")
         consumers = super().close()
         groups = self.line.groups
         for group in groups.stopped():

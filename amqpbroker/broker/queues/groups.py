@@ -35,6 +35,8 @@ class Groups:
         self.offered: int = 0
         self.parked: set[int] = set()
         self.following: dict[Group, None] = {}
+        #: Closed groups whose dead letters are coming back. Their waiting messages do not follow.
+        self._returning: dict[Group, None] = {}
         self.stopped_count: list[int] = [0, 0, 0]
         self._keyed: dict[bytes, Group] = {}
         self._stopped: dict[Group, None] = {}
@@ -167,6 +169,20 @@ class Groups:
             self.parked.update(group.waiting())
         self._place(group)
 
+    def is_following(self, group: Group) -> bool:
+        """Return whether the messages of a group that fail or wait go to the dead letter queue."""
+        return group.state == CLOSED and group not in self._returning
+
+    def begin_return(self, group: Group) -> None:
+        """Keep the waiting messages of a closed group, whose dead letters are coming back."""
+        self._returning[group] = None
+        self._place(group)
+
+    def end_return(self, group: Group) -> None:
+        """Record that no more dead letters of a group are coming back."""
+        self._returning.pop(group, None)
+        self._place(group)
+
     def open(self, group: Group) -> None:
         """Return a stopped group to normal work: it can deliver again."""
         if group.note is not None:
@@ -226,7 +242,7 @@ class Groups:
             if item and item != group.queued:
                 self._queue(item, group)
         if state == CLOSED:
-            if first and not group.out and not group.is_blocked:
+            if first and not group.out and not group.is_blocked and group not in self._returning:
                 self.following[group] = None
             else:
                 self.following.pop(group, None)

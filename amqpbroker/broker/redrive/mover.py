@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, final
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_letters import letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
@@ -93,13 +93,13 @@ class Mover:
 
     def _is_of_group(self, message: Message, death: Death | None) -> bool:
         """Return whether the filter accepts the message group that a message had in the queue in which it died."""
-        wanted = self._options.filter.group
+        wanted, wanted_type = self._options.filter.group, self._options.filter.group_key_type
         if wanted is None:
             return True
         queue = None if death is None else self._vhost.queues.get(death.queue)
         groups = None if queue is None else queue.settings.groups
         key = None if groups is None else letter_key(message, groups.header)
-        return key is not None and shown_key(key) == wanted
+        return key is not None and shown_key(key) == wanted and wanted_type in (None, key_type(key))
 
     def _accepting(self, message: Message, death: Death | None) -> tuple[Destination, ...]:
         """Return the destinations of a message, all of which accept it now. Raises StaysError."""

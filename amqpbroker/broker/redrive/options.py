@@ -22,14 +22,15 @@ VIA_EXCHANGE = "exchange"
 class RedriveFilter:
     """Conditions for messages, all of which must be true; None stands for any.
 
-    reason, queue: of the last death. group: key of the message group in that queue, as the API shows it, which
-    `accepts` does not check. headers: names of headers and their values. messages: checksums by position, as a peek
-    shows them, which `names` checks.
+    reason, queue: of the last death. group, group_key_type: key of the message group in that queue and its type, as the
+    API shows them, which `accepts` does not check. headers: names of headers and their values. messages: checksums by
+    position, as a peek shows them, which `names` checks.
     """
 
     reason: str | None = None
     queue: str | None = None
     group: str | None = None
+    group_key_type: str | None = None
     headers: Mapping[str, Scalar] = field(default_factory=dict)
     messages: Mapping[int, int] | None = None
 

@@ -118,7 +118,7 @@ class EventExchange(Events):
     def queue_deleted(self, vhost: str, queue: QueueLike) -> None:
         self._emit("queue.deleted", None, facts.queue_deleted, vhost, queue)
 
-    def group_stopped(self, vhost: str, queue: QueueLike, key: str, is_parked: bool) -> None:
+    def group_stopped(self, vhost: str, queue: QueueLike, key: bytes, is_parked: bool) -> None:
         name = "queue.group.parked" if is_parked else "queue.group.closed"
         self._emit(name, None, facts.group_stopped, vhost, queue, key)
 

@@ -22,6 +22,7 @@ from amqpbroker.broker.events.protocols import (
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.infos import ConnectionInfo, ConsumerInfo
 from amqpbroker.broker.policies.limits import LIMITS
+from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.wire.erlang import erlang_binary, erlang_term
 from amqpbroker.wire.values import TYPE_NAMES, Table
 
@@ -196,8 +197,8 @@ def queue_deleted(vhost: str, queue: QueueLike) -> Facts:
     return {"name": queue.name, "vhost": vhost, "type": queue.kind.module}
 
 
-def group_stopped(vhost: str, queue: QueueLike, key: str) -> Facts:
-    return {**queue_deleted(vhost, queue), "group": key}
+def group_stopped(vhost: str, queue: QueueLike, key: bytes) -> Facts:
+    return {**queue_deleted(vhost, queue), "group": shown_key(key), "group_key_type": key_type(key)}
 
 
 def queue_created(vhost: str, queue: QueueLike, node: str) -> Facts:

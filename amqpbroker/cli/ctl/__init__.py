@@ -17,7 +17,15 @@ def _completions(context: click.Context, parameter: click.Parameter, incomplete:
     return completions(list(context.params.get("arguments") or ()), incomplete)
 
 
+class _Unparsed(click.Command):
+    """A command that gets all its arguments as they are, also `--`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args if ctx.resilient_parsing else ["--", *args])
+
+
 @click.command(
+    cls=_Unparsed,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
     add_help_option=False,
 )

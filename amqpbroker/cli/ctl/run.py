@@ -58,6 +58,9 @@ Usage: amqpbroker ctl [OPTIONS] COMMAND [ARGUMENTS]
   --cacertfile FILE       Trusted certificates, with https.
   --data-dir DIR          Use the broker that owns this data directory.
 
+Arguments after -- are no options, so `ctl redrive_group orders -- -1` redrives
+the group with the key -1.
+
 Without --url and --data-dir, the broker of your own data directory is used, or
 else the one on port 15672 of this machine.
 """

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from amqpbroker.broker.queues.group_key import KEY_TYPES
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, VIA_QUEUE, RedriveFilter, RedriveOptions
 from amqpbroker.broker.redrive.redrive import Redrive
@@ -87,6 +88,7 @@ def _row(call: Call, task: Redrive) -> dict[str, Any]:
             **({} if wanted.reason is None else {"reason": wanted.reason}),
             **({} if wanted.queue is None else {"queue": wanted.queue}),
             **({} if wanted.group is None else {"group": wanted.group}),
+            **({} if wanted.group_key_type is None else {"group_key_type": wanted.group_key_type}),
             **({"header": dict(wanted.headers)} if wanted.headers else {}),
             **({} if wanted.messages is None else {"messages": len(wanted.messages)}),
         },
@@ -119,6 +121,12 @@ def _text(key: str, value: object) -> str:
     if not isinstance(value, str):
         raise _wrong(key, value, "a string")
     return value
+
+
+def _key_type(key: str, value: object) -> str:
+    if value not in KEY_TYPES:
+        raise _wrong(key, value, f"one of {', '.join(KEY_TYPES)}")
+    return str(value)
 
 
 def _boolean(key: str, value: object) -> bool:
@@ -155,6 +163,7 @@ _FILTERS: Final[Mapping[str, tuple[str, Callable[[str, object], Any]]]] = {
     "reason": ("reason", _name),
     "queue": ("queue", _name),
     "group": ("group", _text),
+    "group_key_type": ("group_key_type", _key_type),
     "header": ("headers", _headers),
     "messages": ("messages", _messages),
 }
@@ -163,7 +172,10 @@ _FILTERS: Final[Mapping[str, tuple[str, Callable[[str, object], Any]]]] = {
 def _filter(key: str, value: object) -> RedriveFilter:
     if not isinstance(value, dict):
         raise _wrong(key, value, f"an object with any of {', '.join(_FILTERS)}")
-    return RedriveFilter(**_values(f"{key}.", value, _FILTERS))
+    values = _values(f"{key}.", value, _FILTERS)
+    if "group_key_type" in values and "group" not in values:
+        raise failure.bad_request(f"{key}.group_key_type is the type of a group's key: set {key}.group, too")
+    return RedriveFilter(**values)
 
 
 #: Key -> attribute of RedriveOptions, and a function that checks a value and returns that of the attribute.

@@ -115,11 +115,19 @@ async def locked(instance: Instance, call: Call) -> list[dict[str, Any]]:
 
 
 async def groups(instance: Instance, call: Call) -> list[dict[str, Any]]:
-    """The message groups of a queue that have messages or are stopped: `key`, `state`, and `messages`, those that are
-    ready, in order."""
+    """The message groups of a queue that have messages or are stopped: `key`, `key_type`, `state`, and `messages`,
+    those that are ready, in order."""
     await instance.time_travel.quiesce()
     found = instance.inspector.groups(_queue(call), call.vhost.name)
-    return [{"key": shown_name(each.key), "state": each.state, "messages": _shown(each.messages)} for each in found]
+    return [
+        {
+            "key": shown_name(each.key),
+            "key_type": each.key_type,
+            "state": each.state,
+            "messages": _shown(each.messages),
+        }
+        for each in found
+    ]
 
 
 async def batch(instance: Instance, call: Call) -> dict[str, Any]:

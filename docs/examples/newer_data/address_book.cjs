@@ -110,9 +110,9 @@ async function isReady(channel, queue, count) {
 }
 
 /** Sends a request to the HTTP API, and returns the JSON body of its response. */
-async function api(method, path) {
+async function api(method, path, body) {
   const headers = { authorization: `Basic ${btoa('guest:guest')}` };
-  const response = await fetch(`${MANAGEMENT_URL}/api/${path}`, { method, headers });
+  const response = await fetch(`${MANAGEMENT_URL}/api/${path}`, { method, headers, body: JSON.stringify(body) });
   if (!response.ok) throw new Error(await response.text());
   return response.json();
 }

@@ -116,9 +116,10 @@ def is_ready(channel, queue, count):
     return channel.queue_declare(queue, passive=True).method.message_count == count
 
 
-def api(method, path):
+def api(method, path, body=None):
     """Send a request to the HTTP API, and return the JSON body of its response."""
     headers = {"Authorization": f"Basic {b64encode(b'guest:guest').decode()}"}
-    request = urllib.request.Request(f"{MANAGEMENT_URL}/api/{path}", headers=headers, method=method)
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(f"{MANAGEMENT_URL}/api/{path}", headers=headers, method=method, data=data)
     with urllib.request.urlopen(request) as response:
         return json.load(response)

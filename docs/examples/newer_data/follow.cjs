@@ -24,7 +24,7 @@ async function main() {
   console.log(`the group ${group.key} is closed, and its 2 messages are in the dead letter queue`);
 
   book.repairMap();
-  const redriven = await api('POST', `${GROUPS}/${group.key}/redrive`);
+  const redriven = await api('POST', `${GROUPS}/redrive`, { key: group.key });
   console.log(`the map is repaired, and ${redriven.messages} messages are redriven`);
   await work(both, book, () => book.attempts === MOVES.length + 1);
   book.show('Ann');

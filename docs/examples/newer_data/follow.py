@@ -31,7 +31,7 @@ def main():
         print(f"the group {group['key']} is closed, and its 2 messages are in the dead letter queue")
 
         book.repair_map()
-        redriven = api("POST", f"{GROUPS}/{group['key']}/redrive")
+        redriven = api("POST", f"{GROUPS}/redrive", {"key": group["key"]})
         print(f"the map is repaired, and {redriven['messages']} messages are redriven")
         work(connection, both, book, until=lambda: book.attempts == len(MOVES) + 1)
         book.show("Ann")

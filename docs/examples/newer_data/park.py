@@ -26,7 +26,7 @@ def main():
         print(f"the group {group['key']} is parked with {group['messages']} messages")
 
         book.repair_map()
-        redriven = api("POST", f"{GROUPS}/{group['key']}/redrive")
+        redriven = api("POST", f"{GROUPS}/redrive", {"key": group["key"]})
         print(f"the map is repaired, and {redriven['messages']} messages are redriven")
         work(connection, ("addresses", "addresses"), book, until=lambda: book.attempts == len(MOVES) + 1)
         book.show("Ann")

@@ -75,10 +75,12 @@ class Broker {
     return (await this.api("GET", path)).map(lockedMessage);
   }
 
-  /** Return the message groups of a queue, each with its `key`, its `state` and its ready `messages`, in order. */
+  /** Return the message groups of a queue, each with its `key` and `keyType`, its `state` and its ready `messages`, in order. */
   async groups(queue, { vhost = "/" } = {}) {
     const path = `/testing/queues/${encodeURIComponent(vhost)}/${encodeURIComponent(queue)}/groups`;
-    return (await this.api("GET", path)).map((group) => ({ ...group, messages: group.messages.map(message) }));
+    return (await this.api("GET", path)).map(({ key_type: keyType, messages, ...group }) => (
+      { ...group, keyType, messages: messages.map(message) }
+    ));
   }
 
   /** Return the state of a batch: its `size`, the numbers of its members, and those that failed. */

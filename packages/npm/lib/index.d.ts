@@ -68,6 +68,8 @@ export interface LockedMessage {
 /** A message group of a queue that has messages or is stopped. */
 export interface GroupState {
   key: string;
+  /** Keys that are neither strings nor integers are shown in hexadecimal. */
+  keyType: "string" | "integer" | "other";
   state: "free" | "busy" | "waiting" | "parked" | "closed";
   /** The ready messages of the group, in order. */
   messages: Message[];

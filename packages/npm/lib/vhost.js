@@ -36,7 +36,7 @@ class Vhost {
     return this.broker.locked(queue, { vhost: this.name });
   }
 
-  /** Return the message groups of a queue, each with its `key`, its `state` and its ready `messages`, in order. */
+  /** Return the message groups of a queue, each with its `key` and `keyType`, its `state` and its ready `messages`, in order. */
   groups(queue) {
     return this.broker.groups(queue, { vhost: this.name });
   }

@@ -201,8 +201,8 @@ test("message groups have their states and their ready messages", async () => {
     bodies: messages.map(({ body }) => body.toString()),
   }));
   assert.deepEqual(groups, [
-    { key: "A", state: "parked", bodies: ["A1", "A2"] },
-    { key: "B", state: "free", bodies: ["B1"] },
+    { key: "A", keyType: "string", state: "parked", bodies: ["A1", "A2"] },
+    { key: "B", keyType: "string", state: "free", bodies: ["B1"] },
   ]);
   await declare(vhost, "plain");
   assert.deepEqual(await vhost.groups("plain"), []);

@@ -17,6 +17,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
@@ -558,6 +559,43 @@ def test_first_message_of_a_parked_group_can_be_discarded(vhost: Vhost, kind: di
     assert queue.line.groups.stopped_count[1] == 0
 
 
+@KINDS
+@pytest.mark.parametrize("on_dead", ["park", "follow"])
+def test_delayed_message_before_the_failed_one_is_not_discarded(
+    vhost: Vhost, kind: dict[str, Any], on_dead: str
+) -> None:
+    grave = declare_plain(vhost, "grave")
+    retry = {"delayed_retry_type": "all", "delayed_retry_min": 1000}
+    queue = declare(vhost, group_on_dead=on_dead, group_prefetch=2, **TO_GRAVE, **retry, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.requeue_text("a1")
+    worker.reject_text("a2")
+    assert queue.discard_first(group(queue, "a"), [grave]) == (1 if on_dead == "park" else 0)
+    assert (waiting(queue), states(queue), ready(grave)) == (["a3"], {"a": "waiting"}, [])
+    clock_of(vhost).advance(1000)
+    assert worker.texts() == ["a1", "a2", "a1", "a3"]
+
+
+@KINDS
+@pytest.mark.parametrize("discards", [False, True])
+def test_parked_group_whose_only_message_is_delayed_can_be_redriven(
+    vhost: Vhost, kind: dict[str, Any], discards: bool
+) -> None:
+    retry = {"delayed_retry_type": "all", "delayed_retry_min": 1000}
+    queue = declare(vhost, group_on_dead="park", group_prefetch=2, **retry, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.requeue_text("a1")
+    worker.reject_text("a2")
+    (entry,) = queue.ready_entries()
+    assert queue.remove_ready(entry.sequence, content_checksum(entry.message))
+    assert (queue.discard_first if discards else queue.redrive_group)(group(queue, "a")) == 0
+    assert (states(queue), queue.info().groups_parked) == ({"a": "waiting"}, 0)
+    clock_of(vhost).advance(1000)
+    assert worker.texts() == ["a1", "a2", "a1"]
+
+
 def test_last_message_of_a_parked_group_can_be_discarded(vhost: Vhost) -> None:
     queue = declare(vhost, group_on_dead="park")
     worker = work(queue)
@@ -658,9 +696,9 @@ def test_message_without_a_key_is_dead_lettered_as_usual(vhost: Vhost) -> None:
 class Listening(Events):
     def __init__(self) -> None:
         super().__init__()
-        self.stopped: list[tuple[str, bool]] = []
+        self.stopped: list[tuple[bytes, bool]] = []
 
-    def group_stopped(self, vhost: str, queue: Any, key: str, is_parked: bool) -> None:
+    def group_stopped(self, vhost: str, queue: Any, key: bytes, is_parked: bool) -> None:
         self.stopped.append((key, is_parked))
 
 
@@ -673,7 +711,7 @@ def test_event_is_emitted_for_each_stopped_group(vhost: Vhost) -> None:
         worker = work(each)
         send(each, "a1", "a2", "b1")
         worker.reject(2)
-    assert events.stopped == [("a", True), ("b", True), ("a", False), ("b", False)]
+    assert events.stopped == [(b"Sa", True), (b"Sb", True), (b"Sa", False), (b"Sb", False)]
 
 
 # --- closed groups ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.wire.properties import decode_properties
-from amqpbroker.wire.values import Field
+from amqpbroker.wire.values import Field, longstr
 from tests.broker.death_tables import deaths_of
 from tests.broker.queueing import Subscriber, clock_of, declare, get, publish, ready, table
 from tests.broker.redrive.driving import advance, allowed, kill, message, redrive, started, work_with_dlq
@@ -252,6 +252,17 @@ def test_filter_selects_a_message_group(vhost: Vhost, header: str, wanted: str) 
     kill(declare(vhost, "plain", dead_letter_exchange="", dead_letter_routing_key="dlq"), message(b"4", tenant="a"))
     task = redrive(dlq, filter=RedriveFilter(group=wanted))
     assert (ready(work), numbers(task)) == ([b"1", b"3"], (2, 0, 2, 0))
+
+
+@pytest.mark.parametrize(("wanted", "moved"), [("integer", [b"1"]), ("string", [b"2"]), (None, [b"1", b"2"])])
+def test_filter_selects_a_message_group_by_the_type_of_its_key(
+    vhost: Vhost, wanted: str | None, moved: list[bytes]
+) -> None:
+    work, dlq = work_with_dlq(vhost, group_header="tenant")
+    for body, tenant in (b"1", Field("l", 1)), (b"2", longstr("1")):
+        kill(work, message(body, tenant=tenant))
+    redrive(dlq, filter=RedriveFilter(group="1", group_key_type=wanted))
+    assert ready(work) == moved
 
 
 def test_messages_of_a_closed_group_stay_until_the_group_is_redriven(vhost: Vhost) -> None:

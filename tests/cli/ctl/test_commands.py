@@ -32,7 +32,7 @@ def ctl(url, capsys):
 
     def call(*words, status=0):
         capsys.readouterr()
-        found = run([*words, "--url", url])
+        found = run(["--url", url, *words])
         out, err = capsys.readouterr()
         assert found == status, out + err
         return err if status else out
@@ -274,6 +274,21 @@ def test_dead_letter_queue_is_redriven(ctl, channel):
     ctl("delete_queue", "work")
 
 
+def test_ctl_follows_a_long_redrive_of_a_message_group(ctl, channel):
+    channel.queue_declare("dead")
+    arguments = {"x-group-header": "", "x-group-on-dead": "follow", "x-dead-letter-exchange": ""}
+    channel.queue_declare("g", arguments={**arguments, "x-dead-letter-routing-key": "dead"})
+    for _ in range(1000):
+        channel.basic_publish("", "g", b"1")
+    wait_for(lambda: "g\t1000" in lines(ctl("list_queues")))
+    channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+    wait_for(lambda: "dead\t1000" in lines(ctl("list_queues")))
+    assert lines(ctl("redrive_group", "g", "g"))[-1] == "all messages of the group are delivered again"
+    assert {"dead\t0", "g\t1000"} <= set(lines(ctl("list_queues")))
+    channel.queue_delete("dead")
+    channel.queue_delete("g")
+
+
 def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
     channel.queue_declare("g", arguments={"x-group-header": "", "x-group-on-dead": "park"})
     channel.queue_bind("g", "amq.topic", "#")
@@ -285,11 +300,19 @@ def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
         wait_for(lambda: "g\t1" in lines(ctl("list_queues", "name", "groups_parked")))
         found = ctl("list_groups", "g", "--state", "parked")
         assert lines(found)[1:] == [
-            "key\tstate\tmessages\tmessages_unacknowledged\tmessages_delayed",
-            f"a/b\tparked\t{left}\t0\t0",
+            "key\tkey_type\tstate\tmessages\tmessages_unacknowledged\tmessages_delayed",
+            f"a/b\tstring\tparked\t{left}\t0\t0",
         ]
         command = "redrive_group" if left == 2 else "discard_group_head"
         assert lines(ctl(command, "g", "a/b"))[-1] == "2 messages of the group are delivered again"
+    channel.queue_purge("g")
+    for count, key in enumerate(("", "-1", ".."), 1):
+        channel.basic_publish("amq.topic", key, b"1")
+        wait_for(lambda expected=f"g\t{count}": expected in lines(ctl("list_queues")))
+        channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+    for key in "", "-1", "..":
+        done = ctl("redrive_group", "--key-type", "string", "g", "--", key)
+        assert lines(done)[-1] == "1 messages of the group are delivered again"
     assert lines(ctl("list_groups", "g", "--state", "parked"))[1:] == []
     assert "no stopped group" in ctl("redrive_group", "g", "a/b", status=65)
     channel.queue_declare("plain")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from amqpbroker.wire.values import longstr
+from amqpbroker.broker.queues.group_redrive import SLICE
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -67,11 +68,11 @@ async def test_parked_group_is_redriven_and_its_first_message_discarded(api, cli
     declare(client, "park")
     publish(client, "c/c1", "c/c2")
     reject(client)
-    assert (await api.post(f"{GROUPS}/c%2Fc/redrive", {})).json() == {"messages": 2}
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "c/c"})).json() == {"messages": 2}
     reject(client)
-    assert (await api.post(f"{GROUPS}/c%2Fc/discard", {})).json() == {"messages": 1}
+    assert (await api.post(f"{GROUPS}/discard", {"key": "c/c"})).json() == {"messages": 1}
     assert client.get("g").body == b"c/c2"
-    assert (await api.post(f"{GROUPS}/c%2Fc/redrive", {})).status_code == 404
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "c/c"})).status_code == 404
 
 
 async def test_closed_group_comes_back_from_its_dead_letter_queue(api, client):
@@ -81,7 +82,7 @@ async def test_closed_group_comes_back_from_its_dead_letter_queue(api, client):
     publish(client, "a2")
     client.receive()
     assert [row["key"] for row in (await api.get(f"{GROUPS}?state=closed")).json()] == ["a"]
-    assert (await api.post(f"{GROUPS}/a/redrive", {})).json() == {"messages": 2}
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).json() == {"messages": 2}
     assert [client.get("g").body for _ in range(3)] == [b"a1", b"a2", b"b1"]
 
 
@@ -90,14 +91,14 @@ async def test_closed_group_waits_until_a_held_letter_is_returned(api, client):
     publish(client, "a1", "a2", "a3")
     reject(client)
     held = client.get("grave", no_ack=False)
-    answer = await api.post(f"{GROUPS}/a/redrive", {})
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
     assert (answer.status_code, answer.json()["reason"]) == (
         409,
         "a consumer of queue 'grave' holds a message of this group: let it return the message first",
     )
     client.send(1, "basic.reject", delivery_tag=held.arguments["delivery_tag"], requeue=True)
     client.receive()
-    assert (await api.post(f"{GROUPS}/a/redrive", {})).json() == {"messages": 3}
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).json() == {"messages": 3}
     assert [client.get("g").body for _ in range(3)] == [b"a1", b"a2", b"a3"]
 
 
@@ -117,7 +118,67 @@ async def test_closed_group_comes_back_through_bindings_of_the_dead_letter_excha
     )
     publish(client, "a1", "a2")
     reject(client)
-    assert (await api.post(f"{GROUPS}/a/redrive", {})).json() == {"messages": 2}
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).json() == {"messages": 2}
+
+
+async def test_long_redrive_goes_on_after_its_answer(api, client):
+    declare(client, "follow")
+    count = 2 * SLICE + 50
+    publish(client, *[f"a{number % 10}" for number in range(count)])
+    reject(client)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
+    assert row["redrive"] is None
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    assert (answer.status_code, answer.json()) == (202, {"messages": SLICE, "left": SLICE + 50})
+    for action in "redrive", "discard":
+        answer = await api.post(f"{GROUPS}/{action}", {"key": "a"})
+        assert (answer.status_code, answer.json()["reason"]) == (
+            409,
+            f"a redrive of this group is running: {SLICE} messages are back; wait until it ends",
+        )
+    (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
+    assert row["redrive"] == {"state": "RUNNING", "moved": SLICE, "left": SLICE + 50, "reason": None}
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    (row,) = (await api.get(GROUPS)).json()
+    assert (row["state"], row["messages"], row["redrive"]) == ("free", count, None)
+
+
+async def test_reason_why_a_long_redrive_failed_is_shown(api, client):
+    declare(client, "follow")
+    publish(client, *["a1"] * (2 * SLICE + 50))
+    reject(client)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    client.get("grave", no_ack=False)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+    (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
+    assert (row["redrive"]["state"], row["messages"]) == ("FAILED", 0)
+    assert row["redrive"]["reason"].startswith("a client took a message of the group from queue 'grave'")
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).status_code == 409
+
+
+async def test_closed_group_waits_until_a_delayed_letter_is_due(api, client):
+    await api.put(
+        "policies/%2F/d", {"pattern": "^grave$", "definition": {"delayed-retry-type": "all", "delayed-retry-min": 1000}}
+    )
+    declare(client, "follow")
+    publish(client, "a1", "a2")
+    reject(client)
+    held = client.get("grave", no_ack=False)
+    client.send(1, "basic.reject", delivery_tag=held.arguments["delivery_tag"], requeue=True)
+    client.receive()
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    assert (answer.status_code, answer.json()["reason"]) == (
+        409,
+        "a message of this group is delayed in queue 'grave': wait for it",
+    )
+    api.broker.clock.advance(1000)
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).json() == {"messages": 2}
 
 
 async def test_groups_need_permissions(api, client):
@@ -128,10 +189,84 @@ async def test_groups_need_permissions(api, client):
     await api.put("permissions/%2F/reader", {"configure": "", "write": "", "read": ".*"})
     reader = ("reader", "x")
     assert (await api.get(GROUPS, auth=reader)).status_code == 200
-    assert (await api.post(f"{GROUPS}/a/redrive", {}, auth=reader)).status_code in (401, 403)
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "a"}, auth=reader)).status_code in (401, 403)
     await api.put("permissions/%2F/reader", {"configure": "", "write": ".*", "read": ""})
     assert (await api.get(GROUPS, auth=reader)).status_code in (401, 403)
-    assert (await api.post(f"{GROUPS}/a/discard", {}, auth=reader)).status_code in (401, 403)
+    assert (await api.post(f"{GROUPS}/discard", {"key": "a"}, auth=reader)).status_code in (401, 403)
+
+
+#: Keys that a path of a URL or a command line cannot have, or that are shown alike.
+KEYS = ("", ".", "..", "-a", "a/b", "%2F", "S:41", "t:01", "é", "I1")
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_stopped_group_is_found_by_every_key(api, client, key, action):
+    declare(client, "park")
+    for body in b"1", b"2":
+        client.publish("g", body, headers={"key": longstr(key)})
+    reject(client)
+    (row,) = (await api.get(f"{GROUPS}?state=parked")).json()
+    assert (row["key"], row["key_type"]) == (key, "string")
+    answer = await api.post(f"{GROUPS}/{action}", {"key": key, "key_type": "string"})
+    assert answer.json() == {"messages": 2 if action == "redrive" else 1}
+    assert (await api.get(f"{GROUPS}?state=parked")).json() == []
+
+
+async def test_keys_of_different_types_are_different_groups(api, client):
+    declare(client, "park")
+    keys = [Field("l", 1), longstr("1"), Field("t", True), longstr("t:01"), longstr(b"\xff")]
+    for key in keys:
+        client.publish("g", b"x", headers={"key": key})
+    reject(client, len(keys))
+    found = [(row["key"], row["key_type"]) for row in (await api.get(f"{GROUPS}?state=parked")).json()]
+    assert found == [("1", "integer"), ("1", "string"), ("t:01", "other"), ("t:01", "string"), ("S:ff", "other")]
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "1"})
+    assert (answer.status_code, answer.json()["reason"]) == (
+        409,
+        'several stopped groups have the key "1": set key_type to string or integer',
+    )
+    for left in range(len(keys), 0, -1):
+        shown, type_ = found.pop()
+        answer = await api.post(f"{GROUPS}/redrive", {"key": shown, "key_type": type_})
+        assert answer.json() == {"messages": 1}
+        rows = (await api.get(f"{GROUPS}?state=parked")).json()
+        assert [(row["key"], row["key_type"]) for row in rows] == found
+        assert len(found) == left - 1
+
+
+async def test_key_without_a_type_is_found_if_it_is_the_only_one(api, client):
+    declare(client, "park")
+    client.publish("g", b"x", headers={"key": Field("l", -7)})
+    reject(client)
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "-7", "key_type": "string"})).status_code == 404
+    assert (await api.post(f"{GROUPS}/redrive", {"key": "-7"})).json() == {"messages": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (None, 'key is missing: name the group as the list shows it, such as {"key": "A"}'),
+        (
+            {"key_type": "string"},
+            'key is missing: name the group as the list shows it, such as {"key": "A"}',
+        ),
+        ({"key": "a", "limit": 1}, "limit is not known here; the keys are key, key_type"),
+        ({"key": 1}, "key = 1: this must be a string, also for an integer; key_type tells them apart"),
+        ({"key": None}, "key = null: this must be a string, also for an integer; key_type tells them apart"),
+        ({"key": "a", "key_type": "S"}, 'key_type = "S": this must be one of string, integer, other'),
+        ({"key": "a", "key_type": ["string"]}, 'key_type = ["string"]: this must be one of string, integer, other'),
+        (["a"], "not_json"),
+    ],
+)
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_wrong_body_of_an_action_is_refused(api, client, body, reason, action):
+    declare(client, "park")
+    publish(client, "a1")
+    reject(client)
+    answer = await api.post(f"{GROUPS}/{action}", body)
+    assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+    assert len((await api.get(f"{GROUPS}?state=parked")).json()) == 1
 
 
 async def test_queue_without_groups_has_no_list(api, client):

@@ -160,10 +160,21 @@ async def test_redrive_is_not_found_without_extensions():
             {"filter": "rejected"},
             'filter = "rejected": this must be an object with any of reason, queue, group',
         ),
-        ({"filter": {"groups": "a"}}, "filter.groups is not known here; the keys are reason, queue, group, header,"),
+        (
+            {"filter": {"groups": "a"}},
+            "filter.groups is not known here; the keys are reason, queue, group, group_key_type",
+        ),
         ({"filter": {"messages": []}}, "filter.messages = []: this must be a list of 1 to 1000 messages"),
         ({"filter": {"messages": [{"position": 1}]}}, "filter.messages = {"),
         ({"filter": {"group": 1}}, "filter.group = 1: this must be a string"),
+        (
+            {"filter": {"group": "1", "group_key_type": "I"}},
+            'filter.group_key_type = "I": this must be one of string, integer, other',
+        ),
+        (
+            {"filter": {"group_key_type": "integer"}},
+            "filter.group_key_type is the type of a group's key: set filter.group",
+        ),
         ({"filter": {"header": "x"}}, 'filter.header = "x": this must be an object of names and values of headers'),
         ({"filter": {"header": {"x": []}}}, 'filter.header = {"x":[]}: this must be an object'),
         ({"filter": {"queue": 1}}, "filter.queue = 1: this must be a name"),

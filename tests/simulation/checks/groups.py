@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.group import CLOSED, PARKED
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.group_queue import GroupOffering, GroupQueue
 from tests.simulation.parts import channels, queues
 
 if TYPE_CHECKING:
@@ -43,7 +43,9 @@ def _faults(queue: GroupQueue, unacked: set[int]) -> Iterator[str]:
             yield f"the group {group.key!r} of {queue.name} counts {group.out} taken and {group.late} late messages"
         if group.is_over:
             yield f"the group {group.key!r} of {queue.name} has no messages, and is there"
-    if groups.following:
+    offering = queue.offering
+    assert isinstance(offering, GroupOffering)
+    if groups.following and offering._follow_timer is None:
         yield f"{queue.name} has closed groups with messages that do not follow"
     if not queue.line.paged_out:
         yield from _differences(queue)

@@ -30,13 +30,13 @@ WORK_QUEUES = (
     ),
     Planted(
         "letters of a group that come back in reverse",
-        "group_queue.py",
-        "restored(found[-1].message), (front,))\n                found.pop()",
-        "restored(found[-1].message), (front,))\n                found = found[:-1][::-1]",
+        "group_redrive.py",
+        "self._letters.append(entry.sequence)",
+        "self._letters.insert(0, entry.sequence)",
     ),
     Planted(
         "letters of a group behind all others",
-        "group_queue.py",
+        "group_ledger.py",
         "self._lowest -= 1\n        entry = Entry(message, queue, self._lowest, deadline_ms)",
         "self.entered += 1\n        entry = Entry(message, queue, self.newest, deadline_ms)",
     ),

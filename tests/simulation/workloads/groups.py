@@ -495,10 +495,11 @@ class Operator(HttpClient):
         def answered(answer: Answer | None) -> None:
             if answer is None:
                 return
-            if answer.status not in (200, 404, 503):
+            # 202: goes on. 404, 409: another request was first.
+            if answer.status not in (200, 202, 404, 409, 503):
                 raise self.world.broken(f"{self.name}: the redrive of {key} is answered with {answer}")
-            if answer.status != 200:
+            if answer.status not in (200, 202):
                 known.discards -= discards
 
         what = "discard" if discards else "redrive"
-        self.request("POST", path("queues", "/", self._workload.name, "groups", key, what), answered)
+        self.request("POST", path("queues", "/", self._workload.name, "groups", what), answered, {"key": key})

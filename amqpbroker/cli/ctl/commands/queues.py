@@ -1,15 +1,19 @@
 """Commands for one queue."""
 
 import re
+import sys
+import time
 from typing import Any, Final
 
 from amqpbroker.cli.ctl.api import quoted
 from amqpbroker.cli.ctl.command import Call, Command, Rows
-from amqpbroker.cli.ctl.failure import DATA, ApiError, CtlError, UsageError
+from amqpbroker.cli.ctl.failure import DATA, SOFTWARE, ApiError, CtlError, UsageError
 
 GROUP = "Queues"
-GROUP_COLUMNS = ("key", "state", "messages", "messages_unacknowledged", "messages_delayed")
+GROUP_COLUMNS = ("key", "key_type", "state", "messages", "messages_unacknowledged", "messages_delayed")
 
+#: Interval of the requests for the progress of a redrive.
+_PAUSE_S: Final = 0.5
 #: Number of bytes of a payload that peek_queue shows, as in RabbitMQ.
 _PEEK_BYTES: Final = 64
 #: Number of messages that are read with one request, to reach a position.
@@ -97,8 +101,28 @@ def discard_group_head(call: Call) -> str:
 
 
 def _resume(call: Call, action: str) -> str:
-    answer = call.api.post(f"{_groups(call)}/{quoted(call.words[1])}/{action}", {})
+    body = {"key": call.words[1]}
+    if "key-type" in call.options:
+        body["key_type"] = call.options["key-type"]
+    answer = call.api.post(f"{_groups(call)}/{action}", body)
+    if "left" in answer:
+        return _follow(call, body)
     return f"{answer['messages']} messages of the group are delivered again"
+
+
+def _follow(call: Call, group: dict[str, str]) -> str:
+    """Print the progress of a redrive that goes on until it ends; return the result. Raises CtlError if it failed."""
+    while True:
+        found = call.api.get(f"{_groups(call)}?state=closed")
+        task = next((each["redrive"] for each in found if group.items() <= each.items()), None)
+        if task is None:
+            return "all messages of the group are delivered again"
+        if task["state"] != "RUNNING":
+            raise CtlError(f"Error:\nthe redrive has failed, and the group is closed: {task['reason']}", SOFTWARE)
+        left = "others are searched" if task["left"] is None else f"{task['left']} left"
+        # Standard output has only the result.
+        print(f"{task['moved']} messages moved, {left}", file=sys.stderr, flush=True)  # noqa: T201
+        time.sleep(_PAUSE_S)
 
 
 def _groups(call: Call) -> str:
@@ -131,6 +155,7 @@ COMMANDS = (
         "<queue> <key>",
         redrive_group,
         lambda call: f"Redriving group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+        {"key-type": True},
     ),
     Command(
         "discard_group_head",
@@ -139,6 +164,7 @@ COMMANDS = (
         "<queue> <key>",
         discard_group_head,
         lambda call: f"Discarding from group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+        {"key-type": True},
     ),
     Command(
         "purge_queue",

@@ -40,7 +40,7 @@ def redrive_queue(call: Call) -> str:
                 body[key] = COUNT.parse(options[option])
             except ValueError as error:
                 raise UsageError(f"--{option} {error}") from None
-    filters = (("reason", "reason"), ("from", "queue"), ("group", "group"))
+    filters = (("reason", "reason"), ("from", "queue"), ("group", "group"), ("group-key-type", "group_key_type"))
     wanted = {key: options[name] for name, key in filters if name in options}
     if wanted:
         body["filter"] = wanted
@@ -98,6 +98,7 @@ COMMANDS = (
             "reason": True,
             "from": True,
             "group": True,
+            "group-key-type": True,
             "keep-history": False,
             "restore-expiration": False,
             "progress": False,

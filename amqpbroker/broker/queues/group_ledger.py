@@ -1,0 +1,103 @@
+"""The ledger of a queue with message groups."""
+
+from array import array
+from collections.abc import Sequence
+from typing import Final
+
+from amqpbroker.broker.fates.fates import Fates
+from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.disposal import Disposal
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_line import GroupLine
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.ledger import Ledger
+from amqpbroker.broker.queues.letter_takers import LetterTakers
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.message.message import Message
+from amqpbroker.store.store import Store
+
+#: The sequence numbers of such a queue start here, so that there are lower ones for messages that come back.
+_FIRST: Final = 1 << 40
+
+
+class GroupLedger(Ledger):
+    """A ledger that records in the line which messages have left the queue, and which are delayed."""
+
+    def __init__(
+        self,
+        settings: QueueSettings,
+        kind: Kind,
+        store: Store,
+        dead_letters: DeadLetters,
+        letter_counts: dict[tuple[str, str, str], int],
+        disposal: Disposal,
+        fates: Fates,
+        line: GroupLine,
+    ) -> None:
+        super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
+        self.sees_all = True
+        self._line: GroupLine = line
+        self._takers: LetterTakers = LetterTakers(dead_letters)
+        self.entered = self.before = _FIRST
+        self._lowest: int = _FIRST
+
+    def is_letter_taken(self, entry: Entry, reason: str) -> bool:
+        """Return whether a queue takes the dead letter of an entry, if that is the next one."""
+        return self._settings.dead_letters and self._takers.may_take(entry, reason)
+
+    def start(self, entries: int, newest: int) -> None:
+        super().start(entries, max(newest, self.newest))
+
+    def recovered_from(self, oldest: int) -> None:
+        """Set the lowest sequence number of the recovered messages."""
+        self._lowest = min(self._lowest, oldest)
+
+    def enter_first(self, queue: Queue, message: Message, deadline_ms: int) -> Entry:
+        """Create an entry for a message that comes before all others of the queue, and store it if necessary."""
+        self._lowest -= 1
+        entry = Entry(message, queue, self._lowest, deadline_ms)
+        entry.redelivered = True
+        self.succeed(entry)
+        if entry.position:
+            self.store.returned(entry)
+        return entry
+
+    def renew(self, entry: Entry, deadline_ms: int) -> Entry:
+        """Replace an entry by one with another expiry time; to the store, this is one change."""
+        is_stored, store = entry.position != 0, self.store
+        again = Entry(entry.message, entry.queue, entry.sequence, deadline_ms)
+        again.restore(entry.acquired_count, entry.delivery_count)
+        store.begin()
+        try:
+            # Not for the line, where the new entry has the same place in the same group.
+            super().leave(entry)
+            if is_stored:
+                self.stored += 1
+                store.enqueue(again)
+                if again.acquired_count:
+                    store.returned(again)
+            elif self.in_memory and (again.message.persistent or self._stores_all):
+                self.unsaved += 1
+        finally:
+            store.end()
+        return again
+
+    def leave(self, entry: Entry) -> None:
+        super().leave(entry)
+        self._line.left(entry.sequence)
+
+    def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
+        super().leave_stored(positions, sequences)
+        for sequence in sequences:
+            self._line.left(sequence)
+
+    def dead_letter(self, entries: list[Entry], reason: str) -> None:
+        # The next messages of their groups do not wait until the letters are sent.
+        for entry in entries:
+            self._line.left(entry.sequence)
+        super().dead_letter(entries, reason)
+
+    def delayed(self, entry: Entry, due_ms: int) -> None:
+        super().delayed(entry, due_ms)
+        self._line.delay(entry)

@@ -1,0 +1,238 @@
+"""The redrive of a closed message group: its dead letters come back to their queue, in slices."""
+
+import logging
+from array import array
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_front import GroupFront
+from amqpbroker.broker.queues.group_key import shown_key
+from amqpbroker.broker.queues.group_letters import restored
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.clock import Timer
+from amqpbroker.message.checksum import content_checksum
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.queues.group_queue import GroupQueue
+
+log = logging.getLogger(__name__)
+
+RUNNING: Final = "RUNNING"
+COMPLETED: Final = "COMPLETED"
+FAILED: Final = "FAILED"
+
+#: Number of messages that come back in one event loop iteration, and that are looked at, and bytes of their bodies.
+SLICE: Final = 100
+SLICE_VISITS: Final = 1000
+SLICE_BYTES: Final = 2 * 1024 * 1024
+#: Delay before a redrive goes on while the store has much to write.
+BUSY_MS: Final = 5
+#: Number of messages that are read at a time.
+_STEP: Final = 16
+
+
+class GroupRedriveRunsError(Exception):
+    """A redrive of the group is running, so that no other can start."""
+
+
+class _StopError(Exception):
+    """The redrive cannot go on; the text says why."""
+
+
+def nobody_holds(_: Queue) -> Iterable[Entry]:
+    """Return the messages of a queue that clients hold, if there are no clients."""
+    return ()
+
+
+class GroupRedrive:
+    """Brings the dead letters of a closed group back, and opens the group when all of them are back.
+
+    The last letter comes first, before all messages of the queue. So the letters that are back and those that are not
+    are in order at any time: if the redrive ends early, those that are back follow to the dead letter queue again,
+    behind the others. Until its end, the group is closed, and its new messages wait in the queue.
+
+    Each slice is one operation in the store; so is the whole redrive if it has one slice.
+
+    state: RUNNING, COMPLETED or FAILED. moved: number of messages that are back. reason: why it FAILED.
+    """
+
+    def __init__(
+        self,
+        queue: "GroupQueue",
+        group: Group,
+        sources: Iterable[LocalQueue],
+        discards: bool,
+        held: Callable[[Queue], Iterable[Entry]],
+    ) -> None:
+        """sources: dead letter queues; the first one that has letters of the group is used.
+
+        discards: the first message is discarded. held(queue): returns the messages of a queue that clients hold.
+        """
+        self.state: str = RUNNING
+        self.moved: int = 0
+        self.reason: str = ""
+        self._queue: GroupQueue = queue
+        self._group: Group = group
+        self._discards: bool = discards
+        self._held: Callable[[Queue], Iterable[Entry]] = held
+        self._sources: list[LocalQueue] = list(sources)
+        #: For each source, how many messages its clients have returned, as far as is known.
+        self._returned: list[tuple[LocalQueue, int]] = [(each, each.outstanding.returned) for each in self._sources]
+        #: Place of the last message in the first source that was looked at.
+        self._place: int = 0
+        self._found: bool = False
+        #: Sequence numbers of the letters in the first source that are not back.
+        self._letters: array[int] = array("Q")
+        self._iterations: int = 0
+        self._timer: Timer | None = None
+
+    @property
+    def left(self) -> int | None:
+        """The number of messages that are not back yet, None while they are searched."""
+        return len(self._letters) if self._found else None
+
+    def run(self) -> None:
+        """Do one slice, and arrange for the next one, if there is one."""
+        self._timer = None
+        self._iterations += 1
+        queue = self._queue
+        vhost = queue.vhost
+        if vhost.store.waiting_bytes > vhost.config.bounds.unwritten_bytes // 2:
+            self._timer = queue.clock.after(BUSY_MS, self.run)
+            return
+        with vhost.dead_letters:
+            vhost.store.begin()
+            try:
+                self._slice()
+            finally:
+                vhost.store.end()
+            if self.state == RUNNING:
+                self._timer = queue.clock.after(0, self.run)
+                return
+            self._log()
+            queue.redrive_ended(self, self._group)
+        queue.expiry.expire()
+
+    def stop(self, reason: str) -> None:
+        """End the redrive because the queue has ended. Letters that are not back stay where they are."""
+        if self.state == RUNNING:
+            self.state = FAILED
+            self.reason = reason
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _slice(self) -> None:
+        queue = self._queue
+        front = GroupFront(queue, queue.group_ledger(), queue.expiry)
+        try:
+            self._check_sources()
+            self._go_on(front)
+        except (_StopError, UnreadableError) as error:
+            self.state = FAILED
+            self.reason = str(error)
+        finally:
+            queue.offering.requeue(front.entries)
+
+    def _check_sources(self) -> None:
+        """Raises _StopError if letters were lost, or may be where they have been looked for already."""
+        for source, returned in self._returned:
+            if source.closed:
+                raise _StopError(f"queue '{source.name}' was deleted")
+            if source.outstanding.returned != returned:
+                raise _StopError(
+                    f"a client has returned messages to queue '{source.name}': stop its consumers, and redrive the "
+                    "group again"
+                )
+
+    def _check_held(self) -> None:
+        """Raises _StopError if a client holds a letter, which would come back behind the others."""
+        queue, group = self._queue, self._group
+        for source in self._sources:
+            if any(queue.is_letter_of(group, entry.message) for entry in self._held(source)):
+                raise _StopError(
+                    f"a client took a message of the group from queue '{source.name}': let it return or acknowledge "
+                    "the message, and redrive the group again"
+                )
+
+    def _go_on(self, front: GroupFront) -> None:
+        size = 0
+        if not self._found:
+            size = self._find()
+            if self.left is None:
+                return
+            if self._iterations > 1:
+                self._check_held()
+        letters, kept, most, is_checked = self._letters, int(self._discards), SLICE, False
+        while len(letters) > kept:
+            if not most or size >= SLICE_BYTES:
+                return
+            source = self._sources[0]
+            entry = source.ready_entry(letters[-1])
+            if entry is not None:
+                size += entry.message.size
+                source.move_ready(entry, restored(entry.message), (front,))
+                self.moved += 1
+            elif not is_checked:
+                self._check_held()
+                is_checked = True
+            letters.pop()
+            most -= 1
+        if letters:
+            self._discard_first()
+        self.state = COMPLETED
+        self._queue.line.groups.open(self._group)
+
+    def _find(self) -> int:
+        """Look for letters of the group. Return the bytes of the bodies of the messages that were looked at."""
+        queue, group = self._queue, self._group
+        most, size = SLICE_VISITS, 0
+        while self._sources:
+            source = self._sources[0]
+            while found := source.ready_following(self._place, _STEP):
+                for place, entry in found:
+                    self._place = place
+                    most -= 1
+                    size += entry.message.size
+                    if queue.is_letter_of(group, entry.message):
+                        self._letters.append(entry.sequence)
+                if most <= 0 or size >= SLICE_BYTES:
+                    return size
+            if self._letters:
+                break
+            del self._sources[0]
+            self._place = 0
+        self._found = True
+        return size
+
+    def _discard_first(self) -> None:
+        source, sequence = self._sources[0], self._letters[0]
+        entry = source.ready_entry(sequence)
+        if entry is None:
+            self._check_held()
+        else:
+            source.remove_ready(sequence, content_checksum(entry.message))
+        self._letters.pop()
+
+    def _log(self) -> None:
+        key, queue = shown_key(self._group.key or b""), self._queue
+        if self.state == FAILED:
+            log.warning(
+                "redrive of group '%s' of queue '%s' in vhost '%s' has failed: %s",
+                key,
+                queue.name,
+                queue.vhost.name,
+                self.reason,
+            )
+        elif self._iterations > 1:
+            log.info(
+                "redrive of group '%s' of queue '%s' in vhost '%s' is completed: %d messages moved",
+                key,
+                queue.name,
+                queue.vhost.name,
+                self.moved,
+            )

@@ -1,0 +1,365 @@
+"""Redrives of closed message groups in slices: order, ends of all sorts, and other clients meanwhile."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_options import SKIP
+from amqpbroker.broker.queues.group_queue import FOLLOW_SLICE, GroupQueue
+from amqpbroker.broker.queues.group_redrive import (
+    FAILED,
+    RUNNING,
+    SLICE,
+    SLICE_VISITS,
+    GroupRedrive,
+    GroupRedriveRunsError,
+)
+from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.vhost import Vhost
+from amqpbroker.clock import ManualClock
+from tests.broker.queueing import clock_of, get, ready
+from tests.broker.queueing import declare as declare_plain
+from tests.broker.queues.test_group_queue import (
+    KINDS,
+    STORED_KINDS,
+    TO_GRAVE,
+    declare,
+    group,
+    message,
+    queue_of,
+    send,
+    states,
+    stored,
+    waiting,
+    work,
+)
+from tests.broker.storing import crashed_copy
+from tests.harness import make_broker
+
+#: More messages than one slice moves.
+COUNT = 2 * SLICE + 20
+
+
+def texts(first: int = 1, last: int = COUNT) -> list[str]:
+    return [f"a{number}" for number in range(first, last + 1)]
+
+
+def bodies(queue: Queue) -> list[str]:
+    return [body.decode() for body in ready(queue)]
+
+
+def finish(queue: LocalQueue) -> None:
+    """Run all slices that follow each other without a delay."""
+    clock = queue.clock
+    assert isinstance(clock, ManualClock)
+    for _ in range(100):
+        clock.advance(0)
+
+
+def closed(queue: GroupQueue, count: int = COUNT) -> Group:
+    """Close the group "a" of a queue, with that many messages in the dead letter queue."""
+    worker = work(queue, limit=1)
+    send(queue, *texts(1, count))
+    worker.reject()
+    queue.remove_consumer(worker)
+    finish(queue)
+    return group(queue, "a")
+
+
+def pair(vhost: Vhost, count: int = COUNT, **arguments: Any) -> tuple[GroupQueue, LocalQueue, Group]:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **arguments)
+    found = closed(queue, count)
+    assert bodies(grave) == texts(1, count)
+    return queue, grave, found
+
+
+def started(queue: GroupQueue, grave: LocalQueue, discards: bool = False, **options: Any) -> GroupRedrive:
+    operation = queue.discard_first if discards else queue.redrive_group
+    assert operation(group(queue, "a"), [grave], **options) <= SLICE
+    return queue.redrives[group(queue, "a")]
+
+
+@KINDS
+def test_group_is_closed_until_its_last_letter_is_back(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue, grave, _ = pair(vhost, **kind)
+    send(queue, "b1")
+    worker = work(queue)
+    assert worker.texts() == ["b1"]
+    redrive = started(queue, grave)
+    assert (redrive.state, redrive.moved, redrive.left) == (RUNNING, SLICE, COUNT - SLICE)
+    send(queue, "a900", "b2")
+    # Nothing of the group is delivered, and nothing of it follows to the dead letter queue.
+    assert (worker.texts(), states(queue)["a"]) == ([], "closed")
+    assert waiting(queue) == [*texts(COUNT - SLICE + 1), "a900", "b2"]
+    assert bodies(grave) == texts(1, COUNT - SLICE)
+    finish(queue)
+    assert (bodies(grave), states(queue)["a"], queue.redrives) == ([], "busy", {})
+    got = worker.texts()
+    for _ in range(COUNT):
+        worker.ack_text(got[-1])
+        got += worker.texts()
+    assert got == [*texts(), "a900"]
+
+
+@KINDS
+def test_redrive_of_one_slice_is_one_step(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue, grave, found = pair(vhost, SLICE, **kind)
+    assert queue.redrive_group(found, [grave]) == SLICE
+    assert (waiting(queue), bodies(grave), queue.redrives) == (texts(1, SLICE), [], {})
+
+
+def test_letters_are_searched_in_slices(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    for _ in range(2 * SLICE_VISITS):
+        grave.publish(message("z"))
+    found = closed(queue, 3)
+    assert queue.redrive_group(found, [grave]) == 0
+    assert queue.redrives[found].left is None
+    finish(queue)
+    assert (waiting(queue), grave.ready_count, queue.redrives) == (texts(1, 3), 2 * SLICE_VISITS, {})
+
+
+def test_letters_are_in_the_second_of_several_dead_letter_queues(vhost: Vhost) -> None:
+    queue, grave, found = pair(vhost)
+    other = declare_plain(vhost, "other")
+    other.publish(message("z"))
+    queue.redrive_group(found, [other, grave])
+    finish(queue)
+    assert (waiting(queue), bodies(grave), bodies(other)) == (texts(), [], ["z"])
+
+
+@KINDS
+def test_first_message_is_discarded_when_the_others_are_back(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue, grave, _ = pair(vhost, **kind)
+    started(queue, grave, discards=True)
+    assert bodies(grave)[0] == "a1"
+    finish(queue)
+    assert (waiting(queue), bodies(grave), states(queue)) == (texts(2), [], {"a": "free"})
+
+
+@pytest.mark.parametrize("discards", [False, True])
+def test_second_redrive_of_a_group_is_refused_while_one_runs(vhost: Vhost, discards: bool) -> None:
+    queue, grave, found = pair(vhost)
+    started(queue, grave)
+    with pytest.raises(GroupRedriveRunsError, match=f"a redrive of this group is running: {SLICE} messages are back"):
+        (queue.discard_first if discards else queue.redrive_group)(found, [grave])
+    finish(queue)
+    assert waiting(queue) == texts()
+
+
+def test_groups_are_redriven_at_the_same_time(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    worker = work(queue, limit=1)
+    send(queue, *[f"b{number}" for number in range(COUNT)])
+    worker.reject()
+    queue.remove_consumer(worker)
+    finish(queue)
+    for key in "ab":
+        queue.redrive_group(group(queue, key), [grave])
+    finish(queue)
+    assert [each for each in waiting(queue) if each[0] == "a"] == texts()
+    assert [each for each in waiting(queue) if each[0] == "b"] == [f"b{number}" for number in range(COUNT)]
+
+
+@STORED_KINDS
+def test_group_is_redriven_in_order_after_a_crash_half_way(kind: dict[str, Any]) -> None:
+    node = stored(kind, group_on_dead="follow", **TO_GRAVE)
+    queue = queue_of(node)
+    closed(queue)
+    grave = queue_of(node, "grave")
+    queue.redrive_group(group(queue, "a"), [grave])
+    send(queue, "a900")
+    node.broker.sync()
+    node = crashed_copy(node)
+    queue, grave = queue_of(node), queue_of(node, "grave")
+    finish(queue)
+    # The messages that were back, and the new one, have followed again.
+    assert (waiting(queue), states(queue)) == ([], {"a": "closed"})
+    assert bodies(grave) == [*texts(), "a900"]
+    queue.redrive_group(group(queue, "a"), [grave])
+    finish(queue)
+    node.broker.sync()
+    node = crashed_copy(node)
+    queue, grave = queue_of(node), queue_of(node, "grave")
+    assert (waiting(queue), bodies(grave), states(queue)) == ([*texts(), "a900"], [], {"a": "free"})
+
+
+@STORED_KINDS
+def test_message_that_fails_while_its_group_comes_back_keeps_its_place(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    count = SLICE + 20
+    queue = declare(vhost, group_on_dead="follow", group_prefetch=count, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, *texts(1, count + 1))
+    assert worker.texts() == texts(1, count)
+    for text in texts(2, count):
+        worker.reject_text(text)
+    assert (bodies(grave), waiting(queue)) == (texts(2, count), [f"a{count + 1}"])
+    redrive = started(queue, grave)
+    worker.reject_text("a1")
+    assert (redrive.state, waiting(queue)[-2:]) == (RUNNING, ["a1", f"a{count + 1}"])
+    finish(queue)
+    assert (worker.texts(), waiting(queue), bodies(grave)) == ([*texts(2, count), "a1"], [f"a{count + 1}"], [])
+
+
+# --- early ends -------------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_messages_follow_again_in_order_if_a_client_takes_a_letter(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue, grave, found = pair(vhost, **kind)
+    held: list[Entry] = []
+    redrive = started(queue, grave, held=lambda of: held if of is grave else ())
+    send(queue, "a900")
+    held.append(get(grave))
+    finish(queue)
+    assert (redrive.state, states(queue)) == (FAILED, {"a": "closed"})
+    assert redrive.reason == (
+        "a client took a message of the group from queue 'grave': let it return or acknowledge the message, and "
+        "redrive the group again"
+    )
+    assert (waiting(queue), bodies(grave)) == ([], [*texts(2), "a900"])
+    grave.requeue(held)
+    queue.redrive_group(found, [grave])
+    finish(queue)
+    assert (waiting(queue), bodies(grave)) == ([*texts(), "a900"], [])
+
+
+def test_letter_that_a_client_acknowledged_is_left_out(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    started(queue, grave)
+    grave.ack(get(grave))
+    finish(queue)
+    assert (waiting(queue), bodies(grave), states(queue)) == (texts(2), [], {"a": "free"})
+
+
+def test_redrive_fails_if_a_client_returned_a_message(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    redrive = started(queue, grave)
+    grave.requeue([get(grave)])
+    finish(queue)
+    assert redrive.state == FAILED
+    assert redrive.reason.startswith("a client has returned messages to queue 'grave'")
+    assert (waiting(queue), bodies(grave), states(queue)) == ([], texts(), {"a": "closed"})
+
+
+def test_redrive_fails_if_a_client_took_a_letter_before_it_was_found(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    for _ in range(2 * SLICE_VISITS):
+        grave.publish(message("z"))
+    closed(queue, 3)
+    held: list[Entry] = []
+
+    def held_by_clients(_: Queue) -> Iterable[Entry]:
+        return held
+
+    redrive = started(queue, grave, held=held_by_clients)
+    held += [get(grave) for _ in range(2 * SLICE_VISITS + 1)]
+    finish(queue)
+    assert (redrive.state, waiting(queue), bodies(grave)) == (FAILED, [], ["a2", "a3"])
+
+
+def test_purge_of_the_dead_letter_queue_leaves_the_messages_that_are_back(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    started(queue, grave)
+    grave.purge()
+    finish(queue)
+    assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "free"})
+
+
+def test_purge_of_the_queue_leaves_the_messages_that_are_not_back(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    started(queue, grave)
+    assert queue.purge() == SLICE
+    finish(queue)
+    assert (waiting(queue), states(queue)) == (texts(1, COUNT - SLICE), {"a": "free"})
+
+
+def test_redrive_fails_if_the_dead_letter_queue_is_deleted(vhost: Vhost) -> None:
+    queue, grave, found = pair(vhost)
+    redrive = started(queue, grave)
+    vhost.remove_queue(grave)
+    finish(queue)
+    assert (redrive.state, redrive.reason) == (FAILED, "queue 'grave' was deleted")
+    assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "closed"})
+    assert queue.redrive_group(found, []) == 0
+    assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "free"})
+
+
+def test_letters_that_are_not_back_stay_if_the_queue_is_deleted(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    redrive = started(queue, grave)
+    vhost.remove_queue(queue)
+    clock = clock_of(vhost)
+    assert (redrive.state, redrive.reason) == (FAILED, "queue 'q' was deleted")
+    clock.advance(0)
+    assert (bodies(grave), clock.next_due_ms()) == (texts(1, COUNT - SLICE), None)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_end_of_the_broker_stops_a_redrive(vhost: Vhost, both: bool) -> None:
+    queue, grave, _ = pair(vhost)
+    started(queue, grave)
+    if both:
+        grave.discard()
+    queue.discard()
+    assert clock_of(vhost).next_due_ms() is None
+
+
+def test_change_of_the_policy_does_not_end_a_redrive(vhost: Vhost) -> None:
+    queue, grave, _ = pair(vhost)
+    started(queue, grave)
+    options = queue.settings.groups
+    assert options is not None
+    queue.apply_settings(replace(queue.settings, groups=replace(options, on_dead=SKIP), dead_letter_routing_key=b"x"))
+    finish(queue)
+    assert (waiting(queue), bodies(grave), states(queue)) == (texts(), [], {"a": "free"})
+
+
+def test_letters_are_gone_if_the_vhost_is_deleted() -> None:
+    broker = make_broker()
+    vhost = broker.vhosts["/"]
+    queue, grave, _ = pair(vhost)
+    redrive = started(queue, grave)
+    broker.delete_vhost("/")
+    clock = clock_of(vhost)
+    clock.advance(0)
+    assert (redrive.state, queue.ready_count, grave.ready_count) == (FAILED, 0, 0)
+    assert clock.next_due_ms() is None
+
+
+# --- following --------------------------------------------------------------------------------------------------------
+
+
+@KINDS
+def test_messages_follow_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, *texts())
+    worker.reject()
+    assert bodies(grave) == texts(1, 1 + FOLLOW_SLICE)
+    send(queue, f"a{COUNT + 1}")
+    assert (bodies(grave), worker.texts()) == (texts(1, 1 + FOLLOW_SLICE), ["a1"])
+    finish(queue)
+    assert (bodies(grave), waiting(queue)) == (texts(1, COUNT + 1), [])
+
+
+def test_redrive_that_starts_while_messages_follow_keeps_the_order(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue, limit=1)
+    send(queue, *texts())
+    worker.reject()
+    queue.remove_consumer(worker)
+    queue.redrive_group(group(queue, "a"), [grave])
+    finish(queue)
+    assert (waiting(queue), bodies(grave), states(queue)) == (texts(), [], {"a": "free"})
