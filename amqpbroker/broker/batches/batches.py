@@ -16,9 +16,11 @@ from amqpbroker.broker.batches.request import (
     DEFAULT_TTL_MS,
     EVENTS,
     EXCHANGE,
+    OUTER_SIZE,
     ROUTING_KEY,
     SIZE,
     SUCCESS,
+    TTL,
     Request,
     batch_id,
     member_key,
@@ -33,7 +35,7 @@ from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.deaths import rejected_in
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
-from amqpbroker.wire.values import text
+from amqpbroker.wire.values import Field, Table, text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
@@ -205,6 +207,10 @@ class Batches(Fates):
             raise _contradiction(ROUTING_KEY, text(key), text(batch.routing_key or b""))
         if request.events is not None and batch.events is not None and request.events != batch.events:
             raise _contradiction(EVENTS, ",".join(sorted(request.events)), ",".join(sorted(batch.events)))
+        ttl_ms = batch.expires_ms - batch.created_ms
+        if request.ttl_ms is not None and batch.has_ttl and request.ttl_ms != ttl_ms:
+            raise _contradiction(TTL, str(request.ttl_ms), str(ttl_ms))
+        _check_outer(request.outer, batch.outer)
         if len(batch.members) >= self._most_members:
             identity = member_key(message)
             if identity is None or member_name(batch.number, identity) not in batch.members:
@@ -221,8 +227,7 @@ class Batches(Fates):
                 name = text(request.id)
                 log.warning("vhost '%s' has %d batches: batch '%s' is not counted", self._vhost, self._most, name)
                 return None
-            expires_ms = now_ms + (request.ttl_ms or DEFAULT_TTL_MS)
-            batch = Batch(self._vhost, request.id, self.next_number(), now_ms, expires_ms)
+            batch = Batch(self._vhost, request.id, self.next_number(), now_ms, now_ms + DEFAULT_TTL_MS)
             self._add(batch)
         elif COMPLETE in batch.sent:
             return batch
@@ -234,8 +239,12 @@ class Batches(Fates):
             changed = True
         if request.events is not None and batch.events is None:
             batch.events, changed = request.events, True
-        if request.outer and not batch.outer:
-            batch.outer, changed = request.outer, True
+        if request.ttl_ms is not None and not batch.has_ttl:
+            batch.expires_ms, batch.has_ttl, changed = batch.created_ms + request.ttl_ms, True, True
+            self._await(batch)
+        outer = _joined_outer(request.outer, batch.outer)
+        if outer != batch.outer:
+            batch.outer, changed = outer, True
         if changed:
             self._store_batch(batch)
         return batch
@@ -243,8 +252,7 @@ class Batches(Fates):
     def _add(self, batch: Batch) -> None:
         self._by_id[batch.id] = batch
         self.set_active(True)
-        heapq.heappush(self._expiring, (batch.expires_ms, batch.id))
-        self._await_expiry()
+        self._await(batch)
 
     def _remove_ended(self) -> bool:
         """Remove the batch that has ended first; return False if none has ended."""
@@ -537,6 +545,11 @@ class Batches(Fates):
             self._store.end()
         self.set_active(bool(self._by_id))
 
+    def _await(self, batch: Batch) -> None:
+        """Forget a batch when its time is over."""
+        heapq.heappush(self._expiring, (batch.expires_ms, batch.id))
+        self._await_expiry()
+
     def _await_expiry(self) -> None:
         if self._expiry_timer is not None:
             self._expiry_timer.cancel()
@@ -617,6 +630,31 @@ class Batches(Fates):
             if timer is not None:
                 timer.cancel()
         self._timer = self._expiry_timer = None
+
+
+def _check_outer(given: Table, known: Table) -> None:
+    """Raise AmqpError 406 if headers about the outer batch contradict those of an earlier member."""
+    for name, field in given.items():
+        before = known.get(name)
+        if before is None:
+            continue
+        if name == OUTER_SIZE:
+            if field.value < before.value:
+                raise errors.invalid_header(name, f"{field.value} is less than {before.value}, the size so far")
+        elif field.value != before.value:
+            raise _contradiction(name, _shown(field), _shown(before))
+
+
+def _joined_outer(given: Table, known: Table) -> Table:
+    """Return the outer headers of earlier members with those of a further one: first values, but the largest size."""
+    joined = {**given, **known}
+    if OUTER_SIZE in given and given[OUTER_SIZE].value > joined[OUTER_SIZE].value:
+        joined[OUTER_SIZE] = given[OUTER_SIZE]
+    return joined
+
+
+def _shown(field: Field) -> str:
+    return text(field.value) if isinstance(field.value, bytes) else str(field.value)
 
 
 def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
