@@ -114,7 +114,8 @@ async def discard(call: Call) -> dict[str, int]:
     content, stays.
     """
     queue = _readable_queue(call)
-    chosen = named_messages(call.need("messages")["messages"])
+    # The last ones first: without its first message, a parked message group delivers the others.
+    chosen = sorted(named_messages(call.need("messages")["messages"]), reverse=True)
     discarded = 0
     until_ms = call.broker.clock.now_ms() + SLICE_MS
     for position, checksum in chosen:

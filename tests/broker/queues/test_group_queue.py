@@ -17,6 +17,7 @@ from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
@@ -556,6 +557,20 @@ def test_first_message_of_a_parked_group_can_be_discarded(vhost: Vhost, kind: di
     queue.purge()
     assert (len(queue.line.groups), queue.ready_count, reasons(grave)) == (0, 0, [])
     assert queue.line.groups.stopped_count[1] == 0
+
+
+@KINDS
+def test_group_goes_on_when_its_parked_message_is_removed(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject()
+    first, second, _ = queue.ready_entries()
+    assert not queue.remove_ready(first.sequence, content_checksum(second.message))
+    assert queue.remove_ready(second.sequence, content_checksum(second.message))
+    assert (worker.texts(), states(queue)) == (["a1"], {"a": "parked"})
+    assert queue.remove_ready(first.sequence, content_checksum(first.message))
+    assert (worker.texts(), states(queue)) == (["a3"], {"a": "busy"})
 
 
 def test_last_message_of_a_parked_group_can_be_discarded(vhost: Vhost) -> None:

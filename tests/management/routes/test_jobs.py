@@ -338,6 +338,20 @@ async def test_queued_job_is_cancelled() -> None:
     assert client.worker.call(1, "basic.get", queue="q").name == "basic.get-empty"
 
 
+async def test_job_of_a_parked_group_names_it_and_is_cancelled() -> None:
+    client = Client(**{"x-group-header": longstr("key"), "x-group-on-dead": longstr("park")})
+    for id_ in "1", "2":
+        await client.post(id_=id_, properties={"headers": {"key": "A"}})
+    client.settle(client.take(), "reject", requeue=False)
+    listed = (await client.api.get("jobs/%2F")).json()
+    group = {"queue": "q", "key": "A", "state": "parked"}
+    assert [(row["state"], row["group"]) for row in listed] == [("parked", group), ("queued", group)]
+    assert "position" not in (await client.get("2")).json()
+    assert (await client.api.delete("jobs/%2F/1")).status_code == 204
+    found = (await client.get("2")).json()
+    assert (found["state"], found["position"], "group" in found) == ("queued", 1, False)
+
+
 async def test_running_job_cannot_be_cancelled() -> None:
     client = Client()
     await client.post()
