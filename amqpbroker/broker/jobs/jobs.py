@@ -13,6 +13,8 @@ from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, r
 from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, request_of
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.ledger import REJECTED
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.deaths import rejected_in
@@ -42,17 +44,28 @@ class _Move:
     """A message on its way to queues. job: None if it does not count. arrived: number of copies that have entered.
 
     queue, reason: of the failure if no copy arrives; the reason is None for a publish. failed: the copy has failed
-    already.
+    already. attempts: number of its deliveries. earlier: see `Place`, if it remains in its queue with its counts.
     """
 
-    __slots__ = ("arrived", "deaths", "failed", "job", "queue", "reason")
+    __slots__ = ("arrived", "attempts", "deaths", "earlier", "failed", "job", "queue", "reason")
 
-    def __init__(self, job: Job | None, queue: str, reason: str | None, deaths: bytes, failed: bool) -> None:
+    def __init__(
+        self,
+        job: Job | None,
+        queue: str,
+        reason: str | None,
+        deaths: bytes,
+        failed: bool,
+        attempts: int = 0,
+        earlier: int = 0,
+    ) -> None:
         self.job = job
         self.queue = queue
         self.reason = reason
         self.deaths = deaths
         self.failed = failed
+        self.attempts = attempts
+        self.earlier = earlier
         self.arrived = 0
 
 
@@ -268,25 +281,31 @@ class Jobs(Fates):
             return
         if move is not None and move.job is job and not move.failed:
             move.arrived += 1
+            # A copy that moves to the end of its queue is a new entry, which gets the counts of the other.
+            is_same = move.reason == "" and move.queue == queue
+            earlier = move.earlier if is_same else move.attempts - _entry_count(copy)
         else:
             # A failed copy that comes back.
+            earlier = (0 if job.failure is None else job.failure.attempts) - _entry_count(copy)
             job.failed = max(job.failed - 1, 0)
             if not job.failed:
                 job.failure = None
         due_ms = 0 if queue else copy.deadline_ms
-        job.places.append(Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy)))
+        job.places.append(Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy), earlier))
         self._changed(job)
 
     def acknowledged(self, copy: Copy, queue: str) -> None:
         job = self._find(copy.message)
-        if job is not None and self._remove_place(job, copy, queue):
+        if job is not None and self._remove_place(job, copy, queue) is not None:
             job.done += 1
             self._changed(job)
 
     def failed(self, copy: Copy, queue: str, reason: str) -> None:
         job = self._find(copy.message)
-        if job is not None and self._remove_place(job, copy, queue):
-            job.fail(queue, CANCELLED if job.cancelled else reason, _deaths(copy.message))
+        place = None if job is None else self._remove_place(job, copy, queue)
+        if job is not None and place is not None:
+            attempts = _attempts(place, copy, reason)
+            job.fail(queue, CANCELLED if job.cancelled else reason, _deaths(copy.message), attempts)
             self._changed(job)
 
     def begin_move(self, copy: Copy, queue: str) -> None:
@@ -297,12 +316,14 @@ class Jobs(Fates):
 
     def _begin(self, copy: Copy, queue: str, reason: str, failed: bool) -> None:
         job = self._find(copy.message)
-        if job is not None and not self._remove_place(job, copy, queue):
-            job = None
-        deaths = b"" if job is None else _deaths(copy.message)
-        self._moves.append(_Move(job, queue, reason, deaths, failed))
-        if job is not None and failed:
-            job.fail(queue, reason, deaths)
+        place = None if job is None else self._remove_place(job, copy, queue)
+        if job is None or place is None:
+            self._moves.append(_Move(None, queue, reason, b"", failed))
+            return
+        deaths, attempts = _deaths(copy.message), _attempts(place, copy, reason)
+        self._moves.append(_Move(job, queue, reason, deaths, failed, attempts, place.earlier))
+        if failed:
+            job.fail(queue, reason, deaths, attempts)
 
     def end_move(self, reason: str) -> None:
         move = self._moves.pop()
@@ -310,7 +331,7 @@ class Jobs(Fates):
         if job is None or self._by_id.get(job.id) is not job:
             return
         if not move.arrived and not move.failed and move.reason is not None:
-            job.fail(move.queue, reason or move.reason, move.deaths)
+            job.fail(move.queue, reason or move.reason, move.deaths, move.attempts)
         self._changed(job)
 
     def _find(self, message: Message) -> Job | None:
@@ -318,12 +339,12 @@ class Jobs(Fates):
             return None
         return self._by_id.get(job_id(message))
 
-    def _remove_place(self, job: Job, copy: Copy, queue: str) -> bool:
-        """Remove the place of a copy; return False if it does not count."""
+    def _remove_place(self, job: Job, copy: Copy, queue: str) -> Place | None:
+        """Remove and return the place of a copy; None if it does not count."""
         place = job.remove_place(copy.holder_id, copy.sequence, queue)
         if place is not None and queue:
             job.queue = queue
-        return place is not None
+        return place
 
     def _is_dead(self, message: Message, queue: str) -> bool:
         """Return whether a message that died was rejected, and is not in the queue in which it was rejected."""
@@ -480,6 +501,16 @@ class Jobs(Fates):
 def is_marked(message: Message) -> bool:
     """Return whether the message has headers."""
     return message.undecoded or message.headers is not None
+
+
+def _attempts(place: Place, copy: Copy, reason: str) -> int:
+    """Return the number of deliveries of a copy that leaves its place. reason: of its death, if it dies."""
+    # The entry does not count the delivery that ends with the rejection.
+    return max(0, place.earlier + _entry_count(copy) + (reason == REJECTED))
+
+
+def _entry_count(copy: Copy) -> int:
+    return copy.acquired_count if isinstance(copy, Entry) else 0
 
 
 def _deaths(message: Message) -> bytes:

@@ -121,25 +121,26 @@ class Standings:
             entry, connection = held
             tag = None if entry.consumer is None else entry.consumer.tag
             since_ms = entry.delivered_ms + self._ahead_ms
-            return Standing(RUNNING, queue.name, place.sequence, entry.acquired_count + 1, 0, since_ms, tag, connection)
+            attempt = _attempts(place, entry) + 1
+            return Standing(RUNNING, queue.name, place.sequence, attempt, 0, since_ms, tag, connection)
         due = self._due_in(queue).get(place.sequence)
         if due is not None:
             due_ms, entry = due
-            state = RETRYING if _was_tried(entry) else DELAYED
-            return Standing(state, queue.name, place.sequence, entry.acquired_count, due_ms)
+            state = RETRYING if _was_tried(place, entry) else DELAYED
+            return Standing(state, queue.name, place.sequence, _attempts(place, entry), due_ms)
         try:
             ready = queue.ready_entry(place.sequence)
         except UnreadableError:
             ready = None
         if ready is None:
             return Standing(QUEUED, queue.name, place.sequence)
-        state = RETRYING if _was_tried(ready) else QUEUED
+        state = RETRYING if _was_tried(place, ready) else QUEUED
         group = queue.stopped_group(ready.message)
         if group is None:
             group = self._followed_group(ready.message)
         elif group.state == PARKED_GROUP and group.first == place.sequence:
             state = PARKED
-        return Standing(state, queue.name, place.sequence, ready.acquired_count, group=group)
+        return Standing(state, queue.name, place.sequence, _attempts(place, ready), group=group)
 
     def _followed_group(self, message: Message) -> StoppedGroup | None:
         """Return the stopped group that a message has followed to a dead letter queue, if it has."""
@@ -169,10 +170,15 @@ class Standings:
         return found
 
 
-def _was_tried(entry: Entry) -> bool:
-    """Return whether a message was delivered before, also in another queue where it was rejected."""
+def _attempts(place: Place, entry: Entry) -> int:
+    """Return the number of earlier deliveries of a copy, also those in other queues and those before a redrive."""
+    return max(0, place.earlier + entry.acquired_count)
+
+
+def _was_tried(place: Place, entry: Entry) -> bool:
+    """Return whether a copy was delivered before, also if that was before it was published again."""
     message = entry.message
-    return entry.acquired_count > 0 or (message.died and bool(rejected_in(message.properties)))
+    return _attempts(place, entry) > 0 or (message.died and bool(rejected_in(message.properties)))
 
 
 def _sequence(found: tuple[Queue, Entry]) -> int:

@@ -1,14 +1,18 @@
-"""Jobs in message groups; the other states are in `test_jobs`."""
+"""Attempts of jobs, and jobs in message groups; the other states are in `test_jobs`."""
+
+from typing import Any
 
 import pytest
 
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.jobs.working import TO_GRAVE, Work
+from tests.broker.jobs.working import KINDS, TO_GRAVE, Work
+from tests.broker.redrive.driving import redrive
 
 PARKED = ("q", "A", "parked")
 CLOSED = ("q", "A", "closed")
+OF_ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 OF_BOTH_KINDS = pytest.mark.parametrize("kind", [{}, {"x-queue-type": longstr("quorum")}], ids=["classic", "quorum"])
 
 
@@ -53,6 +57,119 @@ def group_of(work: Work, id_: str) -> tuple[str, str, str] | None:
     """Return queue, key and state of the stopped group of a job."""
     group = work.standing(id_).group
     return None if group is None else group[:3]
+
+
+# --- attempts ---------------------------------------------------------------------------------------------------------
+
+
+def standing(work: Work, id_: str = "1") -> tuple[str, int]:
+    found = work.standing(id_)
+    return found.state, found.attempt
+
+
+def redrive_queue(work: Work, **options: Any) -> None:
+    redrive(work.node.broker.vhosts["/"].queues["grave"], **options)
+    work.advance()
+
+
+@pytest.mark.parametrize("keep_history", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+@OF_ALL_KINDS
+def test_redriven_job_is_retrying_with_its_attempts(kind: dict[str, Field], keep_history: bool, crashes: bool) -> None:
+    work = Work(**TO_GRAVE, **kind)
+    work.send()
+    work.reject(requeue=True)
+    assert standing(work) == ("retrying", 1)
+    work.reject()
+    if crashes:
+        work.crash()
+    redrive_queue(work, keep_history=keep_history)
+    assert standing(work) == ("retrying", 2)
+    if crashes:
+        work.crash()
+    got = work.get()
+    assert standing(work) == ("running", 3)
+    work.settle(got, "reject", requeue=False)
+    redrive_queue(work)
+    assert standing(work) == ("retrying", 3)
+
+
+def test_job_over_the_delivery_limit_has_its_attempts_after_a_redrive() -> None:
+    work = Work(**TO_GRAVE, **{"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", 1)})
+    work.send()
+    work.reject(requeue=True)
+    work.reject(requeue=True)
+    assert work.reason() == "delivery_limit"
+    redrive_queue(work)
+    assert standing(work) == ("retrying", 2)
+
+
+def test_job_that_is_redriven_to_another_queue_has_its_attempts() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    redrive_queue(work, destination="other")
+    assert (work.standing().queue, *standing(work)) == ("other", "retrying", 1)
+
+
+def test_attempts_of_a_retry_queue_add_up() -> None:
+    wait = {**TO_GRAVE, "x-batch-ignore-rejects": Field("t", True)}
+    work = Work(**wait)
+    back = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("q")}
+    work.client.call(1, "queue.delete", queue="grave")
+    work.client.declare("grave", durable=True, arguments={"x-message-ttl": Field("l", 10), **back})
+    work.send()
+    for attempt in 1, 2:
+        work.reject()
+        assert (work.standing().queue, *standing(work)) == ("grave", "retrying", attempt)
+        work.advance(10)
+        assert (work.standing().queue, *standing(work)) == ("q", "retrying", attempt)
+
+
+def test_job_that_moves_to_the_end_of_its_queue_counts_each_attempt_once() -> None:
+    work = Work(**{"x-queue-type": longstr("quorum"), "x-delivery-limit": Field("l", -1)})
+    work.send()
+    for attempt in 1, 2, 3:
+        work.reject(requeue=True)
+        assert standing(work) == ("retrying", attempt)
+
+
+def test_job_that_moves_before_its_first_delivery_is_queued() -> None:
+    work = Work()
+    work.send()
+    work.move("q", "other")
+    assert (work.standing().queue, *standing(work)) == ("other", "queued", 0)
+
+
+def test_further_copy_of_a_job_has_no_attempts_of_another() -> None:
+    work = Work(**TO_GRAVE)
+    work.send()
+    work.reject()
+    work.send(queue="other")
+    assert standing(work) == ("queued", 0)
+
+
+def test_parked_job_has_its_attempts_after_the_redrive_of_its_group() -> None:
+    work = grouped("park")
+    redrive_group(work)
+    assert standing(work) == ("retrying", 1)
+    got = work.get()
+    assert standing(work) == ("running", 2)
+    work.settle(got)
+    assert standing(work, "2") == ("queued", 0)
+
+
+@OF_BOTH_KINDS
+def test_jobs_of_a_closed_group_have_their_attempts_after_its_redrive(kind: dict[str, Field]) -> None:
+    work = grouped("follow", **kind)
+    redrive_group(work)
+    assert [standing(work, id_) for id_ in ("1", "2", "3")] == [("retrying", 1), ("queued", 0), ("queued", 0)]
+    work.settle(work.get())
+    work.get()
+    assert standing(work, "2") == ("running", 1)
+
+
+# --- message groups ---------------------------------------------------------------------------------------------------
 
 
 @OF_BOTH_KINDS
