@@ -49,8 +49,8 @@ def dead_letter_queue(name: str, form: str) -> str | None:
 
 POLICY_KEY: Final = PolicyKey(
     is_form,
-    "form of the name of a dead letter queue. Must be a name in which {queue} may stand once for the name of the queue, "
-    f'without other braces, or "" for {DEFAULT}',
+    "form of the name of a dead letter queue. Must be a name in which {queue} may stand once for the name of the "
+    f'queue, without other braces, or "" for {DEFAULT}',
     of_all=True,
     extension=True,
 )
