@@ -1,6 +1,5 @@
 """Batches of one vhost: counting their members, and sending the messages about them."""
 
-import heapq
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, final
@@ -29,6 +28,7 @@ from amqpbroker.broker.batches.request import (
 )
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE, Fates
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
@@ -100,9 +100,7 @@ class Batches(Fates):
         #: Batches whose events are checked in the next event loop iteration, or after a message was refused.
         self._due: dict[bytes, Batch] = {}
         self._timer: Timer | None = None
-        #: Expiry and id.
-        self._expiring: list[tuple[int, bytes]] = []
-        self._expiry_timer: Timer | None = None
+        self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -241,7 +239,7 @@ class Batches(Fates):
             batch.events, changed = request.events, True
         if request.ttl_ms is not None and not batch.has_ttl:
             batch.expires_ms, batch.has_ttl, changed = batch.created_ms + request.ttl_ms, True, True
-            self._await(batch)
+            self._expiries.set(batch.id, batch.expires_ms)
         outer = _joined_outer(request.outer, batch.outer)
         if outer != batch.outer:
             batch.outer, changed = outer, True
@@ -252,7 +250,7 @@ class Batches(Fates):
     def _add(self, batch: Batch) -> None:
         self._by_id[batch.id] = batch
         self.set_active(True)
-        self._await(batch)
+        self._expiries.set(batch.id, batch.expires_ms)
 
     def _remove_ended(self) -> bool:
         """Remove the batch that has ended first; return False if none has ended."""
@@ -535,6 +533,7 @@ class Batches(Fates):
         self._by_id.pop(batch.id, None)
         self._ended.pop(batch.id, None)
         self._due.pop(batch.id, None)
+        self._expiries.remove(batch.id)
         self._store.begin()
         try:
             for each in batch.members.values():
@@ -545,37 +544,18 @@ class Batches(Fates):
             self._store.end()
         self.set_active(bool(self._by_id))
 
-    def _await(self, batch: Batch) -> None:
-        """Forget a batch when its time is over."""
-        heapq.heappush(self._expiring, (batch.expires_ms, batch.id))
-        self._await_expiry()
-
-    def _await_expiry(self) -> None:
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
-        if self._expiring:
-            self._expiry_timer = self._clock.at_wall(self._expiring[0][0], self._expire)
-
-    def _expire(self) -> None:
-        self._expiry_timer = None
-        now_ms = self._clock.wall_ms()
-        while self._expiring and self._expiring[0][0] <= now_ms:
-            expires_ms, id_ = heapq.heappop(self._expiring)
-            batch = self._by_id.get(id_)
-            if batch is None or batch.expires_ms != expires_ms:
-                continue
-            if not batch.has_ended:
-                log.info(
-                    "batch '%s' in vhost '%s' has expired: %d of %d members succeeded, %d failed",
-                    text(id_),
-                    self._vhost,
-                    batch.ok,
-                    max(batch.size, batch.total),
-                    batch.failed,
-                )
-            self._remove(batch)
-        self._await_expiry()
+    def _expire(self, id_: bytes) -> None:
+        batch = self._by_id[id_]
+        if not batch.has_ended:
+            log.info(
+                "batch '%s' in vhost '%s' has expired: %d of %d members succeeded, %d failed",
+                text(id_),
+                self._vhost,
+                batch.ok,
+                max(batch.size, batch.total),
+                batch.failed,
+            )
+        self._remove(batch)
 
     def recover(self, batch: Batch, members: list[Member]) -> None:
         """Add a stored batch with its members. Copies that are not stored are lost."""
@@ -623,13 +603,12 @@ class Batches(Fates):
         self._by_id.clear()
         self._ended.clear()
         self._due.clear()
-        self._expiring.clear()
+        self._expiries.close()
         self.set_active(False)
         self.whole = None
-        for timer in (self._timer, self._expiry_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._expiry_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _check_outer(given: Table, known: Table) -> None:

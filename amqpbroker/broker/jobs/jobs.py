@@ -1,6 +1,5 @@
 """Jobs of one vhost: following their copies, and keeping the replies of workers."""
 
-import heapq
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.destination import Destination
+from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE, Fates
 from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, reply_pieces
 from amqpbroker.broker.jobs.records import JobRecords
@@ -15,7 +15,7 @@ from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, request_of
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.ledger import REJECTED
-from amqpbroker.clock import Clock, Timer
+from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.deaths import rejected_in
 from amqpbroker.message.message import Copy, Message
@@ -104,9 +104,7 @@ class Jobs(Fates):
         self._ended: dict[bytes, Job] = {}
         self._moves: list[_Move] = []
         self._watchers: dict[Job, list[Callable[[], None]]] = {}
-        #: Expiry and id.
-        self._expiring: list[tuple[int, bytes]] = []
-        self._expiry_timer: Timer | None = None
+        self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -370,10 +368,11 @@ class Jobs(Fates):
         if job.places and job.has_ended:
             job.ended_ms = 0
             self._ended.pop(job.id, None)
+            self._expiries.remove(job.id)
         elif not job.places and not job.has_ended:
             job.ended_ms = self._clock.wall_ms()
             self._ended[job.id] = job
-            self._await(job)
+            self._expiries.set(job.id, job.expires_ms)
         before = job.record
         self._store.begin()
         try:
@@ -394,6 +393,7 @@ class Jobs(Fates):
         self._by_id.pop(job.id, None)
         self._by_token.pop(job.token, None)
         self._ended.pop(job.id, None)
+        self._expiries.remove(job.id)
         self._store.begin()
         try:
             self._remove_reply(job)
@@ -416,28 +416,8 @@ class Jobs(Fates):
             return True
         return False
 
-    def _await(self, job: Job) -> None:
-        """Forget a job that has ended when its time is over."""
-        heapq.heappush(self._expiring, (job.expires_ms, job.id))
-        if self._expiring[0] == (job.expires_ms, job.id):
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
-        if self._expiring:
-            self._expiry_timer = self._clock.at_wall(self._expiring[0][0], self._expire)
-
-    def _expire(self) -> None:
-        self._expiry_timer = None
-        now_ms = self._clock.wall_ms()
-        while self._expiring and self._expiring[0][0] <= now_ms:
-            expires_ms, id_ = heapq.heappop(self._expiring)
-            job = self._by_id.get(id_)
-            if job is not None and job.expires_ms == expires_ms:
-                self._remove(job)
-        self._arm()
+    def _expire(self, id_: bytes) -> None:
+        self._remove(self._by_id[id_])
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -449,7 +429,7 @@ class Jobs(Fates):
         self._add(job)
         if job.has_ended:
             self._ended[job.id] = job
-            self._await(job)
+            self._expiries.set(job.id, job.expires_ms)
         elif not all(place.stored for place in job.places):
             self._clock.after(0, lambda: self._lose(job))
 
@@ -489,13 +469,10 @@ class Jobs(Fates):
         self._by_id.clear()
         self._by_token.clear()
         self._ended.clear()
-        self._expiring.clear()
+        self._expiries.close()
         self._watchers.clear()
         self.set_active(False)
         self.whole = None
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
 
 
 def is_marked(message: Message) -> bool:
