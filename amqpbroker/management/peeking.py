@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -13,6 +14,7 @@ from amqpbroker.broker.slices import SLICE_MS
 from amqpbroker.management import failure
 from amqpbroker.management.formats.messages import got
 from amqpbroker.management.formats.tables import plain_value
+from amqpbroker.management.values import MAX_NAME_BYTES
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import headers_of
@@ -69,10 +71,8 @@ def _message_filter(given: Any) -> MessageFilter | None:
         return None
     if not isinstance(given, dict):
         raise _wrong("filter", given, f"an object with the keys {' and '.join(_FILTER_KEYS)}")
-    _check_keys("filter", given, _FILTER_KEYS)
-    headers, text = given.get("header", {}), given.get("body", "")
-    if not isinstance(headers, dict) or None in headers.values():
-        raise _wrong("filter.header", headers, "an object with the values of headers")
+    check_keys("filter", given, _FILTER_KEYS)
+    headers, text = wanted_headers("filter.header", given.get("header", {})), given.get("body", "")
     if not isinstance(text, str):
         raise _wrong("filter.body", text, "a text")
     return MessageFilter(headers, text.encode()) if headers or text else None
@@ -85,7 +85,7 @@ def _wrong(key: str, value: Any, expected: str) -> failure.ApiError:
     return failure.bad_request(f"{key} = {failure.shown(value)}: this must be {expected}")
 
 
-def _check_keys(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+def check_keys(what: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     """Raises ApiError 400."""
     for key in given:
         if key not in known:
@@ -106,15 +106,32 @@ def one_of(key: str, value: Any, allowed: tuple[str, ...]) -> str:
     return str(value)
 
 
-def _place(cursor: Any, state: str) -> Place:
-    """Return the place that a cursor of an earlier answer names. Raises ApiError 400."""
+def wanted_headers(key: str, value: Any, with_null: bool = False) -> Mapping[str, Any]:
+    """Return names and values of headers that a body names. with_null: null is a value. Raises ApiError 400."""
+    if not isinstance(value, dict):
+        raise _wrong(key, value, 'an object of names and values of headers, such as {"tenant": "a"}')
+    for name, wanted in value.items():
+        if len(name.encode()) > MAX_NAME_BYTES:
+            raise _wrong(f"{key}.{name}", wanted, f"for a name of at most {MAX_NAME_BYTES} bytes")
+        if not isinstance(wanted, str | int | float) and not (with_null and wanted is None):
+            raise _wrong(f"{key}.{name}", wanted, "a string, a number or a boolean")
+    return value
+
+
+def _mark(vhost: str, queue: str) -> str:
+    """Return the part of a cursor by which one of another queue is noticed."""
+    return f"{zlib.crc32(f'{vhost}/{queue}'.encode('utf-8', 'surrogateescape')):08x}"
+
+
+def _place(cursor: Any, state: str, mark: str) -> Place:
+    """Return the place that a cursor of an earlier answer names. mark: see `_mark`. Raises ApiError 400."""
     if cursor is None:
         return START
     if isinstance(cursor, str):
-        found = re.fullmatch(f"{state}:([0-9]{{1,16}}):([0-9]{{1,16}})", cursor)
+        found = re.fullmatch(f"{state}:([0-9]{{1,17}}):([0-9]{{1,17}}):{mark}", cursor)
         if found is not None:
             return Place(int(found[1]), int(found[2]))
-    raise _wrong("cursor", cursor, f"the cursor of an earlier answer with the state {state}, or null")
+    raise _wrong("cursor", cursor, f"the cursor of an earlier answer for this queue and the state {state}, or null")
 
 
 def named_messages(given: Any, key: str = "messages") -> list[tuple[int, int]]:
@@ -140,14 +157,15 @@ class Peeking:
     def __init__(self, call: "Call", queue: Queue, check: Callable[[], object]) -> None:
         """check(): raises an error if the sender is no longer authorised."""
         body = call.body()
-        _check_keys("the body", body, _KEYS)
+        check_keys("the body", body, _KEYS)
         state = one_of("state", body.get("state", READY), STATES)
         self._count = whole("count", body.get("count", 100), 1, MAX_COUNT)
         truncate = whole("truncate", body.get("truncate", ANSWER_BYTES), 0, (1 << 53) - 1)
         self._truncate = min(truncate, ANSWER_BYTES)
         self._encoding = one_of("encoding", body.get("encoding", "auto"), ("auto", "base64"))
         self._filter = _message_filter(body.get("filter"))
-        self._place = _place(body.get("cursor"), state)
+        self._mark = _mark(call.vhost.name, queue.name)
+        self._place = _place(body.get("cursor"), state, self._mark)
         self._state = state
         self._queue = queue
         self._clock = call.broker.clock
@@ -176,7 +194,7 @@ class Peeking:
                 break
             await asyncio.sleep(0)
             self._check()
-        cursor = f"{self._state}:{self._place.rank}:{self._place.sequence}" if more else None
+        cursor = f"{self._state}:{self._place.rank}:{self._place.sequence}:{self._mark}" if more else None
         return {"messages": self._messages, "cursor": cursor, "examined": self._examined}
 
     def _is_full(self) -> bool:

@@ -14,7 +14,7 @@ class JobState:
     """The state of a job: of a message with the header `x-job`.
 
     - `vhost`, `id`: name of the vhost, and the message id, as text.
-    - `state`: "queued", "delayed", "running", "retrying", "done" or "failed".
+    - `state`: "queued", "delayed", "running", "retrying", "parked", "done" or "failed".
     - `queue`: name of the queue that has the message, or had it last; None if there is none.
     - `attempt`: number of deliveries, the present one included; 0 if there was none, or if that is unknown.
     - `reason`: of a failure, such as "rejected" or "cancelled"; None for another state.

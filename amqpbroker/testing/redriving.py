@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from amqpbroker.broker.redrive.options import RedriveFilter, RedriveOptions, Scalar
+from amqpbroker.broker.redrive.options import REASONS, RedriveFilter, RedriveOptions, Scalar
 from amqpbroker.broker.redrive.redrive import COMPLETED, RUNNING
 from amqpbroker.broker.redrive.redrives import RedriveRunsError
 from amqpbroker.broker.users.permissions import Grant, Permissions
@@ -37,8 +37,13 @@ def options_of(
     """Return the options of a redrive. Raises ValueError for an invalid one."""
     check_text("destination", destination, optional=True)
     check_text("reason", reason, optional=True)
+    if reason is not None and reason not in REASONS:
+        raise ValueError(f"reason = {reason!r}: this must be one of {', '.join(REASONS)}")
     if headers is not None and not isinstance(headers, Mapping):
         raise ValueError(f"headers = {headers!r}: this must be a dict of names and values, such as {{'tenant': 'a'}}")
+    for name, value in (headers or {}).items():
+        if value is not None and not isinstance(value, str | int | float):
+            raise ValueError(f"headers[{name!r}] = {value!r}: this must be a str, a number, a bool or None")
     if limit is not None:
         at_least("limit", limit, 1)
     chosen = RedriveFilter(reason=reason, headers=dict(headers or {}))

@@ -115,9 +115,9 @@ async def test_answer_is_bounded_by_bytes(api):
     publish(api, *[b"x" * 1_000_000] * 5)
     answer = await peek(api)
     assert len(answer["messages"]) == 3
-    assert answer["cursor"] == "ready:0:3"
+    assert (await peek(api, cursor=answer["cursor"]))["messages"][0]["position"] == 4
     publish(api, b"y" * 5_000_000)
-    *_, last = (await peek(api, cursor="ready:0:5"))["messages"]
+    *_, last = (await peek(api, cursor=answer["cursor"]))["messages"]
     assert (len(last["payload"]), last["payload_bytes"]) == (peeking.ANSWER_BYTES, 5_000_000)
 
 
@@ -139,10 +139,11 @@ async def test_unacked_messages_are_listed_with_the_consumer_that_holds_them(api
     client.get("q", no_ack=False)
     assert await payloads(api) == ["three"]
     first, second = (await peek(api, state="unacked"))["messages"]
+    cursor = (await peek(api, state="unacked", count=1))["cursor"]
     assert (first["payload"], first["consumer_tag"], first["position"]) == ("one", "worker", 1)
     assert second["payload"] == "two"
     assert "consumer_tag" not in second
-    assert await payloads(api, state="unacked", cursor="unacked:0:1") == ["two"]
+    assert await payloads(api, state="unacked", cursor=cursor) == ["two"]
 
 
 async def test_messages_settled_in_an_open_transaction_are_still_unacked(api):
@@ -254,17 +255,24 @@ async def test_search_of_a_queue_that_is_deleted_meanwhile_ends(api, monkeypatch
         ({"state": "held"}, 'state = "held": this must be one of ready, unacked, delayed, parked'),
         ({"state": ["ready"]}, 'state = ["ready"]: this must be one of ready, unacked, delayed, parked'),
         ({"encoding": "hex"}, 'encoding = "hex": this must be one of auto, base64'),
-        ({"cursor": 5}, "cursor = 5: this must be the cursor of an earlier answer with the state ready, or null"),
         (
-            {"cursor": "unacked:0:5"},
-            'cursor = "unacked:0:5": this must be the cursor of an earlier answer with the state ready, or null',
+            {"cursor": 5},
+            "cursor = 5: this must be the cursor of an earlier answer for this queue and the state ready, or null",
+        ),
+        (
+            {"cursor": "ready:0:5"},
+            'cursor = "ready:0:5": this must be the cursor of an earlier answer for this queue and the state ready, or '
+            "null",
         ),
         ({"filter": "x"}, 'filter = "x": this must be an object with the keys header and body'),
         ({"filter": {"headers": {}}}, 'filter has no key "headers"; the keys are header, body'),
         (
-            {"filter": {"header": {"a": None}}},
-            'filter.header = {"a":null}: this must be an object with the values of headers',
+            {"filter": {"header": 5}},
+            'filter.header = 5: this must be an object of names and values of headers, such as {"tenant": "a"}',
         ),
+        ({"filter": {"header": {"a": None}}}, "filter.header.a = null: this must be a string, a number or a boolean"),
+        ({"filter": {"header": {"a": [1]}}}, "filter.header.a = [1]: this must be a string, a number or a boolean"),
+        ({"count": 1.5}, "count = 1.5: this must be a whole number from 1 to 1000"),
         ({"filter": {"body": 5}}, "filter.body = 5: this must be a text"),
         ({"offset": 5}, 'the body has no key "offset"; the keys are count, cursor, state, truncate, encoding, filter'),
     ],
@@ -272,6 +280,23 @@ async def test_search_of_a_queue_that_is_deleted_meanwhile_ends(api, monkeypatch
 async def test_wrong_values_are_refused_with_a_text(api, body, reason):
     answer = await api.post(PATH, body)
     assert (answer.status_code, answer.json()["reason"]) == (400, reason)
+
+
+async def test_cursor_of_another_queue_or_state_is_refused(api):
+    await api.put("queues/%2F/other", {})
+    publish(api, b"1", b"2")
+    cursor = (await peek(api, count=1))["cursor"]
+    for path, body in (("queues/%2F/other/peek", {}), (PATH, {"state": "unacked"})):
+        answer = await api.post(path, {"cursor": cursor, **body})
+        assert answer.status_code == 400
+        assert "the cursor of an earlier answer for this queue and the state" in answer.json()["reason"]
+
+
+async def test_other_keys_of_a_discard_are_refused(api):
+    publish(api, b"1")
+    answer = await api.post(DISCARD, {"messages": (await peek(api))["messages"], "state": "ready"})
+    assert (answer.status_code, answer.json()["reason"]) == (400, 'the body has no key "state"; the keys are messages')
+    assert api.queue.ready_count == 1
 
 
 async def test_peek_and_discard_need_read_permission_and_a_queue(api):

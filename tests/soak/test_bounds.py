@@ -191,10 +191,11 @@ NOT_BOUNDS = {
     "of the store's format": """
         store.record.JOBS_ID broker.jobs.job._PIECE_BYTES broker.jobs.job._DEATHS_BYTES
         broker.batches.batch._HAS_TARGET broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
-        broker.batches.batch._HAS_EVENTS broker.batches.member.OPEN broker.batches.member.FAILED
-        broker.batches.member.OK broker.batches.member._OUTCOME broker.batches.member._FAILED_AT
-        broker.batches.member._STORED_AT broker.batches.member._LOST_AT broker.batches.member._COUNT
-        broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES store.record.BATCHES_ID
+        broker.batches.batch._HAS_EVENTS broker.batches.batch._HAS_TTL broker.batches.member.OPEN
+        broker.batches.member.FAILED broker.batches.member.OK broker.batches.member._OUTCOME
+        broker.batches.member._FAILED_AT broker.batches.member._STORED_AT broker.batches.member._LOST_AT
+        broker.batches.member._COUNT broker.batches.member.NAME_BYTES broker.batches.request._KEY_BYTES
+        store.record.BATCHES_ID
         message.message.NOT_STORED message.message.PENDING broker.queues.spilled._REDELIVERED store.stored.DECODED
         store.stored._EXPIRATION store.record.PROPERTY_FLAGS_AT store.record._HAS_PRIORITY
         broker.exchanges.held._BITS broker.exchanges.held._MASK store.record.ID_BYTES store.record.ID_INDEX
@@ -267,6 +268,7 @@ NOT_BOUNDS = {
         management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
     """,
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
+    "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         broker.queues.group_queue.FOLLOW_SLICE broker.queues.group_redrive.SLICE broker.queues.group_redrive._STEP

@@ -63,6 +63,8 @@ def test_messages_that_stay_are_reported(b, channel):
     [
         ({"limit": 0}, "limit = 0: this must be a whole number from 1 on"),
         ({"destination": 1}, "destination = 1: this must be text"),
+        ({"reason": "bogus"}, "reason = 'bogus': this must be one of rejected, expired, maxlen, delivery_limit,"),
+        ({"headers": {"a": [1]}}, "headers['a'] = [1]: this must be a str, a number, a bool or None"),
         ({"headers": "a"}, "headers = 'a': this must be a dict of names and values"),
         ({"timeout": -1}, "timeout = -1: this must be a number of seconds"),
     ],

@@ -17,6 +17,7 @@ _HAS_TARGET: Final = 128
 _HAS_EXCHANGE: Final = 64
 _IS_REPLY: Final = 32
 _HAS_EVENTS: Final = 16
+_HAS_TTL: Final = 8
 
 
 class Failure(NamedTuple):
@@ -43,9 +44,10 @@ class Batch:
     id: of the publisher. number: of its records. size: number of members, -1 while it is unknown. exchange,
     routing_key: target of event messages; the key is None while it is unknown. is_reply: see `Request`. events: to be
     sent, None while no member has named any. sent: events that were sent, or would have been if they had been
-    requested. outer: headers for the event message. created_ms, expires_ms: since the epoch. members: name -> state.
-    forgotten: number of members that succeeded and are not in `members` any more. failures: some of the failed members,
-    by name. has_failed: a copy of a member has failed. record: the stored state of the batch itself.
+    requested. outer: headers for the event message. created_ms, expires_ms: since the epoch. has_ttl: a member has
+    named the time between these. members: name -> state. forgotten: number of members that succeeded and are not in
+    `members` any more. failures: some of the failed members, by name. has_failed: a copy of a member has failed.
+    record: the stored state of the batch itself.
     """
 
     def __init__(self, vhost: str, id_: bytes, number: int, created_ms: int, expires_ms: int) -> None:
@@ -54,6 +56,7 @@ class Batch:
         self.number: int = number
         self.created_ms: int = created_ms
         self.expires_ms: int = expires_ms
+        self.has_ttl: bool = False
         self.size: int = -1
         self.exchange: str | None = None
         self.routing_key: bytes | None = None
@@ -133,6 +136,7 @@ class Batch:
         flags = sum([1 << i for i, event in enumerate(_EVENTS) if event in self.sent])
         events = sum([1 << i for i, event in enumerate(_EVENTS) if event in (self.events or ())])
         events |= _HAS_EVENTS if self.events is not None else 0
+        events |= _HAS_TTL if self.has_ttl else 0
         events |= _IS_REPLY if self.is_reply else 0
         events |= _HAS_EXCHANGE if exchange is not None else 0
         events |= _HAS_TARGET if key is not None else 0
@@ -154,6 +158,7 @@ def recovered_batch(record: TakenId) -> Batch:
     batch.exchange = exchange if events & _HAS_EXCHANGE else None
     batch.routing_key = key if events & _HAS_TARGET else None
     batch.is_reply = events & _IS_REPLY != 0
+    batch.has_ttl = events & _HAS_TTL != 0
     batch.sent = {event for i, event in enumerate(_EVENTS) if flags & 1 << i}
     if events & _HAS_EVENTS:
         batch.events = frozenset([event for i, event in enumerate(_EVENTS) if events & 1 << i])

@@ -1,6 +1,5 @@
 """Batches of one vhost: counting their members, and sending the messages about them."""
 
-import heapq
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Final, final
@@ -16,9 +15,11 @@ from amqpbroker.broker.batches.request import (
     DEFAULT_TTL_MS,
     EVENTS,
     EXCHANGE,
+    OUTER_SIZE,
     ROUTING_KEY,
     SIZE,
     SUCCESS,
+    TTL,
     Request,
     batch_id,
     member_key,
@@ -27,13 +28,14 @@ from amqpbroker.broker.batches.request import (
 )
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
-from amqpbroker.broker.fates.fates import UNROUTABLE, Fates
+from amqpbroker.broker.fates.expiries import Expiries
+from amqpbroker.broker.fates.fates import UNROUTABLE
+from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
-from amqpbroker.message.deaths import rejected_in
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
-from amqpbroker.wire.values import text
+from amqpbroker.wire.values import Field, Table, text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
@@ -42,30 +44,14 @@ log = logging.getLogger(__name__)
 
 #: Time after which a message about a batch is sent again that its target has refused.
 _RETRY_MS: Final = 1000
-#: The reason of the failure of a copy that did not survive a restart.
-LOST: Final = "lost"
-
 #: Publishes a message to destinations; False if one of them refuses it.
 Publish = Callable[[Message, Iterable[Destination]], bool]
-
-
-class _Move:
-    """A message that is on its way to queues, and has no copy. arrived: number of its copies that have entered queues.
-
-    batch: None if the message does not count. failure: if no copy arrives.
-    """
-
-    __slots__ = ("arrived", "batch", "failure", "name")
-
-    def __init__(self, batch: Batch | None, name: bytes, failure: Failure | None) -> None:
-        self.batch = batch
-        self.name = name
-        self.failure = failure
-        self.arrived = 0
+#: A member on its way, of a batch and with a name.
+BatchMove = Move[tuple[Batch, bytes], None]
 
 
 @final
-class Batches(Fates):
+class Batches(Follower[tuple[Batch, bytes], None]):
     """The batches of one vhost, by id."""
 
     def __init__(
@@ -79,14 +65,13 @@ class Batches(Fates):
         bounds: Bounds,
         records: BatchRecords,
     ) -> None:
-        """ignores_rejects(queue): returns whether a message that is rejected in the queue has not failed."""
+        """ignores_rejects(queue): see `Follower`."""
+        super().__init__(ignores_rejects, store)
         self._vhost: str = vhost
         self._closed: bool = False
         self._exchanges = exchanges
-        self._ignores_rejects = ignores_rejects
         self._publish = publish
         self._clock: Clock = clock
-        self._store: Store = store
         self._most: int = bounds.batches
         self._most_members: int = bounds.batch_members
         self._most_failures: int = bounds.batch_failures
@@ -94,13 +79,10 @@ class Batches(Fates):
         self._by_id: dict[bytes, Batch] = {}
         #: Batches that have ended, from the one that ended first.
         self._ended: dict[bytes, Batch] = {}
-        self._moves: list[_Move] = []
         #: Batches whose events are checked in the next event loop iteration, or after a message was refused.
         self._due: dict[bytes, Batch] = {}
         self._timer: Timer | None = None
-        #: Expiry and id.
-        self._expiring: list[tuple[int, bytes]] = []
-        self._expiry_timer: Timer | None = None
+        self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -152,11 +134,11 @@ class Batches(Fates):
                 return True
             if batch is None or request.size == 0:
                 return self._publish(message, destinations)
-            self._begin(batch, message, None)
+            self.begin_publish(self._find(message))
             try:
                 return self._publish_all(message, destinations)
             finally:
-                self._end()
+                self.end_move("")
         finally:
             self._store.end()
 
@@ -205,6 +187,10 @@ class Batches(Fates):
             raise _contradiction(ROUTING_KEY, text(key), text(batch.routing_key or b""))
         if request.events is not None and batch.events is not None and request.events != batch.events:
             raise _contradiction(EVENTS, ",".join(sorted(request.events)), ",".join(sorted(batch.events)))
+        ttl_ms = batch.expires_ms - batch.created_ms
+        if request.ttl_ms is not None and batch.has_ttl and request.ttl_ms != ttl_ms:
+            raise _contradiction(TTL, str(request.ttl_ms), str(ttl_ms))
+        _check_outer(request.outer, batch.outer)
         if len(batch.members) >= self._most_members:
             identity = member_key(message)
             if identity is None or member_name(batch.number, identity) not in batch.members:
@@ -221,8 +207,7 @@ class Batches(Fates):
                 name = text(request.id)
                 log.warning("vhost '%s' has %d batches: batch '%s' is not counted", self._vhost, self._most, name)
                 return None
-            expires_ms = now_ms + (request.ttl_ms or DEFAULT_TTL_MS)
-            batch = Batch(self._vhost, request.id, self.next_number(), now_ms, expires_ms)
+            batch = Batch(self._vhost, request.id, self.next_number(), now_ms, now_ms + DEFAULT_TTL_MS)
             self._add(batch)
         elif COMPLETE in batch.sent:
             return batch
@@ -234,8 +219,12 @@ class Batches(Fates):
             changed = True
         if request.events is not None and batch.events is None:
             batch.events, changed = request.events, True
-        if request.outer and not batch.outer:
-            batch.outer, changed = request.outer, True
+        if request.ttl_ms is not None and not batch.has_ttl:
+            batch.expires_ms, batch.has_ttl, changed = batch.created_ms + request.ttl_ms, True, True
+            self._expiries.set(batch.id, batch.expires_ms)
+        outer = _joined_outer(request.outer, batch.outer)
+        if outer != batch.outer:
+            batch.outer, changed = outer, True
         if changed:
             self._store_batch(batch)
         return batch
@@ -243,8 +232,7 @@ class Batches(Fates):
     def _add(self, batch: Batch) -> None:
         self._by_id[batch.id] = batch
         self.set_active(True)
-        heapq.heappush(self._expiring, (batch.expires_ms, batch.id))
-        self._await_expiry()
+        self._expiries.set(batch.id, batch.expires_ms)
 
     def _remove_ended(self) -> bool:
         """Remove the batch that has ended first; return False if none has ended."""
@@ -256,114 +244,57 @@ class Batches(Fates):
     # --- fates of copies ----------------------------------------------------------------------------------------------
 
     def follows(self, message: Message) -> bool:
-        return (message.undecoded or message.headers is not None) and batch_id(message) is not None
+        return is_marked(message) and batch_id(message) is not None
 
-    def entered(self, copy: Copy, queue: str) -> None:
-        found = self._find(copy.message, queue)
-        if found is None:
-            return
-        batch, name = found
+    def _came(self, subject: tuple[Batch, bytes], copy: Copy, queue: str, move: BatchMove | None) -> bool:
+        batch, name = subject
         before = batch.members.get(name)
-        move = self._moves[-1] if self._moves else None
-        is_moving = move is not None and move.batch is batch and move.name == name
-        if before is None and not (is_moving and self._accepts(batch)):
-            return
+        if before is None and not (move is not None and self._accepts(batch)):
+            return False
         if before is not None and before.outcome == OK:
-            return
+            return False
         # A failed copy that comes back is not an additional one.
-        has_failed = before is not None and before.failed_copies > 0
-        if move is not None and is_moving:
-            move.arrived += 1
-            has_failed = has_failed and move.failure is None
+        comes_back = move is None or move.copy is None
+        has_failed = comes_back and before is not None and before.failed_copies > 0
         self._count(batch, name, copy, 1, -1 if has_failed else 0, None)
+        return True
 
-    def acknowledged(self, copy: Copy, queue: str) -> None:
-        self._end_copy(copy, queue, 0, None)
+    def _succeeded(self, subject: tuple[Batch, bytes], copy: Copy) -> None:
+        self._count(*subject, copy, -1, 0, None)
 
-    def failed(self, copy: Copy, queue: str, reason: str) -> None:
-        self._end_copy(copy, queue, 1, Failure(b"", queue, reason))
+    def _failed(self, subject: tuple[Batch, bytes], known: None, copy: Copy, queue: str, reason: str) -> None:
+        self._count(*subject, copy, -1, 1, Failure(message_id(copy.message), queue, reason))
 
-    def begin_move(self, copy: Copy, queue: str) -> None:
-        self._begin_departure(copy, queue, "")
+    def _left(self, subject: tuple[Batch, bytes], copy: Copy) -> None:
+        self._count(*subject, copy, -1, 0, None)
 
-    def begin_letter(self, copy: Copy, queue: str, reason: str, rejected: bool) -> None:
-        if rejected:
-            self.failed(copy, queue, reason)
-            self._moves.append(_Move(None, b"", None))
-        else:
-            self._begin_departure(copy, queue, reason)
-
-    def end_move(self, reason: str) -> None:
-        self._end(reason)
-
-    def _begin_departure(self, copy: Copy, queue: str, reason: str) -> None:
-        found = self._find_open(copy, queue)
-        if found is None:
-            self._moves.append(_Move(None, b"", None))
+    def _move_ended(self, subject: tuple[Batch, bytes], move: BatchMove, reason: str) -> None:
+        batch, name = subject
+        if move.failed or name not in batch.members:
             return
-        batch, name = found
-        self._begin(batch, copy.message, Failure(message_id(copy.message), queue, reason))
-        self._count(batch, name, copy, -1, 0, None)
-
-    def _begin(self, batch: Batch, message: Message, failure: Failure | None) -> None:
-        key = member_key(message)
-        if key is None:
-            self._moves.append(_Move(None, b"", None))
+        copy = move.copy
+        if not move.arrived and copy is not None:
+            failure = Failure(message_id(copy.message), move.queue, reason or move.reason)
+            self._change(batch, name, 0, 0, 1, failure)
         else:
-            self._moves.append(_Move(batch, member_name(batch.number, key), failure))
+            self._change(batch, name, 0, 0, 0, None)
 
-    def _end(self, reason: str = "") -> None:
-        move = self._moves.pop()
-        batch = move.batch
-        if batch is None or move.name not in batch.members:
-            return
-        if not move.arrived and move.failure is not None:
-            id_, queue, before = move.failure
-            self._change(batch, move.name, 0, 0, 1, Failure(id_, queue, reason or before))
-        else:
-            self._change(batch, move.name, 0, 0, 0, None)
-
-    def _end_copy(self, copy: Copy, queue: str, failed: int, failure: Failure | None) -> None:
-        found = self._find_open(copy, queue)
-        if found is None:
-            return
-        if failure is not None:
-            failure = Failure(message_id(copy.message), failure.queue, failure.reason)
-        self._count(*found, copy, -1, failed, failure)
-
-    def _find_open(self, copy: Copy, queue: str) -> tuple[Batch, bytes] | None:
-        """Return the batch and the name of a member if a copy of it is open."""
-        found = self._find(copy.message, queue)
-        if found is None:
+    def _release(self, copy: Copy, queue: str) -> tuple[tuple[Batch, bytes], None] | None:
+        message = copy.message
+        found = self._find(message)
+        if found is None or (message.died and self._is_dead(message, queue)):
             return None
-        now = found[0].members.get(found[1])
+        batch, name = found
+        now = batch.members.get(name)
         if now is None or not (now.stored_copies if self._is_stored(copy) else now.transient_copies):
             return None
-        return found
+        return found, None
 
-    def _find(self, message: Message, queue: str) -> tuple[Batch, bytes] | None:
-        """Return the batch and the name of a member; None if the message is no member, or a dead one.
-
-        A message that was rejected is dead, except in the queue in which it was rejected: from there it can succeed.
-        """
-        if not (message.undecoded or message.headers is not None):
-            return None
-        id_ = batch_id(message)
+    def _find(self, message: Message) -> tuple[Batch, bytes] | None:
+        id_ = batch_id(message) if is_marked(message) else None
         batch = None if id_ is None else self._by_id.get(id_)
         key = None if batch is None else member_key(message)
-        if batch is None or key is None or (message.died and self._is_dead(message, queue)):
-            return None
-        return batch, member_name(batch.number, key)
-
-    def _is_dead(self, message: Message, queue: str) -> bool:
-        rejecting = [each for each in rejected_in(message.properties) if not self._ignores_rejects(each)]
-        return bool(rejecting) and queue not in rejecting
-
-    def _is_stored(self, copy: Copy) -> bool:
-        """Return whether a copy survives a restart. A store that keeps nothing is one of tests, which keep copies."""
-        if self._store.keeps:
-            return copy.position != 0
-        return copy.holder_id != 0 and copy.message.persistent
+        return None if batch is None or key is None else (batch, member_name(batch.number, key))
 
     def _accepts(self, batch: Batch) -> bool:
         """Return whether a batch may have a further member."""
@@ -396,7 +327,7 @@ class Batches(Fates):
             stored += before.stored_copies
             transient += before.transient_copies
             failed += before.failed_copies
-        is_settled = not (stored or transient or any(move.name == name for move in self._moves))
+        is_settled = not (stored or transient or self._is_moving(batch, name))
         if is_settled:
             outcome = FAILED if failed else OK
         if failure is not None and not details and len(batch.failures) < self._most_failures:
@@ -431,8 +362,14 @@ class Batches(Fates):
                 due.append(SUCCESS)
         return due
 
-    def _is_moving(self, batch: Batch) -> bool:
-        return any(move.batch is batch for move in self._moves)
+    def _is_moving(self, batch: Batch, name: bytes | None = None) -> bool:
+        """Return whether a copy of a member, or of any member, is on its way."""
+        for move in self._moves:
+            if move.subject is not None and not move.failed:
+                moving, member_ = move.subject
+                if moving is batch and name in (None, member_):
+                    return True
+        return False
 
     def _check_events(self, batch: Batch) -> None:
         """Send messages about the events of a batch in the next event loop iteration, if there are any.
@@ -527,6 +464,7 @@ class Batches(Fates):
         self._by_id.pop(batch.id, None)
         self._ended.pop(batch.id, None)
         self._due.pop(batch.id, None)
+        self._expiries.remove(batch.id)
         self._store.begin()
         try:
             for each in batch.members.values():
@@ -537,32 +475,18 @@ class Batches(Fates):
             self._store.end()
         self.set_active(bool(self._by_id))
 
-    def _await_expiry(self) -> None:
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
-        if self._expiring:
-            self._expiry_timer = self._clock.at_wall(self._expiring[0][0], self._expire)
-
-    def _expire(self) -> None:
-        self._expiry_timer = None
-        now_ms = self._clock.wall_ms()
-        while self._expiring and self._expiring[0][0] <= now_ms:
-            expires_ms, id_ = heapq.heappop(self._expiring)
-            batch = self._by_id.get(id_)
-            if batch is None or batch.expires_ms != expires_ms:
-                continue
-            if not batch.has_ended:
-                log.info(
-                    "batch '%s' in vhost '%s' has expired: %d of %d members succeeded, %d failed",
-                    text(id_),
-                    self._vhost,
-                    batch.ok,
-                    max(batch.size, batch.total),
-                    batch.failed,
-                )
-            self._remove(batch)
-        self._await_expiry()
+    def _expire(self, id_: bytes) -> None:
+        batch = self._by_id[id_]
+        if not batch.has_ended:
+            log.info(
+                "batch '%s' in vhost '%s' has expired: %d of %d members succeeded, %d failed",
+                text(id_),
+                self._vhost,
+                batch.ok,
+                max(batch.size, batch.total),
+                batch.failed,
+            )
+        self._remove(batch)
 
     def recover(self, batch: Batch, members: list[Member]) -> None:
         """Add a stored batch with its members. Copies that are not stored are lost."""
@@ -606,17 +530,39 @@ class Batches(Fates):
         # These refer to the vhost.
         self._exchanges = {}
         self._publish = _discard
-        self._ignores_rejects = _never
         self._by_id.clear()
         self._ended.clear()
         self._due.clear()
-        self._expiring.clear()
-        self.set_active(False)
-        self.whole = None
-        for timer in (self._timer, self._expiry_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._expiry_timer = None
+        self._expiries.close()
+        self._end()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _check_outer(given: Table, known: Table) -> None:
+    """Raise AmqpError 406 if headers about the outer batch contradict those of an earlier member."""
+    for name, field in given.items():
+        before = known.get(name)
+        if before is None:
+            continue
+        if name == OUTER_SIZE:
+            if field.value < before.value:
+                raise errors.invalid_header(name, f"{field.value} is less than {before.value}, the size so far")
+        elif field.value != before.value:
+            raise _contradiction(name, _shown(field), _shown(before))
+
+
+def _joined_outer(given: Table, known: Table) -> Table:
+    """Return the outer headers of earlier members with those of a further one: first values, but the largest size."""
+    joined = {**given, **known}
+    if OUTER_SIZE in given and given[OUTER_SIZE].value > joined[OUTER_SIZE].value:
+        joined[OUTER_SIZE] = given[OUTER_SIZE]
+    return joined
+
+
+def _shown(field: Field) -> str:
+    return text(field.value) if isinstance(field.value, bytes) else str(field.value)
 
 
 def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
@@ -625,7 +571,3 @@ def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:
     return True
-
-
-def _never(queue: str) -> bool:
-    return False

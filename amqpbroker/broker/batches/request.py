@@ -17,6 +17,7 @@ EXCHANGE: Final = "x-batch-exchange"
 ROUTING_KEY: Final = "x-batch-routing-key"
 EVENTS: Final = "x-batch-events"
 TTL: Final = "x-batch-ttl"
+OUTER_SIZE: Final = "x-batch-outer-size"
 EVENT: Final = "x-batch-event"
 #: Number that the broker gives to a member without a message id.
 MEMBER: Final = "x-batch-member"
@@ -25,7 +26,7 @@ MEMBER: Final = "x-batch-member"
 #: batch that the outer headers name.
 OUTER: Final = {
     "x-batch-outer-id": ID,
-    "x-batch-outer-size": SIZE,
+    OUTER_SIZE: SIZE,
     "x-batch-outer-exchange": EXCHANGE,
     "x-batch-outer-routing-key": ROUTING_KEY,
     "x-batch-outer-events": EVENTS,

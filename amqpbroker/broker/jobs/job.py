@@ -13,8 +13,8 @@ REPLY: Final = b"R"
 #: The most copies of a job that are followed.
 MOST_PLACES: Final = 1000
 
-_FIXED: Final = struct.Struct(">qqqIIH")
-_PLACE: Final = struct.Struct(">IqqB")
+_FIXED: Final = struct.Struct(">qqqIIIH")
+_PLACE: Final = struct.Struct(">IqqBi")
 _PIECE_HEAD: Final = struct.Struct(">cqI")
 #: An id record can have 65,535 bytes.
 _PIECE_BYTES: Final = 60_000
@@ -26,7 +26,9 @@ class Place(NamedTuple):
     """Place of a copy that is not settled.
 
     queue: its name, "" for an exchange that holds messages back. holder_id, sequence: as in `Copy`. due_ms: when a
-    message that an exchange holds back is due, by the wall clock. stored: the copy survives a restart.
+    message that an exchange holds back is due, by the wall clock. stored: the copy survives a restart. earlier: number
+    of deliveries of the copy that its entry does not count, because they were in other queues, or before its death;
+    less than 0 if the entry counts a delivery that was none.
     """
 
     queue: str
@@ -34,14 +36,19 @@ class Place(NamedTuple):
     sequence: int
     due_ms: int
     stored: bool
+    earlier: int = 0
 
 
 class Failure(NamedTuple):
-    """The last failure of a copy. queue: "" if there was none. deaths: value of the x-death header, encoded."""
+    """The last failure of a copy.
+
+    queue: "" if there was none. deaths: value of the x-death header, encoded. attempts: number of its deliveries.
+    """
 
     queue: str
     reason: str
     deaths: bytes
+    attempts: int = 0
 
 
 @final
@@ -105,10 +112,10 @@ class Job:
                     found = index
         return self.places.pop(found) if found >= 0 else None
 
-    def fail(self, queue: str, reason: str, deaths: bytes) -> None:
-        """Count a failed copy."""
+    def fail(self, queue: str, reason: str, deaths: bytes, attempts: int = 0) -> None:
+        """Count a failed copy, which was delivered that often."""
         self.failed += 1
-        self.failure = Failure(queue, reason, deaths if len(deaths) <= _DEATHS_BYTES else b"")
+        self.failure = Failure(queue, reason, deaths if len(deaths) <= _DEATHS_BYTES else b"", attempts)
 
     def letter_sent(self, deaths: bytes) -> None:
         """Set the x-death header of the dead letter of the last failed copy."""
@@ -135,9 +142,11 @@ class Job:
         ]
         parts = [
             KIND,
-            _FIXED.pack(self.created_ms, self.ttl_ms, self.ended_ms, self.done, self.failed, len(places)),
+            _FIXED.pack(
+                self.created_ms, self.ttl_ms, self.ended_ms, self.done, self.failed, failure.attempts, len(places)
+            ),
             *[len(name).to_bytes(2, "big") + name for name in names],
-            *[_PLACE.pack(place.holder_id, place.sequence, place.due_ms, place.stored) for place in places],
+            *[_PLACE.pack(*place[1:]) for place in places],
         ]
         self.record = TakenId(b"".join(parts), JOBS_ID, self.number, self.expires_ms, True)
         return self.record
@@ -158,7 +167,7 @@ class Job:
 def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
     """Return the job that a record describes, without its reply. queues: names by id."""
     data = record.key
-    created_ms, ttl_ms, ended_ms, done, failed, count = _FIXED.unpack_from(data, 1)
+    created_ms, ttl_ms, ended_ms, done, failed, attempts, count = _FIXED.unpack_from(data, 1)
     at = 1 + _FIXED.size
     names = []
     for _ in range(10):
@@ -170,10 +179,10 @@ def recovered_job(record: TakenId, queues: dict[int, str]) -> Job:
     job.queue = text(names[6])
     job.ended_ms, job.done, job.failed = ended_ms, done, failed
     if names[8]:
-        job.failure = Failure(text(names[7]), names[8].decode(), names[9])
+        job.failure = Failure(text(names[7]), names[8].decode(), names[9], attempts)
     for index in range(count):
-        holder_id, sequence, due_ms, stored = _PLACE.unpack_from(data, at + index * _PLACE.size)
-        job.places.append(Place(queues.get(holder_id, ""), holder_id, sequence, due_ms, stored != 0))
+        holder_id, sequence, due_ms, stored, earlier = _PLACE.unpack_from(data, at + index * _PLACE.size)
+        job.places.append(Place(queues.get(holder_id, ""), holder_id, sequence, due_ms, stored != 0, earlier))
     job.record = record
     return job
 

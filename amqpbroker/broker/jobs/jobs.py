@@ -1,6 +1,5 @@
 """Jobs of one vhost: following their copies, and keeping the replies of workers."""
 
-import heapq
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping
@@ -8,14 +7,17 @@ from typing import TYPE_CHECKING, Final, final
 
 from amqpbroker import errors
 from amqpbroker.broker.exchanges.destination import Destination
-from amqpbroker.broker.fates.fates import UNROUTABLE, Fates
+from amqpbroker.broker.fates.expiries import Expiries
+from amqpbroker.broker.fates.fates import UNROUTABLE
+from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, reply_pieces
 from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import REPLY_PREFIX, Request, is_job, job_id, request_of
-from amqpbroker.clock import Clock, Timer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.ledger import REJECTED
+from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
-from amqpbroker.message.deaths import rejected_in
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.record import JOBS_ID
 from amqpbroker.store.store import Store
@@ -28,36 +30,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Reasons of failures: the copy did not survive a restart; a user has cancelled the job.
-LOST: Final = "lost"
+#: The reason of the failure of a copy whose job a user has cancelled.
 CANCELLED: Final = "cancelled"
 
 _TOKEN_BYTES: Final = 16
 
 #: Publishes a message to destinations; False if one of them refuses it.
 Publish = Callable[[Message, Iterable[Destination]], bool]
-
-
-class _Move:
-    """A message on its way to queues. job: None if it does not count. arrived: number of copies that have entered.
-
-    queue, reason: of the failure if no copy arrives; the reason is None for a publish. failed: the copy has failed
-    already.
-    """
-
-    __slots__ = ("arrived", "deaths", "failed", "job", "queue", "reason")
-
-    def __init__(self, job: Job | None, queue: str, reason: str | None, deaths: bytes, failed: bool) -> None:
-        self.job = job
-        self.queue = queue
-        self.reason = reason
-        self.deaths = deaths
-        self.failed = failed
-        self.arrived = 0
+#: A job on its way, from a place.
+JobMove = Move[Job, Place]
 
 
 @final
-class Jobs(Fates):
+class Jobs(Follower[Job, Place]):
     """The jobs of one vhost, by id."""
 
     def __init__(
@@ -71,14 +56,13 @@ class Jobs(Fates):
         bounds: Bounds,
         records: JobRecords,
     ) -> None:
-        """queues(): returns those of the vhost. ignores_rejects(queue): see `Batches`."""
+        """queues(): returns those of the vhost. ignores_rejects(queue): see `Follower`."""
+        super().__init__(ignores_rejects, store)
         self._vhost: str = vhost
         self._closed: bool = False
         self._queues = queues
-        self._ignores_rejects = ignores_rejects
         self._publish = publish
         self._clock: Clock = clock
-        self._store: Store = store
         self._most: int = bounds.jobs
         self._most_reply: int = bounds.job_reply_bytes
         self._most_replies: int = bounds.job_replies_bytes
@@ -89,11 +73,8 @@ class Jobs(Fates):
         self._by_token: dict[str, Job] = {}
         #: Jobs that have ended, from the one that ended first.
         self._ended: dict[bytes, Job] = {}
-        self._moves: list[_Move] = []
         self._watchers: dict[Job, list[Callable[[], None]]] = {}
-        #: Expiry and id.
-        self._expiring: list[tuple[int, bytes]] = []
-        self._expiry_timer: Timer | None = None
+        self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -157,7 +138,7 @@ class Jobs(Fates):
                 self._follow_unroutable(request, message)
                 return True
             job = self._opened(request, message)
-            self._moves.append(_Move(job, "", None, b"", failed=False))
+            self.begin_publish(job)
             try:
                 accepted = self._publish(message, destinations)
                 if job is not None:
@@ -253,94 +234,69 @@ class Jobs(Fates):
     def follows(self, message: Message) -> bool:
         return is_marked(message) and is_job(message)
 
-    def entered(self, copy: Copy, queue: str) -> None:
-        message = copy.message
-        job = self._find(message)
-        if job is None:
-            return
-        move = self._moves[-1] if self._moves else None
-        if message.died and self._is_dead(message, queue):
-            if move is not None and move.job is job and move.failed:
-                job.letter_sent(_deaths(message))
-            return
+    def _came(self, subject: Job, copy: Copy, queue: str, move: JobMove | None) -> bool:
+        job = subject
         if len(job.places) >= MOST_PLACES:
             log.warning("job '%s' in vhost '%s' has too many copies", text(job.id), self._vhost)
-            return
-        if move is not None and move.job is job and not move.failed:
-            move.arrived += 1
-        else:
+            return False
+        earlier = -_entry_count(copy)
+        if move is None:
             # A failed copy that comes back.
+            earlier += 0 if job.failure is None else job.failure.attempts
             job.failed = max(job.failed - 1, 0)
             if not job.failed:
                 job.failure = None
+        elif move.known is not None and move.copy is not None:
+            if not move.reason and move.queue == queue:
+                # A copy that moves to the end of its queue is a new entry, which gets the counts of the other.
+                earlier = move.known.earlier
+            else:
+                earlier += _attempts(move.known, move.copy, move.reason)
         due_ms = 0 if queue else copy.deadline_ms
-        job.places.append(Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy)))
+        job.places.append(Place(queue, copy.holder_id, copy.sequence, due_ms, self._is_stored(copy), earlier))
         self._changed(job)
+        return True
 
-    def acknowledged(self, copy: Copy, queue: str) -> None:
-        job = self._find(copy.message)
-        if job is not None and self._remove_place(job, copy, queue):
-            job.done += 1
-            self._changed(job)
+    def _succeeded(self, subject: Job, copy: Copy) -> None:
+        subject.done += 1
+        self._changed(subject)
 
-    def failed(self, copy: Copy, queue: str, reason: str) -> None:
-        job = self._find(copy.message)
-        if job is not None and self._remove_place(job, copy, queue):
-            job.fail(queue, CANCELLED if job.cancelled else reason, _deaths(copy.message))
-            self._changed(job)
+    def _failed(self, subject: Job, known: Place, copy: Copy, queue: str, reason: str) -> None:
+        attempts = _attempts(known, copy, reason)
+        subject.fail(queue, CANCELLED if subject.cancelled else reason, _deaths(copy.message), attempts)
+        self._changed(subject)
 
-    def begin_move(self, copy: Copy, queue: str) -> None:
-        self._begin(copy, queue, "", failed=False)
+    def _letter_sent(self, subject: Job, letter: Message) -> None:
+        subject.letter_sent(_deaths(letter))
 
-    def begin_letter(self, copy: Copy, queue: str, reason: str, rejected: bool) -> None:
-        self._begin(copy, queue, reason, failed=rejected)
-
-    def _begin(self, copy: Copy, queue: str, reason: str, failed: bool) -> None:
-        job = self._find(copy.message)
-        if job is not None and not self._remove_place(job, copy, queue):
-            job = None
-        deaths = b"" if job is None else _deaths(copy.message)
-        self._moves.append(_Move(job, queue, reason, deaths, failed))
-        if job is not None and failed:
-            job.fail(queue, reason, deaths)
-
-    def end_move(self, reason: str) -> None:
-        move = self._moves.pop()
-        job = move.job
-        if job is None or self._by_id.get(job.id) is not job:
+    def _move_ended(self, subject: Job, move: JobMove, reason: str) -> None:
+        if self._by_id.get(subject.id) is not subject:
             return
-        if not move.arrived and not move.failed and move.reason is not None:
-            job.fail(move.queue, reason or move.reason, move.deaths)
-        self._changed(job)
+        copy, place = move.copy, move.known
+        if not move.arrived and not move.failed and copy is not None and place is not None:
+            attempts = _attempts(place, copy, move.reason)
+            subject.fail(move.queue, reason or move.reason, _deaths(copy.message), attempts)
+        self._changed(subject)
 
     def _find(self, message: Message) -> Job | None:
         if not is_marked(message) or not is_job(message):
             return None
         return self._by_id.get(job_id(message))
 
-    def _remove_place(self, job: Job, copy: Copy, queue: str) -> bool:
-        """Remove the place of a copy; return False if it does not count."""
-        place = job.remove_place(copy.holder_id, copy.sequence, queue)
-        if place is not None and queue:
+    def _release(self, copy: Copy, queue: str) -> tuple[Job, Place] | None:
+        job = self._find(copy.message)
+        place = None if job is None else job.remove_place(copy.holder_id, copy.sequence, queue)
+        if job is None or place is None:
+            return None
+        if queue:
             job.queue = queue
-        return place is not None
-
-    def _is_dead(self, message: Message, queue: str) -> bool:
-        """Return whether a message that died was rejected, and is not in the queue in which it was rejected."""
-        rejecting = [each for each in rejected_in(message.properties) if not self._ignores_rejects(each)]
-        return bool(rejecting) and queue not in rejecting
-
-    def _is_stored(self, copy: Copy) -> bool:
-        """Return whether a copy survives a restart. A store that keeps nothing is one of tests, which keep copies."""
-        if self._store.keeps:
-            return copy.position != 0
-        return copy.holder_id != 0 and copy.message.persistent
+        return job, place
 
     # --- states -------------------------------------------------------------------------------------------------------
 
     def _changed(self, job: Job) -> None:
         """Store the state of a job that is not on its way, and act on its end."""
-        if any(move.job is job for move in self._moves):
+        if any(move.subject is job for move in self._moves):
             return
         if not job.places and not job.done and not job.failed:
             # No queue has accepted it.
@@ -349,10 +305,11 @@ class Jobs(Fates):
         if job.places and job.has_ended:
             job.ended_ms = 0
             self._ended.pop(job.id, None)
+            self._expiries.remove(job.id)
         elif not job.places and not job.has_ended:
             job.ended_ms = self._clock.wall_ms()
             self._ended[job.id] = job
-            self._await(job)
+            self._expiries.set(job.id, job.expires_ms)
         before = job.record
         self._store.begin()
         try:
@@ -373,6 +330,7 @@ class Jobs(Fates):
         self._by_id.pop(job.id, None)
         self._by_token.pop(job.token, None)
         self._ended.pop(job.id, None)
+        self._expiries.remove(job.id)
         self._store.begin()
         try:
             self._remove_reply(job)
@@ -395,28 +353,8 @@ class Jobs(Fates):
             return True
         return False
 
-    def _await(self, job: Job) -> None:
-        """Forget a job that has ended when its time is over."""
-        heapq.heappush(self._expiring, (job.expires_ms, job.id))
-        if self._expiring[0] == (job.expires_ms, job.id):
-            self._arm()
-
-    def _arm(self) -> None:
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
-        if self._expiring:
-            self._expiry_timer = self._clock.at_wall(self._expiring[0][0], self._expire)
-
-    def _expire(self) -> None:
-        self._expiry_timer = None
-        now_ms = self._clock.wall_ms()
-        while self._expiring and self._expiring[0][0] <= now_ms:
-            expires_ms, id_ = heapq.heappop(self._expiring)
-            job = self._by_id.get(id_)
-            if job is not None and job.expires_ms == expires_ms:
-                self._remove(job)
-        self._arm()
+    def _expire(self, id_: bytes) -> None:
+        self._remove(self._by_id[id_])
 
     # --- start and end ------------------------------------------------------------------------------------------------
 
@@ -428,7 +366,7 @@ class Jobs(Fates):
         self._add(job)
         if job.has_ended:
             self._ended[job.id] = job
-            self._await(job)
+            self._expiries.set(job.id, job.expires_ms)
         elif not all(place.stored for place in job.places):
             self._clock.after(0, lambda: self._lose(job))
 
@@ -463,23 +401,23 @@ class Jobs(Fates):
         # These refer to the vhost, or to this object.
         self._queues = dict
         self._publish = _discard
-        self._ignores_rejects = _never
         self._replies = JobReplies(_ignore)
         self._by_id.clear()
         self._by_token.clear()
         self._ended.clear()
-        self._expiring.clear()
+        self._expiries.close()
         self._watchers.clear()
-        self.set_active(False)
-        self.whole = None
-        if self._expiry_timer is not None:
-            self._expiry_timer.cancel()
-            self._expiry_timer = None
+        self._end()
 
 
-def is_marked(message: Message) -> bool:
-    """Return whether the message has headers."""
-    return message.undecoded or message.headers is not None
+def _attempts(place: Place, copy: Copy, reason: str) -> int:
+    """Return the number of deliveries of a copy that leaves its place. reason: of its death, if it dies."""
+    # The entry does not count the delivery that ends with the rejection.
+    return max(0, place.earlier + _entry_count(copy) + (reason == REJECTED))
+
+
+def _entry_count(copy: Copy) -> int:
+    return copy.acquired_count if isinstance(copy, Entry) else 0
 
 
 def _deaths(message: Message) -> bytes:
@@ -491,10 +429,6 @@ def _deaths(message: Message) -> bytes:
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:
     return True
-
-
-def _never(queue: str) -> bool:
-    return False
 
 
 def _ignore(token: str, message: Message) -> bool:

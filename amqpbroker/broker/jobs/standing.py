@@ -5,19 +5,26 @@ from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.jobs.job import Job, Place
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group_letters import GROUP, restored
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.revival import last_death
+from amqpbroker.broker.queues.stopped_group import PARKED as PARKED_GROUP
+from amqpbroker.broker.queues.stopped_group import StoppedGroup
 from amqpbroker.broker.session import Session
 from amqpbroker.message.checksum import content_checksum
+from amqpbroker.message.deaths import rejected_in
+from amqpbroker.message.message import Message
 
-#: States of jobs, from the least advanced one.
+#: States of jobs, from the least advanced one. A parked one does not advance by itself.
+PARKED: Final = "parked"
 DELAYED: Final = "delayed"
 QUEUED: Final = "queued"
 RETRYING: Final = "retrying"
 RUNNING: Final = "running"
 FAILED: Final = "failed"
 DONE: Final = "done"
-_ORDER: Final = (DELAYED, QUEUED, RETRYING, RUNNING)
+_ORDER: Final = (PARKED, DELAYED, QUEUED, RETRYING, RUNNING)
 
 #: The most messages that are counted to find the position of a job, and those that are read at once.
 MOST_AHEAD: Final = 1000
@@ -29,7 +36,8 @@ class Standing(NamedTuple):
 
     queue: that has the copy, None if none has it. attempt: number of its deliveries, the present one included; 0 if it
     was not delivered, or that is unknown. until_ms: end of a delay; since_ms: start of the present delivery; both by
-    the wall clock, 0 for none. consumer_tag, connection: of the consumer that has the message, None for none.
+    the wall clock, 0 for none. consumer_tag, connection: of the consumer that has the message, None for none. group:
+    the message group that must be redriven before the message is delivered, None for none.
     """
 
     state: str
@@ -40,6 +48,7 @@ class Standing(NamedTuple):
     since_ms: int = 0
     consumer_tag: str | None = None
     connection: str | None = None
+    group: StoppedGroup | None = None
 
 
 @final
@@ -67,7 +76,8 @@ class Standings:
     def ahead(self, standing: Standing) -> int | None:
         """Return the number of messages before a ready one; None for any other, or if there are too many to count."""
         queue = self._queues.get(standing.queue or "")
-        if queue is None or standing.until_ms or standing.state not in (QUEUED, RETRYING):
+        waits = standing.state in (QUEUED, RETRYING) and not standing.until_ms and standing.group is None
+        if queue is None or not waits:
             return None
         place = count = 0
         try:
@@ -95,7 +105,8 @@ class Standings:
             found.append((queue, entry))
         job.cancelled = True
         try:
-            for queue, entry in found:
+            # The last ones first: without its first message, a parked message group delivers the others.
+            for queue, entry in sorted(found, key=_sequence, reverse=True):
                 queue.remove_ready(entry.sequence, content_checksum(entry.message))
         finally:
             job.cancelled = False
@@ -110,20 +121,32 @@ class Standings:
             entry, connection = held
             tag = None if entry.consumer is None else entry.consumer.tag
             since_ms = entry.delivered_ms + self._ahead_ms
-            return Standing(RUNNING, queue.name, place.sequence, entry.acquired_count + 1, 0, since_ms, tag, connection)
+            attempt = _attempts(place, entry) + 1
+            return Standing(RUNNING, queue.name, place.sequence, attempt, 0, since_ms, tag, connection)
         due = self._due_in(queue).get(place.sequence)
         if due is not None:
             due_ms, entry = due
-            state = RETRYING if _was_tried(entry) else DELAYED
-            return Standing(state, queue.name, place.sequence, entry.acquired_count, due_ms)
+            state = RETRYING if _was_tried(place, entry) else DELAYED
+            return Standing(state, queue.name, place.sequence, _attempts(place, entry), due_ms)
         try:
             ready = queue.ready_entry(place.sequence)
         except UnreadableError:
             ready = None
         if ready is None:
             return Standing(QUEUED, queue.name, place.sequence)
-        state = RETRYING if _was_tried(ready) else QUEUED
-        return Standing(state, queue.name, place.sequence, ready.acquired_count)
+        state = RETRYING if _was_tried(place, ready) else QUEUED
+        group = queue.stopped_group(ready.message)
+        if group is None:
+            group = self._followed_group(ready.message)
+        elif group.state == PARKED_GROUP and group.first == place.sequence:
+            state = PARKED
+        return Standing(state, queue.name, place.sequence, _attempts(place, ready), group=group)
+
+    def _followed_group(self, message: Message) -> StoppedGroup | None:
+        """Return the stopped group that a message has followed to a dead letter queue, if it has."""
+        death = last_death(message) if message.died else None
+        left = None if death is None or death.reason != GROUP else self._queues.get(death.queue)
+        return None if left is None else left.stopped_group(restored(message))
 
     def _held_in(self, queue: Queue) -> dict[int, tuple[Entry, str]]:
         found = self._held.get(queue.name)
@@ -147,9 +170,19 @@ class Standings:
         return found
 
 
-def _was_tried(entry: Entry) -> bool:
-    """Return whether a message was delivered before, also in another queue where it was rejected."""
-    return entry.acquired_count > 0 or entry.message.died
+def _attempts(place: Place, entry: Entry) -> int:
+    """Return the number of earlier deliveries of a copy, also those in other queues and those before a redrive."""
+    return max(0, place.earlier + entry.acquired_count)
+
+
+def _was_tried(place: Place, entry: Entry) -> bool:
+    """Return whether a copy was delivered before, also if that was before it was published again."""
+    message = entry.message
+    return _attempts(place, entry) > 0 or (message.died and bool(rejected_in(message.properties)))
+
+
+def _sequence(found: tuple[Queue, Entry]) -> int:
+    return found[1].sequence
 
 
 def _rank(standing: Standing) -> int:

@@ -20,14 +20,11 @@ MAX_NAME_BYTES: Final = 255
 
 
 def is_form(value: object) -> bool:
-    """Return whether a value of a policy is a form."""
-    return (
-        isinstance(value, str)
-        and len(value.encode()) <= MAX_NAME_BYTES
-        and not value.startswith("amq.")
-        and value != _QUEUE
-        and value.count(_QUEUE) <= 1
-    )
+    """Return whether a value of a policy is a form. Other braces than those of `{queue}` are probably mistakes."""
+    if not isinstance(value, str) or len(value.encode()) > MAX_NAME_BYTES or value.startswith("amq."):
+        return False
+    fixed = value.replace(_QUEUE, "", 1)
+    return value != _QUEUE and "{" not in fixed and "}" not in fixed
 
 
 def form_of(definition: Mapping[str, Any], compat: Compat) -> str:
@@ -52,8 +49,8 @@ def dead_letter_queue(name: str, form: str) -> str | None:
 
 POLICY_KEY: Final = PolicyKey(
     is_form,
-    "form of the name of a dead letter queue. Must be a name in which {queue} may stand for the name of the queue, or "
-    f'"" for {DEFAULT}',
+    "form of the name of a dead letter queue. Must be a name in which {queue} may stand once for the name of the "
+    f'queue, without other braces, or "" for {DEFAULT}',
     of_all=True,
     extension=True,
 )

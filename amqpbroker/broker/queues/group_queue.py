@@ -13,6 +13,7 @@ from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
+from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_ledger import GroupLedger
 from amqpbroker.broker.queues.group_letters import GROUP, is_letter
 from amqpbroker.broker.queues.group_line import GroupLine
@@ -37,7 +38,9 @@ from amqpbroker.broker.queues.queue_info import queue_info
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.stopped_group import StoppedGroup
 from amqpbroker.clock import Timer
+from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.taken_id import TakenId
@@ -340,11 +343,34 @@ class GroupQueue(LocalQueue):
         found = [self.line.lookup(each) for each in first]
         return [each[1] for each in found if each is not None]
 
-    def is_group_closed(self, message: Message) -> bool:
+    def stopped_group(self, message: Message) -> StoppedGroup | None:
+        group = self._stopped(message)
+        if group is None or group.key is None:
+            return None
+        key, state = group.key, self.line.groups.state_name(group)
+        return StoppedGroup(self.name, shown_key(key), key_type(key), state, group.first)
+
+    def _stopped(self, message: Message) -> Group | None:
         groups = self.line.groups
         key = groups.key(message)
         group = None if key is None else groups.get(key)
-        return group is not None and group.state == CLOSED
+        return group if group is not None and group.state else None
+
+    def remove_ready(self, sequence: int, checksum: int) -> bool:
+        group = self._parked_by(sequence, checksum)
+        if group is None:
+            return super().remove_ready(sequence, checksum)
+        # The message that the others wait for is gone.
+        self._resume(group, (), nobody_holds, discards=True)
+        return True
+
+    def _parked_by(self, sequence: int, checksum: int) -> Group | None:
+        """Return the parked group of which a message is the first; None if it is not, or has another checksum."""
+        found = self.line.lookup(sequence) if sequence in self.line.groups.parked else None
+        if found is None or content_checksum(found[1].message) != checksum:
+            return None
+        group = self._stopped(found[1].message)
+        return group if group is not None and group.first == sequence else None
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from amqpbroker.broker.policies.policies import NO_POLICY, Effective, Policy
 from amqpbroker.broker.queues.difference import Difference
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.stopped_group import StoppedGroup
 from amqpbroker.store.recovered import Copies
 from amqpbroker.wire.values import Table
 
@@ -220,9 +221,9 @@ class Queue(BindingDestination):
         """
         return []
 
-    def is_group_closed(self, message: "Message") -> bool:
-        """Return whether the queue would dead-letter the message, because its message group is closed."""
-        return False
+    def stopped_group(self, message: "Message") -> StoppedGroup | None:
+        """Return the message group that the message has, or would have, if that has stopped."""
+        return None
 
     @property
     def newest(self) -> int:

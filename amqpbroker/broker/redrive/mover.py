@@ -11,6 +11,7 @@ from amqpbroker.broker.queues.group_letters import letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
 from amqpbroker.broker.queues.revival import Death, last_death, revived
+from amqpbroker.broker.queues.stopped_group import CLOSED as CLOSED_GROUP
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
@@ -110,7 +111,8 @@ class Mover:
         for destination in destinations:
             if destination.closed or destination.refuses(*destination.demand(message)):
                 raise StaysError(f"queue '{destination.name}' refuses messages because of its length limit")
-            if isinstance(destination, Queue) and destination.is_group_closed(message):
+            group = destination.stopped_group(message) if isinstance(destination, Queue) else None
+            if group is not None and group.state == CLOSED_GROUP:
                 raise StaysError(f"a message group of queue '{destination.name}' is closed: redrive the group")
         return destinations
 

@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import final
+from typing import Final, final
 
+from amqpbroker.broker.queues.group_letters import GROUP
+from amqpbroker.broker.queues.group_queue import SUPERSEDED
+from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, REPLACED
 from amqpbroker.broker.queues.revival import Death
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
@@ -11,6 +14,9 @@ from amqpbroker.wire.values import Field, text
 
 #: A value of a header that a filter can name.
 Scalar = str | int | float | bool | None
+
+#: The reasons of deaths, RabbitMQ's ones first.
+REASONS: Final = (REJECTED, EXPIRED, MAXLEN, DELIVERY_LIMIT, GROUP, SUPERSEDED, REPLACED)
 
 #: Values of `RedriveOptions.via`.
 VIA_QUEUE = "queue"
@@ -22,9 +28,9 @@ VIA_EXCHANGE = "exchange"
 class RedriveFilter:
     """Conditions for messages, all of which must be true; None stands for any.
 
-    reason, queue: of the last death. group, group_key_type: key of the message group in that queue and its type, as the
-    API shows them, which `accepts` does not check. headers: names of headers and their values. messages: checksums by
-    position, as a peek shows them, which `names` checks.
+    reason, queue: of the last death; the reason is one of REASONS. group, group_key_type: key of the message group in
+    that queue and its type, as the API shows them, which `accepts` does not check. headers: names of headers and their
+    values. messages: checksums by position, as a peek shows them, which `names` checks.
     """
 
     reason: str | None = None

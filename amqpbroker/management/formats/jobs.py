@@ -36,6 +36,14 @@ def job_row(job: Job, standings: Standings) -> dict[str, Any]:
             "consumer_tag": None if standing.consumer_tag is None else shown_name(standing.consumer_tag),
             "connection": standing.connection,
         }
+    if standing.group is not None:
+        group = standing.group
+        row["group"] = {
+            "queue": shown_name(group.queue),
+            "key": group.key,
+            "key_type": group.key_type,
+            "state": group.state,
+        }
     failure = job.failure
     if standing.state == FAILED and failure is not None:
         row["reason"] = failure.reason

@@ -12,6 +12,8 @@ from amqpbroker.wire.properties import PROPERTIES, decode_properties, encode_pro
 
 #: The one property that has another name here.
 _SHOWN = {"message_type": "type"}
+#: Names of the properties here.
+PROPERTY_NAMES = tuple([_SHOWN.get(name, name) for name, _, _ in PROPERTIES])
 
 
 def got(message: Message, redelivered: bool, left: int, encoding: str, truncate: int | None) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.management import failure
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.formats import jobs as formats
-from amqpbroker.management.formats.messages import published
+from amqpbroker.management.formats.messages import PROPERTY_NAMES, published
 from amqpbroker.management.identity import Access
 from amqpbroker.management.listing import Listing
-from amqpbroker.management.peeking import unreadable
+from amqpbroker.management.peeking import check_keys, unreadable, whole
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.routes.messages import may_publish
@@ -32,6 +32,8 @@ ASK_AGAIN_S: Final = 1
 SEND_AGAIN_S: Final = 10
 
 _KEYS: Final = ("routing_key", "payload", "payload_encoding", "properties")
+#: Properties that are numbers -> the largest ones.
+_MOST: Final = {"delivery_mode": 2, "priority": 255, "timestamp": (1 << 64) - 1}
 _ID_BYTES: Final = 16
 _PERSISTENT: Final = 2
 
@@ -77,14 +79,16 @@ async def publish(call: Call) -> Answer:
 
 def _message(body: dict[str, Any]) -> dict[str, Any]:
     """Return the body of a request with all keys, and with the properties of a job. Raises ApiError 400."""
-    for key in body:
-        if key not in _KEYS:
-            raise failure.bad_request(f"the body has no key {failure.shown(key)}; the keys are {', '.join(_KEYS)}")
+    check_keys("the body", body, _KEYS)
     properties = body.get("properties", {})
     if properties in (None, []):
         properties = {}
     if not isinstance(properties, dict):
         raise _wrong("properties", properties, "an object")
+    check_keys("properties", properties, PROPERTY_NAMES)
+    for name, most in _MOST.items():
+        if name in properties:
+            whole(f"properties.{name}", properties[name], 0, most)
     headers = properties.get("headers", {})
     if headers in (None, []):
         headers = {}

@@ -17,7 +17,7 @@ from amqpbroker.management.call import Call
 from amqpbroker.management.formats.messages import published
 from amqpbroker.management.getting import ACK_MODES, SLICE, SLICE_BYTES, Getting
 from amqpbroker.management.identity import Access
-from amqpbroker.management.peeking import Peeking, named_messages, unreadable
+from amqpbroker.management.peeking import Peeking, check_keys, named_messages, unreadable
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.routes.exchanges import exchange_name
 from amqpbroker.management.streamed import answer
@@ -114,7 +114,9 @@ async def discard(call: Call) -> dict[str, int]:
     content, stays.
     """
     queue = _readable_queue(call)
-    chosen = named_messages(call.need("messages")["messages"])
+    check_keys("the body", call.body(), ("messages",))
+    # The last ones first: without its first message, a parked message group delivers the others.
+    chosen = sorted(named_messages(call.need("messages")["messages"]), reverse=True)
     discarded = 0
     until_ms = call.broker.clock.now_ms() + SLICE_MS
     for position, checksum in chosen:

@@ -6,16 +6,17 @@ from typing import Any, Final
 
 from amqpbroker.broker.queues.group_key import KEY_TYPES
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.redrive.options import VIA_EXCHANGE, VIA_QUEUE, RedriveFilter, RedriveOptions
+from amqpbroker.broker.redrive.options import REASONS, VIA_EXCHANGE, VIA_QUEUE, RedriveFilter, RedriveOptions
 from amqpbroker.broker.redrive.redrive import Redrive
 from amqpbroker.broker.redrive.redrives import RedriveRunsError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
 from amqpbroker.management.call import NO_CONTENT, Answer, Call
 from amqpbroker.management.identity import Access
-from amqpbroker.management.peeking import named_messages
+from amqpbroker.management.peeking import named_messages, one_of, wanted_headers
 from amqpbroker.management.resource import Resource
 from amqpbroker.management.synced import all_synced
+from amqpbroker.management.values import MAX_NAME_BYTES
 
 #: The largest rate and limit.
 _MAX: Final = 1_000_000_000
@@ -112,8 +113,8 @@ def _wrong(key: str, value: object, expected: str) -> failure.ApiError:
 
 
 def _name(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise _wrong(key, value, "a name")
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= MAX_NAME_BYTES:
+        raise _wrong(key, value, f"a name of 1 to {MAX_NAME_BYTES} bytes")
     return value
 
 
@@ -147,12 +148,12 @@ def _via(key: str, value: object) -> str:
     return str(value)
 
 
+def _reason(key: str, value: object) -> str:
+    return one_of(key, value, REASONS)
+
+
 def _headers(key: str, value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict) or not all(
-        isinstance(each, str | int | float) or each is None for each in value.values()
-    ):
-        raise _wrong(key, value, 'an object of names and values of headers, such as {"tenant": "a"}')
-    return value
+    return wanted_headers(key, value, with_null=True)
 
 
 def _messages(key: str, value: object) -> Mapping[int, int]:
@@ -160,7 +161,7 @@ def _messages(key: str, value: object) -> Mapping[int, int]:
 
 
 _FILTERS: Final[Mapping[str, tuple[str, Callable[[str, object], Any]]]] = {
-    "reason": ("reason", _name),
+    "reason": ("reason", _reason),
     "queue": ("queue", _name),
     "group": ("group", _text),
     "group_key_type": ("group_key_type", _key_type),
@@ -206,7 +207,7 @@ def _values(
 
 def _options(body: Mapping[str, Any]) -> RedriveOptions:
     """Raises ApiError 400."""
-    if not _boolean("reset_count", body.get("reset_count", True)):
+    if body.get("reset_count") is not None and not _boolean("reset_count", body["reset_count"]):
         raise failure.bad_request(
             "reset_count = false: a dead letter has no delivery count of the queue in which it died, so this must be "
             "true"

@@ -673,13 +673,37 @@ def test_invalid_header_is_refused(headers: dict[str, Any], text: str) -> None:
         ({"routing_key": "other"}, "'x-batch-routing-key': 'other' contradicts 'events' of an earlier member"),
         ({"exchange": "amq.fanout"}, "'x-batch-exchange': 'amq.fanout' contradicts '' of an earlier member"),
         ({"events": "death"}, "'x-batch-events': 'death' contradicts 'complete' of an earlier member"),
+        ({"ttl": 2000}, "'x-batch-ttl': '2000' contradicts '1000' of an earlier member"),
+        ({"outer_id": "p"}, "'x-batch-outer-id': 'p' contradicts 'o' of an earlier member"),
+        ({"outer_id": "o", "outer_ttl": 6}, "'x-batch-outer-ttl': '6' contradicts '5' of an earlier member"),
+        ({"outer_id": "o", "outer_size": 3}, "'x-batch-outer-size': 3 is less than 4, the size so far"),
     ],
 )
-def test_contradicting_header_is_refused(headers: dict[str, Any], text: str) -> None:
+@pytest.mark.parametrize("crashes", [False, True])
+def test_contradicting_header_is_refused(headers: dict[str, Any], text: str, crashes: bool) -> None:
     job = Job()
-    job.send("1", size=2, events="complete")
+    job.send("1", size=2, events="complete", ttl=1000, outer_id="o", outer_size=4, outer_ttl=5)
+    if crashes:
+        job.crash()
     assert job.refused("2", **headers) == (406, f"PRECONDITION_FAILED - invalid header {text}")
     assert job.counts() == (0, 0, 1)
+
+
+def test_headers_that_repeat_the_first_ones_are_accepted() -> None:
+    job = Job()
+    headers = {"size": 2, "events": "complete", "ttl": 1000, "outer_id": "o", "outer_ttl": 5}
+    job.send("1", **headers)
+    job.send("2", **headers)
+    assert job.counts() == (0, 0, 2)
+
+
+def test_size_of_the_outer_batch_may_grow() -> None:
+    job = Job()
+    job.send("1", size=2, outer_id="o", outer_size=1)
+    job.send("2", outer_id="o", outer_size=2, outer_routing_key="events")
+    job.ack(2)
+    assert job.counts("o") == (0, 0, 1)
+    assert job.batch("o").size == 2
 
 
 def test_other_headers_with_such_names_have_no_meaning_without_an_id() -> None:
@@ -738,6 +762,20 @@ def test_batch_is_forgotten_after_its_ttl() -> None:
     assert job.find() is None
     job.ack()
     assert job.events() == []
+
+
+def test_first_member_that_names_a_ttl_sets_it_from_the_beginning_of_the_batch() -> None:
+    job = Job()
+    job.send("1", size=4)
+    job.advance(400)
+    job.send("2", ttl=1000)
+    assert job.refused("3", ttl=1001)[0] == 406
+    job.crash()
+    assert job.refused("3", ttl=1001)[0] == 406
+    job.advance(599)
+    assert job.find() is not None
+    job.advance(1)
+    assert job.find() is None
 
 
 def test_at_most_100_failures_are_named() -> None:

@@ -97,7 +97,7 @@ def test_dead_copy_does_not_settle_a_live_copy_in_the_same_queue() -> None:
     work.send(expiration=b"10")  # the job lives again
     work.advance(10)
     work.ack("grave")
-    assert work.state() == "retrying"
+    assert work.state() == "queued"
     work.ack("grave")
     assert work.state() == "done"
 
@@ -110,7 +110,7 @@ def test_expired_job_has_failed_unless_a_queue_takes_it() -> None:
     work = Work(**TO_GRAVE)
     work.send(expiration=b"10")
     work.advance(10)
-    assert work.state() == "retrying"
+    assert work.state() == "queued"
     work.ack("grave")
     assert work.state() == "done"
 

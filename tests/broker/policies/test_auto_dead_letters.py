@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -32,6 +33,13 @@ def test_valid_forms(form: str) -> None:
 @pytest.mark.parametrize("form", ["{queue}", "amq.{queue}", "{queue}{queue}.dlq", "x" * 256, None, True, 1, ["a"]])
 def test_invalid_forms(form: object) -> None:
     assert not is_form(form)
+
+
+@pytest.mark.parametrize("form", ["{foo}", "{Queue}.dlq", "{queue.dlq", "queue}", "{queue}.{vhost}", "{{queue}}", "{}"])
+def test_unknown_placeholder_is_refused_with_what_is_allowed(vhost: Vhost, form: str) -> None:
+    allowed = "Must be a name in which {queue} may stand once for the name of the queue, without other braces, or"
+    with pytest.raises(ValueError, match=re.escape(form) + ".*" + re.escape(allowed)):
+        set_policy(vhost, form)
 
 
 @pytest.mark.parametrize(

@@ -596,6 +596,20 @@ def test_parked_group_whose_only_message_is_delayed_can_be_redriven(
     assert worker.texts() == ["a1", "a2", "a1"]
 
 
+@KINDS
+def test_group_goes_on_when_its_parked_message_is_removed(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject()
+    first, second, _ = queue.ready_entries()
+    assert not queue.remove_ready(first.sequence, content_checksum(second.message))
+    assert queue.remove_ready(second.sequence, content_checksum(second.message))
+    assert (worker.texts(), states(queue)) == (["a1"], {"a": "parked"})
+    assert queue.remove_ready(first.sequence, content_checksum(first.message))
+    assert (worker.texts(), states(queue)) == (["a3"], {"a": "busy"})
+
+
 def test_last_message_of_a_parked_group_can_be_discarded(vhost: Vhost) -> None:
     queue = declare(vhost, group_on_dead="park")
     worker = work(queue)

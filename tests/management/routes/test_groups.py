@@ -75,6 +75,18 @@ async def test_parked_group_is_redriven_and_its_first_message_discarded(api, cli
     assert (await api.post(f"{GROUPS}/redrive", {"key": "c/c"})).status_code == 404
 
 
+async def test_first_messages_of_a_parked_group_are_discarded_together(api, client):
+    declare(client, "park")
+    publish(client, "a1", "a2", "a3")
+    reject(client)
+    client.send(1, "basic.consume", queue="g", consumer_tag="worker")
+    found = (await api.post("queues/%2F/g/peek", {"count": 2})).json()["messages"]
+    chosen = [{key: message[key] for key in ("position", "checksum")} for message in found]
+    assert (await api.post("queues/%2F/g/discard", {"messages": chosen})).json() == {"discarded": 2}
+    assert [got.body for got in client.receive() if got.name == "basic.deliver"] == [b"a3"]
+    assert (await api.get(f"{GROUPS}?state=parked")).json() == []
+
+
 async def test_closed_group_comes_back_from_its_dead_letter_queue(api, client):
     declare(client, "follow")
     publish(client, "a1", "b1")

@@ -109,6 +109,10 @@ async def test_payload_in_base64_is_decoded() -> None:
         ({"payload": 5}, "payload_not_string"),
         ({"payload_encoding": "hex"}, ["unsupported_encoding", "hex"]),
         ({"properties": "x"}, 'properties = "x": this must be an object'),
+        ({"properties": {"mesage_id": "1"}}, 'properties has no key "mesage_id"; the keys are content_type, '),
+        ({"properties": {"priority": -1}}, "properties.priority = -1: this must be a whole number from 0 to 255"),
+        ({"properties": {"delivery_mode": 3}}, "properties.delivery_mode = 3: this must be a whole number from 0 to 2"),
+        ({"properties": {"delivery_mode": 1.5}}, "properties.delivery_mode = 1.5: this must be a whole number"),
         ({"properties": {"headers": 5}}, "properties.headers = 5: this must be an object"),
         ({"properties": {"headers": {"x-job": False}}}, "properties.headers.x-job = false: this must be true"),
         ({"properties": {"message_id": ""}}, 'properties.message_id = "": this must be a string of 1 to 255 bytes'),
@@ -336,6 +340,20 @@ async def test_queued_job_is_cancelled() -> None:
     found = (await client.get()).json()
     assert (found["state"], found["reason"]) == ("failed", "cancelled")
     assert client.worker.call(1, "basic.get", queue="q").name == "basic.get-empty"
+
+
+async def test_job_of_a_parked_group_names_it_and_is_cancelled() -> None:
+    client = Client(**{"x-group-header": longstr("key"), "x-group-on-dead": longstr("park")})
+    for id_ in "1", "2":
+        await client.post(id_=id_, properties={"headers": {"key": "A"}})
+    client.settle(client.take(), "reject", requeue=False)
+    listed = (await client.api.get("jobs/%2F")).json()
+    group = {"queue": "q", "key": "A", "key_type": "string", "state": "parked"}
+    assert [(row["state"], row["group"]) for row in listed] == [("parked", group), ("queued", group)]
+    assert "position" not in (await client.get("2")).json()
+    assert (await client.api.delete("jobs/%2F/1")).status_code == 204
+    found = (await client.get("2")).json()
+    assert (found["state"], found["position"], "group" in found) == ("queued", 1, False)
 
 
 async def test_running_job_cannot_be_cancelled() -> None:

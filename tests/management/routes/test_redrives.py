@@ -145,7 +145,19 @@ async def test_redrive_is_not_found_without_extensions():
         ({"destinaton": "work"}, "destinaton is not known here; the keys are destination, via,"),
         ({"destination": "dlq"}, 'destination = "dlq": this is the queue itself'),
         ({"destination": 1}, "destination = 1: this must be a name"),
-        ({"destination": ""}, 'destination = "": this must be a name'),
+        ({"destination": ""}, 'destination = "": this must be a name of 1 to 255 bytes'),
+        ({"destination": "é" * 128}, "destination = "),
+        ({"limit": -1}, "limit = -1: this must be a whole number from 1 to 1000000000"),
+        ({"limit": 2.0}, "limit = 2.0: this must be a whole number from 1 to 1000000000"),
+        (
+            {"filter": {"reason": "bogus"}},
+            'filter.reason = "bogus": this must be one of rejected, expired, maxlen, delivery_limit, group, '
+            "superseded, replaced",
+        ),
+        ({"filter": {"reason": ["rejected"]}}, 'filter.reason = ["rejected"]: this must be one of rejected, expired'),
+        ({"filter": {"queue": "q" * 256}}, "filter.queue = "),
+        ({"filter": {"header": {"a": 1, "x": {}}}}, "filter.header.x = {}: this must be a string, a number or a"),
+        ({"filter": {"header": {"x" * 256: 1}}}, "filter.header.x"),
         (
             {"max_messages_per_second": 0},
             "max_messages_per_second = 0: this must be a whole number from 1 to 1000000000",
@@ -176,7 +188,7 @@ async def test_redrive_is_not_found_without_extensions():
             "filter.group_key_type is the type of a group's key: set filter.group",
         ),
         ({"filter": {"header": "x"}}, 'filter.header = "x": this must be an object of names and values of headers'),
-        ({"filter": {"header": {"x": []}}}, 'filter.header = {"x":[]}: this must be an object'),
+        ({"filter": {"header": {"x": [1]}}}, "filter.header.x = [1]: this must be a string, a number or a boolean"),
         ({"filter": {"queue": 1}}, "filter.queue = 1: this must be a name"),
         ({"keep_history": "yes"}, 'keep_history = "yes": this must be true or false'),
         ({"restore_expiration": 1}, "restore_expiration = 1: this must be true or false"),
@@ -201,5 +213,5 @@ async def test_messages_that_a_peek_shows_are_redriven(api):
 
 
 async def test_null_stands_for_an_absent_option(api):
-    body = {"destination": None, "limit": None, "filter": None, "max_messages_per_second": None, "reset_count": True}
+    body = {"destination": None, "limit": None, "filter": None, "max_messages_per_second": None, "reset_count": None}
     assert (await api.post(PATH, body)).status_code == 201

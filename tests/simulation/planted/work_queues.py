@@ -86,8 +86,8 @@ WORK_QUEUES = (
     Planted(
         "a member that is settled with its first copy",
         "batches.py",
-        "is_settled = not (stored or transient or any(",
-        "is_settled = not (stored > 1 or transient or any(",
+        "is_settled = not (stored or transient or self._is_moving(",
+        "is_settled = not (stored > 1 or transient or self._is_moving(",
     ),
     Planted(
         "a failed member that stays failed",
@@ -97,9 +97,9 @@ WORK_QUEUES = (
     ),
     Planted(
         "a rejected member that has not failed",
-        "batches.py",
-        "            self.failed(copy, queue, reason)\n            self._moves.append",
-        "            self.acknowledged(copy, queue)\n            self._moves.append",
+        "follower.py",
+        "            self._failed(*taken, copy, queue, reason)\n        else:",
+        "            self._succeeded(taken[0], copy)\n        else:",
     ),
     Planted(
         "a member whose state is not stored",

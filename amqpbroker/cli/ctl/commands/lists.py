@@ -137,6 +137,9 @@ _JOBS = List(
         "created_at",
         "ended_at",
         "expires_at",
+        group="group.key",
+        group_queue="group.queue",
+        group_state="group.state",
     ),
     ["id", "state", "queue"],
 )

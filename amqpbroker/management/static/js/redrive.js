@@ -10,7 +10,7 @@ import { useLive } from "./live.js";
 import { NameField } from "./names.js";
 import { Badge, Meter, Problem } from "./parts.js";
 
-const REASONS = [["", "any"], "rejected", "expired", "maxlen", "delivery_limit"];
+const REASONS = [["", "any"], "rejected", "expired", "maxlen", "delivery_limit", "group", "superseded", "replaced"];
 const KINDS = { RUNNING: "type", CANCELLED: "warn", FAILED: "warn" };
 
 export function Redrive({ vhost, name, ready, onChange }) {
