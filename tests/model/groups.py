@@ -109,6 +109,11 @@ class GroupedLine(Line):
     def ranked(self, copies: list[Copy]) -> list[Copy]:
         return copies
 
+    def requeued(self, copies: list[Copy]) -> list[Copy]:
+        # In the order of their groups. That of the deliveries differs: a returned copy is delivered again after later
+        # ones of its group, if a consumer may have several. Copies that reach the delivery limit leave in this order.
+        return sorted(copies, key=lambda copy: copy.sequence)
+
     def may_expire(self) -> list[Copy]:
         return [copy for copy in self.ready if copy.key not in self.stopped or self.stopped[copy.key].is_closed]
 

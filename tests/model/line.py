@@ -112,6 +112,10 @@ class Line:
         """Return copies that leave together in the order in which they leave."""
         return copies if self.spec.quorum else sorted(copies, key=lambda copy: -self.spec.level(copy.priority))
 
+    def requeued(self, copies: list[Copy]) -> list[Copy]:
+        """Return copies that are returned together in the order in which they are handled."""
+        return copies
+
     def failed(self, copies: list[Copy], reason: str, now_ms: int) -> list[Copy]:
         """Handle copies that failed for good. Return those that leave, in order."""
         return self.ranked(copies)

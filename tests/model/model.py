@@ -353,7 +353,7 @@ class Model:
 
     def _requeue(self, line: Line, copies: list[Copy], failed: bool) -> None:
         back, exhausted = [], []
-        for copy in copies:
+        for copy in line.requeued(copies):
             copy = copy._replace(redelivered=True, count=copy.count + 1)
             delay_ms = 0 if line.spec.retry is None else line.spec.retry.delay_ms(failed, copy.count)
             if 0 <= line.spec.limit < copy.count:
