@@ -288,13 +288,16 @@ class Run:
         clone = Node(self.files.copy(), self.definitions.killed(), self.model.now_ms, self.segment_bytes)
         found = self.drained(clone)
         states = list(allowed(self.history, synced, killed))
-        match = next(((i, state) for i, state in states if self.expected(state) == found), None)
-        if match is None:
+        matches = [(i, state) for i, state in states if self.expected(state) == found]
+        if not matches:
             self._explain(found, [state for _, state in states], f"{how}, {synced} of {len(self.history) - 1} was safe")
-        last, state = match
+        last, state = matches[0]
         # A machine failure may still undo what the end of the process has left: the messages, and the objects since.
         later = [(specs, state[1]) for specs, _ in self.history[last + 1 :]]
-        self.history = [*self.history[synced : last + 1], *later, state] if killed else [state]
+        # Of several states that look the same now, any one may be on the disk. After a further crash they may differ:
+        # a message that has expired by then failed before the copies that the first crash lost, or after them.
+        alike = [state for _, state in reversed(matches)]
+        self.history = [*self.history[synced : last + 1], *later, state] if killed else alike
         self.model = self.model.restarted(state)
         self._forget()
         if chance.random() < 0.2:
