@@ -275,8 +275,9 @@ class GroupReturns(Returns):
         stopped, self.stopped = self.stopped, []
         return stopped
 
-    def requeue(self, entries: list[Entry], failed: bool) -> None:
-        self._requeue(sorted(entries, key=_sequence), failed)
+    def _requeue(self, entries: list[Entry], failed: bool) -> None:
+        # In the order of their groups, in which those leave that reach the delivery limit.
+        super()._requeue(sorted(entries, key=_sequence), failed)
 
     def fail(self, entries: list[Entry], reason: str) -> None:
         """Handle messages that failed for good: dead-letter them, or stop their groups. The caller offers messages."""

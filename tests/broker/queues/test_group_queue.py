@@ -412,6 +412,25 @@ def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vh
     assert worker.texts() == ["a1", "a2", "a2"]
 
 
+@STORED_KINDS
+@pytest.mark.parametrize("lost", [False, True], ids=["returned", "channel-lost"])
+def test_messages_over_the_delivery_limit_leave_in_the_order_of_their_group(
+    vhost: Vhost, kind: dict[str, Any], lost: bool
+) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_prefetch=3, delivery_limit=1, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    for text in ("a2", "a3", "a1"):
+        worker.requeue_text(text)
+    assert [entry.message.body for entry in worker.held] == [b"a2", b"a3", b"a1"]
+    if lost:
+        queue.reclaim(worker.held)
+    else:
+        queue.requeue(worker.held)
+    assert ready(grave) == [b"a1", b"a2", b"a3"]
+
+
 # --- delays, limits, expiry -------------------------------------------------------------------------------------------
 
 
