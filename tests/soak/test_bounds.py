@@ -267,6 +267,7 @@ NOT_BOUNDS = {
         management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
     """,
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
+    "messages that come back at once; driven by the unit tests of groups": "broker.queues.group_queue.RETURNED_FOLLOW",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP

@@ -48,6 +48,9 @@ from amqpbroker.store.taken_id import TakenId
 SUPERSEDED: Final = "superseded"
 #: Time after which messages of closed groups try again to follow, after no queue took one of them.
 FOLLOW_AGAIN_MS: Final = 1000
+#: Maximum number of messages that follow, and were dead-lettered before, within one run of dead letters. A queue with a
+#: TTL of 0 would return them forever.
+RETURNED_FOLLOW: Final = 100
 
 #: The sequence numbers of such a queue start here, so that there are lower ones for messages that come back.
 _FIRST: Final = 1 << 40
@@ -77,6 +80,15 @@ class GroupLedger(Ledger):
     def is_letter_taken(self, entry: Entry, reason: str) -> bool:
         """Return whether a queue takes the dead letter of an entry, if that is the next one."""
         return self._settings.dead_letters and self._takers.may_take(entry, reason)
+
+    @property
+    def letter_runs(self) -> int:
+        """See DeadLetters.runs."""
+        return self._dead_letters.runs
+
+    def closes_cycle(self, entry: Entry, reason: str) -> bool:
+        """Return whether the dead letter of an entry would be dropped because it has been everywhere it would go."""
+        return self._dead_letters.closes_cycle(entry, reason)
 
     def start(self, entries: int, newest: int) -> None:
         super().start(entries, max(newest, self.newest))
@@ -140,6 +152,9 @@ class GroupOffering(Offering):
 
     #: Time from which on messages of closed groups follow, if a queue takes them.
     _follows_from_ms: int = 0
+    #: The last run of dead letters in which dead-lettered messages followed, and their number.
+    _run: int = 0
+    _returned: int = 0
 
     @property
     def line(self) -> GroupLine | None:
@@ -246,9 +261,13 @@ class GroupOffering(Offering):
             entries: list[Entry] = []
             size = 0
             while (entry := self._pop_of(line, group)) is not None:
-                if not ledger.is_letter_taken(entry, GROUP):
+                if not self._may_return(ledger, entry) or not ledger.is_letter_taken(entry, GROUP):
                     self.requeue([entry])
-                    self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
+                    if ledger.closes_cycle(entry, GROUP):
+                        # Trying again would not help: the group waits for its redrive.
+                        line.groups.keep_back(group)
+                    else:
+                        self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
                     break
                 entries.append(entry)
                 size += entry.message.size + MESSAGE_BYTES
@@ -256,6 +275,15 @@ class GroupOffering(Offering):
                     ledger.dead_letter(entries, GROUP)
                     entries, size = [], 0
             ledger.dead_letter(entries, GROUP)
+
+    def _may_return(self, ledger: GroupLedger, entry: Entry) -> bool:
+        """Return whether a message may follow, perhaps not for the first time. See RETURNED_FOLLOW."""
+        if not entry.message.died:
+            return True
+        if ledger.letter_runs != self._run:
+            self._run, self._returned = ledger.letter_runs, 0
+        self._returned += 1
+        return self._returned <= RETURNED_FOLLOW
 
 
 class GroupReturns(Returns):
