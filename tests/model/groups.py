@@ -71,6 +71,10 @@ class GroupedLine(Line):
         for key in self.fed:
             if consumer is not None and self._holder(more[key]) == consumer.tag:
                 self.ready.remove(more[key])
+                if self._out(more[key]) + 1 == self.options.prefetch:
+                    # If the copy is dropped instead of being delivered, because it has expired or an old version, its
+                    # group is the last one of those that get more. No order of groups is promised.
+                    self.fed.remove(key)
                 return consumer, more[key]
         return None
 

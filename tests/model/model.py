@@ -516,6 +516,8 @@ class Model:
                 else:
                     with self.batches.leaving(source, copy, "deleted"):
                         source.take(copy)
+                        # A parked group without messages is over at once, also if one of them comes back as a letter.
+                        source.prune()
                         self._enter_moved(target, options.revived(copy))
                     moved += 1
         self._settle_down()
