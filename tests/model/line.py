@@ -178,9 +178,13 @@ class Line:
         return ()
 
     def restart(self, copies: list[Copy], now_ms: int, groups: tuple[Any, ...]) -> None:
-        """Recover what is stored. Overdue delayed copies of a quorum queue are released again, and are first."""
+        """Recover what is stored. Overdue delayed copies of a quorum queue are released again, and are first.
+
+        With groups, copies return to their places, where the overdue ones are at once.
+        """
         self.sequence = copies[-1].sequence if copies else 0
-        waits = [copy.due_ms > (0 if self.spec.quorum else now_ms) for copy in copies]
+        returns_first = self.spec.quorum and self.spec.groups is None
+        waits = [copy.due_ms > (0 if returns_first else now_ms) for copy in copies]
         copies = [copy._replace(is_normal=False, moved=False) for copy in copies]
         self.ready = [copy for copy, wait in zip(copies, waits, strict=True) if not wait]
         self.delayed = [copy for copy, wait in zip(copies, waits, strict=True) if wait]
