@@ -265,7 +265,7 @@ class GroupOffering(Offering):
                     self.requeue([entry])
                     if ledger.closes_cycle(entry, GROUP):
                         # Trying again would not help: the group waits for its redrive.
-                        line.groups.keep_back(group)
+                        line.groups.hold_back(group)
                     else:
                         self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
                     break

@@ -193,7 +193,7 @@ class Groups:
         """Return the group with a key, which the caller stops if it is new."""
         return self._group(key)
 
-    def keep_back(self, group: Group) -> None:
+    def hold_back(self, group: Group) -> None:
         """Remove a closed group from `following`, until one of its messages comes or goes."""
         self.following.pop(group, None)
 
