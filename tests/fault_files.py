@@ -33,8 +33,9 @@ class FaultyFiles:
         self.syncs = 0
         self.steps = 0
         self.expected: list[tuple[Path, int, int]] = []
-        # Names added and removed since the directory was synced: path, and the contents of a removed file.
-        self._names: list[tuple[Path, tuple[bytearray, int] | None]] = []
+        # Names added and removed since the directory was synced: path, and the removed file. A later file with the same
+        # name is another one: its failed syncs did not drop anything of the first.
+        self._names: list[tuple[Path, tuple[bytearray, int, tuple[int, int] | None] | None]] = []
         self._next = 3
 
     def names(self, directory):
@@ -107,7 +108,7 @@ class FaultyFiles:
 
     def remove(self, path):
         self._step()
-        self._names.append((path, (self.contents.pop(path), self.synced.pop(path))))
+        self._names.append((path, (self.contents.pop(path), self.synced.pop(path), self.dropped.pop(path, None))))
 
     def _step(self):
         self.steps += 1
@@ -135,8 +136,11 @@ class FaultyFiles:
         for path, removed in reversed(undone):
             if removed is None:
                 del self.contents[path], self.synced[path]
-            else:
-                self.contents[path], self.synced[path] = removed
+                self.dropped.pop(path, None)
+                continue
+            self.contents[path], self.synced[path], dropped = removed
+            if dropped is not None:
+                self.dropped[path] = dropped
         for path, content in self.contents.items():
             start, stop = self.dropped.get(path, (0, 0))
             content[start:stop] = bytes(len(content[start:stop]))

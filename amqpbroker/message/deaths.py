@@ -122,7 +122,8 @@ class Deaths:
         """Return whether the message would return to a queue in which it died, without a rejection since then.
 
         A rejection in that queue or in a later one means that a client was involved, so that it is not a cycle. So does
-        the death of a message that followed a failed one of its group.
+        the death of a message that followed a failed one of its group. It may follow again if it has expired since, as
+        each round takes time then.
         """
         tables = self._tables
         name = queue.encode("utf-8", "surrogateescape")
@@ -130,13 +131,19 @@ class Deaths:
             return False
         at: i64 = 0
         end: i64 = len(tables)
+        follows = expired = False
         while at < end:
             reason_at = _behind_count(tables, at)
             queue_at = value_end(tables, reason_at + _REASON_TYPE)
-            if tables[reason_at + _REASON_BYTES : queue_at] in (b"rejected", b"group"):
+            reason = tables[reason_at + _REASON_BYTES : queue_at]
+            if reason == b"expired":
+                expired = True
+            elif reason == b"group" and not at:
+                follows = True
+            elif reason == b"rejected" or (reason == b"group" and not follows):
                 return False
             if tables[queue_at + _QUEUE_BYTES : value_end(tables, queue_at + _QUEUE_TYPE)] == name:
-                return True
+                return not (follows and expired)
             at = value_end(tables, at)
         return False
 

@@ -167,6 +167,29 @@ def test_dead_letter_cycle_follows_the_rules_of_rabbitmq(
     assert history(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
 
 
+@pytest.mark.parametrize(
+    ("deaths", "queue", "cycle"),
+    [
+        # a message comes back to its closed group
+        ([("q", "group"), ("d", "expired")], "q", False),
+        ([("q", "group"), ("d", "replaced")], "q", False),
+        # and follows again, at once or after it has expired
+        ([("q", "group")], "d", False),
+        ([("q", "group"), ("d", "expired"), ("q", "group")], "d", False),
+        ([("q", "group"), ("d", "replaced"), ("q", "group")], "d", True),
+        ([("q", "rejected"), ("d", "maxlen"), ("q", "group")], "d", True),
+        ([("q", "group"), ("d", "expired"), ("q", "group"), ("d", "maxlen"), ("q", "group")], "d", True),
+        ([("d", "maxlen"), ("q", "rejected"), ("q", "group")], "d", False),
+        # two queues whose groups are closed
+        ([("q", "group"), ("r", "group")], "q", True),
+    ],
+)
+def test_message_that_follows_its_group_goes_around_a_cycle_only_if_it_expires_there(
+    deaths: list[tuple[str, str]], queue: str, cycle: bool
+) -> None:
+    assert recorded(*(Death(*one) for one in deaths)).is_cycle(queue) is cycle
+
+
 def test_record_of_many_deaths_counts_each_queue_and_reason() -> None:
     deaths = [Death(f"q{number % 7}", ("expired", "rejected")[number % 2], time_s=number) for number in range(100)]
     assert list(headers_of(recorded(*deaths)).items()) == list(history(*deaths).headers().items())

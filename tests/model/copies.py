@@ -59,10 +59,16 @@ class Copy(NamedTuple):
         return 0 < self.deadline_ms <= now_ms
 
     def may_enter(self, queue: str) -> bool:
-        """Return whether it may enter the queue: False if it would cycle without a client's doing."""
+        """Return whether it may enter the queue: False if it would cycle without a client's doing.
+
+        A copy that follows a failed one of its group may do so again if it has expired since.
+        """
+        follows = self.deaths[:1] != () and self.deaths[0][1] == "group"
+        has_expired = False
         for at, reason, _ in self.deaths:
-            if reason in ("rejected", "group"):
+            has_expired = has_expired or reason == "expired"
+            if reason == "rejected" or (reason == "group" and not follows):
                 return True
             if at == queue:
-                return False
+                return follows and has_expired
         return True

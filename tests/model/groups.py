@@ -1,5 +1,6 @@
 """A queue with message groups: which of its messages may be delivered, and the groups that are stopped."""
 
+import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -70,6 +71,10 @@ class GroupedLine(Line):
         for key in self.fed:
             if consumer is not None and self._holder(more[key]) == consumer.tag:
                 self.ready.remove(more[key])
+                if self._out(more[key]) + 1 == self.options.prefetch:
+                    # If the copy is dropped instead of being delivered, because it has expired or an old version, its
+                    # group is the last one of those that get more. No order of groups is promised.
+                    self.fed.remove(key)
                 return consumer, more[key]
         return None
 
@@ -109,6 +114,11 @@ class GroupedLine(Line):
     def ranked(self, copies: list[Copy]) -> list[Copy]:
         return copies
 
+    def requeued(self, copies: list[Copy]) -> list[Copy]:
+        # In the order of their groups. That of the deliveries differs: a returned copy is delivered again after later
+        # ones of its group, if a consumer may have several. Copies that reach the delivery limit leave in this order.
+        return sorted(copies, key=lambda copy: copy.sequence)
+
     def may_expire(self) -> list[Copy]:
         return [copy for copy in self.ready if copy.key not in self.stopped or self.stopped[copy.key].is_closed]
 
@@ -125,10 +135,11 @@ class GroupedLine(Line):
         gone = []
         for copy in sorted(copies, key=lambda copy: copy.sequence):
             stopped = self.stopped.get(copy.key)
+            is_taken = self._is_letter_taken(copy, reason)
             if stopped is None and copy.key:
-                is_closed = self.options.on_dead == "follow" and self.spec.letters != ""
+                is_closed = self.options.on_dead == "follow" and is_taken
                 stopped = self.stopped[copy.key] = Stopped(copy.key, is_closed, now_ms)
-            if stopped is None or stopped.is_closed:
+            if stopped is None or (stopped.is_closed and is_taken):
                 gone.append(copy)
             else:
                 count = copy.count + (reason == "rejected")
@@ -136,19 +147,21 @@ class GroupedLine(Line):
         return gone
 
     def pop_following(self) -> list[Copy]:
-        """Remove and return the copies of closed groups that no held or delayed one precedes."""
-        if not self.spec.letters:
-            return []
+        """Remove and return the copies of closed groups that no held or delayed one precedes.
+
+        One whose dead letter would cycle stays, and those of its group after it.
+        """
         closed = [stopped.key for stopped in self.stopped.values() if stopped.is_closed]
-        found = [
-            copy
-            for key in closed
-            for copy in self.ready
-            if copy.key == key and not self._out(copy) and not self._is_behind(copy)
-        ]
+        found: list[Copy] = []
+        for key in closed:
+            follows = [copy for copy in self.of_group(key) if not self._out(copy) and not self._is_behind(copy)]
+            found += itertools.takewhile(lambda copy: self._is_letter_taken(copy, "group"), follows)
         for copy in found:
             self.ready.remove(copy)
         return found
+
+    def _is_letter_taken(self, copy: Copy, reason: str) -> bool:
+        return self.spec.letters != "" and copy.died(self.spec.name, reason).may_enter(self.spec.letters)
 
     def of_group(self, key: str) -> list[Copy]:
         """Return the ready copies of a group, in order."""

@@ -112,6 +112,10 @@ class Line:
         """Return copies that leave together in the order in which they leave."""
         return copies if self.spec.quorum else sorted(copies, key=lambda copy: -self.spec.level(copy.priority))
 
+    def requeued(self, copies: list[Copy]) -> list[Copy]:
+        """Return copies that are returned together in the order in which they are handled."""
+        return copies
+
     def failed(self, copies: list[Copy], reason: str, now_ms: int) -> list[Copy]:
         """Handle copies that failed for good. Return those that leave, in order."""
         return self.ranked(copies)
@@ -174,9 +178,13 @@ class Line:
         return ()
 
     def restart(self, copies: list[Copy], now_ms: int, groups: tuple[Any, ...]) -> None:
-        """Recover what is stored. Overdue delayed copies of a quorum queue are released again, and are first."""
+        """Recover what is stored. Overdue delayed copies of a quorum queue are released again, and are first.
+
+        With groups, copies return to their places, where the overdue ones are at once.
+        """
         self.sequence = copies[-1].sequence if copies else 0
-        waits = [copy.due_ms > (0 if self.spec.quorum else now_ms) for copy in copies]
+        returns_first = self.spec.quorum and self.spec.groups is None
+        waits = [copy.due_ms > (0 if returns_first else now_ms) for copy in copies]
         copies = [copy._replace(is_normal=False, moved=False) for copy in copies]
         self.ready = [copy for copy, wait in zip(copies, waits, strict=True) if not wait]
         self.delayed = [copy for copy, wait in zip(copies, waits, strict=True) if wait]

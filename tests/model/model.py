@@ -258,8 +258,10 @@ class Model:
 
     def _enter_group(self, line: Line, copy: Copy) -> None:
         """Add a copy to a queue with groups, where it may be deliverable although others wait."""
+        # While the broker starts, others may be overdue: without a consumer, one may exceed the length limit first.
+        waits = line.first() is not None
         line.ready.append(copy)
-        self._drain(line)
+        self._drain(line, feeds_only=waits)
         self._trim(line)
         if copy.deadline_ms:
             self._expire(line)
@@ -276,9 +278,10 @@ class Model:
         delivery = line.held[copy.sequence] = Delivery(line, copy, channel, tag, self._deliveries, due_ms)
         return delivery
 
-    def _drain(self, line: Line) -> None:
+    def _drain(self, line: Line, feeds_only: bool = False) -> None:
+        """Deliver copies. feeds_only: only more of the groups that consumers have."""
         self._letters.leave(line, line.pop_following(), "group")
-        while (delivery := self._next_delivery(line)) is not None:
+        while (delivery := line.fed_delivery() if feeds_only else self._next_delivery(line)) is not None:
             consumer, copy = delivery
             if copy.is_overdue(self.now_ms):
                 self._letters.leave(line, [copy], "expired")
@@ -353,7 +356,7 @@ class Model:
 
     def _requeue(self, line: Line, copies: list[Copy], failed: bool) -> None:
         back, exhausted = [], []
-        for copy in copies:
+        for copy in line.requeued(copies):
             copy = copy._replace(redelivered=True, count=copy.count + 1)
             delay_ms = 0 if line.spec.retry is None else line.spec.retry.delay_ms(failed, copy.count)
             if 0 <= line.spec.limit < copy.count:
@@ -516,6 +519,8 @@ class Model:
                 else:
                     with self.batches.leaving(source, copy, "deleted"):
                         source.take(copy)
+                        # A parked group without messages is over at once, also if one of them comes back as a letter.
+                        source.prune()
                         self._enter_moved(target, options.revived(copy))
                     moved += 1
         self._settle_down()

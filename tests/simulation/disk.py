@@ -236,7 +236,7 @@ class Disk(FaultyFiles):
             if removed is None:
                 del self.contents[path], self.synced[path]
             else:
-                self.contents[path], self.synced[path] = removed
+                self.contents[path], self.synced[path], _ = removed
         for path, content in self.contents.items():
             content[:] = self._unsynced[path].after_power_loss(bytes(content), self.synced[path])
             self.synced[path] = len(content)

@@ -269,6 +269,7 @@ NOT_BOUNDS = {
     """,
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
+    "messages that come back at once; driven by the unit tests of groups": "broker.queues.group_queue.RETURNED_FOLLOW",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         broker.queues.group_queue.FOLLOW_SLICE broker.queues.group_redrive.SLICE broker.queues.group_redrive._STEP

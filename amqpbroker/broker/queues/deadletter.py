@@ -1,7 +1,7 @@
 """Dead letters: publishing messages that leave a queue to its dead letter exchange."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.exchanges.routing import Route, route
@@ -114,6 +114,8 @@ class DeadLetters:
         self._store = store
         self._dying: deque[tuple[Queue, list[Entry], str]] = deque()
         self._depth: int = 0
+        #: Number of times that waiting letters were sent, with all that died because of them.
+        self.runs: int = 0
         self._departure = Departure("", QueueSettings(), "")
 
     def __enter__(self) -> "DeadLetters":
@@ -168,9 +170,19 @@ class DeadLetters:
                 finally:
                     if stored:
                         self._store.end()
+        self.runs += 1
 
     def preview(self, entry: Entry, reason: str) -> "tuple[Message, list[Destination]]":
         """Return the dead letter that `send` would publish for an entry, and where it would go, without sending it."""
+        letter, deaths, destinations = self._preview(entry, reason)
+        return letter, [each for each in destinations if not deaths.is_cycle(each.name)]
+
+    def closes_cycle(self, entry: Entry, reason: str) -> bool:
+        """Return whether `send` would drop an entry because all its destinations would close a cycle."""
+        _, deaths, destinations = self._preview(entry, reason)
+        return len(destinations) > 0 and not [each for each in destinations if not deaths.is_cycle(each.name)]
+
+    def _preview(self, entry: Entry, reason: str) -> "tuple[Message, Deaths, Sequence[Destination]]":
         queue = entry.queue
         departure = Departure(queue.name, queue.settings, reason)
         departure.time_s = self._clock.wall_ms() // 1000
@@ -178,9 +190,8 @@ class DeadLetters:
         letter = departure.letter(entry.message, deaths)
         exchange = self._exchange(queue)
         if exchange is None:
-            return letter, []
-        found = route(exchange, letter, self._exchanges.get)
-        return letter, [each for each in found.destinations if not deaths.is_cycle(each.name)]
+            return letter, deaths, ()
+        return letter, deaths, route(exchange, letter, self._exchanges.get).destinations
 
     def _exchange(self, queue: Queue) -> "Exchange | None":
         """Return the dead letter exchange of a queue. If the queue has none, its dead letter queue is created."""

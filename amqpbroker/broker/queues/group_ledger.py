@@ -46,6 +46,15 @@ class GroupLedger(Ledger):
         """Return whether a queue takes the dead letter of an entry, if that is the next one."""
         return self._settings.dead_letters and self._takers.may_take(entry, reason)
 
+    @property
+    def letter_runs(self) -> int:
+        """See DeadLetters.runs."""
+        return self._dead_letters.runs
+
+    def closes_cycle(self, entry: Entry, reason: str) -> bool:
+        """Return whether the dead letter of an entry would be dropped because it has been everywhere it would go."""
+        return self._dead_letters.closes_cycle(entry, reason)
+
     def start(self, entries: int, newest: int) -> None:
         super().start(entries, max(newest, self.newest))
 

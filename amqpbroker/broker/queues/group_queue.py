@@ -51,6 +51,9 @@ SUPERSEDED: Final = "superseded"
 FOLLOW_AGAIN_MS: Final = 1000
 #: Number of messages of closed groups that follow in one event loop iteration.
 FOLLOW_SLICE: Final = 100
+#: Maximum number of messages that follow, and were dead-lettered before, within one run of dead letters. A queue with a
+#: TTL of 0 would return them forever.
+RETURNED_FOLLOW: Final = 100
 
 
 class GroupOffering(Offering):
@@ -60,6 +63,9 @@ class GroupOffering(Offering):
     _follows_from_ms: int = 0
     #: Set while more messages of closed groups follow in the next event loop iteration.
     _follow_timer: Timer | None = None
+    #: The last run of dead letters in which dead-lettered messages followed, and their number.
+    _run: int = 0
+    _returned: int = 0
 
     @property
     def line(self) -> GroupLine | None:
@@ -183,9 +189,13 @@ class GroupOffering(Offering):
                 entry = self._pop_of(line, group)
                 if entry is None:
                     break
-                if not ledger.is_letter_taken(entry, GROUP):
+                if not self._may_return(ledger, entry) or not ledger.is_letter_taken(entry, GROUP):
                     self.requeue([entry])
-                    self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
+                    if ledger.closes_cycle(entry, GROUP):
+                        # Trying again would not help: the group waits for its redrive.
+                        line.groups.hold_back(group)
+                    else:
+                        self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
                     break
                 entries.append(entry)
                 count += 1
@@ -195,6 +205,15 @@ class GroupOffering(Offering):
             ledger.dead_letter(entries, GROUP)
             if self._follow_timer is not None:
                 return
+
+    def _may_return(self, ledger: GroupLedger, entry: Entry) -> bool:
+        """Return whether a message may follow, perhaps not for the first time. See RETURNED_FOLLOW."""
+        if not entry.message.died:
+            return True
+        if ledger.letter_runs != self._run:
+            self._run, self._returned = ledger.letter_runs, 0
+        self._returned += 1
+        return self._returned <= RETURNED_FOLLOW
 
 
 class GroupReturns(Returns):
@@ -214,8 +233,9 @@ class GroupReturns(Returns):
         stopped, self.stopped = self.stopped, []
         return stopped
 
-    def requeue(self, entries: list[Entry], failed: bool) -> None:
-        self._requeue(sorted(entries, key=_sequence), failed)
+    def _requeue(self, entries: list[Entry], failed: bool) -> None:
+        # In the order of their groups, in which those leave that reach the delivery limit.
+        super()._requeue(sorted(entries, key=_sequence), failed)
 
     def fail(self, entries: list[Entry], reason: str) -> None:
         """Handle messages that failed for good: dead-letter them, or stop their groups. The caller offers messages."""

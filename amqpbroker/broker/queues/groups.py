@@ -209,6 +209,10 @@ class Groups:
         """Return the group with a key, which the caller stops if it is new."""
         return self._group(key)
 
+    def hold_back(self, group: Group) -> None:
+        """Remove a closed group from `following`, until one of its messages comes or goes."""
+        self.following.pop(group, None)
+
     # --- order --------------------------------------------------------------------------------------------------------
 
     def next(self) -> Group | None:

@@ -10,7 +10,7 @@ from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
 from amqpbroker.broker.queues.group_options import Grouping
-from amqpbroker.broker.queues.group_queue import GroupQueue
+from amqpbroker.broker.queues.group_queue import FOLLOW_AGAIN_MS, RETURNED_FOLLOW, GroupQueue
 from amqpbroker.broker.queues.kinds import policy_keys
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
@@ -413,6 +413,25 @@ def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vh
     assert worker.texts() == ["a1", "a2", "a2"]
 
 
+@STORED_KINDS
+@pytest.mark.parametrize("lost", [False, True], ids=["returned", "channel-lost"])
+def test_messages_over_the_delivery_limit_leave_in_the_order_of_their_group(
+    vhost: Vhost, kind: dict[str, Any], lost: bool
+) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_prefetch=3, delivery_limit=1, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    for text in ("a2", "a3", "a1"):
+        worker.requeue_text(text)
+    assert [entry.message.body for entry in worker.held] == [b"a2", b"a3", b"a1"]
+    if lost:
+        queue.reclaim(worker.held)
+    else:
+        queue.requeue(worker.held)
+    assert ready(grave) == [b"a1", b"a2", b"a3"]
+
+
 # --- delays, limits, expiry -------------------------------------------------------------------------------------------
 
 
@@ -796,6 +815,59 @@ def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow
     assert ready(ladder) == [b"a1", b"a2"]
     assert queue.redrive_group(group(queue, "a"), [ladder]) == 2
     assert worker.texts() == ["a1", "a1"]
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "back", [{"last_value_key": KEY, "last_value_dead_letter": True}, {"max_length": 1}], ids=["replaced", "maxlen"]
+)
+def test_messages_that_their_dead_letter_queue_returns_at_once_wait_in_their_closed_group(
+    vhost: Vhost, kind: dict[str, Any], back: dict[str, Any]
+) -> None:
+    grave = declare_plain(vhost, "grave", dead_letter_exchange="", dead_letter_routing_key="q", **back)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1")
+    worker.reject_text("a1")
+    send(queue, "a2")
+    assert (waiting(queue), ready(grave), states(queue)) == (["a1"], [b"a2"], {"a": "closed"})
+    send(queue, "b1", "a3")
+    assert (waiting(queue), ready(grave), worker.texts()) == (["a1", "a3"], [b"a2"], ["a1", "b1"])
+    assert queue.redrive_group(group(queue, "a"), [grave]) == 1
+    assert (worker.texts(), waiting(queue), ready(grave)) == (["a2"], ["a1", "a3"], [])
+
+
+def test_messages_that_a_queue_with_ttl_0_returns_follow_for_a_limited_number_of_times_a_second(vhost: Vhost) -> None:
+    declare_plain(vhost, "grave", message_ttl=0, dead_letter_exchange="", dead_letter_routing_key="q")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue)
+    send(queue, "a1")
+    worker.reject_text("a1")
+    for count in (1, 2):
+        assert (waiting(queue), states(queue)["a"]) == (["a1"], "closed")
+        follows = vhost.totals.dead_letters["classic", "at_most_once", "group"]
+        assert follows == count * RETURNED_FOLLOW
+        clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+        send(queue, "-1")
+    assert queue.redrive_group(group(queue, "a"), []) == 0
+    assert worker.texts()[-1] == "a1"
+
+
+@KINDS
+def test_messages_do_not_go_around_between_two_queues_whose_groups_are_closed(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    queues = [
+        declare(vhost, name, group_on_dead="follow", dead_letter_exchange="", dead_letter_routing_key=other, **kind)
+        for name, other in (("q", "r"), ("r", "q"))
+    ]
+    for queue in queues:
+        worker = work(queue, 1)
+        send(queue, "a1")
+        worker.reject_text("a1")
+    send(queues[0], "a2")
+    assert [states(queue) for queue in queues] == [{"a": "closed"}, {"a": "closed"}]
+    assert sorted(text for queue in queues for text in waiting(queue)) == ["a1", "a1", "a2"]
 
 
 @KINDS

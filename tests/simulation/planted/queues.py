@@ -269,8 +269,8 @@ QUEUES = (
     Planted(
         "a rejection taken for a cycle",
         "deaths.py",
-        'in (b"rejected", b"group"):\n                return False',
-        'in (b"rejected", b"group"):\n                pass',
+        'or (reason == b"group" and not follows):\n                return False',
+        'or (reason == b"group" and not follows):\n                pass',
     ),
     Planted(
         "a second death that is not counted",
