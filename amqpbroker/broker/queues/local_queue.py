@@ -220,10 +220,7 @@ class LocalQueue(Queue):
             consumer = self.consumers.next()
             if consumer is not None:
                 if consumer.no_ack:
-                    ledger = self.ledger
-                    ledger.passed += 1
-                    if ledger.fates.active:
-                        ledger.follow_passed(self, message)
+                    self.ledger.pass_on(self, message)
                     consumer.hand(message, 0, 0)
                     return True
                 # Same as `Offering.deliver` for a message that is not written yet.

@@ -13,7 +13,7 @@ from tests.broker.storing import Node
 def test_queued_and_directly_delivered_messages_are_numbered_in_sequence() -> None:
     parts = Parts()
     numbers = [parts.entry().sequence]
-    parts.ledger.passed += 1
+    parts.ledger.pass_on(parts.owner, message())
     numbers += [parts.entry().sequence, parts.entry().sequence]
     assert numbers == [1, 3, 4]
     assert (parts.ledger.came, parts.ledger.passed) == (3, 1)
