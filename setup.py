@@ -102,7 +102,6 @@ HOT = [
     "broker/queues/consumers",
     "broker/exchanges/destination",
     "broker/queues/deadletter",
-    "broker/queues/letter_takers",
     "broker/queues/delivery_count",
     "broker/publishing/inspection",
     "broker/queues/paging",

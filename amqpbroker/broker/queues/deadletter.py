@@ -16,7 +16,7 @@ from amqpbroker.store.store import Store
 from amqpbroker.wire.property_edit import set_headers, without_expiration
 
 if TYPE_CHECKING:
-    from amqpbroker.broker.exchanges.destination import Destination
+    from amqpbroker.broker.exchanges.destination import Demand, Destination
     from amqpbroker.broker.exchanges.exchange import Exchange
 
 #: The reasons of dead letters for which the consumers have failed to process a message.
@@ -117,6 +117,8 @@ class DeadLetters:
         #: Number of times that waiting letters were sent, with all that died because of them.
         self.runs: int = 0
         self._departure = Departure("", QueueSettings(), "")
+        #: By destination, the letters that `is_taken` has allowed and that are not sent yet.
+        self._demands: dict[Destination, Demand] = {}
 
     def __enter__(self) -> "DeadLetters":
         self._depth += 1
@@ -133,6 +135,24 @@ class DeadLetters:
         """Republish messages that leave the queue to its dead letter exchange."""
         with self:
             self._dying.append((queue, entries, reason))
+
+    def is_taken(self, entry: Entry, reason: str) -> bool:
+        """Return whether a dead letter of an entry reaches a destination that accepts it. If so, `send` it next."""
+        if not self._dying:
+            self._demands.clear()
+        letter, destinations = self.preview(entry, reason)
+        found = False
+        for destination in destinations:
+            if destination.closed:
+                continue
+            demand = self._demands.get(destination)
+            if demand is None:
+                demand = self._demands[destination] = destination.new_demand()
+            demand.add(letter)
+            found = found or not demand.is_refused()
+        if not found and not self._dying:
+            self._demands.clear()
+        return found
 
     @property
     def waiting(self) -> int:
@@ -170,6 +190,7 @@ class DeadLetters:
                 finally:
                     if stored:
                         self._store.end()
+        self._demands.clear()
         self.runs += 1
 
     def preview(self, entry: Entry, reason: str) -> "tuple[Message, list[Destination]]":

@@ -11,7 +11,6 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
-from amqpbroker.broker.queues.letter_takers import LetterTakers
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
@@ -38,22 +37,17 @@ class GroupLedger(Ledger):
         super().__init__(settings, kind, store, dead_letters, letter_counts, disposal, fates)
         self.sees_all = True
         self._line: GroupLine = line
-        self._takers: LetterTakers = LetterTakers(dead_letters)
         self.entered = self.before = _FIRST
         self._lowest: int = _FIRST
 
     def is_letter_taken(self, entry: Entry, reason: str) -> bool:
         """Return whether a queue takes the dead letter of an entry, if that is the next one."""
-        return self._settings.dead_letters and self._takers.may_take(entry, reason)
+        return self._settings.dead_letters and self._dead_letters.is_taken(entry, reason)
 
     @property
-    def letter_runs(self) -> int:
-        """See DeadLetters.runs."""
-        return self._dead_letters.runs
-
-    def closes_cycle(self, entry: Entry, reason: str) -> bool:
-        """Return whether the dead letter of an entry would be dropped because it has been everywhere it would go."""
-        return self._dead_letters.closes_cycle(entry, reason)
+    def dead_letters(self) -> DeadLetters:
+        """The dead letters of the vhost."""
+        return self._dead_letters
 
     def start(self, entries: int, newest: int) -> None:
         super().start(entries, max(newest, self.newest))

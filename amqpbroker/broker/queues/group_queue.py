@@ -11,6 +11,7 @@ from typing import Final
 from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import key_type, shown_key
@@ -182,36 +183,35 @@ class GroupOffering(Offering):
         assert isinstance(ledger, GroupLedger)
         if line is None:
             return
-        count = size = 0
-        for group in list(line.groups.following):
-            entries: list[Entry] = []
-            while count < FOLLOW_SLICE and size < LEAVING_BYTES:
-                entry = self._pop_of(line, group)
-                if entry is None:
-                    break
-                if not self._may_return(ledger, entry) or not ledger.is_letter_taken(entry, GROUP):
-                    self.requeue([entry])
-                    if ledger.closes_cycle(entry, GROUP):
-                        # Trying again would not help: the group waits for its redrive.
-                        line.groups.hold_back(group)
-                    else:
-                        self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
-                    break
-                entries.append(entry)
-                count += 1
-                size += entry.message.size + MESSAGE_BYTES
-            else:
-                self._follow_timer = self._clock.after(0, self._follow_on)
-            ledger.dead_letter(entries, GROUP)
-            if self._follow_timer is not None:
-                return
+        letters, count, size = ledger.dead_letters, 0, 0
+        # The letters are sent at the end. Until then, each counts for the length limit of the queue that it goes to.
+        with letters:
+            for group in list(line.groups.following):
+                while count < FOLLOW_SLICE and size < LEAVING_BYTES:
+                    entry = self._pop_of(line, group)
+                    if entry is None:
+                        break
+                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(entry, GROUP):
+                        self.requeue([entry])
+                        if letters.closes_cycle(entry, GROUP):
+                            # Trying again would not help: the group waits for its redrive.
+                            line.groups.hold_back(group)
+                        else:
+                            self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
+                        break
+                    ledger.dead_letter([entry], GROUP)
+                    count += 1
+                    size += entry.message.size + MESSAGE_BYTES
+                else:
+                    self._follow_timer = self._clock.after(0, self._follow_on)
+                    return
 
-    def _may_return(self, ledger: GroupLedger, entry: Entry) -> bool:
+    def _may_return(self, letters: DeadLetters, entry: Entry) -> bool:
         """Return whether a message may follow, perhaps not for the first time. See RETURNED_FOLLOW."""
         if not entry.message.died:
             return True
-        if ledger.letter_runs != self._run:
-            self._run, self._returned = ledger.letter_runs, 0
+        if letters.runs != self._run:
+            self._run, self._returned = letters.runs, 0
         self._returned += 1
         return self._returned <= RETURNED_FOLLOW
 

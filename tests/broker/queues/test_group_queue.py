@@ -803,6 +803,23 @@ def test_messages_of_a_closed_group_that_its_dead_letter_queue_refuses_come_afte
     assert (worker.texts(), waiting(queue)) == (["a1", "a1"], ["a2", "a3", "a4", "a5"])
 
 
+@KINDS
+def test_no_more_messages_follow_at_once_than_their_dead_letter_queue_has_room_for(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    grave = declare_plain(vhost, "grave", max_length=3, overflow="reject-publish")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1")
+    worker.reject_text("a1")
+    vhost.delete_queue(grave)
+    send(queue, "a2", "a3", "a4", "a5")
+    grave = declare_plain(vhost, "grave", max_length=3, overflow="reject-publish")
+    clock_of(vhost).advance(1000)
+    send(queue, "a6")
+    assert (ready(grave), waiting(queue)) == ([b"a2", b"a3", b"a4"], ["a5", "a6"])
+
+
 def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow_again(vhost: Vhost) -> None:
     back = {"dead_letter_exchange": "", "dead_letter_routing_key": "q"}
     ladder = declare_plain(vhost, "grave", message_ttl=300, **back)
