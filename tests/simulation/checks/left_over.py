@@ -48,6 +48,7 @@ SINCE_START = (
     "HeaderIndex._number",
     "_Header.seen",
     "DirectReplies._created_s",
+    "DeadLetters.runs",
     # A priority line creates a line for each priority at its first use.
     "FifoLine*",
     # One is reused for the next.

@@ -263,8 +263,8 @@ QUEUES = (
     Planted(
         "a dead letter to the first of several queues",
         "deadletter.py",
-        "        for destination in destinations:",
-        "        for destination in destinations[:1]:",
+        "        for destination in destinations:\n            if not deaths",
+        "        for destination in destinations[:1]:\n            if not deaths",
     ),
     Planted(
         "a rejection taken for a cycle",
