@@ -49,6 +49,9 @@ SINCE_START = (
     "_Header.seen",
     "DirectReplies._created_s",
     "DeadLetters.runs",
+    # What returned to closed groups in the last run.
+    "GroupOffering._run",
+    "GroupOffering._returned",
     # A priority line creates a line for each priority at its first use.
     "FifoLine*",
     # One is reused for the next.
