@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
+from amqpbroker.broker.fates.expiries import SLACK
 from amqpbroker.config.bounds import BOUNDS, Bounds
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import published
@@ -71,6 +72,9 @@ COUNT_UP = (
     "Vhost.route_epoch",
     "Sample.*",
     "Departure.time_s",
+    "DeadLetters.runs",
+    "GroupOffering._run",
+    "GroupOffering._returned",
     "History.*",
     "Rates._started_ms",
     "Reading._asked_ms",
@@ -146,6 +150,8 @@ def remembered(bounds: Bounds) -> dict[str, int]:
         "_Record": bounds.guesses,
         "_Record.wrong[[]]": 10 * bounds.guesses,
         "Sessions._sessions[[]]": bounds.sessions,
+        # Up to twice as many as there are ended batches and jobs, and some more for each of both.
+        "Expiries._heap[[]]": 2 * (bounds.batches + bounds.jobs + SLACK),
         # Kinds of queue and dead-letter reasons.
         "BrokerTotals.dead_letters[[]]": 3 * 4,
     }

@@ -34,15 +34,16 @@ class Expiries:
         self._times_ms[id_] = expires_ms
         first = self._heap[0] if self._heap else None
         heapq.heappush(self._heap, (expires_ms, id_))
-        if len(self._heap) > 2 * len(self._times_ms) + SLACK:
-            self._heap = [(time_ms, each) for each, time_ms in self._times_ms.items()]
-            heapq.heapify(self._heap)
+        self._shrink()
         if self._heap[0] != first:
             self._arm()
 
     def remove(self, id_: bytes) -> None:
         """Remove the time of an id, if it has one."""
-        self._times_ms.pop(id_, None)
+        if self._times_ms.pop(id_, None) is not None:
+            self._shrink()
+            if not self._times_ms:
+                self._arm()
 
     def close(self) -> None:
         """Remove all times, and stop the timer. This object is not used after that."""
@@ -50,6 +51,12 @@ class Expiries:
         self._heap.clear()
         self._expired = _ignore
         self._arm()
+
+    def _shrink(self) -> None:
+        """Remove void items from the heap, if there are too many, or if all are void."""
+        if not self._times_ms or len(self._heap) > 2 * len(self._times_ms) + SLACK:
+            self._heap = [(time_ms, each) for each, time_ms in self._times_ms.items()]
+            heapq.heapify(self._heap)
 
     def _arm(self) -> None:
         if self._timer is not None:

@@ -74,3 +74,18 @@ def test_removed_ids_take_no_memory_until_their_times() -> None:
         assert len(expiries) <= 2 * 2 + SLACK
     clock.advance(10)
     assert expired == [b"kept"]
+
+
+def test_removed_ids_take_no_memory_if_no_others_come() -> None:
+    clock, expiries, expired = made()
+    ids = [b"%d" % number for number in range(10 * SLACK)]
+    for id_ in (*ids, b"kept"):
+        expiries.set(id_, clock.wall_ms() + 10)
+    for id_ in ids:
+        expiries.remove(id_)
+    assert len(expiries) <= 2 + SLACK
+    expiries.remove(b"kept")
+    assert len(expiries) == 0
+    expiries.set(b"again", clock.wall_ms() + 10)
+    clock.advance(10)
+    assert expired == [b"again"]

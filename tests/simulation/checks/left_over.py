@@ -103,7 +103,7 @@ SINCE_START = (
 )
 
 #: The same, while there are records that compaction may have moved.
-MOVED = ("Moves*", "_Map*", "_Table*")
+MOVED = ("Moves*", "_Map*", "_Table*", "Segment")
 
 
 def is_compared(world: "World") -> bool:
