@@ -49,7 +49,7 @@ SINCE_START = (
     "_Header.seen",
     "DirectReplies._created_s",
     "DeadLetters.runs",
-    # What returned to closed groups in the last run.
+    # The number of the last run in which messages returned to closed groups, and their number in it.
     "GroupOffering._run",
     "GroupOffering._returned",
     # A priority line creates a line for each priority at its first use.
