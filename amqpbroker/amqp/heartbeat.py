@@ -13,7 +13,8 @@ class Heartbeat:
     """Sends heartbeats, and ends a silent connection.
 
     A heartbeat is sent after half an interval without other output; the first one is always sent. The connection ends
-    if no data has arrived at two checks in a row.
+    if no data has arrived at two checks in a row. A check that comes late does not count: the process did not run, so
+    data may still be in the socket.
     """
 
     def __init__(self, clock: Clock, output: Output) -> None:
@@ -29,6 +30,8 @@ class Heartbeat:
         self._silent: int = 0
         self._sender: Timer | None = None
         self._monitor: Timer | None = None
+        #: Time of the next check.
+        self._check_ms: int = 0
 
     @property
     def interval_s(self) -> int:
@@ -49,7 +52,7 @@ class Heartbeat:
             self._on_silence = on_silence
             self._interval_ms = interval_s * 1000
             self._sender = self._clock.after(self._interval_ms // 2, self._on_send)
-            self._monitor = self._clock.after(self._interval_ms, self._on_check)
+            self._start_monitor()
 
     def hear(self) -> None:
         """Record that data has arrived."""
@@ -65,7 +68,7 @@ class Heartbeat:
         if self._on_silence is not None:
             self.pause_monitor()
             self._heard = True
-            self._monitor = self._clock.after(self._interval_ms, self._on_check)
+            self._start_monitor()
 
     def stop(self) -> None:
         for timer in (self._sender, self._monitor):
@@ -87,9 +90,15 @@ class Heartbeat:
         on_silence = self._on_silence
         if on_silence is None:
             return
-        self._silent = 0 if self._heard else self._silent + 1
-        self._heard = False
-        if self._silent >= 2:
-            on_silence(self.interval_s)
-            return
+        is_late = self._clock.now_ms() - self._check_ms > self._interval_ms // 2
+        if self._heard or not is_late:
+            self._silent = 0 if self._heard else self._silent + 1
+            self._heard = False
+            if self._silent >= 2:
+                on_silence(self.interval_s)
+                return
+        self._start_monitor()
+
+    def _start_monitor(self) -> None:
+        self._check_ms = self._clock.now_ms() + self._interval_ms
         self._monitor = self._clock.after(self._interval_ms, self._on_check)

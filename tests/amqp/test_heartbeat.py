@@ -142,3 +142,26 @@ def test_heartbeats_are_accepted_between_the_frames_of_a_message(client: Wire) -
         data = data[end:]
     client.feed(HEARTBEAT_FRAME.join(frames))
     assert client.get("q").body == b"x" * 20
+
+
+def test_check_that_is_late_because_the_process_was_suspended_does_not_count(client: Wire, clock: ManualClock) -> None:
+    client.feed(HEARTBEAT_FRAME)
+    clock.advance(INTERVAL_S * 2000)  # the first check has heard the client, the second one has not
+    clock._now_ms += INTERVAL_S * 5000
+    clock.fire_due()
+    assert not client.connection.closing
+    clock.advance(INTERVAL_S * 999)
+    assert not client.connection.closing
+    clock.advance(INTERVAL_S)
+    assert client.connection.closing
+
+
+def test_client_that_was_heard_before_a_late_check_is_not_silent(client: Wire, clock: ManualClock) -> None:
+    clock.advance(INTERVAL_S * 1000)
+    client.feed(HEARTBEAT_FRAME)
+    clock._now_ms += INTERVAL_S * 5000
+    clock.fire_due()
+    clock.advance(INTERVAL_S * 1999)
+    assert not client.connection.closing
+    clock.advance(INTERVAL_S)
+    assert client.connection.closing

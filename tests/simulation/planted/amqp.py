@@ -186,7 +186,7 @@ AMQP = (
     Planted(
         "nobody looks for heartbeats after a pause",
         "heartbeat.py",
-        "self._heard = True\n            self._monitor = self._clock.after(self._interval_ms, self._on_check)",
+        "self._heard = True\n            self._start_monitor()",
         "self._heard = True",
     ),
     Planted(
