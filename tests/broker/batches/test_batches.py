@@ -652,6 +652,13 @@ def test_queue_that_ignores_rejects_leaves_the_member_open_until_nothing_takes_i
         ({"ttl": 0}, "'x-batch-ttl': expected 1 to 315360000000, got 0"),
         ({"events": "complete,failed"}, "'x-batch-events': expected some of complete,success,death, got 'failed'"),
         ({"outer_id": ""}, "'x-batch-outer-id': expected 1 to 255 bytes"),
+        ({"outer_size": "a"}, "'x-batch-outer-size': expected integer, got longstr"),
+        ({"outer_size": Field("F", {})}, "'x-batch-outer-size': expected integer, got table"),
+        ({"outer_size": Field("V", None)}, "'x-batch-outer-size': expected integer, got void"),
+        ({"outer_ttl": -1}, "'x-batch-outer-ttl': expected 1 to 315360000000, got -1"),
+        ({"outer_events": "x"}, "'x-batch-outer-events': expected some of complete,success,death, got 'x'"),
+        ({"outer_exchange": 1}, "'x-batch-outer-exchange': expected longstr, got long"),
+        ({"outer_routing_key": 7}, "'x-batch-outer-routing-key': expected longstr, got long"),
     ],
 )
 def test_invalid_header_is_refused(headers: dict[str, Any], text: str) -> None:
@@ -664,6 +671,18 @@ def test_invalid_header_is_refused(headers: dict[str, Any], text: str) -> None:
         406,
         f"PRECONDITION_FAILED - invalid header {text}",
     )
+
+
+def test_outer_headers_of_a_refused_member_do_not_prevent_events() -> None:
+    job = Job()
+    job.send("1", size=1, outer_size=1)
+    assert job.refused("2", outer_size=Field("F", {}))[0] == 406
+    job.client.publish("q", b"", headers=batch_headers("c", size=1), message_id=b"3", delivery_mode=2)
+    job.client.receive()
+    job.send("1", outer_id="o")
+    job.ack(3)
+    assert job.events() == ["complete", "complete"]
+    assert job.counts("o") == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
