@@ -5,7 +5,7 @@ from functools import partial
 from typing import final
 
 from amqpbroker import errors
-from amqpbroker.broker.batches.request import MEMBER, member_key, outer_request
+from amqpbroker.broker.batches.request import MEMBER, member_key
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.exchanges.deduplicated import reached
@@ -274,11 +274,8 @@ def _follow_member(
     request = None if batches is None else batches.request(message)
     if batches is None or request is None:
         return destinations
-    outer = outer_request(request.outer, vhost.config.bounds.batch_members) if request.outer else None
-    for each in (request, outer):
-        target = None if each is None else batches.target(each)
-        if target is not None:
-            exchange_to_publish_to(vhost, permissions, target[0], (target[1],))
+    for name, key in batches.targets(request):
+        exchange_to_publish_to(vhost, permissions, name, (key,))
     if member_key(message) is None:
         # Without an id, the copies of the message would not be recognised as those of one member.
         message.replace_properties(with_headers(message.properties, {MEMBER: Field("l", batches.next_number())}))

@@ -24,6 +24,7 @@ from amqpbroker.broker.batches.request import (
     batch_id,
     member_key,
     message_id,
+    outer_request,
     request_of,
 )
 from amqpbroker.broker.exchanges.destination import Destination
@@ -112,13 +113,26 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._check(request, message)
         return request
 
-    def target(self, request: Request) -> tuple[str, bytes] | None:
-        """Return the exchange and the routing key of messages about the batch, None if it has no target."""
+    def targets(self, request: Request) -> list[tuple[str, bytes]]:
+        """Return the exchanges and routing keys to which messages may be sent because of a member with these headers.
+
+        They are those of the batch and of its outer batch, that the headers or earlier members have named.
+        """
         batch = self._by_id.get(request.id)
-        exchange, key = request.exchange, request.routing_key
-        if batch is not None and batch.routing_key is not None:
-            exchange, key = batch.exchange, batch.routing_key
-        return None if key is None else (exchange or "", key)
+        outers = [request.outer]
+        if batch is not None and batch.outer != request.outer:
+            outers.append(_joined_outer(request.outer, batch.outer))
+        requests = [request, *[outer_request(outer, self._most_members) for outer in outers if outer]]
+        targets: dict[tuple[str, bytes], None] = {}
+        for each in requests:
+            known = self._by_id.get(each.id)
+            key = None if known is None else known.routing_key
+            if known is not None and key is not None:
+                targets[known.exchange or "", key] = None
+            if each.routing_key is not None and not (each.is_reply and key is not None):
+                # Also beside the one of the batch, which may be forgotten before the message is sent.
+                targets[each.exchange or "", each.routing_key] = None
+        return list(targets)
 
     def next_number(self) -> int:
         """Return a number for a member that has no message id."""

@@ -747,6 +747,52 @@ def test_target_needs_permission_to_write() -> None:
     assert job.find("c") is None
 
 
+SECRET = {"x-batch-outer-exchange": longstr("amq.topic")}
+OUTER_ID = {"x-batch-outer-id": longstr("o")}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "headers"),
+    [
+        ({}, {**SECRET, **OUTER_ID}),
+        ({}, SECRET),
+        (SECRET, OUTER_ID),
+        (SECRET, {}),
+        ({**SECRET, **OUTER_ID}, {}),
+    ],
+    ids=["both", "exchange", "id of an earlier exchange", "none after an exchange", "none after both"],
+)
+def test_target_of_the_outer_batch_needs_permission_to_write(
+    earlier: dict[str, Field], headers: dict[str, Field]
+) -> None:
+    job = Job()
+    users = job.node.broker.users
+    users.add_user("limited", "p", ())
+    users.set_permissions("limited", "/", "", "^amq.default$", ".*")
+    job.client.publish("q", b"", headers={**batch_headers(), **earlier}, message_id=b"1")
+    assert job.client.receive() == []
+    client = job.other_client(user="limited", password="p")
+    client.publish("q", b"", headers={**batch_headers(), **headers}, message_id=b"2")
+    (got,) = client.receive()
+    assert got.arguments["reply_code"] == 403
+    assert "'amq.topic'" in got.arguments["reply_text"]
+
+
+def test_target_that_a_late_member_names_needs_permission_to_write() -> None:
+    job = Job()
+    users = job.node.broker.users
+    users.add_user("limited", "p", ())
+    users.set_permissions("limited", "/", "", "^amq.default$", ".*")
+    job.send("1", size=1)
+    job.ack()
+    # At the commit, the complete batch may be forgotten, and the member would begin a new one.
+    client = job.other_client(user="limited", password="p")
+    client.call(1, "tx.select")
+    client.publish("q", b"", headers=batch_headers(exchange="amq.topic"), message_id=b"2")
+    (got,) = client.receive()
+    assert got.arguments["reply_code"] == 403
+
+
 def test_limits_of_batches_and_members() -> None:
     job = Job(limits={"batches": 2, "batch_members": 2})
     job.send("1", size=2)
