@@ -14,6 +14,7 @@ from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_e
 from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
@@ -261,6 +262,17 @@ def follow(
         return destinations
     request_reply(message, request)
     return (Followed(exchange, destinations, partial(jobs.publish, request)),)
+
+
+def check_followed(vhost: Vhost, messages: list[Foreseen]) -> None:
+    """Check messages that were routed by `follow`, and are published together now.
+
+    Raises AmqpError 406 if they contradict each other, or exceed a limit together.
+    """
+    if vhost.batches is not None:
+        vhost.batches.check_all(messages)
+    if vhost.jobs is not None:
+        vhost.jobs.check_all(messages)
 
 
 def _follow_member(

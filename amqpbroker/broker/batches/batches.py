@@ -7,19 +7,14 @@ from typing import TYPE_CHECKING, Final, final
 from amqpbroker import errors
 from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure, recovered_batch
 from amqpbroker.broker.batches.event_message import event_message
+from amqpbroker.broker.batches.foreseen_batches import ForeseenBatches
 from amqpbroker.broker.batches.member import FAILED, NAME_BYTES, OK, OPEN, Member, member, member_name
 from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.batches.request import (
     COMPLETE,
     DEATH,
     DEFAULT_TTL_MS,
-    EVENTS,
-    EXCHANGE,
-    OUTER_SIZE,
-    ROUTING_KEY,
-    SIZE,
     SUCCESS,
-    TTL,
     Request,
     batch_id,
     member_key,
@@ -27,16 +22,18 @@ from amqpbroker.broker.batches.request import (
     outer_request,
     request_of,
 )
+from amqpbroker.broker.batches.terms import joined_outer
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
+from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
-from amqpbroker.wire.values import Field, Table, text
+from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
@@ -113,6 +110,18 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._check(request, message)
         return request
 
+    def check_all(self, messages: list[Foreseen]) -> None:
+        """Raise AmqpError 406 if messages contradict their batches, or exceed a limit, when all are published."""
+        foreseen: ForeseenBatches | None = None
+        for each in messages:
+            message = each.message
+            request = request_of(message, self._most_members) if self.follows(message) else None
+            if request is None:
+                continue
+            if foreseen is None:
+                foreseen = ForeseenBatches(self._vhost, self._by_id, self._ended, self._most, self._most_members)
+            foreseen.add(request, None if each.dropped or request.size == 0 else member_key(message))
+
     def targets(self, request: Request) -> list[tuple[str, bytes]]:
         """Return the exchanges and routing keys to which messages may be sent because of a member with these headers.
 
@@ -120,15 +129,15 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """
         batch = self._by_id.get(request.id)
         outers = [request.outer]
-        if batch is not None and batch.outer != request.outer:
-            outers.append(_joined_outer(request.outer, batch.outer))
+        if batch is not None and batch.terms.outer != request.outer:
+            outers.append(joined_outer(request.outer, batch.terms.outer))
         requests = [request, *[outer_request(outer, self._most_members) for outer in outers if outer]]
         targets: dict[tuple[str, bytes], None] = {}
         for each in requests:
             known = self._by_id.get(each.id)
-            key = None if known is None else known.routing_key
+            key = None if known is None else known.terms.routing_key
             if known is not None and key is not None:
-                targets[known.exchange or "", key] = None
+                targets[known.terms.exchange or "", key] = None
             if each.routing_key is not None and not (each.is_reply and key is not None):
                 # Also beside the one of the batch, which may be forgotten before the message is sent.
                 targets[each.exchange or "", each.routing_key] = None
@@ -188,23 +197,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return
         if COMPLETE in batch.sent:
             return
-        size = request.size
-        if size is not None and size < max(batch.size, batch.total):
-            so_far = max(batch.size, batch.total)
-            raise errors.invalid_header(SIZE, f"{size} is less than {so_far}, the size so far")
-        known = batch.routing_key is not None
-        if request.exchange is not None and known and request.exchange != (batch.exchange or ""):
-            raise _contradiction(EXCHANGE, request.exchange, batch.exchange or "")
-        key = request.routing_key
-        named = known and not request.is_reply and not batch.is_reply
-        if named and key is not None and key != batch.routing_key:
-            raise _contradiction(ROUTING_KEY, text(key), text(batch.routing_key or b""))
-        if request.events is not None and batch.events is not None and request.events != batch.events:
-            raise _contradiction(EVENTS, ",".join(sorted(request.events)), ",".join(sorted(batch.events)))
-        ttl_ms = batch.expires_ms - batch.created_ms
-        if request.ttl_ms is not None and batch.has_ttl and request.ttl_ms != ttl_ms:
-            raise _contradiction(TTL, str(request.ttl_ms), str(ttl_ms))
-        _check_outer(request.outer, batch.outer)
+        batch.terms.check(request, batch.total)
         if len(batch.members) >= self._most_members:
             identity = member_key(message)
             if identity is None or member_name(batch.number, identity) not in batch.members:
@@ -225,20 +218,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._add(batch)
         elif COMPLETE in batch.sent:
             return batch
-        changed = batch.record is None
-        if request.size is not None and request.size > batch.size:
-            batch.size, changed = request.size, True
-        if request.routing_key is not None and batch.routing_key is None:
-            batch.exchange, batch.routing_key, batch.is_reply = request.exchange, request.routing_key, request.is_reply
-            changed = True
-        if request.events is not None and batch.events is None:
-            batch.events, changed = request.events, True
-        if request.ttl_ms is not None and not batch.has_ttl:
-            batch.expires_ms, batch.has_ttl, changed = batch.created_ms + request.ttl_ms, True, True
+        has_ttl = batch.terms.ttl_ms is not None
+        changed = batch.terms.join(request) or batch.record is None
+        if request.ttl_ms is not None and not has_ttl:
+            batch.expires_ms = batch.created_ms + request.ttl_ms
             self._expiries.set(batch.id, batch.expires_ms)
-        outer = _joined_outer(request.outer, batch.outer)
-        if outer != batch.outer:
-            batch.outer, changed = outer, True
         if changed:
             self._store_batch(batch)
         return batch
@@ -417,7 +401,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """
         self._store.begin()
         try:
-            if batch.requests(event) and batch.routing_key is not None and not self._publish_event(batch, event):
+            if batch.requests(event) and batch.terms.routing_key is not None and not self._publish_event(batch, event):
                 return False
             batch.mark_sent(event)
             if event != DEATH:
@@ -430,13 +414,13 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         return True
 
     def _publish_event(self, batch: Batch, event: str) -> bool:
-        exchange = self._exchanges.get(batch.exchange or "")
+        exchange = self._exchanges.get(batch.terms.exchange or "")
         if exchange is None:
             log.warning(
                 "batch '%s' in vhost '%s': the exchange '%s' is deleted; message about '%s' is dropped",
                 text(batch.id),
                 self._vhost,
-                batch.exchange,
+                batch.terms.exchange,
                 event,
             )
             return True
@@ -497,7 +481,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 text(id_),
                 self._vhost,
                 batch.ok,
-                max(batch.size, batch.total),
+                max(batch.terms.size, batch.total),
                 batch.failed,
             )
         self._remove(batch)
@@ -552,35 +536,6 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _check_outer(given: Table, known: Table) -> None:
-    """Raise AmqpError 406 if headers about the outer batch contradict those of an earlier member."""
-    for name, field in given.items():
-        before = known.get(name)
-        if before is None:
-            continue
-        if name == OUTER_SIZE:
-            if field.value < before.value:
-                raise errors.invalid_header(name, f"{field.value} is less than {before.value}, the size so far")
-        elif field.value != before.value:
-            raise _contradiction(name, _shown(field), _shown(before))
-
-
-def _joined_outer(given: Table, known: Table) -> Table:
-    """Return the outer headers of earlier members with those of a further one: first values, but the largest size."""
-    joined = {**given, **known}
-    if OUTER_SIZE in given and given[OUTER_SIZE].value > joined[OUTER_SIZE].value:
-        joined[OUTER_SIZE] = given[OUTER_SIZE]
-    return joined
-
-
-def _shown(field: Field) -> str:
-    return text(field.value) if isinstance(field.value, bytes) else str(field.value)
-
-
-def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
-    return errors.invalid_header(name, f"'{given}' contradicts '{known}' of an earlier member")
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:

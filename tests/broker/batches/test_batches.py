@@ -722,7 +722,7 @@ def test_size_of_the_outer_batch_may_grow() -> None:
     job.send("2", outer_id="o", outer_size=2, outer_routing_key="events")
     job.ack(2)
     assert job.counts("o") == (0, 0, 1)
-    assert job.batch("o").size == 2
+    assert job.batch("o").terms.size == 2
 
 
 def test_other_headers_with_such_names_have_no_meaning_without_an_id() -> None:
@@ -806,6 +806,103 @@ def test_limits_of_batches_and_members() -> None:
     assert got.arguments["reply_text"] == (
         "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 batches; publish again later"
     )
+
+
+def transaction(job: Job, *members: dict[str, Any]) -> str:
+    """Publish members in a transaction. Return the answer to the commit, or the text with which it is refused."""
+    job.client.receive()
+    job.client.call(1, "tx.select")
+    for number, headers in enumerate(members):
+        named = {"message_id": f"tx{number}".encode(), "delivery_mode": 2}
+        queue = headers.pop("queue", "q")
+        job.client.publish(queue, b"", headers=batch_headers(headers.pop("id_", "b"), **headers), **named)
+    assert job.client.receive() == []
+    got = job.client.call(1, "tx.commit")
+    job.advance()
+    return str(got.arguments.get("reply_text", got.name))
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([{"size": 2}, {"size": 1}], "'x-batch-size': 1 is less than 2, the size so far"),
+        ([{}, {}, {"size": 1}], "'x-batch-size': 1 is less than 2, the size so far"),
+        ([{}, {"queue": "nowhere"}, {"size": 1}], "'x-batch-size': 1 is less than 2, the size so far"),
+        ([{"ttl": 1}, {"ttl": 2}], "'x-batch-ttl': '2' contradicts '1' of an earlier member"),
+        ([{}, {"routing_key": "x"}], "'x-batch-routing-key': 'x' contradicts 'events' of an earlier member"),
+        ([{"outer_id": "o"}, {"outer_id": "p"}], "'x-batch-outer-id': 'p' contradicts 'o' of an earlier member"),
+    ],
+)
+def test_transaction_whose_members_contradict_each_other_is_refused(members: list[dict[str, Any]], text: str) -> None:
+    job = Job()
+    assert transaction(job, *members) == f"PRECONDITION_FAILED - invalid header {text}"
+    assert job.find() is None
+    assert job.other_client().depth("q") == 0
+
+
+def test_transaction_is_refused_if_a_batch_has_changed_before_the_commit() -> None:
+    job = Job()
+    other = job.other_client()
+    job.client.call(1, "tx.select")
+    job.client.publish("q", b"", headers=batch_headers(ttl=1), message_id=b"1")
+    other.publish("q", b"", headers=batch_headers(ttl=2), message_id=b"2")
+    assert job.client.call(1, "tx.commit").arguments["reply_code"] == 406
+    assert job.counts() == (0, 0, 1)
+    assert other.depth("q") == 1
+
+
+def test_transaction_that_exceeds_the_number_of_batches_is_refused() -> None:
+    job = Job(limits={"batches": 2})
+    text = "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 batches; publish again later"
+    assert transaction(job, {"id_": "a"}, {"id_": "b"}, {"id_": "c"}) == text
+    assert job.other_client().depth("q") == 0
+    job.client = job.other_client()
+    assert transaction(job, {"id_": "a"}, {"id_": "b"}, {"id_": "a"}) == "tx.commit-ok"
+    assert job.counts("a") == (0, 0, 2)
+
+
+def test_batches_that_have_ended_make_space_for_a_transaction() -> None:
+    job = Job(limits={"batches": 2})
+    assert transaction(job, {"id_": "a", "size": 1}, {"id_": "b", "size": 1}) == "tx.commit-ok"
+    job.client = job.other_client()
+    job.ack(2)
+    # "a" makes space for "c", and begins again in the place of "b".
+    assert transaction(job, {"id_": "c"}, {"id_": "a"}, {"id_": "a"}) == "tx.commit-ok"
+    assert (job.find("b"), job.counts("a"), job.counts("c")) == (None, (0, 0, 2), (0, 0, 1))
+
+
+def test_transaction_that_exceeds_the_number_of_members_is_refused() -> None:
+    job = Job(limits={"batch_members": 2})
+    text = "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 members of a batch; publish again later"
+    job.send("tx0")
+    assert transaction(job, {}, {}, {}) == text
+    assert job.counts() == (0, 0, 1)
+    job.client = job.other_client()
+    assert transaction(job, {}, {}) == "tx.commit-ok"
+
+
+def test_duplicates_in_a_transaction_are_not_counted() -> None:
+    job = Job(limits={"batch_members": 1}, **{"x-message-deduplication": Field("t", True)})
+    job.client.call(1, "tx.select")
+    for name in (b"1", b"2"):
+        headers = {**batch_headers(), "x-deduplication-header": longstr("same")}
+        job.client.publish("q", b"", headers=headers, message_id=name)
+    assert job.client.call(1, "tx.commit").name == "tx.commit-ok"
+    assert job.counts() == (0, 0, 1)
+
+
+def test_duplicates_that_an_exchange_drops_need_no_space_at_the_commit() -> None:
+    job = Job(limits={"batch_members": 1}, **{"x-max-length": Field("l", 1), "x-overflow": longstr("reject-publish")})
+    arguments = {"x-cache-size": Field("l", 9)}
+    kind = "x-message-deduplication"
+    job.client.call(1, "exchange.declare", exchange="once", exchange_type=kind, arguments=arguments)
+    job.client.call(1, "queue.bind", queue="q", exchange="once", routing_key="q")
+    job.client.call(1, "tx.select")
+    for name in (b"1", b"2"):
+        headers = {**batch_headers(), "x-deduplication-header": longstr("same"), "x-job": Field("t", True)}
+        job.client.publish("q", b"", "once", headers=headers, message_id=name)
+    assert job.client.call(1, "tx.commit").name == "tx.commit-ok"
+    assert job.counts() == (0, 0, 1)
 
 
 def test_batch_that_has_ended_makes_space_for_another() -> None:
