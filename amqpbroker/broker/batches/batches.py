@@ -149,6 +149,12 @@ class Batches(Follower[tuple[Batch, bytes], None]):
 
     def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
         """Publish a message for a batch, and count it if a queue accepts it. Return False if a queue refuses it."""
+        return self._publish_for(request, message, destinations, self._publish)
+
+    def _publish_for(
+        self, request: Request, message: Message, destinations: tuple[Destination, ...], publish: Publish
+    ) -> bool:
+        """Publish a message for a batch with `publish`, and return what it returns."""
         self._store.begin()
         try:
             batch = self._opened(request)
@@ -156,17 +162,17 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 self.unroutable(message)
                 return True
             if batch is None or request.size == 0:
-                return self._publish(message, destinations)
+                return publish(message, destinations)
             self.begin_publish(self._find(message))
             try:
-                return self._publish_all(message, destinations)
+                return self._publish_all(message, destinations, publish)
             finally:
                 self.end_move("")
         finally:
             self._store.end()
 
-    def _publish_all(self, message: Message, destinations: tuple[Destination, ...]) -> bool:
-        accepted = self._publish(message, destinations)
+    def _publish_all(self, message: Message, destinations: tuple[Destination, ...], publish: Publish) -> bool:
+        accepted = publish(message, destinations)
         for destination in destinations:
             if destination.instant:
                 reached = Copy(message, 0, 0, 0)
@@ -435,11 +441,36 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             )
         outer = request_of(message, self._most_members)
         if outer is None:
-            return self._publish(message, destinations)
+            return self._publish_to_any(message, destinations)
         if not destinations:
             self.unroutable(message)
             return True
-        return self.publish(outer, message, destinations)
+        return self._publish_for(outer, message, destinations, self._publish_to_any)
+
+    def _publish_to_any(self, message: Message, destinations: Iterable[Destination]) -> bool:
+        """Publish a message about an event; return False if all destinations refuse it.
+
+        If only some do, sending it again would double it in the others.
+        """
+        accepting: list[str] = []
+        refusing: list[str] = []
+        for destination in destinations:
+            ends = destination.ends()
+            # An exchange that drops duplicates passes the message on to several queues.
+            partly = [end.name for end in ends if not end.refuses(*end.demand(message))] if len(ends) > 1 else []
+            if self._publish(message, (destination,)):
+                accepting.append(destination.name)
+            else:
+                accepting += partly
+                refusing += [end.name for end in ends if end.name not in partly]
+        if accepting and refusing:
+            log.warning(
+                "vhost '%s': message '%s' about a batch is dropped by full queues '%s'",
+                self._vhost,
+                text(message_id(message)),
+                "', '".join(refusing),
+            )
+        return bool(accepting) or not refusing
 
     def _remove_succeeded(self, batch: Batch) -> None:
         """Remove the members that have succeeded: no further event depends on them."""

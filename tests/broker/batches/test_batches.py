@@ -199,6 +199,48 @@ def test_message_to_a_full_queue_is_sent_again() -> None:
     assert job.client.depth("full") == 0
 
 
+@pytest.mark.parametrize("outer_id", [None, "o"])
+@pytest.mark.parametrize("kind", ["fanout", "x-message-deduplication"])
+@pytest.mark.parametrize("full_first", [False, True])
+def test_message_that_one_of_two_queues_takes_is_not_sent_again(
+    kind: str, outer_id: str | None, full_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = Job()
+    job.client.declare("full", arguments={"x-max-length": Field("l", 0), "x-overflow": longstr("reject-publish")})
+    arguments = {"x-cache-size": Field("l", 9)} if kind != "fanout" else {}
+    job.client.call(1, "exchange.declare", exchange="told", exchange_type=kind, arguments=arguments)
+    for queue in ("full", "events") if full_first else ("events", "full"):
+        job.client.call(1, "queue.bind", queue=queue, exchange="told", routing_key="k")
+    job.send("1", size=1, exchange="told", routing_key="k", outer_id=outer_id)
+    job.ack()
+    job.advance(5000)
+    assert job.results() == [("complete", 1, 0)]
+    assert job.batch().state == "success"
+    assert outer_id is None or job.counts("o") == (1, 0, 0)
+    assert "message 'b:complete' about a batch is dropped by full queues 'full'" in caplog.text
+    job.crash()
+    job.advance(1000)
+    assert job.events() == []
+
+
+def test_message_that_all_queues_refuse_is_sent_again() -> None:
+    job = Job()
+    job.client.call(1, "exchange.declare", exchange="told", exchange_type="fanout")
+    for queue in ("one", "two"):
+        refusing = {"x-max-length": Field("l", 1), "x-overflow": longstr("reject-publish")}
+        job.client.declare(queue, arguments=refusing)
+        job.client.publish(queue, b"first")
+        job.client.call(1, "queue.bind", queue=queue, exchange="told", routing_key="")
+    job.send("1", size=1, exchange="told", routing_key="")
+    job.ack()
+    job.advance(1000)
+    for queue in ("one", "two"):
+        job.get(queue, no_ack=True)
+    job.advance(1000)
+    assert [job.client.depth(queue) for queue in ("one", "two")] == [1, 1]
+    assert job.batch().state == "success"
+
+
 def test_completion_is_a_member_of_the_outer_batch() -> None:
     job = Job()
     for name in ("one", "two"):
