@@ -562,6 +562,63 @@ def test_redriven_member_can_succeed(keep_history: bool) -> None:
     assert job.results() == [("success", 2, 0)]
 
 
+@pytest.mark.parametrize("keep_history", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_member_that_is_redriven_to_another_queue_can_succeed_there(keep_history: bool, crashes: bool) -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    assert job.results()[-1] == ("complete", 0, 1)
+    job.redrive(destination="other", keep_history=keep_history)
+    if crashes:
+        job.crash()
+    job.ack(queue="other")
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_member_that_is_redriven_with_its_history_can_fail_again() -> None:
+    job = Job(**TO_GRAVE)
+    job.client.declare("second", arguments=TO_GRAVE, durable=True)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    for _ in range(2):
+        job.redrive(destination="second", keep_history=True)
+        job.reject(queue="second")
+        assert job.counts() == (0, 1, 0)
+    job.move()
+    job.ack(queue="q")
+    assert job.results()[-1] == ("complete", 0, 1)
+
+
+def test_member_that_is_redriven_with_its_history_can_be_retried_by_expiry() -> None:
+    job = Job(**TO_GRAVE)
+    to_other = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("other")}
+    job.client.declare("retry", arguments={**to_other, "x-message-ttl": Field("l", 10)}, durable=True)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    assert job.results()[-1] == ("complete", 0, 1)
+    job.redrive(destination="retry", keep_history=True)
+    job.advance(10)
+    got = job.get("other")
+    assert got.properties is not None
+    assert len(got.properties["headers"]["x-death"].value) == 2
+    job.client.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
+    job.client.receive()
+    job.advance()
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_redrive_without_history_removes_the_mark_of_one_with_history() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1)
+    for keep_history in (True, False):
+        job.reject()
+        job.redrive(keep_history=keep_history)
+    got = job.get()
+    assert got.properties is not None
+    assert {name for name in got.properties["headers"] if not name.startswith("x-batch")} == set()
+
+
 def test_redriven_member_that_is_open_does_not_count_twice() -> None:
     job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
     job.send("1", size=1)
