@@ -713,6 +713,29 @@ def test_superseded_member_of_a_message_group_has_failed_if_nothing_takes_it() -
     assert [failure.reason for failure in job.batch().failures.values()] == ["superseded"]
 
 
+def test_superseded_member_is_open_until_its_dead_letter_is_acknowledged() -> None:
+    job = Job(**TO_GRAVE, **{"x-group-header": longstr(""), "x-group-version-header": longstr("version")})
+    for number in range(2):
+        headers = {**batch_headers(size=2, events=ALL), "version": Field("l", 2 - number)}
+        job.client.publish("q", b"", "", message_id=str(number).encode(), delivery_mode=2, headers=headers)
+    job.ack()
+    assert job.client.call(1, "basic.get", queue="q", no_ack=True).name == "basic.get-empty"
+    job.advance()
+    assert job.counts() == (1, 0, 1)
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 2, 0), ("success", 2, 0)]
+
+
+def test_member_that_followed_its_message_group_can_succeed_in_the_dead_letter_queue() -> None:
+    job = grouped("follow", **TO_GRAVE)
+    for number in range(2):
+        job.send(str(number), size=2, events=ALL)
+    job.reject()
+    assert job.counts() == (0, 1, 1)
+    job.ack(2, "grave")
+    assert job.counts() == (1, 1, 0)
+
+
 def test_retry_queue_with_a_ttl_fails_the_member_until_it_succeeds() -> None:
     job = Job(**TO_GRAVE)
     back = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("q")}
