@@ -7,7 +7,7 @@ from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_key import key_type, shown_key
-from amqpbroker.broker.queues.group_letters import letter_key
+from amqpbroker.broker.queues.group_letters import LETTER_REASONS, letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
 from amqpbroker.broker.queues.revival import Death, absolve, last_death, revived
@@ -106,6 +106,9 @@ class Mover:
 
     def _accepting(self, message: Message, death: Death | None) -> tuple[Destination, ...]:
         """Return the destinations of a message, all of which accept it now. Raises StaysError."""
+        left = self._vhost.queues.get(death.queue) if death is not None and death.reason in LETTER_REASONS else None
+        if left is not None:
+            _check_group(left, message)
         try:
             destinations = self._destinations(message, death)
         except AmqpError as error:
@@ -113,9 +116,8 @@ class Mover:
         for destination in destinations:
             if destination.closed or destination.refuses(*destination.demand(message)):
                 raise StaysError(f"queue '{destination.name}' refuses messages because of its length limit")
-            group = destination.stopped_group(message) if isinstance(destination, Queue) else None
-            if group is not None and group.state == CLOSED_GROUP:
-                raise StaysError(f"a message group of queue '{destination.name}' is closed: redrive the group")
+            if isinstance(destination, Queue):
+                _check_group(destination, message)
         return destinations
 
     def _destinations(self, message: Message, death: Death | None) -> tuple[Destination, ...]:
@@ -153,3 +155,10 @@ class Mover:
         if not destinations:
             raise StaysError(f"exchange '{name}' routes a message to no queue")
         return destinations
+
+
+def _check_group(queue: Queue, message: Message) -> None:
+    """Raise StaysError if the group of a message in a queue is closed: only its own redrive keeps the order."""
+    group = queue.stopped_group(message)
+    if group is not None and group.state == CLOSED_GROUP:
+        raise StaysError(f"a message group of queue '{queue.name}' is closed: redrive the group")
