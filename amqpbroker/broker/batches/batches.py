@@ -18,7 +18,6 @@ from amqpbroker.broker.batches.request import (
     Request,
     batch_id,
     member_key,
-    message_id,
     outer_request,
     request_of,
 )
@@ -33,6 +32,7 @@ from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
+from amqpbroker.wire.raw_headers import message_id
 from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return
         name = member_name(batch.number, key)
         if batch.members.get(name) is None and self._accepts(batch):
-            self._change(batch, name, 0, 0, 1, Failure(message_id(message), "", UNROUTABLE))
+            self._change(batch, name, 0, 0, 1, Failure(message_id(message.properties), "", UNROUTABLE))
 
     def _check(self, request: Request, message: Message) -> None:
         """Raise AmqpError 406 if a message contradicts its batch or exceeds a limit."""
@@ -267,7 +267,10 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._count(*subject, copy, -1, 0, None)
 
     def _failed(self, subject: tuple[Batch, bytes], known: None, copy: Copy, queue: str, reason: str) -> None:
-        self._count(*subject, copy, -1, 1, Failure(message_id(copy.message), queue, reason))
+        failure: Failure | None = None
+        if len(subject[0].failures) < self._most_failures:
+            failure = Failure(message_id(copy.message.properties), queue, reason)
+        self._count(*subject, copy, -1, 1, failure)
 
     def _left(self, subject: tuple[Batch, bytes], copy: Copy) -> None:
         self._count(*subject, copy, -1, 0, None)
@@ -278,7 +281,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return
         copy = move.copy
         if not move.arrived and copy is not None:
-            failure = Failure(message_id(copy.message), move.queue, reason or move.reason)
+            failure = Failure(message_id(copy.message.properties), move.queue, reason or move.reason)
             self._change(batch, name, 0, 0, 1, failure)
         else:
             self._change(batch, name, 0, 0, 0, None)
@@ -467,7 +470,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             log.warning(
                 "vhost '%s': message '%s' about a batch is dropped by full queues '%s'",
                 self._vhost,
-                text(message_id(message)),
+                text(message_id(message.properties)),
                 "', '".join(refusing),
             )
         return bool(accepting) or not refusing

@@ -8,7 +8,7 @@ from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties
-from amqpbroker.wire.raw_headers import find_header, header
+from amqpbroker.wire.raw_headers import find_header, header, message_id
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, text
 
 ID: Final = "x-batch-id"
@@ -136,19 +136,13 @@ def batch_id(message: Message) -> bytes | None:
 def member_key(message: Message) -> bytes | None:
     """Return the key of a member, from its message id or its number; None if it has none."""
     properties = message.properties
-    named = message_id(message)
+    named = message_id(properties)
     if named:
         return hashlib.sha256(b"i" + named).digest()[:_KEY_BYTES]
     number = header(properties, _MEMBER)
     if number is None or number.kind not in INTEGER_KINDS:
         return None
     return hashlib.sha256(b"n%d" % number.value).digest()[:_KEY_BYTES]
-
-
-def message_id(message: Message) -> bytes:
-    """Return the message id, empty if the message has none."""
-    found: bytes = decode_properties(message.properties).get("message_id", b"")
-    return found
 
 
 def _text(name: str, given: Field) -> bytes:
