@@ -2,11 +2,10 @@
 
 from typing import Final, NamedTuple, final
 
-from amqpbroker.message.deaths import REDRIVEN_REJECTIONS, count_rejections
+from amqpbroker.message.deaths import REDRIVEN_REJECTIONS
 from amqpbroker.message.message import Message, encode_address
-from amqpbroker.wire.headers import with_headers
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.values import Field, Table, text
+from amqpbroker.wire.values import Table, text
 
 #: Headers that dead-lettering adds to a message.
 _HISTORY: Final = frozenset(
@@ -55,13 +54,6 @@ def last_death(message: Message) -> Death | None:
         tuple([key.value for key in table["routing-keys"].value]),
         None if expiration is None else expiration.value,
     )
-
-
-def absolve(message: Message) -> None:
-    """Let the copies of a redriven message count again in all queues; it keeps the headers about dead-lettering."""
-    rejections = Field("l", count_rejections(message.properties))
-    message.replace_properties(with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))
-    message.undecoded = True
 
 
 def revived(message: Message, death: Death, keep_history: bool, restore_expiration: bool) -> Message:
