@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from amqpbroker.broker.fates.fates import DELETED, PURGED, UNROUTABLE
+from amqpbroker.broker.fates.follower import LOST
+from amqpbroker.broker.jobs.jobs import CANCELLED
+from amqpbroker.broker.queues.group_letters import GROUP
+from amqpbroker.broker.redrive.options import REASONS
+
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted((DOCS / "features").glob("*.md"))
 INDEX = (DOCS / "features.md").read_text()
@@ -30,6 +36,21 @@ def test_every_features_page_section_has_two_programs_with_checks(page):
         programs = re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
         assert [language for language, _ in programs] in (["python", "javascript"], ["python", "php"]), section
         assert all(re.search(CLAIMS[language], program, re.MULTILINE) for language, program in programs), section
+
+
+def reasons(text):
+    known = {*REASONS, PURGED, DELETED, UNROUTABLE, LOST, CANCELLED}
+    return known & set(re.findall(r"`(\w+)`", text))
+
+
+def test_table_of_job_states_has_all_reasons_of_failures():
+    (row,) = re.findall(r"^\| `failed` \|.*$", (DOCS / "features/jobs.md").read_text(), re.MULTILINE)
+    # A message that follows its group has not failed.
+    assert reasons(row) == {*REASONS, PURGED, DELETED, UNROUTABLE, LOST, CANCELLED} - {GROUP}
+
+
+def test_page_about_batches_has_all_reasons():
+    assert reasons((DOCS / "features/batches.md").read_text()) == {*REASONS, PURGED, DELETED, UNROUTABLE, LOST}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -1,10 +1,13 @@
 """tx: publishes and acknowledgements that take effect together, or not at all."""
 
 from amqpbroker import errors
+from amqpbroker.broker.actions import check_followed
 from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.exchanges.destination import Demand, Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 
 #: Message, destinations, bits of basic.publish, exchange.
@@ -49,23 +52,29 @@ class Transaction:
         """Return the deliveries that the commit settles."""
         return [entry for entries, _ in self._settled for entry in entries.values()]
 
-    def take(self) -> tuple[list[Published], list[Settled]]:
+    def take(self, vhost: Vhost) -> tuple[list[Published], list[Settled]]:
         """Remove and return all operations in order, to be applied now.
 
-        Raises AmqpError 406, and does nothing, if a queue would refuse its part of the messages.
+        Raises AmqpError 406, and does nothing, if a queue would refuse its part of the messages, or if members of
+        batches or jobs are to be refused.
         """
-        for demand in self._demands():
+        demands, messages = self._foresee()
+        for demand in demands:
             if demand.is_refused():
                 raise errors.partial_transaction()
+        check_followed(vhost, messages)
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
         return publishes, settled
 
-    def _demands(self) -> list[Demand]:
-        """Return the demands of the messages, one for each destination."""
+    def _foresee(self) -> tuple[list[Demand], list[Foreseen]]:
+        """Return the demands of the messages, one for each destination, and what is going to happen to each message."""
         demands: dict[Destination, Demand] = {}
+        messages: list[Foreseen] = []
         ids = ForeseenIds()
         for message, destinations, _, _ in self._publishes:
+            dropped = bool(destinations)
+            stored = False
             for passage in destinations:
                 if passage.will_drop(message, ids):
                     continue
@@ -73,11 +82,15 @@ class Transaction:
                     # A destination that passes nothing on was asked above.
                     if destination is not passage and destination.will_drop(message, ids):
                         continue
+                    dropped = False
+                    if not destination.instant:
+                        stored = True
                     demand = demands.get(destination)
                     if demand is None:
                         demand = demands[destination] = destination.new_demand()
                     demand.add(message)
-        return list(demands.values())
+            messages.append(Foreseen(message, dropped, not stored))
+        return list(demands.values()), messages
 
     def rollback(self) -> dict[int, Entry]:
         """Discard all operations; return the deliveries that were settled, by their delivery tags."""

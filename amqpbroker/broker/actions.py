@@ -5,7 +5,7 @@ from functools import partial
 from typing import final
 
 from amqpbroker import errors
-from amqpbroker.broker.batches.request import MEMBER, check_outer, member_key
+from amqpbroker.broker.batches.request import MEMBER, member_key
 from amqpbroker.broker.broker import generated_name
 from amqpbroker.broker.events.tap import over_http
 from amqpbroker.broker.exchanges.deduplicated import reached
@@ -14,6 +14,7 @@ from amqpbroker.broker.exchanges.exchange import Bindable, Exchange, alternate_e
 from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
+from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
@@ -263,6 +264,17 @@ def follow(
     return (Followed(exchange, destinations, partial(jobs.publish, request)),)
 
 
+def check_followed(vhost: Vhost, messages: list[Foreseen]) -> None:
+    """Check messages that were routed by `follow`, and are published together now.
+
+    Raises AmqpError 406 if they contradict each other, or exceed a limit together.
+    """
+    if vhost.batches is not None:
+        vhost.batches.check_all(messages)
+    if vhost.jobs is not None:
+        vhost.jobs.check_all(messages)
+
+
 def _follow_member(
     vhost: Vhost,
     permissions: Permissions,
@@ -274,10 +286,8 @@ def _follow_member(
     request = None if batches is None else batches.request(message)
     if batches is None or request is None:
         return destinations
-    for each in (request, check_outer(request, vhost.config.bounds.batch_members)):
-        target = None if each is None else batches.target(each)
-        if target is not None:
-            exchange_to_publish_to(vhost, permissions, target[0], (target[1],))
+    for name, key in batches.targets(request):
+        exchange_to_publish_to(vhost, permissions, name, (key,))
     if member_key(message) is None:
         # Without an id, the copies of the message would not be recognised as those of one member.
         message.replace_properties(with_headers(message.properties, {MEMBER: Field("l", batches.next_number())}))

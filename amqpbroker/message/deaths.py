@@ -9,7 +9,11 @@ from mypy_extensions import i32, i64, mypyc_attr
 
 from amqpbroker.octets import BytesWriter, read_i64_be, write_i32_be, write_i64_be
 from amqpbroker.wire.property_edit import headers_between
-from amqpbroker.wire.raw_headers import value_end
+from amqpbroker.wire.raw_headers import header, value_end
+from amqpbroker.wire.values import INTEGER_KINDS
+
+#: Header of a followed message that was redriven with its history: its number of rejections up to then.
+REDRIVEN_REJECTIONS: Final = "x-redriven-rejections"
 
 # Names of headers and fields: length, name, type of the value.
 _X_DEATH: Final = b"\x07x-deathA"
@@ -151,11 +155,29 @@ class Deaths:
 def rejected_in(properties: bytes) -> list[str]:
     """Return the queues whose consumers have failed to process a message with these properties, by its deaths.
 
-    The deaths are the broker's, see `Message.died`.
+    Rejections before a redrive that keeps the history do not count. The deaths are the broker's, see `Message.died`.
     """
-    deaths = Deaths(properties)
-    tables = deaths.tables()
     queues: list[str] = []
+    rejections = 0
+    for name, count in _rejections(properties):
+        queues.append(name)
+        rejections += count
+    redriven = header(properties, REDRIVEN_REJECTIONS.encode()) if queues else None
+    if redriven is not None and redriven.kind in INTEGER_KINDS:
+        # The queues of the most recent rejections come first.
+        del queues[max(0, rejections - redriven.value) :]
+    return queues
+
+
+def count_rejections(properties: bytes) -> int:
+    """Return how often a message with these properties was rejected, or exceeded a delivery limit."""
+    return sum([count for _, count in _rejections(properties)])
+
+
+def _rejections(properties: bytes) -> list[tuple[str, int]]:
+    """Return the queues in which a message was rejected, and how often, from the most recent rejection."""
+    tables = Deaths(properties).tables()
+    rejections: list[tuple[str, int]] = []
     at: i64 = 0
     end: i64 = len(tables)
     while at < end:
@@ -163,9 +185,10 @@ def rejected_in(properties: bytes) -> list[str]:
         queue_at = value_end(tables, reason_at + _REASON_TYPE)
         if tables[reason_at + _REASON_BYTES : queue_at] in (b"rejected", b"delivery_limit"):
             name = tables[queue_at + _QUEUE_BYTES : value_end(tables, queue_at + _QUEUE_TYPE)]
-            queues.append(name.decode("utf-8", "surrogateescape"))
+            count: int = read_i64_be(tables, reason_at - 8)
+            rejections.append((name.decode("utf-8", "surrogateescape"), count))
         at = value_end(tables, at)
-    return queues
+    return rejections
 
 
 def _find(tables: bytes, queue: bytes, reason: bytes) -> i64:

@@ -52,7 +52,7 @@ def batch_state(vhosts: Mapping[str, Vhost], id_: str, vhost: str | None) -> Bat
         batch.vhost,
         id_,
         batch.state,
-        None if batch.size < 0 else max(batch.size, batch.total),
+        None if batch.terms.size < 0 else max(batch.terms.size, batch.total),
         batch.ok,
         batch.failed,
         batch.open,

@@ -1,4 +1,4 @@
-"""Lookup of single headers in the bytes of properties, without decoding the other headers.
+"""Lookup of single headers, and of the message id, in the bytes of properties, without decoding the others.
 
 All functions expect the properties of a message, flags and property list as in the content header, which are known to
 be well-formed.
@@ -9,7 +9,17 @@ from typing import Final
 from mypy_extensions import i64
 
 from amqpbroker.octets import read_i32_be
-from amqpbroker.wire.property_flags import CONTENT_ENCODING, CONTENT_TYPE, HEADERS
+from amqpbroker.wire.property_flags import (
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    CORRELATION_ID,
+    DELIVERY_MODE,
+    EXPIRATION,
+    HEADERS,
+    MESSAGE_ID,
+    PRIORITY,
+    REPLY_TO,
+)
 from amqpbroker.wire.values import Field, MalformedError, decode_value
 
 _U32: Final = 0xFFFFFFFF
@@ -29,6 +39,32 @@ def headers_start(data: bytes) -> i64:
         size = data[at]
         at += 1 + size
     return at + 4
+
+
+def message_id(data: bytes) -> bytes:
+    """Return the message id, empty if there is none."""
+    flags: i64 = i64(data[0]) << 8 | i64(data[1])
+    if not flags & MESSAGE_ID:
+        return b""
+    at: i64 = 2
+    if flags & CONTENT_TYPE:
+        at += 1 + i64(data[at])
+    if flags & CONTENT_ENCODING:
+        at += 1 + i64(data[at])
+    if flags & HEADERS:
+        size: i64 = i64(read_i32_be(data, at))
+        at += 4 + (size & _U32)
+    if flags & DELIVERY_MODE:
+        at += 1
+    if flags & PRIORITY:
+        at += 1
+    if flags & CORRELATION_ID:
+        at += 1 + i64(data[at])
+    if flags & REPLY_TO:
+        at += 1 + i64(data[at])
+    if flags & EXPIRATION:
+        at += 1 + i64(data[at])
+    return data[at + 1 : at + 1 + i64(data[at])]
 
 
 def headers_end(data: bytes, start: i64) -> i64:

@@ -143,7 +143,7 @@ def stopped_of(line: Line, now_ms: int) -> list[tuple[str, str, int]]:
 
 def batch_of(batch: Batch) -> tuple[Any, ...]:
     """Return the state of a batch."""
-    return ("batch", batch.id.decode(), batch.size, batch.ok, batch.failed, batch.open, *sorted(batch.sent))
+    return ("batch", batch.id.decode(), batch.terms.size, batch.ok, batch.failed, batch.open, *sorted(batch.sent))
 
 
 def content(body: bytes) -> bytes:

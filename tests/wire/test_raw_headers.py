@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from amqpbroker.wire.headers import normalised
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.raw_headers import find_header, header, headers_end, headers_start, value_end
+from amqpbroker.wire.raw_headers import find_header, header, headers_end, headers_start, message_id, value_end
 from amqpbroker.wire.values import Field, MalformedError, longstr
 from tests.wire.fields import fields, names, properties
 
@@ -34,6 +34,12 @@ def found(data):
 def test_raw_header_walk_and_decoder_find_the_same_headers(values, before):
     data = encode_properties({**values, **before})
     assert found(data) == decode_properties(data).get("headers")
+
+
+@given(properties, BEFORE)
+def test_message_id_is_the_one_that_the_decoder_finds(values, before):
+    data = encode_properties({**values, **before})
+    assert message_id(data) == decode_properties(data).get("message_id", b"")
 
 
 @given(TABLES, names)

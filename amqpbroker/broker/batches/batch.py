@@ -5,9 +5,10 @@ from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.batches.member import FAILED, OK, OPEN, Member
 from amqpbroker.broker.batches.request import COMPLETE, DEATH, SUCCESS
+from amqpbroker.broker.batches.terms import Terms
 from amqpbroker.store.record import BATCHES_ID
 from amqpbroker.store.taken_id import TakenId
-from amqpbroker.wire.values import Table, decode_table, encode_table, text
+from amqpbroker.wire.values import decode_table, encode_table, text
 
 #: First byte of the keys of batches.
 KIND: Final = b"H"
@@ -41,13 +42,10 @@ def decoded_failure(data: bytes) -> Failure:
 class Batch:
     """A batch: its target and its members.
 
-    id: of the publisher. number: of its records. size: number of members, -1 while it is unknown. exchange,
-    routing_key: target of event messages; the key is None while it is unknown. is_reply: see `Request`. events: to be
-    sent, None while no member has named any. sent: events that were sent, or would have been if they had been
-    requested. outer: headers for the event message. created_ms, expires_ms: since the epoch. has_ttl: a member has
-    named the time between these. members: name -> state. forgotten: number of members that succeeded and are not in
-    `members` any more. failures: some of the failed members, by name. has_failed: a copy of a member has failed.
-    record: the stored state of the batch itself.
+    id: of the publisher. number: of its records. terms: what its members have named. sent: events that were sent, or
+    would have been if they had been requested. created_ms, expires_ms: since the epoch. members: name -> state.
+    forgotten: number of members that succeeded and are not in `members` any more. failures: some of the failed members,
+    by name. has_failed: a copy of a member has failed. record: the stored state of the batch itself.
     """
 
     def __init__(self, vhost: str, id_: bytes, number: int, created_ms: int, expires_ms: int) -> None:
@@ -56,13 +54,7 @@ class Batch:
         self.number: int = number
         self.created_ms: int = created_ms
         self.expires_ms: int = expires_ms
-        self.has_ttl: bool = False
-        self.size: int = -1
-        self.exchange: str | None = None
-        self.routing_key: bytes | None = None
-        self.is_reply: bool = False
-        self.events: frozenset[str] | None = None
-        self.outer: Table = {}
+        self.terms: Terms = Terms()
         self.sent: set[str] = set()
         self.members: dict[bytes, Member] = {}
         self.forgotten: int = 0
@@ -91,7 +83,7 @@ class Batch:
     @property
     def is_complete(self) -> bool:
         """Return whether all members are published, and each was settled at least once."""
-        return COMPLETE in self.sent or (0 <= self.size <= self.total and not self.open)
+        return COMPLETE in self.sent or (0 <= self.terms.size <= self.total and not self.open)
 
     @property
     def has_ended(self) -> bool:
@@ -106,7 +98,8 @@ class Batch:
 
     def requests(self, event: str) -> bool:
         """Return whether messages are sent for the event."""
-        return event == COMPLETE if self.events is None else event in self.events
+        events = self.terms.events
+        return event == COMPLETE if events is None else event in events
 
     def mark_sent(self, event: str) -> None:
         """Record that the message about an event is sent, or would be sent if it were requested."""
@@ -132,17 +125,18 @@ class Batch:
 
     def new_record(self) -> TakenId:
         """Return a record of the present state of the batch, without its members, and keep it."""
-        exchange, key = self.exchange, self.routing_key
+        terms = self.terms
+        exchange, key = terms.exchange, terms.routing_key
         flags = sum([1 << i for i, event in enumerate(_EVENTS) if event in self.sent])
-        events = sum([1 << i for i, event in enumerate(_EVENTS) if event in (self.events or ())])
-        events |= _HAS_EVENTS if self.events is not None else 0
-        events |= _HAS_TTL if self.has_ttl else 0
-        events |= _IS_REPLY if self.is_reply else 0
+        events = sum([1 << i for i, event in enumerate(_EVENTS) if event in (terms.events or ())])
+        events |= _HAS_EVENTS if terms.events is not None else 0
+        events |= _HAS_TTL if terms.ttl_ms is not None else 0
+        events |= _IS_REPLY if terms.is_reply else 0
         events |= _HAS_EXCHANGE if exchange is not None else 0
         events |= _HAS_TARGET if key is not None else 0
         names = [_bytes(self.vhost), self.id, _bytes(exchange or ""), key or b""]
-        data = KIND + _FIXED.pack(self.size, self.forgotten, self.created_ms, flags, events)
-        data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(self.outer)
+        data = KIND + _FIXED.pack(terms.size, self.forgotten, self.created_ms, flags, events)
+        data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(terms.outer)
         self.record = TakenId(data, BATCHES_ID, self.number, self.expires_ms, True)
         return self.record
 
@@ -154,15 +148,17 @@ def recovered_batch(record: TakenId) -> Batch:
     parts = _Parts(data, 1 + _FIXED.size, 2)
     batch = Batch(text(parts.next()), parts.next(), record.sequence, created_ms, record.expires_ms)
     exchange, key = text(parts.next()), parts.next()
-    batch.size, batch.forgotten, batch.record = size, forgotten, record
-    batch.exchange = exchange if events & _HAS_EXCHANGE else None
-    batch.routing_key = key if events & _HAS_TARGET else None
-    batch.is_reply = events & _IS_REPLY != 0
-    batch.has_ttl = events & _HAS_TTL != 0
+    batch.forgotten, batch.record = forgotten, record
+    terms = batch.terms
+    terms.size = size
+    terms.exchange = exchange if events & _HAS_EXCHANGE else None
+    terms.routing_key = key if events & _HAS_TARGET else None
+    terms.is_reply = events & _IS_REPLY != 0
+    terms.ttl_ms = record.expires_ms - created_ms if events & _HAS_TTL else None
     batch.sent = {event for i, event in enumerate(_EVENTS) if flags & 1 << i}
     if events & _HAS_EVENTS:
-        batch.events = frozenset([event for i, event in enumerate(_EVENTS) if events & 1 << i])
-    batch.outer = decode_table(data, parts.at + 4, len(data))
+        terms.events = frozenset([event for i, event in enumerate(_EVENTS) if events & 1 << i])
+    terms.outer = decode_table(data, parts.at + 4, len(data))
     return batch
 
 

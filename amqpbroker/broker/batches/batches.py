@@ -7,35 +7,33 @@ from typing import TYPE_CHECKING, Final, final
 from amqpbroker import errors
 from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure, recovered_batch
 from amqpbroker.broker.batches.event_message import event_message
+from amqpbroker.broker.batches.foreseen_batches import ForeseenBatches
 from amqpbroker.broker.batches.member import FAILED, NAME_BYTES, OK, OPEN, Member, member, member_name
 from amqpbroker.broker.batches.records import BatchRecords
 from amqpbroker.broker.batches.request import (
     COMPLETE,
     DEATH,
     DEFAULT_TTL_MS,
-    EVENTS,
-    EXCHANGE,
-    OUTER_SIZE,
-    ROUTING_KEY,
-    SIZE,
     SUCCESS,
-    TTL,
     Request,
     batch_id,
     member_key,
-    message_id,
+    outer_request,
     request_of,
 )
+from amqpbroker.broker.batches.terms import joined_outer
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
+from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
-from amqpbroker.wire.values import Field, Table, text
+from amqpbroker.wire.raw_headers import message_id
+from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.exchanges.exchange import Exchange
@@ -112,13 +110,38 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._check(request, message)
         return request
 
-    def target(self, request: Request) -> tuple[str, bytes] | None:
-        """Return the exchange and the routing key of messages about the batch, None if it has no target."""
+    def check_all(self, messages: list[Foreseen]) -> None:
+        """Raise AmqpError 406 if messages contradict their batches, or exceed a limit, when all are published."""
+        foreseen: ForeseenBatches | None = None
+        for each in messages:
+            message = each.message
+            request = request_of(message, self._most_members) if self.follows(message) else None
+            if request is None:
+                continue
+            if foreseen is None:
+                foreseen = ForeseenBatches(self._vhost, self._by_id, self._ended, self._most, self._most_members)
+            foreseen.add(request, None if each.dropped or request.size == 0 else member_key(message))
+
+    def targets(self, request: Request) -> list[tuple[str, bytes]]:
+        """Return the exchanges and routing keys to which messages may be sent because of a member with these headers.
+
+        They are those of the batch and of its outer batch, that the headers or earlier members have named.
+        """
         batch = self._by_id.get(request.id)
-        exchange, key = request.exchange, request.routing_key
-        if batch is not None and batch.routing_key is not None:
-            exchange, key = batch.exchange, batch.routing_key
-        return None if key is None else (exchange or "", key)
+        outers = [request.outer]
+        if batch is not None and batch.terms.outer != request.outer:
+            outers.append(joined_outer(request.outer, batch.terms.outer))
+        requests = [request, *[outer_request(outer, self._most_members) for outer in outers if outer]]
+        targets: dict[tuple[str, bytes], None] = {}
+        for each in requests:
+            known = self._by_id.get(each.id)
+            key = None if known is None else known.terms.routing_key
+            if known is not None and key is not None:
+                targets[known.terms.exchange or "", key] = None
+            if each.routing_key is not None and not (each.is_reply and key is not None):
+                # Also beside the one of the batch, which may be forgotten before the message is sent.
+                targets[each.exchange or "", each.routing_key] = None
+        return list(targets)
 
     def next_number(self) -> int:
         """Return a number for a member that has no message id."""
@@ -126,6 +149,12 @@ class Batches(Follower[tuple[Batch, bytes], None]):
 
     def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
         """Publish a message for a batch, and count it if a queue accepts it. Return False if a queue refuses it."""
+        return self._publish_for(request, message, destinations, self._publish)
+
+    def _publish_for(
+        self, request: Request, message: Message, destinations: tuple[Destination, ...], publish: Publish
+    ) -> bool:
+        """Publish a message for a batch with `publish`, and return what it returns."""
         self._store.begin()
         try:
             batch = self._opened(request)
@@ -133,17 +162,17 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 self.unroutable(message)
                 return True
             if batch is None or request.size == 0:
-                return self._publish(message, destinations)
+                return publish(message, destinations)
             self.begin_publish(self._find(message))
             try:
-                return self._publish_all(message, destinations)
+                return self._publish_all(message, destinations, publish)
             finally:
                 self.end_move("")
         finally:
             self._store.end()
 
-    def _publish_all(self, message: Message, destinations: tuple[Destination, ...]) -> bool:
-        accepted = self._publish(message, destinations)
+    def _publish_all(self, message: Message, destinations: tuple[Destination, ...], publish: Publish) -> bool:
+        accepted = publish(message, destinations)
         for destination in destinations:
             if destination.instant:
                 reached = Copy(message, 0, 0, 0)
@@ -161,7 +190,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return
         name = member_name(batch.number, key)
         if batch.members.get(name) is None and self._accepts(batch):
-            self._change(batch, name, 0, 0, 1, Failure(message_id(message), "", UNROUTABLE))
+            self._change(batch, name, 0, 0, 1, Failure(message_id(message.properties), "", UNROUTABLE))
 
     def _check(self, request: Request, message: Message) -> None:
         """Raise AmqpError 406 if a message contradicts its batch or exceeds a limit."""
@@ -174,23 +203,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return
         if COMPLETE in batch.sent:
             return
-        size = request.size
-        if size is not None and size < max(batch.size, batch.total):
-            so_far = max(batch.size, batch.total)
-            raise errors.invalid_header(SIZE, f"{size} is less than {so_far}, the size so far")
-        known = batch.routing_key is not None
-        if request.exchange is not None and known and request.exchange != (batch.exchange or ""):
-            raise _contradiction(EXCHANGE, request.exchange, batch.exchange or "")
-        key = request.routing_key
-        named = known and not request.is_reply and not batch.is_reply
-        if named and key is not None and key != batch.routing_key:
-            raise _contradiction(ROUTING_KEY, text(key), text(batch.routing_key or b""))
-        if request.events is not None and batch.events is not None and request.events != batch.events:
-            raise _contradiction(EVENTS, ",".join(sorted(request.events)), ",".join(sorted(batch.events)))
-        ttl_ms = batch.expires_ms - batch.created_ms
-        if request.ttl_ms is not None and batch.has_ttl and request.ttl_ms != ttl_ms:
-            raise _contradiction(TTL, str(request.ttl_ms), str(ttl_ms))
-        _check_outer(request.outer, batch.outer)
+        batch.terms.check(request, batch.total)
         if len(batch.members) >= self._most_members:
             identity = member_key(message)
             if identity is None or member_name(batch.number, identity) not in batch.members:
@@ -211,20 +224,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._add(batch)
         elif COMPLETE in batch.sent:
             return batch
-        changed = batch.record is None
-        if request.size is not None and request.size > batch.size:
-            batch.size, changed = request.size, True
-        if request.routing_key is not None and batch.routing_key is None:
-            batch.exchange, batch.routing_key, batch.is_reply = request.exchange, request.routing_key, request.is_reply
-            changed = True
-        if request.events is not None and batch.events is None:
-            batch.events, changed = request.events, True
-        if request.ttl_ms is not None and not batch.has_ttl:
-            batch.expires_ms, batch.has_ttl, changed = batch.created_ms + request.ttl_ms, True, True
+        has_ttl = batch.terms.ttl_ms is not None
+        changed = batch.terms.join(request) or batch.record is None
+        if request.ttl_ms is not None and not has_ttl:
+            batch.expires_ms = batch.created_ms + request.ttl_ms
             self._expiries.set(batch.id, batch.expires_ms)
-        outer = _joined_outer(request.outer, batch.outer)
-        if outer != batch.outer:
-            batch.outer, changed = outer, True
         if changed:
             self._store_batch(batch)
         return batch
@@ -263,7 +267,10 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._count(*subject, copy, -1, 0, None)
 
     def _failed(self, subject: tuple[Batch, bytes], known: None, copy: Copy, queue: str, reason: str) -> None:
-        self._count(*subject, copy, -1, 1, Failure(message_id(copy.message), queue, reason))
+        failure: Failure | None = None
+        if len(subject[0].failures) < self._most_failures:
+            failure = Failure(message_id(copy.message.properties), queue, reason)
+        self._count(*subject, copy, -1, 1, failure)
 
     def _left(self, subject: tuple[Batch, bytes], copy: Copy) -> None:
         self._count(*subject, copy, -1, 0, None)
@@ -274,7 +281,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             return
         copy = move.copy
         if not move.arrived and copy is not None:
-            failure = Failure(message_id(copy.message), move.queue, reason or move.reason)
+            failure = Failure(message_id(copy.message.properties), move.queue, reason or move.reason)
             self._change(batch, name, 0, 0, 1, failure)
         else:
             self._change(batch, name, 0, 0, 0, None)
@@ -403,7 +410,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """
         self._store.begin()
         try:
-            if batch.requests(event) and batch.routing_key is not None and not self._publish_event(batch, event):
+            if batch.requests(event) and batch.terms.routing_key is not None and not self._publish_event(batch, event):
                 return False
             batch.mark_sent(event)
             if event != DEATH:
@@ -416,13 +423,13 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         return True
 
     def _publish_event(self, batch: Batch, event: str) -> bool:
-        exchange = self._exchanges.get(batch.exchange or "")
+        exchange = self._exchanges.get(batch.terms.exchange or "")
         if exchange is None:
             log.warning(
                 "batch '%s' in vhost '%s': the exchange '%s' is deleted; message about '%s' is dropped",
                 text(batch.id),
                 self._vhost,
-                batch.exchange,
+                batch.terms.exchange,
                 event,
             )
             return True
@@ -437,11 +444,36 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             )
         outer = request_of(message, self._most_members)
         if outer is None:
-            return self._publish(message, destinations)
+            return self._publish_to_any(message, destinations)
         if not destinations:
             self.unroutable(message)
             return True
-        return self.publish(outer, message, destinations)
+        return self._publish_for(outer, message, destinations, self._publish_to_any)
+
+    def _publish_to_any(self, message: Message, destinations: Iterable[Destination]) -> bool:
+        """Publish a message about an event; return False if all destinations refuse it.
+
+        If only some do, sending it again would double it in the others.
+        """
+        accepting: list[str] = []
+        refusing: list[str] = []
+        for destination in destinations:
+            ends = destination.ends()
+            # An exchange that drops duplicates passes the message on to several queues.
+            partly = [end.name for end in ends if not end.refuses(*end.demand(message))] if len(ends) > 1 else []
+            if self._publish(message, (destination,)):
+                accepting.append(destination.name)
+            else:
+                accepting += partly
+                refusing += [end.name for end in ends if end.name not in partly]
+        if accepting and refusing:
+            log.warning(
+                "vhost '%s': message '%s' about a batch is dropped by full queues '%s'",
+                self._vhost,
+                text(message_id(message.properties)),
+                "', '".join(refusing),
+            )
+        return bool(accepting) or not refusing
 
     def _remove_succeeded(self, batch: Batch) -> None:
         """Remove the members that have succeeded: no further event depends on them."""
@@ -483,7 +515,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 text(id_),
                 self._vhost,
                 batch.ok,
-                max(batch.size, batch.total),
+                max(batch.terms.size, batch.total),
                 batch.failed,
             )
         self._remove(batch)
@@ -538,35 +570,6 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _check_outer(given: Table, known: Table) -> None:
-    """Raise AmqpError 406 if headers about the outer batch contradict those of an earlier member."""
-    for name, field in given.items():
-        before = known.get(name)
-        if before is None:
-            continue
-        if name == OUTER_SIZE:
-            if field.value < before.value:
-                raise errors.invalid_header(name, f"{field.value} is less than {before.value}, the size so far")
-        elif field.value != before.value:
-            raise _contradiction(name, _shown(field), _shown(before))
-
-
-def _joined_outer(given: Table, known: Table) -> Table:
-    """Return the outer headers of earlier members with those of a further one: first values, but the largest size."""
-    joined = {**given, **known}
-    if OUTER_SIZE in given and given[OUTER_SIZE].value > joined[OUTER_SIZE].value:
-        joined[OUTER_SIZE] = given[OUTER_SIZE]
-    return joined
-
-
-def _shown(field: Field) -> str:
-    return text(field.value) if isinstance(field.value, bytes) else str(field.value)
-
-
-def _contradiction(name: str, given: str, known: str) -> errors.AmqpError:
-    return errors.invalid_header(name, f"'{given}' contradicts '{known}' of an earlier member")
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:

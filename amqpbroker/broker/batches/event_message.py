@@ -24,20 +24,20 @@ def event_message(batch: Batch, event: str) -> Message:
     headers: Table = {
         ID: Field("S", batch.id),
         EVENT: Field("S", event.encode()),
-        SIZE: Field("l", max(batch.size, batch.total)),
+        SIZE: Field("l", max(batch.terms.size, batch.total)),
         OK: Field("l", batch.ok),
         FAILED: Field("l", batch.failed),
     }
     outer_event = COMPLETE if batch.requests(COMPLETE) else event
     if event == outer_event:
-        headers.update(batch.outer)
+        headers.update(batch.terms.outer)
     properties = {
         "content_type": b"application/json",
         "headers": {name: headers[name] for name in sorted(headers)},
         "delivery_mode": _PERSISTENT,
         "message_id": _message_id(batch.id, event),
     }
-    address = encode_address(batch.exchange or "", batch.routing_key or b"")
+    address = encode_address(batch.terms.exchange or "", batch.terms.routing_key or b"")
     message = Message(address, encode_properties(properties), _body(batch, event))
     message.persistent = True
     message.undecoded = True
@@ -57,7 +57,7 @@ def _body(batch: Batch, event: str) -> bytes:
         {
             "id": text(batch.id),
             "event": event,
-            "size": max(batch.size, batch.total),
+            "size": max(batch.terms.size, batch.total),
             "ok": batch.ok,
             "failed": batch.failed,
             "failures": [

@@ -8,7 +8,7 @@ from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties
-from amqpbroker.wire.raw_headers import find_header, header
+from amqpbroker.wire.raw_headers import find_header, header, message_id
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, text
 
 ID: Final = "x-batch-id"
@@ -33,6 +33,7 @@ OUTER: Final = {
     "x-batch-outer-ttl": TTL,
 }
 _OUTER_NAMES: Final = {inner: outer for outer, inner in OUTER.items()}
+_INNER_NAMES: Final = {name: name for name in _OUTER_NAMES}
 
 COMPLETE: Final = "complete"
 SUCCESS: Final = "success"
@@ -75,47 +76,54 @@ class Request:
 def request_of(message: Message, most: int) -> Request | None:
     """Return the headers about a batch; None if the message is not for a batch.
 
-    Without an id, other headers about a batch have no meaning. most: maximum size of a batch. Raises AmqpError 406 for
-    an invalid header.
+    Without an id, other headers about a batch have no meaning. Those about the outer batch are checked even without its
+    id, which a later member may add. most: maximum size of a batch. Raises AmqpError 406 for an invalid header.
     """
     headers = message.headers or {}
-    is_event = EVENT in headers
-    names = _OUTER_NAMES if is_event else {name: name for name in _OUTER_NAMES}
-    given = headers.get(names[ID])
-    if given is None:
+    if EVENT in headers:
+        return _request(headers, _OUTER_NAMES, most) if _OUTER_NAMES[ID] in headers else None
+    if ID not in headers:
         return None
-    id_ = _text(names[ID], given)
-    if not id_:
+    outer = {name: headers[name] for name in OUTER if name in headers}
+    if outer:
+        outer_request(outer, most)
+    return _request(headers, _INNER_NAMES, most, decode_properties(message.properties).get("reply_to"), outer)
+
+
+def outer_request(outer: Table, most: int) -> Request:
+    """Return the headers about an outer batch, with an empty id if they have none.
+
+    most: maximum size of a batch. Raises AmqpError 406 for an invalid header.
+    """
+    return _request(outer, _OUTER_NAMES, most)
+
+
+def _request(
+    headers: Table, names: dict[str, str], most: int, reply_to: bytes | None = None, outer: Table | None = None
+) -> Request:
+    """Return the headers about a batch. names: of these headers; see `_OUTER_NAMES`."""
+    id_ = _optional(headers, names[ID])
+    if id_ == b"":
         raise _invalid(names[ID], f"expected 1 to {_ID_BYTES} bytes")
     size = _number(headers, names[SIZE], 0, min(most, _MAX_SIZE))
     exchange = _optional(headers, names[EXCHANGE])
     key = _optional(headers, names[ROUTING_KEY])
     is_reply = False
     if key is None:
-        reply_to = decode_properties(message.properties).get("reply_to")
-        if reply_to and not is_event:
+        if reply_to:
             key, is_reply = reply_to, True
         elif exchange is not None:
             key = b""
     return Request(
-        id_,
+        id_ or b"",
         size,
         None if exchange is None else text(exchange),
         key,
         is_reply,
         _events(names[EVENTS], headers),
         _number(headers, names[TTL], 1, MAX_EXPIRY_MS),
-        {} if is_event else {name: headers[name] for name in OUTER if name in headers},
+        outer or {},
     )
-
-
-def check_outer(request: Request, most: int) -> Request | None:
-    """Return the headers about the outer batch, None if there is none. Raises AmqpError 406 for an invalid header."""
-    if not request.outer:
-        return None
-    event = Message(b"\0\0", b"\0\0", b"")
-    event.headers = {EVENT: Field("V", None), **request.outer}
-    return request_of(event, most)
 
 
 def batch_id(message: Message) -> bytes | None:
@@ -128,19 +136,13 @@ def batch_id(message: Message) -> bytes | None:
 def member_key(message: Message) -> bytes | None:
     """Return the key of a member, from its message id or its number; None if it has none."""
     properties = message.properties
-    named = message_id(message)
+    named = message_id(properties)
     if named:
         return hashlib.sha256(b"i" + named).digest()[:_KEY_BYTES]
     number = header(properties, _MEMBER)
     if number is None or number.kind not in INTEGER_KINDS:
         return None
     return hashlib.sha256(b"n%d" % number.value).digest()[:_KEY_BYTES]
-
-
-def message_id(message: Message) -> bytes:
-    """Return the message id, empty if the message has none."""
-    found: bytes = decode_properties(message.properties).get("message_id", b"")
-    return found
 
 
 def _text(name: str, given: Field) -> bytes:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.exchanges.destination import Destination
 
 if TYPE_CHECKING:
+    from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
     from amqpbroker.broker.exchanges.exchange import Exchange
     from amqpbroker.message.message import Message
 
@@ -30,6 +31,11 @@ class Followed(Destination):
 
     def ends(self) -> tuple[Destination, ...]:
         return tuple([end for each in self._destinations for end in each.ends()])
+
+    def will_drop(self, message: "Message", ids: "ForeseenIds") -> bool:
+        # An exchange that passes on each message once is the only destination. Queues are asked themselves.
+        only = self._destinations[0]
+        return only.ends() != (only,) and only.will_drop(message, ids)
 
     def is_duplicate(self, message: "Message") -> bool:
         return all(each.is_duplicate(message) for each in self._destinations)

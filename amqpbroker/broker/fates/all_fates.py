@@ -27,11 +27,13 @@ class AllFates(Fates):
 
     def acknowledged(self, copy: Copy, queue: str) -> None:
         for part in self._parts:
-            part.acknowledged(copy, queue)
+            if part.active:
+                part.acknowledged(copy, queue)
 
     def failed(self, copy: Copy, queue: str, reason: str) -> None:
         for part in self._parts:
-            part.failed(copy, queue, reason)
+            if part.active:
+                part.failed(copy, queue, reason)
 
     def unroutable(self, message: Message) -> None:
         for part in self._parts:

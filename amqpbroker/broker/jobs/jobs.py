@@ -10,6 +10,8 @@ from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
+from amqpbroker.broker.fates.foreseen import Foreseen
+from amqpbroker.broker.jobs.foreseen_jobs import ForeseenJobs
 from amqpbroker.broker.jobs.job import MOST_PLACES, Job, Place, recovered_job, reply_pieces
 from amqpbroker.broker.jobs.records import JobRecords
 from amqpbroker.broker.jobs.replies import JobReplies
@@ -129,6 +131,16 @@ class Jobs(Follower[Job, Place]):
             return request
         # A further copy of the same job, whose reply counts as well.
         return Request(request.id, request.user, request.ttl_ms, job.token if request.token else "")
+
+    def check_all(self, messages: list[Foreseen]) -> None:
+        """Raise AmqpError 406 if messages exceed the number of jobs when all are published."""
+        foreseen: ForeseenJobs | None = None
+        for each in messages:
+            if each.dropped or not self.follows(each.message):
+                continue
+            if foreseen is None:
+                foreseen = ForeseenJobs(self._vhost, self._by_id, self._ended, self._most)
+            foreseen.add(job_id(each.message), each.ends)
 
     def publish(self, request: Request, message: Message, destinations: tuple[Destination, ...]) -> bool:
         """Publish a job, and follow it if a queue accepts it. Return False if a queue refuses it."""

@@ -7,7 +7,7 @@ from amqpbroker import errors
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.raw_headers import header
+from amqpbroker.wire.raw_headers import find_header, message_id
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES
 
 JOB: Final = "x-job"
@@ -36,14 +36,14 @@ class Request:
 
 def is_job(message: Message) -> bool:
     """Return whether the message is marked as a job."""
-    field = header(message.properties, _JOB)
-    return field is not None and field.kind == "t" and bool(field.value)
+    properties = message.properties
+    at = find_header(properties, _JOB)
+    return at > 0 and properties[at : at + 1] == b"t" and properties[at + 1] != 0
 
 
 def job_id(message: Message) -> bytes:
     """Return the message id, empty if the message has none."""
-    found: bytes = decode_properties(message.properties).get("message_id", b"")
-    return found
+    return message_id(message.properties)
 
 
 def request_of(message: Message, user: str, token: str) -> Request | None:

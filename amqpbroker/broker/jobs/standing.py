@@ -13,7 +13,7 @@ from amqpbroker.broker.queues.stopped_group import PARKED as PARKED_GROUP
 from amqpbroker.broker.queues.stopped_group import StoppedGroup
 from amqpbroker.broker.session import Session
 from amqpbroker.message.checksum import content_checksum
-from amqpbroker.message.deaths import rejected_in
+from amqpbroker.message.deaths import count_rejections
 from amqpbroker.message.message import Message
 
 #: States of jobs, from the least advanced one. A parked one does not advance by itself.
@@ -178,7 +178,7 @@ def _attempts(place: Place, entry: Entry) -> int:
 def _was_tried(place: Place, entry: Entry) -> bool:
     """Return whether a copy was delivered before, also if that was before it was published again."""
     message = entry.message
-    return _attempts(place, entry) > 0 or (message.died and bool(rejected_in(message.properties)))
+    return _attempts(place, entry) > 0 or (message.died and count_rejections(message.properties) > 0)
 
 
 def _sequence(found: tuple[Queue, Entry]) -> int:

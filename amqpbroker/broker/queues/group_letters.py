@@ -18,6 +18,7 @@ GROUP: Final = "group"
 _LAST_QUEUE: Final = b"x-last-death-queue"
 _LAST_REASON: Final = b"x-last-death-reason"
 #: Reasons of the letters of a closed group.
+LETTER_REASONS: Final = (REJECTED, DELIVERY_LIMIT, GROUP)
 _REASONS: Final = (REJECTED.encode(), DELIVERY_LIMIT.encode(), GROUP.encode())
 
 

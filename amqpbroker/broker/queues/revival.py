@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple, final
 
+from amqpbroker.message.deaths import REDRIVEN_REJECTIONS
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Table, text
@@ -16,6 +17,7 @@ _HISTORY: Final = frozenset(
         "x-last-death-exchange",
         "x-last-death-queue",
         "x-last-death-reason",
+        REDRIVEN_REJECTIONS,
     )
 )
 

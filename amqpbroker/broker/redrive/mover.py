@@ -7,7 +7,7 @@ from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_key import key_type, shown_key
-from amqpbroker.broker.queues.group_letters import letter_key
+from amqpbroker.broker.queues.group_letters import LETTER_REASONS, letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
 from amqpbroker.broker.queues.revival import Death, last_death, revived
@@ -15,8 +15,10 @@ from amqpbroker.broker.queues.stopped_group import CLOSED as CLOSED_GROUP
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
+from amqpbroker.message.deaths import REDRIVEN_REJECTIONS, count_rejections
 from amqpbroker.message.message import Message
-from amqpbroker.wire.values import text
+from amqpbroker.wire.headers import with_headers
+from amqpbroker.wire.values import Field, text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.host import Host
@@ -90,6 +92,8 @@ class Mover:
             return SKIPPED
         if death is not None:
             message = revived(message, death, options.keep_history, options.restore_expiration)
+            if options.keep_history and self._vhost.fates.follows(message):
+                _absolve(message)
         return MOVED if source.move_ready(entry, message, self._accepting(message, death)) else GONE
 
     def _is_of_group(self, message: Message, death: Death | None) -> bool:
@@ -104,6 +108,9 @@ class Mover:
 
     def _accepting(self, message: Message, death: Death | None) -> tuple[Destination, ...]:
         """Return the destinations of a message, all of which accept it now. Raises StaysError."""
+        left = self._vhost.queues.get(death.queue) if death is not None and death.reason in LETTER_REASONS else None
+        if left is not None:
+            _check_group(left, message)
         try:
             destinations = self._destinations(message, death)
         except AmqpError as error:
@@ -111,9 +118,8 @@ class Mover:
         for destination in destinations:
             if destination.closed or destination.refuses(*destination.demand(message)):
                 raise StaysError(f"queue '{destination.name}' refuses messages because of its length limit")
-            group = destination.stopped_group(message) if isinstance(destination, Queue) else None
-            if group is not None and group.state == CLOSED_GROUP:
-                raise StaysError(f"a message group of queue '{destination.name}' is closed: redrive the group")
+            if isinstance(destination, Queue):
+                _check_group(destination, message)
         return destinations
 
     def _destinations(self, message: Message, death: Death | None) -> tuple[Destination, ...]:
@@ -151,3 +157,17 @@ class Mover:
         if not destinations:
             raise StaysError(f"exchange '{name}' routes a message to no queue")
         return destinations
+
+
+def _absolve(message: Message) -> None:
+    """Make the copies of a redriven message count again in all queues; it keeps the headers about dead-lettering."""
+    rejections = Field("l", count_rejections(message.properties))
+    message.replace_properties(with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))
+    message.undecoded = True
+
+
+def _check_group(queue: Queue, message: Message) -> None:
+    """Raise StaysError if the group of a message in a queue is closed: only its own redrive keeps the order."""
+    group = queue.stopped_group(message)
+    if group is not None and group.state == CLOSED_GROUP:
+        raise StaysError(f"a message group of queue '{queue.name}' is closed: redrive the group")

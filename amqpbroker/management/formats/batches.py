@@ -10,17 +10,18 @@ from amqpbroker.management.formats.tables import shown_bytes, shown_name
 
 def batch_row(batch: Batch) -> dict[str, Any]:
     """Return a batch as a list shows it. size: null while it is unknown."""
+    terms = batch.terms
     return {
         "id": shown_bytes(batch.id),
         "vhost": batch.vhost,
         "state": batch.state,
-        "size": None if batch.size < 0 else max(batch.size, batch.total),
+        "size": None if terms.size < 0 else max(terms.size, batch.total),
         "members": batch.total,
         "ok": batch.ok,
         "failed": batch.failed,
         "open": batch.open,
-        "exchange": None if batch.routing_key is None else shown_name(batch.exchange or ""),
-        "routing_key": None if batch.routing_key is None else shown_bytes(batch.routing_key),
+        "exchange": None if terms.routing_key is None else shown_name(terms.exchange or ""),
+        "routing_key": None if terms.routing_key is None else shown_bytes(terms.routing_key),
         "events": [event for event in ALL_EVENTS if batch.requests(event)],
         "created_at": iso(batch.created_ms),
         "expires_at": iso(batch.expires_ms),

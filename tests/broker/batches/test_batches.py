@@ -199,6 +199,48 @@ def test_message_to_a_full_queue_is_sent_again() -> None:
     assert job.client.depth("full") == 0
 
 
+@pytest.mark.parametrize("outer_id", [None, "o"])
+@pytest.mark.parametrize("kind", ["fanout", "x-message-deduplication"])
+@pytest.mark.parametrize("full_first", [False, True])
+def test_message_that_one_of_two_queues_takes_is_not_sent_again(
+    kind: str, outer_id: str | None, full_first: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = Job()
+    job.client.declare("full", arguments={"x-max-length": Field("l", 0), "x-overflow": longstr("reject-publish")})
+    arguments = {"x-cache-size": Field("l", 9)} if kind != "fanout" else {}
+    job.client.call(1, "exchange.declare", exchange="told", exchange_type=kind, arguments=arguments)
+    for queue in ("full", "events") if full_first else ("events", "full"):
+        job.client.call(1, "queue.bind", queue=queue, exchange="told", routing_key="k")
+    job.send("1", size=1, exchange="told", routing_key="k", outer_id=outer_id)
+    job.ack()
+    job.advance(5000)
+    assert job.results() == [("complete", 1, 0)]
+    assert job.batch().state == "success"
+    assert outer_id is None or job.counts("o") == (1, 0, 0)
+    assert "message 'b:complete' about a batch is dropped by full queues 'full'" in caplog.text
+    job.crash()
+    job.advance(1000)
+    assert job.events() == []
+
+
+def test_message_that_all_queues_refuse_is_sent_again() -> None:
+    job = Job()
+    job.client.call(1, "exchange.declare", exchange="told", exchange_type="fanout")
+    for queue in ("one", "two"):
+        refusing = {"x-max-length": Field("l", 1), "x-overflow": longstr("reject-publish")}
+        job.client.declare(queue, arguments=refusing)
+        job.client.publish(queue, b"first")
+        job.client.call(1, "queue.bind", queue=queue, exchange="told", routing_key="")
+    job.send("1", size=1, exchange="told", routing_key="")
+    job.ack()
+    job.advance(1000)
+    for queue in ("one", "two"):
+        job.get(queue, no_ack=True)
+    job.advance(1000)
+    assert [job.client.depth(queue) for queue in ("one", "two")] == [1, 1]
+    assert job.batch().state == "success"
+
+
 def test_completion_is_a_member_of_the_outer_batch() -> None:
     job = Job()
     for name in ("one", "two"):
@@ -520,6 +562,63 @@ def test_redriven_member_can_succeed(keep_history: bool) -> None:
     assert job.results() == [("success", 2, 0)]
 
 
+@pytest.mark.parametrize("keep_history", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_member_that_is_redriven_to_another_queue_can_succeed_there(keep_history: bool, crashes: bool) -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    assert job.results()[-1] == ("complete", 0, 1)
+    job.redrive(destination="other", keep_history=keep_history)
+    if crashes:
+        job.crash()
+    job.ack(queue="other")
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_member_that_is_redriven_with_its_history_can_fail_again() -> None:
+    job = Job(**TO_GRAVE)
+    job.client.declare("second", arguments=TO_GRAVE, durable=True)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    for _ in range(2):
+        job.redrive(destination="second", keep_history=True)
+        job.reject(queue="second")
+        assert job.counts() == (0, 1, 0)
+    job.move()
+    job.ack(queue="q")
+    assert job.results()[-1] == ("complete", 0, 1)
+
+
+def test_member_that_is_redriven_with_its_history_can_be_retried_by_expiry() -> None:
+    job = Job(**TO_GRAVE)
+    to_other = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("other")}
+    job.client.declare("retry", arguments={**to_other, "x-message-ttl": Field("l", 10)}, durable=True)
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    assert job.results()[-1] == ("complete", 0, 1)
+    job.redrive(destination="retry", keep_history=True)
+    job.advance(10)
+    got = job.get("other")
+    assert got.properties is not None
+    assert len(got.properties["headers"]["x-death"].value) == 2
+    job.client.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
+    job.client.receive()
+    job.advance()
+    assert job.results() == [("success", 1, 0)]
+
+
+def test_redrive_without_history_removes_the_mark_of_one_with_history() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1)
+    for keep_history in (True, False):
+        job.reject()
+        job.redrive(keep_history=keep_history)
+    got = job.get()
+    assert got.properties is not None
+    assert {name for name in got.properties["headers"] if not name.startswith("x-batch")} == set()
+
+
 def test_redriven_member_that_is_open_does_not_count_twice() -> None:
     job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
     job.send("1", size=1)
@@ -614,6 +713,29 @@ def test_superseded_member_of_a_message_group_has_failed_if_nothing_takes_it() -
     assert [failure.reason for failure in job.batch().failures.values()] == ["superseded"]
 
 
+def test_superseded_member_is_open_until_its_dead_letter_is_acknowledged() -> None:
+    job = Job(**TO_GRAVE, **{"x-group-header": longstr(""), "x-group-version-header": longstr("version")})
+    for number in range(2):
+        headers = {**batch_headers(size=2, events=ALL), "version": Field("l", 2 - number)}
+        job.client.publish("q", b"", "", message_id=str(number).encode(), delivery_mode=2, headers=headers)
+    job.ack()
+    assert job.client.call(1, "basic.get", queue="q", no_ack=True).name == "basic.get-empty"
+    job.advance()
+    assert job.counts() == (1, 0, 1)
+    job.ack(queue="grave")
+    assert job.results() == [("complete", 2, 0), ("success", 2, 0)]
+
+
+def test_member_that_followed_its_message_group_can_succeed_in_the_dead_letter_queue() -> None:
+    job = grouped("follow", **TO_GRAVE)
+    for number in range(2):
+        job.send(str(number), size=2, events=ALL)
+    job.reject()
+    assert job.counts() == (0, 1, 1)
+    job.ack(2, "grave")
+    assert job.counts() == (1, 1, 0)
+
+
 def test_retry_queue_with_a_ttl_fails_the_member_until_it_succeeds() -> None:
     job = Job(**TO_GRAVE)
     back = {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr("q")}
@@ -652,6 +774,13 @@ def test_queue_that_ignores_rejects_leaves_the_member_open_until_nothing_takes_i
         ({"ttl": 0}, "'x-batch-ttl': expected 1 to 315360000000, got 0"),
         ({"events": "complete,failed"}, "'x-batch-events': expected some of complete,success,death, got 'failed'"),
         ({"outer_id": ""}, "'x-batch-outer-id': expected 1 to 255 bytes"),
+        ({"outer_size": "a"}, "'x-batch-outer-size': expected integer, got longstr"),
+        ({"outer_size": Field("F", {})}, "'x-batch-outer-size': expected integer, got table"),
+        ({"outer_size": Field("V", None)}, "'x-batch-outer-size': expected integer, got void"),
+        ({"outer_ttl": -1}, "'x-batch-outer-ttl': expected 1 to 315360000000, got -1"),
+        ({"outer_events": "x"}, "'x-batch-outer-events': expected some of complete,success,death, got 'x'"),
+        ({"outer_exchange": 1}, "'x-batch-outer-exchange': expected longstr, got long"),
+        ({"outer_routing_key": 7}, "'x-batch-outer-routing-key': expected longstr, got long"),
     ],
 )
 def test_invalid_header_is_refused(headers: dict[str, Any], text: str) -> None:
@@ -664,6 +793,18 @@ def test_invalid_header_is_refused(headers: dict[str, Any], text: str) -> None:
         406,
         f"PRECONDITION_FAILED - invalid header {text}",
     )
+
+
+def test_outer_headers_of_a_refused_member_do_not_prevent_events() -> None:
+    job = Job()
+    job.send("1", size=1, outer_size=1)
+    assert job.refused("2", outer_size=Field("F", {}))[0] == 406
+    job.client.publish("q", b"", headers=batch_headers("c", size=1), message_id=b"3", delivery_mode=2)
+    job.client.receive()
+    job.send("1", outer_id="o")
+    job.ack(3)
+    assert job.events() == ["complete", "complete"]
+    assert job.counts("o") == (1, 0, 0)
 
 
 @pytest.mark.parametrize(
@@ -703,7 +844,7 @@ def test_size_of_the_outer_batch_may_grow() -> None:
     job.send("2", outer_id="o", outer_size=2, outer_routing_key="events")
     job.ack(2)
     assert job.counts("o") == (0, 0, 1)
-    assert job.batch("o").size == 2
+    assert job.batch("o").terms.size == 2
 
 
 def test_other_headers_with_such_names_have_no_meaning_without_an_id() -> None:
@@ -728,6 +869,52 @@ def test_target_needs_permission_to_write() -> None:
     assert job.find("c") is None
 
 
+SECRET = {"x-batch-outer-exchange": longstr("amq.topic")}
+OUTER_ID = {"x-batch-outer-id": longstr("o")}
+
+
+@pytest.mark.parametrize(
+    ("earlier", "headers"),
+    [
+        ({}, {**SECRET, **OUTER_ID}),
+        ({}, SECRET),
+        (SECRET, OUTER_ID),
+        (SECRET, {}),
+        ({**SECRET, **OUTER_ID}, {}),
+    ],
+    ids=["both", "exchange", "id of an earlier exchange", "none after an exchange", "none after both"],
+)
+def test_target_of_the_outer_batch_needs_permission_to_write(
+    earlier: dict[str, Field], headers: dict[str, Field]
+) -> None:
+    job = Job()
+    users = job.node.broker.users
+    users.add_user("limited", "p", ())
+    users.set_permissions("limited", "/", "", "^amq.default$", ".*")
+    job.client.publish("q", b"", headers={**batch_headers(), **earlier}, message_id=b"1")
+    assert job.client.receive() == []
+    client = job.other_client(user="limited", password="p")
+    client.publish("q", b"", headers={**batch_headers(), **headers}, message_id=b"2")
+    (got,) = client.receive()
+    assert got.arguments["reply_code"] == 403
+    assert "'amq.topic'" in got.arguments["reply_text"]
+
+
+def test_target_that_a_late_member_names_needs_permission_to_write() -> None:
+    job = Job()
+    users = job.node.broker.users
+    users.add_user("limited", "p", ())
+    users.set_permissions("limited", "/", "", "^amq.default$", ".*")
+    job.send("1", size=1)
+    job.ack()
+    # At the commit, the complete batch may be forgotten, and the member would begin a new one.
+    client = job.other_client(user="limited", password="p")
+    client.call(1, "tx.select")
+    client.publish("q", b"", headers=batch_headers(exchange="amq.topic"), message_id=b"2")
+    (got,) = client.receive()
+    assert got.arguments["reply_code"] == 403
+
+
 def test_limits_of_batches_and_members() -> None:
     job = Job(limits={"batches": 2, "batch_members": 2})
     job.send("1", size=2)
@@ -741,6 +928,103 @@ def test_limits_of_batches_and_members() -> None:
     assert got.arguments["reply_text"] == (
         "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 batches; publish again later"
     )
+
+
+def transaction(job: Job, *members: dict[str, Any]) -> str:
+    """Publish members in a transaction. Return the answer to the commit, or the text with which it is refused."""
+    job.client.receive()
+    job.client.call(1, "tx.select")
+    for number, headers in enumerate(members):
+        named = {"message_id": f"tx{number}".encode(), "delivery_mode": 2}
+        queue = headers.pop("queue", "q")
+        job.client.publish(queue, b"", headers=batch_headers(headers.pop("id_", "b"), **headers), **named)
+    assert job.client.receive() == []
+    got = job.client.call(1, "tx.commit")
+    job.advance()
+    return str(got.arguments.get("reply_text", got.name))
+
+
+@pytest.mark.parametrize(
+    ("members", "text"),
+    [
+        ([{"size": 2}, {"size": 1}], "'x-batch-size': 1 is less than 2, the size so far"),
+        ([{}, {}, {"size": 1}], "'x-batch-size': 1 is less than 2, the size so far"),
+        ([{}, {"queue": "nowhere"}, {"size": 1}], "'x-batch-size': 1 is less than 2, the size so far"),
+        ([{"ttl": 1}, {"ttl": 2}], "'x-batch-ttl': '2' contradicts '1' of an earlier member"),
+        ([{}, {"routing_key": "x"}], "'x-batch-routing-key': 'x' contradicts 'events' of an earlier member"),
+        ([{"outer_id": "o"}, {"outer_id": "p"}], "'x-batch-outer-id': 'p' contradicts 'o' of an earlier member"),
+    ],
+)
+def test_transaction_whose_members_contradict_each_other_is_refused(members: list[dict[str, Any]], text: str) -> None:
+    job = Job()
+    assert transaction(job, *members) == f"PRECONDITION_FAILED - invalid header {text}"
+    assert job.find() is None
+    assert job.other_client().depth("q") == 0
+
+
+def test_transaction_is_refused_if_a_batch_has_changed_before_the_commit() -> None:
+    job = Job()
+    other = job.other_client()
+    job.client.call(1, "tx.select")
+    job.client.publish("q", b"", headers=batch_headers(ttl=1), message_id=b"1")
+    other.publish("q", b"", headers=batch_headers(ttl=2), message_id=b"2")
+    assert job.client.call(1, "tx.commit").arguments["reply_code"] == 406
+    assert job.counts() == (0, 0, 1)
+    assert other.depth("q") == 1
+
+
+def test_transaction_that_exceeds_the_number_of_batches_is_refused() -> None:
+    job = Job(limits={"batches": 2})
+    text = "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 batches; publish again later"
+    assert transaction(job, {"id_": "a"}, {"id_": "b"}, {"id_": "c"}) == text
+    assert job.other_client().depth("q") == 0
+    job.client = job.other_client()
+    assert transaction(job, {"id_": "a"}, {"id_": "b"}, {"id_": "a"}) == "tx.commit-ok"
+    assert job.counts("a") == (0, 0, 2)
+
+
+def test_batches_that_have_ended_make_space_for_a_transaction() -> None:
+    job = Job(limits={"batches": 2})
+    assert transaction(job, {"id_": "a", "size": 1}, {"id_": "b", "size": 1}) == "tx.commit-ok"
+    job.client = job.other_client()
+    job.ack(2)
+    # "a" makes space for "c", and begins again in the place of "b".
+    assert transaction(job, {"id_": "c"}, {"id_": "a"}, {"id_": "a"}) == "tx.commit-ok"
+    assert (job.find("b"), job.counts("a"), job.counts("c")) == (None, (0, 0, 2), (0, 0, 1))
+
+
+def test_transaction_that_exceeds_the_number_of_members_is_refused() -> None:
+    job = Job(limits={"batch_members": 2})
+    text = "PRECONDITION_FAILED - vhost '/' has reached the limit of 2 members of a batch; publish again later"
+    job.send("tx0")
+    assert transaction(job, {}, {}, {}) == text
+    assert job.counts() == (0, 0, 1)
+    job.client = job.other_client()
+    assert transaction(job, {}, {}) == "tx.commit-ok"
+
+
+def test_duplicates_in_a_transaction_are_not_counted() -> None:
+    job = Job(limits={"batch_members": 1}, **{"x-message-deduplication": Field("t", True)})
+    job.client.call(1, "tx.select")
+    for name in (b"1", b"2"):
+        headers = {**batch_headers(), "x-deduplication-header": longstr("same")}
+        job.client.publish("q", b"", headers=headers, message_id=name)
+    assert job.client.call(1, "tx.commit").name == "tx.commit-ok"
+    assert job.counts() == (0, 0, 1)
+
+
+def test_duplicates_that_an_exchange_drops_need_no_space_at_the_commit() -> None:
+    job = Job(limits={"batch_members": 1}, **{"x-max-length": Field("l", 1), "x-overflow": longstr("reject-publish")})
+    arguments = {"x-cache-size": Field("l", 9)}
+    kind = "x-message-deduplication"
+    job.client.call(1, "exchange.declare", exchange="once", exchange_type=kind, arguments=arguments)
+    job.client.call(1, "queue.bind", queue="q", exchange="once", routing_key="q")
+    job.client.call(1, "tx.select")
+    for name in (b"1", b"2"):
+        headers = {**batch_headers(), "x-deduplication-header": longstr("same"), "x-job": Field("t", True)}
+        job.client.publish("q", b"", "once", headers=headers, message_id=name)
+    assert job.client.call(1, "tx.commit").name == "tx.commit-ok"
+    assert job.counts() == (0, 0, 1)
 
 
 def test_batch_that_has_ended_makes_space_for_another() -> None:

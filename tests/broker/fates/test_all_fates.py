@@ -42,6 +42,8 @@ def message(body: bytes) -> Message:
 def test_every_follower_receives_every_fate() -> None:
     parts = [Follower(b"a"), Follower(b"b")]
     fates = AllFates(list(parts))
+    for part in parts:
+        part.set_active(True)
     copy = Copy(message(b"a"), 0, 1, 0)
     fates.entered(copy, "q")
     fates.acknowledged(copy, "q")
@@ -75,3 +77,14 @@ def test_whole_is_active_while_any_follower_is() -> None:
         part.set_active(active)
         states.append(fates.active)
     assert states == [False, True, True, True, False]
+
+
+def test_follower_that_is_not_active_does_not_search_copies_that_are_settled() -> None:
+    active, idle = Follower(b"a"), Follower(b"b")
+    fates = AllFates([active, idle])
+    active.set_active(True)
+    copy = Copy(message(b"a"), 0, 1, 0)
+    fates.acknowledged(copy, "q")
+    fates.failed(copy, "q", "purged")
+    assert active.calls == [("acknowledged", "q"), ("failed", "q", "purged")]
+    assert idle.calls == []

@@ -383,6 +383,34 @@ def test_invalid_headers_are_refused(id_: str | None, headers: dict[str, Any], p
     assert work.refused(id_, headers=headers) == (406, f"PRECONDITION_FAILED - {problem}")
 
 
+def transaction(work: Work, *jobs: tuple[str, str]) -> str:
+    """Publish jobs with these ids to these queues in a transaction; return the method, or the text of the refusal."""
+    work.client = work.node.client()
+    work.client.call(1, "tx.select")
+    for id_, queue in jobs:
+        assert work.send(id_, queue) == []
+    got = work.client.call(1, "tx.commit")
+    return str(got.arguments.get("reply_text", got.name))
+
+
+def test_transaction_that_exceeds_the_number_of_jobs_is_refused() -> None:
+    work = Work(limits={"jobs": 2})
+    text = "PRECONDITION_FAILED - vhost '/' has a limit of 2 jobs"
+    assert transaction(work, ("1", "q"), ("2", "q"), ("3", "q")) == text
+    assert work.node.client().depth("q") == 0
+    assert transaction(work, ("1", "q"), ("1", "q"), ("2", "q")) == "tx.commit-ok"
+    assert work.node.client().depth("q") == 3
+
+
+def test_jobs_that_have_ended_make_space_for_a_transaction() -> None:
+    work = Work(limits={"jobs": 2})
+    # Unroutable jobs have ended at once.
+    assert transaction(work, ("1", "nowhere"), ("2", "nowhere"), ("3", "nowhere")) == "tx.commit-ok"
+    # A job that begins again is not one that makes space.
+    assert transaction(work, ("2", "q"), ("4", "q"), ("5", "q"))[:19] == "PRECONDITION_FAILED"
+    assert transaction(work, ("2", "q"), ("4", "q")) == "tx.commit-ok"
+
+
 def test_job_beyond_the_limit_is_refused_until_one_has_ended() -> None:
     work = Work({"jobs": 2})
     work.send("1")

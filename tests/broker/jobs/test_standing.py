@@ -104,12 +104,18 @@ def test_job_over_the_delivery_limit_has_its_attempts_after_a_redrive() -> None:
     assert standing(work) == ("retrying", 2)
 
 
-def test_job_that_is_redriven_to_another_queue_has_its_attempts() -> None:
+@pytest.mark.parametrize("keep_history", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_job_that_is_redriven_to_another_queue_lives_again_with_its_attempts(keep_history: bool, crashes: bool) -> None:
     work = Work(**TO_GRAVE)
     work.send()
     work.reject()
-    redrive_queue(work, destination="other")
+    redrive_queue(work, destination="other", keep_history=keep_history)
+    if crashes:
+        work.crash()
     assert (work.standing().queue, *standing(work)) == ("other", "retrying", 1)
+    work.settle(work.get("other"))
+    assert work.standing().state == "done"
 
 
 def test_attempts_of_a_retry_queue_add_up() -> None:

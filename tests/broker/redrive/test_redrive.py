@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.queues.group_queue import GroupQueue
-from amqpbroker.broker.redrive.options import RedriveFilter
+from amqpbroker.broker.redrive.options import VIA_EXCHANGE, VIA_QUEUE, RedriveFilter
 from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, SLICE, Pace
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
@@ -276,6 +276,37 @@ def test_messages_of_a_closed_group_stay_until_the_group_is_redriven(vhost: Vhos
     (group,) = work.line.groups.stopped()
     assert work.redrive_group(group, [dlq]) == 2
     assert (ready(work), ready(dlq)) == ([b"1", b"2"], [])
+
+
+@pytest.mark.parametrize("keep_history", [False, True])
+@pytest.mark.parametrize("header", ["tenant", ""])
+@pytest.mark.parametrize("via", [VIA_QUEUE, VIA_EXCHANGE])
+def test_messages_of_a_closed_group_are_not_moved_to_another_queue(
+    vhost: Vhost, via: str, header: str, keep_history: bool
+) -> None:
+    work, dlq = work_with_dlq(vhost, group_header=header, group_on_dead="follow")
+    other = declare(vhost, "other")
+    kill(work, message(b"1", "other", tenant="a"))
+    assert work.publish(message(b"2", "other", tenant="a"))
+    assert dlq.publish(message(b"no dead letter of the group", "other", tenant="a"))
+    destination = "other" if via == VIA_QUEUE else None
+    task = redrive(dlq, destination=destination, via=via, keep_history=keep_history)
+    assert ready(dlq)[:2] == [b"1", b"2"]
+    assert task.failed == 2 + (destination is None)
+    assert len(ready(other)) == (destination is not None)
+    assert isinstance(work, GroupQueue)
+    (group,) = work.line.groups.stopped()
+    assert work.redrive_group(group, [dlq]) == 2
+
+
+def test_letters_that_did_not_close_their_group_are_moved_to_another_queue(vhost: Vhost) -> None:
+    work, dlq = work_with_dlq(vhost, group_header="tenant", group_on_dead="follow", message_ttl=1000)
+    other = declare(vhost, "other")
+    assert work.publish(message(b"1", tenant="a"))
+    advance(vhost, 1000)
+    kill(work, message(b"2", tenant="a"))
+    redrive(dlq, destination="other")
+    assert (ready(other), ready(dlq)) == ([b"1"], [b"2"])
 
 
 def test_parked_messages_of_a_dead_letter_queue_are_moved(vhost: Vhost) -> None:

@@ -235,8 +235,8 @@ def _batches(process: BrokerProcess) -> Dump:
         for batch in vhost.batches.all() if vhost.batches is not None else ():
             key = vhost.name, batch.id
             found["batch", *key] = {
-                "target": (batch.exchange, batch.routing_key),
-                "size": batch.size,
+                "target": (batch.terms.exchange, batch.terms.routing_key),
+                "size": batch.terms.size,
                 "set of sent events": sorted(batch.sent),
                 "expiry": batch.expires_ms,
                 "number of members that succeeded": batch.ok,
