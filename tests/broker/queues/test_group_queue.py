@@ -820,6 +820,24 @@ def test_no_more_messages_follow_at_once_than_their_dead_letter_queue_has_room_f
     assert (ready(grave), waiting(queue)) == ([b"a2", b"a3", b"a4"], ["a5", "a6"])
 
 
+@KINDS
+@pytest.mark.parametrize("limit", [{"max_length": 3}, {"max_length_bytes": 7}], ids=["messages", "bytes"])
+def test_no_message_is_lost_that_follows_to_a_quorum_queue_that_fills(
+    vhost: Vhost, kind: dict[str, Any], limit: dict[str, int]
+) -> None:
+    grave = declare_plain(vhost, "grave", queue_type="quorum", overflow="reject-publish", **limit)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    names = [f"a{number}" for number in range(1, 10)]
+    send(queue, *names)
+    worker.reject()
+    for _ in range(5):
+        clock_of(vhost).advance(1000)
+    assert [*[body.decode() for body in ready(grave)], *waiting(queue)] == names
+    # A quorum queue accepts one message that exceeds its limit.
+    assert grave.ready_count in (3, 4)
+
+
 def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow_again(vhost: Vhost) -> None:
     back = {"dead_letter_exchange": "", "dead_letter_routing_key": "q"}
     ladder = declare_plain(vhost, "grave", message_ttl=300, **back)
