@@ -117,7 +117,7 @@ class DeadLetters:
         #: Number of times that waiting letters were sent, with all that died because of them.
         self.runs: int = 0
         self._departure = Departure("", QueueSettings(), "")
-        #: By destination, the letters that `is_taken` has allowed and that are not sent yet.
+        #: By destination, the letters that `taken_by` has allowed and that are not sent yet.
         self._demands: dict[Destination, Demand] = {}
 
     def __enter__(self) -> "DeadLetters":
@@ -136,23 +136,28 @@ class DeadLetters:
         with self:
             self._dying.append((queue, entries, reason))
 
-    def is_taken(self, entry: Entry, reason: str) -> bool:
-        """Return whether a dead letter of an entry reaches a destination that accepts it. If so, `send` it next."""
+    def taken_by(self, entry: Entry, reason: str) -> list[str]:
+        """Return the names of the queues that a dead letter of an entry reaches, if one of them accepts it.
+
+        If so, `send` it next. An exchange that holds the letter for some time is no queue.
+        """
         if not self._dying:
             self._demands.clear()
         letter, destinations = self.preview(entry, reason)
         found = False
+        names: list[str] = []
         for destination in destinations:
-            if destination.closed:
+            if destination.closed or not isinstance(destination, Queue):
                 continue
             demand = self._demands.get(destination)
             if demand is None:
                 demand = self._demands[destination] = destination.new_demand()
             demand.add(letter)
             found = found or not demand.is_refused()
+            names.append(destination.name)
         if not found and not self._dying:
             self._demands.clear()
-        return found
+        return names if found else []
 
     @property
     def waiting(self) -> int:

@@ -8,6 +8,7 @@ from typing import Final
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import group_key
+from amqpbroker.broker.queues.group_letters_out import LettersOut
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.ready_line import SLACK
@@ -25,12 +26,14 @@ class Groups:
     the queue, is in the line again, or is delayed; that includes every message that is delivered and not acknowledged.
 
     offered: number of groups that can deliver. parked: sequence numbers of the waiting messages of parked groups.
+    letters: dead letters of the closed groups.
     stopped_count: number of groups by state. following: closed groups with waiting messages that nothing precedes.
     """
 
     def __init__(self, options: Grouping, notes: GroupNotes) -> None:
         """notes: of stopped groups."""
         self.notes: GroupNotes = notes
+        self.letters: LettersOut = LettersOut(notes)
         self.options: Grouping = options
         self.offered: int = 0
         self.parked: set[int] = set()
@@ -187,6 +190,8 @@ class Groups:
         """Return a stopped group to normal work: it can deliver again."""
         if group.note is not None:
             self.notes.remove(group.note)
+        if group.state == CLOSED and group.key is not None:
+            self.letters.opened(group.key)
         self.stopped_count[group.state] -= 1
         self.parked.difference_update(group.waiting())
         group.set_state(OPEN, None)

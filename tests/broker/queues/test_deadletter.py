@@ -321,13 +321,13 @@ def dying(vhost: Vhost, **letters: str) -> LocalQueue:
 def test_letter_needs_an_exchange_and_a_queue(vhost: Vhost, letters: dict[str, str], is_taken: bool) -> None:
     declare(vhost, "dead")
     queue = dying(vhost, **letters)
-    assert vhost.dead_letters.is_taken(get(queue), "rejected") is is_taken
+    assert bool(vhost.dead_letters.taken_by(get(queue), "rejected")) is is_taken
 
 
 def test_letter_that_would_close_a_cycle_is_not_taken(vhost: Vhost) -> None:
     declare(vhost, "dead")
     queue = dying(vhost, dead_letter_exchange="", dead_letter_routing_key="q")
-    assert not vhost.dead_letters.is_taken(get(queue), "expired")
+    assert not vhost.dead_letters.taken_by(get(queue), "expired")
 
 
 def test_letters_that_are_not_sent_yet_count_to_the_length_limit(vhost: Vhost) -> None:
@@ -337,7 +337,7 @@ def test_letters_that_are_not_sent_yet_count_to_the_length_limit(vhost: Vhost) -
         found = []
         for _ in range(3):
             entry = get(queue)
-            found.append(vhost.dead_letters.is_taken(entry, "rejected"))
+            found.append(bool(vhost.dead_letters.taken_by(entry, "rejected")))
             vhost.dead_letters.send(queue, [entry], "rejected")
     assert found == [True, True, False]
 
@@ -349,7 +349,7 @@ def test_letter_that_was_sent_or_refused_no_longer_counts_to_the_length_limit(vh
     if not room:
         dead.publish(plain())
     entry = get(queue)
-    assert vhost.dead_letters.is_taken(entry, "rejected") is bool(room)
+    assert bool(vhost.dead_letters.taken_by(entry, "rejected")) is bool(room)
     if room:
         vhost.dead_letters.send(queue, [entry], "rejected")
     vhost.delete_queue(dead)

@@ -1011,7 +1011,7 @@ def test_closed_group_stays_closed_without_messages(vhost: Vhost) -> None:
     worker.reject()
     queue.purge()
     assert states(queue) == {"a": "closed"}
-    assert queue.redrive_group(group(queue, "a"), []) == 0
+    assert queue.redrive_group(group(queue, "a"), [], forced=True) == 0
     assert states(queue) == {}
 
 
