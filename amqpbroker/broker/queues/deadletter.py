@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.exchanges.routing import Route, route
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.entry import Entry
@@ -119,6 +120,8 @@ class DeadLetters:
         self._departure = Departure("", QueueSettings(), "")
         #: By destination, the letters that `taken_by` has allowed and that are not sent yet.
         self._demands: dict[Destination, Demand] = {}
+        #: Ids of these letters, for exchanges and queues that drop duplicates; None after any letter was sent.
+        self._ids: ForeseenIds | None = None
 
     def __enter__(self) -> "DeadLetters":
         self._depth += 1
@@ -143,10 +146,11 @@ class DeadLetters:
         """
         if not self._dying:
             self._demands.clear()
+            self._ids = None
         letter, destinations = self.preview(entry, reason)
         found = False
         names: list[str] = []
-        for destination in destinations:
+        for destination in self._not_dropping(entry.queue, letter, tuple(destinations)):
             if destination.closed or not isinstance(destination, Queue):
                 continue
             demand = self._demands.get(destination)
@@ -157,7 +161,24 @@ class DeadLetters:
             names.append(destination.name)
         if not found and not self._dying:
             self._demands.clear()
+            self._ids = None
         return names if found else []
+
+    def _not_dropping(
+        self, queue: Queue, letter: Message, destinations: "tuple[Destination, ...]"
+    ) -> "list[Destination]":
+        """Return the destinations that would not drop a letter as a duplicate; see `taken_by`."""
+        exchange, ids = self._exchange(queue), self._ids
+        if ids is None:
+            ids = self._ids = ForeseenIds()
+        if exchange is not None and exchange.gate is not None:
+            destinations = exchange.gate.guard(exchange, letter, destinations, counted=False)
+        found: list[Destination] = []
+        for passage in destinations:
+            if not passage.will_drop(letter, ids):
+                # A destination that passes nothing on was asked above.
+                found += [each for each in passage.ends() if each is passage or not each.will_drop(letter, ids)]
+        return found
 
     @property
     def waiting(self) -> int:
@@ -171,6 +192,7 @@ class DeadLetters:
     def _send_all(self) -> None:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
+            self._ids = None
             exchange = self._exchange(queue)
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:

@@ -17,6 +17,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.queueing import declare, get
 from tests.broker.queueing import message as plain
@@ -355,3 +356,26 @@ def test_letter_that_was_sent_or_refused_no_longer_counts_to_the_length_limit(vh
     vhost.delete_queue(dead)
     gc.collect()
     assert not [each for each in gc.get_objects() if isinstance(each, Demand) and each.destination is dead]
+
+
+@pytest.mark.parametrize("drops", ["exchange", "queue"])
+def test_letter_that_would_be_dropped_as_a_duplicate_is_not_taken(vhost: Vhost, drops: str) -> None:
+    queue_options, kind, options = {"message_deduplication": True}, "fanout", {}
+    if drops == "exchange":
+        queue_options, kind, options = {}, "x-message-deduplication", {"x-cache-size": Field("l", 10)}
+    dead = declare(vhost, "dead", **queue_options)
+    exchange = vhost.declare_exchange("dlx", kind, False, False, False, options)
+    vhost.bind(exchange, dead, b"", {})
+    queue = declare(vhost, "q", dead_letter_exchange="dlx")
+    for identity in ("one", "one", "two"):
+        entry = b"\x16x-deduplication-headerS" + len(identity).to_bytes(4, "big") + identity.encode()
+        message = plain()
+        queue.publish(message.rewritten(message.address, set_headers(message.properties, entry)))
+    with vhost.dead_letters:
+        found = []
+        for _ in range(3):
+            entry_ = get(queue)
+            found.append(bool(vhost.dead_letters.taken_by(entry_, "rejected")))
+            if found[-1]:
+                vhost.dead_letters.send(queue, [entry_], "rejected")
+    assert (found, dead.ready_count) == ([True, False, True], 2)
