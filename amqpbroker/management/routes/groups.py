@@ -96,12 +96,14 @@ async def _resume(call: Call, discards: bool) -> dict[str, int] | Answer:
     except UnreadableError as error:
         raise failure.ApiError(503, "service_unavailable", str(error)) from None
     task = queue.redrives.get(group)
+    # Further slices may run while the answer waits for the disk.
+    left = None if task is None else task.left
     if task is not None and task.reason:
         if task.is_conflict:
             raise failure.ApiError(409, "conflict", task.reason)
         raise failure.ApiError(503, "service_unavailable", task.reason)
     await all_synced(call.broker)
-    return {"messages": count} if task is None else Answer(202, {"messages": count, "left": task.left})
+    return {"messages": count} if task is None else Answer(202, {"messages": count, "left": left})
 
 
 def _stopped(queue: GroupQueue, body: dict[str, Any]) -> Group:

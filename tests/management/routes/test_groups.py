@@ -3,6 +3,7 @@
 import pytest
 
 from amqpbroker.broker.queues.group_redrive import SLICE
+from amqpbroker.management.routes import groups as routes
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 from tests.management.api import Api
@@ -172,6 +173,23 @@ async def test_reason_why_a_long_redrive_failed_is_shown(api, client):
     assert (row["redrive"]["state"], row["messages"]) == ("FAILED", 0)
     assert row["redrive"]["reason"].startswith("a client took a message of the group from queue 'grave'")
     assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).status_code == 409
+
+
+async def test_progress_in_an_answer_is_that_of_one_moment(api, client, monkeypatch):
+    declare(client, "follow")
+    count = 2 * SLICE + 50
+    publish(client, *["a1"] * count)
+    reject(client)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+
+    async def synced(broker):
+        # While the answer waits for the disk, the redrive goes on.
+        broker.clock.advance(0)
+
+    monkeypatch.setattr(routes, "all_synced", synced)
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    assert (answer.status_code, answer.json()) == (202, {"messages": SLICE, "left": count - SLICE})
 
 
 @pytest.mark.parametrize("action", ["redrive", "discard"])
