@@ -26,6 +26,7 @@ class Groups:
     the queue, is in the line again, or is delayed; that includes every message that is delivered and not acknowledged.
 
     offered: number of groups that can deliver. parked: sequence numbers of the waiting messages of parked groups.
+    closed_waiting: number of waiting messages of closed groups.
     letters: dead letters of the closed groups.
     stopped_count: number of groups by state. following: closed groups with waiting messages that nothing precedes.
     """
@@ -37,6 +38,7 @@ class Groups:
         self.options: Grouping = options
         self.offered: int = 0
         self.parked: set[int] = set()
+        self.closed_waiting: int = 0
         self.following: dict[Group, None] = {}
         #: Closed groups whose dead letters are coming back. Their waiting messages do not follow.
         self._returning: dict[Group, None] = {}
@@ -100,6 +102,8 @@ class Groups:
             self._lone[sequence] = group
         if group.state == PARKED:
             self.parked.add(sequence)
+        elif group.state == CLOSED:
+            self.closed_waiting += 1
         self._place(group)
 
     def remove(self, key: bytes | None, sequence: int) -> None:
@@ -117,6 +121,8 @@ class Groups:
             del self._lone[sequence]
         if group.state == PARKED:
             self.parked.discard(sequence)
+        elif group.state == CLOSED:
+            self.closed_waiting -= 1
         self._place(group)
 
     def clear_waiting(self) -> None:
@@ -126,6 +132,7 @@ class Groups:
             self._place(group)
             self._remove_if_over(group)
         self.parked.clear()
+        self.closed_waiting = 0
         self._lone.clear()
 
     # --- other messages -----------------------------------------------------------------------------------------------
@@ -170,6 +177,8 @@ class Groups:
         self._stopped[group] = None
         if state == PARKED:
             self.parked.update(group.waiting())
+        else:
+            self.closed_waiting += group.waiting_count
         self._place(group)
 
     def is_following(self, group: Group) -> bool:
@@ -192,6 +201,7 @@ class Groups:
             self.notes.remove(group.note)
         if group.state == CLOSED and group.key is not None:
             self.letters.opened(group.key)
+            self.closed_waiting -= group.waiting_count
         self.stopped_count[group.state] -= 1
         self.parked.difference_update(group.waiting())
         group.set_state(OPEN, None)

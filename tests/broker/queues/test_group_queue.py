@@ -1147,6 +1147,33 @@ def test_fair_queue_does_not_lock_a_group(vhost: Vhost, kind: dict[str, Any]) ->
     assert worker.texts() == ["a2"]
 
 
+@KINDS
+@pytest.mark.parametrize("on_dead", ["park", "follow"])
+def test_idle_consumer_of_a_fair_queue_gets_messages_beside_stopped_groups(
+    vhost: Vhost, kind: dict[str, Any], on_dead: str
+) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, overflow="reject-publish")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    options = queue.settings.groups
+    assert options is not None
+    queue.apply_settings(replace(queue.settings, groups=replace(options, on_dead=on_dead)))
+    send(queue, "a1", "a2", "a3")
+    queue.reject([get(queue)])
+    worker = work(queue, limit=1)
+    queue.apply_settings(replace(queue.settings, groups=replace(options, fair=True)))
+    send(queue, "b1")
+    assert worker.texts() == ["b1"]
+    worker.ack_text("b1")
+    send(queue, "b2")
+    assert worker.texts() == ["b2"]
+    worker.ack_text("b2")
+    queue.redrive_group(group(queue, "a"), [grave])
+    # Nothing is counted as stopped any more.
+    assert (queue.ready.waiting, queue.ready.count) == (2, 2)
+    queue.purge()
+    assert (queue.ready.waiting, queue.ready.count) == (0, 0)
+
+
 def longest_wait_ms(vhost: Vhost, queue: LocalQueue, count: int) -> int:
     """Return the longest time that messages of a quiet tenant wait behind `count` messages of a noisy one.
 
