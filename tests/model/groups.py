@@ -124,7 +124,7 @@ class GroupedLine(Line):
 
     def clear(self) -> None:
         super().clear()
-        self.prune()
+        self.stopped = {key: each for key, each in self.stopped.items() if each.is_closed}
 
     # --- stopped groups -----------------------------------------------------------------------------------------------
 
@@ -161,7 +161,9 @@ class GroupedLine(Line):
         return found
 
     def _is_letter_taken(self, copy: Copy, reason: str) -> bool:
-        return self.spec.letters != "" and copy.died(self.spec.name, reason).may_enter(self.spec.letters)
+        return self.spec.letters not in ("", self.spec.name) and copy.died(self.spec.name, reason).may_enter(
+            self.spec.letters
+        )
 
     def of_group(self, key: str) -> list[Copy]:
         """Return the ready copies of a group, in order."""

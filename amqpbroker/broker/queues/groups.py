@@ -129,8 +129,12 @@ class Groups:
         """Remove all waiting messages, which have left the queue."""
         for group in [*self._keyed.values(), *self._lone.values()]:
             group.clear()
-            self._place(group)
-            self._remove_if_over(group)
+            if group.state == PARKED:
+                # The message that failed is gone.
+                self.open(group)
+            else:
+                self._place(group)
+                self._remove_if_over(group)
         self.parked.clear()
         self.closed_waiting = 0
         self._lone.clear()

@@ -747,6 +747,19 @@ def test_event_is_emitted_for_each_stopped_group(vhost: Vhost) -> None:
     assert events.stopped == [(b"Sa", True), (b"Sb", True), (b"Sa", False), (b"Sb", False)]
 
 
+@KINDS
+def test_purge_opens_a_parked_group_of_which_a_message_is_delivered(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", group_prefetch=2, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject_text("a1")
+    assert states(queue) == {"a": "parked"}
+    queue.purge()
+    assert states(queue) == {"a": "busy"}
+    send(queue, "a4")
+    assert worker.texts() == ["a1", "a2", "a4"]
+
+
 # --- closed groups ----------------------------------------------------------------------------------------------------
 
 
