@@ -100,11 +100,16 @@ class Actions:
         return self.readable_queue(name).purge()
 
     def resume_group(
-        self, queue: GroupQueue, group: Group, discards: bool, held: Callable[[Queue], Iterable[Entry]]
+        self,
+        queue: GroupQueue,
+        group: Group,
+        discards: bool,
+        held: Callable[[Queue], Iterable[Entry]],
+        forced: bool = False,
     ) -> int:
         """Redrive a stopped group of a queue, or `discards` its first message before. See `GroupQueue.redrive_group`.
 
-        held(queue): returns the messages of a queue that clients hold.
+        held(queue): returns the messages of a queue that clients hold. forced: also if letters are missing.
 
         Requires permission to read the queue and its dead letter queues, and to write to the queue. Raises
         GroupRedriveRunsError, and LetterHeldError if a dead letter of the group would come back behind the others,
@@ -113,8 +118,7 @@ class Actions:
         vhost, permissions = self.vhost, self.permissions
         permissions.check("read", "queue", queue.name)
         permissions.check("write", "queue", queue.name)
-        exchange = vhost.exchanges.get(queue.settings.dead_letter_exchange or "")
-        found = letter_queues(queue, exchange, vhost.queues)
+        found = letter_queues(queue, queue.line.groups.letters.queues(), vhost.queues)
         for each in found:
             permissions.check("read", "queue", each.name)
             if any(queue.is_letter_of(group, entry.message) for entry in held(each)):
@@ -123,7 +127,8 @@ class Actions:
                 )
             if any(queue.is_letter_of(group, entry.message) for _, entry in each.delayed_entries()):
                 raise LetterHeldError(f"a message of this group is delayed in queue '{each.name}': wait for it")
-        return queue.discard_first(group, found, held) if discards else queue.redrive_group(group, found, held)
+        operation = queue.discard_first if discards else queue.redrive_group
+        return operation(group, found, held, forced)
 
     def readable_queue(self, name: str) -> Queue:
         """Return a queue that the user may consume from."""

@@ -222,6 +222,10 @@ class Run:
     def __init__(self, seed: int) -> None:
         chance = random.Random(seed)
         self.specs = {spec.name: spec for spec in varied(specs(chance), chance)}
+        for spec in [*self.specs.values()]:
+            if spec.groups is not None and spec.groups.on_dead == "follow" and spec.letters:
+                # The model does not know whether a queue would drop a letter of a closed group as a duplicate.
+                self.specs[spec.letters] = self.specs[spec.letters]._replace(deduplication=None)
         self.segment_bytes = chance.choice((600, 1_500, 4_000, 20_000))
         self.files = FaultyFiles()
         self.definitions = FaultyDefinitions()
@@ -672,8 +676,10 @@ class Run:
         self.node.clock.now_ms()  # begins an event loop iteration
         group = queue.line.groups.get(b"S" + key.encode())
         assert group is not None, f"group {key} of {name} is not stopped"
-        found = letter_queues(queue, vhost.exchanges[""], vhost.queues)
-        count = queue.discard_first(group, found) if discards else queue.redrive_group(group, found)
+        found = letter_queues(queue, queue.line.groups.letters.queues(), vhost.queues)
+        operation = queue.discard_first if discards else queue.redrive_group
+        # Letters may have left their queue by other ways.
+        count = operation(group, found, forced=True)
         expected = self.model.resume(name, key, discards)
         assert count == expected, f"{count} messages of group {key} of {name} instead of {expected}"
 

@@ -337,7 +337,7 @@ class Machine(RuleBasedStateMachine):
         assert self.queue.purge() == len(self.waiting) + len(self.late)
         self.waiting.clear()
         self.late.clear()
-        self.parked = {key for key in self.parked if any(self.keys[number] == key for number in self.held)}
+        self.parked.clear()
 
     @precondition(lambda self: self.late)
     @rule()

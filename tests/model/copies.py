@@ -20,7 +20,7 @@ class Copy(NamedTuple):
     is_normal: it was returned to a quorum queue without a delivery limit, which ignores its priority until a restart.
     due_ms: end of its last delay, 0 if it was never delayed. A stored copy keeps it after its delay. key: the header
     that queues recognise duplicates, earlier values and groups by, "" for none. version: 0 for none.
-    moved: it came by a redrive, since the broker started.
+    moved: it came by a redrive, since the broker started. letter: its number among the dead letters of closed groups.
     """
 
     body: bytes
@@ -39,6 +39,7 @@ class Copy(NamedTuple):
     version: int = 0
     moved: bool = False
     batch: Membership | None = None
+    letter: int = 0
 
     def died(self, queue: str, reason: str) -> "Copy":
         times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
@@ -49,7 +50,7 @@ class Copy(NamedTuple):
     def revived(self) -> "Copy":
         """Return the message as it enters another queue, or this one again, without an expiration of its own."""
         fresh = Copy(self.body, self.persistent, self.priority, NONE, self.deaths, self.first)
-        return fresh._replace(key=self.key, version=self.version, batch=self.batch)
+        return fresh._replace(key=self.key, version=self.version, batch=self.batch, letter=self.letter)
 
     def is_high(self) -> bool:
         """Return whether it has high priority in a quorum queue."""

@@ -9,13 +9,20 @@ from tests.model.copies import Copy
 from tests.model.line import Line
 from tests.model.spec import Grouping
 
+#: Reasons of the dead letters of closed groups.
+FOLLOWING = ("rejected", "delivery_limit", "group")
+
 
 class Stopped(NamedTuple):
-    """A group that a failed message has stopped. is_closed: its messages follow to the dead letter queue."""
+    """A group that a failed message has stopped. is_closed: its messages follow to the dead letter queue.
+
+    first: the first number of its letters.
+    """
 
     key: str
     is_closed: bool
     since_ms: int
+    first: int = 0
 
 
 class Version(NamedTuple):
@@ -35,6 +42,7 @@ class GroupedLine(Line):
     #: Keys of which the consumer that has them gets more, in the order in which they came to be so.
     fed: list[str] = field(default_factory=list)
     front: int = 0
+    newest: int = 0
 
     @property
     def options(self) -> Grouping:
@@ -124,7 +132,7 @@ class GroupedLine(Line):
 
     def clear(self) -> None:
         super().clear()
-        self.prune()
+        self.stopped = {key: each for key, each in self.stopped.items() if each.is_closed}
 
     # --- stopped groups -----------------------------------------------------------------------------------------------
 
@@ -139,8 +147,10 @@ class GroupedLine(Line):
             if stopped is None and copy.key:
                 is_closed = self.options.on_dead == "follow" and is_taken
                 stopped = self.stopped[copy.key] = Stopped(copy.key, is_closed, now_ms)
-            if stopped is None or (stopped.is_closed and is_taken):
+            if stopped is None:
                 gone.append(copy)
+            elif stopped.is_closed and is_taken:
+                gone.append(self._numbered(copy))
             else:
                 count = copy.count + (reason == "rejected")
                 self.rejoin([copy._replace(redelivered=True, count=count)])
@@ -158,10 +168,23 @@ class GroupedLine(Line):
             found += itertools.takewhile(lambda copy: self._is_letter_taken(copy, "group"), follows)
         for copy in found:
             self.ready.remove(copy)
-        return found
+        return [self._numbered(copy) for copy in found]
+
+    def _numbered(self, copy: Copy) -> Copy:
+        """Return a copy with the number of a letter. A letter that comes back has its number."""
+        stopped = self.stopped[copy.key]
+        was_letter = any(at == self.spec.name and reason in FOLLOWING for at, reason, _ in copy.deaths)
+        if was_letter and stopped.first and copy.letter >= stopped.first:
+            return copy
+        self.newest += 1
+        if not stopped.first:
+            self.stopped[copy.key] = stopped._replace(first=self.newest)
+        return copy._replace(letter=self.newest)
 
     def _is_letter_taken(self, copy: Copy, reason: str) -> bool:
-        return self.spec.letters != "" and copy.died(self.spec.name, reason).may_enter(self.spec.letters)
+        return self.spec.letters not in ("", self.spec.name) and copy.died(self.spec.name, reason).may_enter(
+            self.spec.letters
+        )
 
     def of_group(self, key: str) -> list[Copy]:
         """Return the ready copies of a group, in order."""

@@ -13,7 +13,7 @@ from tests.model.consumers import Consumer
 from tests.model.copies import Copy
 from tests.model.deliveries import CONSUMER, Delivery, by_consumer, first_due_ms, run_out
 from tests.model.expiry import first_deadline_ms, pop_before, pop_expired
-from tests.model.groups import GroupedLine
+from tests.model.groups import FOLLOWING, GroupedLine
 from tests.model.ids import Taken
 from tests.model.last_value import admitted, is_superseded, put_in_place, replaced, stale, takes_place
 from tests.model.letters import Letters
@@ -27,17 +27,14 @@ def line_of(spec: Spec, number: int) -> Line:
     return Line(spec, number) if spec.groups is None else GroupedLine(spec, number)
 
 
-#: Reasons of the dead letters of a closed group. Others, such as expired ones, did not stop it.
-FOLLOWING = ("rejected", "delivery_limit", "group")
-
-
 def letters_of(line: Line, queue: str, key: str) -> list[Copy]:
-    """Return the ready dead letters of a group of a queue, in the order in which they would leave."""
-    return [
+    """Return the ready dead letters of a group of a queue, in the order in which they failed."""
+    found = [
         copy
         for copy in line.in_order()
         if copy.key == key and copy.deaths and copy.deaths[0][0] == queue and copy.deaths[0][1] in FOLLOWING
     ]
+    return sorted(found, key=lambda copy: copy.letter)
 
 
 class Stored(NamedTuple):
@@ -478,6 +475,7 @@ class Model:
         """Put the dead letters of a closed group before everything that waits in the queue."""
         source = self.lines.get(line.spec.letters)
         found = [] if source is None else letters_of(source, line.spec.name, key)
+        found = [copy for copy in found if copy.letter >= line.stopped[key].first]
         if source is not None and discards:
             self._discard(source, found[:1])
             found = found[1:]

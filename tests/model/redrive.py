@@ -35,7 +35,7 @@ class Redrive(NamedTuple):
         if not copy.deaths:
             # It did not lose its expiration.
             return again._replace(expiration_ms=copy.expiration_ms)
-        return again if self.keeps_history else again._replace(deaths=(), first=None)
+        return again if self.keeps_history else again._replace(deaths=(), first=None, letter=0)
 
 
 class Counts(NamedTuple):

@@ -212,6 +212,9 @@ NOT_BOUNDS = {
         broker.queues.group.OPEN broker.queues.group.PARKED broker.queues.group.CLOSED
         broker.queues.group_ledger._FIRST
         broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
+        broker.queues.group_letters_out.LETTERS broker.queues.group_letters_out.LETTER_QUEUE
+        broker.queues.group_letters_out.LETTER_NUMBER broker.queues.group_letters_out._NUMBER_BYTES
+        broker.queues.group_letters_out._RESERVED
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """

@@ -74,10 +74,13 @@ class Standings:
         return max([self._of(place) for place in job.places], key=_rank)
 
     def ahead(self, standing: Standing) -> int | None:
-        """Return the number of messages before a ready one; None for any other, or if there are too many to count."""
+        """Return the number of messages before a ready one; None for any other, or if there are too many to count.
+
+        None also in a queue with message groups, whose order of delivery depends on what consumers settle first.
+        """
         queue = self._queues.get(standing.queue or "")
         waits = standing.state in (QUEUED, RETRYING) and not standing.until_ms and standing.group is None
-        if queue is None or not waits:
+        if queue is None or not waits or queue.settings.groups is not None:
             return None
         place = count = 0
         try:

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
+from amqpbroker.broker.deduplication.foreseen_ids import ForeseenIds
 from amqpbroker.broker.exchanges.routing import Route, route
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.entry import Entry
@@ -117,8 +118,10 @@ class DeadLetters:
         #: Number of times that waiting letters were sent, with all that died because of them.
         self.runs: int = 0
         self._departure = Departure("", QueueSettings(), "")
-        #: By destination, the letters that `is_taken` has allowed and that are not sent yet.
+        #: By destination, the letters that `taken_by` has allowed and that are not sent yet.
         self._demands: dict[Destination, Demand] = {}
+        #: Ids of these letters, for exchanges and queues that drop duplicates; None after any letter was sent.
+        self._ids: ForeseenIds | None = None
 
     def __enter__(self) -> "DeadLetters":
         self._depth += 1
@@ -136,22 +139,45 @@ class DeadLetters:
         with self:
             self._dying.append((queue, entries, reason))
 
-    def is_taken(self, entry: Entry, reason: str) -> bool:
-        """Return whether a dead letter of an entry reaches a destination that accepts it. If so, `send` it next."""
+    def taken_by(self, entry: Entry, reason: str) -> list[str]:
+        """Return the names of the queues that a dead letter of an entry reaches, if one of them accepts it.
+
+        If so, `send` it next. An exchange that holds the letter for some time is no queue.
+        """
         if not self._dying:
             self._demands.clear()
+            self._ids = None
         letter, destinations = self.preview(entry, reason)
         found = False
-        for destination in destinations:
-            if destination.closed:
+        names: list[str] = []
+        for destination in self._not_dropping(entry.queue, letter, tuple(destinations)):
+            if destination.closed or not isinstance(destination, Queue):
                 continue
             demand = self._demands.get(destination)
             if demand is None:
                 demand = self._demands[destination] = destination.new_demand()
             demand.add(letter)
             found = found or not demand.is_refused()
+            names.append(destination.name)
         if not found and not self._dying:
             self._demands.clear()
+            self._ids = None
+        return names if found else []
+
+    def _not_dropping(
+        self, queue: Queue, letter: Message, destinations: "tuple[Destination, ...]"
+    ) -> "list[Destination]":
+        """Return the destinations that would not drop a letter as a duplicate; see `taken_by`."""
+        exchange, ids = self._exchange(queue), self._ids
+        if ids is None:
+            ids = self._ids = ForeseenIds()
+        if exchange is not None and exchange.gate is not None:
+            destinations = exchange.gate.guard(exchange, letter, destinations, counted=False)
+        found: list[Destination] = []
+        for passage in destinations:
+            if not passage.will_drop(letter, ids):
+                # A destination that passes nothing on was asked above.
+                found += [each for each in passage.ends() if each is passage or not each.will_drop(letter, ids)]
         return found
 
     @property
@@ -166,6 +192,7 @@ class DeadLetters:
     def _send_all(self) -> None:
         while self._dying:
             queue, entries, reason = self._dying.popleft()
+            self._ids = None
             exchange = self._exchange(queue)
             departure = self._departure
             if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:

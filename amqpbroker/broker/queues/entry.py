@@ -64,6 +64,10 @@ class Entry(Copy):
         """Set the consumer that holds the message from now on, without a delivery."""
         self.consumer = consumer
 
+    def replace_message(self, message: Message) -> None:
+        """Set the message that leaves instead of the one that has entered."""
+        self.message = message
+
     def count_return(self, failed: bool) -> None:
         """Count a return. failed: it counts against a delivery limit."""
         self.acquired_count += 1

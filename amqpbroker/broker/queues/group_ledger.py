@@ -8,6 +8,8 @@ from amqpbroker.broker.fates.fates import Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_letters import former_number, numbered
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
@@ -39,10 +41,33 @@ class GroupLedger(Ledger):
         self._line: GroupLine = line
         self.entered = self.before = _FIRST
         self._lowest: int = _FIRST
+        #: The queues that the last letter that was asked for goes to.
+        self._takers: list[str] = []
+        #: Keys of the letters that leave, by the sequence numbers of their messages.
+        self._leaving: dict[int, bytes] = {}
 
     def is_letter_taken(self, entry: Entry, reason: str) -> bool:
-        """Return whether a queue takes the dead letter of an entry, if that is the next one."""
-        return self._settings.dead_letters and self._dead_letters.is_taken(entry, reason)
+        """Return whether another queue takes the dead letter of an entry, if that is the next one."""
+        self._takers = self._dead_letters.taken_by(entry, reason) if self._settings.dead_letters else []
+        return len(self._takers) > 0 and entry.queue.name not in self._takers
+
+    def send_letter(self, group: Group, entry: Entry, reason: str) -> None:
+        """Dead-letter a message of a closed group, after `is_letter_taken`."""
+        key, letters, holder_id = group.key, self._line.groups.letters, entry.queue.id
+        assert key is not None
+        store = self.store
+        store.begin()
+        try:
+            letters.go_to(self._takers, holder_id)
+            number, first = former_number(entry.message, entry.queue.name), letters.first(key)
+            # A letter that came back during its redrive, or by itself, is the same letter again.
+            if not first or number < first:
+                number = letters.number(key, holder_id)
+        finally:
+            store.end()
+        entry.replace_message(numbered(entry.message, number))
+        self._leaving[entry.sequence] = key
+        self.dead_letter([entry], reason)
 
     @property
     def dead_letters(self) -> DeadLetters:
@@ -89,6 +114,11 @@ class GroupLedger(Ledger):
     def leave(self, entry: Entry) -> None:
         super().leave(entry)
         self._line.left(entry.sequence)
+        if self._leaving:
+            key = self._leaving.pop(entry.sequence, None)
+            if key is not None:
+                # To the store, this is one operation with the departure.
+                self._line.groups.letters.sent(key, entry.queue.id)
 
     def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
         super().leave_stored(positions, sequences)

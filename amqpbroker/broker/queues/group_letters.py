@@ -1,19 +1,23 @@
 """Dead letters of a message group, which went to dead letter queues when the group was closed."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.queues.group_key import group_key
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, REJECTED
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.revival import last_death, revived
+from amqpbroker.broker.queues.revival import LETTER_NUMBER, last_death, revived
 from amqpbroker.message.message import Message
+from amqpbroker.octets import read_i64_be
+from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.raw_headers import find_header, value_end
-from amqpbroker.wire.values import text
 
 #: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
 GROUP: Final = "group"
+
+_NUMBER: Final = LETTER_NUMBER.encode()
+_NUMBER_ENTRY: Final = bytes((len(_NUMBER),)) + _NUMBER + b"l"
 
 _LAST_QUEUE: Final = b"x-last-death-queue"
 _LAST_REASON: Final = b"x-last-death-reason"
@@ -26,30 +30,8 @@ class LetterHeldError(Exception):
     """A client holds a dead letter of a closed group, so that the group cannot be redriven in order."""
 
 
-def letter_queues(queue: Queue, exchange: Exchange | None, queues: dict[str, Queue]) -> list[LocalQueue]:
-    """Return the queues that may have dead letters of a queue: those that its dead letter exchange leads to.
-
-    exchange: its dead letter exchange, None if that does not exist.
-    """
-    names: dict[str, None] = {}
-    if exchange is not None and exchange.name:
-        visited: set[str] = set()
-        waiting = [exchange]
-        while waiting:
-            source = waiting.pop()
-            if source.name in visited:
-                continue
-            visited.add(source.name)
-            for binding in source.live_bindings():
-                destination = binding.destination
-                if isinstance(destination, Exchange):
-                    waiting.append(destination)
-                else:
-                    names[destination.name] = None
-    elif queue.settings.dead_letter_exchange is None and queue.settings.auto_dead_letter_queue is not None:
-        names[queue.settings.auto_dead_letter_queue] = None
-    elif queue.settings.dead_letter_routing_key is not None:
-        names[text(queue.settings.dead_letter_routing_key)] = None
+def letter_queues(queue: Queue, names: Iterable[str], queues: dict[str, Queue]) -> list[LocalQueue]:
+    """Return those of the named queues, to which letters of a queue went, that still exist."""
     found = [queues.get(name) for name in names]
     return [each for each in found if isinstance(each, LocalQueue) and each is not queue]
 
@@ -80,6 +62,34 @@ def letter_key(message: Message, name: bytes) -> bytes | None:
     name: of the header that has the key, empty for the routing key.
     """
     return group_key(message if name else restored(message), name)
+
+
+def numbered(message: Message, number: int) -> Message:
+    """Return a message with the number of a letter."""
+    properties = set_headers(message.properties, _NUMBER_ENTRY + number.to_bytes(8, "big"))
+    return message.rewritten(message.address, properties)
+
+
+def letter_number(message: Message) -> int:
+    """Return the number of a letter, 0 if it has none."""
+    properties = message.properties
+    at = find_header(properties, _NUMBER)
+    return read_i64_be(properties, at + 1) if at and properties[at : at + 1] == b"l" else 0
+
+
+def former_number(message: Message, died_in: str) -> int:
+    """Return the number that a message had as a letter of a queue, which it has returned to; 0 if it was none.
+
+    A client may publish any headers, but not the deaths of a message.
+    """
+    if not message.died or message.headers is None:
+        return 0
+    deaths = message.headers.get("x-death")
+    queue = died_in.encode("utf-8", "surrogateescape")
+    for death in () if deaths is None else deaths.value:
+        if death.value["queue"].value == queue and death.value["reason"].value in _REASONS:
+            return letter_number(message)
+    return 0
 
 
 def restored(message: Message) -> Message:

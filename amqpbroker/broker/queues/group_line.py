@@ -39,7 +39,8 @@ class GroupLine(ReadyLine):
         """Update the counts after a change of the groups."""
         groups = self.groups
         waiting = self._line.count + len(self._beside)
-        self.count = waiting - len(groups.parked) if groups.options.fair else groups.offered
+        stopped = len(groups.parked) + groups.closed_waiting
+        self.count = waiting - stopped if groups.options.fair else groups.offered
         self.blocked = waiting - self.count
 
     def push(self, entry: Entry) -> None:

@@ -16,7 +16,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_ledger import GroupLedger
-from amqpbroker.broker.queues.group_letters import GROUP, is_letter
+from amqpbroker.broker.queues.group_letters import GROUP, former_number, is_letter, letter_number
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, SKIP
@@ -199,7 +199,7 @@ class GroupOffering(Offering):
                         else:
                             self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
                         break
-                    ledger.dead_letter([entry], GROUP)
+                    ledger.send_letter(group, entry, GROUP)
                     count += 1
                     size += entry.message.size + MESSAGE_BYTES
                 else:
@@ -265,7 +265,7 @@ class GroupReturns(Returns):
             if group.state == OPEN:
                 # The record comes first: a message that remains after a crash follows to the dead letter queue.
                 self._stop(groups, group, CLOSED, entry)
-            ledger.dead_letter([entry], reason)
+            ledger.send_letter(group, entry, reason)
             return
         if reason == REJECTED:
             entry.count_return(failed=True)
@@ -399,6 +399,8 @@ class GroupQueue(LocalQueue):
         if limited and not self.limit.accepts(self, message):
             self.refused += 1
             return False
+        if message.died:
+            self._letter_returned(message)
         if limited and self.schedule is not None and self.schedule.delay(self, message):
             self.limit.trim()
             return True
@@ -423,6 +425,20 @@ class GroupQueue(LocalQueue):
         if deadline_ms:
             self.expiry.expire()
         return True
+
+    def _letter_returned(self, message: Message) -> None:
+        """Record that a message that comes is perhaps a dead letter of a closed group, which was not redriven."""
+        groups = self.line.groups
+        key = groups.key(message)
+        group = None if key is None else groups.get(key)
+        if key is None or group is None or group.state != CLOSED:
+            return
+        first = groups.letters.first(key)
+        if first and former_number(message, self.name) >= first:
+            groups.letters.back(key, 1, self.id)
+            redrive = self.redrives.get(group)
+            if redrive is not None:
+                redrive.letter_returned()
 
     def _offering(self) -> GroupOffering:
         offering = self.offering
@@ -494,37 +510,42 @@ class GroupQueue(LocalQueue):
         group: Group,
         queues: Iterable[LocalQueue] = (),
         held: Callable[[Queue], Iterable[Entry]] = nobody_holds,
+        forced: bool = False,
     ) -> int:
         """Return a stopped group to normal work. Return the number of messages that are delivered again, or are back.
 
         The count of failed deliveries of its first message starts anew. The messages of a closed group come back from
-        the first of the dead letter `queues` that has any, before all messages that wait here. If these are more than
-        one slice, the redrive goes on after this call: it is in `redrives` until the group is open. If it fails, it
-        remains there, and the group is closed.
+        the dead letter `queues`, before all messages that wait here. If these are more than one slice, the redrive goes
+        on after this call: it is in `redrives` until the group is open. If it fails, it remains there, and the group is
+        closed. It fails if letters are missing, unless it is forced.
 
         held(queue): returns the messages of a queue that clients hold. Raises GroupRedriveRunsError, and
         UnreadableError if the first message of a parked group temporarily cannot be read.
         """
-        return self._resume(group, queues, held, discards=False)
+        return self._resume(group, queues, held, discards=False, forced=forced)
 
     def discard_first(
         self,
         group: Group,
         queues: Iterable[LocalQueue] = (),
         held: Callable[[Queue], Iterable[Entry]] = nobody_holds,
+        forced: bool = False,
     ) -> int:
         """Discard the first message of a stopped group, and redrive the others, like `redrive_group`.
 
         Delivered and delayed messages are not discarded.
         """
-        return self._resume(group, queues, held, discards=True)
+        return self._resume(group, queues, held, discards=True, forced=forced)
 
     def is_letter_of(self, group: Group, message: Message) -> bool:
         """Return whether a message is a dead letter of a closed group."""
         name = self.name.encode("utf-8", "surrogateescape")
-        key = group.key
+        key, groups = group.key, self.line.groups
         return (
-            group.state == CLOSED and key is not None and is_letter(message, name, self.line.groups.options.header, key)
+            group.state == CLOSED
+            and key is not None
+            and is_letter(message, name, groups.options.header, key)
+            and letter_number(message) >= groups.letters.first(key)
         )
 
     def redrive_ended(self, redrive: GroupRedrive, group: Group) -> None:
@@ -536,10 +557,15 @@ class GroupQueue(LocalQueue):
         self.offering.offer_all(self.consumers.all)
 
     def _resume(
-        self, group: Group, queues: Iterable[LocalQueue], held: Callable[[Queue], Iterable[Entry]], discards: bool
+        self,
+        group: Group,
+        queues: Iterable[LocalQueue],
+        held: Callable[[Queue], Iterable[Entry]],
+        discards: bool,
+        forced: bool = False,
     ) -> int:
         if group.state == CLOSED:
-            return self._reopen(group, queues, held, discards)
+            return self._reopen(group, queues, held, discards, forced)
         store = self.vhost.store
         with self.vhost.dead_letters:
             store.begin()
@@ -595,14 +621,19 @@ class GroupQueue(LocalQueue):
         return self.group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
 
     def _reopen(
-        self, group: Group, queues: Iterable[LocalQueue], held: Callable[[Queue], Iterable[Entry]], discards: bool
+        self,
+        group: Group,
+        queues: Iterable[LocalQueue],
+        held: Callable[[Queue], Iterable[Entry]],
+        discards: bool,
+        forced: bool,
     ) -> int:
         before = self.redrives.get(group)
         if before is not None and before.state == RUNNING:
             raise GroupRedriveRunsError(
                 f"a redrive of this group is running: {before.moved} messages are back; wait until it ends"
             )
-        redrive = self.redrives[group] = GroupRedrive(self, group, queues, discards, held)
+        redrive = self.redrives[group] = GroupRedrive(self, group, queues, discards, held, forced)
         self.line.groups.begin_return(group)
         redrive.run()
         return redrive.moved
@@ -644,6 +675,8 @@ class GroupQueue(LocalQueue):
         """Recover the stopped groups. See `IdKeeper`."""
         groups, versions = self.line.groups, self.line.versions
         groups.notes.recover(ids)
+        # Before the groups, of which a parked one may end at once.
+        ids = groups.letters.recover(ids)
         of_versions = [note for note in ids if note.key[0] == VERSION]
         for note in ids:
             if note.key[0] != VERSION:
@@ -674,6 +707,7 @@ class GroupQueue(LocalQueue):
             assert group.note is not None
             note = groups.notes.add(group.key, group.state, group.note.expires_ms, self.id)
             groups.stop(groups.of_key(group.key), group.state, note)
+        groups.letters.inherit(other.line.groups.letters, self.id)
         self.line.groups_changed()
 
     def apply_settings(self, settings: QueueSettings) -> None:
@@ -700,6 +734,7 @@ class GroupQueue(LocalQueue):
         groups = self.line.groups
         for group in groups.stopped():
             groups.open(group)
+        groups.letters.close()
         if self.line.versions is not None:
             self.line.versions.close()
         return consumers

@@ -1,7 +1,6 @@
 """The redrive of a closed message group: its dead letters come back to their queue, in slices."""
 
 import logging
-from array import array
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +8,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_front import GroupFront
 from amqpbroker.broker.queues.group_key import shown_key
-from amqpbroker.broker.queues.group_letters import restored
+from amqpbroker.broker.queues.group_letters import letter_number, restored
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
@@ -58,6 +57,7 @@ class GroupRedrive:
     Each slice is one operation in the store; so is the whole redrive if it has one slice.
 
     state: RUNNING, COMPLETED or FAILED. moved: number of messages that are back. reason: why it FAILED.
+    is_conflict: it has failed because of the letters, or of what clients did with them.
     """
 
     def __init__(
@@ -67,26 +67,34 @@ class GroupRedrive:
         sources: Iterable[LocalQueue],
         discards: bool,
         held: Callable[[Queue], Iterable[Entry]],
+        forced: bool,
     ) -> None:
-        """sources: dead letter queues; the first one that has letters of the group is used.
+        """sources: dead letter queues. If several have a letter, it comes back from the first of them.
 
         discards: the first message is discarded. held(queue): returns the messages of a queue that clients hold.
+        forced: the group is opened even if letters are missing.
         """
         self.state: str = RUNNING
         self.moved: int = 0
         self.reason: str = ""
+        self.is_conflict: bool = False
         self._queue: GroupQueue = queue
         self._group: Group = group
         self._discards: bool = discards
         self._held: Callable[[Queue], Iterable[Entry]] = held
+        self._forced: bool = forced
         self._sources: list[LocalQueue] = list(sources)
         #: For each source, how many messages its clients have returned, as far as is known.
         self._returned: list[tuple[LocalQueue, int]] = [(each, each.outstanding.returned) for each in self._sources]
-        #: Place of the last message in the first source that was looked at.
+        #: The source that is searched, and the place of the last message in it that was looked at.
+        self._searched: int = 0
         self._place: int = 0
         self._found: bool = False
-        #: Sequence numbers of the letters in the first source that are not back.
-        self._letters: array[int] = array("Q")
+        #: The letters that are not back, in their order: number, index of the source, and sequence number there.
+        self._letters: list[tuple[int, int, int]] = []
+        self._numbers: set[int] = set()
+        self._is_sorted: bool = True
+        self._has_returned: bool = False
         self._iterations: int = 0
         self._timer: Timer | None = None
 
@@ -126,8 +134,12 @@ class GroupRedrive:
             self._timer.cancel()
             self._timer = None
 
+    def letter_returned(self) -> None:
+        """Record that a letter has returned to the queue by itself: it is behind those that are back."""
+        self._has_returned = True
+
     def _slice(self) -> None:
-        queue = self._queue
+        queue, before = self._queue, self.moved
         front = GroupFront(queue, queue.group_ledger(), queue.expiry)
         try:
             self._check_sources()
@@ -135,11 +147,19 @@ class GroupRedrive:
         except (_StopError, UnreadableError) as error:
             self.state = FAILED
             self.reason = str(error)
+            self.is_conflict = isinstance(error, _StopError)
         finally:
+            assert self._group.key is not None
+            queue.line.groups.letters.back(self._group.key, self.moved - before, queue.id)
             queue.offering.requeue(front.entries)
 
     def _check_sources(self) -> None:
         """Raises _StopError if letters were lost, or may be where they have been looked for already."""
+        if self._has_returned:
+            raise _StopError(
+                f"a dead letter of the group has returned to queue '{self._queue.name}' by itself: redrive the group "
+                "again"
+            )
         for source, returned in self._returned:
             if source.closed:
                 raise _StopError(f"queue '{source.name}' was deleted")
@@ -167,12 +187,14 @@ class GroupRedrive:
                 return
             if self._iterations > 1:
                 self._check_held()
+            self._check_complete()
         letters, kept, most, is_checked = self._letters, int(self._discards), SLICE, False
         while len(letters) > kept:
             if not most or size >= SLICE_BYTES:
                 return
-            source = self._sources[0]
-            entry = source.ready_entry(letters[-1])
+            _, index, sequence = letters[-1]
+            source = self._sources[index]
+            entry = source.ready_entry(sequence)
             if entry is not None:
                 size += entry.message.size
                 source.move_ready(entry, restored(entry.message), (front,))
@@ -191,26 +213,52 @@ class GroupRedrive:
         """Look for letters of the group. Return the bytes of the bodies of the messages that were looked at."""
         queue, group = self._queue, self._group
         most, size = SLICE_VISITS, 0
-        while self._sources:
-            source = self._sources[0]
+        while self._searched < len(self._sources):
+            source = self._sources[self._searched]
             while found := source.ready_following(self._place, _STEP):
                 for place, entry in found:
                     self._place = place
                     most -= 1
                     size += entry.message.size
                     if queue.is_letter_of(group, entry.message):
-                        self._letters.append(entry.sequence)
+                        self._add(letter_number(entry.message), entry.sequence)
                 if most <= 0 or size >= SLICE_BYTES:
                     return size
-            if self._letters:
-                break
-            del self._sources[0]
+            self._searched += 1
             self._place = 0
+        if not self._is_sorted:
+            self._letters.sort()
+        self._numbers.clear()
         self._found = True
         return size
 
+    def _add(self, number: int, sequence: int) -> None:
+        """Add a letter, unless another queue has it, too."""
+        if number:
+            if number in self._numbers:
+                return
+            self._numbers.add(number)
+        letter = number, self._searched, sequence
+        self._is_sorted = self._is_sorted and (not self._letters or letter > self._letters[-1])
+        self._letters.append(letter)
+
+    def _check_complete(self) -> None:
+        """Raises _StopError if letters are missing, and the redrive is not forced."""
+        key, queue = self._group.key, self._queue
+        assert key is not None
+        count, found = queue.line.groups.letters.count(key), len(self._letters)
+        if found >= count or self._forced:
+            return
+        names = ", ".join([f"'{source.name}'" for source in self._sources]) or "none"
+        raise _StopError(
+            f"{count - found} of {count} dead letters of the group are missing; queues that were searched: {names}. "
+            "They were acknowledged, moved, purged or dropped, or have expired. Set force to open the group without "
+            "them"
+        )
+
     def _discard_first(self) -> None:
-        source, sequence = self._sources[0], self._letters[0]
+        _, index, sequence = self._letters[0]
+        source = self._sources[index]
         entry = source.ready_entry(sequence)
         if entry is None:
             self._check_held()

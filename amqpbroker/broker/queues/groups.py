@@ -8,6 +8,7 @@ from typing import Final
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import group_key
+from amqpbroker.broker.queues.group_letters_out import LettersOut
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.ready_line import SLACK
@@ -25,15 +26,19 @@ class Groups:
     the queue, is in the line again, or is delayed; that includes every message that is delivered and not acknowledged.
 
     offered: number of groups that can deliver. parked: sequence numbers of the waiting messages of parked groups.
+    closed_waiting: number of waiting messages of closed groups.
+    letters: dead letters of the closed groups.
     stopped_count: number of groups by state. following: closed groups with waiting messages that nothing precedes.
     """
 
     def __init__(self, options: Grouping, notes: GroupNotes) -> None:
         """notes: of stopped groups."""
         self.notes: GroupNotes = notes
+        self.letters: LettersOut = LettersOut(notes)
         self.options: Grouping = options
         self.offered: int = 0
         self.parked: set[int] = set()
+        self.closed_waiting: int = 0
         self.following: dict[Group, None] = {}
         #: Closed groups whose dead letters are coming back. Their waiting messages do not follow.
         self._returning: dict[Group, None] = {}
@@ -97,6 +102,8 @@ class Groups:
             self._lone[sequence] = group
         if group.state == PARKED:
             self.parked.add(sequence)
+        elif group.state == CLOSED:
+            self.closed_waiting += 1
         self._place(group)
 
     def remove(self, key: bytes | None, sequence: int) -> None:
@@ -114,15 +121,22 @@ class Groups:
             del self._lone[sequence]
         if group.state == PARKED:
             self.parked.discard(sequence)
+        elif group.state == CLOSED:
+            self.closed_waiting -= 1
         self._place(group)
 
     def clear_waiting(self) -> None:
         """Remove all waiting messages, which have left the queue."""
         for group in [*self._keyed.values(), *self._lone.values()]:
             group.clear()
-            self._place(group)
-            self._remove_if_over(group)
+            if group.state == PARKED:
+                # The message that failed is gone.
+                self.open(group)
+            else:
+                self._place(group)
+                self._remove_if_over(group)
         self.parked.clear()
+        self.closed_waiting = 0
         self._lone.clear()
 
     # --- other messages -----------------------------------------------------------------------------------------------
@@ -167,6 +181,8 @@ class Groups:
         self._stopped[group] = None
         if state == PARKED:
             self.parked.update(group.waiting())
+        else:
+            self.closed_waiting += group.waiting_count
         self._place(group)
 
     def is_following(self, group: Group) -> bool:
@@ -187,6 +203,9 @@ class Groups:
         """Return a stopped group to normal work: it can deliver again."""
         if group.note is not None:
             self.notes.remove(group.note)
+        if group.state == CLOSED and group.key is not None:
+            self.letters.opened(group.key)
+            self.closed_waiting -= group.waiting_count
         self.stopped_count[group.state] -= 1
         self.parked.difference_update(group.waiting())
         group.set_state(OPEN, None)

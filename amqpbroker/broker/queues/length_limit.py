@@ -46,10 +46,13 @@ class LengthLimit:
         return False
 
     def refuses(self, count: int, size: int) -> bool:
-        """Return whether `count` messages of `size` bytes together would be refused."""
+        """Return whether any of `count` messages of `size` bytes together might be refused."""
         if self._settings.overflow == "drop-head":
             return False
-        return self.is_shut() if self._shuts else self._exceeds(count, size)
+        if not self._shuts:
+            return self._exceeds(count, size)
+        # Only the first message is certain to be the one that may exceed a limit.
+        return self.is_shut() or (count > 1 and self._exceeds(count - 1, size))
 
     def is_shut(self) -> bool:
         """Return whether a quorum queue refuses publishes.

@@ -7,10 +7,15 @@ from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Table, text
 
+#: Header with the number of a dead letter of a closed message group, by which letters are in the order in which they
+#: failed. It remains when the message comes back.
+LETTER_NUMBER: Final = "x-group-letter"
+
 #: Headers that dead-lettering adds to a message.
 _HISTORY: Final = frozenset(
     (
         "x-death",
+        LETTER_NUMBER,
         "x-first-death-exchange",
         "x-first-death-queue",
         "x-first-death-reason",

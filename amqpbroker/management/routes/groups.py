@@ -19,7 +19,7 @@ from amqpbroker.management.synced import all_synced
 
 _STATES: Final = ("free", "busy", "waiting", "parked", "closed")
 #: Keys of the body of an action.
-_KEYS: Final = ("key", "key_type")
+_KEYS: Final = ("key", "key_type", "force")
 
 
 def groups(call: Call) -> Listing:
@@ -81,23 +81,29 @@ async def discard(call: Call) -> dict[str, int] | Answer:
 async def _resume(call: Call, discards: bool) -> dict[str, int] | Answer:
     """Answered with 202 if the redrive goes on: the list then has the group until all its messages are back."""
     queue = _queue(call)
-    group = _stopped(queue, call.body())
+    body = call.body()
+    group = _stopped(queue, body)
+    forced = body.get("force", False)
+    if not isinstance(forced, bool):
+        raise failure.bad_request(f"force = {failure.shown(forced)}: this must be true or false")
     sessions = call.broker.sessions
     try:
         count = call.actions.resume_group(
-            queue, group, discards, lambda of: [entry for session in sessions for entry in session.held(of)]
+            queue, group, discards, lambda of: [entry for session in sessions for entry in session.held(of)], forced
         )
     except (GroupRedriveRunsError, LetterHeldError) as error:
         raise failure.ApiError(409, "conflict", str(error)) from None
     except UnreadableError as error:
         raise failure.ApiError(503, "service_unavailable", str(error)) from None
     task = queue.redrives.get(group)
-    await all_synced(call.broker)
-    if task is None:
-        return {"messages": count}
-    if task.reason:
+    # Further slices may run while the answer waits for the disk.
+    left = None if task is None else task.left
+    if task is not None and task.reason:
+        if task.is_conflict:
+            raise failure.ApiError(409, "conflict", task.reason)
         raise failure.ApiError(503, "service_unavailable", task.reason)
-    return Answer(202, {"messages": count, "left": task.left})
+    await all_synced(call.broker)
+    return {"messages": count} if task is None else Answer(202, {"messages": count, "left": left})
 
 
 def _stopped(queue: GroupQueue, body: dict[str, Any]) -> Group:

@@ -196,7 +196,17 @@ def test_jobs_of_a_stopped_group_have_no_position() -> None:
     send(work, "4", "B")
     standings = work.standings()
     positions = [standings.ahead(standings.of(work.job(id_))) for id_ in ("1", "2", "3", "4")]
-    assert positions == [None, None, None, 3]
+    assert positions == [None] * 4
+
+
+@pytest.mark.parametrize("kind", ["ordered", "fair"])
+def test_jobs_of_a_queue_with_groups_have_no_position(kind: str) -> None:
+    work = Work(**{"x-group-header": longstr("key"), "x-group-type": longstr(kind)})
+    for id_, key in ("1", "A"), ("2", "A"), ("3", "B"):
+        send(work, id_, key)
+    # The job that came last is the second one that is delivered.
+    standings = work.standings()
+    assert [standings.ahead(standings.of(work.job(id_))) for id_ in ("1", "2", "3")] == [None] * 3
 
 
 @OF_BOTH_KINDS

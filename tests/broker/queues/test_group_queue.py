@@ -747,6 +747,19 @@ def test_event_is_emitted_for_each_stopped_group(vhost: Vhost) -> None:
     assert events.stopped == [(b"Sa", True), (b"Sb", True), (b"Sa", False), (b"Sb", False)]
 
 
+@KINDS
+def test_purge_opens_a_parked_group_of_which_a_message_is_delivered(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = declare(vhost, group_on_dead="park", group_prefetch=2, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject_text("a1")
+    assert states(queue) == {"a": "parked"}
+    queue.purge()
+    assert states(queue) == {"a": "busy"}
+    send(queue, "a4")
+    assert worker.texts() == ["a1", "a2", "a4"]
+
+
 # --- closed groups ----------------------------------------------------------------------------------------------------
 
 
@@ -818,6 +831,24 @@ def test_no_more_messages_follow_at_once_than_their_dead_letter_queue_has_room_f
     clock_of(vhost).advance(1000)
     send(queue, "a6")
     assert (ready(grave), waiting(queue)) == ([b"a2", b"a3", b"a4"], ["a5", "a6"])
+
+
+@KINDS
+@pytest.mark.parametrize("limit", [{"max_length": 3}, {"max_length_bytes": 7}], ids=["messages", "bytes"])
+def test_no_message_is_lost_that_follows_to_a_quorum_queue_that_fills(
+    vhost: Vhost, kind: dict[str, Any], limit: dict[str, int]
+) -> None:
+    grave = declare_plain(vhost, "grave", queue_type="quorum", overflow="reject-publish", **limit)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    names = [f"a{number}" for number in range(1, 10)]
+    send(queue, *names)
+    worker.reject()
+    for _ in range(5):
+        clock_of(vhost).advance(1000)
+    assert [*[body.decode() for body in ready(grave)], *waiting(queue)] == names
+    # A quorum queue accepts one message that exceeds its limit.
+    assert grave.ready_count in (3, 4)
 
 
 def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow_again(vhost: Vhost) -> None:
@@ -993,7 +1024,7 @@ def test_closed_group_stays_closed_without_messages(vhost: Vhost) -> None:
     worker.reject()
     queue.purge()
     assert states(queue) == {"a": "closed"}
-    assert queue.redrive_group(group(queue, "a"), []) == 0
+    assert queue.redrive_group(group(queue, "a"), [], forced=True) == 0
     assert states(queue) == {}
 
 
@@ -1127,6 +1158,33 @@ def test_fair_queue_does_not_lock_a_group(vhost: Vhost, kind: dict[str, Any]) ->
     assert worker.texts() == ["a1", "a2", "a3"]
     worker.requeue_text("a2")
     assert worker.texts() == ["a2"]
+
+
+@KINDS
+@pytest.mark.parametrize("on_dead", ["park", "follow"])
+def test_idle_consumer_of_a_fair_queue_gets_messages_beside_stopped_groups(
+    vhost: Vhost, kind: dict[str, Any], on_dead: str
+) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, overflow="reject-publish")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    options = queue.settings.groups
+    assert options is not None
+    queue.apply_settings(replace(queue.settings, groups=replace(options, on_dead=on_dead)))
+    send(queue, "a1", "a2", "a3")
+    queue.reject([get(queue)])
+    worker = work(queue, limit=1)
+    queue.apply_settings(replace(queue.settings, groups=replace(options, fair=True)))
+    send(queue, "b1")
+    assert worker.texts() == ["b1"]
+    worker.ack_text("b1")
+    send(queue, "b2")
+    assert worker.texts() == ["b2"]
+    worker.ack_text("b2")
+    queue.redrive_group(group(queue, "a"), [grave])
+    # Nothing is counted as stopped any more.
+    assert (queue.ready.waiting, queue.ready.count) == (2, 2)
+    queue.purge()
+    assert (queue.ready.waiting, queue.ready.count) == (0, 0)
 
 
 def longest_wait_ms(vhost: Vhost, queue: LocalQueue, count: int) -> int:

@@ -8,6 +8,7 @@ import pytest
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_letters import letter_queues, numbered
 from amqpbroker.broker.queues.group_options import SKIP
 from amqpbroker.broker.queues.group_queue import FOLLOW_SLICE, GroupQueue
 from amqpbroker.broker.queues.group_redrive import (
@@ -22,6 +23,8 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.wire.property_edit import set_headers
+from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, get, ready
 from tests.broker.queueing import declare as declare_plain
 from tests.broker.queues.test_group_queue import (
@@ -290,7 +293,7 @@ def test_redrive_fails_if_the_dead_letter_queue_is_deleted(vhost: Vhost) -> None
     finish(queue)
     assert (redrive.state, redrive.reason) == (FAILED, "queue 'grave' was deleted")
     assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "closed"})
-    assert queue.redrive_group(found, []) == 0
+    assert queue.redrive_group(found, [], forced=True) == 0
     assert (waiting(queue), states(queue)) == (texts(COUNT - SLICE + 1), {"a": "free"})
 
 
@@ -334,6 +337,215 @@ def test_letters_are_gone_if_the_vhost_is_deleted() -> None:
     clock.advance(0)
     assert (redrive.state, queue.ready_count, grave.ready_count) == (FAILED, 0, 0)
     assert clock.next_due_ms() is None
+
+
+@pytest.mark.parametrize("mode", ["head", "any"])
+def test_letters_that_expire_into_the_queue_during_a_redrive_keep_their_order(vhost: Vhost, mode: str) -> None:
+    back = {"dead_letter_exchange": "", "dead_letter_routing_key": "q"}
+    grave = declare_plain(vhost, "grave", message_ttl=60_000, message_ttl_mode=mode, **back)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    closed(queue)
+    clock_of(vhost).advance(59_999)
+    redrive = started(queue, grave)
+    # The store is busy, so that the letters expire before the next slice.
+    store, clock = vhost.store, clock_of(vhost)
+    waiting_bytes, store.waiting_bytes = store.waiting_bytes, vhost.config.bounds.unwritten_bytes
+    clock.advance(0)
+    clock.advance(2)
+    store.waiting_bytes = waiting_bytes
+    clock.advance(5)
+    finish(queue)
+    assert (redrive.state, states(queue)) == (FAILED, {"a": "closed"})
+    assert redrive.reason == ("a dead letter of the group has returned to queue 'q' by itself: redrive the group again")
+    assert sorted(bodies(grave)) == sorted(texts())
+    send(queue, "a900")
+    started(queue, grave)
+    finish(queue)
+    assert (waiting(queue), bodies(grave)) == ([*texts(), "a900"], [])
+
+
+# --- letters in several places ----------------------------------------------------------------------------------------
+
+
+def exchange_to(vhost: Vhost, kind: str, **queues: str) -> None:
+    """Declare the exchange "dlx", bound to queues with these routing keys."""
+    exchange = vhost.declare_exchange("dlx", kind, False, False, False, {})
+    for name, key in queues.items():
+        vhost.bind(exchange, vhost.queues[name], key.encode(), {})
+
+
+def redriven(vhost: Vhost, queue: GroupQueue, discards: bool = False, **options: Any) -> list[str]:
+    """Redrive the group "a" from all queues that have its letters. Return the waiting messages."""
+    sources = letter_queues(queue, queue.line.groups.letters.queues(), vhost.queues)
+    (queue.discard_first if discards else queue.redrive_group)(group(queue, "a"), sources, **options)
+    finish(queue)
+    return waiting(queue)
+
+
+def fail(queue: GroupQueue, *names: str) -> None:
+    """Publish messages, and reject the first one."""
+    send(queue, *names)
+    queue.reject([get(queue)])
+    finish(queue)
+
+
+@KINDS
+def test_letters_of_a_policy_that_has_changed_come_back(vhost: Vhost, kind: dict[str, Any]) -> None:
+    for name in ("grave", "other"):
+        declare_plain(vhost, name)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    fail(queue, "a1", "a2")
+    queue.apply_settings(replace(queue.settings, dead_letter_routing_key=b"other"))
+    send(queue, "a3")
+    queue.apply_settings(replace(queue.settings, dead_letter_exchange=None, dead_letter_routing_key=None))
+    send(queue, "a4")
+    assert redriven(vhost, queue) == ["a1", "a2", "a3", "a4"]
+
+
+def test_letters_come_back_from_an_alternate_exchange(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    spare = vhost.declare_exchange("spare", "fanout", False, False, False, {})
+    vhost.bind(spare, grave, b"", {})
+    vhost.declare_exchange("dlx", "direct", False, False, False, {"alternate-exchange": longstr("spare")})
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="dlx")
+    fail(queue, "a1", "a2")
+    assert redriven(vhost, queue) == ["a1", "a2"]
+
+
+@KINDS
+@pytest.mark.parametrize("limit", [{"max_length": 1, "overflow": "reject-publish"}, {"max_length": 1}])
+def test_letters_that_one_of_several_queues_has_come_back(
+    vhost: Vhost, kind: dict[str, Any], limit: dict[str, Any]
+) -> None:
+    first, second = declare_plain(vhost, "first", **limit), declare_plain(vhost, "second")
+    exchange_to(vhost, "fanout", first="", second="")
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="dlx", **kind)
+    fail(queue, "a1", "a2", "a3")
+    assert redriven(vhost, queue) == ["a1", "a2", "a3"]
+    # The copies that remain are not letters of the group when it is closed again.
+    assert (first.ready_count, second.ready_count) == (0, 1)
+    queue.reject([get(queue)])
+    finish(queue)
+    assert redriven(vhost, queue) == ["a1", "a2", "a3"]
+
+
+def test_copies_of_messages_that_were_back_do_not_come_back_after_a_failed_redrive(vhost: Vhost) -> None:
+    first, second = declare_plain(vhost, "first"), declare_plain(vhost, "second")
+    exchange_to(vhost, "fanout", first="", second="")
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="dlx")
+    closed(queue)
+    queue.redrive_group(group(queue, "a"), [first, second])
+    first.requeue([get(first)])
+    finish(queue)
+    assert states(queue) == {"a": "closed"}
+    assert redriven(vhost, queue) == texts()
+    assert second.ready_count > 0
+
+
+@pytest.mark.parametrize("discards", [False, True])
+def test_letters_in_several_queues_come_back_in_order(vhost: Vhost, discards: bool) -> None:
+    for name in ("first", "second"):
+        declare_plain(vhost, name)
+    exchange_to(vhost, "headers", first="", second="")
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="", dead_letter_routing_key="second")
+    fail(queue, "a1")
+    for name, text in ("first", "a2"), ("second", "a3"), ("first", "a4"):
+        queue.apply_settings(replace(queue.settings, dead_letter_routing_key=name.encode()))
+        send(queue, text)
+    assert redriven(vhost, queue, discards) == ["a1", "a2", "a3", "a4"][discards:]
+
+
+@KINDS
+@pytest.mark.parametrize("order", [{"queue_type": "quorum"}, {"max_priority": 9}], ids=["quorum", "priority"])
+def test_priorities_do_not_change_the_order_of_the_letters(
+    vhost: Vhost, kind: dict[str, Any], order: dict[str, Any]
+) -> None:
+    declare_plain(vhost, "grave", **order)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    for text, priority in ("a1", 0), ("a2", 9), ("a3", 0):
+        send(queue, text, priority=priority)
+    fail(queue)
+    assert redriven(vhost, queue) == ["a1", "a2", "a3"]
+
+
+def test_returns_to_a_quorum_queue_do_not_change_the_order_of_the_letters(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave", queue_type="quorum", delivery_limit=-1)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    fail(queue, "a1", "a2", "a3")
+    first, second = get(grave), get(grave)
+    grave.requeue([second])
+    grave.requeue([first])
+    assert redriven(vhost, queue) == ["a1", "a2", "a3"]
+
+
+def test_group_whose_letters_would_go_to_its_own_queue_is_parked(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="", dead_letter_routing_key="q")
+    fail(queue, "a1", "a2", "a3")
+    assert (states(queue), waiting(queue)) == ({"a": "parked"}, ["a1", "a2", "a3"])
+
+
+def test_group_whose_letters_an_exchange_delays_is_parked(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    delayed = vhost.declare_exchange(
+        "dlx", "x-delayed-message", False, False, False, {"x-delayed-type": longstr("fanout")}
+    )
+    vhost.bind(delayed, grave, b"", {})
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="dlx")
+    late = message("a1")
+    delay = b"\x07x-delayI" + (1000).to_bytes(4, "big")
+    assert queue.publish(late.rewritten(late.address, set_headers(late.properties, delay)))
+    fail(queue, "a2")
+    assert (states(queue), waiting(queue), bodies(grave)) == ({"a": "parked"}, ["a1", "a2"], [])
+
+
+# --- missing letters --------------------------------------------------------------------------------------------------
+
+
+@KINDS
+@pytest.mark.parametrize("discards", [False, True])
+def test_group_is_not_opened_while_letters_are_missing_unless_forced(
+    vhost: Vhost, kind: dict[str, Any], discards: bool
+) -> None:
+    queue, grave, found = pair(vhost, 4, **kind)
+    taken = get(grave)
+    grave.ack(get(grave))
+    grave.requeue([taken])
+    assert redriven(vhost, queue, discards) == []
+    redrive = queue.redrives[found]
+    assert (redrive.state, redrive.is_conflict, states(queue)) == (FAILED, True, {"a": "closed"})
+    assert redrive.reason.startswith("1 of 4 dead letters of the group are missing; queues that were searched: 'grave'")
+    assert bodies(grave) == ["a1", "a3", "a4"]
+    assert redriven(vhost, queue, discards, forced=True) == ["a1", "a3", "a4"][discards:]
+    assert queue.redrives == {}
+
+
+@STORED_KINDS
+def test_missing_letters_and_the_queues_of_the_others_are_known_after_a_crash(kind: dict[str, Any]) -> None:
+    node = stored(kind, group_on_dead="follow", **TO_GRAVE)
+    queue, grave = queue_of(node), queue_of(node, "grave")
+    fail(queue, "a1", "a2", "a3")
+    node.broker.sync()
+    node = crashed_copy(node)
+    queue, grave = queue_of(node), queue_of(node, "grave")
+    send(queue, "a4")
+    grave.ack(get(grave))
+    vhost = node.broker.vhosts["/"]
+    assert redriven(vhost, queue) == []
+    assert queue.redrives[group(queue, "a")].reason.startswith("1 of 4 dead letters")
+    assert redriven(vhost, queue, forced=True) == ["a2", "a3", "a4"]
+    node.broker.sync()
+    node = crashed_copy(node)
+    letters = queue_of(node).line.groups.letters
+    # Numbers are not used twice.
+    assert (letters.queues(), letters.count(b"Sa"), letters.number(b"Sb", 0) > 4) == ([], 0, True)
+
+
+def test_number_of_a_letter_cannot_be_chosen_by_a_client(vhost: Vhost) -> None:
+    declare_plain(vhost, "grave")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    fail(queue, "a1", "a2")
+    assert queue.publish(numbered(message("a3"), 1))
+    assert redriven(vhost, queue) == ["a1", "a2", "a3"]
 
 
 # --- following --------------------------------------------------------------------------------------------------------

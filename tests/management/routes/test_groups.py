@@ -3,6 +3,7 @@
 import pytest
 
 from amqpbroker.broker.queues.group_redrive import SLICE
+from amqpbroker.management.routes import groups as routes
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
 from tests.management.api import Api
@@ -174,6 +175,41 @@ async def test_reason_why_a_long_redrive_failed_is_shown(api, client):
     assert (await api.post(f"{GROUPS}/redrive", {"key": "a"})).status_code == 409
 
 
+async def test_progress_in_an_answer_is_that_of_one_moment(api, client, monkeypatch):
+    declare(client, "follow")
+    count = 2 * SLICE + 50
+    publish(client, *["a1"] * count)
+    reject(client)
+    for _ in range(5):
+        api.broker.clock.advance(0)
+
+    async def synced(broker):
+        # While the answer waits for the disk, the redrive goes on.
+        broker.clock.advance(0)
+
+    monkeypatch.setattr(routes, "all_synced", synced)
+    answer = await api.post(f"{GROUPS}/redrive", {"key": "a"})
+    assert (answer.status_code, answer.json()) == (202, {"messages": SLICE, "left": count - SLICE})
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+async def test_group_with_missing_letters_is_opened_by_force(api, client, action):
+    declare(client, "follow")
+    publish(client, "a1", "a2", "a3")
+    reject(client)
+    client.get("grave")
+    answer = await api.post(f"{GROUPS}/{action}", {"key": "a"})
+    assert (answer.status_code, answer.json()["reason"]) == (
+        409,
+        "1 of 3 dead letters of the group are missing; queues that were searched: 'grave'. They were acknowledged, "
+        "moved, purged or dropped, or have expired. Set force to open the group without them",
+    )
+    answer = await api.post(f"{GROUPS}/{action}", {"key": "a", "force": 1})
+    assert (answer.status_code, answer.json()["reason"]) == (400, "force = 1: this must be true or false")
+    answer = await api.post(f"{GROUPS}/{action}", {"key": "a", "force": True})
+    assert answer.json() == {"messages": 2 - (action == "discard")}
+
+
 async def test_closed_group_waits_until_a_delayed_letter_is_due(api, client):
     await api.put(
         "policies/%2F/d", {"pattern": "^grave$", "definition": {"delayed-retry-type": "all", "delayed-retry-min": 1000}}
@@ -263,7 +299,7 @@ async def test_key_without_a_type_is_found_if_it_is_the_only_one(api, client):
             {"key_type": "string"},
             'key is missing: name the group as the list shows it, such as {"key": "A"}',
         ),
-        ({"key": "a", "limit": 1}, "limit is not known here; the keys are key, key_type"),
+        ({"key": "a", "limit": 1}, "limit is not known here; the keys are key, key_type, force"),
         ({"key": 1}, "key = 1: this must be a string, also for an integer; key_type tells them apart"),
         ({"key": None}, "key = null: this must be a string, also for an integer; key_type tells them apart"),
         ({"key": "a", "key_type": "S"}, 'key_type = "S": this must be one of string, integer, other'),

@@ -31,8 +31,8 @@ WORK_QUEUES = (
     Planted(
         "letters of a group that come back in reverse",
         "group_redrive.py",
-        "self._letters.append(entry.sequence)",
-        "self._letters.insert(0, entry.sequence)",
+        "self._letters.append(letter)",
+        "self._letters.insert(0, letter)",
     ),
     Planted(
         "letters of a group behind all others",

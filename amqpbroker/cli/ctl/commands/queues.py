@@ -101,12 +101,12 @@ def discard_group_head(call: Call) -> str:
 
 
 def _resume(call: Call, action: str) -> str:
-    body = {"key": call.words[1]}
+    group = {"key": call.words[1]}
     if "key-type" in call.options:
-        body["key_type"] = call.options["key-type"]
-    answer = call.api.post(f"{_groups(call)}/{action}", body)
+        group["key_type"] = call.options["key-type"]
+    answer = call.api.post(f"{_groups(call)}/{action}", {**group, "force": True} if "force" in call.options else group)
     if "left" in answer:
-        return _follow(call, body)
+        return _follow(call, group)
     return f"{answer['messages']} messages of the group are delivered again"
 
 
@@ -155,7 +155,7 @@ COMMANDS = (
         "<queue> <key>",
         redrive_group,
         lambda call: f"Redriving group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
-        {"key-type": True},
+        {"key-type": True, "force": False},
     ),
     Command(
         "discard_group_head",
@@ -164,7 +164,7 @@ COMMANDS = (
         "<queue> <key>",
         discard_group_head,
         lambda call: f"Discarding from group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
-        {"key-type": True},
+        {"key-type": True, "force": False},
     ),
     Command(
         "purge_queue",
