@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.model.copies import NONE, Copy
+from tests.model.copies import FAILURES, NONE, Copy
 
 if TYPE_CHECKING:
     from tests.model.line import Line
 
 #: The queue that gets the messages about all batches.
 EVENTS = "events"
-_FAILURES = ("rejected", "delivery_limit")
 
 
 class Failure(NamedTuple):
@@ -126,7 +125,7 @@ class Batches:
         if names is None:
             yield
             return
-        if reason in _FAILURES:
+        if reason in FAILURES:
             self.failed(line, copy, reason)
             yield
             return
@@ -249,6 +248,7 @@ class Batches:
 
 
 def _is_alive(copy: Copy, queue: str) -> bool:
-    """Return whether the fate of a copy counts: a rejected one only where it was rejected."""
-    rejecting = [at for at, reason, _ in copy.deaths if reason in _FAILURES]
+    """Return whether the fate of a copy counts: a rejected one only where it was rejected since a redrive."""
+    recent = sum([times for _, times in copy.rejections]) - copy.forgiven
+    rejecting = [at for at, _ in copy.rejections][:recent]
     return not rejecting or queue in rejecting

@@ -3,6 +3,8 @@
 from typing import NamedTuple
 
 NONE = -1
+#: Reasons of the deaths that make a member of a batch fail.
+FAILURES = ("rejected", "delivery_limit")
 
 
 class Membership(NamedTuple):
@@ -21,6 +23,7 @@ class Copy(NamedTuple):
     due_ms: end of its last delay, 0 if it was never delayed. A stored copy keeps it after its delay. key: the header
     that queues recognise duplicates, earlier values and groups by, "" for none. version: 0 for none.
     moved: it came by a redrive, since the broker started. letter: its number among the dead letters of closed groups.
+    forgiven: number of its rejections before a redrive with its history, if it belongs to a batch.
     """
 
     body: bytes
@@ -40,6 +43,7 @@ class Copy(NamedTuple):
     moved: bool = False
     batch: Membership | None = None
     letter: int = 0
+    forgiven: int = 0
 
     def died(self, queue: str, reason: str) -> "Copy":
         times = sum([times for at, why, times in self.deaths if (at, why) == (queue, reason)])
@@ -50,7 +54,14 @@ class Copy(NamedTuple):
     def revived(self) -> "Copy":
         """Return the message as it enters another queue, or this one again, without an expiration of its own."""
         fresh = Copy(self.body, self.persistent, self.priority, NONE, self.deaths, self.first)
-        return fresh._replace(key=self.key, version=self.version, batch=self.batch, letter=self.letter)
+        return fresh._replace(
+            key=self.key, version=self.version, batch=self.batch, letter=self.letter, forgiven=self.forgiven
+        )
+
+    @property
+    def rejections(self) -> list[tuple[str, int]]:
+        """The queues that it failed in for good, the latest first, with the number of times."""
+        return [(at, times) for at, reason, times in self.deaths if reason in FAILURES]
 
     def is_high(self) -> bool:
         """Return whether it has high priority in a quorum queue."""

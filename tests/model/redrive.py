@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from tests.model.copies import NONE, Copy
-from tests.model.groups import GroupedLine
+from tests.model.groups import FOLLOWING, GroupedLine
 from tests.model.line import Line
 
 
@@ -25,9 +25,8 @@ class Redrive(NamedTuple):
         line = lines.get(name)
         if line is None or line is source:
             return None
-        if isinstance(line, GroupedLine) and copy.key in line.stopped and line.stopped[copy.key].is_closed:
-            return None
-        return line
+        died = lines.get(copy.deaths[0][0]) if copy.deaths and copy.deaths[0][1] in FOLLOWING else None
+        return None if _is_closed(line, copy) or _is_closed(died, copy) else line
 
     def revived(self, copy: Copy) -> Copy:
         """Return the message as it enters its queue again."""
@@ -35,7 +34,14 @@ class Redrive(NamedTuple):
         if not copy.deaths:
             # It did not lose its expiration.
             return again._replace(expiration_ms=copy.expiration_ms)
-        return again if self.keeps_history else again._replace(deaths=(), first=None, letter=0)
+        if self.keeps_history:
+            return again._replace(forgiven=sum([times for _, times in copy.rejections]) if copy.batch else 0)
+        return again._replace(deaths=(), first=None, letter=0, forgiven=0)
+
+
+def _is_closed(line: Line | None, copy: Copy) -> bool:
+    """Return whether a queue has closed the group of a copy."""
+    return isinstance(line, GroupedLine) and copy.key in line.stopped and line.stopped[copy.key].is_closed
 
 
 class Counts(NamedTuple):
