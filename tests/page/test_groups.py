@@ -84,6 +84,22 @@ def test_closed_group_is_redriven_from_the_dead_letter_queue(page, visit, subjec
     assert take(subject, "closed", 1, "ack_requeue_false") == ["A2"]
 
 
+def test_group_with_missing_dead_letters_is_redriven_without_them(page, visit, subject, table):
+    queue(subject, "thinned.dead")
+    dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "thinned.dead"}
+    stopped(subject, "thinned", "follow", **dead)
+    assert take(subject, "thinned.dead", 1, "ack_requeue_false") == ["A1"]
+    visit("#/queues/%2F/thinned")
+    page.get_by_role("button", name="Redrive group A").click()
+    confirm(page, "Redrive group")
+    expect(page.get_by_text("1 of 2 dead letters of the group are missing").first).to_be_visible()
+    page.get_by_role("button", name="Redrive the rest of group A").click()
+    expect(page.get_by_text("Not found in the dead letter queues: 1 message.")).to_be_visible()
+    confirm(page, "Redrive the rest")
+    say(page, "The group A was redriven.")
+    assert take(subject, "thinned", 1, "ack_requeue_false") == ["A2"]
+
+
 def test_group_that_was_redriven_by_another_client_is_reported(page, visit, subject, table):
     stopped(subject, "raced", "park")
     visit("#/queues/%2F/raced")

@@ -57,7 +57,8 @@ class GroupRedrive:
     Each slice is one operation in the store; so is the whole redrive if it has one slice.
 
     state: RUNNING, COMPLETED or FAILED. moved: number of messages that are back. reason: why it FAILED.
-    is_conflict: it has failed because of the letters, or of what clients did with them.
+    is_conflict: it has failed because of the letters, or of what clients did with them. missing: number of letters that
+    were not found; if any, only a forced redrive opens the group.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class GroupRedrive:
         self.moved: int = 0
         self.reason: str = ""
         self.is_conflict: bool = False
+        self.missing: int = 0
         self._queue: GroupQueue = queue
         self._group: Group = group
         self._discards: bool = discards
@@ -246,12 +248,13 @@ class GroupRedrive:
         """Raises _StopError if letters are missing, and the redrive is not forced."""
         key, queue = self._group.key, self._queue
         assert key is not None
-        count, found = queue.line.groups.letters.count(key), len(self._letters)
-        if found >= count or self._forced:
+        count = queue.line.groups.letters.count(key)
+        self.missing = max(0, count - len(self._letters))
+        if not self.missing or self._forced:
             return
         names = ", ".join([f"'{source.name}'" for source in self._sources]) or "none"
         raise _StopError(
-            f"{count - found} of {count} dead letters of the group are missing; queues that were searched: {names}. "
+            f"{self.missing} of {count} dead letters of the group are missing; queues that were searched: {names}. "
             "They were acknowledged, moved, purged or dropped, or have expired. Set force to open the group without "
             "them"
         )

@@ -64,6 +64,7 @@ def _progress(redrive: GroupRedrive) -> dict[str, Any]:
         "state": redrive.state,
         "moved": redrive.moved,
         "left": redrive.left,
+        "missing": redrive.missing,
         "reason": redrive.reason or None,
     }
 

@@ -152,7 +152,7 @@ async def test_long_redrive_goes_on_after_its_answer(api, client):
             f"a redrive of this group is running: {SLICE} messages are back; wait until it ends",
         )
     (row,) = (await api.get(f"{GROUPS}?state=closed")).json()
-    assert row["redrive"] == {"state": "RUNNING", "moved": SLICE, "left": SLICE + 50, "reason": None}
+    assert row["redrive"] == {"state": "RUNNING", "moved": SLICE, "left": SLICE + 50, "missing": 0, "reason": None}
     for _ in range(5):
         api.broker.clock.advance(0)
     (row,) = (await api.get(GROUPS)).json()

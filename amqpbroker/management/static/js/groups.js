@@ -15,9 +15,9 @@ export function Groups({ queue, vhost, name, onChange }) {
   const where = path("queues", vhost, name, "groups");
   const stopped = (queue.groups_parked ?? 0) + (queue.groups_closed ?? 0);
   const { data, error, reload } = useLive(`${where} ${stopped > 0}`, (signal) => load(where, stopped, signal));
-  const change = (group, action, title, text, button) => async () => {
+  const change = (group, action, title, text, button, force = false) => async () => {
     const done = await afterAsking({ title, text, button, action: async () => {
-      const answer = await post(`${where}/${action}`, { key: group.key, key_type: group.key_type });
+      const answer = await post(`${where}/${action}`, { key: group.key, key_type: group.key_type, force });
       announce(answer.left === undefined
         ? `The group ${label(group)} was redriven.`
         : `The redrive of the group ${label(group)} has started. The group is closed until all messages are back.`);
@@ -39,7 +39,9 @@ export function Groups({ queue, vhost, name, onChange }) {
         <button type="button" class="quiet" aria-label=${`Redrive group ${label(it)}`}
           onClick=${change(it, "redrive", `Redrive the group ${label(it)}?`, "Its messages are delivered again, in order.", "Redrive group")}>Redrive</button>
         <button type="button" class="quiet" aria-label=${`Discard the first message of group ${label(it)}`}
-          onClick=${change(it, "discard", `Discard the first message of the group ${label(it)}?`, "It will be gone for good. The others are delivered, in order.", "Discard message")}>Discard first</button>`,
+          onClick=${change(it, "discard", `Discard the first message of the group ${label(it)}?`, "It will be gone for good. The others are delivered, in order.", "Discard message")}>Discard first</button>
+        ${it.redrive?.missing > 0 && html`<button type="button" class="quiet" aria-label=${`Redrive the rest of group ${label(it)}`}
+          onClick=${change(it, "redrive", `Redrive the group ${label(it)} without the missing messages?`, missing(it), "Redrive the rest", true)}>Redrive the rest</button>`}`,
     },
   ];
   return html`
@@ -57,6 +59,10 @@ function state({ state: name, redrive }) {
   if (redrive.state !== "RUNNING") return `${name}; the redrive has failed: ${redrive.reason}`;
   const left = redrive.left === null ? "" : `, ${count(redrive.left)} left`;
   return `${name}; redrive: ${plural(redrive.moved, "message")} back${left}`;
+}
+
+function missing({ redrive }) {
+  return `Not found in the dead letter queues: ${plural(redrive.missing, "message")}. The others are delivered again, in order.`;
 }
 
 // The key of a group in a text, which shows that a key is empty, or an integer.
