@@ -4,6 +4,7 @@ PY := .venv/bin/python
 RUN := .venv/.run
 DEV := .venv/.dev
 DOCS := .venv/.docs
+CLIENTS := .venv/.clients
 
 # The targets run and measure the package as a wheel installs it, with the hot path compiled if there is a C compiler. The
 # package is also rebuilt when a compiler is installed or removed. COMPILE=0 runs the sources of the checkout instead.
@@ -24,15 +25,20 @@ export STEPS := $(if $(BUILT),3,2)
 # The tests that `make test-all` and `make check` run: all, or rest.
 TESTS = all
 
+# `make interop` installs the clients first. INSTALL= does not, for runs beside each other after `make clients`.
+INSTALL = --install
+
 ROUNDS ?= 50
 FUZZ_SECONDS ?= 600
 SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format docs interop conformance record fuzz-diff fuzz-http crash simulate soak bench bench-core bench-growth oldest clean
+.PHONY: help compiled run test test-all lint check format docs clients interop conformance record fuzz-diff fuzz-http crash simulate soak bench bench-core bench-growth oldest clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+compiled: $(BUILT) ## Put the package into build/compiled as a wheel installs it; all targets that need it do so.
 
 run: $(RUN) $(BUILT) ## Run the broker on port 5672; ARGS="--port 5673" adds flags, COMPILE=0 runs it interpreted.
 	@exec env $(SHIPPED) $(PY) -m amqpbroker serve $(ARGS)
@@ -43,13 +49,15 @@ test: $(DEV) $(BUILT) ## Run the quick tests in two minutes; ARGS="tests/broker"
 test-all: $(DEV) $(BUILT) ## Run all tests, interpreted and compiled; TESTS=rest skips those that `make test` ran before.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
 
-check: $(DEV) $(BUILT) ## Run all checks: format, lint, types, layers, docs and all tests.
+lint: $(DEV) ## Check format, style, types and links, without running tests.
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m mypy --platform win32 --cache-dir .mypy_cache/win32
 	$(PY) -m mypy --platform darwin --cache-dir .mypy_cache/darwin
 	$(SITE)
+
+check: lint $(BUILT) ## Run all checks: format, lint, types, layers, docs and all tests.
 	@$(PY) -m tests.passes $(if $(BUILT),,--interpreted) --$(TESTS)
 
 format: $(DEV) ## Format the code and sort its imports.
@@ -64,9 +72,11 @@ docs: $(DOCS) ## Generate the reference pages of docs/ from the code, and build 
 	$(PY) -m tools.connection_states_reference
 	$(SITE)
 
-interop: $(DEV) $(BUILT) ## Run real clients in several languages against the broker; installs their dependencies.
-	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt
-	$(SHIPPED) $(PY) -m interop --install $(ARGS)
+clients: $(CLIENTS) ## Install the clients of `make interop`, without running them; ARGS="--rabbitmq" also installs RabbitMQ.
+	$(PY) -m interop --only-install $(ARGS)
+
+interop: $(CLIENTS) $(BUILT) ## Run real clients in several languages against the broker; installs their dependencies.
+	$(SHIPPED) $(PY) -m interop $(INSTALL) $(ARGS)
 
 conformance: $(DEV) $(BUILT) ## Replay the recordings of RabbitMQ; TARGET=amqp://... MANAGEMENT=http://... replays them on another broker.
 	$(SHIPPED) $(PY) -m conformance replay $(if $(TARGET),--target $(TARGET)) $(if $(MANAGEMENT),--management $(MANAGEMENT)) $(ARGS)
@@ -117,6 +127,10 @@ $(DEV): pyproject.toml tools/venv tools/chromium
 	@tools/venv dev,docs
 	@tools/chromium
 	@touch $(RUN) $(DOCS) $@
+
+$(CLIENTS): interop/requirements.txt $(DEV)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r interop/requirements.txt
+	@touch $@
 
 $(DOCS): pyproject.toml tools/venv
 	@tools/venv docs

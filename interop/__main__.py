@@ -24,6 +24,7 @@ from interop.run import run_client
 @click.option(
     "--install", "must_install", is_flag=True, help="First install the dependencies of the clients (Debian, as root)."
 )
+@click.option("--only-install", is_flag=True, help="Install these dependencies, and run no client.")
 @click.option(
     "--target-command",
     metavar="COMMAND",
@@ -37,6 +38,7 @@ from interop.run import run_client
 def main(
     names: tuple[str, ...],
     must_install: bool,
+    only_install: bool,
     target_command: str | None,
     rabbitmq: bool,
     write_docs: bool,
@@ -49,9 +51,11 @@ def main(
         signal.signal(signal.SIGINT, signal.default_int_handler)
     clients = [client for client in CLIENTS if not names or client.name in names]
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if must_install:
+    if must_install or only_install:
         for failure in install(clients, rabbitmq=rabbitmq):
             console.print(f"not installed: {failure}", markup=False, style="red")
+    if only_install:
+        return  # a client that is not installed is a failure when it is run
 
     command = shlex.split(target_command) if target_command else None
 

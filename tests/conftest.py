@@ -65,10 +65,23 @@ def pytest_runtest_makereport():
 
 
 #: The slowest tests: they begin first if several processes share the tests, so that none is left for the end.
-LONG = ("page", "interop", "docs", "examples", "load", "crash", "fuzz", "server")
+LONG = (
+    "soak",
+    "page",
+    "simulation",
+    "test_oldest.py",
+    "crash",
+    "docs",
+    "examples",
+    "fuzz",
+    "interop",
+    "load",
+    "server",
+)
 
 
 def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workerinput"):
         here = Path(__file__).parent
-        items.sort(key=lambda item: item.path.relative_to(here).parts[0] not in LONG)
+        place = {name: number for number, name in enumerate(LONG)}
+        items.sort(key=lambda item: place.get(item.path.relative_to(here).parts[0], len(LONG)))

@@ -1,6 +1,6 @@
 """The tests, interpreted and compiled: the implementation of `make test`, `make test-all` and `make check`.
 
-usage: python -m tests.passes [--interpreted] [--all | --rest] [PYTEST'S ARGUMENTS ...]
+usage: python -m tests.passes [--interpreted | --compiled] [--all | --rest] [PYTEST'S ARGUMENTS ...]
 
 The interpreted pass imports the checkout. The compiled one imports build/compiled, in the test process and in the
 brokers that tests start.
@@ -11,6 +11,9 @@ By default the quick tests are run, which take less than two minutes: all withou
 --all then runs the rest: all other tests interpreted, and those that compiled modules can affect compiled,
 RUN_COMPILED. The tests left out there are about tools, texts and pages. --rest runs only the rest, and adds the results
 of the quick tests, which were run before, to its summary.
+
+--interpreted runs no compiled pass. --compiled runs only that pass, and adds the results of the quick tests that were
+run before with --interpreted, which can be done while the core is compiled.
 
 Quick tests are run in parts (PARTS), two at a time, each by a process that collects only the folders of its part. The
 others wait for other processes and are distributed to several processes of xdist, each of which has to collect all of
@@ -270,10 +273,13 @@ def run_rest(kinds: list[Pass], outcome: Outcome) -> None:
 
 def main(arguments: list[str]) -> int:
     started = time.monotonic()
-    taken = {"--interpreted", "--all", "--rest"}.intersection(arguments)
+    taken = {"--interpreted", "--compiled", "--all", "--rest"}.intersection(arguments)
     arguments = [argument for argument in arguments if argument not in taken]
     kinds = [INTERPRETED] if "--interpreted" in taken else passes()
-    outcome = Outcome.take(QUICK_OUTCOME) if "--rest" in taken else Outcome()
+    if "--compiled" in taken:
+        kinds = [kind for kind in kinds if kind is AS_COMPILED]
+    adds = "--rest" in taken or ("--compiled" in taken and not arguments)
+    outcome = Outcome.take(QUICK_OUTCOME) if adds else Outcome()
     if arguments:
         for kind in kinds:
             pytest(kind, arguments, outcome, kind.name)

@@ -123,6 +123,32 @@ def test_option_rest_adds_the_results_of_earlier_quick_tests(runs, capsys):
     assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 
 
+def test_passes_that_are_run_one_after_the_other_are_counted_together(runs, capsys):
+    assert passes.main(["--interpreted"]) == 0
+    assert passes.main(["--compiled"]) == 0
+    apart = runs[1:]
+    del runs[1:]
+    assert passes.main([]) == 0
+    assert runs[1:] == apart
+    summaries = [line.partition(" in ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert summaries == ["54 passed, 6 skipped", "79 passed, 6 skipped", "79 passed, 6 skipped"]
+    assert passes.main(["--rest"]) == 0
+    assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
+
+
+def test_compiled_pass_alone_needs_the_results_of_the_interpreted_one(runs):
+    with pytest.raises(SystemExit, match="run `make test` before it"):
+        passes.main(["--compiled"])
+
+
+def test_a_failure_of_the_interpreted_pass_fails_the_compiled_one_that_follows(runs):
+    says = dict(runs[0])
+    runs[0]["interpreted"] = (1, "1 failed, 3 passed in 1.00s")
+    assert passes.main(["--interpreted"]) == 1
+    runs[0].update(says)
+    assert passes.main(["--compiled"]) == 1
+
+
 def test_quick_tests_are_counted_once(runs):
     passes.main([])
     passes.main(["--rest"])
@@ -170,6 +196,11 @@ def test_runs_with_arguments_do_not_change_the_saved_counts(runs):
     passes.main(["tests/wire"])
     assert passes.QUICK_OUTCOME.exists()
     assert passes.main(["--rest"]) == 0
+
+
+def test_tests_given_by_arguments_can_be_run_compiled_only(runs):
+    assert passes.main(["--compiled", "tests/wire"]) == 0
+    assert runs[1:] == [("compiled", ["tests/wire"])]
 
 
 @pytest.mark.parametrize("kind", ["interpreted", "compiled"])

@@ -784,13 +784,20 @@ def axe():
     return base.AXE_FILE_PATH.read_text()
 
 
-def violations(page, axe):
-    page.evaluate(axe)
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+#: Rules of axe for each colour scheme, None for all that are on. Both schemes have the same document, so one of them is
+#: checked for its colours only: by all rules in axe's category of colours that are on.
+RULES = {"light": None, "dark": ["color-contrast", "link-in-text-block"]}
+
+
+def violations(page, axe, scheme):
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    options = {"resultTypes": ["violations"]} | ({"runOnly": RULES[scheme]} if RULES[scheme] else {})
+    found = page.evaluate("options => axe.run(document, options)", options)["violations"]
     return [(it["id"], it["help"], [node["html"][:120] for node in it["nodes"]][:3]) for it in found]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", RULES)
 def test_every_page_passes_the_accessibility_checks(watched, subject, axe, scheme):
     queue(subject, "read.aloud")
     subject.put("exchanges/%2F/read.aloud", type="topic", durable=True)
@@ -799,24 +806,24 @@ def test_every_page_passes_the_accessibility_checks(watched, subject, axe, schem
     subject.put("policies/%2F/read.aloud", **policy)
     page = watched.open(subject.url, color_scheme=scheme, reduced_motion="reduce")
     page.get_by_role("heading", name="Log in").wait_for()
-    found = {"login": violations(page, axe)}
+    found = {"login": violations(page, axe, scheme)}
     log_in(page)
     page.get_by_role("heading", name="Overview", level=1).wait_for()
     for name, address in PLACES.items():
         arrive(page, address)
-        found[name] = violations(page, axe)
+        found[name] = violations(page, axe, scheme)
     page.evaluate("location.hash = '#/queues'")
     page.get_by_role("button", name="Add queue").click()
     page.get_by_role("button", name="+ Message TTL").click()
-    found["add queue"] = violations(page, axe)
+    found["add queue"] = violations(page, axe, scheme)
     page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
     page.get_by_role("option", name="Page Queues").wait_for()
-    found["search"] = violations(page, axe)
+    found["search"] = violations(page, axe, scheme)
     page.keyboard.press("Escape")
     page.set_viewport_size({"width": 390, "height": 800})
     page.get_by_role("button", name="Menu").click()
-    found["menu on a phone"] = violations(page, axe)
+    found["menu on a phone"] = violations(page, axe, scheme)
     assert {name: wrong for name, wrong in found.items() if wrong} == {}
 
 

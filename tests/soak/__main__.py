@@ -1,15 +1,20 @@
 """Soak of a broker: `make soak`.
 
-usage: python -m tests.soak [--divisor N] [--mixed] [PHASE ...]
+usage: python -m tests.soak [--divisor N] [--mixed] [--at-once N] [PHASE ...]
 
 Each phase drives one feature past twice each of its bounds, most of them with transient messages, with persistent ones,
 and with both. After it, a new client must complete every operation within a second, memory must return to within 10 %,
 and every counter and container must be at rest.
+
+A phase waits for timeouts and samples about half of its time. --at-once shares the phases among several brokers, each
+driven by a process of its own.
 """
 
 import argparse
+import multiprocessing
 import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from tests.soak.answers import PHASES as ANSWERS
@@ -35,21 +40,41 @@ def _is_named(phase: Phase, parts: list[str]) -> bool:
     return not parts or any(part in phase.name for part in parts)
 
 
+def shares(phases: list[Phase], number: int) -> list[list[Phase]]:
+    """Split the phases into several lists; neighbours, which are often alike, are in different ones."""
+    return [share for first in range(number) if (share := phases[first::number])]
+
+
+def drive(names: list[str], divisor: int) -> tuple[int, int]:
+    """Run phases and print their results; return the number of passed and failed ones.
+
+    names: of the phases, because a phase itself cannot be sent to another process.
+    """
+    phases = [phase for phase in PHASES if phase.name in names]
+    passed = failed = 0
+    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
+        for phase, took_s, memory, wrong in run(phases, Path(directory), divisor):
+            lines = [f"{phase.name:32} {took_s:6.1f} s {memory / 1e6:6.1f} MB  {'WRONG' if wrong else 'ok'}"]
+            lines += [f"    {line}" for line in wrong]
+            # One write, because other processes print as well.
+            print("\n".join(lines) + "\n", end="", flush=True)
+            failed += bool(wrong)
+            passed += not wrong
+    return passed, failed
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Soak a broker.")
     parser.add_argument("--divisor", type=int, default=1, help="divisor of bounds and counts")
     parser.add_argument("--mixed", action="store_true", help="only with both kinds of messages, where they matter")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="number of brokers that share the phases")
     parser.add_argument("phases", nargs="*", help="parts of the names of phases; by default all phases")
     given = parser.parse_args()
     phases = [phase for phase in (mixed(PHASES) if given.mixed else PHASES) if _is_named(phase, given.phases)]
-    passed = failed = 0
-    with tempfile.TemporaryDirectory(prefix="soak-") as directory:
-        for phase, took_s, memory, wrong in run(phases, Path(directory), given.divisor):
-            print(f"{phase.name:32} {took_s:6.1f} s {memory / 1e6:6.1f} MB  {'WRONG' if wrong else 'ok'}", flush=True)
-            for line in wrong:
-                print(f"    {line}", flush=True)
-            failed += bool(wrong)
-            passed += not wrong
+    names = [[phase.name for phase in share] for share in shares(phases, given.at_once)]
+    with ProcessPoolExecutor(given.at_once, multiprocessing.get_context("fork")) as pool:
+        counts = list(pool.map(drive, names, [given.divisor] * len(names)))
+    passed, failed = sum(passed for passed, _ in counts), sum(failed for _, failed in counts)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -3,7 +3,7 @@
 import pytest
 
 from amqpbroker.config.bounds import Bounds
-from tests.soak.__main__ import PHASES, mixed
+from tests.soak.__main__ import PHASES, mixed, shares
 from tests.soak.census import census
 from tests.soak.client import ACK, NACK, Settled
 from tests.soak.rest import balanced
@@ -12,10 +12,22 @@ from tests.soak.soak import run
 DIVISOR = 50
 
 
-@pytest.mark.alone
 def test_broker_is_at_rest_after_each_feature(tmp_path):
+    """Not `alone`: its limits in seconds are many times what is usual, and its memory is that of its own broker."""
     wrong = {phase.name: lines for phase, _, _, lines in run(mixed(PHASES), tmp_path, DIVISOR) if lines}
     assert wrong == {}
+
+
+def test_brokers_share_the_phases_without_running_one_twice():
+    both = shares(PHASES, 2)
+    assert sorted(phase.name for share in both for phase in share) == sorted(phase.name for phase in PHASES)
+    assert abs(len(both[0]) - len(both[1])) <= 1
+    assert shares(PHASES[:1], 2) == [PHASES[:1]]
+
+
+def test_names_of_phases_are_unique():
+    """A phase is sent to the process that drives it by its name."""
+    assert len({phase.name for phase in PHASES}) == len(PHASES)
 
 
 class _Counter:
