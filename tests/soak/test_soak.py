@@ -12,8 +12,8 @@ from tests.soak.soak import run
 DIVISOR = 50
 
 
+@pytest.mark.alone
 def test_broker_is_at_rest_after_each_feature(tmp_path):
-    """Not `alone`: its limits in seconds are many times what is usual, and its memory is that of its own broker."""
     wrong = {phase.name: lines for phase, _, _, lines in run(mixed(PHASES), tmp_path, DIVISOR) if lines}
     assert wrong == {}
 
