@@ -11,8 +11,10 @@ from typing import Final
 from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_ledger import GroupLedger
@@ -27,12 +29,14 @@ from amqpbroker.broker.queues.group_redrive import (
     GroupRedriveRunsError,
     nobody_holds,
 )
+from amqpbroker.broker.queues.group_superseding import Superseding
 from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.groups import Groups
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_info import queue_info
@@ -40,14 +44,12 @@ from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.queues.stopped_group import StoppedGroup
-from amqpbroker.clock import Timer
+from amqpbroker.clock import Clock, Timer
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.taken_id import TakenId
 
-#: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
-SUPERSEDED: Final = "superseded"
 #: Time after which messages of closed groups try again to follow, after no queue took one of them.
 FOLLOW_AGAIN_MS: Final = 1000
 #: Number of messages of closed groups that follow in one event loop iteration.
@@ -58,7 +60,10 @@ RETURNED_FOLLOW: Final = 100
 
 
 class GroupOffering(Offering):
-    """Offers the first messages of free groups, and further ones to the consumers that have such a group."""
+    """Offers the first messages of free groups, and further ones to the consumers that have such a group.
+
+    superseding: removes messages with old versions, None if messages have no versions.
+    """
 
     #: Time from which on messages of closed groups follow, if a queue takes them.
     _follows_from_ms: int = 0
@@ -67,6 +72,22 @@ class GroupOffering(Offering):
     #: The last run of dead letters in which dead-lettered messages followed, and their number.
     _run: int = 0
     _returned: int = 0
+
+    def __init__(
+        self,
+        clock: Clock,
+        ready: ReadyLine,
+        consumers: Consumers,
+        expiry: Expiry,
+        outstanding: Outstanding,
+        ledger: Ledger,
+    ) -> None:
+        super().__init__(clock, ready, consumers, expiry, outstanding, ledger)
+        line = self.line
+        versions = None if line is None else line.versions
+        self.superseding: Superseding | None = (
+            None if versions is None else Superseding(clock, versions, ledger, self._go_on)
+        )
 
     @property
     def line(self) -> GroupLine | None:
@@ -82,6 +103,9 @@ class GroupOffering(Offering):
         if self._follow_timer is not None:
             self._follow_timer.cancel()
             self._follow_timer = None
+        if self.superseding is not None:
+            self.superseding.stop()
+            self.superseding = None
         super().discard()
 
     def pop_oldest(self) -> Entry | None:
@@ -111,14 +135,23 @@ class GroupOffering(Offering):
         line = self.line
         if line is not None and line.groups.following:
             self.follow()
-        super().drain()
+        superseding = self.superseding
+        if superseding is None:
+            super().drain()
+            return
+        while not superseding.is_behind and self._may_deliver() and self.ready.count and self.ready.load_head():
+            consumer = self.consumers.next()
+            if consumer is None:
+                return
+            entry = self.pop()
+            if superseding.remove(entry):
+                # The consumer was chosen, and can take another message.
+                self.consumers.settled(consumer)
+            else:
+                self.deliver(consumer, entry)
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         line = self.line
-        if line is not None and line.versions is not None and self._is_superseded(line.versions, entry):
-            # The consumer was chosen, and can take another message.
-            self.consumers.settled(consumer)
-            return
         if line is None or consumer.no_ack or line.groups.options.prefetch == 1:
             super().deliver(consumer, entry)
             if consumer.no_ack and line is not None and line.versions is not None:
@@ -129,27 +162,41 @@ class GroupOffering(Offering):
         self.feed(consumer)
 
     def take_head(self) -> Entry | None:
-        entry = super().take_head()
-        line = self.line
-        versions = None if line is None else line.versions
-        while entry is not None and versions is not None and self._is_superseded(versions, entry):
+        superseding = self.superseding
+        if superseding is None:
+            return super().take_head()
+        while not superseding.is_behind:
             entry = super().take_head()
-        return entry
+            if entry is None or not superseding.remove(entry):
+                return entry
+        return None
 
-    def _is_superseded(self, versions: GroupVersions, entry: Entry) -> bool:
-        """Return whether an entry has an old version; if so, it is dead-lettered."""
-        if not versions.is_superseded(entry.message):
-            return False
-        self._ledger.dead_letter([entry], SUPERSEDED)
-        return True
+    def catch_up(self, superseding: Superseding) -> None:
+        """Remove some more superseded messages in this iteration, because another message was published."""
+        superseding.allow_more()
+        self._remove_superseded()
+        self.drain()
+
+    def _go_on(self) -> None:
+        """Go on after superseded messages, and all behind them, had to wait for this iteration."""
+        self._remove_superseded()
+        self.offer_all(self.consumers.all)
+
+    def _remove_superseded(self) -> None:
+        """Remove superseded messages from the head, also without a consumer: a client may ask with basic.get."""
+        first = self.take_head()
+        if first is not None:
+            self.requeue([first])
 
     def feed(self, consumer: Consumer) -> None:
         """Deliver more messages of the groups that a consumer has, for as long as it can take them."""
         line = self.line
         if line is None or line.groups.options.prefetch == 1:
             return
-        groups = line.groups
+        groups, superseding = line.groups, self.superseding
         while (group := groups.fed_by(consumer)) is not None and self.consumers.may_take(consumer):
+            if superseding is not None and superseding.is_behind:
+                return
             entry = self._pop_of(line, group)
             if entry is None:
                 return
@@ -157,7 +204,7 @@ class GroupOffering(Offering):
                 if not self._expiry.expired(entry):
                     return
                 continue
-            if line.versions is None or not self._is_superseded(line.versions, entry):
+            if superseding is None or not superseding.remove(entry):
                 super().deliver(consumer, entry)
 
     def _pop_of(self, line: GroupLine, group: Group) -> Entry | None:
@@ -411,7 +458,10 @@ class GroupQueue(LocalQueue):
         line.push(entry)
         if deadline_ms:
             self.expiry.added(entry)
-        if not before and line.count:
+        superseding = offering.superseding
+        if superseding is not None and superseding.is_behind:
+            offering.catch_up(superseding)
+        elif not before and line.count:
             offering.drain()
         elif line.groups.following:
             offering.follow()
