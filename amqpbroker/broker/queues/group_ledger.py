@@ -9,7 +9,7 @@ from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import former_number, numbered
+from amqpbroker.broker.queues.group_letters import former_number, number_header
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
@@ -46,10 +46,20 @@ class GroupLedger(Ledger):
         #: Keys of the letters that leave, by the sequence numbers of their messages.
         self._leaving: dict[int, bytes] = {}
 
-    def is_letter_taken(self, entry: Entry, reason: str) -> bool:
-        """Return whether another queue takes the dead letter of an entry, if that is the next one."""
-        self._takers = self._dead_letters.taken_by(entry, reason) if self._settings.dead_letters else []
+    def is_letter_taken(self, group: Group, entry: Entry, reason: str) -> bool:
+        """Return whether another queue takes the dead letter of an entry of a group, if that is the next one."""
+        self._takers = []
+        if self._settings.dead_letters and group.key is not None:
+            number = self._number(group.key, entry)
+            self._takers = self._dead_letters.taken_by(entry, reason, number_header(number))
         return len(self._takers) > 0 and entry.queue.name not in self._takers
+
+    def _number(self, key: bytes, entry: Entry) -> int:
+        """Return the number of the dead letter of an entry, which may be that of a letter that was not sent yet."""
+        letters = self._line.groups.letters
+        number, first = former_number(entry.message, entry.queue.name), letters.first(key)
+        # A letter that came back during its redrive, or by itself, is the same letter again.
+        return number if first and number >= first else letters.next_number
 
     def send_letter(self, group: Group, entry: Entry, reason: str) -> None:
         """Dead-letter a message of a closed group, after `is_letter_taken`."""
@@ -59,13 +69,11 @@ class GroupLedger(Ledger):
         store.begin()
         try:
             letters.go_to(self._takers, holder_id)
-            number, first = former_number(entry.message, entry.queue.name), letters.first(key)
-            # A letter that came back during its redrive, or by itself, is the same letter again.
-            if not first or number < first:
-                number = letters.number(key, holder_id)
+            if self._number(key, entry) == letters.next_number:
+                letters.use_number(key, holder_id)
         finally:
             store.end()
-        entry.replace_message(numbered(entry.message, number))
+        self._dead_letters.hold_letter(entry)
         self._leaving[entry.sequence] = key
         self.dead_letter([entry], reason)
 

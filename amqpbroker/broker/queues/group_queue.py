@@ -238,7 +238,7 @@ class GroupOffering(Offering):
                     entry = self._pop_of(line, group)
                     if entry is None:
                         break
-                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(entry, GROUP):
+                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(group, entry, GROUP):
                         self.requeue([entry])
                         if letters.closes_cycle(entry, GROUP):
                             # Trying again would not help: the group waits for its redrive.
@@ -308,7 +308,7 @@ class GroupReturns(Returns):
             return
         # While a closed group comes back, the message keeps its place in it.
         follows = groups.is_following(group) or (group.state == OPEN and on_dead == FOLLOW)
-        if follows and ledger.is_letter_taken(entry, reason):
+        if follows and ledger.is_letter_taken(group, entry, reason):
             if group.state == OPEN:
                 # The record comes first: a message that remains after a crash follows to the dead letter queue.
                 self._stop(groups, group, CLOSED, entry)

@@ -779,6 +779,23 @@ def test_messages_follow_a_dead_one_to_the_dead_letter_queue(vhost: Vhost, kind:
 
 
 @KINDS
+def test_letters_that_leave_together_keep_their_routing_keys(vhost: Vhost, kind: dict[str, Any]) -> None:
+    exchange = vhost.declare_exchange("dlx", "direct", False, False, False, {})
+    graves = [declare_plain(vhost, name) for name in ("x", "y")]
+    for grave in graves:
+        vhost.bind(exchange, grave, grave.name.encode(), {})
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="dlx", **kind)
+    worker = work(queue)
+    for keys, texts in ("y", ["-1"]), ("xyx", ["a1", "b1", "c1"]), ("yx", ["d1", "e1"]):
+        for key, text in zip(keys, texts, strict=True):
+            sent = message(text)
+            queue.publish(sent.rewritten(encode_address("e", key.encode()), sent.properties))
+        held, worker.held = worker.held, []
+        queue.reject(held)
+    assert [[body.decode() for body in ready(grave)] for grave in graves] == [["a1", "c1", "e1"], ["-1", "b1", "d1"]]
+
+
+@KINDS
 def test_group_is_parked_if_no_queue_takes_the_dead_letter(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="", dead_letter_routing_key="nowhere", **kind)
     worker = work(queue)
