@@ -1,6 +1,7 @@
 """The ledger of a queue with message groups."""
 
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -130,8 +131,22 @@ class GroupLedger(Ledger):
 
     def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
         super().leave_stored(positions, sequences)
-        for sequence in sequences:
-            self._line.left(sequence)
+        self._line.left_all(sequences)
+
+    def purged(self, lines: list[deque[Entry]], count: int) -> None:
+        # The line knows already that its messages have left, but not that the delayed ones have.
+        groups = self._line.groups
+        self.left += count
+        for line in lines:
+            if self.stores or self.in_memory:
+                for entry in line:
+                    super().leave(entry)
+            delayed = [entry.sequence for entry in line if groups.is_delayed(entry.sequence)]
+            if delayed:
+                self._line.left_all(delayed)
+            self._disposal.add(line)
+        for cleared in groups.end_cleared():
+            self._disposal.add(cleared)
 
     def dead_letter(self, entries: list[Entry], reason: str) -> None:
         # The next messages of their groups do not wait until the letters are sent.

@@ -306,6 +306,42 @@ def test_purge_removes_waiting_messages_and_keeps_groups_busy(vhost: Vhost, kind
     assert worker.texts() == ["a3"]
 
 
+@pytest.mark.parametrize("keyed", [True, False])
+def test_groups_of_purged_messages_are_freed_in_slices(keyed: bool) -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, disposal=10, page_count=5)).vhosts["/"]
+    queue, clock = declare(vhost), clock_of(vhost)
+    for number in range(21):
+        queue.publish(message("k", key=Field("l", number)) if keyed else message("-"))
+    assert queue.purge() == 21
+    iterations = 0
+    while clock.next_due_ms() is not None:
+        clock.fire_due()
+        iterations += 1
+    # Three for the groups, and three for their order; the messages are in pages.
+    assert iterations >= 6
+    send(queue, "a1", "b1", "a2")
+    assert (work(queue).texts(), waiting(queue), len(queue.line.groups)) == (["a1", "b1"], ["a2"], 2)
+
+
+@KINDS
+@pytest.mark.parametrize("retry", [{}, {"delayed_retry_type": "all", "delayed_retry_min": 100}])
+def test_groups_with_delivered_or_delayed_messages_remain_after_a_purge(
+    vhost: Vhost, kind: dict[str, Any], retry: dict[str, Any]
+) -> None:
+    queue = declare(vhost, **kind, **retry)
+    send(queue, "b1", "a1", "b2", "a2", "c1", "-1", "a3")
+    worker = work(queue, limit=2)
+    worker.requeue_text("b1")
+    queue.purge()
+    assert states(queue) == ({"a": "busy", "c": "busy"} if retry else {"b": "busy", "a": "busy"})
+    send(queue, "d1", "b3", "a4")
+    worker.limit = 10
+    worker.take()
+    worker.ack_text("a1")
+    assert sorted(worker.texts()) == (["a4", "b3", "d1"] if retry else ["a4", "d1"])
+    assert (queue.line.groups.offered, queue.delayed_count) == (0, 0)
+
+
 def test_consumers_stay_idle_but_awake_when_only_blocked_messages_are_purged(vhost: Vhost) -> None:
     queue = declare(vhost)
     send(queue, "a1", "a2")
