@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -24,12 +23,14 @@ from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, SKIP
 from amqpbroker.broker.queues.group_redrive import (
     COMPLETED,
+    FAILED,
     RUNNING,
     GroupRedrive,
     GroupRedriveRunsError,
     nobody_holds,
 )
 from amqpbroker.broker.queues.group_superseding import Superseding
+from amqpbroker.broker.queues.group_unparking import GroupUnparking
 from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.groups import Groups
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
@@ -367,7 +368,7 @@ def _sequence(entry: Entry) -> int:
 class GroupQueue(LocalQueue):
     """A queue in which the messages of a group are delivered in order.
 
-    line: the ready line, which has the groups. redrives: redrives of closed groups that are running, or have failed.
+    line: the ready line, which has the groups. redrives: redrives of stopped groups that are running, or have failed.
     """
 
     def _prepare(self) -> None:
@@ -383,7 +384,7 @@ class GroupQueue(LocalQueue):
                 options.version_ttl_ms,
             )
         self.line: GroupLine = GroupLine(Groups(options, notes), versions)
-        self.redrives: dict[Group, GroupRedrive] = {}
+        self.redrives: dict[Group, GroupRedrive | GroupUnparking] = {}
 
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
@@ -437,7 +438,11 @@ class GroupQueue(LocalQueue):
         if found is None or content_checksum(found[1].message) != checksum:
             return None
         group = self._stopped(found[1].message)
-        return group if group is not None and group.first == sequence else None
+        if group is None or group.first != sequence:
+            return None
+        # A redrive that runs opens the group anyway.
+        redrive = self.redrives.get(group)
+        return group if redrive is None or redrive.state != RUNNING else None
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
@@ -487,7 +492,7 @@ class GroupQueue(LocalQueue):
         if first and former_number(message, self.name) >= first:
             groups.letters.back(key, 1, self.id)
             redrive = self.redrives.get(group)
-            if redrive is not None:
+            if isinstance(redrive, GroupRedrive):
                 redrive.letter_returned()
 
     def _offering(self) -> GroupOffering:
@@ -565,9 +570,10 @@ class GroupQueue(LocalQueue):
         """Return a stopped group to normal work. Return the number of messages that are delivered again, or are back.
 
         The count of failed deliveries of its first message starts anew. The messages of a closed group come back from
-        the dead letter `queues`, before all messages that wait here. If these are more than one slice, the redrive goes
-        on after this call: it is in `redrives` until the group is open. If it fails, it remains there, and the group is
-        closed. It fails if letters are missing, unless it is forced.
+        the dead letter `queues`, before all messages that wait here. Messages of a parked group that may expire live as
+        much longer as it was parked. If these are more than one slice, the redrive goes on after this call: it is in
+        `redrives` until the group is open. If it fails, it remains there, and the group stays stopped. It fails if
+        letters are missing, unless it is forced.
 
         held(queue): returns the messages of a queue that clients hold. Raises GroupRedriveRunsError, and
         UnreadableError if the first message of a parked group temporarily cannot be read.
@@ -598,7 +604,7 @@ class GroupQueue(LocalQueue):
             and letter_number(message) >= groups.letters.first(key)
         )
 
-    def redrive_ended(self, redrive: GroupRedrive, group: Group) -> None:
+    def redrive_ended(self, redrive: GroupRedrive | GroupUnparking, group: Group) -> None:
         """Offer the messages of a group whose redrive has ended, or let them follow again if it has failed."""
         self.line.groups.end_return(group)
         if redrive.state == COMPLETED:
@@ -614,61 +620,19 @@ class GroupQueue(LocalQueue):
         discards: bool,
         forced: bool = False,
     ) -> int:
+        before = self.redrives.get(group)
+        if before is not None and before.state == RUNNING:
+            raise GroupRedriveRunsError(
+                f"a redrive of this group is running: {before.moved} messages are back; wait until it ends"
+            )
         if group.state == CLOSED:
             return self._reopen(group, queues, held, discards, forced)
-        store = self.vhost.store
-        with self.vhost.dead_letters:
-            store.begin()
-            try:
-                count = self._unpark(group, discards)
-            finally:
-                store.end()
-            self.offering.offer_all(self.consumers.all)
-        self.expiry.expire()
-        return count
-
-    def _unpark(self, group: Group, discards: bool) -> int:
-        line, ledger, note = self.line, self.group_ledger(), group.note
-        if not group.first:
-            # Others of its messages are delivered or delayed.
-            line.groups.open(group)
-            line.groups_changed()
-            return 0
-        first = line.pop_first_of(group)
-        if first is None:
-            raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
-        if first.deadline_ms:
-            self.expiry.replaced(first)
-        again = []
-        if discards:
-            ledger.discard([first], PURGED)
-        else:
-            first.restore(first.acquired_count, 0)
-            if first.position:
-                ledger.returned(first)
-            again.append(first)
-        since_ms = 0 if note is None else note.expires_ms
-        if group.state == PARKED:
-            line.groups.open(group)
-        # The time of a parked group stands still.
-        if self.expiry.count:
-            for sequence in group.waiting():
-                entry = line.remove(sequence, 0)
-                if entry is not None:
-                    if entry.deadline_ms:
-                        self.expiry.replaced(entry)
-                    again.append(entry)
-        parked_ms = self.clock.wall_ms() - since_ms
-        again = [self._renewed(entry, parked_ms) if entry.deadline_ms else entry for entry in again]
-        count = len(again) + len(group.waiting())
-        self.offering.requeue(again)
-        line.groups_changed()
-        return count
-
-    def _renewed(self, entry: Entry, more_ms: int) -> Entry:
-        latest_ms = self.expiry.deadline_ms(entry.message)
-        deadline_ms = entry.deadline_ms + more_ms
-        return self.group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
+        unparking = self.redrives[group] = GroupUnparking(self, group, discards)
+        unparking.run()
+        if unparking.state == FAILED:
+            del self.redrives[group]
+            raise UnreadableError(unparking.reason)
+        return unparking.moved
 
     def _reopen(
         self,
@@ -678,11 +642,6 @@ class GroupQueue(LocalQueue):
         discards: bool,
         forced: bool,
     ) -> int:
-        before = self.redrives.get(group)
-        if before is not None and before.state == RUNNING:
-            raise GroupRedriveRunsError(
-                f"a redrive of this group is running: {before.moved} messages are back; wait until it ends"
-            )
         redrive = self.redrives[group] = GroupRedrive(self, group, queues, discards, held, forced)
         self.line.groups.begin_return(group)
         redrive.run()
