@@ -75,6 +75,8 @@ HOT = [
     "broker/queues/group_notes",
     "broker/queues/group_queue",
     "broker/queues/group_redrive",
+    "broker/queues/group_superseding",
+    "broker/queues/group_unparking",
     "broker/queues/group_versions",
     "broker/queues/groups",
     "broker/queues/last_value_queue",

@@ -110,11 +110,15 @@ class Deaths:
         _write(to, _LAST_REASON, reason)
         self._last = to.getvalue()
 
-    def headers(self) -> bytes:
-        """Return the headers as entries of a field table on the wire, sorted by name. Call it only after `add`."""
+    def headers(self, more: bytes = b"") -> bytes:
+        """Return the headers as entries of a field table on the wire, sorted by name. Call it only after `add`.
+
+        more: further entries, whose names come after x-first-death-reason and before x-last-death-exchange.
+        """
         to = BytesWriter()
         _write(to, _X_DEATH, self._tables)
         to.write(self._first)
+        to.write(more)
         to.write(self._last)
         return to.getvalue()
 

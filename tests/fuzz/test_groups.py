@@ -85,6 +85,7 @@ class Machine(RuleBasedStateMachine):
         self.grave: list[int] = []
         self.parked: set[str] = set()
         self.closed: set[str] = set()
+        self.has_letters = False
         self.workers: list[Worker] = []
         self.publish(["a", "a", "b", None, "a", "b"])
         self.add_worker(3)
@@ -156,6 +157,7 @@ class Machine(RuleBasedStateMachine):
         else:
             self.grave.append(number)
             self.closed.add(key)
+            self.has_letters = True
 
     def follow(self) -> None:
         """Record that messages of closed groups, which nothing precedes, have followed."""
@@ -390,7 +392,10 @@ class Machine(RuleBasedStateMachine):
         assert queue.ready.count == len(self.free())
         keys = {self.keys[number] for number in (*self.waiting, *self.held, *self.late)} | self.closed
         assert len(groups) == len(keys - {None})
-        assert queue.stored_count() == len(groups.stopped()) == len(self.parked | self.closed)
+        assert len(groups.stopped()) == len(self.parked | self.closed)
+        # The state of each stopped group, the letters of each closed one, their queue, and the numbers of letters.
+        notes = len(self.parked) + 2 * len(self.closed) + bool(self.closed) + self.has_letters
+        assert queue.stored_count() == notes
         assert len(groups.parked) == len([number for number in self.waiting if self.keys[number] in self.parked])
         if queue.ready.count:
             active = queue.consumers.active if queue.settings.single_active_consumer else None

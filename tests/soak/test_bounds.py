@@ -277,6 +277,7 @@ NOT_BOUNDS = {
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         broker.queues.group_queue.FOLLOW_SLICE broker.queues.group_redrive.SLICE broker.queues.group_redrive._STEP
         broker.queues.group_redrive.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
+        broker.queues.group_superseding.SUPERSEDED_SLICE broker.queues.group_superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,
     "how much of a value is shown": """

@@ -59,11 +59,11 @@ class Departure:
         deaths.add(self._queue, self._reason, self.time_s, exchange, keys, message.expiration_ms)
         return deaths
 
-    def letter(self, message: Message, deaths: Deaths) -> Message:
+    def letter(self, message: Message, deaths: Deaths, more: bytes = b"") -> Message:
         """Return the message that is published as the dead letter: it has the deaths as a header, and does not expire.
 
         Its routing key is the queue's x-dead-letter-routing-key, or without one all keys of the message, CC and BCC
-        included.
+        included. more: further headers, see `Deaths.headers`.
         """
         if self._keeps_keys:
             sent = message.address
@@ -71,7 +71,7 @@ class Departure:
             # Routing and deliveries are faster while equal addresses are one object.
             if address != self.address:
                 self.address = address
-        properties = set_headers(without_expiration(message.properties), deaths.headers())
+        properties = set_headers(without_expiration(message.properties), deaths.headers(more))
         letter = message.rewritten(self.address, properties)
         letter.mark_dead()
         if not self._keeps_keys:
@@ -118,6 +118,12 @@ class DeadLetters:
         #: Number of times that waiting letters were sent, with all that died because of them.
         self.runs: int = 0
         self._departure = Departure("", QueueSettings(), "")
+        #: The last departure of which a letter was previewed. Not `_departure`, whose address is that of a sent letter.
+        self._previewed = self._departure
+        #: The letter that was previewed last, its entry and its deaths; those that are sent as they were previewed.
+        self._preview_entry: Entry | None = None
+        self._preview_letter: tuple[Message, Deaths] | None = None
+        self._held: dict[Entry, tuple[Message, Deaths]] = {}
         #: By destination, the letters that `taken_by` has allowed and that are not sent yet.
         self._demands: dict[Destination, Demand] = {}
         #: Ids of these letters, for exchanges and queues that drop duplicates; None after any letter was sent.
@@ -139,15 +145,15 @@ class DeadLetters:
         with self:
             self._dying.append((queue, entries, reason))
 
-    def taken_by(self, entry: Entry, reason: str) -> list[str]:
+    def taken_by(self, entry: Entry, reason: str, more: bytes = b"") -> list[str]:
         """Return the names of the queues that a dead letter of an entry reaches, if one of them accepts it.
 
-        If so, `send` it next. An exchange that holds the letter for some time is no queue.
+        If so, `send` it next. An exchange that holds the letter for some time is no queue. more: see
+        `Departure.letter`; call `hold_letter` to send the letter with these headers.
         """
         if not self._dying:
-            self._demands.clear()
-            self._ids = None
-        letter, destinations = self.preview(entry, reason)
+            self._clear_previews()
+        letter, destinations = self.preview(entry, reason, more)
         found = False
         names: list[str] = []
         for destination in self._not_dropping(entry.queue, letter, tuple(destinations)):
@@ -160,9 +166,20 @@ class DeadLetters:
             found = found or not demand.is_refused()
             names.append(destination.name)
         if not found and not self._dying:
-            self._demands.clear()
-            self._ids = None
+            self._clear_previews()
         return names if found else []
+
+    def hold_letter(self, entry: Entry) -> None:
+        """Send the letter of an entry as `taken_by` has just made it. `send` the entry alone."""
+        if entry is self._preview_entry and self._preview_letter is not None:
+            self._held[entry] = self._preview_letter
+
+    def _clear_previews(self) -> None:
+        """Discard what `taken_by` has found out, because no letters wait."""
+        self._demands.clear()
+        self._ids = None
+        self._held.clear()
+        self._preview_entry = self._preview_letter = None
 
     def _not_dropping(
         self, queue: Queue, letter: Message, destinations: "tuple[Destination, ...]"
@@ -194,10 +211,7 @@ class DeadLetters:
             queue, entries, reason = self._dying.popleft()
             self._ids = None
             exchange = self._exchange(queue)
-            departure = self._departure
-            if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
-                departure = self._departure = Departure(queue.name, queue.settings, reason)
-            departure.time_s = self._clock.wall_ms() // 1000
+            departure = self._departure = self._departing(self._departure, queue, reason)
             found: Route | None = None
             for entry in entries:
                 # To the store, leaving this queue and entering the next is one operation.
@@ -211,31 +225,39 @@ class DeadLetters:
                         self._fates.begin_letter(entry, queue.name, reason, rejected)
                     queue.leave(entry)
                     if exchange is not None:
-                        found = self._send(departure, exchange, entry.message, found)
+                        found = self._send(departure, exchange, entry, found)
                     if followed:
                         self._fates.end_move(reason)
                 finally:
                     if stored:
                         self._store.end()
-        self._demands.clear()
+        self._clear_previews()
         self.runs += 1
 
-    def preview(self, entry: Entry, reason: str) -> "tuple[Message, list[Destination]]":
+    def _departing(self, last: Departure, queue: Queue, reason: str) -> Departure:
+        """Return the departure of letters that leave a queue now: the last one, if that can be used again."""
+        if last.queue != queue.name or last.settings is not queue.settings or last.reason != reason:
+            last = Departure(queue.name, queue.settings, reason)
+        last.time_s = self._clock.wall_ms() // 1000
+        return last
+
+    def preview(self, entry: Entry, reason: str, more: bytes = b"") -> "tuple[Message, list[Destination]]":
         """Return the dead letter that `send` would publish for an entry, and where it would go, without sending it."""
-        letter, deaths, destinations = self._preview(entry, reason)
+        letter, deaths, destinations = self._preview(entry, reason, more)
+        self._preview_entry = entry
+        self._preview_letter = letter, deaths
         return letter, [each for each in destinations if not deaths.is_cycle(each.name)]
 
     def closes_cycle(self, entry: Entry, reason: str) -> bool:
         """Return whether `send` would drop an entry because all its destinations would close a cycle."""
-        _, deaths, destinations = self._preview(entry, reason)
+        _, deaths, destinations = self._preview(entry, reason, b"")
         return len(destinations) > 0 and not [each for each in destinations if not deaths.is_cycle(each.name)]
 
-    def _preview(self, entry: Entry, reason: str) -> "tuple[Message, Deaths, Sequence[Destination]]":
+    def _preview(self, entry: Entry, reason: str, more: bytes) -> "tuple[Message, Deaths, Sequence[Destination]]":
         queue = entry.queue
-        departure = Departure(queue.name, queue.settings, reason)
-        departure.time_s = self._clock.wall_ms() // 1000
+        departure = self._previewed = self._departing(self._previewed, queue, reason)
         deaths = departure.record(entry.message)
-        letter = departure.letter(entry.message, deaths)
+        letter = departure.letter(entry.message, deaths, more)
         exchange = self._exchange(queue)
         if exchange is None:
             return letter, deaths, ()
@@ -248,14 +270,19 @@ class DeadLetters:
             return None
         return self._exchanges.get(name or "")
 
-    def _send(self, departure: Departure, exchange: "Exchange", message: Message, found: Route | None) -> Route:
+    def _send(self, departure: Departure, exchange: "Exchange", entry: Entry, found: Route | None) -> Route:
         """Publish a dead letter to the destinations of its exchange, except to queues that would close a cycle.
 
         found: the route of the previous letter, if there was one. Return the route of this letter.
         """
         address = departure.address
-        deaths = departure.record(message)
-        letter = departure.letter(message, deaths)
+        held = self._held.pop(entry, None) if self._held else None
+        if held is None:
+            deaths = departure.record(entry.message)
+            letter = departure.letter(entry.message, deaths)
+        else:
+            # It is the only one of its call of `send`, so no other letter takes its route.
+            letter, deaths = held
         # No binding changes while letters are sent, so letters with the same key take the same route.
         if found is None or letter.address is not address or letter.extra_keys or not found.keyed:
             found = route(exchange, letter, self._exchanges.get)

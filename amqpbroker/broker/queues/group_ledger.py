@@ -1,6 +1,7 @@
 """The ledger of a queue with message groups."""
 
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -9,7 +10,7 @@ from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import former_number, numbered
+from amqpbroker.broker.queues.group_letters import former_number, number_header
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.ledger import Ledger
@@ -46,10 +47,20 @@ class GroupLedger(Ledger):
         #: Keys of the letters that leave, by the sequence numbers of their messages.
         self._leaving: dict[int, bytes] = {}
 
-    def is_letter_taken(self, entry: Entry, reason: str) -> bool:
-        """Return whether another queue takes the dead letter of an entry, if that is the next one."""
-        self._takers = self._dead_letters.taken_by(entry, reason) if self._settings.dead_letters else []
+    def is_letter_taken(self, group: Group, entry: Entry, reason: str) -> bool:
+        """Return whether another queue takes the dead letter of an entry of a group, if that is the next one."""
+        self._takers = []
+        if self._settings.dead_letters and group.key is not None:
+            number = self._number(group.key, entry)
+            self._takers = self._dead_letters.taken_by(entry, reason, number_header(number))
         return len(self._takers) > 0 and entry.queue.name not in self._takers
+
+    def _number(self, key: bytes, entry: Entry) -> int:
+        """Return the number of the dead letter of an entry, which may be that of a letter that was not sent yet."""
+        letters = self._line.groups.letters
+        number, first = former_number(entry.message, entry.queue.name), letters.first(key)
+        # A letter that came back during its redrive, or by itself, is the same letter again.
+        return number if first and number >= first else letters.next_number
 
     def send_letter(self, group: Group, entry: Entry, reason: str) -> None:
         """Dead-letter a message of a closed group, after `is_letter_taken`."""
@@ -59,13 +70,11 @@ class GroupLedger(Ledger):
         store.begin()
         try:
             letters.go_to(self._takers, holder_id)
-            number, first = former_number(entry.message, entry.queue.name), letters.first(key)
-            # A letter that came back during its redrive, or by itself, is the same letter again.
-            if not first or number < first:
-                number = letters.number(key, holder_id)
+            if self._number(key, entry) == letters.next_number:
+                letters.use_number(key, holder_id)
         finally:
             store.end()
-        entry.replace_message(numbered(entry.message, number))
+        self._dead_letters.hold_letter(entry)
         self._leaving[entry.sequence] = key
         self.dead_letter([entry], reason)
 
@@ -122,8 +131,22 @@ class GroupLedger(Ledger):
 
     def leave_stored(self, positions: "array[int]", sequences: Sequence[int]) -> None:
         super().leave_stored(positions, sequences)
-        for sequence in sequences:
-            self._line.left(sequence)
+        self._line.left_all(sequences)
+
+    def purged(self, lines: list[deque[Entry]], count: int) -> None:
+        # The line knows already that its messages have left, but not that the delayed ones have.
+        groups = self._line.groups
+        self.left += count
+        for line in lines:
+            if self.stores or self.in_memory:
+                for entry in line:
+                    super().leave(entry)
+            delayed = [entry.sequence for entry in line if groups.is_delayed(entry.sequence)]
+            if delayed:
+                self._line.left_all(delayed)
+            self._disposal.add(line)
+        for cleared in groups.end_cleared():
+            self._disposal.add(cleared)
 
     def dead_letter(self, entries: list[Entry], reason: str) -> None:
         # The next messages of their groups do not wait until the letters are sent.

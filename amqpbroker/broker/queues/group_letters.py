@@ -10,7 +10,6 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.revival import LETTER_NUMBER, last_death, revived
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i64_be
-from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.raw_headers import find_header, value_end
 
 #: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
@@ -64,10 +63,9 @@ def letter_key(message: Message, name: bytes) -> bytes | None:
     return group_key(message if name else restored(message), name)
 
 
-def numbered(message: Message, number: int) -> Message:
-    """Return a message with the number of a letter."""
-    properties = set_headers(message.properties, _NUMBER_ENTRY + number.to_bytes(8, "big"))
-    return message.rewritten(message.address, properties)
+def number_header(number: int) -> bytes:
+    """Return the header with the number of a letter, as an entry of a field table on the wire."""
+    return _NUMBER_ENTRY + number.to_bytes(8, "big")
 
 
 def letter_number(message: Message) -> int:

@@ -45,15 +45,19 @@ class LettersOut:
 
     # --- numbers ------------------------------------------------------------------------------------------------------
 
-    def number(self, key: bytes, holder_id: int) -> int:
-        """Return the number of the next letter of a group. holder_id: id of the queue."""
+    @property
+    def next_number(self) -> int:
+        """The number of the next letter of a group."""
+        return self._newest + 1
+
+    def use_number(self, key: bytes, holder_id: int) -> None:
+        """Use the next number for a letter of a group. holder_id: id of the queue."""
         reserved = self._reserved
         self._newest += 1
         if reserved is None or self._newest > reserved.expires_ms:
             self._reserve(holder_id)
         if key not in self._of_key:
             self._of_key[key] = _Letters(self._newest, 0, None)
-        return self._newest
 
     def _reserve(self, holder_id: int) -> None:
         before = self._reserved
@@ -77,7 +81,7 @@ class LettersOut:
         return 0 if letters is None else letters.count
 
     def sent(self, key: bytes, holder_id: int) -> None:
-        """Count a letter that leaves, after `number`."""
+        """Count a letter that leaves, after `use_number`."""
         self._update(key, 1, holder_id)
 
     def back(self, key: bytes, count: int, holder_id: int) -> None:

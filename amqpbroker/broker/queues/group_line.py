@@ -3,7 +3,7 @@
 import heapq
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.consumer import Consumer
@@ -125,7 +125,13 @@ class GroupLine(ReadyLine):
 
     def left(self, sequence: int) -> None:
         """Record that a message has left the queue, that was removed from the line or delayed."""
-        self.groups.left(sequence)
+        if self.groups.left(sequence):
+            self._update()
+
+    def left_all(self, sequences: Iterable[int]) -> None:
+        """Record that several messages have left the queue; see `left`."""
+        for sequence in sequences:
+            self.groups.left(sequence)
         self._update()
 
     def delay(self, entry: Entry) -> None:

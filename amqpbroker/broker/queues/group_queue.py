@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_ledger import GroupLedger
@@ -22,17 +23,21 @@ from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import FOLLOW, SKIP
 from amqpbroker.broker.queues.group_redrive import (
     COMPLETED,
+    FAILED,
     RUNNING,
     GroupRedrive,
     GroupRedriveRunsError,
     nobody_holds,
 )
+from amqpbroker.broker.queues.group_superseding import Superseding
+from amqpbroker.broker.queues.group_unparking import GroupUnparking
 from amqpbroker.broker.queues.group_versions import VERSION, GroupVersions
 from amqpbroker.broker.queues.groups import Groups
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, LEAVING_BYTES, REJECTED, Ledger
 from amqpbroker.broker.queues.local_parts import LocalParts
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.offering import Offering
+from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.queue_info import queue_info
@@ -40,14 +45,12 @@ from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.queues.stopped_group import StoppedGroup
-from amqpbroker.clock import Timer
+from amqpbroker.clock import Clock, Timer
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import MESSAGE_BYTES, Message
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.taken_id import TakenId
 
-#: The reason for which a message is dead-lettered whose version is older than the last acknowledged one of its key.
-SUPERSEDED: Final = "superseded"
 #: Time after which messages of closed groups try again to follow, after no queue took one of them.
 FOLLOW_AGAIN_MS: Final = 1000
 #: Number of messages of closed groups that follow in one event loop iteration.
@@ -58,7 +61,10 @@ RETURNED_FOLLOW: Final = 100
 
 
 class GroupOffering(Offering):
-    """Offers the first messages of free groups, and further ones to the consumers that have such a group."""
+    """Offers the first messages of free groups, and further ones to the consumers that have such a group.
+
+    superseding: removes messages with old versions, None if messages have no versions.
+    """
 
     #: Time from which on messages of closed groups follow, if a queue takes them.
     _follows_from_ms: int = 0
@@ -67,6 +73,22 @@ class GroupOffering(Offering):
     #: The last run of dead letters in which dead-lettered messages followed, and their number.
     _run: int = 0
     _returned: int = 0
+
+    def __init__(
+        self,
+        clock: Clock,
+        ready: ReadyLine,
+        consumers: Consumers,
+        expiry: Expiry,
+        outstanding: Outstanding,
+        ledger: Ledger,
+    ) -> None:
+        super().__init__(clock, ready, consumers, expiry, outstanding, ledger)
+        line = self.line
+        versions = None if line is None else line.versions
+        self.superseding: Superseding | None = (
+            None if versions is None else Superseding(clock, versions, ledger, self._go_on)
+        )
 
     @property
     def line(self) -> GroupLine | None:
@@ -82,6 +104,9 @@ class GroupOffering(Offering):
         if self._follow_timer is not None:
             self._follow_timer.cancel()
             self._follow_timer = None
+        if self.superseding is not None:
+            self.superseding.stop()
+            self.superseding = None
         super().discard()
 
     def pop_oldest(self) -> Entry | None:
@@ -111,14 +136,23 @@ class GroupOffering(Offering):
         line = self.line
         if line is not None and line.groups.following:
             self.follow()
-        super().drain()
+        superseding = self.superseding
+        if superseding is None:
+            super().drain()
+            return
+        while not superseding.is_behind and self._may_deliver() and self.ready.count and self.ready.load_head():
+            consumer = self.consumers.next()
+            if consumer is None:
+                return
+            entry = self.pop()
+            if superseding.remove(entry):
+                # The consumer was chosen, and can take another message.
+                self.consumers.settled(consumer)
+            else:
+                self.deliver(consumer, entry)
 
     def deliver(self, consumer: Consumer, entry: Entry) -> None:
         line = self.line
-        if line is not None and line.versions is not None and self._is_superseded(line.versions, entry):
-            # The consumer was chosen, and can take another message.
-            self.consumers.settled(consumer)
-            return
         if line is None or consumer.no_ack or line.groups.options.prefetch == 1:
             super().deliver(consumer, entry)
             if consumer.no_ack and line is not None and line.versions is not None:
@@ -129,27 +163,41 @@ class GroupOffering(Offering):
         self.feed(consumer)
 
     def take_head(self) -> Entry | None:
-        entry = super().take_head()
-        line = self.line
-        versions = None if line is None else line.versions
-        while entry is not None and versions is not None and self._is_superseded(versions, entry):
+        superseding = self.superseding
+        if superseding is None:
+            return super().take_head()
+        while not superseding.is_behind:
             entry = super().take_head()
-        return entry
+            if entry is None or not superseding.remove(entry):
+                return entry
+        return None
 
-    def _is_superseded(self, versions: GroupVersions, entry: Entry) -> bool:
-        """Return whether an entry has an old version; if so, it is dead-lettered."""
-        if not versions.is_superseded(entry.message):
-            return False
-        self._ledger.dead_letter([entry], SUPERSEDED)
-        return True
+    def catch_up(self, superseding: Superseding) -> None:
+        """Remove some more superseded messages in this iteration, because another message was published."""
+        superseding.allow_more()
+        self._remove_superseded()
+        self.drain()
+
+    def _go_on(self) -> None:
+        """Go on after superseded messages, and all behind them, had to wait for this iteration."""
+        self._remove_superseded()
+        self.offer_all(self.consumers.all)
+
+    def _remove_superseded(self) -> None:
+        """Remove superseded messages from the head, also without a consumer: a client may ask with basic.get."""
+        first = self.take_head()
+        if first is not None:
+            self.requeue([first])
 
     def feed(self, consumer: Consumer) -> None:
         """Deliver more messages of the groups that a consumer has, for as long as it can take them."""
         line = self.line
         if line is None or line.groups.options.prefetch == 1:
             return
-        groups = line.groups
+        groups, superseding = line.groups, self.superseding
         while (group := groups.fed_by(consumer)) is not None and self.consumers.may_take(consumer):
+            if superseding is not None and superseding.is_behind:
+                return
             entry = self._pop_of(line, group)
             if entry is None:
                 return
@@ -157,7 +205,7 @@ class GroupOffering(Offering):
                 if not self._expiry.expired(entry):
                     return
                 continue
-            if line.versions is None or not self._is_superseded(line.versions, entry):
+            if superseding is None or not superseding.remove(entry):
                 super().deliver(consumer, entry)
 
     def _pop_of(self, line: GroupLine, group: Group) -> Entry | None:
@@ -191,7 +239,7 @@ class GroupOffering(Offering):
                     entry = self._pop_of(line, group)
                     if entry is None:
                         break
-                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(entry, GROUP):
+                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(group, entry, GROUP):
                         self.requeue([entry])
                         if letters.closes_cycle(entry, GROUP):
                             # Trying again would not help: the group waits for its redrive.
@@ -261,7 +309,7 @@ class GroupReturns(Returns):
             return
         # While a closed group comes back, the message keeps its place in it.
         follows = groups.is_following(group) or (group.state == OPEN and on_dead == FOLLOW)
-        if follows and ledger.is_letter_taken(entry, reason):
+        if follows and ledger.is_letter_taken(group, entry, reason):
             if group.state == OPEN:
                 # The record comes first: a message that remains after a crash follows to the dead letter queue.
                 self._stop(groups, group, CLOSED, entry)
@@ -320,7 +368,7 @@ def _sequence(entry: Entry) -> int:
 class GroupQueue(LocalQueue):
     """A queue in which the messages of a group are delivered in order.
 
-    line: the ready line, which has the groups. redrives: redrives of closed groups that are running, or have failed.
+    line: the ready line, which has the groups. redrives: redrives of stopped groups that are running, or have failed.
     """
 
     def _prepare(self) -> None:
@@ -336,7 +384,7 @@ class GroupQueue(LocalQueue):
                 options.version_ttl_ms,
             )
         self.line: GroupLine = GroupLine(Groups(options, notes), versions)
-        self.redrives: dict[Group, GroupRedrive] = {}
+        self.redrives: dict[Group, GroupRedrive | GroupUnparking] = {}
 
     def _new_ledger(self) -> Ledger:
         vhost = self.vhost
@@ -390,7 +438,11 @@ class GroupQueue(LocalQueue):
         if found is None or content_checksum(found[1].message) != checksum:
             return None
         group = self._stopped(found[1].message)
-        return group if group is not None and group.first == sequence else None
+        if group is None or group.first != sequence:
+            return None
+        # A redrive that runs opens the group anyway.
+        redrive = self.redrives.get(group)
+        return group if redrive is None or redrive.state != RUNNING else None
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
@@ -411,7 +463,10 @@ class GroupQueue(LocalQueue):
         line.push(entry)
         if deadline_ms:
             self.expiry.added(entry)
-        if not before and line.count:
+        superseding = offering.superseding
+        if superseding is not None and superseding.is_behind:
+            offering.catch_up(superseding)
+        elif not before and line.count:
             offering.drain()
         elif line.groups.following:
             offering.follow()
@@ -437,7 +492,7 @@ class GroupQueue(LocalQueue):
         if first and former_number(message, self.name) >= first:
             groups.letters.back(key, 1, self.id)
             redrive = self.redrives.get(group)
-            if redrive is not None:
+            if isinstance(redrive, GroupRedrive):
                 redrive.letter_returned()
 
     def _offering(self) -> GroupOffering:
@@ -515,9 +570,10 @@ class GroupQueue(LocalQueue):
         """Return a stopped group to normal work. Return the number of messages that are delivered again, or are back.
 
         The count of failed deliveries of its first message starts anew. The messages of a closed group come back from
-        the dead letter `queues`, before all messages that wait here. If these are more than one slice, the redrive goes
-        on after this call: it is in `redrives` until the group is open. If it fails, it remains there, and the group is
-        closed. It fails if letters are missing, unless it is forced.
+        the dead letter `queues`, before all messages that wait here. Messages of a parked group that may expire live as
+        much longer as it was parked. If these are more than one slice, the redrive goes on after this call: it is in
+        `redrives` until the group is open. If it fails, it remains there, and the group stays stopped. It fails if
+        letters are missing, unless it is forced.
 
         held(queue): returns the messages of a queue that clients hold. Raises GroupRedriveRunsError, and
         UnreadableError if the first message of a parked group temporarily cannot be read.
@@ -548,7 +604,7 @@ class GroupQueue(LocalQueue):
             and letter_number(message) >= groups.letters.first(key)
         )
 
-    def redrive_ended(self, redrive: GroupRedrive, group: Group) -> None:
+    def redrive_ended(self, redrive: GroupRedrive | GroupUnparking, group: Group) -> None:
         """Offer the messages of a group whose redrive has ended, or let them follow again if it has failed."""
         self.line.groups.end_return(group)
         if redrive.state == COMPLETED:
@@ -564,61 +620,19 @@ class GroupQueue(LocalQueue):
         discards: bool,
         forced: bool = False,
     ) -> int:
+        before = self.redrives.get(group)
+        if before is not None and before.state == RUNNING:
+            raise GroupRedriveRunsError(
+                f"a redrive of this group is running: {before.moved} messages are back; wait until it ends"
+            )
         if group.state == CLOSED:
             return self._reopen(group, queues, held, discards, forced)
-        store = self.vhost.store
-        with self.vhost.dead_letters:
-            store.begin()
-            try:
-                count = self._unpark(group, discards)
-            finally:
-                store.end()
-            self.offering.offer_all(self.consumers.all)
-        self.expiry.expire()
-        return count
-
-    def _unpark(self, group: Group, discards: bool) -> int:
-        line, ledger, note = self.line, self.group_ledger(), group.note
-        if not group.first:
-            # Others of its messages are delivered or delayed.
-            line.groups.open(group)
-            line.groups_changed()
-            return 0
-        first = line.pop_first_of(group)
-        if first is None:
-            raise UnreadableError(f"a message of queue '{self.name}' cannot be read")
-        if first.deadline_ms:
-            self.expiry.replaced(first)
-        again = []
-        if discards:
-            ledger.discard([first], PURGED)
-        else:
-            first.restore(first.acquired_count, 0)
-            if first.position:
-                ledger.returned(first)
-            again.append(first)
-        since_ms = 0 if note is None else note.expires_ms
-        if group.state == PARKED:
-            line.groups.open(group)
-        # The time of a parked group stands still.
-        if self.expiry.count:
-            for sequence in group.waiting():
-                entry = line.remove(sequence, 0)
-                if entry is not None:
-                    if entry.deadline_ms:
-                        self.expiry.replaced(entry)
-                    again.append(entry)
-        parked_ms = self.clock.wall_ms() - since_ms
-        again = [self._renewed(entry, parked_ms) if entry.deadline_ms else entry for entry in again]
-        count = len(again) + len(group.waiting())
-        self.offering.requeue(again)
-        line.groups_changed()
-        return count
-
-    def _renewed(self, entry: Entry, more_ms: int) -> Entry:
-        latest_ms = self.expiry.deadline_ms(entry.message)
-        deadline_ms = entry.deadline_ms + more_ms
-        return self.group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
+        unparking = self.redrives[group] = GroupUnparking(self, group, discards)
+        unparking.run()
+        if unparking.state == FAILED:
+            del self.redrives[group]
+            raise UnreadableError(unparking.reason)
+        return unparking.moved
 
     def _reopen(
         self,
@@ -628,11 +642,6 @@ class GroupQueue(LocalQueue):
         discards: bool,
         forced: bool,
     ) -> int:
-        before = self.redrives.get(group)
-        if before is not None and before.state == RUNNING:
-            raise GroupRedriveRunsError(
-                f"a redrive of this group is running: {before.moved} messages are back; wait until it ends"
-            )
         redrive = self.redrives[group] = GroupRedrive(self, group, queues, discards, held, forced)
         self.line.groups.begin_return(group)
         redrive.run()

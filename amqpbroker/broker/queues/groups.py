@@ -52,6 +52,8 @@ class Groups:
         #: Groups that can deliver and their items: those that came in ascending order, and a heap of the others.
         self._order: deque[tuple[int, Group]] = deque()
         self._early: list[tuple[int, Group]] = []
+        #: Removed groups that are not freed yet.
+        self._cleared: list[deque[Group] | deque[tuple[int, Group]]] = []
         #: Groups that a consumer may get more of: they have waiting messages.
         self._fed: dict[Consumer, dict[Group, None]] = {}
 
@@ -126,23 +128,38 @@ class Groups:
         self._place(group)
 
     def clear_waiting(self) -> None:
-        """Remove all waiting messages, which have left the queue."""
-        for group in [*self._keyed.values(), *self._lone.values()]:
+        """Remove all waiting messages, which have left the queue.
+
+        Most groups are over then, perhaps a million: `end_cleared` returns them, for the caller to free them.
+        """
+        remaining = {**dict.fromkeys(self._taken.values()), **dict.fromkeys(self._late.values()), **self._stopped}
+        self._cleared += deque(self._keyed.values()), deque(self._lone.values()), self._order
+        self._keyed = {key: group for key, group in self._keyed.items() if group in remaining} if remaining else {}
+        self._lone = {}
+        self._order = deque()
+        self._early = []
+        for group in remaining:
             group.clear()
+            group.set_queued(0)
             if group.state == PARKED:
                 # The message that failed is gone.
                 self.open(group)
             else:
                 self._place(group)
                 self._remove_if_over(group)
+        self.offered = 0
         self.parked.clear()
         self.closed_waiting = 0
-        self._lone.clear()
+
+    def end_cleared(self) -> "list[deque[Group] | deque[tuple[int, Group]]]":
+        """Return what `clear_waiting` has removed, and what only has to be freed."""
+        cleared, self._cleared = self._cleared, []
+        return cleared
 
     # --- other messages -----------------------------------------------------------------------------------------------
 
-    def left(self, sequence: int) -> None:
-        """Record that a message has left the queue. It may have been recorded before."""
+    def left(self, sequence: int) -> bool:
+        """Record that a message has left the queue, unless that was recorded before. Return whether it was not."""
         group = self._taken.pop(sequence, None)
         if group is not None:
             group.end_taken()
@@ -150,10 +167,14 @@ class Groups:
         else:
             group = self._late.pop(sequence, None)
             if group is None:
-                return
+                return False
             group.end_delay(sequence)
         self._place(group)
         self._remove_if_over(group)
+        return True
+
+    def is_delayed(self, sequence: int) -> bool:
+        return sequence in self._late
 
     def delay(self, key: bytes | None, sequence: int) -> None:
         """Record that a message is delayed, which was taken, or was not in the queue before."""

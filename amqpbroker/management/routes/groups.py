@@ -7,6 +7,7 @@ from amqpbroker.broker.queues.group_key import KEY_TYPES, key_type, possible_key
 from amqpbroker.broker.queues.group_letters import LetterHeldError
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.group_redrive import GroupRedrive, GroupRedriveRunsError
+from amqpbroker.broker.queues.group_unparking import GroupUnparking
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
@@ -45,7 +46,7 @@ def _key(group: Group) -> bytes:
     return group.key
 
 
-def _row(group: Group, state: str, redrive: GroupRedrive | None) -> dict[str, Any]:
+def _row(group: Group, state: str, redrive: GroupRedrive | GroupUnparking | None) -> dict[str, Any]:
     note = group.note
     return {
         "key": _name(group),
@@ -59,7 +60,7 @@ def _row(group: Group, state: str, redrive: GroupRedrive | None) -> dict[str, An
     }
 
 
-def _progress(redrive: GroupRedrive) -> dict[str, Any]:
+def _progress(redrive: GroupRedrive | GroupUnparking) -> dict[str, Any]:
     return {
         "state": redrive.state,
         "moved": redrive.moved,

@@ -11,7 +11,9 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
 from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.group_queue import FOLLOW_AGAIN_MS, RETURNED_FOLLOW, GroupQueue
+from amqpbroker.broker.queues.group_superseding import MORE, SUPERSEDED_SLICE
 from amqpbroker.broker.queues.kinds import policy_keys
+from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS
@@ -302,6 +304,42 @@ def test_purge_removes_waiting_messages_and_keeps_groups_busy(vhost: Vhost, kind
     assert worker.texts() == ["a1", "b1", "c2"]
     worker.ack(2)
     assert worker.texts() == ["a3"]
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_groups_of_purged_messages_are_freed_in_slices(keyed: bool) -> None:
+    vhost = make_broker(bounds=replace(BOUNDS, disposal=10, page_count=5)).vhosts["/"]
+    queue, clock = declare(vhost), clock_of(vhost)
+    for number in range(21):
+        queue.publish(message("k", key=Field("l", number)) if keyed else message("-"))
+    assert queue.purge() == 21
+    iterations = 0
+    while clock.next_due_ms() is not None:
+        clock.fire_due()
+        iterations += 1
+    # Three for the groups, and three for their order; the messages are in pages.
+    assert iterations >= 6
+    send(queue, "a1", "b1", "a2")
+    assert (work(queue).texts(), waiting(queue), len(queue.line.groups)) == (["a1", "b1"], ["a2"], 2)
+
+
+@KINDS
+@pytest.mark.parametrize("retry", [{}, {"delayed_retry_type": "all", "delayed_retry_min": 100}])
+def test_groups_with_delivered_or_delayed_messages_remain_after_a_purge(
+    vhost: Vhost, kind: dict[str, Any], retry: dict[str, Any]
+) -> None:
+    queue = declare(vhost, **kind, **retry)
+    send(queue, "b1", "a1", "b2", "a2", "c1", "-1", "a3")
+    worker = work(queue, limit=2)
+    worker.requeue_text("b1")
+    queue.purge()
+    assert states(queue) == ({"a": "busy", "c": "busy"} if retry else {"b": "busy", "a": "busy"})
+    send(queue, "d1", "b3", "a4")
+    worker.limit = 10
+    worker.take()
+    worker.ack_text("a1")
+    assert sorted(worker.texts()) == (["a4", "b3", "d1"] if retry else ["a4", "d1"])
+    assert (queue.line.groups.offered, queue.delayed_count) == (0, 0)
 
 
 def test_consumers_stay_idle_but_awake_when_only_blocked_messages_are_purged(vhost: Vhost) -> None:
@@ -777,6 +815,23 @@ def test_messages_follow_a_dead_one_to_the_dead_letter_queue(vhost: Vhost, kind:
 
 
 @KINDS
+def test_letters_that_leave_together_keep_their_routing_keys(vhost: Vhost, kind: dict[str, Any]) -> None:
+    exchange = vhost.declare_exchange("dlx", "direct", False, False, False, {})
+    graves = [declare_plain(vhost, name) for name in ("x", "y")]
+    for grave in graves:
+        vhost.bind(exchange, grave, grave.name.encode(), {})
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="dlx", **kind)
+    worker = work(queue)
+    for keys, texts in ("y", ["-1"]), ("xyx", ["a1", "b1", "c1"]), ("yx", ["d1", "e1"]):
+        for key, text in zip(keys, texts, strict=True):
+            sent = message(text)
+            queue.publish(sent.rewritten(encode_address("e", key.encode()), sent.properties))
+        held, worker.held = worker.held, []
+        queue.reject(held)
+    assert [[body.decode() for body in ready(grave)] for grave in graves] == [["a1", "c1", "e1"], ["-1", "b1", "d1"]]
+
+
+@KINDS
 def test_group_is_parked_if_no_queue_takes_the_dead_letter(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="", dead_letter_routing_key="nowhere", **kind)
     worker = work(queue)
@@ -1031,11 +1086,11 @@ def test_closed_group_stays_closed_without_messages(vhost: Vhost) -> None:
 # --- versions ---------------------------------------------------------------------------------------------------------
 
 
-def versioned(text: str, persistent: bool = True) -> Message:
-    """Return a message "a3": the letter is its key, the number its version; "a" has none."""
+def versioned(text: str, persistent: bool = True, body: bytes = b"") -> Message:
+    """Return a message "a3": the letter is its key, the number its version; "a" has none. body: "a3" by default."""
     headers = {KEY: longstr(text[0])} | ({"version": Field("l", int(text[1:]))} if text[1:] else {})
     properties = {"headers": headers, "delivery_mode": 2 if persistent else 1}
-    made = Message(encode_address("", b"q"), encode_properties(properties), text.encode())
+    made = Message(encode_address("", b"q"), encode_properties(properties), body or text.encode())
     made.persistent, made.undecoded = persistent, True
     return made
 
@@ -1110,6 +1165,99 @@ def test_versions_of_the_keys_that_were_acknowledged_last_are_remembered() -> No
     for text in ("a1", "b1", "c1"):
         queue.publish(versioned(text))
     assert worker.texts() == ["b1"]
+
+
+def outdated(vhost: Vhost, count: int, body: bytes = b"", **options: Any) -> tuple[GroupQueue, LocalQueue]:
+    """Return a queue with that many superseded messages before a good one of another key, and its dead letter queue."""
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_version_header="version", **TO_GRAVE, **options)
+    queue.publish(versioned("a900000"))
+    queue.get(no_ack=True)
+    for number in range(1, count + 1):
+        queue.publish(versioned(f"a{number}", body=body))
+    queue.publish(versioned("b1"))
+    return queue, grave
+
+
+def letters_of_each_iteration(queue: GroupQueue, grave: LocalQueue) -> list[int]:
+    """Run event loop iterations until there is nothing more to do; return how many messages died in each of them."""
+    clock, found = clock_of(queue.vhost), []
+    while (due_ms := clock.next_due_ms()) is not None and due_ms <= clock.now_ms():
+        before = grave.ready_count
+        clock.fire_due()
+        found.append(grave.ready_count - before)
+    return found
+
+
+@pytest.mark.parametrize("prefetch", [1, 5])
+@KINDS
+def test_superseded_messages_leave_in_slices(vhost: Vhost, kind: dict[str, Any], prefetch: int) -> None:
+    queue, grave = outdated(vhost, 2 * SUPERSEDED_SLICE + 20, group_prefetch=prefetch, **kind)
+    worker = work(queue)
+    assert (grave.ready_count, worker.texts()) == (SUPERSEDED_SLICE, [])
+    # Nothing else finds more of them in this iteration.
+    queue.offer(worker)
+    queue.offer_all([worker])
+    assert (grave.ready_count, queue.get(no_ack=False)) == (SUPERSEDED_SLICE, None)
+    assert letters_of_each_iteration(queue, grave) == [SUPERSEDED_SLICE, 20, 0]
+    assert (worker.texts(), waiting(queue)) == (["b1"], [])
+    assert reasons(grave) == [(b"a%d" % (1 + at), "superseded") for at in range(2 * SUPERSEDED_SLICE + 20)]
+
+
+def test_superseded_messages_of_the_group_that_a_consumer_has_leave_in_slices(vhost: Vhost) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, group_version_header="version", group_prefetch=3, **TO_GRAVE)
+    worker = work(queue, limit=2)
+    for text in ("a1", "a900000", *[f"a{number}" for number in range(2, SUPERSEDED_SLICE + 12)], "a900001"):
+        queue.publish(versioned(text))
+    worker.ack_text("a900000")
+    assert (worker.texts(), grave.ready_count) == (["a1", "a900000"], SUPERSEDED_SLICE)
+    assert letters_of_each_iteration(queue, grave) == [10, 0]
+    assert (worker.texts(), waiting(queue)) == (["a900001"], [])
+
+
+@KINDS
+def test_basic_get_returns_nothing_while_superseded_messages_leave(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue, grave = outdated(vhost, 3 * SUPERSEDED_SLICE, **kind)
+    assert [queue.get(no_ack=False) for _ in range(3)] == [None] * 3
+    assert grave.ready_count == SUPERSEDED_SLICE
+    letters_of_each_iteration(queue, grave)
+    assert (grave.ready_count, get(queue).message.body, queue.ready_count) == (3 * SUPERSEDED_SLICE, b"b1", 0)
+
+
+def test_publishers_do_not_outrun_the_removal_of_superseded_messages(vhost: Vhost) -> None:
+    queue, grave = outdated(vhost, 3 * SUPERSEDED_SLICE)
+    worker = work(queue)
+    for number in range(5):
+        queue.publish(versioned(f"a{number}"))
+        assert grave.ready_count == SUPERSEDED_SLICE + MORE * (number + 1)
+    for _ in range(2 * SUPERSEDED_SLICE):
+        queue.publish(versioned("a1"))
+    queue.publish(versioned("c1"))
+    # Now a message that is not superseded is the first one.
+    assert grave.ready_count == 3 * SUPERSEDED_SLICE
+    letters_of_each_iteration(queue, grave)
+    assert (worker.texts(), waiting(queue), grave.ready_count) == (["b1", "c1"], [], 5 * SUPERSEDED_SLICE + 5)
+
+
+def test_large_superseded_messages_leave_in_smaller_slices(vhost: Vhost) -> None:
+    queue, grave = outdated(vhost, 10, body=bytes(LEAVING_BYTES // 4))
+    worker = work(queue)
+    assert (grave.ready_count, worker.texts()) == (4, [])
+    assert letters_of_each_iteration(queue, grave) == [4, 2, 0]
+    assert worker.texts() == ["b1"]
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_superseded_messages_stay_when_their_queue_or_the_broker_ends(vhost: Vhost, deleted: bool) -> None:
+    queue, grave = outdated(vhost, 3 * SUPERSEDED_SLICE)
+    worker = work(queue)
+    if deleted:
+        vhost.remove_queue(queue)
+    else:
+        queue.discard()
+    assert letters_of_each_iteration(queue, grave) == []
+    assert (grave.ready_count, worker.texts()) == (SUPERSEDED_SLICE, [])
 
 
 @STORED_KINDS

@@ -8,13 +8,14 @@ import pytest
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import letter_queues, numbered
+from amqpbroker.broker.queues.group_letters import letter_queues, number_header
 from amqpbroker.broker.queues.group_options import SKIP
 from amqpbroker.broker.queues.group_queue import FOLLOW_SLICE, GroupQueue
 from amqpbroker.broker.queues.group_redrive import (
     FAILED,
     RUNNING,
     SLICE,
+    SLICE_BYTES,
     SLICE_VISITS,
     GroupRedrive,
     GroupRedriveRunsError,
@@ -23,6 +24,8 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.message.checksum import content_checksum
+from amqpbroker.message.message import Message
 from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, get, ready
@@ -537,14 +540,15 @@ def test_missing_letters_and_the_queues_of_the_others_are_known_after_a_crash(ki
     node = crashed_copy(node)
     letters = queue_of(node).line.groups.letters
     # Numbers are not used twice.
-    assert (letters.queues(), letters.count(b"Sa"), letters.number(b"Sb", 0) > 4) == ([], 0, True)
+    assert (letters.queues(), letters.count(b"Sa"), letters.next_number > 4) == ([], 0, True)
 
 
 def test_number_of_a_letter_cannot_be_chosen_by_a_client(vhost: Vhost) -> None:
     declare_plain(vhost, "grave")
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
     fail(queue, "a1", "a2")
-    assert queue.publish(numbered(message("a3"), 1))
+    chosen = message("a3")
+    assert queue.publish(chosen.rewritten(chosen.address, set_headers(chosen.properties, number_header(1))))
     assert redriven(vhost, queue) == ["a1", "a2", "a3"]
 
 
@@ -575,3 +579,118 @@ def test_redrive_that_starts_while_messages_follow_keeps_the_order(vhost: Vhost)
     queue.redrive_group(group(queue, "a"), [grave])
     finish(queue)
     assert (waiting(queue), bodies(grave), states(queue)) == (texts(), [], {"a": "free"})
+
+
+# --- parked groups ----------------------------------------------------------------------------------------------------
+
+TTL_MS = 10_000
+
+
+def parked(vhost: Vhost, count: int = COUNT, **arguments: Any) -> GroupQueue:
+    """Return a queue whose group "a" is parked for half of the TTL of its messages."""
+    queue = declare(vhost, group_on_dead="park", message_ttl=TTL_MS, **arguments)
+    send(queue, *texts(1, count))
+    queue.reject([get(queue)])
+    clock_of(vhost).advance(TTL_MS // 2)
+    return queue
+
+
+@pytest.mark.parametrize("mode", ["head", "any"])
+@KINDS
+def test_messages_of_a_parked_group_are_renewed_in_slices(vhost: Vhost, kind: dict[str, Any], mode: str) -> None:
+    queue = parked(vhost, message_ttl_mode=mode, **kind)
+    worker = work(queue, limit=1)
+    assert queue.redrive_group(group(queue, "a")) == SLICE
+    unparking, clock = queue.redrives[group(queue, "a")], clock_of(vhost)
+    progress = []
+    while unparking.state == RUNNING:
+        progress.append((unparking.moved, unparking.left))
+        assert (worker.texts(), states(queue), waiting(queue)) == ([], {"a": "parked"}, texts())
+        with pytest.raises(GroupRedriveRunsError):
+            queue.discard_first(group(queue, "a"))
+        clock.fire_due()
+    assert progress == [(SLICE, COUNT - SLICE), (2 * SLICE, COUNT - 2 * SLICE)]
+    assert (unparking.moved, unparking.left, queue.redrives) == (COUNT, 0, {})
+    assert (worker.texts(), waiting(queue), len(queue.line.groups.parked)) == (["a1"], texts(2), 0)
+    # The others live as much longer as the group was parked.
+    clock.advance(TTL_MS - 1)
+    worker.ack()
+    assert worker.texts() == ["a2"]
+    clock.advance(1)
+    worker.ack()
+    assert (worker.texts(), waiting(queue), queue.expiry.count) == ([], [], 0)
+
+
+def test_parked_group_without_expiry_is_redriven_in_one_slice(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="park")
+    send(queue, *texts())
+    queue.reject([get(queue)])
+    assert queue.redrive_group(group(queue, "a")) == COUNT
+    assert (queue.redrives, states(queue)) == ({}, {"a": "free"})
+
+
+def test_large_messages_of_a_parked_group_are_renewed_in_smaller_slices(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="park", message_ttl=TTL_MS)
+    for _ in range(7):
+        made = message("a1")
+        queue.publish(Message(made.address, made.properties, bytes(SLICE_BYTES // 2)))
+    queue.reject([get(queue)])
+    assert queue.redrive_group(group(queue, "a")) == 2
+    finish(queue)
+    assert (states(queue), queue.ready_count) == ({"a": "free"}, 7)
+
+
+@KINDS
+def test_first_message_of_a_large_parked_group_is_discarded(vhost: Vhost, kind: dict[str, Any]) -> None:
+    queue = parked(vhost, **kind)
+    queue.discard_first(group(queue, "a"))
+    send(queue, "a900")
+    # Any message can be discarded meanwhile, also the first one, and the group is opened as before.
+    for sequence in (group(queue, "a").first, group(queue, "a").waiting()[-2]):
+        entry = queue.ready_entry(sequence)
+        assert entry is not None
+        assert queue.remove_ready(sequence, content_checksum(entry.message))
+    finish(queue)
+    assert (waiting(queue), states(queue)) == ([*texts(3, COUNT - 1), "a900"], {"a": "free"})
+
+
+def test_purge_ends_the_redrive_of_a_parked_group(vhost: Vhost) -> None:
+    queue = declare(vhost, group_on_dead="park", group_prefetch=2, message_ttl=TTL_MS)
+    worker = work(queue, limit=2)
+    send(queue, *texts())
+    worker.reject_text("a2")
+    queue.redrive_group(group(queue, "a"))
+    queue.purge()
+    send(queue, "a900")
+    worker.reject_text("a900")
+    # The group is parked again, by another message.
+    finish(queue)
+    assert (waiting(queue), states(queue), queue.redrives) == (["a900"], {"a": "parked"}, {})
+
+
+@pytest.mark.parametrize("deleted", [True, False])
+def test_redrive_of_a_parked_group_ends_with_its_queue_or_the_broker(vhost: Vhost, deleted: bool) -> None:
+    queue = parked(vhost)
+    queue.redrive_group(group(queue, "a"))
+    unparking = queue.redrives[group(queue, "a")]
+    if deleted:
+        vhost.remove_queue(queue)
+    else:
+        queue.discard()
+    finish(queue)
+    assert (unparking.state, queue.redrives) == (FAILED, {})
+
+
+@STORED_KINDS
+def test_group_stays_parked_after_a_crash_during_its_redrive(kind: dict[str, Any]) -> None:
+    node = stored(kind, group_on_dead="park", message_ttl=TTL_MS)
+    queue = queue_of(node)
+    send(queue, *texts())
+    queue.reject([get(queue)])
+    queue.redrive_group(group(queue, "a"))
+    node.broker.sync()
+    queue = queue_of(crashed_copy(node))
+    assert (waiting(queue), states(queue)) == (texts(), {"a": "parked"})
+    queue.redrive_group(group(queue, "a"))
+    finish(queue)
+    assert (waiting(queue), states(queue)) == (texts(), {"a": "free"})

@@ -281,8 +281,8 @@ QUEUES = (
     Planted(
         "a dead letter that expires again",
         "deadletter.py",
-        "set_headers(without_expiration(message.properties), deaths.headers())",
-        "set_headers(message.properties, deaths.headers())",
+        "set_headers(without_expiration(message.properties), deaths.headers(more))",
+        "set_headers(message.properties, deaths.headers(more))",
     ),
     Planted(
         "a dropped message without its dead letter",

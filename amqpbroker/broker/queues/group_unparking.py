@@ -1,0 +1,141 @@
+"""The redrive of a parked message group, in slices: its messages live as much longer as it was parked."""
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from amqpbroker.broker.fates.fates import PURGED
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.group import Group
+from amqpbroker.broker.queues.group_redrive import COMPLETED, FAILED, RUNNING, SLICE, SLICE_BYTES
+from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.clock import Timer
+from amqpbroker.store.taken_id import TakenId
+
+if TYPE_CHECKING:
+    from amqpbroker.broker.queues.group_queue import GroupQueue
+
+
+class GroupUnparking:
+    """Renews the expiry times of the messages of a parked group, and then opens the group.
+
+    Until its end, the group is parked. Each slice is one operation in the store; so is the whole redrive if it has one
+    slice. It has one if no message of the queue may expire.
+
+    state: RUNNING, COMPLETED or FAILED. moved: number of renewed messages, and at the end of all that are delivered
+    again. reason: why it FAILED. is_conflict: always False, see `GroupRedrive`.
+    """
+
+    def __init__(self, queue: "GroupQueue", group: Group, discards: bool) -> None:
+        """discards: the first message is discarded."""
+        self.state: str = RUNNING
+        self.moved: int = 0
+        self.reason: str = ""
+        self.is_conflict: bool = False
+        self._queue: GroupQueue = queue
+        self._group: Group = group
+        self._discards: bool = discards
+        self._note: TakenId | None = group.note
+        self._has_begun: bool = False
+        #: Sequence numbers of the messages that are not renewed yet.
+        self._rest: deque[int] = deque()
+        self._timer: Timer | None = None
+
+    @property
+    def left(self) -> int:
+        """The number of messages that are not renewed yet."""
+        return len(self._rest)
+
+    def run(self) -> None:
+        """Do one slice, and arrange for the next one, if there is one."""
+        self._timer = None
+        queue = self._queue
+        vhost = queue.vhost
+        with vhost.dead_letters:
+            vhost.store.begin()
+            try:
+                self._slice()
+            except UnreadableError as error:
+                self.state = FAILED
+                self.reason = str(error)
+            finally:
+                vhost.store.end()
+            if self.state == RUNNING:
+                self._timer = queue.clock.after(0, self.run)
+                return
+            queue.redrive_ended(self, self._group)
+        queue.expiry.expire()
+
+    def stop(self, reason: str) -> None:
+        """End the redrive because the queue has ended."""
+        if self.state == RUNNING:
+            self.state = FAILED
+            self.reason = reason
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _slice(self) -> None:
+        group, note = self._group, self._note
+        if not self._has_begun:
+            self._begin()
+            self._has_begun = True
+        if group.note is note:
+            self._renew()
+        # A purge, or the removal of its last message, opens the group. It may even be parked again since.
+        if not self._rest or group.note is not note:
+            self._rest.clear()
+            self.state = COMPLETED
+            self.moved = group.waiting_count
+            if group.note is note:
+                self._queue.line.groups.open(group)
+
+    def _begin(self) -> None:
+        """Discard the first message, or let the count of its failed deliveries start anew. Raises UnreadableError."""
+        queue, group = self._queue, self._group
+        if not group.first:
+            # Others of its messages are delivered or delayed.
+            return
+        first, ledger = queue.line.pop_first_of(group), queue.ledger
+        if first is None:
+            raise UnreadableError(f"a message of queue '{queue.name}' cannot be read")
+        if first.deadline_ms:
+            queue.expiry.replaced(first)
+        if self._discards:
+            ledger.discard([first], PURGED)
+        else:
+            first.restore(first.acquired_count, 0)
+            if first.position:
+                ledger.returned(first)
+            queue.offering.requeue([first])
+        if queue.expiry.count:
+            self._rest.extend(group.waiting())
+
+    def _renew(self) -> None:
+        """Renew the messages of one slice. Raises UnreadableError."""
+        queue, rest, note = self._queue, self._rest, self._note
+        parked_ms = queue.clock.wall_ms() - (0 if note is None else note.expires_ms)
+        renewed: list[Entry] = []
+        count = size = 0
+        try:
+            while rest and count < SLICE and size < SLICE_BYTES:
+                # Some may be removed or purged since.
+                if rest[0] in queue.line.groups.parked:
+                    entry = queue.line.remove(rest[0], 0)
+                    if entry is None:
+                        raise UnreadableError(f"a message of queue '{queue.name}' cannot be read")
+                    size += entry.message.size
+                    if entry.deadline_ms:
+                        queue.expiry.replaced(entry)
+                        entry = self._renewed(entry, parked_ms)
+                    renewed.append(entry)
+                rest.popleft()
+                count += 1
+                self.moved += 1
+        finally:
+            if renewed:
+                queue.offering.requeue(renewed)
+
+    def _renewed(self, entry: Entry, more_ms: int) -> Entry:
+        latest_ms = self._queue.expiry.deadline_ms(entry.message)
+        deadline_ms = entry.deadline_ms + more_ms
+        return self._queue.group_ledger().renew(entry, min(deadline_ms, latest_ms) if latest_ms else deadline_ms)
