@@ -22,7 +22,7 @@ class GroupUnparking:
     slice. It has one if no message of the queue may expire.
 
     state: RUNNING, COMPLETED or FAILED. moved: number of renewed messages, and at the end of all that are delivered
-    again. reason: why it FAILED. is_conflict: always False, see `GroupRedrive`.
+    again. reason: why it FAILED. is_conflict, missing: as in `GroupRedrive`, always False and 0.
     """
 
     def __init__(self, queue: "GroupQueue", group: Group, discards: bool) -> None:
@@ -31,6 +31,7 @@ class GroupUnparking:
         self.moved: int = 0
         self.reason: str = ""
         self.is_conflict: bool = False
+        self.missing: int = 0
         self._queue: GroupQueue = queue
         self._group: Group = group
         self._discards: bool = discards
