@@ -8,8 +8,8 @@ from typing import Final
 from mypy_extensions import i32, i64, mypyc_attr
 
 from amqpbroker.octets import BytesWriter, read_i64_be, write_i32_be, write_i64_be
-from amqpbroker.wire.property_edit import headers_between
-from amqpbroker.wire.raw_headers import header, value_end
+from amqpbroker.wire.property_edit import headers_between, without_header
+from amqpbroker.wire.raw_headers import find_header, header, headers_start, value_end
 from amqpbroker.wire.values import INTEGER_KINDS
 
 #: Header of a followed message that was redriven with its history: its number of rejections up to then.
@@ -171,6 +171,13 @@ def rejected_in(properties: bytes) -> list[str]:
         # The queues of the most recent rejections come first.
         del queues[max(0, rejections - redriven.value) :]
     return queues
+
+
+def without_redriven_rejections(properties: bytes) -> bytes:
+    """Return properties without the header `REDRIVEN_REJECTIONS`, which is a client's if the message never died."""
+    name = REDRIVEN_REJECTIONS.encode()
+    at = find_header(properties, name)
+    return without_header(properties, headers_start(properties) - 4, at - len(name) - 1) if at else properties
 
 
 def count_rejections(properties: bytes) -> int:

@@ -11,7 +11,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Clock
-from amqpbroker.message.deaths import Deaths
+from amqpbroker.message.deaths import Deaths, without_redriven_rejections
 from amqpbroker.message.message import KEY_BYTES, NOT_STORED, Message, encode_address
 from amqpbroker.store.store import Store
 from amqpbroker.wire.property_edit import set_headers, without_expiration
@@ -89,6 +89,14 @@ def _visible_keys(message: Message) -> tuple[bytes, ...]:
         if hidden in keys:
             keys.remove(hidden)
     return tuple(keys)
+
+
+def _remove_redriven_rejections(entry: Entry) -> None:
+    """Remove a header that only the broker writes, from a message that never died: a client has written it."""
+    message = entry.message
+    properties = without_redriven_rejections(message.properties)
+    if properties is not message.properties:
+        entry.replace_message(message.rewritten(message.address, properties))
 
 
 def count_letters(
@@ -221,6 +229,8 @@ class DeadLetters:
                     self._store.begin()
                 try:
                     if followed:
+                        if not entry.message.died:
+                            _remove_redriven_rejections(entry)
                         rejected = reason in REJECTIONS and not queue.settings.ignores_rejects
                         self._fates.begin_letter(entry, queue.name, reason, rejected)
                     queue.leave(entry)

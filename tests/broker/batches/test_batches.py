@@ -619,6 +619,54 @@ def test_redrive_without_history_removes_the_mark_of_one_with_history() -> None:
     assert {name for name in got.properties["headers"] if not name.startswith("x-batch")} == set()
 
 
+FORGED = [
+    Field("l", 1),
+    Field("l", 2**63 - 1),
+    Field("l", -(2**63)),
+    Field("l", 0),
+    Field("b", -1),
+    Field("t", True),
+    Field("d", 1.5),
+    Field("D", (2, 150)),
+    Field("T", 1),
+    Field("V", None),
+    Field("x", b"1"),
+    Field("A", [Field("l", 1)]),
+    Field("F", {"x": Field("l", 1)}),
+    longstr("1"),
+]
+
+
+@pytest.mark.parametrize("forged", FORGED, ids=lambda field: f"{field.kind}-{field.value}"[:12])
+@pytest.mark.parametrize("reason", ["rejected", "expired first"])
+def test_header_about_a_redrive_of_a_publisher_has_no_effect(forged: Field, reason: str) -> None:
+    job = Job(**TO_GRAVE)
+    expires = {**TO_GRAVE, "x-dead-letter-routing-key": longstr("q"), "x-message-ttl": Field("l", 10)}
+    job.client.declare("wait", arguments=expires, durable=True)
+    headers = {**batch_headers(size=1), "x-redriven-rejections": forged}
+    job.client.publish("wait" if reason == "expired first" else "q", b"", message_id=b"1", headers=headers)
+    job.advance(10)
+    job.reject()
+    assert job.results() == [("complete", 0, 1)]
+    grave = job.get("grave")
+    assert grave.properties is not None
+    assert "x-redriven-rejections" not in grave.properties["headers"]
+
+
+def test_rejections_after_a_redrive_with_history_count_if_a_client_publishes_the_message_again() -> None:
+    job = Job(**TO_GRAVE)
+    job.send("1", size=1)
+    job.reject()
+    job.redrive(keep_history=True)
+    got = job.get(no_ack=True)
+    assert got.properties is not None
+    assert got.properties["headers"]["x-redriven-rejections"] == Field("l", 1)
+    copied = {**got.properties["headers"], "x-batch-id": longstr("copy")}
+    job.client.publish("q", b"", message_id=b"1", headers=copied)
+    job.reject()
+    assert job.counts("copy") == (0, 1, 0)
+
+
 def test_redriven_member_that_is_open_does_not_count_twice() -> None:
     job = Job(**TO_GRAVE, **{"x-message-ttl": Field("l", 10)})
     job.send("1", size=1)
