@@ -10,6 +10,7 @@ from typing import Any
 from amqpbroker.wire.values import Field, longstr
 from tests.crash.clients import RawConsumer, RawPublisher, Workload
 from tests.crash.ledger import SMALL_BACKLOG, Ledger, Session
+from tests.crash.returns import ROUNDING_S
 from tests.load.client import LoadClient
 
 #: Longest time for which a message is held, in ms: longer than most lives of the broker, and shorter than the drain
@@ -74,7 +75,7 @@ class TimedSession(Session):
         if due_ms is not None:
             self.ledger.held += 1
             early_ms = due_ms - time.time() * 1000
-            if early_ms > 0:
+            if early_ms > ROUNDING_S * 1000:
                 self.ledger.complain(number, f"is delivered {early_ms:.1f} ms before its time")
 
 
