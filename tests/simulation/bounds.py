@@ -39,6 +39,7 @@ LOWERED = {
     "sessions": (1, 3),
     "user_sessions": (1, 2),
     "batch_failures": (1, 3),
+    "batch_events": (1, 3),
 }
 
 #: Bounds that no simulated world lowers, and why.

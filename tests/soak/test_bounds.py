@@ -72,6 +72,7 @@ DRIVEN = {
     "config.bounds.batches": "batches",
     "config.bounds.batch_members": "batches",
     "config.bounds.batch_failures": "batches",
+    "config.bounds.batch_events": "batches",
     "config.bounds.jobs": "jobs",
     "config.bounds.job_reply_bytes": "jobs",
     "config.bounds.job_replies_bytes": "jobs",
@@ -227,7 +228,7 @@ NOT_BOUNDS = {
     "a time or an interval": """
         broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S
         management.routes.jobs.SEND_AGAIN_S
-        broker.batches.batches._RETRY_MS broker.batches.request.DEFAULT_TTL_MS
+        broker.batches.due_batches.RETRY_MS broker.batches.request.DEFAULT_TTL_MS
         broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS

@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from amqpbroker import errors
 from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure, recovered_batch
+from amqpbroker.broker.batches.due_batches import DueBatches
 from amqpbroker.broker.batches.event_message import event_message
 from amqpbroker.broker.batches.foreseen_batches import ForeseenBatches
 from amqpbroker.broker.batches.member import FAILED, NAME_BYTES, OK, OPEN, Member, member, member_name
@@ -28,7 +29,7 @@ from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.broker.fates.foreseen import Foreseen
-from amqpbroker.clock import Clock, Timer
+from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Time after which a message about a batch is sent again that its target has refused.
-_RETRY_MS: Final = 1000
 #: Publishes a message to destinations; False if one of them refuses it.
 Publish = Callable[[Message, Iterable[Destination]], bool]
 #: A member on its way, of a batch and with a name.
@@ -77,9 +76,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._by_id: dict[bytes, Batch] = {}
         #: Batches that have ended, from the one that ended first.
         self._ended: dict[bytes, Batch] = {}
-        #: Batches whose events are checked in the next event loop iteration, or after a message was refused.
-        self._due: dict[bytes, Batch] = {}
-        self._timer: Timer | None = None
+        self._due: DueBatches = DueBatches(clock, bounds.batch_events, self._send_due)
         self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
@@ -197,7 +194,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         batch = self._by_id.get(request.id)
         if batch is None:
             if len(self._by_id) >= self._most and not self._ended:
-                self._send_due()
+                self._due.send_first(_is_ending)
             if len(self._by_id) >= self._most and not self._ended:
                 raise errors.batch_limit("batches", self._most, self._vhost)
             return
@@ -379,29 +376,13 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         return False
 
     def _check_events(self, batch: Batch) -> None:
-        """Send messages about the events of a batch in the next event loop iteration, if there are any.
-
-        A queue may be in the middle of an operation now.
-        """
+        """Send messages about the events of a batch soon, if there are any."""
         if not batch.has_ended and (batch.is_complete or (batch.has_failed and DEATH not in batch.sent)):
-            self._due[batch.id] = batch
-            if self._timer is None:
-                self._timer = self._clock.after(0, self._send_due)
+            self._due.add(batch)
 
-    def _send_due(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due, self._due = self._due, {}
-        for batch in due.values():
-            if self._by_id.get(batch.id) is not batch:
-                continue
-            for event in self._due_events(batch):
-                if not self._send(batch, event):
-                    self._due[batch.id] = batch
-                    break
-        if self._due and self._timer is None:
-            self._timer = self._clock.after(_RETRY_MS, self._send_due)
+    def _send_due(self, batch: Batch) -> bool:
+        """Send the messages about the events of a batch that are due. Return False if the target refuses one."""
+        return all(self._send(batch, event) for event in self._due_events(batch))
 
     def _send(self, batch: Batch, event: str) -> bool:
         """Send the message about an event, and record that it is sent, as one operation for the store.
@@ -495,7 +476,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """Remove a batch with its records."""
         self._by_id.pop(batch.id, None)
         self._ended.pop(batch.id, None)
-        self._due.pop(batch.id, None)
+        self._due.remove(batch)
         self._expiries.remove(batch.id)
         self._store.begin()
         try:
@@ -564,12 +545,14 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._publish = _discard
         self._by_id.clear()
         self._ended.clear()
-        self._due.clear()
+        self._due.close()
         self._expiries.close()
         self._end()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+
+
+def _is_ending(batch: Batch) -> bool:
+    """Return whether a batch ends with its next message."""
+    return batch.is_complete and not batch.failed
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:
