@@ -14,7 +14,7 @@ from amqpbroker.wire.values import decode_table, encode_table, text
 KIND: Final = b"H"
 _FIXED: Final = struct.Struct(">qqqBB")
 _EVENTS: Final = (DEATH, COMPLETE, SUCCESS)
-_HAS_TARGET: Final = 128
+_HAS_KEY: Final = 128
 _HAS_EXCHANGE: Final = 64
 _IS_REPLY: Final = 32
 _HAS_EVENTS: Final = 16
@@ -133,7 +133,7 @@ class Batch:
         events |= _HAS_TTL if terms.ttl_ms is not None else 0
         events |= _IS_REPLY if terms.is_reply else 0
         events |= _HAS_EXCHANGE if exchange is not None else 0
-        events |= _HAS_TARGET if key is not None else 0
+        events |= _HAS_KEY if key is not None else 0
         names = [_bytes(self.vhost), self.id, _bytes(exchange or ""), key or b""]
         data = KIND + _FIXED.pack(terms.size, self.forgotten, self.created_ms, flags, events)
         data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(terms.outer)
@@ -152,7 +152,7 @@ def recovered_batch(record: TakenId) -> Batch:
     terms = batch.terms
     terms.size = size
     terms.exchange = exchange if events & _HAS_EXCHANGE else None
-    terms.routing_key = key if events & _HAS_TARGET else None
+    terms.routing_key = key if events & _HAS_KEY else None
     terms.is_reply = events & _IS_REPLY != 0
     terms.ttl_ms = record.expires_ms - created_ms if events & _HAS_TTL else None
     batch.sent = {event for i, event in enumerate(_EVENTS) if flags & 1 << i}

@@ -22,7 +22,7 @@ from amqpbroker.broker.batches.request import (
     outer_request,
     request_of,
 )
-from amqpbroker.broker.batches.terms import joined_outer
+from amqpbroker.broker.batches.terms import Terms
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.expiries import Expiries
@@ -107,8 +107,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._check(request, message)
         return request
 
-    def check_all(self, messages: list[Foreseen]) -> None:
-        """Raise AmqpError 406 if messages contradict their batches, or exceed a limit, when all are published."""
+    def check_all(self, messages: list[Foreseen]) -> list[tuple[str, bytes]]:
+        """Return the targets, as `targets` does, of the members among messages that are published together now.
+
+        Raises AmqpError 406 if they contradict their batches or exceed a limit.
+        """
         foreseen: ForeseenBatches | None = None
         for each in messages:
             message = each.message
@@ -118,26 +121,35 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             if foreseen is None:
                 foreseen = ForeseenBatches(self._vhost, self._by_id, self._ended, self._most, self._most_members)
             foreseen.add(request, None if each.dropped or request.size == 0 else member_key(message))
+        return [] if foreseen is None else self._targets_of(foreseen.terms())
 
     def targets(self, request: Request) -> list[tuple[str, bytes]]:
         """Return the exchanges and routing keys to which messages may be sent because of a member with these headers.
 
-        They are those of the batch and of its outer batch, that the headers or earlier members have named.
+        They are those that the batch and its outer batch have with these headers.
         """
         batch = self._by_id.get(request.id)
-        outers = [request.outer]
-        if batch is not None and batch.terms.outer != request.outer:
-            outers.append(joined_outer(request.outer, batch.terms.outer))
-        requests = [request, *[outer_request(outer, self._most_members) for outer in outers if outer]]
+        alone = Terms().joined(request)
+        if batch is None:
+            return self._targets_of([alone])
+        if COMPLETE in batch.sent:
+            # In a transaction, the batch may be forgotten before the member is published.
+            return self._targets_of([batch.terms, alone])
+        return self._targets_of([batch.terms.joined(request)])
+
+    def _targets_of(self, all_terms: list[Terms]) -> list[tuple[str, bytes]]:
+        """Return the targets of batches with these terms, and of their outer batches."""
         targets: dict[tuple[str, bytes], None] = {}
-        for each in requests:
-            known = self._by_id.get(each.id)
-            key = None if known is None else known.terms.routing_key
-            if known is not None and key is not None:
-                targets[known.terms.exchange or "", key] = None
-            if each.routing_key is not None and not (each.is_reply and key is not None):
-                # Also beside the one of the batch, which may be forgotten before the message is sent.
-                targets[each.exchange or "", each.routing_key] = None
+        for terms in all_terms:
+            each = [terms]
+            if terms.outer:
+                outer = outer_request(terms.outer, self._most_members)
+                known = self._by_id.get(outer.id)
+                # Also the target beside the one of the outer batch, which may be forgotten before the message is sent.
+                each += [Terms().joined(outer)] if known is None else [known.terms, Terms().joined(outer)]
+            for one in each:
+                if one.target is not None:
+                    targets[one.target] = None
         return list(targets)
 
     def next_number(self) -> int:
@@ -391,7 +403,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """
         self._store.begin()
         try:
-            if batch.requests(event) and batch.terms.routing_key is not None and not self._publish_event(batch, event):
+            if batch.requests(event) and batch.terms.target is not None and not self._publish_event(batch, event):
                 return False
             batch.mark_sent(event)
             if event != DEATH:
