@@ -40,6 +40,7 @@ LOWERED = {
     "user_sessions": (1, 2),
     "batch_failures": (1, 3),
     "batch_events": (1, 3),
+    "batch_removals": (1, 3),
 }
 
 #: Bounds that no simulated world lowers, and why.

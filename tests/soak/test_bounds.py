@@ -73,6 +73,7 @@ DRIVEN = {
     "config.bounds.batch_members": "batches",
     "config.bounds.batch_failures": "batches",
     "config.bounds.batch_events": "batches",
+    "config.bounds.batch_removals": "batches",
     "config.bounds.jobs": "jobs",
     "config.bounds.job_reply_bytes": "jobs",
     "config.bounds.job_replies_bytes": "jobs",
@@ -191,7 +192,7 @@ NOT_BOUNDS = {
     """,
     "of the store's format": """
         store.record.JOBS_ID broker.jobs.job._PIECE_BYTES broker.jobs.job._DEATHS_BYTES
-        broker.batches.batch._HAS_TARGET broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
+        broker.batches.batch._HAS_KEY broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
         broker.batches.batch._HAS_EVENTS broker.batches.batch._HAS_TTL broker.batches.member.OPEN
         broker.batches.member.FAILED broker.batches.member.OK broker.batches.member._OUTCOME
         broker.batches.member._FAILED_AT broker.batches.member._STORED_AT broker.batches.member._LOST_AT

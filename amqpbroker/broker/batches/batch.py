@@ -1,6 +1,7 @@
 """The state of one batch."""
 
 import struct
+from itertools import islice
 from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.batches.member import FAILED, OK, OPEN, Member
@@ -117,11 +118,22 @@ class Batch:
         if member.outcome == OK:
             self.failures.pop(name, None)
 
-    def remove_succeeded(self, name: bytes) -> None:
-        """Remove a member that has succeeded, and only count it."""
-        del self.members[name]
-        self._counts[OK] -= 1
-        self.forgotten += 1
+    def remove_succeeded(self, count: int) -> list[Member]:
+        """Remove those of the first `count` members that have succeeded, and only count them; return them.
+
+        The others of these are the last members then.
+        """
+        members = self.members
+        taken = []
+        for name, each in list(islice(members.items(), count)):
+            del members[name]
+            if each.outcome == OK:
+                taken.append(each)
+            else:
+                members[name] = each
+        self._counts[OK] -= len(taken)
+        self.forgotten += len(taken)
+        return taken
 
     def new_record(self) -> TakenId:
         """Return a record of the present state of the batch, without its members, and keep it."""

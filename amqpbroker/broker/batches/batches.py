@@ -22,6 +22,7 @@ from amqpbroker.broker.batches.request import (
     outer_request,
     request_of,
 )
+from amqpbroker.broker.batches.succeeded_members import SucceededMembers
 from amqpbroker.broker.batches.terms import Terms
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
@@ -77,6 +78,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         #: Batches that have ended, from the one that ended first.
         self._ended: dict[bytes, Batch] = {}
         self._due: DueBatches = DueBatches(clock, bounds.batch_events, self._send_due)
+        self._succeeded_members: SucceededMembers = SucceededMembers(
+            clock, bounds.batch_removals, self._remove_succeeded
+        )
+        #: Number of members that are removed with an event: those of all batches in an iteration are few enough.
+        self._most_at_once: int = max(1, bounds.batch_removals // bounds.batch_events)
         self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
@@ -407,7 +413,10 @@ class Batches(Follower[tuple[Batch, bytes], None]):
                 return False
             batch.mark_sent(event)
             if event != DEATH:
-                self._remove_succeeded(batch)
+                if len(batch.members) <= self._most_at_once:
+                    self._remove_members(batch, len(batch.members))
+                else:
+                    self._succeeded_members.add(batch)
             self._store_batch(batch)
             if batch.has_ended:
                 self._ended[batch.id] = batch
@@ -468,12 +477,21 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             )
         return bool(accepting) or not refusing
 
-    def _remove_succeeded(self, batch: Batch) -> None:
-        """Remove the members that have succeeded: no further event depends on them."""
-        for name, each in list(batch.members.items()):
-            if each.outcome == OK:
-                self._store.remove_id(each)
-                batch.remove_succeeded(name)
+    def _remove_succeeded(self, batch: Batch, count: int) -> None:
+        """Remove those of the first members that have succeeded. To the store, this is one operation."""
+        self._store.begin()
+        try:
+            if self._remove_members(batch, count):
+                self._store_batch(batch)
+        finally:
+            self._store.end()
+
+    def _remove_members(self, batch: Batch, count: int) -> bool:
+        """Remove those of the first members that have succeeded. Return whether any have; store the batch then."""
+        taken = batch.remove_succeeded(count)
+        for each in taken:
+            self._store.remove_id(each)
+        return bool(taken)
 
     # --- records, start and end ---------------------------------------------------------------------------------------
 
@@ -489,6 +507,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._by_id.pop(batch.id, None)
         self._ended.pop(batch.id, None)
         self._due.remove(batch)
+        self._succeeded_members.discard(batch)
         self._expiries.remove(batch.id)
         self._store.begin()
         try:
@@ -523,6 +542,8 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._add(batch)
         if batch.has_ended:
             self._ended[batch.id] = batch
+        if COMPLETE in batch.sent:
+            self._succeeded_members.add(batch)
         self._clock.after(0, lambda: self._lose(batch))
 
     def _lose(self, batch: Batch) -> None:
@@ -558,6 +579,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._by_id.clear()
         self._ended.clear()
         self._due.close()
+        self._succeeded_members.close()
         self._expiries.close()
         self._end()
 
