@@ -1357,6 +1357,26 @@ def test_batches_end_with_their_vhost() -> None:
     assert vhost.batches.all() == []
 
 
+@pytest.mark.parametrize("transient", [False, True])
+@OF_ALL_KINDS
+def test_members_are_not_settled_one_by_one_if_their_vhost_is_deleted(
+    kind: dict[str, Field], transient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(**kind)
+    for number in range(5):
+        job.send(str(number), persistent=not transient, size=5, events=ALL)
+    job.get()
+    broker = job.node.broker
+    stored: list[object] = []
+    monkeypatch.setattr(broker.store, "add_id", stored.append)
+    broker.delete_vhost("/")
+    job.advance()
+    assert stored == []
+    assert broker.batch_records.stored_count() == 0
+    job.crash()
+    assert job.find() is None
+
+
 def test_stored_batches_are_retained_while_extensions_are_off() -> None:
     job = Job()
     job.node.persistence.log.segment_bytes = 1000
