@@ -132,12 +132,12 @@ class Channel:
             self.unacked.begin_transaction(self.transaction)
 
     def commit(self, transaction: Transaction) -> None:
-        """Apply the transaction. Raises AmqpError 406, and does nothing, if a part of it would be refused.
+        """Apply the transaction. Raises AmqpError, and does nothing, if a part of it would be refused.
 
         A commit runs in one call on the event loop's thread, and checks with all queues first whether they would refuse
         a part of it. Unlike in RabbitMQ, it is therefore all or nothing across queues.
         """
-        publishes, settled = transaction.take(self.vhost)
+        publishes, settled = transaction.take(self.vhost, self.client.permissions)
         store = self.vhost.store
         store.begin()
         try:

@@ -187,6 +187,13 @@ class Connection(Session):
         channels = self.channels.values()
         return [entry for channel in channels for entry in channel.unacked.held() if entry.queue is queue]
 
+    def find_held(self, queue: "Queue", sequence: int) -> "Entry | None":
+        for channel in self.channels.values():
+            for entry in channel.unacked.held():
+                if entry.sequence == sequence and entry.queue is queue:
+                    return entry
+        return None
+
     def shutdown(self) -> None:
         """Close for the broker's shutdown: with connection.close 320 if the connection is open, else without."""
         self.closer.force(errors.shutdown())

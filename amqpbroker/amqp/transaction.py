@@ -7,6 +7,7 @@ from amqpbroker.broker.exchanges.destination import Demand, Destination
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.fates.foreseen import Foreseen
 from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 
@@ -52,17 +53,17 @@ class Transaction:
         """Return the deliveries that the commit settles."""
         return [entry for entries, _ in self._settled for entry in entries.values()]
 
-    def take(self, vhost: Vhost) -> tuple[list[Published], list[Settled]]:
+    def take(self, vhost: Vhost, permissions: Permissions) -> tuple[list[Published], list[Settled]]:
         """Remove and return all operations in order, to be applied now.
 
-        Raises AmqpError 406, and does nothing, if a queue would refuse its part of the messages, or if members of
-        batches or jobs are to be refused.
+        permissions: of the user. Raises AmqpError 406, and does nothing, if a queue would refuse its part of the
+        messages, or if members of batches or jobs are to be refused; these also 403 or 404 because of their targets.
         """
         demands, messages = self._foresee()
         for demand in demands:
             if demand.is_refused():
                 raise errors.partial_transaction()
-        check_followed(vhost, messages)
+        check_followed(vhost, permissions, messages)
         publishes, self._publishes = self._publishes, []
         settled, self._settled = self._settled, []
         return publishes, settled

@@ -269,13 +269,15 @@ def follow(
     return (Followed(exchange, destinations, partial(jobs.publish, request)),)
 
 
-def check_followed(vhost: Vhost, messages: list[Foreseen]) -> None:
+def check_followed(vhost: Vhost, permissions: Permissions, messages: list[Foreseen]) -> None:
     """Check messages that were routed by `follow`, and are published together now.
 
-    Raises AmqpError 406 if they contradict each other, or exceed a limit together.
+    Raises AmqpError 406 if they contradict each other, or exceed a limit together, and 403 or 404 if the user may not
+    publish to a target that they have now.
     """
     if vhost.batches is not None:
-        vhost.batches.check_all(messages)
+        for name, key in vhost.batches.check_all(messages):
+            exchange_to_publish_to(vhost, permissions, name, (key,))
     if vhost.jobs is not None:
         vhost.jobs.check_all(messages)
 

@@ -72,6 +72,10 @@ class Session(metaclass=ABCMeta):
         """Return the messages of a queue that clients hold on its channels, in no particular order."""
 
     @abstractmethod
+    def find_held(self, queue: "Queue", sequence: int) -> "Entry | None":
+        """Return the message of a queue with that sequence number, if a client holds it on one of its channels."""
+
+    @abstractmethod
     def info(self) -> ConnectionInfo:
         """Describe the connection."""
 

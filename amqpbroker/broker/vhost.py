@@ -770,15 +770,16 @@ class Vhost(Host):
         self._exclusive.clear()
         self._sweep.stop()
         self.routes_changed()
+        # Before the queues, so that these need not report the fate of each message.
+        if self.batches is not None:
+            self.batches.close()
+        if self.jobs is not None:
+            self.jobs.close()
         for queue in queues:
             _cancel(self._close(queue))
         for exchange in exchanges:
             exchange.close()
             self.events.exchange_deleted(self.name, exchange)
-        if self.batches is not None:
-            self.batches.close()
-        if self.jobs is not None:
-            self.jobs.close()
 
     def discard(self) -> None:
         """Discard everything from memory, without changing store and definitions, after the broker has ended."""

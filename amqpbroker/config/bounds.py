@@ -34,6 +34,8 @@ class Bounds:
     batches: batches of a vhost. Beyond that, the batch that was the first to end in success is forgotten, and if there
     is none, a new batch is refused. batch_members: members of a batch, about 200 bytes each; further ones are refused.
     batch_failures: failed members of a batch that its event messages and the HTTP API name.
+    batch_events: batches about whose events messages are sent in one event loop iteration. batch_removals: members of
+    complete batches that are removed in one event loop iteration.
     jobs: jobs of a vhost, about 1 kB each. Beyond that, the job that ended first is forgotten, and if none has ended, a
     new job is refused. job_reply_bytes: largest reply of a worker to a job; a larger one is refused.
     job_replies_bytes: memory of all these replies in a vhost; beyond that, the jobs that ended first are forgotten, and
@@ -82,6 +84,8 @@ class Bounds:
     batches: int = 10_000
     batch_members: int = 100_000
     batch_failures: int = 100
+    batch_events: int = 100
+    batch_removals: int = 1000
     jobs: int = 10_000
     job_reply_bytes: int = 1024 * 1024
     job_replies_bytes: int = 64 * 1024 * 1024

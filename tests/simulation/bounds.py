@@ -39,6 +39,8 @@ LOWERED = {
     "sessions": (1, 3),
     "user_sessions": (1, 2),
     "batch_failures": (1, 3),
+    "batch_events": (1, 3),
+    "batch_removals": (1, 3),
 }
 
 #: Bounds that no simulated world lowers, and why.

@@ -72,6 +72,8 @@ DRIVEN = {
     "config.bounds.batches": "batches",
     "config.bounds.batch_members": "batches",
     "config.bounds.batch_failures": "batches",
+    "config.bounds.batch_events": "batches",
+    "config.bounds.batch_removals": "batches",
     "config.bounds.jobs": "jobs",
     "config.bounds.job_reply_bytes": "jobs",
     "config.bounds.job_replies_bytes": "jobs",
@@ -190,7 +192,7 @@ NOT_BOUNDS = {
     """,
     "of the store's format": """
         store.record.JOBS_ID broker.jobs.job._PIECE_BYTES broker.jobs.job._DEATHS_BYTES
-        broker.batches.batch._HAS_TARGET broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
+        broker.batches.batch._HAS_KEY broker.batches.batch._HAS_EXCHANGE broker.batches.batch._IS_REPLY
         broker.batches.batch._HAS_EVENTS broker.batches.batch._HAS_TTL broker.batches.member.OPEN
         broker.batches.member.FAILED broker.batches.member.OK broker.batches.member._OUTCOME
         broker.batches.member._FAILED_AT broker.batches.member._STORED_AT broker.batches.member._LOST_AT
@@ -227,7 +229,7 @@ NOT_BOUNDS = {
     "a time or an interval": """
         broker.jobs.request.DEFAULT_TTL_MS management.routes.jobs.MOST_WAIT_S management.routes.jobs.ASK_AGAIN_S
         management.routes.jobs.SEND_AGAIN_S
-        broker.batches.batches._RETRY_MS broker.batches.request.DEFAULT_TTL_MS
+        broker.batches.due_batches.RETRY_MS broker.batches.request.DEFAULT_TTL_MS
         broker.queues.group_options.DEFAULT_VERSION_TTL_MS
         broker.deduplication.options.DEFAULT_TTL_MS broker.deduplication.window.SWEEP_MS
         broker.slices.SLICE_MS broker.slices.SLICES broker.slices.SHORT_SLICE_MS

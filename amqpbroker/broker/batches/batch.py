@@ -1,6 +1,7 @@
 """The state of one batch."""
 
 import struct
+from itertools import islice
 from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.batches.member import FAILED, OK, OPEN, Member
@@ -14,7 +15,7 @@ from amqpbroker.wire.values import decode_table, encode_table, text
 KIND: Final = b"H"
 _FIXED: Final = struct.Struct(">qqqBB")
 _EVENTS: Final = (DEATH, COMPLETE, SUCCESS)
-_HAS_TARGET: Final = 128
+_HAS_KEY: Final = 128
 _HAS_EXCHANGE: Final = 64
 _IS_REPLY: Final = 32
 _HAS_EVENTS: Final = 16
@@ -117,11 +118,22 @@ class Batch:
         if member.outcome == OK:
             self.failures.pop(name, None)
 
-    def remove_succeeded(self, name: bytes) -> None:
-        """Remove a member that has succeeded, and only count it."""
-        del self.members[name]
-        self._counts[OK] -= 1
-        self.forgotten += 1
+    def remove_succeeded(self, count: int) -> list[Member]:
+        """Remove those of the first `count` members that have succeeded, and only count them; return them.
+
+        The others of these are the last members then.
+        """
+        members = self.members
+        taken = []
+        for name, each in list(islice(members.items(), count)):
+            del members[name]
+            if each.outcome == OK:
+                taken.append(each)
+            else:
+                members[name] = each
+        self._counts[OK] -= len(taken)
+        self.forgotten += len(taken)
+        return taken
 
     def new_record(self) -> TakenId:
         """Return a record of the present state of the batch, without its members, and keep it."""
@@ -133,7 +145,7 @@ class Batch:
         events |= _HAS_TTL if terms.ttl_ms is not None else 0
         events |= _IS_REPLY if terms.is_reply else 0
         events |= _HAS_EXCHANGE if exchange is not None else 0
-        events |= _HAS_TARGET if key is not None else 0
+        events |= _HAS_KEY if key is not None else 0
         names = [_bytes(self.vhost), self.id, _bytes(exchange or ""), key or b""]
         data = KIND + _FIXED.pack(terms.size, self.forgotten, self.created_ms, flags, events)
         data += b"".join([len(name).to_bytes(2, "big") + name for name in names]) + encode_table(terms.outer)
@@ -152,7 +164,7 @@ def recovered_batch(record: TakenId) -> Batch:
     terms = batch.terms
     terms.size = size
     terms.exchange = exchange if events & _HAS_EXCHANGE else None
-    terms.routing_key = key if events & _HAS_TARGET else None
+    terms.routing_key = key if events & _HAS_KEY else None
     terms.is_reply = events & _IS_REPLY != 0
     terms.ttl_ms = record.expires_ms - created_ms if events & _HAS_TTL else None
     batch.sent = {event for i, event in enumerate(_EVENTS) if flags & 1 << i}

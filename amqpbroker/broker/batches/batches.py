@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, final
 
 from amqpbroker import errors
 from amqpbroker.broker.batches.batch import Batch, Failure, decoded_failure, recovered_batch
+from amqpbroker.broker.batches.due_batches import DueBatches
 from amqpbroker.broker.batches.event_message import event_message
 from amqpbroker.broker.batches.foreseen_batches import ForeseenBatches
 from amqpbroker.broker.batches.member import FAILED, NAME_BYTES, OK, OPEN, Member, member, member_name
@@ -21,14 +22,15 @@ from amqpbroker.broker.batches.request import (
     outer_request,
     request_of,
 )
-from amqpbroker.broker.batches.terms import joined_outer
+from amqpbroker.broker.batches.succeeded_members import SucceededMembers
+from amqpbroker.broker.batches.terms import Terms
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.expiries import Expiries
 from amqpbroker.broker.fates.fates import UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST, Follower, Move, is_marked
 from amqpbroker.broker.fates.foreseen import Foreseen
-from amqpbroker.clock import Clock, Timer
+from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.store import Store
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Time after which a message about a batch is sent again that its target has refused.
-_RETRY_MS: Final = 1000
 #: Publishes a message to destinations; False if one of them refuses it.
 Publish = Callable[[Message, Iterable[Destination]], bool]
 #: A member on its way, of a batch and with a name.
@@ -77,9 +77,12 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._by_id: dict[bytes, Batch] = {}
         #: Batches that have ended, from the one that ended first.
         self._ended: dict[bytes, Batch] = {}
-        #: Batches whose events are checked in the next event loop iteration, or after a message was refused.
-        self._due: dict[bytes, Batch] = {}
-        self._timer: Timer | None = None
+        self._due: DueBatches = DueBatches(clock, bounds.batch_events, self._send_due)
+        self._succeeded_members: SucceededMembers = SucceededMembers(
+            clock, bounds.batch_removals, self._remove_succeeded
+        )
+        #: Number of members that are removed with an event: those of all batches in an iteration are few enough.
+        self._most_at_once: int = max(1, bounds.batch_removals // bounds.batch_events)
         self._expiries: Expiries = Expiries(clock, self._expire)
 
     def __len__(self) -> int:
@@ -110,8 +113,11 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             self._check(request, message)
         return request
 
-    def check_all(self, messages: list[Foreseen]) -> None:
-        """Raise AmqpError 406 if messages contradict their batches, or exceed a limit, when all are published."""
+    def check_all(self, messages: list[Foreseen]) -> list[tuple[str, bytes]]:
+        """Return the targets, as `targets` does, of the members among messages that are published together now.
+
+        Raises AmqpError 406 if they contradict their batches or exceed a limit.
+        """
         foreseen: ForeseenBatches | None = None
         for each in messages:
             message = each.message
@@ -121,26 +127,35 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             if foreseen is None:
                 foreseen = ForeseenBatches(self._vhost, self._by_id, self._ended, self._most, self._most_members)
             foreseen.add(request, None if each.dropped or request.size == 0 else member_key(message))
+        return [] if foreseen is None else self._targets_of(foreseen.terms())
 
     def targets(self, request: Request) -> list[tuple[str, bytes]]:
         """Return the exchanges and routing keys to which messages may be sent because of a member with these headers.
 
-        They are those of the batch and of its outer batch, that the headers or earlier members have named.
+        They are those that the batch and its outer batch have with these headers.
         """
         batch = self._by_id.get(request.id)
-        outers = [request.outer]
-        if batch is not None and batch.terms.outer != request.outer:
-            outers.append(joined_outer(request.outer, batch.terms.outer))
-        requests = [request, *[outer_request(outer, self._most_members) for outer in outers if outer]]
+        alone = Terms().joined(request)
+        if batch is None:
+            return self._targets_of([alone])
+        if COMPLETE in batch.sent:
+            # In a transaction, the batch may be forgotten before the member is published.
+            return self._targets_of([batch.terms, alone])
+        return self._targets_of([batch.terms.joined(request)])
+
+    def _targets_of(self, all_terms: list[Terms]) -> list[tuple[str, bytes]]:
+        """Return the targets of batches with these terms, and of their outer batches."""
         targets: dict[tuple[str, bytes], None] = {}
-        for each in requests:
-            known = self._by_id.get(each.id)
-            key = None if known is None else known.terms.routing_key
-            if known is not None and key is not None:
-                targets[known.terms.exchange or "", key] = None
-            if each.routing_key is not None and not (each.is_reply and key is not None):
-                # Also beside the one of the batch, which may be forgotten before the message is sent.
-                targets[each.exchange or "", each.routing_key] = None
+        for terms in all_terms:
+            each = [terms]
+            if terms.outer:
+                outer = outer_request(terms.outer, self._most_members)
+                known = self._by_id.get(outer.id)
+                # Also the target beside the one of the outer batch, which may be forgotten before the message is sent.
+                each += [Terms().joined(outer)] if known is None else [known.terms, Terms().joined(outer)]
+            for one in each:
+                if one.target is not None:
+                    targets[one.target] = None
         return list(targets)
 
     def next_number(self) -> int:
@@ -197,7 +212,7 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         batch = self._by_id.get(request.id)
         if batch is None:
             if len(self._by_id) >= self._most and not self._ended:
-                self._send_due()
+                self._due.send_first(_is_ending)
             if len(self._by_id) >= self._most and not self._ended:
                 raise errors.batch_limit("batches", self._most, self._vhost)
             return
@@ -379,29 +394,13 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         return False
 
     def _check_events(self, batch: Batch) -> None:
-        """Send messages about the events of a batch in the next event loop iteration, if there are any.
-
-        A queue may be in the middle of an operation now.
-        """
+        """Send messages about the events of a batch soon, if there are any."""
         if not batch.has_ended and (batch.is_complete or (batch.has_failed and DEATH not in batch.sent)):
-            self._due[batch.id] = batch
-            if self._timer is None:
-                self._timer = self._clock.after(0, self._send_due)
+            self._due.add(batch)
 
-    def _send_due(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        due, self._due = self._due, {}
-        for batch in due.values():
-            if self._by_id.get(batch.id) is not batch:
-                continue
-            for event in self._due_events(batch):
-                if not self._send(batch, event):
-                    self._due[batch.id] = batch
-                    break
-        if self._due and self._timer is None:
-            self._timer = self._clock.after(_RETRY_MS, self._send_due)
+    def _send_due(self, batch: Batch) -> bool:
+        """Send the messages about the events of a batch that are due. Return False if the target refuses one."""
+        return all(self._send(batch, event) for event in self._due_events(batch))
 
     def _send(self, batch: Batch, event: str) -> bool:
         """Send the message about an event, and record that it is sent, as one operation for the store.
@@ -410,11 +409,14 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """
         self._store.begin()
         try:
-            if batch.requests(event) and batch.terms.routing_key is not None and not self._publish_event(batch, event):
+            if batch.requests(event) and batch.terms.target is not None and not self._publish_event(batch, event):
                 return False
             batch.mark_sent(event)
             if event != DEATH:
-                self._remove_succeeded(batch)
+                if len(batch.members) <= self._most_at_once:
+                    self._remove_members(batch, len(batch.members))
+                else:
+                    self._succeeded_members.add(batch)
             self._store_batch(batch)
             if batch.has_ended:
                 self._ended[batch.id] = batch
@@ -475,12 +477,21 @@ class Batches(Follower[tuple[Batch, bytes], None]):
             )
         return bool(accepting) or not refusing
 
-    def _remove_succeeded(self, batch: Batch) -> None:
-        """Remove the members that have succeeded: no further event depends on them."""
-        for name, each in list(batch.members.items()):
-            if each.outcome == OK:
-                self._store.remove_id(each)
-                batch.remove_succeeded(name)
+    def _remove_succeeded(self, batch: Batch, count: int) -> None:
+        """Remove those of the first members that have succeeded. To the store, this is one operation."""
+        self._store.begin()
+        try:
+            if self._remove_members(batch, count):
+                self._store_batch(batch)
+        finally:
+            self._store.end()
+
+    def _remove_members(self, batch: Batch, count: int) -> bool:
+        """Remove those of the first members that have succeeded. Return whether any have; store the batch then."""
+        taken = batch.remove_succeeded(count)
+        for each in taken:
+            self._store.remove_id(each)
+        return bool(taken)
 
     # --- records, start and end ---------------------------------------------------------------------------------------
 
@@ -495,7 +506,8 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         """Remove a batch with its records."""
         self._by_id.pop(batch.id, None)
         self._ended.pop(batch.id, None)
-        self._due.pop(batch.id, None)
+        self._due.remove(batch)
+        self._succeeded_members.discard(batch)
         self._expiries.remove(batch.id)
         self._store.begin()
         try:
@@ -530,6 +542,8 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._add(batch)
         if batch.has_ended:
             self._ended[batch.id] = batch
+        if COMPLETE in batch.sent:
+            self._succeeded_members.add(batch)
         self._clock.after(0, lambda: self._lose(batch))
 
     def _lose(self, batch: Batch) -> None:
@@ -564,12 +578,15 @@ class Batches(Follower[tuple[Batch, bytes], None]):
         self._publish = _discard
         self._by_id.clear()
         self._ended.clear()
-        self._due.clear()
+        self._due.close()
+        self._succeeded_members.close()
         self._expiries.close()
         self._end()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+
+
+def _is_ending(batch: Batch) -> bool:
+    """Return whether a batch ends with its next message."""
+    return batch.is_complete and not batch.failed
 
 
 def _discard(message: Message, destinations: Iterable[Destination]) -> bool:

@@ -37,7 +37,7 @@ def event_message(batch: Batch, event: str) -> Message:
         "delivery_mode": _PERSISTENT,
         "message_id": _message_id(batch.id, event),
     }
-    address = encode_address(batch.terms.exchange or "", batch.terms.routing_key or b"")
+    address = encode_address(*(batch.terms.target or ("", b"")))
     message = Message(address, encode_properties(properties), _body(batch, event))
     message.persistent = True
     message.undecoded = True

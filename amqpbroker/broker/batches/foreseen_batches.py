@@ -25,7 +25,12 @@ class ForeseenBatches:
         self._ended: list[bytes] = list(ended)
         #: Ended batches that have made space.
         self._removed: set[bytes] = set()
+        self._complete: dict[Batch, None] = {}
         self._foreseen: dict[bytes, _Foreseen] = {}
+
+    def terms(self) -> list[Terms]:
+        """Return the terms of all batches to which messages were added."""
+        return [*[batch.terms for batch in self._complete], *[each.terms for each in self._foreseen.values()]]
 
     def add(self, request: Request, key: bytes | None) -> None:
         """Add a message. key: of the member, None if the message is not counted.
@@ -39,6 +44,7 @@ class ForeseenBatches:
                 self._reserve()
                 batch = None
             elif COMPLETE in batch.sent:
+                self._complete[batch] = None
                 return
             foreseen = self._foreseen[request.id] = _Foreseen(batch)
         foreseen.terms.check(request, foreseen.total)

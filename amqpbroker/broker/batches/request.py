@@ -58,9 +58,9 @@ _MEMBER: Final = MEMBER.encode()
 class Request:
     """A message's headers about its batch; None for absent ones.
 
-    id: of the batch. exchange, routing_key: target of event messages; the key may be the message's reply_to. is_reply:
-    the routing key is the reply_to, which may differ among members. events: to be sent. outer: headers of the outer
-    batch, for the event message.
+    id: of the batch. exchange, routing_key: of event messages. is_reply: the routing key is the message's reply_to,
+    which may differ among members. events: to be sent. outer: headers of the outer batch, for the event message.
+    is_event: the message is an event message of an inner batch.
     """
 
     id: bytes
@@ -71,6 +71,7 @@ class Request:
     events: frozenset[str] | None = None
     ttl_ms: int | None = None
     outer: Table = field(default_factory=dict)
+    is_event: bool = False
 
 
 def request_of(message: Message, most: int) -> Request | None:
@@ -108,21 +109,17 @@ def _request(
     size = _number(headers, names[SIZE], 0, min(most, _MAX_SIZE))
     exchange = _optional(headers, names[EXCHANGE])
     key = _optional(headers, names[ROUTING_KEY])
-    is_reply = False
-    if key is None:
-        if reply_to:
-            key, is_reply = reply_to, True
-        elif exchange is not None:
-            key = b""
+    is_reply = key is None and not exchange and bool(reply_to)
     return Request(
         id_ or b"",
         size,
         None if exchange is None else text(exchange),
-        key,
+        reply_to if is_reply else key,
         is_reply,
         _events(names[EVENTS], headers),
         _number(headers, names[TTL], 1, MAX_EXPIRY_MS),
         outer or {},
+        names is _OUTER_NAMES,
     )
 
 

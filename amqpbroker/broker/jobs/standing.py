@@ -60,8 +60,9 @@ class Standings:
         self._queues = queues
         self._sessions = sessions
         self._ahead_ms = ahead_ms
-        self._held: dict[str, dict[int, tuple[Entry, str]]] = {}
-        self._due: dict[str, dict[int, tuple[int, Entry]]] = {}
+        #: The messages by queue and sequence; None after the first search in a queue.
+        self._held: dict[str, dict[int, tuple[Entry, str]] | None] = {}
+        self._due: dict[str, dict[int, tuple[int, Entry]] | None] = {}
 
     def of(self, job: Job) -> Standing:
         """Return the state of a job: that of its least advanced copy."""
@@ -119,24 +120,27 @@ class Standings:
         queue = self._queues.get(place.queue)
         if queue is None:
             return Standing(DELAYED, None, until_ms=place.due_ms)
-        held = self._held_in(queue).get(place.sequence)
+        try:
+            ready = queue.ready_entry(place.sequence)
+        except UnreadableError:
+            ready = None
+        if ready is not None:
+            return self._of_ready(queue, place, ready)
+        held = self._find_held(queue, place.sequence) if queue.unacked_count else None
         if held is not None:
             entry, connection = held
             tag = None if entry.consumer is None else entry.consumer.tag
             since_ms = entry.delivered_ms + self._ahead_ms
             attempt = _attempts(place, entry) + 1
             return Standing(RUNNING, queue.name, place.sequence, attempt, 0, since_ms, tag, connection)
-        due = self._due_in(queue).get(place.sequence)
+        due = self._find_due(queue, place.sequence) if queue.delayed_count else None
         if due is not None:
             due_ms, entry = due
             state = RETRYING if _was_tried(place, entry) else DELAYED
             return Standing(state, queue.name, place.sequence, _attempts(place, entry), due_ms)
-        try:
-            ready = queue.ready_entry(place.sequence)
-        except UnreadableError:
-            ready = None
-        if ready is None:
-            return Standing(QUEUED, queue.name, place.sequence)
+        return Standing(QUEUED, queue.name, place.sequence)
+
+    def _of_ready(self, queue: Queue, place: Place, ready: Entry) -> Standing:
         state = RETRYING if _was_tried(place, ready) else QUEUED
         group = queue.stopped_group(ready.message)
         if group is None:
@@ -151,26 +155,38 @@ class Standings:
         left = None if death is None or death.reason != GROUP else self._queues.get(death.queue)
         return None if left is None else left.stopped_group(restored(message))
 
-    def _held_in(self, queue: Queue) -> dict[int, tuple[Entry, str]]:
-        found = self._held.get(queue.name)
-        if found is None:
-            found = self._held[queue.name] = {}
-            if queue.unacked_count:
-                for session in self._sessions:
-                    for entry in session.held(queue):
-                        found[entry.sequence] = entry, session.name
-        return found
+    def _find_held(self, queue: Queue, sequence: int) -> tuple[Entry, str] | None:
+        """Return a delivered message, and the name of the connection that holds it."""
+        if queue.name not in self._held:
+            # Most requests are about a single job: an index of all messages would take much longer than the search.
+            self._held[queue.name] = None
+            for session in self._sessions:
+                entry = session.find_held(queue, sequence)
+                if entry is not None:
+                    return entry, session.name
+            return None
+        index = self._held[queue.name]
+        if index is None:
+            index = self._held[queue.name] = {}
+            for session in self._sessions:
+                for entry in session.held(queue):
+                    index[entry.sequence] = entry, session.name
+        return index.get(sequence)
 
-    def _due_in(self, queue: Queue) -> dict[int, tuple[int, Entry]]:
-        found = self._due.get(queue.name)
-        if found is None:
-            found = self._due[queue.name] = {}
-            try:
-                for due_ms, entry in queue.delayed_entries() if queue.delayed_count else ():
-                    found[entry.sequence] = due_ms, entry
-            except UnreadableError:
-                pass
-        return found
+    def _find_due(self, queue: Queue, sequence: int) -> tuple[int, Entry] | None:
+        """Return the due time of a delayed message, and the message."""
+        try:
+            if queue.name not in self._due:
+                self._due[queue.name] = None
+                return queue.delayed_entry(sequence)
+            index = self._due[queue.name]
+            if index is None:
+                index = self._due[queue.name] = {}
+                for due_ms, entry in queue.delayed_entries():
+                    index[entry.sequence] = due_ms, entry
+            return index.get(sequence)
+        except UnreadableError:
+            return None
 
 
 def _attempts(place: Place, entry: Entry) -> int:

@@ -190,6 +190,20 @@ class DelayedMessages:
             assert self._pager is not None
             yield from zip(run.dues_ms, self._pager.load(run.page), strict=True)
 
+    def find(self, sequence: int) -> tuple[int, Entry] | None:
+        """Return the entry with that sequence, with its due time, and change nothing. None if there is none.
+
+        Other entries are not read. Raises UnreadableError.
+        """
+        for due, number, entry in self._heap:
+            if number == sequence:
+                return due, entry
+        for _, _, run in self._pages:
+            index = run.page.find(sequence)
+            if index >= 0:
+                return self._read([(run.dues_ms[index], sequence, run, index, None)])[0]
+        return None
+
     def following(self, due_ms: int, sequence: int, count: int) -> list[tuple[int, Entry]]:
         """Return up to `count` entries that are due after that one, with their due times, in the order of release.
 

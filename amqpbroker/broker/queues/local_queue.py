@@ -151,6 +151,11 @@ class LocalQueue(Queue):
         delayed, ahead_ms = self.offering.delayed, self.clock.ahead_ms
         return [] if delayed is None else [(due_ms + ahead_ms, entry) for due_ms, entry in delayed.with_due_times()]
 
+    def delayed_entry(self, sequence: int) -> tuple[int, Entry] | None:
+        delayed = self.offering.delayed
+        found = None if delayed is None else delayed.find(sequence)
+        return None if found is None else (found[0] + self.clock.ahead_ms, found[1])
+
     def ready_following(self, place: int, count: int) -> list[Placed]:
         return self.ready.following(place, count)
 

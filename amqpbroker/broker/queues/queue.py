@@ -203,6 +203,13 @@ class Queue(BindingDestination):
         """
         return ()
 
+    def delayed_entry(self, sequence: int) -> "tuple[int, Entry] | None":
+        """Return the delayed message with that sequence number, and its due time by the wall clock.
+
+        None if there is none. Raises UnreadableError.
+        """
+        return None
+
     def ready_following(self, place: int, count: int) -> "list[tuple[int, Entry]]":
         """Return up to `count` ready messages behind a place, with their places; see `ReadyLine.following`."""
         return []

@@ -10,7 +10,7 @@ from amqpbroker.management.formats.tables import shown_bytes, shown_name
 
 def batch_row(batch: Batch) -> dict[str, Any]:
     """Return a batch as a list shows it. size: null while it is unknown."""
-    terms = batch.terms
+    terms, target = batch.terms, batch.terms.target
     return {
         "id": shown_bytes(batch.id),
         "vhost": batch.vhost,
@@ -20,8 +20,8 @@ def batch_row(batch: Batch) -> dict[str, Any]:
         "ok": batch.ok,
         "failed": batch.failed,
         "open": batch.open,
-        "exchange": None if terms.routing_key is None else shown_name(terms.exchange or ""),
-        "routing_key": None if terms.routing_key is None else shown_bytes(terms.routing_key),
+        "exchange": None if target is None else shown_name(target[0]),
+        "routing_key": None if target is None else shown_bytes(target[1]),
         "events": [event for event in ALL_EVENTS if batch.requests(event)],
         "created_at": iso(batch.created_ms),
         "expires_at": iso(batch.expires_ms),

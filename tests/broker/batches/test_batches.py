@@ -10,6 +10,7 @@ from amqpbroker.message.checksum import content_checksum
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.batches.batching import KINDS, TO_GRAVE, Job, batch_headers
+from tests.harness import Wire
 
 OF_ALL_KINDS = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 ALL = "complete,success,death"
@@ -167,6 +168,105 @@ def test_message_goes_to_the_reply_to_of_the_first_member_without_a_routing_key(
     job.client.receive()
     job.ack()
     assert job.events() == ["complete"]
+
+
+#: Headers of members that name the target in parts, and the reply_to of the first one; and the queue of the message.
+PARTS = {
+    "key replaces a reply_to": ([{"reply_to": "other"}, {"routing_key": "events"}], "events"),
+    "key precedes a reply_to": ([{"routing_key": "events"}, {"reply_to": "other"}], "events"),
+    "first of two reply_tos": ([{"reply_to": "events"}, {"reply_to": "other"}], "events"),
+    "exchange replaces a reply_to": ([{"reply_to": "other"}, {"exchange": "by-key"}], "grave"),
+    "exchange precedes a reply_to": ([{"exchange": "by-key"}, {"reply_to": "other"}], "grave"),
+    "exchange of a message with a reply_to": ([{"exchange": "by-key", "reply_to": "other"}], "grave"),
+    "default exchange keeps a reply_to": ([{"reply_to": "events"}, {"exchange": ""}], "events"),
+    "reply_to after the default exchange": ([{"exchange": ""}, {"reply_to": "events"}], "events"),
+    "both replace a reply_to": ([{"reply_to": "other"}, {"exchange": "by-key", "routing_key": "k"}], "events"),
+    "exchange, then key": ([{"exchange": "by-key"}, {"routing_key": "k"}], "events"),
+    "key, then exchange": ([{"routing_key": "k"}, {"exchange": "by-key"}], "events"),
+    "exchange, reply_to, key": ([{"exchange": "by-key"}, {"reply_to": "other"}, {"routing_key": "k"}], "events"),
+    "reply_to, key, exchange": ([{"reply_to": "other"}, {"routing_key": "k"}, {"exchange": "by-key"}], "events"),
+    "reply_to, exchange, key": ([{"reply_to": "other"}, {"exchange": "by-key"}, {"routing_key": "k"}], "events"),
+}
+
+
+@pytest.mark.parametrize("crashes", [False, True])
+@pytest.mark.parametrize(("members", "queue"), PARTS.values(), ids=PARTS)
+def test_members_name_the_target_in_parts(members: list[dict[str, Any]], queue: str, crashes: bool) -> None:
+    job = Job()
+    with_exchange(job)
+    for number, each in enumerate(members):
+        named = {"message_id": b"%d" % number, "delivery_mode": 2}
+        if "reply_to" in each:
+            named["reply_to"] = each["reply_to"].encode()
+        headers = {"routing_key": None, **{name: part for name, part in each.items() if name != "reply_to"}}
+        job.client.publish("q", b"", headers=batch_headers(**headers), **named)
+        assert job.client.receive() == []
+        job.node.broker.sync()
+        if crashes:
+            job.crash()
+            with_exchange(job)
+    job.send("last", routing_key=None, size=len(members) + 1)
+    job.ack(len(members) + 1)
+    depths = {name: job.client.depth(name) for name in ("events", "grave", "other")}
+    assert depths == {name: int(name == queue) for name in depths}
+
+
+def with_exchange(job: Job) -> None:
+    """Declare an exchange that routes the key "k" to the queue "events", and the empty key to the queue "grave"."""
+    job.client.call(1, "exchange.declare", exchange="by-key", exchange_type="topic", durable=True)
+    job.client.call(1, "queue.bind", queue="grave", exchange="by-key", routing_key="")
+    job.client.call(1, "queue.bind", queue="events", exchange="by-key", routing_key="k")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "text"),
+    [
+        ({"routing_key": "k"}, {"routing_key": "other"}, "'x-batch-routing-key': 'other' contradicts 'k'"),
+        ({"exchange": ""}, {"exchange": "by-key"}, "'x-batch-exchange': 'by-key' contradicts ''"),
+    ],
+)
+def test_parts_of_the_target_contradict_only_the_same_parts(
+    first: dict[str, Any], second: dict[str, Any], text: str
+) -> None:
+    job = Job()
+    with_exchange(job)
+    job.send("1", **{"routing_key": None, **first})
+    job.send("2", routing_key=None, size=3)
+    assert job.refused("3", **{"routing_key": None, **second}) == (
+        406,
+        f"PRECONDITION_FAILED - invalid header {text} of an earlier member",
+    )
+
+
+def test_key_that_repeats_a_reply_to_is_a_header() -> None:
+    job = Job()
+    headers = batch_headers(routing_key=None)
+    job.client.publish("q", b"", headers=headers, message_id=b"1", reply_to=b"events", delivery_mode=2)
+    job.client.receive()
+    job.send("2", routing_key="events")
+    job.crash()
+    assert job.refused("3", routing_key="other")[0] == 406
+
+
+def test_target_that_changes_after_an_event_gets_the_later_events() -> None:
+    job = Job()
+    job.send("1", routing_key="other", events=ALL)
+    job.reject()
+    assert job.client.depth("other") == 1
+    job.client.call(1, "exchange.declare", exchange="e", exchange_type="fanout", durable=True)
+    job.client.call(1, "queue.bind", queue="events", exchange="e", routing_key="")
+    job.send("2", routing_key=None, exchange="e", size=2)
+    job.ack()
+    assert job.results() == [("complete", 1, 1)]
+
+
+def test_event_of_an_inner_batch_does_not_complete_a_target_that_members_have_named() -> None:
+    job = Job()
+    with_exchange(job)
+    job.send("1", "q", size=1, outer_id="o", outer_exchange="by-key", outer_size=2)
+    job.send("2", "other", id="o", routing_key="other")
+    job.ack()
+    assert job.batch("o").terms.target == ("", b"other")
 
 
 def test_direct_reply_gets_the_message() -> None:
@@ -860,7 +960,8 @@ def test_outer_headers_of_a_refused_member_do_not_prevent_events() -> None:
     [
         ({"size": 1}, "'x-batch-size': 1 is less than 2, the size so far"),
         ({"routing_key": "other"}, "'x-batch-routing-key': 'other' contradicts 'events' of an earlier member"),
-        ({"exchange": "amq.fanout"}, "'x-batch-exchange': 'amq.fanout' contradicts '' of an earlier member"),
+        ({"exchange": "amq.topic"}, "'x-batch-exchange': 'amq.topic' contradicts 'amq.fanout' of an earlier member"),
+        ({"exchange": ""}, "'x-batch-exchange': '' contradicts 'amq.fanout' of an earlier member"),
         ({"events": "death"}, "'x-batch-events': 'death' contradicts 'complete' of an earlier member"),
         ({"ttl": 2000}, "'x-batch-ttl': '2000' contradicts '1000' of an earlier member"),
         ({"outer_id": "p"}, "'x-batch-outer-id': 'p' contradicts 'o' of an earlier member"),
@@ -871,7 +972,7 @@ def test_outer_headers_of_a_refused_member_do_not_prevent_events() -> None:
 @pytest.mark.parametrize("crashes", [False, True])
 def test_contradicting_header_is_refused(headers: dict[str, Any], text: str, crashes: bool) -> None:
     job = Job()
-    job.send("1", size=2, events="complete", ttl=1000, outer_id="o", outer_size=4, outer_ttl=5)
+    job.send("1", exchange="amq.fanout", size=2, events="complete", ttl=1000, outer_id="o", outer_size=4, outer_ttl=5)
     if crashes:
         job.crash()
     assert job.refused("2", **headers) == (406, f"PRECONDITION_FAILED - invalid header {text}")
@@ -915,6 +1016,112 @@ def test_target_needs_permission_to_write() -> None:
     assert got.arguments["reply_code"] == 403
     assert "'amq.default'" in got.arguments["reply_text"]
     assert job.find("c") is None
+
+
+def with_limited_user(job: Job, *, exchanges: str = "^(amq.default|by-key)$", keys: str = "^(other|)$") -> Wire:
+    """Return a client of a user with permission to write to these exchanges, and these keys of the topic exchange."""
+    with_exchange(job)
+    users = job.node.broker.users
+    users.add_user("limited", "p", ())
+    users.set_permissions("limited", "/", "", exchanges, ".*")
+    users.set_topic_permissions("limited", "/", "by-key", keys, ".*")
+    return job.other_client(user="limited", password="p")
+
+
+def member_of(client: Wire, *, reply_to: bytes = b"", **headers: Any) -> int:
+    """Publish a member of the batch "b", and return the code of its refusal, 0 if it is accepted."""
+    properties = {"reply_to": reply_to} if reply_to else {}
+    headers = batch_headers(**{"routing_key": None, **headers})
+    client.publish("q", b"", headers=headers, message_id=b"m", **properties)
+    return sum([got.arguments["reply_code"] for got in client.receive()])
+
+
+@pytest.mark.parametrize(
+    ("earlier", "own"),
+    [
+        ({"routing_key": "k"}, {"exchange": "by-key"}),
+        ({"exchange": "by-key"}, {"routing_key": "k"}),
+        ({"exchange": "by-key", "routing_key": "k"}, {}),
+        ({"exchange": "by-key", "routing_key": "k"}, {"reply_to": b"other"}),
+        ({"exchange": "by-key"}, {"outer_routing_key": "k", "outer_exchange": "by-key"}),
+        ({"outer_routing_key": "k"}, {"outer_exchange": "by-key"}),
+        ({"outer_exchange": "by-key"}, {"outer_routing_key": "k"}),
+    ],
+)
+def test_member_that_completes_the_target_needs_permission_to_write_to_it(
+    earlier: dict[str, Any], own: dict[str, Any]
+) -> None:
+    job = Job()
+    client = with_limited_user(job)
+    assert member_of(job.client, **earlier) == 0
+    before = job.batch().terms.target, job.batch().terms.outer
+    assert member_of(client, **own) == 403
+    assert (job.batch().terms.target, job.batch().terms.outer) == before
+
+
+def test_late_member_needs_permission_to_write_to_the_target() -> None:
+    job = Job()
+    client = with_limited_user(job)
+    job.send("m", exchange="by-key", routing_key="k", size=1)
+    job.reject()
+    # It may succeed now, with a message.
+    assert member_of(client) == 403
+
+
+def test_member_that_replaces_the_target_needs_no_permission_for_the_earlier_one() -> None:
+    job = Job()
+    client = with_limited_user(job, exchanges="^(by-key)$")
+    job.client.call(1, "queue.bind", queue="q", exchange="by-key", routing_key="q")
+    assert member_of(job.client, reply_to=b"other") == 0
+    headers = batch_headers(exchange="by-key", routing_key="other")
+    client.publish("other", b"", "by-key", headers=headers, message_id=b"2")
+    assert client.receive() == []
+    assert job.batch().terms.target == ("by-key", b"other")
+
+
+def test_commit_needs_permission_to_write_to_a_target_that_another_user_has_changed() -> None:
+    job = Job()
+    client = with_limited_user(job)
+    client.call(1, "tx.select")
+    assert member_of(client, exchange="by-key", outer_exchange="by-key") == 0
+    assert member_of(job.client, routing_key="k", outer_routing_key="other") == 0
+    assert client.call(1, "tx.commit").arguments["reply_code"] == 403
+    assert job.batch().terms.target == ("", b"k")
+
+
+def test_commit_needs_permission_to_write_to_the_target_of_an_outer_batch_that_another_user_has_changed() -> None:
+    job = Job()
+    client = with_limited_user(job)
+    client.call(1, "tx.select")
+    assert member_of(client, routing_key="other", outer_routing_key="k") == 0
+    assert member_of(job.client, outer_exchange="by-key") == 0
+    assert client.call(1, "tx.commit").arguments["reply_code"] == 403
+    assert job.batch().terms.target is None
+
+
+def test_commit_needs_permission_for_a_reply_to_if_the_batch_is_forgotten_meanwhile() -> None:
+    job = Job()
+    client = with_limited_user(job, exchanges="^by-key$")
+    job.client.call(1, "queue.bind", queue="q", exchange="by-key", routing_key="other")
+    job.send("1", exchange="by-key", routing_key="other", ttl=1000)
+    client.call(1, "tx.select")
+    headers = batch_headers(routing_key=None)
+    client.publish("other", b"", "by-key", headers=headers, message_id=b"2", reply_to=b"grave")
+    assert client.receive() == []
+    job.advance(1001)
+    assert job.find() is None
+    assert client.call(1, "tx.commit").arguments["reply_code"] == 403
+    assert job.find() is None
+
+
+def test_commit_needs_permission_to_write_to_the_target_of_a_batch_that_is_complete_meanwhile() -> None:
+    job = Job()
+    client = with_limited_user(job)
+    client.call(1, "tx.select")
+    assert member_of(client, routing_key="other") == 0
+    job.send("1", exchange="by-key", routing_key="k", size=1)
+    job.reject()
+    assert client.call(1, "tx.commit").arguments["reply_code"] == 403
 
 
 SECRET = {"x-batch-outer-exchange": longstr("amq.topic")}
@@ -1196,6 +1403,26 @@ def test_batches_end_with_their_vhost() -> None:
     job.node.broker.delete_vhost("/")
     assert vhost.batches is not None
     assert vhost.batches.all() == []
+
+
+@pytest.mark.parametrize("transient", [False, True])
+@OF_ALL_KINDS
+def test_members_are_not_settled_one_by_one_if_their_vhost_is_deleted(
+    kind: dict[str, Field], transient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(**kind)
+    for number in range(5):
+        job.send(str(number), persistent=not transient, size=5, events=ALL)
+    job.get()
+    broker = job.node.broker
+    stored: list[object] = []
+    monkeypatch.setattr(broker.store, "add_id", stored.append)
+    broker.delete_vhost("/")
+    job.advance()
+    assert stored == []
+    assert broker.batch_records.stored_count() == 0
+    job.crash()
+    assert job.find() is None
 
 
 def test_stored_batches_are_retained_while_extensions_are_off() -> None:

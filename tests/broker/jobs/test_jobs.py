@@ -489,6 +489,25 @@ def test_worker_can_reply_to_a_job_after_a_crash() -> None:
     assert work.result() == b"result"
 
 
+@OF_ALL_KINDS
+def test_jobs_do_not_end_one_by_one_if_their_vhost_is_deleted(
+    kind: dict[str, Field], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work(**kind)
+    for number in range(5):
+        work.send(str(number))
+    work.get()
+    broker = work.node.broker
+    stored: list[object] = []
+    monkeypatch.setattr(broker.store, "add_id", stored.append)
+    broker.delete_vhost("/")
+    work.advance()
+    assert stored == []
+    assert broker.job_records.stored_count() == 0
+    work.crash()
+    assert jobs_of(work).all() == []
+
+
 def test_deleted_vhost_forgets_its_jobs() -> None:
     work = Work()
     work.send()

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.amqp.connection import Connection
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.wire.values import Field, longstr
@@ -290,3 +291,82 @@ def test_time_of_a_parked_group_stood_still_when_its_first_job_is_cancelled() ->
     assert work.standings().cancel(work.job("1"))
     work.advance(999)
     assert states(work) == ["failed", "queued", "queued"]
+
+
+# --- search -----------------------------------------------------------------------------------------------------------
+
+
+class Search:
+    """Records how the states of jobs are looked for: in one or all messages of a session, or of those delayed."""
+
+    def __init__(self, work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.work = work
+        self.calls: list[str] = []
+        for kind, name in (
+            (Connection, "held"),
+            (Connection, "find_held"),
+            (LocalQueue, "delayed_entries"),
+            (LocalQueue, "delayed_entry"),
+        ):
+            monkeypatch.setattr(kind, name, self._recording(name, getattr(kind, name)))
+
+    def _recording(self, name: str, called: Any) -> Any:
+        def record(*arguments: Any) -> Any:
+            self.calls.append(name)
+            return called(*arguments)
+
+        return record
+
+    def states(self, *ids: str) -> list[str]:
+        """Return the states of jobs, which one request asks for."""
+        self.calls.clear()
+        standings = self.work.standings()
+        return [standings.of(self.work.job(id_)).state for id_ in ids]
+
+
+@OF_ALL_KINDS
+def test_ready_job_is_found_without_a_search_of_deliveries(
+    kind: dict[str, Field], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work(**kind)
+    work.send("1")
+    work.get()
+    work.send("2")
+    search = Search(work, monkeypatch)
+    assert (search.states("2"), search.calls) == (["queued"], [])
+
+
+@OF_ALL_KINDS
+def test_running_job_is_found_without_an_index_of_all_deliveries(
+    kind: dict[str, Field], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = Work(**kind)
+    for id_ in "1", "2", "3":
+        work.send(id_)
+        work.get()
+    search = Search(work, monkeypatch)
+    sessions = len(work.node.broker.sessions)
+    assert search.states("3") == ["running"]
+    assert 0 < len(search.calls) <= sessions
+    assert set(search.calls) == {"find_held"}
+    # A list of jobs searches once, and uses an index after that.
+    assert search.states("1", "2", "3") == ["running"] * 3
+    assert search.calls.count("find_held") <= sessions
+    assert search.calls.count("held") == sessions
+
+
+def test_delayed_job_is_found_without_an_index_of_all_delayed_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    retry = {"x-delayed-retry-type": longstr("all"), "x-delayed-retry-min": Field("l", 60_000)}
+    work = Work(limits={"page_count": 2, "least_page_count": 1}, **retry)
+    ids = [str(number) for number in range(10)]
+    for id_ in ids:
+        work.send(id_)
+        work.reject(requeue=True)
+        work.advance(1)
+    search = Search(work, monkeypatch)
+    for id_ in ids:
+        assert (search.states(id_), search.calls) == (["retrying"], ["delayed_entry"])
+    assert search.states(*ids) == ["retrying"] * 10
+    assert search.calls == ["delayed_entry", "delayed_entries"]
+    dues_ms = [work.standing(id_).until_ms for id_ in ids]
+    assert [due_ms - dues_ms[0] for due_ms in dues_ms] == list(range(10))

@@ -103,6 +103,17 @@ def test_delayed_messages_report_their_first_and_last_due_times(vhost: Vhost) ->
     assert (line.next_ms, line.last_ms) == (now_ms + 51, now_ms + 51)
 
 
+def test_delayed_message_is_found_by_its_sequence(vhost: Vhost) -> None:
+    now_ms = clock_of(vhost).now_ms()
+    line = Line(vhost)
+    for sequence, delay_ms in (1, 20), (2, 50):
+        line.put_one(sequence, delay_ms)
+    found = line.find(2)
+    assert found is not None
+    assert (found[0], body_of(found[1])) == (now_ms + 50, b"2")
+    assert (line.find(3), line.count) == (None, 2)
+
+
 def test_delayed_messages_are_released_in_batches(vhost: Vhost) -> None:
     clock = clock_of(vhost)
     line = Line(vhost, batch=2)

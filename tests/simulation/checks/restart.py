@@ -235,7 +235,7 @@ def _batches(process: BrokerProcess) -> Dump:
         for batch in vhost.batches.all() if vhost.batches is not None else ():
             key = vhost.name, batch.id
             found["batch", *key] = {
-                "target": (batch.terms.exchange, batch.terms.routing_key),
+                "target": batch.terms.target,
                 "size": batch.terms.size,
                 "set of sent events": sorted(batch.sent),
                 "expiry": batch.expires_ms,
