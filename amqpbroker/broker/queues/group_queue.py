@@ -335,7 +335,7 @@ class GroupQueue(LocalQueue):
                 options.version_header,
                 options.version_ttl_ms,
             )
-        self.line: GroupLine = GroupLine(Groups(options, notes), versions)
+        self.line: GroupLine = GroupLine(Groups(options, notes, self.vhost.letter_numbers), versions)
         self.redrives: dict[Group, GroupRedrive] = {}
 
     def _new_ledger(self) -> Ledger:
