@@ -35,7 +35,7 @@ class Redrive(NamedTuple):
             # It did not lose its expiration.
             return again._replace(expiration_ms=copy.expiration_ms)
         if self.keeps_history:
-            return again._replace(forgiven=sum([times for _, times in copy.rejections]) if copy.batch else 0)
+            return again.absolved()
         return again._replace(deaths=(), first=None, letter=0, forgiven=0)
 
 

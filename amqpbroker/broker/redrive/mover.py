@@ -10,15 +10,13 @@ from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_letters import LETTER_REASONS, letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
-from amqpbroker.broker.queues.revival import Death, last_death, revived
+from amqpbroker.broker.queues.revival import Death, absolve, last_death, revived
 from amqpbroker.broker.queues.stopped_group import CLOSED as CLOSED_GROUP
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
-from amqpbroker.message.deaths import REDRIVEN_REJECTIONS, count_rejections
 from amqpbroker.message.message import Message
-from amqpbroker.wire.headers import with_headers
-from amqpbroker.wire.values import Field, text
+from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.host import Host
@@ -93,7 +91,7 @@ class Mover:
         if death is not None:
             message = revived(message, death, options.keep_history, options.restore_expiration)
             if options.keep_history and self._vhost.fates.follows(message):
-                _absolve(message)
+                absolve(message)
         return MOVED if source.move_ready(entry, message, self._accepting(message, death)) else GONE
 
     def _is_of_group(self, message: Message, death: Death | None) -> bool:
@@ -157,13 +155,6 @@ class Mover:
         if not destinations:
             raise StaysError(f"exchange '{name}' routes a message to no queue")
         return destinations
-
-
-def _absolve(message: Message) -> None:
-    """Make the copies of a redriven message count again in all queues; it keeps the headers about dead-lettering."""
-    rejections = Field("l", count_rejections(message.properties))
-    message.replace_properties(with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))
-    message.undecoded = True
 
 
 def _check_group(queue: Queue, message: Message) -> None:
