@@ -11,7 +11,6 @@ import pytest
 from amqpbroker.broker.fates.fates import DELETED, PURGED, UNROUTABLE
 from amqpbroker.broker.fates.follower import LOST
 from amqpbroker.broker.jobs.jobs import CANCELLED
-from amqpbroker.broker.queues.group_letters import GROUP
 from amqpbroker.broker.redrive.options import REASONS
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -45,8 +44,7 @@ def reasons(text):
 
 def test_table_of_job_states_has_all_reasons_of_failures():
     (row,) = re.findall(r"^\| `failed` \|.*$", (DOCS / "features/jobs.md").read_text(), re.MULTILINE)
-    # A message that follows its group has not failed.
-    assert reasons(row) == {*REASONS, PURGED, DELETED, UNROUTABLE, LOST, CANCELLED} - {GROUP}
+    assert reasons(row) == {*REASONS, PURGED, DELETED, UNROUTABLE, LOST, CANCELLED}
 
 
 def test_page_about_batches_has_all_reasons():

@@ -58,6 +58,10 @@ class Copy(NamedTuple):
             key=self.key, version=self.version, batch=self.batch, letter=self.letter, forgiven=self.forgiven
         )
 
+    def absolved(self) -> "Copy":
+        """Return the message without its failures so far, if it belongs to a batch."""
+        return self._replace(forgiven=sum([times for _, times in self.rejections]) if self.batch else 0)
+
     @property
     def rejections(self) -> list[tuple[str, int]]:
         """The queues that it failed in for good, the latest first, with the number of times."""

@@ -12,6 +12,9 @@ from tests.model.spec import Grouping
 #: Reasons of the dead letters of closed groups.
 FOLLOWING = ("rejected", "delivery_limit", "group")
 
+#: Numbers of dead letters of closed groups. Each exceeds those before, also of an earlier queue with the same name.
+LETTER_NUMBERS = itertools.count(1)
+
 
 class Stopped(NamedTuple):
     """A group that a failed message has stopped. is_closed: its messages follow to the dead letter queue.
@@ -42,7 +45,6 @@ class GroupedLine(Line):
     #: Keys of which the consumer that has them gets more, in the order in which they came to be so.
     fed: list[str] = field(default_factory=list)
     front: int = 0
-    newest: int = 0
 
     @property
     def options(self) -> Grouping:
@@ -176,10 +178,10 @@ class GroupedLine(Line):
         was_letter = any(at == self.spec.name and reason in FOLLOWING for at, reason, _ in copy.deaths)
         if was_letter and stopped.first and copy.letter >= stopped.first:
             return copy
-        self.newest += 1
+        number = next(LETTER_NUMBERS)
         if not stopped.first:
-            self.stopped[copy.key] = stopped._replace(first=self.newest)
-        return copy._replace(letter=self.newest)
+            self.stopped[copy.key] = stopped._replace(first=number)
+        return copy._replace(letter=number)
 
     def _is_letter_taken(self, copy: Copy, reason: str) -> bool:
         return self.spec.letters not in ("", self.spec.name) and copy.died(self.spec.name, reason).may_enter(

@@ -487,8 +487,8 @@ class Model:
                 source.take(copy)
                 self.batches.entered(line, copy)
             deadline_ms = self.now_ms + line.spec.ttl_ms if line.spec.ttl_ms >= 0 else 0
-            again = copy.revived()._replace(sequence=line.front + i, deadline_ms=deadline_ms, redelivered=True)
-            line.rejoin([again])
+            again = copy.revived().absolved()._replace(sequence=line.front + i, deadline_ms=deadline_ms)
+            line.rejoin([again._replace(redelivered=True)])
         return len(found)
 
     def _discard(self, line: Line, copies: list[Copy]) -> None:

@@ -216,7 +216,7 @@ NOT_BOUNDS = {
         broker.queues.group_versions.VERSION broker.queues.group_versions._VERSION_BYTES
         broker.queues.group_letters_out.LETTERS broker.queues.group_letters_out.LETTER_QUEUE
         broker.queues.group_letters_out.LETTER_NUMBER broker.queues.group_letters_out._NUMBER_BYTES
-        broker.queues.group_letters_out._RESERVED
+        broker.queues.group_letters_out._RESERVED broker.queues.letter_numbers._PER_MS
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """

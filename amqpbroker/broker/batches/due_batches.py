@@ -33,6 +33,9 @@ class DueBatches:
         self._timer: Timer | None = None
         self._retry: Timer | None = None
 
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._refused)
+
     def add(self, batch: Batch) -> None:
         """Send the messages about a batch in a later iteration: a queue may be in the middle of an operation now."""
         if batch not in self._refused:

@@ -8,9 +8,11 @@ from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.raw_headers import find_header, message_id
-from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES
+from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, text
 
 JOB: Final = "x-job"
+#: Parts of a path that clients remove from a URL, also if they are encoded.
+NO_IDS: Final = (b".", b"..")
 TTL: Final = "x-job-ttl"
 DEFAULT_TTL_MS: Final = 60 * 60 * 1000
 #: The routing keys of replies to jobs begin with this; the token of the job follows.
@@ -63,6 +65,10 @@ def request_of(message: Message, user: str, token: str) -> Request | None:
     id_: bytes = properties.get("message_id", b"")
     if not id_:
         raise errors.invalid_header(JOB, "a job needs the property message_id, which is the id of the job")
+    if id_ in NO_IDS:
+        raise errors.invalid_header(
+            JOB, f"the property message_id is '{text(id_)}', which clients remove from the URL of a job: use another id"
+        )
     ttl_ms = DEFAULT_TTL_MS
     given = headers.get(TTL)
     if given is not None:

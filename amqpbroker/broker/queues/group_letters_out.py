@@ -3,6 +3,7 @@
 from typing import Final, final
 
 from amqpbroker.broker.queues.group_notes import GroupNotes
+from amqpbroker.broker.queues.letter_numbers import LetterNumbers
 from amqpbroker.store.taken_id import TakenId
 
 #: The first bytes of notes about the letters of a group, a queue that has letters, and the numbers of letters.
@@ -36,10 +37,12 @@ class LettersOut:
     Numbers are ascending in the order in which the messages failed.
     """
 
-    def __init__(self, notes: GroupNotes) -> None:
+    def __init__(self, notes: GroupNotes, numbers: LetterNumbers) -> None:
         self._notes: GroupNotes = notes
+        self._numbers: LetterNumbers = numbers
         self._of_key: dict[bytes, _Letters] = {}
         self._queues: dict[str, TakenId] = {}
+        #: The number before the next one, 0 until that is asked for.
         self._newest: int = 0
         self._reserved: TakenId | None = None
 
@@ -48,20 +51,23 @@ class LettersOut:
     @property
     def next_number(self) -> int:
         """The number of the next letter of a group."""
+        if not self._newest:
+            self._newest = self._numbers.before_first()
         return self._newest + 1
 
     def use_number(self, key: bytes, holder_id: int) -> None:
         """Use the next number for a letter of a group. holder_id: id of the queue."""
         reserved = self._reserved
-        self._newest += 1
+        self._newest = self.next_number
         if reserved is None or self._newest > reserved.expires_ms:
             self._reserve(holder_id)
         if key not in self._of_key:
             self._of_key[key] = _Letters(self._newest, 0, None)
 
     def _reserve(self, holder_id: int) -> None:
-        before = self._reserved
-        self._reserved = self._notes.add(b"", LETTER_NUMBER, self._newest + _RESERVED, holder_id)
+        before, newest = self._reserved, self._newest + _RESERVED
+        self._numbers.reserved(newest)
+        self._reserved = self._notes.add(b"", LETTER_NUMBER, newest, holder_id)
         if before is not None:
             self._notes.remove(before)
 
@@ -135,6 +141,7 @@ class LettersOut:
                 self._queues[rest.decode("utf-8", "surrogateescape")] = note
             elif kind == LETTER_NUMBER:
                 self._newest = note.expires_ms
+                self._numbers.reserved(self._newest)
                 self._reserved = note
             else:
                 others.append(note)
@@ -142,8 +149,9 @@ class LettersOut:
 
     def inherit(self, other: "LettersOut", holder_id: int) -> None:
         """Take over everything from the queue that this one replaces."""
-        self._newest = other._newest
-        self._reserve(holder_id)
+        if other._newest:
+            self._newest = other._newest
+            self._reserve(holder_id)
         for key, letters in other._of_key.items():
             self._of_key[key] = _Letters(letters.first, letters.count, None)
             self._update(key, 0, holder_id)

@@ -65,20 +65,22 @@ SETTINGS: Final = ("group_type", "group_prefetch", "group_on_dead", "group_versi
 def grouping(arguments: Table, values: dict[str, Any]) -> Grouping | None:
     """Return the groups of a queue with these (valid) arguments; None if it has none.
 
-    values: of arguments and policies together, named as in SETTINGS. A queue of the type FAIR has no other options,
-    wherever these come from.
+    values: of arguments and policies together, named as in SETTINGS. A queue of the type FAIR has no options about
+    order, wherever these come from. It keeps its versions, which a policy may make it forget otherwise.
     """
     header = arguments.get(HEADER, arguments.get(QPID_HEADER))
     if header is None or header.kind != "S":
         return None
+    version_header = values.get("group_version_header", b"")
+    version_ttl_ms = values.get("group_version_ttl_ms", DEFAULT_VERSION_TTL_MS)
     if values.get("group_type") == FAIR:
-        return Grouping(header.value, fair=True)
+        return Grouping(header.value, fair=True, version_header=version_header, version_ttl_ms=version_ttl_ms)
     return Grouping(
         header.value,
         min(max(1, values.get("group_prefetch", 1)), MAX_PREFETCH),
         on_dead=values.get("group_on_dead", SKIP),
-        version_header=values.get("group_version_header", b""),
-        version_ttl_ms=values.get("group_version_ttl_ms", DEFAULT_VERSION_TTL_MS),
+        version_header=version_header,
+        version_ttl_ms=version_ttl_ms,
     )
 
 

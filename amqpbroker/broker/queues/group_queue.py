@@ -383,7 +383,7 @@ class GroupQueue(LocalQueue):
                 options.version_header,
                 options.version_ttl_ms,
             )
-        self.line: GroupLine = GroupLine(Groups(options, notes), versions)
+        self.line: GroupLine = GroupLine(Groups(options, notes, self.vhost.letter_numbers), versions)
         self.redrives: dict[Group, GroupRedrive | GroupUnparking] = {}
 
     def _new_ledger(self) -> Ledger:
@@ -423,6 +423,15 @@ class GroupQueue(LocalQueue):
         key = groups.key(message)
         group = None if key is None else groups.get(key)
         return group if group is not None and group.state else None
+
+    def group_holding(self, message: Message) -> str:
+        groups = self.line.groups
+        key = groups.key(message)
+        group = None if key is None else groups.get(key)
+        if group is None or (group.state == OPEN and groups.options.fair):
+            return ""
+        state = groups.state_name(group)
+        return "" if state == "free" else state
 
     def remove_ready(self, sequence: int, checksum: int) -> bool:
         group = self._parked_by(sequence, checksum)

@@ -12,6 +12,7 @@ from amqpbroker.broker.queues.group_letters import letter_number, restored
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.revival import absolve
 from amqpbroker.clock import Timer
 from amqpbroker.message.checksum import content_checksum
 
@@ -199,7 +200,10 @@ class GroupRedrive:
             entry = source.ready_entry(sequence)
             if entry is not None:
                 size += entry.message.size
-                source.move_ready(entry, restored(entry.message), (front,))
+                again = restored(entry.message)
+                if self._queue.vhost.fates.follows(again):
+                    absolve(again)
+                source.move_ready(entry, again, (front,))
                 self.moved += 1
             elif not is_checked:
                 self._check_held()

@@ -11,6 +11,7 @@ from amqpbroker.broker.queues.group_key import group_key
 from amqpbroker.broker.queues.group_letters_out import LettersOut
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import Grouping
+from amqpbroker.broker.queues.letter_numbers import LetterNumbers
 from amqpbroker.broker.queues.ready_line import SLACK
 from amqpbroker.message.message import Message
 from amqpbroker.store.taken_id import TakenId
@@ -31,10 +32,10 @@ class Groups:
     stopped_count: number of groups by state. following: closed groups with waiting messages that nothing precedes.
     """
 
-    def __init__(self, options: Grouping, notes: GroupNotes) -> None:
-        """notes: of stopped groups."""
+    def __init__(self, options: Grouping, notes: GroupNotes, numbers: LetterNumbers) -> None:
+        """notes: of stopped groups. numbers: of the dead letters of closed groups."""
         self.notes: GroupNotes = notes
-        self.letters: LettersOut = LettersOut(notes)
+        self.letters: LettersOut = LettersOut(notes, numbers)
         self.options: Grouping = options
         self.offered: int = 0
         self.parked: set[int] = set()

@@ -8,6 +8,7 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.fates.fates import NO_FATES, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.disposal import Disposal
+from amqpbroker.broker.queues.letter_numbers import LetterNumbers
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
@@ -21,6 +22,7 @@ class Host(metaclass=ABCMeta):
     exchanges, queues: by name. store: for durable queues. spill: holds messages that are not stored while memory is
     low. dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of
     the broker. events: receive the events of consumers. fates: receives the fates of copies of messages.
+    letter_numbers: of the dead letters of closed message groups.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Host(metaclass=ABCMeta):
         self.spill: Spill = spill
         self.disposal: Disposal = Disposal(clock, config.bounds.disposal)
         self.fates: Fates = fates
+        self.letter_numbers: LetterNumbers = LetterNumbers(clock)
         self.dead_letters: DeadLetters = DeadLetters(exchanges, clock, store, fates)
 
     @abstractmethod

@@ -232,6 +232,13 @@ class Queue(BindingDestination):
         """Return the message group that the message has, or would have, if that has stopped."""
         return None
 
+    def group_holding(self, message: "Message") -> str:
+        """Return the state of a ready message's group if the message waits for others of it, otherwise "".
+
+        It is parked, closed, busy (one of them is delivered) or waiting (one of them is delayed).
+        """
+        return ""
+
     @property
     def newest(self) -> int:
         """The highest sequence number of a message so far."""

@@ -2,10 +2,11 @@
 
 from typing import Final, NamedTuple, final
 
-from amqpbroker.message.deaths import REDRIVEN_REJECTIONS
+from amqpbroker.message.deaths import REDRIVEN_REJECTIONS, count_rejections
 from amqpbroker.message.message import Message, encode_address
+from amqpbroker.wire.headers import with_headers
 from amqpbroker.wire.properties import decode_properties, encode_properties
-from amqpbroker.wire.values import Table, text
+from amqpbroker.wire.values import Field, Table, text
 
 #: Header with the number of a dead letter of a closed message group, by which letters are in the order in which they
 #: failed. It remains when the message comes back.
@@ -83,3 +84,10 @@ def revived(message: Message, death: Death, keep_history: bool, restore_expirati
     if expiration is not None:
         made.expiration_ms = int(expiration)
     return made
+
+
+def absolve(message: Message) -> None:
+    """Make the copies of a redriven message that is followed count again; it keeps the headers about dead-lettering."""
+    rejections = Field("l", count_rejections(message.properties))
+    message.replace_properties(with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))
+    message.undecoded = True

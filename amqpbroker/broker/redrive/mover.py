@@ -10,15 +10,14 @@ from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_letters import LETTER_REASONS, letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
-from amqpbroker.broker.queues.revival import Death, last_death, revived
+from amqpbroker.broker.queues.revival import Death, absolve, last_death, revived
 from amqpbroker.broker.queues.stopped_group import CLOSED as CLOSED_GROUP
+from amqpbroker.broker.queues.stopped_group import PARKED as PARKED_GROUP
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
 from amqpbroker.broker.users.permissions import Permissions
 from amqpbroker.errors import AmqpError
-from amqpbroker.message.deaths import REDRIVEN_REJECTIONS, count_rejections
 from amqpbroker.message.message import Message
-from amqpbroker.wire.headers import with_headers
-from amqpbroker.wire.values import Field, text
+from amqpbroker.wire.values import text
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.host import Host
@@ -90,11 +89,28 @@ class Mover:
         death = last_death(message)
         if not options.filter.accepts(message, death) or not self._is_of_group(message, death):
             return SKIPPED
+        self._check_source(message, death)
         if death is not None:
             message = revived(message, death, options.keep_history, options.restore_expiration)
             if options.keep_history and self._vhost.fates.follows(message):
-                _absolve(message)
+                absolve(message)
         return MOVED if source.move_ready(entry, message, self._accepting(message, death)) else GONE
+
+    def _check_source(self, message: Message, death: Death | None) -> None:
+        """Raise StaysError if a message waits for others of its message group in the queue.
+
+        Dead letters of other queues wait only in a closed group: the queue keeps them, and nobody processes them there.
+        """
+        source = self._source
+        state = source.group_holding(message)
+        if not state or (state != CLOSED_GROUP and death is not None and death.queue != source.name):
+            return
+        if state in (CLOSED_GROUP, PARKED_GROUP):
+            raise StaysError(f"a message group of queue '{source.name}' is {state}: redrive the group")
+        raise StaysError(
+            f"an earlier message of a group of queue '{source.name}' is delivered or delayed: start another redrive "
+            "when it is settled"
+        )
 
     def _is_of_group(self, message: Message, death: Death | None) -> bool:
         """Return whether the filter accepts the message group that a message had in the queue in which it died."""
@@ -157,13 +173,6 @@ class Mover:
         if not destinations:
             raise StaysError(f"exchange '{name}' routes a message to no queue")
         return destinations
-
-
-def _absolve(message: Message) -> None:
-    """Make the copies of a redriven message count again in all queues; it keeps the headers about dead-lettering."""
-    rejections = Field("l", count_rejections(message.properties))
-    message.replace_properties(with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))
-    message.undecoded = True
 
 
 def _check_group(queue: Queue, message: Message) -> None:

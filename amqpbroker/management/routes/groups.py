@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+from amqpbroker import errors
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_key import KEY_TYPES, key_type, possible_keys, shown_key
 from amqpbroker.broker.queues.group_letters import LetterHeldError
@@ -135,12 +136,14 @@ def _stopped(queue: GroupQueue, body: dict[str, Any]) -> Group:
 
 
 def _queue(call: Call) -> GroupQueue:
-    """Return the queue of the path. Raises ApiError 400, 404."""
+    """Return the queue of the path. Raises ApiError 400, also if it is exclusive to a connection, and 404."""
     found = call.vhost.queues.get(call.path["name"])
     if found is None:
         raise failure.not_found()
     if not isinstance(found, GroupQueue):
         raise failure.bad_request("the queue has no message groups: declare it with x-group-header")
+    if found.owner is not None:
+        raise failure.from_channel(errors.queue_locked(found.name, call.vhost.name), "queue")
     return found
 
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from amqpbroker.broker.jobs.job import Job
 from amqpbroker.broker.jobs.jobs import Jobs
-from amqpbroker.broker.jobs.request import JOB
+from amqpbroker.broker.jobs.request import JOB, NO_IDS
 from amqpbroker.broker.jobs.standing import Standings
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.users.permissions import Permissions
@@ -99,6 +99,8 @@ def _message(body: dict[str, Any]) -> dict[str, Any]:
     id_ = properties.get("message_id", secrets.token_hex(_ID_BYTES))
     if not isinstance(id_, str) or not id_:
         raise _wrong("properties.message_id", id_, "a string of 1 to 255 bytes, or absent")
+    if id_.encode("utf-8", "surrogateescape") in NO_IDS:
+        raise _wrong("properties.message_id", id_, "another id: clients remove this one from the URL of the job")
     return {
         "payload": "",
         "payload_encoding": "string",

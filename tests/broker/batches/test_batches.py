@@ -836,6 +836,23 @@ def test_members_of_a_closed_message_group_come_back_once_after_a_crash() -> Non
     assert job.results()[-1] == ("success", 3, 0)
 
 
+@pytest.mark.parametrize("kind", [{}, {"x-queue-type": longstr("quorum")}], ids=["classic", "quorum"])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_member_that_is_redriven_with_its_message_group_can_be_retried_by_expiry(
+    kind: dict[str, Field], crashes: bool
+) -> None:
+    job = grouped("follow", **TO_GRAVE, **kind, **{"x-message-ttl": Field("l", 10)})
+    job.send("1", size=1, events=ALL)
+    job.reject()
+    resume(job)
+    if crashes:
+        job.crash()
+    job.advance(10)
+    assert job.client.depth("grave") == 1
+    job.ack(queue="grave")
+    assert job.results()[-1] == ("success", 1, 0)
+
+
 @pytest.mark.parametrize("on_dead", ["park", "follow"])
 def test_member_that_is_discarded_from_a_stopped_message_group_has_failed(on_dead: str) -> None:
     job = grouped(on_dead, **TO_GRAVE)

@@ -370,6 +370,15 @@ def test_watcher_is_called_once_at_the_end() -> None:
     [
         ("1", {"x-job": longstr("true")}, "invalid header 'x-job': expected boolean, got longstr"),
         (None, {}, "invalid header 'x-job': a job needs the property message_id, which is the id of the job"),
+        *(
+            (
+                id_,
+                {},
+                f"invalid header 'x-job': the property message_id is '{id_}', which clients remove from the URL of a "
+                "job: use another id",
+            )
+            for id_ in (".", "..")
+        ),
         ("1", {"x-job-ttl": longstr("5")}, "invalid header 'x-job-ttl': expected integer, got longstr"),
         (
             "1",

@@ -222,6 +222,26 @@ def test_jobs_that_follow_their_group_are_queued_until_it_is_redriven(kind: dict
     assert groups(work) == [None] * 3
 
 
+@OF_BOTH_KINDS
+def test_redriven_job_that_follows_its_group_again_has_not_failed_again(kind: dict[str, Field]) -> None:
+    prefetch = {"x-group-prefetch": Field("l", 2)}
+    work = Work(
+        **{"x-group-header": longstr("key"), "x-group-on-dead": longstr("follow")}, **prefetch, **TO_GRAVE, **kind
+    )
+    for id_ in "1", "2":
+        send(work, id_)
+    work.consume()
+    work.worker.receive()
+    work.worker.send(1, "basic.nack", delivery_tag=0, multiple=True, requeue=False)
+    work.advance()
+    assert [work.state(id_) for id_ in ("1", "2")] == ["failed", "failed"]
+    work.worker.call(1, "basic.cancel", consumer_tag="worker")
+    redrive_group(work)
+    work.reject()
+    assert [work.state(id_) for id_ in ("1", "2")] == ["failed", "retrying"]
+    assert (group_of(work, "2"), work.standing("2").queue) == (CLOSED, "grave")
+
+
 def test_jobs_of_a_closed_group_that_no_queue_takes_are_queued() -> None:
     work = grouped("follow")
     work.client.call(1, "queue.delete", queue="grave")

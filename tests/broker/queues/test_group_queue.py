@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.events.events import Events
+from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
@@ -1279,6 +1280,22 @@ def test_versions_survive_a_crash(kind: dict[str, Any]) -> None:
     after.broker.sync()
     queue.close()
     assert queue.stored_count() == 0
+
+
+@KINDS
+def test_versions_count_during_and_after_a_policy_for_fair_dispatch(vhost: Vhost, kind: dict[str, Any]) -> None:
+    vhost.policies.put(Policy("/", "p", "^q$", {"group-type": "fair"}, "queues"))
+    queue = declare(vhost, group_version_header="version", group_version_ttl=1000, **kind)
+    assert queue.settings.groups == Grouping(KEY.encode(), fair=True, version_header=b"version", version_ttl_ms=1000)
+    worker = work(queue, limit=1)
+    for text in ("a5", "a4"):
+        queue.publish(versioned(text))
+    worker.ack()
+    assert (worker.texts(), queue.ready_count) == (["a5"], 0)
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {}))
+    for text in ("a3", "a6"):
+        queue.publish(versioned(text))
+    assert worker.texts() == ["a6"]
 
 
 # --- fair dispatch ----------------------------------------------------------------------------------------------------

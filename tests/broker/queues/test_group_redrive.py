@@ -44,7 +44,7 @@ from tests.broker.queues.test_group_queue import (
     waiting,
     work,
 )
-from tests.broker.storing import crashed_copy
+from tests.broker.storing import Node, crashed_copy
 from tests.harness import make_broker
 
 #: More messages than one slice moves.
@@ -536,11 +536,13 @@ def test_missing_letters_and_the_queues_of_the_others_are_known_after_a_crash(ki
     assert redriven(vhost, queue) == []
     assert queue.redrives[group(queue, "a")].reason.startswith("1 of 4 dead letters")
     assert redriven(vhost, queue, forced=True) == ["a2", "a3", "a4"]
+    queue.line.groups.letters.use_number(b"Sb", queue.id)
+    newest = queue.line.groups.letters.next_number - 1
     node.broker.sync()
     node = crashed_copy(node)
     letters = queue_of(node).line.groups.letters
     # Numbers are not used twice.
-    assert (letters.queues(), letters.count(b"Sa"), letters.next_number > 4) == ([], 0, True)
+    assert (letters.queues(), letters.count(b"Sa"), letters.next_number > newest) == ([], 0, True)
 
 
 def test_number_of_a_letter_cannot_be_chosen_by_a_client(vhost: Vhost) -> None:
@@ -550,6 +552,37 @@ def test_number_of_a_letter_cannot_be_chosen_by_a_client(vhost: Vhost) -> None:
     chosen = message("a3")
     assert queue.publish(chosen.rewritten(chosen.address, set_headers(chosen.properties, number_header(1))))
     assert redriven(vhost, queue) == ["a1", "a2", "a3"]
+
+
+# --- earlier queues with the same name --------------------------------------------------------------------------------
+
+
+@STORED_KINDS
+@pytest.mark.parametrize("earlier", [1, 2, 3])
+def test_letters_of_an_earlier_queue_with_the_same_name_stay(vhost: Vhost, kind: dict[str, Any], earlier: int) -> None:
+    grave = declare_plain(vhost, "grave")
+    old = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    fail(old, *texts(1, earlier))
+    vhost.delete_queue(old)
+    # The wall clock may go back meanwhile.
+    vhost.clock.stepped(-3_600_000)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    fail(queue, "a7", "a8")
+    assert redriven(vhost, queue) == ["a7", "a8"]
+    assert bodies(grave) == texts(1, earlier)
+
+
+def test_letters_of_a_transient_queue_that_a_restart_has_removed_stay() -> None:
+    node = Node(grave={})
+    fail(declare(node.broker.vhosts["/"], group_on_dead="follow", **TO_GRAVE), "a1", "a2")
+    node.broker.sync()
+    node.clock.advance(1000)
+    node = crashed_copy(node)
+    vhost = node.broker.vhosts["/"]
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    fail(queue, "a7", "a8")
+    assert redriven(vhost, queue) == ["a7", "a8"]
+    assert bodies(queue_of(node, "grave")) == ["a1", "a2"]
 
 
 # --- following --------------------------------------------------------------------------------------------------------

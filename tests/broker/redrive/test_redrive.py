@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, VIA_QUEUE, RedriveFilter
 from amqpbroker.broker.redrive.redrive import CANCELLED, COMPLETED, FAILED, RUNNING, SLICE, Pace
@@ -318,6 +319,56 @@ def test_parked_messages_of_a_dead_letter_queue_are_moved(vhost: Vhost) -> None:
     assert (ready(work), ready(dlq)) == ([b"1", b"2"], [])
     work.reject([get(work)])
     assert get(dlq).message.body == b"1"
+
+
+@pytest.mark.parametrize("kind", [{}, {"queue_type": "quorum"}], ids=["classic", "quorum"])
+@pytest.mark.parametrize(("on_dead", "state"), [("park", "parked"), ("follow", "closed")])
+def test_messages_of_a_stopped_group_of_the_redriven_queue_stay(
+    vhost: Vhost, kind: dict[str, Any], on_dead: str, state: str
+) -> None:
+    refusing = {"max_length": 1, "overflow": "reject-publish"}
+    work, _ = work_with_dlq(vhost, refusing, group_header="tenant", group_on_dead=on_dead, **kind)
+    other = declare(vhost, "other")
+    for body in b"1", b"2", b"3":
+        assert work.publish(message(body, tenant="a"))
+    work.reject([get(work)])
+    assert work.publish(message(b"4", tenant="b"))
+    waiting = ready(work)[:-1]
+    task = redrive(work, destination="other")
+    assert (ready(work), ready(other), numbers(task)) == (waiting, [b"4"], (1, len(waiting), 0, 0))
+    assert task.problem == f"a message group of queue 'work' is {state}: redrive the group"
+
+
+def test_messages_that_were_redriven_into_a_parked_group_stay(vhost: Vhost) -> None:
+    work, dlq = work_with_dlq(vhost, group_header="tenant")
+    declare(vhost, "other")
+    kill(work, message(b"1", tenant="a"))
+    redrive(dlq, keep_history=True)
+    work.apply_settings(queue_settings(work.kind, work.arguments, {"group-on-dead": "park"}))
+    work.reject([get(work)])
+    task = redrive(work, destination="other")
+    assert (ready(work), numbers(task)) == ([b"1"], (0, 1, 0, 0))
+
+
+def test_messages_behind_an_unsettled_one_of_their_group_stay(vhost: Vhost) -> None:
+    work, _ = work_with_dlq(vhost, group_header="tenant")
+    other = declare(vhost, "other")
+    for body, tenant in (b"1", "a"), (b"2", "a"), (b"3", "b"):
+        assert work.publish(message(body, tenant=tenant))
+    get(work)
+    task = redrive(work, destination="other")
+    assert (ready(work), ready(other), numbers(task)) == ([b"2"], [b"3"], (1, 1, 0, 0))
+    assert task.problem.startswith("an earlier message of a group of queue 'work' is delivered or delayed")
+
+
+def test_messages_of_a_fair_queue_are_moved_beside_unsettled_ones(vhost: Vhost) -> None:
+    work, _ = work_with_dlq(vhost, group_header="tenant", group_type="fair")
+    other = declare(vhost, "other")
+    for body in b"1", b"2":
+        assert work.publish(message(body, tenant="a"))
+    get(work)
+    redrive(work, destination="other")
+    assert ready(other) == [b"2"]
 
 
 def test_limit_ends_the_task(vhost: Vhost) -> None:

@@ -38,9 +38,9 @@ def publish(client, *texts):
         client.publish("g", text.encode(), headers={"key": longstr(text[:-1])})
 
 
-def reject(client, count=1):
+def reject(client, count=1, queue="g"):
     for _ in range(count):
-        got = client.get("g", no_ack=False)
+        got = client.get(queue, no_ack=False)
         client.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
     client.receive()
 
@@ -63,6 +63,22 @@ async def test_groups_are_listed_with_their_states(api, client):
     row = (await api.get("queues/%2F/g")).json()
     assert [row[name] for name in ("groups", "groups_parked", "groups_closed", "messages_parked")] == [3, 1, 0, 2]
     assert "groups" not in (await api.get("queues/%2F/grave")).json()
+
+
+async def test_groups_of_a_queue_that_is_exclusive_to_a_connection_are_locked(api, client):
+    arguments = {"x-group-header": longstr("key"), "x-group-on-dead": longstr("park")}
+    client.declare("mine", exclusive=True, arguments=arguments)
+    client.publish("mine", b"a1", headers={"key": longstr("a")})
+    reject(client, queue="mine")
+    mine = "queues/%2F/mine/groups"
+    for answer in (
+        await api.get(mine),
+        await api.post(f"{mine}/redrive", {"key": "a"}),
+        await api.post(f"{mine}/discard", {"key": "a"}),
+    ):
+        assert answer.status_code == 400
+        assert answer.json()["reason"].startswith("405 RESOURCE_LOCKED - cannot obtain exclusive access")
+    assert client.get("mine").name == "basic.get-empty"
 
 
 async def test_parked_group_is_redriven_and_its_first_message_discarded(api, client):

@@ -116,6 +116,11 @@ async def test_payload_in_base64_is_decoded() -> None:
         ({"properties": {"headers": 5}}, "properties.headers = 5: this must be an object"),
         ({"properties": {"headers": {"x-job": False}}}, "properties.headers.x-job = false: this must be true"),
         ({"properties": {"message_id": ""}}, 'properties.message_id = "": this must be a string of 1 to 255 bytes'),
+        ({"properties": {"message_id": "."}}, 'properties.message_id = ".": this must be another id: clients remove'),
+        (
+            {"properties": {"message_id": ".."}},
+            'properties.message_id = "..": this must be another id: clients remove',
+        ),
         ({"properties": {"message_id": 5}}, "properties.message_id = 5: this must be a string of 1 to 255 bytes"),
         ({"properties": {"message_id": "x" * 256}}, "message_id should be less than 255 bytes, actually was 256"),
         (
