@@ -1486,6 +1486,43 @@ def test_blocked_messages_leave_memory_when_it_is_low() -> None:
         worker.ack()
 
 
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_returned_messages_leave_memory_and_keep_their_order(low_memory: bool) -> None:
+    node = SmallPages(group_header=KEY)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    names = [f"{'-ab'[number % 3]}{number}" for number in range(150)]
+    send(queue, *names)
+    worker = work(queue)
+    # The others of the queue are between those that return.
+    assert len(worker.held) == 52
+    queue.remove_consumer(worker)
+    if low_memory:
+        node.page_out()
+    for _ in range(26):
+        queue.requeue([worker.held.pop(), worker.held.pop(0)])
+    node.log.sync()
+    if low_memory:
+        node.page_out()
+        assert queue.ready.paged_out >= 149
+    assert queue.ready.paged_out >= 150 - 4 * 2 * node.bounds.page_count
+    assert waiting(queue) == names
+    assert [work(queue, limit=1, tag=str(each)).texts() for each in range(3)] == [["-0"], ["a1"], ["b2"]]
+
+
+def test_large_returned_messages_leave_memory() -> None:
+    node = SmallPages(group_header=KEY)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    body = "x" * (BOUNDS.page_bytes // 2)
+    send(queue, *[f"-{number}{body}" for number in range(20)])
+    worker = work(queue)
+    queue.remove_consumer(worker)
+    queue.requeue(worker.held)
+    node.log.sync()
+    assert queue.ready.paged_out >= 8
+
+
 # --- declaration ------------------------------------------------------------------------------------------------------
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
