@@ -3,7 +3,6 @@
 A subclass, so that no message of another queue pays for it.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -406,8 +405,7 @@ class GroupQueue(LocalQueue):
         )
 
     def parked_following(self, sequence: int, count: int) -> list[Entry]:
-        first = heapq.nsmallest(count, [each for each in self.line.groups.parked if each > sequence])
-        found = [self.line.lookup(each) for each in first]
+        found = [self.line.lookup(each) for each in self.line.groups.parked.following(sequence, count)]
         return [each[1] for each in found if each is not None]
 
     def stopped_group(self, message: Message) -> StoppedGroup | None:

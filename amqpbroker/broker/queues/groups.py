@@ -11,6 +11,7 @@ from amqpbroker.broker.queues.group_key import group_key
 from amqpbroker.broker.queues.group_letters_out import LettersOut
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import Grouping
+from amqpbroker.broker.queues.number_set import NumberSet
 from amqpbroker.broker.queues.ready_line import SLACK
 from amqpbroker.message.message import Message
 from amqpbroker.store.taken_id import TakenId
@@ -37,7 +38,7 @@ class Groups:
         self.letters: LettersOut = LettersOut(notes)
         self.options: Grouping = options
         self.offered: int = 0
-        self.parked: set[int] = set()
+        self.parked: NumberSet = NumberSet()
         self.closed_waiting: int = 0
         self.following: dict[Group, None] = {}
         #: Closed groups whose dead letters are coming back. Their waiting messages do not follow.
