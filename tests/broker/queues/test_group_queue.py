@@ -10,7 +10,7 @@ from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
 from amqpbroker.broker.queues.group_options import Grouping
-from amqpbroker.broker.queues.group_queue import FOLLOW_AGAIN_MS, RETURNED_FOLLOW, GroupQueue
+from amqpbroker.broker.queues.group_queue import FOLLOW_AGAIN_MS, FOLLOW_SLICE, RETURNED_FOLLOW, GroupQueue
 from amqpbroker.broker.queues.group_superseding import MORE, SUPERSEDED_SLICE
 from amqpbroker.broker.queues.kinds import policy_keys
 from amqpbroker.broker.queues.ledger import LEAVING_BYTES
@@ -833,6 +833,36 @@ def test_messages_of_a_closed_group_that_its_dead_letter_queue_refuses_come_afte
     assert ([body for body, _ in reasons(grave)], waiting(queue)) == ([b"a1", b"a2"], ["a3", "a4", "a5"])
     assert queue.redrive_group(group(queue, "a"), [grave]) == 2
     assert (worker.texts(), waiting(queue)) == (["a1", "a1"], ["a2", "a3", "a4", "a5"])
+
+
+@KINDS
+def test_refused_messages_of_many_closed_groups_try_again_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave", max_length_bytes=1000, overflow="reject-publish")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    keys = [longstr(str(number)) for number in range(2 * FOLLOW_SLICE + 50)]
+    worker = work(queue, limit=1)
+    for key in keys:
+        send(queue, "-", key=key)
+        worker.reject()
+    send(queue, *["large" * 200] * 3, key=keys[0])
+    for key in keys[1:-1]:
+        send(queue, "large" * 200, key=key)
+    send(queue, "small", key=keys[-1])
+    clock = clock_of(vhost)
+    clock.advance(FOLLOW_AGAIN_MS)
+    send(queue, "-")
+    # Only the message of the last group is not refused. It is behind those of two slices.
+    for _ in range(2):
+        assert b"small" not in ready(grave)
+        clock.advance(FOLLOW_AGAIN_MS)
+    assert ready(grave)[len(keys) :] == [b"small"]
+    worker.ack()
+    for _ in range(len(keys) + 1):
+        grave.purge()
+        clock.advance(FOLLOW_AGAIN_MS)
+        send(queue, "-")
+        worker.ack()
+    assert (waiting(queue), len(queue.line.groups.following)) == ([], 0)
 
 
 @KINDS
