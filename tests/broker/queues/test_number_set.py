@@ -48,11 +48,11 @@ class Compared(int):
 
     def __lt__(self, other: int) -> bool:
         Compared.count += 1
-        return int(self) < other
+        return int(self) < int(other)
 
     def __gt__(self, other: int) -> bool:
         Compared.count += 1
-        return int(self) > other
+        return int(self) > int(other)
 
 
 @pytest.mark.parametrize("adds", [False, True])
