@@ -55,7 +55,7 @@ class GroupLine(ReadyLine):
         for entry in entries:
             self._beside[entry.sequence] = entry
             self.size += entry.message.size
-            groups.add(groups.key(entry.message), entry.sequence)
+            groups.add_again(entry.message, entry.sequence)
         self._update()
         pager = self._pager
         if pager is not None and self._is_beside(2 * pager.page_count, 2 * pager.page_bytes):

@@ -87,7 +87,11 @@ class Groups:
     # --- waiting messages ---------------------------------------------------------------------------------------------
 
     def add(self, key: bytes | None, sequence: int) -> None:
-        """Add a waiting message, which was not in the queue before, or is in the line again."""
+        """Add a waiting message, which was not in the queue before."""
+        self._add(self._group(key), sequence)
+
+    def add_again(self, message: Message, sequence: int) -> None:
+        """Add a waiting message, which was taken or delayed, or was not in the queue before."""
         group = self._taken.pop(sequence, None)
         if group is not None:
             group.end_taken()
@@ -97,7 +101,10 @@ class Groups:
             if group is not None:
                 group.end_delay(sequence)
             else:
-                group = self._group(key)
+                group = self._group(self.key(message))
+        self._add(group, sequence)
+
+    def _add(self, group: Group, sequence: int) -> None:
         group.add(sequence)
         if group.key is None:
             self._lone[sequence] = group
@@ -276,6 +283,9 @@ class Groups:
     def _queue(self, item: int, group: Group) -> None:
         group.set_queued(item)
         order, early = self._order, self._early
+        # Items of delivered messages may be behind those of messages that return together, in ascending order.
+        while order and order[-1][1].item != order[-1][0]:
+            self._unqueue(*order.pop())
         if not order or item > order[-1][0]:
             order.append((item, group))
         else:

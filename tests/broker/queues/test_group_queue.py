@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from amqpbroker import compiled
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
@@ -28,6 +29,7 @@ from tests.broker.queueing import declare as declare_plain
 from tests.broker.queues.test_paging import Node as PagingNode
 from tests.broker.storing import Node, crashed_copy
 from tests.harness import make_broker
+from tests.test_calls import Trace
 
 KEY = "customer"
 TO_GRAVE: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave"}
@@ -231,6 +233,20 @@ def test_messages_of_a_lost_channel_return_to_their_groups(vhost: Vhost, kind: d
     again = work(queue, tag="d") if "single_active_consumer" not in kind else None
     if again is not None:
         assert again.texts() == ["a1", "b1", "c1"]
+
+
+@pytest.mark.skipif(compiled.is_compiled(), reason="calls of compiled functions are not traced")
+def test_keys_of_returned_messages_are_not_read_again(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    send(queue, *[f"{chr(number)}1" for number in range(ord("A"), ord("Z"))])
+    worker = work(queue)
+    queue.remove_consumer(worker)
+    trace = Trace()
+    with trace.on():
+        queue.reclaim(worker.held)
+    assert len(states(queue)) == len(worker.held) == 25
+    assert not trace.calls[("broker/queues/group_key.py", "group_key")]
+    assert len(trace.order) < 25 * 18
 
 
 @KINDS
