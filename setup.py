@@ -79,6 +79,7 @@ HOT = [
     "broker/queues/group_unparking",
     "broker/queues/group_versions",
     "broker/queues/groups",
+    "broker/queues/number_set",
     "broker/queues/last_value_queue",
     "broker/queues/last_value_line",
     "broker/queues/last_values",

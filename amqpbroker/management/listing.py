@@ -8,6 +8,9 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from heapq import merge
+from itertools import islice
 from operator import itemgetter
 from typing import Any, final
 
@@ -18,10 +21,12 @@ from amqpbroker.management.streamed import SLICE, Parts, encoded_rows
 from amqpbroker.management.values import whole_number
 from amqpbroker.patterns import Pattern
 
-#: How long names are filtered before it does.
+#: How long objects are filtered before it does.
 FILTER_SLICE_S = 0.01
 #: How long values to sort by are looked up before it does.
 SORT_SLICE_S = 0.001
+#: Values that are sorted at a time.
+SORT_RUN = 2000
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 100
 
@@ -35,7 +40,7 @@ class Listing:
 
     paged: whether the list can be had in pages; others ignore these parameters. ordered: the objects come in the order
     of their names. value(column): returns what gives an object's value in that column without its row, None if nothing
-    does.
+    does. belongs(object): whether the list has the object at all, None for all of them.
     """
 
     objects: Iterable[Any]
@@ -44,6 +49,7 @@ class Listing:
     paged: bool = True
     ordered: bool = False
     value: Callable[[str], Callable[[Any], Any] | None] = lambda column: None
+    belongs: Callable[[Any], bool] | None = None
 
     def sorted_by(self, column: str) -> Callable[[Any], Any]:
         """Return what gives an object's value in the column, None where the row does not have it."""
@@ -93,20 +99,23 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
     """Yield the JSON of a list in parts, as the query asks for it. Raises ApiError 400 before the first part."""
     page = parse_page(query) if listing.paged else Page(None, 0, None)
     objects: Sequence[Any] = list(listing.objects)
+    if listing.belongs is not None:
+        objects = await _found(objects, listing.belongs)
     total = len(objects)
     name = listing.name
     sort = query.get("sort")
     # Filter and sort before rows are made, so that a page of a list of thousands costs no more than its own rows.
     by_name = name is not None and sort in (None, "", "name")
     if page.pattern is not None and name is not None:
-        objects = await _found(page.pattern, objects, name)
+        objects = await _found(objects, partial(_has_name, page.pattern, name))
     if name is not None and not listing.ordered:
         objects = sorted(objects, key=name)
     if by_name and _reversed(query):
         objects = objects[::-1]
     filtered = len(objects)
     if sort and not by_name:
-        objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query))
+        shown = filtered if page.number is None else page.number * page.size
+        objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query), shown)
     if page.number is not None:
         objects = _cut(objects, page.number, page.size)
     columns = asked_columns(query)
@@ -128,17 +137,21 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
     yield b"]," + orjson.dumps(counts)[1:]
 
 
-async def _found(pattern: Pattern, objects: Sequence[Any], name: Callable[[Any], Any]) -> list[Any]:
-    """Return the objects whose names the pattern is found in. A slow search is done in slices."""
+async def _found(objects: Sequence[Any], accepts: Callable[[Any], bool]) -> list[Any]:
+    """Return the objects that are accepted. A slow search is done in slices."""
     found = []
     began = time.perf_counter()
     for each in objects:
-        if pattern.found_in(_text(name(each))):
+        if accepts(each):
             found.append(each)
         if time.perf_counter() - began > FILTER_SLICE_S:
             await asyncio.sleep(0)
             began = time.perf_counter()
     return found
+
+
+def _has_name(pattern: Pattern, name: Callable[[Any], Any], each: Any) -> bool:
+    return pattern.found_in(_text(name(each)))
 
 
 def _text(name: Any) -> str:
@@ -159,18 +172,31 @@ def _cut(all_of_it: Sequence[Any], number: int, size: int) -> list[Any]:
     return list(all_of_it[start : start + size])
 
 
-async def _sorted(objects: Sequence[Any], value: Callable[[Any], Any], backwards: bool) -> list[Any]:
-    """Return the objects sorted by their values. Only these are kept in memory, not the rows."""
-    keyed: list[tuple[tuple[int, Any], Any]] = []
+async def _sorted(objects: Sequence[Any], value: Callable[[Any], Any], backwards: bool, count: int) -> list[Any]:
+    """Return the first `count` objects in the order of their values. Only these are kept in memory, not the rows.
+
+    Parts of the list are sorted in slices, and so is what comes first of them.
+    """
+    by_value = itemgetter(0)
+    runs: list[list[tuple[tuple[int, Any], Any]]] = [[]]
     began = time.perf_counter()
     for start in range(0, len(objects), SLICE):
-        keyed += [(_sort_key(value(each)), each) for each in objects[start : start + SLICE]]
+        runs[-1] += [(_sort_key(value(each)), each) for each in objects[start : start + SLICE]]
+        if len(runs[-1]) >= SORT_RUN:
+            runs[-1].sort(key=by_value, reverse=backwards)
+            runs.append([])
         if time.perf_counter() - began > SORT_SLICE_S:
             await asyncio.sleep(0)
             began = time.perf_counter()
-    await asyncio.sleep(0)
-    keyed.sort(key=itemgetter(0), reverse=backwards)
-    return [each for _, each in keyed]
+    runs[-1].sort(key=by_value, reverse=backwards)
+    merged = islice(merge(*runs, key=by_value, reverse=backwards), count)
+    found: list[Any] = []
+    while some := list(islice(merged, SLICE)):
+        found += [each for _, each in some]
+        if time.perf_counter() - began > SORT_SLICE_S:
+            await asyncio.sleep(0)
+            began = time.perf_counter()
+    return found
 
 
 def asked_columns(query: Mapping[str, str]) -> list[str] | None:

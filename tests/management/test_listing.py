@@ -1,7 +1,9 @@
 import asyncio
 import json
+import random
 import time
 import weakref
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +39,9 @@ async def test_list_is_sorted_by_any_column_with_missing_values_first(path, name
     assert "".join(row["name"] for row in await listed({"sort": path})) == names
 
 
-async def test_rows_of_equal_value_stay_sorted_by_name_also_in_reverse():
+@pytest.mark.parametrize("run", [1, 2 * SLICE, 1000])
+async def test_rows_of_equal_value_stay_sorted_by_name_also_in_reverse(monkeypatch, run):
+    monkeypatch.setattr("amqpbroker.management.listing.SORT_RUN", run)
     names = [f"{number:04}" for number in range(2 * SLICE + 1)]
 
     async def sorted_(**query):
@@ -153,6 +157,65 @@ async def test_slow_filter_does_not_block_others(monkeypatch):
     others.cancel()
     assert [row["name"] for row in page["items"]] == ["a", "b", "c"]
     assert len(turns) >= 3
+
+
+class Value(int):
+    """A number that counts its comparisons."""
+
+    count = 0
+
+    def __lt__(self, other):
+        Value.count += 1
+        return int(self) < int(other)
+
+    def __gt__(self, other):
+        Value.count += 1
+        return int(self) > int(other)
+
+
+async def most_of_a_turn(listing, query, count):
+    """Return a list, and the most that `count()` has grown in one event loop iteration."""
+    turns = [count()]
+
+    async def other():
+        while True:
+            await asyncio.sleep(0)
+            turns.append(count())
+
+    others = asyncio.create_task(other())
+    found = await whole(listing, query)
+    others.cancel()
+    turns.append(count())
+    return found, max(after - before for before, after in pairwise(turns))
+
+
+@pytest.mark.parametrize("query", [{}, {"page": "3", "page_size": "10"}])
+@pytest.mark.parametrize("reverse", ["true", "false"])
+async def test_long_list_is_sorted_in_slices(monkeypatch, query, reverse):
+    monkeypatch.setattr("amqpbroker.management.listing.SORT_SLICE_S", 0)
+    numbers = list(range(20_000))
+    random.Random(1).shuffle(numbers)
+    listing = Listing(numbers, lambda number: {"n": Value(number)}, ordered=True)
+    found, most = await most_of_a_turn(
+        listing, {"sort": "n", "sort_reverse": reverse, "columns": "n", **query}, lambda: Value.count
+    )
+    expected = sorted(numbers, reverse=reverse == "true")
+    rows = found["items"] if query else found
+    assert [row["n"] for row in rows] == (expected[20:30] if query else expected)
+    # About 260,000 for the whole list.
+    assert most < 30_000
+
+
+async def test_objects_that_do_not_belong_to_the_list_are_left_out_in_slices(monkeypatch):
+    monkeypatch.setattr("amqpbroker.management.listing.FILTER_SLICE_S", 0)
+    asked = []
+    listing = Listing(
+        range(1000), lambda number: {"n": number}, belongs=lambda number: asked.append(number) or number % 2 == 1
+    )
+    found, most = await most_of_a_turn(listing, {"page": "1", "page_size": "3"}, lambda: len(asked))
+    assert [row["n"] for row in found["items"]] == [1, 3, 5]
+    assert (found["total_count"], found["filtered_count"], len(asked)) == (500, 500, 1000)
+    assert most <= 2
 
 
 class Kept(dict):

@@ -77,7 +77,7 @@ class FifoLine(ReadyLine):
     def requeue(self, entries: list[Entry]) -> None:
         front = entries
         if self._is_before(max([entry.sequence for entry in entries])):
-            front = [entry for entry in entries if not self._insert(entry)]
+            front = self._insert(entries)
         if front:
             merge(self.line, front)
             if self._pages and self.line[-1].sequence > self._pages[0].first:
@@ -159,6 +159,13 @@ class FifoLine(ReadyLine):
                 if not page.entries:
                     return True
         return False
+
+    def shorten(self, pager: Pager) -> None:
+        """Move messages at the end of the head out of memory, if many have returned to it."""
+        line, least = self.line, _first_page(pager, self.line)
+        size = sum([entry.message.size for entry in line])
+        while len(line) > 2 * pager.page_count or (size > 2 * pager.page_bytes and len(line) > least):
+            size -= self._page_head(pager, least)
 
     # --- any position -------------------------------------------------------------------------------------------------
 
@@ -311,24 +318,32 @@ class FifoLine(ReadyLine):
         first = self._pages[0].first if self._pages else self._tail[0].sequence if self._tail else sequence
         return first < sequence
 
-    def _insert(self, entry: Entry) -> bool:
-        """Put an entry at its old place behind the head, without reading the messages before it.
+    def _insert(self, entries: list[Entry]) -> list[Entry]:
+        """Put entries at their old places behind the head, without reading the messages before them.
 
-        Return False if its place is in the head, or in a page that temporarily cannot be read.
+        Return the others, whose places are in the head, or in a page that temporarily cannot be read.
         """
-        sequence, pages, tail, pager = entry.sequence, self._pages, self._tail, self._pager
-        if not self._is_before(sequence):
-            return False
-        if tail and tail[0].sequence < sequence:
-            tail.insert(find_place(tail, sequence), entry)
-            self._tail_size += entry.message.size
-            return True
-        index = self._page_before(sequence)
-        assert pager is not None
-        parts = pager.insert_one(pages[index], entry)
-        for part in parts[1:]:
-            pages.insert(index + 1, part)
-        return bool(parts)
+        pages, tail, pager = self._pages, self._tail, self._pager
+        others: list[Entry] = []
+        by_page: dict[int, list[Entry]] = {}
+        for entry in entries:
+            sequence = entry.sequence
+            if not self._is_before(sequence):
+                others.append(entry)
+            elif tail and tail[0].sequence < sequence:
+                tail.insert(find_place(tail, sequence), entry)
+                self._tail_size += entry.message.size
+            else:
+                by_page.setdefault(self._page_before(sequence), []).append(entry)
+        # From the last page on, because a page may become several.
+        for index in sorted(by_page, reverse=True):
+            assert pager is not None
+            parts = pager.insert(pages[index], by_page[index])
+            if not parts:
+                others += by_page[index]
+            for part in reversed(parts[1:]):
+                pages.insert(index + 1, part)
+        return others
 
     def _page_tail(self, pager: Pager) -> None:
         """Make the older part of the tail a page."""
@@ -341,8 +356,8 @@ class FifoLine(ReadyLine):
         self._tail_size -= size
         self._pages.append(pager.page(entries))
 
-    def _page_head(self, pager: Pager, least: int) -> None:
-        """Make the end of the head a page, except for the first `least` messages."""
+    def _page_head(self, pager: Pager, least: int) -> int:
+        """Make the end of the head a page, except for the first `least` messages. Return the bytes of the bodies."""
         entries: list[Entry] = []
         size = 0
         while len(self.line) > least and len(entries) < pager.page_count and size <= pager.page_bytes:
@@ -352,6 +367,7 @@ class FifoLine(ReadyLine):
         # Messages that returned while an earlier page could not be read may be out of order.
         entries.sort(key=lambda entry: entry.sequence)
         self._pages.appendleft(pager.page(entries))
+        return size
 
 
 def _behind(line: deque[Entry], sequence: int, count: int) -> list[Entry]:

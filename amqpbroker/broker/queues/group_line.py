@@ -24,7 +24,7 @@ class GroupLine(ReadyLine):
     """A line in which only the first message of a group can be delivered, while the group is free.
 
     `groups` has the order of the messages. The messages themselves are in a line that removes them at any position;
-    messages that were delivered before, or read ahead, are beside it.
+    a few messages that were delivered before, or read ahead, are beside it.
     """
 
     def __init__(self, groups: Groups, versions: GroupVersions | None = None) -> None:
@@ -34,6 +34,7 @@ class GroupLine(ReadyLine):
         self.versions: GroupVersions | None = versions
         self._line: FifoLine = FifoLine()
         self._beside: dict[int, Entry] = {}
+        self._pager: Pager | None = None
 
     def _update(self) -> None:
         """Update the counts after a change of the groups."""
@@ -54,8 +55,11 @@ class GroupLine(ReadyLine):
         for entry in entries:
             self._beside[entry.sequence] = entry
             self.size += entry.message.size
-            groups.add(groups.key(entry.message), entry.sequence)
+            groups.add_again(entry.message, entry.sequence)
         self._update()
+        pager = self._pager
+        if pager is not None and self._is_beside(2 * pager.page_count, 2 * pager.page_bytes):
+            self._move_from_beside(pager, pager.page_count, pager.page_bytes)
 
     def requeue_last(self, entry: Entry) -> None:
         self.requeue([entry])
@@ -152,6 +156,7 @@ class GroupLine(ReadyLine):
     # --- any position -------------------------------------------------------------------------------------------------
 
     def divide(self, pager: Pager) -> None:
+        self._pager = pager
         self._line.divide(pager)
 
     def contains(self, sequence: int, level: int) -> bool:
@@ -233,6 +238,7 @@ class GroupLine(ReadyLine):
         """Discard all messages from memory, without changing the store. The line is not used after that."""
         self._beside.clear()
         self._line = FifoLine()
+        self._pager = None
 
     def recover(self, copies: "Copies") -> None:
         # The queue reads their keys.
@@ -240,7 +246,27 @@ class GroupLine(ReadyLine):
         self.size += copies.size
 
     def page_out(self, pager: Pager, keep: bool) -> bool:
+        self._pager = pager
+        if not keep and self._is_beside(pager.least_page_count, pager.least_page_bytes):
+            self._move_from_beside(pager, 0, 0)
         return self._line.page_out(pager, keep)
+
+    def _is_beside(self, count: int, size: int) -> bool:
+        """Return whether more messages than that, or more bytes of bodies, are beside the line."""
+        return len(self._beside) > count or self.size - self._line.size > size
+
+    def _move_from_beside(self, pager: Pager, count: int, size: int) -> None:
+        """Move messages from beside the line into it, except for the first ones, up to `count` and `size` in bytes."""
+        beside, order = self._beside, sorted(self._beside)
+        kept = 0
+        for sequence in order[:count]:
+            size -= beside[sequence].message.size
+            if size < 0:
+                break
+            kept += 1
+        if kept < len(order):
+            self._line.requeue([beside.pop(sequence) for sequence in order[kept:]])
+            self._line.shorten(pager)
 
     def __iter__(self) -> Iterator[Entry]:
         """Iterate over all entries, also those that cannot be delivered now, in the order of their arrival."""

@@ -3,7 +3,6 @@
 A subclass, so that no message of another queue pays for it.
 """
 
-import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -53,7 +52,7 @@ from amqpbroker.store.taken_id import TakenId
 
 #: Time after which messages of closed groups try again to follow, after no queue took one of them.
 FOLLOW_AGAIN_MS: Final = 1000
-#: Number of messages of closed groups that follow in one event loop iteration.
+#: Number of messages of closed groups that follow, or are refused, in one event loop iteration.
 FOLLOW_SLICE: Final = 100
 #: Maximum number of messages that follow, and were dead-lettered before, within one run of dead letters. A queue with a
 #: TTL of 0 would return them forever.
@@ -68,7 +67,7 @@ class GroupOffering(Offering):
 
     #: Time from which on messages of closed groups follow, if a queue takes them.
     _follows_from_ms: int = 0
-    #: Set while more messages of closed groups follow in the next event loop iteration.
+    #: Set while more messages of closed groups follow in a later event loop iteration.
     _follow_timer: Timer | None = None
     #: The last run of dead letters in which dead-lettered messages followed, and their number.
     _run: int = 0
@@ -217,7 +216,8 @@ class GroupOffering(Offering):
     def follow(self) -> None:
         """Dead-letter messages of closed groups, in order, for as long as a queue takes them; the others wait.
 
-        At most FOLLOW_SLICE messages, and LEAVING_BYTES of their bodies, leave in one event loop iteration.
+        At most FOLLOW_SLICE messages are tried, and LEAVING_BYTES of their bodies leave, in one event loop iteration.
+        The next one begins with other groups. It comes after FOLLOW_AGAIN_MS if messages were refused.
         """
         if self._follow_timer is None and self._clock.now_ms() >= self._follows_from_ms:
             self._follow()
@@ -239,6 +239,7 @@ class GroupOffering(Offering):
                     entry = self._pop_of(line, group)
                     if entry is None:
                         break
+                    count += 1
                     if not self._may_return(letters, entry) or not ledger.is_letter_taken(group, entry, GROUP):
                         self.requeue([entry])
                         if letters.closes_cycle(entry, GROUP):
@@ -248,10 +249,11 @@ class GroupOffering(Offering):
                             self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
                         break
                     ledger.send_letter(group, entry, GROUP)
-                    count += 1
                     size += entry.message.size + MESSAGE_BYTES
                 else:
-                    self._follow_timer = self._clock.after(0, self._follow_on)
+                    # Groups that were tried are behind the others now.
+                    delay_ms = max(self._follows_from_ms - self._clock.now_ms(), 0)
+                    self._follow_timer = self._clock.after(delay_ms, self._follow_on)
                     return
 
     def _may_return(self, letters: DeadLetters, entry: Entry) -> bool:
@@ -407,8 +409,7 @@ class GroupQueue(LocalQueue):
         )
 
     def parked_following(self, sequence: int, count: int) -> list[Entry]:
-        first = heapq.nsmallest(count, [each for each in self.line.groups.parked if each > sequence])
-        found = [self.line.lookup(each) for each in first]
+        found = [self.line.lookup(each) for each in self.line.groups.parked.following(sequence, count)]
         return [each[1] for each in found if each is not None]
 
     def stopped_group(self, message: Message) -> StoppedGroup | None:

@@ -12,6 +12,7 @@ from amqpbroker.broker.queues.group_letters_out import LettersOut
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.letter_numbers import LetterNumbers
+from amqpbroker.broker.queues.number_set import NumberSet
 from amqpbroker.broker.queues.ready_line import SLACK
 from amqpbroker.message.message import Message
 from amqpbroker.store.taken_id import TakenId
@@ -38,7 +39,7 @@ class Groups:
         self.letters: LettersOut = LettersOut(notes, numbers)
         self.options: Grouping = options
         self.offered: int = 0
-        self.parked: set[int] = set()
+        self.parked: NumberSet = NumberSet()
         self.closed_waiting: int = 0
         self.following: dict[Group, None] = {}
         #: Closed groups whose dead letters are coming back. Their waiting messages do not follow.
@@ -89,7 +90,11 @@ class Groups:
     # --- waiting messages ---------------------------------------------------------------------------------------------
 
     def add(self, key: bytes | None, sequence: int) -> None:
-        """Add a waiting message, which was not in the queue before, or is in the line again."""
+        """Add a waiting message, which was not in the queue before."""
+        self._add(self._group(key), sequence)
+
+    def add_again(self, message: Message, sequence: int) -> None:
+        """Add a waiting message, which was taken or delayed, or was not in the queue before."""
         group = self._taken.pop(sequence, None)
         if group is not None:
             group.end_taken()
@@ -99,7 +104,10 @@ class Groups:
             if group is not None:
                 group.end_delay(sequence)
             else:
-                group = self._group(key)
+                group = self._group(self.key(message))
+        self._add(group, sequence)
+
+    def _add(self, group: Group, sequence: int) -> None:
         group.add(sequence)
         if group.key is None:
             self._lone[sequence] = group
@@ -297,6 +305,9 @@ class Groups:
     def _queue(self, item: int, group: Group) -> None:
         group.set_queued(item)
         order, early = self._order, self._early
+        # Items of delivered messages may be behind those of messages that return together, in ascending order.
+        while order and order[-1][1].item != order[-1][0]:
+            self._unqueue(*order.pop())
         if not order or item > order[-1][0]:
             order.append((item, group))
         else:

@@ -268,11 +268,11 @@ class Pager(metaclass=ABCMeta):
         """
 
     @abstractmethod
-    def insert_one(self, page: Page, entry: Entry) -> list[Page]:
-        """Add an entry to the page at its place; it leaves memory as in `page`.
+    def insert(self, page: Page, entries: list[Entry]) -> list[Page]:
+        """Add entries to the page at their places; they leave memory as in `page`.
 
-        Return the page, and a second one if it was split because it was too large; or no page if copies of the page
-        temporarily cannot be read: nothing changes, and the queue is notified.
+        Return the page, and those that follow it if it was split because it was too large; or no page if copies of the
+        page temporarily cannot be read: nothing changes, and the queue is notified.
         """
 
     @abstractmethod

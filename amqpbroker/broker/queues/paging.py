@@ -140,7 +140,7 @@ class QueuePages(Pager):
         self._store.when_safe(partial(self.let_go, page))
         return old
 
-    def insert_one(self, page: Page, entry: Entry) -> list[Page]:
+    def insert(self, page: Page, entries: list[Entry]) -> list[Page]:
         if page.positions:
             try:
                 # See `replace_one`.
@@ -150,12 +150,20 @@ class QueuePages(Pager):
                 return []
             self._free(page)
             page.restore(others)
-        page.insert(entry)
-        parts = [page, page.split()] if len(page) > 2 * self.page_count else [page]
+        for entry in entries:
+            page.insert(entry)
+        parts = self._parts(page)
         for part in parts:
             if (part.positions or part is not page) and not self.let_go(part):
                 self._store.when_safe(partial(self.let_go, part))
         return parts
+
+    def _parts(self, page: Page) -> list[Page]:
+        """Split a page that is too large. Return its parts."""
+        if len(page) <= 2 * self.page_count:
+            return [page]
+        later = page.split()
+        return [*self._parts(page), *self._parts(later)]
 
     def load(self, page: Page) -> list[Entry]:
         if not page.positions:

@@ -31,11 +31,15 @@ def groups(call: Call) -> Listing:
     wanted = call.query.get("state")
     if wanted is not None and wanted not in _STATES:
         raise failure.bad_request(f"state is to be one of {', '.join(_STATES)}, not {wanted}")
-    found = index.stopped() if wanted in ("parked", "closed") else list(index.all())
-    if wanted is not None:
-        found = [group for group in found if index.state_name(group) == wanted]
+    found = index.stopped() if wanted in ("parked", "closed") else index.all()
     redrives = _queue(call).redrives
-    return Listing(found, lambda group: _row(group, index.state_name(group), redrives.get(group)), _name, ordered=True)
+    return Listing(
+        found,
+        lambda group: _row(group, index.state_name(group), redrives.get(group)),
+        _name,
+        ordered=True,
+        belongs=None if wanted is None else lambda group: index.state_name(group) == wanted,
+    )
 
 
 def _name(group: Group) -> str:

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from amqpbroker import compiled
 from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, Group
 from amqpbroker.broker.queues.group_options import Grouping
-from amqpbroker.broker.queues.group_queue import FOLLOW_AGAIN_MS, RETURNED_FOLLOW, GroupQueue
+from amqpbroker.broker.queues.group_queue import FOLLOW_AGAIN_MS, FOLLOW_SLICE, RETURNED_FOLLOW, GroupQueue
 from amqpbroker.broker.queues.group_superseding import MORE, SUPERSEDED_SLICE
 from amqpbroker.broker.queues.kinds import policy_keys
 from amqpbroker.broker.queues.ledger import LEAVING_BYTES
@@ -29,6 +30,7 @@ from tests.broker.queueing import declare as declare_plain
 from tests.broker.queues.test_paging import Node as PagingNode
 from tests.broker.storing import Node, crashed_copy
 from tests.harness import make_broker
+from tests.test_calls import Trace
 
 KEY = "customer"
 TO_GRAVE: dict[str, Any] = {"dead_letter_exchange": "", "dead_letter_routing_key": "grave"}
@@ -232,6 +234,20 @@ def test_messages_of_a_lost_channel_return_to_their_groups(vhost: Vhost, kind: d
     again = work(queue, tag="d") if "single_active_consumer" not in kind else None
     if again is not None:
         assert again.texts() == ["a1", "b1", "c1"]
+
+
+@pytest.mark.skipif(compiled.is_compiled(), reason="calls of compiled functions are not traced")
+def test_keys_of_returned_messages_are_not_read_again(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    send(queue, *[f"{chr(number)}1" for number in range(ord("A"), ord("Z"))])
+    worker = work(queue)
+    queue.remove_consumer(worker)
+    trace = Trace()
+    with trace.on():
+        queue.reclaim(worker.held)
+    assert len(states(queue)) == len(worker.held) == 25
+    assert not trace.calls[("broker/queues/group_key.py", "group_key")]
+    assert len(trace.order) < 25 * 18
 
 
 @KINDS
@@ -585,7 +601,7 @@ def test_rejected_message_parks_its_group(vhost: Vhost, kind: dict[str, Any]) ->
     assert worker.held[-1].redelivered
     worker.ack_text("a1")
     assert worker.texts() == ["a2"]
-    assert queue.line.groups.parked == set()
+    assert len(queue.line.groups.parked) == 0
 
 
 @KINDS
@@ -870,6 +886,36 @@ def test_messages_of_a_closed_group_that_its_dead_letter_queue_refuses_come_afte
     assert ([body for body, _ in reasons(grave)], waiting(queue)) == ([b"a1", b"a2"], ["a3", "a4", "a5"])
     assert queue.redrive_group(group(queue, "a"), [grave]) == 2
     assert (worker.texts(), waiting(queue)) == (["a1", "a1"], ["a2", "a3", "a4", "a5"])
+
+
+@KINDS
+def test_refused_messages_of_many_closed_groups_try_again_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave", max_length_bytes=1000, overflow="reject-publish")
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    keys = [longstr(str(number)) for number in range(2 * FOLLOW_SLICE + 50)]
+    worker = work(queue, limit=1)
+    for key in keys:
+        send(queue, "-", key=key)
+        worker.reject()
+    send(queue, *["large" * 200] * 3, key=keys[0])
+    for key in keys[1:-1]:
+        send(queue, "large" * 200, key=key)
+    send(queue, "small", key=keys[-1])
+    clock = clock_of(vhost)
+    clock.advance(FOLLOW_AGAIN_MS)
+    send(queue, "-")
+    # Only the message of the last group is not refused. It is behind those of two slices.
+    for _ in range(2):
+        assert b"small" not in ready(grave)
+        clock.advance(FOLLOW_AGAIN_MS)
+    assert ready(grave)[len(keys) :] == [b"small"]
+    worker.ack()
+    for _ in range(len(keys) + 1):
+        grave.purge()
+        clock.advance(FOLLOW_AGAIN_MS)
+        send(queue, "-")
+        worker.ack()
+    assert (waiting(queue), len(queue.line.groups.following)) == ([], 0)
 
 
 @KINDS
@@ -1537,6 +1583,43 @@ def test_blocked_messages_leave_memory_when_it_is_low() -> None:
     for number in range(1, entry_count):
         assert worker.texts() == [f"a{number}"]
         worker.ack()
+
+
+@pytest.mark.parametrize("low_memory", [False, True])
+def test_returned_messages_leave_memory_and_keep_their_order(low_memory: bool) -> None:
+    node = SmallPages(group_header=KEY)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    names = [f"{'-ab'[number % 3]}{number}" for number in range(150)]
+    send(queue, *names)
+    worker = work(queue)
+    # The others of the queue are between those that return.
+    assert len(worker.held) == 52
+    queue.remove_consumer(worker)
+    if low_memory:
+        node.page_out()
+    for _ in range(26):
+        queue.requeue([worker.held.pop(), worker.held.pop(0)])
+    node.log.sync()
+    if low_memory:
+        node.page_out()
+        assert queue.ready.paged_out >= 149
+    assert queue.ready.paged_out >= 150 - 4 * 2 * node.bounds.page_count
+    assert waiting(queue) == names
+    assert [work(queue, limit=1, tag=str(each)).texts() for each in range(3)] == [["-0"], ["a1"], ["b2"]]
+
+
+def test_large_returned_messages_leave_memory() -> None:
+    node = SmallPages(group_header=KEY)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    body = "x" * (BOUNDS.page_bytes // 2)
+    send(queue, *[f"-{number}{body}" for number in range(20)])
+    worker = work(queue)
+    queue.remove_consumer(worker)
+    queue.requeue(worker.held)
+    node.log.sync()
+    assert queue.ready.paged_out >= 8
 
 
 # --- declaration ------------------------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from tests.broker.queues.test_group_queue import (
     KINDS,
     STORED_KINDS,
     TO_GRAVE,
+    SmallPages,
     declare,
     group,
     message,
@@ -612,6 +613,23 @@ def test_redrive_that_starts_while_messages_follow_keeps_the_order(vhost: Vhost)
     queue.redrive_group(group(queue, "a"), [grave])
     finish(queue)
     assert (waiting(queue), bodies(grave), states(queue)) == (texts(), [], {"a": "free"})
+
+
+@STORED_KINDS
+def test_messages_that_are_back_leave_memory(kind: dict[str, Any]) -> None:
+    node = SmallPages(group_header="customer", group_on_dead="follow", **TO_GRAVE, **kind)
+    queue = node.queue
+    assert isinstance(queue, GroupQueue)
+    grave = declare_plain(queue.vhost, "grave")
+    closed(queue)
+    queue.redrive_group(group(queue, "a"), [grave])
+    finish(queue)
+    node.log.sync()
+    assert queue.ready.paged_out >= COUNT - 6 * node.bounds.page_count
+    worker = work(queue, limit=1)
+    for text in texts():
+        assert worker.texts() == [text]
+        worker.ack()
 
 
 # --- parked groups ----------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Message groups over the API: list, redrive, discard."""
 
+import asyncio
+
 import pytest
 
 from amqpbroker.broker.queues.group_redrive import SLICE
@@ -43,6 +45,25 @@ def reject(client, count=1, queue="g"):
         got = client.get(queue, no_ack=False)
         client.send(1, "basic.reject", delivery_tag=got.arguments["delivery_tag"], requeue=False)
     client.receive()
+
+
+async def test_groups_in_a_state_are_found_in_slices(api, client, monkeypatch):
+    monkeypatch.setattr("amqpbroker.management.listing.FILTER_SLICE_S", 0)
+    declare(client, "park")
+    publish(client, *[f"{number}x1" for number in range(200)])
+    client.get("g", no_ack=False)
+    turns = []
+
+    async def other():
+        while True:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    others = asyncio.create_task(other())
+    found = (await api.get(f"{GROUPS}?state=busy")).json()
+    others.cancel()
+    assert [row["key"] for row in found] == ["0x"]
+    assert len(turns) >= 200
 
 
 async def test_groups_are_listed_with_their_states(api, client):

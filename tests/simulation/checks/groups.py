@@ -30,7 +30,7 @@ def _faults(queue: GroupQueue, unacked: set[int]) -> Iterator[str]:
     if set(groups._late) != delayed:
         yield f"{queue.name} has {len(groups._late)} late messages, and {len(delayed)} are delayed"
     parked = {sequence for group in groups.all() if group.state == PARKED for sequence in group.waiting()}
-    if parked != groups.parked:
+    if parked != set(groups.parked):
         yield f"{queue.name} has {len(parked)} messages in parked groups, and counts {len(groups.parked)}"
     for state in PARKED, CLOSED:
         count = sum(group.state == state for group in groups.all())
