@@ -278,6 +278,7 @@ NOT_BOUNDS = {
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
         broker.queues.group_queue.FOLLOW_SLICE broker.queues.group_redrive.SLICE broker.queues.group_redrive._STEP
+        management.listing.SORT_RUN
         broker.queues.group_redrive.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
         broker.queues.group_superseding.SUPERSEDED_SLICE broker.queues.group_superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP

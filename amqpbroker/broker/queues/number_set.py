@@ -50,7 +50,7 @@ class NumberSet:
 
     def clear(self) -> None:
         self._numbers.clear()
-        self._forget_order()
+        self._discard_order()
 
     def following(self, number: int, count: int) -> list[int]:
         """Return up to `count` numbers that are higher, in ascending order: the next ones."""
@@ -81,10 +81,10 @@ class NumberSet:
         return order
 
     def _shorten(self) -> None:
-        """Forget the order if most of its numbers were removed."""
+        """Discard the order if most of its numbers were removed."""
         if self._order is not None and len(self._order) > 2 * len(self._numbers) + SLACK:
-            self._forget_order()
+            self._discard_order()
 
-    def _forget_order(self) -> None:
+    def _discard_order(self) -> None:
         self._order = None
         self._added.clear()
