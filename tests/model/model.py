@@ -504,25 +504,37 @@ class Model:
         source = self.lines[name]
         moved = failed = skipped = 0
         with self._letters.waiting():
-            for copy in source.in_order():
+            for sequence in [copy.sequence for copy in source.in_order()]:
                 if moved == options.limit:
                     break
-                target = options.target(self.lines, source, copy)
-                if copy not in source.waiting():
+                # It may have changed, or left, since its parked group goes on.
+                copy = next((copy for copy in source.waiting() if copy.sequence == sequence), None)
+                if copy is None:
                     continue
+                target = options.target(self.lines, source, copy)
                 if not options.accepts(copy):
                     skipped += 1
                 elif target is None:
                     failed += 1
                 else:
                     with self.batches.leaving(source, copy, "deleted"):
+                        is_head = isinstance(source, GroupedLine) and source.of_group(copy.key)[0] == copy
                         source.take(copy)
                         # A parked group without messages is over at once, also if one of them comes back as a letter.
                         source.prune()
                         self._enter_moved(target, options.revived(copy))
+                    if is_head:
+                        self._go_on(source, copy.key)
                     moved += 1
         self._settle_down()
         return Counts(moved, failed, skipped)
+
+    def _go_on(self, line: Line, key: str) -> None:
+        """Open a parked group whose first copy has left."""
+        assert isinstance(line, GroupedLine)
+        if key in line.stopped and not line.stopped[key].is_closed:
+            line.unpark(key, next(iter(line.of_group(key)), None), self.now_ms)
+            self._drain(line)
 
     def _enter_moved(self, line: Line, copy: Copy) -> None:
         """Add a copy that no queue drops as a duplicate, and that is older than those that were published."""

@@ -3,10 +3,12 @@
 A subclass, so that no message of another queue pays for it.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
+from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.consumers import Consumers
@@ -111,8 +113,13 @@ class GroupOffering(Offering):
     def pop_oldest(self) -> Entry | None:
         line = self.line
         entry = None if line is None else line.pop_oldest()
-        if entry is not None and entry.deadline_ms:
-            self._expiry.removed()
+        if entry is not None and line is not None:
+            if entry.deadline_ms:
+                self._expiry.removed()
+            if line.groups.stopped_count[PARKED]:
+                queue = entry.queue
+                assert isinstance(queue, GroupQueue)
+                queue.dropped_oldest(entry)
         return entry
 
     def offer(self, consumer: Consumer) -> None:
@@ -453,6 +460,27 @@ class GroupQueue(LocalQueue):
         # A redrive that runs opens the group anyway.
         redrive = self.redrives.get(group)
         return group if redrive is None or redrive.state != RUNNING else None
+
+    def move_ready(self, entry: Entry, message: Message, destinations: Sequence[Destination]) -> bool:
+        group = self._stopped(entry.message) if entry.sequence in self.line.groups.parked else None
+        is_first = group is not None and group.first == entry.sequence
+        moved = super().move_ready(entry, message, destinations)
+        if moved and is_first and group is not None:
+            self._go_on(group)
+        return moved
+
+    def dropped_oldest(self, entry: Entry) -> None:
+        """Open a parked group in the next event loop iteration, if its first message is this one, which is leaving."""
+        group = self._stopped(entry.message)
+        if group is not None and not 0 < group.first < entry.sequence:
+            self.clock.after(0, lambda: self._go_on(group))
+
+    def _go_on(self, group: Group) -> None:
+        """Open a parked group without its first message, for which the others waited."""
+        # A redrive that runs opens the group anyway. If a message cannot be read now, the group stays.
+        if group.state == PARKED and not self.closed:
+            with contextlib.suppress(GroupRedriveRunsError, UnreadableError):
+                self._resume(group, (), nobody_holds, discards=False)
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 

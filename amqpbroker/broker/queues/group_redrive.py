@@ -12,7 +12,7 @@ from amqpbroker.broker.queues.group_letters import letter_number, restored
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.revival import absolve
+from amqpbroker.broker.queues.revival import absolved
 from amqpbroker.clock import Timer
 from amqpbroker.message.checksum import content_checksum
 
@@ -202,7 +202,7 @@ class GroupRedrive:
                 size += entry.message.size
                 again = restored(entry.message)
                 if self._queue.vhost.fates.follows(again):
-                    absolve(again)
+                    again = absolved(again)
                 source.move_ready(entry, again, (front,))
                 self.moved += 1
             elif not is_checked:

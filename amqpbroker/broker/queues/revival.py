@@ -86,8 +86,7 @@ def revived(message: Message, death: Death, keep_history: bool, restore_expirati
     return made
 
 
-def absolve(message: Message) -> None:
-    """Make the copies of a redriven message that is followed count again; it keeps the headers about dead-lettering."""
+def absolved(message: Message) -> Message:
+    """Return a followed message that is redriven with the headers about dead-lettering: its copies count again."""
     rejections = Field("l", count_rejections(message.properties))
-    message.replace_properties(with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))
-    message.undecoded = True
+    return message.rewritten(message.address, with_headers(message.properties, {REDRIVEN_REJECTIONS: rejections}))

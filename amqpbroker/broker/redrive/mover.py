@@ -10,7 +10,7 @@ from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_letters import LETTER_REASONS, letter_key
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.ready_line import Placed
-from amqpbroker.broker.queues.revival import Death, absolve, last_death, revived
+from amqpbroker.broker.queues.revival import Death, absolved, last_death, revived
 from amqpbroker.broker.queues.stopped_group import CLOSED as CLOSED_GROUP
 from amqpbroker.broker.queues.stopped_group import PARKED as PARKED_GROUP
 from amqpbroker.broker.redrive.options import VIA_EXCHANGE, RedriveOptions
@@ -93,7 +93,7 @@ class Mover:
         if death is not None:
             message = revived(message, death, options.keep_history, options.restore_expiration)
             if options.keep_history and self._vhost.fates.follows(message):
-                absolve(message)
+                message = absolved(message)
         return MOVED if source.move_ready(entry, message, self._accepting(message, death)) else GONE
 
     def _check_source(self, message: Message, death: Death | None) -> None:

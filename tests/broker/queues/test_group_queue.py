@@ -684,6 +684,56 @@ def test_group_goes_on_when_its_parked_message_is_removed(vhost: Vhost, kind: di
     assert (worker.texts(), states(queue)) == (["a3"], {"a": "busy"})
 
 
+@KINDS
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_group_goes_on_when_its_parked_message_is_over_the_length_limit(
+    vhost: Vhost, kind: dict[str, Any], is_deleted: bool
+) -> None:
+    grave = declare_plain(vhost, "grave")
+    queue = declare(vhost, **TO_GRAVE, **kind)
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"group-on-dead": "park"}))
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3", expiration_ms=100)
+    worker.reject()
+    clock_of(vhost).advance(1000)
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"max-length": 2}))
+    if is_deleted:
+        queue.close()
+    clock_of(vhost).advance(0)
+    if not is_deleted:
+        assert (worker.texts(), states(queue), reasons(grave)) == (["a1", "a2"], {"a": "busy"}, [(b"a1", "maxlen")])
+        # The time of the group stood still.
+        clock_of(vhost).advance(99)
+        assert waiting(queue) == ["a3"]
+
+
+@KINDS
+def test_group_stays_parked_when_a_message_of_another_group_is_over_the_length_limit(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    queue = declare(vhost, **kind)
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"group-on-dead": "park"}))
+    send(queue, "b1", "a1", "a2")
+    for failed in [get(queue), get(queue)]:
+        if failed.message.body == b"a1":
+            queue.reject([failed])
+        else:
+            queue.requeue([failed])
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"max-length": 2}))
+    clock_of(vhost).advance(0)
+    assert (waiting(queue), states(queue)) == (["a1", "a2"], {"a": "parked"})
+
+
+def test_last_message_of_a_parked_group_that_is_over_the_length_limit_ends_the_group(vhost: Vhost) -> None:
+    queue = declare(vhost)
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"group-on-dead": "park"}))
+    send(queue, "a1")
+    queue.reject([get(queue)])
+    queue.apply_settings(queue_settings(queue.kind, queue.arguments, {"max-length": 0}))
+    clock_of(vhost).advance(0)
+    assert (len(queue.line.groups), queue.line.groups.stopped()) == (0, [])
+
+
 def test_last_message_of_a_parked_group_can_be_discarded(vhost: Vhost) -> None:
     queue = declare(vhost, group_on_dead="park")
     worker = work(queue)

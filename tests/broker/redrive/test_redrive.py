@@ -322,6 +322,22 @@ def test_parked_messages_of_a_dead_letter_queue_are_moved(vhost: Vhost) -> None:
 
 
 @pytest.mark.parametrize("kind", [{}, {"queue_type": "quorum"}], ids=["classic", "quorum"])
+def test_parked_group_of_a_dead_letter_queue_goes_on_when_its_first_message_is_moved(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    work, dlq = work_with_dlq(vhost, {"group_header": "tenant", "group_on_dead": "park", **kind})
+    for body in b"1", b"2", b"3":
+        kill(work, message(body, tenant="a"))
+    dlq.reject([get(dlq)])
+    assert isinstance(dlq, GroupQueue)
+    for index, stopped in (1, 1), (0, 0):
+        entry = dlq.ready_following(0, 2)[index][1]
+        redrive(dlq, filter=RedriveFilter(messages={entry.sequence: content_checksum(entry.message)}))
+        assert len(dlq.line.groups.stopped()) == stopped
+    assert (ready(work), get(dlq).message.body) == ([b"2", b"1"], b"3")
+
+
+@pytest.mark.parametrize("kind", [{}, {"queue_type": "quorum"}], ids=["classic", "quorum"])
 @pytest.mark.parametrize(("on_dead", "state"), [("park", "parked"), ("follow", "closed")])
 def test_messages_of_a_stopped_group_of_the_redriven_queue_stay(
     vhost: Vhost, kind: dict[str, Any], on_dead: str, state: str
