@@ -241,7 +241,8 @@ class DeadLetters:
                 finally:
                     if stored:
                         self._store.end()
-        self._clear_previews()
+        if self._preview_entry is not None:
+            self._clear_previews()
         self.runs += 1
 
     def _departing(self, last: Departure, queue: Queue, reason: str) -> Departure:
