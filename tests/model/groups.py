@@ -76,7 +76,7 @@ class GroupedLine(Line):
         """Remove and return a further copy of a group that a consumer has already, with the consumer."""
         more = {copy.key: copy for copy in reversed(self.ready) if self._holder(copy)}
         self.fed = [key for key in self.fed if key in more]
-        self.fed += [key for key in reversed(more) if key not in self.fed]
+        self.fed += sorted([key for key in more if key not in self.fed], key=lambda key: more[key].sequence)
         consumer = self.consumers.taker()
         for key in self.fed:
             if consumer is not None and self._holder(more[key]) == consumer.tag:

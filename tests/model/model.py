@@ -180,15 +180,18 @@ class Model:
         self.now_ms = end_ms
 
     def may_tie(self) -> bool:
-        """Return whether a lock may run out at the time at which a delayed copy of its queue is due."""
-        return any(line.spec.lock and line.spec.retry and (line.held or line.delayed) for line in self.lines.values())
+        """Return whether a lock may run out at the time at which a delayed copy is due, or one expires."""
+        lines = self.lines.values()
+        locks = any(line.spec.lock and (line.held or line.delayed) for line in lines)
+        return locks and any(
+            line.delayed or (line.held and line.spec.retry) or first_deadline_ms(line) for line in lines
+        )
 
     def ties(self, now_ms: int) -> bool:
         """Return whether one does at a time: their order is not defined, and may decide what a queue drops."""
-        return any(
-            any(copy.due_ms == now_ms for copy in line.delayed)
-            and any(delivery.due_ms == now_ms for delivery in line.held.values())
-            for line in self.lines.values()
+        lines = self.lines.values()
+        return any(delivery.due_ms == now_ms for line in lines for delivery in line.held.values()) and any(
+            first_deadline_ms(line) == now_ms or any(copy.due_ms == now_ms for copy in line.delayed) for line in lines
         )
 
     def take_delivered(self) -> list[Delivery]:
