@@ -127,7 +127,7 @@ class DeadLetters:
         self.runs: int = 0
         self._departure = Departure("", QueueSettings(), "")
         #: The last departure of which a letter was previewed. Not `_departure`, whose address is that of a sent letter.
-        self._previewed = self._departure
+        self._previewed = Departure("", QueueSettings(), "")
         #: The letter that was previewed last, its entry and its deaths; those that are sent as they were previewed.
         self._preview_entry: Entry | None = None
         self._preview_letter: tuple[Message, Deaths] | None = None

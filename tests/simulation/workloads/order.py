@@ -264,6 +264,8 @@ class Receiver(Client):
                 self._deliver(channel, answer, "", no_ack)
                 if answer.arguments["message_count"] < len(self._line.ready):
                     raise self.world.broken(f"{self.name}: get-ok counts too few, ready are {self._line.ready}")
+                if self._draining:
+                    self.do_settle(number, "ack_all")
             elif self._line.ready:
                 raise self.world.broken(f"{self.name}: get-empty, but {self._line.ready} are ready")
 
