@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import i64
+
 from amqpbroker.broker.fates.fates import DELETED, NO_FATES, PURGED, Fates
 from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.disposal import Disposal
@@ -60,7 +62,7 @@ class Ledger:
         self.store: Store = store
         self.stores: bool = store.keeps
         self.entered: int = 0
-        self.passed: int = 0
+        self.passed: i64 = 0
         self.before: int = 0
         self.recovered: int = 0
         self.stored: int = 0
@@ -118,7 +120,7 @@ class Ledger:
 
     def pass_on(self, queue: "Queue", message: Message) -> None:
         """Count a message that is delivered to a no-ack consumer without an entry."""
-        # Short, so that the C compiler can inline it.
+        # Short, as the type of `passed` makes it, so that the C compiler inlines it.
         self.passed += 1
         if self.fates.active:
             self._follow_passed(queue, message)
