@@ -6,6 +6,7 @@ import pytest
 
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.compiled import is_compiled
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.testing.recorder import Recorder
 from amqpbroker.wire.values import Field, longstr
@@ -1422,6 +1423,7 @@ def test_batches_end_with_their_vhost() -> None:
     assert vhost.batches.all() == []
 
 
+@pytest.mark.skipif(is_compiled(), reason="methods of compiled classes cannot be replaced")
 @pytest.mark.parametrize("transient", [False, True])
 @OF_ALL_KINDS
 def test_members_are_not_settled_one_by_one_if_their_vhost_is_deleted(

@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.jobs.jobs import Jobs
+from amqpbroker.compiled import is_compiled
 from amqpbroker.wire.values import Field, longstr
 from tests.broker.jobs.working import KINDS, TO_GRAVE, Work
 
@@ -498,6 +499,7 @@ def test_worker_can_reply_to_a_job_after_a_crash() -> None:
     assert work.result() == b"result"
 
 
+@pytest.mark.skipif(is_compiled(), reason="methods of compiled classes cannot be replaced")
 @OF_ALL_KINDS
 def test_jobs_do_not_end_one_by_one_if_their_vhost_is_deleted(
     kind: dict[str, Field], monkeypatch: pytest.MonkeyPatch
