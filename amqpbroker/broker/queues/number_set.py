@@ -1,7 +1,7 @@
 """A set of integers that can be read in ascending order, in steps."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from amqpbroker.broker.queues.ready_line import SLACK
 
@@ -41,11 +41,13 @@ class NumberSet:
     def discard(self, number: int) -> None:
         """Remove a number, if it is in the set."""
         self._numbers.discard(number)
+        self._added.discard(number)
         self._shorten()
 
-    def difference_update(self, numbers: Iterable[int]) -> None:
+    def difference_update(self, numbers: Collection[int]) -> None:
         """Remove these numbers."""
         self._numbers.difference_update(numbers)
+        self._added.difference_update(numbers)
         self._shorten()
 
     def clear(self) -> None:

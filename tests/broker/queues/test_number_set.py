@@ -1,4 +1,5 @@
 import random
+import tracemalloc
 
 import pytest
 
@@ -70,3 +71,20 @@ def test_each_step_looks_only_at_the_numbers_that_it_returns(adds: bool) -> None
     assert place == 5000
     # To sort them once, and to find the place of each step; 2,500,000 if each step looked at all numbers.
     assert Compared.count < 5000 * 13 + 500 * 13
+
+
+def test_removed_numbers_take_no_memory() -> None:
+    numbers = NumberSet()
+    numbers.update(range(1, 11))
+    assert numbers.following(0, 10) == [*range(1, 11)]
+    tracemalloc.start()
+    for number in range(10_000, 30_000):
+        numbers.add(number)
+        if number % 2:
+            numbers.discard(number)
+        else:
+            numbers.difference_update([number])
+    memory, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert memory < 100_000
+    assert numbers.following(0, 20) == [*range(1, 11)]
