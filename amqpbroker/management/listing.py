@@ -21,9 +21,9 @@ from amqpbroker.management.streamed import SLICE, Parts, encoded_rows
 from amqpbroker.management.values import whole_number
 from amqpbroker.patterns import Pattern
 
-#: How long objects are filtered before it does.
+#: Seconds for which objects are filtered before the broker goes on.
 FILTER_SLICE_S = 0.01
-#: How long values to sort by are looked up before it does.
+#: Seconds for which values to sort by are looked up before the broker goes on.
 SORT_SLICE_S = 0.001
 #: Values that are sorted at a time.
 SORT_RUN = 2000
