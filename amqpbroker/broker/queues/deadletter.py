@@ -178,7 +178,10 @@ class DeadLetters:
         return names if found else []
 
     def hold_letter(self, entry: Entry) -> None:
-        """Send the letter of an entry as `taken_by` has just made it. `send` the entry alone."""
+        """Send the letter of an entry as `taken_by` has just made it. `send` the entry alone.
+
+        If no queue takes the letter any more when it is sent, its queue keeps the message (`Queue.keep`).
+        """
         if entry is self._preview_entry and self._preview_letter is not None:
             self._held[entry] = self._preview_letter
 
@@ -215,6 +218,8 @@ class DeadLetters:
         self._dying.rotate(-count)
 
     def _send_all(self) -> None:
+        # Queues that keep messages whose letters were held: letters of later messages must not overtake these.
+        kept: dict[Queue, None] = {}
         while self._dying:
             queue, entries, reason = self._dying.popleft()
             self._ids = None
@@ -226,6 +231,10 @@ class DeadLetters:
             departure.time_s = self._clock.wall_ms() // 1000
             found: Route | None = None
             for entry in entries:
+                if self._held and entry in self._held and self._must_stay(queue, entry, exchange, kept):
+                    del self._held[entry]
+                    queue.keep(entry, reason)
+                    continue
                 # To the store, leaving this queue and entering the next is one operation.
                 followed = self._fates.active and self._fates.follows(entry.message)
                 stored = followed or entry.position != NOT_STORED
@@ -248,6 +257,23 @@ class DeadLetters:
         if self._preview_entry is not None:
             self._clear_previews()
         self.runs += 1
+
+    def _must_stay(self, queue: Queue, entry: Entry, exchange: "Exchange | None", kept: dict[Queue, None]) -> bool:
+        """Return whether no queue takes the held letter of an entry any more, because others came first."""
+        if queue.closed:
+            return False
+        if queue not in kept:
+            letter, deaths = self._held[entry]
+            found = () if exchange is None else route(exchange, letter, self._exchanges.get).destinations
+            others = tuple([each for each in found if not deaths.is_cycle(each.name)])
+            for destination in self._not_dropping(queue, letter, others):
+                if isinstance(destination, Queue) and not destination.closed:
+                    demand = destination.new_demand()
+                    demand.add(letter)
+                    if not demand.is_refused():
+                        return False
+            kept[queue] = None
+        return True
 
     def _departing(self, last: Departure, queue: Queue, reason: str) -> Departure:
         """Return the departure of letters that leave a queue now: the last one, if that can be used again."""

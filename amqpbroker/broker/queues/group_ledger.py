@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from amqpbroker.broker.fates.fates import Fates
-from amqpbroker.broker.queues.deadletter import DeadLetters
+from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
@@ -77,6 +77,19 @@ class GroupLedger(Ledger):
         self._dead_letters.hold_letter(entry)
         self._leaving[entry.sequence] = key
         self.dead_letter([entry], reason)
+
+    def keep(self, entry: Entry, reason: str) -> None:
+        """Undo `send_letter`, before the message has left."""
+        self._leaving.pop(entry.sequence, None)
+        self.left -= 1
+        count_letters(
+            self._letter_counts,
+            self._kind.name,
+            self._settings.dead_letter_strategy,
+            sent=True,
+            reason=reason,
+            count=-1,
+        )
 
     @property
     def dead_letters(self) -> DeadLetters:

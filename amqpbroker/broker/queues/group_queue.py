@@ -263,6 +263,11 @@ class GroupOffering(Offering):
                     self._follow_timer = self._clock.after(delay_ms, self._follow_on)
                     return
 
+    def keep(self, entry: Entry) -> None:
+        """Make a message of a closed group wait, whose dead letter no queue takes now."""
+        self.requeue([entry])
+        self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
+
     def _may_return(self, letters: DeadLetters, entry: Entry) -> bool:
         """Return whether a message may follow, perhaps not for the first time. See RETURNED_FOLLOW."""
         if not entry.message.died:
@@ -468,6 +473,17 @@ class GroupQueue(LocalQueue):
         if moved and is_first and group is not None:
             self._go_on(group)
         return moved
+
+    def keep(self, entry: Entry, reason: str) -> None:
+        ledger, offering = self.group_ledger(), self.offering
+        assert isinstance(offering, GroupOffering)
+        ledger.keep(entry, reason)
+        if reason != GROUP:
+            if reason == REJECTED:
+                entry.count_return(failed=True)
+            if entry.position:
+                ledger.returned(entry)
+        offering.keep(entry)
 
     def dropped_oldest(self, entry: Entry) -> None:
         """Open a parked group in the next event loop iteration, if its first message is this one, which is leaving."""

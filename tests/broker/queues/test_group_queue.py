@@ -7,6 +7,8 @@ import pytest
 
 from amqpbroker import compiled
 from amqpbroker.broker.events.events import Events
+from amqpbroker.broker.exchanges.exchange import Exchange
+from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.policies.policies import Policy
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.entry import Entry
@@ -1001,6 +1003,77 @@ def test_no_message_is_lost_that_follows_to_a_quorum_queue_that_fills(
     assert [*[body.decode() for body in ready(grave)], *waiting(queue)] == names
     # A quorum queue accepts one message that exceeds its limit.
     assert grave.ready_count in (3, 4)
+
+
+FULL = {"overflow": "reject-publish"}
+
+
+def fanout(vhost: Vhost, *names: str) -> Exchange:
+    exchange = vhost.declare_exchange("all", "fanout", False, False, False, {})
+    for name in names:
+        vhost.bind(exchange, vhost.queues[name], b"", {})
+    return exchange
+
+
+def after_room(vhost: Vhost, queue: GroupQueue) -> list[str]:
+    """Return the dead letters, and the waiting messages behind them, after the dead letter queue has had room."""
+    grave = vhost.queues["grave"]
+    assert isinstance(grave, LocalQueue)
+    found = []
+    for _ in range(5):
+        found += [body.decode() for body in ready(grave)]
+        grave.purge()
+        clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+        send(queue, "-")
+    return found
+
+
+@KINDS
+def test_letter_waits_if_one_without_a_key_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, **FULL)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    send(queue, "-n", "a1", "a2")
+    queue.reject([get(queue), get(queue)])
+    assert (ready(grave), waiting(queue), states(queue)["a"]) == ([b"-n"], ["a1", "a2"], "closed")
+    letters = queue.line.groups.letters
+    assert (letters.count(b"Sa"), queue.ledger.left) == (0, 1)
+    assert after_room(vhost, queue) == ["-n", "a1", "a2"]
+    assert letters.count(b"Sa") == 2
+
+
+@KINDS
+def test_letter_waits_if_a_publish_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave", max_length=2, **FULL)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "a3")
+    assert grave.publish(message("-fill"))
+    worker.reject()
+    assert (ready(grave), waiting(queue)) == ([b"-fill", b"a1"], ["a2", "a3"])
+    assert grave.remove_ready(1, content_checksum(message("-fill")))
+    clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+    fanout(vhost, "q", "grave")
+    vhost.publish(message("-new"), route(vhost.exchanges["all"], message("-new"), vhost.exchanges.get).destinations)
+    assert (ready(grave), waiting(queue)) == ([b"a1", b"-new"], ["a2", "a3"])
+    assert [text for text in after_room(vhost, queue) if text[0] == "a"] == ["a1", "a2", "a3"]
+
+
+@KINDS
+def test_letter_waits_if_one_of_another_queue_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave", max_length=2, **FULL)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    other = declare_plain(vhost, "other", dead_letter_exchange="all")
+    fanout(vhost, "q", "grave")
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "a3")
+    assert grave.publish(message("-fill"))
+    worker.reject()
+    assert other.publish(message("-other"))
+    assert grave.remove_ready(1, content_checksum(message("-fill")))
+    clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+    other.reject([get(other)])
+    assert (ready(grave), waiting(queue)) == ([b"a1", b"-other"], ["a2", "a3"])
+    assert [text for text in after_room(vhost, queue) if text[0] == "a"] == ["a1", "a2", "a3"]
 
 
 def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow_again(vhost: Vhost) -> None:
