@@ -114,7 +114,7 @@ async def encode(listing: Listing, query: Mapping[str, str]) -> Parts:
         objects = objects[::-1]
     filtered = len(objects)
     if sort and not by_name:
-        shown = filtered if page.number is None else page.number * page.size
+        shown = filtered if page.number is None else min(filtered, page.number * page.size)
         objects = await _sorted(objects, listing.sorted_by(sort), _reversed(query), shown)
     if page.number is not None:
         objects = _cut(objects, page.number, page.size)

@@ -112,6 +112,11 @@ async def test_an_empty_list_has_one_page():
             "page_out_of_range",
             "Page out of range, page: 9 page size: 1, len: 4",
         ),
+        (
+            {"page": "9" * 22, "sort": "messages"},
+            "page_out_of_range",
+            f"Page out of range, page: {'9' * 22} page size: 100, len: 4",
+        ),
     ],
 )
 async def test_invalid_request_is_refused_with_a_reason(query, error, reason):
