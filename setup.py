@@ -105,6 +105,8 @@ HOT = [
     "broker/queues/consumers",
     "broker/exchanges/destination",
     "broker/queues/deadletter",
+    "broker/queues/departure",
+    "broker/queues/promised_letters",
     "broker/queues/delivery_count",
     "broker/publishing/inspection",
     "broker/queues/paging",

@@ -186,7 +186,7 @@ MOST = {
     Transient: (40, 17, 20),
     Persistent: (100, 20, 33),
     Get: (120, 52, 43),
-    Rejected: (150, 100, 45),
+    Rejected: (150, 100, 46),
     Fanout: (125, 58, 34),
 }
 

@@ -55,6 +55,12 @@ class Group:
         return late is not None and (not self.first or late[0] < self.first)
 
     @property
+    def earliest(self) -> int:
+        """The first message that is waiting or delayed, 0 if there is none."""
+        late = self.late
+        return late[0] if late is not None and self.is_blocked else self.first
+
+    @property
     def is_over(self) -> bool:
         """True if nothing is left of the group."""
         return not (self.first or self.out or self.late or self.state == CLOSED)

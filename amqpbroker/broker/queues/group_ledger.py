@@ -52,7 +52,7 @@ class GroupLedger(Ledger):
         self._takers = []
         if self._settings.dead_letters and group.key is not None:
             number = self._number(group.key, entry)
-            self._takers = self._dead_letters.taken_by(entry, reason, number_header(number))
+            self._takers = self._dead_letters.promised.takers(entry, reason, number_header(number))
         return len(self._takers) > 0 and entry.queue.name not in self._takers
 
     def _number(self, key: bytes, entry: Entry) -> int:
@@ -74,11 +74,11 @@ class GroupLedger(Ledger):
                 letters.use_number(key, holder_id)
         finally:
             store.end()
-        self._dead_letters.hold_letter(entry)
+        self._dead_letters.promised.promise(entry)
         self._leaving[entry.sequence] = key
         self.dead_letter([entry], reason)
 
-    def keep(self, entry: Entry, reason: str) -> None:
+    def retain(self, entry: Entry, reason: str) -> None:
         """Undo `send_letter`, before the message has left."""
         self._leaving.pop(entry.sequence, None)
         self.left -= 1

@@ -10,7 +10,8 @@ from amqpbroker.store.taken_id import TakenId
 class GroupNotes:
     """The records of one queue's groups, which survive a restart. A record is like that of an id (`TakenId`).
 
-    A note has the state of its group and a time. Its key is the state, as one byte, and the key of the group.
+    A note has the state of its group and a time. Its key is the state, as one byte, then what the state needs, and the
+    key of the group.
     """
 
     def __init__(self, store: Store) -> None:

@@ -249,7 +249,7 @@ class GroupOffering(Offering):
                     count += 1
                     if not self._may_return(letters, entry) or not ledger.is_letter_taken(group, entry, GROUP):
                         self.requeue([entry])
-                        if letters.closes_cycle(entry, GROUP):
+                        if letters.promised.closes_cycle(entry, GROUP):
                             # Trying again would not help: the group waits for its redrive.
                             line.groups.hold_back(group)
                         else:
@@ -263,7 +263,7 @@ class GroupOffering(Offering):
                     self._follow_timer = self._clock.after(delay_ms, self._follow_on)
                     return
 
-    def keep(self, entry: Entry) -> None:
+    def retain(self, entry: Entry) -> None:
         """Make a message of a closed group wait, whose dead letter no queue takes now."""
         self.requeue([entry])
         self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
@@ -347,10 +347,9 @@ class GroupReturns(Returns):
         store = self._ledger.store
         store.begin()
         try:
-            note = groups.notes.add(group.key, state, self._clock.wall_ms(), entry.queue.id)
+            groups.record(group.key, state, entry.sequence, self._clock.wall_ms(), entry.queue.id)
         finally:
             store.end()
-        groups.stop(group, state, note)
         self.stopped.append(group)
 
     def _rejoin(self, entries: list[Entry]) -> None:
@@ -474,16 +473,16 @@ class GroupQueue(LocalQueue):
             self._go_on(group)
         return moved
 
-    def keep(self, entry: Entry, reason: str) -> None:
+    def retain(self, entry: Entry, reason: str) -> None:
         ledger, offering = self.group_ledger(), self.offering
         assert isinstance(offering, GroupOffering)
-        ledger.keep(entry, reason)
+        ledger.retain(entry, reason)
         if reason != GROUP:
             if reason == REJECTED:
                 entry.count_return(failed=True)
             if entry.position:
                 ledger.returned(entry)
-        offering.keep(entry)
+        offering.retain(entry)
 
     def dropped_oldest(self, entry: Entry) -> None:
         """Open a parked group in the next event loop iteration, if its first message is this one, which is leaving."""
@@ -758,6 +757,9 @@ class GroupQueue(LocalQueue):
 
     def recovered(self) -> None:
         super().recovered()
+        # The broker ended before these were opened, or the message that failed was not persistent.
+        for group in self.line.groups.lost_failed():
+            self._go_on(group)
         self._offering().follow()
 
     def inherit_groups(self, other: "GroupQueue") -> None:
@@ -768,8 +770,8 @@ class GroupQueue(LocalQueue):
         for group in other.line.groups.stopped():
             assert group.key is not None
             assert group.note is not None
-            note = groups.notes.add(group.key, group.state, group.note.expires_ms, self.id)
-            groups.stop(groups.of_key(group.key), group.state, note)
+            failed = other.line.groups.failed(group)
+            groups.record(group.key, group.state, failed, group.note.expires_ms, self.id)
         groups.letters.inherit(other.line.groups.letters, self.id)
         self.line.groups_changed()
 

@@ -19,6 +19,8 @@ from amqpbroker.store.taken_id import TakenId
 
 #: Number of bits of a sequence number in an item.
 _SEQUENCE_BITS: Final = 56
+#: Number of bytes of a sequence number in a note.
+_FAILED_BYTES: Final = 8
 
 
 class Groups:
@@ -244,19 +246,34 @@ class Groups:
         self._place(group)
         self._remove_if_over(group)
 
+    def record(self, key: bytes, state: int, failed: int, since_ms: int, holder_id: int) -> Group:
+        """Stop a group, and store that. failed: sequence number of the message that failed. See `GroupNotes.add`."""
+        group = self._group(key)
+        self.stop(group, state, self.notes.add(failed.to_bytes(_FAILED_BYTES) + key, state, since_ms, holder_id))
+        return group
+
     def recover_state(self, note: TakenId) -> None:
         """Stop the group of a recovered note. A parked group without messages is over."""
-        group = self._group(note.key[1:])
+        group = self._group(note.key[1 + _FAILED_BYTES :])
         self.stop(group, note.key[0], note)
         self._remove_if_over(group)
+
+    def failed(self, group: Group) -> int:
+        """Return the sequence number of the message that has stopped a group, 0 if the group is not stopped."""
+        note = group.note
+        return 0 if note is None else int.from_bytes(note.key[1 : 1 + _FAILED_BYTES])
+
+    def lost_failed(self) -> list[Group]:
+        """Return the parked groups whose failed messages have left the queue, with all messages before these."""
+        return [
+            group
+            for group in self._stopped
+            if group.state == PARKED and not group.out and group.earliest > self.failed(group)
+        ]
 
     def stopped(self) -> list[Group]:
         """Return the stopped groups."""
         return list(self._stopped)
-
-    def of_key(self, key: bytes) -> Group:
-        """Return the group with a key, which the caller stops if it is new."""
-        return self._group(key)
 
     def hold_back(self, group: Group) -> None:
         """Remove a closed group from `following`, until one of its messages comes or goes."""

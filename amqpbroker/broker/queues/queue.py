@@ -309,7 +309,7 @@ class Queue(BindingDestination):
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""
 
-    def keep(self, entry: "Entry", reason: str) -> None:
+    def retain(self, entry: "Entry", reason: str) -> None:
         """Keep a message that was to leave for this reason, because no queue takes its dead letter any more."""
 
     def count_letter(self, message: "Message") -> None:

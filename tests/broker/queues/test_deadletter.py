@@ -1,15 +1,11 @@
 """Dead letters. The bytes were recorded from RabbitMQ 4.0.5: properties of dead-lettered messages by basic.get."""
 
-import gc
 import time
 
 import pytest
 
-from amqpbroker.broker.exchanges.destination import Demand
-from amqpbroker.broker.queues.deadletter import Departure
-from amqpbroker.broker.queues.local_queue import LocalQueue
+from amqpbroker.broker.queues.departure import Departure
 from amqpbroker.broker.queues.settings import QueueSettings
-from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
 from amqpbroker.compiled import is_compiled
 from amqpbroker.message.deaths import Deaths
@@ -17,10 +13,7 @@ from amqpbroker.message.message import Message
 from amqpbroker.message.pieces import Pieces
 from amqpbroker.wire.frames import lone_content
 from amqpbroker.wire.properties import decode_properties
-from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.values import Field, Table, longstr
-from tests.broker.queueing import declare, get
-from tests.broker.queueing import message as plain
 from tests.broker.routed import integer, publishing
 from tests.harness import Wire, make_broker
 
@@ -298,84 +291,3 @@ def test_consecutive_dead_letters_with_equal_addresses_share_one_object() -> Non
         addresses.append(departure.letter(message, departure.record(message)).address)
     assert addresses == [b"\x03dlx\x02k1", b"\x03dlx\x02k1", b"\x03dlx\x02k2", b"\x03dlx\x02k1"]
     assert addresses[0] is addresses[1]
-
-
-# --- letters that a queue takes ---------------------------------------------------------------------------------------
-
-
-def dying(vhost: Vhost, **letters: str) -> LocalQueue:
-    queue = declare(vhost, "q", **letters)
-    for text in ("1", "2", "3"):
-        queue.publish(plain(text.encode()))
-    return queue
-
-
-@pytest.mark.parametrize(
-    ("letters", "is_taken"),
-    [
-        ({"dead_letter_exchange": "", "dead_letter_routing_key": "dead"}, True),
-        ({"dead_letter_exchange": "amq.fanout"}, False),
-        ({"dead_letter_exchange": "missing"}, False),
-        ({"dead_letter_exchange": "", "dead_letter_routing_key": "q"}, True),
-    ],
-)
-def test_letter_needs_an_exchange_and_a_queue(vhost: Vhost, letters: dict[str, str], is_taken: bool) -> None:
-    declare(vhost, "dead")
-    queue = dying(vhost, **letters)
-    assert bool(vhost.dead_letters.taken_by(get(queue), "rejected")) is is_taken
-
-
-def test_letter_that_would_close_a_cycle_is_not_taken(vhost: Vhost) -> None:
-    declare(vhost, "dead")
-    queue = dying(vhost, dead_letter_exchange="", dead_letter_routing_key="q")
-    assert not vhost.dead_letters.taken_by(get(queue), "expired")
-
-
-def test_letters_that_are_not_sent_yet_count_to_the_length_limit(vhost: Vhost) -> None:
-    declare(vhost, "dead", max_length=2, overflow="reject-publish")
-    queue = dying(vhost, dead_letter_exchange="", dead_letter_routing_key="dead")
-    with vhost.dead_letters:
-        found = []
-        for _ in range(3):
-            entry = get(queue)
-            found.append(bool(vhost.dead_letters.taken_by(entry, "rejected")))
-            vhost.dead_letters.send(queue, [entry], "rejected")
-    assert found == [True, True, False]
-
-
-@pytest.mark.parametrize("room", [0, 1])
-def test_letter_that_was_sent_or_refused_no_longer_counts_to_the_length_limit(vhost: Vhost, room: int) -> None:
-    dead = declare(vhost, "dead", max_length=1, overflow="reject-publish")
-    queue = dying(vhost, dead_letter_exchange="", dead_letter_routing_key="dead")
-    if not room:
-        dead.publish(plain())
-    entry = get(queue)
-    assert bool(vhost.dead_letters.taken_by(entry, "rejected")) is bool(room)
-    if room:
-        vhost.dead_letters.send(queue, [entry], "rejected")
-    vhost.delete_queue(dead)
-    gc.collect()
-    assert not [each for each in gc.get_objects() if isinstance(each, Demand) and each.destination is dead]
-
-
-@pytest.mark.parametrize("drops", ["exchange", "queue"])
-def test_letter_that_would_be_dropped_as_a_duplicate_is_not_taken(vhost: Vhost, drops: str) -> None:
-    queue_options, kind, options = {"message_deduplication": True}, "fanout", {}
-    if drops == "exchange":
-        queue_options, kind, options = {}, "x-message-deduplication", {"x-cache-size": Field("l", 10)}
-    dead = declare(vhost, "dead", **queue_options)
-    exchange = vhost.declare_exchange("dlx", kind, False, False, False, options)
-    vhost.bind(exchange, dead, b"", {})
-    queue = declare(vhost, "q", dead_letter_exchange="dlx")
-    for identity in ("one", "one", "two"):
-        entry = b"\x16x-deduplication-headerS" + len(identity).to_bytes(4, "big") + identity.encode()
-        message = plain()
-        queue.publish(message.rewritten(message.address, set_headers(message.properties, entry)))
-    with vhost.dead_letters:
-        found = []
-        for _ in range(3):
-            entry_ = get(queue)
-            found.append(bool(vhost.dead_letters.taken_by(entry_, "rejected")))
-            if found[-1]:
-                vhost.dead_letters.send(queue, [entry_], "rejected")
-    assert (found, dead.ready_count) == ([True, False, True], 2)

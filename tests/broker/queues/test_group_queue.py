@@ -1640,7 +1640,7 @@ def test_message_that_closed_its_group_follows_when_the_broker_starts() -> None:
     send(queue, "a1", "a2")
     node.broker.sync()
     groups = queue.line.groups
-    groups.notes.add(b"Sa", CLOSED, 0, queue.id)
+    groups.record(b"Sa", CLOSED, 0, 0, queue.id)
     node.broker.sync()
     node = crashed_copy(node)
     assert reasons(queue_of(node, "grave")) == [(b"a1", "group"), (b"a2", "group")]
@@ -1659,6 +1659,35 @@ def test_state_of_a_parked_group_without_messages_is_gone_after_a_restart() -> N
     send(queue, "a2")
     node.broker.sync()
     assert work(queue_of(crashed_copy(node))).texts() == ["a2"]
+
+
+@pytest.mark.parametrize("is_persistent", [True, False])
+def test_parked_group_is_open_after_a_crash_if_the_message_that_failed_is_gone(is_persistent: bool) -> None:
+    node = stored(group_on_dead="park")
+    queue = queue_of(node)
+    worker = work(queue, limit=1)
+    send(queue, "a1", persistent=is_persistent)
+    send(queue, "a2", "a3")
+    worker.reject()
+    if is_persistent:
+        # The group is opened only in the next iteration, which the crash prevents.
+        queue.apply_settings(replace(queue.settings, max_length=2, overflow="drop-head"))
+    node.broker.sync()
+    assert states(queue) == {"a": "parked"}
+    queue = queue_of(crashed_copy(node))
+    assert (waiting(queue), states(queue), queue.stored_count()) == (["a2", "a3"], {"a": "free"}, 0)
+
+
+def test_parked_group_stays_after_a_crash_if_a_message_before_the_one_that_failed_waits() -> None:
+    node = stored(group_on_dead="park", group_prefetch=2)
+    queue = queue_of(node)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3")
+    worker.reject_text("a2")
+    worker.requeue()
+    node.broker.sync()
+    queue = queue_of(crashed_copy(node))
+    assert (waiting(queue), states(queue)) == (["a1", "a2", "a3"], {"a": "parked"})
 
 
 class SmallPages(PagingNode):

@@ -280,7 +280,7 @@ QUEUES = (
     ),
     Planted(
         "a dead letter that expires again",
-        "deadletter.py",
+        "departure.py",
         "set_headers(without_expiration(message.properties), deaths.headers(more))",
         "set_headers(message.properties, deaths.headers(more))",
     ),

@@ -19,8 +19,8 @@ WORK_QUEUES = (
     Planted(
         "a stopped group that is not stored",
         "group_queue.py",
-        "state, self._clock.wall_ms(), entry.queue.id)",
-        "state, self._clock.wall_ms(), 0)",
+        "self._clock.wall_ms(), entry.queue.id)",
+        "self._clock.wall_ms(), 0)",
     ),
     Planted(
         "a closed group that a restart opens",
