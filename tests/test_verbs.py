@@ -35,7 +35,7 @@ MODULES_OF = {
         "amqp/unacked.py",
         "amqp/output.py",
         "amqp/transaction.py",
-        "broker/queues/group_queue.py",
+        "broker/queues/group_offering.py",
         "broker/queues/offering.py",
         "broker/queues/pages.py",
         "broker/queues/paging.py",

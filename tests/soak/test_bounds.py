@@ -220,7 +220,7 @@ NOT_BOUNDS = {
     """,
     "an id of 32 bits, which takes years of declarations to use up": "store.record.MAX_ID",
     "of Erlang and of algorithms": """
-        broker.queues.groups._SEQUENCE_BITS
+        broker.queues.groups._SEQUENCE_BITS broker.queues.groups._SEQUENCE_BYTES
         message.deaths._MANY broker.queues.direct_reply._HASHES broker.queues.direct_reply._KEY_BYTES
         broker.users.passwords._SALT_SIZE wire.erlang_hash.PHASH2_RANGE wire.erlang_hash._BINARY
         wire.erlang_hash._EMPTY_LIST wire.erlang_hash._END_OF_LIST wire.erlang_hash._GOLDEN
@@ -241,7 +241,7 @@ NOT_BOUNDS = {
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
         broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
         broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
-        broker.queues.group_queue.FOLLOW_AGAIN_MS broker.queues.group_redrive.BUSY_MS
+        broker.queues.group_offering.FOLLOW_AGAIN_MS broker.queues.group_task.BUSY_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
@@ -274,12 +274,12 @@ NOT_BOUNDS = {
     """,
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
-    "messages that come back at once; driven by the unit tests of groups": "broker.queues.group_queue.RETURNED_FOLLOW",
+    "messages that come back at once; driven by the tests of groups": "broker.queues.group_offering.RETURNED_FOLLOW",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
-        broker.queues.group_queue.FOLLOW_SLICE broker.queues.group_redrive.SLICE broker.queues.group_redrive._STEP
+        broker.queues.group_offering.FOLLOW_SLICE broker.queues.group_task.SLICE broker.queues.group_redrive._STEP
         management.listing.SORT_RUN
-        broker.queues.group_redrive.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
+        broker.queues.group_task.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
         broker.queues.group_superseding.SUPERSEDED_SLICE broker.queues.group_superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,

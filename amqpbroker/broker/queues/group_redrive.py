@@ -1,36 +1,23 @@
 """The redrive of a closed message group: its dead letters come back to their queue, in slices."""
 
-import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_front import GroupFront
-from amqpbroker.broker.queues.group_key import shown_key
 from amqpbroker.broker.queues.group_letters import letter_number, restored
+from amqpbroker.broker.queues.group_task import COMPLETED, SLICE, SLICE_BYTES, GroupTask, StopError
 from amqpbroker.broker.queues.local_queue import LocalQueue
-from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.revival import absolved
-from amqpbroker.clock import Timer
 from amqpbroker.message.checksum import content_checksum
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.group_queue import GroupQueue
 
-log = logging.getLogger(__name__)
-
-RUNNING: Final = "RUNNING"
-COMPLETED: Final = "COMPLETED"
-FAILED: Final = "FAILED"
-
-#: Number of messages that come back in one event loop iteration, and that are looked at, and bytes of their bodies.
-SLICE: Final = 100
+#: Number of messages that are looked at in one slice.
 SLICE_VISITS: Final = 1000
-SLICE_BYTES: Final = 2 * 1024 * 1024
-#: Delay before a redrive goes on while the store has much to write.
-BUSY_MS: Final = 5
 #: Number of messages that are read at a time.
 _STEP: Final = 16
 
@@ -39,27 +26,19 @@ class GroupRedriveRunsError(Exception):
     """A redrive of the group is running, so that no other can start."""
 
 
-class _StopError(Exception):
-    """The redrive cannot go on; the text says why."""
-
-
 def nobody_holds(_: Queue) -> Iterable[Entry]:
     """Return the messages of a queue that clients hold, if there are no clients."""
     return ()
 
 
-class GroupRedrive:
+class GroupRedrive(GroupTask):
     """Brings the dead letters of a closed group back, and opens the group when all of them are back.
 
     The last letter comes first, before all messages of the queue. So the letters that are back and those that are not
     are in order at any time: if the redrive ends early, those that are back follow to the dead letter queue again,
     behind the others. Until its end, the group is closed, and its new messages wait in the queue.
 
-    Each slice is one operation in the store; so is the whole redrive if it has one slice.
-
-    state: RUNNING, COMPLETED or FAILED. moved: number of messages that are back. reason: why it FAILED.
-    is_conflict: it has failed because of the letters, or of what clients did with them. missing: number of letters that
-    were not found; if any, only a forced redrive opens the group.
+    If letters are missing, only a forced redrive opens the group.
     """
 
     def __init__(
@@ -76,13 +55,8 @@ class GroupRedrive:
         discards: the first message is discarded. held(queue): returns the messages of a queue that clients hold.
         forced: the group is opened even if letters are missing.
         """
-        self.state: str = RUNNING
-        self.moved: int = 0
-        self.reason: str = ""
-        self.is_conflict: bool = False
-        self.missing: int = 0
+        super().__init__(queue, group, queue.redrive_ended)
         self._queue: GroupQueue = queue
-        self._group: Group = group
         self._discards: bool = discards
         self._held: Callable[[Queue], Iterable[Entry]] = held
         self._forced: bool = forced
@@ -98,44 +72,11 @@ class GroupRedrive:
         self._numbers: set[int] = set()
         self._is_sorted: bool = True
         self._has_returned: bool = False
-        self._iterations: int = 0
-        self._timer: Timer | None = None
 
     @property
     def left(self) -> int | None:
         """The number of messages that are not back yet, None while they are searched."""
         return len(self._letters) if self._found else None
-
-    def run(self) -> None:
-        """Do one slice, and arrange for the next one, if there is one."""
-        self._timer = None
-        self._iterations += 1
-        queue = self._queue
-        vhost = queue.vhost
-        if vhost.store.waiting_bytes > vhost.config.bounds.unwritten_bytes // 2:
-            self._timer = queue.clock.after(BUSY_MS, self.run)
-            return
-        with vhost.dead_letters:
-            vhost.store.begin()
-            try:
-                self._slice()
-            finally:
-                vhost.store.end()
-            if self.state == RUNNING:
-                self._timer = queue.clock.after(0, self.run)
-                return
-            self._log()
-            queue.redrive_ended(self, self._group)
-        queue.expiry.expire()
-
-    def stop(self, reason: str) -> None:
-        """End the redrive because the queue has ended. Letters that are not back stay where they are."""
-        if self.state == RUNNING:
-            self.state = FAILED
-            self.reason = reason
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     def letter_returned(self) -> None:
         """Record that a letter has returned to the queue by itself: it is behind those that are back."""
@@ -147,37 +88,33 @@ class GroupRedrive:
         try:
             self._check_sources()
             self._go_on(front)
-        except (_StopError, UnreadableError) as error:
-            self.state = FAILED
-            self.reason = str(error)
-            self.is_conflict = isinstance(error, _StopError)
         finally:
             assert self._group.key is not None
             queue.line.groups.letters.back(self._group.key, self.moved - before, queue.id)
             queue.offering.requeue(front.entries)
 
     def _check_sources(self) -> None:
-        """Raises _StopError if letters were lost, or may be where they have been looked for already."""
+        """Raises StopError if letters were lost, or may be where they have been looked for already."""
         if self._has_returned:
-            raise _StopError(
+            raise StopError(
                 f"a dead letter of the group has returned to queue '{self._queue.name}' by itself: redrive the group "
                 "again"
             )
         for source, returned in self._returned:
             if source.closed:
-                raise _StopError(f"queue '{source.name}' was deleted")
+                raise StopError(f"queue '{source.name}' was deleted")
             if source.outstanding.returned != returned:
-                raise _StopError(
+                raise StopError(
                     f"a client has returned messages to queue '{source.name}': stop its consumers, and redrive the "
                     "group again"
                 )
 
     def _check_held(self) -> None:
-        """Raises _StopError if a client holds a letter, which would come back behind the others."""
+        """Raises StopError if a client holds a letter, which would come back behind the others."""
         queue, group = self._queue, self._group
         for source in self._sources:
             if any(queue.is_letter_of(group, entry.message) for entry in self._held(source)):
-                raise _StopError(
+                raise StopError(
                     f"a client took a message of the group from queue '{source.name}': let it return or acknowledge "
                     "the message, and redrive the group again"
                 )
@@ -188,7 +125,7 @@ class GroupRedrive:
             size = self._find()
             if self.left is None:
                 return
-            if self._iterations > 1:
+            if self._slices > 1:
                 self._check_held()
             self._check_complete()
         letters, kept, most, is_checked = self._letters, int(self._discards), SLICE, False
@@ -249,7 +186,7 @@ class GroupRedrive:
         self._letters.append(letter)
 
     def _check_complete(self) -> None:
-        """Raises _StopError if letters are missing, and the redrive is not forced."""
+        """Raises StopError if letters are missing, and the redrive is not forced."""
         key, queue = self._group.key, self._queue
         assert key is not None
         count = queue.line.groups.letters.count(key)
@@ -257,7 +194,7 @@ class GroupRedrive:
         if not self.missing or self._forced:
             return
         names = ", ".join([f"'{source.name}'" for source in self._sources]) or "none"
-        raise _StopError(
+        raise StopError(
             f"{self.missing} of {count} dead letters of the group are missing; queues that were searched: {names}. "
             "They were acknowledged, moved, purged or dropped, or have expired. Set force to open the group without "
             "them"
@@ -272,22 +209,3 @@ class GroupRedrive:
         else:
             source.remove_ready(sequence, content_checksum(entry.message))
         self._letters.pop()
-
-    def _log(self) -> None:
-        key, queue = shown_key(self._group.key or b""), self._queue
-        if self.state == FAILED:
-            log.warning(
-                "redrive of group '%s' of queue '%s' in vhost '%s' has failed: %s",
-                key,
-                queue.name,
-                queue.vhost.name,
-                self.reason,
-            )
-        elif self._iterations > 1:
-            log.info(
-                "redrive of group '%s' of queue '%s' in vhost '%s' is completed: %d messages moved",
-                key,
-                queue.name,
-                queue.vhost.name,
-                self.moved,
-            )

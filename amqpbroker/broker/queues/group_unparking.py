@@ -6,80 +6,40 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.fates.fates import PURGED
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_redrive import COMPLETED, FAILED, RUNNING, SLICE, SLICE_BYTES
+from amqpbroker.broker.queues.group_task import COMPLETED, SLICE, SLICE_BYTES, GroupTask
 from amqpbroker.broker.queues.pages import UnreadableError
-from amqpbroker.clock import Timer
 from amqpbroker.store.taken_id import TakenId
 
 if TYPE_CHECKING:
     from amqpbroker.broker.queues.group_queue import GroupQueue
 
 
-class GroupUnparking:
+class GroupUnparking(GroupTask):
     """Renews the expiry times of the messages of a parked group, and then opens the group.
 
-    Until its end, the group is parked. Each slice is one operation in the store; so is the whole redrive if it has one
-    slice. It has one if no message of the queue may expire.
+    It has one slice if no message of the queue may expire.
 
-    state: RUNNING, COMPLETED or FAILED. moved: number of renewed messages, and at the end of all that are delivered
-    again. reason: why it FAILED. is_conflict, missing: as in `GroupRedrive`, always False and 0.
+    moved: number of renewed messages, and at the end of all that are delivered again.
     """
 
     def __init__(self, queue: "GroupQueue", group: Group, discards: bool) -> None:
         """discards: the first message is discarded."""
-        self.state: str = RUNNING
-        self.moved: int = 0
-        self.reason: str = ""
-        self.is_conflict: bool = False
-        self.missing: int = 0
+        super().__init__(queue, group, queue.redrive_ended)
         self._queue: GroupQueue = queue
-        self._group: Group = group
         self._discards: bool = discards
         self._note: TakenId | None = group.note
-        self._has_begun: bool = False
         #: Sequence numbers of the messages that are not renewed yet.
         self._rest: deque[int] = deque()
-        self._timer: Timer | None = None
 
     @property
     def left(self) -> int:
         """The number of messages that are not renewed yet."""
         return len(self._rest)
 
-    def run(self) -> None:
-        """Do one slice, and arrange for the next one, if there is one."""
-        self._timer = None
-        queue = self._queue
-        vhost = queue.vhost
-        with vhost.dead_letters:
-            vhost.store.begin()
-            try:
-                self._slice()
-            except UnreadableError as error:
-                self.state = FAILED
-                self.reason = str(error)
-            finally:
-                vhost.store.end()
-            if self.state == RUNNING:
-                self._timer = queue.clock.after(0, self.run)
-                return
-            queue.redrive_ended(self, self._group)
-        queue.expiry.expire()
-
-    def stop(self, reason: str) -> None:
-        """End the redrive because the queue has ended."""
-        if self.state == RUNNING:
-            self.state = FAILED
-            self.reason = reason
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
     def _slice(self) -> None:
         group, note = self._group, self._note
-        if not self._has_begun:
+        if self._slices == 1:
             self._begin()
-            self._has_begun = True
         if group.note is note:
             self._renew()
         # A purge, or the removal of its last message, opens the group. It may even be parked again since.

@@ -20,7 +20,7 @@ from amqpbroker.store.taken_id import TakenId
 #: Number of bits of a sequence number in an item.
 _SEQUENCE_BITS: Final = 56
 #: Number of bytes of a sequence number in a note.
-_FAILED_BYTES: Final = 8
+_SEQUENCE_BYTES: Final = 8
 
 
 class Groups:
@@ -249,19 +249,19 @@ class Groups:
     def record(self, key: bytes, state: int, failed: int, since_ms: int, holder_id: int) -> Group:
         """Stop a group, and store that. failed: sequence number of the message that failed. See `GroupNotes.add`."""
         group = self._group(key)
-        self.stop(group, state, self.notes.add(failed.to_bytes(_FAILED_BYTES) + key, state, since_ms, holder_id))
+        self.stop(group, state, self.notes.add(failed.to_bytes(_SEQUENCE_BYTES) + key, state, since_ms, holder_id))
         return group
 
     def recover_state(self, note: TakenId) -> None:
         """Stop the group of a recovered note. A parked group without messages is over."""
-        group = self._group(note.key[1 + _FAILED_BYTES :])
+        group = self._group(note.key[1 + _SEQUENCE_BYTES :])
         self.stop(group, note.key[0], note)
         self._remove_if_over(group)
 
     def failed(self, group: Group) -> int:
         """Return the sequence number of the message that has stopped a group, 0 if the group is not stopped."""
         note = group.note
-        return 0 if note is None else int.from_bytes(note.key[1 : 1 + _FAILED_BYTES])
+        return 0 if note is None else int.from_bytes(note.key[1 : 1 + _SEQUENCE_BYTES])
 
     def lost_failed(self) -> list[Group]:
         """Return the parked groups whose failed messages have left the queue, with all messages before these."""

@@ -309,6 +309,9 @@ class Queue(BindingDestination):
     def leave(self, entry: "Entry") -> None:
         """Remove a message whose dead letter is sent."""
 
+    def dropped(self, entry: "Entry") -> None:
+        """Record that a length limit removes a message, whose group may have waited for it."""
+
     def retain(self, entry: "Entry", reason: str) -> None:
         """Keep a message that was to leave for this reason, because no queue takes its dead letter any more."""
 

@@ -7,8 +7,8 @@ from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_key import KEY_TYPES, key_type, possible_keys, shown_key
 from amqpbroker.broker.queues.group_letters import LetterHeldError
 from amqpbroker.broker.queues.group_queue import GroupQueue
-from amqpbroker.broker.queues.group_redrive import GroupRedrive, GroupRedriveRunsError
-from amqpbroker.broker.queues.group_unparking import GroupUnparking
+from amqpbroker.broker.queues.group_redrive import GroupRedriveRunsError
+from amqpbroker.broker.queues.group_task import GroupTask
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.management import failure
 from amqpbroker.management.bodies import SMALL_BYTES
@@ -51,7 +51,7 @@ def _key(group: Group) -> bytes:
     return group.key
 
 
-def _row(group: Group, state: str, redrive: GroupRedrive | GroupUnparking | None) -> dict[str, Any]:
+def _row(group: Group, state: str, redrive: GroupTask | None) -> dict[str, Any]:
     note = group.note
     return {
         "key": _name(group),
@@ -65,7 +65,7 @@ def _row(group: Group, state: str, redrive: GroupRedrive | GroupUnparking | None
     }
 
 
-def _progress(redrive: GroupRedrive | GroupUnparking) -> dict[str, Any]:
+def _progress(redrive: GroupTask) -> dict[str, Any]:
     return {
         "state": redrive.state,
         "moved": redrive.moved,

@@ -9,17 +9,15 @@ import pytest
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_letters import letter_queues, number_header
+from amqpbroker.broker.queues.group_offering import FOLLOW_SLICE
 from amqpbroker.broker.queues.group_options import SKIP
-from amqpbroker.broker.queues.group_queue import FOLLOW_SLICE, GroupQueue
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.group_redrive import (
-    FAILED,
-    RUNNING,
-    SLICE,
-    SLICE_BYTES,
     SLICE_VISITS,
     GroupRedrive,
     GroupRedriveRunsError,
 )
+from amqpbroker.broker.queues.group_task import FAILED, RUNNING, SLICE, SLICE_BYTES
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
@@ -30,7 +28,7 @@ from amqpbroker.wire.property_edit import set_headers
 from amqpbroker.wire.values import longstr
 from tests.broker.queueing import clock_of, get, ready
 from tests.broker.queueing import declare as declare_plain
-from tests.broker.queues.test_group_queue import (
+from tests.broker.queues.grouped import (
     KINDS,
     STORED_KINDS,
     TO_GRAVE,

@@ -1,6 +1,6 @@
 """Dead letters that leave their queue only if another one takes them.
 
-That a message stays whose letter is refused after all is tested with message groups (test_group_queue.py).
+That a message stays whose letter is refused after all is tested with message groups (test_group_returns.py).
 """
 
 import gc

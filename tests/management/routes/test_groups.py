@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from amqpbroker.broker.queues.group_redrive import SLICE
+from amqpbroker.broker.queues.group_task import SLICE
 from amqpbroker.management.routes import groups as routes
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from amqpbroker.broker.queues.group import CLOSED, PARKED
-from amqpbroker.broker.queues.group_queue import GroupOffering, GroupQueue
+from amqpbroker.broker.queues.group_offering import GroupOffering
+from amqpbroker.broker.queues.group_queue import GroupQueue
 from tests.simulation.parts import channels, queues
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ WORK_QUEUES = (
     ),
     Planted(
         "a stopped group that is not stored",
-        "group_queue.py",
+        "group_returns.py",
         "self._clock.wall_ms(), entry.queue.id)",
         "self._clock.wall_ms(), 0)",
     ),
