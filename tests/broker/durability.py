@@ -16,6 +16,7 @@ from amqpbroker.broker.batches.batch import Batch
 from amqpbroker.broker.broker import Broker
 from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.group import CLOSED, PARKED
+from amqpbroker.broker.queues.group_key import shown_key
 from amqpbroker.broker.queues.group_letters import letter_queues
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
@@ -125,8 +126,11 @@ def groups_of(queue: LocalQueue, now_ms: int) -> list[tuple[str, str, int]]:
     """Return the stopped groups of a queue, each with its state and since when, and the versions with their expiry."""
     if not isinstance(queue, GroupQueue):
         return []
-    notes = [group.note for group in queue.line.groups.stopped()]
-    found = [(note.key[2:].decode(), STATES[note.key[0]], note.expires_ms) for note in notes if note is not None]
+    found = [
+        (shown_key(group.key), STATES[group.state], group.note.expires_ms)
+        for group in queue.line.groups.stopped()
+        if group.key is not None and group.note is not None
+    ]
     if queue.line.versions is not None:
         acked = queue.line.versions._acked.items()
         found += [(key[1:].decode(), str(number), note.expires_ms) for key, (number, note) in acked]

@@ -19,13 +19,14 @@ LETTER_NUMBERS = itertools.count(1)
 class Stopped(NamedTuple):
     """A group that a failed message has stopped. is_closed: its messages follow to the dead letter queue.
 
-    first: the first number of its letters.
+    first: the first number of its letters. failed: sequence number of the copy that failed.
     """
 
     key: str
     is_closed: bool
     since_ms: int
     first: int = 0
+    failed: int = 0
 
 
 class Version(NamedTuple):
@@ -148,7 +149,7 @@ class GroupedLine(Line):
             is_taken = self._is_letter_taken(copy, reason)
             if stopped is None and copy.key:
                 is_closed = self.options.on_dead == "follow" and is_taken
-                stopped = self.stopped[copy.key] = Stopped(copy.key, is_closed, now_ms)
+                stopped = self.stopped[copy.key] = Stopped(copy.key, is_closed, now_ms, failed=copy.sequence)
             if stopped is None:
                 gone.append(copy)
             elif stopped.is_closed and is_taken:
@@ -202,6 +203,13 @@ class GroupedLine(Line):
                 deadline_ms = min(copy.deadline_ms + now_ms - stopped.since_ms, now_ms + min(ttls))
                 again = again._replace(deadline_ms=deadline_ms)
             self.ready[self.ready.index(copy)] = again
+
+    def unpark_lost(self, now_ms: int) -> None:
+        """Open the parked groups whose failed copies are lost."""
+        for stopped in list(self.stopped.values()):
+            left = sorted([copy.sequence for copy in (*self.ready, *self.delayed) if copy.key == stopped.key])
+            if not stopped.is_closed and left and left[0] > stopped.failed:
+                self.unpark(stopped.key, next(iter(self.of_group(stopped.key)), None), now_ms)
 
     def prune(self) -> None:
         """Open parked groups that have no messages."""

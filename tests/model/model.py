@@ -632,6 +632,9 @@ class Model:
             after._release(line)
             after._expire(line)
             after._trim(line)
+            if isinstance(line, GroupedLine):
+                line.unpark_lost(self.now_ms)
+                after._expire(line)
             after._letters.leave(line, line.pop_following(), "group")
         after._settle_down()
         after.batches.lose()
