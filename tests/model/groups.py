@@ -154,6 +154,8 @@ class GroupedLine(Line):
                 gone.append(copy)
             elif stopped.is_closed and is_taken:
                 gone.append(self._numbered(copy))
+                # Of groups that follow together, the one comes first of which no message fails any more.
+                self.stopped[copy.key] = self.stopped.pop(copy.key)
             else:
                 count = copy.count + (reason == "rejected")
                 self.rejoin([copy._replace(redelivered=True, count=count)])
