@@ -15,6 +15,7 @@ from amqpbroker.broker.exchanges.followed import Followed
 from amqpbroker.broker.exchanges.registry import known_exchange_types, unknown_exchange_type
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.fates.foreseen import Foreseen
+from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.jobs.request import request_reply
 from amqpbroker.broker.publishing.inspection import inspect
 from amqpbroker.broker.queues.arguments import DEAD_LETTER_EXCHANGE, UPDATE
@@ -259,6 +260,9 @@ def follow(
     Raises AmqpError 406 if its headers are invalid, and 403 or 404 if the user may not publish to the target that they
     name, since a message is going to be sent there because of this message.
     """
+    if destinations and all(isinstance(each, JobReplies) for each in destinations):
+        # A worker may reply with the properties of the message that it has received.
+        return destinations
     destinations = _follow_member(vhost, permissions, exchange, message, destinations)
     jobs = vhost.jobs
     ends = sum([len(destination.ends()) for destination in destinations])

@@ -210,6 +210,8 @@ class WorkSession(Session):
         with self.ledger.lock:
             self.give_back(number)
             self.ledger.rejected.add(number)
+            # Another worker may get it, redriven, before the next mark is synced.
+            self.ledger.seen.discard(number)
             self._rejections[number] = self._next.returned[number]
 
     def synced(self, mark: Mark) -> None:

@@ -669,6 +669,15 @@ def test_death_is_not_expected_of_a_member_whose_rejection_was_undone_and_that_w
     assert events.settled() == ["complete of batch 1 is missing", "success of batch 1 is missing"]
 
 
+def test_redriven_member_may_reach_another_worker_before_the_next_sync():
+    events = Events()
+    deliver(events.worker, 1)
+    sync(events.worker)
+    events.worker.reject(1)
+    deliver_and_ack(events.work.session(), 1, 2)
+    assert events.work.wrong == []
+
+
 def test_event_that_is_missing_in_the_end_is_reported():
     events = Events()
     events.ack(1)

@@ -380,12 +380,12 @@ class Jobs(Follower[Job, Place]):
             self._ended[job.id] = job
             self._expiries.set(job.id, job.expires_ms)
         elif not all(place.stored for place in job.places):
-            self._clock.after(0, lambda: self._lose(job))
+            self._clock.after(0, lambda: self.lose(job, [place for place in job.places if not place.stored]))
 
-    def _lose(self, job: Job) -> None:
-        lost = [place for place in job.places if not place.stored]
+    def lose(self, job: Job, lost: list[Place]) -> None:
+        """Record that copies of a job are lost, which failed with that."""
         if self._by_id.get(job.id) is job and lost:
-            job.places = [place for place in job.places if place.stored]
+            job.places = [place for place in job.places if place not in lost]
             for place in lost:
                 job.fail(place.queue, LOST, b"")
             self._changed(job)

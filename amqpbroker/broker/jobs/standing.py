@@ -5,7 +5,8 @@ from typing import Final, NamedTuple, final
 
 from amqpbroker.broker.jobs.job import Job, Place
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group_letters import GROUP, restored
+from amqpbroker.broker.queues.group import GROUP
+from amqpbroker.broker.queues.group_letters import restored
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.revival import last_death
@@ -116,6 +117,19 @@ class Standings:
             job.cancelled = False
         return True
 
+    def lost(self, job: Job) -> list[Place]:
+        """Return the copies that are nowhere: they were settled while extensions were off. Raises UnreadableError."""
+        return [place for place in job.places if self._is_lost(place)]
+
+    def _is_lost(self, place: Place) -> bool:
+        queue = self._queues.get(place.queue)
+        if queue is None:
+            # An exchange holds the copy.
+            return False
+        if queue.ready_entry(place.sequence) is not None or self._find_held(queue, place.sequence) is not None:
+            return False
+        return queue.delayed_entry(place.sequence) is None
+
     def _of(self, place: Place) -> Standing:
         queue = self._queues.get(place.queue)
         if queue is None:
@@ -153,7 +167,8 @@ class Standings:
         """Return the stopped group that a message has followed to a dead letter queue, if it has."""
         death = last_death(message) if message.died else None
         left = None if death is None or death.reason != GROUP else self._queues.get(death.queue)
-        return None if left is None else left.stopped_group(restored(message))
+        groups = None if left is None else left.settings.groups
+        return None if left is None or groups is None else left.stopped_group(restored(message, groups.header))
 
     def _find_held(self, queue: Queue, sequence: int) -> tuple[Entry, str] | None:
         """Return a delivered message, and the name of the connection that holds it."""

@@ -127,23 +127,23 @@ class DeadLetters:
             promised.all_sent()
         self.runs += 1
 
-    def _send(self, departure: Departure, exchange: "Exchange", entry: Entry, found: Route | None) -> Route:
+    def _send(self, departure: Departure, exchange: "Exchange", entry: Entry, found: Route | None) -> Route | None:
         """Publish a dead letter to the destinations of its exchange, except to queues that would close a cycle.
 
-        found: the route of the previous letter, if there was one. Return the route of this letter.
+        found: the route of the previous letter, if there was one. Return that which the next letter may take.
         """
         address = departure.address
         promised = self.promised.pop(entry) if self.promised.count else None
         if promised is None:
             deaths = departure.record(entry.message)
             letter = departure.letter(entry.message, deaths)
+            # No binding changes while letters are sent, so letters with the same key take the same route.
+            if found is None or letter.address is not address or letter.extra_keys or not found.keyed:
+                found = route(exchange, letter, self._exchanges.get)
+            destinations = found.destinations
         else:
-            # It is the only one of its call of `send`, so no other letter takes its route.
-            letter, deaths = promised
-        # No binding changes while letters are sent, so letters with the same key take the same route.
-        if found is None or letter.address is not address or letter.extra_keys or not found.keyed:
-            found = route(exchange, letter, self._exchanges.get)
-        destinations = found.destinations
+            letter, deaths = promised.message, promised.deaths
+            destinations = tuple([each for each in promised.destinations if not each.closed])
         if exchange.gate is not None:
             others = tuple([each for each in destinations if not deaths.is_cycle(each.name)])
             destinations = exchange.gate.guard(exchange, letter, others, counted=False)

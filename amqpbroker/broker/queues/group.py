@@ -12,6 +12,9 @@ OPEN: Final = 0
 PARKED: Final = 1
 CLOSED: Final = 2
 
+#: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
+GROUP: Final = "group"
+
 #: Number of removed sequence numbers at the start of a group that are kept, until they are half of all.
 _REMOVED: Final = 32
 

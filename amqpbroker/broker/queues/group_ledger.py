@@ -10,10 +10,10 @@ from amqpbroker.broker.queues.deadletter import DeadLetters, count_letters
 from amqpbroker.broker.queues.disposal import Disposal
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import former_number, number_header
+from amqpbroker.broker.queues.group_letters import former_number, letter_headers
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.kind import Kind
-from amqpbroker.broker.queues.ledger import Ledger
+from amqpbroker.broker.queues.ledger import REJECTED, Ledger
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.message.message import Message
@@ -47,12 +47,21 @@ class GroupLedger(Ledger):
         #: Keys of the letters that leave, by the sequence numbers of their messages.
         self._leaving: dict[int, bytes] = {}
 
+    def failed(self, entry: Entry, reason: str) -> None:
+        """Record that a message has failed for good, and returns to its stopped group."""
+        if reason == REJECTED:
+            entry.count_return(failed=True)
+        if entry.position:
+            self.returned(entry)
+
     def is_letter_taken(self, group: Group, entry: Entry, reason: str) -> bool:
         """Return whether another queue takes the dead letter of an entry of a group, if that is the next one."""
         self._takers = []
         if self._settings.dead_letters and group.key is not None:
             number = self._number(group.key, entry)
-            self._takers = self._dead_letters.promised.takers(entry, reason, number_header(number))
+            self._takers = self._dead_letters.promised.takers(
+                entry, reason, letter_headers(number, self._line.groups.options.header, entry.message.routing_key)
+            )
         return len(self._takers) > 0 and entry.queue.name not in self._takers
 
     def _number(self, key: bytes, entry: Entry) -> int:
@@ -78,9 +87,9 @@ class GroupLedger(Ledger):
         self._leaving[entry.sequence] = key
         self.dead_letter([entry], reason)
 
-    def retain(self, entry: Entry, reason: str) -> None:
-        """Undo `send_letter`, before the message has left."""
-        self._leaving.pop(entry.sequence, None)
+    def not_sent(self, entry: Entry, reason: str) -> bytes:
+        """Undo `send_letter`, before the message has left. Return the key of its group."""
+        key = self._leaving.pop(entry.sequence)
         self.left -= 1
         count_letters(
             self._letter_counts,
@@ -90,6 +99,7 @@ class GroupLedger(Ledger):
             reason=reason,
             count=-1,
         )
+        return key
 
     @property
     def dead_letters(self) -> DeadLetters:

@@ -3,20 +3,20 @@
 from collections.abc import Iterable
 from typing import Final
 
+from amqpbroker.broker.queues.group import GROUP
 from amqpbroker.broker.queues.group_key import group_key
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, REJECTED
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
-from amqpbroker.broker.queues.revival import LETTER_NUMBER, last_death, revived
+from amqpbroker.broker.queues.revival import LETTER_KEY, LETTER_NUMBER, last_death, revived
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i64_be
 from amqpbroker.wire.raw_headers import find_header, value_end
 
-#: The reason for which a message is dead-lettered because an earlier one of its group was; RabbitMQ has no such reason.
-GROUP: Final = "group"
-
 _NUMBER: Final = LETTER_NUMBER.encode()
 _NUMBER_ENTRY: Final = bytes((len(_NUMBER),)) + _NUMBER + b"l"
+_KEY: Final = LETTER_KEY.encode()
+_KEY_ENTRY: Final = bytes((len(_KEY),)) + _KEY + b"S"
 
 _LAST_QUEUE: Final = b"x-last-death-queue"
 _LAST_REASON: Final = b"x-last-death-reason"
@@ -60,12 +60,16 @@ def letter_key(message: Message, name: bytes) -> bytes | None:
 
     name: of the header that has the key, empty for the routing key.
     """
-    return group_key(message if name else restored(message), name)
+    return group_key(message if name else restored(message, name), name)
 
 
-def number_header(number: int) -> bytes:
-    """Return the header with the number of a letter, as an entry of a field table on the wire."""
-    return _NUMBER_ENTRY + number.to_bytes(8, "big")
+def letter_headers(number: int, name: bytes, routing_key: bytes) -> bytes:
+    """Return the headers of a letter with this number, as entries of a field table on the wire.
+
+    name: of the header that has the key, empty for the routing key.
+    """
+    headers = _NUMBER_ENTRY + number.to_bytes(8, "big")
+    return headers if name else headers + _KEY_ENTRY + len(routing_key).to_bytes(4, "big") + routing_key
 
 
 def letter_number(message: Message) -> int:
@@ -90,8 +94,23 @@ def former_number(message: Message, died_in: str) -> int:
     return 0
 
 
-def restored(message: Message) -> Message:
-    """Return a dead letter as the message that died; it keeps x-death."""
+def returned_key(message: Message, name: bytes) -> bytes | None:
+    """Return the key that a letter had, which has returned to its queue: perhaps with another routing key.
+
+    name: of the header that has the key, empty for the routing key.
+    """
+    if not name and find_header(message.properties, _KEY):
+        return letter_key(message, name)
+    return group_key(message, name)
+
+
+def restored(message: Message, name: bytes) -> Message:
+    """Return a dead letter as the message that died; it keeps x-death.
+
+    name: of the header that has the key in the queue in which it died, empty for the routing key.
+    """
     death = last_death(message)
     assert death is not None
+    if not name and find_header(message.properties, _KEY):
+        death = death._replace(routing_keys=(_value(message.properties, _KEY), *death.routing_keys[1:]))
     return revived(message, death, keep_history=True, restore_expiration=False)

@@ -63,6 +63,8 @@ class LettersOut:
             self._reserve(holder_id)
         if key not in self._of_key:
             self._of_key[key] = _Letters(self._newest, 0, None)
+            # Stored before the letter leaves: those with lower numbers are no letters of this closed group.
+            self._update(key, 0, holder_id)
 
     def _reserve(self, holder_id: int) -> None:
         before, newest = self._reserved, self._newest + _RESERVED

@@ -10,7 +10,6 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import PARKED, Group
 from amqpbroker.broker.queues.group_ledger import GroupLedger
-from amqpbroker.broker.queues.group_letters import GROUP
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_superseding import Superseding
 from amqpbroker.broker.queues.ledger import LEAVING_BYTES, Ledger
@@ -35,9 +34,7 @@ class GroupOffering(Offering):
     superseding: removes messages with old versions, None if messages have no versions.
     """
 
-    #: Time from which on messages of closed groups follow, if a queue takes them.
-    _follows_from_ms: int = 0
-    #: Set while more messages of closed groups follow in a later event loop iteration.
+    #: Set while messages of closed groups wait for a later event loop iteration, or for FOLLOW_AGAIN_MS.
     _follow_timer: Timer | None = None
     #: The last run of dead letters in which dead-lettered messages followed, and their number.
     _run: int = 0
@@ -192,8 +189,13 @@ class GroupOffering(Offering):
         At most FOLLOW_SLICE messages are tried, and LEAVING_BYTES of their bodies leave, in one event loop iteration.
         The next one begins with other groups. It comes after FOLLOW_AGAIN_MS if messages were refused.
         """
-        if self._follow_timer is None and self._clock.now_ms() >= self._follows_from_ms:
+        if self._follow_timer is None:
             self._follow()
+
+    def _follow_after(self, delay_ms: int) -> None:
+        if self._follow_timer is not None:
+            self._follow_timer.cancel()
+        self._follow_timer = self._clock.after(delay_ms, self._follow_on)
 
     def _follow_on(self) -> None:
         self._follow_timer = None
@@ -204,7 +206,7 @@ class GroupOffering(Offering):
         assert isinstance(ledger, GroupLedger)
         if line is None:
             return
-        letters, count, size = ledger.dead_letters, 0, 0
+        letters, count, size, is_refused = ledger.dead_letters, 0, 0, False
         # The letters are sent at the end. Until then, each counts for the length limit of the queue that it goes to.
         with letters:
             for group in list(line.groups.following):
@@ -213,26 +215,29 @@ class GroupOffering(Offering):
                     if entry is None:
                         break
                     count += 1
-                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(group, entry, GROUP):
+                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(
+                        group, entry, line.groups.reason(entry.sequence)
+                    ):
                         self.requeue([entry])
-                        if letters.promised.closes_cycle(entry, GROUP):
+                        if letters.promised.closes_cycle(entry, line.groups.reason(entry.sequence)):
                             # Trying again would not help: the group waits for its redrive.
                             line.groups.hold_back(group)
                         else:
-                            self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
+                            is_refused = True
                         break
-                    ledger.send_letter(group, entry, GROUP)
+                    ledger.send_letter(group, entry, line.groups.reason(entry.sequence))
                     size += entry.message.size + MESSAGE_BYTES
                 else:
                     # Groups that were tried are behind the others now.
-                    delay_ms = max(self._follows_from_ms - self._clock.now_ms(), 0)
-                    self._follow_timer = self._clock.after(delay_ms, self._follow_on)
+                    self._follow_after(FOLLOW_AGAIN_MS if is_refused else 0)
                     return
+        if is_refused and self._follow_timer is None:
+            self._follow_after(FOLLOW_AGAIN_MS)
 
     def retain(self, entry: Entry) -> None:
-        """Make a message of a closed group wait, whose dead letter no queue takes now."""
+        """Make a message wait, whose dead letter no queue takes now."""
+        self._follow_after(FOLLOW_AGAIN_MS)
         self.requeue([entry])
-        self._follows_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
 
     def _may_return(self, letters: DeadLetters, entry: Entry) -> bool:
         """Return whether a message may follow, perhaps not for the first time. See RETURNED_FOLLOW."""

@@ -14,7 +14,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import key_type, shown_key
 from amqpbroker.broker.queues.group_ledger import GroupLedger
-from amqpbroker.broker.queues.group_letters import GROUP, former_number, is_letter, letter_number
+from amqpbroker.broker.queues.group_letters import former_number, is_letter, letter_number, returned_key
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_notes import GroupNotes
 from amqpbroker.broker.queues.group_offering import GroupOffering
@@ -144,15 +144,10 @@ class GroupQueue(LocalQueue):
         return moved
 
     def retain(self, entry: Entry, reason: str) -> None:
-        ledger, offering = self.group_ledger(), self.offering
-        assert isinstance(offering, GroupOffering)
-        ledger.retain(entry, reason)
-        if reason != GROUP:
-            if reason == REJECTED:
-                entry.count_return(failed=True)
-            if entry.position:
-                ledger.returned(entry)
-        offering.retain(entry)
+        returns = self.returns
+        assert isinstance(returns, GroupReturns)
+        returns.retain(entry, reason)
+        self._announce()
 
     def dropped(self, entry: Entry) -> None:
         """Open a parked group in the next event loop iteration, if its first message is this one, which is leaving."""
@@ -207,7 +202,7 @@ class GroupQueue(LocalQueue):
     def _letter_returned(self, message: Message) -> None:
         """Record that a message that comes is perhaps a dead letter of a closed group, which was not redriven."""
         groups = self.line.groups
-        key = groups.key(message)
+        key = returned_key(message, groups.options.header)
         group = None if key is None else groups.get(key)
         if key is None or group is None or group.state != CLOSED:
             return

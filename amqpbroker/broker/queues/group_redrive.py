@@ -137,7 +137,7 @@ class GroupRedrive(GroupTask):
             entry = source.ready_entry(sequence)
             if entry is not None:
                 size += entry.message.size
-                again = restored(entry.message)
+                again = restored(entry.message, self._queue.line.groups.options.header)
                 if self._queue.vhost.fates.follows(again):
                     again = absolved(again)
                 source.move_ready(entry, again, (front,))

@@ -2,12 +2,13 @@
 
 from amqpbroker.broker.queues.consumer import Consumer
 from amqpbroker.broker.queues.entry import Entry
-from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
+from amqpbroker.broker.queues.group import CLOSED, GROUP, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_ledger import GroupLedger
 from amqpbroker.broker.queues.group_line import GroupLine
+from amqpbroker.broker.queues.group_offering import GroupOffering
 from amqpbroker.broker.queues.group_options import FOLLOW, SKIP
 from amqpbroker.broker.queues.groups import Groups
-from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, REJECTED
+from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT
 from amqpbroker.broker.queues.returns import Returns
 from amqpbroker.broker.queues.settings import QueueSettings
 
@@ -63,18 +64,42 @@ class GroupReturns(Returns):
                 self._stop(groups, group, CLOSED, entry)
             ledger.send_letter(group, entry, reason)
             return
-        if reason == REJECTED:
-            entry.count_return(failed=True)
+        self._return_failed(ledger, groups, group, entry, reason)
+        self._offering.requeue([entry])
+
+    def retain(self, entry: Entry, reason: str) -> None:
+        """Keep a message whose dead letter no queue takes any more: as if that had been known when it failed."""
+        ledger, offering = self._ledger, self._offering
+        assert isinstance(ledger, GroupLedger)
+        assert isinstance(offering, GroupOffering)
+        assert isinstance(offering.ready, GroupLine)
+        groups, store, key = offering.ready.groups, ledger.store, ledger.not_sent(entry, reason)
+        if reason != GROUP:
+            store.begin()
+            try:
+                group = groups.of_key(key)
+                if group.state == CLOSED and not groups.letters.count(key):
+                    # The group was closed because of this message.
+                    self.stopped = [each for each in self.stopped if each is not group]
+                    groups.open(group)
+                    group = groups.of_key(key)
+                self._return_failed(ledger, groups, group, entry, reason)
+            finally:
+                store.end()
+        offering.retain(entry)
+
+    def _return_failed(self, ledger: GroupLedger, groups: Groups, group: Group, entry: Entry, reason: str) -> None:
+        """Record that a message has failed for good and stays in its group, which stops."""
         store = ledger.store
         store.begin()
         try:
-            if entry.position:
-                ledger.returned(entry)
+            ledger.failed(entry, reason)
             if group.state == OPEN:
                 self._stop(groups, group, PARKED, entry)
         finally:
             store.end()
-        self._offering.requeue([entry])
+        if group.state == CLOSED:
+            groups.failed_for(entry.sequence, reason)
 
     def _stop(self, groups: Groups, group: Group, state: int, entry: Entry) -> None:
         assert group.key is not None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.group import CLOSED, OPEN, PARKED, Group
+from amqpbroker.broker.queues.group import CLOSED, GROUP, OPEN, PARKED, Group
 from amqpbroker.broker.queues.group_key import group_key
 from amqpbroker.broker.queues.group_letters_out import LettersOut
 from amqpbroker.broker.queues.group_notes import GroupNotes
@@ -53,6 +53,8 @@ class Groups:
         self._lone: dict[int, Group] = {}
         self._taken: dict[int, Group] = {}
         self._late: dict[int, Group] = {}
+        #: Why messages have failed that wait in their closed groups; not known after a restart.
+        self._reasons: dict[int, str] = {}
         #: Groups that can deliver and their items: those that came in ascending order, and a heap of the others.
         self._order: deque[tuple[int, Group]] = deque()
         self._early: list[tuple[int, Group]] = []
@@ -160,6 +162,7 @@ class Groups:
                 self._remove_if_over(group)
         self.offered = 0
         self.parked.clear()
+        self._reasons.clear()
         self.closed_waiting = 0
 
     def end_cleared(self) -> "list[deque[Group] | deque[tuple[int, Group]]]":
@@ -171,6 +174,8 @@ class Groups:
 
     def left(self, sequence: int) -> bool:
         """Record that a message has left the queue, unless that was recorded before. Return whether it was not."""
+        if self._reasons:
+            self._reasons.pop(sequence, None)
         group = self._taken.pop(sequence, None)
         if group is not None:
             group.end_taken()
@@ -240,11 +245,18 @@ class Groups:
             self.closed_waiting -= group.waiting_count
         self.stopped_count[group.state] -= 1
         self.parked.difference_update(group.waiting())
+        if self._reasons:
+            for sequence in group.waiting():
+                self._reasons.pop(sequence, None)
         group.set_state(OPEN, None)
         self._stopped.pop(group, None)
         self.following.pop(group, None)
         self._place(group)
         self._remove_if_over(group)
+
+    def of_key(self, key: bytes) -> Group:
+        """Return the group with a key, which may be a new one: the caller adds a message to it, or stops it."""
+        return self._group(key)
 
     def record(self, key: bytes, state: int, failed: int, since_ms: int, holder_id: int) -> Group:
         """Stop a group, and store that. failed: sequence number of the message that failed. See `GroupNotes.add`."""
@@ -278,6 +290,14 @@ class Groups:
     def hold_back(self, group: Group) -> None:
         """Remove a closed group from `following`, until one of its messages comes or goes."""
         self.following.pop(group, None)
+
+    def failed_for(self, sequence: int, reason: str) -> None:
+        """Record why a message has failed that returns to its closed group, until it leaves or the group opens."""
+        self._reasons[sequence] = reason
+
+    def reason(self, sequence: int) -> str:
+        """Return why a waiting message of a closed group has failed; the reason GROUP if it only follows."""
+        return self._reasons.get(sequence, GROUP)
 
     # --- order --------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,16 @@ if TYPE_CHECKING:
 
 
 @final
+class Letter:
+    """A dead letter on its way. destinations: where its exchange routes it, which may be by chance."""
+
+    def __init__(self, message: Message, deaths: Deaths, destinations: "Sequence[Destination]") -> None:
+        self.message: Message = message
+        self.deaths: Deaths = deaths
+        self.destinations: Sequence[Destination] = destinations
+
+
+@final
 class PromisedLetters:
     """The letters of one vhost that queues have promised to take, and that are not sent yet.
 
@@ -34,9 +44,9 @@ class PromisedLetters:
         self._exchanges: Mapping[str, Exchange] = exchanges
         self._clock: Clock = clock
         self._departure = Departure("", QueueSettings(), "")
-        #: The letter that was asked for last, with its deaths.
-        self._asked: tuple[Message, Deaths] | None = None
-        self._letters: dict[Entry, tuple[Message, Deaths]] = {}
+        #: The letter that was asked for last.
+        self._asked: Letter | None = None
+        self._letters: dict[Entry, Letter] = {}
         #: By destination, the promised letters.
         self._demands: dict[Destination, Demand] = {}
         #: Ids of these letters, for exchanges and queues that drop duplicates; None after any letter was sent.
@@ -52,15 +62,14 @@ class PromisedLetters:
         """
         if not self.count:
             self._reset()
-        letter, deaths, destinations = self._letter(entry, reason, more)
-        self._asked = letter, deaths
+        letter = self._asked = self._letter(entry, reason, more)
         found = False
         names: list[str] = []
-        for destination in self._queues_for(entry.queue, letter, deaths, destinations):
+        for destination in self._queues_for(entry.queue, letter):
             demand = self._demands.get(destination)
             if demand is None:
                 demand = self._demands[destination] = destination.new_demand()
-            demand.add(letter)
+            demand.add(letter.message)
             found = found or not demand.is_refused()
             names.append(destination.name)
         if not found and not self.count:
@@ -78,8 +87,8 @@ class PromisedLetters:
     def has(self, entry: Entry) -> bool:
         return entry in self._letters
 
-    def pop(self, entry: Entry) -> tuple[Message, Deaths] | None:
-        """Remove and return the letter of an entry, with its deaths; None if it is not promised."""
+    def pop(self, entry: Entry) -> Letter | None:
+        """Remove and return the letter of an entry; None if it is not promised."""
         letter = self._letters.pop(entry, None)
         if letter is not None:
             self.count -= 1
@@ -91,13 +100,11 @@ class PromisedLetters:
         if queue.closed:
             return False
         if queue not in self._refused:
-            letter, deaths = self._letters[entry]
-            exchange = exchange_of_letters(queue, self._exchanges)
-            found = () if exchange is None else route(exchange, letter, self._exchanges.get).destinations
+            letter = self._letters[entry]
             self._ids = None
-            for destination in self._queues_for(queue, letter, deaths, found):
+            for destination in self._queues_for(queue, letter):
                 demand = destination.new_demand()
-                demand.add(letter)
+                demand.add(letter.message)
                 if not demand.is_refused():
                     return False
             self._refused[queue] = None
@@ -122,34 +129,33 @@ class PromisedLetters:
 
     def closes_cycle(self, entry: Entry, reason: str) -> bool:
         """Return whether a dead letter of an entry would be dropped because all its destinations close a cycle."""
-        _, deaths, destinations = self._letter(entry, reason, b"")
-        return len(destinations) > 0 and not [each for each in destinations if not deaths.is_cycle(each.name)]
+        letter = self._letter(entry, reason, b"")
+        return bool(letter.destinations) and all(letter.deaths.is_cycle(each.name) for each in letter.destinations)
 
-    def _letter(self, entry: Entry, reason: str, more: bytes) -> "tuple[Message, Deaths, Sequence[Destination]]":
+    def _letter(self, entry: Entry, reason: str, more: bytes) -> Letter:
         queue, departure = entry.queue, self._departure
         if departure.queue != queue.name or departure.settings is not queue.settings or departure.reason != reason:
             departure = self._departure = Departure(queue.name, queue.settings, reason)
         departure.time_s = self._clock.wall_ms() // 1000
         deaths = departure.record(entry.message)
-        letter = departure.letter(entry.message, deaths, more)
+        message = departure.letter(entry.message, deaths, more)
         exchange = exchange_of_letters(queue, self._exchanges)
-        if exchange is None:
-            return letter, deaths, ()
-        return letter, deaths, route(exchange, letter, self._exchanges.get).destinations
+        return Letter(
+            message, deaths, () if exchange is None else route(exchange, message, self._exchanges.get).destinations
+        )
 
-    def _queues_for(
-        self, queue: Queue, letter: Message, deaths: Deaths, found: "Sequence[Destination]"
-    ) -> "list[Destination]":
+    def _queues_for(self, queue: Queue, letter: Letter) -> "list[Destination]":
         """Return the queues among the destinations of a letter that would neither close a cycle nor drop it."""
         exchange, ids = exchange_of_letters(queue, self._exchanges), self._ids
         if ids is None:
             ids = self._ids = ForeseenIds()
-        destinations = tuple([each for each in found if not deaths.is_cycle(each.name)])
+        message, deaths = letter.message, letter.deaths
+        destinations = tuple([each for each in letter.destinations if not deaths.is_cycle(each.name)])
         if exchange is not None and exchange.gate is not None:
-            destinations = exchange.gate.guard(exchange, letter, destinations, counted=False)
+            destinations = exchange.gate.guard(exchange, message, destinations, counted=False)
         ends: list[Destination] = []
         for passage in destinations:
-            if not passage.will_drop(letter, ids):
+            if not passage.will_drop(message, ids):
                 # A destination that passes nothing on was asked above.
-                ends += [each for each in passage.ends() if each is passage or not each.will_drop(letter, ids)]
+                ends += [each for each in passage.ends() if each is passage or not each.will_drop(message, ids)]
         return [each for each in ends if isinstance(each, Queue) and not each.closed]

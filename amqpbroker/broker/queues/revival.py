@@ -12,11 +12,16 @@ from amqpbroker.wire.values import Field, Table, text
 #: failed. It remains when the message comes back.
 LETTER_NUMBER: Final = "x-group-letter"
 
+#: Header with the routing key of such a letter, if that is the key of its group. The x-death header of a message that
+#: dies again keeps the routing key of the first time.
+LETTER_KEY: Final = "x-group-letter-key"
+
 #: Headers that dead-lettering adds to a message.
 _HISTORY: Final = frozenset(
     (
         "x-death",
         LETTER_NUMBER,
+        LETTER_KEY,
         "x-first-death-exchange",
         "x-first-death-queue",
         "x-first-death-reason",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, final
 
-from amqpbroker.broker.queues.group_letters import GROUP
+from amqpbroker.broker.queues.group import GROUP
 from amqpbroker.broker.queues.group_superseding import SUPERSEDED
 from amqpbroker.broker.queues.ledger import DELIVERY_LIMIT, EXPIRED, MAXLEN, REJECTED, REPLACED
 from amqpbroker.broker.queues.revival import Death

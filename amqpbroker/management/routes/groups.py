@@ -89,6 +89,7 @@ async def _resume(call: Call, discards: bool) -> dict[str, int] | Answer:
     """Answered with 202 if the redrive goes on: the list then has the group until all its messages are back."""
     queue = _queue(call)
     body = call.body()
+    call.permissions.check("read", "queue", queue.name)
     group = _stopped(queue, body)
     forced = body.get("force", False)
     if not isinstance(forced, bool):

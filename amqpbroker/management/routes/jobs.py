@@ -207,7 +207,8 @@ async def cancel(call: Call) -> Answer:
     else:
         standings = _standings(call, call.vhost)
         try:
-            cancelled = standings.cancel(found)
+            jobs.lose(found, standings.lost(found))
+            cancelled = found.has_ended or standings.cancel(found)
         except UnreadableError as error:
             raise unreadable(error) from None
         if not cancelled:

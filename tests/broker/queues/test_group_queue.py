@@ -454,6 +454,19 @@ def test_message_that_closed_its_group_follows_when_the_broker_starts() -> None:
     assert reasons(queue_of(node, "grave")) == [(b"a1", "group"), (b"a2", "group")]
 
 
+def test_first_number_of_the_letters_is_known_after_a_crash_before_the_first_one_left() -> None:
+    node = stored(group_on_dead="follow", **TO_GRAVE)
+    queue = queue_of(node)
+    groups = queue.line.groups
+    groups.record(b"Sa", CLOSED, 0, 0, queue.id)
+    groups.letters.use_number(b"Sa", queue.id)
+    first = groups.letters.first(b"Sa")
+    node.broker.sync()
+    letters = queue_of(crashed_copy(node)).line.groups.letters
+    assert (letters.first(b"Sa"), letters.count(b"Sa")) == (first, 0)
+    assert first > 0
+
+
 def test_state_of_a_parked_group_without_messages_is_gone_after_a_restart() -> None:
     node = stored(group_on_dead="park")
     queue = queue_of(node)

@@ -8,7 +8,7 @@ import pytest
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
-from amqpbroker.broker.queues.group_letters import letter_queues, number_header
+from amqpbroker.broker.queues.group_letters import letter_headers, letter_queues
 from amqpbroker.broker.queues.group_offering import FOLLOW_SLICE
 from amqpbroker.broker.queues.group_options import SKIP
 from amqpbroker.broker.queues.group_queue import GroupQueue
@@ -404,6 +404,23 @@ def test_letters_of_a_policy_that_has_changed_come_back(vhost: Vhost, kind: dict
     assert redriven(vhost, queue) == ["a1", "a2", "a3", "a4"]
 
 
+@KINDS
+def test_letter_is_found_that_died_before_with_another_routing_key(vhost: Vhost, kind: dict[str, Any]) -> None:
+    ladder = declare_plain(vhost, "grave", message_ttl=100, dead_letter_exchange="", dead_letter_routing_key="q")
+    queue = declare(vhost, header="", group_on_dead="follow", **TO_GRAVE, **kind)
+    vhost.bind(vhost.exchanges["amq.direct"], queue, b"k1", {})
+    assert queue.publish(Message(b"\x0aamq.direct\x02k1", message("-m").properties, b"m", True))
+    queue.reject([get(queue)])
+    clock_of(vhost).advance(100)
+    # It is back with the routing key "q", which is another group.
+    queue.reject([get(queue)])
+    assert (states(queue), bodies(ladder)) == ({"k1": "closed", "q": "closed"}, ["m"])
+    assert queue.redrive_group(group(queue, "k1"), [ladder]) == 0
+    assert queue.redrive_group(group(queue, "q"), [ladder]) == 1
+    (entry,) = queue.ready_entries()
+    assert (states(queue), entry.message.routing_key) == ({"q": "free"}, b"q")
+
+
 def test_letters_come_back_from_an_alternate_exchange(vhost: Vhost) -> None:
     grave = declare_plain(vhost, "grave")
     spare = vhost.declare_exchange("spare", "fanout", False, False, False, {})
@@ -549,7 +566,9 @@ def test_number_of_a_letter_cannot_be_chosen_by_a_client(vhost: Vhost) -> None:
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
     fail(queue, "a1", "a2")
     chosen = message("a3")
-    assert queue.publish(chosen.rewritten(chosen.address, set_headers(chosen.properties, number_header(1))))
+    assert queue.publish(
+        chosen.rewritten(chosen.address, set_headers(chosen.properties, letter_headers(1, b"customer", b"")))
+    )
     assert redriven(vhost, queue) == ["a1", "a2", "a3"]
 
 

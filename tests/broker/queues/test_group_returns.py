@@ -9,7 +9,6 @@ from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.group_offering import FOLLOW_AGAIN_MS, FOLLOW_SLICE, RETURNED_FOLLOW
-from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.checksum import content_checksum
@@ -465,7 +464,7 @@ def fanout(vhost: Vhost, *names: str) -> Exchange:
     return exchange
 
 
-def after_room(vhost: Vhost, queue: GroupQueue) -> list[str]:
+def after_room(vhost: Vhost) -> list[str]:
     """Return the dead letters, and the waiting messages behind them, after the dead letter queue has had room."""
     grave = vhost.queues["grave"]
     assert isinstance(grave, LocalQueue)
@@ -474,38 +473,36 @@ def after_room(vhost: Vhost, queue: GroupQueue) -> list[str]:
         found += [body.decode() for body in ready(grave)]
         grave.purge()
         clock_of(vhost).advance(FOLLOW_AGAIN_MS)
-        send(queue, "-")
     return found
 
 
 @KINDS
-def test_letter_waits_if_one_without_a_key_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
+def test_group_is_parked_if_a_letter_without_a_key_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave", max_length=1, **FULL)
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    events = vhost.events = Listening()
     send(queue, "-n", "a1", "a2")
     queue.reject([get(queue), get(queue)])
-    assert (ready(grave), waiting(queue), states(queue)["a"]) == ([b"-n"], ["a1", "a2"], "closed")
-    letters = queue.line.groups.letters
-    assert (letters.count(b"Sa"), queue.ledger.left) == (0, 1)
-    assert after_room(vhost, queue) == ["-n", "a1", "a2"]
-    assert letters.count(b"Sa") == 2
+    assert (ready(grave), waiting(queue), states(queue)["a"]) == ([b"-n"], ["a1", "a2"], "parked")
+    assert events.stopped == [(b"Sa", True)]
+    assert (queue.line.groups.letters.count(b"Sa"), queue.ledger.left) == (0, 1)
+    queue.discard_first(group(queue, "a"))
+    assert (waiting(queue), states(queue)["a"]) == (["a2"], "free")
 
 
 @KINDS
-def test_letter_waits_if_a_publish_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
+def test_letter_waits_if_a_copy_of_its_message_takes_the_last_place(vhost: Vhost, kind: dict[str, Any]) -> None:
     grave = declare_plain(vhost, "grave", max_length=2, **FULL)
     queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
     worker = work(queue, limit=1)
-    send(queue, "a1", "a2", "a3")
-    assert grave.publish(message("-fill"))
+    send(queue, "a1")
     worker.reject()
-    assert (ready(grave), waiting(queue)) == ([b"-fill", b"a1"], ["a2", "a3"])
-    assert grave.remove_ready(1, content_checksum(message("-fill")))
-    clock_of(vhost).advance(FOLLOW_AGAIN_MS)
     fanout(vhost, "q", "grave")
-    vhost.publish(message("-new"), route(vhost.exchanges["all"], message("-new"), vhost.exchanges.get).destinations)
-    assert (ready(grave), waiting(queue)) == ([b"a1", b"-new"], ["a2", "a3"])
-    assert [text for text in after_room(vhost, queue) if text[0] == "a"] == ["a1", "a2", "a3"]
+    both = route(vhost.exchanges["all"], message("a2"), vhost.exchanges.get).destinations
+    vhost.publish(message("a2"), both)
+    assert (ready(grave), waiting(queue), states(queue)) == ([b"a1", b"a2"], ["a2"], {"a": "closed"})
+    assert after_room(vhost) == ["a1", "a2", "a2"]
+    assert queue.line.groups.letters.count(b"Sa") == 2
 
 
 @KINDS
@@ -515,15 +512,83 @@ def test_letter_waits_if_one_of_another_queue_takes_the_last_place(vhost: Vhost,
     other = declare_plain(vhost, "other", dead_letter_exchange="all")
     fanout(vhost, "q", "grave")
     worker = work(queue, limit=1)
-    send(queue, "a1", "a2", "a3")
-    assert grave.publish(message("-fill"))
+    send(queue, "a1")
     worker.reject()
-    assert other.publish(message("-other"))
-    assert grave.remove_ready(1, content_checksum(message("-fill")))
-    clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+    assert other.publish(message("a2"))
     other.reject([get(other)])
-    assert (ready(grave), waiting(queue)) == ([b"a1", b"-other"], ["a2", "a3"])
-    assert [text for text in after_room(vhost, queue) if text[0] == "a"] == ["a1", "a2", "a3"]
+    assert (ready(grave), waiting(queue)) == ([b"a1", b"a2"], ["a2"])
+    assert after_room(vhost) == ["a1", "a2", "a2"]
+
+
+@KINDS
+def test_messages_of_a_closed_group_follow_by_themselves_when_there_is_room(vhost: Vhost, kind: dict[str, Any]) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, **FULL)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE, **kind)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "a3")
+    worker.reject()
+    assert (ready(grave), waiting(queue)) == ([b"a1"], ["a2", "a3"])
+    assert after_room(vhost) == ["a1", "a2", "a3"]
+    assert reasons(grave) == []
+
+
+@STORED_KINDS
+def test_message_that_fails_while_its_letter_is_refused_is_dead_lettered_for_its_own_reason(
+    vhost: Vhost, kind: dict[str, Any]
+) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, **FULL)
+    queue = declare(vhost, group_on_dead="follow", group_prefetch=3, **TO_GRAVE, **kind)
+    worker = work(queue)
+    send(queue, "a1", "a2", "a3", "a4")
+    worker.reject_text("a1")
+    worker.reject_text("a3")
+    worker.requeue()
+    found = []
+    for _ in range(4):
+        found += reasons(grave)
+        grave.purge()
+        clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+    assert found == [(b"a1", "rejected"), (b"a2", "group"), (b"a3", "rejected"), (b"a4", "group")]
+
+
+@pytest.mark.parametrize("ends", ["redrive", "purge"])
+def test_reason_of_a_failed_message_is_forgotten_with_its_closed_group(vhost: Vhost, ends: str) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, **FULL)
+    queue = declare(vhost, group_on_dead="follow", group_prefetch=2, **TO_GRAVE)
+    worker = work(queue)
+    send(queue, "a1", "a2")
+    worker.reject_text("a1")
+    worker.reject_text("a2")
+    groups = queue.line.groups
+    assert [groups.reason(entry.sequence) for entry in queue.ready_entries()] == ["rejected"]
+    sequence = next(iter(queue.ready_entries())).sequence
+    if ends == "purge":
+        queue.purge()
+    else:
+        queue.redrive_group(group(queue, "a"), [grave])
+    assert groups.reason(sequence) == "group"
+
+
+def test_letters_go_to_the_queue_that_was_asked_if_the_exchange_chooses_one_by_chance(vhost: Vhost) -> None:
+    exchange = vhost.declare_exchange("any", "x-random", False, False, False, {})
+    graves = [declare_plain(vhost, name, max_length=40, **FULL) for name in ("full", "one", "two")]
+    for grave in graves:
+        vhost.bind(exchange, grave, b"", {})
+    for _ in range(40):
+        graves[0].publish(message("-"))
+    queue = declare(vhost, group_on_dead="follow", dead_letter_exchange="any")
+    worker = work(queue, limit=1)
+    texts = [f"a{number}" for number in range(20)]
+    send(queue, *texts)
+    while states(queue)["a"] != "closed":
+        queue.redrive_group(group(queue, "a")) if states(queue)["a"] == "parked" else worker.reject()
+    for _ in range(200):
+        clock_of(vhost).advance(FOLLOW_AGAIN_MS)
+    assert (waiting(queue), graves[1].ready_count + graves[2].ready_count) == ([], 20)
+    assert set(queue.line.groups.letters.queues()) <= {"one", "two"}
+    queue.redrive_group(group(queue, "a"), graves)
+    assert worker.texts()[-1] == "a0"
+    assert waiting(queue) == texts[1:]
 
 
 def test_messages_of_a_closed_group_whose_letters_expire_into_their_queue_follow_again(vhost: Vhost) -> None:

@@ -276,6 +276,8 @@ async def test_groups_need_permissions(api, client):
     assert (await api.get(GROUPS, auth=reader)).status_code == 200
     assert (await api.post(f"{GROUPS}/redrive", {"key": "a"}, auth=reader)).status_code in (401, 403)
     await api.put("permissions/%2F/reader", {"configure": "", "write": ".*", "read": ""})
+    for key in ("a", "no such group"):
+        assert (await api.post(f"{GROUPS}/redrive", {"key": key}, auth=reader)).status_code == 401
     assert (await api.get(GROUPS, auth=reader)).status_code in (401, 403)
     assert (await api.post(f"{GROUPS}/discard", {"key": "a"}, auth=reader)).status_code in (401, 403)
 

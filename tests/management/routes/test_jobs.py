@@ -236,6 +236,22 @@ async def test_done_job_shows_its_reply() -> None:
     }
 
 
+@pytest.mark.parametrize("acks_first", [True, False])
+async def test_reply_with_the_properties_of_the_job_is_its_reply(acks_first: bool) -> None:
+    client = Client()
+    await client.post()
+    got = client.take()
+    assert got.properties is not None
+    if acks_first:
+        client.settle(got)
+    client.reply(got, b"result", **got.properties)
+    client.worker.receive()
+    if not acks_first:
+        client.settle(got)
+    job = (await client.get()).json()
+    assert (job["state"], job["reply"]["payload"]) == ("done", "result")
+
+
 async def test_failed_job_shows_the_reason_and_its_deaths() -> None:
     client = Client(**{"x-dead-letter-exchange": longstr("amq.fanout")})
     client.worker.declare("grave")
@@ -359,6 +375,19 @@ async def test_job_of_a_parked_group_names_it_and_is_cancelled() -> None:
     assert (await client.api.delete("jobs/%2F/1")).status_code == 204
     found = (await client.get("2")).json()
     assert (found["state"], "position" in found, "group" in found) == ("queued", False, False)
+
+
+async def test_job_whose_message_was_settled_without_extensions_ends_when_it_is_cancelled() -> None:
+    client = Client()
+    await client.post()
+    vhost = client.api.broker.vhosts["/"]
+    job = vhost.jobs.find(b"1")
+    # As a job is recovered whose message was settled before.
+    job.places = [job.places[0]._replace(sequence=99)]
+    assert (await client.get()).json()["state"] == "queued"
+    assert (await client.api.delete("jobs/%2F/1")).status_code == 204
+    job = (await client.get()).json()
+    assert (job["state"], job["reason"]) == ("failed", "lost")
 
 
 async def test_running_job_cannot_be_cancelled() -> None:
