@@ -225,6 +225,16 @@ def test_a_segment_torn_within_its_header_is_a_note(directory):
     assert findings[0].startswith(f"note: {directory.segment(2)}: at offset 0: a torn end of 9 bytes")
 
 
+def test_header_of_the_last_segment_that_was_never_synced_is_no_damage(directory):
+    directory.write(publish(1))
+    directory.next_segment()
+    directory.write(publish(2))
+    directory.segment(2).write_bytes(b"?" * record.SEGMENT_HEAD.size)
+    status, figures, findings = check(directory.path)
+    assert (status, figures["living"], figures["errors"]) == (0, "1 messages, 1 bytes", "0")
+    assert "never synced" in findings[0]
+
+
 @pytest.mark.explore
 def test_store_check_finds_each_changed_byte(directory):
     """A change before the last batch is an error, whose offset is not after the change."""

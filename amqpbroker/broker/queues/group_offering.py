@@ -101,6 +101,11 @@ class GroupOffering(Offering):
             self.feed(consumer)
         self.drain()
 
+    def offer_rest(self) -> None:
+        for consumer in self.consumers.all:
+            self.feed(consumer)
+        self.drain()
+
     def drain(self) -> None:
         line = self.line
         if line is not None and line.groups.following:

@@ -269,7 +269,7 @@ class LocalQueue(Queue):
         self.outstanding.consumer_removed(consumer)
         if self.consumers.all:
             if not gives_back:
-                self.offering.drain()
+                self.offering.offer_rest()
         elif self.auto_delete:
             self.vhost.remove_queue(self)
         else:

@@ -197,6 +197,10 @@ class Offering:
             self.consumers.settled(consumer)
         self.drain()
 
+    def offer_rest(self) -> None:
+        """Deliver to the consumers that are left, after one was removed: another one may be active now."""
+        self.drain()
+
     def drain(self) -> None:
         """Deliver to the consumers that can take messages, until nothing is ready or no consumer can take any.
 

@@ -134,10 +134,10 @@ class JournalReader:
         self.segments += 1
         self.size_bytes += len(data)
         head = record.SEGMENT_HEAD.size
-        if len(data) < head and last:
-            self._torn(path, 0, len(data), "a segment's header is cut off")
-            return
         mark = record.read_mark(data, number)
+        if mark is None and last and len(data) <= head:
+            self._torn(path, 0, len(data), "a segment's header is cut off or was never synced")
+            return
         if mark is None and last and data.count(0) == len(data):
             self._torn(path, 0, len(data), "a file of zeros")
             return

@@ -310,8 +310,8 @@ def _read_segment(found: Recovered, segment: Segment, data: bytes, last: bool) -
     """
     head = record.SEGMENT_HEAD.size
     mark = record.read_mark(data, segment.number)
-    # After a crash, a new file may have its length but none of its contents.
-    if last and (len(data) < head or (mark is None and data.count(0) == len(data))):
+    # After a crash, a new file may have its length but none of its contents. A header alone was perhaps never synced.
+    if last and mark is None and (len(data) <= head or data.count(0) == len(data)):
         return Span(0, 0)
     if mark is None:
         raise StoreError(f"{segment.path}: at offset 0: not a journal segment, or one of another version")

@@ -70,6 +70,20 @@ def test_active_consumer_that_a_higher_priority_replaces_gets_no_more_of_its_gro
     assert second.texts() == ["a3", "a4"]
 
 
+@pytest.mark.parametrize("other", [[], ["b1"]])
+def test_active_consumer_gets_more_of_its_group_when_the_one_that_would_replace_it_leaves(
+    vhost: Vhost, other: list[str]
+) -> None:
+    queue = declare(vhost, group_prefetch=2, single_active_consumer=True, queue_type="quorum")
+    first = work(queue, tag="c1")
+    send(queue, "a1")
+    second = work(queue, tag="c2", priority=1)
+    send(queue, *other, "a2")
+    assert first.texts() == ["a1"]
+    queue.remove_consumer(second)
+    assert first.texts() == ["a2", *other]
+
+
 @KINDS
 def test_consumer_of_a_group_gets_its_delayed_message_when_that_is_due(vhost: Vhost, kind: dict[str, Any]) -> None:
     queue = declare(vhost, group_prefetch=2, delayed_retry_type="all", delayed_retry_min=1000, **kind)

@@ -84,6 +84,7 @@ SINCE_START = (
     "QuorumLine._newest",
     # The notes of a queue are numbered, and so are the messages that came back before all others.
     "GroupNotes._newest",
+    "LettersOut._newest",
     "GroupLedger._lowest",
     "QuorumLine.turn",
     "QueueSettings.*",

@@ -309,6 +309,21 @@ def test_a_segment_torn_within_its_header_is_started_anew(files):
         assert sequences(recovered(files)[0]) == [9]
 
 
+def test_segment_with_nothing_but_a_damaged_header_is_started_anew(files):
+    """Its sync has failed each time since it was written, until the power failed."""
+    writer = Writer(files, segment_bytes=50)
+    writer.write(publish(sequence=1))
+    path = DIRECTORY / "0000000000000002.seg"
+    for offset in range(record.SEGMENT_HEAD.size):
+        files.contents[path] = bytearray(record.segment_head(2, b"any mark"))
+        files.contents[path][offset] ^= 0xFF
+        files.synced[path] = record.SEGMENT_HEAD.size
+        found, writer.journal = recovered(files)
+        assert sequences(found) == [1]
+    writer.write(publish(sequence=2))
+    assert sequences(recovered(files)[0]) == [1, 2]
+
+
 def test_segment_without_contents_after_a_power_loss_is_started_anew(files):
     writer = Writer(files, segment_bytes=50)
     writer.write(publish(sequence=1))
