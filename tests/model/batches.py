@@ -1,8 +1,7 @@
 """Batches: counting the copies of their members, and the messages about their ends."""
 
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -230,19 +229,6 @@ class Batches:
                     batch = batch._replace(members=rest, forgotten=forgotten)
                 self.by_id[id_] = batch
         return copies
-
-    def restart_without(self, lines: "Iterable[Line]") -> None:
-        """Count stored copies as transient that are in no queue: the deletion of theirs was stored before."""
-        found: Counter[tuple[str, str]] = Counter()
-        for line in lines:
-            for copy in (*line.ready, *line.delayed):
-                if copy.batch is not None and line.is_stored(copy) and _is_alive(copy, line.spec.name):
-                    found[copy.batch.id, copy.batch.member] += 1
-        for id_, batch in list(self.by_id.items()):
-            for name, member in batch.members:
-                missing = member.stored - found[id_, name]
-                if missing > 0:
-                    self._change(id_, name, stored=-missing, transient=missing)
 
     def lose(self) -> None:
         """Count the copies as failed that a restart has lost."""

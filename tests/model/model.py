@@ -627,7 +627,6 @@ class Model:
             copies, ids, groups = stored.get(number, Stored([], ()))
             line.restart(copies, self.now_ms, groups)
             line.ids.restart(ids, copies, self.now_ms)
-        after.batches.restart_without(after.lines.values())
         for line in list(after.lines.values()):
             after._leave_replaced(line, stale(line))
             after._release(line)
