@@ -8,8 +8,8 @@ brokers that tests start.
 By default the quick tests are run, which take less than two minutes: all without the markers `explore`, `process` and
 `alone`, and those marked `smoke`. The compiled pass has only the folders of the compiled modules, QUICK_COMPILED.
 
---all then runs the rest: all other tests interpreted, and those that compiled modules can affect compiled,
-RUN_COMPILED. The tests left out there are about tools, texts and pages. --rest runs only the rest, and adds the results
+--all then runs the rest: those that compiled modules can affect compiled, RUN_COMPILED, and all others interpreted,
+except the long tests in ONCE. The tests left out of the compiled pass are about tools, texts and pages. --rest runs only the rest, and adds the results
 of the quick tests, which were run before, to its summary.
 
 --interpreted runs no compiled pass. --compiled runs only that pass, and adds the results of the quick tests that were
@@ -77,8 +77,18 @@ QUICK_COMPILED = (
     "tests/test_patterns.py",
 )
 
-#: Replays of recordings in other ways. Its quick tests, which replay each recording, are run by both passes.
-ONCE = ("tests/conformance/test_replay.py",)
+#: Long tests of the compiled modules: random and cut input, models, loads, crashes, and replays of recordings in other
+#: ways. Only the last pass has them; both have the quick tests of these places.
+ONCE = (
+    "tests/amqp",
+    "tests/broker",
+    "tests/conformance/test_replay.py",
+    "tests/crash",
+    "tests/fuzz",
+    "tests/load",
+    "tests/store",
+    "tests/wire",
+)
 
 #: Tests that are run for every change, by their markers.
 QUICK = "smoke or not (explore or process or alone)"

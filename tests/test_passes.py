@@ -107,7 +107,10 @@ def test_option_all_runs_the_quick_tests_and_then_the_rest(runs, capsys):
     found = {argument for _, arguments in others for argument in arguments if argument.startswith("tests/")}
     assert found == set(RUN_COMPILED) - set(QUICK_COMPILED)
     assert set(RUN_COMPILED) <= set(long[1][1])
-    assert [[f"--ignore={path}" in arguments for path in ONCE] for _, arguments in long] == [[True], [False]]
+    assert [[f"--ignore={path}" in arguments for path in ONCE] for _, arguments in long] == [
+        [True] * len(ONCE),
+        [False] * len(ONCE),
+    ]
     assert set(alone[0][1]) & set(alone[1][1]) == set(ALONE)
     assert capsys.readouterr().out.startswith("117 passed, 8 skipped in ")
 
