@@ -9,8 +9,8 @@ By default the quick tests are run, which take less than two minutes: all withou
 `alone`, and those marked `smoke`. The compiled pass has only the folders of the compiled modules, QUICK_COMPILED.
 
 --all then runs the rest: those that compiled modules can affect compiled, RUN_COMPILED, and all others interpreted,
-except the long tests in ONCE. The tests left out of the compiled pass are about tools, texts and pages. --rest runs only the rest, and adds the results
-of the quick tests, which were run before, to its summary.
+except the long tests in ONCE. The tests left out of the compiled pass are about tools, texts and pages. --rest runs
+only the rest, and adds the results of the quick tests, which were run before, to its summary.
 
 --interpreted runs no compiled pass. --compiled runs only that pass, and adds the results of the quick tests that were
 run before with --interpreted, which can be done while the core is compiled.
