@@ -147,24 +147,22 @@ def stopped_of(line: Line, now_ms: int) -> list[tuple[str, str, int]]:
 
 
 def batch_of(batch: Batch) -> tuple[Any, ...]:
-    """Return the state of a batch. It counts copies of queues whose deletion was stored before the loss of these."""
-    copies = sum([member.stored_copies for member in batch.members.values()])
-    return (
-        "batch",
-        batch.id.decode(),
-        batch.terms.size,
-        batch.ok,
-        batch.failed,
-        batch.open,
-        copies,
-        *sorted(batch.sent),
-    )
+    """Return the state of a batch, with the copies of each member that are open and failed, and the failures.
+
+    It counts copies of queues whose deletion was stored before the loss of these.
+    """
+    members = sorted((member.stored_copies, member.failed_copies) for member in batch.members.values())
+    counts = batch.terms.size, batch.ok, batch.failed, batch.open
+    failures = sorted(failure.message_id.decode() for failure in batch.failures.values())
+    return ("batch", batch.id.decode(), *counts, *members, *failures, *sorted(batch.sent))
 
 
-def batch_in_model(batch: BatchInModel) -> tuple[Any, ...]:
-    """Return the same of the model, without its id."""
-    copies = sum([member.stored for _, member in batch.members])
-    return batch.size, batch.ok, batch.count("failed"), batch.count(""), copies, *sorted(batch.sent)
+def batch_in_model(id_: str, batch: BatchInModel) -> tuple[Any, ...]:
+    """Return the same of the model."""
+    members = sorted((member.stored, member.failed) for _, member in batch.members)
+    counts = batch.size, batch.ok, batch.count("failed"), batch.count("")
+    failures = sorted(member.failure.member for _, member in batch.members if member.failure is not None)
+    return ("batch", id_, *counts, *members, *failures, *sorted(batch.sent))
 
 
 def content(body: bytes) -> bytes:
@@ -378,7 +376,7 @@ class Run:
                 expected.append((name, wanted(copy, line.spec.counts_returns)))
             found += sorted(expected) if name == EVENTS else expected
             found += [(name, ("stays", copy.body)) for copy in line.waiting()]
-        found += sorted((EVENTS, ("batch", id_, *batch_in_model(each))) for id_, each in model.batches.by_id.items())
+        found += sorted((EVENTS, batch_in_model(id_, each)) for id_, each in model.batches.by_id.items())
         return found
 
     def _explain(self, found: list[tuple[str, tuple[Any, ...]]], states: list[State], when: str) -> NoReturn:
