@@ -192,7 +192,7 @@ class GroupOffering(Offering):
         """Dead-letter messages of closed groups, in order, for as long as a queue takes them; the others wait.
 
         At most FOLLOW_SLICE messages are tried, and LEAVING_BYTES of their bodies leave, in one event loop iteration.
-        The next one begins with other groups. It comes after FOLLOW_AGAIN_MS if messages were refused.
+        The next one begins with other groups. It comes after FOLLOW_AGAIN_MS if messages were refused, by itself.
         """
         if self._follow_timer is None:
             self._follow()
@@ -220,17 +220,16 @@ class GroupOffering(Offering):
                     if entry is None:
                         break
                     count += 1
-                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(
-                        group, entry, line.groups.reason(entry.sequence)
-                    ):
+                    reason = line.groups.reason(entry.sequence)
+                    if not self._may_return(letters, entry) or not ledger.is_letter_taken(group, entry, reason):
                         self.requeue([entry])
-                        if letters.promised.closes_cycle(entry, line.groups.reason(entry.sequence)):
+                        if letters.promised.closes_cycle(entry, reason):
                             # Trying again would not help: the group waits for its redrive.
                             line.groups.hold_back(group)
                         else:
                             is_refused = True
                         break
-                    ledger.send_letter(group, entry, line.groups.reason(entry.sequence))
+                    ledger.send_letter(group, entry, reason)
                     size += entry.message.size + MESSAGE_BYTES
                 else:
                     # Groups that were tried are behind the others now.
