@@ -112,6 +112,9 @@ def carry(before: Broker, after: Broker) -> None:
             now.batches.inherit(vhost.batches)
         if vhost.jobs is not None and now.jobs is not None:
             now.jobs.inherit(vhost.jobs)
+        # When all queues have what was before, one may act on it: its dead letters come behind the messages of another.
+        for queue in now.queues.values():
+            queue.recovered()
 
 
 def _copy(entry: Entry, queue: Queue) -> Entry:

@@ -151,7 +151,8 @@ def batch_of(batch: Batch) -> tuple[Any, ...]:
 
     It counts copies of queues whose deletion was stored before the loss of these.
     """
-    members = sorted((member.stored_copies, member.failed_copies) for member in batch.members.values())
+    copies = [(member.stored_copies, member.failed_copies) for member in batch.members.values()]
+    members = sorted(each for each in copies if any(each))
     counts = batch.terms.size, batch.ok, batch.failed, batch.open
     failures = sorted(failure.message_id.decode() for failure in batch.failures.values())
     return ("batch", batch.id.decode(), *counts, *members, *failures, *sorted(batch.sent))
@@ -159,7 +160,7 @@ def batch_of(batch: Batch) -> tuple[Any, ...]:
 
 def batch_in_model(id_: str, batch: BatchInModel) -> tuple[Any, ...]:
     """Return the same of the model."""
-    members = sorted((member.stored, member.failed) for _, member in batch.members)
+    members = sorted((member.stored, member.failed) for _, member in batch.members if member.stored or member.failed)
     counts = batch.size, batch.ok, batch.count("failed"), batch.count("")
     failures = sorted(member.failure.member for _, member in batch.members if member.failure is not None)
     return ("batch", id_, *counts, *members, *failures, *sorted(batch.sent))

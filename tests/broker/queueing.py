@@ -43,7 +43,7 @@ def declare(
     vhost: Vhost, name: str = "q", auto_delete: bool = False, session: object | None = None, **arguments: Any
 ) -> LocalQueue:
     """Declare a queue with these x- arguments; a session makes it exclusive to itself."""
-    durable = arguments.get("queue_type") == "quorum"
+    durable = arguments.pop("durable", False) or arguments.get("queue_type") == "quorum"
     queue = vhost.declare_queue(name, durable, session is not None, auto_delete, table(**arguments), session)
     assert isinstance(queue, LocalQueue)
     return queue

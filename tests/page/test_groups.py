@@ -125,4 +125,4 @@ def test_progress_of_a_long_redrive_is_shown(page, visit, subject, table):
     expect(table.get_by_role("row").nth(1)).to_contain_text("closed; redrive: 100 messages back, 900 left")
     page.get_by_role("button", name="Redrive group A").click()
     confirm(page, "Redrive group")
-    say(page, "The redrive of the group A has started. The group is closed until all messages are back.")
+    say(page, "The redrive of the group A has started. The group waits until all messages are back.")

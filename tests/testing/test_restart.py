@@ -7,8 +7,14 @@ from datetime import timedelta
 import pika
 import pytest
 
+from amqpbroker.broker.queues.group_offering import FOLLOW_AGAIN_MS
 from amqpbroker.testing import Broker, host
 from amqpbroker.testing.host import STOPPED
+from amqpbroker.testing.retained import carry
+from tests.broker.queueing import declare as declare_plain
+from tests.broker.queueing import get, ready
+from tests.broker.queues.grouped import TO_GRAVE, declare, group, send, states, waiting
+from tests.harness import make_broker
 
 PERSISTENT = pika.BasicProperties(delivery_mode=2)
 
@@ -336,3 +342,64 @@ def test_stopped_groups_and_versions_survive_a_restart(b, kind):
     assert channel.basic_get("groups") == (None, None, None)
     b.wait_until(queue="groups", ready=2)
     connection.close()
+
+
+# --- message groups, without sockets ----------------------------------------------------------------------------------
+
+
+class Instances:
+    """Two brokers: the second one is the next instance of the first."""
+
+    def __init__(self, on_dead):
+        self.brokers = make_broker(), make_broker()
+        self.queues = []
+        self.graves = []
+        for broker in self.brokers:
+            vhost = broker.vhosts["/"]
+            self.graves.append(declare_plain(vhost, "grave", durable=True, max_length=3, overflow="reject-publish"))
+            self.queues.append(declare(vhost, group_on_dead=on_dead, durable=True, **TO_GRAVE))
+
+    def restart(self):
+        """Return the queue and the dead letter queue of the second one."""
+        carry(*self.brokers)
+        return self.queues[1], self.graves[1]
+
+
+def test_groups_are_redriven_before_each_other_over_a_restart():
+    instances = Instances("follow")
+    queue, grave = instances.queues[0], instances.graves[0]
+    for texts in (("a1", "a2"), ("b1", "b2")):
+        send(queue, *texts)
+    queue.reject([get(queue)])
+    queue.redrive_group(group(queue, "a"), [grave])
+    assert waiting(queue) == ["a1", "a2", "b1", "b2"]
+    heir, grave = instances.restart()
+    first, second = get(heir), get(heir)
+    heir.reject([second])
+    heir.redrive_group(group(heir, "b"), [grave])
+    heir.requeue([first])
+    assert waiting(heir) == ["b1", "b2", "a1", "a2"]
+
+
+def test_messages_of_a_closed_group_follow_after_a_restart():
+    instances = Instances("follow")
+    queue = instances.queues[0]
+    send(queue, "a1", "a2", "a3", "a4", "a5")
+    queue.reject([get(queue)])
+    assert waiting(queue) == ["a4", "a5"]
+    heir, grave = instances.restart()
+    assert waiting(heir) == ["a4", "a5"]
+    grave.purge()
+    heir.clock.advance(FOLLOW_AGAIN_MS)
+    assert (ready(grave), waiting(heir)) == ([b"a4", b"a5"], [])
+
+
+@pytest.mark.parametrize(("more", "left"), [(["a2"], {"a": "free"}), ([], {})])
+def test_parked_group_is_open_after_a_restart_if_the_message_that_failed_was_transient(more, left):
+    instances = Instances("park")
+    queue = instances.queues[0]
+    send(queue, "a1", persistent=False)
+    send(queue, *more)
+    queue.reject([get(queue)])
+    heir, _ = instances.restart()
+    assert (waiting(heir), states(heir), heir.stored_count()) == (more, left, 0)

@@ -427,6 +427,12 @@ class GroupQueue(LocalQueue):
             self._go_on(group)
         self._offering().follow()
 
+    def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
+        super().inherit(entries, delayed)
+        sequences = [entry.sequence for entry in (*entries, *[entry for _, entry in delayed])]
+        if sequences:
+            self.group_ledger().recovered_from(min(sequences))
+
     def inherit_groups(self, other: "GroupQueue") -> None:
         """Take over the stopped groups and the versions of the queue that this one replaces."""
         if self.line.versions is not None and other.line.versions is not None:

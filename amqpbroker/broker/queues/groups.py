@@ -262,6 +262,7 @@ class Groups:
         """Stop a group, and store that. failed: sequence number of the message that failed. See `GroupNotes.add`."""
         group = self._group(key)
         self.stop(group, state, self.notes.add(failed.to_bytes(_SEQUENCE_BYTES) + key, state, since_ms, holder_id))
+        self._remove_if_over(group)
         return group
 
     def recover_state(self, note: TakenId) -> None:

@@ -457,7 +457,6 @@ class LocalQueue(Queue):
         if delayed:
             now_ms = self.clock.wall_ms()
             self.returns.delay([(entry, due_ms - now_ms) for due_ms, entry in delayed])
-        self.recovered()
 
     def unreadable(self, error: Exception) -> None:
         if self._rereading is None:

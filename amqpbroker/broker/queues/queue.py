@@ -178,7 +178,8 @@ class Queue(BindingDestination):
     def inherit(self, entries: "list[Entry]", delayed: "Sequence[tuple[int, Entry]]" = ()) -> None:
         """Take over the messages of the queue that this one replaces, with their positions, before any other message.
 
-        entries: the ready ones in the order in which they would leave. delayed: as in `delayed_entries`.
+        entries: the ready ones in the order in which they would leave. delayed: as in `delayed_entries`. The
+        caller then calls `recovered`.
         """
 
     @abstractmethod

@@ -31,7 +31,7 @@ STORED_KINDS = pytest.mark.parametrize("kind", [{}, {"queue_type": "quorum"}], i
 
 
 def declare(vhost: Vhost, name: str = "q", header: str = KEY, **more: Any) -> GroupQueue:
-    durable = more.get("queue_type") == "quorum"
+    durable = more.pop("durable", False) or more.get("queue_type") == "quorum"
     queue = vhost.declare_queue(name, durable, False, False, table(group_header=header, **more))
     assert isinstance(queue, GroupQueue)
     return queue

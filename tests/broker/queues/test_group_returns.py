@@ -8,7 +8,7 @@ from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.declaration import queue_settings
-from amqpbroker.broker.queues.group_offering import FOLLOW_AGAIN_MS, FOLLOW_SLICE, RETURNED_FOLLOW
+from amqpbroker.broker.queues.group_offering import FOLLOW_AGAIN_MAX_MS, FOLLOW_AGAIN_MS, FOLLOW_SLICE, RETURNED_FOLLOW
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.checksum import content_checksum
@@ -530,6 +530,30 @@ def test_messages_of_a_closed_group_follow_by_themselves_when_there_is_room(vhos
     assert (ready(grave), waiting(queue)) == ([b"a1"], ["a2", "a3"])
     assert after_room(vhost) == ["a1", "a2", "a3"]
     assert reasons(grave) == []
+
+
+@pytest.mark.parametrize("has_event", [False, True])
+def test_messages_try_less_often_to_follow_while_all_are_refused(vhost: Vhost, has_event: bool) -> None:
+    grave = declare_plain(vhost, "grave", max_length=1, **FULL)
+    queue = declare(vhost, group_on_dead="follow", **TO_GRAVE)
+    worker = work(queue, limit=1)
+    send(queue, "a1", "a2", "a3")
+    worker.reject()
+    clock = clock_of(vhost)
+    clock.advance(3_600_000)
+    grave.purge()
+    clock.advance(2 * FOLLOW_AGAIN_MS)
+    assert ready(grave) == []
+    if has_event:
+        send(queue, "-")
+    else:
+        clock.advance(FOLLOW_AGAIN_MAX_MS)
+    assert ready(grave) == [b"a2"]
+    if has_event:
+        # A message was taken, so the next one tries soon again.
+        grave.purge()
+        clock.advance(FOLLOW_AGAIN_MS)
+        assert ready(grave) == [b"a3"]
 
 
 @STORED_KINDS

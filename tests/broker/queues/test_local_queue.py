@@ -350,6 +350,7 @@ def test_priority_order_ignores_removed_messages_of_the_inherited_queue(vhost: V
     publish(queue, b"normal")
     publish(queue, b"high", b"high", priority=5)
     heir.inherit(list(queue.ready_entries()))
+    heir.recovered()
     assert [get(heir).message.body for _ in range(3)] == [b"high", b"high", b"normal"]
 
 

@@ -157,6 +157,7 @@ def test_persistent_messages_are_counted_after_a_restart_without_a_store(kind: s
         entries.append(get(queue))
     heir = declare_in_memory(make_vhost(), kind)
     heir.inherit(entries)
+    heir.recovered()
     assert persistent_count(heir) == 4
     heir.ack(get(heir))
     assert persistent_count(heir) == 3

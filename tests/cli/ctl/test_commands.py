@@ -289,6 +289,18 @@ def test_ctl_follows_a_long_redrive_of_a_message_group(ctl, channel):
     channel.queue_delete("g")
 
 
+def test_ctl_follows_a_long_redrive_of_a_parked_message_group(ctl, channel):
+    channel.queue_declare("g", arguments={"x-group-header": "", "x-group-on-dead": "park", "x-message-ttl": 3_600_000})
+    for _ in range(1000):
+        channel.basic_publish("", "g", b"1")
+    wait_for(lambda: "g\t1000" in lines(ctl("list_queues")))
+    channel.basic_reject(channel.basic_get("g")[0].delivery_tag, requeue=False)
+    wait_for(lambda: "g\t1" in lines(ctl("list_queues", "name", "groups_parked")))
+    assert lines(ctl("redrive_group", "g", "g"))[-1] == "all messages of the group are delivered again"
+    assert {"g\t0", "g\t1000"} <= {*lines(ctl("list_queues", "name", "groups_parked")), *lines(ctl("list_queues"))}
+    channel.queue_delete("g")
+
+
 def test_ctl_lists_redrives_and_discards_from_message_groups(ctl, channel):
     channel.queue_declare("g", arguments={"x-group-header": "", "x-group-on-dead": "park"})
     channel.queue_bind("g", "amq.topic", "#")

@@ -113,12 +113,14 @@ def _resume(call: Call, action: str) -> str:
 def _follow(call: Call, group: dict[str, str]) -> str:
     """Print the progress of a redrive that goes on until it ends; return the result. Raises CtlError if it failed."""
     while True:
-        found = call.api.get(f"{_groups(call)}?state=closed")
-        task = next((each["redrive"] for each in found if group.items() <= each.items()), None)
-        if task is None:
+        found = [each for state in ("closed", "parked") for each in call.api.get(f"{_groups(call)}?state={state}")]
+        stopped = next((each for each in found if group.items() <= each.items()), None)
+        task = None if stopped is None else stopped["redrive"]
+        if stopped is None or task is None:
             return "all messages of the group are delivered again"
         if task["state"] != "RUNNING":
-            raise CtlError(f"Error:\nthe redrive has failed, and the group is closed: {task['reason']}", SOFTWARE)
+            reason = f"the redrive has failed, and the group is {stopped['state']}: {task['reason']}"
+            raise CtlError(f"Error:\n{reason}", SOFTWARE)
         left = "others are searched" if task["left"] is None else f"{task['left']} left"
         # Standard output has only the result.
         print(f"{task['moved']} messages moved, {left}", file=sys.stderr, flush=True)  # noqa: T201

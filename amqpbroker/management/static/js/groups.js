@@ -20,7 +20,7 @@ export function Groups({ queue, vhost, name, onChange }) {
       const answer = await post(`${where}/${action}`, { key: group.key, key_type: group.key_type, force });
       announce(answer.left === undefined
         ? `The group ${label(group)} was redriven.`
-        : `The redrive of the group ${label(group)} has started. The group is closed until all messages are back.`);
+        : `The redrive of the group ${label(group)} has started. The group waits until all messages are back.`);
     } });
     if (done) {
       reload();
