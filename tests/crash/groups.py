@@ -8,7 +8,7 @@ Each key belongs to one publisher, so its messages are numbered in the order in 
   each message is on the disk before the delivery of the next one.
 - **Stopped**: after a rejection, nothing of the group is delivered before a redrive is requested. This is also true
   after a kill if the rejection was synced; then the group is listed as stopped.
-- **Resumed**: a group is not listed as stopped if nothing was rejected since a redrive of it was answered.
+- **Resumed**: a group is not listed as stopped if nothing was rejected since a redrive of it was answered with 200.
 - When all groups are resumed, each confirmed message is in the queue, and none is in the dead letter queue.
 """
 
@@ -312,7 +312,9 @@ class GroupRedriver(LedgerClient):
                 if "left" in http_api.call(port, "POST", self._path("redrive"), {"key": key}):
                     while self._is_redriven(key):
                         time.sleep(0.05)
-                ledger.redriven(key, rejections)
+                    # Its end may not be on the disk yet: a kill may undo it.
+                else:
+                    ledger.redriven(key, rejections)
 
     def _is_redriven(self, key: str) -> bool:
         """Return whether a redrive of a group goes on."""
