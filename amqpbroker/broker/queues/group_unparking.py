@@ -51,11 +51,24 @@ class GroupUnparking(GroupTask):
                 self._queue.line.groups.open(group)
 
     def _begin(self) -> None:
-        """Discard the first message, or let the count of its failed deliveries start anew. Raises UnreadableError."""
+        """Deal with the first message, and find the messages to renew. Raises UnreadableError."""
         queue, group = self._queue, self._group
         if not group.first:
             # Others of its messages are delivered or delayed.
             return
+        if self._discards or self._has_first_failed():
+            self._reset_first()
+        if queue.expiry.count:
+            self._rest.extend(group.waiting())
+
+    def _has_first_failed(self) -> bool:
+        """Return whether the first message was delivered before; the one that has stopped the group may be gone."""
+        first = self._queue.ready_entry(self._group.first)
+        return first is None or first.delivery_count > 0
+
+    def _reset_first(self) -> None:
+        """Discard the first message, or let the count of its failed deliveries start anew. Raises UnreadableError."""
+        queue, group = self._queue, self._group
         first, ledger = queue.line.pop_first_of(group), queue.ledger
         if first is None:
             raise UnreadableError(f"a message of queue '{queue.name}' cannot be read")
@@ -68,8 +81,6 @@ class GroupUnparking(GroupTask):
             if first.position:
                 ledger.returned(first)
             queue.offering.requeue([first])
-        if queue.expiry.count:
-            self._rest.extend(group.waiting())
 
     def _renew(self) -> None:
         """Renew the messages of one slice. Raises UnreadableError."""

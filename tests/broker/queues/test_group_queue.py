@@ -497,6 +497,7 @@ def test_parked_group_is_open_after_a_crash_if_the_message_that_failed_is_gone(i
     assert states(queue) == {"a": "parked"}
     queue = queue_of(crashed_copy(node))
     assert (waiting(queue), states(queue), queue.stored_count()) == (["a2", "a3"], {"a": "free"}, 0)
+    assert not next(iter(queue.ready_entries())).redelivered
 
 
 def test_parked_group_stays_after_a_crash_if_a_message_before_the_one_that_failed_waits() -> None:
