@@ -74,9 +74,7 @@ class GroupOffering(Offering):
         line = self.line
         if line is not None:
             line.discard()
-        if self._follow_timer is not None:
-            self._follow_timer.cancel()
-            self._follow_timer = None
+        self._stop_waiting()
         if self.superseding is not None:
             self.superseding.stop()
             self.superseding = None
@@ -204,9 +202,13 @@ class GroupOffering(Offering):
         if self._follow_timer is None or (self._pause_ms and self._clock.now_ms() >= self._tries_from_ms):
             self._follow()
 
-    def _follow_after(self, delay_ms: int) -> None:
+    def _stop_waiting(self) -> None:
         if self._follow_timer is not None:
             self._follow_timer.cancel()
+            self._follow_timer = None
+
+    def _follow_after(self, delay_ms: int) -> None:
+        self._stop_waiting()
         self._follow_timer = self._clock.after(delay_ms, self._follow_on)
 
     def _try_again(self, refused: int) -> None:
@@ -230,9 +232,7 @@ class GroupOffering(Offering):
         assert isinstance(ledger, GroupLedger)
         if line is None:
             return
-        if self._follow_timer is not None:
-            self._follow_timer.cancel()
-            self._follow_timer = None
+        self._stop_waiting()
         letters, count, size, is_refused = ledger.dead_letters, 0, 0, False
         # The letters are sent at the end. Until then, each counts for the length limit of the queue that it goes to.
         with letters:
