@@ -53,6 +53,7 @@ RUN_COMPILED = (
     "tests/client",
     "tests/conformance/test_replay.py",
     "tests/shovel",
+    "tests/simulation/test_failures.py",
     "tests/testing",
     "tests/cli/test_serve.py",
     "tests/cli/test_store.py",
@@ -86,6 +87,7 @@ ONCE = (
     "tests/crash",
     "tests/fuzz",
     "tests/load",
+    "tests/simulation/test_failures.py",
     "tests/store",
     "tests/wire",
 )
