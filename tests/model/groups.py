@@ -154,7 +154,7 @@ class GroupedLine(Line):
                 gone.append(copy)
             elif stopped.is_closed and is_taken:
                 gone.append(self._numbered(copy))
-                # Of groups that follow together, the one comes first of which no message fails any more.
+                # Groups that follow together do so in the order in which their last messages failed.
                 self.stopped[copy.key] = self.stopped.pop(copy.key)
             else:
                 count = copy.count + (reason == "rejected")
