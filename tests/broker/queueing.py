@@ -23,6 +23,14 @@ def make_vhost() -> Vhost:
     return make_broker().vhosts["/"]
 
 
+class TickingClock(ManualClock):
+    """A clock on which a millisecond passes whenever it is read."""
+
+    def now_ms(self) -> int:
+        self._now_ms += 1
+        return super().now_ms()
+
+
 def clock_of(vhost: Vhost) -> ManualClock:
     assert isinstance(vhost.clock, ManualClock)
     return vhost.clock

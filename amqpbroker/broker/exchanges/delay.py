@@ -6,7 +6,6 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from amqpbroker.clock import Clock
 from amqpbroker.message.delivery_time import DELIVERY_DELAY, DELIVERY_TIME, delivery_time_ms
 from amqpbroker.message.message import Message
 from amqpbroker.octets import read_i16_be, read_i32_be, read_i64_be
@@ -31,17 +30,18 @@ def delay_ms(properties: bytes) -> i64:
     return _delay_in(properties, _NAME)
 
 
-def asked_ms(properties: bytes, clock: Clock, extensions: bool) -> i64:
-    """Return the time for which a message that is published now is held, in milliseconds; 0 or less for none.
+def held_until_ms(properties: bytes, now_ms: i64, extensions: bool) -> i64:
+    """Return the time until which a message that is published at `now_ms` is held; `now_ms` if it is not held.
 
-    If several headers name a time, the latest counts. extensions: the headers with a delivery time count.
+    Both are milliseconds since the epoch. If several headers name a time, the latest counts. extensions: the headers
+    with a delivery time count.
     """
     delay: i64 = delay_ms(properties)
     if extensions and _EXTENSIONS in properties:
         other: i64 = _delay_in(properties, DELIVERY_DELAY)
-        left: i64 = min(MAX_DELAY_MS, delivery_time_ms(properties, DELIVERY_TIME) - clock.wall_ms())
+        left: i64 = min(MAX_DELAY_MS, delivery_time_ms(properties, DELIVERY_TIME) - now_ms)
         delay = max(delay, other, left)
-    return delay
+    return now_ms + delay
 
 
 def _delay_in(properties: bytes, name: bytes) -> i64:

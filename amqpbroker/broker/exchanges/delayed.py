@@ -35,7 +35,7 @@ class DelayedType(ExchangeType):
     ) -> None:
         """release: routes a message that is due through this exchange again; its x-delay is negative by then.
 
-        store: the store of persistent messages while they are held. extensions: see `asked_ms`.
+        store: the store of persistent messages while they are held. extensions: see `held_until_ms`.
         """
         self.inner = inner
         self.per_key = inner.per_key

@@ -8,7 +8,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from amqpbroker.broker.exchanges.delay import asked_ms, released
+from amqpbroker.broker.exchanges.delay import held_until_ms, released
 from amqpbroker.broker.exchanges.destination import Destination
 from amqpbroker.broker.fates.fates import DELETED, NO_FATES, UNROUTABLE, Fates
 from amqpbroker.clock import Clock, Timer
@@ -78,7 +78,7 @@ class HeldMessages(Destination):
         bounds: Bounds = BOUNDS,
         extensions: bool = True,
     ) -> None:
-        """extensions: see `asked_ms`."""
+        """extensions: see `held_until_ms`."""
         super().__init__("")
         self.id: int = 0
         self._fates: Fates = NO_FATES
@@ -119,10 +119,11 @@ class HeldMessages(Destination):
 
     def holds(self, message: Message) -> bool:
         """Return whether a message that is published now is not due yet."""
-        return asked_ms(message.properties, self._clock, self._extensions) > 0
+        now_ms = self._clock.wall_ms()
+        return held_until_ms(message.properties, now_ms, self._extensions) > now_ms
 
     def publish(self, message: Message) -> bool:
-        self.hold(message, self._clock.wall_ms() + asked_ms(message.properties, self._clock, self._extensions))
+        self.hold(message, held_until_ms(message.properties, self._clock.wall_ms(), self._extensions))
         return True
 
     def hold(self, message: Message, due_ms: int) -> None:

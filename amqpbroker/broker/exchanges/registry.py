@@ -58,7 +58,7 @@ def build_exchange_type(
     """Return the type of a new exchange that is declared with these arguments.
 
     For a type that delays messages, `release` routes a message through the exchange, and `store` stores the messages.
-    `names`: the available types. `extensions`: see `asked_ms`. Raises AmqpError 406 for an unknown type and for
+    `names`: the available types. `extensions`: see `held_until_ms`. Raises AmqpError 406 for an unknown type and for
     arguments that the type refuses.
     """
     if type_name not in names:

@@ -79,9 +79,10 @@ class DelayedMessages:
         pages = [run.page for _, _, run in self._pages]
         return sum([len(page.positions) - len(page.entries) for page in pages if page.positions])
 
-    def add(self, entry: Entry, delay_ms: int) -> None:
-        due_ms = self._clock.now_ms() + delay_ms
-        self._ledger.delayed(entry, due_ms + self._clock.ahead_ms)
+    def add(self, entry: Entry, due_ms: int) -> None:
+        """Add an entry that is due at that time, by the wall clock."""
+        self._ledger.delayed(entry, due_ms)
+        due_ms -= self._clock.ahead_ms
         self._last_ms = max(self._last_ms, due_ms)
         self.count += 1
         self.size += entry.message.size

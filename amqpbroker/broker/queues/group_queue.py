@@ -171,9 +171,10 @@ class GroupQueue(LocalQueue):
             return False
         if message.died:
             self._letter_returned(message)
-        if limited and self.schedule is not None and self.schedule.delay(self, message):
-            self.limit.trim()
-            return True
+        if limited and self.schedule is not None:
+            due_ms = self.schedule.due_ms(message)
+            if due_ms:
+                return self._delay(self.schedule, message, due_ms)
         deadline_ms = self.expiry.deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
         line, offering = self.line, self._offering()
         before = line.count

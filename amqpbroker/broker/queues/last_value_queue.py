@@ -96,7 +96,7 @@ class LastValueDemand(Demand):
     def add(self, message: Message) -> None:
         key = self._queue.values.key(message)
         schedule = self._queue.schedule
-        if key is None or (schedule is not None and schedule.is_early(message)):
+        if key is None or (schedule is not None and schedule.due_ms(message)):
             super().add(message)
             return
         count, size = self._queue.demand(message)
@@ -148,8 +148,15 @@ class LastValueQueue(LocalQueue):
     def publish(self, message: Message) -> bool:
         key = self.values.key(message)
         place = None if key is None else self.values.ready(key)
-        if key is None or place is None or (self.schedule is not None and self.schedule.is_early(message)):
+        if key is None or place is None:
             return super().publish(message)
+        if self.schedule is not None:
+            due_ms = self.schedule.due_ms(message)
+            if due_ms:
+                if not self.limit.accepts(self, message):
+                    self.refused += 1
+                    return False
+                return self._delay(self.schedule, message, due_ms)
         sequence, level = place
         entry = Entry(message, self, sequence, self.expiry.deadline_ms(message))
         if not self._accepts(entry, level):
@@ -233,7 +240,7 @@ class LastValueQueue(LocalQueue):
     def demand(self, message: Message) -> tuple[int, int]:
         key = self.values.key(message)
         place = None if key is None else self.values.ready(key)
-        if place is None or (self.schedule is not None and self.schedule.is_early(message)):
+        if place is None or (self.schedule is not None and self.schedule.due_ms(message)):
             return super().demand(message)
         return 0, self._growth(Entry(message, self, place[0], 0), place[1])
 

@@ -216,9 +216,10 @@ class LocalQueue(Queue):
         if limited and not self.limit.accepts(self, message):
             self.refused += 1
             return False
-        if limited and self.schedule is not None and self.schedule.delay(self, message):
-            self.limit.trim()
-            return True
+        if limited and self.schedule is not None:
+            due_ms = self.schedule.due_ms(message)
+            if due_ms:
+                return self._delay(self.schedule, message, due_ms)
         deadline_ms = self.expiry.deadline_ms(message) if limited or message.expiration_ms >= 0 else 0
         ready = self.ready
         if not ready.count:
@@ -241,6 +242,11 @@ class LocalQueue(Queue):
             self.limit.trim()
         if deadline_ms:
             self.expiry.expire()
+        return True
+
+    def _delay(self, schedule: Schedule, message: Message, due_ms: int) -> bool:
+        schedule.delay(self, message, due_ms)
+        self.limit.trim()
         return True
 
     def refuses(self, count: int, size: int) -> bool:
@@ -455,8 +461,7 @@ class LocalQueue(Queue):
             self.ledger.start(len(entries) + len(delayed), newest)
             self.ready.start_after(newest)
         if delayed:
-            now_ms = self.clock.wall_ms()
-            self.returns.delay([(entry, due_ms - now_ms) for due_ms, entry in delayed])
+            self.returns.delay([(entry, due_ms) for due_ms, entry in delayed])
 
     def unreadable(self, error: Exception) -> None:
         if self._rereading is None:

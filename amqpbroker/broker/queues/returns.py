@@ -78,6 +78,7 @@ class Returns:
             self._ledger.discard(entries, DELETED)
             return
         retry = self.retry
+        now_ms = 0 if retry is None else self._clock.now_ms() + self._clock.ahead_ms
         back = []
         late = []
         exhausted = []
@@ -91,7 +92,7 @@ class Returns:
             if retry is not None:
                 delay_ms = retry.delay_ms(failed, entry.delivery_count)
                 if delay_ms:
-                    late.append((entry, delay_ms))
+                    late.append((entry, now_ms + delay_ms))
                     continue
             back.append(entry)
         if self._limit.shut and (back or late):
@@ -110,13 +111,15 @@ class Returns:
         return 0 <= self._settings.delivery_limit < entry.delivery_count
 
     def delay(self, late: list[tuple[Entry, int]]) -> None:
-        """Delay entries that are neither ready nor unacknowledged. late: (entry, delay in ms) of each.
+        """Delay entries that are neither ready nor unacknowledged.
+
+        late: (entry, due time) of each, in milliseconds since the epoch by the wall clock.
 
         When they are due, they become ready as returned messages do, even if they were never delivered.
         """
         delayed = self._delayed()
-        for entry, delay_ms in late:
-            delayed.add(entry, delay_ms)
+        for entry, due_ms in late:
+            delayed.add(entry, due_ms)
 
     def recover(self, copies: Copies) -> None:
         """Delay stored copies that have due times; see DelayedMessages."""

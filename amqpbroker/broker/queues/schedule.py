@@ -26,25 +26,23 @@ class Schedule:
         self._expiry = expiry
         self._returns = returns
 
-    def is_early(self, message: Message) -> bool:
-        """Return whether a message that is published now is delayed."""
-        return delivery_time_ms(message.properties, self.header) > self._clock.wall_ms()
+    def due_ms(self, message: Message) -> int:
+        """Return when a message that is published now may be delivered, in milliseconds since the epoch; 0 for now.
 
-    def delay(self, queue: Queue, message: Message) -> bool:
-        """Add a published message to the queue's delayed messages, if its time has not come; return whether it was.
-
-        Its TTL begins at that time. The time is at most ten years ahead. A header that is no time delays nothing.
+        It is at most ten years ahead. A header that is no time delays nothing.
         """
-        delay_ms = delivery_time_ms(message.properties, self.header) - self._clock.wall_ms()
-        if delay_ms <= 0:
-            return False
-        delay_ms = min(delay_ms, MAX_EXPIRY_MS)
+        now_ms = self._clock.wall_ms()
+        due_ms = min(delivery_time_ms(message.properties, self.header), now_ms + MAX_EXPIRY_MS)
+        return due_ms if due_ms > now_ms else 0
+
+    def delay(self, queue: Queue, message: Message, due_ms: int) -> None:
+        """Add a published message to the queue's delayed messages until `due_ms`, when its TTL begins."""
         deadline_ms = self._expiry.deadline_ms(message)
+        if deadline_ms:
+            deadline_ms += due_ms - self._clock.wall_ms()
         store = self._ledger.store
         store.begin()
         try:
-            entry = self._ledger.enter(queue, message, deadline_ms + delay_ms if deadline_ms else 0)
-            self._returns.delay([(entry, delay_ms)])
+            self._returns.delay([(self._ledger.enter(queue, message, deadline_ms), due_ms)])
         finally:
             store.end()
-        return True

@@ -13,6 +13,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr
+from tests.broker.queueing import TickingClock
 from tests.broker.routed import Box, bind, integer, publishing, routed
 
 
@@ -294,6 +295,15 @@ def test_message_is_held_until_the_latest_time_that_its_headers_name(
     headers: dict[str, Field], delay: int | None
 ) -> None:
     assert held_ms(headers) == delay
+
+
+def test_messages_with_one_time_are_due_then_however_long_publishing_takes() -> None:
+    clock = TickingClock()
+    due_ms = clock.now_ms() + 1000
+    delayed = DelayedType(DirectType(), clock, lambda message: None)
+    for _ in range(3):
+        delayed.held.publish(publishing(b"key", {"x-opt-delivery-time": Field("l", due_ms)}))
+    assert [copy.deadline_ms for copy in delayed.held.recent()] == [due_ms] * 3
 
 
 def test_headers_with_a_delivery_time_mean_nothing_without_extensions() -> None:

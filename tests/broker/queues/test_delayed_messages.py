@@ -68,7 +68,8 @@ class Line(DelayedMessages):
         )
 
     def put_one(self, sequence: int, delay_ms: int) -> None:
-        self.add(Entry(message(b"%d" % sequence), self._queue, sequence, 0), delay_ms)
+        due_ms = self._clock.wall_ms() + delay_ms
+        self.add(Entry(message(b"%d" % sequence), self._queue, sequence, 0), due_ms)
 
 
 def test_delayed_messages_are_released_in_order_when_due(vhost: Vhost) -> None:

@@ -15,11 +15,12 @@ from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.death_tables import deaths_of
-from tests.broker.queueing import Subscriber, clock_of, get, ready, reasons, table, with_graves
+from tests.broker.queueing import Subscriber, TickingClock, clock_of, get, ready, reasons, table, with_graves
 from tests.broker.queueing import declare as declare_plain
 from tests.broker.queues.test_paging import Node as PagingNode
 from tests.broker.storing import Node, StepCommitter, bodies, crashed_copy, depth, finish, node_with
 from tests.fault_files import FlakyFiles
+from tests.harness import make_broker
 
 KEY = "device"
 
@@ -347,6 +348,19 @@ def test_scheduled_message_replaces_an_older_one_and_is_replaced_by_a_newer_one(
     assert texts(queue) == ["a1", "c1", "b3"]
     clock_of(vhost).advance(100)
     assert sorted(texts(queue)) == ["a2", "b3", "c1"]
+
+
+@KINDS
+@pytest.mark.parametrize("in_ms", range(1, 6))
+def test_message_whose_time_comes_while_it_is_published_replaces_the_older_one(
+    kind: dict[str, Any], in_ms: int
+) -> None:
+    clock = TickingClock()
+    queue = declare(make_broker(clock).vhosts["/"], delivery_time_header="at", **kind)
+    send(queue, "a1")
+    send(queue, "a2", at=Field("l", clock.wall_ms() + in_ms))
+    clock.advance(100)
+    assert (texts(queue), queue.replaced) == (["a2"], 1)
 
 
 @KINDS

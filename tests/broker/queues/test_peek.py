@@ -241,7 +241,7 @@ def test_delayed_messages_in_pages_with_overlapping_times_are_in_order(
             life.published += 1
             made = message(b"%d" % life.published)
             made.persistent = True
-            life.queue.returns.delay([(life.queue.ledger.enter(life.queue, made, 0), delay_ms)])
+            life.queue.returns.delay([(life.queue.ledger.enter(life.queue, made, 0), life.clock.wall_ms() + delay_ms)])
         life.log.sync()
         life.clock.advance(waits[number] if number < len(waits) else 0)
     before = life.census()

@@ -88,8 +88,8 @@ QUEUES = (
     Planted(
         "a delay too short",
         "held.py",
-        "+ asked_ms(message.properties, self._clock, self._extensions))",
-        "+ asked_ms(message.properties, self._clock, self._extensions) // 2)",
+        "self.hold(message, held_until_ms(message.properties, self._clock.wall_ms(), self._extensions))",
+        "self.hold(message, held_until_ms(message.properties, self._clock.wall_ms(), self._extensions) - 500)",
     ),
     Planted(
         "a restored message behind the head that never expires",
