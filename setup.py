@@ -68,6 +68,7 @@ HOT = [
     "broker/queues/local_queue",
     "broker/queues/deduplicating_queue",
     "broker/queues/group",
+    "broker/queues/group_following",
     "broker/queues/group_front",
     "broker/queues/group_key",
     "broker/queues/group_ledger",

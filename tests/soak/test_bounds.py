@@ -241,7 +241,7 @@ NOT_BOUNDS = {
         broker.counters.rates.HISTORY_MS broker.counters.rates.INTERVAL_MS broker.counters.rates.PAUSE_MS
         broker.counters.histories.HELD_MS broker.vhost.WARNING_MS
         broker.redrive.redrive.BUSY_MS broker.redrive.redrive.UNREADABLE_MS broker.redrive.redrive.BEHIND_MS
-        broker.queues.group_offering.FOLLOW_AGAIN_MS broker.queues.group_offering.FOLLOW_AGAIN_MAX_MS
+        broker.queues.group_following.FOLLOW_AGAIN_MS broker.queues.group_following.FOLLOW_AGAIN_MAX_MS
         broker.queues.group_task.BUSY_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pika
 import pytest
 
-from amqpbroker.broker.queues.group_offering import FOLLOW_AGAIN_MS
+from amqpbroker.broker.queues.group_following import FOLLOW_AGAIN_MS
 from amqpbroker.testing import Broker, host
 from amqpbroker.testing.host import STOPPED
 from amqpbroker.testing.retained import carry

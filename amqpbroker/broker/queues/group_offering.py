@@ -9,6 +9,7 @@ from amqpbroker.broker.queues.deadletter import DeadLetters
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.expiry import Expiry
 from amqpbroker.broker.queues.group import PARKED, Group
+from amqpbroker.broker.queues.group_following import Following
 from amqpbroker.broker.queues.group_ledger import GroupLedger
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_superseding import Superseding
@@ -16,13 +17,9 @@ from amqpbroker.broker.queues.ledger import LEAVING_BYTES, Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
-from amqpbroker.clock import Clock, Timer
+from amqpbroker.clock import Clock
 from amqpbroker.message.message import MESSAGE_BYTES
 
-#: Time after which messages of closed groups try again to follow, after no queue took one of them. It doubles, up to
-#: the maximum, each time that all groups were tried in vain; then an event in the queue may bring the try forward.
-FOLLOW_AGAIN_MS: Final = 1000
-FOLLOW_AGAIN_MAX_MS: Final = 60_000
 #: Number of messages of closed groups that follow, or are refused, in one event loop iteration.
 FOLLOW_SLICE: Final = 100
 #: Maximum number of messages that follow, and were dead-lettered before, within one run of dead letters. A queue with a
@@ -36,13 +33,6 @@ class GroupOffering(Offering):
     superseding: removes messages with old versions, None if messages have no versions.
     """
 
-    #: Set while messages of closed groups wait for a later event loop iteration, or for another try.
-    _follow_timer: Timer | None = None
-    #: Time until that try, 0 if none was refused; and the time from which on an event may bring it forward.
-    _pause_ms: int = 0
-    _tries_from_ms: int = 0
-    #: Number of groups that were tried in vain since a message was taken, or since the pause has grown.
-    _refused: int = 0
     #: The last run of dead letters in which dead-lettered messages followed, and their number.
     _run: int = 0
     _returned: int = 0
@@ -57,6 +47,7 @@ class GroupOffering(Offering):
         ledger: Ledger,
     ) -> None:
         super().__init__(clock, ready, consumers, expiry, outstanding, ledger)
+        self._following: Following = Following(clock, self.follow)
         line = self.line
         versions = None if line is None else line.versions
         self.superseding: Superseding | None = (
@@ -74,7 +65,7 @@ class GroupOffering(Offering):
         line = self.line
         if line is not None:
             line.discard()
-        self._stop_waiting()
+        self._following.stop()
         if self.superseding is not None:
             self.superseding.stop()
             self.superseding = None
@@ -197,42 +188,17 @@ class GroupOffering(Offering):
         """Dead-letter messages of closed groups, in order, for as long as a queue takes them; the others wait.
 
         At most FOLLOW_SLICE messages are tried, and LEAVING_BYTES of their bodies leave, in one event loop iteration.
-        The next one begins with other groups. It comes after FOLLOW_AGAIN_MS at the earliest if messages were refused.
+        The next one begins with other groups. It comes after a pause if messages were refused.
         """
-        if self._follow_timer is None or (self._pause_ms and self._clock.now_ms() >= self._tries_from_ms):
+        if self._following.may_try:
             self._follow()
-
-    def _stop_waiting(self) -> None:
-        if self._follow_timer is not None:
-            self._follow_timer.cancel()
-            self._follow_timer = None
-
-    def _follow_after(self, delay_ms: int) -> None:
-        self._stop_waiting()
-        self._follow_timer = self._clock.after(delay_ms, self._follow_on)
-
-    def _try_again(self, refused: int) -> None:
-        """Arrange for another try. refused: number of groups that were tried in vain, 0 if a message was taken."""
-        line = self.line
-        self._refused = self._refused + refused if refused else 0
-        pause_ms = self._pause_ms if refused else 0
-        if pause_ms and line is not None and self._refused >= len(line.groups.following):
-            pause_ms *= 2
-            self._refused = 0
-        self._pause_ms = min(max(pause_ms, FOLLOW_AGAIN_MS), FOLLOW_AGAIN_MAX_MS)
-        self._tries_from_ms = self._clock.now_ms() + FOLLOW_AGAIN_MS
-        self._follow_after(self._pause_ms)
-
-    def _follow_on(self) -> None:
-        self._follow_timer = None
-        self.follow()
 
     def _follow(self) -> None:
         line, ledger = self.line, self._ledger
         assert isinstance(ledger, GroupLedger)
         if line is None:
             return
-        self._stop_waiting()
+        self._following.begin()
         letters, count, size, is_refused = ledger.dead_letters, 0, 0, False
         # The letters are sent at the end. Until then, each counts for the length limit of the queue that it goes to.
         with letters:
@@ -256,17 +222,16 @@ class GroupOffering(Offering):
                 else:
                     # Groups that were tried are behind the others now.
                     if not is_refused:
-                        self._pause_ms = 0
-                        self._follow_after(0)
+                        self._following.go_on()
                     break
         if is_refused:
-            self._try_again(0 if size else count)
-        elif self._follow_timer is None:
-            self._pause_ms = 0
+            self._following.try_again(0 if size else count, len(line.groups.following))
+        else:
+            self._following.succeeded()
 
     def retain(self, entry: Entry) -> None:
         """Make a message wait, whose dead letter no queue takes now."""
-        self._try_again(0)
+        self._following.try_again(0, 0)
         self.requeue([entry])
 
     def _may_return(self, letters: DeadLetters, entry: Entry) -> bool:

@@ -8,7 +8,8 @@ from amqpbroker.broker.events.events import Events
 from amqpbroker.broker.exchanges.exchange import Exchange
 from amqpbroker.broker.exchanges.routing import route
 from amqpbroker.broker.queues.declaration import queue_settings
-from amqpbroker.broker.queues.group_offering import FOLLOW_AGAIN_MAX_MS, FOLLOW_AGAIN_MS, FOLLOW_SLICE, RETURNED_FOLLOW
+from amqpbroker.broker.queues.group_following import FOLLOW_AGAIN_MAX_MS, FOLLOW_AGAIN_MS
+from amqpbroker.broker.queues.group_offering import FOLLOW_SLICE, RETURNED_FOLLOW
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.checksum import content_checksum
