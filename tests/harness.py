@@ -13,7 +13,7 @@ from amqpbroker.amqp.connection import Connection
 from amqpbroker.amqp.peer import Encryption, Peer
 from amqpbroker.broker.broker import Broker
 from amqpbroker.client.login import PROTOCOL_HEADER, Login, announced
-from amqpbroker.clock import ManualClock
+from amqpbroker.clock import Clock, ManualClock
 from amqpbroker.config import Config
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire import methods
@@ -60,7 +60,7 @@ class Received(NamedTuple):
     body: bytes | None = None
 
 
-def make_broker(clock: ManualClock | None = None, **settings: Any) -> Broker:
+def make_broker(clock: Clock | None = None, **settings: Any) -> Broker:
     return Broker(Config(**settings), clock or ManualClock(), MemoryStore())
 
 

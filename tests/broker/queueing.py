@@ -8,7 +8,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
-from amqpbroker.clock import ManualClock
+from amqpbroker.clock import ManualClock, SystemClock
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
@@ -23,12 +23,22 @@ def make_vhost() -> Vhost:
     return make_broker().vhosts["/"]
 
 
-class TickingClock(ManualClock):
-    """A clock on which a millisecond passes whenever it is read."""
+class Ticking:
+    """A broker's clock, of a machine on which a millisecond passes whenever its time is read."""
 
-    def now_ms(self) -> int:
-        self._now_ms += 1
-        return super().now_ms()
+    def __init__(self) -> None:
+        self._now_ns = 1_700_000_000_000_000_000
+        self._tick_ns = 0
+        self.clock = SystemClock(self._read, self._read)
+        self._tick_ns = 1_000_000
+
+    def _read(self) -> int:
+        self._now_ns += self._tick_ns
+        return self._now_ns
+
+    def advance(self, delta_ms: int) -> None:
+        self._now_ns += delta_ms * 1_000_000
+        self.clock.fire_due()
 
 
 def clock_of(vhost: Vhost) -> ManualClock:

@@ -13,7 +13,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message
 from amqpbroker.wire.properties import decode_properties, encode_properties
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.queueing import TickingClock
+from tests.broker.queueing import Ticking
 from tests.broker.routed import Box, bind, integer, publishing, routed
 
 
@@ -298,7 +298,7 @@ def test_message_is_held_until_the_latest_time_that_its_headers_name(
 
 
 def test_messages_with_one_time_are_due_then_however_long_publishing_takes() -> None:
-    clock = TickingClock()
+    clock = Ticking().clock
     due_ms = clock.now_ms() + 1000
     delayed = DelayedType(DirectType(), clock, lambda message: None)
     for _ in range(3):

@@ -15,7 +15,7 @@ from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, Table, longstr
 from tests.broker.death_tables import deaths_of
-from tests.broker.queueing import Subscriber, TickingClock, clock_of, get, ready, reasons, table, with_graves
+from tests.broker.queueing import Subscriber, Ticking, clock_of, get, ready, reasons, table, with_graves
 from tests.broker.queueing import declare as declare_plain
 from tests.broker.queues.test_paging import Node as PagingNode
 from tests.broker.storing import Node, StepCommitter, bodies, crashed_copy, depth, finish, node_with
@@ -355,11 +355,11 @@ def test_scheduled_message_replaces_an_older_one_and_is_replaced_by_a_newer_one(
 def test_message_whose_time_comes_while_it_is_published_replaces_the_older_one(
     kind: dict[str, Any], in_ms: int
 ) -> None:
-    clock = TickingClock()
-    queue = declare(make_broker(clock).vhosts["/"], delivery_time_header="at", **kind)
+    ticking = Ticking()
+    queue = declare(make_broker(ticking.clock).vhosts["/"], delivery_time_header="at", **kind)
     send(queue, "a1")
-    send(queue, "a2", at=Field("l", clock.wall_ms() + in_ms))
-    clock.advance(100)
+    send(queue, "a2", at=Field("l", ticking.clock.wall_ms() + in_ms))
+    ticking.advance(100)
     assert (texts(queue), queue.replaced) == (["a2"], 1)
 
 

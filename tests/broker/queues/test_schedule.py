@@ -14,7 +14,7 @@ from amqpbroker.errors import AmqpError
 from amqpbroker.message.message import Message, encode_address
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.queueing import Subscriber, TickingClock, clock_of, declare, publish, ready, table
+from tests.broker.queueing import Subscriber, Ticking, clock_of, declare, publish, ready, table
 from tests.broker.storing import Node
 from tests.harness import make_broker
 
@@ -59,15 +59,15 @@ def test_messages_are_ready_in_the_order_of_their_times(queue: LocalQueue, vhost
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_messages_with_one_time_keep_it_and_their_order(kind: dict[str, Any]) -> None:
     """Test the order of messages that are published in different milliseconds for the same one."""
-    clock = TickingClock()
-    vhost = make_broker(clock).vhosts["/"]
+    ticking = Ticking()
+    vhost = make_broker(ticking.clock).vhosts["/"]
     queue = declare(vhost, delivery_time_header="eta", **kind)
-    due_ms = clock.now_ms() + 1000
+    due_ms = ticking.clock.wall_ms() + 1000
     for number in range(5):
         queue.publish(timed(b"%d" % number, Field("l", due_ms)))
     info = queue.info()
     assert (info.next_delayed_at, info.last_delayed_at) == (due_ms, due_ms)
-    clock.advance(2000)
+    ticking.advance(2000)
     assert ready(queue) == [b"0", b"1", b"2", b"3", b"4"]
 
 
