@@ -486,11 +486,12 @@ class Model:
         line.front -= len(found)
         for i, copy in reversed([*enumerate(found)]):
             assert source is not None
-            with self.batches.leaving(source, copy, "deleted"):
-                source.take(copy)
-                self.batches.entered(line, copy)
             deadline_ms = self.now_ms + line.spec.ttl_ms if line.spec.ttl_ms >= 0 else 0
             again = copy.revived().absolved()._replace(sequence=line.front + i, deadline_ms=deadline_ms)
+            with self.batches.leaving(source, copy, "deleted"):
+                source.take(copy)
+                # A letter that was rejected in the dead letter queue counts again, too.
+                self.batches.entered(line, again)
             line.rejoin([again._replace(redelivered=True)])
         return len(found)
 
