@@ -211,6 +211,8 @@ def extensions() -> list[Extension]:
         if sys.platform != "win32":
             # No other library calls its functions by name, so its own calls need no address table.
             extension.extra_compile_args.append("-fvisibility=hidden")
+            # GCC's analyses for warnings, which nobody needs about generated C, take more time than the rest.
+            extension.extra_compile_args.append("-Wno-all")
     return found
 
 
