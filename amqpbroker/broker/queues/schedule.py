@@ -37,9 +37,11 @@ class Schedule:
 
     def delay(self, queue: Queue, message: Message, due_ms: int) -> None:
         """Add a published message to the queue's delayed messages until `due_ms`, when its TTL begins."""
+        # Read before the deadline is computed, so that the message never expires too early.
+        now_ms = self._clock.wall_ms()
         deadline_ms = self._expiry.deadline_ms(message)
         if deadline_ms:
-            deadline_ms += due_ms - self._clock.wall_ms()
+            deadline_ms += due_ms - now_ms
         store = self._ledger.store
         store.begin()
         try:

@@ -71,6 +71,15 @@ def test_messages_with_one_time_keep_it_and_their_order(kind: dict[str, Any]) ->
     assert ready(queue) == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_whole_ttl_begins_at_the_time_however_long_publishing_takes() -> None:
+    clock = Ticking().clock
+    queue = declare(make_broker(clock).vhosts["/"], delivery_time_header="eta")
+    due_ms = clock.wall_ms() + 1000
+    queue.publish(timed(b"x", Field("l", due_ms), expiration_ms=100))
+    ((_, entry),) = queue.delayed_entries()
+    assert entry.deadline_ms >= due_ms + 100
+
+
 @pytest.mark.parametrize(
     "eta",
     [None, Field("V", None), longstr("soon"), Field("l", 0), longstr("2001-01-01T00:00:00+00:00"), Field("t", True)],
