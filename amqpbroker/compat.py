@@ -46,7 +46,8 @@ class Compat:
     weighted delivery. queues_have_timeouts: only quorum queues have a consumer timeout, and they take back overdue
     messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a topic
     exchange, 0 for any number. passive_is_checked: a passive declaration requires a permission, of any kind.
-    modulus_hash: there are exchanges of the type x-modulus-hash. extensions: arguments, policy keys and settings that
+    modulus_hash: there are exchanges of the type x-modulus-hash. streams_show_consumers: the consumers of streams are
+    shown as active, and have events. extensions: arguments, policy keys and settings that
     RabbitMQ does not have are accepted; otherwise they are treated as in RabbitMQ.
     """
 
@@ -65,6 +66,7 @@ class Compat:
     most_topic_hashes: int
     passive_is_checked: bool
     modulus_hash: bool
+    streams_show_consumers: bool
     extensions: bool = True
 
     def configured(self, permit: Mapping[str, bool], extensions: bool = True) -> "Compat":
@@ -102,9 +104,10 @@ _4_0 = Compat(
     most_topic_hashes=0,
     passive_is_checked=False,
     modulus_hash=False,
+    streams_show_consumers=False,
 )
 _4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
-_4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True)
+_4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True, streams_show_consumers=True)
 _4_3 = replace(
     _4_2,
     version="4.3.6",

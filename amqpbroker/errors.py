@@ -256,12 +256,21 @@ def server_named_queue_refused(queue_module: str) -> AmqpError:
     return precondition_failed(f"Cannot declare a server-named queue for type {queue_module}")
 
 
-def streams_not_implemented(name: str, vhost: str, kinds: str) -> AmqpError:
-    """Return the error for a stream. The text is not RabbitMQ's, which has streams."""
-    return not_implemented(
-        f"queue '{name}' in vhost '{vhost}' cannot be a stream, this broker has none; declare it with x-queue-type"
-        f" {kinds}"
-    )
+def stream_refuses(method: str, name: str, vhost: str) -> AmqpError:
+    return not_implemented(f"{method} not supported by stream queues queue '{name}' in vhost '{vhost}'")
+
+
+def stream_needs_prefetch(name: str, vhost: str) -> AmqpError:
+    return precondition_failed(f"consumer prefetch count is not set for stream queue '{name}' in vhost '{vhost}'")
+
+
+def stream_needs_acknowledgements(name: str, vhost: str) -> AmqpError:
+    return not_implemented(f"automatic acknowledgement not supported by stream queue '{name}' in vhost '{vhost}'")
+
+
+def stream_unreadable(name: str, vhost: str, reason: str) -> AmqpError:
+    """Return the error for a stream that cannot be read now. The text is not RabbitMQ's."""
+    return internal_error(f"queue '{name}' in vhost '{vhost}' cannot be read: {reason}; consume again later")
 
 
 def deprecated_feature_denied(feature: str, overridden: bool) -> AmqpError:

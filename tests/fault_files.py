@@ -53,7 +53,7 @@ class FaultyFiles:
         return self.open(path)
 
     def open(self, path, write=False):
-        assert path in self.contents
+        self._require(path)
         self._next += 1
         self.open_files[self._next] = path
         return self._next
@@ -107,8 +107,13 @@ class FaultyFiles:
         del self.open_files[descriptor]
 
     def remove(self, path):
+        self._require(path)
         self._step()
         self._names.append((path, (self.contents.pop(path), self.synced.pop(path), self.dropped.pop(path, None))))
+
+    def _require(self, path):
+        if path not in self.contents:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
 
     def _step(self):
         self.steps += 1

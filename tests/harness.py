@@ -68,6 +68,7 @@ class LaggingStore(MemoryStore):
     """A store that syncs only on request of the test. counted: bytes of the pending answers."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.counted = 0
 
     def count_answer(self, size: int) -> None:

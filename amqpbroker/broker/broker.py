@@ -116,7 +116,7 @@ class Broker:
         self.global_parameters = GlobalParameters(self.definitions, self.events)
         self.sessions: dict[Session, None] = {}
         self.awaiting_sync: dict[Synced, None] = {}
-        self.totals = BrokerTotals([kind.name for kind in KINDS.values() if kind.make is not None])
+        self.totals = BrokerTotals([kind.name for kind in KINDS.values()])
         self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
         self.rates = Rates(self, config.collect_statistics_interval_ms, config.bounds.histories)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)

@@ -127,8 +127,8 @@ class QueueInfo(NamedTuple):
     number of returned messages that are delayed, and the times when the first and the last of these will be ready
     (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
     settings of a quorum queue in RabbitMQ 4.3. groups, groups_parked, groups_closed: number of message groups with a
-    key, and of those that are stopped. messages_parked: waiting messages of parked groups. The defaults are those of a
-    queue without messages and consumers.
+    key, and of those that are stopped. messages_parked: waiting messages of parked groups. segments: files of a stream.
+    The defaults are those of a queue without messages and consumers.
     """
 
     state: str = "running"
@@ -162,3 +162,4 @@ class QueueInfo(NamedTuple):
     groups_parked: int = 0
     groups_closed: int = 0
     messages_parked: int = 0
+    segments: int = 0

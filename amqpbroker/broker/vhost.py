@@ -464,13 +464,13 @@ class Vhost(Host):
         owner = session if exclusive else None
         if durable:
             self._sweep.remove_stored(False, name)
-        assert kind.make is not None
         queue: Queue = kind.make(kind, self, name, settings, durable and not exclusive, auto_delete, owner, arguments)
         queue.effective = effective
         if queue.durable:
             queue.id = stored_id or self.definitions.new_id()
             if not stored_id:
                 self.definitions.put(queue_definition(self.name, queue))
+        queue.open_stored()
         self.queues[name] = queue
         self.totals.queues[kind.name].add(queue)
         if not stored_id:
@@ -546,19 +546,20 @@ class Vhost(Host):
         """Delete a queue, unless it is deleted already. Its bindings are removed and its consumers are cancelled.
 
         answer(count): called when the queue is deleted, before its consumers are notified; `count` is the number of
-        ready messages that it had. Raises AmqpError 406 if the queue is in use or not empty although the caller
-        required that, and 506.
+        ready messages that it had, or 0 for a stream. Raises AmqpError 406 if the queue is in use or not empty although
+        the caller required that, and 506.
         """
-        if if_empty and queue.ready_count + queue.delayed_count:
+        conditional = not queue.kind.deleted_always
+        if if_empty and conditional and queue.ready_count + queue.delayed_count:
             raise errors.queue_not_empty(queue.name, self.name)
-        if if_unused and queue.consumer_count:
+        if if_unused and conditional and queue.consumer_count:
             raise errors.in_use("queue", queue.name, self.name)
         count = 0
         consumers: list[Consumer] = []
         if self.queues.get(queue.name) is queue:
             removal = Removal(queue.incoming)
             self._unstore(removal, queue)
-            count = queue.ready_count
+            count = queue.ready_count if conditional else 0
             consumers = self._remove_with_bindings(queue, removal)
         if answer is not None:
             answer(count)

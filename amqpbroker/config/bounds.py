@@ -40,6 +40,10 @@ class Bounds:
     new job is refused. job_reply_bytes: largest reply of a worker to a job; a larger one is refused.
     job_replies_bytes: memory of all these replies in a vhost; beyond that, the jobs that ended first are forgotten, and
     if there are none, replies are refused.
+    chunk_bytes: size from which a chunk of a stream takes no further message: what a reader reads at a time.
+    index_bytes: bytes of a stream's segment between two entries of its index. stream_cache_bytes: memory of the chunks
+    of all streams that were read or written last. stream_skips: messages that a filter of a stream's consumer passes
+    over in one event loop iteration.
     disposal: messages of a purged or deleted queue that are freed in one event loop iteration.
     http_connections: connections of an HTTP listener; further ones are dropped.
     handshakes: TLS handshakes of a listener at a time; further clients wait in the kernel's backlog.
@@ -89,6 +93,10 @@ class Bounds:
     jobs: int = 10_000
     job_reply_bytes: int = 1024 * 1024
     job_replies_bytes: int = 64 * 1024 * 1024
+    chunk_bytes: int = 32 * 1024
+    index_bytes: int = 64 * 1024
+    stream_cache_bytes: int = 16 * 1024 * 1024
+    stream_skips: int = 1000
     disposal: int = 10_000
     histories: int = 1000
     http_connections: int = 1000

@@ -82,21 +82,29 @@ def on_disk(config: Config, directory: Path, files: "Files", definitions: Defini
     """
     from amqpbroker.store.journal.journal import Journal
     from amqpbroker.store.persistence import Persistence
+    from amqpbroker.store.streams.streams import Streams
 
-    messages = directory / "journal"
+    messages, streams = directory / "journal", directory / "streams"
+    synced = config.durability == "fsync"
     try:
         files.make_directory(messages)
-        journal = Journal(messages, files, config.bounds.segment_bytes, synced=config.durability == "fsync")
+        files.make_directory(streams)
+        logs = Streams(streams, files, config.bounds.stream_cache_bytes, synced)
+        journal = Journal(messages, files, config.bounds.segment_bytes, synced)
         found = journal.recover()
         spill = SpillFiles(directory / "spill", files, config.bounds.spill_bytes)
     except OSError as error:
         raise StoreError(f"{messages}: {error.strerror}") from error
 
     def store(committer: MakeCommitter, clock: Clock, on_failure: OnFailure) -> Store:
-        made, waits = committer(journal, definitions.sync), config.durability != "none"
-        return Persistence(journal, made, on_failure, clock, waits, config.bounds)
+        def before_batch() -> None:
+            definitions.sync()
+            logs.write()
 
-    return Data(definitions, store, found, spill, directory, (messages,)), spill
+        made, waits = committer(journal, before_batch), config.durability != "none"
+        return Persistence(journal, made, on_failure, clock, waits, config.bounds, logs)
+
+    return Data(definitions, store, found, spill, directory, (messages, streams)), spill
 
 
 def _directory(config: Config) -> Path:

@@ -20,11 +20,14 @@ _EMPTY: Final = Group()
 
 
 class Writing:
-    """A batch to be written. moved: copies that compaction rewrites with it. size_bytes: of its groups."""
+    """A batch to be written, None if only streams are. moved: copies that compaction rewrites with it.
+
+    size_bytes: of its groups.
+    """
 
     __slots__ = ("batch", "moved", "size_bytes")
 
-    def __init__(self, batch: Batch, moved: list[Moved], size_bytes: int) -> None:
+    def __init__(self, batch: Batch | None, moved: list[Moved], size_bytes: int) -> None:
         self.batch = batch
         self.moved = moved
         self.size_bytes = size_bytes

@@ -19,7 +19,8 @@ def _nothing() -> None:
 class Committer(ABC):
     """Makes one batch at a time durable.
 
-    `before()` makes the prerequisites of a batch durable (the definitions of its queues); it may raise OSError.
+    `before()` makes the prerequisites of a batch durable (the definitions of its queues, and what streams have); it may
+    raise OSError.
     on_done(error): called on the event loop's thread when the batch is synced (None) or has failed: with UnwrittenError
     if the batch may be retried, with another OSError if nothing may be written any more.
     """
@@ -45,9 +46,9 @@ class Committer(ABC):
         if batch is not None:
             self._log.write(batch)
 
-    def remove_freed(self) -> None:
-        """Call the log's `remove_freed`, on a thread of its own if the committer has one."""
-        self._log.remove_freed()
+    def remove(self, task: Callable[[], None]) -> None:
+        """Call a task that removes files, such as `Log.remove_freed`, on a thread of its own if there is one."""
+        task()
 
 
 class InlineCommitter(Committer):
@@ -88,8 +89,8 @@ class ThreadCommitter(Committer):
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
         self._work.put((batch, on_done))
 
-    def remove_freed(self) -> None:
-        self._remover.submit(self._log.remove_freed)
+    def remove(self, task: Callable[[], None]) -> None:
+        self._remover.submit(task)
 
     def close(self) -> OSError | None:
         self._work.put(None)

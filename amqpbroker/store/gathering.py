@@ -121,6 +121,13 @@ class Gathering(Store):
     def drive(self, on_gathered: Callable[[], None]) -> None:
         self._on_gathered = on_gathered
 
+    def count_streamed(self, size: int) -> None:
+        """Count a message of a stream, which takes `size` bytes of memory until it is written."""
+        self.waiting_bytes += size
+        self.appended = self._number
+        if not self._is_due:
+            self._gather()
+
     def _gather(self) -> None:
         """Report that there is something to write again."""
         self._is_due = True

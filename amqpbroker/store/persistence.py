@@ -22,6 +22,8 @@ from amqpbroker.store.moves import Moves
 from amqpbroker.store.reading import LogReading, Reader
 from amqpbroker.store.recovered import Recovered
 from amqpbroker.store.store import NO_KEEPERS, Holder
+from amqpbroker.store.streams.stream_log import StreamLog
+from amqpbroker.store.streams.streams import Streams, streams_in_memory
 from amqpbroker.store.taken_id import IdKeeper
 from amqpbroker.store.writer import Writer
 
@@ -46,11 +48,13 @@ class Persistence(Gathering):
         clock: Clock,
         waits: bool = True,
         bounds: Bounds = BOUNDS,
+        streams: Streams | None = None,
     ) -> None:
         """on_failure(error): called when nothing can be written any more.
 
         waits: an operation counts as safe only once it is written; otherwise at the end of its event loop iteration.
-        bounds: of batches, groups, records and returned copies.
+        bounds: of batches, groups, records and returned copies. streams: the committer writes them before each batch;
+        None for streams in memory.
         """
         super().__init__(bounds.returns)
         self.log = log
@@ -70,9 +74,24 @@ class Persistence(Gathering):
         self._unsafe: list[Callable[[], bool]] = []
         self._compaction = Compaction(log, self._moves, self._counts, self._dues)
         self._compaction_retry: Timer | None = None
+        if streams is None:
+            streams = streams_in_memory(bounds.stream_cache_bytes)
+        streams.drive(self.count_streamed, self._remove_freed_segments)
+        self.streams: Streams = streams
         self._encoder = Encoder(log, self._moves, self._counts, self._dues, self._compaction, bounds)
         #: Number of operations being written.
         self._under_way: int = 0
+
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    def open_stream(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
+        return self.streams.open(number, segment_bytes, clock, bounds)
+
+    def remove_stream(self, stream: StreamLog) -> None:
+        self.streams.remove(stream)
+
+    def _remove_freed_segments(self) -> None:
+        self._committer.remove(self.streams.remove_freed)
 
     # --- notifications
     # --------------------------------------------------------------------------------------------------
@@ -133,7 +152,10 @@ class Persistence(Gathering):
         gathered = self.take()
         self._under_way = gathered.count
         self.stored += gathered.copies
+        streamed = self.streams.gather()
         writings = self._encoder.batches(gathered)
+        if streamed and not writings:
+            writings = [Writing(None, [], 0)]
         if self._compaction.failure is not None:
             self._pause_compaction(self._compaction.failure)
         return writings
@@ -158,8 +180,9 @@ class Persistence(Gathering):
         self._under_way = 0
         self.waiting_bytes -= self._answers_under_way
         self._answers_under_way = 0
+        self.streams.written()
         if self.log.free():
-            self._committer.remove_freed()
+            self._committer.remove(self.log.remove_freed)
         if self._compaction.is_due():
             self._is_due = True
         if self._is_due or not self._waits:
@@ -169,7 +192,7 @@ class Persistence(Gathering):
     def tidy(self) -> None:
         """Free segments without live entries, and continue compaction. Called only when everything is written."""
         if self.log.free():
-            self._committer.remove_freed()
+            self._committer.remove(self.log.remove_freed)
         if self._compaction.is_due() and not self._is_due:
             self._gather()
 
@@ -240,6 +263,7 @@ class Persistence(Gathering):
                 else:
                     # A later message may have the same sequence, and would be taken for the one that has this id.
                     self.remove_id(each)
+        self.streams.remove_others(lost)
         for holder in holders.values():
             holder.recovered()
         return count
@@ -257,6 +281,7 @@ class Persistence(Gathering):
                     self.writer.commit(self._batches())
                 self.log.free()
                 self.log.remove_freed()
+                self.streams.remove_freed()
         except (OSError, record.DamagedError) as failure:
             lost = self._under_way + self.take().count
             logger.error("%s: %d operations, not confirmed, are lost", self.log.name, lost)  # noqa: TRY400
@@ -264,6 +289,7 @@ class Persistence(Gathering):
         finally:
             self.take()
             self._unsafe.clear()
+            self.streams.close()
             self.log.close()
 
 

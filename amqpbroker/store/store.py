@@ -13,8 +13,12 @@ from typing import Final, Protocol
 
 from mypy_extensions import mypyc_attr
 
+from amqpbroker.clock import Clock
+from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import Copy, Message
 from amqpbroker.store.recovered import Copies, Recovered
+from amqpbroker.store.streams.stream_log import StreamLog
+from amqpbroker.store.streams.streams import Streams, streams_in_memory
 from amqpbroker.store.taken_id import IdKeeper, TakenId
 
 NO_KEEPERS: Final[Mapping[int, IdKeeper]] = MappingProxyType({})
@@ -115,6 +119,19 @@ class Store(metaclass=ABCMeta):
     def end(self) -> None:
         """End the group of the matching `begin`."""
 
+    # --- streams ------------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def open_stream(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
+        """Return the log of the stream with that id, with its stored messages. Raises StoreError, OSError.
+
+        segment_bytes: size of a segment. clock: for the times of messages. bounds: of chunks and of the index.
+        """
+
+    @abstractmethod
+    def remove_stream(self, stream: StreamLog) -> None:
+        """Delete a stream with its messages."""
+
     # --- safety -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -208,6 +225,11 @@ class _NoReading(Reading):
 class MemoryStore(Store):
     """Stores nothing beyond the process: every operation counts as safe immediately."""
 
+    def __init__(self) -> None:
+        #: None until the first stream is opened.
+        self._streams: Streams | None = None
+        self._on_gathered: Callable[[], None] = _nothing
+
     def enqueue(self, copy: Copy) -> None:
         pass
 
@@ -235,8 +257,24 @@ class MemoryStore(Store):
     def end(self) -> None:
         pass
 
+    def open_stream(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
+        if self._streams is None:
+            self._streams = streams_in_memory(bounds.stream_cache_bytes)
+            self._streams.drive(self._gather, self._streams.remove_freed)
+        return self._streams.open(number, segment_bytes, clock, bounds)
+
+    def remove_stream(self, stream: StreamLog) -> None:
+        assert self._streams is not None
+        self._streams.remove(stream)
+
+    def _gather(self, size: int) -> None:
+        self._on_gathered()
+
     def sync(self) -> None:
         self.synced = self.appended
+        if self._streams is not None and self._streams.gather():
+            self._streams.write()
+            self._streams.written()
 
     def watch(self, on_synced: Callable[[], None]) -> None:
         pass
@@ -263,7 +301,7 @@ class MemoryStore(Store):
         pass
 
     def drive(self, on_gathered: Callable[[], None]) -> None:
-        pass
+        self._on_gathered = on_gathered
 
     def restore(
         self,
@@ -281,7 +319,12 @@ class MemoryStore(Store):
         pass
 
     def close(self) -> None:
-        pass
+        if self._streams is not None:
+            self._streams.close()
+
+
+def _nothing() -> None:
+    pass
 
 
 #: The store of queues and exchanges that are not durable.

@@ -10,10 +10,12 @@ from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.store.committer import Committer, InlineCommitter
 from amqpbroker.store.journal.journal import Journal
 from amqpbroker.store.persistence import Persistence
+from amqpbroker.store.streams.streams import Streams
 from tests.fault_files import FaultyFiles
 from tests.harness import Wire
 
 DIRECTORY = Path("/journal")
+STREAMS = Path("/streams")
 
 #: Batch size in bytes for tests with several batches, a body of which few fill a batch, and the limits for a Node.
 BATCH = 4_000
@@ -24,9 +26,9 @@ LIMITS = {"batch_bytes": BATCH}
 class LaterCommitter(Committer):
     """Writes only when the test calls it."""
 
-    def __init__(self, journal):
-        super().__init__(journal)
-        self.inline = InlineCommitter(journal)
+    def __init__(self, journal, before=lambda: None):
+        super().__init__(journal, before)
+        self.inline = InlineCommitter(journal, before)
         self.work = []
 
     def start(self, batch, on_done):
@@ -44,8 +46,8 @@ class LaterCommitter(Committer):
 class StepCommitter(LaterCommitter):
     """Writes one batch for each `finish`. sizes: number of bytes of each batch."""
 
-    def __init__(self, journal):
-        super().__init__(journal)
+    def __init__(self, journal, before=lambda: None):
+        super().__init__(journal, before)
         self.sizes = []
 
     def start(self, batch, on_done):
@@ -74,9 +76,11 @@ class Node:
         self.failures = []
         journal = Journal(DIRECTORY, self.files)
         found = journal.recover()
-        self.committer = committer(journal)
+        bounds = replace(BOUNDS, **(limits or {}))
+        self.streams = Streams(STREAMS, self.files, bounds.stream_cache_bytes)
+        self.committer = committer(journal, self.streams.write)
         self.persistence = Persistence(
-            journal, self.committer, self.failures.append, self.clock, bounds=replace(BOUNDS, **(limits or {}))
+            journal, self.committer, self.failures.append, self.clock, bounds=bounds, streams=self.streams
         )
         self.stuck = []
         self.persistence.watch_disk(self.stuck.append)

@@ -21,7 +21,7 @@ class SimulatedCommitter(Committer):
         self._threads = threads
         self._writer: Thread | None = None
         self._remover: Thread | None = None
-        self._removals = 0
+        self._removals: list[Callable[[], None]] = []
         self._failure: OSError | None = None
 
     def start(self, batch: Batch | None, on_done: OnDone) -> None:
@@ -33,8 +33,8 @@ class SimulatedCommitter(Committer):
             pause()
         return self._failure
 
-    def remove_freed(self) -> None:
-        self._removals += 1
+    def remove(self, task: Callable[[], None]) -> None:
+        self._removals.append(task)
         if self._remover is None:
             self._remover = self._threads.start(self._remove)
 
@@ -51,6 +51,5 @@ class SimulatedCommitter(Committer):
 
     def _remove(self) -> None:
         while self._removals:
-            self._removals -= 1
-            super().remove_freed()
+            self._removals.pop(0)()
         self._remover = None

@@ -21,7 +21,7 @@ def test_removing_segments_blocks_neither_the_caller_nor_a_batch():
     journal = Journal()
     safe = threading.Event()
     committer = ThreadCommitter(journal, lambda call: call(), lambda: None)
-    committer.remove_freed()
+    committer.remove(journal.remove_freed)
     assert journal.removing.wait(10)
     committer.start(None, lambda error: safe.set())
     assert safe.wait(10)
@@ -36,6 +36,6 @@ def test_freed_segments_are_removed_before_close_returns():
     journal.over.set()
     committer = ThreadCommitter(journal, lambda call: call(), lambda: None)
     for _ in range(3):
-        committer.remove_freed()
+        committer.remove(journal.remove_freed)
     committer.close()
     assert journal.removed == 3

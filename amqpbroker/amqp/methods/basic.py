@@ -55,10 +55,14 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         raise errors.too_many_consumers(limit)
     queue = channel.actions().readable_queue(name)
     kind = queue.kind
+    if kind.needs_credit and not consumers.prefetch:
+        raise errors.stream_needs_prefetch(name, channel.vhost.name)
     if channel.unacked.global_prefetch and not kind.channel_prefetch:
         raise errors.global_qos_refused(name, channel.vhost.name)
     compat = channel.broker.config.compat
     check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], compat, arguments["no_ack"])
+    if kind.needs_credit and arguments["no_ack"]:
+        raise errors.stream_needs_acknowledgements(name, channel.vhost.name)
     if _browses(arguments["arguments"], compat):
         _browse(channel, queue, tag, arguments)
         return

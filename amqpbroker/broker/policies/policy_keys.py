@@ -5,10 +5,10 @@ table of queue arguments.
 """
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple, Protocol, final
 
+from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_entries, erlang_json
 
@@ -90,7 +90,7 @@ def is_number(low: float, high: float) -> Callable[[object], bool]:
 
 
 def is_age(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9]+[YMDhms]", value, re.ASCII) is not None
+    return isinstance(value, str) and age_ms(value) >= 0
 
 
 @final

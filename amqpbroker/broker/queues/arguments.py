@@ -7,11 +7,11 @@ rabbit_channel:get_queue_consumer_timeout/2.
 """
 
 import math
-import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.broker.policies.policy_keys import (
     PolicyKey,
     finite,
@@ -172,7 +172,7 @@ def _no_consume(field: Field, arguments: Table) -> Problem:
 def _max_age(field: Field, _: Table) -> Problem:
     if field.kind != "S":
         return _unacceptable_type(field)
-    return None if re.fullmatch(rb"[0-9]+[YMDhms]", field.value) else "invalid_max_age"
+    return None if age_ms(text(field.value)) >= 0 else "invalid_max_age"
 
 
 def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
@@ -256,7 +256,7 @@ class Argument(NamedTuple):
         return self.name.removeprefix("x-")
 
 
-_MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
+MAX_SEGMENT_SIZE_BYTES = 3_000_000_000
 _LOCATORS = ("client-local", "balanced", "random", "least-leaders")
 _OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 _STRATEGIES = ("at-most-once", "at-least-once")
@@ -282,7 +282,7 @@ ROWS: tuple[Argument, ...] = (
              PolicyKey(is_integer(0), "maximum length", min)),
     Argument("x-max-length-bytes", _not_negative, Setting("max_length_bytes", int, smaller),
              PolicyKey(is_integer(0), "maximum length in bytes", min, of_all=True)),
-    Argument("x-max-age", _max_age, None, PolicyKey(is_age, "max age")),
+    Argument("x-max-age", _max_age, Setting("max_age", str, by_policy), PolicyKey(is_age, "max age")),
     Argument("x-max-in-memory-length", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
     Argument("x-max-in-memory-bytes", _not_negative, None, PolicyKey(is_integer(0), "maximum memory in bytes", min)),
     Argument("x-max-priority", _max_priority, Setting("max_priority", int), fixed=True),
@@ -317,11 +317,11 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
              PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True, extension=True),
              stricter_check=_retry_max),
-    Argument("x-stream-max-segment-size-bytes", None, None,
-             PolicyKey(is_integer(0, _MAX_SEGMENT_SIZE_BYTES), "segment size")),
+    Argument("x-stream-max-segment-size-bytes", _not_negative, Setting("segment_bytes", int, by_policy),
+             PolicyKey(is_integer(0, MAX_SEGMENT_SIZE_BYTES), "segment size")),
     Argument("x-stream-filter-size-bytes", None, None,
              PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True),
-    Argument("x-initial-cluster-size", None, None, PolicyKey(is_integer(0), "cluster size")),
+    Argument("x-initial-cluster-size", positive, None, PolicyKey(is_integer(0), "cluster size")),
 )
 # fmt: on
 

@@ -41,3 +41,10 @@ def quorum_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings
     row["open_files"] = {node: 0}
     if info.single_active_consumer_tag is not None:
         row["single_active_consumer_tag"] = info.single_active_consumer_tag
+
+
+def stream_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings, node: str) -> None:
+    for name in [name for name in row if name.startswith("message_bytes")]:
+        del row[name]
+    row["segments"] = info.segments
+    row["readers"] = {node: info.consumers}

@@ -170,7 +170,7 @@ def parse_declaration(
     existing: bool = False,
     check_limits: Callable[[], None] = _nothing,
 ) -> Declaration:
-    """Return the declaration of a new queue. Raises AmqpError 406 for an invalid declaration, 540 for a stream.
+    """Return the declaration of a new queue. Raises AmqpError 406 for an invalid declaration.
 
     Checks are in RabbitMQ's order: type of the dead letter exchange (rabbit_channel), queue type, values, arguments of
     other types (rabbit_amqqueue:declare/7), properties (rabbit_quorum_queue:declare/2). server_named: the client gave
@@ -203,9 +203,9 @@ def parse_declaration(
         for prop, wrong in (("auto-delete", auto_delete), ("exclusive-owner", exclusive), ("non-durable", not durable)):
             if wrong:
                 raise errors.invalid_queue_property(prop, name, vhost)
-    if kind.make is None:
-        kinds = " or ".join(sorted([kind.name for kind in KINDS.values() if kind.make is not None], reverse=True))
-        raise errors.streams_not_implemented(name, vhost, kinds)
+    problem = None if existing else kind.declaration_problem(arguments)
+    if problem is not None:
+        raise errors.precondition_failed(problem)
     return Declaration(kind, arguments, queue_settings(kind, arguments, compat=compat))
 
 

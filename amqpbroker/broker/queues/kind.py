@@ -5,13 +5,24 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from amqpbroker.broker.infos import QueueInfo
-from amqpbroker.broker.queues.arguments import ARGUMENTS, CONSUMER_ARGUMENTS, Argument, Merge, check_of
+from amqpbroker.broker.queues.arguments import (
+    ARGUMENTS,
+    CONSUMER_ARGUMENTS,
+    DEAD_LETTER_EXCHANGE,
+    Argument,
+    Merge,
+    check_of,
+)
 from amqpbroker.compat import Compat
 from amqpbroker.wire.values import Table
 
 
 def _as_given(values: dict[str, Any]) -> None:
     pass
+
+
+def _no_problem(arguments: Table) -> str | None:
+    return None
 
 
 def _no_columns(row: dict[str, Any], info: QueueInfo, settings: Any, node: str) -> None:
@@ -29,9 +40,8 @@ class Kind:
 
     #: Value of x-queue-type.
     name: str
-    #: make(kind, host, name, settings, durable, auto_delete, owner, arguments): returns a `Queue`. None for a kind that
-    #: RabbitMQ has and this broker has not.
-    make: Callable[..., Any] | None = None
+    #: make(kind, host, name, settings, durable, auto_delete, owner, arguments): returns a `Queue`.
+    make: Callable[..., Any]
 
     # --- declaration --------------------------------------------------------------------------------------------------
 
@@ -56,6 +66,8 @@ class Kind:
     complete: Callable[[dict[str, Any]], None] = _as_given
     #: Queues are durable, neither exclusive nor auto-delete, and have a name given by the client.
     durable_only: bool = False
+    #: Returns why RabbitMQ refuses the arguments of a queue with allowed properties, None if it does not.
+    declaration_problem: Callable[[Table], str | None] = _no_problem
     #: Queues may be declared again as classic ones if the configuration allows it.
     relaxed_redeclaration: bool = False
 
@@ -78,6 +90,8 @@ class Kind:
 
     #: A channel-wide prefetch limits the consumers; for other kinds basic.consume is refused.
     channel_prefetch: bool = True
+    #: basic.consume needs a prefetch, and deliveries need acknowledgements.
+    needs_credit: bool = False
     #: The prefetch of a consumer also applies to deliveries without acknowledgement.
     prefetch_no_ack: bool = False
     #: basic.consume may be exclusive; other kinds ignore the flag.
@@ -92,6 +106,8 @@ class Kind:
     counts_holders: bool = False
     #: queue.delete may have the flags if-unused and if-empty.
     conditional_delete: bool = True
+    #: The flags if-unused and if-empty of queue.delete have no effect, and the answer counts no messages.
+    deleted_always: bool = False
     #: basic.get is allowed on a queue with a single active consumer.
     get_beside_single_active: bool = True
 
@@ -124,6 +140,11 @@ class Kind:
     def module(self) -> str:
         """Return the name that RabbitMQ prints for the kind, which is that of a module."""
         return f"rabbit_{self.name}_queue"
+
+    @property
+    def has_dead_letters(self) -> bool:
+        """Return whether queues may have a dead letter exchange."""
+        return DEAD_LETTER_EXCHANGE in self._known[False, False]
 
     @property
     def has_at_least_once(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final
 
+from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.broker.policies.auto_dead_letters import KEY as AUTO_DEAD_LETTER_QUEUE
 from amqpbroker.broker.policies.auto_dead_letters import POLICY_KEY as AUTO_DEAD_LETTER_KEY
 from amqpbroker.broker.policies.policy_keys import PolicyKeys
@@ -15,12 +16,13 @@ from amqpbroker.broker.queues.arguments import (
     ARGUMENTS,
     CONSUMER_ARGUMENTS,
     DEAD_LETTER_EXCHANGE,
+    MAX_SEGMENT_SIZE_BYTES,
     OTHER_KEYS,
     QUEUE_TYPE,
     Argument,
     by_policy,
 )
-from amqpbroker.broker.queues.columns import classic_columns, quorum_columns
+from amqpbroker.broker.queues.columns import classic_columns, quorum_columns, stream_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.queues.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
 from amqpbroker.broker.queues.fifo_line import FifoLine
@@ -34,7 +36,9 @@ from amqpbroker.broker.queues.quorum_lines import QuorumLine, StrictQuorumLine
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.retry_delay import retry_delay
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.compat import DEFAULT_COMPAT, NEWEST_COMPAT, Compat
+from amqpbroker.wire.values import INTEGER_KINDS, Table
 
 #: Number of returns after which a quorum queue drops a message by default (RabbitMQ 4.0).
 DEFAULT_DELIVERY_LIMIT = 20
@@ -67,6 +71,22 @@ def _complete_quorum(values: dict[str, Any]) -> None:
         values["overflow"] = "drop-head"
     if values.get("overflow") != "reject-publish" or "dead_letter_exchange" not in values:
         values["dead_letter_strategy"] = "at-most-once"
+
+
+def _complete_stream(values: dict[str, Any]) -> None:
+    if "max_age" in values:
+        values["max_age_ms"] = age_ms(values.pop("max_age"))
+
+
+def _stream_problem(arguments: Table) -> str | None:
+    """Return why the sizes of a stream are refused (rabbit_stream_queue:declare/2)."""
+    size = arguments.get("x-stream-max-segment-size-bytes")
+    if size is not None and size.value > MAX_SEGMENT_SIZE_BYTES:
+        return "Exceeded max value for x-stream-max-segment-size-bytes"
+    size = arguments.get("x-stream-filter-size-bytes")
+    if size is not None and not (size.kind in INTEGER_KINDS and 16 <= size.value <= 255):
+        return "Invalid value for  x-stream-filter-size-bytes"
+    return None
 
 
 CLASSIC_PARTS: Final = LocalParts(_classic_line, Consumers, Offering, Returns)
@@ -158,6 +178,7 @@ QUORUM: Final = Kind(
 
 STREAM: Final = Kind(
     "stream",
+    StreamQueue,
     arguments=(
         QUEUE_TYPE,
         "x-max-length-bytes",
@@ -169,7 +190,18 @@ STREAM: Final = Kind(
     ),
     consumer_arguments=("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
     apply_to="streams",
+    merges={"x-max-length-bytes": by_policy},
+    complete=_complete_stream,
     durable_only=True,
+    declaration_problem=_stream_problem,
+    stores_all=True,
+    channel_prefetch=False,
+    needs_credit=True,
+    exclusive_consumers=False,
+    deleted_always=True,
+    replicated=True,
+    columns=stream_columns,
+    memory_key="stream_queue_procs",
 )
 
 #: All kinds by name. A row that is added before a broker starts is a kind of queue in that broker.

@@ -328,6 +328,12 @@ class Queue(BindingDestination):
         """Count deliveries that were not settled in time."""
         self.timed_out += count
 
+    def open_stored(self) -> None:
+        """Prepare what the kind of queue stores for itself. Called once, when the queue has its id.
+
+        Raises StoreError, OSError.
+        """
+
     def recovered(self) -> None:
         """Start to work after the stored copies are recovered; see Holder."""
 

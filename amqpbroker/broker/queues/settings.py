@@ -30,7 +30,8 @@ class QueueSettings:
     duplicates are recognised, None if they are not. last_value: which messages replace others, None if none do. groups:
     how messages are grouped, None if they are not. message_ttl_mode: HEAD if only messages at the head expire, ANY if
     messages at any position do. ignores_rejects: a rejected message of a batch has not failed as long as a dead letter
-    exchange takes it. plain: a publish is subject to no TTL, length limit or delivery time. delays: messages may be
+    exchange takes it. max_age_ms, segment_bytes: of a stream: age from which a segment is removed, and size from which
+    another one is begun. plain: a publish is subject to no TTL, length limit or delivery time. delays: messages may be
     delayed. expires_anywhere: the mode is ANY. dead_letters: messages that leave the queue may be dead-lettered.
     """
 
@@ -56,6 +57,8 @@ class QueueSettings:
     last_value: LastValue | None = None
     ignores_rejects: bool = False
     groups: Grouping | None = None
+    max_age_ms: int = -1
+    segment_bytes: int = -1
     plain: bool = field(init=False)
     delays: bool = field(init=False)
     expires_anywhere: bool = field(init=False)

@@ -6,8 +6,10 @@ from amqpbroker.config.setting import Setting
 QUEUE_TYPES = {
     "classic": "classic",
     "quorum": "quorum",
+    "stream": "stream",
     "rabbit_classic_queue": "classic",
     "rabbit_quorum_queue": "quorum",
+    "rabbit_stream_queue": "stream",
 }
 
 # fmt: off

@@ -114,7 +114,7 @@ def runtime(identity: Identity, has_testing_api: bool, extensions: bool) -> dict
             **own_versions(),
             "testing": has_testing_api,
             "extensions": extensions,
-            "queue_types": [_queue_type(kind) for kind in KINDS.values() if kind.make is not None],
+            "queue_types": [_queue_type(kind) for kind in KINDS.values()],
         },
     }
 

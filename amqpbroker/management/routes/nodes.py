@@ -62,7 +62,7 @@ async def relative_memory(call: Call) -> dict[str, Any]:
 
 async def _queues_bytes(call: Call) -> dict[str, int]:
     """Return the memory of the queues of each kind."""
-    sizes = {kind.memory_key: 0 for kind in KINDS.values() if kind.make is not None}
+    sizes = {kind.memory_key: 0 for kind in KINDS.values()}
     for number, queue in enumerate(call.broker.queues(), 1):
         sizes[queue.kind.memory_key] += queue.info().memory
         if not number % SLICE:

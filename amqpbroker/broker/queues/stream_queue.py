@@ -1,0 +1,302 @@
+"""A stream: messages stay in it when they are delivered, and each consumer reads it from an offset of its own."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from amqpbroker import errors
+from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.host import Host
+from amqpbroker.broker.queues.kind import Kind
+from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.queues.pages import UnreadableError
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.rereading import Rereading
+from amqpbroker.broker.queues.settings import QueueSettings
+from amqpbroker.broker.queues.stream_filter import filter_of
+from amqpbroker.broker.queues.stream_offset import start_of
+from amqpbroker.broker.queues.stream_reader import StreamReader
+from amqpbroker.message.message import Message
+from amqpbroker.store.record import DamagedError
+from amqpbroker.store.recovered import Copies
+from amqpbroker.store.streams.stream_log import SEGMENT_SIZE, StreamLog
+from amqpbroker.wire.values import Table
+
+#: Memory of a stream without messages.
+_STREAM_BYTES: Final = 4600
+
+
+class StreamQueue(Queue):
+    """A stream on this node.
+
+    log: of its messages; it exists from `open_stored` on. published, delivered, acknowledged: numbers of messages.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        vhost: Host,
+        name: str,
+        settings: QueueSettings,
+        durable: bool = True,
+        auto_delete: bool = False,
+        owner: object | None = None,
+        arguments: Table | None = None,
+    ) -> None:
+        super().__init__(kind, name, settings, durable, auto_delete, owner, arguments)
+        self.vhost: Host = vhost
+        self.published: int = 0
+        self.delivered: int = 0
+        self.acknowledged: int = 0
+        self.outstanding = Outstanding()
+        self._log: StreamLog | None = None
+        self._readers: dict[Consumer, StreamReader] = {}
+        self._consumers: list[Consumer] = []
+        self._started: int = 0
+        #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
+        self._passing: dict[Consumer, None] = {}
+        self._rereading: Rereading | None = None
+
+    def open_stored(self) -> None:
+        segment_bytes = self.settings.segment_bytes
+        host = self.vhost
+        log = host.store.open_stream(
+            self.id, SEGMENT_SIZE if segment_bytes < 0 else segment_bytes, host.clock, host.config.bounds
+        )
+        log.watch(self._more_to_read)
+        self._log = log
+        self._limit()
+
+    @property
+    def log(self) -> StreamLog:
+        assert self._log is not None
+        return self._log
+
+    # --- publishing ---------------------------------------------------------------------------------------------------
+
+    def publish(self, message: Message) -> bool:
+        self.log.append(message)
+        self.published += 1
+        return True
+
+    def refuses(self, count: int, size: int) -> bool:
+        return self.closed
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
+        log, host = self.log, self.vhost
+        start = start_of(consumer.arguments, self.name, host.name)
+        try:
+            offset = start.offset_in(log, host.clock, host.config.compat.extensions)
+        except (OSError, DamagedError) as error:
+            raise errors.stream_unreadable(self.name, host.name, str(error)) from error
+        skips = host.config.bounds.stream_skips
+        self._readers[consumer] = StreamReader(consumer, log, offset, filter_of(consumer.arguments), skips)
+        self._consumers.append(consumer)
+        self._started += 1
+        consumer.started = self._started
+        consumer.registered = True
+        log.follow(True)
+        if host.config.compat.streams_show_consumers:
+            host.events.consumer_created(consumer)
+
+    def remove_consumer(self, consumer: Consumer, gives_back: bool = False) -> None:
+        if not consumer.registered:
+            return
+        self._unregister(consumer)
+        self.log.follow(bool(self._consumers))
+
+    def _unregister(self, consumer: Consumer) -> None:
+        del self._readers[consumer]
+        self._consumers.remove(consumer)
+        self._passing.pop(consumer, None)
+        consumer.registered = False
+        self.vhost.events.consumer_deleted(consumer)
+
+    def offer(self, consumer: Consumer) -> None:
+        reader = self._readers.get(consumer)
+        if reader is None or consumer in self._passing or reader.offset >= self.log.safe:
+            return
+        outstanding = self.outstanding
+        before = outstanding.count
+        try:
+            goes_on = reader.deliver(self, outstanding, self.vhost.clock.turn_ms)
+        except (OSError, DamagedError) as error:
+            goes_on = False
+            self.unreadable(error)
+        self.delivered += outstanding.count - before
+        if goes_on:
+            if not self._passing:
+                self.vhost.clock.after(0, self._go_on)
+            self._passing[consumer] = None
+
+    def _go_on(self) -> None:
+        """Continue for the consumers whose filters have passed over many messages."""
+        passing, self._passing = self._passing, {}
+        for consumer in passing:
+            self.offer(consumer)
+
+    def _more_to_read(self) -> None:
+        for consumer in list(self._consumers):
+            self.offer(consumer)
+
+    def unreadable(self, error: Exception) -> None:
+        if self._rereading is None:
+            self._rereading = Rereading(self.vhost.clock, self.name, self.vhost.name)
+        self._rereading.failed(error, self._more_to_read)
+
+    def get(self, no_ack: bool) -> Entry | None:
+        raise errors.stream_refuses("basic.get", self.name, self.vhost.name)
+
+    def purge(self) -> int:
+        raise errors.stream_refuses("queue.purge", self.name, self.vhost.name)
+
+    # --- settlement ---------------------------------------------------------------------------------------------------
+    #
+    # Every way to settle a delivery only allows another one.
+
+    def ack(self, entry: Entry) -> None:
+        self.acknowledged += 1
+        consumer = self.outstanding.settle(entry)
+        if consumer is not None:
+            self.offer(consumer)
+
+    def ack_all(self, entries: list[Entry]) -> None:
+        self.acknowledged += len(entries)
+        for consumer in self.outstanding.settle_all(entries):
+            self.offer(consumer)
+
+    def reject(self, entries: list[Entry]) -> None:
+        for consumer in self.outstanding.settle_returned(entries):
+            self.offer(consumer)
+
+    def requeue(self, entries: list[Entry], failed: bool = True) -> None:
+        self.reject(entries)
+
+    # --- observation --------------------------------------------------------------------------------------------------
+
+    @property
+    def ready_count(self) -> int:
+        return self.log.count if self._log is not None else 0
+
+    @property
+    def unacked_count(self) -> int:
+        return 0
+
+    @property
+    def newest(self) -> int:
+        return self.log.next
+
+    @property
+    def consumer_list(self) -> list[Consumer]:
+        return self._consumers
+
+    @property
+    def reported_consumer_count(self) -> int:
+        return 0
+
+    def consumer_info(self, consumer: Consumer) -> ConsumerInfo:
+        return consumer.info(self.vhost.config.compat.streams_show_consumers, "up")
+
+    def counters(self) -> tuple[int, ...]:
+        return (
+            self.published - self.letters,
+            self.delivered,
+            0,
+            0,
+            0,
+            0,
+            self.redelivered,
+            self.acknowledged,
+            0,
+            self.published,
+            self.log.count,
+            0,
+        )
+
+    def info(self) -> QueueInfo:
+        log, sample = self.log, self.sample
+        count = log.count
+        return QueueInfo(
+            consumers=len(self._consumers),
+            consumer_capacity=0.0 if sample is None else sample.capacity,
+            messages=count,
+            messages_ready=count,
+            messages_persistent=count,
+            memory=_STREAM_BYTES,
+            idle_since=None if sample is None else sample.idle_since,
+            segments=log.segment_count,
+        )
+
+    def ready_following(self, place: int, count: int) -> list[tuple[int, Entry]]:
+        """Return up to `count` messages behind a place, which is the offset of the next one."""
+        log = self.log
+        offset = max(place, log.first)
+        found: list[tuple[int, Entry]] = []
+        try:
+            key = log.place(offset) if offset < log.safe else None
+            while key is not None and len(found) < count and offset < log.safe:
+                block = log.block(key)
+                end = min(block.first + block.count, log.safe)
+                while offset < end and len(found) < count:
+                    found.append((offset + 1, Entry(block.message(offset), self, offset, 0)))
+                    offset += 1
+                if offset < log.safe:
+                    key = log.following(key, block)
+        except (OSError, DamagedError) as error:
+            raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
+        return found
+
+    def ready_entries(self) -> Iterable[Entry]:
+        place = 0
+        while found := self.ready_following(place, 1000):
+            for _, entry in found:
+                yield entry
+            place = found[-1][0]
+
+    def ready_entry(self, sequence: int) -> Entry | None:
+        if not self.log.first <= sequence < self.log.safe:
+            return None
+        return self.ready_following(sequence, 1)[0][1]
+
+    # --- settings and deletion ----------------------------------------------------------------------------------------
+
+    def apply_settings(self, settings: QueueSettings) -> None:
+        super().apply_settings(settings)
+        self._limit()
+
+    def _limit(self) -> None:
+        self.log.limit(self.settings.max_length_bytes, self.settings.max_age_ms)
+
+    def move(self, destination: Queue, count: int, size: int) -> int:
+        return 0
+
+    def recover(self, copies: Copies) -> None:
+        """Streams have no copies in the journal."""
+
+    def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
+        for entry in entries:
+            self.log.append(entry.message)
+
+    def close(self) -> list[Consumer]:
+        self.closed = True
+        consumers = list(self._consumers)
+        for consumer in consumers:
+            self._unregister(consumer)
+        self.vhost.store.remove_stream(self.log)
+        self._stop()
+        return consumers
+
+    def discard(self) -> None:
+        self.closed = True
+        self._stop()
+
+    def _stop(self) -> None:
+        self._readers.clear()
+        self._passing.clear()
+        self.outstanding.discard()
+        if self._rereading is not None:
+            self._rereading.stop()
+        self.incoming.clear()

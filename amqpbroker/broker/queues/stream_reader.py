@@ -1,0 +1,70 @@
+"""A consumer's place in a stream."""
+
+from typing import final
+
+from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.entry import Entry
+from amqpbroker.broker.queues.outstanding import Outstanding
+from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.stream_filter import StreamFilter
+from amqpbroker.store.streams.block_cache import BlockKey
+from amqpbroker.store.streams.chunk import Block
+from amqpbroker.store.streams.stream_log import StreamLog
+
+
+@final
+class StreamReader:
+    """Reads a stream for one consumer.
+
+    offset: of the next message that is read. skips: maximum number of messages that one call of `deliver` passes over
+    because of the filter.
+    """
+
+    def __init__(
+        self, consumer: Consumer, log: StreamLog, offset: int, wanted: StreamFilter | None, skips: int
+    ) -> None:
+        self.consumer: Consumer = consumer
+        self.offset: int = offset
+        self._log: StreamLog = log
+        self._filter: StreamFilter | None = wanted
+        self._skips: int = skips
+        self._key: BlockKey | None = None
+
+    def deliver(self, queue: Queue, outstanding: Outstanding, now_ms: int) -> bool:
+        """Deliver as many messages as the consumer can take; return whether it could take more that are there.
+
+        Raises OSError, DamagedError.
+        """
+        log, consumer, wanted = self._log, self.consumer, self._filter
+        left = self._skips
+        while self.offset < log.safe and consumer.can_take():
+            block = self._block()
+            end = min(block.first + block.count, log.safe)
+            while self.offset < end and consumer.can_take():
+                offset = self.offset
+                message = block.message(offset)
+                self.offset = offset + 1
+                if wanted is not None and not wanted.accepts(message):
+                    left -= 1
+                    if not left:
+                        return self.offset < log.safe
+                    continue
+                entry = Entry(message, queue, offset, 0)
+                outstanding.add(entry, consumer, now_ms)
+                consumer.deliver(entry)
+        return False
+
+    def _block(self) -> Block:
+        """Return the chunk with the next message; the oldest one if the next message was removed."""
+        log, key = self._log, self._key
+        if self.offset < log.first:
+            self.offset = log.first
+            key = None
+        if key is None or not log.has(key):
+            key = log.place(self.offset)
+        block = log.block(key)
+        while self.offset >= block.first + block.count:
+            key = log.following(key, block)
+            block = log.block(key)
+        self._key = key
+        return block
