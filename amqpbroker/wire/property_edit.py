@@ -223,6 +223,16 @@ def without_expiration(data: bytes) -> bytes:
     return bytes((data[0] & ~(EXPIRATION >> 8), data[1])) + data[2:at] + data[at + 1 + i64(data[at]) :]
 
 
+def with_delivery_mode(data: bytes) -> bytes:
+    """Return properties with a delivery mode: 1, for a transient message, if they have none."""
+    if data[0] & DELIVERY_MODE >> 8:
+        return data
+    at: i64 = _headers_at(data)
+    if data[0] & HEADERS >> 8:
+        at += 4 + (i64(read_i32_be(data, at)) & 0xFFFFFFFF)
+    return bytes((data[0] | DELIVERY_MODE >> 8, data[1])) + data[2:at] + b"\1" + data[at:]
+
+
 def _headers_at(data: bytes) -> i64:
     """Return the position of the headers, or the position where they would be inserted."""
     flags: i64 = i64(data[0]) << 8

@@ -55,14 +55,12 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
         raise errors.too_many_consumers(limit)
     queue = channel.actions().readable_queue(name)
     kind = queue.kind
-    if kind.needs_credit and not consumers.prefetch:
-        raise errors.stream_needs_prefetch(name, channel.vhost.name)
-    if channel.unacked.global_prefetch and not kind.channel_prefetch:
+    if channel.unacked.global_prefetch and not (kind.channel_prefetch or kind.needs_credit):
         raise errors.global_qos_refused(name, channel.vhost.name)
     compat = channel.broker.config.compat
     check_consumer_arguments(name, channel.vhost.name, kind, arguments["arguments"], compat, arguments["no_ack"])
-    if kind.needs_credit and arguments["no_ack"]:
-        raise errors.stream_needs_acknowledgements(name, channel.vhost.name)
+    if kind.needs_credit:
+        _check_credit(channel, name, arguments["no_ack"])
     if _browses(arguments["arguments"], compat):
         _browse(channel, queue, tag, arguments)
         return
@@ -90,6 +88,17 @@ def consume(channel: "Channel", arguments: dict[str, Any]) -> None:
     if not arguments["nowait"]:
         channel.send("basic.consume-ok", consumer_tag=tag)
     queue.offer(consumer)
+
+
+def _check_credit(channel: "Channel", name: str, no_ack: bool) -> None:
+    """Raise AmqpError for a consumer of a stream whose deliveries nothing limits (rabbit_stream_queue:consume/3)."""
+    vhost = channel.vhost.name
+    if not channel.consumers.prefetch:
+        raise errors.stream_needs_prefetch(name, vhost)
+    if no_ack:
+        raise errors.stream_needs_acknowledgements(name, vhost)
+    if channel.unacked.global_prefetch:
+        raise errors.global_qos_refused(name, vhost)
 
 
 def _browses(arguments: Table, compat: Compat) -> bool:

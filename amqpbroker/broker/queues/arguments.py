@@ -25,6 +25,7 @@ from amqpbroker.broker.publishing.choices import choice
 from amqpbroker.broker.publishing.publish_checks import MAX_EXPIRY_MS, expiry_problem
 from amqpbroker.broker.queues.lock_arguments import ACTIONS, RENEWALS
 from amqpbroker.broker.queues.retry_delay import TYPES
+from amqpbroker.broker.queues.stream_offset import OFFSET, start_of
 from amqpbroker.compat import Compat
 from amqpbroker.wire.erlang import erlang_characters, erlang_string
 from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, longstr, text
@@ -175,6 +176,14 @@ def _max_age(field: Field, _: Table) -> Problem:
     return None if age_ms(text(field.value)) >= 0 else "invalid_max_age"
 
 
+def _stream_offset(field: Field, _: Table) -> Problem:
+    try:
+        start_of({OFFSET: field})
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _dead_letter_routing_key(field: Field, arguments: Table) -> Problem:
     if field.kind == "S" and DEAD_LETTER_EXCHANGE not in arguments:
         return "routing_key_but_no_dlx_defined"
@@ -238,7 +247,7 @@ class Argument(NamedTuple):
     policy: the corresponding policy key; its name is that of the argument without "x-". tolerated: RabbitMQ up to 4.2
     ignores the argument for kinds of queues that do not know it, and does not refuse it. stricter_check: with
     extensions, for an argument that RabbitMQ does not check, or not strictly. fixed: the value cannot change while a
-    queue exists.
+    queue exists. compared: a declaration of an existing queue must have the same value.
     """
 
     name: str
@@ -249,6 +258,7 @@ class Argument(NamedTuple):
     tolerated: bool = False
     stricter_check: Check | None = None
     fixed: bool = False
+    compared: bool = True
 
     @property
     def key(self) -> str:
@@ -300,6 +310,9 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-consumer-disconnected-timeout", _not_negative, None,
              PolicyKey(is_integer(0), "consumer disconnected timeout", of_all=True, of_4_3=True)),
     Argument("x-quorum-initial-group-size", positive, fixed=True),
+    Argument("x-stream-max-segment-size-bytes", _not_negative, Setting("segment_bytes", int, by_policy),
+             PolicyKey(is_integer(0, MAX_SEGMENT_SIZE_BYTES), "segment size")),
+    Argument("x-initial-cluster-size", positive, None, PolicyKey(is_integer(0), "cluster size")),
     Argument("x-queue-leader-locator", _one_of("invalid_queue_locator_arg", *_LOCATORS, "min-masters"), None,
              PolicyKey(is_one_of(*_LOCATORS), "queue leader locator value", of_all=True), fixed=True),
     # RabbitMQ checks none of the following arguments.
@@ -317,11 +330,9 @@ ROWS: tuple[Argument, ...] = (
     Argument("x-delayed-retry-max", None, Setting("retry_max_ms", int, smaller),
              PolicyKey(is_integer(1), _RETRY_MAX, min, of_all=True, of_4_3=True, extension=True),
              stricter_check=_retry_max),
-    Argument("x-stream-max-segment-size-bytes", _not_negative, Setting("segment_bytes", int, by_policy),
-             PolicyKey(is_integer(0, MAX_SEGMENT_SIZE_BYTES), "segment size")),
     Argument("x-stream-filter-size-bytes", None, None,
-             PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True),
-    Argument("x-initial-cluster-size", positive, None, PolicyKey(is_integer(0), "cluster size")),
+             PolicyKey(is_integer(16, 255), "filter size. Valid range is 16-255", of_all=True), tolerated=True,
+             compared=False),
 )
 # fmt: on
 
@@ -350,12 +361,12 @@ OTHER_KEYS: dict[str, PolicyKey] = {
 CONSUMER_ARGUMENTS: dict[str, Argument] = {
     row.name: row
     for row in (
+        Argument("x-stream-offset", _stream_offset),
         Argument("x-priority", _integer),
         Argument("x-consumer-timeout", _not_negative, stricter_check=_lock_timeout),
         Argument("x-consumer-timeout-action", timeout_action),
         Argument("x-consumer-timeout-renew", timeout_renew),
         Argument(NO_CONSUME, None, stricter_check=_no_consume),
-        Argument("x-stream-offset", None),
         Argument("x-stream-filter", None),
         Argument("x-stream-match-unfiltered", None),
     )

@@ -55,7 +55,11 @@ def queue_differences(
         )
         _assert_same_flag("auto_delete", "queue", name, vhost, auto_delete, existing.auto_delete)
     current = {QUEUE_TYPE: longstr(kind.name), **existing.arguments}
-    compared = [argument for argument in kind.arguments_in(compat) if not (relaxed and argument == QUEUE_TYPE)]
+    compared = [
+        row.name
+        for row in kind.arguments_in(compat).values()
+        if row.compared and not (relaxed and row.name == QUEUE_TYPE)
+    ]
     found = [difference(argument, declared.get(argument), current.get(argument)) for argument in compared]
     return [each for each in found if each is not None]
 

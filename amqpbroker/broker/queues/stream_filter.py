@@ -26,9 +26,9 @@ class StreamFilter:
     def accepts(self, message: Message) -> bool:
         """Return whether the consumer wants the message."""
         found = header(message.properties, VALUE_HEADER)
-        if found is None or found.kind not in "Sx":
-            return self._unfiltered
-        return found.value in self._values
+        value = found.value if found is not None and found.kind == "S" else b""
+        # An empty value is none, as in RabbitMQ, and an empty filter accepts it.
+        return value in self._values or (self._unfiltered and not value)
 
 
 def filter_of(arguments: Table) -> StreamFilter | None:
@@ -40,10 +40,10 @@ def filter_of(arguments: Table) -> StreamFilter | None:
     given = arguments.get(FILTER)
     if given is None:
         return None
-    if given.kind in "Sx":
+    if given.kind == "S":
         values = [given.value]
     elif given.kind == "A":
-        values = [each.value for each in given.value if each.kind in "Sx"]
+        values = [each.value for each in given.value if each.kind == "S"]
     else:
         return None
     if not values:

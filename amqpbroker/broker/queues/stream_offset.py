@@ -2,12 +2,11 @@
 
 from typing import Final, NamedTuple, final
 
-from amqpbroker import errors
 from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.clock import Clock
 from amqpbroker.store.streams.stream_log import StreamLog
 from amqpbroker.wire.erlang import erlang_term
-from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Field, Table, text
+from amqpbroker.wire.values import INTEGER_KINDS, TYPE_NAMES, Table, text
 
 OFFSET: Final = "x-stream-offset"
 
@@ -42,7 +41,7 @@ class Start(NamedTuple):
         if self.offset is not None:
             if self.offset < 0 and counts_back:
                 return max(log.safe + self.offset, log.first)
-            return max(self.offset, log.first) if self.offset <= log.next else log.next
+            return max(self.offset, log.first)
         if self.written_ms >= 0:
             return log.offset_at(self.written_ms)
         if self.age_ms >= 0:
@@ -50,10 +49,10 @@ class Start(NamedTuple):
         return log.next
 
 
-def start_of(arguments: Table, name: str, vhost: str) -> Start:
+def start_of(arguments: Table) -> Start:
     """Return where a consumer with these arguments begins.
 
-    name, vhost: of the queue. Raises AmqpError 406 for another value.
+    Raises ValueError for another value.
     """
     given = arguments.get(OFFSET)
     if given is None:
@@ -68,9 +67,4 @@ def start_of(arguments: Table, name: str, vhost: str) -> Start:
         age = age_ms(text(given.value))
         if age >= 0:
             return Start(age_ms=age)
-    raise _invalid(given, name, vhost)
-
-
-def _invalid(given: Field, name: str, vhost: str) -> errors.AmqpError:
-    term = f"{{{TYPE_NAMES[given.kind]},{erlang_term(given)}}}"
-    return errors.invalid_queue_argument(OFFSET, name, vhost, f"{{invalid_stream_offset_arg,{term}}}")
+    raise ValueError(f"{{invalid_stream_offset_arg,{{{TYPE_NAMES[given.kind]},{erlang_term(given)}}}}}")

@@ -87,11 +87,14 @@ class StreamQueue(Queue):
 
     def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
         log, host = self.log, self.vhost
-        start = start_of(consumer.arguments, self.name, host.name)
+        start = start_of(consumer.arguments)
         try:
             offset = start.offset_in(log, host.clock, host.config.compat.extensions)
         except (OSError, DamagedError) as error:
             raise errors.stream_unreadable(self.name, host.name, str(error)) from error
+        if held:
+            # Settling the messages of a cancelled consumer allows deliveries to the next one with its tag.
+            self.outstanding.move(held, consumer, counted=False)
         skips = host.config.bounds.stream_skips
         self._readers[consumer] = StreamReader(consumer, log, offset, filter_of(consumer.arguments), skips)
         self._consumers.append(consumer)

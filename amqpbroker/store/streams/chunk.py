@@ -9,7 +9,7 @@ from amqpbroker.octets import BytesWriter, read_i16_be, read_i32_be, write_i16_b
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.stored import frames_of
 from amqpbroker.wire.frames import content_properties, with_properties
-from amqpbroker.wire.property_edit import set_headers
+from amqpbroker.wire.property_edit import set_headers, with_delivery_mode
 
 #: Size of a message's head in bytes: size of what follows the head, size of the body, length of the address.
 _HEAD: Final = 10
@@ -31,9 +31,13 @@ class ChunkWriter:
         self._to = BytesWriter()
 
     def add(self, message: Message, offset: int) -> int:
-        """Add a message with its offset in the header `x-stream-offset`; return its encoded size in bytes."""
+        """Add a message with its offset in the header `x-stream-offset`; return its encoded size in bytes.
+
+        A message without a delivery mode gets one, as in RabbitMQ (mc_amqpl:protocol_state/2).
+        """
         frames = frames_of(message)
-        frames = with_properties(frames, set_headers(content_properties(frames), _OFFSET + offset.to_bytes(8, "big")))
+        properties = set_headers(content_properties(frames), _OFFSET + offset.to_bytes(8, "big"))
+        frames = with_properties(frames, with_delivery_mode(properties))
         address = message.address
         follows: i64 = len(address) + len(frames)
         to = self._to
