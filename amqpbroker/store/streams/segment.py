@@ -64,8 +64,9 @@ class StreamSegment:
     """One segment.
 
     first: offset of its first message. exists: it has a file, or is going to have one. size: bytes in it, including
-    chunks that are going to be written. chunks: number of chunks, as far as it is known. mark: bytes with which its
-    chunks begin; empty until they are read from the file.
+    chunks that are going to be written. chunks: number of chunks. indexed: position of the last chunk with an index
+    entry, 0 if there is none. Both are known for the newest segment only. mark: bytes with which its chunks begin;
+    empty until they are read from the file.
     """
 
     def __init__(self, directory: Path, stream: int, first: int, files: Files, exists: bool = True) -> None:
@@ -74,6 +75,7 @@ class StreamSegment:
         self.exists: bool = exists
         self.size: int = SEGMENT_BYTES
         self.chunks: int = 0
+        self.indexed: int = 0
         self.mark: bytes = b""
         name = f"{stream:08x}-{first:020d}"
         self.path = directory / (name + SUFFIX)
@@ -91,6 +93,10 @@ class StreamSegment:
         self.size += size
         self.chunks += 1
         return position
+
+    def index_at(self, position: int) -> None:
+        """Record that the chunk at a position gets an index entry."""
+        self.indexed = position
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -262,6 +268,7 @@ class StreamSegment:
     def _last_from(self, descriptor: int, at: int, number: int, size: int) -> Placed | None:
         """Return the last whole chunk from the position `at` on, where chunk `number` begins."""
         self.chunks = number
+        self.indexed = at if number else 0
         last: Placed | None = None
         while at < size:
             head = self._whole(descriptor, at)

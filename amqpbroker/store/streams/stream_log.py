@@ -87,7 +87,6 @@ class StreamLog:
         self._chunks: list[_Chunk] = []
         self._under_way: list[tuple[BlockKey, _Chunk]] = []
         self._written_ms: int = 0
-        self._indexed: int = 0
         self._max_bytes: int = -1
         self._max_age_ms: int = -1
         self._closed: bool = False
@@ -137,7 +136,6 @@ class StreamLog:
         if last is not None and self.next < newest.first:
             raise StoreError(f"{newest.path}: messages {self.next} to {newest.first - 1} are missing before it")
         self.safe = self.next
-        self._indexed = newest.size
 
     def _segment(self, first: int, exists: bool) -> StreamSegment:
         return StreamSegment(self.directory, self.id, first, self._files, exists)
@@ -182,7 +180,6 @@ class StreamLog:
             segment = self._segment(chunk.head.first, exists=False)
             segment.begin()
             self._segments.append(segment)
-            self._indexed = 0
         number = segment.chunks
         is_new = not segment.exists
         position = segment.grow(CHUNK_BYTES + len(chunk.payload))
@@ -190,8 +187,8 @@ class StreamLog:
             self.writing.append(SegmentWriting(segment, position, is_new))
         writing = self.writing[-1]
         writing.parts += (chunk_head(segment.mark, chunk.head._replace(start=writing.start)), chunk.payload)
-        if position - self._indexed >= self._index_bytes:
-            self._indexed = position
+        if position - segment.indexed >= self._index_bytes:
+            segment.index_at(position)
             writing.index.append(index_entry(IndexEntry(chunk.head.first, chunk.head.written_ms, position, number)))
         self._under_way.append((BlockKey(self.id, segment.first, position), chunk))
 
