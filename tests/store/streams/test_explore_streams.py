@@ -109,7 +109,7 @@ class Model:
         self.files.fail_write = 0
 
     def refuse_opening(self) -> None:
-        """Have too many open files at any step of a write."""
+        """Refuse a file at any step of a write, because too many are open."""
         self.publish()
         left = self.chance.randint(0, 6)
         depth = 0
