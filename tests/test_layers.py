@@ -80,6 +80,7 @@ FOLDERS = {
     "store": {
         "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
+        "streams": {"checksum", "files", "log", "record", "stored"},
         "directory": {"journal", "checksum", "files", "log", "record", "recovered", "syscalls"},
     },
 }

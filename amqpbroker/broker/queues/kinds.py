@@ -195,6 +195,7 @@ STREAM: Final = Kind(
     durable_only=True,
     declaration_problem=_stream_problem,
     stores_all=True,
+    dead_letters=False,
     channel_prefetch=False,
     needs_credit=True,
     exclusive_consumers=False,
