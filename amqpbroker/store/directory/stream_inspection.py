@@ -1,4 +1,4 @@
-"""Inspection of the streams in a data directory, for `amqpbroker store`. It changes nothing, and reads behind damage."""
+"""Inspection of the streams in a data directory, for `amqpbroker store`. It changes nothing and reads behind damage."""
 
 from collections.abc import Iterator
 from pathlib import Path
