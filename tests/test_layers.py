@@ -81,7 +81,7 @@ FOLDERS = {
         "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
         "streams": {"checksum", "files", "log", "record", "stored"},
-        "directory": {"journal", "checksum", "files", "log", "record", "recovered", "syscalls"},
+        "directory": {"journal", "streams", "checksum", "files", "log", "record", "recovered", "syscalls"},
     },
 }
 
