@@ -57,6 +57,9 @@ class StreamQueue(Queue):
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
         self._rereading: Rereading | None = None
+        #: Offset of a message that was the oldest one, and when that was stored.
+        self._first_known: int = -1
+        self._first_written_ms: int = 0
 
     def open_stored(self) -> None:
         segment_bytes = self.settings.segment_bytes
@@ -210,14 +213,14 @@ class StreamQueue(Queue):
             self.redelivered,
             self.acknowledged,
             0,
-            self.published,
+            0,  # RabbitMQ counts no disk writes of streams
             self.log.count,
             0,
         )
 
     def info(self) -> QueueInfo:
-        log, sample = self.log, self.sample
-        count = log.count
+        log, sample, compat = self.log, self.sample, self.vhost.config.compat
+        count, last = log.count, log.next - 1
         return QueueInfo(
             consumers=len(self._consumers.all),
             consumer_capacity=0.0 if sample is None else sample.capacity,
@@ -227,7 +230,24 @@ class StreamQueue(Queue):
             memory=_STREAM_BYTES,
             idle_since=None if sample is None else sample.idle_since,
             segments=log.segment_count,
+            stored_bytes=log.size,
+            first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
+            first_offset=log.first if compat.extensions else None,
+            last_offset=last if compat.extensions and count else None,
         )
+
+    def _first_ms(self) -> int | None:
+        """Return when the oldest message was stored; None if there is none, or if it cannot be read now."""
+        log = self.log
+        if log.first >= log.safe:
+            return None
+        if log.first != self._first_known:
+            try:
+                self._first_written_ms = log.first_ms()
+            except (OSError, DamagedError):
+                return None
+            self._first_known = log.first
+        return self._first_written_ms
 
     def ready_following(self, place: int, count: int) -> list[tuple[int, Entry]]:
         """Return up to `count` messages behind a place, which is the offset of the next one."""

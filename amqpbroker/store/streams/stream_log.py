@@ -270,6 +270,13 @@ class StreamLog:
             return self.safe
         return self._last(self._index_of(self.safe - 1)).head.first
 
+    def first_ms(self) -> int:
+        """Return when the oldest message, which must be readable, was stored, in milliseconds since the epoch.
+
+        Raises OSError, DamagedError.
+        """
+        return self._segments[0].head(SEGMENT_BYTES).head.written_ms
+
     def _segment_of(self, key: BlockKey) -> StreamSegment:
         found = self._segments[self._index_of(key.segment)]
         if found.first != key.segment:

@@ -384,6 +384,16 @@ def test_an_offset_is_found_by_time():
     assert node.log.offset_at(START_MS + 31) == 31
 
 
+def test_the_time_of_the_oldest_message_changes_with_it():
+    node = filled()
+    assert node.log.first_ms() == START_MS
+    node.restart()
+    assert node.log.first_ms() == START_MS
+    node.log.limit(1500, -1)
+    assert node.log.first > 0
+    assert node.log.first_ms() == START_MS + node.log.first
+
+
 def test_times_never_decrease():
     node = Node(segment_bytes=1)
     node.publish("a")
