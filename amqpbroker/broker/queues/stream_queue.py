@@ -296,8 +296,11 @@ class StreamQueue(Queue):
         """Streams have no copies in the journal."""
 
     def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
-        for entry in entries:
-            self.log.append(entry.message)
+        """Streams have no entries: see `inherit_log`."""
+
+    def inherit_log(self, before: "StreamQueue") -> None:
+        """Take over the messages of the stream that this one replaces, with their offsets."""
+        self.log.inherit(before.log)
 
     def close(self) -> list[Consumer]:
         self.closed = True
