@@ -6,7 +6,7 @@ from typing import Final
 from amqpbroker import errors
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.consumers import StreamConsumers
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
@@ -52,7 +52,7 @@ class StreamQueue(Queue):
         self.acknowledged: int = 0
         self.outstanding = Outstanding()
         self._opened: StreamLog | None = None
-        self._consumers = Consumers(name, vhost.name)
+        self._consumers = StreamConsumers(name, vhost.name)
         self._readers: dict[Consumer, StreamReader] = {}
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}

@@ -148,7 +148,6 @@ class StreamLog:
         # Messages that were not stored when the broker ended are lost.
         self.next = self.safe = before.safe
         self._written_ms = before._written_ms
-        self._indexed = before._indexed
 
     def _segment(self, first: int, exists: bool) -> StreamSegment:
         return StreamSegment(self.directory, self.id, first, self._files, exists)
