@@ -69,6 +69,7 @@ class StreamQueue(Queue):
         )
         log.watch(self._more_to_read)
         self._opened = log
+        # Files that were removed may still be there after a crash.
         self._limit()
 
     @property
@@ -283,8 +284,10 @@ class StreamQueue(Queue):
     # --- settings and deletion ----------------------------------------------------------------------------------------
 
     def apply_settings(self, settings: QueueSettings) -> None:
+        before = self.settings
         super().apply_settings(settings)
-        self._limit()
+        if (settings.max_length_bytes, settings.max_age_ms) != (before.max_length_bytes, before.max_age_ms):
+            self._limit()
 
     def _limit(self) -> None:
         self.log.limit(self.settings.max_length_bytes, self.settings.max_age_ms)
