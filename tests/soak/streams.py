@@ -88,11 +88,9 @@ def followed(soak: Soak) -> None:
         def ack(ids: int, payload: bytes) -> bytes:
             return request("basic.ack", delivery_tag=delivery_tag(payload)) if ids == DELIVER else b""
 
-        # The deliveries before the first acknowledgement, up to the prefetch of each, have arrived already.
-        client.send(request("basic.ack", delivery_tag=0, multiple=True))
         client.pump((), lambda: client.seen["basic.deliver"] == count * readers, ack)
-        publisher.call("queue.delete", "queue.delete-ok", queue="s")
-        client.pump((), lambda: client.seen["basic.cancel"] == 0)
+        # Consumers that still follow.
+        delete(publisher, "s")
         publisher.close()
         client.close()
     _is_clean(soak)
