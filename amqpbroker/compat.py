@@ -47,7 +47,8 @@ class Compat:
     messages; other series close the channel. most_topic_hashes: the most `#` words in the binding key of a topic
     exchange, 0 for any number. passive_is_checked: a passive declaration requires a permission, of any kind.
     modulus_hash: there are exchanges of the type x-modulus-hash. streams_show_consumers: the consumers of streams are
-    shown as active, and have events. extensions: arguments, policy keys and settings that
+    shown as active, and have events. streams_have_timestamps: the time of the oldest message of a stream is shown.
+    extensions: arguments, policy keys and settings that
     RabbitMQ does not have are accepted; otherwise they are treated as in RabbitMQ.
     """
 
@@ -67,6 +68,7 @@ class Compat:
     passive_is_checked: bool
     modulus_hash: bool
     streams_show_consumers: bool
+    streams_have_timestamps: bool
     extensions: bool = True
 
     def configured(self, permit: Mapping[str, bool], extensions: bool = True) -> "Compat":
@@ -105,9 +107,10 @@ _4_0 = Compat(
     passive_is_checked=False,
     modulus_hash=False,
     streams_show_consumers=False,
+    streams_have_timestamps=False,
 )
 _4_1 = replace(_4_0, version="4.1.8", copyright_until=2026, frame_min=8192)
-_4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True, streams_show_consumers=True)
+_4_2 = replace(_4_1, version="4.2.9", tells_tune_errors=True, streams_show_consumers=True, streams_have_timestamps=True)
 _4_3 = replace(
     _4_2,
     version="4.3.6",

@@ -128,6 +128,9 @@ class QueueInfo(NamedTuple):
     (milliseconds since the epoch). messages and message_bytes_ready include delayed messages. delayed_retry: the delay
     settings of a quorum queue in RabbitMQ 4.3. groups, groups_parked, groups_closed: number of message groups with a
     key, and of those that are stopped. messages_parked: waiting messages of parked groups. segments: files of a stream.
+    stored_bytes: their size. first_timestamp: when the oldest message of a stream was stored, in milliseconds since the
+    epoch; None if there is none, or in releases of RabbitMQ that do not show it. first_offset, last_offset: of the
+    oldest and newest message of a stream, if extensions are on; last_offset is None if there is no message.
     The defaults are those of a queue without messages and consumers.
     """
 
@@ -163,3 +166,7 @@ class QueueInfo(NamedTuple):
     groups_closed: int = 0
     messages_parked: int = 0
     segments: int = 0
+    stored_bytes: int = 0
+    first_timestamp: int | None = None
+    first_offset: int | None = None
+    last_offset: int | None = None

@@ -54,6 +54,12 @@ def wrong_range(age: int, step: int, listed: bool) -> ApiError:
     return ApiError(400, error, f"Invalid range parameters: age {age}, incr {step}")
 
 
+def messages_stay(queue: str) -> ApiError:
+    """Return the error for a request to remove single messages of a stream."""
+    reason = f"messages stay in stream '{queue}' until its limits remove them: consume them, or set max-age"
+    return bad_request(reason)
+
+
 def operator_policies_locked() -> ApiError:
     return ApiError(405, "method_not_allowed", "Broker settings disallow editing of operator policies.")
 

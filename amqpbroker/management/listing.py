@@ -61,7 +61,7 @@ class Listing:
         alone = {column: value for column, value in values.items() if value is not None}
         if len(alone) < len(values):
             return lambda each: only(self.show(each), columns)
-        return lambda each: {column: value(each) for column, value in alone.items()}
+        return lambda each: _present({column: value(each) for column, value in alone.items()})
 
 
 @final
@@ -207,6 +207,13 @@ def asked_columns(query: Mapping[str, str]) -> list[str] | None:
 def only(row: Row, columns: Iterable[str]) -> Row | list[Any]:
     """These columns of it; an empty list if it has none of them, as RabbitMQ writes it."""
     return with_columns(row, columns) or []
+
+
+def _present(row: Row) -> Row | list[Any]:
+    """The columns that have a value; an empty list if none has."""
+    if None in row.values():
+        row = {column: value for column, value in row.items() if value is not None}
+    return row or []
 
 
 def with_columns(row: Row, columns: Iterable[str]) -> Row:

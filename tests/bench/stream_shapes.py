@@ -84,4 +84,4 @@ APPLICATION_SHAPES = {
     ),
 }
 
-LATENCIES = {"stream-tail": Tail(TAIL_RATE)}
+LATENCIES = {"stream-tail": ("age at the end of a stream, 2,000 messages/s, 100 B", Tail(TAIL_RATE).run)}

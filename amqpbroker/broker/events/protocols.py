@@ -18,12 +18,18 @@ class Named(Protocol):
 
 
 class KindLike(Protocol):
-    """A kind of queue. module: its name in events. owner_in_events: events name the owner of an exclusive queue."""
+    """A kind of queue.
+
+    module: its name in events. owner_in_events: events name the owner of an exclusive queue. exclusive_in_events:
+    events show whether a queue is exclusive.
+    """
 
     @property
     def module(self) -> str: ...
     @property
     def owner_in_events(self) -> bool: ...
+    @property
+    def exclusive_in_events(self) -> bool: ...
 
 
 class QueueLike(Named, Protocol):

@@ -1,9 +1,22 @@
 """Columns of the management API that exist only for some kinds of queues."""
 
-from typing import Any
+from typing import Any, Final
 
 from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.settings import QueueSettings
+
+#: Columns of other kinds that streams do not have.
+ABSENT_OF_STREAMS: Final = (
+    "consumer_capacity",
+    "consumer_utilisation",
+    "message_bytes",
+    "message_bytes_persistent",
+    "message_bytes_ram",
+    "message_bytes_ready",
+    "message_bytes_unacknowledged",
+    "messages_persistent",
+    "messages_ram",
+)
 
 
 def _returns_columns(row: dict[str, Any], info: QueueInfo) -> None:
@@ -44,7 +57,10 @@ def quorum_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings
 
 
 def stream_columns(row: dict[str, Any], info: QueueInfo, settings: QueueSettings, node: str) -> None:
-    for name in [name for name in row if name.startswith("message_bytes")]:
-        del row[name]
     row["segments"] = info.segments
     row["readers"] = {node: info.consumers}
+    if info.first_timestamp is not None:
+        row["first_timestamp"] = info.first_timestamp
+    if info.first_offset is not None:
+        row["first_offset"], row["last_offset"] = info.first_offset, info.last_offset
+        row["stored_bytes"] = info.stored_bytes

@@ -74,8 +74,8 @@ class Kind:
 
     #: A durable queue also stores transient messages.
     stores_all: bool = False
-    #: Messages leave a queue, and may be dead-lettered then.
-    dead_letters: bool = True
+    #: Messages stay when they are delivered, and leave only by the queue's limits. None can be removed or moved.
+    retains: bool = False
     #: Returns of a message are counted in its headers, and may be limited.
     counts_returns: bool = False
     #: A queue that refuses publishes still accepts the publish that exceeds its length limit, and no other until it is
@@ -95,7 +95,7 @@ class Kind:
     needs_credit: bool = False
     #: The prefetch of a consumer also applies to deliveries without acknowledgement.
     prefetch_no_ack: bool = False
-    #: basic.consume may be exclusive; other kinds ignore the flag.
+    #: basic.consume may be exclusive, and the consumer is shown as such; other kinds ignore the flag.
     exclusive_consumers: bool = True
     #: A consumer with the tag of a cancelled one replaces it, and messages that the cancelled one holds count against
     #: the prefetch.
@@ -116,14 +116,20 @@ class Kind:
 
     #: Queues have a leader and members.
     replicated: bool = False
+    #: The state of each member is shown, as of Raft's log.
+    shows_raft: bool = False
     #: columns(row, info, settings, node): adds the columns of this kind to a row of the management API.
     columns: Callable[[dict[str, Any], QueueInfo, Any, str], None] = _no_columns
+    #: Columns of most kinds that this kind does not have.
+    absent_columns: tuple[str, ...] = ()
     #: Columns of QueueInfo that are shown only in detail.
-    detailed_columns: tuple[str, ...] = ()
+    detailed_columns: tuple[str, ...] = ("single_active_consumer_tag",)
     #: The first consumer is shown as the single active one if all consumers are active.
     shows_first_consumer: bool = False
     #: The event queue.created names the owner.
     owner_in_events: bool = False
+    #: The event queue.created shows whether the queue is exclusive.
+    exclusive_in_events: bool = True
     #: The user who deletes an expired queue, in events.
     expired_by: str = ""
     #: The part of the node's memory that these queues count to.

@@ -22,7 +22,7 @@ from amqpbroker.broker.queues.arguments import (
     Argument,
     by_policy,
 )
-from amqpbroker.broker.queues.columns import classic_columns, quorum_columns, stream_columns
+from amqpbroker.broker.queues.columns import ABSENT_OF_STREAMS, classic_columns, quorum_columns, stream_columns
 from amqpbroker.broker.queues.consumers import Consumers, QuorumConsumers
 from amqpbroker.broker.queues.extensions import OF_CLASSIC, OF_CONSUMERS, OF_QUORUM
 from amqpbroker.broker.queues.fifo_line import FifoLine
@@ -115,7 +115,7 @@ CLASSIC: Final = Kind(
     apply_to="classic_queues",
     complete=_complete_classic,
     columns=classic_columns,
-    detailed_columns=("exclusive_consumer_tag", "head_message_timestamp", "idle_since"),
+    detailed_columns=("single_active_consumer_tag", "exclusive_consumer_tag", "head_message_timestamp", "idle_since"),
     owner_in_events=True,
 )
 
@@ -169,6 +169,7 @@ QUORUM: Final = Kind(
     conditional_delete=False,
     get_beside_single_active=False,
     replicated=True,
+    shows_raft=True,
     # rabbit_quorum_queue:spawn_deleter
     expired_by="expired",
     shows_first_consumer=True,
@@ -195,13 +196,15 @@ STREAM: Final = Kind(
     durable_only=True,
     declaration_problem=_stream_problem,
     stores_all=True,
-    dead_letters=False,
+    retains=True,
     channel_prefetch=False,
     needs_credit=True,
-    exclusive_consumers=False,
     deleted_always=True,
     replicated=True,
+    exclusive_in_events=False,
     columns=stream_columns,
+    absent_columns=ABSENT_OF_STREAMS,
+    detailed_columns=(),
     memory_key="stream_queue_procs",
 )
 

@@ -6,7 +6,7 @@ from typing import Final
 from amqpbroker import errors
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.consumers import StreamConsumers
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
@@ -52,11 +52,14 @@ class StreamQueue(Queue):
         self.acknowledged: int = 0
         self.outstanding = Outstanding()
         self._opened: StreamLog | None = None
-        self._consumers = Consumers(name, vhost.name)
+        self._consumers = StreamConsumers(name, vhost.name)
         self._readers: dict[Consumer, StreamReader] = {}
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
         self._rereading: Rereading | None = None
+        #: Offset of a message that was the oldest one, and when that was stored.
+        self._first_known: int = -1
+        self._first_written_ms: int = 0
 
     def open_stored(self) -> None:
         segment_bytes = self.settings.segment_bytes
@@ -210,14 +213,14 @@ class StreamQueue(Queue):
             self.redelivered,
             self.acknowledged,
             0,
-            self.published,
+            0,  # RabbitMQ counts no disk writes of streams
             self.log.count,
             0,
         )
 
     def info(self) -> QueueInfo:
-        log, sample = self.log, self.sample
-        count = log.count
+        log, sample, compat = self.log, self.sample, self.vhost.config.compat
+        count, last = log.count, log.next - 1
         return QueueInfo(
             consumers=len(self._consumers.all),
             consumer_capacity=0.0 if sample is None else sample.capacity,
@@ -227,7 +230,24 @@ class StreamQueue(Queue):
             memory=_STREAM_BYTES,
             idle_since=None if sample is None else sample.idle_since,
             segments=log.segment_count,
+            stored_bytes=log.size,
+            first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
+            first_offset=log.first if compat.extensions else None,
+            last_offset=last if compat.extensions and count else None,
         )
+
+    def _first_ms(self) -> int | None:
+        """Return when the oldest message was stored; None if there is none, or if it cannot be read now."""
+        log = self.log
+        if log.first >= log.safe:
+            return None
+        if log.first != self._first_known:
+            try:
+                self._first_written_ms = log.first_ms()
+            except (OSError, DamagedError):
+                return None
+            self._first_known = log.first
+        return self._first_written_ms
 
     def ready_following(self, place: int, count: int) -> list[tuple[int, Entry]]:
         """Return up to `count` messages behind a place, which is the offset of the next one."""
@@ -276,8 +296,11 @@ class StreamQueue(Queue):
         """Streams have no copies in the journal."""
 
     def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
-        for entry in entries:
-            self.log.append(entry.message)
+        """Streams have no entries: see `inherit_log`."""
+
+    def inherit_log(self, before: "StreamQueue") -> None:
+        """Take over the messages of the stream that this one replaces, with their offsets."""
+        self.log.inherit(before.log)
 
     def close(self) -> list[Consumer]:
         self.closed = True

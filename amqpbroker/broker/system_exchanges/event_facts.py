@@ -207,8 +207,9 @@ def queue_created(vhost: str, queue: QueueLike, node: str) -> Facts:
         "arguments": _arguments(queue.arguments),
         "auto_delete": queue.auto_delete,
         "durable": queue.durable,
-        "exclusive": queue.owner is not None,
     }
+    if queue.kind.exclusive_in_events:
+        facts["exclusive"] = queue.owner is not None
     if queue.kind.owner_in_events:
         owner = str(getattr(queue.owner, "name", ""))
         facts |= {"leader": node, "members": [node], "owner_pid": owner}

@@ -324,6 +324,7 @@ class Plan:
             return self._left_out.add("queue", vhost, name, "its name is reserved for what the broker itself names")
         durable, auto_delete = entry.flag("durable", False), entry.flag("auto_delete", False)
         arguments = entry.arguments()
+        checked = []
         try:
             parse_declaration(
                 name,
@@ -334,11 +335,13 @@ class Plan:
                 arguments=arguments,
                 default_queue_type=self._vhosts[vhost],
                 compat=self._broker.config.compat,
+                check_limits=lambda: checked.append("arguments"),
             )
         except AmqpError as error:
-            if error.code != 540:
+            # RabbitMQ imports the rest without a queue whose arguments are right and whose properties are wrong.
+            if not checked or error.code != 406:
                 raise
-            return self._left_out.add("queue", vhost, name, "there are no streams here")
+            return self._left_out.add("queue", vhost, name, error.explanation)
         self._queues.add((vhost, name))
         return partial(self._declare_queue, vhost, name, durable, auto_delete, arguments)
 

@@ -22,7 +22,7 @@ _VALUES: dict[str, Value] = {
     "messages_unacknowledged": lambda found: found[1].unacked_count,
     "consumers": lambda found: found[1].info().consumers,
     "memory": lambda found: found[1].info().memory,
-    "message_bytes": lambda found: found[1].info().message_bytes,
+    "message_bytes": lambda found: _message_bytes(found[1]),
     "state": lambda found: found[1].info().state,
 }
 _STATS = "message_stats."
@@ -41,6 +41,10 @@ def value_of(column: str, rates: Rates) -> Value | None:
         return lambda found: found[1].message_stats().get(name)
     name = name.removesuffix(_RATE)
     return None if "." in name or name.endswith("_details") else lambda found: _rate(found[1], name, rates)
+
+
+def _message_bytes(queue: Queue) -> int | None:
+    return None if "message_bytes" in queue.kind.absent_columns else queue.info().message_bytes
 
 
 def _rate(queue: Queue, name: str, rates: Rates) -> float | None:

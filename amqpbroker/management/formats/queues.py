@@ -57,6 +57,8 @@ def queue_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[str
     if queue.settings.groups is not None:
         row["groups"], row["messages_parked"] = info.groups, info.messages_parked
         row["groups_parked"], row["groups_closed"] = info.groups_parked, info.groups_closed
+    for column in kind.absent_columns:
+        del row[column]
     kind.columns(row, info, queue.settings, node)
     if effective.policy is not None:
         row["policy"] = effective.policy.name
@@ -88,7 +90,6 @@ def detailed_row(vhost: str, queue: Queue, node: str, details: Details) -> dict[
     row["garbage_collection"] = GARBAGE_COLLECTION
     row.setdefault("policy", None)
     row.setdefault("operator_policy", None)
-    row["single_active_consumer_tag"] = info.single_active_consumer_tag
     for column in queue.kind.detailed_columns:
         row[column] = getattr(info, column)
     idle_since = row.pop("idle_since", None)

@@ -75,7 +75,10 @@ async def get(call: Call) -> Response | list[Any]:
         return []  # the queue is not accessed, so no permission is required
     queue = _queue_to_get_from(call)
     getting = Getting(call, queue, count, ack_mode, encoding, truncate)
-    return await answer(getting.parts(partial(may_read, call)), partial(may_read, call))
+    try:
+        return await answer(getting.parts(partial(may_read, call)), partial(may_read, call))
+    except AmqpError as error:  # a stream
+        raise failure.bad_request(f"{error.code} {error.explanation}") from None
 
 
 def _queue_to_get_from(call: Call) -> Queue:
@@ -114,6 +117,8 @@ async def discard(call: Call) -> dict[str, int]:
     content, stays.
     """
     queue = _readable_queue(call)
+    if queue.kind.retains:
+        raise failure.messages_stay(queue.name)
     check_keys("the body", call.body(), ("messages",))
     # The last ones first: without its first message, a parked message group delivers the others.
     chosen = sorted(named_messages(call.need("messages")["messages"]), reverse=True)
@@ -147,6 +152,8 @@ async def move(call: Call) -> dict[str, int]:
         await call.identity.load([vhost])
         call.check()
     source = call.actions.readable_queue(call.path["name"])
+    if source.kind.retains:
+        raise failure.messages_stay(source.name)
     destination = _destination(call, vhost, body["destination"])
     if destination is source:
         raise failure.bad_request("destination is the queue itself")

@@ -131,9 +131,9 @@ def act(call: Call) -> Answer:
 
 
 def replica_status(call: Call) -> Answer | list[dict[str, Any]]:
-    """Return the state of a replicated queue's only replica, which is here."""
+    """Return the state of a quorum queue's only replica, which is here."""
     found = _existing(call)
-    if not found.kind.replicated:
+    if not found.kind.shows_raft:
         return Answer(503, {"status": "failed", "reason": f"{found.kind.name}_queue_not_supported"})
     written = found.message_stats().get("publish", 0)
     return [

@@ -36,6 +36,8 @@ def start(call: Call) -> Answer:
     """Start a task. Body: see `_KEYS`; an empty one redrives all messages to the queues in which they died."""
     _existing(call)
     source = call.actions.readable_queue(call.path["name"])
+    if source.kind.retains:
+        raise failure.messages_stay(source.name)
     options = _options(call.body())
     if options.destination is not None:
         if options.destination == source.name:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.broker.shovels.shovels import ShovelRunner
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config, Definitions
@@ -17,7 +18,8 @@ from tests.management.api import Api
 #: Exported by a RabbitMQ 4.0.5 with shovels, federation, sharding and the exchanges of its plugins.
 PLUGINS = json.loads(Path(__file__).with_name("rabbitmq-4.0.5-plugins.json").read_text())
 
-STREAM = {"vhost": "/", "name": "s", "durable": True, "arguments": {"x-queue-type": "stream"}}
+#: A queue that cannot be declared, since streams are durable.
+TRANSIENT = {"vhost": "/", "name": "s", "durable": False, "arguments": {"x-queue-type": "stream"}}
 BINDING = {"vhost": "/", "source": "amq.topic", "destination": "s", "destination_type": "queue", "routing_key": ""}
 
 
@@ -41,10 +43,14 @@ async def test_import_omits_objects_of_plugins_and_keeps_the_rest(broker, warnin
     await load(broker, **PLUGINS)
     vhost = broker.vhosts["/"]
     shards = [f"sharding: shards - rabbit@localhost - {number}" for number in (0, 1)]
-    assert set(vhost.queues) == {"work", *shards}
+    assert set(vhost.queues) == {"work", "events", *shards}
+    assert vhost.queues["events"].kind is STREAM
     assert {name for name in vhost.exchanges if not name.startswith("amq.")} == {"", "own", "ring"}
     own = vhost.exchanges["own"].bindings.values()
-    assert [(binding.destination.name, binding.routing_key) for binding in own] == [("work", b"a.b")]
+    assert {(binding.destination.name, binding.routing_key) for binding in own} == {
+        ("work", b"a.b"),
+        ("events", b"a.b"),
+    }
     assert len(vhost.exchanges["amq.rabbitmq.trace"].bindings) == 1
     policies = [(policy.name, policy.definition) for policy in broker.policies.list()]
     assert policies == [("aged", {"max-age": "1D"}), ("both", {"max-length": 1000})]
@@ -63,10 +69,8 @@ async def test_import_omits_objects_of_plugins_and_keeps_the_rest(broker, warnin
             f'exchange "recent" {at}: there is no exchange type "x-recent-history" here',
             f'exchange "shards" {at}: there is no exchange type "x-modulus-hash" here',
             f'exchange "jms" {at}: there is no exchange type "x-jms-topic" here',
-            f'queue "events" {at}: there are no streams here',
             f'queue "{generated}" {at}: its name is reserved for what the broker itself names',
             f'binding of exchange "amq.fanout" to queue "{generated}" {at}: queue "{generated}" is not here',
-            f'binding of exchange "own" to queue "events" {at}: queue "events" is not here',
             f'binding of exchange "own" to exchange "shards" {at}: exchange "shards" is not here',
             f'binding of exchange "recent" to queue "work" {at}: exchange "recent" is not here',
             f'binding of exchange "shards" to exchange "own" {at}: exchange "shards" is not here',
@@ -83,7 +87,7 @@ async def test_definitions_with_objects_of_plugins_are_imported_over_http():
 
 
 def test_bindings_of_omitted_queues_are_omitted_also_in_another_file(tmp_path, broker, warnings):
-    (tmp_path / "1.json").write_text(json.dumps({"queues": [STREAM]}))
+    (tmp_path / "1.json").write_text(json.dumps({"queues": [TRANSIENT]}))
     (tmp_path / "2.json").write_text(json.dumps({"bindings": [BINDING]}))
     config = Config(definitions=Definitions((str(tmp_path),), False))
     broker = Broker(config, ManualClock(1_000_000), MemoryStore())
@@ -92,10 +96,30 @@ def test_bindings_of_omitted_queues_are_omitted_also_in_another_file(tmp_path, b
     assert not broker.vhosts["/"].queues
 
 
-async def test_import_omits_queues_that_are_streams_by_the_vhost_default(broker, warnings):
+@pytest.mark.parametrize(
+    ("properties", "arguments", "problem"),
+    [
+        ({"durable": False}, {}, "invalid property 'non-durable' for queue 's' in vhost '/'"),
+        ({"auto_delete": True}, {}, "invalid property 'auto-delete' for queue 's' in vhost '/'"),
+        (
+            {},
+            {"x-stream-max-segment-size-bytes": 3_000_000_001},
+            "Exceeded max value for x-stream-max-segment-size-bytes",
+        ),
+    ],
+)
+async def test_import_omits_a_stream_with_wrong_properties(broker, warnings, properties, arguments, problem):
+    given = {**TRANSIENT, "durable": True, **properties, "arguments": {"x-queue-type": "stream"} | arguments}
+    await load(broker, queues=[given, {**given, "name": "q", "arguments": {}}])
+    assert warnings() == [f'queue "s" in vhost "/": {problem}']
+    assert set(broker.vhosts["/"].queues) == {"q"}
+
+
+async def test_import_declares_a_stream_by_the_vhost_default(broker, warnings):
     vhost = {"name": "logs", "default_queue_type": "stream"}
     await load(broker, vhosts=[vhost], queues=[{"vhost": "logs", "name": "s", "durable": True}])
-    assert warnings() == ['queue "s" in vhost "logs": there are no streams here']
+    assert warnings() == []
+    assert broker.vhosts["logs"].queues["s"].kind is STREAM
 
 
 async def test_import_omits_a_delayed_exchange_of_an_unknown_type(broker, warnings):
@@ -148,14 +172,14 @@ async def test_warning_about_an_omitted_parameter_does_not_contain_its_value(bro
     assert "s3cret" not in caplog.text
 
 
-async def test_existing_queue_gets_the_bindings_imported_for_a_stream(broker, warnings):
+async def test_existing_queue_gets_the_bindings_imported_for_an_omitted_one(broker, warnings):
     queue = broker.vhosts["/"].declare_queue("s", True, False, False, {})
-    await load(broker, queues=[STREAM], bindings=[BINDING])
+    await load(broker, queues=[TRANSIENT], bindings=[BINDING])
     assert warnings() == []
     assert [binding.destination for binding in broker.vhosts["/"].exchanges["amq.topic"].bindings.values()] == [queue]
 
 
 async def test_refused_import_logs_no_warnings_about_omitted_objects(broker, warnings):
     with pytest.raises(DefinitionsError):
-        await load(broker, queues=[STREAM, {"vhost": "nope", "name": "q"}])
+        await load(broker, queues=[TRANSIENT, {"vhost": "nope", "name": "q"}])
     assert warnings() == []

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from amqpbroker.broker.broker import Broker
+from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.clock import ManualClock
 from amqpbroker.config import Config
 from amqpbroker.management.definitions.export import exported, exported_vhost, written
@@ -13,8 +14,9 @@ from amqpbroker.management.definitions.failure import DefinitionsError
 from amqpbroker.management.definitions.importing import imported
 from amqpbroker.management.definitions.plan import Plan, parsed
 from amqpbroker.management.nesting import MAX_DEFINITIONS_LEVELS
+from amqpbroker.message.message import Message, encode_address
 from amqpbroker.store.store import MemoryStore
-from amqpbroker.wire.values import MAX_DEPTH
+from amqpbroker.wire.values import MAX_DEPTH, Field, longstr
 
 HERE = Path(__file__).parent
 
@@ -56,6 +58,46 @@ def normal(document):
 async def test_definitions_exported_by_rabbitmq_are_exported_unchanged(broker):
     await load(broker, WHOLE)
     assert normal(await document_of(exported(broker))) == normal(WHOLE)
+
+
+async def test_streams_are_exported_with_their_arguments_and_imported(broker):
+    arguments = {
+        "x-queue-type": longstr("stream"),
+        "x-max-age": longstr("7D"),
+        "x-max-length-bytes": Field("l", 10**9),
+        "x-stream-max-segment-size-bytes": Field("I", 10**6),
+        "x-stream-filter-size-bytes": Field("I", 32),
+        "x-initial-cluster-size": Field("I", 1),
+        "x-queue-leader-locator": longstr("balanced"),
+    }
+    vhost = broker.vhosts["/"]
+    stream = vhost.declare_queue("s", True, False, False, arguments)
+    vhost.bind(vhost.exchange("amq.topic"), stream, b"a.#", {})
+    stream.publish(Message(encode_address("", b"s"), b"\0\0", b"m"))
+    document = await document_of(exported(broker))
+    (row,) = document["queues"]
+    shown = {
+        name: value.value if isinstance(value.value, int) else value.value.decode() for name, value in arguments.items()
+    }
+    assert row == {"name": "s", "vhost": "/", "durable": True, "auto_delete": False, "arguments": shown}
+    other = make_broker()
+    await load(other, document)
+    assert await document_of(exported(other)) == document
+    found = other.vhosts["/"].queues["s"]
+    assert (found.kind, found.ready_count) == (STREAM, 0)
+    assert (found.settings.max_age_ms, found.settings.max_length_bytes) == (7 * 86_400_000, 10**9)
+    await load(other, document)  # the stream exists
+    assert set(other.vhosts["/"].queues) == {"s"}
+
+
+async def test_default_queue_type_stream_is_exported_and_imported(broker):
+    broker.update_vhost("/", default_queue_type="stream")
+    document = await document_of(exported(broker))
+    other = make_broker()
+    await load(other, document)
+    assert other.vhosts["/"].default_queue_type == "stream"
+    found = other.vhosts["/"].declare_queue("q", True, False, False, {})
+    assert found.kind is STREAM
 
 
 async def test_definitions_exported_by_rabbitmq_take_effect(broker):
@@ -262,8 +304,8 @@ BINDING = {"vhost": "/", "source": "x", "destination": "q", "destination_type": 
         ("queues", "new", 'queues[1]: this is to be an object, not "new"'),
         (
             "queues",
-            {**QUEUE, "durable": False, "arguments": {"x-queue-type": "stream"}},
-            "precondition_failed: invalid property 'non-durable' for queue 'new' in vhost '/'",
+            {**QUEUE, "durable": False, "arguments": {"x-queue-type": "stream", "x-max-age": "1x"}},
+            "precondition_failed: invalid arg 'x-max-age' for queue 'new' in vhost '/': invalid_max_age",
         ),
         ("exchanges", {"vhost": "/", "name": "new"}, 'exchanges[1]: "type" is missing'),
         ("exchanges", {"vhost": "/", "name": "new", "type": 5}, 'exchanges[1]: "type" is to be a string, not 5'),

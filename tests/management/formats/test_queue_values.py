@@ -29,15 +29,16 @@ def at(row, column):
 
 @pytest.fixture
 def broker():
-    """Vhost with queues of both types: new, full, consumed, exclusive, and published to within the last interval."""
+    """Vhost with queues of all types: new, full, consumed, exclusive, and published to within the last interval."""
     broker = make_broker()
     broker.rates.start()
     client = Wire(broker).log_in()
     for name in ("new", "full", "taken", "busy"):
         client.declare(name, durable=True)
     client.declare("mine", exclusive=True, auto_delete=True)
+    client.declare("stream", durable=True, arguments={"x-queue-type": longstr("stream")})
     client.declare("quorum", durable=True, arguments={"x-queue-type": longstr("quorum")})
-    for name in ("full", "taken", "quorum", "quorum"):
+    for name in ("full", "taken", "stream", "quorum", "quorum"):
         client.publish(name)
     for name in ("taken", "quorum"):
         client.send(1, "basic.qos", prefetch_count=1)
@@ -67,7 +68,7 @@ def test_queue_column_value_without_a_row_equals_that_of_the_row(broker, column)
         row = queue_row(vhost.name, queue, "rabbit@test", rates_of(broker.rates, queue))
         shown[queue.name] = at(json.loads(orjson.dumps(row)), column)
         assert value((vhost, queue)) == shown[queue.name], queue.name
-    assert len(shown) == 7
+    assert len(shown) == 8
     assert "no_such" in column or "disk_reads" in column or any(each is not None for each in shown.values())
 
 
@@ -93,4 +94,4 @@ def test_queue_column_values_differ_between_queues(broker):
 )
 def test_other_queue_columns_require_a_row(broker, column):
     value = value_of(column, broker.rates)
-    assert value is None or [value(each) for each in found(broker)] == [None] * 7
+    assert value is None or [value(each) for each in found(broker)] == [None] * 8

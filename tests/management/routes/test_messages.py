@@ -301,6 +301,29 @@ async def test_getting_from_an_unknown_locked_or_forbidden_queue_is_refused(api,
     )
 
 
+@pytest.mark.parametrize("ack_mode", ["ack_requeue_true", "ack_requeue_false", "reject_requeue_true"])
+async def test_stream_refuses_get_with_rabbitmqs_reason(api, ack_mode):
+    await api.put("queues/%2F/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+    await publish(api, routing_key="s")
+    answer = await get(api, "s", ackmode=ack_mode)
+    reason = "540 basic.get not supported by stream queues queue 's' in vhost '/'"
+    assert (answer.status_code, answer.json()) == (400, {"error": "bad_request", "reason": reason})
+    assert api.broker.vhosts["/"].queues["s"].ready_count == 1
+
+
+async def test_messages_of_a_stream_are_not_moved(api):
+    await api.put("queues/%2F/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+    await publish(api, routing_key="s")
+    for path, body in (("move", {"destination": "to"}), ("discard", {}), ("redrive", {"destination": "to"})):
+        answer = await api.post(f"queues/%2F/s/{path}", body)
+        assert answer.status_code == 400
+        assert answer.json()["reason"].startswith("messages stay in stream 's'"), path
+    assert api.broker.vhosts["/"].queues["to"].ready_count == 0
+    await publish(api)
+    assert (await api.post("queues/%2F/q/move", {"destination": "s"})).json() == {"moved": 1}
+    assert api.broker.vhosts["/"].queues["s"].ready_count == 2
+
+
 async def test_header_that_is_not_utf_8_is_shown_in_base64(api, client):
     from amqpbroker.wire.values import Field
     from tests.harness import published

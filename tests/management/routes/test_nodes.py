@@ -53,12 +53,20 @@ async def test_node_without_a_data_directory_shows_no_disk_space(api, monkeypatc
     assert (row["disk_free"], row["disk_free_limit"]) == (0, 0)
 
 
+async def test_node_memory_breakdown_names_streams(api):
+    await api.put("queues/%2F/s", {"durable": True, "arguments": {"x-queue-type": "stream"}})
+    taken = api.broker.vhosts["/"].queues["s"].info().memory
+    memory = (await api.get("nodes/rabbit@test/memory")).json()["memory"]
+    assert (memory["queue_procs"], memory["stream_queue_procs"]) == (0, taken)
+
+
 async def test_node_memory_breakdown_adds_up_to_the_total(api, monkeypatch):
     await api.put("queues/%2F/q", {})
     taken = api.broker.vhosts["/"].queues["q"].info().memory
     monkeypatch.setattr(type(api.node), "memory_bytes", lambda self: 10 * taken)
     memory = (await api.get("nodes/rabbit@test/memory")).json()["memory"]
     assert (memory["queue_procs"], memory["quorum_queue_procs"], memory["other_system"]) == (taken, 0, 9 * taken)
+    assert memory["stream_queue_procs"] == 0
     assert memory["total"] == {"erlang": 10 * taken, "rss": 10 * taken, "allocated": 10 * taken}
     relative = (await api.get("nodes/rabbit@test/memory/relative")).json()["memory"]
     assert (relative["queue_procs"], relative["other_system"], relative["total"]) == (10, 90, 100)

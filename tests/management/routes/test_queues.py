@@ -389,3 +389,155 @@ async def test_replaced_messages_are_shown_for_queues_in_which_messages_replace_
     row = (await api.get("queues/%2F/q")).json()
     assert (row["messages_replaced"], row["messages"]) == (2, 1)
     assert "messages_replaced" not in (await api.get("queues/%2F/plain")).json()
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+STREAM = {"x-queue-type": "stream"}
+
+
+@pytest.fixture
+async def stream(api, client):
+    """The client of a broker with a stream of three messages."""
+    assert (await api.put("queues/%2F/s", {"durable": True, "arguments": STREAM})).status_code == 201
+    for body in (b"a", b"b", b"c"):
+        client.publish("s", body)
+    client.call(1, "basic.qos", prefetch_count=5)
+    return client
+
+
+def read(client, **flags):
+    arguments = {"x-stream-offset": longstr("first")}
+    return client.consume("s", arguments=arguments, **flags)
+
+
+async def test_stream_shows_its_replica_its_readers_and_its_segments(api, stream):
+    read(stream)
+    for row in ((await api.get("queues/%2F/s")).json(), (await api.get("queues")).json()[0]):
+        assert row["type"] == "stream"
+        assert row["node"] == row["leader"] == "rabbit@test"
+        assert row["members"] == row["online"] == ["rabbit@test"]
+        assert row["readers"] == {"rabbit@test": 1}
+        assert (row["consumers"], row["segments"]) == (1, 1)
+        assert (row["messages"], row["messages_ready"], row["messages_unacknowledged"]) == (3, 3, 0)
+
+
+@pytest.mark.parametrize("path", ["queues/%2F/s", "queues/%2F", "queues/detailed"])
+async def test_stream_has_no_columns_that_rabbitmq_does_not_show(api, stream, path):
+    read(stream, exclusive=True)
+    found = (await api.get(path)).json()
+    row = found if isinstance(found, dict) else found[0]
+    assert [name for name in row if name.startswith("message_bytes")] == []
+    others = {"messages_persistent", "messages_ram", "consumer_capacity", "consumer_utilisation", "idle_since"}
+    of_consumers = {"exclusive_consumer_tag", "single_active_consumer_tag", "head_message_timestamp"}
+    assert (others | of_consumers) & set(row) == set()
+
+
+async def test_stream_counts_deliveries_and_acknowledgements_but_no_disk_writes(api, stream):
+    *_, last = read(stream)
+    stream.send(1, "basic.ack", delivery_tag=last.arguments["delivery_tag"], multiple=True)
+    stats = (await api.get("queues/%2F/s")).json()["message_stats"]
+    counted = {name: value for name, value in stats.items() if not name.endswith("_details") and value}
+    assert counted == {"publish": 3, "deliver": 3, "deliver_get": 3, "ack": 3}
+    assert "disk_writes" not in stats
+
+
+@pytest.mark.parametrize(("compat", "shown"), [("4.0", False), ("4.1", False), ("4.2", True), ("4.3", True)])
+async def test_stream_shows_when_its_oldest_message_was_stored(compat, shown):
+    api = Api(Config(compat=COMPATS[compat]))
+    await api.put("queues/%2F/s", {"durable": True, "arguments": STREAM})
+    assert "first_timestamp" not in (await api.get("queues/%2F/s")).json()
+    stored_ms = api.clock.wall_ms()
+    for body in (b"a", b"b"):
+        Wire(api.broker).log_in().publish("s", body)
+        api.broker.sync()
+        api.clock.advance(1000)
+    row = (await api.get("queues/%2F/s")).json()
+    assert row.get("first_timestamp") == (stored_ms if shown else None)
+
+
+async def test_stream_shows_its_offsets_if_extensions_are_on(api, stream):
+    row = (await api.get("queues/%2F/s")).json()
+    assert (row["first_offset"], row["last_offset"]) == (0, 2)
+    assert row["stored_bytes"] > 0
+    await api.put("queues/%2F/empty", {"durable": True, "arguments": STREAM})
+    row = (await api.get("queues/%2F/empty")).json()
+    assert (row["first_offset"], row["last_offset"]) == (0, None)
+
+
+async def test_stream_shows_no_offsets_if_extensions_are_off():
+    api = Api(Config(compat=COMPATS["4.0"].configured({}, extensions=False)))
+    await api.put("queues/%2F/s", {"durable": True, "arguments": STREAM})
+    assert {"first_offset", "last_offset", "stored_bytes"} & set((await api.get("queues/%2F/s")).json()) == set()
+
+
+async def test_stream_is_listed_with_other_queues_and_sorted_by_any_column(api, stream):
+    await api.put("queues/%2F/classic", {"durable": True})
+    for column in ("messages", "consumers", "message_bytes", "segments", "readers", "type", "consumer_utilisation"):
+        rows = (await api.get(f"queues?sort={column}&sort_reverse=true&columns=name,{column}")).json()
+        assert {row["name"] for row in rows} == {"s", "classic"}, column
+    (row,) = (await api.get("queues?columns=type,segments,leader&name=^s&use_regex=true&page=1")).json()["items"]
+    assert row == {"type": "stream", "segments": 1, "leader": "rabbit@test"}
+    (row,) = (await api.get("queues?columns=type,message_bytes&name=^s&use_regex=true&page=1")).json()["items"]
+    assert row == {"type": "stream"}
+
+
+async def test_stream_without_statistics_shows_its_replica(api, stream):
+    row = (await api.get("queues/%2F/s?disable_stats=true&enable_queue_totals=true")).json()
+    assert (row["type"], row["leader"], row["members"], row["online"]) == (
+        "stream",
+        "rabbit@test",
+        ["rabbit@test"],
+        ["rabbit@test"],
+    )
+    assert row["messages"] == 3
+
+
+@pytest.mark.parametrize(("compat", "active"), [("4.0", False), ("4.2", True)])
+async def test_consumer_of_a_stream_is_active_only_in_newer_releases(compat, active):
+    api = Api(Config(compat=COMPATS[compat]))
+    await api.put("queues/%2F/s", {"durable": True, "arguments": STREAM})
+    client = Wire(api.broker).log_in()
+    client.call(1, "basic.qos", prefetch_count=5)
+    read(client, exclusive=True)
+    (row,) = (await api.get("consumers")).json()
+    assert (row["active"], row["activity_status"]) == (active, "up")
+    assert (row["exclusive"], row["ack_required"], row["prefetch_count"]) == (True, True, 5)
+    assert row["arguments"] == {"x-stream-offset": "first"}
+    assert (await api.get("queues/%2F/s")).json()["consumer_details"] == [row]
+
+
+async def test_stream_refuses_purge_with_rabbitmqs_reason(api, stream):
+    assert refused(await api.delete("queues/%2F/s/contents")) == bad_request(
+        "queue.purge not supported by stream queues queue 's' in vhost '/'"
+    )
+    assert api.broker.vhosts["/"].queues["s"].ready_count == 3
+
+
+@pytest.mark.parametrize("query", ["", "?if-empty=true", "?if-unused=true", "?if-empty=true&if-unused=true"])
+async def test_stream_is_deleted_on_any_condition(api, stream, query):
+    read(stream)
+    assert (await api.delete("queues/%2F/s" + query)).status_code == 204
+    assert not api.broker.vhosts["/"].queues
+    assert [each.name for each in stream.receive()] == ["basic.cancel"]
+
+
+async def test_stream_cannot_be_declared_with_arguments_of_other_queues(api):
+    answer = await api.put("queues/%2F/s", {"durable": True, "arguments": STREAM | {"x-message-ttl": 5}})
+    assert refused(answer) == bad_request(
+        "invalid arg 'x-message-ttl' for queue 's' in vhost '/' of queue type rabbit_stream_queue"
+    )
+    assert refused(await api.put("queues/%2F/s", {"arguments": STREAM})) == bad_request(
+        "invalid property 'non-durable' for queue 's' in vhost '/'"
+    )
+
+
+async def test_default_queue_type_of_a_vhost_can_be_stream(api):
+    await api.put("vhosts/logs", {"default_queue_type": "stream"})
+    await api.put("permissions/logs/guest", {"configure": ".*", "write": ".*", "read": ".*"})
+    await api.put("queues/logs/s", {"durable": True})
+    assert (await api.get("queues/logs/s")).json()["type"] == "stream"
+
+
+async def test_status_of_a_streams_replica_is_refused_as_in_rabbitmq(api, stream):
+    assert (await api.get("queues/quorum/%2F/s/status")).status_code == 503

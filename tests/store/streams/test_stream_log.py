@@ -384,6 +384,16 @@ def test_an_offset_is_found_by_time():
     assert node.log.offset_at(START_MS + 31) == 31
 
 
+def test_the_time_of_the_oldest_message_changes_with_it():
+    node = filled()
+    assert node.log.first_ms() == START_MS
+    node.restart()
+    assert node.log.first_ms() == START_MS
+    node.log.limit(1500, -1)
+    assert node.log.first > 0
+    assert node.log.first_ms() == START_MS + node.log.first
+
+
 def test_times_never_decrease():
     node = Node(segment_bytes=1)
     node.publish("a")
@@ -566,3 +576,25 @@ def test_no_other_file_is_removed():
     node.streams.remove_others(())
     node.streams.remove_freed()
     assert list(node.files.contents) == [DIRECTORY / "notes.txt"]
+
+
+def test_a_log_inherits_the_messages_of_an_earlier_one_in_memory():
+    before = Node()
+    before.publish(*bodies(60))
+    before.log.limit(2000, -1)
+    first = before.log.first
+    assert first > 0
+    stored = before.read()
+    before.log.append(message("lost"))
+    before.streams.close()
+    node = Node()
+    node.log.inherit(before.log)
+    assert (node.log.first, node.log.next, node.log.safe) == (first, 60, 60)
+    assert node.read() == stored
+    node.log.limit(2000, -1)
+    node.publish(*bodies(30, 60))
+    assert node.read() == bodies(90 - node.log.first, node.log.first)
+    assert node.log.first > first
+    assert offsets(node.messages()) == list(range(node.log.first, 90))
+    node.streams.remove_freed()
+    assert node.log.offset_at(START_MS) == node.log.first
