@@ -473,6 +473,15 @@ def test_segments_are_removed_when_their_newest_message_is_too_old():
     assert node.log._segments[0].first == first
 
 
+def test_damaged_segments_are_removed_when_they_are_too_old():
+    node = filled()
+    oldest = min(path for path in node.files.contents if path.suffix == ".stream")
+    node.files.contents[oldest][SEGMENT_BYTES:] = bytes(len(node.files.contents[oldest]) - SEGMENT_BYTES)
+    node.restart()
+    node.log.limit(-1, 20)
+    assert MANY - 30 < node.log.first <= MANY - 20
+
+
 def test_limits_are_checked_when_a_segment_begins():
     node = filled()
     node.log.limit(-1, 1000)
