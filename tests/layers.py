@@ -19,7 +19,7 @@ from tests.test_mirror import COVERED
 ABSENT = {"log", "store", "journal", "spill"}
 STORES = {"Store", "MemoryStore", "Persistence"}
 #: Number of cycles that are shown, and of names of a longer cycle.
-SHOWN, NAMES = 6, 8
+SHOWN, NAMES = 5, 8
 
 
 def compares(tree: ast.AST) -> Iterator[ast.Compare]:

@@ -80,7 +80,8 @@ FOLDERS = {
     "store": {
         "journal": {"files", "living", "log", "record", "recovered"},
         "definitions": {"files", "log", "record"},
-        "directory": {"journal", "checksum", "files", "log", "record", "recovered", "syscalls"},
+        "streams": {"checksum", "files", "log", "record", "stored"},
+        "directory": {"journal", "streams", "checksum", "files", "log", "record", "recovered", "syscalls"},
     },
 }
 

@@ -29,6 +29,7 @@ MODULES_OF = {
         "store/store.py",
     },
     "take": {
+        "store/streams/chunk.py",
         "amqp/answers.py",
         "amqp/connection.py",
         "amqp/frame_loop.py",

@@ -1,6 +1,7 @@
 """`amqpbroker store`: checks or prints the content of a data directory, and changes nothing."""
 
 import codecs
+import itertools
 import json
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from amqpbroker.store.directory.dump import Told
     from amqpbroker.store.directory.inspection import JournalReader
     from amqpbroker.store.directory.names import Name
+    from amqpbroker.store.directory.stream_inspection import StreamsReader
     from amqpbroker.store.recovered import Copies
 
 #: Id -> name of a queue or exchange.
@@ -41,7 +43,7 @@ def check(directory: Path) -> None:
     The exit status is 0 if nothing is damaged, else 1. An incomplete batch, left by a broker that was killed, is not
     damage: nothing in it was confirmed.
     """
-    reader = _open(directory)
+    reader, streams = _open(directory)
     from amqpbroker.store.directory.inspection import Inspection
 
     inspection = Inspection(reader)
@@ -63,13 +65,30 @@ def check(directory: Path) -> None:
         click.echo(f"{_kind(queue_id, names)} {_named(queue_id, names)}{lost}: {_amount([copies])}")
     for holder_id, ids in sorted(inspection.ids.items()):
         click.echo(f"{_kind(holder_id, names)} {_named(holder_id, names)}: {len(ids.keys)} ids")
-    for finding in reader.findings:
+    _check_streams(streams, names)
+    findings = reader.findings + streams.findings
+    for finding in findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}")
     if wrong:
         click.echo(f"error: {wrong}")
-    errors = sum(finding.damage for finding in reader.findings) + bool(wrong)
+    errors = sum(finding.damage for finding in findings) + bool(wrong)
     click.echo(f"errors: {errors}")
     sys.exit(errors > 0)
+
+
+def _check_streams(reader: "StreamsReader", names: Names) -> None:
+    """Read the streams, and print their figures if there are any."""
+    for _ in reader.read():
+        pass
+    if not reader.segments:
+        return
+    click.echo(f"stream segments: {reader.segments}")
+    click.echo(f"stream bytes: {reader.size_bytes}")
+    click.echo(f"stream chunks: {reader.chunks}")
+    for stream, figures in reader.streams.items():
+        lost = ", which the definitions do not know" if names and stream not in names else ""
+        offsets = f", offsets {figures.first} to {figures.last}" if figures.count else ""
+        click.echo(f"stream {_named(stream, names)}{lost}: {figures.count} messages, {figures.size} bytes{offsets}")
 
 
 @store.command()
@@ -77,16 +96,16 @@ def check(directory: Path) -> None:
 @click.option("--living", "living_only", is_flag=True, help="Print only the messages that a broker would start with.")
 @click.option("--json", "as_json", is_flag=True, help="Print each line as a JSON object.")
 def dump(directory: Path, living_only: bool, as_json: bool) -> None:
-    """Print the records of the journal, one in a line.
+    """Print the records of the journal, one in a line, and then the messages of the streams.
 
     A message has a "publish" record for each queue that it entered, and for a delayed exchange that holds it ("held";
     the deadline is its due time). "settle" is the end of a copy, "return" its delivery. "delay" is the due time of a
     message that waits in its queue; with --living it is a field of the message. "id" is a message id that a queue or
     exchange remembers to recognise duplicates; it ends with a "settle" too. All records name the copy or the id by its
-    position: the segment, as in the name of its file, and the offset in it. Errors are printed on stderr, and the exit
-    status is then 1.
+    position: the segment, as in the name of its file, and the offset in it. A "message" is one of a stream, with its
+    offset. Errors are printed on stderr, and the exit status is then 1.
     """
-    reader = _open(directory)
+    reader, streams = _open(directory)
     from amqpbroker.store.directory import dump
     from amqpbroker.store.files import Files
 
@@ -94,17 +113,22 @@ def dump(directory: Path, living_only: bool, as_json: bool) -> None:
     if wrong:
         click.echo(f"error: {wrong}", err=True)
     told = dump.living(reader, Files()) if living_only else dump.everything(reader)
-    for one in told:
+    for one in itertools.chain(told, dump.streamed(streams)):
         # click.echo would flush every line.
         sys.stdout.write((json.dumps(_fields(one, names)) if as_json else _line(one, names)) + "\n")
-    for finding in reader.findings:
+    findings = reader.findings + streams.findings
+    for finding in findings:
         click.echo(f"{'error' if finding.damage else 'note'}: {finding}", err=True)
-    sys.exit(bool(wrong) or any(finding.damage for finding in reader.findings))
+    sys.exit(bool(wrong) or any(finding.damage for finding in findings))
 
 
-def _open(directory: Path) -> "JournalReader":
-    """Return a reader of the journal. Raises ClickException if this is not a data directory of amqpbroker."""
+def _open(directory: Path) -> tuple["JournalReader", "StreamsReader"]:
+    """Return readers of the journal and of the streams.
+
+    Raises ClickException if this is not a data directory of amqpbroker.
+    """
     from amqpbroker.store.directory.inspection import JournalReader, is_owned, other_format
+    from amqpbroker.store.directory.stream_inspection import StreamsReader
     from amqpbroker.store.files import Files
 
     other = other_format(directory)
@@ -113,7 +137,8 @@ def _open(directory: Path) -> "JournalReader":
     owned = is_owned(directory)
     if owned:
         click.echo(f"note: a running broker owns {directory}: it may change while it is read", err=True)
-    return JournalReader(directory / "journal", Files(), owned)
+    files = Files()
+    return JournalReader(directory / "journal", files, owned), StreamsReader(directory / "streams", files, owned)
 
 
 def _names(directory: Path) -> tuple[Names, str]:
@@ -145,7 +170,7 @@ def _named(number: int, names: Names) -> str:
 
 
 def _line(one: "Told", names: Names) -> str:
-    from amqpbroker.store.directory.dump import Delayed, Published, Returned, Taken
+    from amqpbroker.store.directory.dump import Delayed, Published, Returned, Streamed, Taken
     from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
@@ -166,6 +191,13 @@ def _line(one: "Told", names: Names) -> str:
         return (
             f"id {shown(one.position)} {holder} sequence={one.sequence} expires={_time(one.expires_ms)}"
             f" id={_quoted(one.key)}"
+        )
+    if isinstance(one, Streamed):
+        rest = "..." if one.size > len(one.body) else ""
+        return (
+            f"message stream={_named(one.stream, names)} offset={one.offset} time={_time(one.written_ms)}"
+            f" exchange={_word(one.exchange)} key={_word(one.routing_key)} size={one.size}"
+            f" body={_quoted(one.body, whole=not rest)}{rest}"
         )
     return f"settle {shown(one.position)}"
 
@@ -196,7 +228,7 @@ def _time(deadline_ms: int) -> str:
 
 def _fields(one: "Told", names: Names) -> dict[str, Any]:
     """Return the fields of a record by name."""
-    from amqpbroker.store.directory.dump import Delayed, Published, Returned, Taken
+    from amqpbroker.store.directory.dump import Delayed, Published, Returned, Streamed, Taken
     from amqpbroker.store.directory.inspection import shown
 
     if isinstance(one, Published):
@@ -232,5 +264,19 @@ def _fields(one: "Told", names: Names) -> dict[str, Any]:
             "sequence": one.sequence,
             "expires_ms": one.expires_ms or None,
             "id": one.key.decode(errors="backslashreplace"),
+        }
+    if isinstance(one, Streamed):
+        _, vhost, name = names.get(one.stream, ("queue", None, None))
+        return {
+            "record": "message",
+            "stream_id": one.stream,
+            "vhost": vhost,
+            "stream": name,
+            "offset": one.offset,
+            "time_ms": one.written_ms,
+            "exchange": one.exchange.decode(errors="backslashreplace"),
+            "routing_key": one.routing_key.decode(errors="backslashreplace"),
+            "size": one.size,
+            "body": one.body.decode(errors="backslashreplace"),
         }
     return {"record": "settle", "position": shown(one.position)}

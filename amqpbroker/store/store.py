@@ -123,7 +123,7 @@ class Store(metaclass=ABCMeta):
 
     @abstractmethod
     def open_stream(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
-        """Return the log of the stream with that id, with its stored messages. Raises StoreError, OSError.
+        """Return the log of the stream with that id, with its stored messages. Raises StoreError.
 
         segment_bytes: size of a segment. clock: for the times of messages. bounds: of chunks and of the index.
         """

@@ -14,12 +14,13 @@ import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator, MutableSequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from amqpbroker.cli.perf.consumer import SingleAcks
 from amqpbroker.client.login import FRAME_MAX, PROTOCOL_HEADER, Login, Tuned
 from amqpbroker.wire.frames import BODY
 from amqpbroker.wire.reader import FrameReader
+from amqpbroker.wire.values import Table
 from tests.bench.deliveries import Deliveries, acknowledge, consumer_tag
 from tests.bench.sending import Load, Repeated
 from tests.harness import published
@@ -40,7 +41,8 @@ class Consuming:
 
     prefetch: 0 for auto-ack. ack_every: number of messages that are answered together. answer: returns the frame that
     answers everything up to a delivery tag. count: number of messages after which it ends; 0 for no end. tls: the
-    connection is encrypted. channel_wide: the prefetch is that of the channel, not of each consumer.
+    connection is encrypted. channel_wide: the prefetch is that of the channel, not of each consumer. arguments: of
+    basic.consume.
     """
 
     queues: tuple[str, ...]
@@ -50,6 +52,7 @@ class Consuming:
     answer: Callable[[int], bytes] = acknowledge
     tls: bool = False
     channel_wide: bool = False
+    arguments: Table = field(default_factory=dict)
 
 
 def publish(port: int, cells: Cells, what: Load) -> None:
@@ -123,6 +126,7 @@ def consume(port: int, cells: Cells, what: Consuming) -> None:
                 queue=queue,
                 consumer_tag=consumer_tag(number),
                 no_ack=not what.prefetch,
+                arguments=what.arguments,
             )
         cells[READY] = 1
         wake_for_the_end(client.socket)
@@ -265,15 +269,24 @@ def publish_paced(port: int, cells: Cells, what: Repeated, rate: int) -> None:
             cells[COUNT] = sent
 
 
-def consume_timed(port: int, cells: Cells, queue: str, samples_ns: Cells) -> None:
-    """Record the age of each received message, while there is space for samples."""
+def consume_timed(port: int, cells: Cells, queue: str, samples_ns: Cells, prefetch: int = 0) -> None:
+    """Record the age of each received message, while there is space for samples.
+
+    prefetch: messages are acknowledged one by one; 0 for auto-ack.
+    """
     with LoadClient(port) as client:
-        client.call("basic.consume", "basic.consume-ok", queue=queue, no_ack=True)
+        if prefetch:
+            client.call("basic.qos", "basic.qos-ok", prefetch_count=prefetch)
+        client.call("basic.consume", "basic.consume-ok", queue=queue, no_ack=not prefetch)
         cells[READY] = 1
         wake_for_the_end(client.socket)
+        count = 0
         for kind, payload in _frames_until_end(client, cells):
             if kind == BODY:
                 sample(cells, samples_ns, time.monotonic_ns() - int.from_bytes(payload[:8], "big"))
+                count += 1
+                if prefetch:
+                    client.send(acknowledge(count))
 
 
 def probe(port: int, cells: Cells, queue: str, samples_ns: Cells, every_s: float) -> None:

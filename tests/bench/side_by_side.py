@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from conformance.errors import SetupError
-from tests.bench import application_shapes, charts, operation, page, report, shapes
+from tests.bench import application_shapes, charts, operation, page, report, shapes, stream_shapes
 from tests.bench.brokers import OURS, THEIRS, Running, compared
 from tests.bench.client_processes import Measured, medians
 from tests.bench.compare import within
@@ -32,9 +32,12 @@ from tests.bench.report import Pair, Row
 K = TypeVar("K", str, float)
 T = TypeVar("T")
 
-SHAPES = application_shapes.SHAPES | shapes.SHAPES
-LATENCIES = application_shapes.LATENCIES | shapes.LATENCIES
-LOADS = [*application_shapes.SHAPES, *application_shapes.LATENCIES, *shapes.SHAPES, *shapes.LATENCIES]
+APPLICATION_SHAPES = application_shapes.SHAPES | stream_shapes.APPLICATION_SHAPES
+REPEATED_SHAPES = shapes.SHAPES | stream_shapes.SHAPES
+REPEATED_LATENCIES = shapes.LATENCIES | stream_shapes.LATENCIES
+SHAPES = APPLICATION_SHAPES | REPEATED_SHAPES
+LATENCIES = application_shapes.LATENCIES | REPEATED_LATENCIES
+LOADS = [*APPLICATION_SHAPES, *application_shapes.LATENCIES, *REPEATED_SHAPES, *REPEATED_LATENCIES]
 NAMES = [*LOADS, *operation.MEASUREMENTS]
 
 APPLICATION_CHART = page.CHARTS / "application.svg"
@@ -194,11 +197,11 @@ def run_loads(given: argparse.Namespace, load: str, names: list[str]) -> dict[st
 
 
 def application(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.name in application_shapes.SHAPES]
+    return [row for row in rows if row.name in APPLICATION_SHAPES]
 
 
 def repeated(rows: list[Row]) -> list[Row]:
-    return [row for row in rows if row.name not in application_shapes.SHAPES]
+    return [row for row in rows if row.name not in APPLICATION_SHAPES]
 
 
 def results(starts: Starts, rows: list[Row], latencies: dict[str, Pair]) -> str:

@@ -10,12 +10,16 @@ import pytest
 from click.testing import CliRunner
 
 from amqpbroker.cli.main import main
+from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.message.message import Message
 from amqpbroker.store import record
 from amqpbroker.store.definitions.definitions import ExchangeDefinition, QueueDefinition
 from amqpbroker.store.definitions.sqlite_definitions import MIGRATIONS, SqliteDefinitions
 from amqpbroker.store.directory.ownership import Ownership
 from amqpbroker.store.files import Files
 from amqpbroker.store.journal.journal import Journal
+from amqpbroker.store.streams.streams import Streams
 from amqpbroker.wire.frames import content as content_frames
 
 #: Distance of the entries of messages that are told apart by a body of one byte.
@@ -121,6 +125,70 @@ def test_store_check_counts_segments_records_and_messages(directory):
         "queue orders": "2 messages, 6 bytes",
         "queue #7, which the definitions do not know": "2 messages, 5 bytes",
         "errors": "0",
+    }
+
+
+def streaming(directory):
+    """Two messages of the stream `events`, which has the id 1, and one of an unknown stream."""
+    (directory.path / "streams").mkdir()
+    streams = Streams(directory.path / "streams", Files(), 1 << 20)
+    clock = ManualClock(1_700_000_000_000)
+    for number, bodies in ((1, ("hello", "x" * 100)), (5, ("",))):
+        log = streams.open(number, 1000, clock, BOUNDS)
+        for body in bodies:
+            log.append(Message(b"\x01e\x01k", b"\x10\0\2", body.encode()))
+    streams.gather()
+    streams.write()
+    directory.define(events=1)
+
+
+def test_check_counts_the_messages_of_streams(directory):
+    streaming(directory)
+    status, figures, findings = check(directory.path)
+    assert (status, findings) == (0, [])
+    assert {name: figure for name, figure in figures.items() if name.startswith("stream")} == {
+        "stream segments": "2",
+        "stream bytes": str(sum(path.stat().st_size for path in (directory.path / "streams").iterdir())),
+        "stream chunks": "2",
+        "stream events": "2 messages, 105 bytes, offsets 0 to 1",
+        "stream #5, which the definitions do not know": "1 messages, 0 bytes, offsets 0 to 0",
+    }
+
+
+def test_check_reports_damage_of_streams(directory):
+    streaming(directory)
+    path = min((directory.path / "streams").iterdir())
+    path.write_bytes(b"\0" + path.read_bytes()[1:])
+    status, figures, findings = check(directory.path)
+    assert (status, figures["errors"]) == (1, "1")
+    assert findings == [f"error: {path}: at offset 0: not the head of a stream's segment, or one of another version"]
+    status, _, err = run("dump", directory.path)
+    assert (status, err) == (1, findings)
+
+
+@pytest.mark.parametrize("living", [(), ("--living",)])
+def test_dump_prints_the_messages_of_streams(directory, living):
+    streaming(directory)
+    status, out, err = run("dump", directory.path, *living)
+    time = "2023-11-14T22:13:20.000+00:00"
+    assert (status, err) == (0, [])
+    assert out == [
+        f"message stream=events offset=0 time={time} exchange=e key=k size=5 body='hello'",
+        f"message stream=events offset=1 time={time} exchange=e key=k size=100 body='{'x' * 64}'...",
+        f"message stream=#5 offset=0 time={time} exchange=e key=k size=0 body=''",
+    ]
+    _, out, _ = run("dump", directory.path, "--json")
+    assert json.loads(out[0]) == {
+        "record": "message",
+        "stream_id": 1,
+        "vhost": "/",
+        "stream": "events",
+        "offset": 0,
+        "time_ms": 1_700_000_000_000,
+        "exchange": "e",
+        "routing_key": "k",
+        "size": 5,
+        "body": "hello",
     }
 
 

@@ -107,7 +107,7 @@ def test_single_assignment_sets_its_configuration_value(key, text, attribute, va
         ("frame_max", "4095", "0 or a number of bytes from 4096"),
         ("connection_max", "0", "infinity or a whole number from 1"),
         ("max_message_size", "536870913", "536870912"),
-        ("default_queue_type", "stream", "classic or quorum or rabbit_classic_queue"),
+        ("default_queue_type", "streams", "classic or quorum or stream or rabbit_classic_queue"),
         ("loopback_users", "all", "none"),
         ("loopback_users.guest", "yes", "true or false"),
         ("compat", "3.13", "4.0 or 4.1 or 4.2 or 4.3"),

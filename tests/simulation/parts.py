@@ -15,6 +15,7 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.priority_line import PriorityLine
 from amqpbroker.broker.queues.quorum_lines import QuorumLine
 from amqpbroker.broker.queues.ready_line import ReadyLine
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -37,6 +38,14 @@ def queues(process: "BrokerProcess") -> Iterator[LocalQueue]:
     for vhost in process.broker.vhosts.values():
         for queue in vhost.queues.values():
             if isinstance(queue, LocalQueue):
+                yield queue
+
+
+def streams(process: "BrokerProcess") -> Iterator[StreamQueue]:
+    """Return the streams of all vhosts."""
+    for vhost in process.broker.vhosts.values():
+        for queue in vhost.queues.values():
+            if isinstance(queue, StreamQueue):
                 yield queue
 
 

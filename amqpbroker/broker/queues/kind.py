@@ -8,7 +8,6 @@ from amqpbroker.broker.infos import QueueInfo
 from amqpbroker.broker.queues.arguments import (
     ARGUMENTS,
     CONSUMER_ARGUMENTS,
-    DEAD_LETTER_EXCHANGE,
     Argument,
     Merge,
     check_of,
@@ -77,6 +76,8 @@ class Kind:
     stores_all: bool = False
     #: Messages stay when they are delivered, and leave only by the queue's limits. None can be removed or moved.
     retains: bool = False
+    #: Messages that leave a queue may be dead-lettered.
+    dead_letters: bool = True
     #: Returns of a message are counted in its headers, and may be limited.
     counts_returns: bool = False
     #: A queue that refuses publishes still accepts the publish that exceeds its length limit, and no other until it is
@@ -148,11 +149,6 @@ class Kind:
     def module(self) -> str:
         """Return the name that RabbitMQ prints for the kind, which is that of a module."""
         return f"rabbit_{self.name}_queue"
-
-    @property
-    def has_dead_letters(self) -> bool:
-        """Return whether queues may have a dead letter exchange."""
-        return DEAD_LETTER_EXCHANGE in self._known[False, False]
 
     @property
     def has_at_least_once(self) -> bool:

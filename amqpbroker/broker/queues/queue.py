@@ -331,7 +331,7 @@ class Queue(BindingDestination):
     def open_stored(self) -> None:
         """Prepare what the kind of queue stores for itself. Called once, when the queue has its id.
 
-        Raises StoreError, OSError.
+        Raises StoreError.
         """
 
     def recovered(self) -> None:

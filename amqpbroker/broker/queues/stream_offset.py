@@ -17,7 +17,7 @@ NEXT: Final = "next"
 
 @final
 class Start(NamedTuple):
-    """Where reading begins. At most one of the fields is set.
+    """Place where reading begins. At most one of the fields is set.
 
     place: FIRST, LAST or NEXT. offset: offset of the first message; the last -`offset` messages if it is negative.
     written_ms: time of the first message, in milliseconds since the epoch. age_ms: the same, before now.

@@ -6,6 +6,7 @@ from typing import Final
 from amqpbroker import errors
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
+from amqpbroker.broker.queues.consumers import Consumers
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
@@ -50,10 +51,9 @@ class StreamQueue(Queue):
         self.delivered: int = 0
         self.acknowledged: int = 0
         self.outstanding = Outstanding()
-        self._log: StreamLog | None = None
+        self._opened: StreamLog | None = None
+        self._consumers = Consumers(name, vhost.name)
         self._readers: dict[Consumer, StreamReader] = {}
-        self._consumers: list[Consumer] = []
-        self._started: int = 0
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
         self._rereading: Rereading | None = None
@@ -68,13 +68,13 @@ class StreamQueue(Queue):
             self.id, SEGMENT_SIZE if segment_bytes < 0 else segment_bytes, host.clock, host.config.bounds
         )
         log.watch(self._more_to_read)
-        self._log = log
+        self._opened = log
         self._limit()
 
     @property
     def log(self) -> StreamLog:
-        assert self._log is not None
-        return self._log
+        assert self._opened is not None
+        return self._opened
 
     # --- publishing ---------------------------------------------------------------------------------------------------
 
@@ -100,10 +100,7 @@ class StreamQueue(Queue):
             self.outstanding.move(held, consumer, counted=False)
         skips = host.config.bounds.stream_skips
         self._readers[consumer] = StreamReader(consumer, log, offset, filter_of(consumer.arguments), skips)
-        self._consumers.append(consumer)
-        self._started += 1
-        consumer.started = self._started
-        consumer.registered = True
+        self._consumers.add(consumer)
         log.follow(True)
         if host.config.compat.streams_show_consumers:
             host.events.consumer_created(consumer)
@@ -112,13 +109,12 @@ class StreamQueue(Queue):
         if not consumer.registered:
             return
         self._unregister(consumer)
-        self.log.follow(bool(self._consumers))
+        self.log.follow(bool(self._consumers.all))
 
     def _unregister(self, consumer: Consumer) -> None:
         del self._readers[consumer]
         self._consumers.remove(consumer)
         self._passing.pop(consumer, None)
-        consumer.registered = False
         self.vhost.events.consumer_deleted(consumer)
 
     def offer(self, consumer: Consumer) -> None:
@@ -145,7 +141,7 @@ class StreamQueue(Queue):
             self.offer(consumer)
 
     def _more_to_read(self) -> None:
-        for consumer in list(self._consumers):
+        for consumer in list(self._consumers.all):
             self.offer(consumer)
 
     def unreadable(self, error: Exception) -> None:
@@ -185,7 +181,7 @@ class StreamQueue(Queue):
 
     @property
     def ready_count(self) -> int:
-        return self.log.count if self._log is not None else 0
+        return self.log.count if self._opened is not None else 0
 
     @property
     def unacked_count(self) -> int:
@@ -197,7 +193,7 @@ class StreamQueue(Queue):
 
     @property
     def consumer_list(self) -> list[Consumer]:
-        return self._consumers
+        return self._consumers.all
 
     @property
     def reported_consumer_count(self) -> int:
@@ -226,7 +222,7 @@ class StreamQueue(Queue):
         log, sample, compat = self.log, self.sample, self.vhost.config.compat
         count, last = log.count, log.next - 1
         return QueueInfo(
-            consumers=len(self._consumers),
+            consumers=len(self._consumers.all),
             consumer_capacity=0.0 if sample is None else sample.capacity,
             messages=count,
             messages_ready=count,
@@ -305,7 +301,7 @@ class StreamQueue(Queue):
 
     def close(self) -> list[Consumer]:
         self.closed = True
-        consumers = list(self._consumers)
+        consumers = list(self._consumers.all)
         for consumer in consumers:
             self._unregister(consumer)
         self.vhost.store.remove_stream(self.log)

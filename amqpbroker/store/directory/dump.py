@@ -1,10 +1,11 @@
-"""A dump of a journal, record by record, for people and scripts. It changes nothing."""
+"""A dump of the journal and of streams, record by record, for people and scripts. It changes nothing."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from amqpbroker.store import record
 from amqpbroker.store.directory.inspection import Group, Inspection, JournalReader
+from amqpbroker.store.directory.stream_inspection import StreamsReader
 from amqpbroker.store.files import Files
 from amqpbroker.store.record import OFFSET_BITS, OFFSET_MASK
 
@@ -59,7 +60,19 @@ class Taken(NamedTuple):
     key: bytes
 
 
-Told = Published | Settled | Returned | Delayed | Taken
+class Streamed(NamedTuple):
+    """A message of a stream. body: the first bytes of it. size: of the whole body in bytes."""
+
+    stream: int
+    offset: int
+    written_ms: int
+    exchange: bytes
+    routing_key: bytes
+    size: int
+    body: bytes
+
+
+Told = Published | Settled | Returned | Delayed | Taken | Streamed
 
 
 class _Reading(record.Visitor):
@@ -138,6 +151,26 @@ def living(reader: JournalReader, files: Files) -> Iterator[Published]:
                 files.close(descriptor)
 
 
+def streamed(reader: StreamsReader) -> Iterator[Streamed]:
+    """Yield the messages of all streams, by stream and offset. Raises OSError."""
+    for message in reader.read():
+        exchange, key = _parts(message.address)
+        body = _start_of_body(message.frames, message.size)
+        yield Streamed(message.stream, message.offset, message.written_ms, exchange, key, message.size, body)
+
+
+def _parts(address: bytes) -> tuple[bytes, bytes]:
+    """Return exchange and routing key."""
+    exchange_end = 1 + address[0]
+    return address[1:exchange_end], address[exchange_end + 1 :]
+
+
+def _start_of_body(frames: bytes, size: int) -> bytes:
+    """Return the first bytes of a body of `size` bytes."""
+    body = len(frames) - 1 - size
+    return frames[body : body + min(size, BODY_BYTES)]
+
+
 def _published(
     position: int,
     queue_id: int,
@@ -147,18 +180,16 @@ def _published(
     content: record.Content,
     due_ms: int = 0,
 ) -> Published:
-    address = content.address
-    exchange_end = 1 + address[0]
-    body = len(content.frames) - 1 - content.size
+    exchange, key = _parts(content.address)
     return Published(
         position,
         queue_id,
         sequence,
         deadline_ms,
         delivery_count,
-        address[1:exchange_end],
-        address[exchange_end + 1 :],
+        exchange,
+        key,
         content.size,
-        content.frames[body : body + min(content.size, BODY_BYTES)],
+        _start_of_body(content.frames, content.size),
         due_ms,
     )

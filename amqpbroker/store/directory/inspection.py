@@ -352,16 +352,20 @@ def _nonsense(data: bytes, offset: int) -> str | None:
     content = record.content(data, offset)
     if content.cc_keys > len(content.extra_keys):
         return "a message has more CC keys than keys"
-    address = content.address
-    exchange_end = 1 + address[0] if address else 0
-    if exchange_end >= len(address) or exchange_end + 1 + address[exchange_end] != len(address):
+    if not is_address(content.address):
         return "a message's address is not an exchange and a routing key"
     return (
-        None if _are_frames(content.frames, content.size) else "a message's frames are not a content header and a body"
+        None if are_frames(content.frames, content.size) else "a message's frames are not a content header and a body"
     )
 
 
-def _are_frames(frames: bytes, size: int) -> bool:
+def is_address(address: bytes) -> bool:
+    """Return whether this is an exchange and a routing key."""
+    exchange_end = 1 + address[0] if address else 0
+    return exchange_end < len(address) and exchange_end + 1 + address[exchange_end] == len(address)
+
+
+def are_frames(frames: bytes, size: int) -> bool:
     """Return whether these are a content header frame and a body frame of `size` bytes, or no body frame for 0."""
     if len(frames) <= CONTENT_HEAD.size:
         return False

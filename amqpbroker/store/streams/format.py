@@ -15,9 +15,9 @@ _SEGMENT_CHECKED = struct.Struct(">8sQ8s")
 #: Size of a segment's head in bytes: the first chunk follows.
 SEGMENT_BYTES: Final = 28
 
-_CHUNK = struct.Struct(">8sQQIIII")
-_CHUNK_CHECKED = struct.Struct(">8sQQIII")
-CHUNK_BYTES: Final = 40
+_CHUNK = struct.Struct(">8sQQIIIII")
+_CHUNK_CHECKED = struct.Struct(">8sQQIIII")
+CHUNK_BYTES: Final = 44
 
 _INDEX = struct.Struct(">QQIII")
 _INDEX_CHECKED = struct.Struct(">QQII")
@@ -28,7 +28,8 @@ class ChunkHead(NamedTuple):
     """Head of a chunk.
 
     first: offset of its first message. written_ms: time when it was completed, in milliseconds since the epoch.
-    messages: their number. size: bytes of the payload behind the head. checksum: of the payload.
+    messages: their number. size: bytes of the payload behind the head. checksum: of the payload. start: position in the
+    segment of the first chunk that was written and synced together with it: everything before was synced earlier.
     """
 
     first: int
@@ -36,6 +37,7 @@ class ChunkHead(NamedTuple):
     messages: int
     size: int
     checksum: int
+    start: int
 
 
 class IndexEntry(NamedTuple):

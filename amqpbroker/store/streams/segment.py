@@ -64,8 +64,9 @@ class StreamSegment:
     """One segment.
 
     first: offset of its first message. exists: it has a file, or is going to have one. size: bytes in it, including
-    chunks that are going to be written. chunks: number of chunks, as far as it is known. mark: bytes with which its
-    chunks begin; empty until they are read from the file.
+    chunks that are going to be written. chunks: number of chunks. indexed: position of the last chunk with an index
+    entry, 0 if there is none. Both are known for the newest segment only. mark: bytes with which its chunks begin;
+    empty until they are read from the file.
     """
 
     def __init__(self, directory: Path, stream: int, first: int, files: Files, exists: bool = True) -> None:
@@ -74,6 +75,7 @@ class StreamSegment:
         self.exists: bool = exists
         self.size: int = SEGMENT_BYTES
         self.chunks: int = 0
+        self.indexed: int = 0
         self.mark: bytes = b""
         name = f"{stream:08x}-{first:020d}"
         self.path = directory / (name + SUFFIX)
@@ -91,6 +93,10 @@ class StreamSegment:
         self.size += size
         self.chunks += 1
         return position
+
+    def index_at(self, position: int) -> None:
+        """Record that the chunk at a position gets an index entry."""
+        self.indexed = position
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -250,15 +256,24 @@ class StreamSegment:
             files.close(descriptor)
 
     def _last_whole(self, descriptor: int, size: int) -> Placed | None:
-        """Return the last chunk that is whole, and count the chunks. Raises StoreError for damage before a chunk."""
+        """Return the last chunk that is whole, and count the chunks. Raises StoreError for damage, OSError."""
         entry = self._indexed(descriptor, 2, size)
-        at, self.chunks = (SEGMENT_BYTES, 0) if entry is None else (entry.position, entry.number)
+        if entry is not None:
+            last = self._last_from(descriptor, entry.position, entry.number, size)
+            if last is not None:
+                return last
+            # The chunk of the entry is not whole: the last whole one is somewhere before it.
+        return self._last_from(descriptor, SEGMENT_BYTES, 0, size)
+
+    def _last_from(self, descriptor: int, at: int, number: int, size: int) -> Placed | None:
+        """Return the last whole chunk from the position `at` on, where chunk `number` begins."""
+        self.chunks = number
+        self.indexed = at if number else 0
         last: Placed | None = None
         while at < size:
             head = self._whole(descriptor, at)
             if head is None:
-                data = self._files.read(descriptor, at + 1, size - at - 1)
-                if self._has_chunk(data, 0 if last is None else last.head.first):
+                if self._has_later_chunk(self._files.read(descriptor, at + 1, size - at - 1), at):
                     raise StoreError(
                         f"{self.path}: damaged at offset {at}, with synced chunks after it;"
                         " `amqpbroker store check` shows more"
@@ -271,24 +286,24 @@ class StreamSegment:
 
     def _whole(self, descriptor: int, position: int) -> ChunkHead | None:
         """Return the head of the chunk at a position, None if the chunk is not whole."""
-        data = self._files.read(descriptor, position, READ_BYTES)
-        head = read_chunk_head(data, 0, self.mark)
+        head = read_chunk_head(self._files.read(descriptor, position, CHUNK_BYTES), 0, self.mark)
         if head is None:
             return None
-        size = CHUNK_BYTES + head.size
-        if size > len(data):
-            data += self._files.read(descriptor, position + len(data), size - len(data))
-        return head if len(data) >= size and crc32(data[CHUNK_BYTES:size]) == head.checksum else None
+        payload = self._files.read(descriptor, position + CHUNK_BYTES, head.size)
+        return head if len(payload) == head.size and crc32(payload) == head.checksum else None
 
-    def _has_chunk(self, data: bytes, after: int) -> bool:
-        """Return whether `data` has a whole chunk. after: offset of the first message of an earlier one."""
+    def _has_later_chunk(self, data: bytes, position: int) -> bool:
+        """Return whether `data` has a whole chunk that was written after the bytes at `position` had been synced.
+
+        A power failure may leave any part of one write: its last chunk, but not the first.
+        """
         at = 0
         while (at := data.find(self.mark, at)) >= 0:
             head = read_chunk_head(data, at, self.mark)
             end = at + CHUNK_BYTES
             if (
                 head is not None
-                and head.first > after
+                and head.start > position
                 and end + head.size <= len(data)
                 and crc32(data[end : end + head.size]) == head.checksum
             ):
@@ -310,12 +325,12 @@ class StreamSegment:
                 self._files.close(descriptor)
 
     def _write_again(self, descriptor: int, last: Placed | None) -> None:
-        """Write the last chunk, or the head of a segment without a chunk, over itself, and sync the file.
+        """Write the last write's chunks, or the head of a segment without a chunk, over themselves, and sync the file.
 
-        If an earlier process failed to sync it, the system may consider it written, and would not write it with the
-        next sync.
+        If an earlier process failed to sync them, the system may consider them written, and would not write them with
+        the next sync.
         """
-        at, end = (0, SEGMENT_BYTES) if last is None else (last.position, last.following)
+        at, end = (0, SEGMENT_BYTES) if last is None else (last.head.start, last.following)
         data = self._files.read(descriptor, at, end - at)
         try:
             self._files.overwrite(self.path, at, data)
@@ -323,7 +338,7 @@ class StreamSegment:
             # A file system that never writes in place may refuse this on a full disk; then the start continues.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            log.warning("%s: the last chunk cannot be written again: %s", self.path, error.strerror)
+            log.warning("%s: the last chunks cannot be written again: %s", self.path, error.strerror)
         self._files.sync(descriptor)
 
     def remove(self) -> None:

@@ -32,7 +32,7 @@ MOST_CHUNKS: Final = 256_000
 
 
 class _Chunk:
-    """A complete chunk that is not written yet."""
+    """A complete chunk that is not written yet. head: its `start` is not known before the chunk is placed."""
 
     def __init__(self, head: ChunkHead, payload: bytes) -> None:
         self.head = head
@@ -87,7 +87,6 @@ class StreamLog:
         self._chunks: list[_Chunk] = []
         self._under_way: list[tuple[BlockKey, _Chunk]] = []
         self._written_ms: int = 0
-        self._indexed: int = 0
         self._max_bytes: int = -1
         self._max_age_ms: int = -1
         self._closed: bool = False
@@ -137,7 +136,6 @@ class StreamLog:
         if last is not None and self.next < newest.first:
             raise StoreError(f"{newest.path}: messages {self.next} to {newest.first - 1} are missing before it")
         self.safe = self.next
-        self._indexed = newest.size
 
     def _segment(self, first: int, exists: bool) -> StreamSegment:
         return StreamSegment(self.directory, self.id, first, self._files, exists)
@@ -147,9 +145,9 @@ class StreamLog:
     def append(self, message: Message) -> int:
         """Add a message; return its offset."""
         offset = self.next
-        self.next = offset + 1
         writer = self._writer
         size = writer.add(message, offset)
+        self.next = offset + 1
         if writer.size_bytes >= self._chunk_bytes:
             self._complete()
         self._on_gathered(self, size)
@@ -162,7 +160,7 @@ class StreamLog:
         payload = writer.take()
         # Readers search by time, so times never decrease, although the clock may be set.
         self._written_ms = max(self._written_ms, self._clock.wall_ms())
-        head = ChunkHead(self.next - count, self._written_ms, count, len(payload), crc32(payload))
+        head = ChunkHead(self.next - count, self._written_ms, count, len(payload), crc32(payload), 0)
         self._chunks.append(_Chunk(head, payload))
 
     def gather(self) -> None:
@@ -182,17 +180,15 @@ class StreamLog:
             segment = self._segment(chunk.head.first, exists=False)
             segment.begin()
             self._segments.append(segment)
-            self._indexed = 0
-        head = chunk_head(segment.mark, chunk.head)
         number = segment.chunks
         is_new = not segment.exists
         position = segment.grow(CHUNK_BYTES + len(chunk.payload))
         if not self.writing or self.writing[-1].segment is not segment:
             self.writing.append(SegmentWriting(segment, position, is_new))
         writing = self.writing[-1]
-        writing.parts += (head, chunk.payload)
-        if position - self._indexed >= self._index_bytes:
-            self._indexed = position
+        writing.parts += (chunk_head(segment.mark, chunk.head._replace(start=writing.start)), chunk.payload)
+        if position - segment.indexed >= self._index_bytes:
+            segment.index_at(position)
             writing.index.append(index_entry(IndexEntry(chunk.head.first, chunk.head.written_ms, position, number)))
         self._under_way.append((BlockKey(self.id, segment.first, position), chunk))
 

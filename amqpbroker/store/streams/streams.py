@@ -8,6 +8,7 @@ from pathlib import Path
 from amqpbroker.clock import Clock
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.files import Files
+from amqpbroker.store.log import StoreError
 from amqpbroker.store.streams.block_cache import BlockCache
 from amqpbroker.store.streams.memory_files import MemoryFiles
 from amqpbroker.store.streams.segment import StreamSegment, parsed_name
@@ -38,6 +39,9 @@ class Streams:
             parsed = parsed_name(name)
             if parsed is not None:
                 self._found.setdefault(parsed[0], []).append(parsed[1])
+        if self._found:
+            # An earlier process may have ended before it synced the name of a segment that is going to be continued.
+            files.sync_directory(directory)
         self._logs: dict[int, StreamLog] = {}
         self._on_gathered: Callable[[int], None] = _ignore
         self._on_freed: Callable[[], None] = _nothing
@@ -55,7 +59,7 @@ class Streams:
         self._on_freed = on_freed
 
     def open(self, number: int, segment_bytes: int, clock: Clock, bounds: Bounds) -> StreamLog:
-        """Return the log of the queue with that id, with its stored messages. Raises StoreError, OSError.
+        """Return the log of the queue with that id, with its stored messages. Raises StoreError.
 
         segment_bytes: size of a segment. clock: for the times of messages. bounds: of chunks and of the index.
         """
@@ -70,7 +74,10 @@ class Streams:
             self._gather,
             self._free,
         )
-        stream.recover(self._found.pop(number, []))
+        try:
+            stream.recover(self._found.pop(number, []))
+        except OSError as error:
+            raise StoreError(f"{error.filename or self._directory}: {error.strerror}") from error
         self._logs[number] = stream
         return stream
 

@@ -10,9 +10,8 @@ from amqpbroker.store.streams.format import INDEX_BYTES, segment_head
 from amqpbroker.store.streams.segment import StreamSegment
 
 #: Temporary errors of opening a file, and of writing to a disk. Any other error is final.
-_FOR_NOW: Final = frozenset(
-    {errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO},
-)
+_TOO_MANY_FILES: Final = frozenset({errno.EMFILE, errno.ENFILE})
+_FOR_NOW: Final = _TOO_MANY_FILES | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 class SegmentWriting:
@@ -59,7 +58,11 @@ class SegmentWriting:
                 self._read_back(files, descriptor)
                 self._refused = False
             if self.is_new:
-                files.sync_directory(segment.path.parent)
+                try:
+                    files.sync_directory(segment.path.parent)
+                except OSError as error:
+                    undone, descriptor = descriptor, -1
+                    self._undo(files, undone, error, _TOO_MANY_FILES)
             if synced:
                 files.sync(descriptor)
         finally:
@@ -68,10 +71,13 @@ class SegmentWriting:
         if self.index:
             self._write_index(files)
 
-    def _undo(self, files: Files, descriptor: int, error: OSError) -> NoReturn:
-        """Close the file, and remove what was written. Raises UnwrittenError for a temporary error, else the error."""
+    def _undo(self, files: Files, descriptor: int, error: OSError, for_now: frozenset[int] = _FOR_NOW) -> NoReturn:
+        """Close the file, and remove what was written.
+
+        Raises UnwrittenError if the error is one of the temporary ones in `for_now`, otherwise the error.
+        """
         segment = self.segment
-        temporary = error.errno in _FOR_NOW
+        temporary = error.errno in for_now
         try:
             if descriptor >= 0 and temporary and not self.is_new:
                 files.truncate(descriptor, self.start)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from amqpbroker.broker.queues.arguments import with_queue_type
-from amqpbroker.broker.queues.declaration import Declaration, check_retry, parse_declaration
+from amqpbroker.broker.queues.declaration import Declaration, check_retry, parse_declaration, queue_settings
+from amqpbroker.broker.queues.kinds import STREAM
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.compat import DEFAULT_COMPAT, OLDEST_COMPAT
 from amqpbroker.errors import AmqpError
@@ -159,11 +160,35 @@ def test_only_classic_queues_may_be_server_named() -> None:
     assert parse({}, server_named=True).kind.name == "classic"
 
 
-def test_declaring_a_stream_is_refused_and_the_error_suggests_other_types() -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("x-stream-max-segment-size-bytes", Field("l", 3_000_000_001), "Exceeded max value for x-stream-max-segment"),
+        ("x-stream-filter-size-bytes", Field("I", 15), "Invalid value for  x-stream-filter-size-bytes"),
+        ("x-stream-filter-size-bytes", longstr("16"), "Invalid value for  x-stream-filter-size-bytes"),
+        ("x-max-age", longstr("0s"), "invalid_max_age"),
+        ("x-max-length", Field("I", 1), "invalid arg 'x-max-length' for queue 'q' in vhost '/' of queue type"),
+    ],
+)
+def test_argument_of_a_stream_is_refused(name: str, value: Field, text: str) -> None:
     with pytest.raises(AmqpError) as refused:
-        parse({"x-queue-type": longstr("stream")})
-    assert refused.value.code == 540
-    assert "x-queue-type quorum or classic" in refused.value.text
+        parse({"x-queue-type": longstr("stream"), name: value})
+    assert refused.value.code == 406
+    assert text in refused.value.text
+
+
+def test_settings_of_a_stream() -> None:
+    arguments = {
+        "x-queue-type": longstr("stream"),
+        "x-max-age": longstr("2h"),
+        "x-max-length-bytes": Field("l", 1000),
+        "x-stream-max-segment-size-bytes": Field("I", 100),
+    }
+    settings = parse(arguments).settings
+    assert (settings.max_age_ms, settings.max_length_bytes, settings.segment_bytes) == (7_200_000, 1000, 100)
+    policy = {"max-age": "1D", "max-length-bytes": 5000}
+    settings = queue_settings(STREAM, arguments, policy)
+    assert (settings.max_age_ms, settings.max_length_bytes) == (86_400_000, 5000)
 
 
 @pytest.mark.parametrize(

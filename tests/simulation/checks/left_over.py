@@ -18,7 +18,7 @@ from tests.simulation import patience
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.rest import WITHIN_NS, busy
 from tests.simulation.checks.restart import booted, copied
-from tests.simulation.parts import held_messages, queues
+from tests.simulation.parts import held_messages, queues, streams
 from tests.simulation.scheduler import SECOND
 from tests.soak.census import census
 from tests.soak.rest import balanced, grown, remembered
@@ -48,6 +48,12 @@ SINCE_START = (
     "HeaderIndex._number",
     "_Header.seen",
     "DirectReplies._created_s",
+    "StreamQueue.acknowledged",
+    "StreamQueue.delivered",
+    "StreamQueue.published",
+    # The number of chunks is needed, and known after a restart, for the newest segment only.
+    "StreamSegment.chunks",
+    "StreamSegment.indexed",
     "DeadLetters.runs",
     # The number of the last run in which messages returned to closed groups, and their number in it.
     "GroupOffering._run",
@@ -158,10 +164,13 @@ def check(world: "World") -> None:
 
 
 def _remove_what_ends(process: BrokerProcess) -> None:
-    """Remove everything that ends with a broker: messages, which may be in memory, and transient objects.
+    """Remove everything that ends with a broker: messages, which may be in memory, transient objects, and caches.
 
     Cleared permissions exist for open connections, which would see new ones; now there are none.
     """
+    for stream in streams(process):
+        stream.log.remove_oldest()  # this is done when a segment begins, and when a broker starts
+        process.store.streams.cache.remove_stream(stream.id)
     for queue in list(queues(process)):
         queue.purge()
         if isinstance(queue, DeduplicatingQueue) and queue.window is not None:

@@ -18,7 +18,7 @@ from tests.simulation.alone import Alone
 from tests.simulation.broker_process import BrokerProcess
 from tests.simulation.checks.pushed_out import crowded, faults, is_unknown
 from tests.simulation.disk import Disk
-from tests.simulation.parts import channels, delayed_exchanges, queues
+from tests.simulation.parts import channels, delayed_exchanges, queues, streams
 from tests.simulation.scheduler import SECOND
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def dump(process: BrokerProcess, live: bool) -> Dump:
         **_messages(process, live),
         **_held(process),
         **_groups(process),
+        **_streams(process),
         **_batches(process),
     }
 
@@ -225,6 +226,21 @@ def _groups(process: BrokerProcess) -> Dump:
         versions = queue.line.versions
         for name, (version, note) in versions._acked.items() if versions is not None else ():
             found["version", *key, name] = {"version": version, "expiry": note.expires_ms}
+    return found
+
+
+def _streams(process: BrokerProcess) -> Dump:
+    """Return the messages of each stream, if all are stored and none is removed because of its age."""
+    found: Dump = {}
+    for stream in streams(process):
+        log = stream.log
+        facts: dict[str, Any] = {"end": log.next}
+        if stream.settings.max_age_ms < 0:
+            facts["beginning"] = log.first
+            if log.safe == log.next:
+                messages = [entry.message for entry in stream.ready_entries()]
+                facts["set of messages"] = [(each.address, each.properties, each.body) for each in messages]
+        found["stream", stream.vhost.name, stream.name] = facts
     return found
 
 

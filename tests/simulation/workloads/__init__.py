@@ -30,6 +30,7 @@ from tests.simulation.workloads.routing import Routing
 from tests.simulation.workloads.slow_readers import SlowReaders
 from tests.simulation.workloads.standstills import Standstills
 from tests.simulation.workloads.strangers import Strangers
+from tests.simulation.workloads.streams import Streams
 from tests.simulation.workloads.subscriptions import Subscriptions
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
@@ -74,4 +75,5 @@ WORKLOADS = {
     "groups": Groups,
     "batches": Batches,
     "redrives": Redrives,
+    "streams": Streams,
 }

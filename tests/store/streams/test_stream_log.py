@@ -1,11 +1,15 @@
 """The log of one stream: what is read, and what is left after crashes."""
 
+import errno
+
 import pytest
 
+from amqpbroker.message.message import Message
 from amqpbroker.store.log import StoreError
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.streams.format import INDEX_BYTES, SEGMENT_BYTES
 from amqpbroker.wire.values import Field, longstr
+from tests.fault_files import PowerCut
 from tests.store.streams.logs import DIRECTORY, START_MS, Node, bodies, message, offsets
 
 MANY = 60
@@ -180,6 +184,74 @@ def test_an_index_that_is_ahead_of_the_messages_is_cut_off():
     assert node.read(left + 20)[0] == "new 20"
 
 
+def test_the_last_chunk_may_be_incomplete_although_the_index_has_it():
+    node = Node(segment_bytes=10_000, index_bytes=0)
+    node.publish("a")
+    node.publish("b")
+    node.publish("lost")
+    content = node.files.contents[newest_file(node)]
+    content[-1] ^= 1
+    node.restart()
+    assert node.read() == ["a", "b"]
+    node.publish("c")
+    node.restart()
+    assert node.read() == ["a", "b", "c"]
+
+
+def test_a_power_failure_may_leave_only_the_last_chunk_of_a_write():
+    node = Node(segment_bytes=10_000, chunk_bytes=1, index_bytes=10_000)
+    node.publish("kept")
+    synced = len(node.files.contents[newest_file(node)])
+    node.publish("lost", "lost, too", "whole")
+    node.files.contents[newest_file(node)][synced : synced + 10] = bytes(10)
+    node.restart()
+    assert node.read() == ["kept"]
+    assert len(node.files.contents[newest_file(node)]) == synced
+
+
+def test_all_chunks_whose_sync_has_failed_are_written_again_at_the_start():
+    node = Node(segment_bytes=10_000, chunk_bytes=1)
+    node.publish("a")
+    for body in "bcd":
+        node.log.append(message(body))
+    node.files.fail_sync = node.files.syncs + 1
+    node.streams.gather()
+    with pytest.raises(OSError, match="Input/output error"):
+        node.streams.write()
+    node.files.kill()
+    node.restart()
+    assert node.read() == ["a", "b", "c", "d"]
+    node.publish("e")
+    node.files.power_loss()
+    node.restart()
+    assert node.read() == ["a", "b", "c", "d", "e"]
+
+
+def test_the_name_of_a_segment_is_synced_before_the_segment_is_continued():
+    cut_at, is_cut = 0, True
+    while is_cut:
+        cut_at += 1
+        node = Node(segment_bytes=1)
+        node.publish("a")
+        node.log.append(message("b"))
+        node.files.cut_at = node.files.steps + cut_at
+        try:
+            node.sync()
+            is_cut = False
+        except PowerCut:
+            pass
+        node.files.kill()
+        node.segment_bytes = 10_000
+        node.restart()
+        node.publish("c")
+        read = node.read()
+        assert read in (["a", "c"], ["a", "b", "c"])
+        node.files.power_loss()
+        node.restart()
+        assert node.read() == read
+    assert cut_at > 4
+
+
 def test_damage_before_synced_messages_refuses_the_start():
     node = Node(segment_bytes=10_000, index_bytes=10_000)
     node.publish("a")
@@ -196,6 +268,18 @@ def test_a_file_of_another_format_refuses_the_start():
     node.publish("a")
     node.files.contents[newest_file(node)][:8] = b"AMQPBS99"
     with pytest.raises(StoreError, match="not a segment of a stream, or one of another version"):
+        node.restart()
+
+
+def test_a_stream_that_cannot_be_read_refuses_the_start(monkeypatch):
+    node = Node()
+    node.publish("a")
+
+    def fail(path, write=False):
+        raise OSError(errno.EMFILE, "Too many open files", str(path))
+
+    monkeypatch.setattr(node.files, "open", fail)
+    with pytest.raises(StoreError, match=r"00000007-00000000000000000000\.stream: Too many open files"):
         node.restart()
 
 
@@ -239,6 +323,41 @@ def test_a_write_that_the_disk_refuses_is_repeated(number):
     assert node.read() == ["a", "b", "c"]
     node.restart()
     assert node.read() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("operation", ["create", "open", "sync_directory"])
+def test_too_many_open_files_at_any_step_are_temporary(operation, monkeypatch):
+    node = Node(segment_bytes=200, chunk_bytes=1)
+    node.publish("a")
+    for body in "bcde":
+        node.log.append(message(body))
+    original, calls = getattr(node.files, operation), 0
+
+    def fail(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(node.files, operation, fail)
+    assert node.refused()
+    assert node.read() == ["a"]
+    node.streams.write()
+    node.streams.written()
+    assert node.files.open_files == {}
+    node.files.power_loss()
+    node.restart()
+    assert node.read() == list("abcde")
+
+
+def test_a_message_that_cannot_be_encoded_leaves_no_gap():
+    node = Node()
+    node.publish("a")
+    with pytest.raises(IndexError):
+        node.log.append(Message(b"", b"", b""))
+    node.publish("b")
+    assert offsets(node.messages()) == [0, 1]
 
 
 def test_a_failed_sync_is_final():

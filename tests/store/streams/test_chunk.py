@@ -1,0 +1,63 @@
+"""Messages in the bytes of a chunk."""
+
+import pytest
+
+from amqpbroker.message.message import Message
+from amqpbroker.store.record import DamagedError
+from amqpbroker.store.streams.chunk import Block, ChunkWriter
+from amqpbroker.wire.properties import decode_properties
+from amqpbroker.wire.values import Field
+from tests.store.streams.logs import message
+
+
+def block(*messages: Message, first: int = 10) -> Block:
+    writer = ChunkWriter()
+    sizes = [writer.add(each, first + number) for number, each in enumerate(messages)]
+    assert (writer.count, writer.size_bytes) == (len(messages), sum(sizes))
+    payload = writer.take()
+    assert (writer.count, writer.size_bytes, len(payload)) == (0, 0, sum(sizes))
+    return Block(payload, first, len(messages), 0)
+
+
+def test_messages_are_read_in_any_order():
+    found = block(*[message(str(number)) for number in range(5)])
+    for offset in (12, 10, 14, 13, 11, 12):
+        each = found.message(offset)
+        assert each.body == str(offset - 10).encode()
+        assert each.headers == {"x-stream-offset": Field("l", offset)}
+
+
+def test_readers_share_messages():
+    found = block(message("a"), message("b"))
+    assert found.message(11) is found.message(11)
+    assert found.message(10) is found.message(10)
+
+
+def test_equal_addresses_are_one_object():
+    found = block(message("a"), message("b"), message("c", key=b"other"))
+    assert found.message(10).address is found.message(11).address
+    assert found.message(12).routing_key == b"other"
+
+
+def test_message_with_an_empty_body_or_a_large_one():
+    found = block(message(""), message("x" * 200_000), message("last"))
+    assert [found.message(offset).size for offset in (10, 11, 12)] == [0, 200_000, 4]
+    assert found.message(11).body == b"x" * 200_000
+
+
+def test_delivery_mode_is_added_only_if_there_is_none():
+    def mode(properties: bytes) -> int:
+        found = block(Message(b"\0\0", properties, b"body"))
+        mode: int = decode_properties(found.message(10).properties)["delivery_mode"]
+        return mode
+
+    assert mode(b"\0\0") == 1
+    assert mode(b"\x10\0\x02") == 2
+
+
+@pytest.mark.parametrize("size", [1, 9, 20, -1])
+def test_message_that_is_cut_off_is_damage(size):
+    writer = ChunkWriter()
+    writer.add(message("body"), 0)
+    with pytest.raises(DamagedError, match="is cut off"):
+        Block(writer.take()[:size], 0, 1, 0).message(0)
