@@ -16,7 +16,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.queues.stream_filter import filter_of
-from amqpbroker.broker.queues.stream_offset import start_of
+from amqpbroker.broker.queues.stream_offset import Start, start_of
 from amqpbroker.broker.queues.stream_reader import StreamReader
 from amqpbroker.message.message import Message
 from amqpbroker.store.record import DamagedError
@@ -267,6 +267,13 @@ class StreamQueue(Queue):
         except (OSError, DamagedError) as error:
             raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
         return found
+
+    def offset_from(self, start: Start) -> int:
+        log = self.log
+        try:
+            return start.offset_in(log, self.vhost.clock, counts_back=True)
+        except (OSError, DamagedError) as error:
+            raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
 
     def ready_entries(self) -> Iterable[Entry]:
         place = 0
