@@ -276,7 +276,8 @@ async def test_search_of_a_queue_that_is_deleted_meanwhile_ends(api, monkeypatch
         ({"filter": {"body": 5}}, "filter.body = 5: this must be a text"),
         (
             {"from": 5},
-            'the body has no key "from"; the keys are count, cursor, state, truncate, encoding, filter, offset, written_at',
+            'the body has no key "from"; the keys are count, cursor, state, truncate, encoding, filter, offset, '
+            "written_at",
         ),
     ],
 )

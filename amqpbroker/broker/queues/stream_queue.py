@@ -234,7 +234,12 @@ class StreamQueue(Queue):
             first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
             first_offset=log.first if compat.extensions else None,
             last_offset=last if compat.extensions and count else None,
+            offset_lag=self._lag(),
         )
+
+    def _lag(self) -> int | None:
+        end = self.log.next
+        return max([max(end - reader.offset, 0) for reader in self._readers.values()], default=None)
 
     def _first_ms(self) -> int | None:
         """Return when the oldest message was stored; None if there is none, or if it cannot be read now."""
