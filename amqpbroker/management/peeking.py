@@ -202,6 +202,8 @@ class Peeking:
         place = _place(body.get("cursor"), state, self._mark)
         start = _start(queue, body)
         self._place = start if start is not None and place == START else place
+        self._has_offsets = queue.kind.retains
+        self._first = self._place.sequence
         self._state = state
         self._queue = queue
         self._clock = call.broker.clock
@@ -231,7 +233,10 @@ class Peeking:
             await asyncio.sleep(0)
             self._check()
         cursor = f"{self._state}:{self._place.rank}:{self._place.sequence}:{self._mark}" if more else None
-        return {"messages": self._messages, "cursor": cursor, "examined": self._examined}
+        answer = {"messages": self._messages, "cursor": cursor, "examined": self._examined}
+        if self._has_offsets:
+            answer["offset"], answer["next_offset"] = self._first, self._place.sequence
+        return answer
 
     def _is_full(self) -> bool:
         return len(self._messages) >= self._count or self._size >= ANSWER_BYTES
@@ -255,6 +260,8 @@ class Peeking:
         entry = peeked.entry
         message = counted(entry.message, self._queue, entry.acquired_count, entry.delivery_count, self._compat)
         self._place = peeked.place
+        if not self._examined:
+            self._first = entry.sequence  # the messages before it may have been removed
         self._examined += 1
         if self._filter is not None and not self._filter.matches(message):
             return

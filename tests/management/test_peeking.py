@@ -392,6 +392,7 @@ async def test_stream_is_read_from_its_first_message():
     assert [message["position"] for message in answer["messages"]] == [0, 1, 2, 3, 4]
     assert answer["messages"][3]["properties"]["headers"]["x-stream-offset"] == 3
     assert (answer["cursor"], answer["examined"]) == (None, 5)
+    assert (answer["offset"], answer["next_offset"]) == (0, 5)
     assert api.queue.message_stats()["publish"] == 5
     assert "deliver" not in api.queue.message_stats()
 
@@ -408,7 +409,9 @@ async def test_stream_is_read_from_an_offset(offset, first):
 @pytest.mark.parametrize("offset", [5, 2**53 - 1, "1s"])
 async def test_nothing_is_read_behind_the_end_of_a_stream(offset):
     api = await made_stream(5)
-    assert await peek(api, offset=offset) == {"messages": [], "cursor": None, "examined": 0}
+    answer = await peek(api, offset=offset)
+    end = 5 if offset == "1s" else offset
+    assert answer == {"messages": [], "cursor": None, "examined": 0, "offset": end, "next_offset": end}
 
 
 async def test_stream_is_read_from_a_time():
@@ -432,6 +435,8 @@ async def test_stream_whose_oldest_messages_are_removed_is_read_from_those_that_
     first = api.queue.log.first
     assert first > 2
     left = [str(number) for number in range(first, 10)]
+    answer = await peek(api, count=1)
+    assert (answer["offset"], answer["next_offset"]) == (first, first + 1)
     assert await payloads(api) == await payloads(api, cursor=cursor) == await payloads(api, offset=1) == left
 
 
