@@ -16,7 +16,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.queues.stream_filter import filter_of
-from amqpbroker.broker.queues.stream_offset import start_of
+from amqpbroker.broker.queues.stream_offset import Start, start_of
 from amqpbroker.broker.queues.stream_reader import StreamReader
 from amqpbroker.message.message import Message
 from amqpbroker.store.record import DamagedError
@@ -235,7 +235,12 @@ class StreamQueue(Queue):
             first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
             first_offset=log.first if compat.extensions else None,
             last_offset=last if compat.extensions and count else None,
+            offset_lag=self._lag(),
         )
+
+    def _lag(self) -> int | None:
+        end = self.log.next
+        return max([max(end - reader.offset, 0) for reader in self._readers.values()], default=None)
 
     def _first_ms(self) -> int | None:
         """Return when the oldest message was stored; None if there is none, or if it cannot be read now."""
@@ -268,6 +273,13 @@ class StreamQueue(Queue):
         except (OSError, DamagedError) as error:
             raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
         return found
+
+    def offset_from(self, start: Start) -> int:
+        log = self.log
+        try:
+            return start.offset_in(log, self.vhost.clock, counts_back=True)
+        except (OSError, DamagedError) as error:
+            raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
 
     def ready_entries(self) -> Iterable[Entry]:
         place = 0
