@@ -65,16 +65,16 @@ class Reader {
     return reader;
   }
 
-  /** Apply events until `isLast(offset, messageId)` is true, and return their number. */
+  /** Apply events until `isLast(offset, messageId)` is true. */
   async readUntil(isLast) {
-    for (let count = 1; ; count += 1) {
+    for (;;) {
       if (this.#messages.length === 0) await new Promise((resolve) => { this.#arrived = resolve; });
       const message = this.#messages.shift();
       const offset = message.properties.headers['x-stream-offset'];
       this.#model.apply(JSON.parse(message.content));
       this.#model.next = offset + 1;
       this.#channel.ack(message);
-      if (isLast(offset, message.properties.messageId)) return count;
+      if (isLast(offset, message.properties.messageId)) return;
     }
   }
 
@@ -104,7 +104,8 @@ class Bank {
     await bank.#channel.assertQueue(STREAM, { durable: true, arguments: { 'x-queue-type': 'stream' } });
     bank.#reader = await Reader.start(bank.#connection, bank.state);
     // The bank knows all earlier events once it has read its own one.
-    bank.replayed = await bank.#append({ type: 'started' }) - 1;
+    await bank.#append({ type: 'started' });
+    bank.replayed = bank.state.next - 1;
     return bank;
   }
 
@@ -128,12 +129,12 @@ class Bank {
     console.log(`bank: ${account} withdrew ${amount}`);
   }
 
-  /** Append an event, read until it comes back, and return the number of events that were read. */
+  /** Append an event, and read until it comes back. */
   async #append(event) {
     const eventId = randomUUID();
     this.#channel.sendToQueue(STREAM, Buffer.from(JSON.stringify(event)), { messageId: eventId, persistent: true });
     await this.#channel.waitForConfirms(); // the event is on the disk
-    return this.#reader.readUntil((offset, messageId) => messageId === eventId);
+    await this.#reader.readUntil((offset, messageId) => messageId === eventId);
   }
 
   stop() {

@@ -62,16 +62,14 @@ class Reader:
         self._messages = self._channel.consume(STREAM, arguments={"x-stream-offset": model.next})
 
     def read_until(self, is_last):
-        """Apply events until `is_last(offset, message_id)` is true, and return their number."""
-        count = 0
-        for count, (method, properties, body) in enumerate(self._messages, 1):
+        """Apply events until `is_last(offset, message_id)` is true."""
+        for method, properties, body in self._messages:
             offset = properties.headers["x-stream-offset"]
             self._model.apply(json.loads(body))
             self._model.next = offset + 1
             self._channel.basic_ack(method.delivery_tag)
             if is_last(offset, properties.message_id):
                 break
-        return count
 
     def close(self):
         self._channel.close()
@@ -91,7 +89,8 @@ class Bank:
         self.state = Balances()
         self._reader = Reader(self._connection, self.state)
         # The bank knows all earlier events once it has read its own one.
-        self.replayed = self._append(type="started") - 1
+        self._append(type="started")
+        self.replayed = self.state.next - 1
 
     def open(self, account):
         self._append(type="opened", account=account)
@@ -110,11 +109,11 @@ class Bank:
         print(f"bank: {account} withdrew {amount}")
 
     def _append(self, **event):
-        """Append an event, read until it comes back, and return the number of events that were read."""
+        """Append an event, and read until it comes back."""
         event_id = str(uuid.uuid4())
         properties = pika.BasicProperties(message_id=event_id, delivery_mode=2)
         self._channel.basic_publish("", STREAM, json.dumps(event).encode(), properties)
-        return self._reader.read_until(lambda offset, message_id: message_id == event_id)
+        self._reader.read_until(lambda offset, message_id: message_id == event_id)
 
     def stop(self):
         self._connection.close()
