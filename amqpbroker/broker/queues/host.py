@@ -20,10 +20,10 @@ from amqpbroker.store.store import Store
 class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
-    exchanges, queues: by name. store: for durable queues. definitions: for durable data that are no messages. spill: holds messages that are not stored while memory is
-    low. dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of
-    the broker. events: receive the events of consumers. fates: receives the fates of copies of messages.
-    letter_numbers: of the dead letters of closed message groups.
+    exchanges, queues: by name. store: for durable queues. definitions: durable data other than messages. spill: holds
+    messages that are not stored while memory is low. dead_letters: sends messages to dead letter exchanges. disposal:
+    frees many messages slowly. totals: those of the broker. events: receive the events of consumers. fates: receives
+    the fates of copies of messages. letter_numbers: of the dead letters of closed message groups.
     """
 
     def __init__(

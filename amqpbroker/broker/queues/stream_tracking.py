@@ -121,9 +121,9 @@ class StreamTracking:
             self.store()
 
     def moved(self) -> None:
-        """Note that offsets may have changed; they are stored soon."""
-        if self._timer is None and not self._closed:
-            self._timer = self._clock.after(STORE_MS, self._due)
+        """Note that the offsets of consumers may have changed; they are stored soon."""
+        if self._consumers:
+            self._store_later()
 
     def processed(self, entries: Iterable[Entry]) -> None:
         """Note that consumers have processed messages. Called before the entries are removed from the consumers."""
@@ -209,7 +209,7 @@ class StreamTracking:
                 return
             self._forgotten[oldest] = self._offsets[oldest]
             self._discard(oldest)
-            self.moved()
+            self._store_later()
 
     def _discard(self, tag: str) -> None:
         del self._offsets[tag]
@@ -240,7 +240,7 @@ class StreamTracking:
                     error,
                 )
             self._failed = True
-            self.moved()
+            self._store_later()
             return
         self._changed.clear()
         self._forgotten.clear()
@@ -249,6 +249,10 @@ class StreamTracking:
             log.warning(
                 "stream '%s' in vhost '%s': the offsets of consumers are stored again", self._stream, self._vhost
             )
+
+    def _store_later(self) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = self._clock.after(STORE_MS, self._due)
 
     def _due(self) -> None:
         self._timer = None
