@@ -227,7 +227,6 @@ def consumers_after_a_bad_offset(lab: Lab) -> None:
 @family(
     {
         "get": ("POST", "/get", {"count": 1, "ackmode": "ack_requeue_true", "encoding": "auto"}),
-        "get_and_remove": ("POST", "/get", {"count": 5, "ackmode": "ack_requeue_false", "encoding": "base64"}),
         "purge": ("DELETE", "/contents", None),
         "delete": ("DELETE", "", None),
         "delete_if_empty": ("DELETE", "?if-empty=true", None),
