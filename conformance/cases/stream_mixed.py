@@ -30,7 +30,7 @@ def mixed(lab: Lab, kind: str, *, tx: bool = False) -> tuple[Channel, Channel]:
     return ch, reader
 
 
-@family({f"{kind}_{how}": (kind, how) for kind in KINDS for how in ("ack", "nack", "nack_requeue", "recover")})
+@family({f"{kind}_{how}": (kind, how) for kind in KINDS for how in ("ack", "nack", "nack_requeue", "recover_async")})
 def settled_together(lab: Lab, kind: str, how: str) -> None:
     """Messages of a stream and of another queue are settled at once: only the others return or die."""
     _, reader = mixed(lab, kind)
@@ -42,7 +42,7 @@ def settled_together(lab: Lab, kind: str, how: str) -> None:
         case "nack_requeue":
             reader.nack(0, multiple=True)
         case _:
-            reader.recover()
+            reader.recover_async()
     reader.deliveries(2)
     lab.wait_ready(lab.q("other"), 1 if how in ("ack", "nack") else 3)
     lab.wait_ready(lab.q("dead"), 2 if how == "nack" else 0)

@@ -69,7 +69,6 @@ CRASHING: dict[str, Any] = {
     "binary": Value("x", b"abc"),
     "table": {"a": 1},
     "array": [1],
-    "decimal": Value("D", (0, 2)),
 }
 
 
