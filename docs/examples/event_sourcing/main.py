@@ -9,7 +9,7 @@ from bank import STREAM, URL, Balances, Bank, Reader, Turnover
 
 
 def update(connection, name, model, end):
-    """Let a read model read the events before an offset."""
+    """Make a read model read the events before an offset."""
     start = model.next
     reader = Reader(connection, model)
     reader.read_until(lambda offset, message_id: offset == end - 1)
