@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker as AsyncBroker
+    from amqpbroker.testing.aio.stream import AsyncStream as AsyncStream
     from amqpbroker.testing.aio.vhost import AsyncVhost as AsyncVhost
     from amqpbroker.testing.batch_state import BatchState as BatchState
     from amqpbroker.testing.broker import Broker as Broker
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
     from amqpbroker.testing.message import Message as Message
     from amqpbroker.testing.recorder import Refusal as Refusal
     from amqpbroker.testing.redriving import Redriven as Redriven
+    from amqpbroker.testing.stream import Stream as Stream
     from amqpbroker.testing.vhost import Vhost as Vhost
 
 #: Name -> its module.
 _PLACES = {
     "AsyncBroker": "amqpbroker.testing.aio.broker",
+    "AsyncStream": "amqpbroker.testing.aio.stream",
     "AsyncVhost": "amqpbroker.testing.aio.vhost",
     "Broker": "amqpbroker.testing.broker",
     "BatchState": "amqpbroker.testing.batch_state",
@@ -32,11 +35,13 @@ _PLACES = {
     "QueueState": "amqpbroker.testing.inspector",
     "Redriven": "amqpbroker.testing.redriving",
     "Refusal": "amqpbroker.testing.recorder",
+    "Stream": "amqpbroker.testing.stream",
     "Vhost": "amqpbroker.testing.vhost",
 }
 
 __all__ = [
     "AsyncBroker",
+    "AsyncStream",
     "AsyncVhost",
     "BatchState",
     "Broker",
@@ -46,6 +51,7 @@ __all__ = [
     "QueueState",
     "Redriven",
     "Refusal",
+    "Stream",
     "Vhost",
 ]
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from amqpbroker.server.listeners import shown
 from amqpbroker.server.protocols import AMQP, HTTP
 from amqpbroker.testing import redriving
-from amqpbroker.testing.aio.waiting import in_thread, running_library
+from amqpbroker.testing.aio.waiting import in_thread, refuse_to_block
 from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.checks import limited_s
 from amqpbroker.testing.clock import BrokerClock
@@ -23,6 +23,7 @@ from amqpbroker.testing.message import Message
 from amqpbroker.testing.recorder import Refusal
 from amqpbroker.testing.redriving import Redriven, options_of
 from amqpbroker.testing.settings import check_names, config_of
+from amqpbroker.testing.stream import Stream
 
 T = TypeVar("T")
 
@@ -239,7 +240,7 @@ class Broker(Hinted):
         running event loop, which would stand still: use `AsyncBroker` there.
         """
         __tracebackhide__ = True
-        _refuse_to_block("wait_until")
+        refuse_to_block("wait_until")
         return self._query(
             "wait_until()",
             lambda instance: instance.inspector.wait_until(queue, ready, unacked, consumers, vhost, timeout),
@@ -274,7 +275,7 @@ class Broker(Hinted):
         """
         __tracebackhide__ = True
         if count is not None:
-            _refuse_to_block("published")
+            refuse_to_block("published")
         return self._query(
             "published()",
             lambda instance: instance.inspector.find_published(exchange, routing_key, vhost, body, count, timeout),
@@ -390,6 +391,17 @@ class Broker(Hinted):
         return self._query("groups()", lambda instance: now(instance.inspector.groups(queue, vhost)))
 
     @checked_arguments
+    def stream(self, name: str, *, vhost: str | None = None) -> Stream:
+        """Return a stream, to replay its messages: `b.stream("events").messages(offset="first")`.
+
+        - `name`: name of the stream. It may be declared later.
+        - `vhost`: name of the vhost; None searches all vhosts.
+
+        Raises `ValueError` if a name is not text.
+        """
+        return Stream(self._query, name, vhost)
+
+    @checked_arguments
     def queues(self, *, vhost: str | None = None) -> list[QueueState]:
         """Return the state of all queues, by vhost and name.
 
@@ -467,12 +479,3 @@ def deleting_vhost(name: str, missing_ok: bool) -> Callable[[Instance], None]:
 async def now(value: T) -> T:
     """Return a value that is known at once, where an awaitable is needed."""
     return value
-
-
-def _refuse_to_block(name: str) -> None:
-    """Raise RuntimeError on a thread with a running event loop: clients on it could do nothing during the call."""
-    if running_library() is not None:
-        raise RuntimeError(
-            f"{name}() would block this thread's event loop: `await broker.{name}(...)` of an AsyncBroker, "
-            f"or of the fixture async_amqp_vhost in pytest; or await asyncio.to_thread(b.{name}, ...)"
-        )

@@ -144,6 +144,10 @@ class Inspector:
             raise AssertionError(f"{self._no_queue(queue, vhost)}\n{self.report(vhost)}")
         return name, found
 
+    def has_queue(self, queue: str, vhost: str | None) -> bool:
+        """Return whether there is such a queue. Raises ValueError if several vhosts have one."""
+        return self._find(queue, vhost)[1] is not None
+
     def _seen(self, entry: Entry, vhost: str, queue: Queue) -> Message:
         compat = self._broker.config.compat
         message = counted(entry.message, queue, entry.acquired_count, entry.delivery_count, compat)

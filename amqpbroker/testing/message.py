@@ -27,6 +27,7 @@ class Message:
     - `queues`: names of the queues that a published message was routed to, or of the queue that has it.
     - `redelivered`: True if its next consumer gets it as redelivered.
     - `due`: time of the broker's clock, in UTC, at which a delayed message is ready; None for other messages.
+    - `offset`: offset of a message that `Stream.messages` returned; None for other messages.
     """
 
     vhost: str
@@ -38,6 +39,7 @@ class Message:
     queues: Sequence[str] = ()
     redelivered: bool = False
     due: datetime.datetime | None = None
+    offset: int | None = None
 
     def __repr__(self) -> str:
         body = repr(self.body[:SHOWN_BYTES]) + ("..." if len(self.body) > SHOWN_BYTES else "")

@@ -11,6 +11,7 @@ from amqpbroker.broker.queues.deduplicating_queue import DeduplicatingQueue
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.store.definitions.definitions import (
     KEYS,
     BindingDefinition,
@@ -80,7 +81,9 @@ def carry(before: Broker, after: Broker) -> None:
         now = after.vhosts[name]
         for queue in vhost.queues.values():
             heir = now.queues.get(queue.name) if queue.durable else None
-            if heir is not None:
+            if isinstance(queue, StreamQueue) and isinstance(heir, StreamQueue):
+                heir.inherit_log(queue)
+            elif heir is not None:
                 all_of = queue.kind.stores_all
                 heir.inherit(
                     [_copy(entry, heir) for entry in queue.ready_entries() if all_of or entry.message.persistent],

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from amqpbroker.testing.message import Message
     from amqpbroker.testing.recorder import Refusal
     from amqpbroker.testing.redriving import Redriven
+    from amqpbroker.testing.stream import Stream
 
 
 class Vhost(Hinted):
@@ -123,6 +124,11 @@ class Vhost(Hinted):
         """Return the state of a job. See `Broker.job`."""
         __tracebackhide__ = True
         return self.broker.job(job_id, vhost=self.name)
+
+    @checked_arguments
+    def stream(self, name: str) -> "Stream":
+        """Return a stream, to replay its messages. See `Broker.stream`."""
+        return self.broker.stream(name, vhost=self.name)
 
     def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

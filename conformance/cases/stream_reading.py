@@ -300,7 +300,7 @@ def credit(lab: Lab, how: str) -> None:
 
 @family({how: (how,) for how in SETTLING if not how.endswith(("unknown", "zero", "without_requeue"))})
 def credit_twice(lab: Lab, how: str) -> None:
-    """A delivery cannot be settled twice; basic.recover settles all others."""
+    """Deliveries that were settled cannot be settled again; recover settles the newer ones."""
     ch = stream(lab)
     fill(ch, lab.q(), 12)
     reader = read(lab, 3, offset="first")
@@ -323,7 +323,7 @@ def credit_of_prefetch(lab: Lab, prefetch: int) -> None:
 
 @case()
 def credit_one_by_one(lab: Lab) -> None:
-    """Each acknowledgement brings the next message, with a prefetch of 1."""
+    """Each acknowledgement brings the next message to a consumer with a prefetch of 1."""
     ch = stream(lab)
     fill(ch, lab.q(), 5)
     reader = read(lab, 1, offset="first")

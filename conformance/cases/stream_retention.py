@@ -62,7 +62,7 @@ def observe_newest(lab: Lab, left: list[int], last: int) -> None:
 
 @case()
 def limited_by_length(lab: Lab) -> None:
-    """The oldest messages go if segments are small; the newest stay."""
+    """The oldest messages go, a small segment at a time; the newest stay."""
     ch = stream(lab, max_length_bytes=3000, stream_max_segment_size_bytes=1000)
     write(ch, lab.q(), 200)
     left = numbers_after_retention(lab, 199)

@@ -103,8 +103,20 @@ def exclusive(broker):
     declare(broker, queue="replies", exclusive=True, again={})
 
 
-def stream(broker):
-    declare(broker, queue="events", durable=True, arguments={"x-queue-type": "stream"})
+def read_stream(broker, prefetch, **properties):
+    with connected(broker.url) as connection:
+        channel = connection.channel()
+        channel.queue_declare("events", durable=True, arguments={"x-queue-type": "stream"})
+        channel.basic_qos(prefetch_count=prefetch)
+        channel.basic_consume("events", print, **properties)
+
+
+def stream_without_prefetch(broker):
+    read_stream(broker, 0)
+
+
+def stream_without_acknowledgements(broker):
+    read_stream(broker, 10, auto_ack=True)
 
 
 def acknowledged_twice(broker):
@@ -132,7 +144,8 @@ CLIENT_ERRORS = [
     missing_exchange,
     missing_permission,
     exclusive,
-    stream,
+    stream_without_prefetch,
+    stream_without_acknowledgements,
     acknowledged_twice,
 ]
 

@@ -98,7 +98,10 @@ def test_wrong_arguments_of_testing_api_calls_are_explained(call, text):
         (lambda b: b.zzz, "Broker has no attribute 'zzz'"),
         (lambda b: b._private, "Broker has no attribute '_private'"),
         (lambda b: testing.Brocker, "has no attribute 'Brocker'; did you mean Broker?"),
-        (lambda b: testing.zzz, "has no attribute 'zzz'; it has AsyncBroker, AsyncVhost, BatchState, Broker,"),
+        (
+            lambda b: testing.zzz,
+            "has no attribute 'zzz'; it has AsyncBroker, AsyncStream, AsyncVhost, BatchState, Broker,",
+        ),
     ],
 )
 def test_error_for_a_missing_attribute_suggests_an_existing_one(look, text):

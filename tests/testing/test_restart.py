@@ -403,3 +403,50 @@ def test_parked_group_is_open_after_a_restart_if_the_message_that_failed_was_tra
     queue.reject([get(queue)])
     heir, _ = instances.restart()
     assert (waiting(heir), states(heir), heir.stored_count()) == (more, left, 0)
+
+
+def test_streams_keep_their_messages_offsets_and_times(b):
+    connection = connected(b.url)
+    channel = connection.channel()
+    arguments = {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 200, "x-max-length-bytes": 500}
+    channel.queue_declare("events", durable=True, arguments=arguments)
+    channel.confirm_delivery()
+    for number in range(9):
+        channel.basic_publish("", "events", b"%d" % number)
+    b.clock.advance(hours=1)
+    since = b.clock.now()
+    channel.basic_publish("", "events", b"9", pika.BasicProperties(delivery_mode=1))
+    events = b.stream("events")
+    before, first = events.messages(), events.first_offset
+    assert first > 0
+    restart(b, connection)
+    assert events.messages() == before
+    assert (events.first_offset, events.next_offset) == (first, 10)
+    assert [each.offset for each in events.messages(since)] == [9]
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        channel.basic_publish("", "events", b"10")
+        assert [each.offset for each in events.messages("last")] == [10]
+        assert [each.body for each in events.messages(9)] == [b"9", b"10"]
+        for number in range(11, 20):
+            channel.basic_publish("", "events", b"%d" % number)
+    assert events.first_offset > first
+    b.restart()
+    assert [each.offset for each in events.messages()] == list(range(events.first_offset, 20))
+
+
+def test_reader_continues_at_its_offset_after_a_restart(b):
+    connection = connected(b.url)
+    connection.channel().queue_declare("events", durable=True, arguments={"x-queue-type": "stream"})
+    channel = connection.channel()
+    for number in range(3):
+        channel.basic_publish("", "events", b"%d" % number)
+    restart(b, connection)
+    with connected(b.url) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=10)
+        channel.basic_publish("", "events", b"3")
+        found = channel.consume("events", arguments={"x-stream-offset": 2}, inactivity_timeout=60)
+        assert [next(found)[2] for _ in range(2)] == [b"2", b"3"]
+        channel.cancel()

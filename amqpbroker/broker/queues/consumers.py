@@ -225,3 +225,10 @@ class QuorumConsumers(Consumers):
             if consumer.no_ack:
                 self.wake(consumer)
         return consumer
+
+
+class StreamConsumers(Consumers):
+    """The consumers of a stream. An exclusive one is like any other, and is shown as exclusive."""
+
+    def check(self, consumer: Consumer) -> None:
+        pass

@@ -76,8 +76,6 @@ class Kind:
     stores_all: bool = False
     #: Messages stay when they are delivered, and leave only by the queue's limits. None can be removed or moved.
     retains: bool = False
-    #: Messages that leave a queue may be dead-lettered.
-    dead_letters: bool = True
     #: Returns of a message are counted in its headers, and may be limited.
     counts_returns: bool = False
     #: A queue that refuses publishes still accepts the publish that exceeds its length limit, and no other until it is

@@ -197,7 +197,6 @@ STREAM: Final = Kind(
     declaration_problem=_stream_problem,
     stores_all=True,
     retains=True,
-    dead_letters=False,
     channel_prefetch=False,
     needs_credit=True,
     deleted_always=True,

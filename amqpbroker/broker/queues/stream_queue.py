@@ -6,7 +6,7 @@ from typing import Final
 from amqpbroker import errors
 from amqpbroker.broker.infos import ConsumerInfo, QueueInfo
 from amqpbroker.broker.queues.consumer import Consumer
-from amqpbroker.broker.queues.consumers import Consumers
+from amqpbroker.broker.queues.consumers import StreamConsumers
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.host import Host
 from amqpbroker.broker.queues.kind import Kind
@@ -52,7 +52,7 @@ class StreamQueue(Queue):
         self.acknowledged: int = 0
         self.outstanding = Outstanding()
         self._opened: StreamLog | None = None
-        self._consumers = Consumers(name, vhost.name)
+        self._consumers = StreamConsumers(name, vhost.name)
         self._readers: dict[Consumer, StreamReader] = {}
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
@@ -308,8 +308,11 @@ class StreamQueue(Queue):
         """Streams have no copies in the journal."""
 
     def inherit(self, entries: list[Entry], delayed: Sequence[tuple[int, Entry]] = ()) -> None:
-        for entry in entries:
-            self.log.append(entry.message)
+        """Streams have no entries: see `inherit_log`."""
+
+    def inherit_log(self, before: "StreamQueue") -> None:
+        """Take over the messages of the stream that this one replaces, with their offsets."""
+        self.log.inherit(before.log)
 
     def close(self) -> list[Consumer]:
         self.closed = True

@@ -45,7 +45,7 @@ def _type_labels(row: TypeRow) -> Labels:
 def _strategies() -> Iterator[tuple[str, str]]:
     """Iterate over the kinds of queues, and the strategies of each."""
     for kind in KINDS.values():
-        if kind.dead_letters:
+        if not kind.retains:
             if kind.has_at_least_once:
                 yield kind.name, "at_least_once"
             yield kind.name, "at_most_once"

@@ -137,6 +137,18 @@ class StreamLog:
             raise StoreError(f"{newest.path}: messages {self.next} to {newest.first - 1} are missing before it")
         self.safe = self.next
 
+    def inherit(self, before: "StreamLog") -> None:
+        """Take over the messages of an earlier log of this stream, with their offsets and times.
+
+        before: is in memory, and was closed. This log is empty.
+        """
+        self._files = before._files
+        self._segments = before._segments
+        self.first = before.first
+        # Messages that were not stored when the broker ended are lost.
+        self.next = self.safe = before.safe
+        self._written_ms = before._written_ms
+
     def _segment(self, first: int, exists: bool) -> StreamSegment:
         return StreamSegment(self.directory, self.id, first, self._files, exists)
 

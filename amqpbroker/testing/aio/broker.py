@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 from amqpbroker.testing import redriving
 from amqpbroker.testing.aio.clock import AsyncBrokerClock
 from amqpbroker.testing.aio.faults import AsyncFaults
+from amqpbroker.testing.aio.stream import AsyncStream
 from amqpbroker.testing.aio.waiting import in_thread, wait_for
 from amqpbroker.testing.batch_state import BatchState
 from amqpbroker.testing.broker import Broker, adding_vhost, deleting_vhost, now
@@ -241,6 +242,11 @@ class AsyncBroker(Hinted):
         """Return the state of a job. See `Broker.job`."""
         __tracebackhide__ = True
         return await self._query("job()", lambda instance: now(instance.inspector.job(job_id, vhost)))
+
+    @checked_arguments
+    def stream(self, name: str, *, vhost: str | None = None) -> AsyncStream:
+        """Return a stream, whose methods are awaited. Not awaited itself. See `Broker.stream`."""
+        return AsyncStream(self._query, name, vhost)
 
     @checked_arguments
     async def queues(self, *, vhost: str | None = None) -> list[QueueState]:

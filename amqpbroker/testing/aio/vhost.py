@@ -8,6 +8,7 @@ from amqpbroker.testing.hints import Hinted, checked_arguments
 if TYPE_CHECKING:
     from amqpbroker.testing.aio.broker import AsyncBroker
     from amqpbroker.testing.aio.faults import AsyncFaults
+    from amqpbroker.testing.aio.stream import AsyncStream
     from amqpbroker.testing.batch_state import BatchState
     from amqpbroker.testing.inspector import GroupState, LockedMessage, QueueState
     from amqpbroker.testing.job_state import JobState
@@ -123,6 +124,11 @@ class AsyncVhost(Hinted):
         """Return the state of a job. See `Broker.job`."""
         __tracebackhide__ = True
         return await self.broker.job(job_id, vhost=self.name)
+
+    @checked_arguments
+    def stream(self, name: str) -> "AsyncStream":
+        """Return a stream, whose methods are awaited. Not awaited itself. See `Broker.stream`."""
+        return self.broker.stream(name, vhost=self.name)
 
     async def queues(self) -> "list[QueueState]":
         """Return the state of all queues, by name."""

@@ -21,6 +21,15 @@ def running_library() -> Literal["asyncio", "trio"] | None:
     return "asyncio"
 
 
+def refuse_to_block(name: str) -> None:
+    """Raise RuntimeError on a thread with a running event loop: clients on it could do nothing during the call."""
+    if running_library() is not None:
+        raise RuntimeError(
+            f"{name}() would block this thread's event loop: `await broker.{name}(...)` of an AsyncBroker, "
+            f"or of the fixture async_amqp_vhost in pytest; or await asyncio.to_thread(b.{name}, ...)"
+        )
+
+
 async def in_thread(call: Callable[[], T]) -> T:
     """Make a call on another thread, and return its result."""
     if running_library() == "trio":

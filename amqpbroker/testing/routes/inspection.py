@@ -15,6 +15,7 @@ from amqpbroker.management.formats.tables import shown_bytes, shown_name
 from amqpbroker.testing.hints import choices, did_you_mean, nearest
 from amqpbroker.testing.instance import Instance
 from amqpbroker.testing.message import Message
+from amqpbroker.testing.replay import Offset, offsets, replay
 from amqpbroker.testing.routes.route import Route, missing
 
 #: Default and longest timeout in seconds.
@@ -153,6 +154,42 @@ async def batch(instance: Instance, call: Call) -> dict[str, Any]:
     }
 
 
+async def stream(instance: Instance, call: Call) -> dict[str, Any]:
+    """A stream: `first_offset`, `next_offset`, and `messages`, those from an offset on, each with its `offset`; they
+    stay unchanged. Parameters: `offset` is `first`, `last`, `next`, a number, or `timestamp:` with milliseconds since
+    1970; `count` waits until there are so many, up to `timeout` seconds, and answers 409 if there are fewer or more."""
+    query = call.query
+    _check_query(query, "offset", "count", "timeout")
+    name, vhost = call.path["name"], call.vhost.name
+    count = _count("count", query["count"]) if "count" in query else None
+    if count is None:
+        _queue(call)
+    timeout_s = _timeout(query.get("timeout", TIMEOUT_S))
+    offset = _offset(query.get("offset", "first"))
+    await instance.time_travel.quiesce()
+    try:
+        found = await replay(instance.broker, instance.inspector, name, vhost, offset, count, timeout_s)
+        first, following = offsets(instance.inspector, name, vhost)
+    except AssertionError as error:
+        raise _not_so(error) from None
+    except ValueError as error:
+        raise failure.bad_request(shown_name(str(error))) from None
+    return {"first_offset": first, "next_offset": following, "messages": _shown(found)}
+
+
+def _offset(text: str) -> Offset:
+    """Return the place in a stream that a parameter names; other text is refused later. Raises ApiError 400."""
+    number = text.removeprefix("timestamp:")
+    if not number.removeprefix("-").isdecimal() or len(number) > MAX_DIGITS:
+        return text
+    if number == text:
+        return int(number)
+    try:
+        return datetime.datetime.fromtimestamp(int(number) / 1000, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        raise failure.bad_request(f"offset = {shown_name(text)!r}: this is no time before the year 10000") from None
+
+
 async def unroutable(instance: Instance, call: Call) -> list[dict[str, Any]]:
     """The messages that clients published and that were routed to no queue, oldest first, the last 1,000. Parameter:
     `vhost`."""
@@ -215,8 +252,10 @@ def _message(message: Message) -> dict[str, Any]:
     if message.headers:
         properties["headers"] = message.headers
     due = {} if message.due is None else {"due": round(message.due.timestamp() * 1000)}
+    offset = {} if message.offset is None else {"offset": message.offset}
     return {
         **due,
+        **offset,
         "vhost": shown_name(message.vhost),
         "exchange": shown_name(message.exchange),
         "routing_key": shown_name(message.routing_key),
@@ -254,6 +293,7 @@ ROUTES = (
     Route("/testing/queues/{vhost}/{name}/delayed", get=delayed),
     Route("/testing/queues/{vhost}/{name}/locked", get=locked),
     Route("/testing/queues/{vhost}/{name}/groups", get=groups),
+    Route("/testing/streams/{vhost}/{name}", get=stream),
     Route("/testing/batches/{vhost}/{id}", get=batch),
     Route("/testing/unroutable", get=unroutable),
     Route("/testing/channel-errors", get=channel_errors),

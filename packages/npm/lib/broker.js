@@ -83,6 +83,17 @@ class Broker {
     ));
   }
 
+  /**
+   * Return a stream: its `firstOffset` and `nextOffset`, and its `messages` from an `offset` on, which stay there:
+   * "first" (the default), "last", "next", a number, or a Date. With `count`, wait until there are that many.
+   */
+  async stream(name, { vhost = "/", offset, ...filter } = {}) {
+    const path = `/testing/streams/${encodeURIComponent(vhost)}/${encodeURIComponent(name)}`;
+    if (offset !== undefined) filter.offset = offset instanceof Date ? `timestamp:${offset.getTime()}` : offset;
+    const found = await this.api("GET", path + query(filter));
+    return { firstOffset: found.first_offset, nextOffset: found.next_offset, messages: found.messages.map(message) };
+  }
+
   /** Return the state of a batch: its `size`, the numbers of its members, and those that failed. */
   async batch(id, { vhost = "/" } = {}) {
     const path = `/testing/batches/${encodeURIComponent(vhost)}/${encodeURIComponent(id)}`;
@@ -178,6 +189,7 @@ function message(found) {
     routingKey: found.routing_key,
     vhost: found.vhost,
     ...(found.due === undefined ? {} : { due: new Date(found.due) }),
+    ...(found.offset === undefined ? {} : { offset: found.offset }),
   };
 }
 

@@ -46,6 +46,8 @@ export interface Message {
   vhost: string;
   /** Time at which a delayed message is ready, by the broker's clock. */
   due?: Date;
+  /** Offset of a message that `stream` returned. */
+  offset?: number;
 }
 
 /** A message that is delivered and not settled. */
@@ -72,6 +74,24 @@ export interface GroupState {
   keyType: "string" | "integer" | "other";
   state: "free" | "busy" | "waiting" | "parked" | "closed";
   /** The ready messages of the group, in order. */
+  messages: Message[];
+}
+
+/** Where the messages of `stream` begin, and how many there should be. */
+export interface Replay {
+  /** Default: "first". A negative number is a number of messages at the end. */
+  offset?: "first" | "last" | "next" | number | Date;
+  /** Wait until there are that many messages, and fail if there are more. */
+  count?: number;
+  /** Seconds to wait for `count`. Default: 5. */
+  timeout?: number;
+}
+
+export interface StreamState {
+  /** Offset of the oldest message. */
+  firstOffset: number;
+  /** Offset of the next message that is published. */
+  nextOffset: number;
   messages: Message[];
 }
 
@@ -222,6 +242,7 @@ export class Vhost implements AsyncDisposable {
   delayed(queue: string): Promise<Message[]>;
   locked(queue: string): Promise<LockedMessage[]>;
   groups(queue: string): Promise<GroupState[]>;
+  stream(name: string, options?: Replay): Promise<StreamState>;
   batch(id: string): Promise<BatchState>;
   redrive(queue: string, options?: Redrive): Promise<Redriven>;
   queues(): Promise<QueueState[]>;
@@ -254,6 +275,7 @@ export class Broker implements AsyncDisposable {
   delayed(queue: string, where?: { vhost?: string }): Promise<Message[]>;
   locked(queue: string, where?: { vhost?: string }): Promise<LockedMessage[]>;
   groups(queue: string, where?: { vhost?: string }): Promise<GroupState[]>;
+  stream(name: string, options?: Replay & { vhost?: string }): Promise<StreamState>;
   batch(id: string, where?: { vhost?: string }): Promise<BatchState>;
   redrive(queue: string, options?: Redrive & { vhost?: string }): Promise<Redriven>;
   queues(where?: { vhost?: string }): Promise<QueueState[]>;

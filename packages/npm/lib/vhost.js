@@ -41,6 +41,11 @@ class Vhost {
     return this.broker.groups(queue, { vhost: this.name });
   }
 
+  /** Return a stream: its `firstOffset` and `nextOffset`, and its `messages` from an `offset` on, which stay there. */
+  stream(name, options) {
+    return this.broker.stream(name, { ...options, vhost: this.name });
+  }
+
   /** Return the state of a batch: its `size`, the numbers of its members, and those that failed. */
   batch(id) {
     return this.broker.batch(id, { vhost: this.name });

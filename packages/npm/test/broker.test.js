@@ -210,6 +210,23 @@ test("message groups have their states and their ready messages", async () => {
   await vhost.delete();
 });
 
+test("a stream is read from any offset and keeps its messages", async () => {
+  const vhost = await broker.vhost();
+  await broker.api("PUT", `/queues/${vhost.name}/events`, { durable: true, arguments: { "x-queue-type": "stream" } });
+  for (const event of ["a", "b", "c"]) await publish(vhost, "events", event);
+  const { firstOffset, nextOffset, messages } = await vhost.stream("events", { count: 3 });
+  assert.deepEqual([firstOffset, nextOffset], [0, 3]);
+  assert.deepEqual(messages.map(({ offset, body }) => [offset, body.toString()]), [[0, "a"], [1, "b"], [2, "c"]]);
+  const found = await broker.stream("events", { vhost: vhost.name, offset: 1 });
+  assert.deepEqual(found.messages.map(({ offset }) => offset), [1, 2]);
+  const since = new Date((await broker.clock.now()).getTime() - 3_600_000);
+  assert.equal((await vhost.stream("events", { offset: since })).messages.length, 3);
+  assert.deepEqual((await vhost.stream("events", { offset: "next" })).messages, []);
+  await assert.rejects(vhost.stream("events", { count: 4, timeout: 0 }), { status: 409 });
+  await assert.rejects(vhost.stream("absent"), { status: 404 });
+  await vhost.delete();
+});
+
 test("a batch counts its members and names those that failed", async () => {
   const vhost = await broker.vhost();
   await declare(vhost, "parts");

@@ -576,3 +576,25 @@ def test_no_other_file_is_removed():
     node.streams.remove_others(())
     node.streams.remove_freed()
     assert list(node.files.contents) == [DIRECTORY / "notes.txt"]
+
+
+def test_a_log_inherits_the_messages_of_an_earlier_one_in_memory():
+    before = Node()
+    before.publish(*bodies(60))
+    before.log.limit(2000, -1)
+    first = before.log.first
+    assert first > 0
+    stored = before.read()
+    before.log.append(message("lost"))
+    before.streams.close()
+    node = Node()
+    node.log.inherit(before.log)
+    assert (node.log.first, node.log.next, node.log.safe) == (first, 60, 60)
+    assert node.read() == stored
+    node.log.limit(2000, -1)
+    node.publish(*bodies(30, 60))
+    assert node.read() == bodies(90 - node.log.first, node.log.first)
+    assert node.log.first > first
+    assert offsets(node.messages()) == list(range(node.log.first, 90))
+    node.streams.remove_freed()
+    assert node.log.offset_at(START_MS) == node.log.first
