@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.queues.entry import Entry
     from amqpbroker.broker.queues.stream_offset import Start
     from amqpbroker.message.message import Message
+    from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -341,6 +342,10 @@ class Queue(BindingDestination):
 
         Raises StoreError.
         """
+
+    def stored_offsets(self) -> "list[StreamOffsetDefinition]":
+        """Return the definitions that are removed together with that of the queue."""
+        return []
 
     def recovered(self) -> None:
         """Start to work after the stored copies are recovered; see Holder."""

@@ -309,6 +309,21 @@ def test_dead_letter_queue_is_redriven(ctl, channel):
     ctl("delete_queue", "work")
 
 
+def test_ctl_lists_and_resets_the_offsets_of_a_stream(ctl, channel):
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    channel.basic_qos(prefetch_count=1)
+    arguments = {"x-stream-automatic-offset-tracking": True}
+    channel.basic_consume("s", lambda *_: None, consumer_tag="reader", arguments=arguments)
+    (row,) = json.loads(ctl("list_stream_offsets", "s", "--formatter", "json"))
+    assert (row["consumer"], row["offset"]) == ("reader", 0)
+    assert "is running: cancel it" in ctl("reset_stream_offset", "s", "reader", status=69)
+    channel.cancel()
+    channel.basic_cancel("reader")
+    ctl("reset_stream_offset", "s", "reader")
+    assert json.loads(ctl("list_stream_offsets", "s", "--formatter", "json")) == []
+    channel.queue_delete("s")
+
+
 def test_ctl_follows_a_long_redrive_of_a_message_group(ctl, channel):
     channel.queue_declare("dead")
     arguments = {"x-group-header": "", "x-group-on-dead": "follow", "x-dead-letter-exchange": ""}
