@@ -10,6 +10,7 @@ from amqpbroker.store.definitions.definitions import (
     ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
+    StreamOffsetDefinition,
     TopicPermissionDefinition,
     UserDefinition,
     VhostDefinition,
@@ -26,6 +27,7 @@ KEYS = {
     ParameterDefinition: 3,
     GlobalParameterDefinition: 1,
     BindingDefinition: 6,
+    StreamOffsetDefinition: 3,
 }
 
 

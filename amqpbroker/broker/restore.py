@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from amqpbroker.broker.durable import stored_arguments
 from amqpbroker.broker.policies.limits import VHOST_LIMITS
 from amqpbroker.broker.policies.policies import OPERATOR_POLICY, POLICY
+from amqpbroker.broker.queues.stream_queue import StreamQueue
 from amqpbroker.broker.shovels.shovels import SHOVEL
 from amqpbroker.errors import AmqpError
 from amqpbroker.store.definitions.definitions import (
@@ -19,6 +20,7 @@ from amqpbroker.store.definitions.definitions import (
     ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
+    StreamOffsetDefinition,
     TopicPermissionDefinition,
     UserDefinition,
     VhostDefinition,
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 #: Fields of definitions that identify an object.
-_NAMES = ("vhost", "name", "user", "exchange", "source", "destination", "routing_key")
+_NAMES = ("vhost", "name", "user", "exchange", "source", "destination", "routing_key", "queue", "consumer")
 
 
 def restore(broker: "Broker") -> frozenset[int]:
@@ -72,6 +74,11 @@ def restore(broker: "Broker") -> frozenset[int]:
             stored=True,
         )
 
+    def stream_offset(stored: StreamOffsetDefinition) -> None:
+        stream = broker.vhost(stored.vhost).queue(stored.queue, None)
+        if isinstance(stream, StreamQueue):
+            stream.tracking().restore(stored)
+
     def parameter(stored: ParameterDefinition) -> None:
         if stored.component in (POLICY, OPERATOR_POLICY):
             broker.policies.restore(stored)
@@ -90,6 +97,7 @@ def restore(broker: "Broker") -> frozenset[int]:
     lost_exchanges = _each(definitions.all(ExchangeDefinition), exchange)
     lost_queues = _each(definitions.all(QueueDefinition), queue)
     _each(_without_strays(definitions), binding)
+    _each(definitions.all(StreamOffsetDefinition), stream_offset)
     return frozenset({*(lost.id for lost in lost_exchanges if lost.id), *(lost.id for lost in lost_queues)})
 
 

@@ -159,10 +159,9 @@ class Vhost(Host):
             )
             parts.append(self.jobs)
         fates = AllFates(parts) if parts else NO_FATES
-        super().__init__(name, exchanges, clock, store, config, totals, events, spill, fates)
+        super().__init__(name, exchanges, clock, store, definitions, config, totals, events, spill, fates)
         self.sample: Sample | None = None
         self.definition = definition
-        self.definitions = definitions
         self.direct_replies = direct_replies
         self.policies = policies
         self.limits = limits
@@ -673,6 +672,7 @@ class Vhost(Host):
         gone += [exchange_definition(self.name, exchange) for exchange in removal.exchanges if exchange.durable]
         if queue is not None and queue.durable:
             gone.append(queue_definition(self.name, queue))
+            gone += queue.stored_offsets()
         if gone:
             self.definitions.remove(*gone)
 

@@ -66,6 +66,11 @@ def of(name: str, vhost: str = "/") -> str:
     return f"queues/{quote(vhost, safe='')}/{quote(name, safe='')}"
 
 
+def answer(lab: Lab, method: str, path: str, body: Any = None) -> list[Any]:
+    """Return status and JSON of a request as a transcript has them, also for errors."""
+    return [*lab.management.answer(method, path, body)]
+
+
 def fetched(lab: Lab, path: str, ready: Callable[[Any], bool]) -> Any:
     """Return JSON once it is as expected, since statistics are five seconds late, or as it is after some time."""
     deadline = lab.network.now_s() + 20
@@ -223,7 +228,7 @@ def request(lab: Lab, method: str, path: str, body: Any) -> None:
     lab.wait_ready(lab.q(), 1)
     reader = read(lab, offset="first")
     reader.deliveries(1)
-    lab.observe("answer", lab.management.answer(method, of(lab.q()) + path, body))
+    lab.observe("answer", answer(lab, method, of(lab.q()) + path, body))
     if path.startswith("/"):
         fill(ch, lab.q(), 1, start=1)
         reader.deliveries(1)
@@ -236,7 +241,7 @@ def published(lab: Lab) -> None:
     """A message that is published by HTTP."""
     stream(lab)
     body = {"properties": {"headers": {"a": 1}}, "routing_key": lab.q(), "payload": "m", "payload_encoding": "string"}
-    lab.observe("answer", lab.management.answer("POST", "exchanges/%2F/amq.default/publish", body))
+    lab.observe("answer", answer(lab, "POST", "exchanges/%2F/amq.default/publish", body))
     read(lab, offset="first").deliveries(1)
 
 
@@ -263,7 +268,7 @@ def declared(lab: Lab, flags: dict[str, Any], arguments: dict[str, Any]) -> None
     """Streams that are declared by HTTP, twice, and then by AMQP without further arguments."""
     lab.hide(lab.q())
     for what in ("first", "again"):
-        lab.observe(what, lab.management.answer("PUT", of(lab.q()), flags | {"arguments": STREAM | arguments}))
+        lab.observe(what, answer(lab, "PUT", of(lab.q()), flags | {"arguments": STREAM | arguments}))
     declare(lab, STREAM)
 
 
@@ -322,7 +327,7 @@ def policy_of(lab: Lab, key: str, value: Any) -> None:
     for kind in ("policies", "operator-policies"):
         path = f"{kind}/%2F/{lab.name('p')}"
         body = {"pattern": "^" + lab.name("").replace(".", "\\."), "definition": {key: value}, "apply-to": "streams"}
-        lab.observe(kind, lab.management.answer("PUT", path, body))
+        lab.observe(kind, answer(lab, "PUT", path, body))
         lab.management.status("DELETE", path)
 
 
@@ -424,7 +429,7 @@ def definitions_imported(lab: Lab) -> None:
     lab.management.vhost(vhost)
     arguments = STREAM | {"x-max-age": "1h", "x-stream-max-segment-size-bytes": 5000}
     imported = {"name": "q", "durable": True, "auto_delete": False, "arguments": arguments}
-    lab.observe("answer", lab.management.answer("POST", f"definitions/{vhost}", {"queues": [imported]}))
+    lab.observe("answer", answer(lab, "POST", f"definitions/{vhost}", {"queues": [imported]}))
     ch = lab.channel(lab.connect(vhost=vhost))
     ch.queue("q", durable=True, arguments=arguments)
     ch.confirm()

@@ -563,6 +563,32 @@ DELAYED: dict[str, Table] = {
 }
 
 
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def stream_offsets(soak: Soak, mode: Mode) -> None:
+    """Consume from a stream with more tags than it remembers; the offsets of the first ones are forgotten."""
+    most = soak.bounds.stream_offsets
+    count = 2 * most + 10
+    tracked: Table = {
+        "x-stream-automatic-offset-tracking": Field("t", True),
+        "x-stream-offset": longstr("first"),
+    }
+    with soak.client() as client:
+        _declare(client, "s", arguments={"x-queue-type": longstr("stream")})
+        publish(client, alike(mode, "s", 10), 10)
+        client.call("basic.qos", "basic.qos-ok", prefetch_count=1)
+        for number_ in range(count):
+            tag = f"reader{number_}"
+            client.call("basic.consume", "basic.consume-ok", queue="s", consumer_tag=tag, arguments=tracked)
+            client.call("basic.cancel", "basic.cancel-ok", consumer_tag=tag)
+            client.send(request("basic.ack", delivery_tag=0, multiple=True))
+        offsets = soak.management.call("GET", "/queues/%2F/s/offsets")
+        assert len(offsets) == most, f"{len(offsets)} offsets are remembered, not {most}"
+        delete(client, "s")
+        client.close()
+
+
 def _phases() -> list[Phase]:
     phases = in_modes("modulus hash", modulus_hash, compat="4.3", is_peak=True)
     for kind, arguments in DELAYED.items():
@@ -570,6 +596,7 @@ def _phases() -> list[Phase]:
     # It takes a minute for each mode.
     phases += in_modes("duplicates", duplicates, is_peak=True, modes=(MIXED,))
     phases += in_modes("batches", batches, is_peak=True, modes=(MIXED,))
+    phases += in_modes("stream offsets", stream_offsets, is_peak=True, modes=(MIXED,))
     phases += in_modes("jobs", jobs, is_peak=True, modes=(MIXED,))
     phases += in_modes("matching headers", by_headers, is_peak=True)
     phases += in_modes("copies by BCC", blind_copies, is_peak=True)

@@ -80,6 +80,7 @@ DRIVEN = {
     "config.bounds.batch_failures": "batches",
     "config.bounds.batch_events": "batches",
     "config.bounds.batch_removals": "batches",
+    "config.bounds.stream_offsets": "stream offsets",
     "config.bounds.jobs": "jobs",
     "config.bounds.job_reply_bytes": "jobs",
     "config.bounds.job_replies_bytes": "jobs",
@@ -252,6 +253,7 @@ NOT_BOUNDS = {
         broker.queues.group_following.FOLLOW_AGAIN_MS broker.queues.group_following.FOLLOW_AGAIN_MAX_MS
         broker.queues.group_task.BUSY_MS
         broker.queues.rereading.RETRY_MS broker.queues.shortage.REST_MS broker.queues.shortage.ROUND_MS
+        broker.queues.stream_tracking.STORE_MS
         broker.shovels.definition._RECONNECT_DELAY_S broker.sweep.RETRY_MS store.writer.DEFINITIONS_MS
         store.writer.RETRY_MS management.bodies.BODY_S management.listing.FILTER_SLICE_S
         management.peeking.REQUEST_MS

@@ -369,6 +369,7 @@ CONSUMER_ARGUMENTS: dict[str, Argument] = {
         Argument(NO_CONSUME, None, stricter_check=_no_consume),
         Argument("x-stream-filter", None),
         Argument("x-stream-match-unfiltered", None),
+        Argument("x-stream-automatic-offset-tracking", None, stricter_check=boolean),
     )
 }
 

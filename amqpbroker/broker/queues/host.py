@@ -12,6 +12,7 @@ from amqpbroker.broker.queues.letter_numbers import LetterNumbers
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
+from amqpbroker.store.definitions.definitions import Definitions
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Store
 
@@ -19,10 +20,10 @@ from amqpbroker.store.store import Store
 class Host(metaclass=ABCMeta):
     """A vhost as its queues see it.
 
-    exchanges, queues: by name. store: for durable queues. spill: holds messages that are not stored while memory is
-    low. dead_letters: sends messages to dead letter exchanges. disposal: frees many messages slowly. totals: those of
-    the broker. events: receive the events of consumers. fates: receives the fates of copies of messages.
-    letter_numbers: of the dead letters of closed message groups.
+    exchanges, queues: by name. store: for durable queues. definitions: durable data other than messages. spill: holds
+    messages that are not stored while memory is low. dead_letters: sends messages to dead letter exchanges. disposal:
+    frees many messages slowly. totals: those of the broker. events: receive the events of consumers. fates: receives
+    the fates of copies of messages. letter_numbers: of the dead letters of closed message groups.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Host(metaclass=ABCMeta):
         exchanges: dict[str, Exchange],
         clock: Clock,
         store: Store,
+        definitions: Definitions,
         config: Config,
         totals: BrokerTotals,
         events: Events,
@@ -42,6 +44,7 @@ class Host(metaclass=ABCMeta):
         self.queues: dict[str, Queue] = {}
         self.clock: Clock = clock
         self.store: Store = store
+        self.definitions: Definitions = definitions
         self.config: Config = config
         self.totals: BrokerTotals = totals
         self.events: Events = events

@@ -37,6 +37,7 @@ from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.broker.queues.retry_delay import retry_delay
 from amqpbroker.broker.queues.returns import QuorumReturns, Returns
 from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.stream_tracking import AUTOMATIC_TRACKING
 from amqpbroker.compat import DEFAULT_COMPAT, NEWEST_COMPAT, Compat
 from amqpbroker.wire.values import INTEGER_KINDS, Table
 
@@ -190,6 +191,7 @@ STREAM: Final = Kind(
         "x-queue-leader-locator",
     ),
     consumer_arguments=("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"),
+    consumer_extensions=(AUTOMATIC_TRACKING,),
     apply_to="streams",
     merges={"x-max-length-bytes": by_policy},
     complete=_complete_stream,

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from amqpbroker.broker.infos import ConsumerInfo
     from amqpbroker.broker.queues.consumer import Consumer
     from amqpbroker.broker.queues.entry import Entry
+    from amqpbroker.broker.queues.stream_offset import Start
     from amqpbroker.message.message import Message
+    from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -215,6 +217,13 @@ class Queue(BindingDestination):
         """Return up to `count` ready messages behind a place, with their places; see `ReadyLine.following`."""
         return []
 
+    def offset_from(self, start: "Start") -> int | None:
+        """Return the offset of the first message to read from `start` on; None for a queue without offsets.
+
+        A place for `ready_following` is such an offset. Raises UnreadableError.
+        """
+        return None
+
     def delayed_following(self, due_ms: int, sequence: int, count: int) -> "list[tuple[int, Entry]]":
         """Return up to `count` delayed messages behind one that is due then, and their due times, by the wall clock.
 
@@ -333,6 +342,10 @@ class Queue(BindingDestination):
 
         Raises StoreError.
         """
+
+    def stored_offsets(self) -> "list[StreamOffsetDefinition]":
+        """Return the definitions that are removed together with that of the queue."""
+        return []
 
     def recovered(self) -> None:
         """Start to work after the stored copies are recovered; see Holder."""

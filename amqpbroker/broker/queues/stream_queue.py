@@ -16,9 +16,11 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.queues.stream_filter import filter_of
-from amqpbroker.broker.queues.stream_offset import start_of
+from amqpbroker.broker.queues.stream_offset import Start, start_of
 from amqpbroker.broker.queues.stream_reader import StreamReader
+from amqpbroker.broker.queues.stream_tracking import StreamTracking, is_tracked
 from amqpbroker.message.message import Message
+from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 from amqpbroker.store.record import DamagedError
 from amqpbroker.store.recovered import Copies
 from amqpbroker.store.streams.stream_log import SEGMENT_SIZE, StreamLog
@@ -57,6 +59,8 @@ class StreamQueue(Queue):
         #: Consumers whose filters have passed over many messages; they go on in the next event loop iteration.
         self._passing: dict[Consumer, None] = {}
         self._rereading: Rereading | None = None
+        #: Exists from the first consumer on whose offset is tracked.
+        self._tracking: StreamTracking | None = None
         #: Offset of a message that was the oldest one, and when that was stored.
         self._first_known: int = -1
         self._first_written_ms: int = 0
@@ -69,6 +73,7 @@ class StreamQueue(Queue):
         )
         log.watch(self._more_to_read)
         self._opened = log
+        # Files that were removed may still be there after a crash.
         self._limit()
 
     @property
@@ -90,17 +95,27 @@ class StreamQueue(Queue):
 
     def add_consumer(self, consumer: Consumer, held: Sequence[Entry] = ()) -> None:
         log, host = self.log, self.vhost
+        extensions = host.config.compat.extensions
+        tracked = extensions and is_tracked(consumer, self.name, host.name)
         start = start_of(consumer.arguments)
         try:
-            offset = start.offset_in(log, host.clock, host.config.compat.extensions)
+            known = self.tracking().offset_of(consumer.tag) if tracked else None
+            # A failure of the machine may have removed the messages before a remembered offset.
+            offset = start.offset_in(log, host.clock, extensions) if known is None else min(known, log.next)
         except (OSError, DamagedError) as error:
             raise errors.stream_unreadable(self.name, host.name, str(error)) from error
         if held:
+            if self._tracking is not None:
+                self._tracking.returned(held)
             # Settling the messages of a cancelled consumer allows deliveries to the next one with its tag.
             self.outstanding.move(held, consumer, counted=False)
         skips = host.config.bounds.stream_skips
-        self._readers[consumer] = StreamReader(consumer, log, offset, filter_of(consumer.arguments), skips)
+        unsettled: dict[int, None] | None = {} if tracked else None
+        reader = StreamReader(consumer, log, offset, filter_of(consumer.arguments), skips, unsettled)
+        self._readers[consumer] = reader
         self._consumers.add(consumer)
+        if unsettled is not None:
+            self.tracking().start(consumer, reader, unsettled)
         log.follow(True)
         if host.config.compat.streams_show_consumers:
             host.events.consumer_created(consumer)
@@ -109,6 +124,8 @@ class StreamQueue(Queue):
         if not consumer.registered:
             return
         self._unregister(consumer)
+        if self._tracking is not None:
+            self._tracking.stop(consumer)
         self.log.follow(bool(self._consumers.all))
 
     def _unregister(self, consumer: Consumer) -> None:
@@ -129,6 +146,8 @@ class StreamQueue(Queue):
             goes_on = False
             self.unreadable(error)
         self.delivered += outstanding.count - before
+        if self._tracking is not None:
+            self._tracking.moved()
         if goes_on:
             if not self._passing:
                 self.vhost.clock.after(0, self._go_on)
@@ -155,27 +174,51 @@ class StreamQueue(Queue):
     def purge(self) -> int:
         raise errors.stream_refuses("queue.purge", self.name, self.vhost.name)
 
+    # --- offsets ------------------------------------------------------------------------------------------------------
+
+    def tracking(self) -> StreamTracking:
+        """Return the offsets that are remembered for consumers."""
+        if self._tracking is None:
+            host = self.vhost
+            limit = host.config.bounds.stream_offsets
+            self._tracking = StreamTracking(host.name, self.name, host.clock, host.definitions, limit)
+        return self._tracking
+
+    def stored_offsets(self) -> list[StreamOffsetDefinition]:
+        return [] if self._tracking is None else self._tracking.definitions()
+
     # --- settlement ---------------------------------------------------------------------------------------------------
     #
     # Every way to settle a delivery only allows another one.
 
     def ack(self, entry: Entry) -> None:
         self.acknowledged += 1
+        if self._tracking is not None:
+            self._tracking.processed((entry,))
         consumer = self.outstanding.settle(entry)
         if consumer is not None:
             self.offer(consumer)
 
     def ack_all(self, entries: list[Entry]) -> None:
         self.acknowledged += len(entries)
+        if self._tracking is not None:
+            self._tracking.processed(entries)
         for consumer in self.outstanding.settle_all(entries):
             self.offer(consumer)
 
     def reject(self, entries: list[Entry]) -> None:
-        for consumer in self.outstanding.settle_returned(entries):
-            self.offer(consumer)
+        if self._tracking is not None:
+            self._tracking.processed(entries)
+        self._return(entries)
 
     def requeue(self, entries: list[Entry], failed: bool = True) -> None:
-        self.reject(entries)
+        if self._tracking is not None:
+            self._tracking.returned(entries)
+        self._return(entries)
+
+    def _return(self, entries: list[Entry]) -> None:
+        for consumer in self.outstanding.settle_returned(entries):
+            self.offer(consumer)
 
     # --- observation --------------------------------------------------------------------------------------------------
 
@@ -234,7 +277,12 @@ class StreamQueue(Queue):
             first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
             first_offset=log.first if compat.extensions else None,
             last_offset=last if compat.extensions and count else None,
+            offset_lag=self._lag(),
         )
+
+    def _lag(self) -> int | None:
+        end = self.log.next
+        return max([max(end - reader.offset, 0) for reader in self._readers.values()], default=None)
 
     def _first_ms(self) -> int | None:
         """Return when the oldest message was stored; None if there is none, or if it cannot be read now."""
@@ -268,6 +316,13 @@ class StreamQueue(Queue):
             raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
         return found
 
+    def offset_from(self, start: Start) -> int:
+        log = self.log
+        try:
+            return start.offset_in(log, self.vhost.clock, counts_back=True)
+        except (OSError, DamagedError) as error:
+            raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
+
     def ready_entries(self) -> Iterable[Entry]:
         place = 0
         while found := self.ready_following(place, 1000):
@@ -283,8 +338,10 @@ class StreamQueue(Queue):
     # --- settings and deletion ----------------------------------------------------------------------------------------
 
     def apply_settings(self, settings: QueueSettings) -> None:
+        before = self.settings
         super().apply_settings(settings)
-        self._limit()
+        if (settings.max_length_bytes, settings.max_age_ms) != (before.max_length_bytes, before.max_age_ms):
+            self._limit()
 
     def _limit(self) -> None:
         self.log.limit(self.settings.max_length_bytes, self.settings.max_age_ms)
@@ -319,6 +376,8 @@ class StreamQueue(Queue):
         self._readers.clear()
         self._passing.clear()
         self.outstanding.discard()
+        if self._tracking is not None:
+            self._tracking.close()
         if self._rereading is not None:
             self._rereading.stop()
         self.incoming.clear()

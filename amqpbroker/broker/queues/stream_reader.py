@@ -16,18 +16,26 @@ from amqpbroker.store.streams.stream_log import StreamLog
 class StreamReader:
     """Reads a stream for one consumer.
 
-    offset: of the next message that is read. skips: maximum number of messages that one call of `deliver` passes over
+    offset: of the next message that is read. unsettled: if the offset of the consumer is tracked, offsets of delivered
+    messages are added to it. skips: maximum number of messages that one call of `deliver` passes over
     because of the filter.
     """
 
     def __init__(
-        self, consumer: Consumer, log: StreamLog, offset: int, wanted: StreamFilter | None, skips: int
+        self,
+        consumer: Consumer,
+        log: StreamLog,
+        offset: int,
+        wanted: StreamFilter | None,
+        skips: int,
+        unsettled: dict[int, None] | None,
     ) -> None:
         self.consumer: Consumer = consumer
         self.offset: int = offset
         self._log: StreamLog = log
         self._filter: StreamFilter | None = wanted
         self._skips: int = skips
+        self._unsettled: dict[int, None] | None = unsettled
         self._key: BlockKey | None = None
 
     def deliver(self, queue: Queue, outstanding: Outstanding, now_ms: int) -> bool:
@@ -35,7 +43,7 @@ class StreamReader:
 
         Raises OSError, DamagedError.
         """
-        log, consumer, wanted = self._log, self.consumer, self._filter
+        log, consumer, wanted, unsettled = self._log, self.consumer, self._filter, self._unsettled
         left = self._skips
         while self.offset < log.safe and consumer.can_take():
             block = self._block()
@@ -49,6 +57,8 @@ class StreamReader:
                     if not left:
                         return self.offset < log.safe
                     continue
+                if unsettled is not None:
+                    unsettled[offset] = None
                 entry = Entry(message, queue, offset, 0)
                 outstanding.add(entry, consumer, now_ms)
                 consumer.deliver(entry)

@@ -23,6 +23,7 @@ from amqpbroker.management.routes import (
     redrives,
     sessions,
     shovels,
+    stream_offsets,
     users,
     vhosts,
 )
@@ -49,6 +50,7 @@ RESOURCES: tuple[Resource, ...] = (
     *redrives.RESOURCES,
     *sessions.RESOURCES,
     *shovels.RESOURCES,
+    *stream_offsets.RESOURCES,
     *users.RESOURCES,
     *vhosts.RESOURCES,
 )

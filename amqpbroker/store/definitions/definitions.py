@@ -104,6 +104,16 @@ class BindingDefinition(NamedTuple):
     arguments: bytes
 
 
+class StreamOffsetDefinition(NamedTuple):
+    """Offset of a stream at which the next consumer with a tag begins. updated_ms: time of the last change (Unix)."""
+
+    vhost: str
+    queue: str
+    consumer: str
+    offset: int
+    updated_ms: int
+
+
 Definition = (
     VhostDefinition
     | UserDefinition
@@ -114,6 +124,7 @@ Definition = (
     | ExchangeDefinition
     | QueueDefinition
     | BindingDefinition
+    | StreamOffsetDefinition
 )
 D = TypeVar("D", bound=Definition)
 
@@ -128,6 +139,7 @@ KEYS: dict[type[Any], int] = {
     ExchangeDefinition: 2,
     QueueDefinition: 2,
     BindingDefinition: 6,
+    StreamOffsetDefinition: 3,
 }
 
 

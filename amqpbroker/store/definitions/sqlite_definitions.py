@@ -22,6 +22,7 @@ from amqpbroker.store.definitions.definitions import (
     ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
+    StreamOffsetDefinition,
     TopicPermissionDefinition,
     UserDefinition,
     VhostDefinition,
@@ -93,6 +94,13 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE user ADD COLUMN hashing TEXT NOT NULL DEFAULT 'rabbit_password_hashing_sha256';
     """,
+    # Offsets that streams remember for their consumers.
+    """
+    CREATE TABLE stream_offset (
+        vhost TEXT NOT NULL, queue TEXT NOT NULL, consumer TEXT NOT NULL,
+        offset INTEGER NOT NULL, updated_ms INTEGER NOT NULL,
+        PRIMARY KEY (vhost, queue, consumer));
+    """,
 )
 
 #: Kind -> its table.
@@ -106,6 +114,7 @@ _TABLES: dict[type[Any], str] = {
     ExchangeDefinition: "exchange",
     QueueDefinition: "queue",
     BindingDefinition: "binding",
+    StreamOffsetDefinition: "stream_offset",
 }
 
 

@@ -328,9 +328,8 @@ class StreamLog:
 
         max_bytes: of all segments. max_age_ms: of the newest message of a segment.
         """
-        if (max_bytes, max_age_ms) != (self._max_bytes, self._max_age_ms):
-            self._max_bytes, self._max_age_ms = max_bytes, max_age_ms
-            self.remove_oldest()
+        self._max_bytes, self._max_age_ms = max_bytes, max_age_ms
+        self.remove_oldest()
 
     def remove_oldest(self) -> None:
         """Remove the oldest segments that are too much (osiris_log:evaluate_retention/2). The newest one stays."""

@@ -250,6 +250,41 @@ def test_ctl_shows_a_message_of_a_queue_without_consuming_it(ctl, channel):
     channel.queue_delete("peeked")
 
 
+def test_stream_is_declared_listed_and_read(ctl, channel):
+    declared = ("declare_queue", "log", "--type", "stream", "--arguments", '{"x-max-age": "7D"}')
+    assert lines(ctl(*declared)) == ["Declaring queue 'log' in vhost '/' ...", "Queue was declared"]
+    assert lines(ctl(*declared))[-1] == "Queue exists with these properties"
+    assert "inequivalent arg 'x-max-age'" in ctl("declare_queue", "log", "--type", "stream", status=69)
+    assert "is to be a JSON object" in ctl("declare_queue", "log", "--arguments", "[", status=64)
+    assert "unsupported queue type" in ctl("declare_queue", "new", "--type", "x", status=69)
+    channel.confirm_delivery()
+    for body in (b"a", b"b", b"c"):
+        channel.basic_publish("", "log", body)
+    columns = ("name", "type", "messages", "segments", "first_offset", "last_offset", "online", "message_bytes")
+    shown = next(line for line in lines(ctl("list_queues", *columns)) if line.startswith("log"))
+    name, kind, messages, segments, first, last, online, size = shown.split("\t")
+    assert (name, kind, messages, segments, first, last, size) == ("log", "stream", "3", "1", "0", "2", "")
+    assert online.startswith("[")
+    (row,) = json.loads(ctl("list_queues", "arguments", "readers", "--formatter", "json"))
+    assert row["arguments"] == {"x-queue-type": "stream", "x-max-age": "7D"}
+    assert list(row["readers"].values()) == [0]
+    for words, payload, offset in (
+        (("2",), "b", 1),
+        (("--offset", "2"), "c", 2),
+        (("--offset", "-2"), "b", 1),
+        (("2", "--offset", "first"), "b", 1),
+    ):
+        found = lines(ctl("peek_queue", "log", *words))
+        assert {
+            f"payload (max 64 bytes)\t{payload}",
+            f"position\t{offset}",
+            f"header.x-stream-offset\t{offset}",
+        } <= set(found)
+    assert "this must be first, last" in ctl("peek_queue", "log", "--offset", "x", status=69)
+    assert "queue.purge not supported by stream queues" in ctl("purge_queue", "log", status=69)
+    ctl("delete_queue", "log", "--if-empty")
+
+
 def test_dead_letter_queue_is_redriven(ctl, channel):
     channel.queue_declare("dlq", durable=True)
     dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq", "x-max-length": 2}
@@ -272,6 +307,21 @@ def test_dead_letter_queue_is_redriven(ctl, channel):
     assert "--rate '0' is not a whole number from 1" in ctl("redrive_queue", "dlq", "--rate", "0", status=64)
     ctl("delete_queue", "dlq")
     ctl("delete_queue", "work")
+
+
+def test_ctl_lists_and_resets_the_offsets_of_a_stream(ctl, channel):
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    channel.basic_qos(prefetch_count=1)
+    arguments = {"x-stream-automatic-offset-tracking": True}
+    channel.basic_consume("s", lambda *_: None, consumer_tag="reader", arguments=arguments)
+    (row,) = json.loads(ctl("list_stream_offsets", "s", "--formatter", "json"))
+    assert (row["consumer"], row["offset"]) == ("reader", 0)
+    assert "is running: cancel it" in ctl("reset_stream_offset", "s", "reader", status=69)
+    channel.cancel()
+    channel.basic_cancel("reader")
+    ctl("reset_stream_offset", "s", "reader")
+    assert json.loads(ctl("list_stream_offsets", "s", "--formatter", "json")) == []
+    channel.queue_delete("s")
 
 
 def test_ctl_follows_a_long_redrive_of_a_message_group(ctl, channel):

@@ -15,6 +15,7 @@ from amqpbroker.store.definitions.definitions import (
     ParameterDefinition,
     PermissionDefinition,
     QueueDefinition,
+    StreamOffsetDefinition,
     TopicPermissionDefinition,
     UserDefinition,
     VhostDefinition,
@@ -46,6 +47,8 @@ SAMPLES = [
     QueueDefinition("tä'st", "q", 7, False, b"\0\0\0\1\xff"),
     BindingDefinition("/", "x", False, "q", b"\xff\0", b"\0\0\0\0"),
     BindingDefinition("/", "x", True, "q", b"", b"\0\0\0\1\0"),
+    StreamOffsetDefinition("/", "q", "reader", (1 << 62) + 1, 1_700_000_000_000),
+    StreamOffsetDefinition("tä'st", "q", "é\0", 0, 0),
 ]
 KINDS = list(dict.fromkeys(type(sample) for sample in SAMPLES))
 
@@ -156,7 +159,9 @@ def test_definitions_are_removed_and_replaced_by_key(path):
     definitions = opened(path)
     definitions.put(*SAMPLES)
     definitions.remove(QueueDefinition("/", "q", 0, False, b""))
-    assert definitions.all(QueueDefinition) == [sample for sample in SAMPLES if sample[:2] == ("tä'st", "q")]
+    assert definitions.all(QueueDefinition) == [
+        sample for sample in SAMPLES if type(sample) is QueueDefinition and sample.vhost == "tä'st"
+    ]
     definitions.put(UserDefinition("guest", b"new", ()))
     assert [user.password_hash for user in definitions.all(UserDefinition)] == [b"", b"new"]
 
@@ -390,7 +395,7 @@ def test_an_older_version_is_migrated(path, caplog):
     second = opened(path, migrations=MIGRATED)
     assert everything(second) == SAMPLES
     assert second._connection.execute("SELECT DISTINCT colour FROM vhost").fetchall() == [("none",)]
-    assert f"{path}: migrating from version 4 to 5" in caplog.text
+    assert f"{path}: migrating from version 5 to 6" in caplog.text
     second.close()
     caplog.clear()
     opened(path, migrations=MIGRATED).close()
@@ -504,7 +509,7 @@ def test_a_newer_version_is_refused(path):
     with pytest.raises(StoreError) as raised:
         opened(path)
     assert str(raised.value) == (
-        f"{path}: version 5 of the definitions was written by a newer amqpbroker; this one reads up to version 4"
+        f"{path}: version 6 of the definitions was written by a newer amqpbroker; this one reads up to version 5"
     )
 
 

@@ -13,6 +13,7 @@ from amqpbroker.cli.ctl.commands import (
     queues,
     redrives,
     shovels,
+    streams,
     users,
     vhosts,
 )
@@ -28,6 +29,7 @@ _MODULES = (
     vhosts,
     queues,
     redrives,
+    streams,
     connections,
     shovels,
     definitions,
