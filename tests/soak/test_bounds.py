@@ -282,7 +282,7 @@ NOT_BOUNDS = {
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments.MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
-        management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
+        management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.group_options.MAX_PREFETCH
     """,
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",

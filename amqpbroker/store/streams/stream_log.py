@@ -198,7 +198,7 @@ class StreamLog:
         if not self.writing or self.writing[-1].segment is not segment:
             self.writing.append(SegmentWriting(segment, position, is_new))
         writing = self.writing[-1]
-        writing.parts += (chunk_head(segment.mark, chunk.head._replace(start=writing.start)), chunk.payload)
+        writing.add(chunk_head(segment.mark, chunk.head._replace(start=writing.start)), chunk.payload)
         if position - segment.indexed >= self._index_bytes:
             segment.index_at(position)
             writing.index.append(index_entry(IndexEntry(chunk.head.first, chunk.head.written_ms, position, number)))
