@@ -94,8 +94,8 @@ class Gathered:
 class Gathering(Store):
     """Gathers the operations on stored copies, until `take`.
 
-    loose, groups: as in `Gathered`. streamed: streams have messages to write, too. appended: number of the gathering with the latest operation that must be safe
-    before it is confirmed. Gatherings are numbered from 1.
+    loose, groups: as in `Gathered`. streamed: streams have messages to write, too. appended: number of the gathering
+    with the latest operation that must be safe before it is confirmed. Gatherings are numbered from 1.
     """
 
     def __init__(self, returns: int = BOUNDS.returns) -> None:

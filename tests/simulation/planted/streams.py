@@ -48,15 +48,14 @@ STREAMS = (
     Planted(
         "a message of a stream that does not count as unwritten",
         "gathering.py",
-        "        self.waiting_bytes += size\n        self.appended = self._number\n        if not self._is_due:\n"
-        "            self._gather()\n\n    def _gather",
-        "        if not self._is_due:\n            self._gather()\n\n    def _gather",
+        "        self.streamed = True\n        self.waiting_bytes += size\n        self.appended = self._number\n",
+        "        self.streamed = True\n",
     ),
     Planted(
         "a stream that is written only with the journal",
         "persistence.py",
-        "            writings = [Writing(None, [], 0)]",
-        "            writings = []",
+        "            writings = writings or [Writing(None, [], 0)]",
+        "            pass",
     ),
     Planted(
         "a chunk that loses its last message",
