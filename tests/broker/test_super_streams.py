@@ -17,8 +17,8 @@ from amqpbroker.errors import AmqpError, not_stored
 from amqpbroker.store.definitions.definitions import BindingDefinition, ExchangeDefinition, QueueDefinition
 from amqpbroker.store.store import MemoryStore
 from amqpbroker.wire.values import Field, longstr
-from tests.broker.queueing import message
 from tests.fault_definitions import FaultyDefinitions
+from tests.harness import Wire
 
 
 class Node:
@@ -88,7 +88,9 @@ def test_partitions_are_in_their_order(node):
 
 def test_a_message_goes_to_the_partition_of_its_routing_key(node):
     node.create(keys=("emea", "apac"))
-    node.actions().publish(message(b"1", "apac", exchange="s"), node.broker.users.user("guest"))
+    client = Wire(node.broker).log_in()
+    client.publish("apac", b"1", "s")
+    client.receive()
     assert [node.vhost.queues[name].ready_count for name in ("s-emea", "s-apac")] == [0, 1]
 
 
@@ -155,7 +157,7 @@ def test_wrong_super_stream_is_refused_and_nothing_is_created(node, name, keys, 
 
 
 def test_nothing_is_created_beyond_the_limit_of_queues(node):
-    node.broker.limits.set_limit("/", "max-queues", 2)
+    node.broker.limits.set_vhost("/", "max-queues", 2)
     before = node.state()
     with pytest.raises(AmqpError, match="queue limit in vhost '/'"):
         node.create()
