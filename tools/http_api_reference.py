@@ -41,8 +41,8 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 - Objects and lists in a body can be nested at most 66 levels deep (70 in definitions), and names of arguments have at
   most 255 bytes; other bodies get 400.
 - `/api/` and `/cli/` redirect to their `index.html` as in RabbitMQ, but these pages do not exist.
-- Streams, federation links and traces do not exist: their paths return 404, as in RabbitMQ without the plugins. A
-  quorum queue has one replica.
+- Connections of the stream protocol, federation links and traces do not exist: their paths return 404, as in RabbitMQ
+  without the plugins. A quorum queue has one replica.
 - `connection_details` of channels and `channel_details` of consumers have the client's name for its connection as
   `user_provided_name`. The overview and nodes have this broker's version in `amqpbroker`, beside RabbitMQ's.
 - `GET /api/auth` has the default user and password as `amqpbroker.default_login` for clients on the broker's machine,
@@ -51,6 +51,10 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
   messages ([Peek, browse and search](../features/peek.md)).
 - `/api/queues/VHOST/NAME/redrive` is an extension: it moves [dead letters back](../features/redrive.md). A queue that
   got dead letters since the start has their number as `dead_letters`.
+- `/api/queues/VHOST/STREAM/offsets` is an extension: it lists and removes the
+  [offsets of consumers](../features/streams.md#let-the-broker-keep-the-offset).
+- `/api/super-streams` is a resource of this broker, for [super streams](../features/streams.md#super-streams).
+  RabbitMQ's stream plugin has `/api/stream/super-streams`.
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).
 
