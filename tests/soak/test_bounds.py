@@ -273,8 +273,10 @@ NOT_BOUNDS = {
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
-        management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH
+        management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH broker.super_streams.MAX_PARTITIONS
+        broker.super_streams.MAX_NAME_BYTES
     """,
+    "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
     "messages that come back at once; driven by the tests of groups": "broker.queues.group_offering.RETURNED_FOLLOW",
