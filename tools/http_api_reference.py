@@ -41,14 +41,18 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 - Objects and lists in a body can be nested at most 66 levels deep (70 in definitions), and names of arguments have at
   most 255 bytes; other bodies get 400.
 - `/api/` and `/cli/` redirect to their `index.html` as in RabbitMQ, but these pages do not exist.
-- Connections of the stream protocol, federation links and traces do not exist: their paths return 404, as in RabbitMQ
-  without the plugins. A quorum queue has one replica.
+- The stream protocol, federation links and traces do not exist: their paths, such as `/api/stream/connections`, return
+  404, as in RabbitMQ without the plugins. A quorum queue or a stream has one replica.
+- A stream has the offsets of its oldest and newest message as `first_offset` and `last_offset`, and the size of its
+  files as `stored_bytes`. `move`, `discard` and `redrive` refuse streams, because messages stay in them.
 - `connection_details` of channels and `channel_details` of consumers have the client's name for its connection as
   `user_provided_name`. The overview and nodes have this broker's version in `amqpbroker`, beside RabbitMQ's.
 - `GET /api/auth` has the default user and password as `amqpbroker.default_login` for clients on the broker's machine,
   as long as the user `guest` exists with the password `guest`. The login page shows them.
 - `POST /api/queues/VHOST/NAME/move` is an extension. So are `/peek` and `/discard`, which read and remove chosen
-  messages ([Peek, browse and search](../features/peek.md)).
+  messages ([Peek, browse and search](../features/peek.md)). For a stream, the body of `/peek` can have a start:
+  `offset` (a number, of which a negative one counts from the end, `"first"`, `"last"`, or an age such as `"1h"`) or
+  `written_at` (milliseconds since the epoch).
 - `/api/queues/VHOST/NAME/redrive` is an extension: it moves [dead letters back](../features/redrive.md). A queue that
   got dead letters since the start has their number as `dead_letters`.
 - `/api/queues/VHOST/STREAM/offsets` is an extension: it lists and removes the

@@ -15,13 +15,12 @@ LEFT_OUT = {
     "*_process_reductions_total": "A measure of work in the Erlang runtime.",
     "telemetry_": "Metrics of RabbitMQ's metrics library.",
     "rabbitmq_raft_": "A quorum queue is a single queue on one node.",
-    "rabbitmq_stream_": "Streams are not supported.",
     "rabbitmq_io_": "File operations are not counted. In RabbitMQ 4.0 these metrics are always 0.",
     "rabbitmq_queue_index_": "There is no queue index. In RabbitMQ 4.0 these metrics are always 0.",
     "rabbitmq_schema_db_": "There is no schema database. In RabbitMQ 4.0 these metrics are always 0.",
     "rabbitmq_auth_attempts_detailed_": "Sources of login attempts are not recorded. RabbitMQ records them on request.",
     "rabbitmq_global_messages_dead_lettered_confirmed_total": "Included in the other counters of dead letters.",
-    "rabbitmq_memory_": "Parts of an Erlang node, except for three that add up to the memory of the process.",
+    "rabbitmq_memory_": "Parts of an Erlang node, except for four that add up to the memory of the process.",
 }
 
 #: Groups that RabbitMQ counts for pairs of objects, and this broker for single ones -> labels that are missing.
@@ -73,8 +72,9 @@ AFTER_TABLES = """
 - `erlang_version` in `rabbitmq_build_info` is the version of Python if `product.identity` is `amqpbroker`.
 - `rabbitmq_queue_consumer_capacity` exists for all queues, including queues without a consumer.
 - `rabbitmq_disk_space_available_bytes` exists only if there is a data directory.
-- AMQP 1.0 and streams are not supported, so there are no metrics with the protocol `amqp10` or the queue type
-  `rabbit_stream_queue`.
+- AMQP 1.0 is not supported, so there are no metrics with the protocol `amqp10`.
+- `rabbitmq_stream_consumer_max_offset_lag` counts AMQP 0-9-1 consumers. In RabbitMQ, it counts those of the stream
+  protocol only.
 
 ## Metrics that are not available
 

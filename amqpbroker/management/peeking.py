@@ -6,10 +6,12 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, final
 
+from amqpbroker.broker.policies.ages import age_ms
 from amqpbroker.broker.queues.delivery_count import counted
 from amqpbroker.broker.queues.pages import UnreadableError
 from amqpbroker.broker.queues.peek import READY, START, STATES, Peek, Peeked, Place
 from amqpbroker.broker.queues.queue import Queue
+from amqpbroker.broker.queues.stream_offset import FIRST, LAST, Start
 from amqpbroker.broker.slices import SLICE_MS
 from amqpbroker.management import failure
 from amqpbroker.management.formats.messages import got
@@ -28,10 +30,12 @@ MAX_COUNT: Final = 1000
 ANSWER_BYTES: Final = 2 * 1024 * 1024
 #: The most time that the event loop spends on one request. The answer then has a cursor to go on with.
 REQUEST_MS: Final = 100
+#: The largest offset and time of a body, which JavaScript can represent.
+MOST_OFFSET: Final = (1 << 53) - 1
 #: The most messages that are read at once.
 _STEP: Final = 128
 
-_KEYS: Final = ("count", "cursor", "state", "truncate", "encoding", "filter")
+_KEYS: Final = ("count", "cursor", "state", "truncate", "encoding", "filter", "offset", "written_at")
 _FILTER_KEYS: Final = ("header", "body")
 
 
@@ -134,6 +138,36 @@ def _place(cursor: Any, state: str, mark: str) -> Place:
     raise _wrong("cursor", cursor, f"the cursor of an earlier answer for this queue and the state {state}, or null")
 
 
+def _start(queue: Queue, body: Mapping[str, Any]) -> Place | None:
+    """Return the place where reading of a stream begins, if the body names one. Raises ApiError 400, 503."""
+    offset, written_at = body.get("offset"), body.get("written_at")
+    if offset is None and written_at is None:
+        return None
+    if offset is not None and written_at is not None:
+        raise failure.bad_request("offset and written_at exclude each other: leave out one of them")
+    if offset is None:
+        start = Start(written_ms=whole("written_at", written_at, 0, MOST_OFFSET))
+    else:
+        start = _start_at(offset)
+    try:
+        first = queue.offset_from(start)
+    except UnreadableError as error:
+        raise unreadable(error) from None
+    if first is None:
+        raise failure.bad_request(f"queue '{queue.name}' is no stream: leave out offset and written_at")
+    return Place(0, first)
+
+
+def _start_at(offset: Any) -> Start:
+    if offset in (FIRST, LAST):
+        return Start(offset)
+    if isinstance(offset, str) and (age := age_ms(offset)) >= 0:
+        return Start(age_ms=age)
+    if isinstance(offset, int) and not isinstance(offset, bool) and -MOST_OFFSET <= offset <= MOST_OFFSET:
+        return Start(offset=offset)
+    raise _wrong("offset", offset, f"{FIRST}, {LAST}, a whole number up to {MOST_OFFSET}, or an age such as 1h")
+
+
 def named_messages(given: Any, key: str = "messages") -> list[tuple[int, int]]:
     """Return positions and checksums of messages that a body names, as answers have them. Raises ApiError 400."""
     if not isinstance(given, list) or not 0 < len(given) <= MAX_COUNT:
@@ -165,7 +199,11 @@ class Peeking:
         self._encoding = one_of("encoding", body.get("encoding", "auto"), ("auto", "base64"))
         self._filter = _message_filter(body.get("filter"))
         self._mark = _mark(call.vhost.name, queue.name)
-        self._place = _place(body.get("cursor"), state, self._mark)
+        place = _place(body.get("cursor"), state, self._mark)
+        start = _start(queue, body)
+        self._place = start if start is not None and place == START else place
+        self._has_offsets = queue.kind.retains
+        self._first = self._place.sequence
         self._state = state
         self._queue = queue
         self._clock = call.broker.clock
@@ -195,7 +233,10 @@ class Peeking:
             await asyncio.sleep(0)
             self._check()
         cursor = f"{self._state}:{self._place.rank}:{self._place.sequence}:{self._mark}" if more else None
-        return {"messages": self._messages, "cursor": cursor, "examined": self._examined}
+        answer = {"messages": self._messages, "cursor": cursor, "examined": self._examined}
+        if self._has_offsets:
+            answer["offset"], answer["next_offset"] = self._first, self._place.sequence
+        return answer
 
     def _is_full(self) -> bool:
         return len(self._messages) >= self._count or self._size >= ANSWER_BYTES
@@ -219,6 +260,8 @@ class Peeking:
         entry = peeked.entry
         message = counted(entry.message, self._queue, entry.acquired_count, entry.delivery_count, self._compat)
         self._place = peeked.place
+        if not self._examined:
+            self._first = entry.sequence  # the messages before it may have been removed
         self._examined += 1
         if self._filter is not None and not self._filter.matches(message):
             return

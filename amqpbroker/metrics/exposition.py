@@ -13,7 +13,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from amqpbroker.metrics.family import Family, Labels, Value
+from amqpbroker.metrics.family import COUNTER, UNTYPED, Family, Labels, Value
 
 
 class Format(NamedTuple):
@@ -33,16 +33,24 @@ OPENMETRICS = Format(
 class _Empty(Collector):
     """A family without samples."""
 
-    def __init__(self, family: Family, name: str) -> None:
-        self._metric = prometheus_client.Metric(name.removesuffix("_total"), family.help, family.kind)
+    def __init__(self, name: str, text: str, kind: str) -> None:
+        self._metric = prometheus_client.Metric(name.removesuffix("_total"), text, kind)
 
     def collect(self) -> Iterable[prometheus_client.Metric]:
         yield self._metric
 
 
 def head(family: Family, prefix: str, style: Format) -> str:
-    """Return the lines before the samples."""
-    return style.generate(_Empty(family, prefix + family.name)).decode().removesuffix(style.end)
+    """Return the lines before the samples.
+
+    A counter whose name does not end in _total is a counter in Prometheus's text format only.
+    """
+    name = prefix + family.name
+    bare = family.kind == COUNTER and not name.endswith("_total")
+    lines = style.generate(_Empty(name, family.help, UNTYPED if bare else family.kind)).decode()
+    if bare and style is TEXT:
+        lines = lines.replace(f"# TYPE {name} untyped", f"# TYPE {name} counter")
+    return lines.removesuffix(style.end)
 
 
 def line(name: str, labels: str, value: Value) -> str:

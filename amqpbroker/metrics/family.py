@@ -19,7 +19,7 @@ Value = float | None
 @final
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of metrics. name: RabbitMQ's, without a prefix; the name of a counter ends in _total.
+    """A family of metrics. name: RabbitMQ's, without a prefix; the name of most counters ends in _total.
 
     of: returns the value of one object; None if only the total is known. total: returns the total of all objects; None
     if it is the sum.

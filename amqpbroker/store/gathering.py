@@ -94,7 +94,7 @@ class Gathered:
 class Gathering(Store):
     """Gathers the operations on stored copies, until `take`.
 
-    loose, groups: as in `Gathered`. appended: number of the gathering with the latest operation that must be safe
+    loose, groups: as in `Gathered`. streamed: streams have messages to write, too. appended: number of the gathering with the latest operation that must be safe
     before it is confirmed. Gatherings are numbered from 1.
     """
 
@@ -103,6 +103,7 @@ class Gathering(Store):
         self.keeps = True
         self.loose = Group()
         self.groups: list[Group] = []
+        self.streamed: bool = False
         #: True if there are operations to write that are not being written.
         self._is_due: bool = False
         self._on_gathered: Callable[[], None] = _nothing
@@ -123,6 +124,7 @@ class Gathering(Store):
 
     def count_streamed(self, size: int) -> None:
         """Count a message of a stream, which takes `size` bytes of memory until it is written."""
+        self.streamed = True
         self.waiting_bytes += size
         self.appended = self._number
         if not self._is_due:

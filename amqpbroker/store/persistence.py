@@ -78,6 +78,7 @@ class Persistence(Gathering):
             streams = streams_in_memory(bounds.stream_cache_bytes)
         streams.drive(self.count_streamed, self._remove_freed_segments)
         self.streams: Streams = streams
+        self._streams_written: bool = True
         self._encoder = Encoder(log, self._moves, self._counts, self._dues, self._compaction, bounds)
         #: Number of operations being written.
         self._under_way: int = 0
@@ -152,10 +153,12 @@ class Persistence(Gathering):
         gathered = self.take()
         self._under_way = gathered.count
         self.stored += gathered.copies
-        streamed = self.streams.gather()
         writings = self._encoder.batches(gathered)
-        if streamed and not writings:
-            writings = [Writing(None, [], 0)]
+        if self.streamed:
+            self.streamed = False
+            self._streams_written = False
+            self.streams.gather()
+            writings = writings or [Writing(None, [], 0)]
         if self._compaction.failure is not None:
             self._pause_compaction(self._compaction.failure)
         return writings
@@ -180,7 +183,9 @@ class Persistence(Gathering):
         self._under_way = 0
         self.waiting_bytes -= self._answers_under_way
         self._answers_under_way = 0
-        self.streams.written()
+        if not self._streams_written:
+            self._streams_written = True
+            self.streams.written()
         if self.log.free():
             self._committer.remove(self.log.remove_freed)
         if self._compaction.is_due():

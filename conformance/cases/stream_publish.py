@@ -225,6 +225,18 @@ def immediate(lab: Lab) -> None:
 
 
 @case()
+def reply_to_direct(lab: Lab) -> None:
+    """A request for a direct reply is kept with the address of the reply, which works."""
+    ch = stream(lab)
+    ch.consume("amq.rabbitmq.reply-to", "replies", no_ack=True)
+    ch.publish_confirmed("", lab.q(), "request", reply_to="amq.rabbitmq.reply-to")
+    reader = read(lab, offset="first")
+    request = reader.deliveries(1)[0]
+    reader.publish("", str((request.properties or {})["reply_to"]), "reply")
+    ch.deliveries(1)
+
+
+@case()
 def user_id_of_another(lab: Lab) -> None:
     """A user-id that is not the connection's."""
     ch = stream(lab)

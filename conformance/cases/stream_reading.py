@@ -38,6 +38,7 @@ OFFSETS: dict[str, Any] = {
     "timestamp_zero": Value("T", 0),
     "timestamp_old": Value("T", 1_600_000_000),
     "timestamp_future": Value("T", FAR_FUTURE),
+    "timestamp_in_milliseconds": Value("T", 1_600_000_000_000),
     "year": "1Y",
     "month": "1M",
     "day": "1D",

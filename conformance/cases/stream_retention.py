@@ -45,13 +45,18 @@ def numbers(lab: Lab, last: int) -> list[int]:
 
 
 def numbers_after_retention(lab: Lab, last: int) -> list[int]:
-    """Return the numbers of a stream once no more go, which happens in the background."""
-    deadline = lab.network.now_s() + 6
+    """Return the numbers of a stream once no more go, which happens in the background.
+
+    A pause comes before each reading, since readers of RabbitMQ get stuck when their segment goes.
+    """
+    deadline = lab.network.now_s() + 8
     before: list[int] = []
-    while ((left := numbers(lab, last)) != before or left[0] == 0) and lab.network.now_s() < deadline:
+    while True:
+        lab.sleep(0.7)
+        left = numbers(lab, last)
+        if (left == before and left[0] > 0) or lab.network.now_s() > deadline:
+            return left
         before = left
-        lab.sleep(0.3)
-    return left
 
 
 def observe_newest(lab: Lab, left: list[int], last: int) -> None:

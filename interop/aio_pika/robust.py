@@ -236,6 +236,51 @@ async def worker_pattern(connection: AbstractRobustConnection) -> None:
         await worker.close()
 
 
+async def streams(connection: AbstractRobustConnection) -> None:
+    """Messages stay in a stream, and each settled one allows the next delivery, even if it is to be requeued."""
+    async with connection.channel() as channel:
+        await channel.declare_queue("journal", durable=True, arguments={"x-queue-type": "stream"})
+        for number in range(5):  # each is confirmed
+            await send(channel, "journal", b"%d" % number)
+    assert await read_stream(connection, "first", 5) == [(0, b"0"), (1, b"1"), (2, b"2"), (3, b"3"), (4, b"4")]
+    assert await read_stream(connection, 3, 2) == [(3, b"3"), (4, b"4")]
+    assert await read_stream(connection, "last", 1) == [(4, b"4")]
+
+    async with connection.channel() as channel:
+        await channel.set_qos(prefetch_count=2)
+        queue = await channel.get_queue("journal")
+        deliveries: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+        await queue.consume(deliveries.put, arguments={"x-stream-offset": "first"})
+        first, second = [await asyncio.wait_for(deliveries.get(), 30) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert deliveries.empty()
+        await second.nack(requeue=True)
+        await first.ack()
+        offsets = [(await asyncio.wait_for(deliveries.get(), 30)).headers["x-stream-offset"] for _ in range(2)]
+        assert offsets == [2, 3], offsets
+        await asyncio.sleep(0.1)
+        assert deliveries.empty()
+    async with connection.channel() as channel:
+        await channel.queue_delete("journal")
+
+
+async def read_stream(
+    connection: AbstractRobustConnection, offset: str | int, count: int
+) -> list[tuple[object, bytes]]:
+    """Return the offsets and bodies of `count` messages from an offset on."""
+    async with connection.channel() as channel:
+        await channel.set_qos(prefetch_count=2)
+        queue = await channel.get_queue("journal")
+        found = []
+        async with queue.iterator(timeout=30, arguments={"x-stream-offset": offset}) as deliveries:
+            async for message in deliveries:
+                async with message.process():
+                    found.append((message.headers["x-stream-offset"], message.body))
+                if len(found) == count:
+                    break
+        return found
+
+
 async def reconnect(connection: AbstractRobustConnection) -> None:
     """The consumer below is never told of the restart: its queue, binding and consumer are restored under it."""
     channel = await connection.channel()
@@ -289,6 +334,8 @@ async def run() -> None:
             await rpc_pattern(connection)
         with check("worker-pattern"):
             await worker_pattern(connection)
+        with check("streams"):
+            await streams(connection)
         with check("reconnect"):
             await reconnect(connection)
 

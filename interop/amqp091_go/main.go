@@ -254,6 +254,62 @@ func acks(connection *amqp.Connection) {
 	must(err == nil && !found, "the queue is not empty")
 }
 
+// streams: messages stay in a stream, and each settled one allows the next delivery, even if it is to be requeued.
+func streams(connection *amqp.Connection) {
+	channel := value(connection.Channel())
+	defer channel.Close()
+	ok(channel.Confirm(false))
+	value(channel.QueueDeclare("journal", true, false, false, false, amqp.Table{"x-queue-type": "stream"}))
+	for number := 0; number < 5; number++ {
+		confirmation := value(channel.PublishWithDeferredConfirmWithContext(
+			context.Background(), "", "journal", false, false, text(strconv.Itoa(number))))
+		must(confirmed(confirmation), "%d was refused", number)
+	}
+	for _, each := range []struct {
+		offset any
+		want   string
+	}{{"first", "0:0 1:1 2:2 3:3 4:4"}, {int64(3), "3:3 4:4"}, {"last", "4:4"}} {
+		got := readStream(connection, each.offset, len(strings.Fields(each.want)))
+		must(got == each.want, "from %v: %q, not %q", each.offset, got, each.want)
+	}
+
+	reader := value(connection.Channel())
+	defer reader.Close()
+	ok(reader.Qos(2, 0, false))
+	deliveries := value(reader.Consume("journal", "", false, false, false, false, amqp.Table{"x-stream-offset": "first"}))
+	first, second := next(deliveries, "message"), next(deliveries, "message")
+	none := func() {
+		select {
+		case message := <-deliveries:
+			must(false, "%s came past the prefetch count", message.Body)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	none()
+	ok(second.Nack(false, true))
+	third := next(deliveries, "message")
+	none()
+	ok(first.Ack(false))
+	fourth := next(deliveries, "message")
+	must(string(third.Body)+string(fourth.Body) == "23", "%s, %s", third.Body, fourth.Body)
+	value(channel.QueueDelete("journal", false, false, false))
+}
+
+// readStream returns the offsets and bodies of count messages from an offset on.
+func readStream(connection *amqp.Connection, offset any, count int) string {
+	reader := value(connection.Channel())
+	defer reader.Close()
+	ok(reader.Qos(2, 0, false))
+	deliveries := value(reader.Consume("journal", "", false, false, false, false, amqp.Table{"x-stream-offset": offset}))
+	all := []string{}
+	for len(all) < count {
+		message := next(deliveries, "message")
+		ok(message.Ack(false))
+		all = append(all, fmt.Sprintf("%v:%s", message.Headers["x-stream-offset"], message.Body))
+	}
+	return strings.Join(all, " ")
+}
+
 func priorities(connection *amqp.Connection) {
 	channel := value(connection.Channel())
 	defer channel.Close()
@@ -423,6 +479,7 @@ func main() {
 	check("reject-dlq", func() { rejectToDlq(connection) })
 	check("consumer-cancelled", func() { consumerCancelled(connection) })
 	check("transactions", func() { transactions(connection) })
+	check("streams", func() { streams(connection) })
 	check("large-message", func() { largeMessage(channel) })
 	check("channel-error", func() { channelError(connection) })
 	ok(connection.Close())

@@ -203,6 +203,53 @@ async function directReplyTo(channel) {
   assert.deepEqual([answer.properties.correlationId, answer.content.toString()], ['r1', '144']);
 }
 
+/** Messages stay in a stream, and each settled one allows the next delivery, even if it is to be requeued. */
+async function streams(connection) {
+  const channel = await connection.createConfirmChannel();
+  await channel.assertQueue('journal', { durable: true, arguments: { 'x-queue-type': 'stream' } });
+  for (let number = 0; number < 5; number += 1) {
+    channel.sendToQueue('journal', Buffer.from(String(number)));
+    await channel.waitForConfirms();
+  }
+  const read = async (offset, count) => {
+    const reader = await connection.createChannel();
+    await reader.prefetch(2);
+    const found = [];
+    await new Promise((done) => reader.consume('journal', (message) => {
+      reader.ack(message);
+      found.push(`${message.properties.headers['x-stream-offset']}:${message.content}`);
+      if (found.length === count) done();
+    }, { arguments: { 'x-stream-offset': offset } }));
+    await reader.close();
+    return found.slice(0, count);
+  };
+  assert.deepEqual(await read('first', 5), ['0:0', '1:1', '2:2', '3:3', '4:4']);
+  assert.deepEqual(await read(3, 2), ['3:3', '4:4']);
+  assert.deepEqual(await read('last', 1), ['4:4']);
+
+  const reader = await connection.createChannel();
+  await reader.prefetch(2);
+  const messages = [];
+  let arrived = () => {};
+  await reader.consume('journal', (message) => {
+    messages.push(message);
+    arrived();
+  }, { arguments: { 'x-stream-offset': 'first' } });
+  const delivered = async (count) => {
+    while (messages.length < count) await new Promise((done) => { arrived = done; });
+    await sleep(100);
+    assert.equal(messages.length, count);
+  };
+  await delivered(2);
+  reader.nack(messages[1], false, true);
+  await delivered(3);
+  reader.ack(messages[0]);
+  await delivered(4);
+  await reader.close();
+  await channel.deleteQueue('journal');
+  await channel.close();
+}
+
 async function largeMessage(channel) {
   const sent = randomBytes(20 * 1024 * 1024);
   await channel.assertQueue('large');
@@ -284,6 +331,7 @@ await check('wait-retry', () => waitAndRetry(connection));
 await check('reject-dlq', () => rejectToDlq(connection));
 await check('consumer-cancelled', () => consumerCancelled(channel));
 await check('direct-reply-to', () => directReplyTo(channel));
+await check('streams', () => streams(connection));
 await check('large-message', () => largeMessage(channel));
 await check('channel-error', () => channelError(connection));
 await connection.close();

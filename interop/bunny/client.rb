@@ -203,6 +203,58 @@ def consumer_cancelled(connection)
   channel.close
 end
 
+# Messages stay in a stream, and each settled one allows the next delivery, even if it is to be requeued.
+def streams(connection)
+  channel = connection.create_channel
+  channel.confirm_select
+  journal = channel.queue('journal', durable: true, arguments: { 'x-queue-type' => 'stream' })
+  5.times do |number|
+    journal.publish(number.to_s)
+    must channel.wait_for_confirms, "#{number} was refused"
+  end
+  { 'first' => [[0, '0'], [1, '1'], [2, '2'], [3, '3'], [4, '4']], 3 => [[3, '3'], [4, '4']], 'last' => [[4, '4']] }
+    .each do |offset, want|
+      got = read_stream(connection, offset, want.size)
+      must got == want, "from #{offset}: #{got}"
+    end
+
+  reader, arrived = stream_reader(connection, 'first')
+  tags = Array.new(2) { arrived.pop(timeout: 30).first }
+  must arrived.pop(timeout: 0.1).nil?, 'a message came past the prefetch count'
+  reader.nack(tags[1], false, true)
+  must arrived.pop(timeout: 30)[1..] == [2, '2'], 'not the third message'
+  must arrived.pop(timeout: 0.1).nil?, 'a message came past the prefetch count'
+  reader.ack(tags[0])
+  must arrived.pop(timeout: 30)[1..] == [3, '3'], 'not the fourth message'
+  reader.close
+  journal.delete
+  channel.close
+end
+
+# A channel with a consumer that reads the stream from an offset on: what arrives, as delivery tag, offset and body.
+def stream_reader(connection, offset)
+  reader = connection.create_channel
+  reader.prefetch(2)
+  arrived = Thread::Queue.new
+  journal = reader.queue('journal', passive: true)
+  journal.subscribe(manual_ack: true, arguments: { 'x-stream-offset' => offset }) do |delivery, properties, body|
+    arrived << [delivery.delivery_tag, properties.headers['x-stream-offset'], body]
+  end
+  [reader, arrived]
+end
+
+# The offsets and bodies of `count` messages from an offset on.
+def read_stream(connection, offset, count)
+  reader, arrived = stream_reader(connection, offset)
+  found = Array.new(count) do
+    tag, *message = arrived.pop(timeout: 30) || raise(Failed, 'no message came')
+    reader.ack(tag)
+    message
+  end
+  reader.close
+  found
+end
+
 def large_message(channel)
   sent = SecureRandom.bytes(20 * 1024 * 1024)
   queue = channel.queue('large')
@@ -267,6 +319,7 @@ check('ttl-dlx') { ttl_to_dlx(channel) }
 check('wait-retry') { wait_and_retry(connection) }
 check('reject-dlq') { reject_to_dlq(connection) }
 check('consumer-cancelled') { consumer_cancelled(connection) }
+check('streams') { streams(connection) }
 check('large-message') { large_message(channel) }
 check('channel-error') { channel_error(connection) }
 connection.close

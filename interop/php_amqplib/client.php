@@ -14,6 +14,7 @@ use PhpAmqpLib\Connection\AMQPStreamConnection;
 use PhpAmqpLib\Exception\AMQPConnectionClosedException;
 use PhpAmqpLib\Exception\AMQPExceptionInterface;
 use PhpAmqpLib\Exception\AMQPProtocolChannelException;
+use PhpAmqpLib\Exception\AMQPTimeoutException;
 use PhpAmqpLib\Exchange\AMQPExchangeType;
 use PhpAmqpLib\Message\AMQPMessage;
 use PhpAmqpLib\Package;
@@ -301,6 +302,70 @@ function transactions(AbstractConnection $connection): void
     $channel->close();
 }
 
+/** Messages stay in a stream, and each settled one allows the next delivery, even if it is to be requeued. */
+function streams(AbstractConnection $connection): void
+{
+    $channel = $connection->channel();
+    $channel->confirm_select();
+    $stream = new AMQPTable(['x-queue-type' => 'stream']);
+    $channel->queue_declare('journal', durable: true, auto_delete: false, arguments: $stream);
+    for ($number = 0; $number < 5; $number++) {
+        publish($channel, '', 'journal', (string) $number);
+        $channel->wait_for_pending_acks(PATIENCE_S);
+    }
+    must(readStream($connection, 'first', 5) === ['0:0', '1:1', '2:2', '3:3', '4:4'], 'not all messages from the first');
+    must(readStream($connection, 3, 2) === ['3:3', '4:4'], 'not the messages from an offset');
+    must(readStream($connection, 'last', 1) === ['4:4'], 'not the last message');
+
+    $messages = [];
+    $reader = streamReader($connection, 'first', function (AMQPMessage $message) use (&$messages) {
+        $messages[] = $message;
+    });
+    $delivered = function (int $count) use (&$messages, $reader) {
+        while (count($messages) < $count) {
+            $reader->wait(timeout: PATIENCE_S);
+        }
+        try {
+            $reader->wait(timeout: 0.1);
+        } catch (AMQPTimeoutException) {
+            // Nothing came past the prefetch count.
+        }
+        must(count($messages) === $count, count($messages) . " deliveries, not $count");
+    };
+    $delivered(2);
+    $messages[1]->nack(requeue: true);
+    $delivered(3);
+    $messages[0]->ack();
+    $delivered(4);
+    $reader->close();
+    $channel->queue_delete('journal');
+    $channel->close();
+}
+
+/** A channel with a consumer that reads the stream from an offset on. */
+function streamReader(AbstractConnection $connection, string|int $offset, callable $callback): AMQPChannel
+{
+    $reader = $connection->channel();
+    $reader->basic_qos(0, 2, false);
+    $reader->basic_consume('journal', callback: $callback, arguments: new AMQPTable(['x-stream-offset' => $offset]));
+    return $reader;
+}
+
+/** The offsets and bodies of this many messages from an offset on. */
+function readStream(AbstractConnection $connection, string|int $offset, int $count): array
+{
+    $found = [];
+    $reader = streamReader($connection, $offset, function (AMQPMessage $message) use (&$found) {
+        $message->ack();
+        $found[] = headers($message)['x-stream-offset'] . ':' . $message->getBody();
+    });
+    while (count($found) < $count) {
+        $reader->wait(timeout: PATIENCE_S);
+    }
+    $reader->close();
+    return array_slice($found, 0, $count);
+}
+
 function largeMessage(AMQPChannel $channel): void
 {
     $sent = random_bytes(20 * 1024 * 1024);
@@ -375,6 +440,7 @@ check('ttl-dlx', fn () => ttlToDlx($channel));
 check('wait-retry', fn () => waitAndRetry($channel));
 check('reject-dlq', fn () => rejectToDlq($channel));
 check('transactions', fn () => transactions($connection));
+check('streams', fn () => streams($connection));
 check('large-message', fn () => largeMessage($channel));
 check('channel-error', fn () => channelError($connection));
 $connection->close();

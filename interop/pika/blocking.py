@@ -310,6 +310,60 @@ def direct_reply_to(channel: BlockingChannel) -> None:
     assert answers == [("r1", b"144")]
 
 
+def streams(connection: pika.BlockingConnection) -> None:
+    """Messages stay in a stream, and each settled one allows the next delivery, even if it is to be requeued."""
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("journal", durable=True, arguments={"x-queue-type": "stream"})
+    for number in range(5):
+        channel.basic_publish("", "journal", str(number).encode())
+    assert read_stream(connection, "first", 5) == [(0, b"0"), (1, b"1"), (2, b"2"), (3, b"3"), (4, b"4")]
+    assert read_stream(connection, 3, 2) == [(3, b"3"), (4, b"4")]
+    assert read_stream(connection, "last", 1) == [(4, b"4")]
+
+    reader = connection.channel()
+    reader.basic_qos(prefetch_count=2)
+    tags: list[int] = []
+    reader.basic_consume(
+        "journal",
+        lambda channel, method, properties, body: tags.append(method.delivery_tag),
+        arguments={"x-stream-offset": "first"},
+    )
+
+    def delivered(count: int) -> None:
+        for _ in range(300):
+            if len(tags) == count:
+                break
+            connection.process_data_events(time_limit=0.1)
+        connection.process_data_events(time_limit=0.1)
+        assert len(tags) == count, f"{len(tags)} deliveries, not {count}"
+
+    delivered(2)
+    reader.basic_nack(tags[1], requeue=True)
+    delivered(3)
+    reader.basic_ack(tags[0])
+    delivered(4)
+    reader.close()
+    channel.queue_delete("journal")
+    channel.close()
+
+
+def read_stream(connection: pika.BlockingConnection, offset: str | int, count: int) -> list[tuple[int, bytes]]:
+    """Return the offsets and bodies of `count` messages from an offset on."""
+    reader = connection.channel()
+    reader.basic_qos(prefetch_count=2)
+    found = []
+    arguments = {"x-stream-offset": offset}
+    for method, properties, body in reader.consume("journal", arguments=arguments, inactivity_timeout=30):
+        assert method is not None, f"only {len(found)} of {count} messages came"
+        reader.basic_ack(method.delivery_tag)
+        found.append((properties.headers["x-stream-offset"], body))
+        if len(found) == count:
+            break
+    reader.close()
+    return found
+
+
 def main() -> None:
     version("pika")
     connection = connect()
@@ -336,6 +390,8 @@ def main() -> None:
         channel_error(connection)
     with check("transactions"):
         transactions(connection)
+    with check("streams"):
+        streams(connection)
     with check("direct-reply-to"):
         direct_reply_to(channel)
     connection.close()

@@ -67,6 +67,11 @@ def declare(
     return queue
 
 
+def declare_stream(vhost: Vhost, name: str = "q", **arguments: Any) -> Queue:
+    """Declare a stream with these x- arguments."""
+    return vhost.declare_queue(name, True, False, False, table(queue_type="stream", **arguments))
+
+
 def message(body: bytes = b"", routing_key: str = "q", priority: int = 0, expiration_ms: int = -1) -> Message:
     properties: dict[str, Any] = {}
     if priority:

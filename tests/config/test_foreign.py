@@ -25,7 +25,7 @@ def assigned(key, text):
         ("ssl_options.honor_ecc_order", "true"),
         ("management.listener.ssl_opts.reuse_sessions", "true"),
         ("quorum_queue.wal_max_entries", "500"),
-        ("queue_types.stream.enabled", "true"),
+        ("stream.listeners.tcp.default", "5552"),
         ("management.sample_retention_policies.global.minute", "5"),
     ],
 )
@@ -59,7 +59,7 @@ def test_key_that_must_not_be_ignored_is_refused(key, text, reason):
         ("proxy_protocol", "false"),
         ("log.exchange", "false"),
         ("ssl_options", "none"),
-        ("queue_types.stream.enabled", "false"),
+        ("queue_types.stream.enabled", "true"),
         ("ssl_options.client_renegotiation", "false"),
         ("management.ssl.secure_renegotiate", "true"),
         ("credential_validator.validation_backend", "rabbit_credential_validator_accept_everything"),

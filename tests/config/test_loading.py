@@ -117,6 +117,7 @@ def test_single_assignment_sets_its_configuration_value(key, text, attribute, va
         ("auth_backends.1.authn", "mine", "internal or rabbit_auth_backend_internal"),
         ("auth_backends.1.authz", "rabbit_auth_backend_ip_range", "internal or rabbit_auth_backend_internal"),
         ("queue_types.classic.enabled", "false", "true"),
+        ("queue_types.stream.enabled", "false", "true"),
         ("default_policies.operator.a.expires", "soon", "a duration from 1ms to 3650d, such as 5d or 1h30m"),
         ("default_policies.operator.a.expires", "0", "a duration from 1ms to 3650d"),
         ("default_policies.operator.a.expires", "3651d", "to 3650d"),

@@ -86,17 +86,19 @@ class Workload(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A method from the broker, with its content."""
+    """A method from the broker, with its content. properties: of the content, encoded."""
 
     name: str
     arguments: dict[str, Any]
     body: bytes
+    properties: bytes = b""
 
 
 def events_of(client: LoadClient) -> Iterator[Event]:
     """Yield received methods until the broker has ended, then raise ConnectionError."""
     content: Event | None = None
     left = 0
+    properties = b""
     parts: list[bytes] = []
     for kind, payload in client.frames():
         if kind == METHOD:
@@ -108,12 +110,13 @@ def events_of(client: LoadClient) -> Iterator[Event]:
             content, parts = event, []
         elif kind == HEADER:
             left = int.from_bytes(payload[4:12], "big")
+            properties = payload[12:]
         else:
             left -= len(payload)
             parts.append(payload)
         if kind != METHOD and not left:
             assert content is not None
-            yield content._replace(body=b"".join(parts))
+            yield content._replace(body=b"".join(parts), properties=properties)
     raise ConnectionError("the broker has ended")
 
 

@@ -31,6 +31,7 @@ from tests.crash import (
     pairs,
     pika_clients,
     returns,
+    streams,
 )
 from tests.crash.clients import RawConsumer, RawPublisher, Workload, events_of
 from tests.crash.ledger import Ledger
@@ -82,6 +83,7 @@ class Rounds:
             *delivery_times.workloads(self.chance),
             *[groups.workload(self.chance, ledger) for ledger in group_ledgers],
             *[batches.workload(self.chance, ledger) for ledger in batch_ledgers],
+            *streams.workloads(self.chance),
         ]
         self.ledgers = [ledger for each in self.workloads for ledger in each.ledgers]
 
@@ -138,9 +140,13 @@ class Rounds:
             for ledger in self.ledgers:
                 self.drain_queue(broker, ledger)
         with self.broker() as broker, LoadClient(broker.port) as client:
-            assert [client.depth(ledger.queue) for ledger in self.ledgers] == [0] * len(self.ledgers)
+            emptied = [ledger.queue for ledger in self.ledgers if not isinstance(ledger, streams.StreamLedger)]
+            assert [client.depth(queue) for queue in emptied] == [0] * len(emptied)
 
     def drain_queue(self, broker, ledger):
+        if isinstance(ledger, streams.StreamLedger):
+            ledger.drain(broker.port)
+            return
         with LoadClient(broker.port) as client:
             left = client.depth(ledger.queue)
             session = ledger.session()

@@ -16,6 +16,7 @@ from tests.crash.last_values import LastValueLedger
 from tests.crash.ledger import Ledger, body
 from tests.crash.locks import TIMEOUT_S, LockLedger
 from tests.crash.returns import DELAY_S, FIRST_S, LIMIT, LimitedLedger, LongDelayLedger
+from tests.crash.streams import StreamLedger
 
 
 class Clock:
@@ -820,3 +821,80 @@ def test_redriven_member_may_come_as_if_it_were_new():
     events.reject(1)
     deliver(events.work.session(), 1)
     assert events.work.wrong == []
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def read(ledger, numbers, first=0):
+    """Read messages at successive offsets."""
+    for offset, number in enumerate(numbers, first):
+        ledger.read(offset, offset, body(number))
+
+
+def drain(ledger, numbers, first=0):
+    read(ledger, numbers, first)
+    ledger.drained.update(numbers)
+    ledger.first, ledger.next = first, first + len(numbers)
+
+
+def test_stream_may_lose_what_was_not_confirmed():
+    ledger = StreamLedger("q")
+    publish(ledger, 2)
+    publish(ledger, 2, confirm=False)
+    publish(ledger)
+    drain(ledger, [1, 2, 3, 5])
+    assert settled(ledger) == []
+
+
+def test_stream_must_have_each_confirmed_message():
+    ledger = StreamLedger("q")
+    publish(ledger, 3)
+    drain(ledger, [1, 3])
+    assert settled(ledger) == ["message 2 was confirmed and is lost"]
+
+
+def test_delivered_message_of_a_stream_must_stay_at_its_offset():
+    ledger = StreamLedger("q")
+    publish(ledger, 3, confirm=False)
+    read(ledger, [1, 2])
+    drain(ledger, [1, 3])
+    assert settled(ledger) == ["message 3 is at offset 1, where message 2 was"]
+
+
+def test_delivered_message_of_a_stream_must_not_be_lost():
+    ledger = StreamLedger("q")
+    publish(ledger, 2, confirm=False)
+    read(ledger, [1, 2])
+    drain(ledger, [1])
+    assert settled(ledger) == ["message 2 was delivered at offset 1, and is lost"]
+
+
+def test_message_may_be_in_a_stream_only_once():
+    ledger = StreamLedger("q")
+    publish(ledger, 2)
+    drain(ledger, [1, 2, 1])
+    assert settled(ledger) == ["message 1 is behind message 2"]
+
+
+def test_gap_in_the_offsets_of_a_stream_is_wrong():
+    ledger = StreamLedger("q")
+    publish(ledger)
+    ledger.read(1, 0, body(1))
+    assert ledger.wrong == ["q: message 1 has offset 1 instead of 0"]
+
+
+def test_retention_may_remove_the_oldest_messages():
+    ledger = StreamLedger("q", is_limited=True)
+    publish(ledger, 9)
+    read(ledger, [1, 2])
+    ledger.read(4, 2, body(5))
+    drain(ledger, [6, 7, 9], first=5)
+    assert settled(ledger) == ["message 8 was confirmed and is lost"]
+
+
+def test_stream_without_retention_begins_at_its_first_message():
+    ledger = StreamLedger("q")
+    publish(ledger, 3, confirm=False)
+    drain(ledger, [2, 3], first=1)
+    assert settled(ledger) == ["the first offset is 1"]

@@ -274,7 +274,11 @@ async def test_search_of_a_queue_that_is_deleted_meanwhile_ends(api, monkeypatch
         ({"filter": {"header": {"a": [1]}}}, "filter.header.a = [1]: this must be a string, a number or a boolean"),
         ({"count": 1.5}, "count = 1.5: this must be a whole number from 1 to 1000"),
         ({"filter": {"body": 5}}, "filter.body = 5: this must be a text"),
-        ({"offset": 5}, 'the body has no key "offset"; the keys are count, cursor, state, truncate, encoding, filter'),
+        (
+            {"from": 5},
+            'the body has no key "from"; the keys are count, cursor, state, truncate, encoding, filter, offset, '
+            "written_at",
+        ),
     ],
 )
 async def test_wrong_values_are_refused_with_a_text(api, body, reason):
@@ -363,3 +367,134 @@ async def test_messages_that_name_nothing_are_refused(api, messages):
     answer = await api.post(DISCARD, {"messages": messages})
     assert answer.status_code == 400
     assert answer.json()["reason"].startswith("messages = ")
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+MINUTE_MS = 60_000
+
+
+async def made_stream(count, segment_bytes=500_000_000):
+    """Return the API of a broker with a stream of messages, of which one was written each minute."""
+    api = await made(**{"queue-type": "stream", "stream-max-segment-size-bytes": segment_bytes})
+    api.began_ms = api.clock.wall_ms()
+    for number in range(count):
+        publish(api, b"%d" % number)
+        api.broker.sync()
+        api.clock.advance(MINUTE_MS)
+    return api
+
+
+async def test_stream_is_read_from_its_first_message():
+    api = await made_stream(5)
+    answer = await peek(api)
+    assert [message["payload"] for message in answer["messages"]] == ["0", "1", "2", "3", "4"]
+    assert [message["position"] for message in answer["messages"]] == [0, 1, 2, 3, 4]
+    assert answer["messages"][3]["properties"]["headers"]["x-stream-offset"] == 3
+    assert (answer["cursor"], answer["examined"]) == (None, 5)
+    assert (answer["offset"], answer["next_offset"]) == (0, 5)
+    assert api.queue.message_stats()["publish"] == 5
+    assert "deliver" not in api.queue.message_stats()
+
+
+@pytest.mark.parametrize(
+    ("offset", "first"),
+    [("first", 0), ("last", 4), (0, 0), (3, 3), (-2, 3), (-100, 0), ("150s", 3), ("1h", 0)],
+)
+async def test_stream_is_read_from_an_offset(offset, first):
+    api = await made_stream(5)
+    assert await payloads(api, offset=offset) == [str(number) for number in range(first, 5)]
+
+
+@pytest.mark.parametrize("offset", [5, 2**53 - 1, "1s"])
+async def test_nothing_is_read_behind_the_end_of_a_stream(offset):
+    api = await made_stream(5)
+    answer = await peek(api, offset=offset)
+    end = 5 if offset == "1s" else offset
+    assert answer == {"messages": [], "cursor": None, "examined": 0, "offset": end, "next_offset": end}
+
+
+async def test_stream_is_read_from_a_time():
+    api = await made_stream(5)
+    assert await payloads(api, written_at=api.began_ms + MINUTE_MS) == ["1", "2", "3", "4"]
+    assert await payloads(api, written_at=api.began_ms + MINUTE_MS + 1) == ["2", "3", "4"]
+    assert await payloads(api, written_at=0) == ["0", "1", "2", "3", "4"]
+    assert await payloads(api, written_at=api.began_ms + 10 * MINUTE_MS) == []
+
+
+async def test_cursor_continues_a_request_that_began_at_an_offset():
+    api = await made_stream(10)
+    assert await whole_search(api, offset=4, count=2) == (["4", "5", "6", "7", "8", "9"], 4)
+    assert await whole_search(api, offset=4, count=5, filter={"body": "7"}) == (["7"], 1)
+
+
+async def test_stream_whose_oldest_messages_are_removed_is_read_from_those_that_are_left():
+    api = await made_stream(10, segment_bytes=1)
+    cursor = (await peek(api, count=2))["cursor"]
+    await api.put("policies/%2F/p", {"pattern": "^q$", "definition": {"max-length-bytes": 300}})
+    first = api.queue.log.first
+    assert first > 2
+    left = [str(number) for number in range(first, 10)]
+    answer = await peek(api, count=1)
+    assert (answer["offset"], answer["next_offset"]) == (first, first + 1)
+    assert await payloads(api) == await payloads(api, cursor=cursor) == await payloads(api, offset=1) == left
+
+
+async def test_message_that_is_not_stored_yet_is_not_read():
+    api = await made_stream(1)
+    publish(api, b"new")
+    assert await payloads(api) == ["0"]
+    api.broker.sync()
+    assert await payloads(api) == ["0", "new"]
+
+
+@pytest.mark.parametrize("state", ["unacked", "delayed", "parked"])
+async def test_stream_has_only_ready_messages(state):
+    api = await made_stream(2)
+    client = Wire(api.broker).log_in()
+    client.call(1, "basic.qos", prefetch_count=5)
+    assert len(client.consume("q", arguments={"x-stream-offset": longstr("first")})) == 2
+    assert await payloads(api, state=state) == []
+    assert await payloads(api) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (
+            {"offset": "x"},
+            'offset = "x": this must be first, last, a whole number up to 9007199254740991, or an age such as 1h',
+        ),
+        ({"offset": True}, "offset = true: this must be first,"),
+        ({"offset": 1.5}, "offset = 1.5: this must be first,"),
+        ({"offset": "next"}, 'offset = "next": this must be first,'),
+        ({"written_at": -1}, "written_at = -1: this must be a whole number from 0 to 9007199254740991"),
+        ({"offset": 1, "written_at": 1}, "offset and written_at exclude each other"),
+    ],
+)
+async def test_invalid_start_of_a_stream_is_refused(body, reason):
+    api = await made_stream(1)
+    answer = await api.post(PATH, body)
+    assert answer.status_code == 400
+    assert answer.json()["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize("body", [{"offset": 1}, {"offset": "first"}, {"written_at": 5}])
+async def test_other_queues_have_no_offsets(api, body):
+    answer = await api.post(PATH, body)
+    assert answer.status_code == 400
+    assert answer.json()["reason"] == "queue 'q' is no stream: leave out offset and written_at"
+
+
+async def test_stream_that_cannot_be_read_is_reported(monkeypatch):
+    api = await made_stream(3)
+
+    def broken(*_):
+        raise OSError("no disk")
+
+    monkeypatch.setattr(api.queue.log, "place", broken)
+    monkeypatch.setattr(api.queue.log, "offset_at", broken)
+    for body in ({}, {"written_at": 5}):
+        answer = await api.post(PATH, body)
+        assert answer.status_code == 503
+        assert "no disk" in answer.json()["reason"]

@@ -11,6 +11,8 @@ from tests.broker.queueing import publish
 from tests.broker.redrive.driving import kill, started, work_with_dlq
 from tests.metrics.scrape import Scraper
 
+STREAM = {"x-queue-type": Field("S", b"stream")}
+
 
 def busy(scraper, vhost="/"):
     """Create one object of each kind, and a queue for each."""
@@ -192,10 +194,12 @@ async def test_memory_values_add_up():
     scraper = Scraper()
     scraper.node.memory_bytes = lambda: 100_000_000
     scraper.wire().declare("q")
+    scraper.wire().declare("s", durable=True, arguments=STREAM)
     samples = await scraper.samples("/metrics/memory-breakdown")
     parts = {name: value for (name, *_), value in samples.items() if name.startswith("rabbitmq_memory_")}
     assert sum(parts.values()) == 100_000_000
     assert 0 < parts["rabbitmq_memory_classic_queue_erlang_process_bytes"] < 100_000
+    assert 0 < parts["rabbitmq_memory_stream_erlang_process_bytes"] < 100_000
     assert parts["rabbitmq_memory_quorum_queue_erlang_process_bytes"] == 0
 
 
@@ -360,3 +364,37 @@ async def test_open_batches_are_counted_while_there_are_batches():
     scraper.broker.clock.advance(0)
     assert (await scraper.samples())["rabbitmq_open_batches",] == 2
     assert (await scraper.samples("/metrics/per-object"))["rabbitmq_open_batches", "/"] == 2
+
+
+async def test_streams_have_segments_messages_and_the_lag_of_their_consumers():
+    scraper = Scraper()
+    wire = scraper.wire()
+    wire.declare("classic")
+    for name in ("s", "idle"):
+        wire.declare(name, durable=True, arguments=STREAM)
+    for _ in range(5):
+        wire.publish("s", b"body")
+    wire.receive()
+    assert ("rabbitmq_stream_consumer_max_offset_lag",) not in await scraper.samples()
+    wire.call(1, "basic.qos", prefetch_count=1)
+    for tag, offset in (("slow", 0), ("fast", 3)):
+        assert wire.consume("s", tag, arguments={"x-stream-offset": Field("l", offset)})
+    samples = await scraper.samples("/metrics/per-object")
+    # RabbitMQ's name has no _total; prometheus-client's parser adds it.
+    assert samples["rabbitmq_stream_segments_total", "s", "/"] == 1
+    assert samples["rabbitmq_stream_segments_total", "idle", "/"] == 0
+    assert ("rabbitmq_stream_segments_total", "classic", "/") not in samples
+    assert samples["rabbitmq_stream_consumer_max_offset_lag", "s", "/"] == 4
+    assert ("rabbitmq_stream_consumer_max_offset_lag", "idle", "/") not in samples
+    assert samples["rabbitmq_queue_messages_ready", "s", "/"] == samples["rabbitmq_queue_messages", "s", "/"] == 5
+    assert samples["rabbitmq_queue_consumers", "s", "/"] == 2
+    assert samples["rabbitmq_queue_messages_delivered_ack_total", "s", "/"] == 2
+    for name in ("queue_messages_bytes", "queue_messages_ram", "queue_consumer_capacity", "queue_messages_persistent"):
+        assert (f"rabbitmq_{name}", "classic", "/") in samples
+        assert (f"rabbitmq_{name}", "s", "/") not in samples, name
+    totals = await scraper.samples()
+    assert totals["rabbitmq_stream_segments_total",] == 1
+    assert totals["rabbitmq_stream_consumer_max_offset_lag",] == 4
+    assert totals["rabbitmq_global_messages_delivered_total", "amqp091", "rabbit_stream_queue"] == 2
+    detailed = await scraper.samples("/metrics/detailed?family=stream_consumer_metrics")
+    assert detailed["rabbitmq_detailed_stream_consumer_max_offset_lag", "s", "/"] == 4

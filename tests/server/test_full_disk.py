@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.wire.values import Field, longstr
 from tests.crash.clients import events_of
+from tests.crash.streams import offset_of
 from tests.harness import published
 from tests.load.client import TIMEOUT_S, LoadClient, request
 from tests.process import BrokerProcess
@@ -97,9 +99,9 @@ def disk(tmp_path) -> Iterator[SmallDisk | FileLimit]:
 class Publisher:
     """Sends persistent messages that are numbered from 0, and knows which of them were confirmed."""
 
-    def __init__(self, port):
+    def __init__(self, port, arguments=None):
         self.client = LoadClient(port, capabilities=("connection.blocked",))
-        self.client.declare("q", durable=True)
+        self.client.declare("q", durable=True, arguments=arguments or {})
         self.client.call("confirm.select", "confirm.select-ok")
         self.events = events_of(self.client)
         self.sent = 0
@@ -227,6 +229,83 @@ def test_confirmed_messages_survive_a_stop_with_a_full_disk(tmp_path, disk, how)
         disk.free(broker)
     with started(tmp_path, disk) as broker:
         check(everything(broker.port), publisher)
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def stream_on(disk):
+    """Return the arguments of a stream of many segments, or of one if files have a limit."""
+    size = 1_000_000_000 if isinstance(disk, FileLimit) else 500_000
+    return {"x-queue-type": longstr("stream"), "x-stream-max-segment-size-bytes": Field("I", size)}
+
+
+def read(port):
+    """Return the numbers of all messages in the stream, in their order. Their offsets have no gap."""
+    with LoadClient(port) as client:
+        left = client.depth("q")
+        client.call("basic.qos", "basic.qos-ok", prefetch_count=1000)
+        client.send(request("basic.consume", queue="q", arguments={"x-stream-offset": longstr("first")}))
+        events = events_of(client)
+        assert next(events).name == "basic.consume-ok"
+        found = [next(events) for _ in range(left)]
+        client.call("basic.cancel", "basic.cancel-ok", consumer_tag=found[0].arguments["consumer_tag"])
+    assert [offset_of(each) for each in found] == list(range(left))
+    assert all(len(each.body.partition(b" ")[2]) == SIZE for each in found)
+    return [int(each.body.partition(b" ")[0]) for each in found]
+
+
+def test_publishers_of_a_stream_are_blocked_until_the_full_disk_has_free_space(tmp_path, disk):
+    with started(tmp_path, disk) as broker, Publisher(broker.port, stream_on(disk)) as publisher:
+        disk.limit(broker)
+        publisher.fill()
+        assert publisher.told == [("connection.blocked", "low on disk")]
+        broker.wait_for_log("disk resource limit alarm set")
+        # Consumers read what is stored.
+        with LoadClient(broker.port) as client:
+            client.call("basic.qos", "basic.qos-ok", prefetch_count=1000)
+            client.send(request("basic.consume", queue="q", arguments={"x-stream-offset": longstr("first")}))
+            events = events_of(client)
+            assert [next(events).name for _ in range(51)][1:] == ["basic.deliver"] * 50
+        disk.free(broker)
+        while publisher.told[-1][0] != "connection.unblocked" or publisher.outstanding():
+            publisher.hear()
+        for _ in range(WINDOW):
+            publisher.send()
+        while publisher.outstanding():
+            publisher.hear()
+        assert publisher.refused == set()
+        broker.wait_for_log("disk resource limit alarm cleared")
+        assert read(broker.port) == list(range(publisher.sent))
+    with started(tmp_path, disk) as broker:
+        numbers = read(broker.port)
+        check(numbers, publisher)
+        assert numbers == list(range(publisher.sent))
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_confirmed_messages_of_a_stream_survive_a_stop_with_a_full_disk(tmp_path, disk, how):
+    with started(tmp_path, disk, in_order=False) as broker, Publisher(broker.port, stream_on(disk)) as publisher:
+        disk.limit(broker)
+        publisher.fill()
+        disk.fill()
+        if how == signal.SIGTERM:
+            publisher.client.socket.close()
+        broker.signal(how)
+        assert broker.wait() == (-signal.SIGKILL if how == signal.SIGKILL else 1), broker.log
+        if how == signal.SIGKILL:
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    publisher.hear()
+        assert "Traceback" not in broker.log
+        disk.free(broker)
+    with started(tmp_path, disk) as broker, Publisher(broker.port, stream_on(disk)) as other:
+        numbers = read(broker.port)
+        check(numbers, publisher)
+        other.sent = publisher.sent
+        other.send()
+        other.hear()
+        assert read(broker.port) == [*numbers, publisher.sent]
 
 
 # --- definitions ------------------------------------------------------------------------------------------------------

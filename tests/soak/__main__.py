@@ -26,9 +26,10 @@ from tests.soak.lists import PHASES as LISTS
 from tests.soak.messages import PHASES as MESSAGES
 from tests.soak.soak import MIXED, Phase, run
 from tests.soak.store import PHASES as STORE
+from tests.soak.streams import PHASES as STREAMS
 from tests.soak.tls import PHASES as TLS
 
-PHASES: list[Phase] = [*MESSAGES, *FEATURES, *CHURN, *STORE, *LIMITS, *LISTS, *HTTP, *ANSWERS, *TLS]
+PHASES: list[Phase] = [*MESSAGES, *FEATURES, *CHURN, *STORE, *STREAMS, *LIMITS, *LISTS, *HTTP, *ANSWERS, *TLS]
 
 
 def mixed(phases: list[Phase]) -> list[Phase]:

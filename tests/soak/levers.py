@@ -34,6 +34,8 @@ class Levers:
         store: Any = server.broker.store
         self._server = server
         self._files = store.log.files = SlowFiles(divisor)
+        # For the streams that are declared from now on.
+        store.streams._files = self._files
 
     def resources(self) -> list[Resource]:
         return [

@@ -38,6 +38,12 @@ DRIVEN = {
     # At full size only: the journal's format has 16 bits for the number, which cannot be lowered.
     "store.record.MAX_COUNT": "counted deliveries",
     "store.record._MOST": "copies by CC",
+    # Streams.
+    "config.bounds.chunk_bytes": "streams",
+    "config.bounds.index_bytes": "streams",
+    "config.bounds.stream_cache_bytes": "streams",
+    "config.bounds.stream_skips": "filtered streams",
+    "store.streams.segment.READ_BYTES": "streams",
     # Messages in memory, and out of it.
     "config.bounds.page_count": "backlog",
     "config.bounds.page_bytes": "large pages",
@@ -206,6 +212,8 @@ NOT_BOUNDS = {
         store.directory.lock.LOCKED_AT store.directory.names._EXCHANGE_IDS_SINCE
         store.directory.names._LOG_HEAD_BYTES store.directory.ownership.VERSION store.record.DELIVERED
         store.record.OFFSET_BITS store.record.OFFSET_MASK
+        store.directory.stream_inspection._HEAD_BYTES store.streams.chunk._HEAD store.streams.format.MARK_BYTES
+        store.streams.format.SEGMENT_BYTES store.streams.format.CHUNK_BYTES store.streams.format.INDEX_BYTES
         store.recovered._GRAIN_BITS store.record.ADDRESS_AT store.record.CC_KEYS_AT
         store.record.COUNT_AT store.record.DEADLINE_AT store.record.DEATHS
         store.record.ENTRY_BYTES store.record.EXTRA_KEYS_AT store.record.FLAGS_AT
@@ -260,6 +268,7 @@ NOT_BOUNDS = {
         server.transport.LINGER_MS client.link.CLOSE_S shovel.work.DRAIN_S shovel.work.RETRY_MS
     """,
     "an estimate or a weight, which is added to what is counted": """
+        broker.queues.stream_queue._STREAM_BYTES store.streams.chunk._DECODED
         amqp.answers.HOLDING amqp.routes.ADMITTED store.batches._ROOM amqp.confirms._REFUSED_BYTES
         amqp.output.KEEPING broker.exchanges.held._MESSAGE_BYTES store.gathering._COPY_BYTES
         store.gathering._RETURNED_BYTES store.gathering._DELAYED_BYTES store.gathering._ID_BYTES
@@ -272,12 +281,15 @@ NOT_BOUNDS = {
     "the largest value of a setting or argument, beyond which it is refused": """
         broker.exchanges.delay.MAX_DELAY_MS broker.publishing.publish_checks.MAX_EXPIRY_MS
         message.delivery_time._MAX_MS management.routes.redrives._MAX
-        broker.queues.arguments._MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
-        management.peeking.MAX_COUNT broker.queues.group_options.MAX_PREFETCH broker.super_streams.MAX_PARTITIONS
-        broker.super_streams.MAX_NAME_BYTES
+        broker.queues.arguments.MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
+        management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.group_options.MAX_PREFETCH
+        broker.super_streams.MAX_PARTITIONS broker.super_streams.MAX_NAME_BYTES
     """,
     "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
+    "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
+    "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "store.streams.stream_log.MOST_CHUNKS",
+    "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
     "messages that come back at once; driven by the tests of groups": "broker.queues.group_offering.RETURNED_FOLLOW",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """

@@ -67,6 +67,8 @@ class Peek:
         return [Peeked(entry, Place(*rank_and_sequence(each)), 0) for each, entry in found]
 
     def _unacked(self, place: Place, count: int) -> list[Peeked]:
+        if self._queue.kind.retains:
+            return []  # they stay ready
         behind = [entry for entry in self._held(self._queue) if entry.sequence > place.sequence]
         first = heapq.nsmallest(count, behind, key=lambda entry: entry.sequence)
         return [Peeked(entry, Place(0, entry.sequence), 0) for entry in first]

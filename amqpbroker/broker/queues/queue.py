@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from amqpbroker.broker.infos import ConsumerInfo
     from amqpbroker.broker.queues.consumer import Consumer
     from amqpbroker.broker.queues.entry import Entry
+    from amqpbroker.broker.queues.stream_offset import Start
     from amqpbroker.message.message import Message
     from amqpbroker.store.definitions.definitions import StreamOffsetDefinition
 
@@ -215,6 +216,13 @@ class Queue(BindingDestination):
     def ready_following(self, place: int, count: int) -> "list[tuple[int, Entry]]":
         """Return up to `count` ready messages behind a place, with their places; see `ReadyLine.following`."""
         return []
+
+    def offset_from(self, start: "Start") -> int | None:
+        """Return the offset of the first message to read from `start` on; None for a queue without offsets.
+
+        A place for `ready_following` is such an offset. Raises UnreadableError.
+        """
+        return None
 
     def delayed_following(self, due_ms: int, sequence: int, count: int) -> "list[tuple[int, Entry]]":
         """Return up to `count` delayed messages behind one that is due then, and their due times, by the wall clock.

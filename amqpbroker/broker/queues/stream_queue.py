@@ -16,7 +16,7 @@ from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.broker.queues.stream_filter import filter_of
-from amqpbroker.broker.queues.stream_offset import start_of
+from amqpbroker.broker.queues.stream_offset import Start, start_of
 from amqpbroker.broker.queues.stream_reader import StreamReader
 from amqpbroker.broker.queues.stream_tracking import StreamTracking, is_tracked
 from amqpbroker.message.message import Message
@@ -73,6 +73,7 @@ class StreamQueue(Queue):
         )
         log.watch(self._more_to_read)
         self._opened = log
+        # Files that were removed may still be there after a crash.
         self._limit()
 
     @property
@@ -276,7 +277,12 @@ class StreamQueue(Queue):
             first_timestamp=self._first_ms() if compat.streams_have_timestamps else None,
             first_offset=log.first if compat.extensions else None,
             last_offset=last if compat.extensions and count else None,
+            offset_lag=self._lag(),
         )
+
+    def _lag(self) -> int | None:
+        end = self.log.next
+        return max([max(end - reader.offset, 0) for reader in self._readers.values()], default=None)
 
     def _first_ms(self) -> int | None:
         """Return when the oldest message was stored; None if there is none, or if it cannot be read now."""
@@ -310,6 +316,13 @@ class StreamQueue(Queue):
             raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
         return found
 
+    def offset_from(self, start: Start) -> int:
+        log = self.log
+        try:
+            return start.offset_in(log, self.vhost.clock, counts_back=True)
+        except (OSError, DamagedError) as error:
+            raise UnreadableError(f"messages of stream '{self.name}' cannot be read: {error}") from error
+
     def ready_entries(self) -> Iterable[Entry]:
         place = 0
         while found := self.ready_following(place, 1000):
@@ -325,8 +338,10 @@ class StreamQueue(Queue):
     # --- settings and deletion ----------------------------------------------------------------------------------------
 
     def apply_settings(self, settings: QueueSettings) -> None:
+        before = self.settings
         super().apply_settings(settings)
-        self._limit()
+        if (settings.max_length_bytes, settings.max_age_ms) != (before.max_length_bytes, before.max_age_ms):
+            self._limit()
 
     def _limit(self) -> None:
         self.log.limit(self.settings.max_length_bytes, self.settings.max_age_ms)

@@ -10,7 +10,7 @@ from amqpbroker.broker.node import Listening, Node
 from amqpbroker.broker.queues.kind import Kind
 from amqpbroker.broker.queues.kinds import KINDS
 from amqpbroker.compiled import how_it_runs
-from amqpbroker.config.identity import OWN_NAME, Identity, python
+from amqpbroker.config.identity import OWN_NAME, python
 from amqpbroker.management.formats.exchanges import exchange_types
 from amqpbroker.management.formats.rates import rates_of, with_details
 from amqpbroker.management.formats.shared import NO_RATE
@@ -105,16 +105,17 @@ BINARY_PARTS = (
 )
 
 
-def runtime(identity: Identity, has_testing_api: bool, extensions: bool) -> dict[str, Any]:
+def runtime(broker: Broker, has_testing_api: bool) -> dict[str, Any]:
     """Return the announced Erlang versions, and under this broker's name its own versions and its types of queues."""
+    identity, compat = broker.config.identity, broker.config.compat
     return {
         "erlang_version": identity.runtime_version,
         "erlang_full_version": identity.runtime,
         OWN_NAME: {
             **own_versions(),
             "testing": has_testing_api,
-            "extensions": extensions,
-            "queue_types": [_queue_type(kind) for kind in KINDS.values()],
+            "extensions": compat.extensions,
+            "queue_types": [_queue_type(kind, list(kind.arguments_in(compat))) for kind in KINDS.values()],
         },
     }
 
@@ -124,9 +125,19 @@ def own_versions() -> dict[str, str]:
     return {"version": __version__, "python": python(), "runs": how_it_runs()}
 
 
-def _queue_type(kind: Kind) -> dict[str, Any]:
-    """Return the facts about a type of queues that a form needs. apply_to: of policies for such queues only."""
-    return {"name": kind.name, "durable_only": kind.durable_only, "apply_to": kind.apply_to}
+def _queue_type(kind: Kind, arguments: list[str]) -> dict[str, Any]:
+    """Return the facts about a type of queues that forms need.
+
+    apply_to: of policies for such queues only. retains: messages stay when they are delivered. arguments: the supported
+    ones.
+    """
+    return {
+        "name": kind.name,
+        "durable_only": kind.durable_only,
+        "apply_to": kind.apply_to,
+        "retains": kind.retains,
+        "arguments": arguments,
+    }
 
 
 def is_web(listening: Listening) -> bool:

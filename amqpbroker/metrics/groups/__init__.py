@@ -12,6 +12,7 @@ GROUPS: tuple[Group, ...] = (
     queues.COARSE,
     queues.CONSUMER_COUNT,
     queues.METRICS,
+    queues.READERS,
     channels.METRICS,
     channels.EXCHANGE,
     channels.QUEUE,

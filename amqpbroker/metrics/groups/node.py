@@ -173,6 +173,8 @@ MEMORY = Group("", (
            lambda snapshot: _queue_memory_bytes(snapshot, "queue_procs")),
     Family("memory_quorum_queue_erlang_process_bytes", GAUGE, "Quorum queue processes footprint in bytes",
            lambda snapshot: _queue_memory_bytes(snapshot, "quorum_queue_procs")),
+    Family("memory_stream_erlang_process_bytes", GAUGE, "Stream processes footprint in bytes",
+           lambda snapshot: _queue_memory_bytes(snapshot, "stream_queue_procs")),
     Family("memory_other_system_bytes", GAUGE, "Other runtime footprint in bytes", _other_memory_bytes),
 ), QUEUES, pages=("memory-breakdown",))
 # fmt: on

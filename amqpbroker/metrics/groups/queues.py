@@ -47,6 +47,18 @@ def _grouping(snapshot: Snapshot) -> Sequence[QueueRow]:
     return [row for row in snapshot.queues if row.queue.settings.groups is not None]
 
 
+def _read_streams(snapshot: Snapshot) -> Sequence[QueueRow]:
+    return [row for row in snapshot.queues if row.info.offset_lag is not None]
+
+
+def _most_lag(snapshot: Snapshot) -> int | None:
+    return max([row.info.offset_lag or 0 for row in _read_streams(snapshot)], default=None)
+
+
+def _segments(row: QueueRow) -> int | None:
+    return row.info.segments if row.queue.kind.retains else None
+
+
 def _labels(row: QueueRow) -> Labels:
     return ("vhost", row.vhost), ("queue", row.queue.name)
 
@@ -80,6 +92,18 @@ def _gauge(name: str, text: str, of: Callable[[QueueRow], float]) -> Family:
     return Family(name, GAUGE, text, of)
 
 
+def _column(name: str, text: str, column: str) -> Family:
+    """Return a gauge of a column of `QueueInfo`, which some kinds of queues do not have."""
+
+    def of(row: QueueRow) -> float | None:
+        if column in row.queue.kind.absent_columns:
+            return None
+        value: float = getattr(row.info, column)
+        return value
+
+    return Family(name, GAUGE, text, of)
+
+
 def _group(name: str, *families: Family) -> Group:
     return Group(name, families, QUEUES, _rows, _labels, ("vhost", "queue"), summed=True, filtered=True)
 
@@ -103,25 +127,25 @@ CONSUMER_COUNT = Group("queue_consumer_count", (_CONSUMERS,), QUEUES, _rows, _la
 METRICS = _group(
     "queue_metrics",
     _CONSUMERS,
-    _gauge("queue_consumer_capacity", "Consumer capacity", lambda row: row.info.consumer_capacity),
-    _gauge("queue_consumer_utilisation", "Same as consumer capacity", lambda row: row.info.consumer_capacity),
+    _column("queue_consumer_capacity", "Consumer capacity", "consumer_capacity"),
+    _column("queue_consumer_utilisation", "Same as consumer capacity", "consumer_capacity"),
     _gauge("queue_process_memory_bytes", "Memory in bytes used by the Erlang queue process",
            lambda row: row.info.memory),
-    _gauge("queue_messages_ram", "Ready and unacknowledged messages stored in memory",
-           lambda row: row.info.messages_ram),
-    _gauge("queue_messages_ram_bytes", "Size of ready and unacknowledged messages stored in memory",
-           lambda row: row.info.message_bytes_ram),
+    _column("queue_messages_ram", "Ready and unacknowledged messages stored in memory",
+           "messages_ram"),
+    _column("queue_messages_ram_bytes", "Size of ready and unacknowledged messages stored in memory",
+           "message_bytes_ram"),
     _gauge("queue_messages_ready_ram", "Ready messages stored in memory", lambda row: row.info.messages_ready_ram),
     _gauge("queue_messages_unacked_ram", "Unacknowledged messages stored in memory",
            lambda row: row.info.messages_unacknowledged_ram),
-    _gauge("queue_messages_persistent", "Persistent messages", lambda row: row.info.messages_persistent),
-    _gauge("queue_messages_persistent_bytes", "Size in bytes of persistent messages",
-           lambda row: row.info.message_bytes_persistent),
-    _gauge("queue_messages_bytes", "Size in bytes of ready and unacknowledged messages",
-           lambda row: row.info.message_bytes),
-    _gauge("queue_messages_ready_bytes", "Size in bytes of ready messages", lambda row: row.info.message_bytes_ready),
-    _gauge("queue_messages_unacked_bytes", "Size in bytes of all unacknowledged messages",
-           lambda row: row.info.message_bytes_unacknowledged),
+    _column("queue_messages_persistent", "Persistent messages", "messages_persistent"),
+    _column("queue_messages_persistent_bytes", "Size in bytes of persistent messages",
+           "message_bytes_persistent"),
+    _column("queue_messages_bytes", "Size in bytes of ready and unacknowledged messages",
+           "message_bytes"),
+    _column("queue_messages_ready_bytes", "Size in bytes of ready messages", "message_bytes_ready"),
+    _column("queue_messages_unacked_bytes", "Size in bytes of all unacknowledged messages",
+           "message_bytes_unacknowledged"),
     _gauge("queue_messages_paged_out", "Messages paged out to disk", lambda row: row.info.messages_paged_out),
     _gauge("queue_messages_paged_out_bytes", "Size in bytes of messages paged out to disk",
            lambda row: row.info.message_bytes_paged_out),
@@ -129,6 +153,14 @@ METRICS = _group(
            _head_timestamp, _nothing),
     _counter("queue_disk_reads_total", "Total number of times queue read messages from disk", "disk_reads"),
     _counter("queue_disk_writes_total", "Total number of times queue wrote messages to disk", "disk_writes"),
+    Family("stream_segments", COUNTER, "Total number of stream segment files", _segments),
+)
+
+READERS = Group(
+    "stream_consumer_metrics",
+    (Family("stream_consumer_max_offset_lag", GAUGE, "Current maximum of offset lag of consumers",
+            lambda row: row.info.offset_lag, _most_lag),),
+    QUEUES, _read_streams, _labels, ("vhost", "queue"), summed=True, filtered=True,
 )
 
 DELIVERY = _group(

@@ -95,6 +95,15 @@ class StreamsReader:
                     yield message
                 following = segment.following
 
+    def count_segment(self, size: int) -> None:
+        """Count a segment of `size` bytes."""
+        self.segments += 1
+        self.size_bytes += size
+
+    def count_chunk(self) -> None:
+        """Count a whole chunk."""
+        self.chunks += 1
+
     def _find_segments(self) -> dict[int, list[int]]:
         """Return the offsets at which the segments of each stream begin, and report all other files."""
         found: dict[int, list[int]] = {}
@@ -149,8 +158,7 @@ class _SegmentReader:
 
     def _read(self, size: int) -> Iterator[StreamMessage]:
         reader = self._reader
-        reader.segments += 1
-        reader.size_bytes += size
+        reader.count_segment(size)
         head = self._bytes(0, SEGMENT_BYTES + MARK_BYTES)
         mark = read_mark(head, self._first)
         if mark is None and self._is_last and (size <= SEGMENT_BYTES or self._is_empty(size)):
@@ -187,7 +195,7 @@ class _SegmentReader:
             entry = index.pop(at, None)
             if entry is not None and entry[:2] != (head.first, head.written_ms):
                 index[at] = entry
-            reader.chunks += 1
+            reader.count_chunk()
             yield from self._messages(at, head, chunk.payload)
             self.following, written_ms = head.first + head.messages, head.written_ms
             at, number = at + CHUNK_BYTES + head.size, number + 1

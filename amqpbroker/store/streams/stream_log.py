@@ -198,7 +198,7 @@ class StreamLog:
         if not self.writing or self.writing[-1].segment is not segment:
             self.writing.append(SegmentWriting(segment, position, is_new))
         writing = self.writing[-1]
-        writing.parts += (chunk_head(segment.mark, chunk.head._replace(start=writing.start)), chunk.payload)
+        writing.add(chunk_head(segment.mark, chunk.head._replace(start=writing.start)), chunk.payload)
         if position - segment.indexed >= self._index_bytes:
             segment.index_at(position)
             writing.index.append(index_entry(IndexEntry(chunk.head.first, chunk.head.written_ms, position, number)))
@@ -328,9 +328,8 @@ class StreamLog:
 
         max_bytes: of all segments. max_age_ms: of the newest message of a segment.
         """
-        if (max_bytes, max_age_ms) != (self._max_bytes, self._max_age_ms):
-            self._max_bytes, self._max_age_ms = max_bytes, max_age_ms
-            self.remove_oldest()
+        self._max_bytes, self._max_age_ms = max_bytes, max_age_ms
+        self.remove_oldest()
 
     def remove_oldest(self) -> None:
         """Remove the oldest segments that are too much (osiris_log:evaluate_retention/2). The newest one stays."""
@@ -361,12 +360,23 @@ class StreamLog:
         oldest_ms = self._clock.wall_ms() - self._max_age_ms
         newest = self._newest_written()
         try:
-            while first < newest and self._last_ms(first) < oldest_ms:
+            while first < newest and self._ended_ms(first) < oldest_ms:
                 first += 1
         except (OSError, DamagedError):
             # It is tried again when the next segment begins.
             return first
         return first
+
+    def _ended_ms(self, index: int) -> int:
+        """Return the time of a segment's last chunk; if that is damaged, the time of the first chunk behind it.
+
+        Raises OSError, DamagedError.
+        """
+        try:
+            return self._last_ms(index)
+        except DamagedError:
+            # Otherwise no segment would be removed any more.
+            return self._segments[index + 1].head(SEGMENT_BYTES).head.written_ms
 
     def _newest_written(self) -> int:
         """Return the index of the newest segment with messages that can be read: it and later ones stay."""

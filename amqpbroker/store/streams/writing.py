@@ -29,6 +29,10 @@ class SegmentWriting:
         self.index: list[bytes] = []
         self._refused: bool = False
 
+    def add(self, head: bytes, payload: bytes) -> None:
+        """Add a chunk."""
+        self.parts += (head, payload)
+
     def write(self, files: Files, synced: bool) -> None:
         """Write the chunks, and sync them if `synced`.
 

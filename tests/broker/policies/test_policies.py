@@ -9,7 +9,7 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.compat import COMPATS, OLDEST_COMPAT
 from amqpbroker.wire.values import longstr
-from tests.broker.queueing import clock_of, declare, get, publish, ready
+from tests.broker.queueing import clock_of, declare, declare_stream, get, message, publish, ready
 from tests.harness import Wire, make_broker
 from tests.soak.census import census
 
@@ -124,12 +124,12 @@ def test_policy_of_highest_priority_then_first_name_is_in_force(broker: Broker, 
 @pytest.mark.parametrize(
     ("apply_to", "expected"),
     [
-        ("all", ["classic", "quorum", "exchange"]),
-        ("queues", ["classic", "quorum"]),
+        ("all", ["classic", "quorum", "stream", "exchange"]),
+        ("queues", ["classic", "quorum", "stream"]),
         ("classic_queues", ["classic"]),
         ("quorum_queues", ["quorum"]),
         ("exchanges", ["exchange"]),
-        ("streams", []),
+        ("streams", ["stream"]),
     ],
 )
 def test_policy_applies_to_queues_and_exchanges_by_its_apply_to(
@@ -138,9 +138,10 @@ def test_policy_applies_to_queues_and_exchanges_by_its_apply_to(
     things = {
         "classic": declare(vhost, "q1"),
         "quorum": declare(vhost, "q2", queue_type="quorum"),
+        "stream": declare_stream(vhost, "q4"),
         "exchange": vhost.declare_exchange("q3", "direct", False, False, False, {}),
     }
-    put(broker, {"max-length": 5}, apply_to=apply_to)
+    put(broker, {"max-length-bytes": 5}, apply_to=apply_to)
     assert [kind for kind, thing in things.items() if thing.policy is not None] == expected
 
 
@@ -152,6 +153,66 @@ def test_policy_with_an_unsupported_key_does_not_apply_to_a_queue() -> None:
     assert declare(vhost, "q1").policy == low
     quorum = declare(vhost, "q2", queue_type="quorum")
     assert (quorum.settings.max_length, quorum.settings.delivery_limit) == (5, 3)
+
+
+@pytest.mark.parametrize(
+    "definition",
+    [
+        {"max-age": "1h", "message-ttl": 5},
+        {"max-length": 5},
+        {"max-age": "1h", "overflow": "drop-head"},
+        {"max-age": "1h", "expires": 600_000},
+        {"max-age": "1h", "dead-letter-exchange": "x"},
+        {"max-length-bytes": 5, "delivery-limit": 3},
+    ],
+)
+def test_policy_with_a_key_of_other_queues_does_not_apply_to_a_stream(
+    broker: Broker, vhost: Vhost, definition: dict[str, Any]
+) -> None:
+    low = put(broker, {"max-age": "2h"}, "low", priority=-5)
+    put(broker, definition)
+    stream = declare_stream(vhost)
+    assert stream.policy == low
+    assert (stream.settings.max_age_ms, stream.settings.max_length_bytes) == (7_200_000, -1)
+
+
+def test_policy_of_a_stream_wins_over_its_arguments(broker: Broker, vhost: Vhost) -> None:
+    stream = declare_stream(vhost, max_age="1h", max_length_bytes=5000)
+    assert (stream.settings.max_age_ms, stream.settings.max_length_bytes) == (3_600_000, 5000)
+    put(broker, {"max-age": "2h", "max-length-bytes": 9000}, apply_to="streams")
+    assert (stream.settings.max_age_ms, stream.settings.max_length_bytes) == (7_200_000, 9000)
+    put(broker, {"max-age": "1m"})
+    assert (stream.settings.max_age_ms, stream.settings.max_length_bytes) == (60_000, 5000)
+    broker.policies.delete("/", "p")
+    assert (stream.settings.max_age_ms, stream.settings.max_length_bytes) == (3_600_000, 5000)
+
+
+def test_operator_policy_lowers_the_policy_of_a_stream(broker: Broker, vhost: Vhost) -> None:
+    stream = declare_stream(vhost)
+    put(broker, {"max-length-bytes": 9000})
+    put(broker, {"max-length-bytes": 5000}, "op", operator=True)
+    assert stream.settings.max_length_bytes == 5000
+
+
+def test_segment_size_of_a_stream_is_that_of_its_policy_at_its_declaration(broker: Broker, vhost: Vhost) -> None:
+    put(broker, {"stream-max-segment-size-bytes": 1000})
+    streams = [declare_stream(vhost, "q1")]
+    put(broker, {"stream-max-segment-size-bytes": 100_000})
+    streams.append(declare_stream(vhost, "q2"))
+    for _ in range(5):
+        for stream in streams:
+            stream.publish(message(b"x" * 400))
+            broker.sync()
+    assert [stream.info().segments > 1 for stream in streams] == [True, False]
+
+
+def test_new_policy_removes_the_oldest_messages_of_a_stream_at_once(broker: Broker, vhost: Vhost) -> None:
+    stream = declare_stream(vhost, stream_max_segment_size_bytes=1000)
+    for _ in range(9):
+        stream.publish(message(b"x" * 400))
+        broker.sync()
+    put(broker, {"max-length-bytes": 2000})
+    assert 0 < stream.ready_count < 9
 
 
 def test_policy_pattern_matches_anywhere_and_empty_one_matches_all(broker: Broker, vhost: Vhost) -> None:

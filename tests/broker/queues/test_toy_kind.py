@@ -271,4 +271,6 @@ async def test_policy_apply_to_accepts_ring_queues_and_its_error_lists_them() ->
 
 async def test_management_overview_lists_the_ring_queue_type() -> None:
     shown = (await Api().get("overview")).json()["amqpbroker"]["queue_types"]
-    assert shown[-1] == {"name": "ring", "durable_only": False, "apply_to": "ring_queues"}
+    arguments = ["x-queue-type", "x-ring-length"]
+    ring = {"name": "ring", "durable_only": False, "apply_to": "ring_queues", "retains": False, "arguments": arguments}
+    assert shown[-1] == ring

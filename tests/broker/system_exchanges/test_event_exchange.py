@@ -11,9 +11,10 @@ from amqpbroker.broker.system_exchanges import event_facts
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.vhost import EVENT_EXCHANGE
 from amqpbroker.clock import ManualClock
+from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.store.store import MemoryStore
-from amqpbroker.wire.values import Field
+from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, Wire
 
 
@@ -143,6 +144,28 @@ def test_consumer_and_its_auto_deleted_queue_emit_events(bench: Bench) -> None:
         ("consumer.created", {**there, **BY_GUEST}),
         ("consumer.deleted", {**gone, **BY_GUEST}),
         ("queue.deleted", {"name": "q", "type": "rabbit_classic_queue", "vhost": "/", **INTERNALLY}),
+    ]
+
+
+@pytest.mark.parametrize("compat", ["4.0", "4.2"])
+def test_stream_and_its_consumer_emit_events(compat: str) -> None:
+    bench = Bench(compat=COMPATS[compat])
+    bench.client.declare("q", durable=True, arguments={"x-queue-type": longstr("stream")})
+    bench.client.call(1, "basic.qos", prefetch_count=7)
+    bench.client.consume("q", "tag", exclusive=True, arguments={"x-stream-offset": longstr("first")})
+    bench.client.call(1, "basic.cancel", consumer_tag="tag")
+    bench.client.call(1, "queue.delete", queue="q")
+    queue = {"name": "q", "type": "rabbit_stream_queue", "vhost": "/", **BY_GUEST}
+    made = {"arguments": ['{<<"x-queue-type">>,longstr,<<"stream">>}'], "auto_delete": False, "durable": True}
+    gone = {"channel": "127.0.0.1:40000 -> 127.0.0.1:5672 (1)", "consumer_tag": "tag", "queue": "q", "vhost": "/"}
+    arguments = ['{<<"x-stream-offset">>,longstr,<<"first">>}']
+    there = {**gone, "ack_required": True, "arguments": arguments, "exclusive": True, "prefetch_count": 7}
+    created = [("consumer.created", {**there, **BY_GUEST})] if compat == "4.2" else []
+    assert bench.events() == [
+        ("queue.created", {**queue, **made}),
+        *created,
+        ("consumer.deleted", {**gone, **BY_GUEST}),
+        ("queue.deleted", queue),
     ]
 
 

@@ -250,6 +250,41 @@ def test_ctl_shows_a_message_of_a_queue_without_consuming_it(ctl, channel):
     channel.queue_delete("peeked")
 
 
+def test_stream_is_declared_listed_and_read(ctl, channel):
+    declared = ("declare_queue", "log", "--type", "stream", "--arguments", '{"x-max-age": "7D"}')
+    assert lines(ctl(*declared)) == ["Declaring queue 'log' in vhost '/' ...", "Queue was declared"]
+    assert lines(ctl(*declared))[-1] == "Queue exists with these properties"
+    assert "inequivalent arg 'x-max-age'" in ctl("declare_queue", "log", "--type", "stream", status=69)
+    assert "is to be a JSON object" in ctl("declare_queue", "log", "--arguments", "[", status=64)
+    assert "unsupported queue type" in ctl("declare_queue", "new", "--type", "x", status=69)
+    channel.confirm_delivery()
+    for body in (b"a", b"b", b"c"):
+        channel.basic_publish("", "log", body)
+    columns = ("name", "type", "messages", "segments", "first_offset", "last_offset", "online", "message_bytes")
+    shown = next(line for line in lines(ctl("list_queues", *columns)) if line.startswith("log"))
+    name, kind, messages, segments, first, last, online, size = shown.split("\t")
+    assert (name, kind, messages, segments, first, last, size) == ("log", "stream", "3", "1", "0", "2", "")
+    assert online.startswith("[")
+    (row,) = json.loads(ctl("list_queues", "arguments", "readers", "--formatter", "json"))
+    assert row["arguments"] == {"x-queue-type": "stream", "x-max-age": "7D"}
+    assert list(row["readers"].values()) == [0]
+    for words, payload, offset in (
+        (("2",), "b", 1),
+        (("--offset", "2"), "c", 2),
+        (("--offset", "-2"), "b", 1),
+        (("2", "--offset", "first"), "b", 1),
+    ):
+        found = lines(ctl("peek_queue", "log", *words))
+        assert {
+            f"payload (max 64 bytes)\t{payload}",
+            f"position\t{offset}",
+            f"header.x-stream-offset\t{offset}",
+        } <= set(found)
+    assert "this must be first, last" in ctl("peek_queue", "log", "--offset", "x", status=69)
+    assert "queue.purge not supported by stream queues" in ctl("purge_queue", "log", status=69)
+    ctl("delete_queue", "log", "--if-empty")
+
+
 def test_dead_letter_queue_is_redriven(ctl, channel):
     channel.queue_declare("dlq", durable=True)
     dead = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dlq", "x-max-length": 2}

@@ -91,12 +91,12 @@ async def test_streams_are_exported_with_their_arguments_and_imported(broker):
 
 
 async def test_default_queue_type_stream_is_exported_and_imported(broker):
-    broker.update_vhost("/", default_queue_type="stream")
+    broker.add_vhost("logs", default_queue_type="stream")
     document = await document_of(exported(broker))
     other = make_broker()
     await load(other, document)
-    assert other.vhosts["/"].default_queue_type == "stream"
-    found = other.vhosts["/"].declare_queue("q", True, False, False, {})
+    assert other.vhosts["logs"].default_queue_type == "stream"
+    found = other.vhosts["logs"].declare_queue("q", True, False, False, {})
     assert found.kind is STREAM
 
 

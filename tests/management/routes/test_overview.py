@@ -28,6 +28,10 @@ async def test_overview_shows_versions_listeners_and_exchange_types(api):
     assert (shown["product_name"], shown["rabbitmq_version"]) == ("RabbitMQ", "4.0.5")
     assert shown["erlang_version"] == "27.3.4.1"
     assert shown["erlang_full_version"].startswith("Erlang/OTP 27 [erts-15.2.7] [source] [64-bit] [smp:")
+    arguments = {each["name"]: each.pop("arguments") for each in shown["amqpbroker"]["queue_types"]}
+    assert {"x-max-age", "x-max-length-bytes", "x-stream-filter-size-bytes"} <= set(arguments["stream"])
+    assert "x-max-age" not in arguments["classic"]
+    assert "x-message-ttl" not in arguments["stream"]
     assert shown["amqpbroker"] == {
         "version": __version__,
         "python": python(),
@@ -35,8 +39,9 @@ async def test_overview_shows_versions_listeners_and_exchange_types(api):
         "testing": False,
         "extensions": True,
         "queue_types": [
-            {"name": "classic", "durable_only": False, "apply_to": "classic_queues"},
-            {"name": "quorum", "durable_only": True, "apply_to": "quorum_queues"},
+            {"name": "classic", "durable_only": False, "apply_to": "classic_queues", "retains": False},
+            {"name": "quorum", "durable_only": True, "apply_to": "quorum_queues", "retains": False},
+            {"name": "stream", "durable_only": True, "apply_to": "streams", "retains": True},
         ],
     }
     assert (shown["node"], shown["cluster_name"]) == ("rabbit@test", "amqpbroker@localhost")

@@ -230,12 +230,12 @@ def _groups(process: BrokerProcess) -> Dump:
 
 
 def _streams(process: BrokerProcess) -> Dump:
-    """Return the messages of each stream, if all are stored and none is removed because of its age."""
+    """Return the messages of each stream, if all are stored. A limit removes messages when a broker starts."""
     found: Dump = {}
     for stream in streams(process):
         log = stream.log
         facts: dict[str, Any] = {"end": log.next}
-        if stream.settings.max_age_ms < 0:
+        if stream.settings.max_age_ms < 0 and stream.settings.max_length_bytes < 0:
             facts["beginning"] = log.first
             if log.safe == log.next:
                 messages = [entry.message for entry in stream.ready_entries()]

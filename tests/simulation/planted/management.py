@@ -12,7 +12,10 @@ MANAGEMENT = (
         "if False:\n            pass",
     ),
     Planted(
-        "if-empty not looked at", "vhost.py", "if if_empty and queue.ready_count + queue.delayed_count:", "if False:"
+        "if-empty not looked at",
+        "vhost.py",
+        "if if_empty and conditional and queue.ready_count + queue.delayed_count:",
+        "if False:",
     ),
     Planted(
         "if-unused not looked at over HTTP",
@@ -31,8 +34,8 @@ MANAGEMENT = (
     Planted(
         "a redeclaration with other arguments accepted",
         "equivalence.py",
-        "    compared = [argument for argument in kind.arguments_in(compat)",
-        "    compared = [argument for argument in ()",
+        "        if row.compared and not",
+        "        if False and not",
     ),
     # --- users and permissions ----------------------------------------------------------------------------------------
     Planted(

@@ -1,4 +1,4 @@
-"""What `StreamsReader` finds in the files of streams."""
+"""Findings of `StreamsReader` in the files of streams."""
 
 import random
 
@@ -74,7 +74,7 @@ def test_each_changed_byte_is_found():
         offsets, found, notes = inspected(node)
         assert found or notes, offset
         assert offsets in ([], [0], [1], [0, 1])
-        # What is an error here refuses the start, and what is a note does not.
+        # An error refuses the start, and a note does not.
         try:
             node.restart()
         except StoreError:

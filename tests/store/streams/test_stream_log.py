@@ -390,6 +390,7 @@ def test_the_time_of_the_oldest_message_changes_with_it():
     node.restart()
     assert node.log.first_ms() == START_MS
     node.log.limit(1500, -1)
+    node.log.remove_oldest()
     assert node.log.first > 0
     assert node.log.first_ms() == START_MS + node.log.first
 
@@ -444,9 +445,10 @@ def test_the_oldest_segments_are_removed_when_all_are_too_large():
     assert (node.log.first, node.log.next) == (first, MANY)
 
 
-def test_a_new_limit_has_an_effect_at_once():
+def test_a_new_limit_can_have_an_effect_at_once():
     node = filled()
     node.log.limit(1500, -1)
+    node.log.remove_oldest()
     assert node.log.segment_count <= 2
     assert node.read() == bodies(MANY - node.log.first, node.log.first)
 
@@ -463,11 +465,21 @@ def test_the_newest_segment_always_stays():
 def test_segments_are_removed_when_their_newest_message_is_too_old():
     node = filled()
     node.log.limit(-1, 20)
+    node.log.remove_oldest()
     first = node.log.first
     assert 0 < first <= MANY - 20
     second = node.log._segments[1].first
     assert START_MS + second - 1 >= node.clock.wall_ms() - 20
     assert node.log._segments[0].first == first
+
+
+def test_damaged_segments_are_removed_when_they_are_too_old():
+    node = filled()
+    oldest = min(path for path in node.files.contents if path.suffix == ".stream")
+    node.files.contents[oldest][SEGMENT_BYTES:] = bytes(len(node.files.contents[oldest]) - SEGMENT_BYTES)
+    node.restart()
+    node.log.limit(-1, 20)
+    assert MANY - 30 < node.log.first <= MANY - 20
 
 
 def test_limits_are_checked_when_a_segment_begins():

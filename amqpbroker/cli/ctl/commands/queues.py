@@ -1,5 +1,6 @@
 """Commands for one queue."""
 
+import json
 import re
 import sys
 import time
@@ -12,12 +13,35 @@ from amqpbroker.cli.ctl.failure import DATA, SOFTWARE, ApiError, CtlError, Usage
 GROUP = "Queues"
 GROUP_COLUMNS = ("key", "key_type", "state", "messages", "messages_unacknowledged", "messages_delayed")
 
+#: HTTP status of a new object.
+_CREATED: Final = 201
 #: Interval of the requests for the progress of a redrive.
 _PAUSE_S: Final = 0.5
 #: Number of bytes of a payload that peek_queue shows, as in RabbitMQ.
 _PEEK_BYTES: Final = 64
 #: Number of messages that are read with one request, to reach a position.
 _PEEK_COUNT: Final = 1000
+
+
+def declare_queue(call: Call) -> str:
+    """Declare a durable queue."""
+    arguments = _decoded(call.options.get("arguments", "{}"))
+    if "type" in call.options:
+        arguments["x-queue-type"] = call.options["type"]
+    path = f"queues/{quoted(call.vhost)}/{quoted(call.words[0])}"
+    status = call.api.put(path, {"durable": True, "arguments": arguments})
+    return "Queue was declared" if status == _CREATED else "Queue exists with these properties"
+
+
+def _decoded(text: str) -> dict[str, Any]:
+    """Return the arguments of a queue. Raises UsageError."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UsageError(f'--arguments is to be a JSON object such as {{"x-max-age": "7D"}}, not {text}')
+    return found
 
 
 def purge_queue(call: Call) -> None:
@@ -46,6 +70,9 @@ def peek_queue(call: Call) -> Rows:
     """Show one message as `rabbitmq-queues peek` does, without changing the queue."""
     path = f"queues/{quoted(call.vhost)}/{quoted(call.words[0])}/peek"
     body: dict[str, Any] = {"state": call.options.get("state", "ready"), "truncate": _PEEK_BYTES, "cursor": None}
+    if "offset" in call.options:
+        offset = call.options["offset"]
+        body["offset"] = int(offset) if re.fullmatch("-?[0-9]{1,15}", offset) else offset
     left = _position(call)
     while True:
         body["count"] = min(left, _PEEK_COUNT)
@@ -139,7 +166,7 @@ COMMANDS = (
         "<queue> [<position>]",
         peek_queue,
         lambda call: f"Peeking at queue '{call.words[0]}' at position {''.join(call.words[1:]) or 1} ...",
-        {"state": True},
+        {"state": True, "offset": True},
     ),
     Command(
         "list_groups",
@@ -167,6 +194,15 @@ COMMANDS = (
         discard_group_head,
         lambda call: f"Discarding from group '{call.words[1]}' of queue '{call.words[0]}' in vhost '{call.vhost}' ...",
         {"key-type": True, "force": False},
+    ),
+    Command(
+        "declare_queue",
+        GROUP,
+        "Declares a durable queue, of the vhost's default type unless --type is given.",
+        "<queue>",
+        declare_queue,
+        lambda call: f"Declaring queue '{call.words[0]}' in vhost '{call.vhost}' ...",
+        {"type": True, "arguments": True},
     ),
     Command(
         "purge_queue",

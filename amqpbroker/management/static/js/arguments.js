@@ -27,6 +27,9 @@ const QUEUE = [
   ["group-prefetch", NUMBER, "Message groups: prefetch", { hint: "messages of a group" }],
   ["group-on-dead", TEXT, "Message groups: dead message", { options: ["skip", "park", "follow"] }],
   ["group-version-ttl", NUMBER, "Message groups: version TTL", { hint: "milliseconds" }],
+  ["max-age", TEXT, "Max age", { hint: "such as 7D or 12h" }],
+  ["stream-max-segment-size-bytes", NUMBER, "Segment size", { hint: "bytes" }],
+  ["stream-filter-size-bytes", NUMBER, "Filter size", { hint: "16 to 255 bytes" }],
 ];
 
 const DEDUPLICATION = [
@@ -88,6 +91,7 @@ export function features(it) {
     has("message-ttl") && ["TTL", "Messages expire"],
     has("expires") && ["Exp", "The queue expires when unused"],
     (has("max-length") || has("max-length-bytes")) && ["Lim", "Limited in length"],
+    has("max-age") && ["Age", "Messages are removed when they are old"],
     has("overflow") && ["Ovfl", "Says what happens when it is full"],
     has("dead-letter-exchange") && ["DLX", "Dead letters go to an exchange"],
     has("auto-dead-letter-queue") && ["DLQ", "Dead letters go to a queue that is created for them"],

@@ -14,7 +14,9 @@ import { GetMessages } from "../messages.js";
 import { Badge, Card, Facts, Heading, Named, Problem, Tiles, Values } from "../parts.js";
 import { NameField } from "../names.js";
 import { Publish } from "../publish.js";
+import { retainsMessages } from "../queue_types.js";
 import { Redrive } from "../redrive.js";
+import { StreamMessages } from "../stream.js";
 import { Table } from "../table.js";
 import { bytes, count, plural, span, time } from "../format.js";
 import { StateBadge } from "../state.js";
@@ -23,7 +25,7 @@ import { toLive } from "./live.js";
 import { Features } from "./queues.js";
 
 export function Queue({ names: [vhost, name] }) {
-  const { age } = useSession();
+  const { age, overview } = useSession();
   const where = path("queues", vhost, name);
   const query = new URLSearchParams(sampled(age));
   const { data: it, error, reload } = useLive(`${where} ${age}`, (signal) => get(`${where}?${query}`, signal));
@@ -33,15 +35,16 @@ export function Queue({ names: [vhost, name] }) {
   });
   if (!it) return html`<${Heading} title=${name} kind="Queue" /><${Problem} error=${error} />`;
   const effective = it.effective_policy_definition ?? {};
+  const retains = retainsMessages(overview, it.type);
   return html`
     <${Heading} title=${name} kind="Queue"
       badges=${html`<${Badge} text=${it.type} kind="type" /><${StateBadge} state=${it.state} idleSince=${it.idle_since} /><${Features} of=${it} />`}>
       <${AgeChoice} />
       <a class="button" href=${toLive(vhost, "queue", name)}>Live messages</a>
-      <${Destructive} queue=${it} where=${where} onPurged=${reload} />
+      <${Destructive} queue=${it} where=${where} retains=${retains} onPurged=${reload} />
     <//>
     <${Problem} error=${error} />
-    <${Tiles} tiles=${[
+    <${Tiles} tiles=${retains ? streamTiles(it) : [
       ["Ready", count(it.messages_ready), it.message_bytes_ready ? bytes(it.message_bytes_ready) : ""],
       ["Unacked", count(it.messages_unacknowledged), it.message_bytes_unacknowledged ? bytes(it.message_bytes_unacknowledged) : ""],
       ...(it.messages_delayed ? [["Delayed", count(it.messages_delayed), `the first until ${time(it.next_delayed_at)}`]] : []),
@@ -57,7 +60,7 @@ export function Queue({ names: [vhost, name] }) {
     <${Bindings} kind="queue" vhost=${vhost} name=${name} bindings=${bindings.data} error=${bindings.error} onChange=${bindings.reload} />
     ${it.groups !== undefined && html`<${Groups} queue=${it} vhost=${vhost} name=${name} onChange=${reload} />`}
     <div class="grid two">
-      <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} deadLetters=${it.dead_letters > 0} />
+      <${Messages} vhost=${vhost} name=${name} onChange=${reload} ready=${it.messages_ready} retains=${retains} deadLetters=${it.dead_letters > 0} />
       <${Card} title="Details">
         <${Facts} rows=${[
           ["Virtual host", html`<span class="mono">${it.vhost}</span>`],
@@ -71,6 +74,8 @@ export function Queue({ names: [vhost, name] }) {
           it.redeclared_with && ["Declared differently", html`<${Differences} of=${it.redeclared_with} />`],
           ["Memory", typeof it.memory === "number" ? bytes(it.memory) : ""],
           ["Oldest message", it.head_message_timestamp ? time(it.head_message_timestamp * 1000) : ""],
+          ["Oldest message stored", it.first_timestamp ? time(it.first_timestamp) : ""],
+          ["Readers", it.readers && Object.entries(it.readers).map(([node, readers]) => `${count(readers)} on ${node}`).join(", ")],
           ["Single active consumer", it.single_active_consumer_tag],
           ["Leader", it.leader && html`<span class="mono">${it.leader}</span>`],
           ["Node", !it.leader && html`<span class="mono">${it.node}</span>`],
@@ -84,13 +89,21 @@ export function Queue({ names: [vhost, name] }) {
         ]} />
       <//>
     </div>
-    <${Card} title="Browse messages">
-      <${BrowseMessages} key=${where} vhost=${vhost} name=${name} onChange=${reload} />
-    <//>
+    ${retains
+      ? html`<${Card} title="Read messages"><${StreamMessages} key=${where} vhost=${vhost} name=${name} first=${it.first_offset} /><//>`
+      : html`<${Card} title="Browse messages"><${BrowseMessages} key=${where} vhost=${vhost} name=${name} onChange=${reload} /><//>`}
     <${Card} title="Consumers">
       <${Table} caption="Consumers" rows=${it.consumer_details ?? []} rowKey=${(row) => `${row.channel_details?.name} ${row.consumer_tag}`} empty="No consumers." columns=${CONSUMER} />
     <//>`;
 }
+
+const streamTiles = (it) => [
+  ["Messages", count(it.messages), it.stored_bytes ? bytes(it.stored_bytes) : ""],
+  ["First offset", it.messages ? count(it.first_offset) : "–"],
+  ["Last offset", it.messages ? count(it.last_offset) : "–"],
+  ["Segments", count(it.segments)],
+  ["Consumers", count(it.consumers)],
+];
 
 const CONSUMER = [
   { id: "tag", title: "Tag", class: "mono", cell: (it) => it.consumer_tag },
@@ -111,7 +124,7 @@ function Differences({ of }) {
     <div class="mono" key=${JSON.stringify(it)}>${it.argument}: ${shown(it.declared)} instead of ${shown(it.queue)}</div>`);
 }
 
-function Destructive({ queue, where, onPurged }) {
+function Destructive({ queue, where, retains, onPurged }) {
   const { name } = queue;
   const delayed = queue.messages_delayed ?? 0;
   const leaving = (queue.messages_ready ?? 0) + delayed;
@@ -131,12 +144,16 @@ function Destructive({ queue, where, onPurged }) {
     if (done) go("#/queues");
   };
   return html`
-    <button type="button" onClick=${purge}>Purge</button>
+    ${!retains && html`<button type="button" onClick=${purge}>Purge</button>`}
     <button type="button" class="danger" onClick=${remove}>Delete</button>`;
 }
 
-/** Returns the tabs of a queue. deadLetters: it got some since the start. redrives: dead letters can be redriven. */
-function tabsOf(deadLetters, redrives) {
+/**
+ * Returns the tabs of a queue. retains: messages stay in it. deadLetters: it got some since the start. redrives: dead letters
+ * can be redriven.
+ */
+function tabsOf(retains, deadLetters, redrives) {
+  if (retains) return [["publish", "Publish"]];
   const tabs = [["publish", "Publish"], ["get", "Get"]];
   if (!deadLetters) tabs.push(["move", "Move"]);
   // If the queue got none since the start, it may have some from before.
@@ -145,9 +162,9 @@ function tabsOf(deadLetters, redrives) {
 }
 
 /** The tabs to publish, get, and move messages, which are redriven if they are dead letters. */
-function Messages({ vhost, name, ready, deadLetters, onChange }) {
+function Messages({ vhost, name, ready, retains, deadLetters, onChange }) {
   const { overview } = useSession();
-  const tabs = tabsOf(deadLetters, overview?.amqpbroker?.extensions === true);
+  const tabs = tabsOf(retains, deadLetters, overview?.amqpbroker?.extensions === true);
   const [chosen, setTab] = useState("publish");
   const tab = tabs.some(([id]) => id === chosen) ? chosen : "publish";
   const turn = (event) => {

@@ -4,7 +4,7 @@ import { announce } from "../announce.js";
 import { QUEUE_ARGUMENTS, features } from "../arguments.js";
 import { Dialog } from "../dialog.js";
 import { Arguments, Checkbox, Field, Form, argumentTable } from "../form.js";
-import { isDurableOnly, queueTypeNames } from "../queue_types.js";
+import { isDurableOnly, presetsOf, queueTypeNames } from "../queue_types.js";
 import { toQueue } from "../router.js";
 import { firstVhost, useSession } from "../session.js";
 import { Badge, Heading } from "../parts.js";
@@ -83,7 +83,7 @@ function AddQueue({ onClose, onAdded }) {
             <${Field} label="Durability" name="durability" options=${[["durable", "Durable"], ["transient", "Transient"]]} chosen="durable" />`}
         </div>
         ${!durableOnly && html`<${Checkbox} name="auto_delete" label="Delete when its last consumer is gone" />`}
-        <${Arguments} legend="Arguments" rows=${rows} onChange=${setRows} presets=${QUEUE_ARGUMENTS} />
+        <${Arguments} legend="Arguments" rows=${rows} onChange=${setRows} presets=${presetsOf(session.overview, type, QUEUE_ARGUMENTS)} />
       <//>
     <//>`;
 }
