@@ -283,7 +283,9 @@ NOT_BOUNDS = {
         message.delivery_time._MAX_MS management.routes.redrives._MAX
         broker.queues.arguments.MAX_SEGMENT_SIZE_BYTES broker.shovels.definition._MAX_NUMBER
         management.peeking.MAX_COUNT management.peeking.MOST_OFFSET broker.queues.group_options.MAX_PREFETCH
+        broker.super_streams.MAX_PARTITIONS broker.super_streams.MAX_NAME_BYTES
     """,
+    "a default value of a request": "management.routes.super_streams._PARTITIONS",
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
     "the default of an argument, which the phases of streams set": "store.streams.stream_log.SEGMENT_SIZE",
     "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "store.streams.stream_log.MOST_CHUNKS",

@@ -24,6 +24,7 @@ from amqpbroker.management.routes import (
     sessions,
     shovels,
     stream_offsets,
+    super_streams,
     users,
     vhosts,
 )
@@ -51,6 +52,7 @@ RESOURCES: tuple[Resource, ...] = (
     *sessions.RESOURCES,
     *shovels.RESOURCES,
     *stream_offsets.RESOURCES,
+    *super_streams.RESOURCES,
     *users.RESOURCES,
     *vhosts.RESOURCES,
 )

@@ -324,6 +324,42 @@ def test_ctl_lists_and_resets_the_offsets_of_a_stream(ctl, channel):
     channel.queue_delete("s")
 
 
+def test_ctl_adds_lists_and_deletes_super_streams(ctl):
+    options = ("--max-age", "P1DT2H", "--max-length-bytes", "20gb", "--stream-max-segment-size-bytes", "50mb")
+    more = ("--leader-locator", "client-local", "--initial-cluster-size", "1")
+    added = ctl("add_super_stream", "sup", "--partitions", "2", *options, *more)
+    assert lines(added) == ["Adding a super stream...", "Super stream sup has been created"]
+    assert lines(ctl("-q", "list_super_streams"))[1:] == ["sup\tsup-0\t0", "sup\tsup-1\t1"]
+    assert json.loads(ctl("list_queues", "name", "arguments", "--formatter", "json"))[0]["arguments"] == {
+        "x-initial-cluster-size": 1,
+        "x-max-age": "93600s",
+        "x-max-length-bytes": 20_000_000_000,
+        "x-queue-leader-locator": "client-local",
+        "x-queue-type": "stream",
+        "x-stream-max-segment-size-bytes": 50_000_000,
+    }
+    assert "exchange 'sup' exists" in ctl("add_super_stream", "sup", status=69)
+    ctl("delete_super_stream", "sup")
+    ctl("delete_super_stream", "sup", status=65)
+    ctl("add_super_stream", "sup", "--binding-keys", "emea, apac", "--max-age", "7D")
+    assert lines(ctl("-q", "list_super_streams"))[1:] == ["sup\tsup-emea\temea", "sup\tsup-apac\tapac"]
+    ctl("delete_super_stream", "sup")
+    assert lines(ctl("-q", "list_super_streams"))[1:] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--partitions", "1", "--binding-keys", "a"), "not both"),
+        (("--partitions", "0"), "--partitions '0' is not a whole number"),
+        (("--max-age", "P"), "--max-age 'P' is not an age: write 7D or 12h"),
+        (("--max-length-bytes", "much"), "--max-length-bytes 'much' is not a number of bytes"),
+    ],
+)
+def test_wrong_options_of_super_streams_are_refused(ctl, options, problem):
+    assert problem in ctl("add_super_stream", "sup", *options, status=64)
+
+
 def test_ctl_follows_a_long_redrive_of_a_message_group(ctl, channel):
     channel.queue_declare("dead")
     arguments = {"x-group-header": "", "x-group-on-dead": "follow", "x-dead-letter-exchange": ""}
