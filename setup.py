@@ -109,6 +109,7 @@ HOT = [
     "broker/queues/stream_filter",
     "broker/queues/stream_queue",
     "broker/queues/stream_reader",
+    "broker/queues/stream_tracking",
     "broker/queues/fifo_line",
     "broker/queues/priority_line",
     "broker/queues/quorum_lines",
