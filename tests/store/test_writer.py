@@ -219,7 +219,7 @@ class Definitions:
 
 def defining(committer=InlineCommitter):
     definitions = Definitions()
-    node = Node(committer=lambda journal: committer(journal, definitions.sync))
+    node = Node(committer=lambda journal, before: committer(journal, definitions.sync))
     return node, definitions
 
 
