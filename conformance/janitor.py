@@ -6,12 +6,14 @@ import contextlib
 from typing import Any
 
 from conformance.channel import Channel
-from conformance.client import Connection, Timing
+from conformance.client import Connection, Timing, pump_all
 from conformance.decoder import Event
 from conformance.errors import CaseStoppedError, MalformedFrameError
 from conformance.target import Target
 
 MESSAGES_SHOWN = 50
+#: Time without a message after which all messages of a stream have arrived.
+STREAM_READ_S = 0.3
 
 
 class Janitor:
@@ -80,6 +82,25 @@ class Janitor:
             del shown["method"], shown["delivery_tag"]
             messages.append(shown)
         return left | {"messages": messages} if messages else left
+
+    def left_in_stream(self, queue: str) -> dict[str, Any]:
+        """Return the first messages of a stream, without their number, which RabbitMQ knows only some seconds later."""
+        channel = self.channel()
+        channel.qos(MESSAGES_SHOWN)
+        consumed = channel.consume(queue, "janitor", arguments={"x-stream-offset": "first"})
+        if consumed.name != "basic.consume-ok":
+            return {"queue": queue, "error": _error(consumed)}
+        connection = channel.connection
+        pump_all([connection], STREAM_READ_S)
+        deliveries = [event for event in connection.events if event.name == "basic.deliver"]
+        channel.cancel("janitor")
+        channel.close()
+        messages = []
+        for event in deliveries:
+            shown = event.shown()
+            del shown["method"], shown["delivery_tag"], shown["consumer_tag"]
+            messages.append(shown)
+        return {"queue": queue, "messages": messages}
 
     def close(self) -> None:
         """Close the connection."""

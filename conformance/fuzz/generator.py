@@ -17,9 +17,9 @@ A script keeps to what RabbitMQ itself answers the same way every time. Not in i
 - dead letters from a queue of priorities to itself: several of them and what comes next are a race;
 - what differs on purpose (docs/compatibility.md): tx together with queues that refuse publishes or are deleted, dead
   letters from one quorum queue to another or with BCC keys, basic.get or tx before a limit of the whole channel,
-  replies to direct reply-to, a header twice, streams, an expiry ahead of other messages, as queues of priorities make
-  it, a tag that is taken up again on a quorum queue with one active consumer, or with several consumers, and
-  priorities of consumers on one with one active consumer, or where messages are large.
+  replies to direct reply-to, a header twice, properties that streams of RabbitMQ change, an expiry ahead of other
+  messages, as queues of priorities make it, a tag that is taken up again on a quorum queue with one active consumer, or
+  with several consumers, and priorities of consumers on one with one active consumer, or where messages are large.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ FEATURES = {
     "many_connections": 0.8,
     "both_channels": 0.3,
     "reply_to": 0.15,
+    "stream": 0.2,
     "large": 0.1,
 }
 """How often a script has each: a script with few of them gets further into those it has."""
@@ -79,6 +80,11 @@ class _Queue:
     def is_quorum(self) -> bool:
         """Return whether the type of the queue is quorum."""
         return self.arguments.get("x-queue-type") == "quorum"
+
+    @property
+    def is_stream(self) -> bool:
+        """Return whether the queue is a stream."""
+        return self.arguments.get("x-queue-type") == "stream"
 
     @property
     def has_one_active(self) -> bool:
@@ -120,10 +126,14 @@ class Generator:
         if "tx" in self.has:
             self.has -= {"reject_publish", "exclusive", "auto_delete", "whole_channel_limit"}
             self.has -= {"length", "ttl"} if "dead_letters" in self.has else set()
+        if "stream" in self.has:
+            # Answers come after deliveries of streams; expired letters of streams keep their expiration.
+            self.has -= {"tx", "whole_channel_limit", "ttl", "http"}
         if not http or "http" not in self.has:
             self.has -= http_steps.FEATURES.keys()
         self._http = http_steps.HttpSteps(self)
         self._channels = [_Channel(on) for on in self._places()]
+        self._streams = {"q2"} if "stream" in self.has else set()
         self._quorum = {f"q{at}" for at in range(1, 5) if "quorum" in self.has and self._may(0.5)}
         self._letters_by_exchange = self._may(0.4)
         self._exchange_names = [self.name(short) for short in ("x1", "x1", "x2", "x3", "x9")]
@@ -236,9 +246,12 @@ class Generator:
     def _plan_queue(self, short: str) -> _Queue:
         rng = self.random
         has = self.has
+        if short in self._streams:
+            arguments = vocabulary.stream_arguments(rng)
+            return _Queue(self.name(short), {"durable": True}, arguments, self._any_channel().on)
         quorum = short in self._quorum
         flags = {"durable": True} if quorum else {"durable": self._may(0.5)}
-        arguments: dict[str, Any] = {"x-queue-type": "quorum"} if quorum else {}
+        arguments = {"x-queue-type": "quorum"} if quorum else {}
         if not quorum and self._may(0.1):
             arguments["x-queue-type"] = "classic"
         if not quorum and "exclusive" in has and self._may(0.3):
@@ -359,7 +372,14 @@ class Generator:
                 self._add(self._any_channel().on, "exchange", name=exchange.name, passive=True)
 
     def _purge(self) -> None:
-        self._add(self._any_channel().on, "purge", queue=self._queue_or_last(), nowait=self._nowait())
+        queue = self._queue_or_last()
+        if not self._refuses_removal(queue):
+            self._add(self._any_channel().on, "purge", queue=queue, nowait=self._nowait())
+
+    def _refuses_removal(self, queue: str) -> bool:
+        """Return whether to leave out an operation on the queue, which would close the connection."""
+        may_be = not queue or any(one.name == queue and one.is_stream for one in self.queues)
+        return bool(self._streams) and may_be and not self._fatal(0.1)
 
     def _nowait(self) -> bool | None:
         return True if self._may(0.05) else None
@@ -465,10 +485,14 @@ class Generator:
             return rng.choice(self.exchanges).name, rng.choice(vocabulary.ROUTING_KEYS)
         return "", self.target_queue()
 
+    def _properties(self) -> dict[str, Any]:
+        found = vocabulary.properties(self.random)
+        return vocabulary.for_streams(found) if self._streams else found
+
     def _publish(self) -> None:
         rng = self.random
         exchange, key = self.address()
-        properties = vocabulary.properties(rng)
+        properties = self._properties()
         pause_ms = 0
         if self._may(0.06):
             kinds = ("CC",) if "dead_letters" in self.has else ("CC", "BCC")
@@ -505,7 +529,7 @@ class Generator:
 
     def _burst(self) -> None:
         exchange, key = ("", self.target_queue()) if "dead_letters" in self.has else self.address()
-        properties = vocabulary.properties(self.random)
+        properties = self._properties()
         self._add(
             self._any_channel().on,
             "publish",
@@ -520,9 +544,10 @@ class Generator:
     # consuming
 
     def _get(self) -> None:
-        self._add(
-            self._consuming_channel().on, "get", queue=self._queue_or_last(), no_ack=True if self._may(0.3) else None
-        )
+        queue = self._queue_or_last()
+        if self._refuses_removal(queue):
+            return
+        self._add(self._consuming_channel().on, "get", queue=queue, no_ack=True if self._may(0.3) else None)
 
     def _consume(self) -> None:
         rng = self.random
@@ -538,6 +563,9 @@ class Generator:
         tag = rng.choice(used) if used and self._fatal(MISTAKE) else rng.choice(free)
         if tag in used and plan is not None and plan.is_quorum:
             self._taken_up.add(queue)
+        if plan is not None and plan.is_stream:
+            self._read(channel, queue, tag)
+            return
         self._add(
             channel.on,
             "consume",
@@ -547,6 +575,22 @@ class Generator:
             exclusive=True if self._may(0.08) else None,
             nowait=True if self._may(0.04) else None,
             arguments=None if plan is not None and plan.has_one_active else self._consumer_arguments(),
+        )
+        channel.consumes = queue
+        channel.consumers.append(tag)
+
+    def _read(self, channel: _Channel, queue: str, tag: str) -> None:
+        """Read a stream, mostly with a prefetch, without which it is refused."""
+        if not self._mistake():
+            self._add(channel.on, "qos", count=self.random.choice((1, 2, 5, 50)))
+            channel.has_qos = True
+        self._add(
+            channel.on,
+            "consume",
+            queue=queue,
+            tag=tag,
+            exclusive=True if self._may(0.08) else None,
+            arguments=vocabulary.stream_consumer_arguments(self.random) or None,
         )
         channel.consumes = queue
         channel.consumers.append(tag)
@@ -567,6 +611,10 @@ class Generator:
             return
         if tag in channel.consumers and "whole_channel_limit" not in self.has and self._may(0.4):
             # The tag is free again, and a consumer of that name may hold messages of its first life.
+            plan = next((one for one in self.queues if one.name == channel.consumes), None)
+            if plan is not None and plan.is_stream:
+                self._read(channel, channel.consumes, tag)
+                return
             self._add(channel.on, "consume", queue=channel.consumes, tag=tag, arguments=self._consumer_arguments())
             self._taken_up |= {one.name for one in self.queues if one.is_quorum and one.name == channel.consumes}
         # One without a tag of its own goes on: the channel keeps to its queue until it is closed.

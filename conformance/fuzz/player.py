@@ -58,6 +58,7 @@ class Player:
         self._owners: dict[str, str | None] = {}
         self._gone: dict[str, str] = {}
         self._made: list[tuple[str, str]] = []
+        self._streams: set[str] = set()
         self._http = HttpAnswers(target.management_url) if target.management_url is not None else None
         self._answer: dict[str, Any] = {}
 
@@ -154,6 +155,10 @@ class Player:
             owner = on.partition("/")[0] if arguments.get("exclusive") else None
             self._owners.setdefault(name, owner)
             self._made.append(("queue", name))
+            if (arguments.get("arguments") or {}).get("x-queue-type") == "stream":
+                self._streams.add(name)
+            elif not arguments.get("nowait"):
+                self._streams.discard(name)
 
     # connections and channels
 
@@ -265,7 +270,8 @@ class Player:
                 return names[at + 1 :]
             control.connection.events.remove(reply)
             ready, consumers = reply.arguments["message_count"], reply.arguments["consumer_count"]
-            counts[name] = f"{ready} ready, {consumers} consumers"
+            # RabbitMQ counts the messages of a stream every few seconds.
+            counts[name] = "stream" if name in self._streams else f"{ready} ready, {consumers} consumers"
         return []
 
     def _received(self, connection: Connection) -> dict[str, Any]:
@@ -282,8 +288,9 @@ class Player:
                 events = [event for event in events if event.name != "basic.deliver"]
             if not events:
                 continue
-            if any(event.name == "tx.commit-ok" for event in events):
+            if any(event.name in ("tx.commit-ok", "basic.recover-ok") for event in events):
                 # The channel answers as soon as the queues have taken it all; deliveries overtake that or do not.
+                # Those of streams always overtake recover-ok in RabbitMQ.
                 events = sorted(events, key=lambda event: event.name == "basic.deliver")
             others = [event.shown() for event in events if event.name not in (*CONFIRMS, "basic.return")]
             returns = [event.shown() for event in events if event.name == "basic.return"]
@@ -324,7 +331,7 @@ class Player:
         outcome = self._watch(lambda: self._look(set()), wanted)
         left = []
         for name in self._owners:
-            found = self._janitor.left_in(name)
+            found = self._janitor.left_in_stream(name) if name in self._streams else self._janitor.left_in(name)
             found.pop("consumers", None)
             left.append(found)
         messages: Outcome = self._placeholders.apply({"left": left})

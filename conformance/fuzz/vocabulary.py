@@ -30,6 +30,7 @@ BROKER_HEADERS: tuple[dict[str, Any], ...] = (
     {"x-first-death-queue": "elsewhere", "x-last-death-reason": "expired"},
     {"x-delivery-count": 7},
 )
+_OF_BROKER = frozenset(name for headers in BROKER_HEADERS for name in headers)
 MATCHES: tuple[Any, ...] = (None, "all", "any", "all-with-x", "any-with-x")
 LONG_MS = 600_000
 
@@ -112,6 +113,36 @@ def properties(rng: random.Random) -> dict[str, Any]:
     if rng.random() < 0.04:
         found["headers"] = found.get("headers", {}) | rng.choice(BROKER_HEADERS)
     return found
+
+
+def stream_arguments(rng: random.Random) -> dict[str, Any]:
+    """Arguments of a stream. Its limits remove nothing: the size of a segment differs."""
+    found: dict[str, Any] = {"x-queue-type": "stream"}
+    if rng.random() < 0.3:
+        found["x-max-age"] = rng.choice(("1Y", "7D", "12h"))
+    if rng.random() < 0.3:
+        found["x-max-length-bytes"] = integer(rng, 1_000_000_000)
+    if rng.random() < 0.2:
+        found["x-stream-max-segment-size-bytes"] = 500_000_000
+    return found
+
+
+def stream_consumer_arguments(rng: random.Random) -> dict[str, Any]:
+    """Arguments of a consumer of a stream: a place that does not depend on how the broker divides messages."""
+    found: dict[str, Any] = {}
+    offset = rng.choice((None, "first", "first", "next", 0, 1, 2, 5, -1, 30))
+    if offset is not None:
+        found["x-stream-offset"] = integer(rng, offset) if isinstance(offset, int) else offset
+    return found
+
+
+def for_streams(found: dict[str, Any]) -> dict[str, Any]:
+    """Properties, without those that RabbitMQ changes when a stream stores them."""
+    kept = {name: value for name, value in found.items() if name != "cluster_id"}
+    if "headers" in kept:
+        plain = {name: value for name, value in kept["headers"].items() if not isinstance(value, dict | list)}
+        kept["headers"] = {name: value for name, value in plain.items() if name not in _OF_BROKER}
+    return kept
 
 
 def headers_match(rng: random.Random) -> dict[str, Any]:
