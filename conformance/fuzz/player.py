@@ -290,7 +290,7 @@ class Player:
                 continue
             if any(event.name in ("tx.commit-ok", "basic.recover-ok") for event in events):
                 # The channel answers as soon as the queues have taken it all; deliveries overtake that or do not.
-                # Those of streams always overtake recover-ok in RabbitMQ.
+                # Deliveries of streams always overtake recover-ok in RabbitMQ.
                 events = sorted(events, key=lambda event: event.name == "basic.deliver")
             others = [event.shown() for event in events if event.name not in (*CONFIRMS, "basic.return")]
             returns = [event.shown() for event in events if event.name == "basic.return"]
