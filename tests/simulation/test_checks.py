@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 from anyio._backends._asyncio import _task_states
 
+from amqpbroker.broker.queues.rereading import Rereading
 from amqpbroker.broker.queues.settings import QueueSettings
 from amqpbroker.clock import Timer
 from amqpbroker.config import Config
@@ -12,9 +13,11 @@ from tests.simulation.broker_process import DIRECTORY
 from tests.simulation.checks import (
     RUNNING,
     batches,
+    bindings,
     caches,
     deadlines,
     groups,
+    heartbeats,
     held_memory,
     journal_files,
     left_over,
@@ -24,6 +27,7 @@ from tests.simulation.checks import (
     memory,
     new_client,
     offered,
+    places,
     ready_counts,
     rest,
     restart,
@@ -134,6 +138,54 @@ def fire_late(process):
     process.service.timers._due_ms = process.clock.next_due_ms() + 1
 
 
+def exchange_of(process):
+    return process.broker.vhosts["/"].exchanges["amq.direct"]
+
+
+def bind(process):
+    process.broker.vhosts["/"].bind(exchange_of(process), queue_of(process), b"k", {})
+
+
+def forget_binding(process):
+    bind(process)
+    queue_of(process).incoming.popitem()
+
+
+def remember_binding(process):
+    bind(process)
+    exchange_of(process).bindings.clear()
+
+
+def retain_key(process):
+    bind(process)
+    exchange_of(process).type._bindings.add(b"other", queue_of(process))
+
+
+def misroute(process):
+    """Change a cached route of a publisher."""
+    known = [each.channels[1].publishing.routes.known for each in process.broker.sessions]
+    next(route for routes in known for route in routes.values() if route.destinations).destinations = ()
+
+
+def stop_monitor(process):
+    heartbeat = connection_of(process).heartbeat
+    heartbeat.start(10, lambda _: None)
+    heartbeat.pause_monitor()
+
+
+def deactivate(process):
+    """Leave the waiting messages of a queue with a single active consumer without one."""
+    queue_of(process).consumers.single_active = True
+
+
+def await_reading(process):
+    """Make a queue wait to read messages again, without a timer."""
+    rereading = Rereading(process.clock, "flow", "/")
+    rereading.failed(OSError(), lambda: None)
+    rereading.stop()
+    queue_of(process)._rereading = rereading
+
+
 DAMAGES = [
     (ready_counts, lambda process: one_more(queue_of(process).ready, "count")),
     (ready_counts, lambda process: one_more(queue_of(process).ready, "size")),
@@ -145,15 +197,25 @@ DAMAGES = [
     (unacked_counts, lambda process: one_more(channel_of(process).unacked, "settled")),
     (unacked_counts, lambda process: setattr(queue_of(process).consumers.all[0], "prefetch", 2)),
     (offered, lambda process: one_more(queue_of(process).consumers.all[0], "prefetch")),
+    (offered, deactivate),
     (deadlines, lose_timer),
+    (deadlines, await_reading),
+    (deadlines, lambda process: held_by(process)._recent.reverse()),
     (unsent, forget_output),
     (memory, pile_up_output),
     (held_memory, lambda process: one_more(held_by(process), "_recent_bytes")),
     (unwritten, lambda process: setattr(process.store, "waiting_bytes", 1 << 40)),
     (caches, lambda process: one_more(process.broker.vhosts["/"], "remembered")),
+    (bindings, forget_binding),
+    (bindings, remember_binding),
+    (bindings, retain_key),
+    (bindings, misroute),
+    (heartbeats, stop_monitor),
+    (places, lambda process: setattr(queue_of(process).ready, "_disordered", True)),
     (limit_counts, lambda process: one_more(process.broker.limits, "_channels")),
     (lines, lambda process: join_line(process, lambda channel: channel.unacked)),
     (lines, lambda process: join_line(process, lambda channel: channel.context.output)),
+    (lines, lambda process: queue_of(process).consumers.all[0].pause()),
     (lines, lambda process: queue_of(process).outstanding._former.append(FORMER)),
     (loop_timer, fire_late),
     (loop_timer, lambda process: setattr(process.service.timers, "_handle", None)),

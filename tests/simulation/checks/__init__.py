@@ -7,9 +7,11 @@ world, when its workloads are done; each raises BrokenError.
 
 from tests.simulation.checks import (
     batches,
+    bindings,
     caches,
     deadlines,
     groups,
+    heartbeats,
     held_memory,
     journal_files,
     left_over,
@@ -19,6 +21,7 @@ from tests.simulation.checks import (
     memory,
     new_client,
     offered,
+    places,
     ready_counts,
     rest,
     restart,
@@ -40,9 +43,12 @@ RUNNING = (
     unwritten.check,
     batches.check,
     caches.check,
+    bindings.check,
     limit_counts.check,
     lines.check,
+    places.check,
     groups.check,
+    heartbeats.check,
     loop_timer.check,
 )
 

@@ -1,4 +1,4 @@
-"""Timers for the head of a queue that may expire, and for the first delayed message."""
+"""Timers for the head of a queue that may expire, for the first delayed message, and for messages to be read again."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -7,7 +7,7 @@ from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.ready_line import ReadyLine
 from amqpbroker.clock import Timer
-from tests.simulation.parts import delayed_exchanges, queues
+from tests.simulation.parts import delayed_exchanges, is_reading_again, queues
 
 if TYPE_CHECKING:
     from tests.simulation.broker_process import BrokerProcess
@@ -21,12 +21,16 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             yield f"the head of {queue.name} expires at {head.deadline_ms}, and no timer waits for it"
         delayed = queue.offering.delayed
         # Messages that could not be read wait for another timer.
-        waits_to_read = queue._rereading is not None and queue._rereading._timer is not None
+        waits_to_read = is_reading_again(queue)
+        if waits_to_read and not _is_set(queue._rereading._timer):  # type: ignore[union-attr]
+            yield f"{queue.name} has messages that could not be read, and no timer waits to read them again"
         if delayed is not None and delayed.count and not waits_to_read and not _is_set(delayed._timer):
             yield f"{queue.name} has {delayed.count} delayed messages, and no timer waits for them"
     for exchange, held in delayed_exchanges(process):
         if held.count > len(held._unread) and not _is_set(held._timer):
             yield f"{exchange.name} holds {held.count} messages, and no timer waits for them"
+        if held._recent and min(held._recent) is not held._recent[0]:
+            yield f"{exchange.name} holds a message that is due before the one that it waits for"
 
 
 def _head(line: ReadyLine) -> Entry | None:

@@ -1,4 +1,4 @@
-"""Waiting consumers and former consumers of queues: none is retained for longer than necessary."""
+"""Waiting, paused and former consumers of queues: none waits or is retained for longer than necessary."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -24,6 +24,9 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             for consumer in _members(unacked.waiting):
                 if not consumer.registered or not consumer.blocked:
                     yield f"{consumer.tag} of {channel.name} is in the line for the prefetch, and does not wait for it"
+            for consumer in channel.consumers.by_tag.values():
+                if consumer.paused and consumer not in unacked._taken_back._counts:
+                    yield f"{consumer.tag} of {channel.name} is paused, and its client has nothing to settle"
     for queue in queues(process):
         for former in queue.outstanding._former:
             if not former.unacked:

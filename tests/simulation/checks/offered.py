@@ -19,6 +19,8 @@ def check(process: "BrokerProcess") -> Iterator[str]:
             continue  # consumers wait until more expired messages are removed, in the next iteration
         consumers = queue.consumers
         able = [consumers.active] if consumers.single_active else consumers.all
+        if consumers.single_active and consumers.active is None and consumers._successor() is not None:
+            yield f"{queue.name} has {queue.ready.count} messages, and no consumer is active"
         if consumers.single_active and consumers._successor() is not consumers.active:
             continue  # the active one is to be replaced
         for consumer in able:
