@@ -73,10 +73,12 @@ Change = Callable[[Topology], tuple[str | None, Topology]]
 OPERATIONS = (
     *("declare_queue", "declare_exchange", "bind") * 4,
     *("check_queue", "check_exchange", "delete_queue", "delete_exchange", "unbind") * 2,
-    *("consume", "cancel", "publish", "publish") * 2,
-    *("purge", "fill"),
+    *("consume", "cancel", "publish", "publish", "fill") * 2,
+    "purge",
 )
-BY_AMQP = ("consume", "cancel")
+BY_AMQP = ("consume", "cancel", "repeat")
+#: Equal publishes, and one more after the route has changed: the broker may take no old route because it knows them.
+REPEATS = ("aim", *("repeat",) * 5, "unbind_target", "repeat")
 
 
 class Topologies(Workload):
@@ -120,6 +122,9 @@ class Topologies(Workload):
             Step(chance.randint(0, end_ms), name, "operate", (kind, chance.random() < settings["web"]))
             for kind in chance.choices(OPERATIONS, k=chance.choice((10, 40, 150)))
         ]
+        for _ in range(chance.choice((0, 2, 5))):
+            at_ms = chance.randint(0, end_ms)
+            steps += [Step(at_ms, name, "operate", (kind, False)) for kind in REPEATS]
         return steps + troubles(chance, end_ms, [f"{name}a", f"{name}h"])
 
     @property
@@ -291,6 +296,11 @@ class Topologies(Workload):
     def _delete_queue(self, web: bool) -> None:
         name, if_unused = self._queue(), self._chance.random() < 0.3
         if_empty = name == self._last_queue and self._chance.random() < 0.5
+        queues = self._known.possible[0].queues
+        used = [each for each, queue in queues.items() if queue.consumed or queue.contents == FILLED]
+        if used and self._chance.random() < 0.4:  # a deletion that is refused
+            name = self._chance.choice(used)
+            if_unused, if_empty = queues[name].consumed, queues[name].contents == FILLED
         self._delete_one_queue(name, web, if_unused, if_empty)
 
     def _delete_one_queue(self, name: str, web: bool, if_unused: bool = False, if_empty: bool = False) -> None:
@@ -324,6 +334,26 @@ class Topologies(Workload):
         name, key = self._target
         self._publish_to(web, lambda state: state.publish(name, key), name, key)
 
+    def _aim(self, _: bool) -> None:
+        """Address the following messages to a queue, if a binding to one exists."""
+        state = self._known.possible[0]
+        bindings = [each for each in state.bindings if each.to_queue and _is_predictable(state, each.source)]
+        if bindings:
+            aimed = self._chance.choice(bindings)
+            self._target = (aimed.source, KEYS[0] if aimed.key == "#" else aimed.key)
+        self._skip()
+
+    def _repeat(self, _: bool) -> None:
+        """Publish another equal message."""
+        name, key = self._target
+        self._publish_to(False, lambda state: state.publish(name, key), name, key)
+
+    def _unbind_target(self, web: bool) -> None:
+        """Remove a binding that routes the messages."""
+        name, key = self._target
+        bindings = [each for each in self._known.possible[0].bindings if each.source == name and each.key in (key, "#")]
+        self._unbind_one(self._chance.choice(bindings) if bindings else self._binding(), web)
+
     def _publish_to(self, web: bool, change: Change, exchange: str, key: str) -> None:
         what = f"publish to {exchange!r} with {key!r} by {'http' if web else 'amqp'}"
         self._change = change
@@ -345,15 +375,20 @@ class Topologies(Workload):
         if not names:
             self._skip()
             return
-        name = self._chance.choice(names)
+        name = self._chance.choice(self._ending(names))
         self._change = lambda state: state.consume(name)
         self.operator.consume(lambda got: self._over(f"consume {name}", got), name)
 
     def _cancel(self, web: bool) -> None:
         consumed = [name for name, queue in self._known.state.queues.items() if queue.consumed]
-        name = self._chance.choice(consumed or [self._queue()])
+        name = self._chance.choice(self._ending(consumed) or [self._queue()])
         self._change = lambda state: state.cancel(name)
         self.operator.cancel(lambda got: self._over(f"cancel {name}", got), name)
+
+    def _ending(self, names: list[str]) -> list[str]:
+        """Return those of the queues that are deleted with their last consumer, often, or all of them."""
+        queues = self._known.state.queues
+        return [name for name in names if queues[name].auto_delete and self._chance.random() < 0.5] or names
 
     def _declare_exchange(self, web: bool) -> None:
         name, chance = self._exchange(), self._chance
@@ -425,9 +460,16 @@ class Topologies(Workload):
     def _unbind(self, web: bool) -> None:
         bindings = list(self._known.possible[0].bindings)
         followed = [each for each in bindings if (each.source, each.key) == self._target]
+        exchanges = self._known.possible[0].exchanges
+        ending = [each for each in bindings if each.source in exchanges and exchanges[each.source].auto_delete]
         if followed and self._chance.random() < 0.5:
             bindings = followed
+        elif ending and self._chance.random() < 0.5:
+            bindings = ending
         made = self._chance.choice(bindings) if bindings and self._chance.random() < 0.8 else self._binding()
+        self._unbind_one(made, web)
+
+    def _unbind_one(self, made: Binding, web: bool) -> None:
         method, arguments = _method(made, "unbind")
         # A key is quoted in a properties_key, which is quoted again in a path.
         properties_key = "%23" if made.key == "#" else made.key
@@ -532,6 +574,11 @@ class Topologies(Workload):
                 if row["source"].startswith(begin)
             },
         )
+
+
+def _is_predictable(state: Topology, exchange: str) -> bool:
+    """Return whether the model knows which messages the exchange routes."""
+    return exchange in state.exchanges and state.exchanges[exchange].kind in ("direct", "fanout", "topic")
 
 
 def _method(binding: Binding, verb: str) -> tuple[str, dict[str, Any]]:
