@@ -31,9 +31,11 @@ LOOK_NS = 20 * MS
 class Sent:
     """One published message.
 
-    at: time of the publish. reached: its queues, known when it is confirmed. returned: by the broker.
+    exchange: to which it was published. at: time of the publish. reached: its queues, known when it is confirmed.
+    returned: by the broker.
     """
 
+    exchange: str
     at: int
     address: Address
     hidden: int
@@ -60,6 +62,8 @@ class Routing(Workload):
         self._kind: str = plan["kind"]
         self._persistent: float = plan["persistent"]
         self.entry, inner, spare = f"{name}-x", f"{name}-y", f"{name}-spare"
+        #: Exchanges that messages are published to.
+        self.entries = [self.entry, inner] if plan.get("both", False) else [self.entry]
         self.queues = [f"{name}-q{i}" for i in range(plan["queues"])]
         types = {self.entry: plan["type"], inner: plan["inner_type"], spare: "fanout"}
         alternates = {self.entry: spare} if plan["alternate"] else {}
@@ -80,9 +84,10 @@ class Routing(Workload):
             "persistent": chance.choice((0.0, 0.5, 1.0)),
             "type": chance.choice(TYPES),
             "inner_type": chance.choice(TYPES),
+            "both": chance.random() < 0.7,
             "alternate": chance.random() < 0.5,
-            "queues": chance.randint(1, 3),
-            "bindings": chance.choice((1, 3, 8)),
+            "queues": chance.choice((1, 2, 3, 5)),
+            "bindings": chance.choice((3, 8, 20)),
             "publishers": chance.randint(1, 2),
         }
 
@@ -123,9 +128,9 @@ class Routing(Workload):
         for source, destination, to_exchange in pairs:
             binding = Binding(source, destination, to_exchange, wanted=chance.random() < 0.7)
             if types[source] == "headers":
-                names = chance.sample(HEADERS, chance.randint(1, 2))
+                names = chance.sample(HEADERS, chance.choice((1, 2, 2, 3)))
                 binding.headers = {name: chance.choice(VALUES) for name in names}
-                binding.any_header = chance.random() < 0.5
+                binding.any_header = chance.random() < 0.3
             elif types[source] == "topic":
                 binding.pattern = chance.choice(PATTERNS)
             else:
@@ -179,17 +184,19 @@ class Routing(Workload):
         headers = {name: chance.choice(VALUES) for name in HEADERS if chance.random() < 0.5}
         table = {name: longstr(value) for name, value in headers.items()}
         table |= {name: Field("A", [longstr(key) for key in keys]) for name, keys in (("CC", cc), ("BCC", bcc)) if keys}
-        self._sent[message] = Sent(self.world.scheduler.now, Address((key, *cc, *bcc), headers), len(bcc), mandatory)
+        exchange = chance.choice(self.entries)
+        address = Address((key, *cc, *bcc), headers)
+        self._sent[message] = Sent(exchange, self.world.scheduler.now, address, len(bcc), mandatory)
         persistent = chance.random() < self._persistent
         for ledger in self.ledgers.values():
             ledger.published(message, persistent or self._kind == "quorum")
         properties: dict[str, Any] = {"headers": table} if table else {}
         if persistent:
             properties["delivery_mode"] = 2
-        return published(key, message.encode(), self.entry, mandatory=mandatory, **properties)
+        return published(key, message.encode(), exchange, mandatory=mandatory, **properties)
 
     def _reached(self, sent: Sent) -> Reached:
-        return sent.reached or self.topology.reached(self.entry, sent.address, sent.at)
+        return sent.reached or self.topology.reached(sent.exchange, sent.address, sent.at)
 
     def _on_confirmed(self, message: str) -> None:
         sent = self._sent[message]
@@ -209,7 +216,7 @@ class Routing(Workload):
             raise self.world.broken(f"{self.name}: {message} is returned, mandatory {sent.mandatory}")
         arguments = got.arguments
         told = arguments["reply_code"], arguments["exchange"], arguments["routing_key"]
-        if told != (312, self.entry, sent.address.keys[0]):
+        if told != (312, sent.exchange, sent.address.keys[0]):
             raise self.world.broken(f"{self.name}: {message} is returned with {told}")
         must = self._reached(sent).must
         if must:
@@ -235,7 +242,7 @@ class Routing(Workload):
         if "CC" in headers:
             keys += [key.value for key in headers["CC"].value]
         shown = sent.address.keys[: len(sent.address.keys) - sent.hidden]
-        if got.arguments["exchange"] != self.entry or keys != [key.encode() for key in shown] or "BCC" in headers:
+        if got.arguments["exchange"] != sent.exchange or keys != [key.encode() for key in shown] or "BCC" in headers:
             raise self.world.broken(f"{self.name}: {message} was published to {shown}, and says {got}")
 
 
@@ -272,7 +279,8 @@ class Binder(Client):
 
     def do_delete_exchange(self, number: int) -> None:
         """Delete one of the exchanges without publishers, and create it and its bindings again."""
-        exchange = list(self._routing.topology.types)[1 + number % 2]
+        others = [name for name in self._routing.topology.types if name not in self._routing.entries]
+        exchange = others[number % len(others)]
         self._act(lambda: self._delete(exchange, is_exchange=True))
 
     def opened(self) -> None:
