@@ -114,6 +114,7 @@ class Stranger(Client):
         self._way = way
         self._refused = False
         self._password, self._abilities = "guest", ABILITIES
+        self.heartbeat = HEARTBEAT_S
         self._mistake, self._expected = b"", ()
         WAYS[way](self)
 
@@ -159,6 +160,9 @@ class Stranger(Client):
     def err(self) -> None:
         """Make a mistake with a known refusal."""
         self._mistake, self._expected = self.chance.choice(MISTAKES)
+        if min(self._expected) > 500 and self.chance.random() < 0.5:
+            # Only the time limit of the close ends its connection.
+            self.heartbeat = 0
         self._come(self._silence_ns + CLOSING_TIMEOUT_MS * MS)
         self._log_in()
 
