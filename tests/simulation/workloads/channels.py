@@ -37,7 +37,7 @@ class Channels(Workload):
             for _ in range(chance.choice((5, 30, 100))):
                 verb = chance.choice(("open", "open", "open", "close", "fail", "fail"))
                 steps.append(Step(chance.randint(0, end_ms), f"{name}c{i}", verb, (chance.randint(2, most),)))
-            exceeds = range(chance.choice((0, 0, 2)))
+            exceeds = range(chance.choice((0, 1, 2)))
             steps += [Step(chance.randint(0, end_ms), f"{name}c{i}", "exceed") for _ in exceeds]
         return steps + troubles(chance, end_ms, [f"{name}c{i}" for i in range(len(settings["most"]))])
 
@@ -62,6 +62,8 @@ class Opener(Client):
         self._opened_numbers: dict[int, None] = {}
         self._busy: dict[int, None] = {}
         self._exceeds = False
+        #: One channel more than allowed is opened when all are open.
+        self._is_to_exceed = False
 
     @property
     def waits(self) -> bool:
@@ -89,9 +91,15 @@ class Opener(Client):
                 self.send(number, "basic.qos", prefetch_count=1)
 
     def do_exceed(self) -> None:
-        """Open one channel more than the connection may have."""
-        if self.open and not self.waits and len(self._opened_numbers) + 1 == self._most:
-            self._exceeds = True
+        """Open all channels, and one more than the connection may have."""
+        self._is_to_exceed = True
+        for number in range(2, self._most + 1):
+            self.do_open(number)
+        self._exceed_if_full()
+
+    def _exceed_if_full(self) -> None:
+        if self._is_to_exceed and self.open and not self.waits and len(self._opened_numbers) + 1 == self._most:
+            self._is_to_exceed, self._exceeds = False, True
             self.call(self._exceeded, "channel.open-ok connection.close", self._most + 1, "channel.open")
 
     def _may(self, number: int) -> bool:
@@ -110,6 +118,7 @@ class Opener(Client):
 
     def _is_open(self, number: int, _: Received) -> None:
         self._opened_numbers[number] = None
+        self._exceed_if_full()
 
     def _has_failed(self, got: Received) -> None:
         code = got.arguments["reply_code"]
@@ -138,4 +147,4 @@ class Opener(Client):
     def disconnected(self) -> None:
         self._opened_numbers.clear()
         self._busy.clear()
-        self._exceeds = False
+        self._exceeds = self._is_to_exceed = False
