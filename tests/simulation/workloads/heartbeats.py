@@ -42,7 +42,7 @@ class Heartbeats(Workload):
         return {
             "clients": chance.choice((1, 3)),
             "interval_s": chance.choice((1, 2, 5)),
-            "tenths": chance.choice((5, 10, 15)),
+            "tenths": chance.choice((5, 15, 15)),
         }
 
     @staticmethod
