@@ -4,12 +4,15 @@ import random
 from collections import deque
 from typing import Any
 
+from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.management.bodies import SMALL_BYTES
+from amqpbroker.message.message import NOT_STORED
 from tests.simulation.client import Client, troubles
 from tests.simulation.http import Answer, HttpClient, path
 from tests.simulation.http_server import METRICS
 from tests.simulation.network import Connection
-from tests.simulation.scheduler import MS, SECOND
+from tests.simulation.parts import fifo_lines
+from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
@@ -17,12 +20,11 @@ SIZES = (10, 10, 10, 2_000, 70_000)
 ACK_MODES = ("ack_requeue_true", "ack_requeue_false", "reject_requeue_true", "reject_requeue_false")
 KINDS = (
     *("publish", "publish", "get") * 4,
-    *("count", "purge", "import_definitions", "export", "overview", "log_in", "whoami", "close", "metrics"),
+    *("count", "purge", "import_definitions", "export", "overview", "close", "metrics"),
+    *("log_in", "log_in", "whoami", "whoami"),
 )
 #: Time that the broker may still work on a request whose connection has ended.
 QUIET_NS = 300 * MS
-#: Time that a connection closed over HTTP may take to end.
-CLOSED_NS = 60 * SECOND
 
 
 class Reads(Workload):
@@ -50,6 +52,8 @@ class Reads(Workload):
         self._deaths = 0
         self._sessions: list[str] = []
         self._scrapes = 0
+        #: Ports of connections that were closed over HTTP.
+        self._closed: set[int] = set()
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
@@ -70,6 +74,12 @@ class Reads(Workload):
         return (self.victim,)
 
     @property
+    def _is_still_there(self) -> bool:
+        """Return whether the present connection of the victim was closed over HTTP."""
+        connection = self.victim._connection
+        return connection is not None and connection.port in self._closed
+
+    @property
     def actors(self) -> dict[str, Any]:
         others = (self.web, self.page, self.scraper, self.victim)
         return {self.name: self, **{each.name: each for each in others}}
@@ -86,10 +96,13 @@ class Reads(Workload):
                 self._go_on()
 
     def is_done(self) -> bool:
+        if self._is_still_there:
+            return False
         return not self._todo and not self._is_busy and self.page.idle and self.scraper.idle and self.victim.open
 
     def check(self) -> None:
-        """Do nothing: everything was checked earlier."""
+        if self._is_still_there:
+            raise self.world.broken(f"{self.name}: a connection that was closed over HTTP is still there")
 
     def _go_on(self) -> None:
         if self._is_busy or not self._todo:
@@ -161,6 +174,7 @@ class Reads(Workload):
     def _publish(self) -> None:
         self._number += 1
         payload = f"{self.name}-{self._number} ".ljust(self._chance.choice(SIZES), "x")
+        life = self.world.life
 
         def over(answer: Answer | None) -> None:
             if answer is None:
@@ -168,6 +182,7 @@ class Reads(Workload):
                 return
             if answer.status == 200 and answer.json["routed"]:
                 self._there.append(payload)
+                self._check_safe(life)
             elif not self._is_too_large(answer, len(payload)):
                 raise self.world.broken(f"{self.name}: a publish is answered with {answer}")
             self._over()
@@ -179,6 +194,18 @@ class Reads(Workload):
             "payload_encoding": "string",
         }
         self.web.request("POST", path("exchanges", "/", "amq.default", "publish"), over, body)
+
+    def _check_safe(self, life: int) -> None:
+        """Check that a publish was answered after its sync. life: of the broker that has answered."""
+        process = self.world.process
+        if process is None or life != self.world.life or not process.loop.is_between_iterations:
+            return
+        queue = process.broker.vhosts["/"].queues[self.name]
+        assert isinstance(queue, LocalQueue)
+        for line in fifo_lines(queue.ready):
+            for entry in (*line.line, *line._tail):
+                if entry.position != NOT_STORED and not process.store.is_safe(entry):
+                    raise self.world.broken(f"{self.name}: a publish is answered before its sync")
 
     def _is_too_large(self, answer: Answer, size: int) -> bool:
         """Return whether a limit explains that a body is refused."""
@@ -350,16 +377,12 @@ class Reads(Workload):
                 self._lost()
                 return
             if answer.status == 204:
-                self.world.scheduler.after(CLOSED_NS, lambda: self._check_closed(connection))
+                self._closed.add(connection.port)
             elif answer.status != 404:
                 raise self.world.broken(f"{self.name}: closing a connection is answered with {answer}")
             self._over()
 
         self.web.request("GET", path("connections", columns="name,peer_port"), listed)
-
-    def _check_closed(self, connection: Connection) -> None:
-        if connection is self.victim._connection:
-            raise self.world.broken(f"{self.name}: a connection that was closed over HTTP is still there")
 
     # --- the page and metrics -----------------------------------------------------------------------------------------
 
@@ -380,15 +403,18 @@ class Reads(Workload):
         """Send a request with the cookie of a session. A session that was ended by later logins is invalid."""
         if not self._sessions or not self.page.idle:
             return
-        index = self._chance.randrange(len(self._sessions))
-        life, _, cookie = self._sessions[index].partition(" ")
         bounds = self.world.config.bounds
-        later = [each for each in self._sessions[index + 1 :] if each.startswith(f"{life} ")]
+        most = min(bounds.user_sessions, bounds.sessions)
+        index = self._chance.randrange(len(self._sessions))
+        if len(self._sessions) > most and self._chance.random() < 0.5:
+            index = -1 - most  # the last one that later logins have ended
+        life, _, cookie = self._sessions[index].partition(" ")
+        later = [each for each in self._sessions[index:][1:] if each.startswith(f"{life} ")]
 
         def over(answer: Answer | None) -> None:
             if answer is None:
                 return
-            ended = int(life) != self.world.life or len(later) >= min(bounds.user_sessions, bounds.sessions)
+            ended = int(life) != self.world.life or len(later) >= most
             if answer.status == 200 and ended:
                 raise self.world.broken(f"{self.name}: a session that has ended is accepted: {answer}")
             if answer.status not in (200, 401):
