@@ -21,7 +21,7 @@ NO_LIMIT = 1 << 30
 #: Number of names of queues in each vhost, and of clients.
 NAMES = 6
 CLIENTS = 4
-ADMINISTRATION = (*("put", "limit", "limit", "unlimit", "limit_user", "unlimit_user") * 2, "delete", "delete")
+ADMINISTRATION = (*("put", "limit", "unlimit", "limit_user", "limit_user") * 2, "unlimit_user", "delete", "delete")
 ACTS = ("declare", "declare", "fill", "delete", "leave")
 
 
@@ -172,7 +172,7 @@ class Vhosts(Workload):
         return Change("DELETE", path("vhost-limits", vhost, name), None, change)
 
     def _limit_user(self, _: str) -> Change[State]:
-        value = self._chance.choice((1, 2, 3))
+        value = self._chance.choice((1, 1, 2, 3))
         return Change(
             "PUT",
             path("user-limits", f"{self.name}-u", CONNECTIONS),
