@@ -42,9 +42,10 @@ WORK_QUEUES = (
     ),
     Planted(
         "letters of a group that did not stop it",
-        "group_letters.py",
-        " or _value(properties, _LAST_REASON) not in _REASONS:",
-        ":",
+        "group_queue.py",
+        "            and is_letter(message, name, groups.options.header, key)\n"
+        "            and letter_number(message) >= groups.letters.first(key)",
+        "            and message.died\n            and groups.key(message) == key",
     ),
     Planted(
         "a message that does not follow its group",

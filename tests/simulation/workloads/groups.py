@@ -104,7 +104,7 @@ class Groups(Workload):
     def settings(chance: random.Random) -> dict[str, Any]:
         """Return the settings of such a workload."""
         fair = chance.random() < 0.15
-        on_dead = "skip" if fair else chance.choice(("skip", "park", "park", "follow", "follow"))
+        on_dead = "skip" if fair else chance.choice(("skip", "park", "park", *("follow",) * 4))
         return {
             "kind": chance.choice(("classic", "classic", "quorum", "quorum", "single active consumer")),
             "fair": fair,
@@ -117,7 +117,7 @@ class Groups(Workload):
             "keys": chance.choice((1, 3, 3, 20)),
             "workers": chance.randint(1, 3),
             "prefetch": chance.choice((1, 3, 50)),
-            "failing": chance.choice((0.0, 0.3, 1.0)),
+            "failing": chance.choice((0.0, 0.3, 0.3, 1.0)),
         }
 
     @staticmethod
