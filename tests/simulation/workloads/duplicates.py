@@ -202,12 +202,16 @@ class Held(Protocol):
 
 
 class HoldingConsumer(Client):
-    """Holds each message for a while, and then acknowledges it. held: by delivery tag."""
+    """Holds each message for a while, and then acknowledges or rejects it. held: by delivery tag.
 
-    def __init__(self, workload: Held, name: str, prefetch: int) -> None:
+    returns: fraction of the rejected messages that it returns to the queue; the others are dropped.
+    """
+
+    def __init__(self, workload: Held, name: str, prefetch: int, returns: float = 0.0) -> None:
         super().__init__(workload.world, name)
         self._workload = workload
         self._prefetch = prefetch
+        self._returns = returns
         self.consumes = False
         self.held: dict[int, str] = {}
 
@@ -236,7 +240,10 @@ class HoldingConsumer(Client):
         if self.open and incarnation == self._incarnation and tag in self.held:
             del self.held[tag]
             how = self.chance.choice(("basic.ack", "basic.ack", "basic.ack", "basic.nack"))
-            self.send(1, how, delivery_tag=tag)
+            if how == "basic.nack" and self._returns and self.chance.random() < self._returns:
+                self.send(1, how, delivery_tag=tag, requeue=True)
+            else:
+                self.send(1, how, delivery_tag=tag)
 
     def disconnected(self) -> None:
         self.consumes = False

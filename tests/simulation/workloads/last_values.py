@@ -27,7 +27,7 @@ class LastValues(Workload):
         self.confirmed: dict[str, int] = {}
         self._arrived: dict[str, int] = {}
         self.publisher = ValuePublisher(self, f"{name}p", plan["keys"])
-        self.consumer = HoldingConsumer(self, f"{name}c", plan["prefetch"])
+        self.consumer = HoldingConsumer(self, f"{name}c", plan["prefetch"], plan.get("returns", 0.0))
 
     @staticmethod
     def settings(chance: random.Random) -> dict[str, Any]:
@@ -36,7 +36,8 @@ class LastValues(Workload):
             "kind": chance.choice(("classic", "quorum")),
             "position": chance.choice(("old", "tail")),
             "keys": chance.choice((1, 3, 50)),
-            "prefetch": chance.choice((1, 3, 50)),
+            "prefetch": chance.choice((1, 3, 50, 50)),
+            "returns": 0.7,
         }
 
     @staticmethod
