@@ -12,7 +12,7 @@ from tests.simulation.ledger import Ledger
 from tests.simulation.steps import Step, Workload
 from tests.simulation.workloads.deaths import MANY_RETURNS, Death, deaths_of
 from tests.simulation.workloads.publisher import ConfirmingPublisher, name_of
-from tests.simulation.world import World
+from tests.simulation.world import STOPPED, World
 
 SIZES = (0, 0, 50, 1000)
 LIMITS = {"x-max-length": (0, 1, 5, 30), "x-max-length-bytes": (40, 300, 5000)}
@@ -25,14 +25,15 @@ SETTLINGS = ("ack", "ack_all", "requeue", "requeue_all")
 class Sent:
     """One published message. life: of the broker. published_ns: time. size: of the body.
 
-    persistent: it outlives a broker. out_life: in which it was delivered, and not returned since.
-    dead_life: in which its dead letter was delivered.
+    persistent: it outlives a broker. letters_last: its dead letters do, too. out_life: in which it was delivered, and
+    not returned since. dead_life: in which its dead letter was delivered.
     """
 
     life: int
     published_ns: int
     size: int
     persistent: bool
+    letters_last: bool
     confirmed: bool = False
     refused: bool = False
     delivered: bool = False
@@ -43,7 +44,8 @@ class Sent:
 class Limits(Workload):
     """Publishers with confirms, a queue with a limit, its consumer, and a consumer of the dead letters.
 
-    plan["consumes"]: its consumer starts before everything else is complete.
+    plan["consumes"]: its consumer starts before everything else is complete. plan["copies"]: dead letters go to two
+    queues.
     """
 
     def __init__(self, world: World, name: str, plan: dict[str, Any]) -> None:
@@ -56,7 +58,13 @@ class Limits(Workload):
         self._dlx: bool = plan["dlx"]
         self._persistent: float = plan["persistent"]
         self.consumes: bool = plan["consumes"]
+        self._copies: bool = plan.get("copies", False)
         self._sent: dict[str, Sent] = {}
+        #: Messages whose dead letter was delivered from the queue, and from the second queue.
+        self._buried: dict[str, None] = {}
+        self._copied: dict[str, None] = {}
+        #: True once a message was published to the empty queue at the end.
+        self._probes = False
         self._largest = 0
         #: True while no client has consumed from the queue.
         self._untouched = not self.consumes
@@ -76,6 +84,7 @@ class Limits(Workload):
             "overflow": chance.choice(("drop-head", "reject-publish", "reject-publish-dlx")),
             "limit": (limit, chance.choice(LIMITS[limit])),
             "dlx": chance.random() < 0.7,
+            "copies": chance.random() < 0.5,
             "persistent": chance.choice((0.5, 1.0, 1.0)),
             "consumes": chance.random() < 0.5,
             "prefetch": chance.choice((0, 1, 10)),
@@ -105,6 +114,11 @@ class Limits(Workload):
         return f"{self.name}-dead"
 
     @property
+    def letter_queues(self) -> tuple[str, ...]:
+        """Return the queues that dead letters go to."""
+        return (self.dead_queue, f"{self.dead_queue}2") if self._copies else (self.dead_queue,)
+
+    @property
     def clients(self) -> tuple[Client, ...]:
         return *self.publishers, self.consumer, self.undertaker
 
@@ -117,10 +131,18 @@ class Limits(Workload):
 
     def is_done(self) -> bool:
         idle = all(publisher.idle for publisher in self.publishers)
-        return idle and self.consumer.idle and self.undertaker.idle and self.world.are_empty(self.name, self.dead_queue)
+        consume = self.consumer.idle and self.undertaker.idle
+        if not idle or not consume or not self.world.are_empty(self.name, *self.letter_queues):
+            return False
+        if not self._probes and self._overflow != "drop-head":
+            # An empty queue accepts a message again, although it has refused others.
+            self._probes = True
+            self.publishers[0].do_publish(1, 0)
+            return False
+        return True
 
     def declare(self, client: Client, then: Callable[[], None]) -> None:
-        """Declare both queues."""
+        """Declare the queues."""
         arguments = {
             "x-queue-type": longstr(self._kind),
             "x-overflow": longstr(self._asked_overflow),
@@ -128,11 +150,23 @@ class Limits(Workload):
         }
         if self._kind == "quorum":
             arguments["x-delivery-limit"] = MANY_RETURNS
+        exchange = f"{self.name}-dlx" if self._copies else ""
         if self._dlx:
-            arguments |= {"x-dead-letter-exchange": longstr(""), "x-dead-letter-routing-key": longstr(self.dead_queue)}
-        for name, given in ((self.dead_queue, {}), (self.name, arguments)):
-            done: Callable[[Received], None] = (lambda _: then()) if name == self.name else (lambda _: None)
-            client.call(done, "queue.declare-ok", 1, "queue.declare", queue=name, durable=True, arguments=given)
+            arguments["x-dead-letter-exchange"] = longstr(exchange)
+            arguments["x-dead-letter-routing-key"] = longstr(self.dead_queue)
+        if exchange:
+            self._call(client, "exchange.declare", exchange=exchange, exchange_type="fanout", durable=True)
+        for name in self.letter_queues:
+            self._call(client, "queue.declare", queue=name, durable=True)
+            if exchange:
+                self._call(client, "queue.bind", queue=name, exchange=exchange)
+        client.call(
+            lambda _: then(), "queue.declare-ok", 1, "queue.declare", queue=self.name, durable=True, arguments=arguments
+        )
+
+    @staticmethod
+    def _call(client: Client, name: str, **arguments: Any) -> None:
+        client.call(lambda _: None, f"{name}-ok", 1, name, **arguments)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -144,7 +178,7 @@ class Limits(Workload):
             # A quorum queue stores every message; the queue of dead letters is a classic queue.
             lasts = persistent or (self._kind == "quorum" and self._overflow != "drop-head")
             body = message.encode() + b" " * size
-            self._sent[message] = Sent(self.world.life, self.world.scheduler.now, len(body), lasts)
+            self._sent[message] = Sent(self.world.life, self.world.scheduler.now, len(body), lasts, persistent)
             self._largest = max(self._largest, len(body))
             for ledger in (self._ledger, self._dead):
                 ledger.published(message, lasts)
@@ -158,6 +192,8 @@ class Limits(Workload):
 
     def _on_refused(self, message: str) -> None:
         sent = self._sent[message]
+        if self._probes and (self._kind == "quorum" or self._limit):
+            raise self.world.broken(f"{self.name}: {message} is refused, and the queue is empty")
         if self._overflow == "drop-head":
             raise self.world.broken(f"{self.name}: {message} is refused by a queue that drops its head")
         before = [one for one in self._sent.values() if not one.refused and one is not sent]
@@ -208,6 +244,11 @@ class Limits(Workload):
         if is_out and not self._may_have_timed_out() and not self.world.tore_groups:
             raise self.world.broken(f"{self.name}: {message} is delivered, and comes as a dead letter meanwhile")
         sent.dead_life = self.world.life
+        self._buried[message] = None
+
+    def copied(self, got: Received) -> None:
+        """Note a dead letter in the second queue."""
+        self._copied[name_of(got.body)] = None
 
     def _may_have_timed_out(self) -> bool:
         """Return whether the broker may have requeued what the consumer holds: one of the messages is that old."""
@@ -259,7 +300,20 @@ class Limits(Workload):
         elif sizes and queue.ready.size < min(sum(sizes), self._limit - self._largest + 1):
             raise self.world.broken(f"{self.name}: {queue.ready.size} of {sum(sizes)} bytes are left")
 
+    def _check_copies(self) -> None:
+        """Raise BrokenError if a dead letter is in only one of the queues.
+
+        A crash may have undone a letter that was delivered from one of them.
+        """
+        if not self._copies or any(death.kind != STOPPED for death in self.world.deaths):
+            return
+        for message, sent in self._sent.items():
+            is_in = [message in found for found in (self._buried, self._copied)]
+            if sent.letters_last and is_in[0] != is_in[1]:
+                raise self.world.broken(f"{self.name}: the dead letter of {message} is in one queue of two: {is_in}")
+
     def check(self) -> None:
+        self._check_copies()
         untouched = self._finished_untouched and not self.world.tore_groups
         buries = self._dlx and self._overflow == "reject-publish-dlx"
         first_left: dict[str, int] = {}
@@ -349,7 +403,7 @@ class LimitConsumer(Client):
 
 
 class Undertaker(Client):
-    """Acknowledges dead letters."""
+    """Acknowledges dead letters. idle: it consumes from their queues."""
 
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits.world, f"{limits.name}d")
@@ -360,14 +414,17 @@ class Undertaker(Client):
         self._limits.declare(self, self._declared)
 
     def _declared(self) -> None:
-        dead = self._limits.dead_queue
-        self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=dead, consumer_tag="d")
+        for queue in self._limits.letter_queues:
+            self.call(self._consuming, "basic.consume-ok", 1, "basic.consume", queue=queue, consumer_tag=queue)
 
-    def _consuming(self, _: Received) -> None:
-        self.idle = True
+    def _consuming(self, got: Received) -> None:
+        self.idle = got.arguments["consumer_tag"] == self._limits.letter_queues[-1]
 
     def received(self, got: Received) -> None:
-        self._limits.buried(got, (self.name, self._incarnation))
+        if got.arguments["consumer_tag"] == self._limits.dead_queue:
+            self._limits.buried(got, (self.name, self._incarnation))
+        else:
+            self._limits.copied(got)
         self.send(1, "basic.ack", delivery_tag=got.arguments["delivery_tag"])
 
     def disconnected(self) -> None:
