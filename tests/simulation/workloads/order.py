@@ -29,10 +29,13 @@ VERBS = (
     "recover",
     "close",
     "limit",
+    "limit",
     "count",
 )
 SETTLINGS = ("ack", "ack_multiple", "ack_all", "ack_newest", "reject", "nack_newest", "nack_multiple", "nack_all")
 PREFETCHES = (0, 1, 2, 5, 20)
+#: The same for a whole channel.
+LIMITS = (0, 1, 1, 2, 5)
 #: Pause before the receiver checks again whether its former connection has ended.
 ASK_AGAIN_NS = 50 * MS
 
@@ -65,12 +68,14 @@ class Order(Workload):
             "consume": lambda: (chance.choice(PREFETCHES), chance.randrange(6) == 0),
             "get": lambda: (chance.randrange(4) == 0,),
             "settle": lambda: (chance.choice(SETTLINGS),),
-            "limit": lambda: (chance.choice(PREFETCHES),),
+            "limit": lambda: (chance.choice(LIMITS),),
         }
         for _ in range(chance.choice((10, 60, 300))):
             verb = chance.choice(VERBS)
             given = (chance.choice(CHANNELS), *arguments.get(verb, tuple)())
             steps.append(Step(chance.randint(0, end_ms), f"{name}c", verb, given))
+        shortages = range(chance.choice((0, 0, 2)))
+        steps += [Step(chance.randint(0, end_ms), "machine", "short_memory", (20_000,)) for _ in shortages]
         return steps + troubles(chance, end_ms, [f"{name}p", f"{name}c"])
 
     @property
