@@ -22,7 +22,7 @@ PASSWORDS = ("p0", "p1", "p2", "p3", "p4")
 KEYS = ("1", "2")
 TOPIC_PATTERNS = ("^1", "^2", "")
 ADMINISTRATION = (
-    *("put_user", "set_permissions", "set_permissions", "set_topic", "clear_topic") * 2,
+    *("put_user", "set_permissions", "set_permissions", "set_permissions", "set_topic", "clear_topic") * 2,
     *("clear_permissions", "delete_user"),
 )
 ACTS = ("declare", "purge", "publish", "publish_topic", "publish_topic", "bind")
@@ -106,12 +106,12 @@ class Users(Workload):
         """Return the steps of the clients."""
         changes = [
             Step(chance.randint(0, end_ms), name, "administer", (kind,))
-            for kind in chance.choices(ADMINISTRATION, k=chance.choice((10, 40)))
+            for kind in chance.choices(ADMINISTRATION, k=chance.choice((10, 60)))
         ]
         acts = [
             Step(chance.randint(0, end_ms), f"{name}{actor}{chance.randrange(2)}", "act", (kind,))
             for actor in "cw"
-            for kind in chance.choices(ACTS, k=chance.choice((20, 80)))
+            for kind in chance.choices(ACTS, k=chance.choice((20, 100)))
         ]
         return (
             changes + acts + troubles(chance, end_ms, [f"{name}h", *(f"{name}{each}" for each in ("c0", "c1", "w0"))])
