@@ -10,7 +10,7 @@ from tests.simulation.scheduler import MS
 from tests.simulation.steps import Step, Workload
 from tests.simulation.world import World
 
-EXPIRES_MS = (100, 1_000, 10_000)
+EXPIRES_MS = (50, 300, 1_000, 10_000)
 #: The broker's clock counts whole milliseconds.
 GRAIN_NS = 2 * MS
 
@@ -41,11 +41,11 @@ class Unused(Workload):
         """Return the steps of the client, often with pauses of about the expiry time of the queue."""
         steps = []
         at_ms = 0
-        for _ in range(chance.choice((5, 20, 50))):
-            at_ms += round(settings["expires_ms"] * chance.choice((0.1, 0.5, 0.9, 1.2)))
+        for _ in range(chance.choice((20, 50, 100))):
+            at_ms += round(settings["expires_ms"] * chance.choice((0.1, 0.6, 0.6, 0.9, 1.2)))
             if at_ms > end_ms:
                 break
-            verb = chance.choice(("declare", "look", "look", "get", "consume", "cancel"))
+            verb = chance.choice(("declare", "declare", "look", "look", "get", "consume", "cancel"))
             steps.append(Step(at_ms, f"{name}c", verb))
         return steps + troubles(chance, end_ms, [f"{name}c"])
 
