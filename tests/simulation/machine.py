@@ -34,7 +34,7 @@ class Machine:
             else:
                 steps += _disk_fault(chance, at_ms)
         for _ in range(chance.choice((0, 0, 1, 3))):
-            duration_ms = chance.choice((10, 500, 5000))
+            duration_ms = chance.choice((10, 500, 5_000, 20_000))
             steps.append(Step(chance.randint(0, end_ms), "machine", "short_memory", (duration_ms,)))
         return steps + _time_steps(chance, end_ms)
 
@@ -151,10 +151,12 @@ def _disk_fault(chance: random.Random, at_ms: int) -> list[Step]:
     """Return a fault of the disk. One that loses data is sometimes followed by a power failure, which reveals that."""
     verb = chance.choice(DISK_FAULTS)
     duration_ms = chance.choice((10, 1000, 5000))
-    operation = chance.choice((*ERRORS, "sync"))
+    operation = chance.choice((*ERRORS, "sync", "read", "read"))
+    # Several reads in a row must fail until a queue waits for longer than once.
+    shares = (0.3, 1.0, 1.0) if operation == "read" else (0.05, 0.3, 1.0)
     arguments: dict[str, tuple[object, ...]] = {
         "fill_disk": (duration_ms,),
-        "fail_disk": (operation, chance.choice((0.05, 0.3, 1.0)), duration_ms),
+        "fail_disk": (operation, chance.choice(shares), duration_ms),
         "fail_once": (operation,),
         "slow_disk": (chance.choice((5, 100, 3_000)), duration_ms),
         "slow_reads": (chance.choice((0.05, 0.5)), duration_ms),
