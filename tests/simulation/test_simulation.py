@@ -30,6 +30,12 @@ def test_every_setting_that_is_varied_exists():
     assert configured({}, {"compat": "4.3"}).compat.version.startswith("4.3")
 
 
+def test_each_workload_is_in_a_world_of_consecutive_seeds():
+    for first in (0, 1_000):
+        seeds = range(first, first + len(WORKLOADS))
+        assert {next(iter(scenario(seed).workloads.values()))["workload"] for seed in seeds} == set(WORKLOADS)
+
+
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_workload_with_the_same_plan_runs_identically_twice(name):
     chance = random.Random(name)
