@@ -112,8 +112,8 @@ AMQP = (
     ),
     Planted(
         "output left when the socket was full",
-        "output.py",
-        "        if writable:\n            self.mark_dirty()",
+        "transport.py",
+        "        self._set_writable(True)",
         "        pass",
     ),
     Planted(
