@@ -49,7 +49,7 @@ class Strangers(Workload):
         """Return the steps of the clients."""
         strangers = [f"{name}s{i}" for i in range(settings["strangers"])]
         steps = [
-            Step(chance.randint(0, end_ms), chance.choice(strangers), "come", (chance.choice(list(WAYS)),))
+            Step(chance.randint(0, end_ms), chance.choice(strangers), "come", (chance.choice((*WAYS, "err", "err")),))
             for _ in range(chance.choice((5, 30, 100)))
         ]
         if chance.randrange(3) == 0:  # all at once
