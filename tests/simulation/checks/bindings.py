@@ -152,5 +152,5 @@ def _cached(channel: Channel) -> Iterator[str]:
 
 
 def _ends(destinations: Iterable[Destination]) -> set[Destination | str]:
-    """Return the destinations; a reply address has another object for each route."""
-    return {each.name if each.instant else each for each in destinations}
+    """Return the destinations; a reply address has another object for each route. A route must end in no exchange."""
+    return {each.name if isinstance(each, Exchange) or each.instant else each for each in destinations}
