@@ -56,8 +56,8 @@ Names that cannot be used with RabbitMQ's server, such as `..`, can be used here
 - `/api/queues/VHOST/NAME/redrive` is an extension: it moves [dead letters back](../features/redrive.md). A queue that
   got dead letters since the start has their number as `dead_letters`.
 - `/api/queues/VHOST/STREAM/offsets` is an extension: it lists and removes the
-  [offsets of consumers](../features/streams.md#let-the-broker-keep-the-offset).
-- `/api/super-streams` is a resource of this broker, for [super streams](../features/streams.md#super-streams).
+  [offsets of consumers](../features/super-streams.md#let-the-broker-keep-the-offset).
+- `/api/super-streams` is a resource of this broker, for [super streams](../features/super-streams.md#super-streams).
   RabbitMQ's stream plugin has `/api/stream/super-streams`.
 - `PUT /api/vhosts/VHOST/tracing/QUEUE` is an extension: it traces the vhost until that queue is deleted or expires, or
   until tracing is switched off ([Tracing](../guide/tracing.md)).

@@ -20,6 +20,7 @@ from amqpbroker.server.tick import Tick
 from amqpbroker.store.committer import InlineCommitter
 from amqpbroker.store.persistence import Persistence
 from amqpbroker.store.store import MemoryStore, Store
+from amqpbroker.store.streams.streams import streams_in_memory
 from conformance.management import Management
 from conformance.network import Link, Network
 from conformance.target import Target
@@ -73,7 +74,8 @@ class InProcess(Network):
     def _stored(self) -> Store:
         log = MemoryLog(SEGMENT_BYTES)
         log.recover()
-        return Persistence(log, InlineCommitter(log), self._fail, self.clock)
+        streams = streams_in_memory(BOUNDS.stream_cache_bytes)
+        return Persistence(log, InlineCommitter(log, streams.write), self._fail, self.clock, streams=streams)
 
     def connect(self, timeout_s: float) -> "LinkInProcess":
         return LinkInProcess(self)
@@ -239,7 +241,15 @@ class ManagementInProcess(Management):
             status = message.get("status", status)
             answer.extend(message.get("body", b""))
 
-        self._network.run(self._app(scope, receive, send))
+        async def serve():
+            serving = asyncio.ensure_future(self._app(scope, receive, send))
+            while not serving.done():
+                # An answer may wait until a message is stored.
+                await asyncio.sleep(0)
+                self._network.settle()
+            await serving
+
+        self._network.run(serve())
         self._network.settle()
         return status, bytes(answer)
 

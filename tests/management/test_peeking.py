@@ -6,6 +6,7 @@ from amqpbroker.compat import COMPATS
 from amqpbroker.config import Config
 from amqpbroker.management import peeking
 from amqpbroker.message.message import Message, encode_address
+from amqpbroker.store.streams.memory_files import MemoryFiles
 from amqpbroker.wire.properties import encode_properties
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Wire
@@ -492,8 +493,7 @@ async def test_stream_that_cannot_be_read_is_reported(monkeypatch):
     def broken(*_):
         raise OSError("no disk")
 
-    monkeypatch.setattr(api.queue.log, "place", broken)
-    monkeypatch.setattr(api.queue.log, "offset_at", broken)
+    monkeypatch.setattr(MemoryFiles, "read", broken)
     for body in ({}, {"written_at": 5}):
         answer = await api.post(PATH, body)
         assert answer.status_code == 503

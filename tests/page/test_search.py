@@ -44,6 +44,7 @@ def test_search_finds_everything_by_keyboard(page, subject):
     connection.close()
 
     page.keyboard.press("Control+k")
+    expect(dialog.get_by_role("combobox")).to_be_focused()
     page.keyboard.type("no such thing")
     expect(dialog.get_by_text("Nothing is called")).to_be_visible()
     page.keyboard.press("Escape")

@@ -35,6 +35,8 @@ def read(url, accept="text/plain", context=None):
 def test_prometheus_parses_every_metrics_endpoint(metrics, endpoint):
     text = list(parse_text(read(metrics + endpoint)))
     other = list(parse_openmetrics(read(metrics + endpoint, OPENMETRICS)))
+    # RabbitMQ has a counter whose name does not end with _total, about which the parsers do not agree.
+    text, other = ([each for each in found if not each.name.endswith("stream_segments")] for found in (text, other))
     assert [(each.name, each.type) for each in text] == [(each.name, each.type) for each in other]
     assert "rabbitmq_build_info" in {each.name for each in text}
 

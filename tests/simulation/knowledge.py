@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from tests.simulation.scheduler import SECOND
-from tests.simulation.world import POWER, STOPPED, World
+from tests.simulation.world import FAILED, POWER, STOPPED, World
 
 State = TypeVar("State")
 
@@ -68,9 +68,9 @@ class Knowledge(Generic[State]):
         return self._deaths < len(self.world.deaths)
 
     @property
-    def was_stopped(self) -> bool:
-        """Return whether one of the ends that `outlive` has not applied yet was an orderly stop."""
-        return any(death.kind == STOPPED for death in self.world.deaths[self._deaths :])
+    def has_closed_connections(self) -> bool:
+        """Return whether the broker may have closed its connections at an end that `outlive` has not applied yet."""
+        return any(death.kind in (STOPPED, FAILED) for death in self.world.deaths[self._deaths :])
 
     def outlive(self) -> None:
         """Apply ends of the broker's process that have not been applied."""

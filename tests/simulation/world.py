@@ -41,10 +41,15 @@ IN_TIME_NS = TIMEOUT_MS * MS - 60 * SECOND
 KILLED = "killed"
 POWER = "power"
 STOPPED = "stopped"
+#: The broker ended by itself after an error, and closed its connections before.
+FAILED = "failed"
 
 
 class Death(NamedTuple):
-    """An end of a broker's process. kind: KILLED, POWER or STOPPED. synced_ns: time of the last definitions sync."""
+    """An end of a broker's process. kind: KILLED, POWER, STOPPED or FAILED.
+
+    synced_ns: time of the last definitions sync.
+    """
 
     at_ns: int
     kind: str
@@ -260,7 +265,7 @@ class World:
         failure = process.service.failure if self.process is not None else None
         if failure is not None and (not self.disk.failures or any(text in str(failure) for text in MISPLACED)):
             raise self.broken("the store failed") from error
-        self._end(process, KILLED if error else STOPPED)
+        self._end(process, FAILED if error else STOPPED)
         if error is None:
             process.after_stop()
         self.disk.end_process()

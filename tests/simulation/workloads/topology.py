@@ -159,7 +159,7 @@ class Topologies(Workload):
             if self._change is not None:
                 self._known.may_have_become([self._change(state)[1] for state in self._known.possible])
                 self._may_be_done = True
-            if self._known.was_stopped:  # its last act was to close the connection
+            if self._known.has_closed_connections:  # its last act was to close the connection
                 self._known.may_have_become([state.disconnected() for state in self._known.possible])
             self._known.outlive()
 
