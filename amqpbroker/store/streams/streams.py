@@ -107,11 +107,6 @@ class Streams:
         self._gathered[stream] = None
         self._on_gathered(size)
 
-    @property
-    def is_due(self) -> bool:
-        """True if messages wait to be written."""
-        return bool(self._gathered)
-
     def gather(self) -> bool:
         """Prepare all added messages for `write`; return whether there are any. Earlier ones must be written."""
         gathered, self._gathered = list(self._gathered), {}
