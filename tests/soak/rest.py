@@ -33,6 +33,9 @@ HEAP_BYTES = 2_000_000
 #: Names in the census: the memory blocks of Python objects, and the bytes allocated by the C library.
 BLOCKS = "allocated blocks"
 HEAP = "bytes of heap"
+#: Lengths of the arrays of entries of the journal, which grow with each segment up to their bounds (see `remembered`),
+#: and the bytes that each item takes from the heap.
+LIVING, LIVING_BYTES = ("Living._offsets[]", "Living._sizes[]"), 4
 #: Names in the census: resources of the operating system and the event loop, and the timers that are not cancelled.
 FILES = "open files"
 THREADS = "threads"
@@ -289,11 +292,16 @@ def _bound(name: str, before: int, remembered: dict[str, int]) -> int | None:
 
 
 def balanced(found: dict[str, int]) -> dict[str, int]:
-    """Return the census with differences in place of totals that grow alike."""
+    """Return the census with differences in place of totals that grow alike.
+
+    The heap is counted without the arrays of the journal: its size would depend on the age of the open segment.
+    """
     balances = {name: found[name] - found[less] for name, less in BALANCES.items() if name in found}
     # Fewer operations are appended than written if the former does not count some written entries.
     behind = max(0, found.get("Persistence.appended", 0) - found.get("Persistence.synced", 0))
     rest = {name: value for name, value in found.items() if name not in BALANCES.values()}
+    if HEAP in rest:
+        rest[HEAP] -= LIVING_BYTES * sum(found.get(name, 0) for name in LIVING)
     return rest | balances | {"Persistence.appended": behind}
 
 

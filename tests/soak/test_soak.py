@@ -53,6 +53,12 @@ def test_open_connection_at_rest_is_a_difference():
     assert balanced(after) == {"Churn.connection_created": 2, "Persistence.appended": 1}
 
 
+def test_heap_is_counted_without_the_entries_of_the_open_segment():
+    before = {"bytes of heap": 20_000_000, "Living._offsets[]": 0, "Living._sizes[]": 0}
+    after = {"bytes of heap": 24_800_000, "Living._offsets[]": 600_000, "Living._sizes[]": 600_000}
+    assert balanced(before)["bytes of heap"] == balanced(after)["bytes of heap"] == 20_000_000
+
+
 def _settlement(ids: int, tag: int, multiple: bool = False) -> tuple[int, bytes]:
     return ids, ids.to_bytes(4, "big") + tag.to_bytes(8, "big") + bytes([multiple])
 
