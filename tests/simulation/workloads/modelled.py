@@ -263,10 +263,6 @@ class ModelledClient(Client):
         operation, self._current = self._current, None
         if self._process is None:
             return
-        if self.world.is_stopping and any(line.spec.quorum and line.held for line in self._model.lines.values()):
-            # A broker that stops requeues its clients' messages, which counts as a failed delivery there.
-            self._process = None
-            return
         model = copy.deepcopy(self._model)
         if operation is not None:
             is_late = self._now_ms - operation.sent_ms > LAG_MS
@@ -276,6 +272,12 @@ class ModelledClient(Client):
         self._advance(model, self._now_ms)
         if operation is not None:
             operation.apply(model)
+        if self.world.is_stopping and any(line.spec.counts_returns and line.held for line in model.lines.values()):
+            # A broker that stops requeues its clients' messages, which counts as a failed delivery there. The operation
+            # that was not answered yet may have delivered some.
+            self._process = None
+            return
+        if operation is not None:
             self._history.append((model.state(), 1 << 60))
 
     # --- operations ---------------------------------------------------------------------------------------------------
