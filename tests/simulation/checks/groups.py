@@ -46,7 +46,7 @@ def _faults(queue: GroupQueue, unacked: set[int]) -> Iterator[str]:
             yield f"the group {group.key!r} of {queue.name} has no messages, and is there"
     offering = queue.offering
     assert isinstance(offering, GroupOffering)
-    # What cannot be read now follows when it can.
+    # Messages that cannot be read now follow when they can be.
     if groups.following and offering._following._timer is None and not is_reading_again(queue):
         yield f"{queue.name} has closed groups with messages that do not follow"
     if not queue.line.paged_out:
