@@ -112,7 +112,11 @@ class BrokerProcess:
         self._short_until = max(self._short_until, self._scheduler.now + duration)
         # In the loop like the memory monitor, and not while the broker reads or writes.
         self.loop.call_soon(self._shortage.set, True)
-        self._scheduler.after(duration, lambda: self.loop.call_soon(self._end_shortage))
+
+    def end_shortage(self, at_once: bool) -> None:
+        """End the shortage of memory, if its time is over or `at_once` is set."""
+        if at_once or self._scheduler.now >= self._short_until:
+            self.loop.call_soon(self._shortage.set, False)
 
     def http_servers(self) -> list[HttpServer]:
         """Return the HTTP servers that have received requests."""
@@ -171,10 +175,6 @@ class BrokerProcess:
         self.broker.discard()
         self.store.take()
         self.store._unsafe.clear()
-
-    def _end_shortage(self) -> None:
-        if self._scheduler.now >= self._short_until:
-            self._shortage.set(False)
 
     async def _end(self) -> None:
         error: Exception | None = None

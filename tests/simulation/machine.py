@@ -45,6 +45,7 @@ class Machine:
         self._world.time.wake()
         self._world.crash_at_step(0, power=False)
         self._world.time.catch_up()
+        self._end_shortage(at_once=True)
 
     # --- ends of the broker -------------------------------------------------------------------------------------------
 
@@ -108,6 +109,11 @@ class Machine:
             return
         self._world.note("memory is short", duration_ms)
         process.shorten_memory(duration_ms * MS)
+        self._world.scheduler.after(duration_ms * MS, self._end_shortage)
+
+    def _end_shortage(self, at_once: bool = False) -> None:
+        if self._world.process is not None:
+            self._world.process.end_shortage(at_once)
 
     def do_set_clock_right(self) -> None:
         self._world.time.set_right()

@@ -40,6 +40,7 @@ from tests.simulation.checks.shares import Shares
 from tests.simulation.checks.watch import watch
 from tests.simulation.http import HttpClient
 from tests.simulation.http_server import METRICS
+from tests.simulation.machine import Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.threads import pause
 from tests.simulation.workloads.delays import Delays
@@ -400,9 +401,9 @@ def test_objects_that_end_with_the_broker_are_not_left_over(world, monkeypatch):
 
 
 def test_overlapping_memory_shortages_end(world):
-    process = world.process
+    process, machine = world.process, Machine(world)
     for duration_ms in (5_000, 500, 500):
-        process.shorten_memory(duration_ms * MS)
+        machine.do_short_memory(duration_ms)
         world.run(MS)
     world.processor.stop(10_000 * MS)
     world.run(SECOND)

@@ -74,6 +74,8 @@ class Order(Workload):
             verb = chance.choice(VERBS)
             given = (chance.choice(CHANNELS), *arguments.get(verb, tuple)())
             steps.append(Step(chance.randint(0, end_ms), f"{name}c", verb, given))
+        if chance.random() < 0.4:
+            steps += _returns_behind_pages(chance, end_ms, name)
         shortages = range(chance.choice((0, 0, 2)))
         steps += [Step(chance.randint(0, end_ms), "machine", "short_memory", (20_000,)) for _ in shortages]
         return steps + troubles(chance, end_ms, [f"{name}p", f"{name}c"])
@@ -110,6 +112,25 @@ class Order(Workload):
         if priority:
             properties["priority"] = priority
         return published(self.name, message.encode(), **properties)
+
+
+def _returns_behind_pages(chance: random.Random, end_ms: int, name: str) -> list[Step]:
+    """Return steps that return messages one by one while the queue has no consumer and moves them out of memory.
+
+    Then a consumer comes, perhaps while the messages cannot be read.
+    """
+    number, at_ms = chance.choice(CHANNELS), chance.randint(0, max(0, end_ms - 9000))
+    steps = [Step(at_ms, f"{name}p", "publish", (30,))]
+    for each in CHANNELS:
+        at_ms += chance.randint(50, 300)
+        steps.append(Step(at_ms, f"{name}c", "cancel", (each,)))
+    steps += [Step(at_ms + 100 * i, f"{name}c", "get", (number, False)) for i in range(1, 11)]
+    steps.append(Step(at_ms + 1500, "machine", "short_memory", (20_000,)))
+    for _ in range(8):
+        steps.append(Step(at_ms + 1500 + chance.randint(0, 5000), f"{name}c", "settle", (number, "reject")))
+    if chance.random() < 0.5:
+        steps.append(Step(at_ms + 7000, "machine", "fail_disk", ("read", 1.0, 1000)))
+    return [*steps, Step(at_ms + 7050, f"{name}c", "consume", (number, 5, False))]
 
 
 class Deliveries:
