@@ -274,6 +274,13 @@ class Player:
             counts[name] = "stream" if name in self._streams else f"{ready} ready, {consumers} consumers"
         return []
 
+    def _shown(self, event: Event) -> dict[str, Any]:
+        """Return the JSON form of an event, without the number of messages in a stream: see `_count`."""
+        shown = event.shown()
+        if event.name == "queue.declare-ok" and event.arguments["queue"] in self._streams:
+            shown["message_count"] = "of a stream"
+        return shown
+
     def _received(self, connection: Connection) -> dict[str, Any]:
         """Return the events by channel, in order.
 
@@ -292,7 +299,7 @@ class Player:
                 # The channel answers as soon as the queues have taken it all; deliveries overtake that or do not.
                 # Deliveries of streams always overtake recover-ok in RabbitMQ.
                 events = sorted(events, key=lambda event: event.name == "basic.deliver")
-            others = [event.shown() for event in events if event.name not in (*CONFIRMS, "basic.return")]
+            others = [self._shown(event) for event in events if event.name not in (*CONFIRMS, "basic.return")]
             returns = [event.shown() for event in events if event.name == "basic.return"]
             confirms = self._tags.get(on, Tags()).confirms(event for event in events if event.name in CONFIRMS)
             parts = {"frames": others, "returns": returns, "confirms": confirms}

@@ -29,6 +29,7 @@ LOWERED = {
     "index_bytes": (50, 1_000),
     "stream_cache_bytes": (1, 5_000, 50_000),
     "stream_skips": (1, 3, 20),
+    "stream_offsets": (1, 3),
     "disposal": (1, 7),
     "log_bytes": (5_000, 50_000),
     "full_log_bytes": (20_000, 100_000),
@@ -55,7 +56,6 @@ NOT_LOWERED = {
     "job_reply_bytes": "no client starts jobs",
     "job_replies_bytes": "no client starts jobs",
     "deduplication_ids": "a window that forgets an id early accepts a duplicate, which no client may see",
-    "stream_offsets": "no client has its offset tracked",
     "batches": "the events of a forgotten batch come again if a member is repeated",
     "batch_members": "the batch of a refused member is never complete",
 }

@@ -163,4 +163,22 @@ STREAMS = (
         "            if size > self._max_bytes:",
         "            if size > self._max_bytes << 20:",
     ),
+    Planted(
+        "a kept offset beyond a message that is not processed",
+        "stream_tracking.py",
+        "offset = next(iter(self.unsettled), self._reader.offset)",
+        "offset = self._reader.offset",
+    ),
+    Planted(
+        "a kept offset that forgets a returned message",
+        "stream_tracking.py",
+        "return offset if self._returned < 0 else min(offset, self._returned)",
+        "return offset",
+    ),
+    Planted(
+        "a processed message that does not move the kept offset",
+        "stream_tracking.py",
+        "    def processed(self, offset: int) -> None:\n        self.unsettled.pop(offset, None)",
+        "    def processed(self, offset: int) -> None:\n        pass",
+    ),
 )

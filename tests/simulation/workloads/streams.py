@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from amqpbroker.broker.queues.stream_queue import StreamQueue
+from amqpbroker.broker.queues.stream_tracking import AUTOMATIC_TRACKING
 from amqpbroker.store.streams.chunk import OFFSET_HEADER
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, published
@@ -16,6 +17,8 @@ from tests.simulation.world import World
 #: Time for which a reader holds a delivery.
 HELD_NS = (0, 300 * MS)
 FILTER_HEADER = "x-stream-filter-value"
+#: Number of kept offsets that no world has.
+MANY_OFFSETS = 20
 #: Values of the header that filters select by.
 VALUES = ("a", "b")
 
@@ -46,7 +49,7 @@ class Streams(Workload):
                 {
                     "prefetch": chance.choice((1, 3, 50, 1000)),
                     "filter": chance.choice(("", "", *VALUES)),
-                    "begins_again": chance.random() < 0.3,
+                    "begins": chance.choice(("next", "next", "first", "tracked")),
                 }
                 for _ in range(chance.randint(1, 4))
             ],
@@ -105,7 +108,7 @@ class Streams(Workload):
         """Read everything once more, from the first message."""
         last = self.readers[0]
         last.wanted = ""
-        last.begins_again = True
+        last.begins = "first"
         last.drop()
 
     def check(self) -> None:
@@ -213,20 +216,23 @@ class StreamPublisher(Client):
 
 
 class StreamReader(Client):
-    """Reads from the first message, and on a new connection from the next one, or from the first one again.
+    """Reads from the first message, and on a new connection from where `begins` says.
 
-    wanted: the value that it filters by, "" for all messages. begins_again: it starts with the first message each time.
+    wanted: the value that it filters by, "" for all messages. begins: "first", "next" for the message behind the last
+    one that it got, or "tracked" for the offset that the broker keeps.
     """
 
     def __init__(self, workload: Streams, name: str, plan: dict[str, Any]) -> None:
         super().__init__(workload.world, name)
         self.wanted: str = plan["filter"]
-        self.begins_again: bool = plan["begins_again"]
+        self.begins: str = plan["begins"]
         self._workload = workload
         self._prefetch: int = plan["prefetch"]
         self._next = 0
         self._consumes = False
-        self._tags: list[int] = []
+        #: Offsets of deliveries by their tags.
+        self._tags: dict[int, int] = {}
+        self._kept = KeptOffset(self)
 
     def is_at(self, offset: int) -> bool:
         """Return whether it has read everything before an offset, and holds nothing."""
@@ -239,13 +245,22 @@ class StreamReader(Client):
         self.call(lambda _: self._limited(), "basic.qos-ok", 1, "basic.qos", prefetch_count=self._prefetch)
 
     def _limited(self) -> None:
-        if self.begins_again:
+        if self.begins == "first":
             self._next = 0
         arguments = {"x-stream-offset": Field("l", self._next)}
+        if self.begins == "tracked":
+            arguments = {"x-stream-offset": longstr("first"), AUTOMATIC_TRACKING: Field("t", True)}
+            self._kept.begin()
         if self.wanted:
             arguments["x-stream-filter"] = longstr(self.wanted)
         self.call(
-            self._consuming, "basic.consume-ok", 1, "basic.consume", queue=self._workload.name, arguments=arguments
+            self._consuming,
+            "basic.consume-ok",
+            1,
+            "basic.consume",
+            queue=self._workload.name,
+            consumer_tag=self.name,
+            arguments=arguments,
         )
 
     def _consuming(self, _: Received) -> None:
@@ -260,11 +275,15 @@ class StreamReader(Client):
             raise self.world.broken(f"{self.name} received {got}")
         offset = got.properties["headers"][OFFSET_HEADER].value
         body = got.body.split(b" ")[0].decode()
+        if self.begins == "tracked" and self._kept.is_new:
+            self._kept.check(offset, self._next, may_miss=self._workload.shrinks, is_filtered=bool(self.wanted))
+            self._next = offset
         self._check(got, offset, body)
         self._next = offset + 1
         self._workload.delivered(offset, body)
         tag = got.arguments["delivery_tag"]
-        self._tags.append(tag)
+        self._tags[tag] = offset
+        self._kept.delivered(offset)
         if len(self._tags) > self._prefetch:
             raise self.world.broken(
                 f"{self.name} holds {len(self._tags)} messages, with a prefetch of {self._prefetch}"
@@ -286,8 +305,64 @@ class StreamReader(Client):
             return
         how = self.chance.choice(("basic.ack", "basic.ack", "basic.nack", "basic.reject"))
         multiple = how != "basic.reject" and self.chance.random() < 0.3
-        self._tags = [each for each in self._tags if each > tag] if multiple else [t for t in self._tags if t != tag]
+        settled = [each for each in self._tags if each <= tag] if multiple else [tag]
+        offsets = [self._tags.pop(each) for each in settled]
         more: dict[str, Any] = {} if how == "basic.reject" else {"multiple": multiple}
         if how != "basic.ack":
             more["requeue"] = self.chance.random() < 0.5
         self.send(1, how, delivery_tag=tag, **more)
+        if self.begins == "tracked" and not more.get("requeue"):
+            self._kept.processed(offsets)
+
+
+class KeptOffset:
+    """The offset that the broker keeps for a reader, as far as the reader knows it.
+
+    No message that it has not processed is passed over, and without a crash the offset is at least that which a later
+    answer proves. is_new: it has received nothing since it began.
+    """
+
+    def __init__(self, reader: StreamReader) -> None:
+        self.is_new = False
+        self._reader = reader
+        self._world = reader.world
+        #: Offsets of delivered messages that it has not processed.
+        self._unprocessed: set[int] = set()
+        #: An offset that the broker knew, and the life in which it did.
+        self._proven = 0
+        self._life = -1
+
+    def begin(self) -> None:
+        """Note that the reader begins anew."""
+        self.is_new = True
+
+    def check(self, offset: int, following: int, may_miss: bool, is_filtered: bool) -> None:
+        """Check the first offset after a new begin. Raises BrokenError.
+
+        following: behind the last message that was delivered before. may_miss: messages may have been removed.
+        """
+        self.is_new = False
+        name = self._reader.name
+        lowest = min(self._unprocessed, default=following)
+        may_be_higher = may_miss or (is_filtered and not self._unprocessed)
+        if offset > lowest and not may_be_higher:
+            raise self._world.broken(f"{name} begins with offset {offset}, and has not processed {lowest}")
+        keeps_all = self._world.config.bounds.stream_offsets >= MANY_OFFSETS
+        if offset < self._proven and self._life == self._world.life and keeps_all:
+            raise self._world.broken(f"{name} begins with offset {offset}, and has processed all before {self._proven}")
+        # These come again.
+        self._unprocessed.clear()
+
+    def delivered(self, offset: int) -> None:
+        """Note a delivery."""
+        self._unprocessed.add(offset)
+
+    def processed(self, offsets: list[int]) -> None:
+        """Note that the reader has just settled messages for good; the next answer proves it."""
+        self._unprocessed.difference_update(offsets)
+        lowest, life = min(self._unprocessed, default=max(offsets) + 1), self._world.life
+
+        def proven(_: Received) -> None:
+            self._proven, self._life = lowest, life
+
+        self._reader.call(proven, "channel.flow-ok", 1, "channel.flow", active=True)
