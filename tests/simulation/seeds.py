@@ -74,8 +74,12 @@ def many(first: int, seconds: float, jobs: int, shortens: bool = True) -> int:
         if failed is not None:
             worker.terminate()
         worker.join()
+    dead = [worker.exitcode for worker in workers if worker.exitcode] if failed is None else []
     print(f"seeds from {first}: {totals}")
     print(f"each second, with {jobs} jobs: {totals.rates(time.monotonic() - began)}", flush=True)
+    if dead:
+        print(f"{len(dead)} of {jobs} processes died, with status {dead}", flush=True)
+        return 1
     if failed is None:
         return 0
     print(f"seed {failed[0]} fails: {failed[1]}", flush=True)

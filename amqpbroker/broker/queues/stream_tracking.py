@@ -118,6 +118,9 @@ class StreamTracking:
     def stop(self, consumer: Consumer) -> None:
         """Store the offset of a consumer that is cancelled. It may still settle messages."""
         if self._tracked(consumer) is not None:
+            # Its offset changed last, and counts for the limit from now on.
+            self._collect(consumer.tag)
+            self._limit_count()
             self.store()
 
     def moved(self) -> None:

@@ -378,6 +378,17 @@ def test_running_consumers_are_not_forgotten():
     assert list(node.offsets) == ["d"]
 
 
+def test_offsets_beyond_the_limit_are_forgotten_when_their_consumers_end():
+    node = Node(bounds=Bounds(stream_offsets=1))
+    client = node.reader()
+    for tag in "abc":
+        consume(client, tag)
+    client.call(1, "channel.close")
+    assert list(node.offsets) == ["c"]
+    node.clock.advance(1000)
+    assert node.stored == {"c": 0}
+
+
 def test_removed_offset_is_no_longer_known(node):
     node.read()
     tracking = node.stream.tracking()

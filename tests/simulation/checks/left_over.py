@@ -48,6 +48,8 @@ SINCE_START = (
     "HeaderIndex._number",
     "_Header.seen",
     "DirectReplies._created_s",
+    # Read for the first answer that needs them.
+    "StreamQueue._first_*",
     "StreamQueue.acknowledged",
     "StreamQueue.delivered",
     "StreamQueue.published",
