@@ -37,7 +37,7 @@ class NewClient(Client):
         super().__init__(world, "new")
         self.awaits = "the connection"
         self.is_done = False
-        self._queues = ("new-classic", "new-quorum")
+        self._queues = ("new-classic", "new-quorum", "new-stream")
         self._published = 0
         self._confirmed = 0
         self._unsettled: dict[str, None] = {}
@@ -78,15 +78,19 @@ class NewClient(Client):
 
     def _consume(self) -> None:
         self.awaits = "its messages"
-        self._ask("basic.qos", prefetch_count=self.chance.choice((0, 1, 3)))
         for name in self._queues:
-            self._ask("basic.consume", queue=name, consumer_tag=name)
+            is_stream = name == "new-stream"
+            # A stream needs a prefetch.
+            self._ask("basic.qos", prefetch_count=self.chance.choice((1, 3) if is_stream else (0, 1, 3)))
+            arguments = {"x-stream-offset": longstr("first")} if is_stream else {}
+            self._ask("basic.consume", queue=name, consumer_tag=name, arguments=arguments)
 
     def _delete(self) -> None:
         self.awaits = "the end of its queues"
         for name in self._queues:
             self._ask("basic.cancel", consumer_tag=name)
-            self.call(self._deleted, "queue.delete-ok", 1, "queue.delete", queue=name)
+            then = self._deleted if name != "new-stream" else _ignored
+            self.call(then, "queue.delete-ok", 1, "queue.delete", queue=name)
         self._ask("channel.close", reply_code=200, reply_text="", class_id=0, method_id=0)
         self.awaits = "the end of its connection"
         close: dict[str, Any] = {"reply_code": 200, "reply_text": "", "class_id": 0, "method_id": 0}
@@ -105,3 +109,7 @@ class NewClient(Client):
     def disconnected(self) -> None:
         if not self.is_done:
             raise self.world.broken(f"a new client is cut off while it waits for {self.awaits}")
+
+
+def _ignored(_: Received) -> None:
+    """Ignore the answer: the messages of a stream stay until it is deleted."""
