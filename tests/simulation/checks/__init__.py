@@ -25,6 +25,7 @@ from tests.simulation.checks import (
     ready_counts,
     rest,
     restart,
+    stream_files,
     unacked_counts,
     unsent,
     unwritten,
@@ -58,6 +59,7 @@ AT_REST = (
     new_client.check,
     rest.check,
     journal_files.check,
+    stream_files.check,
     restart.check,
     left_over.check,
 )

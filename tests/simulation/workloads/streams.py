@@ -74,6 +74,11 @@ class Streams(Workload):
                 )
                 for _ in range(chance.choice((1, 10, 40)))
             ]
+        for _ in range(chance.choice((0, 5))):
+            # A power failure in a write of several chunks may leave its last one without the first.
+            at_ms = chance.randint(0, end_ms)
+            steps.append(Step(at_ms, chance.choice(publishers), "publish", (200, 900)))
+            steps.append(Step(at_ms, "machine", "crash_at_step", (chance.randint(1, 4), True)))
         for client in (*publishers, *readers):
             steps += [Step(chance.randint(0, end_ms), client, "drop") for _ in range(chance.choice((0, 2, 5)))]
         return steps + troubles(chance, end_ms, [*publishers, *readers])
