@@ -13,6 +13,7 @@ from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.heartbeats import Heartbeats
+from tests.simulation.workloads.jobs import Jobs
 from tests.simulation.workloads.last_values import LastValues
 from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.locks import Locks
@@ -76,4 +77,5 @@ WORKLOADS = {
     "batches": Batches,
     "redrives": Redrives,
     "streams": Streams,
+    "jobs": Jobs,
 }
