@@ -33,6 +33,7 @@ from tests.simulation.workloads.standstills import Standstills
 from tests.simulation.workloads.strangers import Strangers
 from tests.simulation.workloads.streams import Streams
 from tests.simulation.workloads.subscriptions import Subscriptions
+from tests.simulation.workloads.super_streams import SuperStreams
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
 from tests.simulation.workloads.unused import Unused
@@ -78,4 +79,5 @@ WORKLOADS = {
     "redrives": Redrives,
     "streams": Streams,
     "jobs": Jobs,
+    "super_streams": SuperStreams,
 }
