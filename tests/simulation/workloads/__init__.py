@@ -8,6 +8,7 @@ from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.duplicates import Duplicates
+from tests.simulation.workloads.events import Events
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
@@ -80,4 +81,5 @@ WORKLOADS = {
     "streams": Streams,
     "jobs": Jobs,
     "super_streams": SuperStreams,
+    "events": Events,
 }
