@@ -29,6 +29,8 @@ class SuperStreams(Workload):
         self.name = name
         self.is_hashed: bool = plan["hashed"]
         self.is_made_by_amqp: bool = plan["amqp"]
+        is_modulus = plan["modulus"] and world.config.compat.modulus_hash
+        self.hash_type = "x-modulus-hash" if is_modulus else "x-consistent-hash"
         self.keys = [str(i) for i in range(len(plan["readers"]))]
         self.partitions = [Partition(self, key, plan["readers"][i]) for i, key in enumerate(self.keys)]
         #: Message -> routing key, and the partition that has it.
@@ -57,6 +59,7 @@ class SuperStreams(Workload):
                 for _ in range(chance.randint(1, 4))
             ],
             "hashed": chance.random() < 0.5,
+            "modulus": chance.random() < 0.5,
             "amqp": chance.random() < 0.3,
         }
 
@@ -126,7 +129,7 @@ class SuperStreams(Workload):
     def _hash(self, client: Client, then: Callable[[], None]) -> None:
         if self.is_hashed:
             name = f"{self.name}-hash"
-            exchange = {"exchange": name, "exchange_type": "x-consistent-hash", "durable": True}
+            exchange = {"exchange": name, "exchange_type": self.hash_type, "durable": True}
             client.call(_ignore, "exchange.declare-ok", 1, "exchange.declare", **exchange)
             for each in self.partitions:
                 binding = {"queue": each.name, "exchange": name, "routing_key": "1"}
