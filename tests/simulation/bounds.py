@@ -46,15 +46,15 @@ LOWERED = {
     "batch_failures": (1, 3),
     "batch_events": (1, 3),
     "batch_removals": (1, 3),
+    "jobs": (1, 3, 20),
+    "job_reply_bytes": (100, 1_000),
+    "job_replies_bytes": (500, 5_000, 100_000),
 }
 
 #: Bounds that no simulated world lowers, and why.
 NOT_LOWERED = {
     "handshakes": "no client uses TLS",
     "accepts": "no client uses TLS",
-    "jobs": "no client starts jobs",
-    "job_reply_bytes": "no client starts jobs",
-    "job_replies_bytes": "no client starts jobs",
     "deduplication_ids": "a window that forgets an id early accepts a duplicate, which no client may see",
     "batches": "the events of a forgotten batch come again if a member is repeated",
     "batch_members": "the batch of a refused member is never complete",

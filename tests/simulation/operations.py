@@ -44,9 +44,9 @@ class Operator(Client):
         """End the consumer of the queue."""
         self._when_ready(lambda: self._call(CONSUMERS, "basic.cancel", {"consumer_tag": queue}), then)
 
-    def publish(self, then: Then, exchange: str, key: str) -> None:
+    def publish(self, then: Then, exchange: str, key: str, body: bytes = b"x") -> None:
         """Publish a mandatory persistent message with a confirm: "ok" if it was routed, else "returned"."""
-        data = published(key, b"x", exchange, MESSAGES, mandatory=True, delivery_mode=2)
+        data = published(key, body, exchange, MESSAGES, mandatory=True, delivery_mode=2)
 
         def send() -> None:
             self._returned = False

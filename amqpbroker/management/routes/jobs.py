@@ -52,6 +52,8 @@ async def publish(call: Call) -> Answer:
     id_: bytes = body["properties"]["message_id"].encode()
     known = jobs.find(id_)
     if known is not None:
+        # The client may have got no answer to the request that has published it.
+        await all_synced(call.broker)
         return _known(call, body["properties"]["message_id"])
     if jobs.is_full:
         return _again("jobs_full", "there are too many jobs that have not ended; send this one again later")
@@ -67,14 +69,16 @@ async def publish(call: Call) -> Answer:
             jobs.remove(job)
         reason = f"exchange '{exchange}' routes no message with the routing key {failure.shown(body['routing_key'])}"
         raise failure.ApiError(422, "unroutable", reason)
+    # The job may be forgotten during the sync, with its reply.
+    shown = None if job is None else formats.job(job, _standings(call, call.vhost))
     await all_synced(call.broker)
     if not accepted:
         return _again("queue_full", "a queue has refused the message, because it is full; send the job again later")
-    if job is None:
+    if shown is None:
         raise failure.ApiError(409, "duplicate", "the message was dropped as a duplicate of an earlier one")
     call.check()
     headers = {"Location": _location(call, body["properties"]["message_id"]), "Retry-After": str(ASK_AGAIN_S)}
-    return Answer(202, formats.job(job, _standings(call, call.vhost)), headers)
+    return Answer(202, shown, headers)
 
 
 def _message(body: dict[str, Any]) -> dict[str, Any]:
@@ -169,10 +173,12 @@ async def job(call: Call) -> Answer:
         await _end_of(call, found, wait_s)
         call.check()
         found = _job(call)
+    shown = formats.job(found, _standings(call, call.vhost))
     if found.has_ended:
+        # The job may be forgotten during the sync, with its reply.
         await all_synced(call.broker)
-        return Answer(200, formats.job(found, _standings(call, call.vhost)))
-    return Answer(200, formats.job(found, _standings(call, call.vhost)), {"Retry-After": str(ASK_AGAIN_S)})
+        return Answer(200, shown)
+    return Answer(200, shown, {"Retry-After": str(ASK_AGAIN_S)})
 
 
 def _wait_s(given: str) -> int:

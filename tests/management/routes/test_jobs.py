@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
+from amqpbroker.broker.broker import Broker
 from amqpbroker.compat import OLDEST_COMPAT
 from amqpbroker.config import Config
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.management.routes import jobs as routes
 from amqpbroker.wire.values import Field, longstr
 from tests.harness import Received, Wire
 from tests.management.api import Api
@@ -152,6 +154,20 @@ async def test_id_of_a_known_job_conflicts_until_it_is_deleted() -> None:
     assert (await client.post()).status_code == 202
 
 
+async def test_known_job_conflicts_after_its_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Test a client that got no answer: the answer to its next request has to mean that the job is safe."""
+    client = Client()
+    await client.post()
+    syncs = []
+
+    async def synced(broker: Broker) -> None:
+        syncs.append(broker)
+
+    monkeypatch.setattr(routes, "all_synced", synced)
+    assert (await client.post()).status_code == 409
+    assert len(syncs) == 1
+
+
 async def test_unroutable_job_is_refused_and_not_known() -> None:
     client = Client()
     answer = await client.post(routing_key="nowhere")
@@ -291,6 +307,27 @@ async def test_job_that_has_aged_out_is_not_found() -> None:
     client.api.clock.advance(4)
     assert (await client.get()).status_code == 200
     client.api.clock.advance(1)
+    assert (await client.get()).status_code == 404
+
+
+async def test_done_job_that_is_forgotten_during_the_sync_is_shown_with_its_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = Client()
+
+    async def end(broker: Broker) -> None:
+        got = client.take()
+        client.reply(got, b"result")
+        client.settle(got)
+
+    async def age(broker: Broker) -> None:
+        client.api.clock.advance(5)
+
+    monkeypatch.setattr(routes, "all_synced", end)
+    assert (await client.post(properties={"headers": {"x-job-ttl": 5}})).json()["state"] == "queued"
+    monkeypatch.setattr(routes, "all_synced", age)
+    found = (await client.get()).json()
+    assert (found["state"], found["reply"]["payload"]) == ("done", "result")
     assert (await client.get()).status_code == 404
 
 

@@ -14,6 +14,7 @@ from amqpbroker.broker.exchanges.routing import Stop, route
 from amqpbroker.broker.exchanges.targets import Targets
 from amqpbroker.broker.exchanges.topic import TopicType
 from amqpbroker.broker.exchanges.topic_index import words_of
+from amqpbroker.broker.jobs.replies import JobReplies
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.message.message import Message
 from tests.simulation.parts import channels
@@ -152,5 +153,9 @@ def _cached(channel: Channel) -> Iterator[str]:
 
 
 def _ends(destinations: Iterable[Destination]) -> set[Destination | str]:
-    """Return the destinations; a reply address has another object for each route. A route must end in no exchange."""
-    return {each.name if isinstance(each, Exchange) or each.instant else each for each in destinations}
+    """Return the destinations; a reply address has another object for each route. A route must end in no exchange.
+
+    The destination of replies to jobs is left out: it drops those to jobs that are forgotten.
+    """
+    counted = [each for each in destinations if not isinstance(each, JobReplies)]
+    return {each.name if isinstance(each, Exchange) or each.instant else each for each in counted}

@@ -101,6 +101,7 @@ SINCE_START = (
     # Made with the first message after a change of the bindings.
     "ConsistentHashType._ends*",
     "ConsistentHashType._targets*",
+    "ModulusHashType._targets*",
     # Counters that were used have samples.
     "History*",
     "Rates.*",

@@ -137,4 +137,23 @@ BROKER = (
         "if 0 <= limit <= count:",
         "if 0 <= limit < count:",
     ),
+    # --- events and traces --------------------------------------------------------------------------------------------
+    Planted(
+        "a deleted queue without an event",
+        "event_exchange.py",
+        '        self._emit("queue.deleted", None, facts.queue_deleted, vhost, queue)',
+        "        pass",
+    ),
+    Planted(
+        "a trace published twice",
+        "firehose.py",
+        "        self._pending.append(trace)",
+        "        self._pending += [trace, trace]",
+    ),
+    Planted(
+        "an unroutable message that is not traced",
+        "firehose.py",
+        '        self._trace("publish",',
+        '        if destinations:\n            self._trace("publish",',
+    ),
 )

@@ -181,4 +181,18 @@ STREAMS = (
         "    def processed(self, offset: int) -> None:\n        self.unsettled.pop(offset, None)",
         "    def processed(self, offset: int) -> None:\n        pass",
     ),
+    # --- super streams ------------------------------------------------------------------------------------------------
+    Planted(
+        "a message in two partitions",
+        "consistent_hash.py",
+        "        return [self._targets[bisect_right(ends, bucket)]]",
+        "        return list({self._targets[0], self._targets[bisect_right(ends, bucket)]})",
+    ),
+    Planted("partitions in another order", "super_streams.py", 'Field("l", order)}', 'Field("l", order % 2)}'),
+    Planted(
+        "a super stream created in parts",
+        "super_streams.py",
+        "        with vhost.definitions.transaction():",
+        "        if vhost.definitions:",
+    ),
 )

@@ -147,4 +147,29 @@ WORK_QUEUES = (
         "if destination.closed or destination.refuses(*destination.demand(message)):",
         "if destination.closed:",
     ),
+    # --- jobs ---------------------------------------------------------------------------------------------------------
+    Planted(
+        "a job accepted before its sync",
+        "jobs.py",
+        "    await all_synced(call.broker)\n    if not accepted:",
+        "    if not accepted:",
+    ),
+    Planted(
+        "the end of a job shown before its sync",
+        "jobs.py",
+        "        await all_synced(call.broker)\n        return Answer(200, shown)",
+        "        return Answer(200, shown)",
+    ),
+    Planted(
+        "a job that gets no reply after a restart",
+        "job.py",
+        "text(names[3]), names[4], names[5].decode()",
+        'text(names[3]), names[4], ""',
+    ),
+    Planted(
+        "a job too many",
+        "jobs.py",
+        "        elif len(self._by_id) >= self._most and not self._remove_ended():",
+        "        elif len(self._by_id) > self._most and not self._remove_ended():",
+    ),
 )

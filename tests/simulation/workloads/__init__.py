@@ -8,11 +8,13 @@ from tests.simulation.workloads.channels import Channels
 from tests.simulation.workloads.delays import Delays
 from tests.simulation.workloads.deletions import Deletions
 from tests.simulation.workloads.duplicates import Duplicates
+from tests.simulation.workloads.events import Events
 from tests.simulation.workloads.expiring import Expiring
 from tests.simulation.workloads.expiry import Expiry
 from tests.simulation.workloads.flow import Flow
 from tests.simulation.workloads.groups import Groups
 from tests.simulation.workloads.heartbeats import Heartbeats
+from tests.simulation.workloads.jobs import Jobs
 from tests.simulation.workloads.last_values import LastValues
 from tests.simulation.workloads.limits import Limits
 from tests.simulation.workloads.locks import Locks
@@ -32,6 +34,7 @@ from tests.simulation.workloads.standstills import Standstills
 from tests.simulation.workloads.strangers import Strangers
 from tests.simulation.workloads.streams import Streams
 from tests.simulation.workloads.subscriptions import Subscriptions
+from tests.simulation.workloads.super_streams import SuperStreams
 from tests.simulation.workloads.topology import Topologies
 from tests.simulation.workloads.transactions import Transactions
 from tests.simulation.workloads.unused import Unused
@@ -76,4 +79,7 @@ WORKLOADS = {
     "batches": Batches,
     "redrives": Redrives,
     "streams": Streams,
+    "jobs": Jobs,
+    "super_streams": SuperStreams,
+    "events": Events,
 }
