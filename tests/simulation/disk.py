@@ -8,6 +8,7 @@ from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.definitions.definitions import Definitions
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
+from tests.simulation.disk_faults import DiskFaults
 from tests.simulation.scheduler import SECOND
 from tests.simulation.sqlite_files import SqliteFiles
 from tests.simulation.threads import pause
@@ -33,11 +34,10 @@ SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 class Disk(FaultyFiles):
     """Files in memory, with the definitions. Both outlive a broker, and a power failure as far as they are synced.
 
-    failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails. full:
-    nothing can be written or created. latency: additional nanoseconds of each step. slow_reads: fraction of reads that
-    take long. A thread that makes a step pauses before and after it, so that others run meanwhile. failures: number of
-    operations that have failed. reads_at_once: no read takes time. removal_failed: a file could not be removed.
-    refuses: definitions cannot be changed either while it is full; only in a database.
+    faults: those that last for a while. failing_once: operations of which the next one fails. A thread that makes a
+    step pauses before and after it, so that others run meanwhile. failures: number of operations that have failed.
+    reads_at_once: no read takes time. removal_failed: a file could not be removed. refuses: definitions cannot be
+    changed either while it is full; only in a database.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
@@ -45,11 +45,8 @@ class Disk(FaultyFiles):
         super().__init__()
         self.definitions = FaultyDefinitions()
         self._sqlite: SqliteFiles | None = None
-        self.failing: dict[str, float] = {}
+        self.faults = DiskFaults()
         self.failing_once: list[str] = []
-        self.full = False
-        self.latency = 0
-        self.slow_reads = 0.0
         self.reads_at_once = False
         self.failures = 0
         self.removal_failed = False
@@ -84,7 +81,7 @@ class Disk(FaultyFiles):
     @property
     def is_failing(self) -> bool:
         """Return whether reads may fail or take long now."""
-        return bool(self.failing or self.failing_once or self.slow_reads)
+        return bool(self.faults.failing or self.failing_once or self.faults.slow_reads)
 
     def serve(self) -> None:
         """Called when the process that has opened the definitions starts to serve clients."""
@@ -92,15 +89,12 @@ class Disk(FaultyFiles):
             self._sqlite.serve()
 
     def _takes_changes(self) -> bool:
-        return not (self.refuses and self.full)
+        return not (self.refuses and self.faults.full)
 
     def recover_faults(self) -> None:
         """End all faults."""
-        self.failing.clear()
+        self.faults.end_all()
         self.failing_once.clear()
-        self.full = False
-        self.latency = 0
-        self.slow_reads = 0.0
 
     # --- calls of the store -------------------------------------------------------------------------------------------
 
@@ -109,7 +103,7 @@ class Disk(FaultyFiles):
 
     def create(self, path: Path) -> int:
         self._pause()
-        if self.full and self._chance.random() < 0.5:
+        if self.faults.full and self._chance.random() < 0.5:
             self._fail(errno.ENOSPC)
         self._may_fail("create")
         # The operation opens the file that it has created.
@@ -130,11 +124,11 @@ class Disk(FaultyFiles):
         self._pause()
         path = self.open_files[descriptor]
         start = len(self.contents[path])
-        if self.full or self._happens("write"):
+        if self.faults.full or self._happens("write"):
             data = b"".join(parts)
             self.contents[path] += data[: self._chance.randint(0, len(data))]
             self._unsynced[path].written(start, len(self.contents[path]))
-            self._fail(errno.ENOSPC if self.full else self._chance.choice(ERRORS["write"]))
+            self._fail(errno.ENOSPC if self.faults.full else self._chance.choice(ERRORS["write"]))
         super().write(descriptor, *parts)
         self._unsynced[path].written(start, len(self.contents[path]))
         self._pause()
@@ -167,7 +161,7 @@ class Disk(FaultyFiles):
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         if not self.reads_at_once:
-            slow = self.slow_reads and self._chance.random() < self.slow_reads
+            slow = self.faults.slow_reads and self._chance.random() < self.faults.slow_reads
             # Usually the system has the data in memory.
             if slow or self._chance.randrange(READS) == 0:
                 pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
@@ -197,7 +191,7 @@ class Disk(FaultyFiles):
         """Do nothing: a simulated disk needs no read-ahead."""
 
     def _pause(self) -> None:
-        pause(self.latency)
+        pause(self.faults.latency)
 
     def _pause_or_fail(self, operation: str) -> None:
         self._pause()
@@ -211,7 +205,7 @@ class Disk(FaultyFiles):
         if operation in self.failing_once:
             self.failing_once.remove(operation)
             return True
-        share = self.failing.get(operation, 0.0)
+        share = self.faults.failing.get(operation, 0.0)
         return share > 0 and self._chance.random() < share
 
     def _fail(self, number: int) -> None:

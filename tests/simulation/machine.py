@@ -1,8 +1,10 @@
 """Faults of the machine: crashes, power failures, orderly restarts, a failing disk, low memory."""
 
 import random
+from functools import partial
 
 from tests.simulation.disk import ERRORS
+from tests.simulation.disk_faults import DiskFault
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
@@ -65,13 +67,11 @@ class Machine:
     # --- the disk -----------------------------------------------------------------------------------------------------
 
     def do_fill_disk(self, duration_ms: int) -> None:
-        self._world.disk.full = True
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(full=True), duration_ms)
 
     def do_fail_disk(self, operation: str, share: float, duration_ms: int) -> None:
         """Make a fraction of the operations fail for a while."""
-        self._world.disk.failing[operation] = share
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(operation=operation, share=share), duration_ms)
 
     def do_fail_once(self, operation: str) -> None:
         """Make the next such operation fail."""
@@ -79,22 +79,23 @@ class Machine:
 
     def do_slow_disk(self, latency_ms: int, duration_ms: int) -> None:
         """Make each step on the disk slower for a while."""
-        self._world.disk.latency = latency_ms * MS
         self._hold_up(duration_ms)
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(latency=latency_ms * MS), duration_ms)
 
     def do_slow_reads(self, share: float, duration_ms: int) -> None:
         """Make a fraction of the reads take up to seconds for a while, which blocks the loop."""
-        self._world.disk.slow_reads = share
         self._hold_up(duration_ms)
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(slow_reads=share), duration_ms)
 
     def _hold_up(self, duration_ms: int) -> None:
         """Block the loop by its own steps on the disk: reads, and pages that it writes when memory is low."""
         self._world.processor.hold_up(duration_ms * MS + WAIT_NS)
 
-    def _recover_disk(self, duration_ms: int) -> None:
-        self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)
+    def _begin(self, fault: DiskFault, duration_ms: int) -> None:
+        """Begin a fault of the disk, which ends after that time."""
+        faults = self._world.disk.faults
+        faults.begin(fault)
+        self._world.scheduler.after(duration_ms * MS, partial(faults.end, fault))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
