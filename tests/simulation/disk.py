@@ -2,6 +2,8 @@
 
 import errno
 import random
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from amqpbroker.config.bounds import Bounds
@@ -27,6 +29,8 @@ ERRORS = {
 }
 #: One of this number of reads pauses its thread, which may be that of the loop.
 READS = 8
+#: One of this number of writes is made in two steps, like a `pwritev` that writes less than it should.
+WRITES = 4
 #: Time that a slow read takes.
 SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 
@@ -121,17 +125,32 @@ class Disk(FaultyFiles):
         return descriptor
 
     def write(self, descriptor: int, *parts: bytes) -> None:
+        """Append all parts. The thread sometimes pauses between or within parts, where the process may be killed."""
         self._pause()
         path = self.open_files[descriptor]
+        data = b"".join(parts)
+        start = 0
+        for stop in self._stops(parts, len(data)):
+            self._append(path, data[start:stop])
+            start = stop
+            self._pause()
+
+    def _stops(self, parts: Sequence[bytes], size: int) -> list[int]:
+        """Return the sizes after which a write of some parts pauses; the last one is that of all parts."""
+        if self._chance.randrange(WRITES):
+            return [size]
+        ends = list(accumulate(len(part) for part in parts))
+        stop = self._chance.choice(ends) if self._chance.random() < 0.5 else self._chance.randint(0, size)
+        return sorted({stop, size})
+
+    def _append(self, path: Path, data: bytes) -> None:
+        """Append data. A failing write appends a part of it."""
         start = len(self.contents[path])
-        if self.faults.full or self._happens("write"):
-            data = b"".join(parts)
-            self.contents[path] += data[: self._chance.randint(0, len(data))]
-            self._unsynced[path].written(start, len(self.contents[path]))
-            self._fail(errno.ENOSPC if self.faults.full else self._chance.choice(ERRORS["write"]))
-        super().write(descriptor, *parts)
+        fails = self.faults.full or self._happens("write")
+        self.contents[path] += data[: self._chance.randint(0, len(data))] if fails else data
         self._unsynced[path].written(start, len(self.contents[path]))
-        self._pause()
+        if fails:
+            self._fail(errno.ENOSPC if self.faults.full else self._chance.choice(ERRORS["write"]))
 
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
         self._pause()

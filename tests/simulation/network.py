@@ -342,7 +342,7 @@ class Connection:
     def finish(self, rest: bytes) -> None:
         """End the connection in order: all bytes of the client arrive before its end, and the client reads no more.
 
-        rest: bytes that the client has not sent yet. What the broker still sends is discarded.
+        rest: bytes that the client has not sent yet. Later bytes of the broker are discarded.
         """
         self._was_left = True
         self._rest += rest
