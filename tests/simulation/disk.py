@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from amqpbroker.config.bounds import Bounds
+from amqpbroker.errors import not_stored
 from amqpbroker.store.definitions.definitions import Definitions
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
@@ -40,14 +41,15 @@ class Disk(FaultyFiles):
 
     faults: those that last for a while. failing_once: operations of which the next one fails. A thread that makes a
     step pauses before and after it, so that others run meanwhile. failures: number of operations that have failed.
-    reads_at_once: no read takes time. removal_failed: a file could not be removed. refuses: definitions cannot be
-    changed either while it is full; only in a database.
+    reads_at_once: no read takes time. removal_failed: a file could not be removed. refuses: changes of definitions fail
+    like writes of other files, once the broker serves clients: a start must succeed on a full disk.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
         """sqlite: definitions are in a real database, in files; otherwise they are in memory."""
         super().__init__()
         self.definitions = FaultyDefinitions()
+        self._serves = False
         self._sqlite: SqliteFiles | None = None
         self.faults = DiskFaults()
         self.failing_once: list[str] = []
@@ -59,11 +61,15 @@ class Disk(FaultyFiles):
         self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
         if sqlite:
-            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._takes_changes)
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._may_change)
 
     def open_definitions(self, bounds: Bounds) -> Definitions:
         """Open the definitions for a process."""
-        return self.definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+        self._serves = False
+        if self._sqlite is not None:
+            return self._sqlite.definitions(bounds)
+        self.definitions.may_change = self._may_change_in_memory
+        return self.definitions
 
     @property
     def has_unsynced_definitions(self) -> bool:
@@ -79,7 +85,7 @@ class Disk(FaultyFiles):
         copy._unsynced = {path: Unsynced(chance) for path in (*self.contents, *(path for path, _ in self._names))}
         copy.definitions = self.definitions.killed()
         if self._sqlite is not None:
-            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._takes_changes)
+            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._may_change)
         return copy
 
     @property
@@ -89,11 +95,20 @@ class Disk(FaultyFiles):
 
     def serve(self) -> None:
         """Called when the process that has opened the definitions starts to serve clients."""
-        if self._sqlite is not None:
-            self._sqlite.serve()
+        self._serves = True
 
-    def _takes_changes(self) -> bool:
-        return not (self.refuses and self.faults.full)
+    def _may_change(self) -> None:
+        """Raise OSError if a change of definitions fails."""
+        if self.refuses and self._serves:
+            if self.faults.full:
+                self._fail(errno.ENOSPC)
+            self._may_fail("write")
+
+    def _may_change_in_memory(self) -> None:
+        try:
+            self._may_change()
+        except OSError as error:
+            raise not_stored(str(error)) from error
 
     def recover_faults(self) -> None:
         """End all faults."""

@@ -1,9 +1,15 @@
-"""Writes of the simulated disk may end in the middle when their process is killed."""
+"""Writes of the simulated disk end in the middle when their process is killed, and fail with the disk."""
 
 import random
 from pathlib import Path
 
+import pytest
+
+from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.errors import AmqpError
+from amqpbroker.store.definitions.definitions import VhostDefinition
 from tests.simulation.disk import Disk
+from tests.simulation.disk_faults import DiskFault
 from tests.simulation.processor import Processor
 from tests.simulation.scheduler import SECOND, Scheduler
 from tests.simulation.threads import Threads
@@ -38,3 +44,20 @@ def test_killed_process_leaves_any_part_of_a_write():
 
 def test_write_that_is_not_killed_is_complete():
     assert {written_until_killed(seed, steps=9) for seed in range(100)} == {b"".join(PARTS)}
+
+
+@pytest.mark.parametrize("sqlite", [False, True])
+@pytest.mark.parametrize("fault", [DiskFault(full=True), DiskFault(operation="write", share=1.0)])
+def test_changes_of_definitions_fail_with_the_disk(sqlite, fault):
+    disk = Disk(random.Random(1), sqlite)
+    disk.refuses = True
+    disk.faults.begin(fault)
+    definitions = disk.open_definitions(BOUNDS)
+    definitions.put(VhostDefinition("made in a start"))
+    disk.serve()
+    with pytest.raises(AmqpError, match="cannot be stored"):
+        definitions.put(VhostDefinition("refused"))
+    disk.faults.end_all()
+    definitions.put(VhostDefinition("later"))
+    assert [vhost.name for vhost in definitions.all(VhostDefinition)] == ["made in a start", "later"]
+    disk.release()
