@@ -9,11 +9,15 @@ from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
-#: Workloads whose clients connect again, and repeat refused declarations.
-REFUSABLE = {"flow", "retries", "delays", "transactions", "heartbeats"}
+#: Workloads that expect each change of definitions to succeed. Clients of all others connect again, and repeat refused
+#: changes. A queue that expires while the disk is full returns with the next start, which no check expects.
+UNREFUSABLE = {"expiring", "reads", "topology", "unused", "users"}
 #: Faults that end the broker, and faults of the disk.
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
+
+#: Faults of the disk while clients connect for the first time.
+EARLY_FAULTS = (("fill_disk", (1000,)), ("fill_disk", (5000,)), ("fail_disk", ("write", 0.3, 3000)))
 
 #: Time for which the loop may still wait for the disk when the disk is fast again.
 WAIT_NS = 30 * SECOND
@@ -29,6 +33,8 @@ class Machine:
     def plan(chance: random.Random, end_ms: int) -> list[Step]:
         """Return faults for a world of `end_ms` milliseconds."""
         steps = []
+        if chance.randrange(8) == 0:  # clients make most of their changes of definitions now
+            steps.append(Step(0, "machine", *chance.choice(EARLY_FAULTS)))
         for _ in range(chance.choice((0, 1, 2, 4, 8))):
             at_ms = chance.randint(0, end_ms)
             if chance.random() < 0.5:
