@@ -36,9 +36,13 @@ def _vhost_of(definition):
 
 
 class FaultyDefinitions(Definitions):
-    """versions: the contents after each transaction since the last sync, beginning with the synced contents."""
+    """versions: the contents after each transaction since the last sync, beginning with the synced contents.
+
+    may_change: called at the begin and at the commit of each transaction; raises an error to refuse it.
+    """
 
     def __init__(self, versions=None):
+        self.may_change = lambda: None
         self.versions = versions or [({}, 0)]
         self._rows, self.last_id = self.versions[-1]
         self._rows = dict(self._rows)
@@ -47,10 +51,14 @@ class FaultyDefinitions(Definitions):
 
     @contextmanager
     def transaction(self):
+        if not self._depth:
+            self.may_change()
         before = dict(self._rows)
         self._depth += 1
         try:
             yield
+            if self._depth == 1:
+                self.may_change()
         except BaseException:
             self._rows = before
             raise

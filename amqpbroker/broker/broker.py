@@ -39,12 +39,17 @@ from amqpbroker.broker.slices import Slices
 from amqpbroker.broker.system_exchanges.event_exchange import EventExchange
 from amqpbroker.broker.system_exchanges.firehose import Tracing
 from amqpbroker.broker.users.logins import Logins
-from amqpbroker.broker.users.users import Users
+from amqpbroker.broker.users.users import EVERYTHING, Users
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import Clock
 from amqpbroker.config import Config
 from amqpbroker.patterns import Pattern
-from amqpbroker.store.definitions.definitions import Definitions, MemoryDefinitions, VhostDefinition
+from amqpbroker.store.definitions.definitions import (
+    Definitions,
+    MemoryDefinitions,
+    PermissionDefinition,
+    VhostDefinition,
+)
 from amqpbroker.store.record import BATCHES_ID, JOBS_ID
 from amqpbroker.store.spill import NO_SPILL, Spill
 from amqpbroker.store.store import Holder, Store
@@ -172,12 +177,13 @@ class Broker:
         tags: Iterable[str] = (),
         default_queue_type: str | None = None,
         protected: bool = False,
+        maker: str | None = None,
     ) -> Vhost:
         """Return the vhost of that name, and create it if it does not exist.
 
-        default_queue_type: None for the configured type. A new vhost gets the limits and operator policies that are
-        configured for it. Raises ValueError if the queue type is unknown or the maximum number of vhosts is reached,
-        and AmqpError 506.
+        default_queue_type: None for the configured type. maker: user who gets all permissions in a new vhost. A new
+        vhost gets the limits and operator policies that are configured for it. Raises ValueError if the queue type is
+        unknown or the maximum number of vhosts is reached, and AmqpError 506.
         """
         vhost = self.vhosts.get(name)
         if vhost is None:
@@ -190,6 +196,8 @@ class Broker:
                     self.definitions.put(definition)
                     vhost = self.restore_vhost(definition)
                     self._add_vhost_defaults(name)
+                    if maker is not None:
+                        self.definitions.put(PermissionDefinition(maker, name, *EVERYTHING))
             except BaseException:
                 self.vhosts.pop(name, None)
                 self._batches.pop(name, None)
@@ -197,6 +205,8 @@ class Broker:
                 self._vhost_deleted(name)
                 raise
             self.events.vhost_created(vhost, name in self.tracing)
+            if maker is not None:
+                self.users.permit_everything(maker, name)
         return vhost
 
     def _add_vhost_defaults(self, vhost: str) -> None:

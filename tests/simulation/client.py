@@ -115,6 +115,11 @@ class Client:
         if self._connection is not None:
             self._connection.cut()
 
+    def hang_up(self) -> None:
+        """Close the socket without connection.close: everything written arrives, then the end of the connection."""
+        if self._connection is not None:
+            self._connection.finish(bytes(self._unsent))
+
     def stall(self, upward: bool, duration: int) -> None:
         """Delay all bytes in one direction for that time."""
         if self._connection is not None:
@@ -130,6 +135,10 @@ class Client:
     def do_drop(self) -> None:
         """Cut the connection."""
         self.drop()
+
+    def do_hang_up(self) -> None:
+        """Close the socket after the last write."""
+        self.hang_up()
 
     def do_pause(self, duration_ms: int) -> None:
         """Read nothing for a while."""
@@ -268,7 +277,10 @@ class ClientEnd:
 
 def troubles(chance: random.Random, end_ms: int, clients: list[str]) -> list[Step]:
     """Return faults of the clients' connections."""
-    drops = [Step(chance.randint(0, end_ms), chance.choice(clients), "drop") for _ in range(chance.choice((0, 1, 5)))]
+    ends = [
+        Step(chance.randint(0, end_ms), chance.choice(clients), chance.choice(("drop", "hang_up")))
+        for _ in range(chance.choice((0, 1, 5)))
+    ]
     pauses = [
         Step(chance.randint(0, end_ms), chance.choice(clients), "pause", (chance.choice((50, 2000)),))
         for _ in range(chance.choice((0, 1, 3)))
@@ -282,4 +294,4 @@ def troubles(chance: random.Random, end_ms: int, clients: list[str]) -> list[Ste
         )
         for _ in range(chance.choice((0, 1, 3)))
     ]
-    return [*drops, *pauses, *stalls]
+    return [*ends, *pauses, *stalls]

@@ -2,12 +2,16 @@
 
 import errno
 import random
+from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 from amqpbroker.config.bounds import Bounds
+from amqpbroker.errors import not_stored
 from amqpbroker.store.definitions.definitions import Definitions
 from tests.fault_definitions import FaultyDefinitions
 from tests.fault_files import FaultyFiles
+from tests.simulation.disk_faults import DiskFaults
 from tests.simulation.scheduler import SECOND
 from tests.simulation.sqlite_files import SqliteFiles
 from tests.simulation.threads import pause
@@ -26,6 +30,8 @@ ERRORS = {
 }
 #: One of this number of reads pauses its thread, which may be that of the loop.
 READS = 8
+#: One of this number of writes is made in two steps, like a `pwritev` that writes less than it should.
+WRITES = 4
 #: Time that a slow read takes.
 SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 
@@ -33,23 +39,20 @@ SLOW_READ_NS = (SECOND // 50, 3 * SECOND)
 class Disk(FaultyFiles):
     """Files in memory, with the definitions. Both outlive a broker, and a power failure as far as they are synced.
 
-    failing: operation -> fraction of them that fails now. failing_once: operations of which the next one fails. full:
-    nothing can be written or created. latency: additional nanoseconds of each step. slow_reads: fraction of reads that
-    take long. A thread that makes a step pauses before and after it, so that others run meanwhile. failures: number of
-    operations that have failed. reads_at_once: no read takes time. removal_failed: a file could not be removed.
-    refuses: definitions cannot be changed either while it is full; only in a database.
+    faults: those that last for a while. failing_once: operations of which the next one fails. A thread that makes a
+    step pauses before and after it, so that others run meanwhile. failures: number of operations that have failed.
+    reads_at_once: no read takes time. removal_failed: a file could not be removed. refuses: changes of definitions fail
+    like writes of other files, once the broker serves clients: a start must succeed on a full disk.
     """
 
     def __init__(self, chance: random.Random, sqlite: bool = False) -> None:
         """sqlite: definitions are in a real database, in files; otherwise they are in memory."""
         super().__init__()
         self.definitions = FaultyDefinitions()
+        self._serves = False
         self._sqlite: SqliteFiles | None = None
-        self.failing: dict[str, float] = {}
+        self.faults = DiskFaults()
         self.failing_once: list[str] = []
-        self.full = False
-        self.latency = 0
-        self.slow_reads = 0.0
         self.reads_at_once = False
         self.failures = 0
         self.removal_failed = False
@@ -58,11 +61,15 @@ class Disk(FaultyFiles):
         self._creates = False
         self._unsynced: dict[Path, Unsynced] = {}
         if sqlite:
-            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._takes_changes)
+            self._sqlite = SqliteFiles(chance, self._pause_or_fail, self._may_change)
 
     def open_definitions(self, bounds: Bounds) -> Definitions:
         """Open the definitions for a process."""
-        return self.definitions if self._sqlite is None else self._sqlite.definitions(bounds)
+        self._serves = False
+        if self._sqlite is not None:
+            return self._sqlite.definitions(bounds)
+        self.definitions.may_change = self._may_change_in_memory
+        return self.definitions
 
     @property
     def has_unsynced_definitions(self) -> bool:
@@ -78,29 +85,35 @@ class Disk(FaultyFiles):
         copy._unsynced = {path: Unsynced(chance) for path in (*self.contents, *(path for path, _ in self._names))}
         copy.definitions = self.definitions.killed()
         if self._sqlite is not None:
-            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._takes_changes)
+            copy._sqlite = self._sqlite.copied(chance, copy._pause_or_fail, copy._may_change)
         return copy
 
     @property
     def is_failing(self) -> bool:
         """Return whether reads may fail or take long now."""
-        return bool(self.failing or self.failing_once or self.slow_reads)
+        return bool(self.faults.failing or self.failing_once or self.faults.slow_reads)
 
     def serve(self) -> None:
         """Called when the process that has opened the definitions starts to serve clients."""
-        if self._sqlite is not None:
-            self._sqlite.serve()
+        self._serves = True
 
-    def _takes_changes(self) -> bool:
-        return not (self.refuses and self.full)
+    def _may_change(self) -> None:
+        """Raise OSError if a change of definitions fails."""
+        if self.refuses and self._serves:
+            if self.faults.full:
+                self._fail(errno.ENOSPC)
+            self._may_fail("write")
+
+    def _may_change_in_memory(self) -> None:
+        try:
+            self._may_change()
+        except OSError as error:
+            raise not_stored(str(error)) from error
 
     def recover_faults(self) -> None:
         """End all faults."""
-        self.failing.clear()
+        self.faults.end_all()
         self.failing_once.clear()
-        self.full = False
-        self.latency = 0
-        self.slow_reads = 0.0
 
     # --- calls of the store -------------------------------------------------------------------------------------------
 
@@ -109,7 +122,7 @@ class Disk(FaultyFiles):
 
     def create(self, path: Path) -> int:
         self._pause()
-        if self.full and self._chance.random() < 0.5:
+        if self.faults.full and self._chance.random() < 0.5:
             self._fail(errno.ENOSPC)
         self._may_fail("create")
         # The operation opens the file that it has created.
@@ -127,17 +140,32 @@ class Disk(FaultyFiles):
         return descriptor
 
     def write(self, descriptor: int, *parts: bytes) -> None:
+        """Append all parts. The thread sometimes pauses between or within parts, where the process may be killed."""
         self._pause()
         path = self.open_files[descriptor]
+        data = b"".join(parts)
+        start = 0
+        for stop in self._stops(parts, len(data)):
+            self._append(path, data[start:stop])
+            start = stop
+            self._pause()
+
+    def _stops(self, parts: Sequence[bytes], size: int) -> list[int]:
+        """Return the sizes after which a write of some parts pauses; the last one is that of all parts."""
+        if self._chance.randrange(WRITES):
+            return [size]
+        ends = list(accumulate(len(part) for part in parts))
+        stop = self._chance.choice(ends) if self._chance.random() < 0.5 else self._chance.randint(0, size)
+        return sorted({stop, size})
+
+    def _append(self, path: Path, data: bytes) -> None:
+        """Append data. A failing write appends a part of it."""
         start = len(self.contents[path])
-        if self.full or self._happens("write"):
-            data = b"".join(parts)
-            self.contents[path] += data[: self._chance.randint(0, len(data))]
-            self._unsynced[path].written(start, len(self.contents[path]))
-            self._fail(errno.ENOSPC if self.full else self._chance.choice(ERRORS["write"]))
-        super().write(descriptor, *parts)
+        fails = self.faults.full or self._happens("write")
+        self.contents[path] += data[: self._chance.randint(0, len(data))] if fails else data
         self._unsynced[path].written(start, len(self.contents[path]))
-        self._pause()
+        if fails:
+            self._fail(errno.ENOSPC if self.faults.full else self._chance.choice(ERRORS["write"]))
 
     def overwrite(self, path: Path, offset: int, data: bytes) -> None:
         self._pause()
@@ -167,7 +195,7 @@ class Disk(FaultyFiles):
 
     def read(self, descriptor: int, offset: int, size: int) -> bytes:
         if not self.reads_at_once:
-            slow = self.slow_reads and self._chance.random() < self.slow_reads
+            slow = self.faults.slow_reads and self._chance.random() < self.faults.slow_reads
             # Usually the system has the data in memory.
             if slow or self._chance.randrange(READS) == 0:
                 pause(self._chance.randint(*SLOW_READ_NS) if slow else 0)
@@ -197,7 +225,7 @@ class Disk(FaultyFiles):
         """Do nothing: a simulated disk needs no read-ahead."""
 
     def _pause(self) -> None:
-        pause(self.latency)
+        pause(self.faults.latency)
 
     def _pause_or_fail(self, operation: str) -> None:
         self._pause()
@@ -211,7 +239,7 @@ class Disk(FaultyFiles):
         if operation in self.failing_once:
             self.failing_once.remove(operation)
             return True
-        share = self.failing.get(operation, 0.0)
+        share = self.faults.failing.get(operation, 0.0)
         return share > 0 and self._chance.random() < share
 
     def _fail(self, number: int) -> None:

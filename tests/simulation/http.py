@@ -111,6 +111,11 @@ class HttpClient:
         """Cut the connection."""
         self.drop()
 
+    def do_hang_up(self) -> None:
+        """Close the socket after the last write."""
+        if self._connection is not None:
+            self._connection.finish(self._unsent)
+
     def do_pause(self, duration_ms: int) -> None:
         """Read nothing for a while."""
         self._reading = False

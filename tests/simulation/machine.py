@@ -1,17 +1,23 @@
 """Faults of the machine: crashes, power failures, orderly restarts, a failing disk, low memory."""
 
 import random
+from functools import partial
 
 from tests.simulation.disk import ERRORS
+from tests.simulation.disk_faults import DiskFault
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.world import World
 
-#: Workloads whose clients connect again, and repeat refused declarations.
-REFUSABLE = {"flow", "retries", "delays", "transactions", "heartbeats"}
+#: Workloads that expect each change of definitions to succeed. Clients of all others connect again, and repeat refused
+#: changes. A queue that expires while the disk is full returns with the next start, which no check expects.
+UNREFUSABLE = {"expiring", "reads", "topology", "unused", "users"}
 #: Faults that end the broker, and faults of the disk.
 ENDS = ("kill", "cut_power", "restart")
 DISK_FAULTS = ("fill_disk", "fail_disk", "fail_once", "slow_disk", "slow_reads")
+
+#: Faults of the disk while clients connect for the first time.
+EARLY_FAULTS = (("fill_disk", (1000,)), ("fill_disk", (5000,)), ("fail_disk", ("write", 0.3, 3000)))
 
 #: Time for which the loop may still wait for the disk when the disk is fast again.
 WAIT_NS = 30 * SECOND
@@ -27,6 +33,8 @@ class Machine:
     def plan(chance: random.Random, end_ms: int) -> list[Step]:
         """Return faults for a world of `end_ms` milliseconds."""
         steps = []
+        if chance.randrange(8) == 0:  # clients make most of their changes of definitions now
+            steps.append(Step(0, "machine", *chance.choice(EARLY_FAULTS)))
         for _ in range(chance.choice((0, 1, 2, 4, 8))):
             at_ms = chance.randint(0, end_ms)
             if chance.random() < 0.5:
@@ -65,13 +73,11 @@ class Machine:
     # --- the disk -----------------------------------------------------------------------------------------------------
 
     def do_fill_disk(self, duration_ms: int) -> None:
-        self._world.disk.full = True
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(full=True), duration_ms)
 
     def do_fail_disk(self, operation: str, share: float, duration_ms: int) -> None:
         """Make a fraction of the operations fail for a while."""
-        self._world.disk.failing[operation] = share
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(operation=operation, share=share), duration_ms)
 
     def do_fail_once(self, operation: str) -> None:
         """Make the next such operation fail."""
@@ -79,22 +85,23 @@ class Machine:
 
     def do_slow_disk(self, latency_ms: int, duration_ms: int) -> None:
         """Make each step on the disk slower for a while."""
-        self._world.disk.latency = latency_ms * MS
         self._hold_up(duration_ms)
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(latency=latency_ms * MS), duration_ms)
 
     def do_slow_reads(self, share: float, duration_ms: int) -> None:
         """Make a fraction of the reads take up to seconds for a while, which blocks the loop."""
-        self._world.disk.slow_reads = share
         self._hold_up(duration_ms)
-        self._recover_disk(duration_ms)
+        self._begin(DiskFault(slow_reads=share), duration_ms)
 
     def _hold_up(self, duration_ms: int) -> None:
         """Block the loop by its own steps on the disk: reads, and pages that it writes when memory is low."""
         self._world.processor.hold_up(duration_ms * MS + WAIT_NS)
 
-    def _recover_disk(self, duration_ms: int) -> None:
-        self._world.scheduler.after(duration_ms * MS, self._world.disk.recover_faults)
+    def _begin(self, fault: DiskFault, duration_ms: int) -> None:
+        """Begin a fault of the disk, which ends after that time."""
+        faults = self._world.disk.faults
+        faults.begin(fault)
+        self._world.scheduler.after(duration_ms * MS, partial(faults.end, fault))
 
     # --- time ---------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Connections between simulated clients and a broker: bytes are delayed, split, stalled and cut off."""
+"""Simulated connections of clients to a broker: bytes are delayed, split and stalled; ends are abrupt or orderly."""
 
 import asyncio
 import random
@@ -71,6 +71,12 @@ class Pipe:
         """Discard everything that is being sent."""
         self._cut = True
 
+    def ignore(self) -> None:
+        """Read and discard everything, including bytes that have arrived and were not read."""
+        self._end = _Sink(self)
+        self._on_way = sum(len(piece) for piece in self._pieces if piece is not None)
+        self.on_room()
+
     def consumed(self, count: int) -> None:
         """Called when the receiver has read that many bytes."""
         self._on_way -= count
@@ -95,6 +101,19 @@ class Pipe:
             self._end.ended()
         else:
             self._end.received(piece)
+
+
+class _Sink:
+    """End of a client that reads on and handles nothing."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+
+    def received(self, data: bytes) -> None:
+        self._pipe.consumed(len(data))
+
+    def ended(self) -> None:
+        pass
 
 
 class SimulatedTransport(asyncio.Transport):
@@ -156,8 +175,11 @@ class SimulatedTransport(asyncio.Transport):
         if self._lost or self._closing or not self._reading:
             return
         if not self._arrived:
-            if self._eof:
+            if self._is_reset:
                 self._lose(None)
+            elif self._eof:
+                self._protocol.eof_received()
+                self.close()
             return
         buffer = self._protocol.get_buffer(-1)
         size = min(len(buffer), len(self._arrived))
@@ -290,15 +312,15 @@ class Connection:
         self.port: int = server.get_extra_info("peername")[1]
         self._server = server
         self._client = client
-        self._was_cut = False
-        #: The client's, as the broker sees it.
-        self.port: int = server.get_extra_info("peername")[1]
+        #: True if the client has cut or finished it.
+        self._was_left = False
+        self._rest = bytearray()
         server.open(protocol, self.to_server, self.to_client)
 
     @property
     def is_open(self) -> bool:
-        """Return whether it has neither been cut nor closed."""
-        return not self._was_cut and not self.is_over
+        """Return whether neither end has cut or closed it."""
+        return not self._was_left and not self.is_over
 
     @property
     def is_over(self) -> bool:
@@ -311,8 +333,30 @@ class Connection:
 
     def cut(self) -> None:
         """Break the connection. Data being sent is lost, and both ends are notified."""
-        self._was_cut = True
+        self._was_left = True
         self.to_server.cut()
         self.to_client.cut()
         self._server.reset()
         self._client.ended()
+
+    def finish(self, rest: bytes) -> None:
+        """End the connection in order: all bytes of the client arrive before its end, and the client reads no more.
+
+        rest: bytes that the client has not sent yet. Later bytes of the broker are discarded.
+        """
+        self._was_left = True
+        self._rest += rest
+        self.to_server.on_room = self._send_rest
+        self.to_client.ignore()
+        self._client.ended()
+        self._send_rest()
+
+    def _send_rest(self) -> None:
+        del self._rest[: self.to_server.send(self._rest)]
+        if not self._rest:
+            self.to_server.on_room = _nothing
+            self.to_server.finish()
+
+
+def _nothing() -> None:
+    pass

@@ -10,7 +10,7 @@ from tests.simulation.chance import Chance
 from tests.simulation.checks import AT_REST, left_over, restart, stops
 from tests.simulation.checks.watch import watch
 from tests.simulation.endless import EndlessError, interrupted_after
-from tests.simulation.machine import REFUSABLE, Machine
+from tests.simulation.machine import UNREFUSABLE, Machine
 from tests.simulation.scheduler import MS, SECOND
 from tests.simulation.steps import Step
 from tests.simulation.workloads import WORKLOADS
@@ -94,7 +94,7 @@ def _run(world: World, given: Scenario) -> Outcome:
         actors |= workload.actors
     world.on_started = partial(watch, world)
     world.stop_process = partial(stops.stop, world)
-    world.disk.refuses = {plan["workload"] for plan in given.workloads.values()} <= REFUSABLE
+    world.disk.refuses = UNREFUSABLE.isdisjoint(plan["workload"] for plan in given.workloads.values())
     if left_over.is_compared(world):
         world.alive_before = left_over.alive()
     world.boot()

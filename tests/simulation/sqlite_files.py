@@ -3,9 +3,11 @@
 import os
 import random
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.store.definitions.sqlite_definitions import SqliteDefinitions
@@ -13,26 +15,22 @@ from amqpbroker.store.files import Files
 
 #: Directory whose files are in memory.
 MEMORY = Path("/dev/shm")
-#: Number of steps of SQLite's virtual machine between checks whether the disk accepts a change.
-STEPS = 20
 
 
 class SqliteFiles(Files):
     """The directory of one database, and its sync operations for the broker.
 
-    may_fail: called with the name of each operation; it pauses, and raises OSError for one that fails. takes_changes:
-    returns whether the disk accepts changes.
+    may_fail: called with the name of each operation; it pauses, and raises OSError for one that fails. may_change:
+    called before each statement that changes something; raises OSError if it fails.
 
     A crash copies the files as they are: the old process cannot write to the copies. A power failure keeps the
     database, which SQLite syncs itself before it empties the log, and of the log the synced part and any part after it.
     """
 
-    def __init__(
-        self, chance: random.Random, may_fail: Callable[[str], None], takes_changes: Callable[[], bool]
-    ) -> None:
+    def __init__(self, chance: random.Random, may_fail: Callable[[str], None], may_change: Callable[[], None]) -> None:
         self._chance = chance
         self._may_fail = may_fail
-        self._takes_changes = takes_changes
+        self._may_change = may_change
         self._root = Path(tempfile.mkdtemp(prefix="simulation-", dir=MEMORY if MEMORY.exists() else None))
         self._number = 0
         self._directory.mkdir()
@@ -53,7 +51,7 @@ class SqliteFiles(Files):
     def definitions(self, bounds: Bounds) -> "RefusingDefinitions":
         """Open the database for a process."""
         self._definitions = RefusingDefinitions(self._directory / "definitions.sqlite", self, bounds)
-        self._definitions.takes_changes = self._takes_changes
+        self._definitions.may_change = self._may_change
         return self._definitions
 
     @property
@@ -62,19 +60,14 @@ class SqliteFiles(Files):
         return self._definitions is not None and self._definitions.is_unsynced
 
     def copied(
-        self, chance: random.Random, may_fail: Callable[[str], None], takes_changes: Callable[[], bool]
+        self, chance: random.Random, may_fail: Callable[[str], None], may_change: Callable[[], None]
     ) -> "SqliteFiles":
         """Return other files with the same data."""
-        copy = SqliteFiles(chance, may_fail, takes_changes)
+        copy = SqliteFiles(chance, may_fail, may_change)
         copy._directory.rmdir()
         shutil.copytree(self._directory, copy._directory)
         copy._synced, copy._lost, copy._entered = self._synced, self._lost, self._entered
         return copy
-
-    def serve(self) -> None:
-        """Called when the process starts to serve clients."""
-        if self._definitions is not None:
-            self._definitions.serves = True
 
     # --- calls of the broker ------------------------------------------------------------------------------------------
 
@@ -134,18 +127,22 @@ class SqliteFiles(Files):
 
 
 class RefusingDefinitions(SqliteDefinitions):
-    """Refuses changes while the disk accepts none, like SQLite on a full disk. takes_changes: returns whether it does.
+    """Fails like SQLite on a disk that is full or does not write.
 
-    serves: a broker serves clients; before that, nothing is refused, because a start must succeed on a full disk.
+    may_change: called before each statement of a transaction; raises OSError if SQLite cannot write.
     """
 
-    takes_changes: Callable[[], bool]
-
     def __init__(self, path: Path, files: Files, bounds: Bounds) -> None:
-        self.serves = False
+        self.may_change: Callable[[], None] = lambda: None
         self._closed = False
         super().__init__(path, files, bounds)
-        self._connection.set_progress_handler(lambda: self.serves and not self.takes_changes(), STEPS)
+
+    def _execute(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        try:
+            self.may_change()
+        except OSError as error:
+            raise self._not_stored(sqlite3.OperationalError(str(error))) from error
+        super()._execute(statement, values)
 
     @property
     def is_unsynced(self) -> bool:

@@ -101,3 +101,92 @@ def test_cut_is_detected_by_a_writer_that_does_not_read(is_written_before):
         loop.run()
     assert [type(error) for error in lost] == [ConnectionResetError]
     assert connection.is_over
+
+
+class Reader:
+    """Protocol of a broker's end that reads into a small buffer."""
+
+    def __init__(self):
+        self.data = b""
+        self.lost = []
+        self._buffer = bytearray(7)
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def get_buffer(self, _):
+        return self._buffer
+
+    def buffer_updated(self, size):
+        self.data += self._buffer[:size]
+
+    def eof_received(self):
+        pass
+
+    def pause_writing(self):
+        pass
+
+    resume_writing = pause_writing
+
+    def connection_lost(self, error):
+        self.lost.append(error)
+
+
+class ReadingLoop(Loop):
+    """Runs with a scheduler, and reads each socket that has data."""
+
+    def __init__(self, scheduler):
+        super().__init__()
+        self._scheduler = scheduler
+        self._readable = {}
+
+    def set_readable(self, transport):
+        self._readable[transport] = None
+
+    def unset_readable(self, transport):
+        self._readable.pop(transport, None)
+
+    def run_for(self, duration):
+        end = self._scheduler.now + duration
+        while self._scheduler.now < end:
+            self._scheduler.run(self._scheduler.now + MS)
+            self.run()
+            for transport in list(self._readable):
+                del self._readable[transport]
+                transport.read()
+
+
+def connected(seed):
+    scheduler, client, reader = Scheduler(), Far(), Reader()
+    loop = ReadingLoop(scheduler)
+    server = SimulatedTransport(loop, 1, random.Random(seed))
+    connection = Connection(scheduler, random.Random(seed), client, server, reader)
+    client.pipe = connection.to_client
+    loop.run()
+    return loop, connection, client, reader
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_bytes_arrive_before_an_orderly_end_by_the_client(seed):
+    loop, connection, client, reader = connected(seed)
+    sent = connection.to_server.send(bytes(2000))
+    connection.stall(True, 30 * MS)
+    connection.finish(b"x" * (5000 - sent))
+    assert client.over
+    assert not connection.is_open
+    assert not connection.is_over
+    loop.run_for(2 * SECOND)
+    assert reader.data == bytes(sent) + b"x" * (5000 - sent)
+    assert reader.lost == [None]
+    assert connection.is_over
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_broker_writes_all_output_after_an_orderly_end_by_the_client(seed):
+    loop, connection, client, reader = connected(seed)
+    reader.transport.write(bytes(200_000))
+    connection.finish(b"last")
+    loop.run_for(3 * SECOND)
+    assert (reader.data, reader.lost) == (b"last", [None])
+    assert connection.is_over
+    assert client.data == b""

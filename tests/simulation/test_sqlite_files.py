@@ -4,6 +4,7 @@ import random
 import pytest
 
 from amqpbroker.config.bounds import BOUNDS
+from amqpbroker.errors import AmqpError
 from amqpbroker.store.definitions.definitions import VhostDefinition
 from tests.simulation.sqlite_files import SqliteFiles
 
@@ -23,13 +24,20 @@ class Machine:
 
     def __init__(self):
         self.fails = False
-        self.files = SqliteFiles(FirstChance(), self._may_fail, lambda: True)
+        #: Number of statements up to one that fails, 0 if none does.
+        self.statements = 0
+        self.files = SqliteFiles(FirstChance(), self._may_fail, self._may_change)
         self.start()
 
     def _may_fail(self, operation):
         if self.fails and operation == "sync":
             self.fails = False
             raise OSError(errno.EIO, "simulated")
+
+    def _may_change(self):
+        self.statements -= 1
+        if not self.statements:
+            raise OSError(errno.ENOSPC, "simulated")
 
     def start(self):
         self.definitions = self.files.definitions(BOUNDS)
@@ -87,3 +95,15 @@ def test_failed_sync_of_an_emptied_log_loses_nothing(machine):
     machine.definitions.sync()
     machine.cut_power()
     assert machine.vhosts == ["first", "second"]
+
+
+@pytest.mark.parametrize("statement", [1, 2, 3])
+def test_change_that_cannot_be_written_is_refused_and_not_made(machine, statement):
+    """Test with a failing begin, a failing insertion and a failing commit."""
+    machine.statements = statement
+    with pytest.raises(AmqpError, match="cannot be stored") as caught:
+        machine.add("refused")
+    assert caught.value.code == 506
+    machine.add("later")
+    machine.restart()
+    assert machine.vhosts == ["later"]

@@ -189,10 +189,6 @@ class World:
         self.crashes += 1
         self.note("crash", power, "starting" if self.process is None else "stopping" if process.stopping else "serving")
         self._end(process, POWER if power else KILLED)
-        bounds = self.config.bounds
-        # Batches of an ended process are complete.
-        size = bounds.group_bytes if power else max(bounds.group_bytes, bounds.batch_bytes)
-        self.tore_groups |= size < WHOLE_GROUP_BYTES
         if power:
             self.disk.cut_power()
         else:

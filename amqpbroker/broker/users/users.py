@@ -40,6 +40,9 @@ class User:
 #: The broker as a client of itself: it may do everything, in every vhost, as any user.
 BROKER = User("none", tags=("impersonator",))
 
+#: All permissions in a vhost.
+EVERYTHING = Grant(".*", ".*", ".*")
+
 _NO_LIMITS: Mapping[str, int] = MappingProxyType({})
 
 
@@ -93,7 +96,7 @@ class Users:
         """Return the user's permissions in the vhost. Raises AmqpError 530 if there are none."""
         if user is BROKER:
             everything = Permissions(user.name, vhost)
-            everything.grant(Grant(".*", ".*", ".*"))
+            everything.grant(EVERYTHING)
             return everything
         permissions = self._permissions.get((user.name, vhost))
         if permissions is None or permissions.grants is None:
@@ -186,9 +189,16 @@ class Users:
         grants = Grant(configure, write, read)
         Permissions(name, vhost).grant(grants)  # a dry run, which raises the errors
         self._definitions.put(PermissionDefinition(name, vhost, *grants))
+        self._grant(permissions, grants)
+
+    def permit_everything(self, name: str, vhost: str) -> None:
+        """Grant `EVERYTHING` in a vhost. The caller has stored the permissions."""
+        self._grant(self._permissions_of(name, vhost), EVERYTHING)
+
+    def _grant(self, permissions: Permissions, grants: Grant) -> None:
         permissions.grant(grants)
-        self._events.permission_created(name, vhost, *grants)
-        self.on_change(vhost)
+        self._events.permission_created(permissions.user, permissions.vhost, *grants)
+        self.on_change(permissions.vhost)
 
     def clear_permissions(self, name: str, vhost: str) -> None:
         self.user(name)

@@ -65,11 +65,10 @@ def put_vhost(broker: Broker, name: str, described: Described, maker: str | None
     """
     created = name not in broker.vhosts
     if created:
-        broker.add_vhost(name, *described[:3], bool(described.protected))
+        known_maker = maker if maker is not None and broker.users.has(maker) else None
+        broker.add_vhost(name, *described[:3], bool(described.protected), known_maker)
     else:
         broker.update_vhost(name, *described)
-    if created and maker is not None and broker.users.has(maker):
-        broker.users.set_permissions(maker, name, ".*", ".*", ".*")
     return created
 
 

@@ -1,5 +1,7 @@
 import pytest
 
+from amqpbroker.errors import not_stored
+from amqpbroker.store.definitions.definitions import PermissionDefinition
 from tests.harness import Wire
 from tests.management.api import Api
 
@@ -72,6 +74,22 @@ async def test_refused_vhost_is_not_created(api, body):
     answer = await api.put("vhosts/new", body)
     assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
     assert (await api.get("vhosts/new")).status_code == 404
+
+
+async def test_vhost_is_not_created_if_the_permissions_of_its_maker_cannot_be_stored(api, monkeypatch):
+    put = api.broker.definitions.put
+
+    def refuse(*definitions):
+        if isinstance(definitions[0], PermissionDefinition):
+            raise not_stored("disk full")
+        put(*definitions)
+
+    with monkeypatch.context() as full:
+        full.setattr(api.broker.definitions, "put", refuse)
+        assert (await api.put("vhosts/new")).status_code == 503
+    assert (await api.get("vhosts/new")).status_code == 404
+    assert (await api.put("vhosts/new")).status_code == 201
+    assert (await api.get("permissions/new/guest")).json()["configure"] == ".*"
 
 
 async def test_user_sees_only_accessible_vhosts(api):

@@ -156,6 +156,10 @@ class Beater(ConfirmingPublisher):
         self._leaves = True
         super().drop()
 
+    def hang_up(self) -> None:
+        self._leaves = True
+        super().hang_up()
+
     def pause(self, duration: int) -> None:
         self._excuse(duration)
         super().pause(duration)
