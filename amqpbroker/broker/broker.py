@@ -95,7 +95,12 @@ class Broker:
             self.vhosts, config.event_exchange_vhost or config.default_vhost, config.cluster_name, clock, largest
         )
         self.users = Users(
-            config.loopback_users, self._on_permissions, self.definitions, self._on_user_deleted, self.events
+            config.loopback_users,
+            self._on_permissions,
+            self.definitions,
+            self._on_user_deleted,
+            self.events,
+            config.bounds.permissions,
         )
         self.direct_replies = DirectReplies(config.cluster_name, clock.now_ms() // 1000)
         self.taps: tuple[Tap, ...] = ()

@@ -12,11 +12,20 @@ class Bounds:
     room_bytes: deliveries that are added to the output of a connection at a time; beyond them, its consumers wait.
     routes: routes that a channel caches. few_routes: routes that a channel caches in any case. all_routes: routes that
     the channels of a vhost cache together, before a channel with more than `few_routes` drops its own.
+    confirms_ahead: runs of publishes that a channel confirms before an earlier publish; beyond that, in order.
     returns: returned copies that are collected while the disk is stuck, before each is kept only once.
+    many_bindings: bindings of a deleted queue or exchange that are removed at once. binding_removals: if there are
+    more, those that are removed in one event loop iteration.
+    round_count, round_bytes: messages, and bytes of their bodies, that a quorum queue assigns to several consumers
+    before it delivers them.
     releases: messages that a delayed exchange releases in one event loop iteration.
     expiries: messages of a queue, expired at any position, that are removed in one event loop iteration.
+    follows: messages of closed groups that are dead-lettered, or refused, in one event loop iteration.
+    returned_follows: those of them that were dead-lettered before, in one run of dead letters.
+    superseded: messages with an old version that leave a queue in one event loop iteration.
     unswept_bytes: delayed messages that come in before a delayed exchange looks which of its messages can leave memory.
     segment_bytes: size from which the journal begins another segment.
+    permissions: names of queues and exchanges for which a user's permission is cached.
     guesses: pairs of user and address whose failed logins are remembered.
     batch_bytes: size from which a batch of the journal takes no further group. group_bytes: size of a group from which
     it is written as several groups; a machine failure may then store only its first groups. At most 1 GiB, so that the
@@ -67,11 +76,20 @@ class Bounds:
     routes: int = 16_384
     few_routes: int = 256
     all_routes: int = 131_072
+    confirms_ahead: int = 1024
     returns: int = 20_000
+    many_bindings: int = 1000
+    binding_removals: int = 100
+    round_count: int = 256
+    round_bytes: int = 64 * 1024
     releases: int = 1000
     expiries: int = 250
+    follows: int = 100
+    returned_follows: int = 100
+    superseded: int = 100
     unswept_bytes: int = 4 * 1024 * 1024
     segment_bytes: int = 64 * 1024 * 1024
+    permissions: int = 1024
     guesses: int = 10_000
     batch_bytes: int = 64 * 1024 * 1024
     group_bytes: int = 1024 * 1024 * 1024

@@ -25,7 +25,7 @@ def test_simulation_lowers_every_bound_or_gives_a_reason():
 
 
 def test_every_limit_of_the_code_is_lowered_or_has_a_reason():
-    """Test with the constants that the soak test collects. Those with spaces in their names are arguments."""
+    """Test with the constants that the soak test collects, except arguments, which have spaces in their names."""
     known = [name for table in (NOT_LIMITS, CONSTANTS) for names in table.values() for name in names.split()]
     constants = {name for name in collected() if " " not in name and not name.startswith("config.bounds.")}
     assert sorted(constants - set(known)) == []

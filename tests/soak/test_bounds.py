@@ -13,7 +13,7 @@ from tests.soak.soak import MODES
 #: Bound -> the phase that drives it past twice its value. Phases in several modes are named without their mode.
 DRIVEN = {
     # Data that wait for the disk.
-    "amqp.confirms.AHEAD": "confirms ahead",
+    "config.bounds.confirms_ahead": "confirms ahead",
     "config.bounds.unwritten_bytes": "unwritten messages",
     "config.bounds.returns": "returned while the disk is slow",
     "config.bounds.batch_bytes": "dropped at once",
@@ -58,8 +58,8 @@ DRIVEN = {
     "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
     "broker.queues.ready_line.SLACK": "expiration anywhere quorum",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
-    "broker.queues.offering.ROUND": "dealt out",
-    "broker.queues.offering.ROUND_BYTES": "dealt out",
+    "config.bounds.round_count": "dealt out",
+    "config.bounds.round_bytes": "dealt out",
     "broker.queues.kinds.DEFAULT_DELIVERY_LIMIT": "default delivery limit",
     "broker.queues.redeclaration.KEPT": "redeclared queue",
     "broker.redrive.redrives.KEPT": "redrives",
@@ -83,8 +83,8 @@ DRIVEN = {
     "broker.queues.group_key.MOST_BYTES": "groups classic",
     "broker.queues.group._REMOVED": "groups classic",
     "amqp.locks._SPARE": "locks",
-    "broker.sweep.MANY": "bindings",
-    "broker.sweep.SLICE": "bindings",
+    "config.bounds.many_bindings": "bindings",
+    "config.bounds.binding_removals": "bindings",
     "broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY": "priorities quorum, strict",
     "broker.publishing.inspection._KNOWN_COUNT": "small properties",
     "wire.values.MAX_DEPTH": "nested arguments",
@@ -110,7 +110,7 @@ DRIVEN = {
     "server.transport.WRITE_HIGH_BYTES": "large",
     "server.transport.WRITE_LOW_BYTES": "large",
     # Users.
-    "broker.users.permissions._REMEMBERED": "gone with their connection",
+    "config.bounds.permissions": "gone with their connection",
     "broker.users.login_guard.FREE_GUESSES": "guesses from one address",
     "config.bounds.guesses": "guesses",
     "patterns._GIVEN_UP_AFTER": "patterns",
@@ -162,13 +162,13 @@ NOT_DRIVEN = {
     "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "store.streams.stream_log.MOST_CHUNKS",
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
-    "messages that come back at once; driven by the tests of groups": "broker.queues.group_offering.RETURNED_FOLLOW",
+    "messages that come back at once; driven by the tests of groups": "config.bounds.returned_follows",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
-        broker.queues.group_offering.FOLLOW_SLICE broker.queues.group_task.SLICE broker.queues.group_redrive._STEP
+        config.bounds.follows broker.queues.group_task.SLICE broker.queues.group_redrive._STEP
         management.listing.SORT_RUN
         broker.queues.group_task.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
-        broker.queues.group_superseding.SUPERSEDED_SLICE broker.queues.group_superseding.MORE
+        config.bounds.superseded broker.queues.group_superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,
     "a share of the machine's memory, or what its allocator keeps": """

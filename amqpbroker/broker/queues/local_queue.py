@@ -83,7 +83,7 @@ class LocalQueue(Queue):
         self.outstanding: Outstanding = self._new_outstanding()
         self.expiry = Expiry(self.clock, self.ready, self.consumers, self.ledger, settings, bounds.expiries)
         self.offering: Offering = parts.offering(
-            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger
+            self.clock, self.ready, self.consumers, self.expiry, self.outstanding, self.ledger, bounds
         )
         self.limit = LengthLimit(settings, self.offering, self.expiry, self.ledger, kind.shuts)
         self.returns: Returns = parts.returns(

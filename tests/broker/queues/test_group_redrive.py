@@ -9,7 +9,6 @@ import pytest
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group import Group
 from amqpbroker.broker.queues.group_letters import letter_headers, letter_queues
-from amqpbroker.broker.queues.group_offering import FOLLOW_SLICE
 from amqpbroker.broker.queues.group_options import SKIP
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.group_redrive import (
@@ -22,6 +21,7 @@ from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.queues.queue import Queue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.clock import ManualClock
+from amqpbroker.config.bounds import BOUNDS
 from amqpbroker.message.checksum import content_checksum
 from amqpbroker.message.message import Message
 from amqpbroker.wire.property_edit import set_headers
@@ -613,9 +613,9 @@ def test_messages_follow_in_slices(vhost: Vhost, kind: dict[str, Any]) -> None:
     worker = work(queue, limit=1)
     send(queue, *texts())
     worker.reject()
-    assert bodies(grave) == texts(1, 1 + FOLLOW_SLICE)
+    assert bodies(grave) == texts(1, 1 + BOUNDS.follows)
     send(queue, f"a{COUNT + 1}")
-    assert (bodies(grave), worker.texts()) == (texts(1, 1 + FOLLOW_SLICE), ["a1"])
+    assert (bodies(grave), worker.texts()) == (texts(1, 1 + BOUNDS.follows), ["a1"])
     finish(queue)
     assert (bodies(grave), waiting(queue)) == (texts(1, COUNT + 1), [])
 
