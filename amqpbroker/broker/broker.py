@@ -123,7 +123,7 @@ class Broker:
         self.awaiting_sync: dict[Synced, None] = {}
         self.totals = BrokerTotals([kind.name for kind in KINDS.values()])
         self.logins = Logins(self.users, clock, self.totals.auth_attempts, config.bounds.guesses)
-        self.rates = Rates(self, config.collect_statistics_interval_ms, config.bounds.histories)
+        self.rates = Rates(self, config.collect_statistics_interval_ms, config.bounds)
         self.alarms = Alarms(config.cluster_name, self._on_alarms, self.events)
         self.intercept = interceptor(config, clock)
         store.watch(self._on_synced)

@@ -359,8 +359,7 @@ class Vhost(Host):
             raise
         if options is not None:
             store = self.store if exchange.durable else UNSTORED
-            most = self.config.bounds.deduplication_ids
-            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, most)
+            exchange.gate = DuplicateGate(options, self.clock, store, self.publish, self.totals, self.config.bounds)
 
     def _add_exchange(self, exchange: Exchange) -> None:
         self.exchanges[exchange.name] = exchange

@@ -27,7 +27,7 @@ DRIVEN = {
     # Stored data.
     "config.bounds.segment_bytes": "backlog",
     "store.compaction.SPARE_SEGMENTS": "compaction",
-    "store.compaction.STEP_BYTES": "compaction",
+    "config.bounds.compaction_bytes": "compaction",
     # At full size only: the journal's format has 16 bits for the number, which cannot be lowered.
     "store.record.MAX_COUNT": "counted deliveries",
     "store.record._MOST": "copies by CC",
@@ -78,7 +78,7 @@ DRIVEN = {
     "config.bounds.job_reply_bytes": "jobs",
     "config.bounds.job_replies_bytes": "jobs",
     # At full size only: the constant is not lowered.
-    "broker.deduplication.window.SWEEP_COUNT": "duplicates",
+    "config.bounds.expired_ids": "duplicates",
     "broker.deduplication.message_key.MOST_BYTES": "duplicates",
     "broker.queues.group_key.MOST_BYTES": "groups classic",
     "broker.queues.group._REMOVED": "groups classic",
@@ -118,7 +118,7 @@ DRIVEN = {
     "patterns._DEEPEST": "patterns",
     # Observers.
     "config.bounds.histories": "histories",
-    "broker.counters.rates.SLICE": "lists",
+    "config.bounds.samples": "lists",
     # HTTP and TLS.
     "config.bounds.http_connections": "HTTP connections at once",
     "config.bounds.handshakes": "stalled handshakes, AMQP",
@@ -159,7 +159,7 @@ DRIVEN = {
 #: Reason -> limits that no phase drives.
 NOT_DRIVEN = {
     "copies of one job; driven by tests/broker/jobs with a lower bound": "broker.jobs.job.MOST_PLACES",
-    "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "store.streams.stream_log.MOST_CHUNKS",
+    "256,000 writes; driven by tests/store/streams/test_explore_streams.py": "config.bounds.segment_chunks",
     "of `amqpbroker store`, which does not serve": "store.directory.stream_inspection._WINDOW_BYTES",
     "driven by tests/broker/fates": "broker.fates.expiries.SLACK",
     "messages that come back at once; driven by the tests of groups": "config.bounds.returned_follows",
@@ -187,7 +187,7 @@ NOT_DRIVEN = {
     """,
     "when the broker ends": "server.clients._TURNS",
     "failures of the disk; driven by unit tests with a disk that fails": """
-        broker.exchanges.held._FAILURES store.definitions.sqlite_log.RETRY_BYTES
+        config.bounds.failed_reads config.bounds.retry_log_bytes
     """,
     "50 minutes of samples; driven by tests/broker/counters/test_rates.py, which moves the clock": """
         broker.counters.rates.HISTORY_LENGTH
