@@ -19,6 +19,8 @@ class Bounds:
     round_count, round_bytes: messages, and bytes of their bodies, that a quorum queue assigns to several consumers
     before it delivers them.
     releases: messages that a delayed exchange releases in one event loop iteration.
+    leaving_bytes: messages that expire, are dropped or follow their group together: they may be on the disk only, and
+    memory may not have space for more at once.
     expiries: messages of a queue, expired at any position, that are removed in one event loop iteration.
     follows: messages of closed groups that are dead-lettered, or refused, in one event loop iteration.
     returned_follows: those of them that were dead-lettered before, in one run of dead letters.
@@ -41,6 +43,9 @@ class Bounds:
     log_bytes: size of the write-ahead log of the definitions from which it is moved into the database. full_log_bytes:
     size from which a change waits for that.
     retry_log_bytes: growth of the log after which a failed move is tried again.
+    slice_count, slice_bytes: messages, and bytes of their bodies, that a redrive, a task of a message group, or a
+    request that gets or moves messages handles in one event loop iteration. slice_visits: messages among which the
+    redrive of a group looks for the group's dead letters in one iteration.
     deduplication_ids: ids that a queue or an exchange remembers, unless its argument x-cache-size says otherwise;
     beyond that, it forgets the oldest. An id takes about 400 bytes of memory.
     expired_ids: expired ids that a queue or an exchange forgets in one event loop iteration.
@@ -89,6 +94,7 @@ class Bounds:
     round_count: int = 256
     round_bytes: int = 64 * 1024
     releases: int = 1000
+    leaving_bytes: int = 4 * 1024 * 1024
     expiries: int = 250
     follows: int = 100
     returned_follows: int = 100
@@ -112,6 +118,9 @@ class Bounds:
     log_bytes: int = 4 * 1024 * 1024
     full_log_bytes: int = 16 * 1024 * 1024
     retry_log_bytes: int = 1024 * 1024
+    slice_count: int = 100
+    slice_bytes: int = 2 * 1024 * 1024
+    slice_visits: int = 1000
     deduplication_ids: int = 100_000
     expired_ids: int = 10_000
     batches: int = 10_000

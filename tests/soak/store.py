@@ -2,7 +2,6 @@
 
 import time
 
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.store.gathering import _COPY_BYTES
 from amqpbroker.store.reading import _ALONE_BYTES, _LARGE_BYTES
 from amqpbroker.wire.values import Field, Table, longstr
@@ -144,7 +143,7 @@ def dropped_at_once(soak: Soak) -> None:
 
     The dead letters form several batches, each with more parts than one call to the system writes.
     """
-    count = 2 * max(soak.bounds.batch_bytes, LEAVING_BYTES) // SEPARATE_BYTES + 20
+    count = 2 * max(soak.bounds.batch_bytes, soak.bounds.leaving_bytes) // SEPARATE_BYTES + 20
     with soak.client() as client:
         client.declare("dead", durable=True)
         client.declare("q", durable=True, arguments=letters_to("dead"))

@@ -55,7 +55,7 @@ DRIVEN = {
     "broker.queues.expiry.BEHIND": "expiration anywhere quorum",
     "config.bounds.unswept_bytes": "large pages",
     # Queues and exchanges.
-    "broker.queues.ledger.LEAVING_BYTES": "dropped at once",
+    "config.bounds.leaving_bytes": "dropped at once",
     "broker.queues.ready_line.SLACK": "expiration anywhere quorum",
     "broker.queues.length_limit.REOPENED_AT": "reject-publish quorum",
     "config.bounds.round_count": "dealt out",
@@ -64,9 +64,9 @@ DRIVEN = {
     "broker.queues.redeclaration.KEPT": "redeclared queue",
     "broker.redrive.redrives.KEPT": "redrives",
     "broker.redrive.redrives: maxlen=KEPT": "redrives",
-    "broker.redrive.redrive.SLICE": "redrives",
+    "config.bounds.slice_count": "redrives",
     "broker.queues.last_values._MOVED": "redrives",
-    "broker.redrive.redrive.SLICE_BYTES": "redrives",
+    "config.bounds.slice_bytes": "redrives",
     "config.bounds.deduplication_ids": "duplicates",
     "config.bounds.batches": "batches",
     "config.bounds.batch_members": "batches",
@@ -134,8 +134,6 @@ DRIVEN = {
     "management.bodies.SMALL_BYTES": "bodies at once",
     "management.definitions.importing._SLICE": "definitions",
     "management.formats.rates.MAX_STEPS": "refused requests",
-    "management.getting.SLICE": "refused requests",
-    "management.getting.SLICE_BYTES": "refused requests",
     "management.listing.MAX_PAGE_SIZE": "lists",
     "management.listing.DEFAULT_PAGE_SIZE": "lists",
     "management.nesting.MAX_BODY_LEVELS": "refused requests",
@@ -165,9 +163,9 @@ NOT_DRIVEN = {
     "messages that come back at once; driven by the tests of groups": "config.bounds.returned_follows",
     "how much of a queue is read at a time; driven by the unit tests of peeking, browsing and redrives": """
         amqp.browsing._STEP management.peeking.ANSWER_BYTES management.peeking._STEP message.checksum._BODY_BYTES
-        config.bounds.follows broker.queues.group_task.SLICE broker.queues.group_redrive._STEP
+        config.bounds.follows  broker.queues.group_redrive._STEP
         management.listing.SORT_RUN
-        broker.queues.group_task.SLICE_BYTES broker.queues.group_redrive.SLICE_VISITS
+         config.bounds.slice_visits
         config.bounds.superseded broker.queues.group_superseding.MORE
         broker.redrive.redrive._STEP broker.jobs.standing.MOST_AHEAD broker.jobs.standing._STEP
     """,

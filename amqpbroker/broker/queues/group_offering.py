@@ -12,7 +12,7 @@ from amqpbroker.broker.queues.group_following import Following
 from amqpbroker.broker.queues.group_ledger import GroupLedger
 from amqpbroker.broker.queues.group_line import GroupLine
 from amqpbroker.broker.queues.group_superseding import Superseding
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES, Ledger
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.broker.queues.offering import Offering
 from amqpbroker.broker.queues.outstanding import Outstanding
 from amqpbroker.broker.queues.ready_line import ReadyLine
@@ -43,6 +43,7 @@ class GroupOffering(Offering):
     ) -> None:
         super().__init__(clock, ready, consumers, expiry, outstanding, ledger, bounds)
         self._most_follows: int = bounds.follows
+        self._leaving_bytes: int = bounds.leaving_bytes
         self._most_returned: int = bounds.returned_follows
         self._following: Following = Following(clock, self.follow)
         line = self.line
@@ -184,7 +185,7 @@ class GroupOffering(Offering):
     def follow(self) -> None:
         """Dead-letter messages of closed groups, in order, for as long as a queue takes them; the others wait.
 
-        At most `Bounds.follows` messages are tried, and LEAVING_BYTES of their bodies leave, in one event loop
+        At most `Bounds.follows` messages are tried, and `leaving_bytes` of their bodies leave, in one event loop
         iteration. The next one begins with other groups. It comes after a pause if messages were refused.
         """
         if self._following.may_try:
@@ -200,7 +201,7 @@ class GroupOffering(Offering):
         # The letters are sent at the end. Until then, each counts for the length limit of the queue that it goes to.
         with letters:
             for group in list(line.groups.following):
-                while count < self._most_follows and size < LEAVING_BYTES:
+                while count < self._most_follows and size < self._leaving_bytes:
                     entry = self._pop_of(line, group)
                     if entry is None:
                         break

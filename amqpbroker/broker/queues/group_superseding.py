@@ -5,7 +5,7 @@ from typing import Final, final
 
 from amqpbroker.broker.queues.entry import Entry
 from amqpbroker.broker.queues.group_versions import GroupVersions
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES, Ledger
+from amqpbroker.broker.queues.ledger import Ledger
 from amqpbroker.clock import Clock, Timer
 from amqpbroker.config.bounds import Bounds
 from amqpbroker.message.message import MESSAGE_BYTES
@@ -36,7 +36,8 @@ class Superseding:
         self._resume: Callable[[], None] = resume
         self._most: int = bounds.superseded
         self._left: int = self._most
-        self._left_bytes: int = LEAVING_BYTES
+        self._leaving_bytes: int = bounds.leaving_bytes
+        self._left_bytes: int = self._leaving_bytes
         #: Consumers wait for the next iteration.
         self._waited: bool = False
         #: Set from the first message that leaves in an iteration until the next one.
@@ -75,7 +76,7 @@ class Superseding:
         """Begin an iteration."""
         self._timer = None
         self._left = self._most
-        self._left_bytes = LEAVING_BYTES
+        self._left_bytes = self._leaving_bytes
         self.is_behind = False
         if self._waited:
             self._waited = False

@@ -10,7 +10,6 @@ from amqpbroker.broker.queues.declaration import queue_settings
 from amqpbroker.broker.queues.group_options import Grouping
 from amqpbroker.broker.queues.group_queue import GroupQueue
 from amqpbroker.broker.queues.group_superseding import MORE
-from amqpbroker.broker.queues.ledger import LEAVING_BYTES
 from amqpbroker.broker.queues.local_queue import LocalQueue
 from amqpbroker.broker.vhost import Vhost
 from amqpbroker.config.bounds import BOUNDS
@@ -189,7 +188,7 @@ def test_publishers_do_not_outrun_the_removal_of_superseded_messages(vhost: Vhos
 
 
 def test_large_superseded_messages_leave_in_smaller_slices(vhost: Vhost) -> None:
-    queue, grave = outdated(vhost, 10, body=bytes(LEAVING_BYTES // 4))
+    queue, grave = outdated(vhost, 10, body=bytes(BOUNDS.leaving_bytes // 4))
     worker = work(queue)
     assert (grave.ready_count, worker.texts()) == (4, [])
     assert letters_of_each_iteration(queue, grave) == [4, 2, 0]
