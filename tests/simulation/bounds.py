@@ -82,8 +82,7 @@ NOT_LOWERED = {
 #: Reason -> limits of the code that are not fields of `Bounds`.
 CONSTANTS = {
     "of AMQP, or a value of RabbitMQ: clients would see another one": """
-        amqp.body_stream.STREAMED broker.deduplication.message_key.MOST_BYTES broker.queues.group_key.MOST_BYTES
-        broker.queues.kinds.DEFAULT_DELIVERY_LIMIT broker.queues.length_limit.REOPENED_AT
+        amqp.body_stream.STREAMED broker.queues.kinds.DEFAULT_DELIVERY_LIMIT broker.queues.length_limit.REOPENED_AT
         broker.queues.quorum_lines.StrictLevels.MAX_PRIORITY broker.shovels.definition._PREFETCH
         management.bodies.MAX_LOGIN_BYTES management.formats.rates.MAX_STEPS management.listing.DEFAULT_PAGE_SIZE
         management.listing.MAX_PAGE_SIZE management.nesting.MAX_BODY_LEVELS management.nesting.MAX_DEFINITIONS_LEVELS
@@ -95,7 +94,10 @@ CONSTANTS = {
         broker.counters.rates.HISTORY_LENGTH management.peeking.ANSWER_BYTES management.streamed.WHOLE_BYTES
         message.checksum._BODY_BYTES
     """,
-    "of the store's format": "store.record.MAX_COUNT store.record._MOST",
+    "of the store's format": """
+        broker.deduplication.message_key.MOST_BYTES broker.queues.group_key.MOST_BYTES store.record.MAX_COUNT
+        store.record._MOST
+    """,
     "of the operating system, or a share of its memory": """
         server.allocator.KEPT_BYTES server.allocator.MAPPED_BYTES server.allocator._M_MMAP_THRESHOLD
         server.allocator._M_TRIM_THRESHOLD server.app.BACKLOG server.app.RESERVED_FILES server.app.UNKNOWN_MEMORY_BYTES
